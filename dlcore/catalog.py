@@ -1,0 +1,76 @@
+"""Where experiment files are, what they say of themselves, and how one is loaded. Nothing is registered: a file is enough."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+
+ABOUT = ("Family", "Task", "Data", "Published")
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """An experiment file, loaded."""
+
+    name: str
+    path: Path
+    source: str
+    about: str
+    config: type[Any]
+    build: Callable[[Any], Any]
+
+
+def folder() -> Path:
+    """The folder of experiments: `experiments/` here, or else the one of this checkout."""
+    here = Path("experiments")
+    return here if here.is_dir() else Path(__file__).resolve().parent.parent / "experiments"
+
+
+def names() -> list[str]:
+    """Every experiment."""
+    return sorted(path.stem for path in folder().glob("*.py") if not path.stem.startswith("_"))
+
+
+def find(name: str) -> Path:
+    """The file of an experiment, given its name or a path. Raises UsageError that offers the nearest name."""
+    path = Path(name) if name.endswith(".py") else folder() / f"{name}.py"
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(Path(name).stem, names(), n=1, cutoff=0.4)
+    offer = f"did you mean {near[0]}?" if near else "dlcore list shows them all"
+    raise UsageError(f"there is no experiment {name!r}; {offer} (a path to a file of your own works too)")
+
+
+def about(path: Path) -> dict[str, str]:
+    """The docstring's first paragraph and its `Family:`, `Task:`, `Data:`, `Published:` lines, read without running the file."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    told = {"about": " ".join(text.split("\n\n")[0].split())}
+    for paragraph in text.splitlines():
+        word, colon, rest = paragraph.partition(":")
+        if colon and word in ABOUT:
+            told[word.lower()] = rest.strip()
+    return told
+
+
+def load(path: Path) -> Page:
+    """Run an experiment file and take its `Config` and `build`. Raises UsageError where they are missing."""
+    name = f"experiments.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    config, build = getattr(module, "Config", None), getattr(module, "build", None)
+    fields = {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
+    if not callable(build) or not {"steps", "offline"} <= fields:
+        raise UsageError(f"{path} is not an experiment: it needs a dataclass Config with `steps` and `offline`, and build(config)")
+    source = path.read_text(encoding="utf-8")
+    return Page(path.stem, path, source, about(path)["about"], config, build)

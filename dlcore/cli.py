@@ -1,0 +1,222 @@
+"""The commands. Heavy imports happen inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+
+COMMANDS = {
+    "train": "train EXPERIMENT [flags]: an experiment's name, or a path to your own file",
+    "resume": "resume RUN [flags]: go on exactly where a run stopped",
+    "eval": "eval RUN: losses and metrics of a run's newest checkpoint, over every split",
+    "sample": "sample RUN: draw what the run can show: images with predictions, generated images, text",
+    "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
+    "export": "export RUN FILE.npz: the newest parameters as plain arrays",
+    "list": "list: every experiment with its data and the number it is held against",
+    "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
+    "doctor": "doctor: what this machine, this installation and its data look like",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM (resume it)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print("dlcore: train, stop, resume, look.\n\n" + "\n".join(f"  dlcore {line}" for line in COMMANDS.values()))
+        print("\ndlcore train EXPERIMENT --help shows an experiment's flags.")
+        return 0
+    if words[0] not in COMMANDS:
+        return _refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
+    return _guarded(lambda: globals()[f"_{words[0]}"](words[1:]))
+
+
+def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
+    """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
+    file = sys.modules[build.__module__].__file__
+    assert file
+    sys.exit(main(["train", file, *sys.argv[1:]]))
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
+    try:
+        return command()
+    except UsageError as error:
+        return _refuse(str(error))
+
+
+def _refuse(message: str) -> int:
+    print(f"dlcore: {message}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, Any]:
+    """The page's config and the common flags from the command line; an ill-typed or unknown flag ends with exit code 2."""
+    import tyro
+
+    fields = [("config", page.config), ("flags", type(default[1]))]
+    both = dataclasses.make_dataclass("both", fields, frozen=True)
+    parsed: Any = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=words, prog=prog, default=both(*default), description=page.about)
+    _environment(parsed.flags)
+    return parsed.config, parsed.flags
+
+
+def _environment(flags: Any) -> None:
+    """What must be set before the devices are first used."""
+    if flags.deterministic:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
+    from dlcore.train import processes
+
+    processes.join()
+
+
+def _train(words: list[str]) -> int:
+    from dlcore import catalog
+
+    if not words or words[0].startswith("-"):
+        print(f"dlcore {COMMANDS['train']}\n\nexperiments: {', '.join(catalog.names())}")
+        return 0 if words and words[0] in ("-h", "--help") else 2
+    page = catalog.load(catalog.find(words[0]))
+    from dlcore.train.flags import Flags
+
+    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (page.config(), Flags()))
+    from dlcore.train import run
+
+    return run.train(page, config, flags)
+
+
+def _resume(words: list[str]) -> int:
+    accept = "--accept-changes" in words
+    folder, page, card, kept = _opened("resume", [word for word in words if word != "--accept-changes"])
+    rest = [word for word in words[1:] if word != "--accept-changes"]
+    config, flags = _flags(page, rest, f"dlcore resume {folder}", kept)
+    from dlcore.train import run
+
+    return run.resume(page, config, flags, folder, card, accept)
+
+
+def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, Any]]:
+    """A run's folder, its experiment's page, its card, and the config and flags that stand in the card."""
+    if not words or words[0].startswith("-"):
+        raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
+    from dlcore import catalog
+    from dlcore.train import card as cards
+    from dlcore.train.flags import Flags
+
+    folder = newest(Path(words[0]))
+    card = cards.read(folder)
+    page = catalog.load(catalog.find(card["experiment"] if card["experiment"] in catalog.names() else card.get("file", "")))
+    return folder, page, card, (_from_card(page.config, card, "config"), _from_card(Flags, card, "run"))
+
+
+def newest(folder: Path) -> Path:
+    """A run's folder as it is; of a folder that holds numbered runs, the newest of them, and says so."""
+    runs = [path for path in folder.glob("[0-9]*") if (path / "card.json").is_file()] if folder.is_dir() else []
+    if not runs or (folder / "card.json").exists():
+        return folder
+    chosen = max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0)
+    print(f"{folder} holds {len(runs)} runs; taking the newest, {chosen}")
+    return chosen
+
+
+def _from_card(kind: type[Any], card: Any, word: str) -> Any:
+    """A dataclass from a card. What the class no longer has, or has newly, is left to `difference` to tell."""
+    known = {f.name for f in dataclasses.fields(kind)}
+    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in card.get(word, {}).items() if k in known}
+    return kind(**kept)
+
+
+def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
+    folder, page, card, (config, flags) = _opened(command, words)
+    if len(words) > (2 if command == "export" else 1):
+        raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
+    from dlcore.train import run
+
+    flags = dataclasses.replace(flags, mesh="", parallel="jit")  # wherever it was trained, here are the devices that are here
+    experiment = page.build(config)
+    return folder, experiment, flags, run.restored(experiment, flags, folder)
+
+
+def _eval(words: list[str]) -> int:
+    folder, experiment, flags, state = _state_of("eval", words)
+    from dlcore.train.evaluate import everything
+
+    print(f"{folder} at step {int(state.step)}")
+    for split, metrics in everything(experiment, flags, state).items():
+        print(f"{split}: " + "  ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
+    return 0
+
+
+def _sample(words: list[str]) -> int:
+    folder, experiment, flags, state = _state_of("sample", words)
+    if experiment.sample is None:
+        raise UsageError(f"the experiment of {folder} has no `sample`: give its Experiment one")
+    import jax
+
+    from dlcore.report import samples
+
+    drawn = experiment.sample(state, jax.random.key(flags.seed))
+    samples.save(folder / "samples", drawn)
+    for sample in drawn:
+        print(f"{sample.title}\n{sample.prompt}{sample.text}\n" if isinstance(sample, samples.Text) else sample.title)
+    print(f"written to {folder / 'samples'}; dlcore report {folder} shows them")
+    return 0
+
+
+def _report(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dlcore report", description="One self-contained page about one or more runs.")
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, help="the page; by default report.html in the run's folder")
+    asked = parser.parse_args(words)
+    from dlcore.report import page
+
+    print(page.write([newest(run) for run in asked.runs], asked.out))
+    return 0
+
+
+def _export(words: list[str]) -> int:
+    if len(words) != 2 or not words[1].endswith(".npz"):
+        raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
+    _, _, _, state = _state_of("export", words)
+    from dlcore.train import card as cards
+
+    cards.export(state.params, Path(words[1]))
+    print(words[1])
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    from dlcore.report import table
+
+    print(table.catalogue())
+    return 0
+
+
+def _prepare(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord.")
+    parser.add_argument("name", help="as TFDS names it: mnist, xquad/en, ...")
+    parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
+    asked = parser.parse_args(words)
+    from dlcore.data import prepare
+
+    print(prepare.prepare(asked.name, data_dir=asked.data_dir, download_dir=asked.download_dir))
+    return 0
+
+
+def _doctor(words: list[str]) -> int:
+    from dlcore import doctor
+
+    return doctor.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

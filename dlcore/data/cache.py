@@ -1,0 +1,158 @@
+"""Decoded data on disk: written once, opened as memory maps by every later run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import time
+import urllib.parse
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dlcore.data.source import Arrays, Batch, Info, fingerprint
+from dlcore.errors import UsageError
+
+# The number of rows of every array, and the rows themselves in pieces of any size.
+Rows = tuple[int, Iterable[Batch]]
+
+_DAY = 24 * 3600.0
+
+
+def folder() -> Path:
+    """Where decoded data lies: $DLCORE_CACHE, else $XDG_CACHE_HOME/dlcore, else ~/.cache/dlcore."""
+    if own := os.environ.get("DLCORE_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dlcore"
+
+
+def cached(place: str, name: str, version: str, split: str, build: Callable[[], Rows]) -> Arrays:
+    """The arrays at `place` in the cache, built there first if they are missing or damaged. UsageError: cannot write there."""
+    entry = folder() / place
+    with _explained(entry):
+        found = _find(entry)
+        if found is None:
+            found = _build(entry, Info(name, version, split, "", 0), build)
+        return found
+
+
+def _find(entry: Path) -> Arrays | None:
+    """What lies at `entry`; a damaged entry is named in a warning and counts as missing."""
+    if not entry.exists():
+        return None
+    try:
+        return _open(entry)
+    except PermissionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        warnings.warn(f"the cached data in {entry} are damaged ({error}): building them again", stacklevel=4)
+        return None
+
+
+def _open(entry: Path) -> Arrays:
+    meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+    info, contents = Info(**meta["info"]), {}
+    for key, expected in meta["arrays"].items():
+        file = entry / expected["file"]
+        if file.stat().st_size != expected["bytes"]:
+            raise ValueError(f"{file.name} has {file.stat().st_size} bytes, not {expected['bytes']}")
+        contents[key] = np.load(file, mmap_mode="r")
+        if [contents[key].dtype.str, list(contents[key].shape)] != [expected["dtype"], expected["shape"]]:
+            raise ValueError(f"{file.name} is not {expected['dtype']} {expected['shape']}")
+    return Arrays(contents, info)
+
+
+def _build(entry: Path, info: Info, build: Callable[[], Rows]) -> Arrays:
+    """Write into a folder of our own, then rename: other processes see a whole entry or none."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(entry.parent)
+    building = entry.parent / f".{uuid.uuid4().hex}.building"
+    building.mkdir()
+    try:
+        _fill(building, info, build)
+        return _publish(building, entry)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _fill(building: Path, info: Info, build: Callable[[], Rows]) -> None:
+    files = _write(building, *build())
+    contents = {key: np.load(file, mmap_mode="r") for key, file in files.items()}
+    examples = len(next(iter(contents.values())))
+    info = dataclasses.replace(info, fingerprint=fingerprint(contents), examples=examples)
+    described = {
+        key: {"file": file.name, "bytes": file.stat().st_size, "dtype": contents[key].dtype.str, "shape": contents[key].shape}
+        for key, file in files.items()
+    }
+    meta = json.dumps({"info": dataclasses.asdict(info), "arrays": described}, indent=1)
+    (building / "meta.json").write_text(meta + "\n", encoding="utf-8")
+
+
+def _write(building: Path, rows: int, chunks: Iterable[Batch]) -> dict[str, Path]:
+    """One .npy file an array, written front to back: a full disk is then an error here, and not a crash in a memory map."""
+    files: dict[str, Path] = {}
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for chunk in chunks:
+            for key, part in chunk.items():
+                if key not in opened:
+                    files[key] = building / (urllib.parse.quote(key, safe="") + ".npy")
+                    opened[key] = stack.enter_context(files[key].open("wb"))
+                    descr, shape = np.lib.format.dtype_to_descr(part.dtype), (rows, *part.shape[1:])
+                    header = {"descr": descr, "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(opened[key], header)
+                opened[key].write(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    for file in files.values():
+        _narrow(file)
+    return files
+
+
+def _narrow(file: Path) -> None:
+    """int64 becomes int32 where every value fits: JAX computes in 32 bits, and labels come as 64."""
+    array, limits = np.load(file, mmap_mode="r"), np.iinfo(np.int32)
+    if array.dtype == np.int64 and array.size and limits.min <= array.min() and array.max() <= limits.max:
+        narrow = file.with_suffix(".narrow")
+        with narrow.open("wb") as out:
+            np.save(out, array.astype(np.int32))
+        narrow.replace(file)
+
+
+def _publish(building: Path, entry: Path) -> Arrays:
+    """Rename to `entry`; where another process was first, take its entry instead."""
+    for _ in range(8):
+        with contextlib.suppress(OSError):
+            building.rename(entry)
+        try:
+            return _open(entry)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            # A damaged entry stands in the way. Renaming it aside is atomic too: if another process did so first, we lose nothing.
+            aside = entry.parent / f".{uuid.uuid4().hex}.building"
+            with contextlib.suppress(FileNotFoundError):
+                entry.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+    raise OSError(f"cannot put {entry.name} into its place")
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a killed process left half built; a day is longer than any decoding takes."""
+    for left in parent.glob(".*.building"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _explained(entry: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot keep decoded data in {entry.parent}: {error.strerror or error}. "
+            "Make room or give access there, or set DLCORE_CACHE to another folder"
+        ) from error

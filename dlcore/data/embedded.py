@@ -1,0 +1,82 @@
+"""Real data that comes inside a dependency: no network, no preparation."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+
+from dlcore.data.source import Arrays, arrays
+from dlcore.errors import UsageError
+
+_PARTS = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}
+_TEXT_PARTS = {"train": (0.0, 0.9), "validation": (0.9, 1.0), "all": (0.0, 1.0)}
+_SPLIT_SEED = 1797
+
+
+def digits(split: str) -> Arrays:
+    """scikit-learn's handwritten digits, 8x8: `image` uint8 [N, 8, 8, 1], `label` int32 [N]. UsageError: unknown split."""
+    version, levels, label = _digits("digits", split)
+    image = (levels * 255 + 8) // 16
+    return arrays("digits", version, split, {"image": image.astype(np.uint8)[..., None], "label": label})
+
+
+def digits28(split: str) -> Arrays:
+    """The same digits and splits at 28x28: stands in for the MNIST family. UsageError: unknown split."""
+    version, levels, label = _digits("digits28", split)
+    ninths = _three_times(_three_times(levels, 1), 2)
+    image = np.pad((ninths * 255 + 72) // 144, ((0, 0), (2, 2), (2, 2)))
+    return arrays("digits28", version, split, {"image": image.astype(np.uint8)[..., None], "label": label})
+
+
+def documentation(split: str = "all") -> str:
+    """The text of Python's own documentation: `train` is the first 90 %, `validation` the rest. UsageError: unknown split."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise UsageError(f"this Python comes without its documentation ({error}): install its pydoc_data package") from error
+    _check_split("documentation", split, _TEXT_PARTS)
+    text = "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
+    start, stop = (int(part * len(text)) for part in _TEXT_PARTS[split])
+    return text[start:stop]
+
+
+def documentation_version() -> str:
+    """The version of `documentation`: that of the Python it is part of."""
+    return platform.python_version()
+
+
+def _digits(name: str, split: str) -> tuple[str, np.ndarray, np.ndarray]:
+    """Version, grey levels 0..16 as int [N, 8, 8], and labels of one split."""
+    _check_split(name, split, _PARTS)
+    import sklearn
+    from sklearn.datasets import load_digits
+
+    data, label = load_digits(return_X_y=True)
+    rows = _stratified(label, *_PARTS[split])
+    return sklearn.__version__, data[rows].astype(np.int64).reshape(-1, 8, 8), label[rows].astype(np.int32)
+
+
+def _stratified(label: np.ndarray, start: float, stop: float) -> np.ndarray:
+    """Rows of the part [start, stop) of every class, in their first order."""
+    # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
+    random = np.random.RandomState(_SPLIT_SEED)
+    rows = []
+    for value in np.unique(label):
+        of_class = random.permutation(np.flatnonzero(label == value))
+        rows.append(of_class[round(start * len(of_class)) : round(stop * len(of_class))])
+    return np.sort(np.concatenate(rows))
+
+
+def _three_times(levels: np.ndarray, axis: int) -> np.ndarray:
+    """Linear interpolation to three times the length, in whole thirds: integers give the same bytes on every machine."""
+    first, last = np.take(levels, [0], axis), np.take(levels, [-1], axis)
+    before = np.concatenate([first, np.delete(levels, -1, axis)], axis)
+    after = np.concatenate([np.delete(levels, 0, axis), last], axis)
+    thirds = np.stack([2 * levels + before, 3 * levels, 2 * levels + after], axis + 1)
+    return thirds.reshape(*levels.shape[:axis], -1, *levels.shape[axis + 1 :])
+
+
+def _check_split(name: str, split: str, parts: dict[str, tuple[float, float]]) -> None:
+    if split not in parts:
+        raise UsageError(f"{name} has no split {split!r}: it has {', '.join(parts)}")

@@ -1,0 +1,182 @@
+"""Download a TFDS data set and write it as ArrayRecord, which is read without TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import io
+import logging
+import re
+import sys
+import urllib.error
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcore.data import tfds
+from dlcore.errors import UsageError
+
+# TFDS waits 204 s (10 retries, each twice as long) before it says that there is no network; 5 retries are 6 s.
+_RETRIES = 5
+
+# Where TFDS keeps its older builders. It stops importing them at the first one that lacks a package, and then knows none of the rest.
+_PACKAGES = (
+    "audio d4rl graphs image image_classification nearest_neighbors object_detection question_answering ranking recommendation "
+    "rl_unplugged rlds.datasets robomimic robotics structured summarization text text_simplification time_series translate video "
+    "vision_language"
+).split()
+
+# Packages that pip knows by another name than Python.
+_PIP = {"apache_beam": "apache-beam", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
+
+
+def prepare(
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    download_dir: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Download and prepare "name[/config][:version]" unless that was done before; the folder that holds it.
+
+    UsageError: unknown name, missing package, no network and not downloaded before, no room, or data that cannot be read back.
+    """
+    root = tfds.data_folder(data_dir)
+    downloads = Path(download_dir).expanduser() if download_dir else root / "downloads"
+    builder = _builder(name, root)
+    title = "/".join([builder.name, *([builder.builder_config.name] if builder.builder_config else [])])
+    if Path(builder.data_path).exists():
+        prepared = tfds.find(f"{title}:{builder.version}", root)
+        say(f"{title} {prepared.version} is already prepared in {prepared.folder}")
+        return prepared.folder
+    say(f"preparing {title} {builder.version} in {root}, with downloads in {downloads}")
+    with _explained(title, builder, root, downloads), _quiet():
+        _run(builder, downloads)
+    prepared = tfds.find(f"{title}:{builder.version}", root)
+    tfds.check(prepared)
+    counts = ", ".join(f"{split} {examples:,}" for split, examples in prepared.splits.items())
+    say(f"prepared {title} {prepared.version} in {prepared.folder}: {counts} examples")
+    return prepared.folder
+
+
+def _run(builder: Any, downloads: Path) -> None:
+    import tensorflow_datasets
+    from tensorflow_datasets.core.download import downloader
+
+    tensorflow_datasets.display_progress_bar(sys.stderr.isatty())
+    config = tensorflow_datasets.download.DownloadConfig(try_download_gcs=False)
+    before, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
+    try:
+        builder.download_and_prepare(download_dir=downloads, download_config=config, file_format="array_record")
+    finally:
+        downloader.MAX_RETRIES = before
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back TFDS's prints and the warning of every retry: the one message at the end says what they say."""
+    retries = logging.getLogger("urllib3.connectionpool")
+    before = retries.level
+    retries.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        retries.setLevel(before)
+
+
+def _builder(name: str, root: Path) -> Any:
+    """TFDS's own builder of a set."""
+    import tensorflow_datasets
+
+    title, _, version = name.partition(":")
+    title, _, config = title.partition("/")
+    try:
+        with _quiet():
+            known = list(_class(title).builder_configs)
+            if config and config not in known:
+                raise UsageError(f"{title} has no config {config!r}{_nearest(config, known)}")
+            return tensorflow_datasets.builder(name, data_dir=root)
+    except ImportError as error:
+        raise UsageError(_missing(name, error)) from error
+    except (ValueError, AssertionError) as error:
+        cause = str(error).rpartition('}": ')[2].strip()  # TFDS puts its own arguments before the cause
+        raise UsageError(f"{name} cannot be prepared: {cause}") from error
+
+
+def _class(title: str) -> Any:
+    import tensorflow_datasets
+    from tensorflow_datasets.core.registered import DatasetNotFoundError
+
+    with contextlib.suppress(DatasetNotFoundError):
+        return tensorflow_datasets.builder_cls(title)
+    lacking = _import_all()
+    with contextlib.suppress(DatasetNotFoundError):
+        return tensorflow_datasets.builder_cls(title)
+    known = tensorflow_datasets.list_builders(with_community_datasets=False)
+    unseen = f" (Sets that need {', '.join(lacking)} are unknown here: pip install {' '.join(lacking)})" if lacking else ""
+    raise UsageError(f"TFDS has no data set {title!r}{_nearest(title, known)}{unseen}")
+
+
+def _import_all() -> list[str]:
+    """Make every builder known that can be; the packages which the others lack, by their names for pip."""
+    lacking = set()
+    for package in _PACKAGES:
+        try:
+            importlib.import_module(f"tensorflow_datasets.{package}")
+        except ImportError as error:
+            lacking.add(_package(error))
+    return sorted(lacking)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or sorted(known)[:5]
+    return f": did you mean {', '.join(close)}?" if close else ""
+
+
+@contextlib.contextmanager
+def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterator[None]:
+    """What goes wrong inside TFDS, said with its cause and the way out."""
+    import requests
+
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(_missing(title, error)) from error
+    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib.error.URLError) as error:
+        raise UsageError(_no_network(title, builder, downloads, error)) from error
+    except OSError as error:
+        raise UsageError(f"{title} cannot be prepared in {root}: {error}. Make room or give access, or set TFDS_DATA_DIR") from error
+    except AssertionError as error:  # TFDS's way to ask for files that only a person can fetch
+        raise UsageError(f"{title} cannot be prepared: {error}") from error
+    except Exception as error:
+        if type(error).__name__ not in ("DownloadError", "NonMatchingChecksumError"):
+            raise
+        raise UsageError(
+            f"{title} cannot be downloaded: {error}\nIf the file is at fault, remove it from {downloads} and try again; "
+            "if its address is, a newer tensorflow-datasets may know the new one: pip install -U tensorflow-datasets"
+        ) from error
+
+
+def _no_network(title: str, builder: Any, downloads: Path, error: Exception) -> str:
+    url = getattr(getattr(error, "request", None), "url", None)
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    known = (builder.url_infos or {}).get(url)
+    file = f"lay the file into {downloads / 'manual' / known.filename}" if known and known.filename else None
+    ways = ["connect this machine", *([file] if file else []), f"copy {downloads} from a machine where it was downloaded"]
+    return f"{title} is not downloaded yet and no network reaches {url or 'its source'} ({cause or error}): {', or '.join(ways)}"
+
+
+def _missing(title: str, error: ImportError) -> str:
+    package = _package(error)
+    if package == "tensorflow":
+        return f"preparing {title} needs TensorFlow, training on it does not: pip install 'dlcore[prepare]'"
+    return f"preparing {title} needs a package that is not installed: pip install {package}"
+
+
+def _package(error: ImportError) -> str:
+    """The package that an import missed, by its name for pip. TFDS raises it again without `name`, but keeps the words."""
+    said = re.search(r"No module named '([\w.]+)'", str(error))
+    top = (error.name or (said[1] if said else str(error))).split(".")[0]
+    return _PIP.get(top, top)

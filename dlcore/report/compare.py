@@ -1,0 +1,134 @@
+"""Tables: what runs scored and cost, and the fields in which they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlcore.report.curves import better
+from dlcore.report.markup import MISSING, Html, el, is_number, number, seconds, size
+from dlcore.report.runs import Run
+
+# What one chose, and what the choice ran on; differences in the second explain numbers that the first does not.
+_GROUPS = (("Choices", ("config", "run", "mesh")),
+           ("Circumstances", ("data", "git", "versions", "xla_flags", "devices", "host")))  # fmt: skip
+
+
+def flatten(value: Any, name: str) -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    if not isinstance(value, dict):
+        return {name: value}
+    fields: dict[str, Any] = {}
+    for key, inner in value.items():
+        fields |= flatten(inner, f"{name}.{key}" if name else str(key))
+    return fields
+
+
+def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
+    """The fields under these keys of the card in which the runs differ, each with a value a run; a missing one is None."""
+    # Config fields go by their own names, as on the command line.
+    each = [{k: v for key in keys for k, v in flatten(run.card.get(key), "" if key == "config" else key).items()} for run in runs]
+    names = list(dict.fromkeys(name for fields in each for name in fields if name))
+    rows = {name: [fields.get(name) for fields in each] for name in names}
+    return {name: values for name, values in rows.items() if len({_plain(value) for value in values}) > 1}
+
+
+def _plain(value: Any) -> str:
+    return MISSING if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def differing(runs: Sequence[Run]) -> Html:
+    """The section of differences between runs."""
+    head = [el("th", "Field", scope="col"), *(el("th", name(run, i), scope="col") for i, run in enumerate(runs))]
+    body = []
+    for title, keys in _GROUPS:
+        rows = differences(runs, keys)
+        if rows:
+            body.append(el("tr", el("th", title, colspan=len(runs) + 1, scope="colgroup"), class_="group"))
+        for field, values in rows.items():
+            cells = [el("td", _plain(value), class_="code") for value in values]
+            body.append(el("tr", el("th", field, scope="row", class_="code"), cells))
+    table = el("table", el("thead", el("tr", head)), el("tbody", body)) if body else None
+    same = el("p", "Nothing that the cards record differs.", class_="hint")
+    return el("section", el("h2", "Differences"), scroll(table, "Differences") if table else same, id="differences")
+
+
+def name(run: Run, position: int) -> Html:
+    """A run's label beside its colour."""
+    return el("span", el("i", class_=f"swatch k{position % 8}"), run.label, class_="whose")
+
+
+def scroll(table: Html, label: str) -> Html:
+    """A table that scrolls by itself where the page is too narrow for it; focusable, so that keys can scroll it."""
+    return el("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
+
+
+def columns(runs: Sequence[Run]) -> list[tuple[str, str, Callable[[object], str], str | None]]:
+    """Columns of a comparison: group, metric, how it is written, which direction is better."""
+    made: list[tuple[str, str, Callable[[object], str], str | None]] = []
+    for split in dict.fromkeys(split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)):
+        for metric in dict.fromkeys(m for run in runs for m in run.mapping("results", split)):
+            told = [run.get("published", "better") for run in runs if run.get("published", "metric") == metric]
+            way = told[0] if told and told[0] in ("higher", "lower") else better(metric)
+            made.append((split, metric, number, way))
+    return made
+
+
+def _split_rank(split: str) -> int:
+    return {"test": 0, "validation": 1}.get(split, 2)
+
+
+def comparison(runs: Sequence[Run]) -> Html:
+    """The section that holds runs against each other: a row a run."""
+    results = columns(runs)
+    cost = [("train", lambda r: r.get("seconds", "train"), seconds), ("total", lambda r: r.get("seconds", "total"), seconds),
+            ("examples/s", lambda r: r.get("examples_per_second"), number), ("parameters", parameters, number),
+            ("peak memory", lambda r: r.get("peak_memory_bytes"), size), ("steps", lambda r: r.get("step"), number)]  # fmt: skip
+    groups: list[tuple[str, int]] = []
+    for split in dict.fromkeys(column[0] for column in results):
+        groups.append((split, sum(column[0] == split for column in results)))
+    top = [el("th", "Run", rowspan=2, scope="col"), *(el("th", s, colspan=n, scope="colgroup") for s, n in groups)]
+    top.append(el("th", "cost", colspan=len(cost), scope="colgroup"))
+    under = [*(el("th", m, scope="col", class_="n") for _, m, _, _ in results), *(el("th", t, scope="col", class_="n") for t, _, _ in cost)]
+    best = [_best([run.get("results", split, metric) for run in runs], way) for split, metric, _, way in results]
+    rows = []
+    for position, run in enumerate(runs):
+        cells = [el("th", name(run, position), scope="row")]
+        for (split, metric, write, _), winner in zip(results, best, strict=True):
+            value = run.get("results", split, metric)
+            won = winner is not None and value == winner
+            cells.append(el("td", write(value), el("span", " (best)", class_="unseen") if won else None, class_="n best" if won else "n"))
+        cells += [el("td", write(get(run)), class_="n") for _, get, write in cost]
+        rows.append(el("tr", cells))
+    table = el("table", el("thead", el("tr", top), el("tr", under)), el("tbody", rows), class_="wide")
+    hint = el("p", "The best value of a column is bold and underlined where the metric's name says which direction is better.", class_="hint")
+    return el("section", el("h2", "Comparison"), hint if any(b is not None for b in best) else None, scroll(table, "Comparison"), id="comparison")
+
+
+def _best(values: Sequence[object], way: str | None) -> float | None:
+    # value == value leaves NaN out, which would win or lose by its place alone.
+    numbers = [value for value in values if is_number(value) and value == value]
+    if way is None or len(numbers) < 2 or len(set(numbers)) == 1:
+        return None
+    return max(numbers) if way == "higher" else min(numbers)
+
+
+def parameters(run: Run) -> int | float | None:
+    """How many parameters a run trains, over all its owners."""
+    counts = run.numbers("parameters")
+    return sum(counts.values()) if counts else None
+
+
+def results(run: Run) -> Html | None:
+    """The table of one run's results: a row a metric, a column a split."""
+    by_split = {split: run.mapping("results", split) for split in sorted(run.mapping("results"), key=_split_rank)}
+    metrics = list(dict.fromkeys(metric for values in by_split.values() for metric in values))
+    if not metrics:
+        return None
+    head = [el("th", "Metric", scope="col"), *(el("th", split, scope="col", class_="n") for split in by_split)]
+    rows = [
+        el("tr", el("th", metric, scope="row"), [el("td", number(values.get(metric)), class_="n") for values in by_split.values()])
+        for metric in metrics
+    ]
+    return scroll(el("table", el("thead", el("tr", head)), el("tbody", rows)), "Results")

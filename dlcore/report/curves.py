@@ -1,0 +1,149 @@
+"""Curves: which belong on one chart, how they are thinned, and what the page's script is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcore.report.runs import Run
+
+LIMIT = 1500  # points of a curve that the page carries
+_ORDER = ("train", "validation", "test")
+_NOT_DRAWN = ("seconds",)  # the clock: it only ever rises
+_LOW = ("loss", "perplexity", "error", "nll", "wer", "mse", "fid")
+_HIGH = ("accuracy", "f1", "bleu", "map", "iou", "recall", "precision", "score")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's values of one metric on one split; NaN where a value was not finite."""
+
+    run: int
+    split: int
+    steps: np.ndarray
+    values: np.ndarray
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """Where a value was not finite."""
+        return np.isnan(self.values)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves that are read together, and the published number if this is its metric."""
+
+    name: str
+    curves: tuple[Curve, ...]
+    reference: float | None = None
+
+
+def better(metric: str) -> str | None:
+    """"lower" or "higher" where a metric's name says which is better, else None."""
+    name = metric.rsplit("/", 1)[-1].lower()
+    if any(word in name for word in _LOW):
+        return "lower"
+    return "higher" if any(word in name for word in _HIGH) else None
+
+
+def splits(runs: Sequence[Run]) -> list[str]:
+    """All splits that have curves, in the order in which they are met."""
+    names = {split for run in runs for split, name in run.series if name not in _NOT_DRAWN}
+    return sorted(names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+
+
+def charts(runs: Sequence[Run]) -> list[Chart]:
+    """One chart a metric: with a single objective its training metrics stand with the evaluation metrics of that name."""
+    order = splits(runs)
+    groups: dict[str, list[Curve]] = {}
+    for position, run in enumerate(runs):
+        prefixes = {name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name}
+        prefix = f"{prefixes.pop()}/" if len(prefixes) == 1 else None
+        for (split, name), (steps, values) in run.series.items():
+            if name in _NOT_DRAWN:
+                continue
+            short = name[len(prefix):] if prefix and name.startswith(prefix) else name
+            shown = name if short != name and (split, short) in run.series else short
+            groups.setdefault(shown, []).append(Curve(position, order.index(split), steps, values))
+    references = _references(runs)
+    made = [
+        Chart(name, tuple(sorted(curves, key=lambda curve: (curve.run, curve.split))), references.get(name))
+        for name, curves in groups.items()
+    ]
+    return sorted(made, key=lambda chart: (_rank(chart.name), chart.name))
+
+
+def _references(runs: Sequence[Run]) -> dict[str, float]:
+    """The published value of each metric on which all runs agree."""
+    found: dict[str, set[float]] = {}
+    for run in runs:
+        value = run.get("published", "value")
+        if isinstance(value, int | float) and math.isfinite(value):
+            found.setdefault(str(run.get("published", "metric")), set()).add(float(value))
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
+
+
+def _rank(name: str) -> int:
+    last = name.rsplit("/", 1)[-1]
+    if last == "examples_per_second":
+        return 4
+    if "norm" in last or "rate" in last:
+        return 3
+    return 0 if "loss" in last else 1 if better(name) else 2
+
+
+def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `limit` points that keep the ends, every bucket's minimum and maximum, and a gap where a value is missing."""
+    count = len(steps)
+    if count <= limit:
+        return steps, values
+    gaps = np.isnan(values)
+    keep = {0, count - 1}
+    for start, stop in _buckets(count, (limit - 2) // (3 if gaps.any() else 2)):
+        part, gap = values[start:stop], gaps[start:stop]
+        if gap.any():
+            keep.add(start + int(np.argmax(gap)))
+        if not gap.all():
+            keep.update((start + int(np.nanargmin(part)), start + int(np.nanargmax(part))))
+    chosen = np.array(sorted(keep))
+    return steps[chosen], values[chosen]
+
+
+def means(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """The buckets' means: smoothing over minima and maxima alone would drift to the middle of the noise's range."""
+    bounds = _buckets(len(steps), limit)
+    return (np.array([float(steps[a:b].mean()) for a, b in bounds]), np.array([float(values[a:b].mean()) for a, b in bounds]))
+
+
+def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
+    edges = np.linspace(0, count, max(buckets, 1) + 1).astype(int)
+    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+
+
+def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
+    """What the script draws from."""
+    return {
+        "runs": [run.label for run in runs],
+        "splits": splits(runs),
+        "charts": [
+            {"name": chart.name, "reference": chart.reference, "curves": [_points(curve) for curve in chart.curves]}
+            for chart in drawn
+        ],
+    }
+
+
+def _points(curve: Curve) -> dict[str, Any]:
+    steps, values = thin(curve.steps, curve.values, LIMIT)
+    points: dict[str, Any] = {"run": curve.run, "split": curve.split, "x": steps.tolist(), "y": _plain(values)}
+    if len(steps) < len(curve.steps):
+        mean_steps, mean_values = means(curve.steps, curve.values, LIMIT // 2)
+        points |= {"mx": mean_steps.tolist(), "my": _plain(mean_values)}
+    return points
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]

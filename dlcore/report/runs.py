@@ -1,0 +1,140 @@
+"""Reads a run folder as data: its card, its curves, its samples, and notes about what could not be read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcore.errors import UsageError
+from dlcore.report import samples
+from dlcore.report.markup import is_number
+
+EXPECTED = ("experiment", "status", "config", "run", "git", "versions", "devices", "data", "parameters", "seconds",
+            "params_sha256", "results")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. `series` maps (split, metric) to steps and values; a value that is not finite is NaN."""
+
+    path: Path
+    label: str
+    card: dict[str, Any]
+    series: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    def get(self, *keys: str) -> Any:
+        """The card's value at a path of keys; None where anything on the way is missing or no mapping."""
+        value: Any = self.card
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def mapping(self, *keys: str) -> dict[str, Any]:
+        """The card's mapping at a path of keys; empty where there is none."""
+        value = self.get(*keys)
+        return value if isinstance(value, dict) else {}
+
+    def numbers(self, *keys: str) -> dict[str, float]:
+        """The numbers of the card's mapping at a path of keys."""
+        return {name: value for name, value in self.mapping(*keys).items() if is_number(value)}
+
+
+def read(path: Path) -> Run:
+    """Reads one run; UsageError when it is no run folder."""
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such run folder. Pass a folder that `dlcore train` wrote: runs/EXPERIMENT/RUN")
+    card = _card(path / "card.json")
+    series, notes = metrics(path / "metrics.jsonl")
+    try:
+        index = samples.load(path / "samples")
+    except ValueError as error:
+        index, notes = [], [*notes, f"The samples are left out. {error}"]
+    missing = [key for key in EXPECTED if card.get(key) is None]
+    if missing:
+        why = {"running": " (the run is still running)", "failed": " (the run failed)"}.get(str(card.get("status")), "")
+        notes = [*notes, f"card.json does not say{why}: {', '.join(missing)}."]
+    return Run(path, path.resolve().name, card, series, index, tuple(notes))
+
+
+def read_all(paths: Sequence[Path]) -> list[Run]:
+    """Reads runs, each folder once, and gives each a label that tells it from the others."""
+    unique = list({path.resolve(): path for path in map(Path, paths)}.values())
+    if not unique:
+        raise UsageError("no run was named. Pass one or more run folders: dlcore report runs/EXPERIMENT/RUN")
+    runs = [read(path) for path in unique]
+    if len({str(run.get("experiment")) for run in runs}) > 1:
+        runs = [replace(run, label=f"{run.get('experiment') or '?'}/{run.label}") for run in runs]
+    labels = [run.label for run in runs]
+    return [
+        replace(run, label=f"{run.label} ({labels[: i + 1].count(run.label)})") if labels.count(run.label) > 1 else run
+        for i, run in enumerate(runs)
+    ]
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: missing, so this is no run folder. Pass one that `dlcore train` wrote.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}). Restore it, or train again.") from error
+    if not isinstance(card, dict):
+        raise UsageError(f"{path}: holds no JSON object. Restore it, or train again.")
+    return card
+
+
+def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], list[str]]:
+    """The series of a metrics file, and notes about lines that are damaged."""
+    if not path.is_file():
+        return {}, ["There is no metrics.jsonl, so there are no curves."]
+    points: dict[tuple[str, str], dict[int, float]] = {}
+    damaged: list[int] = []
+    with path.open("rb") as lines:
+        for position, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            record = _record(line)
+            if record is None:
+                # A line without its end is one that a killed process was writing: nothing was lost but itself.
+                if line.endswith(b"\n"):
+                    damaged.append(position)
+                continue
+            split = str(record.get("split", "train"))
+            for name, value in record.items():
+                if name not in ("step", "split") and (value is None or is_number(value)):
+                    # By step, the last one wins: a resumed run repeats the steps after its checkpoint.
+                    points.setdefault((split, name), {})[int(record["step"])] = _finite(value)
+    series = {}
+    for key, values in points.items():
+        steps = sorted(values)
+        series[key] = (np.array(steps, dtype=np.int64), np.array([values[step] for step in steps], dtype=np.float64))
+    if not damaged:
+        return series, []
+    shown = ", ".join(map(str, damaged[:8])) + (f" and {len(damaged) - 8} more" if len(damaged) > 8 else "")
+    return series, [f"metrics.jsonl: damaged and left out: line{'s' if len(damaged) > 1 else ''} {shown}."]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line's content; None when it is not a JSON object with a step."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = record.get("step") if isinstance(record, dict) else None
+    return record if is_number(step) and abs(step) < 2**53 else None
+
+
+def _finite(value: float | None) -> float:
+    try:
+        x = float("nan") if value is None else float(value)
+    except OverflowError:
+        return float("nan")
+    return x if math.isfinite(x) else float("nan")

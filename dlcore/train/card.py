@@ -1,0 +1,124 @@
+"""card.json: what ran, on what, and what came out. Other tools read it: its names are an interface."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlcore.errors import UsageError
+from dlcore.train.parallel import to_host
+
+Card = dict[str, Any]
+PACKAGES = ("dlcore", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tensorflow-datasets")
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide on numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """The commit that `folder` stands at and whether its tree is clean; None where there is no repository."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    status = ask("status", "--porcelain")
+    return {"commit": ask("rev-parse", "HEAD"), "clean": None if status is None else not status}
+
+
+def machine() -> dict[str, Any]:
+    """The host and its accelerators."""
+    device = jax.devices()[0]
+    return {
+        "host": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": f"{platform.system()} {platform.machine()}"},
+        "devices": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def peak_memory() -> int:
+    """The most bytes held at once: the devices' where they count them, else this process's resident memory."""
+    held = [stats.get("peak_bytes_in_use", 0) for d in jax.local_devices() if (stats := d.memory_stats())]
+    if held and max(held):
+        return int(max(held))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def sha256(tree: Any) -> str:
+    """Over path, dtype, shape and bytes of every leaf, in the order of the paths; the same for every layout."""
+    digest = hashlib.sha256()
+    for path, leaf in sorted(
+        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(to_host(tree))
+    ):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def parameters(params: dict[str, Any]) -> dict[str, int]:
+    """How many numbers each part has."""
+    return {name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree)) for name, tree in params.items()}
+
+
+def write(folder: Path, card: Card) -> None:
+    """Replace card.json at once: a reader sees the old one or the new one, never half."""
+    fresh = folder / "card.json.new"
+    try:
+        fresh.write_text(json.dumps(card, indent=2, default=str) + "\n", encoding="utf-8")
+        fresh.replace(folder / "card.json")
+    except OSError as error:
+        raise UsageError(f"cannot write {folder / 'card.json'}: {error.strerror}; make room or grant write permission") from error
+
+
+def read(folder: Path) -> Card:
+    """The card of a run. Raises UsageError when the folder, or a card that can be read, is missing."""
+    path = folder / "card.json"
+    if not folder.is_dir():
+        raise UsageError(f"there is no run folder {folder}; dlcore train writes runs/EXPERIMENT/NUMBER, or where --out says")
+    if not path.is_file():
+        raise UsageError(f"{folder} is not a run: it has no card.json; name the folder that dlcore train printed")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is damaged ({error}); mend it by hand, or train again into another folder") from error
+    if not isinstance(card, dict) or not isinstance(card.get("experiment"), str):
+        raise UsageError(f"{path} is not the card of a run: it names no experiment")
+    return card

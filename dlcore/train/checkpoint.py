@@ -1,0 +1,144 @@
+"""Checkpoints: written by Orbax in the background, committed by a rename, proven by a checksum when they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from jax import Array
+from orbax.checkpoint import checkpoint_managers
+
+from dlcore.errors import UsageError
+from dlcore.train.step import State
+
+
+def checksum(tree: Any) -> Array:
+    """uint32 [leaves, 2]: for each leaf the sum of its words and their sum weighted by place, modulo 2^32.
+
+    Computed on the device, stored inside the checkpoint: any flipped bit between the device that saved and the device that
+    restores changes the first sum, swapped blocks change the second.
+    """
+
+    def leaf(x: Array) -> Array:
+        kind = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
+        bits = x.astype(jnp.uint8) if x.dtype == bool else jax.lax.bitcast_convert_type(x, kind)
+        words = bits.reshape(-1).astype(jnp.uint32)
+        place = 2 * jax.lax.iota(jnp.uint32, words.size) + 1
+        return jnp.stack([words.sum(dtype=jnp.uint32), (words * place).sum(dtype=jnp.uint32)])
+
+    return jnp.stack([leaf(x) for x in jax.tree.leaves(tree)])
+
+
+class Checkpoints:
+    """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric", "-" in front: lower)."""
+
+    def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
+        self.folder, self.best = folder, best.lstrip("-")
+        policies: list[Any] = [checkpoint_managers.LatestN(keep)]
+        if best:
+            policies.append(
+                checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: float(metrics[self.best]),
+                    reverse=best.startswith("-"),
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            cleanup_tmp_directories=True,
+            step_prefix=None,
+        )
+        try:
+            self.manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        except OSError as error:
+            raise UsageError(f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another --out") from error
+
+    def save(self, state: State, step: int, metrics: Mapping[str, float] | None = None) -> None:
+        """Save in the background; waits only for the save before it. `metrics` ("split/metric") make it a candidate for best."""
+        if step in self.manager.all_steps():
+            return
+        known = {self.best: metrics[self.best]} if metrics and self.best in metrics else None
+        saved = {"state": state, "checksum": _checksum(state)}
+        with _writing(self.folder):
+            self.manager.save(step, args=ocp.args.StandardSave(saved), metrics=known)
+
+    def wait(self) -> None:
+        """Until everything that was saved is committed."""
+        with _writing(self.folder):
+            self.manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait, and end the background threads."""
+        self.wait()
+        self.manager.close()
+
+    def steps(self) -> list[int]:
+        """The committed steps, ascending."""
+        return sorted(self.manager.all_steps(read=True))
+
+    def restore(self, abstract: State, step: int | None = None) -> State | None:
+        """The newest sound checkpoint (or that of `step`), laid out as `abstract` says; None if there is none.
+
+        A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning that names it.
+        """
+        leaves = len(jax.tree.leaves(abstract))
+        target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((leaves, 2), jnp.uint32)}
+        for candidate in reversed(self.steps() if step is None else [step]):
+            path = self.folder / str(candidate)
+            try:
+                restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
+            except Exception as error:  # whatever a damaged file makes Orbax and TensorStore raise
+                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+                warnings.warn(f"checkpoint {path} cannot be read and is skipped: {reason}", stacklevel=2)
+                continue
+            if (_checksum(restored["state"]) == restored["checksum"]).all():
+                return restored["state"]
+            warnings.warn(f"checkpoint {path} is damaged (its checksum differs) and is skipped", stacklevel=2)
+        if self.steps():
+            raise UsageError(
+                f"none of the checkpoints {self.steps()} in {self.folder} can be read; mend them from a copy, "
+                f"or move that folder away and resume to train from the first step"
+            )
+        return None
+
+    def set_aside(self, step: int) -> None:
+        """Rename the checkpoints after `step`, skipped as damaged: their steps are about to be written again."""
+        later = [found for found in self.steps() if found > step]
+        for found in later:
+            (self.folder / str(found)).rename(_free_name(self.folder / f"damaged-{found}"))
+        if later:
+            self.manager.reload()
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
+    return next(name for name in names if not name.exists())
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns a failed write into a message that names the folder; what was committed before stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if not isinstance(error, OSError) and not re.search("No space left|RESOURCE_EXHAUSTED|ermission denied|Read-only", text):
+            raise
+        last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
+        kept = "no checkpoint is complete yet" if last is None else f"the checkpoint of step {last} is complete"
+        raise UsageError(
+            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: "
+            f"make room (or grant write permission), then dlcore resume {folder.parent}"
+        ) from error
+
+
+_checksum = jax.jit(checksum)

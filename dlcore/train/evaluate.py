@@ -1,0 +1,51 @@
+"""Losses and metrics over whole splits: every example counts exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlcore.data.source import Source
+from dlcore.data.stream import in_order
+from dlcore.train.parallel import Layout
+from dlcore.train.step import Batch, Mean, Objective, State, eval_step
+
+
+def pack(report: Mapping[str, Mean]) -> jax.Array:
+    """[metrics, 2] totals and weights in the order of the sorted names: one array to fetch instead of dozens."""
+    return jnp.stack([jnp.stack([m.total, m.weight.astype(m.total.dtype)]) for _, m in sorted(report.items())])
+
+
+class Evaluator:
+    """A compiled evaluation of all objectives, compiled once for each shape of batch."""
+
+    def __init__(self, objectives: Mapping[str, Objective], layout: Layout, batch: int, seed: int) -> None:
+        self.layout, self.batch = layout, batch
+        self.names: list[str] = []
+
+        def run(state: State, batch: Batch) -> jax.Array:
+            report = eval_step(objectives, state, batch, seed=seed)
+            self.names = sorted(report)
+            return pack(report)
+
+        self.run: Callable[[State, Batch], jax.Array] = jax.jit(run, out_shardings=layout.everywhere)
+        self.only = f"{next(iter(objectives))}/" if len(objectives) == 1 else ""
+
+    def __call__(self, state: State, source: Source) -> dict[str, float]:
+        """{metric: mean over the source}, summed in float64 on the host. One objective's name is left out."""
+        rows = self.layout.local_rows(self.batch)
+        several = self.layout.mesh.size > 1
+        sums = np.zeros(())
+        late: list[jax.Array] = []
+        for batch in in_order(source, self.batch, rows):
+            late.append(self.run(state, self.layout.put(batch, self.batch)))
+            if several:
+                jax.block_until_ready(late[-1])
+            if len(late) > 2:  # fetched two batches late, so that the host prepares the next one meanwhile
+                sums = sums + np.asarray(late.pop(0), np.float64)
+        for packed in late:
+            sums = sums + np.asarray(packed, np.float64)
+        return {name.removeprefix(self.only): float(t / w) for name, (t, w) in zip(self.names, sums, strict=True) if w}

@@ -1,0 +1,266 @@
+"""The one loop: every family trains through it, and nothing else loops over steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlcore.data.stream import Stream
+from dlcore.errors import UsageError
+from dlcore.report import samples
+from dlcore.train import card as cards
+from dlcore.train import parallel, processes
+from dlcore.train.checkpoint import Checkpoints
+from dlcore.train.evaluate import Evaluator, pack
+from dlcore.train.experiment import Experiment
+from dlcore.train.flags import Flags
+from dlcore.train.init import initial
+from dlcore.train.log import Log, rewind
+from dlcore.train.precision import with_precision
+from dlcore.train.step import train_step
+
+DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
+
+
+class Diverged(Exception):
+    """A loss or gradient is not finite any more."""
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """The signals that came: SIGTERM and the first Ctrl-C end the run after the step at hand; a second Ctrl-C ends it at once."""
+    came: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    # With several processes JAX's own notifier owns SIGTERM, so that all of them stop at the same step.
+    numbers = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGTERM, signal.SIGINT]
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Fit:
+    """One run of the loop: the compiled step, its data, and the books that are kept about it."""
+
+    def __init__(self, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> None:
+        self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
+        self.began = time.monotonic()
+        self.spent: dict[str, float] = {k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")}
+        self.before = self.spent["total"]
+        self.layout = parallel.layout(flags.parallel, flags.mesh)
+        self.objectives = with_precision(experiment.objectives, flags.precision)
+        self.stream = Stream(experiment.train, experiment.batch, flags.seed, self.layout.local_rows(experiment.batch))
+        self.evaluator = Evaluator(self.objectives, self.layout, experiment.batch, flags.seed)
+        self.checkpoints = Checkpoints(folder / "checkpoints", flags.keep, experiment.best)
+        self.eval_every = flags.eval_every or max(1, experiment.steps // 10)
+        self.save_every = flags.save_every or max(1, experiment.steps // 10)
+
+        example = self.layout.put(self.stream.at(0), experiment.batch)
+        self.abstract, make = initial(experiment, flags.seed, self.layout, example)
+        self._check_room()
+        restored = self.checkpoints.restore(self.abstract) if resumed else None
+        self.state = make() if restored is None else restored
+        self.start = int(self.state.step)
+        if self.start == 0:
+            card["params_sha256"] = {"start": cards.sha256(self.state.params), "end": None}
+        if resumed and processes.first():
+            rewind(folder, self.start)
+            self.checkpoints.set_aside(self.start)
+        self.step_fn, self.names = self._compiled(example)
+        self.log = Log(folder, experiment.steps, self.start, processes.first())
+        self.waiting: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
+        self.results: dict[str, dict[str, float]] = {}
+        self.evaluated = -1  # the step that the results are of
+        self.rate = 0.0
+
+    def _check_room(self) -> None:
+        """Raises UsageError unless the checkpoints that are kept, and one more, fit on the disk."""
+        size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(self.abstract))
+        free, need = shutil.disk_usage(self.folder).free, (self.flags.keep + 2) * size
+        if free < need:
+            raise UsageError(
+                f"{self.folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need {need / 2**20:.0f} MiB: "
+                "make room, or choose another --out"
+            )
+
+    def _compiled(self, example: Any) -> tuple[Any, list[str]]:
+        began, names = time.monotonic(), []
+
+        def step(state: Any, batch: Any, axis: str | None) -> Any:
+            state, report = train_step(
+                self.objectives, state, batch, seed=self.flags.seed, axis=axis, microbatches=self.flags.microbatches
+            )
+            names[:] = sorted(report)
+            return state, pack(report)
+
+        shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
+        compiled = parallel.compile_step(step, self.layout, self.abstract, shardings, example)
+        self.spent["compile"] += time.monotonic() - began
+        return compiled, names
+
+    def run(self) -> int:
+        """Train to the last step, or until asked to stop. Returns the exit code."""
+        steps, flags, code = self.experiment.steps, self.flags, DONE
+        several_on_cpu = self.layout.mesh.size > 1 and jax.default_backend() == "cpu"
+        batches = self.stream.steps(self.start, steps, flags.threads) if self.start < steps else iter(())
+        with _asked_to_stop() as came:
+            self.mark = time.monotonic()
+            self.paid = self.start  # the step up to which the rate was reported
+            for step in range(self.start, steps):
+                self.state, packed = self.step_fn(self.state, self.layout.put(next(batches), self.experiment.batch))
+                done = step + 1
+                self.waiting.append((done, packed))
+                # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
+                jax.block_until_ready(self.waiting[-1 if several_on_cpu else max(-3, -len(self.waiting))][1])
+                if done % flags.log_every == 0 or done == steps:
+                    self._report(keep=flags.log_every if done < steps else 0)
+                if done < steps and done % self.eval_every == 0:
+                    self._evaluate(done, final=False)
+                if came or processes.preempted(done):
+                    code = INTERRUPTED if came and came[0] == signal.SIGINT else PREEMPTED
+                if done == steps or done % self.save_every == 0 or code:
+                    self._save(done)
+                if code:
+                    break
+        self._finish(code)
+        return code
+
+    def _report(self, keep: int) -> None:
+        """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
+        due, self.waiting = self.waiting[: len(self.waiting) - keep], self.waiting[len(self.waiting) - keep :]
+        if not due:
+            return
+        numbers = np.asarray(jax.device_get([packed for _, packed in due]), np.float64)
+        self._check(due, numbers)
+        now, last = time.monotonic(), due[-1][0]
+        ahead = self.waiting[-1][0] if self.waiting else last
+        if ahead > self.paid:
+            self.rate = (ahead - self.paid) * self.experiment.batch / max(now - self.mark, 1e-9)
+        self.spent["train"] += now - self.mark
+        self.mark, self.paid = now, ahead
+        sums = numbers.sum(0)
+        self.log.train(last, {n: t / w for n, (t, w) in zip(self.names, sums.tolist(), strict=True) if w}, self.rate)
+        self.log.tick(ahead)
+
+    def _check(self, due: list[tuple[int, jax.Array]], numbers: np.ndarray) -> None:
+        watched = [f"{name}/{metric}" for name in self.objectives for metric in ("loss", "grad_norm")]
+        for (step, _), row in zip(due, numbers, strict=True):
+            for metric in watched:
+                total, weight = row[self.names.index(metric)]
+                if not math.isfinite(total) or not math.isfinite(weight):
+                    last = max(self.checkpoints.steps(), default=None)
+                    good = f"the last good checkpoint is that of step {last}" if last else "no checkpoint was written before"
+                    raise Diverged(
+                        f"step {step}: objective {metric.split('/')[0]!r}: {metric} is {total / weight if weight else total}; {good} "
+                        f"in {self.checkpoints.folder}. Lower the learning rate, clip gradients, or look at the data of that step"
+                    )
+
+    def _pause(self) -> float:
+        """Bring the books up to date before something that is not training; the time now."""
+        self._report(keep=0)
+        return time.monotonic()
+
+    def _evaluate(self, step: int, final: bool) -> None:
+        began, self.evaluated = self._pause(), step
+        for split, source in self.experiment.eval.items():
+            if final or split != "test":  # the test split is looked at once
+                self.results[split] = self.evaluator(self.state, source)
+        if final and self.experiment.evaluate:
+            for split, metrics in self.experiment.evaluate(self.state).items():
+                self.results[split] = {**self.results.get(split, {}), **metrics}
+        for split, metrics in self.results.items():
+            if final or split != "test":
+                self.log.write(step, split, metrics)
+                self.log.say(f"step {step} {split}: " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        self._resume_clock(began, "eval")
+
+    def _resume_clock(self, began: float, book: str | None = None) -> None:
+        now = time.monotonic()
+        if book:
+            self.spent[book] += now - began
+        self.mark = now
+
+    def _save(self, step: int) -> None:
+        began = self._pause()  # every step before this one has been checked: a checkpoint is never of a diverged state
+        if step == self.experiment.steps:
+            self._evaluate(step, final=True)
+        current = self.results if self.evaluated == step else {}
+        flat = {f"{split}/{name}": v for split, metrics in current.items() for name, v in metrics.items()}
+        self.checkpoints.save(self.state, step, flat)
+        self.card["step"] = step
+        self._write_card()
+        self._resume_clock(began)
+
+    def _write_card(self) -> None:
+        self.spent["total"] = self.before + time.monotonic() - self.began
+        self.card["seconds"] = {k: round(v, 3) for k, v in self.spent.items()}
+        trained = self.card.get("step", 0) * self.experiment.batch
+        self.card["examples_per_second"] = round(trained / self.spent["train"], 1) if self.spent["train"] else None
+        self.card["peak_memory_bytes"] = cards.peak_memory()
+        self.card["results"] = self.results
+        if processes.first():
+            cards.write(self.folder, self.card)
+
+    def _finish(self, code: int) -> None:
+        self.checkpoints.close()
+        if code == DONE:
+            if self.start == self.experiment.steps:
+                self._evaluate(self.start, final=True)
+            self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
+            if self.experiment.sample and processes.first():
+                key = jax.random.key(self.flags.seed)
+                samples.save(self.folder / "samples", self.experiment.sample(host_copy(self.state), key))
+        self.card["status"] = "done" if code == DONE else "stopped"
+        self._write_card()
+        self.log.close()
+
+
+def host_copy(state: Any) -> Any:
+    """The state on this process alone, for what only one process does."""
+    return state if jax.process_count() == 1 else parallel.to_host(state)
+
+
+def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
+    """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
+    run = Fit(experiment, flags, folder, card, resumed)
+    try:
+        return run.run()
+    except Diverged as error:
+        run.log.say(f"dlcore: {error}")
+        card |= {"status": "failed", "error": str(error)}
+        run.checkpoints.close()
+        run._write_card()
+        return FAILED
+    finally:
+        run.log.close()
+
+
+def check(experiment: Experiment, flags: Flags) -> None:
+    """Raises UsageError for what would not run, before anything is made."""
+    parallel.check_batch(experiment.batch, parallel.layout(flags.parallel, flags.mesh), flags.microbatches)
+
+
+def describe(experiment: Experiment) -> Mapping[str, Any]:
+    """What a card says of an experiment's data and of the number that it is held against."""
+    data = {"train": experiment.train, **experiment.eval}
+    return {
+        "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
+        "published": experiment.published._asdict() if experiment.published else None,
+    }

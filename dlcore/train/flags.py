@@ -1,0 +1,36 @@
+"""The flags that every run has, beside the fields of its experiment's Config."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """How to run, whatever the experiment."""
+
+    out: str = ""
+    """folder of the run; by default the next free runs/EXPERIMENT/NUMBER"""
+    seed: int = 0
+    """decides initialisation, order of the examples, and every random draw"""
+    parallel: Literal["jit", "shard_map", "pmap"] = "jit"
+    """how the step runs over the devices"""
+    mesh: str = ""
+    """sizes of the device axes, as data=4,fsdp=2,tensor=1; by default all devices on data"""
+    microbatches: int = 1
+    """parts of a batch whose gradients are summed one after the other, to save memory"""
+    precision: Literal["f32", "bf16"] = "f32"
+    """compute type; parameters and optimizer state stay float32"""
+    deterministic: bool = False
+    """on GPU: only operations that give the same bits every time (slower)"""
+    log_every: int = 50
+    """steps between logged metrics"""
+    eval_every: int = 0
+    """steps between evaluations; 0 for ten a run"""
+    save_every: int = 0
+    """steps between checkpoints; 0 for ten a run"""
+    keep: int = 2
+    """how many of the last checkpoints are kept, beside the best"""
+    threads: int = 1
+    """threads that prepare batches"""

@@ -1,0 +1,38 @@
+"""The state of step 0, made where it will lie."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.train import parallel
+from dlcore.train.experiment import Experiment
+from dlcore.train.step import Batch, State
+
+
+def initial(experiment: Experiment, seed: int, layout: parallel.Layout, batch: Batch) -> tuple[State, Callable[[], State]]:
+    """The abstract state (shapes and where they lie), and a function that makes the real one.
+
+    Each part's key is folded with its name, so that adding a part never shifts another's initialisation.
+    """
+    missing = [name for name in experiment.objectives if name not in experiment.init]
+    if missing:
+        raise ValueError(f"objectives {missing} have nothing to train: `init` makes {sorted(experiment.init)}")
+
+    def make(batch: Mapping[str, Array]) -> State:
+        # The last uint32: no step ever folds it in.
+        key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))
+        made = {name: dict(f(jax.random.fold_in(key, zlib.crc32(name.encode())), batch)) for name, f in experiment.init.items()}
+        params = {name: variables.pop("params") for name, variables in made.items()}
+        opt = {name: objective.optimizer.init(params[name]) for name, objective in experiment.objectives.items()}
+        extra = {name: variables for name, variables in made.items() if variables}
+        return State(step=jnp.zeros((), jnp.int32), params=params, extra=extra, opt=opt)
+
+    shape = jax.eval_shape(make, batch)
+    shardings = parallel.sharding(layout, shape, experiment.tensor)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings)
+    return abstract, lambda: jax.jit(make, out_shardings=shardings)(batch)

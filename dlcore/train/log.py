@@ -1,0 +1,95 @@
+"""What a run tells while it runs: a progress bar or plain lines, metrics.jsonl, TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
+
+
+class Log:
+    """One run's log. `active=False` (every process but the first) makes it silent."""
+
+    def __init__(self, folder: Path, steps: int, start: int, active: bool = True) -> None:
+        self.active, self.steps, self.shown = active, steps, start
+        if not active:
+            return
+        self.console = Console(stderr=True, soft_wrap=True)
+        self.file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self.events = SummaryWriter(str(folder), purge_step=start or None, flush_secs=10)
+        self.bar: Progress | None = None
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self.bar = Progress(*columns, TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[told]}"), console=self.console)
+            self.task = self.bar.add_task("training", total=steps, completed=start, rate="", told="")
+            self.bar.start()
+        self.began, self.start = time.monotonic(), start
+
+    def say(self, line: str) -> None:
+        """A line for the person at the terminal."""
+        if self.active:
+            self.console.print(line, markup=False, highlight=False)
+
+    def tick(self, step: int) -> None:
+        """Move the bar."""
+        if self.active and self.bar:
+            self.bar.update(self.task, completed=step)
+
+    def train(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
+        """A logged training step."""
+        if not self.active:
+            return
+        self.write(step, "train", {**metrics, "examples_per_second": rate})
+        told = "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm"))
+        if self.bar:
+            self.bar.update(self.task, completed=step, rate=f"{rate:,.0f}/s", told=told)
+        else:
+            left = (time.monotonic() - self.began) / max(step - self.start, 1) * (self.steps - step)
+            self.say(f"step {step}/{self.steps}  {told}  {rate:,.0f} examples/s  {left:.0f} s left")
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        """A line of metrics.jsonl, and the same for TensorBoard."""
+        if not self.active:
+            return
+        # JSON has no NaN: null says that a number was not one.
+        values = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+        self.file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self.file.flush()
+        for name, number in metrics.items():
+            self.events.add_scalar(f"{split}/{name}", number, step)
+
+    def close(self) -> None:
+        """Stop the bar and close the files."""
+        if not self.active:
+            return
+        if self.bar:
+            self.bar.stop()
+        self.file.close()
+        self.events.close()
+        sys.stderr.flush()
+
+
+def rewind(folder: Path, step: int) -> None:
+    """Drop from metrics.jsonl what was logged after `step` (and a line cut in half): the steps are about to be trained again."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if record.get("step", 0) <= step:
+            kept.append(line + "\n")
+    fresh = path.with_suffix(".jsonl.new")
+    fresh.write_text("".join(kept), encoding="utf-8")
+    fresh.replace(path)

@@ -1,0 +1,96 @@
+"""Optimizers and schedules: Optax, put together as the field uses it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import optax
+
+Tree = Any
+Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
+
+
+def matrices(params: Tree) -> Tree:
+    """True for what weight decay applies to: parameters of two dimensions or more, so no bias and no normalisation scale."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+
+def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> optax.Schedule:
+    """Linear from 0 to `peak` over `warmup` steps, then half a cosine (Loshchilov & Hutter 2017) down to `end` at `steps`."""
+    if warmup >= steps:
+        raise ValueError(f"warmup of {warmup} steps leaves nothing of {steps} steps")
+    return optax.warmup_cosine_decay_schedule(0.0 if warmup else peak, peak, warmup, steps, end)
+
+
+def warmup_linear(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:
+    """Linear from 0 to `peak` over `warmup` steps, then linear down to 0 at `steps`."""
+    if warmup >= steps:
+        raise ValueError(f"warmup of {warmup} steps leaves nothing of {steps} steps")
+    down = optax.linear_schedule(peak, 0.0, steps - warmup)
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), down], [warmup]) if warmup else down
+
+
+def make(
+    kind: Kind,
+    rate: float | optax.Schedule,
+    *,
+    decay: float = 0.0,
+    clip: float = 0.0,
+    momentum: float = 0.9,
+    b2: float | None = None,
+    ema: float = 0.0,
+) -> optax.GradientTransformation:
+    """One of five optimizers, with decoupled weight decay on matrices only, global-norm clipping and a parameter average.
+
+    `momentum` is SGD's and Muon's momentum and the first beta of the others. `clip` and `ema` of 0 mean none.
+    """
+    scales: dict[Kind, optax.GradientTransformation] = {
+        "sgd": optax.trace(momentum, nesterov=True) if momentum else optax.identity(),
+        "adam": optax.scale_by_adam(momentum, b2 or 0.999),
+        "adamw": optax.scale_by_adam(momentum, b2 or 0.999),
+        "lion": optax.scale_by_lion(momentum, b2 or 0.99),
+        "muon": _muon(momentum, b2 or 0.999),
+    }
+    parts = [optax.clip_by_global_norm(clip)] if clip else []
+    parts.append(scales[kind])
+    if decay:
+        parts.append(optax.add_decayed_weights(decay, mask=matrices))
+    parts.append(optax.scale_by_learning_rate(rate))
+    return averaged(optax.chain(*parts), ema) if ema else optax.chain(*parts)
+
+
+def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for matrices, Adam for everything else."""
+    from optax import contrib
+
+    labels = lambda params: jax.tree.map(lambda p: "muon" if p.ndim == 2 else "adam", params)  # noqa: E731
+    return optax.multi_transform({"muon": contrib.scale_by_muon(beta=momentum), "adam": optax.scale_by_adam(momentum, b2)}, labels)
+
+
+class Averaged(NamedTuple):
+    """The state of `averaged`: the inner optimizer's, and the exponential moving average of the parameters."""
+
+    inner: optax.OptState
+    average: Tree
+
+
+def averaged(inner: optax.GradientTransformation, decay: float) -> optax.GradientTransformation:
+    """`inner`, and beside it an average of the parameters after each update: a <- decay a + (1 - decay) p (Polyak 1990)."""
+
+    def init(params: Tree) -> Averaged:
+        return Averaged(inner.init(params), params)
+
+    def update(grads: Tree, state: Averaged, params: Tree | None = None) -> tuple[Tree, Averaged]:
+        updates, after = inner.update(grads, state.inner, params)
+        now = jax.tree.map(lambda p, u: p + u, params, updates)
+        return updates, Averaged(after, jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, now))
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def average(opt: Any) -> Tree:
+    """The averaged parameters that an optimizer made with `ema` keeps."""
+    if not isinstance(opt, Averaged):
+        raise ValueError("this optimizer keeps no average: make it with ema > 0")
+    return opt.average

@@ -1,0 +1,178 @@
+"""Devices: one mesh, one layout of the state, three ways to run the same pure step. No other file knows of devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dlcore.errors import UsageError
+
+Tree = Any
+How = Literal["jit", "shard_map", "pmap"]
+Rules = Sequence[tuple[str, tuple[str | None, ...]]]
+AXES = ("data", "fsdp", "tensor")
+BATCH = P(("data", "fsdp"))
+
+
+def mesh_shape(spec: str, devices: int) -> dict[str, int]:
+    """`data=4,fsdp=2` as sizes; an empty spec puts every device on `data`. Raises UsageError unless they multiply to `devices`."""
+    shape = dict.fromkeys(AXES, 1)
+    if not spec:
+        return shape | {"data": devices}
+    for part in spec.split(","):
+        axis, _, size = part.strip().partition("=")
+        if axis not in AXES or not size.isdigit() or int(size) < 1:
+            raise UsageError(f"--mesh {spec!r}: {part!r} is not an axis and a size; write for example data=4,fsdp=2,tensor=1")
+        shape[axis] = int(size)
+    if np.prod(list(shape.values())) != devices:
+        product = "*".join(map(str, shape.values()))
+        raise UsageError(
+            f"--mesh {spec!r} needs {product} = {np.prod(list(shape.values()))} devices, but there are {devices}; give sizes that "
+            f"multiply to {devices}, or leave --mesh out (on CPU, JAX_NUM_CPU_DEVICES=N simulates N devices)"
+        )
+    return shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where arrays lie and how the step runs."""
+
+    mesh: Mesh
+    how: How = "jit"
+
+    @property
+    def devices(self) -> int:
+        """How many devices share a batch."""
+        return int(self.mesh.shape["data"] * self.mesh.shape["fsdp"])
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Replicated."""
+        return NamedSharding(self.mesh, P())
+
+    @property
+    def rows(self) -> NamedSharding:
+        """Split along the batch."""
+        return NamedSharding(self.mesh, BATCH)
+
+    def local_rows(self, batch: int) -> np.ndarray:
+        """The rows of a global batch that this process's devices hold, ascending."""
+        held = self.rows.addressable_devices_indices_map((batch,))
+        return np.unique(np.concatenate([np.arange(batch)[index] for index in held.values()]))
+
+    def put(self, batch: Mapping[str, np.ndarray], size: int) -> Tree:
+        """A process's rows of a batch of `size`, as global arrays laid over the devices."""
+        if jax.process_count() == 1:
+            return jax.device_put(dict(batch), self.rows)
+        return {
+            name: jax.make_array_from_process_local_data(self.rows, x, (size, *x.shape[1:])) for name, x in batch.items()
+        }
+
+
+def layout(how: How, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
+    """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or each other."""
+    devices = list(jax.devices() if devices is None else devices)
+    shape = mesh_shape(spec, len(devices))
+    if how != "jit" and (shape["fsdp"] > 1 or shape["tensor"] > 1):
+        raise UsageError(f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need --parallel jit")
+    # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break nn.Embed.
+    mesh = jax.make_mesh(tuple(shape.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    return Layout(mesh, how)
+
+
+def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
+    """Raises UsageError unless devices and microbatches divide the batch."""
+    parts = layout.devices * microbatches
+    if microbatches < 1 or batch < 1:
+        raise UsageError(f"--batch {batch} and --microbatches {microbatches}: both must be at least 1")
+    if batch % parts:
+        near = max(parts, round(batch / parts) * parts)
+        raise UsageError(
+            f"--batch {batch} does not divide by {layout.devices} devices times {microbatches} microbatches = {parts}; try --batch {near}"
+        )
+
+
+def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
+    """A NamedSharding for every leaf of an (abstract) state.
+
+    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest dimension that it divides.
+    Optimizer moments have their parameter's path inside their own, so that one rule lays out both.
+    """
+
+    def leaf(path: Any, x: Any) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not re.match(r"(params|opt)\b", name):
+            return layout.everywhere
+        axes: list[str | None] = [None] * len(x.shape)
+        for pattern, wanted in rules:
+            if len(wanted) == len(x.shape) and re.search(pattern, name):
+                axes = [a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None for i, a in enumerate(wanted)]
+                break
+        size = layout.mesh.shape["fsdp"]
+        free = [i for i, a in enumerate(axes) if a is None and x.shape[i] % size == 0 and x.shape[i] >= size]
+        if size > 1 and free:
+            axes[max(free, key=lambda i: x.shape[i])] = "fsdp"
+        return NamedSharding(layout.mesh, P(*axes))
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sharding: Tree, batch: Tree) -> Callable[..., Any]:
+    """`step(state, batch, axis=...) -> (state, report)`, compiled ahead of time; the old state's memory is given to the new one.
+
+    jit lets XLA partition one global program; shard_map and pmap run the step per device, which then sums over `axis` itself.
+    """
+    if layout.how == "jit":
+        run = jax.jit(
+            functools.partial(step, axis=None),
+            in_shardings=(state_sharding, layout.rows),
+            out_shardings=(state_sharding, layout.everywhere),
+            donate_argnums=0,
+        )
+        return run.lower(state, batch).compile()
+    local = functools.partial(step, axis="data")
+    if layout.how == "shard_map":  # check_vma=False: the step sums gradients itself, exactly as under pmap
+        mapped = jax.shard_map(local, mesh=layout.mesh, in_specs=(P(), BATCH), out_specs=(P(), P()), check_vma=False)
+        shardings = {"in_shardings": (layout.everywhere, layout.rows), "out_shardings": (layout.everywhere, layout.everywhere)}
+        return jax.jit(mapped, donate_argnums=0, **shardings).lower(state, batch).compile()
+    return _pmapped(local, layout, state, batch)
+
+
+def _pmapped(local: Callable[..., Any], layout: Layout, state: Tree, batch: Tree) -> Callable[..., Any]:
+    """pmap of a step over the replicated state: no leading device axis, so that a checkpoint does not know how it was made."""
+    devices, mesh = list(layout.mesh.devices.flat), layout.mesh
+    run = jax.pmap(local, axis_name="data", in_axes=(None, 0), out_axes=None, devices=devices)
+    split = jax.jit(
+        lambda batch: jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch), out_shardings=layout.rows
+    )
+
+    def shards(batch: Tree) -> Tree:  # pmap takes what this process holds, [local devices, rows of a device, ...]
+        parts = split(batch)
+        return parts if jax.process_count() == 1 else multihost_utils.global_array_to_host_local_array(parts, mesh, BATCH)
+
+    example = shards(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=layout.rows), batch))
+    compiled = run.lower(state, example).compile()
+
+    def step(state: Tree, batch: Tree) -> Tree:
+        return jax.device_put(compiled(state, shards(batch)), layout.everywhere)
+
+    return step
+
+
+def to_host(tree: Tree) -> Tree:
+    """Whole arrays on this host, also where each process holds only a part."""
+    if all(getattr(x, "is_fully_addressable", True) or x.is_fully_replicated for x in jax.tree.leaves(tree)):
+        return jax.device_get(tree)
+    mesh = next(x.sharding.mesh for x in jax.tree.leaves(tree) if isinstance(x.sharding, NamedSharding))
+    gather = jax.jit(lambda t: t, out_shardings=NamedSharding(mesh, P()))
+    return jax.device_get(gather(tree))

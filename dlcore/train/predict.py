@@ -1,0 +1,25 @@
+"""What a classifier says of examples, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from dlcore.data.source import Source
+from dlcore.data.stream import in_order
+from dlcore.report.samples import Images
+from dlcore.train.losses import Logits
+from dlcore.train.step import State
+
+
+def predicted(title: str, logits: Logits, state: State, source: Source, names: Sequence[str] = (), count: int = 40) -> Images:
+    """The first `count` images of a source, each with its predicted class, and the true one where that differs."""
+    batch = next(in_order(source, count, np.arange(count)))
+    run = jax.jit(lambda params, extra, batch: logits(params, extra, batch, None, False)[0].argmax(-1))
+    guess = np.asarray(run(state.params, state.extra, batch)).tolist()
+    seen = [(g, t) for g, t, counts in zip(guess, batch["label"].tolist(), batch["mask"], strict=True) if counts]
+    called = [(names[g], names[t]) if names else (str(g), str(t)) for g, t in seen]
+    captions = tuple(g if g == t else f"{g}, is {t}" for g, t in called)
+    return Images(title, batch["image"][: len(seen)], captions, tuple(g == t for g, t in seen))

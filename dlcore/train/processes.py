@@ -1,0 +1,71 @@
+"""Several processes as one run: who is the coordinator, how many are we, which one am I."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import jax
+
+from dlcore.errors import UsageError
+
+NAMES = ("DLCORE_COORDINATOR", "DLCORE_PROCESSES", "DLCORE_PROCESS_ID")
+
+
+def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
+    """(coordinator address, processes, this process), or None for a run of one process. Raises UsageError for half of it."""
+    given = {name: environment[name] for name in NAMES if environment.get(name)}
+    if not given:
+        return None
+    if len(given) < len(NAMES):
+        missing = ", ".join(name for name in NAMES if name not in given)
+        raise UsageError(f"{', '.join(given)} is set but {missing} is not: set all of {', '.join(NAMES)}, or none for one process")
+    try:
+        address, count, process = given[NAMES[0]], int(given[NAMES[1]]), int(given[NAMES[2]])
+    except ValueError:
+        raise UsageError(f"{NAMES[1]} and {NAMES[2]} must be whole numbers, not {given[NAMES[1]]!r} and {given[NAMES[2]]!r}") from None
+    if not 0 <= process < count or ":" not in address:
+        raise UsageError(f"{NAMES[2]}={process} must be below {NAMES[1]}={count}, and {NAMES[0]}={address!r} must be host:port")
+    return address, count, process
+
+
+def join(environment: Mapping[str, str] | None = None, heartbeat_seconds: int = 20) -> bool:
+    """Join the other processes, if the environment names them; True if this run has several."""
+    place = found(os.environ if environment is None else environment)
+    if place is None:
+        return False
+    address, count, process = place
+    loopback = address.split(":")[0] in ("127.0.0.1", "localhost")
+    jax.distributed.initialize(
+        address,
+        count,
+        process,
+        # The coordinator listens on every address unless told otherwise; a local run must not.
+        coordinator_bind_address=address if loopback else None,
+        cluster_detection_method="deactivate",
+        heartbeat_timeout_seconds=heartbeat_seconds,
+        shutdown_timeout_seconds=heartbeat_seconds,
+    )
+    return True
+
+
+def first() -> bool:
+    """Is this the process that writes cards, logs and samples?"""
+    return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+    """Wait until every process is here."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
+def preempted(step: int) -> bool:
+    """Has any process been asked to stop? True in all of them at the same step."""
+    if jax.process_count() == 1:
+        return False
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.reached_preemption_sync_point(step))

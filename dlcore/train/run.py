@@ -1,0 +1,168 @@
+"""A run's folder: made once, never overwritten, resumed only by what began it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dlcore.catalog import Page
+from dlcore.errors import UsageError
+from dlcore.train import card as cards
+from dlcore.train import processes
+from dlcore.train.experiment import Experiment
+from dlcore.train.fit import check, describe, fit
+from dlcore.train.flags import Flags
+from dlcore.train.init import initial
+from dlcore.train.parallel import layout
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A dataclass as JSON would give it back."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def train(page: Page, config: Any, flags: Flags) -> int:
+    """Begin a run in a fresh folder."""
+    experiment = page.build(config)
+    check(experiment, flags)
+    folder = _create(page, flags)
+    card = {
+        "experiment": page.name,
+        "about": page.about,
+        "file": str(page.path),
+        "status": "running",
+        "step": 0,
+        "steps": experiment.steps,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": plain(config),
+        "run": plain(flags),
+        "git": cards.git(page.path.resolve().parent),
+        "versions": cards.versions(),
+        **cards.machine(),
+        "mesh": dict(layout(flags.parallel, flags.mesh).mesh.shape),
+        **describe(experiment),
+        "seconds": {},
+        "params_sha256": {"start": None, "end": None},
+        "results": {},
+    }
+    return _go(page, experiment, flags, folder, card, resumed=False)
+
+
+def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept_changes: bool) -> int:
+    """Go on where a run stopped, with what began it. Raises UsageError, with the difference, if that has changed."""
+    if card["experiment"] != page.name:
+        raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
+    changed = difference(page, config, flags, folder, card)
+    if changed and not accept_changes:
+        raise UsageError(f"{folder} was begun differently:\n{changed}\nundo the change, or go on with it: --accept-changes")
+    if card.get("status") == "done" and not changed:
+        print(f"{folder} is complete at step {card.get('step')}: nothing to do")
+        return 0
+    experiment = page.build(config)
+    check(experiment, flags)
+    now = {**describe(experiment), **cards.machine(), "mesh": dict(layout(flags.parallel, flags.mesh).mesh.shape)}
+    if now["data"] != card.get("data") and not accept_changes:
+        raise UsageError(f"{folder} was begun on other data: {card.get('data')}, now {now['data']}; --accept-changes goes on")
+    changes = [*card.get("accepted_changes", []), changed] if changed else card.get("accepted_changes", [])
+    card |= {**now, "config": plain(config), "run": plain(flags), "steps": experiment.steps, "status": "running"}
+    card |= {"versions": cards.versions(), "accepted_changes": changes, "resumed": card.get("resumed", 0) + 1}
+    card.pop("error", None)
+    return _go(page, experiment, flags, folder, card, resumed=True)
+
+
+def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card) -> str:
+    """What has changed since a run began: its experiment file, its config, its flags; empty if nothing that matters."""
+    told: list[str] = []
+    kept = folder / "experiment.py"
+    before = kept.read_text(encoding="utf-8") if kept.is_file() else ""
+    if before != page.source:
+        lines = difflib.unified_diff(before.splitlines(), page.source.splitlines(), "as it began", str(page.path), lineterm="", n=1)
+        told += list(lines)[:60]
+    # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
+    free = {"out", "parallel", "mesh", "microbatches", "log_every", "eval_every", "save_every", "keep", "threads"}
+    for word, old, new in (("config", card.get("config", {}), plain(config)), ("flag", card.get("run", {}), plain(flags))):
+        for name in sorted({*old, *new} - (free if word == "flag" else set())):
+            a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
+            if a != b:
+                told.append(f"{word} {name}: {a} then, {b} now")
+    return "\n".join(told)
+
+
+def restored(experiment: Experiment, flags: Flags, folder: Path) -> Any:
+    """The newest sound state of a run. Raises UsageError if there is none."""
+    from dlcore.data.stream import Stream
+    from dlcore.train.checkpoint import Checkpoints
+
+    place = layout(flags.parallel, flags.mesh)
+    stream = Stream(experiment.train, experiment.batch, flags.seed, place.local_rows(experiment.batch))
+    abstract, _ = initial(experiment, flags.seed, place, place.put(stream.at(0), experiment.batch))
+    state = Checkpoints(folder / "checkpoints").restore(abstract) if (folder / "checkpoints").is_dir() else None
+    if state is None:
+        raise UsageError(f"{folder} has no checkpoint that can be read; dlcore resume {folder} trains it (again)")
+    return state
+
+
+def _create(page: Page, flags: Flags) -> Path:
+    """A new folder for a run: `--out`, or the next free number. Making it is what claims it."""
+    processes.barrier("before the run folder")
+    root = Path("runs") / page.name
+    number = 1 + max((int(p.name) for p in root.glob("[0-9]*") if p.name.isdigit()), default=0) if root.is_dir() else 1
+    folder = Path(flags.out) if flags.out else root / f"{number:03d}"
+    processes.barrier("run folder chosen")
+    if not processes.first():
+        return folder
+    if (folder / "card.json").exists():
+        old = cards.read(folder)["experiment"]
+        way = f"dlcore resume {folder} goes on with it" if old == page.name else f"it belongs to experiment {old}"
+        raise UsageError(f"{folder} already holds a run: {way}; a new run needs another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=bool(flags.out))
+        (folder / "experiment.py").write_text(page.source, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out") from error
+    return folder
+
+
+def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> int:
+    with _alone(folder):
+        if processes.first():
+            (folder / "experiment.py").write_text(page.source, encoding="utf-8")
+            cards.write(folder, card)
+            names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})
+            print(f"{'resuming' if resumed else 'training'} {page.name} on {', '.join(names)} in {folder}", flush=True)
+        processes.barrier("run folder ready")
+        code = fit(experiment, flags, folder, card, resumed)
+        if processes.first():
+            results = "  ".join(f"{s}/{k} {v:.4f}" for s, m in card["results"].items() for k, v in m.items())
+            print(f"{card['status']} at step {card['step']}/{card['steps']}: {results or 'no results yet'}")
+            print(f"dlcore report {folder}" if code == 0 else f"dlcore resume {folder}", flush=True)
+        return code
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run's lock. Raises UsageError when another process trains in the same folder."""
+    if not processes.first():
+        yield
+        return
+    try:
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}; grant write permission or choose another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another process is training in {folder}; wait for it, or choose another --out") from None
+        yield
+
+
