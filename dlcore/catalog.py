@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.errors import UsageError
+from dlcore.flags import Flags
 
 ABOUT = ("Family", "Task", "Data", "Published")
 
@@ -26,6 +27,7 @@ class Page:
     about: str
     config: type[Any]
     build: Callable[[Any], Any]
+    flags: Flags
 
 
 def folder() -> Path:
@@ -61,7 +63,7 @@ def about(path: Path) -> dict[str, str]:
 
 
 def load(path: Path) -> Page:
-    """Run an experiment file and take its `Config` and `build`. Raises UsageError where they are missing."""
+    """Run an experiment file and take its `Config`, `build`, and `FLAGS` (its own defaults of the common flags). Raises UsageError where they are missing."""
     name = f"experiments.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
@@ -70,7 +72,7 @@ def load(path: Path) -> Page:
     spec.loader.exec_module(module)
     config, build = getattr(module, "Config", None), getattr(module, "build", None)
     fields = {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
-    if not callable(build) or not {"steps", "offline"} <= fields:
-        raise UsageError(f"{path} is not an experiment: it needs a dataclass Config with `steps` and `offline`, and build(config)")
+    if not callable(build) or not {"batch", "steps", "offline"} <= fields:
+        raise UsageError(f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline")
     source = path.read_text(encoding="utf-8")
-    return Page(path.stem, path, source, about(path)["about"], config, build)
+    return Page(path.stem, path, source, about(path)["about"], config, build, getattr(module, "FLAGS", Flags()))

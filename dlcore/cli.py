@@ -65,17 +65,16 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
     fields = [("config", page.config), ("flags", type(default[1]))]
     both = dataclasses.make_dataclass("both", fields, frozen=True)
     parsed: Any = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=words, prog=prog, default=both(*default), description=page.about)
-    _environment(parsed.flags)
-    return parsed.config, parsed.flags
+    return parsed.config, _environment(parsed.flags, parsed.config.batch)
 
 
-def _environment(flags: Any) -> None:
-    """What must be set before the devices are first used."""
-    if flags.deterministic:
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
-    from dlcore.train import processes
+def _environment(flags: Any, batch: int) -> Any:
+    """Set what must be set before the devices are first used; the flags with the number of simulated devices filled in."""
+    from dlcore.train import devices, processes
 
+    flags = devices.prepare(flags, batch, os.environ)
     processes.join()
+    return flags
 
 
 def _train(words: list[str]) -> int:
@@ -85,9 +84,7 @@ def _train(words: list[str]) -> int:
         print(f"dlcore {COMMANDS['train']}\n\nexperiments: {', '.join(catalog.names())}")
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
-    from dlcore.train.flags import Flags
-
-    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (page.config(), Flags()))
+    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (page.config(), page.flags))
     from dlcore.train import run
 
     return run.train(page, config, flags)
@@ -109,7 +106,7 @@ def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, 
         raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
     from dlcore import catalog
     from dlcore.train import card as cards
-    from dlcore.train.flags import Flags
+    from dlcore.flags import Flags
 
     folder = newest(Path(words[0]))
     card = cards.read(folder)
@@ -140,7 +137,8 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
         raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
     from dlcore.train import run
 
-    flags = dataclasses.replace(flags, mesh="", parallel="jit")  # wherever it was trained, here are the devices that are here
+    # Wherever it was trained, here are the devices that are here.
+    flags = _environment(dataclasses.replace(flags, mesh="", parallel="jit", cpu_devices=1), config.batch)
     experiment = page.build(config)
     return folder, experiment, flags, run.restored(experiment, flags, folder)
 

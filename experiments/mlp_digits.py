@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from dlcore.cli import run_page
 from dlcore.data import embedded
+from dlcore.flags import Flags
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
 from dlcore.train.predict import predicted
@@ -19,6 +20,9 @@ from dlcore.train import optim
 from dlcore.train.experiment import Experiment
 from dlcore.train.losses import classification
 from dlcore.train.step import Objective
+
+
+FLAGS = Flags(cpu_devices=1)  # a step of a millisecond is over before several devices have met
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Config:
     batch: int = 128
     steps: int = 1500
     offline: bool = False
+
+
+TINY = Config(widths=(16,), batch=32, steps=6, offline=True)
 
 
 def build(c: Config) -> Experiment:

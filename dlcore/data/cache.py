@@ -131,7 +131,7 @@ def _publish(building: Path, entry: Path) -> Arrays:
         try:
             return _open(entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # A damaged entry stands in the way. Renaming it aside is atomic too: if another process did so first, we lose nothing.
+            # A damaged entry stands in the way. Renaming it aside is atomic too: nothing is lost if another process did so first.
             aside = entry.parent / f".{uuid.uuid4().hex}.building"
             with contextlib.suppress(FileNotFoundError):
                 entry.rename(aside)

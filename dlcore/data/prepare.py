@@ -20,15 +20,25 @@ from dlcore.errors import UsageError
 # TFDS waits 204 s (10 retries, each twice as long) before it says that there is no network; 5 retries are 6 s.
 _RETRIES = 5
 
-# Where TFDS keeps its older builders. It stops importing them at the first one that lacks a package, and then knows none of the rest.
+# Where TFDS keeps its older builders. It stops importing them at the first that lacks a package, and then knows none of the rest.
+# fmt: off
 _PACKAGES = (
-    "audio d4rl graphs image image_classification nearest_neighbors object_detection question_answering ranking recommendation "
-    "rl_unplugged rlds.datasets robomimic robotics structured summarization text text_simplification time_series translate video "
-    "vision_language"
-).split()
+    "audio", "d4rl", "graphs", "image", "image_classification", "nearest_neighbors", "object_detection",
+    "question_answering", "ranking", "recommendation", "rl_unplugged", "rlds.datasets", "robomimic", "robotics",
+    "structured", "summarization", "text", "text_simplification", "time_series", "translate", "video", "vision_language",
+)
+# fmt: on
 
 # Packages that pip knows by another name than Python.
-_PIP = {"apache_beam": "apache-beam", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
+_PIP = {
+    "apache_beam": "apache-beam",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+}
+
+_MISSING = re.compile(r"No module named '([\w.]+)'")
 
 
 def prepare(
@@ -47,6 +57,10 @@ def prepare(
     builder = _builder(name, root)
     title = "/".join([builder.name, *([builder.builder_config.name] if builder.builder_config else [])])
     if Path(builder.data_path).exists():
+        if not (Path(builder.data_path) / "dataset_info.json").is_file():
+            raise UsageError(
+                f"{builder.data_path} is there but holds no prepared data: remove it and run `dlcore prepare {name}`"
+            )
         prepared = tfds.find(f"{title}:{builder.version}", root)
         say(f"{title} {prepared.version} is already prepared in {prepared.folder}")
         return prepared.folder
@@ -90,8 +104,7 @@ def _builder(name: str, root: Path) -> Any:
     """TFDS's own builder of a set."""
     import tensorflow_datasets
 
-    title, _, version = name.partition(":")
-    title, _, config = title.partition("/")
+    title, config, _ = tfds.parts_of(name)
     try:
         with _quiet():
             known = list(_class(title).builder_configs)
@@ -147,11 +160,15 @@ def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterato
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib.error.URLError) as error:
         raise UsageError(_no_network(title, builder, downloads, error)) from error
     except OSError as error:
-        raise UsageError(f"{title} cannot be prepared in {root}: {error}. Make room or give access, or set TFDS_DATA_DIR") from error
+        raise UsageError(
+            f"{title} cannot be prepared in {root}: {error}. Make room or give access, or set TFDS_DATA_DIR"
+        ) from error
     except AssertionError as error:  # TFDS's way to ask for files that only a person can fetch
         raise UsageError(f"{title} cannot be prepared: {error}") from error
     except Exception as error:
-        if type(error).__name__ not in ("DownloadError", "NonMatchingChecksumError"):
+        if _MISSING.search(str(error)):  # from TFDS's thread that extracts archives
+            raise UsageError(_missing(title, error)) from error
+        if type(error).__name__ not in ("DownloadError", "ExtractError", "NonMatchingChecksumError"):
             raise
         raise UsageError(
             f"{title} cannot be downloaded: {error}\nIf the file is at fault, remove it from {downloads} and try again; "
@@ -168,15 +185,15 @@ def _no_network(title: str, builder: Any, downloads: Path, error: Exception) -> 
     return f"{title} is not downloaded yet and no network reaches {url or 'its source'} ({cause or error}): {', or '.join(ways)}"
 
 
-def _missing(title: str, error: ImportError) -> str:
+def _missing(title: str, error: Exception) -> str:
     package = _package(error)
     if package == "tensorflow":
-        return f"preparing {title} needs TensorFlow, training on it does not: pip install 'dlcore[prepare]'"
+        return f"preparing {title} needs TensorFlow, which dlcore needs for nothing else: pip install 'dlcore[prepare]'"
     return f"preparing {title} needs a package that is not installed: pip install {package}"
 
 
-def _package(error: ImportError) -> str:
+def _package(error: Exception) -> str:
     """The package that an import missed, by its name for pip. TFDS raises it again without `name`, but keeps the words."""
-    said = re.search(r"No module named '([\w.]+)'", str(error))
-    top = (error.name or (said[1] if said else str(error))).split(".")[0]
+    said = _MISSING.search(str(error))
+    top = (getattr(error, "name", None) or (said[1] if said else str(error))).split(".")[0]
     return _PIP.get(top, top)

@@ -74,8 +74,9 @@ class Windows:
 def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarray]) -> Arrays:
     """A source from arrays in memory, fingerprinted by its contents."""
     contents = {key: np.ascontiguousarray(contents[key]) for key in sorted(contents)}
-    if len({len(array) for array in contents.values()}) != 1:
-        raise ValueError(f"{name}/{split}: arrays of different lengths, {({key: len(array) for key, array in contents.items()})}")
+    lengths = {key: len(array) for key, array in contents.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"{name}/{split} needs arrays of one length and has {lengths}")
     return Arrays(contents, Info(name, version, split, fingerprint(contents), len(next(iter(contents.values())))))
 
 
@@ -94,5 +95,5 @@ def fingerprint(contents: Mapping[str, np.ndarray]) -> str:
     for key in sorted(contents):
         array = np.ascontiguousarray(contents[key])
         digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -43,7 +43,7 @@ def load(name: str, split: str, *, data_dir: str | Path | None = None, features:
     """
     prepared = find(name, data_dir)
     plain, start, stop = _parse(prepared, split)
-    wanted = None if features is None else tuple(features)
+    wanted = None if features is None else tuple(sorted(set(features)))
     place = _place(prepared, plain, wanted)
     full = cached(place, prepared.name, prepared.version, plain, lambda: _rows(prepared, plain, wanted))
     if (start, stop) == (0, len(full)):
@@ -58,7 +58,9 @@ def text(name: str, split: str, *, data_dir: str | Path | None = None, feature: 
     prepared = find(name, data_dir)
     plain, *_ = _parse(prepared, split)
     if plain != split or prepared.splits[plain] != 1:
-        raise UsageError(f"{prepared.name}/{split}: a text is a whole split of one example, and {plain} has {prepared.splits[plain]}")
+        raise UsageError(
+            f"{prepared.name}/{split}: a text is a whole split of one example, and {plain} has {prepared.splits[plain]}"
+        )
     place = _place(prepared, plain, ("text of", feature))
     found = cached(place, prepared.name, prepared.version, plain, lambda: _letters(prepared, plain, feature))
     return found.arrays[feature].tobytes().decode("utf-8")
@@ -70,35 +72,48 @@ def class_names(name: str, feature: str = "label", *, data_dir: str | Path | Non
     file = folder / f"{feature.replace('/', '-')}.labels.txt"
     if not file.is_file():
         known = sorted(path.name.removesuffix(".labels.txt") for path in folder.glob("*.labels.txt"))
-        raise UsageError(f"{name} does not name the classes of {feature!r}; it names those of: {', '.join(known) or 'no feature'}")
+        raise UsageError(
+            f"{name} does not name the classes of {feature!r}; it names those of: {', '.join(known) or 'no feature'}"
+        )
     return tuple(file.read_text(encoding="utf-8").splitlines())
+
+
+def version(name: str, data_dir: str | Path | None = None) -> str:
+    """The version that `load` and `text` read. UsageError: not prepared."""
+    return find(name, data_dir).version
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
     """Where prepared sets lie: `data_dir`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     chosen = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if "://" in chosen:
-        raise UsageError(f"prepared data are read from a local folder, and {chosen} is none: mount it, or copy it and set TFDS_DATA_DIR")
+        raise UsageError(f"prepared data lie in a local folder, and {chosen} is none: mount or copy it, and set TFDS_DATA_DIR")
     return Path(chosen).expanduser()
+
+
+def parts_of(name: str) -> tuple[str, str | None, str | None]:
+    """Set, config and version of "name[/config][:version]". UsageError: it is not of that form."""
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        raise UsageError(f"{name!r} is no name of a data set: write NAME, NAME/CONFIG or NAME:1.2.3")
+    return parts["set"], parts["config"], parts["version"]
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Prepared:
     """The prepared set "name[/config][:version]", in its highest version if none is named. UsageError: it is not there."""
-    parts = _NAME.fullmatch(name)
-    if parts is None:
-        raise UsageError(f"{name!r} is no name of a data set: write NAME, NAME/CONFIG or NAME:1.2.3")
+    dataset, config, asked = parts_of(name)
     root = data_folder(data_dir)
-    title = "/".join(part for part in (parts["set"], parts["config"]) if part)
+    title = f"{dataset}/{config}" if config else dataset
     versions = _versions(root / title)
     if not versions:
-        configs = [path.name for path in sorted((root / title).glob("*")) if _versions(path)] if not parts["config"] else []
+        configs = [path.name for path in sorted((root / title).glob("*")) if _versions(path)] if not config else []
         raise UsageError(
-            f"{title} is prepared in {root} only as {', '.join(f'{title}/{config}' for config in configs)}: name one of them"
+            f"{title} is prepared in {root} only as {', '.join(f'{title}/{each}' for each in configs)}: name one of them"
             if configs
             else f"{title} is not prepared in {root} (TFDS_DATA_DIR chooses that folder): run `dlcore prepare {name}`, "
             "or use --offline for data that need no preparation"
         )
-    version = parts["version"] or versions[-1]
+    version = asked or versions[-1]
     if version not in versions:
         raise UsageError(f"{title} {version} is not prepared in {root}, but {', '.join(versions)}: run `dlcore prepare {name}`")
     return _described(title, version, root / title / version)
@@ -127,12 +142,12 @@ def _described(title: str, version: str, folder: Path) -> Prepared:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder / 'dataset_info.json'} cannot be read ({error}): {again}") from error
     if kind != "array_record":
-        raise UsageError(f"{title} {version} is prepared as {kind}, which only TensorFlow reads; dlcore reads array_record: {again}")
+        raise UsageError(f"{title} {version} is prepared as {kind}, and dlcore reads array_record only: {again}")
     return Prepared(title, version, folder, splits)
 
 
 def _parse(prepared: Prepared, split: str) -> tuple[str, int, int]:
-    """"train[:90%]" as the plain split and the numbers of its first and last example."""
+    """ "train[:90%]" as the plain split and the numbers of its first and last example."""
     parts = _SPLIT.fullmatch(split)
     if parts is None:
         raise UsageError(f"{split!r} is no split: write train, train[:90%], train[55000:] or train[10%:20%]")
@@ -163,7 +178,7 @@ def _place(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> st
     try:
         for file in ("dataset_info.json", "features.json"):
             digest.update((prepared.folder / file).read_bytes())
-        # Record files are padded to 64 KiB, so that other contents often have the same size: the time of writing tells them apart.
+        # Record files are padded to 64 KiB, so other contents often have the same size: the time of writing tells them apart.
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in records]
     except OSError as error:
         raise UsageError(f"the prepared {prepared.name} in {prepared.folder} cannot be read: {error}") from error
@@ -174,10 +189,9 @@ def _place(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> st
 def _rows(prepared: Prepared, split: str, wanted: tuple[str, ...] | None) -> Rows:
     """The fixed-shape numeric features of every record."""
     source, features = _open(prepared, split)
-    told = {key: feature.get_tensor_info() for key, feature in features.items()}
-    for key in wanted or told:
-        _check_feature(prepared, key, told)
-    infos = {key: told[key] for key in wanted or told}
+    # TFDS reads its features in another order each time.
+    told = {key: features[key].get_tensor_info() for key in sorted(features)}
+    infos = {key: told[key] for key in wanted or told if _fits(prepared, key, told)}
     size = sum(math.prod(info.shape) * np.dtype(info.np_dtype).itemsize for info in infos.values())
     step = max(1, min(1024, _CHUNK_BYTES // max(1, size)))
 
@@ -194,7 +208,7 @@ def _letters(prepared: Prepared, split: str, feature: str) -> Rows:
     """The UTF-8 bytes of the one text."""
     source, features = _open(prepared, split)
     if feature not in features or not isinstance(content := _decode(prepared, split, source, range(1))[0][feature], bytes):
-        raise UsageError(f"{prepared.name} has no text {feature!r}: its features are {', '.join(features)}")
+        raise UsageError(f"{prepared.name} has no text {feature!r}: its features are {', '.join(sorted(features))}")
     return len(content), [{feature: np.frombuffer(content, np.uint8)}]
 
 
@@ -212,23 +226,28 @@ def _open(prepared: Prepared, split: str) -> tuple[Any, Any]:
     return source, builder.info.features
 
 
-def _check_feature(prepared: Prepared, key: str, told: dict[str, Any]) -> None:
-    """Only what has one numeric dtype and one shape can be a row of an array. Other kinds would get their own columns here."""
-    info = told.get(key)
+def _fits(prepared: Prepared, key: str, told: dict[str, Any]) -> bool:
+    """True. UsageError: no such feature, or one that arrays do not take."""
     if key not in told:
         raise UsageError(f"{prepared.name} has no feature {key!r}: it has {', '.join(told)}")
+    if problem := _problem(told[key]):
+        fitting = ", ".join(other for other, info in told.items() if not _problem(info)) or "it has none such"
+        raise UsageError(
+            f"feature {key!r} of {prepared.name} {problem}, and arrays take numbers of one shape only: "
+            f"name the features to load ({fitting})"
+        )
+    return True
+
+
+def _problem(info: Any) -> str | None:
+    """Why a feature cannot be the rows of an array. Kinds that are stored in another way would leave here."""
     if not hasattr(info, "np_dtype"):
-        problem = "is a group of features"
-    elif not np.issubdtype(info.np_dtype, np.number) and not np.issubdtype(info.np_dtype, np.bool_):
-        problem = "holds no numbers"
-    elif None in info.shape:
-        problem = f"varies in shape ({', '.join('?' if side is None else str(side) for side in info.shape)})"
-    else:
-        return
-    raise UsageError(
-        f"feature {key!r} of {prepared.name} {problem}, and arrays take numbers of one shape only: "
-        f"name the features to load, out of {', '.join(told)}"
-    )
+        return "is a group of features"
+    if not np.issubdtype(info.np_dtype, np.number) and not np.issubdtype(info.np_dtype, np.bool_):
+        return "holds no numbers"
+    if None in info.shape:
+        return f"varies in shape ({', '.join('?' if side is None else str(side) for side in info.shape)})"
+    return None
 
 
 def _decode(prepared: Prepared, split: str, source: Any, numbers: range) -> list[dict[str, Any]]:
@@ -257,7 +276,6 @@ def _stack(prepared: Prepared, split: str, key: str, info: Any, numbers: range, 
 
 
 def _broken(prepared: Prepared, split: str, what: str, error: Exception) -> str:
-    return (
-        f"{prepared.name} {prepared.version}, split {split}: {what} cannot be decoded ({type(error).__name__}: {error}). "
-        f"Remove {prepared.folder} and run `dlcore prepare {prepared.name}`"
-    )
+    again = f"Remove {prepared.folder} and run `dlcore prepare {prepared.name}`"
+    way = "Install that package" if isinstance(error, ImportError) else again
+    return f"{prepared.name} {prepared.version}, split {split}: {what} cannot be decoded ({type(error).__name__}: {error}). {way}"

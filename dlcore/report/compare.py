@@ -64,14 +64,14 @@ def scroll(table: Html, label: str) -> Html:
     return el("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
-def columns(runs: Sequence[Run]) -> list[tuple[str, str, Callable[[object], str], str | None]]:
-    """Columns of a comparison: group, metric, how it is written, which direction is better."""
-    made: list[tuple[str, str, Callable[[object], str], str | None]] = []
+def columns(runs: Sequence[Run]) -> list[tuple[str, str, str | None]]:
+    """Columns of a comparison: split, metric, and which direction is better if anything says so."""
+    made: list[tuple[str, str, str | None]] = []
     for split in dict.fromkeys(split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)):
         for metric in dict.fromkeys(m for run in runs for m in run.mapping("results", split)):
             told = [run.get("published", "better") for run in runs if run.get("published", "metric") == metric]
             way = told[0] if told and told[0] in ("higher", "lower") else better(metric)
-            made.append((split, metric, number, way))
+            made.append((split, metric, way))
     return made
 
 
@@ -82,28 +82,32 @@ def _split_rank(split: str) -> int:
 def comparison(runs: Sequence[Run]) -> Html:
     """The section that holds runs against each other: a row a run."""
     results = columns(runs)
-    cost = [("train", lambda r: r.get("seconds", "train"), seconds), ("total", lambda r: r.get("seconds", "total"), seconds),
-            ("examples/s", lambda r: r.get("examples_per_second"), number), ("parameters", parameters, number),
-            ("peak memory", lambda r: r.get("peak_memory_bytes"), size), ("steps", lambda r: r.get("step"), number)]  # fmt: skip
+    cost: list[tuple[str, Callable[[Run], object], Callable[[object], str]]] = [
+        ("train", lambda r: r.get("seconds", "train"), seconds), ("total", lambda r: r.get("seconds", "total"), seconds),
+        ("examples/s", lambda r: r.get("examples_per_second"), number), ("parameters", parameters, number),
+        ("peak memory", lambda r: r.get("peak_memory_bytes"), size), ("steps", lambda r: r.get("step"), number),
+    ]  # fmt: skip
     groups: list[tuple[str, int]] = []
     for split in dict.fromkeys(column[0] for column in results):
         groups.append((split, sum(column[0] == split for column in results)))
     top = [el("th", "Run", rowspan=2, scope="col"), *(el("th", s, colspan=n, scope="colgroup") for s, n in groups)]
     top.append(el("th", "cost", colspan=len(cost), scope="colgroup"))
-    under = [*(el("th", m, scope="col", class_="n") for _, m, _, _ in results), *(el("th", t, scope="col", class_="n") for t, _, _ in cost)]
-    best = [_best([run.get("results", split, metric) for run in runs], way) for split, metric, _, way in results]
+    under = [el("th", title, scope="col", class_="n") for title in (*(column[1] for column in results), *(c[0] for c in cost))]
+    best = [_best([run.get("results", split, metric) for run in runs], way) for split, metric, way in results]
     rows = []
     for position, run in enumerate(runs):
         cells = [el("th", name(run, position), scope="row")]
-        for (split, metric, write, _), winner in zip(results, best, strict=True):
+        for (split, metric, _), winner in zip(results, best, strict=True):
             value = run.get("results", split, metric)
             won = winner is not None and value == winner
-            cells.append(el("td", write(value), el("span", " (best)", class_="unseen") if won else None, class_="n best" if won else "n"))
+            mark = el("span", " (best)", class_="unseen") if won else None
+            cells.append(el("td", number(value), mark, class_="n best" if won else "n"))
         cells += [el("td", write(get(run)), class_="n") for _, get, write in cost]
         rows.append(el("tr", cells))
     table = el("table", el("thead", el("tr", top), el("tr", under)), el("tbody", rows), class_="wide")
-    hint = el("p", "The best value of a column is bold and underlined where the metric's name says which direction is better.", class_="hint")
-    return el("section", el("h2", "Comparison"), hint if any(b is not None for b in best) else None, scroll(table, "Comparison"), id="comparison")
+    hint = "The best value is underlined where the metric's name or the card says which direction is better."
+    told = el("p", hint, class_="hint") if any(value is not None for value in best) else None
+    return el("section", el("h2", "Comparison"), told, scroll(table, "Comparison"), id="comparison")
 
 
 def _best(values: Sequence[object], way: str | None) -> float | None:
@@ -127,8 +131,8 @@ def results(run: Run) -> Html | None:
     if not metrics:
         return None
     head = [el("th", "Metric", scope="col"), *(el("th", split, scope="col", class_="n") for split in by_split)]
-    rows = [
-        el("tr", el("th", metric, scope="row"), [el("td", number(values.get(metric)), class_="n") for values in by_split.values()])
-        for metric in metrics
-    ]
+    rows = []
+    for metric in metrics:
+        cells = [el("td", number(values.get(metric)), class_="n") for values in by_split.values()]
+        rows.append(el("tr", el("th", metric, scope="row"), cells))
     return scroll(el("table", el("thead", el("tr", head)), el("tbody", rows)), "Results")

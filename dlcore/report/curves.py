@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from dlcore.report.markup import clean, is_number
 from dlcore.report.runs import Run
 
 LIMIT = 1500  # points of a curve that the page carries
@@ -43,7 +45,7 @@ class Chart:
 
 
 def better(metric: str) -> str | None:
-    """"lower" or "higher" where a metric's name says which is better, else None."""
+    """Which is better, "lower" or "higher", where a metric's name says so."""
     name = metric.rsplit("/", 1)[-1].lower()
     if any(word in name for word in _LOW):
         return "lower"
@@ -66,7 +68,7 @@ def charts(runs: Sequence[Run]) -> list[Chart]:
         for (split, name), (steps, values) in run.series.items():
             if name in _NOT_DRAWN:
                 continue
-            short = name[len(prefix):] if prefix and name.startswith(prefix) else name
+            short = name[len(prefix) :] if prefix and name.startswith(prefix) else name
             shown = name if short != name and (split, short) in run.series else short
             groups.setdefault(shown, []).append(Curve(position, order.index(split), steps, values))
     references = _references(runs)
@@ -82,7 +84,7 @@ def _references(runs: Sequence[Run]) -> dict[str, float]:
     found: dict[str, set[float]] = {}
     for run in runs:
         value = run.get("published", "value")
-        if isinstance(value, int | float) and math.isfinite(value):
+        if is_number(value) and math.isfinite(value):
             found.setdefault(str(run.get("published", "metric")), set()).add(float(value))
     return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
@@ -121,16 +123,16 @@ def means(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray
 
 def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
     edges = np.linspace(0, count, max(buckets, 1) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [(a, b) for a, b in pairwise(edges.tolist()) if b > a]
 
 
 def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
     """What the script draws from."""
     return {
-        "runs": [run.label for run in runs],
-        "splits": splits(runs),
+        "runs": [clean(run.label) for run in runs],
+        "splits": [clean(split) for split in splits(runs)],
         "charts": [
-            {"name": chart.name, "reference": chart.reference, "curves": [_points(curve) for curve in chart.curves]}
+            {"name": clean(chart.name), "reference": chart.reference, "curves": [_points(curve) for curve in chart.curves]}
             for chart in drawn
         ],
     }

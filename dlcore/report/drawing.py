@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from dlcore.report.curves import Chart, Curve, thin
+from dlcore.report.curves import Chart, Curve, means, thin
 from dlcore.report.markup import Html, el
 
 STATIC = 300  # points of a curve: enough for a drawing that nobody zooms into
@@ -64,10 +64,10 @@ def svg(chart: Chart, runs: int) -> Html:
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     parts: list[object] = []
-    for value in ticks(low, high, 4):
-        parts.append(el("path", class_="grid", d=f"M{_LEFT} {y(value):.1f}H{_WIDTH - _RIGHT}"))
+    for value in ticks(low, high, 5):
+        parts.append(el("path", class_="rule", d=f"M{_LEFT} {y(value):.1f}H{_WIDTH - _RIGHT}"))
         parts.append(el("text", short(value), class_="ty", x=_LEFT - 8, y=f"{y(value) + 4:.1f}"))
-    for step in ticks(first, last, 4):
+    for step in ticks(first, last, 6):
         parts.append(el("text", short(step), class_="tx", x=f"{x(step):.1f}", y=_HEIGHT - 6))
     if chart.reference is not None and low <= chart.reference <= high:
         parts.append(el("path", class_="reference", d=f"M{_LEFT} {y(chart.reference):.1f}H{_WIDTH - _RIGHT}"))
@@ -78,10 +78,17 @@ def svg(chart: Chart, runs: int) -> Html:
 
 def _curve(curve: Curve, classes: str, x: Place, y: Place) -> list[Html]:
     steps, values = thin(curve.steps, curve.values, STATIC)
-    points = [(x(s), y(v)) if math.isfinite(v) else None for s, v in zip(steps.tolist(), values.tolist(), strict=True)]
+
+    def line(steps: np.ndarray, values: np.ndarray, classes: str) -> Html:
+        pairs = zip(steps.tolist(), values.tolist(), strict=True)
+        return el("path", class_=f"line {classes}", d=trace((x(s), y(v)) if math.isfinite(v) else None for s, v in pairs))
+
+    drawn = [line(steps, values, classes)]
+    if len(steps) < len(curve.steps):
+        # Thinned to extremes, noise fills the chart: it steps back behind its mean.
+        drawn = [line(steps, values, f"{classes} faint"), line(*means(curve.steps, curve.values, STATIC // 2), classes)]
     gone = "".join(f"M{x(s):.1f} {_HEIGHT - _BOTTOM}v-7" for s in steps[np.isnan(values)].tolist())
-    line = el("path", class_=f"line {classes}", d=trace(points))
-    return [line, el("path", class_=f"gone {classes}", d=gone)] if gone else [line]
+    return [*drawn, el("path", class_=f"gone {classes}", d=gone)] if gone else drawn
 
 
 def trace(points: Iterable[tuple[float, float] | None]) -> str:

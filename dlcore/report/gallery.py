@@ -24,10 +24,10 @@ def gallery(runs: Sequence[Run]) -> Html | None:
             rows.setdefault((*key, seen[key]), []).append((run, position, entry))
     if not rows:
         return None
-    blocks = []
+    blocks, several = [], len(runs) > 1
     for (title, _, _), entries in rows.items():
-        figures = [_figure(run, position, entry, len(runs) > 1) for run, position, entry in entries]
-        blocks.append(el("article", el("h3", title), el("div", figures, class_="side" if len(runs) > 1 else None), class_="sample"))
+        figures = [_figure(run, position, entry, several) for run, position, entry in entries]
+        blocks.append(el("article", el("h3", title), el("div", figures, class_="side" if several else None), class_="sample"))
     return el("section", el("h2", "Samples"), blocks, id="samples")
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 # NUL and the other controls have no place in HTML, and lone surrogates (legal in JSON) cannot be written as UTF-8.
@@ -20,9 +20,14 @@ class Html(str):
     """Markup that is known to be safe; a plain str never is."""
 
 
+def clean(text: object) -> str:
+    """Text without the characters that no page can hold."""
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
 def escape(text: object) -> Html:
     """Text as it may stand between tags and in quoted attributes."""
-    return Html(html.escape(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text)), quote=True))
+    return Html(html.escape(clean(text), quote=True))
 
 
 def join(children: Iterable[object]) -> Html:
@@ -60,8 +65,8 @@ def json_block(value: Any, name: str) -> Html:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether value is a number that can be drawn or compared (a bool is not)."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether value is a number that can be drawn or compared: no bool, and no integer that is too large for a float."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**300)
 
 
 def number(value: object) -> str:
@@ -71,7 +76,7 @@ def number(value: object) -> str:
     if not is_number(value):
         return str(value)
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < 10**15 else f"{value:.6g}" if abs(value) < 10**300 else "huge"
+        return f"{value:,}" if abs(value) < 10**15 else f"{value:.6g}"
     x = float(value)
     if not math.isfinite(x):
         return "NaN" if math.isnan(x) else ("\N{MINUS SIGN}\N{INFINITY}" if x < 0 else "\N{INFINITY}")
@@ -114,7 +119,7 @@ def size(value: object) -> str:
 def moment(value: object) -> str:
     """An ISO time for reading, in UTC; what is no time stays as it is."""
     try:
-        when = datetime.fromisoformat(str(value)).astimezone(timezone.utc)
+        when = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):
         return MISSING if value is None else str(value)
     return f"{when.day} {when:%b %Y, %H:%M} UTC"

@@ -16,7 +16,7 @@ from dlcore.report import samples
 from dlcore.report.markup import is_number
 
 EXPECTED = ("experiment", "status", "config", "run", "git", "versions", "devices", "data", "parameters", "seconds",
-            "params_sha256", "results")
+            "params_sha256", "results")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
         return {}, ["There is no metrics.jsonl, so there are no curves."]
     points: dict[tuple[str, str], dict[int, float]] = {}
     damaged: list[int] = []
+    words: set[str] = set()
     with path.open("rb") as lines:
         for position, line in enumerate(lines, start=1):
             if not line.strip():
@@ -109,17 +110,24 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
                 continue
             split = str(record.get("split", "train"))
             for name, value in record.items():
-                if name not in ("step", "split") and (value is None or is_number(value)):
-                    # By step, the last one wins: a resumed run repeats the steps after its checkpoint.
-                    points.setdefault((split, name), {})[int(record["step"])] = _finite(value)
+                if name in ("step", "split"):
+                    continue
+                if value is not None and not is_number(value):
+                    words.add(name)
+                    continue
+                # By step, the last one wins: a resumed run repeats the steps after its checkpoint.
+                points.setdefault((split, name), {})[int(record["step"])] = _finite(value)
     series = {}
     for key, values in points.items():
         steps = sorted(values)
         series[key] = (np.array(steps, dtype=np.int64), np.array([values[step] for step in steps], dtype=np.float64))
-    if not damaged:
-        return series, []
-    shown = ", ".join(map(str, damaged[:8])) + (f" and {len(damaged) - 8} more" if len(damaged) > 8 else "")
-    return series, [f"metrics.jsonl: damaged and left out: line{'s' if len(damaged) > 1 else ''} {shown}."]
+    notes = []
+    if damaged:
+        shown = ", ".join(map(str, damaged[:8])) + (f" and {len(damaged) - 8} more" if len(damaged) > 8 else "")
+        notes.append(f"metrics.jsonl: damaged and left out: line{'s' if len(damaged) > 1 else ''} {shown}.")
+    if words:
+        notes.append(f"metrics.jsonl: values that are no numbers are left out, of {', '.join(sorted(words))}.")
+    return series, notes
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
@@ -133,8 +141,4 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def _finite(value: float | None) -> float:
-    try:
-        x = float("nan") if value is None else float(value)
-    except OverflowError:
-        return float("nan")
-    return x if math.isfinite(x) else float("nan")
+    return float(value) if value is not None and math.isfinite(value) else math.nan

@@ -23,7 +23,7 @@ from dlcore.train import parallel, processes
 from dlcore.train.checkpoint import Checkpoints
 from dlcore.train.evaluate import Evaluator, pack
 from dlcore.train.experiment import Experiment
-from dlcore.train.flags import Flags
+from dlcore.flags import Flags
 from dlcore.train.init import initial
 from dlcore.train.log import Log, rewind
 from dlcore.train.precision import with_precision
@@ -78,6 +78,7 @@ class Fit:
         restored = self.checkpoints.restore(self.abstract) if resumed else None
         self.state = make() if restored is None else restored
         self.start = int(self.state.step)
+        card["parameters"] = cards.parameters(self.state.params)
         if self.start == 0:
             card["params_sha256"] = {"start": cards.sha256(self.state.params), "end": None}
         if resumed and processes.first():

@@ -20,7 +20,7 @@ from dlcore.train import card as cards
 from dlcore.train import processes
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import check, describe, fit
-from dlcore.train.flags import Flags
+from dlcore.flags import Flags
 from dlcore.train.init import initial
 from dlcore.train.parallel import layout
 

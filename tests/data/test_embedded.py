@@ -62,7 +62,7 @@ def test_documentation_is_split_ninety_to_ten() -> None:
     assert train + validation == whole
     assert len(train) == int(0.9 * len(whole))
     assert len(whole) > 200_000
-    assert "The \"if\" statement" in whole
+    assert 'The "if" statement' in whole
     assert embedded.documentation_version().startswith("3.")
 
 

@@ -16,6 +16,8 @@ class Flags:
     """decides initialisation, order of the examples, and every random draw"""
     parallel: Literal["jit", "shard_map", "pmap"] = "jit"
     """how the step runs over the devices"""
+    cpu_devices: int = 0
+    """on CPU: devices to simulate; 0 for one a core, as far as the batch divides (up to twice as fast as one for all cores)"""
     mesh: str = ""
     """sizes of the device axes, as data=4,fsdp=2,tensor=1; by default all devices on data"""
     microbatches: int = 1

@@ -1,0 +1,74 @@
+"""Causal attention for training, with a hand-written gradient, and of new tokens against a cache."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.kernels.rows import row_sum
+
+NEVER = -1e30  # a score that softmax turns into 0; finite, so that no NaN arises from it
+
+
+@jax.custom_vjp
+def causal_attention(q: Array, k: Array, v: Array) -> Array:
+    """softmax(q k^T / sqrt(d), over the past) v (Vaswani et al. 2017, eq. 1).
+
+    q, k, v [batch, heads, length, d] of one dtype; output like q. Scores and softmax in float32 at least.
+    """
+    return _forward(q, k, v)[0]
+
+
+def _probabilities(q: Array, k: Array) -> Array:
+    length, d = q.shape[-2:]
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    past = jnp.tril(jnp.ones((length, length), bool))
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q * d**-0.5, k, preferred_element_type=wide)
+    scores = jnp.where(past, scores, NEVER)
+    e = jnp.exp(scores - scores.max(-1, keepdims=True))
+    return (e * (1 / row_sum(e))).astype(q.dtype)
+
+
+def _forward(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, ...]]:
+    p = _probabilities(q, k)
+    return jnp.einsum("bhqk,bhkd->bhqd", p, v), (q, k, v, p)
+
+
+def _backward(saved: tuple[Array, ...], do: Array) -> tuple[Array, Array, Array]:
+    q, k, v, p = saved
+    dp = jnp.einsum("bhqd,bhkd->bhqk", do, v)
+    t = dp * p
+    ds = (t - p * row_sum(t)) * q.shape[-1] ** -0.5
+    dq = jnp.einsum("bhqk,bhkd->bhqd", ds, k)
+    dk = jnp.einsum("bhqk,bhqd->bhkd", ds, q)
+    return dq, dk, jnp.einsum("bhqk,bhqd->bhkd", p, do)
+
+
+causal_attention.defvjp(_forward, _backward)
+
+
+def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
+    """Attention of queries at `position`, `position` + 1, ... over a cache whose later places are still empty.
+
+    q [batch, heads, new, d], k and v [batch, heads, length, d]; output like q. Place j is seen by query i if j <= position + i.
+    """
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=wide)
+    seen = jnp.arange(k.shape[2]) <= position + jnp.arange(q.shape[2])[:, None]
+    return jnp.einsum("bhqk,bhkd->bhqd", jax.nn.softmax(jnp.where(seen, scores, NEVER), -1).astype(q.dtype), v)
+
+
+def rotary(x: Array, position: Array) -> Array:
+    """Rotary positions (Su et al. 2021, eq. 34): pairs (x[i], x[i + d/2]) turned by position * 10000^(-2i/d).
+
+    x [..., length, d] with even d, position [length]; dtype kept. Raises ValueError for odd d.
+    """
+    d = x.shape[-1]
+    if d % 2:
+        raise ValueError(f"rotary positions turn pairs: a head of {d} numbers cannot be paired")
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    angle = position[:, None].astype(wide) * 10000 ** (-jnp.arange(0, d, 2, dtype=wide) / d)
+    cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
+    a, b = x[..., : d // 2], x[..., d // 2 :]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

@@ -1,0 +1,28 @@
+"""Reductions along the last axis."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def row_sum(x: Array) -> Array:
+    """The sum over the last axis, kept as an axis of one: [..., n] -> [..., 1].
+
+    On CPU it is a matrix product with a column of ones: XLA turns a reduction there into a strided loop that it fuses with, and
+    recomputes, everything before it; a layer norm in a Transformer of width 128 became 20 times faster.
+    """
+    return jax.lax.platform_dependent(x, cpu=_product_with_ones, default=lambda x: x.sum(-1, keepdims=True))
+
+
+def _product_with_ones(x: Array) -> Array:
+    return jax.lax.dot_general(
+        x, jnp.ones((x.shape[-1], 1), x.dtype), (((x.ndim - 1,), (0,)), ((), ())), precision=jax.lax.Precision.HIGHEST
+    )
+
+
+def column_sum(x: Array) -> Array:
+    """The sum over all axes but the last: [..., n] -> [n]; on CPU as a matrix product, as in `row_sum`."""
+    flat = x.reshape(-1, x.shape[-1])
+    return jax.lax.platform_dependent(flat, cpu=lambda x: _product_with_ones(x.T)[:, 0], default=lambda x: x.sum(0))

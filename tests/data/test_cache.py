@@ -1,0 +1,196 @@
+"""The cache of decoded data: whole or absent, never half, and mended when damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlcore.data import cache
+from dlcore.data.cache import Rows, cached
+from dlcore.data.source import Arrays, fingerprint
+from dlcore.errors import UsageError
+
+IMAGE = np.arange(5 * 3 * 2, dtype=np.uint8).reshape(5, 3, 2)
+LABEL = np.arange(5, dtype=np.int64)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def build() -> Rows:
+    return 5, ({"image": IMAGE[part], "a/label": LABEL[part]} for part in (slice(0, 2), slice(2, 5)))
+
+
+def never() -> Rows:
+    raise AssertionError("built, although it lies in the cache")
+
+
+def get(build: Callable[[], Rows] = build) -> Arrays:
+    return cached("kind/set/1.0.0/train-0", "set", "1.0.0", "train", build)
+
+
+def test_written_once_then_mapped(root: Path) -> None:
+    first, second = get(), get(never)
+    for found in (first, second):
+        np.testing.assert_array_equal(found.arrays["image"], IMAGE)
+        np.testing.assert_array_equal(found.arrays["a/label"], LABEL)
+        assert all(isinstance(array, np.memmap) for array in found.arrays.values())
+        assert type(found.gather(np.array([1, 0]))["image"]) is np.ndarray
+    assert first.info == second.info
+    assert first.info.fingerprint == fingerprint({"image": IMAGE, "a/label": LABEL.astype(np.int32)})
+    assert (first.info.name, first.info.version, first.info.split, first.info.examples) == ("set", "1.0.0", "train", 5)
+    assert [path.name for path in (root / "kind/set/1.0.0").iterdir()] == ["train-0"]
+
+
+def test_int64_becomes_int32_only_where_it_fits() -> None:
+    small, large = np.array([-(2**31), 2**31 - 1]), np.array([0, 2**31])
+    found = cached("x", "set", "1", "train", lambda: (2, [{"small": small, "large": large}]))
+    assert {key: array.dtype for key, array in found.arrays.items()} == {"small": np.dtype(np.int32), "large": np.dtype(np.int64)}
+    np.testing.assert_array_equal(found.arrays["small"], small)
+    np.testing.assert_array_equal(found.arrays["large"], large)
+
+
+def truncate(entry: Path) -> None:
+    with (entry / "image.npy").open("rb+") as file:
+        file.truncate(130)
+
+
+def break_json(entry: Path) -> None:
+    (entry / "meta.json").write_text('{"info": ')
+
+
+def other_json(entry: Path) -> None:
+    (entry / "meta.json").write_text("[]")
+
+
+def other_shape(entry: Path) -> None:
+    np.save(entry / "image.npy", IMAGE.reshape(5, 2, 3))
+
+
+def lose_meta(entry: Path) -> None:
+    (entry / "meta.json").unlink()
+
+
+def lose_array(entry: Path) -> None:
+    (entry / "image.npy").unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, break_json, other_json, other_shape, lose_meta, lose_array])
+def test_damage_is_named_and_mended(damage: Callable[[Path], None], root: Path) -> None:
+    get()
+    entry = root / "kind/set/1.0.0/train-0"
+    damage(entry)
+    with pytest.warns(UserWarning, match=f"cached data in {entry} are damaged"):
+        np.testing.assert_array_equal(get().arrays["image"], IMAGE)
+    np.testing.assert_array_equal(get(never).arrays["image"], IMAGE)
+    assert [path.name for path in entry.parent.iterdir()] == ["train-0"]
+
+
+def test_a_failure_leaves_nothing_behind(root: Path) -> None:
+    def breaks() -> Rows:
+        def chunks():  # type: ignore[no-untyped-def]
+            yield {"image": IMAGE[:2]}
+            raise RuntimeError("power cut")
+
+        return 5, chunks()
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        get(breaks)
+    assert not [path for path in root.rglob("*") if path.is_file()]
+    np.testing.assert_array_equal(get().arrays["image"], IMAGE)
+
+
+def test_the_first_of_two_processes_wins() -> None:
+    """While we build, another process finishes the same entry."""
+
+    def slow() -> Rows:
+        first = get(build)
+        np.testing.assert_array_equal(first.arrays["image"], IMAGE)
+        return build()
+
+    np.testing.assert_array_equal(get(slow).arrays["image"], IMAGE)
+
+
+def test_what_was_opened_stays_when_the_entry_is_replaced(root: Path) -> None:
+    found = get()
+    shutil.rmtree(root)
+    np.testing.assert_array_equal(found.arrays["image"], IMAGE)
+
+
+def test_two_processes_mend_the_same_damage(root: Path) -> None:
+    get()
+    truncate(root / "kind/set/1.0.0/train-0")
+
+    def slow() -> Rows:
+        with pytest.warns(UserWarning, match="damaged"):
+            get(build)
+        return build()
+
+    with pytest.warns(UserWarning, match="damaged"):
+        np.testing.assert_array_equal(get(slow).arrays["image"], IMAGE)
+
+
+def test_left_overs_of_killed_processes_are_removed(root: Path) -> None:
+    parent = root / "kind/set/1.0.0"
+    old, new = parent / ".old.building", parent / ".new.building"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    get()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UsageError, match=rf"{tmp_path}/file/cache.*Not a directory.*DLCORE_CACHE"):
+        get()
+
+
+def test_a_full_disk_is_named(root: Path) -> None:
+    """A limit on the size of a file stands in for the full disk: the same error from the same call."""
+    pytest.importorskip("resource")
+    program = """
+import resource, numpy as np
+from dlcore.data.cache import cached
+from dlcore.errors import UsageError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    cached("big", "set", "1", "train", lambda: (8, ({"image": np.zeros((1, 1 << 18), np.uint8)} for _ in range(8))))
+except UsageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "File too large" in done.stdout
+    assert str(root) in done.stdout
+    assert "DLCORE_CACHE" in done.stdout
+    assert not list(root.iterdir())
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", "~/own")
+    assert cache.folder() == Path.home() / "own"
+    monkeypatch.delenv("DLCORE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache.folder() == Path("/xdg/dlcore")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.folder() == Path.home() / ".cache" / "dlcore"
+
+
+def test_meta_tells_what_lies_there(root: Path) -> None:
+    get()
+    meta = json.loads((root / "kind/set/1.0.0/train-0/meta.json").read_text())
+    assert meta["info"]["examples"] == 5
+    assert meta["arrays"]["a/label"] == {"file": "a%2Flabel.npy", "bytes": 148, "dtype": "<i4", "shape": [5]}

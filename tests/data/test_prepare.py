@@ -1,0 +1,161 @@
+"""Preparing: from files that were downloaded before, with no network; and what it says when it cannot."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore.data import prepare as module
+from dlcore.data import tfds
+from dlcore.data.prepare import prepare
+from dlcore.errors import UsageError
+
+XQUAD = Path(__file__).parents[2] / "../shared/data/xquad/xquad.en.json.gz"
+needs_xquad = pytest.mark.skipif(not XQUAD.is_file(), reason=f"needs {XQUAD}")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise socket.gaierror("no network in tests")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(module, "_RETRIES", 0)
+
+
+def lay(downloads: Path, dataset: str, url: str, content: bytes) -> None:
+    """A file as TFDS leaves it after a download."""
+    from tensorflow_datasets.core.download import resource
+
+    checksum = hashlib.sha256(content).hexdigest()
+    file = downloads / dataset / resource.get_dl_fname(url, checksum)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    filename = url.rpartition("/")[2]
+    url_info = {"size": len(content), "checksum": checksum, "filename": filename}
+    told = {"dataset_names": [dataset], "original_fname": filename, "urls": [url], "url_info": url_info}
+    file.with_name(file.name + ".INFO").write_text(json.dumps(told))
+
+
+@pytest.fixture(scope="module")
+def xquad() -> bytes:
+    return gzip.decompress(XQUAD.read_bytes())
+
+
+@needs_xquad
+def test_prepares_from_the_download_cache(tmp_path: Path, xquad: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    lay(tmp_path / "dl", "xquad", "https://github.com/deepmind/xquad/raw/master/xquad.en.json", xquad)
+    folder = prepare("xquad/en", data_dir=tmp_path / "data", download_dir=tmp_path / "dl")
+    assert folder == tmp_path / "data/xquad/en/3.0.0"
+    assert tfds.find("xquad/en", tmp_path / "data").splits == {"test": 1190}
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        f"preparing xquad/en 3.0.0 in {tmp_path}/data, with downloads in {tmp_path}/dl",
+        f"prepared xquad/en 3.0.0 in {folder}: test 1,190 examples",
+    ]
+    shutil.rmtree(tmp_path / "dl")
+    assert prepare("xquad/en", data_dir=tmp_path / "data") == folder
+    assert capsys.readouterr().out == f"xquad/en 3.0.0 is already prepared in {folder}\n"
+
+
+@needs_xquad
+def test_a_file_laid_in_as_the_message_says_is_taken(tmp_path: Path, xquad: bytes) -> None:
+    with pytest.raises(UsageError) as caught:
+        prepare("xquad/en", data_dir=tmp_path)
+    message = str(caught.value)
+    file = tmp_path / "downloads/manual/xquad.en.json"
+    assert "no network reaches https://github.com/deepmind/xquad/raw/master/xquad.en.json" in message
+    assert f"lay the file into {file}" in message
+    file.parent.mkdir(parents=True)
+    file.write_bytes(xquad[:-1] + b" ")
+    with pytest.raises(UsageError, match=r"xquad/en cannot be downloaded.*wrong checksum"):
+        prepare("xquad/en", data_dir=tmp_path)
+    file.write_bytes(xquad)
+    assert (prepare("xquad/en", data_dir=tmp_path) / "dataset_info.json").is_file()
+
+
+@pytest.mark.parametrize("kind", [ModuleNotFoundError, RuntimeError])  # the second: TFDS's own, from its thread that extracts
+def test_what_tensorflow_is_needed_for_says_so(kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: Any, **__: Any) -> None:
+        raise kind("Error while extracting: No module named 'tensorflow'\nFailed importing tensorflow.")
+
+    monkeypatch.setattr(module, "_run", without)
+    with pytest.raises(UsageError, match=r"mnist needs TensorFlow.*pip install 'dlcore\[prepare\]'"):
+        prepare("mnist", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("missing", "pip"), [("conllu", "conllu"), ("pydub.utils", "pydub"), ("bs4", "beautifulsoup4")])
+def test_a_missing_package_is_named(missing: str, pip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
+
+    monkeypatch.setattr(module, "_run", without)
+    with pytest.raises(UsageError, match=f"pip install {pip}$"):
+        prepare("mnist", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fashion_mnst", "TFDS has no data set 'fashion_mnst': did you mean fashion_mnist"),
+        ("xqad/en", "TFDS has no data set 'xqad': did you mean xquad"),
+        ("xquad/eng", "xquad has no config 'eng': did you mean en"),
+        ("../mnist", "'../mnist' is no name of a data set"),
+        ("mnist:1.2.3", r"mnist:1.2.3 cannot be prepared: .*only: 3\.0\.1"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_near_ones(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        prepare(name, data_dir=tmp_path)
+
+
+def test_sets_after_an_import_error_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TFDS itself stops at the first package that cannot be imported."""
+    real = module.importlib.import_module
+
+    def lacks_h5py(name: str, *rest: Any) -> Any:
+        if name == "tensorflow_datasets.d4rl":
+            raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
+        return real(name, *rest)
+
+    monkeypatch.setattr(module.importlib, "import_module", lacks_h5py)
+    assert "h5py" in module._import_all()
+    assert module._class("xquad").__name__ == "Xquad"
+    with pytest.raises(UsageError, match=r"Sets that need h5py.* are unknown here: pip install h5py"):
+        module._class("d4rl_mujoco_nothing")
+
+
+def test_files_that_a_person_must_fetch_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"imagenet2012 cannot be prepared: Manual directory(.|\n)*ILSVRC2012_img_train.tar"):
+        prepare("imagenet2012", data_dir=tmp_path)
+
+
+def test_a_place_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_run", full)
+    with pytest.raises(UsageError, match=f"cannot be prepared in {tmp_path}: .*No space left.*TFDS_DATA_DIR"):
+        prepare("mnist", data_dir=tmp_path)
+
+
+def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mnist/3.0.1").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"mnist/3\.0\.1 is there but holds no prepared data: remove it"):
+        prepare("mnist", data_dir=tmp_path)
+
+
+def test_another_file_format_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "mnist/3.0.1"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text(json.dumps({"name": "mnist", "version": "3.0.1", "fileFormat": "tfrecord"}))
+    with pytest.raises(UsageError, match=r"prepared as tfrecord.*remove .*dlcore prepare mnist"):
+        prepare("mnist", data_dir=tmp_path)
