@@ -184,9 +184,9 @@ def _export(words: list[str]) -> int:
     if len(words) != 2 or not words[1].endswith(".npz"):
         raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
     _, _, _, state = _state_of("export", words)
-    from dlcore.train import card as cards
+    from dlcore.train import export
 
-    cards.export(state.params, Path(words[1]))
+    export.save(state.params, Path(words[1]))
     print(words[1])
     return 0
 
@@ -194,7 +194,7 @@ def _export(words: list[str]) -> int:
 def _list(words: list[str]) -> int:
     from dlcore.report import table
 
-    print(table.catalogue())
+    table.catalogue()
     return 0
 
 

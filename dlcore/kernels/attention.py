@@ -55,7 +55,7 @@ def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
     """
     wide = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=wide)
-    seen = jnp.arange(k.shape[2]) <= position + jnp.arange(q.shape[2])[:, None]
+    seen = jnp.arange(k.shape[2])[None] <= position + jnp.arange(q.shape[2])[:, None]
     return jnp.einsum("bhqk,bhkd->bhqd", jax.nn.softmax(jnp.where(seen, scores, NEVER), -1).astype(q.dtype), v)
 
 
@@ -68,7 +68,7 @@ def rotary(x: Array, position: Array) -> Array:
     if d % 2:
         raise ValueError(f"rotary positions turn pairs: a head of {d} numbers cannot be paired")
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    angle = position[:, None].astype(wide) * 10000 ** (-jnp.arange(0, d, 2, dtype=wide) / d)
-    cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
+    angle = position[:, None].astype(wide) * 10000 ** (-jnp.arange(0, d, 2, dtype=wide)[None] / d)
     a, b = x[..., : d // 2], x[..., d // 2 :]
+    cos, sin = (jnp.broadcast_to(f(angle).astype(x.dtype), a.shape) for f in (jnp.cos, jnp.sin))
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

@@ -26,14 +26,15 @@ def _forward(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, tu
     centred = wide - row_sum(wide) / n
     inverse = jax.lax.rsqrt(row_sum(centred * centred) / n + eps)
     normal = centred * inverse
-    return (normal * scale + bias).astype(x.dtype), (normal, inverse, scale, bias, jnp.zeros((), x.dtype))
+    wider = jnp.broadcast_to(scale, x.shape)
+    return (normal * wider + jnp.broadcast_to(bias, x.shape)).astype(x.dtype), (normal, inverse, scale, bias, jnp.zeros((), x.dtype))
 
 
 def _backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, Array, Array]:
     normal, inverse, scale, bias, like = saved
     dy = dy.astype(normal.dtype)
     n = normal.shape[-1]
-    g = dy * scale
+    g = dy * jnp.broadcast_to(scale, dy.shape)
     dx = inverse * (g - row_sum(g) / n - normal * (row_sum(g * normal) / n))
     return dx.astype(like.dtype), column_sum(dy * normal).astype(scale.dtype), column_sum(dy).astype(bias.dtype)
 

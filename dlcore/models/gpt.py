@@ -99,7 +99,7 @@ class GPT(nn.Module):
         x = embed(tokens)
         if not s.rotary:
             places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width))
-            x = x + jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])
+            x = x + jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None]
         x = Dropout(s.dropout)(x, row)
         block = nn.remat(Block) if s.remat else Block
         after = []

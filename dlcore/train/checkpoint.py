@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import checkpoint_managers
 
 from dlcore.errors import UsageError
@@ -83,15 +84,19 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The committed steps, ascending."""
-        return sorted(self.manager.all_steps(read=True))
+        self.manager.reload()
+        return sorted(self.manager.all_steps())
 
     def restore(self, abstract: State, step: int | None = None) -> State | None:
         """The newest sound checkpoint (or that of `step`), laid out as `abstract` says; None if there is none.
 
         A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning that names it.
         """
-        leaves = len(jax.tree.leaves(abstract))
-        target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((leaves, 2), jnp.uint32)}
+        leaves = jax.tree.leaves(abstract)
+        # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other devices.
+        place = getattr(leaves[0], "sharding", None)
+        place = NamedSharding(place.mesh, PartitionSpec()) if isinstance(place, NamedSharding) else place
+        target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place)}
         for candidate in reversed(self.steps() if step is None else [step]):
             path = self.folder / str(candidate)
             try:
@@ -115,8 +120,7 @@ class Checkpoints:
         later = [found for found in self.steps() if found > step]
         for found in later:
             (self.folder / str(found)).rename(_free_name(self.folder / f"damaged-{found}"))
-        if later:
-            self.manager.reload()
+        self.manager.reload()
 
 
 def _free_name(path: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import optax
+from optax import contrib
 
 Tree = Any
 Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
@@ -61,11 +62,19 @@ def make(
 
 
 def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for matrices, Adam for everything else."""
-    from optax import contrib
+    """Muon (Jordan et al. 2024) for the matrices of dense layers, Adam for everything else, embeddings too.
 
-    labels = lambda params: jax.tree.map(lambda p: "muon" if p.ndim == 2 else "adam", params)  # noqa: E731
-    return optax.multi_transform({"muon": contrib.scale_by_muon(beta=momentum), "adam": optax.scale_by_adam(momentum, b2)}, labels)
+    An orthogonal update is scaled by 0.2 sqrt(larger side), to the size of Adam's (Liu et al. 2025, eq. 4): one rate fits both.
+    """
+
+    def labels(params: Tree) -> Tree:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, p: "muon" if p.ndim == 2 and jax.tree_util.keystr(path[-1:], simple=True) == "kernel" else "adam", params
+        )
+
+    sized = optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * (0.2 * max(u.shape) ** 0.5), updates))
+    muon = optax.chain(contrib.scale_by_muon(beta=momentum), sized)
+    return optax.multi_transform({"muon": muon, "adam": optax.scale_by_adam(0.9, b2)}, labels)
 
 
 class Averaged(NamedTuple):

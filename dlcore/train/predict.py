@@ -1,11 +1,13 @@
-"""What a classifier says of examples, to look at."""
+"""A trained model over many examples: predictions to look at, features to measure with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
@@ -23,3 +25,13 @@ def predicted(title: str, logits: Logits, state: State, source: Source, names: S
     called = [(names[g], names[t]) if names else (str(g), str(t)) for g, t in seen]
     captions = tuple(g if g == t else f"{g}, is {t}" for g, t in called)
     return Images(title, batch["image"][: len(seen)], captions, tuple(g == t for g, t in seen))
+
+
+def over(f: Callable[[Array], Any], inputs: np.ndarray, batch: int = 500) -> np.ndarray:
+    """f(inputs) on the host, a batch at a time through one compiled program; the last batch is padded and cut."""
+    run, parts = jax.jit(f), []
+    for start in range(0, len(inputs), batch):
+        part = inputs[start : start + batch]
+        full = np.concatenate([part, np.repeat(part[:1], batch - len(part), 0)]) if len(part) < batch else part
+        parts.append(np.asarray(run(full))[: len(part)])
+    return np.concatenate(parts)

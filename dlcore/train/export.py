@@ -1,0 +1,38 @@
+"""Parameters as plain arrays in one .npz file: no pickle on either side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlcore.errors import UsageError
+from dlcore.train.parallel import to_host
+
+
+def save(params: Any, path: Path) -> None:
+    """Write a tree of parameters; a leaf's name is its path, as in net/Dense_0/kernel."""
+    leaves = jax.tree_util.tree_leaves_with_path(to_host(params))
+    named = {jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves}
+    try:
+        np.savez_compressed(path, allow_pickle=False, **named)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; make room or name another file") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The tree that `save` wrote. Raises UsageError when the file is missing or is not one of them."""
+    tree: dict[str, Any] = {}
+    try:
+        with np.load(path, allow_pickle=False) as named:
+            for name in named.files:
+                *above, last = name.split("/")
+                place = tree
+                for part in above:
+                    place = place.setdefault(part, {})
+                place[last] = named[name]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} does not hold exported parameters ({error}); dlcore export RUN {path} writes such a file") from error
+    return tree
