@@ -63,16 +63,25 @@ def about(path: Path) -> dict[str, str]:
 
 
 def load(path: Path) -> Page:
-    """Run an experiment file and take its `Config`, `build`, and `FLAGS` (its own defaults of the common flags). Raises UsageError where they are missing."""
+    """Run an experiment file and take its `Config`, `build`, and `FLAGS` (its own defaults of the common flags), if it has them.
+
+    Raises UsageError where Config or build is missing.
+    """
     name = f"experiments.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    config, build = getattr(module, "Config", None), getattr(module, "build", None)
-    fields = {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
+    config: Any = getattr(module, "Config", None)
+    build: Any = getattr(module, "build", None)
+    fields = (
+        {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
+    )
     if not callable(build) or not {"batch", "steps", "offline"} <= fields:
-        raise UsageError(f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline")
+        raise UsageError(
+            f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline"
+        )
     source = path.read_text(encoding="utf-8")
     return Page(path.stem, path, source, about(path)["about"], config, build, getattr(module, "FLAGS", Flags()))

@@ -51,6 +51,8 @@ def _guarded(command: Callable[[], int]) -> int:
         return command()
     except UsageError as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        return _refuse("interrupted") and 130
 
 
 def _refuse(message: str) -> int:
@@ -63,8 +65,10 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
     import tyro
 
     fields = [("config", page.config), ("flags", type(default[1]))]
-    both = dataclasses.make_dataclass("both", fields, frozen=True)
-    parsed: Any = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=words, prog=prog, default=both(*default), description=page.about)
+    both: Any = dataclasses.make_dataclass("both", fields, frozen=True)
+    parsed: Any = tyro.cli(
+        both, config=(tyro.conf.OmitArgPrefixes,), args=words, prog=prog, default=both(*default), description=page.about
+    )
     return parsed.config, _environment(parsed.flags, parsed.config.batch)
 
 
@@ -105,8 +109,8 @@ def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, 
     if not words or words[0].startswith("-"):
         raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
     from dlcore import catalog
-    from dlcore.train import card as cards
     from dlcore.flags import Flags
+    from dlcore.train import card as cards
 
     folder = newest(Path(words[0]))
     card = cards.read(folder)
@@ -132,7 +136,7 @@ def _from_card(kind: type[Any], card: Any, word: str) -> Any:
 
 
 def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
-    folder, page, card, (config, flags) = _opened(command, words)
+    folder, page, _, (config, flags) = _opened(command, words)
     if len(words) > (2 if command == "export" else 1):
         raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
     from dlcore.train import run

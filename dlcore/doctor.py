@@ -24,9 +24,13 @@ def main() -> int:
     print(f"{'XLA flags':20} {machine['xla_flags'] or 'none'}")
     folder = tfds.data_folder()
     found = sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("dataset_info.json")) if folder.is_dir() else []
-    print(f"{'prepared data':20} {folder}: {', '.join(found) or 'none; dlcore prepare NAME prepares a set, --offline needs none'}")
+    print(
+        f"{'prepared data':20} {folder}: {', '.join(found) or 'none; dlcore prepare NAME prepares a set, --offline needs none'}"
+    )
     print(f"{'cache':20} {cache.folder()}")
-    print(f"{'free disk here':20} {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB, writable: {os.access(Path.cwd(), os.W_OK)}")
+    print(
+        f"{'free disk here':20} {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB, writable: {os.access(Path.cwd(), os.W_OK)}"
+    )
     wrong = wrong_sums()
     print(f"{'arithmetic':20} {'WRONG: ' + wrong if wrong else 'right (matrix-vector products summed under jit)'}")
     return 1 if wrong else 0
@@ -39,4 +43,8 @@ def wrong_sums() -> str:
     got = np.asarray(jax.jit(lambda a, x: jnp.sum(jax.vmap(jnp.matmul)(a, x) ** 2, -1))(a, x), np.float64)
     want = (np.einsum("nij,nj->ni", a.astype(np.float64), x.astype(np.float64)) ** 2).sum(-1)
     error = float(np.max(np.abs(got - want) / (1 + want)))
-    return "" if error < 1e-4 else f"jaxlib {jax.lib.__version__} is off by {error:.1e}; install another version (see pyproject.toml)"
+    return (
+        ""
+        if error < 1e-4
+        else f"jaxlib {jax.lib.__version__} is off by {error:.1e}; install another version (see pyproject.toml)"
+    )

@@ -54,7 +54,8 @@ def build(c: Config) -> Experiment:
         return apply(net, "net", params, extra, pixels, key=key, train=train, row=batch["row"])
 
     if c.offline:
-        names, splits = (), {split: embedded.digits28(split) for split in ("train", "validation", "test")}
+        names = tuple("0123456789")
+        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
     else:
         parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
         names = tfds.class_names("fashion_mnist")
@@ -65,7 +66,9 @@ def build(c: Config) -> Experiment:
         batch=c.batch,
         steps=c.steps,
         init={"net": lambda key, batch: net.init(key, batch["image"].astype(jnp.float32))},
-        objectives={"net": Objective(classification(logits, c.smoothing), optim.make(c.optimizer, rate, decay=c.decay, clip=1.0))},
+        objectives={
+            "net": Objective(classification(logits, c.smoothing), optim.make(c.optimizer, rate, decay=c.decay, clip=1.0))
+        },
         eval={"validation": splits["validation"], "test": splits["test"]},
         sample=lambda state, key: [predicted("Test images", logits, state, splits["test"], names)],
         best="validation/accuracy",

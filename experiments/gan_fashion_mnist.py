@@ -76,7 +76,10 @@ def build(c: Config) -> Experiment:
         return over(lambda x: net.apply({"params": kept}, (x + 1) / 2, features=True), images)
 
     def evaluate(state):
-        own, held = features(images(state, jax.random.key(0), c.drawn)), features(real({"image": jnp.asarray(test.arrays["image"])}))
+        own, held = (
+            features(images(state, jax.random.key(0), c.drawn)),
+            features(real({"image": jnp.asarray(test.arrays["image"])})),
+        )
         floor = features(real({"image": jnp.asarray(train.arrays["image"][: len(held)])}))
         return {"test": {"frechet_on_classifier_features": frechet(own, held), "floor_train_against_test": frechet(floor, held)}}
 

@@ -15,12 +15,11 @@ from dlcore.data import embedded
 from dlcore.flags import Flags
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
-from dlcore.train.predict import predicted
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
 from dlcore.train.losses import classification
+from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
-
 
 FLAGS = Flags(cpu_devices=1)  # a step of a millisecond is over before several devices have met
 

@@ -26,8 +26,8 @@ def _forward(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, tu
     centred = wide - row_sum(wide) / n
     inverse = jax.lax.rsqrt(row_sum(centred * centred) / n + eps)
     normal = centred * inverse
-    wider = jnp.broadcast_to(scale, x.shape)
-    return (normal * wider + jnp.broadcast_to(bias, x.shape)).astype(x.dtype), (normal, inverse, scale, bias, jnp.zeros((), x.dtype))
+    y = normal * jnp.broadcast_to(scale, x.shape) + jnp.broadcast_to(bias, x.shape)
+    return y.astype(x.dtype), (normal, inverse, scale, bias, jnp.zeros((), x.dtype))
 
 
 def _backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, Array, Array]:

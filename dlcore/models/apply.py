@@ -10,7 +10,13 @@ from jax import Array
 
 
 def apply(
-    net: nn.Module, name: str, params: Mapping[str, Any], extra: Mapping[str, Any], *args: Any, key: Array | None = None, **kwargs: Any
+    net: nn.Module,
+    name: str,
+    params: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    *args: Any,
+    key: Array | None = None,
+    **kwargs: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """`net(*args, **kwargs)` with params[name] and extra[name]; the output, and `extra` as it stands afterwards.
 

@@ -90,7 +90,13 @@ class GPT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Array, *, train: bool = False, row: Array | None = None, cache: Cache | None = None, position: Array | int = 0
+        self,
+        tokens: Array,
+        *,
+        train: bool = False,
+        row: Array | None = None,
+        cache: Cache | None = None,
+        position: Array | int = 0,
     ) -> Any:
         """tokens [batch, length] -> logits [batch, length, vocabulary]; with a `cache`, (logits, cache), tokens at `position`."""
         s = self.size
@@ -136,10 +142,12 @@ def generate(size: Size, params: Any, prompt: Array, key: Array, length: int, te
     batch, given = prompt.shape
     half = max(1, size.context // 2)
     if not 0 < given < size.context or temperature < 0:
-        raise ValueError(f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not {given} and {temperature}")
+        raise ValueError(
+            f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not {given} and {temperature}"
+        )
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
 
-    def stretch(prompt: Array, start: int, new: int) -> Array:
+    def stretch(prompt: Array, start: Array | int, new: int) -> Array:
         def one(carry: Any, i: Array) -> Any:
             logits, cache = carry
             token = choose(jax.random.fold_in(key, i), logits, temperature, top_k)

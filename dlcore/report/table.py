@@ -44,7 +44,10 @@ def ours(card: dict[str, Any]) -> str:
 
 def readme(names: list[str] | None = None) -> str:
     """The table of experiments in Markdown, from the kept result cards: no row without a run."""
-    rows = ["| experiment | family | data | parameters | published | ours | seconds | machine |", "|---|---|---|---|---|---|---|---|"]
+    rows = [
+        "| experiment | family | data | parameters | published | ours | seconds | machine |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name in names or catalog.names():
         card, told = result(name), catalog.about(catalog.folder() / f"{name}.py")
         if not card:

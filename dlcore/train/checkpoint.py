@@ -61,7 +61,9 @@ class Checkpoints:
         try:
             self.manager = ocp.CheckpointManager(folder.resolve(), options=options)
         except OSError as error:
-            raise UsageError(f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another --out") from error
+            raise UsageError(
+                f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another --out"
+            ) from error
 
     def save(self, state: State, step: int, metrics: Mapping[str, float] | None = None) -> None:
         """Save in the background; waits only for the save before it. `metrics` ("split/metric") make it a candidate for best."""

@@ -10,13 +10,26 @@ import numpy as np
 
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
-from dlcore.train.parallel import Layout
+from dlcore.flags import Flags
+from dlcore.train.experiment import Experiment
+from dlcore.train.parallel import Layout, layout
+from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, Mean, Objective, State, eval_step
 
 
 def pack(report: Mapping[str, Mean]) -> jax.Array:
     """[metrics, 2] totals and weights in the order of the sorted names: one array to fetch instead of dozens."""
     return jnp.stack([jnp.stack([m.total, m.weight.astype(m.total.dtype)]) for _, m in sorted(report.items())])
+
+
+def everything(experiment: Experiment, flags: Flags, state: State) -> dict[str, dict[str, float]]:
+    """{split: {metric: value}} of a state over all that an experiment evaluates, what is measured at the end included."""
+    place = layout(flags.parallel, flags.mesh)
+    evaluator = Evaluator(with_precision(experiment.objectives, flags.precision), place, experiment.batch, flags.seed)
+    results = {split: evaluator(state, source) for split, source in experiment.eval.items()}
+    for split, metrics in (experiment.evaluate(state) if experiment.evaluate else {}).items():
+        results[split] = {**results.get(split, {}), **metrics}
+    return results
 
 
 class Evaluator:

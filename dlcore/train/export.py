@@ -34,5 +34,7 @@ def load(path: Path) -> dict[str, Any]:
                     place = place.setdefault(part, {})
                 place[last] = named[name]
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} does not hold exported parameters ({error}); dlcore export RUN {path} writes such a file") from error
+        raise UsageError(
+            f"{path} does not hold exported parameters ({error}); dlcore export RUN {path} writes such a file"
+        ) from error
     return tree

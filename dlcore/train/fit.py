@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import shutil
@@ -17,13 +18,13 @@ import numpy as np
 
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
+from dlcore.flags import Flags
 from dlcore.report import samples
 from dlcore.train import card as cards
 from dlcore.train import parallel, processes
 from dlcore.train.checkpoint import Checkpoints
 from dlcore.train.evaluate import Evaluator, pack
 from dlcore.train.experiment import Experiment
-from dlcore.flags import Flags
 from dlcore.train.init import initial
 from dlcore.train.log import Log, rewind
 from dlcore.train.precision import with_precision
@@ -62,7 +63,9 @@ class Fit:
     def __init__(self, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> None:
         self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
         self.began = time.monotonic()
-        self.spent: dict[str, float] = {k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")}
+        self.spent: dict[str, float] = {
+            k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")
+        }
         self.before = self.spent["total"]
         self.layout = parallel.layout(flags.parallel, flags.mesh)
         self.objectives = with_precision(experiment.objectives, flags.precision)
@@ -102,7 +105,8 @@ class Fit:
             )
 
     def _compiled(self, example: Any) -> tuple[Any, list[str]]:
-        began, names = time.monotonic(), []
+        began = time.monotonic()
+        names: list[str] = []
 
         def step(state: Any, batch: Any, axis: str | None) -> Any:
             state, report = train_step(
@@ -184,7 +188,7 @@ class Fit:
             if final or split != "test":  # the test split is looked at once
                 self.results[split] = self.evaluator(self.state, source)
         if final and self.experiment.evaluate:
-            for split, metrics in self.experiment.evaluate(self.state).items():
+            for split, metrics in self.experiment.evaluate(host_copy(self.state)).items():
                 self.results[split] = {**self.results.get(split, {}), **metrics}
         for split, metrics in self.results.items():
             if final or split != "test":
@@ -225,9 +229,9 @@ class Fit:
             if self.start == self.experiment.steps:
                 self._evaluate(self.start, final=True)
             self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
+            state = host_copy(self.state)  # together: the parts of a sharded state come from all processes
             if self.experiment.sample and processes.first():
-                key = jax.random.key(self.flags.seed)
-                samples.save(self.folder / "samples", self.experiment.sample(host_copy(self.state), key))
+                samples.save(self.folder / "samples", self.experiment.sample(state, jax.random.key(self.flags.seed)))
         self.card["status"] = "done" if code == DONE else "stopped"
         self._write_card()
         self.log.close()
@@ -243,11 +247,14 @@ def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, re
     run = Fit(experiment, flags, folder, card, resumed)
     try:
         return run.run()
-    except Diverged as error:
-        run.log.say(f"dlcore: {error}")
+    except (Diverged, UsageError) as error:
         card |= {"status": "failed", "error": str(error)}
-        run.checkpoints.close()
-        run._write_card()
+        with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
+            run.checkpoints.close()
+            run._write_card()
+        if isinstance(error, UsageError):
+            raise
+        run.log.say(f"dlcore: {error}")
         return FAILED
     finally:
         run.log.close()

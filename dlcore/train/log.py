@@ -28,7 +28,9 @@ class Log:
         self.bar: Progress | None = None
         if self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self.bar = Progress(*columns, TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[told]}"), console=self.console)
+            self.bar = Progress(
+                *columns, TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[told]}"), console=self.console
+            )
             self.task = self.bar.add_task("training", total=steps, completed=start, rate="", told="")
             self.bar.start()
         self.began, self.start = time.monotonic(), start

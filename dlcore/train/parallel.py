@@ -74,9 +74,7 @@ class Layout:
         """A process's rows of a batch of `size`, as global arrays laid over the devices."""
         if jax.process_count() == 1:
             return jax.device_put(dict(batch), self.rows)
-        return {
-            name: jax.make_array_from_process_local_data(self.rows, x, (size, *x.shape[1:])) for name, x in batch.items()
-        }
+        return {name: jax.make_array_from_process_local_data(self.rows, x, (size, *x.shape[1:])) for name, x in batch.items()}
 
 
 def layout(how: How, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
@@ -143,8 +141,13 @@ def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sh
     local = functools.partial(step, axis="data")
     if layout.how == "shard_map":  # check_vma=False: the step sums gradients itself, exactly as under pmap
         mapped = jax.shard_map(local, mesh=layout.mesh, in_specs=(P(), BATCH), out_specs=(P(), P()), check_vma=False)
-        shardings = {"in_shardings": (layout.everywhere, layout.rows), "out_shardings": (layout.everywhere, layout.everywhere)}
-        return jax.jit(mapped, donate_argnums=0, **shardings).lower(state, batch).compile()
+        run = jax.jit(
+            mapped,
+            in_shardings=(layout.everywhere, layout.rows),
+            out_shardings=(layout.everywhere, layout.everywhere),
+            donate_argnums=0,
+        )
+        return run.lower(state, batch).compile()
     return _pmapped(local, layout, state, batch)
 
 

@@ -19,11 +19,15 @@ def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
         return None
     if len(given) < len(NAMES):
         missing = ", ".join(name for name in NAMES if name not in given)
-        raise UsageError(f"{', '.join(given)} is set but {missing} is not: set all of {', '.join(NAMES)}, or none for one process")
+        raise UsageError(
+            f"{', '.join(given)} is set but {missing} is not: set all of {', '.join(NAMES)}, or none for one process"
+        )
     try:
         address, count, process = given[NAMES[0]], int(given[NAMES[1]]), int(given[NAMES[2]])
     except ValueError:
-        raise UsageError(f"{NAMES[1]} and {NAMES[2]} must be whole numbers, not {given[NAMES[1]]!r} and {given[NAMES[2]]!r}") from None
+        raise UsageError(
+            f"{NAMES[1]} and {NAMES[2]} must be whole numbers, not {given[NAMES[1]]!r} and {given[NAMES[2]]!r}"
+        ) from None
     if not 0 <= process < count or ":" not in address:
         raise UsageError(f"{NAMES[2]}={process} must be below {NAMES[1]}={count}, and {NAMES[0]}={address!r} must be host:port")
     return address, count, process

@@ -12,15 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from dlcore.catalog import Page
 from dlcore.errors import UsageError
+from dlcore.flags import Flags
 from dlcore.train import card as cards
 from dlcore.train import processes
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import check, describe, fit
-from dlcore.flags import Flags
 from dlcore.train.init import initial
 from dlcore.train.parallel import layout
 
@@ -85,7 +83,9 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     kept = folder / "experiment.py"
     before = kept.read_text(encoding="utf-8") if kept.is_file() else ""
     if before != page.source:
-        lines = difflib.unified_diff(before.splitlines(), page.source.splitlines(), "as it began", str(page.path), lineterm="", n=1)
+        lines = difflib.unified_diff(
+            before.splitlines(), page.source.splitlines(), "as it began", str(page.path), lineterm="", n=1
+        )
         told += list(lines)[:60]
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
     free = {"out", "parallel", "mesh", "microbatches", "log_every", "eval_every", "save_every", "keep", "threads"}
@@ -128,7 +128,9 @@ def _create(page: Page, flags: Flags) -> Path:
         folder.mkdir(parents=True, exist_ok=bool(flags.out))
         (folder / "experiment.py").write_text(page.source, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out") from error
+        raise UsageError(
+            f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out"
+        ) from error
     return folder
 
 
@@ -157,12 +159,12 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock = (folder / "lock").open("w")
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}; grant write permission or choose another --out") from error
+        raise UsageError(
+            f"cannot write into {folder}: {error.strerror}; grant write permission or choose another --out"
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UsageError(f"another process is training in {folder}; wait for it, or choose another --out") from None
         yield
-
-

@@ -1,0 +1,1 @@
+"""Speed comparisons, run by hand: `python -m tests.benchmarks [names]`. Ratios of interleaved runs; never a clock in a test."""

@@ -1,0 +1,49 @@
+"""What the loop costs over the bare compiled step: data, transfer, logging, checks, all of it."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+
+from dlcore import catalog
+from dlcore.flags import Flags
+from dlcore.train.fit import Fit
+
+STEPS, ROUNDS = 200, 7
+
+
+def one_round(experiment: object, folder: Path) -> tuple[float, float]:
+    """Seconds a step of the bare compiled step, and of the loop, one after the other in this process."""
+    flags = Flags(cpu_devices=1, eval_every=10**9, save_every=10**9)
+    fit = Fit(experiment, flags, folder, {}, resumed=False)  # type: ignore[arg-type]
+    batch = fit.layout.put(fit.stream.at(0), fit.experiment.batch)
+    state, packed = fit.step_fn(jax.tree.map(lambda x: x.copy(), fit.state), batch)
+    jax.block_until_ready(state)
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        state, packed = fit.step_fn(state, batch)
+    jax.block_until_ready((state, packed))
+    bare = (time.perf_counter() - began) / STEPS
+    before = fit.spent["train"]
+    fit.run()
+    return bare, (fit.spent["train"] - before) / STEPS
+
+
+def main() -> None:
+    """Print the loop's time over the bare step's: the median of interleaved rounds, and their spread."""
+    page = catalog.load(catalog.find("mlp_digits"))
+    experiment = page.build(page.config(widths=(1024, 768), batch=256, steps=STEPS))
+    ratios, steps = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(ROUNDS):
+            place = Path(folder) / str(turn)
+            place.mkdir()
+            bare, loop = one_round(experiment, place)
+            ratios.append(loop / bare)
+            steps.append(bare)
+    print(f"loop over bare step: {statistics.median(ratios):.3f} (rounds {', '.join(f'{r:.3f}' for r in sorted(ratios))})")
+    print(f"the bare step took about {statistics.median(steps) * 1e3:.1f} ms")

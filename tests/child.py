@@ -1,0 +1,157 @@
+"""`dlcore` in processes of its own, forked from one that has imported everything, so that a run costs its own time only."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore import catalog
+from tests.conftest import CACHE
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LIMIT = 120.0  # seconds; nothing here comes near it
+
+# The server reads these once; a child adds to them.
+CLEAN = {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # programs from the cache: XLA prints pages about features of the processor that it did not use
+    "COLUMNS": "130",
+}
+IMPORTED = ["dlcore.cli", "dlcore.train.run", "dlcore.data.embedded", "sklearn.datasets", "grain", "tyro", "optax", "tensorboardX"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user on this machine, without what the tests have set for themselves."""
+    own = ("JAX_", "XLA_", "DLCORE_PROCESS", "DLCORE_COORDINATOR", "PYTEST")
+    return {k: v for k, v in os.environ.items() if not k.startswith(own)} | CLEAN | more
+
+
+def flags_of(config: Any) -> list[str]:
+    """A config as command-line flags."""
+    words: list[str] = []
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, tuple):
+            words += [f"--{name}", *map(str, value)]
+        else:
+            words += [f"--{name}", str(value)]
+    return words
+
+
+def tiny(experiment: str) -> Any:
+    """The small config of an experiment."""
+    page = catalog.load(catalog.find(experiment))
+    return sys.modules[page.config.__module__].TINY
+
+
+class Child:
+    """A running `dlcore WORDS`. What it says goes to a file, so that it never waits for a reader."""
+
+    def __init__(self, *words: str | Path, folder: Path, **more: str) -> None:
+        self.said = Path(tempfile.gettempdir()) / f"dlcore-child-{uuid.uuid4().hex}.txt"
+        context = multiprocessing.get_context("forkserver")
+        with _outside_environment():
+            context.set_forkserver_preload(IMPORTED)
+            forkserver.ensure_running()
+        self.process = context.Process(target=_become, args=([str(word) for word in words], str(folder), str(self.said), more))
+        self.process.start()
+
+    def wait(self) -> int:
+        """The exit code; -9 for one that was killed."""
+        self.process.join(LIMIT)
+        if self.process.exitcode is None:
+            self.process.kill()
+            pytest.fail(f"still running after {LIMIT} s: {self.output()}")
+        return self.process.exitcode
+
+    def output(self) -> str:
+        """Everything it has said."""
+        return self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
+
+    def send(self, number: int) -> None:
+        """A signal."""
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+
+    def until(self, met: Callable[[], bool], every: float = 0.01) -> None:
+        """Wait until `met`; it is an error if the child ends before."""
+        end = time.monotonic() + LIMIT
+        while not met():
+            if self.process.exitcode is not None or time.monotonic() > end:
+                pytest.fail(f"ended with {self.process.exitcode} before what was waited for: {self.output()}")
+            time.sleep(every)
+
+    def stop_at(self, met: Callable[[], bool]) -> None:
+        """Stop the process at a moment when `met` holds, and go on holding; the caller kills it or lets it go on."""
+        while True:
+            self.until(met, every=0.001)
+            self.send(signal.SIGSTOP)
+            # It may have gone past that moment before the signal came.
+            if met():
+                return
+            self.send(signal.SIGCONT)
+
+
+def run(*words: str | Path, folder: Path, **more: str) -> tuple[int, str]:
+    """Run `dlcore WORDS` to its end: the exit code, and what it said."""
+    child = Child(*words, folder=folder, **more)
+    return child.wait(), child.output()
+
+
+def card(run: Path) -> dict[str, Any]:
+    """A run's card."""
+    return json.loads((run / "card.json").read_text(encoding="utf-8"))
+
+
+def logged(run: Path, split: str | None = None) -> list[dict[str, Any]]:
+    """The whole lines of metrics.jsonl, without what differs between equal runs."""
+    path = run / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    records = [json.loads(line) for line in lines]
+    return [
+        {k: v for k, v in record.items() if k != "examples_per_second"} for record in records if split in (None, record["split"])
+    ]
+
+
+def _become(words: list[str], folder: str, said: str, more: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.update(more)
+    file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    from dlcore.cli import main
+
+    sys.exit(main(words))
+
+
+@contextlib.contextmanager
+def _outside_environment() -> Iterator[None]:
+    """This process's environment as a user has it, for as long as the server takes to start."""
+    before = dict(os.environ)
+    fresh = environment()
+    os.environ.clear()
+    os.environ.update(fresh)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,45 @@
+"""Strict: simulated devices, no silent broadcasting, our own warnings are errors, the same examples in every run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+from dlcore.train.devices import FUSION
+
+DEVICES = 8
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlcore" / "compiled-tests"
+
+# All of this before anything looks at a device. The flag is the one that runs set, so that tests see the kernels that runs see.
+os.environ["JAX_PLATFORMS"] = "cpu"
+if "xla_cpu_experimental_ynn_fusion_type" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FUSION}".strip()
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", DEVICES)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The second run of the suite loads what the first one compiled.
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=20, derandomize=True, database=None)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker, and warnings that our own lines raise."""
+    config.addinivalue_line("markers", "quick: compiles nothing or next to nothing; the whole group takes seconds")
+    config.addinivalue_line("filterwarnings", r"error:::dlcore(\.|$)")
+
+
+@pytest.fixture(scope="session")
+def devices() -> list[jax.Device]:
+    """The simulated devices."""
+    found = jax.devices()
+    assert len(found) == DEVICES
+    return found

@@ -1,0 +1,77 @@
+"""Layer normalisation: what it makes of a row, and what its gradient leaves out."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcore.kernels.norm import layer_norm
+from tests.kernels.case import Case, normals
+
+EPS = 1e-5
+
+
+def reference(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """(x - mean) / sqrt(var + eps) * scale + bias."""
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPS) * scale + bias
+
+
+def _edge(*rows: list[float]) -> tuple[np.ndarray, ...]:
+    x = np.array(rows)
+    return x, np.linspace(0.5, 2, x.shape[-1]), np.linspace(-1, 1, x.shape[-1])
+
+
+CASES = {
+    "layer_norm": Case(
+        layer_norm,
+        reference,
+        normals((3, 4, 8), (8,), (8,)),
+        grads=(0, 1, 2),
+        modes=("rev",),
+        f32=2e-6,
+        # The rounding of a mean of 1e4; a variance in one pass, E x^2 - (E x)^2, would be off by more than all of it.
+        edge=2e-3,
+        edges={
+            "one element": _edge([3.0], [-1e30]),
+            "constant": _edge([2.0, 2.0, 2.0], [0.0, 0.0, 0.0]),
+            "large mean": _edge([10000.0, 10001.0, 9999.0, 10002.0]),
+            "huge": _edge([1e4, -1e4, 0.0], [1e15, -2e15, 3e15]),
+            "tiny": _edge([1e-20, -1e-20, 0.0], [1e-30, 2e-30, 3e-30]),
+            "not a number": _edge([np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]),
+        },
+    ),
+}
+
+
+def test_numbers_whose_squares_overflow_stay_finite() -> None:
+    x = jnp.array([[1e30, -1e30, 0.0]])
+    y, grad = jax.value_and_grad(lambda x: layer_norm(x, jnp.ones(3), jnp.ones(3)).sum())(x)
+    assert np.isfinite(y)
+    assert np.isfinite(grad).all()
+
+
+@given(st.integers(0, 99), st.floats(-100, 100), st.floats(0.5, 50))
+def test_shift_and_scale_of_the_input_do_not_matter(seed: int, shift: float, factor: float) -> None:
+    x = np.random.default_rng(seed).standard_normal((2, 8)).astype(np.float32)
+    one = layer_norm(jnp.asarray(x), jnp.ones(8), jnp.zeros(8), 0.0)
+    other = layer_norm(jnp.asarray(x * np.float32(factor) + np.float32(shift)), jnp.ones(8), jnp.zeros(8), 0.0)
+    np.testing.assert_allclose(other, one, atol=2e-3)
+
+
+def test_gradient_is_orthogonal_to_what_the_output_ignores() -> None:
+    """Along a constant and along the input itself the output does not move, so the gradient has no part there."""
+    with jax.enable_x64(True):
+        x, weight = jax.random.normal(jax.random.key(0), (2, 3, 8))
+        grad = jax.grad(lambda x: (layer_norm(x, jnp.ones(8), jnp.zeros(8), 0.0) * weight).sum())(x)
+        np.testing.assert_allclose(grad.sum(-1), 0, atol=1e-12)
+        np.testing.assert_allclose((grad * x).sum(-1), 0, atol=1e-12)
+
+
+def test_mixed_types_keep_the_parameters_gradients_wide() -> None:
+    x = jnp.ones((2, 4), jnp.bfloat16) * jnp.arange(4, dtype=jnp.bfloat16)[None]
+    grads = jax.grad(lambda *a: layer_norm(*a).astype(jnp.float32).sum(), argnums=(0, 1, 2))(x, jnp.ones(4), jnp.zeros(4))
+    assert [g.dtype for g in grads] == [jnp.bfloat16, jnp.float32, jnp.float32]
+    np.testing.assert_allclose(grads[2], 2)

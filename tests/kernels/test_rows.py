@@ -1,0 +1,46 @@
+"""Sums along an axis: of matrix products on CPU, of reductions elsewhere."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcore.kernels.rows import column_sum, row_sum
+from tests.kernels.case import Case, normals
+
+EDGES = {
+    "one element": (np.array([[3.0]]),),
+    "one column": (np.arange(4.0)[:, None],),
+    "huge": (np.array([[1e30, 2e30, -1e4], [1e4, 1.0, 1e-30]]),),
+    "tiny": (np.full((2, 3), 1e-30),),
+    "infinite": (np.array([[np.inf, 1.0, 2.0], [-np.inf, 0.0, 1.0], [1.0, 2.0, 3.0]]),),
+    "not a number": (np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]]),),
+}
+
+CASES = {
+    "row_sum": Case(row_sum, lambda x: x.sum(-1, keepdims=True), normals((3, 4, 5)), grads=(0,), edges=EDGES),
+    "column_sum": Case(
+        column_sum, lambda x: x.reshape(-1, x.shape[-1]).sum(0), normals((3, 4, 5)), grads=(0,), batched=(), edges=EDGES
+    ),
+}
+
+
+@given(st.integers(1, 3000), st.sampled_from([jnp.float32, jnp.bfloat16]))
+def test_ones_are_counted_exactly(n: int, dtype: jnp.dtype) -> None:
+    ones = jnp.ones((1, n if dtype == jnp.float32 else min(n, 256)), dtype)
+    assert float(row_sum(ones)[0, 0]) == ones.size
+    assert float(column_sum(ones.T)[0]) == ones.size
+
+
+def test_other_platforms_get_a_plain_reduction() -> None:
+    x = jnp.ones((4, 8))
+    for kernel in (row_sum, column_sum):
+        traced = jax.jit(kernel).trace(x)
+        assert "dot_general" in traced.lower(lowering_platforms=("cpu",)).as_text()
+        for platform in ("cuda", "tpu"):
+            text = traced.lower(lowering_platforms=(platform,)).as_text()
+            assert "dot_general" not in text
+            assert "stablehlo.reduce" in text
