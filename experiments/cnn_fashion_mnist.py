@@ -26,20 +26,20 @@ from dlcore.train.step import Objective
 class Config:
     widths: tuple[int, ...] = (32, 64, 96)
     hidden: int = 128
-    norm: Normalisation = "none"
+    norm: Normalisation = "batch"
     dropout: float = 0.1
     flip: bool = True
-    shift: int = 2
+    shift: int = 1
     optimizer: optim.Kind = "adamw"
     lr: float = 3e-3
     decay: float = 0.05
     smoothing: float = 0.0
     batch: int = 128
-    steps: int = 12000
+    steps: int = 10000
     offline: bool = False
 
 
-TINY = Config(widths=(4, 8), hidden=8, batch=32, steps=6, offline=True)
+TINY = Config(widths=(4, 8), hidden=8, norm="none", batch=32, steps=6, offline=True)
 
 
 def build(c: Config) -> Experiment:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Before jaxlib is loaded: a program from the cache makes it print pages about features of the processor that it did not use.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import hypothesis
 import jax
 import pytest
@@ -24,7 +27,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The second run of the suite loads what the first one compiled.
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=20, derandomize=True, database=None)

@@ -1,4 +1,4 @@
-"""Layer normalisation with a hand-written gradient."""
+"""Layer and batch normalisation with hand-written gradients."""
 
 from __future__ import annotations
 
@@ -40,3 +40,48 @@ def _backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, A
 
 
 layer_norm.defvjp(_forward, _backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def batch_norm(
+    x: Array, scale: Array, bias: Array, eps: float = 1e-5, axis_name: str | None = None
+) -> tuple[Array, Array, Array]:
+    """(x - mean) / sqrt(var + eps) * scale + bias over all axes but the last (Ioffe & Szegedy 2015, alg. 1), and mean and var.
+
+    x [..., n], scale [n], bias [n]; output like x, the (biased) statistics [n] in float32 at least and without a gradient.
+    `axis_name` is a per-device axis (shard_map, pmap) whose devices share their statistics.
+    """
+    return _batch_forward(x, scale, bias, eps, axis_name)[0]
+
+
+def _shared(total: Array, axis_name: str | None) -> Array:
+    return total if axis_name is None else jax.lax.psum(total, axis_name)
+
+
+def _batch_forward(
+    x: Array, scale: Array, bias: Array, eps: float, axis_name: str | None
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    flat = x.reshape(-1, x.shape[-1]).astype(jnp.promote_types(x.dtype, jnp.float32))
+    n = len(flat) if axis_name is None else len(flat) * jax.lax.axis_size(axis_name)
+    mean = _shared(column_sum(flat), axis_name) / n
+    centred = flat - mean[None]
+    var = _shared(column_sum(centred * centred), axis_name) / n
+    inverse = jax.lax.rsqrt(var + eps)
+    y = centred * (inverse * scale)[None] + bias[None]
+    return (y.astype(x.dtype).reshape(x.shape), mean, var), (centred, inverse, scale, bias, jnp.zeros((), x.dtype))
+
+
+def _batch_backward(
+    eps: float, axis_name: str | None, saved: tuple[Array, ...], slopes: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    centred, inverse, scale, bias, like = saved
+    dy = slopes[0].reshape(centred.shape).astype(centred.dtype)
+    n = len(centred) if axis_name is None else len(centred) * jax.lax.axis_size(axis_name)
+    dbias, dscale = column_sum(dy), column_sum(dy * centred) * inverse
+    # What reaches x through mean and variance is the sum over all devices; the parameters' own gradients are summed by the step.
+    through_mean, through_var = _shared(dbias, axis_name) / n, _shared(dscale, axis_name) / n
+    dx = (inverse * scale)[None] * (dy - through_mean[None] - centred * (inverse * through_var)[None])
+    return dx.astype(like.dtype).reshape(slopes[0].shape), dscale.astype(scale.dtype), dbias.astype(bias.dtype)
+
+
+batch_norm.defvjp(_batch_forward, _batch_backward)

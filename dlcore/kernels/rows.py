@@ -22,7 +22,12 @@ def _product_with_ones(x: Array) -> Array:
     )
 
 
+def _ones_times(x: Array) -> Array:
+    ones = jnp.ones((1, x.shape[0]), x.dtype)
+    return jax.lax.dot_general(ones, x, (((1,), (0,)), ((), ())), precision=jax.lax.Precision.HIGHEST)[0]
+
+
 def column_sum(x: Array) -> Array:
     """The sum over all axes but the last: [..., n] -> [n]; on CPU as a matrix product, as in `row_sum`."""
     flat = x.reshape(-1, x.shape[-1])
-    return jax.lax.platform_dependent(flat, cpu=lambda x: _product_with_ones(x.T)[:, 0], default=lambda x: x.sum(0))
+    return jax.lax.platform_dependent(flat, cpu=_ones_times, default=lambda x: x.sum(0))

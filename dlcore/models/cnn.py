@@ -10,15 +10,15 @@ import jax
 from jax import Array
 
 from dlcore.kernels.pool import max_pool
-from dlcore.models.layers import Dropout, batch_norm
+from dlcore.models.layers import BatchNorm, Dropout
 
-Normalisation = Literal["none", "batch", "layer"]
+Normalisation = Literal["none", "batch"]
 
 
 class CNN(nn.Module):
     """3x3 convolutions of `widths` with ReLU, halved by max pooling between them; their mean over the image, a hidden layer, logits.
 
-    `norm` "batch" uses statistics of the batch, "layer" those of each pixel's channels, "none" neither.
+    With `norm` "batch" each convolution is followed by batch normalisation.
     """
 
     widths: Sequence[int]
@@ -34,9 +34,7 @@ class CNN(nn.Module):
         for layer, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3), kernel_init=kernel, use_bias=self.norm == "none")(x)
             if self.norm == "batch":
-                x = batch_norm(train)(x)
-            elif self.norm == "layer":
-                x = nn.LayerNorm()(x)
+                x = BatchNorm()(x, train)
             x = jax.nn.relu(x)
             if layer + 1 < len(self.widths):
                 x = max_pool(x)

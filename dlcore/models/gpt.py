@@ -161,6 +161,8 @@ def generate(size: Size, params: Any, prompt: Array, key: Array, length: int, te
 
     first = min(length, size.context - given)
     text = jnp.concatenate([prompt, stretch(prompt, 0, first)], 1)
+    if first == length:
+        return text
     whole, rest = divmod(length - first, size.context - half)
 
     def again(tail: Array, start: Array) -> tuple[Array, Array]:

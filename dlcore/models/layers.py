@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
 
-from dlcore.kernels import random
+from dlcore.kernels import norm, random
 
 
 class Dropout(nn.Module):
@@ -22,10 +23,29 @@ class Dropout(nn.Module):
         return random.dropout(self.make_rng("dropout"), row, x, self.rate)
 
 
-def batch_norm(train: bool, momentum: float = 0.9) -> nn.BatchNorm:
-    """Batch normalisation (Ioffe & Szegedy 2015) over the global batch, also where the step runs per device.
+class BatchNorm(nn.Module):
+    """Batch normalisation (`kernels.norm.batch_norm`) over the global batch, also where the step runs per device.
 
     Under jit the batch axis is global already. Under shard_map and pmap the trace itself says which axes are per device.
+    Evaluation uses running averages, m <- momentum m + (1 - momentum) batch. Padding counts: masks do not reach in here.
     """
-    per_device = [axis for axis in jax.sharding.get_abstract_mesh().manual_axes if axis == "data"]
-    return nn.BatchNorm(use_running_average=not train, momentum=momentum, axis_name=per_device[0] if per_device else None)
+
+    momentum: float = 0.9
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """x [..., n] -> the same; `train` uses the batch's own statistics and moves the averages."""
+        n, wide = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
+        scale, bias = self.param("scale", nn.initializers.ones, (n,)), self.param("bias", nn.initializers.zeros, (n,))
+        averages = self.variable("batch_stats", "mean", jnp.zeros, (n,)), self.variable("batch_stats", "var", jnp.ones, (n,))
+        if not train:
+            mean, var = averages[0].value.astype(wide), averages[1].value.astype(wide)
+            gain = jax.lax.rsqrt(var + self.eps) * scale
+            y = x.astype(wide) * jnp.broadcast_to(gain, x.shape) + jnp.broadcast_to(bias - mean * gain, x.shape)
+            return y.astype(x.dtype)
+        per_device = [axis for axis in jax.sharding.get_abstract_mesh().manual_axes if axis == "data"]
+        y, *statistics = norm.batch_norm(x, scale, bias, self.eps, per_device[0] if per_device else None)
+        for average, now in zip(averages, statistics, strict=True):
+            average.value = self.momentum * average.value + (1 - self.momentum) * now.astype(average.value.dtype)
+        return y

@@ -22,20 +22,27 @@ from dlcore.train.step import State
 
 
 def checksum(tree: Any) -> Array:
-    """uint32 [leaves, 2]: for each leaf the sum of its words and their sum weighted by place, modulo 2^32.
+    """uint32 [leaves, 2]: for each leaf the sum of its words, and that of its words mixed with their places, modulo 2^32.
 
     Computed on the device, stored inside the checkpoint: any flipped bit between the device that saved and the device that
-    restores changes the first sum, swapped blocks change the second.
+    restores changes the first sum, swapped words change the second (all but one in 2^32 times).
     """
 
     def leaf(x: Array) -> Array:
         kind = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
         bits = x.astype(jnp.uint8) if x.dtype == bool else jax.lax.bitcast_convert_type(x, kind)
         words = bits.reshape(-1).astype(jnp.uint32)
-        place = 2 * jax.lax.iota(jnp.uint32, words.size) + 1
-        return jnp.stack([words.sum(dtype=jnp.uint32), (words * place).sum(dtype=jnp.uint32)])
+        placed = words + jax.lax.iota(jnp.uint32, words.size) * jnp.uint32(0x9E3779B9)
+        return jnp.stack([words.sum(dtype=jnp.uint32), _mixed(placed).sum(dtype=jnp.uint32)])
 
     return jnp.stack([leaf(x) for x in jax.tree.leaves(tree)])
+
+
+def _mixed(x: Array) -> Array:
+    """MurmurHash3's last step. A sum of word times place would not do: it stays the same when neighbours x and -x are swapped."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
 
 
 class Checkpoints:
@@ -44,22 +51,22 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
         self.folder, self.best = folder, best.lstrip("-")
         policies: list[Any] = [checkpoint_managers.LatestN(keep)]
-        if best:
+        worth = (lambda metrics: float(metrics[self.best])) if best else None
+        if worth:
+            lower = best.startswith("-")
             policies.append(
-                checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: float(metrics[self.best]),
-                    reverse=best.startswith("-"),
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                )
+                checkpoint_managers.BestN(get_metric_fn=worth, reverse=lower, n=1, keep_checkpoints_without_metrics=False)
             )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            best_fn=worth,  # without it the metrics would not be written, and a resumed run would not know its best
             cleanup_tmp_directories=True,
             step_prefix=None,
         )
         try:
-            self.manager = ocp.CheckpointManager(folder.resolve(), options=options)
+            # The handler is named, or Orbax would guess it from the first folder that it reads, and a damaged one misleads it.
+            handler = ocp.StandardCheckpointHandler()
+            self.manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handler)
         except OSError as error:
             raise UsageError(
                 f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another --out"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dlcore.data.stream import Stream
@@ -170,12 +171,21 @@ class Fit:
             for metric in watched:
                 total, weight = row[self.names.index(metric)]
                 if not math.isfinite(total) or not math.isfinite(weight):
-                    last = max(self.checkpoints.steps(), default=None)
-                    good = f"the last good checkpoint is that of step {last}" if last else "no checkpoint was written before"
-                    raise Diverged(
-                        f"step {step}: objective {metric.split('/')[0]!r}: {metric} is {total / weight if weight else total}; {good} "
-                        f"in {self.checkpoints.folder}. Lower the learning rate, clip gradients, or look at the data of that step"
-                    )
+                    raise self._diverged(step, metric, f"is {total / weight if weight else total}", "look at the data of that step")
+
+    def _check_parameters(self, step: int) -> None:
+        """A finite loss with a finite gradient may still end in an update that is not: that is no state to save."""
+        for name, finite in jax.device_get(_finite(self.state.params)).items():
+            if not finite:
+                raise self._diverged(step, f"{name}/params", "are not finite after that step's update", "look at the optimizer")
+
+    def _diverged(self, step: int, metric: str, what: str, way: str) -> Diverged:
+        last = max(self.checkpoints.steps(), default=None)
+        good = f"the last good checkpoint is that of step {last}" if last else "no checkpoint was written before"
+        return Diverged(
+            f"step {step}: objective {metric.split('/')[0]!r}: {metric} {what}; {good} in {self.checkpoints.folder}. "
+            f"Lower the learning rate, clip gradients, or {way}"
+        )
 
     def _pause(self) -> float:
         """Bring the books up to date before something that is not training; the time now."""
@@ -204,6 +214,7 @@ class Fit:
 
     def _save(self, step: int) -> None:
         began = self._pause()  # every step before this one has been checked: a checkpoint is never of a diverged state
+        self._check_parameters(step)
         if step == self.experiment.steps:
             self._evaluate(step, final=True)
         current = self.results if self.evaluated == step else {}
@@ -235,6 +246,12 @@ class Fit:
         self.card["status"] = "done" if code == DONE else "stopped"
         self._write_card()
         self.log.close()
+
+
+@jax.jit
+def _finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
+    floating = {n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)] for n, p in params.items()}
+    return {name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) for name, leaves in floating.items() if leaves}
 
 
 def host_copy(state: Any) -> Any:

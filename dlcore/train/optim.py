@@ -72,8 +72,10 @@ def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
             lambda path, p: "muon" if p.ndim == 2 and jax.tree_util.keystr(path[-1:], simple=True) == "kernel" else "adam", params
         )
 
+    # A leaf that is not Muon's is masked here: sides must be named for the others, or Optax looks for them in what is masked.
+    sides = lambda tree: jax.tree.map(lambda _: contrib.MuonDimensionNumbers(0, 1), tree)  # noqa: E731
     sized = optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * (0.2 * max(u.shape) ** 0.5), updates))
-    muon = optax.chain(contrib.scale_by_muon(beta=momentum), sized)
+    muon = optax.chain(contrib.scale_by_muon(beta=momentum, weight_dimension_numbers=sides), sized)
     return optax.multi_transform({"muon": muon, "adam": optax.scale_by_adam(0.9, b2)}, labels)
 
 

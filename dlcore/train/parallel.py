@@ -159,15 +159,16 @@ def _pmapped(local: Callable[..., Any], layout: Layout, state: Tree, batch: Tree
         lambda batch: jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch), out_shardings=layout.rows
     )
 
-    def shards(batch: Tree) -> Tree:  # pmap takes what this process holds, [local devices, rows of a device, ...]
-        parts = split(batch)
-        return parts if jax.process_count() == 1 else multihost_utils.global_array_to_host_local_array(parts, mesh, BATCH)
+    def zeros(tree: Tree, where: NamedSharding) -> Tree:
+        return jax.jit(lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree), out_shardings=where)()
 
-    example = shards(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=layout.rows), batch))
-    compiled = run.lower(state, example).compile()
+    parts = split(zeros(batch, layout.rows))
+    if jax.process_count() > 1:  # then pmap lowers only what is real, as the parts that a process holds
+        state, parts = zeros(state, layout.everywhere), multihost_utils.global_array_to_host_local_array(parts, mesh, BATCH)
+    compiled = run.lower(state, parts).compile()  # takes and returns global arrays, for any number of processes
 
     def step(state: Tree, batch: Tree) -> Tree:
-        return jax.device_put(compiled(state, shards(batch)), layout.everywhere)
+        return jax.device_put(compiled(state, split(batch)), layout.everywhere)
 
     return step
 

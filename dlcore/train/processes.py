@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
+import numpy as np
 
 from dlcore.errors import UsageError
 
@@ -64,6 +65,23 @@ def barrier(name: str) -> None:
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(name)
+
+
+def by_first(act: Callable[[], None]) -> None:
+    """Let the first process alone `act`, the others wait for it. Its UsageError is raised in all: none waits for one that has left."""
+    refusal = ""
+    if first():
+        try:
+            act()
+        except UsageError as error:
+            refusal = str(error)
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        text = np.frombuffer(refusal.encode()[:4096].ljust(4096, b"\0"), np.uint8)
+        refusal = bytes(np.asarray(multihost_utils.broadcast_one_to_all(text))).rstrip(b"\0").decode(errors="ignore")
+    if refusal:
+        raise UsageError(refusal)
 
 
 def preempted(step: int) -> bool:

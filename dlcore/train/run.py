@@ -8,7 +8,7 @@ import difflib
 import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
         )
         told += list(lines)[:60]
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
-    free = {"out", "parallel", "mesh", "microbatches", "log_every", "eval_every", "save_every", "keep", "threads"}
+    free = {"out", "parallel", "cpu_devices", "mesh", "microbatches", "log_every", "eval_every", "save_every", "keep", "threads"}
     for word, old, new in (("config", card.get("config", {}), plain(config)), ("flag", card.get("run", {}), plain(flags))):
         for name in sorted({*old, *new} - (free if word == "flag" else set())):
             a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
@@ -118,30 +118,35 @@ def _create(page: Page, flags: Flags) -> Path:
     number = 1 + max((int(p.name) for p in root.glob("[0-9]*") if p.name.isdigit()), default=0) if root.is_dir() else 1
     folder = Path(flags.out) if flags.out else root / f"{number:03d}"
     processes.barrier("run folder chosen")
-    if not processes.first():
-        return folder
+    processes.by_first(lambda: _claim(folder, page, anew=not flags.out))
+    return folder
+
+
+def _claim(folder: Path, page: Page, anew: bool) -> None:
     if (folder / "card.json").exists():
         old = cards.read(folder)["experiment"]
         way = f"dlcore resume {folder} goes on with it" if old == page.name else f"it belongs to experiment {old}"
         raise UsageError(f"{folder} already holds a run: {way}; a new run needs another --out")
     try:
-        folder.mkdir(parents=True, exist_ok=bool(flags.out))
+        folder.mkdir(parents=True, exist_ok=not anew)
         (folder / "experiment.py").write_text(page.source, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out"
         ) from error
-    return folder
 
 
 def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> int:
-    with _alone(folder):
-        if processes.first():
+    with ExitStack() as held:
+
+        def begin() -> None:
+            held.enter_context(_alone(folder))
             (folder / "experiment.py").write_text(page.source, encoding="utf-8")
             cards.write(folder, card)
             names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})
             print(f"{'resuming' if resumed else 'training'} {page.name} on {', '.join(names)} in {folder}", flush=True)
-        processes.barrier("run folder ready")
+
+        processes.by_first(begin)
         code = fit(experiment, flags, folder, card, resumed)
         if processes.first():
             results = "  ".join(f"{s}/{k} {v:.4f}" for s, m in card["results"].items() for k, v in m.items())
@@ -153,9 +158,6 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the run's lock. Raises UsageError when another process trains in the same folder."""
-    if not processes.first():
-        yield
-        return
     try:
         lock = (folder / "lock").open("w")
     except OSError as error:

@@ -120,7 +120,7 @@ def _turn(
         extra=dict(extra),
         opt={**state.opt, name: opt},
     )
-    told = {"loss": out.loss, "grad_norm": Mean(optax.global_norm(grads), jnp.ones_like(out.loss.weight)), **out.metrics}
+    told = {"loss": out.loss, "grad_norm": Mean(optax.tree.norm(grads), jnp.ones_like(out.loss.weight)), **out.metrics}
     return after, {f"{name}/{metric}": m for metric, m in told.items()}
 
 

@@ -149,3 +149,13 @@ def test_rotary_keeps_lengths_and_place_0_and_tells_places_apart() -> None:
     assert len(np.unique(np.asarray(y), axis=0)) == 5
     with pytest.raises(ValueError, match="a head of 3 numbers cannot be paired"):
         rotary(jnp.ones((2, 3)), jnp.arange(2))
+
+
+def test_bfloat16_inputs_are_compared_in_float32() -> None:
+    """Scores of 64 and 64.25 are one number in bfloat16; their softmax weights differ by a quarter."""
+    q = jnp.full((1, 1, 2, 4), 8.0, jnp.bfloat16)
+    k = jnp.stack([jnp.full(4, 4.0), jnp.array([4, 4, 4, 4.0625])]).astype(jnp.bfloat16)[None, None]
+    v = jnp.array([[0.0], [1.0]], jnp.bfloat16)[None, None] * jnp.ones((1, 1, 1, 4), jnp.bfloat16)
+    expected = 1 / (1 + np.exp(-0.25))
+    for found in (causal_attention(q, k, v), cached_attention(q, k, v, jnp.asarray(0))):
+        np.testing.assert_allclose(np.asarray(found, np.float32)[0, 0, 1], expected, rtol=1e-2)

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.sharding import PartitionSpec as P
 
-from dlcore.kernels.norm import layer_norm
+from dlcore.kernels.norm import batch_norm, layer_norm
+from dlcore.train import parallel
 from tests.kernels.case import Case, normals
 
 EPS = 1e-5
@@ -17,6 +19,12 @@ EPS = 1e-5
 def reference(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """(x - mean) / sqrt(var + eps) * scale + bias."""
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPS) * scale + bias
+
+
+def by_column(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The same over all axes but the last."""
+    axes = tuple(range(x.ndim - 1))
+    return (x - x.mean(axes)) / np.sqrt(x.var(axes) + EPS) * scale + bias
 
 
 def _edge(*rows: list[float]) -> tuple[np.ndarray, ...]:
@@ -42,6 +50,30 @@ CASES = {
             "tiny": _edge([1e-20, -1e-20, 0.0], [1e-30, 2e-30, 3e-30]),
             "not a number": _edge([np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]),
         },
+    ),
+    "batch_norm": Case(
+        lambda x, scale, bias: batch_norm(x, scale, bias)[0],
+        by_column,
+        normals((3, 2, 2, 4), (4,), (4,)),
+        grads=(0, 1, 2),
+        modes=("rev",),
+        batched=(),
+        f32=2e-6,
+        edge=2e-3,
+        edges={
+            "one example": _edge([3.0, -1e30]),
+            "constant": _edge([2.0, 0.0], [2.0, 0.0], [2.0, 0.0]),
+            "large mean": _edge([10000.0], [10001.0], [9999.0], [10002.0]),
+            "huge": _edge([1e4, 1e15], [-1e4, -2e15], [0.0, 3e15]),
+            "tiny": _edge([1e-20, 1e-30], [-1e-20, 2e-30], [0.0, 3e-30]),
+            "not a number": _edge([np.nan, 0.0], [1.0, 1.0], [2.0, 2.0]),
+        },
+    ),
+    "batch_norm:statistics": Case(
+        lambda x: jnp.stack(batch_norm(x, jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], x.dtype))[1:]).astype(x.dtype),
+        lambda x: np.stack([x.mean((0, 1)), x.var((0, 1))]),
+        normals((3, 4, 5)),
+        batched=(),
     ),
 }
 
@@ -75,3 +107,21 @@ def test_mixed_types_keep_the_parameters_gradients_wide() -> None:
     grads = jax.grad(lambda *a: layer_norm(*a).astype(jnp.float32).sum(), argnums=(0, 1, 2))(x, jnp.ones(4), jnp.zeros(4))
     assert [g.dtype for g in grads] == [jnp.bfloat16, jnp.float32, jnp.float32]
     np.testing.assert_allclose(grads[2], 2)
+
+
+def test_batch_statistics_shared_by_devices_give_the_global_gradient(devices: list[jax.Device]) -> None:
+    """Each device holds two of eight examples; its gradient to them goes through everybody's mean and variance."""
+    x, weight = (jnp.asarray(a, jnp.float32) for a in np.random.default_rng(0).standard_normal((2, 8, 3)) + 2)
+    scale, bias = jnp.array([1.0, 2.0, 3.0]), jnp.zeros(3)
+
+    def grads(x: jax.Array, weight: jax.Array, axis: str | None = None) -> tuple[jax.Array, ...]:
+        loss = lambda *a: (batch_norm(*a, EPS, axis)[0] * weight).sum()  # noqa: E731
+        dx, dscale, dbias = jax.grad(loss, argnums=(0, 1, 2))(x, scale, bias)
+        return dx, *((dscale, dbias) if axis is None else jax.lax.psum((dscale, dbias), axis))
+
+    mesh = parallel.layout("shard_map", "data=4", devices[:4]).mesh
+    mapped = jax.shard_map(
+        lambda x, w: grads(x, w, "data"), mesh=mesh, in_specs=P("data"), out_specs=(P("data"), P(), P()), check_vma=False
+    )
+    for found, expected in zip(jax.block_until_ready(jax.jit(mapped)(x, weight)), jax.jit(grads)(x, weight), strict=True):
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,102 @@
+"""Several processes of one run on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import IO
+
+GRACE_SECONDS = 10.0
+
+
+def launch(command: Sequence[str], processes: int, devices: int) -> int:
+    """Run `dlcore command` in `processes` ranks over loopback; the exit code of the first that failed, else 0.
+
+    One dead rank ends all: the others are asked to stop, and killed if they have not after a while. SIGTERM and Ctrl-C are
+    passed on to every rank.
+    """
+    ranks = [_start(command, rank, processes, devices, port) for port in [_free_port()] for rank in range(processes)]
+    readers = [threading.Thread(target=_relay, args=(rank, child.stdout), daemon=True) for rank, child in enumerate(ranks)]
+    for reader in readers:
+        reader.start()
+
+    def pass_on(number: int, frame: object) -> None:
+        for child in ranks:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        code = _wait(ranks)
+    finally:
+        _end(ranks)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for reader in readers:
+            reader.join(timeout=5)
+    return code
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(command: Sequence[str], rank: int, processes: int, devices: int, port: int) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "DLCORE_COORDINATOR": f"127.0.0.1:{port}",
+        "DLCORE_PROCESSES": str(processes),
+        "DLCORE_PROCESS_ID": str(rank),
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # A session of its own: a Ctrl-C at the terminal reaches the ranks once, through the launcher.
+    return subprocess.Popen(
+        [sys.executable, "-m", "dlcore.cli", *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _relay(rank: int, lines: IO[str] | None) -> None:
+    for line in lines or ():
+        print(f"[{rank}] {line}", end="", flush=True)
+
+
+def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int:
+    """The first exit code that is not 0, as soon as there is one; 0 when all are done."""
+    while True:
+        codes = [child.poll() for child in ranks]
+        for rank, code in enumerate(codes):
+            if code:
+                told = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                print(f"launch: rank {rank} {told}; ending the others", file=sys.stderr, flush=True)
+                return 128 - code if code < 0 else code
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(0.05)
+
+
+def _end(ranks: Sequence[subprocess.Popen[str]]) -> None:
+    """Let the ranks that still run save and stop, and kill those that do not."""
+    for child in ranks:
+        if child.poll() is None:
+            child.terminate()
+    limit = time.monotonic() + GRACE_SECONDS
+    for child in ranks:
+        try:
+            child.wait(max(0.0, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

@@ -1,0 +1,99 @@
+"""Generation: what the compiled loop with its cache writes is what a naive loop writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from dlcore.models.gpt import Size, choose, generate
+from tests.models.test_gpt import LEARNED, ROTARY, TOKENS, forward, params
+
+PROMPT = jnp.asarray(TOKENS[:, :3])
+
+
+def naive(size: Size, prompt: np.ndarray, length: int) -> np.ndarray:
+    """The likeliest token of one whole forward pass after the other; a full context goes on from its second half."""
+    text, window = [np.asarray(prompt)], np.asarray(prompt)
+    for _ in range(length):
+        if window.shape[1] == size.context:
+            window = window[:, -(size.context // 2) :]
+        token = np.asarray(forward(size, params(size), jnp.asarray(window)))[:, -1].argmax(-1)[:, None]
+        window = np.concatenate([window, token], 1)
+        text.append(token)
+    return np.concatenate(text, 1)
+
+
+@pytest.mark.parametrize(("size", "lengths"), [(LEARNED, (0, 13)), (ROTARY, (5, 23))], ids=["learned", "rotary"])
+def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(size: Size, lengths: tuple[int, ...]) -> None:
+    expected = naive(size, PROMPT, 23)
+    assert len(np.unique(expected)) > 3  # a model that repeats one token would prove little
+    # Nothing, or exactly a full context; then whole stretches of half a context, without and with a rest.
+    for length in lengths:
+        found = generate(size, params(size), PROMPT, jax.random.key(0), length, 0.0)
+        np.testing.assert_array_equal(found, expected[:, : 3 + length])
+
+
+def test_prompts_of_a_batch_do_not_meet() -> None:
+    found = generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 5, 0.0)
+    for i in range(2):
+        alone = generate(LEARNED, params(LEARNED), PROMPT[i : i + 1], jax.random.key(0), 5, 0.0)
+        np.testing.assert_array_equal(alone[0], found[i])
+
+
+def sampled(key: int, length: int = 6, **how: Any) -> np.ndarray:
+    """A drawn continuation."""
+    return np.asarray(
+        generate(ROTARY, params(ROTARY), PROMPT, jax.random.key(key), length, how.get("temperature", 1.0), how.get("top_k", 0))
+    )
+
+
+def test_text_is_a_function_of_its_key_and_keeps_the_prompt() -> None:
+    one = sampled(1)
+    np.testing.assert_array_equal(sampled(1), one)
+    assert (sampled(2) != one).any()
+    np.testing.assert_array_equal(one[:, :3], PROMPT)
+    assert one.min() >= 0
+    assert one.max() < ROTARY.vocabulary
+
+
+def test_a_longer_text_begins_with_the_shorter_one() -> None:
+    long = sampled(1, 15)
+    for length in (1, 6):
+        np.testing.assert_array_equal(sampled(1, length), long[:, : 3 + length])
+
+
+def test_top_1_is_greedy_at_any_temperature() -> None:
+    np.testing.assert_array_equal(sampled(4, temperature=5.0, top_k=1), sampled(9, temperature=0.0))
+
+
+@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, 0), (0.5, 0), (2.0, 3), (1.0, 99)])
+def test_tokens_are_drawn_from_the_distribution(temperature: float, top_k: int) -> None:
+    logits = np.array([1.0, -1.0, 0.5, 2.0, 0.0], np.float32)
+    drawn = np.asarray(choose(jax.random.key(0), jnp.tile(logits, (4000, 1)), temperature, top_k))
+    expected = np.exp(logits.astype(np.float64) / temperature)
+    if 0 < top_k < 5:
+        expected[np.argsort(logits)[: 5 - top_k]] = 0
+    expected *= len(drawn) / expected.sum()
+    counted = np.bincount(drawn, minlength=5)
+    assert not counted[expected == 0].any()
+    assert scipy.stats.chisquare(counted[expected > 0], expected[expected > 0]).pvalue > 0.01
+
+
+def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
+    for given in (0, LEARNED.context):
+        with pytest.raises(ValueError, match="a prompt of 1 to 7 tokens"):
+            generate(LEARNED, params(LEARNED), jnp.zeros((1, given), jnp.int32), jax.random.key(0), 3)
+    with pytest.raises(ValueError, match="a temperature of at least 0"):
+        generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, -1.0)
+
+
+def test_no_stretch_repeats_the_noise_of_another() -> None:
+    """A model without opinions draws uniformly: what it writes is its noise alone."""
+    blank = jax.tree.map(jnp.zeros_like, params(LEARNED))
+    drawn = np.asarray(generate(LEARNED, blank, PROMPT[:1], jax.random.key(0), 5 + 3 * 4, 1.0))[0, 8:].reshape(3, 4)
+    assert len({tuple(stretch) for stretch in drawn.tolist()}) == 3

@@ -1,0 +1,136 @@
+"""What the pages and the tree promise, read from the files."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlcore import catalog
+from tests.child import CACHE, REPOSITORY, environment, flags_of, tiny
+
+PAGES = sorted((REPOSITORY / "experiments").glob("*.py"))
+FILES = sorted(p for folder in ("dlcore", "experiments", "launch", "tests") for p in (REPOSITORY / folder).rglob("*.py"))
+OURS = [path for path in FILES if path.is_relative_to(REPOSITORY / "dlcore")]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name that a file mentions, imports resolved: grad of `from jax import grad as g` is jax.grad."""
+    called = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            called |= {alias.asname or alias.name: alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            called |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            head, dot, rest = ast.unparse(node).partition(".")
+            yield called.get(head, head) + dot + rest
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("path", PAGES, ids=relative)
+def test_an_experiment_is_a_page(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    tree = parsed(path)
+    told = set(names_in(tree))
+    for word in ("grad", "jit", "value_and_grad", "vjp", "pmap", "shard_map", "apply_updates"):
+        assert not [name for name in told if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")], word
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)]
+    assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/train/fit.py's"
+    about = catalog.about(path)
+    assert all(about.get(word.lower()) for word in ("about", *catalog.ABOUT)), f"{path.name} must say {catalog.ABOUT}"
+    page = catalog.load(path)
+    config = tiny(path.stem)
+    assert isinstance(config, page.config)
+    assert page.config.__dataclass_params__.frozen
+    assert (config.batch, config.steps, config.offline) == (32, 6, True)
+    assert not page.config().offline, "the real data are the default"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_files_are_short_and_know_no_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert all(len(line) <= 130 for line in text.splitlines())
+    own = [Path.home(), REPOSITORY]
+    assert not [folder for folder in own if str(folder) != "/" and f"{folder}/" in text]
+    assert not re.search(r"[\"'](/home|/Users|/root|/mnt|/data|/scratch)/\w", text)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("path", OURS, ids=relative)
+def test_each_thing_has_one_place(path: Path) -> None:
+    told, where = set(names_in(parsed(path))), relative(path).removeprefix("dlcore/")
+    places = {
+        "train/step.py": ["jax.grad", "jax.value_and_grad", "optax.apply_updates"],
+        "train/parallel.py": [
+            "jax.sharding.Mesh", "jax.sharding.NamedSharding", "jax.make_mesh", "jax.pmap", "jax.shard_map", "jax.device_put",
+            "jax.experimental.shard_map.shard_map", "jax.sharding.PartitionSpec",
+        ],
+        "train/processes.py": ["jax.distributed.initialize"],
+    }  # fmt: skip
+    for place, owned in places.items():
+        assert place == where or not told & set(owned), f"{sorted(told & set(owned))} belong to dlcore/{place}"
+    if where != "train/fit.py":
+        loops = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.For)]
+        assert not [node for node in loops if "steps" in ast.unparse(node.iter) and "step_fn" in ast.unparse(node)]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "test_rules.py"], ids=relative)
+def test_nothing_pickles_and_nothing_needs_tensorflow(path: Path) -> None:
+    """TensorFlow may prepare data, in a command and a process of its own: no other file names it as an import."""
+    told = set(names_in(parsed(path)))
+    heads = {name.split(".")[0] for name in told}
+    assert "tensorflow" not in {
+        alias.name.split(".")[0] for node in ast.walk(parsed(path)) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert not [n for n in ast.walk(parsed(path)) if isinstance(n, ast.ImportFrom) and (n.module or "").split(".")[0] == "tensorflow"]
+    if path in OURS:
+        assert not heads & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+        assert not told & {"eval", "exec"}
+    for legacy in ("flax.training", "flax.jax_utils", "flax.metrics", "clu"):
+        assert not [name for name in told if name == legacy or name.startswith(f"{legacy}.")]
+
+
+def python(program: str, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_importing_everything_leaves_tensorflow_alone(tmp_path: Path) -> None:
+    modules = [".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__") for path in OURS]
+    program = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; assert 'tensorflow' not in sys.modules"
+    done = python(program, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_on_prepared_data_leaves_tensorflow_alone(tmp_path: Path) -> None:
+    data = REPOSITORY.parent / "shared" / "data" / "tfds"
+    if not (data / "fashion_mnist").is_dir():
+        pytest.skip(f"no prepared fashion_mnist in {data.parent.name}/{data.name}: dlcore prepare fashion_mnist")
+    program = "import sys; from dlcore.cli import main; c = main(sys.argv[1:]); assert 'tensorflow' not in sys.modules; sys.exit(c)"
+    words = ["train", "cnn_fashion_mnist", *flags_of(tiny("cnn_fashion_mnist")), "--no-offline", "--batch", "500", "--steps", "2"]
+    decoded = str(CACHE.parent / "decoded-tests")
+    done = python(program, *words, "--out", "run", folder=tmp_path, TFDS_DATA_DIR=str(data), DLCORE_CACHE=decoded)
+    assert done.returncode == 0, done.stderr
+    assert "fashion_mnist 3.0.1" in done.stdout

@@ -1,0 +1,67 @@
+"""Evaluation: every example counts once, whatever the batch and the devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dlcore.data.source import Source, arrays
+from dlcore.train import parallel
+from dlcore.train.evaluate import Evaluator
+from dlcore.train.step import Mean, Objective, Out, State, mean
+
+N = 13
+GENERATOR = np.random.default_rng(0)
+SCORE, WEIGHT = GENERATOR.standard_normal(N), GENERATOR.integers(0, 3, (N, 2)).astype(np.float32)
+
+
+def source() -> Source:
+    """13 examples with a score and two weights each."""
+    return arrays("set", "1", "test", {"score": SCORE.astype(np.float32), "weight": WEIGHT})
+
+
+def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
+    """Means over examples, over weights, and over nothing."""
+    x = batch["score"] * params["net"]
+    pairs = mean(jnp.stack([x, 2 * x], 1), batch["weight"] * batch["mask"][:, None])
+    return Out(mean(x**2, batch["mask"]), {"pairs": pairs, "never": Mean(jnp.zeros(()), jnp.zeros(()))}, extra)
+
+
+def evaluator(batch: int, devices: list[jax.Device], names: tuple[str, ...] = ("net",)) -> Evaluator:
+    """An evaluator of that loss."""
+    layout = parallel.layout("jit", "", devices)
+    return Evaluator({name: Objective(loss, optax.identity()) for name in names}, layout, batch, seed=0)
+
+
+def state() -> State:
+    """One parameter."""
+    return State(jnp.zeros((), jnp.int32), {"net": jnp.asarray(3.0)}, {}, {})
+
+
+@pytest.mark.parametrize(("batch", "devices"), [(1, 1), (4, 1), (4, 4), (13, 1), (16, 4), (20, 2)])
+def test_every_example_counts_once_for_any_batch(batch: int, devices: int) -> None:
+    found = evaluator(batch, jax.devices()[:devices])(state(), source())
+    pairs = np.stack([3 * SCORE, 6 * SCORE], 1)
+    assert set(found) == {"loss", "pairs"}  # one objective's name is left out, and so is what was never weighed
+    assert found["loss"] == pytest.approx((9 * SCORE**2).mean(), rel=1e-6)
+    assert found["pairs"] == pytest.approx((pairs * WEIGHT).sum() / WEIGHT.sum(), rel=1e-5)
+
+
+def test_names_of_several_objectives_are_kept_and_the_state_can_be_used_again() -> None:
+    several = evaluator(4, jax.devices()[:1], ("net", "other"))
+    at = state()
+    once, twice = several(at, source()), several(at, source())
+    assert once == twice
+    assert set(once) == {"net/loss", "net/pairs", "other/loss", "other/pairs"}
+
+
+def test_sums_over_many_batches_lose_nothing() -> None:
+    """20,000 batches' worth of a float32 sum would have drifted; the sums are float64 on the host."""
+    many = arrays("set", "1", "test", {"score": np.full(4000, 0.1, np.float32), "weight": np.ones((4000, 2), np.float32)})
+    found = evaluator(8, jax.devices()[:1])(state(), many)
+    assert found["loss"] == pytest.approx(float((np.float32(0.1) * np.float32(3)) ** 2), rel=2e-7)

@@ -1,0 +1,196 @@
+"""The loop: compiles once, moves nothing behind one's back, stops at the first number that is none, keeps its books."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.monitoring
+import numpy as np
+import pytest
+
+from dlcore import catalog, cli
+from dlcore.flags import Flags
+from dlcore.train import fit as fits
+from dlcore.train import run as runs
+from dlcore.train.evaluate import Evaluator
+from tests.child import card, logged, tiny
+
+# card.json is an interface: other tools read these names.
+KEYS = set(
+    "experiment about file status step steps started config run git versions host devices xla_flags mesh data published seconds "
+    "params_sha256 results parameters examples_per_second peak_memory_bytes".split()
+)
+
+EXPLODES = """
+'''A network whose steps become infinite.'''
+import dataclasses
+import jax.numpy as jnp
+import optax
+from experiments.mlp_digits import Config, TINY, build as sound
+
+def build(c):
+    sgd = optax.sgd(lambda step: jnp.where(step < 9, 0.01, jnp.inf))
+    built = sound(c)
+    return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=sgd)})
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs land in the test's own folder, on the devices that are there already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+def trained(name: str, flags: Flags) -> int:
+    """Train an experiment at its smallest."""
+    return runs.train(catalog.load(catalog.find(name)), tiny(name), flags)
+
+
+@pytest.fixture
+def compiled() -> Any:
+    """How many programs XLA has compiled or loaded so far."""
+    seen: list[str] = []
+
+    def note(event: str, seconds: float, **more: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield lambda: len(seen)
+    jax.monitoring.unregister_event_duration_listener(note)
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_compiles_once_and_transfers_nothing_unasked(
+    name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
+    counts, looked = [], []
+    save, compile, evaluate = fits.Fit._save, fits.Fit._compiled, Evaluator.__call__
+
+    def saved(self: fits.Fit, step: int) -> None:
+        if step == self.experiment.steps:
+            counts.append(compiled())  # what the end compiles for samples and the like is its own
+        save(self, step)
+        counts.append(compiled())
+
+    def guarded(self: fits.Fit, example: Any) -> tuple[Any, list[str]]:
+        step, names = compile(self, example)
+
+        def run(state: Any, batch: Any) -> Any:
+            with jax.transfer_guard("disallow"):
+                return step(state, batch)
+
+        return run, names
+
+    def looking(self: Evaluator, state: Any, source: Any) -> dict[str, float]:
+        looked.append(source.info.split)
+        return evaluate(self, state, source)
+
+    monkeypatch.setattr(fits.Fit, "_save", saved)
+    monkeypatch.setattr(fits.Fit, "_compiled", guarded)
+    monkeypatch.setattr(Evaluator, "__call__", looking)
+    assert trained(name, Flags(out="run", eval_every=2, save_every=2, log_every=1)) == 0
+    assert counts[0] > 0
+    assert counts[0] == counts[1] == counts[2], counts  # after steps 2 and 4, before the last evaluation
+    told = card(Path("run"))
+    assert KEYS <= told.keys()
+    assert told["seconds"].keys() == {"compile", "train", "eval", "total"}
+    assert told["params_sha256"]["start"] != told["params_sha256"]["end"]
+    assert (told["status"], told["step"], told["steps"]) == ("done", 6, 6)
+    for split in told["data"].values():
+        assert split.keys() == {"name", "version", "split", "fingerprint", "examples"}
+    # The test split is looked at once, at the end.
+    splits = [line["split"] for line in logged(Path("run"))]
+    steps = [line["step"] for line in logged(Path("run"), "train")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 6
+    assert splits.count("test") == ("test" in told["results"])
+    assert looked.count("test") <= 1
+    assert splits.count("validation") == (3 if "validation" in told["results"] else 0)
+    for metrics in told["results"].values():
+        assert all(np.isfinite(number) for number in metrics.values())
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 70; the message names step, objective and metric; what was saved before is finite."""
+    page = tmp_path / "explodes.py"
+    page.write_text(EXPLODES)
+    # Step 10 moves the parameters to infinity with a finite loss; a checkpoint is due right then.
+    words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "5", "--log-every", "4", "--out", "run"]
+    assert cli.main(words) == 70
+    said = capsys.readouterr().err
+    told = card(Path("run"))
+    assert told["status"] == "failed"
+    for text in (said, told["error"]):
+        assert "'net'" in text
+        assert "step 10:" in text
+        assert "the last good checkpoint is that of step 5" in text
+    assert "net/params are not finite" in told["error"]
+    assert "Traceback" not in said
+    assert sorted(path.name for path in Path("run/checkpoints").glob("[0-9]*")) == ["5"]
+    assert cli.main(["export", "run", "last.npz"]) == 0
+    with np.load("last.npz", allow_pickle=False) as arrays:
+        assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained("mlp_digits", Flags(out="run")) == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    assert cli.main(["train", "mlp_digits", "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "already holds a run" in said
+    assert "dlcore resume run" in said
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+
+
+def test_a_loss_that_is_no_number_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found when the loss is fetched, where no checkpoint is due before."""
+    page = tmp_path / "explodes.py"
+    page.write_text(EXPLODES)
+    assert cli.main(["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "9", "--log-every", "4", "--out", "run"]) == 70
+    assert "step 11: objective 'net': net/loss is nan" in card(Path("run"))["error"]
+    assert "that of step 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
+def test_every_way_through_the_loop(how: Any) -> None:
+    """The same results to the last few bits, whatever runs the step."""
+    assert trained("mlp_digits", Flags(out=how, parallel=how, microbatches=2)) == 0
+    assert trained("mlp_digits", Flags(out="plain")) == 0
+    got, want = card(Path(how))["results"], card(Path("plain"))["results"]
+    for split in want:
+        assert got[split] == pytest.approx(want[split], rel=1e-4)
+
+
+def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
+    assert trained("mlp_digits", Flags(out="run", precision="bf16")) == 0
+    assert cli.main(["export", "run", "last.npz"]) == 0
+    with np.load("last.npz", allow_pickle=False) as arrays:
+        assert {arrays[name].dtype for name in arrays.files} == {np.dtype(np.float32)}
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
+    name, best = "mlp_digits", {}
+    page = catalog.load(catalog.find(name))
+    config = dataclasses.replace(tiny(name), steps=40, lr=0.05)
+    assert runs.train(page, config, Flags(out="run", eval_every=4, save_every=4, log_every=4, keep=1)) == 0
+    for line in logged(Path("run"), "validation"):
+        best[line["step"]] = line["accuracy"]
+    kept = {int(path.name) for path in Path("run/checkpoints").glob("[0-9]*")}
+    assert 40 in kept
+    assert max(best[step] for step in kept) == max(best.values())
+    assert len(kept) <= 2
+
+
+def test_metrics_are_json_without_nan() -> None:
+    assert trained("mlp_digits", Flags(out="run", log_every=1)) == 0
+    for line in Path("run/metrics.jsonl").read_text().splitlines():
+        record = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+        assert record["step"] >= 1

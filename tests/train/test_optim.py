@@ -1,0 +1,186 @@
+"""Optimizers against updates written by hand in float64; schedules at their corners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dlcore.train import optim
+
+GENERATOR = np.random.default_rng(0)
+PARAMS = {"kernel": GENERATOR.standard_normal((3, 2)), "bias": GENERATOR.standard_normal(2)}
+GRADS = [{name: GENERATOR.standard_normal(p.shape) * size for name, p in PARAMS.items()} for size in (3.0, 0.01)]
+RATE, DECAY, CLIP = 0.1, 0.05, 1.0
+
+Tree = dict[str, np.ndarray]
+Rule = Callable[[np.ndarray, list[np.ndarray]], np.ndarray]
+
+
+def sgd(g: np.ndarray, before: list[np.ndarray], momentum: float = 0.9) -> np.ndarray:
+    """Nesterov's momentum: velocity v <- m v + g, step g + m v."""
+    v = np.zeros_like(g)
+    for each in [*before, g]:
+        v = momentum * v + each
+    return g + momentum * v
+
+
+def adam(g: np.ndarray, before: list[np.ndarray], b1: float = 0.9, b2: float = 0.999) -> np.ndarray:
+    """Both moments with their bias taken out."""
+    m, v = np.zeros_like(g), np.zeros_like(g)
+    for each in [*before, g]:
+        m, v = b1 * m + (1 - b1) * each, b2 * v + (1 - b2) * each**2
+    t = len(before) + 1
+    return m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
+
+
+def lion(g: np.ndarray, before: list[np.ndarray], b1: float = 0.9, b2: float = 0.99) -> np.ndarray:
+    """The sign of an interpolation."""
+    m = np.zeros_like(g)
+    for each in before:
+        m = b2 * m + (1 - b2) * each
+    return np.sign(b1 * m + (1 - b1) * g)
+
+
+def by_hand(rule: Rule, decay: float, clip: float) -> list[Tree]:
+    """The parameters after each update."""
+    params, seen, told = dict(PARAMS), {name: [] for name in PARAMS}, []
+    for grads in GRADS:
+        norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+        grads = {name: g * min(1, clip / norm) if clip else g for name, g in grads.items()}
+        for name, g in grads.items():
+            pull = decay * params[name] if params[name].ndim > 1 else 0  # matrices alone decay
+            params = {**params, name: params[name] - RATE * (rule(g, seen[name]) + pull)}
+            seen[name].append(g)
+        told.append(params)
+    return told
+
+
+def steps(optimizer: optax.GradientTransformation, params: Any, grads: list[Any]) -> tuple[list[Any], Any]:
+    """The parameters after each update, and the last state."""
+    opt, told = optimizer.init(params), []
+    for each in grads:
+        updates, opt = optimizer.update(each, opt, params)
+        params = optax.apply_updates(params, updates)
+        told.append(params)
+    return told, opt
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("sgd", sgd), ("adam", adam), ("adamw", adam), ("lion", lion)])
+@pytest.mark.parametrize(("decay", "clip"), [(0.0, 0.0), (DECAY, CLIP)])
+def test_the_first_two_updates_are_those_of_the_paper(kind: Any, rule: Rule, decay: float, clip: float) -> None:
+    with jax.enable_x64(True):
+        told, _ = steps(optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS)
+        for found, expected in zip(told, by_hand(rule, decay, clip), strict=True):
+            for name in PARAMS:
+                np.testing.assert_allclose(found[name], expected[name], rtol=1e-10)
+
+
+def test_betas_and_momentum_reach_the_optimizer() -> None:
+    with jax.enable_x64(True):
+        tree = jax.tree.map(jnp.asarray, PARAMS)
+        for kind, how, rule in (
+            ("sgd", {"momentum": 0.5}, lambda g, seen: sgd(g, seen, 0.5)),
+            ("sgd", {"momentum": 0.0}, lambda g, seen: g),
+            ("adamw", {"momentum": 0.5, "b2": 0.9}, lambda g, seen: adam(g, seen, 0.5, 0.9)),
+            ("lion", {"momentum": 0.5, "b2": 0.8}, lambda g, seen: lion(g, seen, 0.5, 0.8)),
+        ):
+            found = steps(optim.make(kind, RATE, **how), tree, GRADS)[0][-1]
+            np.testing.assert_allclose(found["kernel"], by_hand(rule, 0, 0)[-1]["kernel"], rtol=1e-10, err_msg=kind)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 12), (12, 4)])
+def test_muon_moves_a_matrix_by_an_orthogonal_one(shape: tuple[int, int]) -> None:
+    grad = jnp.asarray(np.random.default_rng(1).standard_normal(shape), jnp.float32)
+    params = {"kernel": jnp.zeros(shape)}
+    update = np.asarray(steps(optim.make("muon", 1.0), params, [{"kernel": grad}])[0][0]["kernel"], np.float64)
+    sizes = np.linalg.svd(update, compute_uv=False) / (0.2 * max(shape) ** 0.5)
+    assert sizes.min() > 0.5
+    assert sizes.max() < 1.3
+    left, _, right = np.linalg.svd(np.asarray(grad, np.float64), full_matrices=False)
+    turned = left.T @ update @ right.T  # in the gradient's own axes: minus a diagonal
+    assert np.abs(turned - np.diag(np.diag(turned))).max() < 1e-4 * np.abs(turned).max()
+    assert (np.diag(turned) < 0).all()
+
+
+def test_muon_leaves_all_but_the_kernels_of_dense_layers_to_adam() -> None:
+    shapes = {"kernel": (3, 2), "embedding": (3, 2), "bias": (2,), "scale": (2,)}
+    conv = {"kernel": (3, 3, 2, 2)}
+    ones = lambda tree: jax.tree.map(lambda s: jnp.full(s, 0.5), tree, is_leaf=lambda s: isinstance(s, tuple))  # noqa: E731
+    params = {"dense": ones(shapes), "conv": ones(conv)}
+    grads = jax.tree.map(lambda p: jnp.asarray(np.random.default_rng(2).standard_normal(p.shape), jnp.float32), params)
+    muon, _ = steps(optim.make("muon", RATE), params, [grads, grads])
+    plain, _ = steps(optim.make("adam", RATE), params, [grads, grads])
+    jax.tree.map_with_path(
+        lambda path, a, b: (
+            None if "['dense']['kernel']" in jax.tree_util.keystr(path) else np.testing.assert_allclose(a, b, rtol=1e-5)
+        ),
+        muon[-1],
+        plain[-1],
+    )
+    assert np.abs(np.asarray(muon[-1]["dense"]["kernel"] - plain[-1]["dense"]["kernel"])).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "lion", "muon"])
+def test_every_kind_goes_with_decay_clipping_and_average_and_learns(kind: Any) -> None:
+    optimizer = optim.make(kind, optim.warmup_cosine(0.4, 40, 4), decay=1e-4, clip=1.0, ema=0.5)
+    aim = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
+    loss = lambda p: sum(jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(p), jax.tree.leaves(aim), strict=True))  # noqa: E731
+    params = start = jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), PARAMS)
+    opt = optimizer.init(params)
+
+    @jax.jit
+    def step(params: Any, opt: Any) -> Any:
+        updates, opt = optimizer.update(jax.grad(loss)(params), opt, params)
+        return optax.apply_updates(params, updates), opt
+
+    for _ in range(40):
+        params, opt = step(params, opt)
+    assert float(loss(params)) < 0.2 * float(loss(start))
+    assert float(loss(optim.average(opt))) < 0.3 * float(loss(start))
+
+
+def test_the_average_follows_its_recurrence() -> None:
+    with jax.enable_x64(True):
+        tree = jax.tree.map(jnp.asarray, PARAMS)
+        told, opt = steps(optim.make("adamw", RATE, decay=DECAY, ema=0.7), tree, GRADS)
+        plain, _ = steps(optim.make("adamw", RATE, decay=DECAY), tree, GRADS)
+        for name in PARAMS:
+            expected = 0.7 * (0.7 * PARAMS[name] + 0.3 * np.asarray(told[0][name])) + 0.3 * np.asarray(told[1][name])
+            np.testing.assert_allclose(optim.average(opt)[name], expected, rtol=1e-12)
+            np.testing.assert_array_equal(told[1][name], plain[1][name])  # the average changes nothing of the training
+    with pytest.raises(ValueError, match="keeps no average: make it with ema > 0"):
+        optim.average(optim.make("sgd", RATE).init({"w": jnp.zeros(2)}))
+
+
+def test_schedules_at_their_corners() -> None:
+    cosine = optim.warmup_cosine(2.0, 100, warmup=20, end=0.5)
+    for step, rate in (
+        (0, 0),
+        (10, 1),
+        (20, 2),
+        (60, 1.25),
+        (100, 0.5),
+        (200, 0.5),
+        (40, 0.5 + 1.5 * (1 + np.cos(np.pi / 4)) / 2),
+    ):
+        assert float(cosine(step)) == pytest.approx(rate, rel=1e-6, abs=1e-9), step
+    assert float(optim.warmup_cosine(2.0, 100)(0)) == 2
+    linear = optim.warmup_linear(2.0, 100, warmup=20)
+    for step, rate in ((0, 0), (10, 1), (20, 2), (60, 1), (100, 0), (200, 0)):
+        assert float(linear(step)) == pytest.approx(rate, abs=1e-6), step
+    assert float(optim.warmup_linear(2.0, 100)(0)) == 2
+    assert float(optim.warmup_linear(2.0, 100)(50)) == pytest.approx(1)
+    for schedule in (optim.warmup_cosine, optim.warmup_linear):
+        with pytest.raises(ValueError, match="warmup of 10 steps leaves nothing of 10 steps"):
+            schedule(1.0, 10, 10)
+
+
+def test_the_optimizer_reads_its_schedule_from_step_0() -> None:
+    told, _ = steps(optim.make("sgd", optim.warmup_linear(1.0, 10, 2), momentum=0.0), jnp.zeros(()), [jnp.ones(())] * 4)
+    np.testing.assert_allclose(np.diff([0, *map(float, told)]), [0, -0.5, -1, -0.875], rtol=1e-6)
