@@ -73,7 +73,10 @@ def load(path: Path) -> Page:
         raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError) as error:  # what else a file does wrong, its own traceback tells best
+        raise UsageError(f"{path} cannot be loaded: {error}; mend the file, or install what it imports") from error
     config: Any = getattr(module, "Config", None)
     build: Any = getattr(module, "build", None)
     fields = (
@@ -83,5 +86,12 @@ def load(path: Path) -> Page:
         raise UsageError(
             f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline"
         )
+
+    def built(config: Any) -> Any:
+        try:
+            return build(config)
+        except ValueError as error:
+            raise UsageError(f"{path.stem}: {error}; dlcore train {path.stem} --help shows its flags") from error
+
     source = path.read_text(encoding="utf-8")
-    return Page(path.stem, path, source, about(path)["about"], config, build, getattr(module, "FLAGS", Flags()))
+    return Page(path.stem, path, source, about(path)["about"], config, built, getattr(module, "FLAGS", Flags()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import os
 import sys
 import warnings
@@ -19,7 +20,7 @@ COMMANDS = {
     "eval": "eval RUN: losses and metrics of a run's newest checkpoint, over every split",
     "sample": "sample RUN: draw what the run can show: images with predictions, generated images, text",
     "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
-    "export": "export RUN FILE.npz: the newest parameters as plain arrays",
+    "export": "export RUN FILE.npz: the newest parameters (and batch statistics) as plain arrays",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
     "doctor": "doctor: what this machine, this installation and its data look like",
@@ -51,6 +52,10 @@ def _guarded(command: Callable[[], int]) -> int:
         return command()
     except UsageError as error:
         return _refuse(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return _refuse(f"cannot use {error.filename or 'the disk'}: {error.strerror}; make room, or grant permission")
     except KeyboardInterrupt:
         return _refuse("interrupted") and 130
 
@@ -64,11 +69,14 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
     """The page's config and the common flags from the command line; an ill-typed or unknown flag ends with exit code 2."""
     import tyro
 
+    from dlcore.flags import check
+
     fields = [("config", page.config), ("flags", type(default[1]))]
     both: Any = dataclasses.make_dataclass("both", fields, frozen=True)
     parsed: Any = tyro.cli(
         both, config=(tyro.conf.OmitArgPrefixes,), args=words, prog=prog, default=both(*default), description=page.about
     )
+    check(parsed.config, parsed.flags)
     return parsed.config, _environment(parsed.flags, parsed.config.batch)
 
 
@@ -96,9 +104,9 @@ def _train(words: list[str]) -> int:
 
 def _resume(words: list[str]) -> int:
     accept = "--accept-changes" in words
-    folder, page, card, kept = _opened("resume", [word for word in words if word != "--accept-changes"])
-    rest = [word for word in words[1:] if word != "--accept-changes"]
-    config, flags = _flags(page, rest, f"dlcore resume {folder}", kept)
+    words = [word for word in words if word != "--accept-changes"]
+    folder, page, card, kept = _opened("resume", words)
+    config, flags = _flags(page, words[1:], f"dlcore resume {folder}", kept)
     from dlcore.train import run
 
     return run.resume(page, config, flags, folder, card, accept)
@@ -114,8 +122,24 @@ def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, 
 
     folder = newest(Path(words[0]))
     card = cards.read(folder)
-    page = catalog.load(catalog.find(card["experiment"] if card["experiment"] in catalog.names() else card.get("file", "")))
-    return folder, page, card, (_from_card(page.config, card, "config"), _from_card(Flags, card, "run"))
+    page = catalog.load(_page(folder, card))
+    return folder, page, card, (_from_card(folder, page.config, card, "config"), _from_card(folder, Flags, card, "run"))
+
+
+def _page(folder: Path, card: Any) -> Path:
+    """The file that began a run. Never one that came with a run: looking at a stranger's run must not execute what is in it."""
+    from dlcore import catalog
+
+    file = Path(str(card.get("file") or ""))
+    if file.suffix != ".py" or not file.is_file():
+        if card["experiment"] in catalog.names() or file.suffix != ".py":
+            return catalog.find(card["experiment"])
+        raise UsageError(f"{folder} was begun with {file}, which is not there any more: put it back")
+    if any((above / "card.json").exists() for above in file.resolve().parents):
+        raise UsageError(
+            f"{folder / 'card.json'} names {file} as its experiment, which lies in a run: such a file is not executed"
+        )
+    return file
 
 
 def newest(folder: Path) -> Path:
@@ -128,10 +152,15 @@ def newest(folder: Path) -> Path:
     return chosen
 
 
-def _from_card(kind: type[Any], card: Any, word: str) -> Any:
+def _from_card(folder: Path, kind: type[Any], card: Any, word: str) -> Any:
     """A dataclass from a card. What the class no longer has, or has newly, is left to `difference` to tell."""
-    known = {f.name for f in dataclasses.fields(kind)}
-    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in card.get(word, {}).items() if k in known}
+    usual, kept = kind(), card.get(word, {})
+    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
+    for name, value in kept.items():
+        like = getattr(usual, name)
+        fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (value, like)
+        if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
+            raise UsageError(f"{folder / 'card.json'} is damaged: its {word} says {name} = {value!r}; mend it by hand")
     return kind(**kept)
 
 
@@ -190,7 +219,7 @@ def _export(words: list[str]) -> int:
     _, _, _, state = _state_of("export", words)
     from dlcore.train import export
 
-    export.save(state.params, Path(words[1]))
+    export.save(state, Path(words[1]))
     print(words[1])
     return 0
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
+
+from dlcore.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,3 +38,24 @@ class Flags:
     """how many of the last checkpoints are kept, beside the best"""
     threads: int = 1
     """threads that prepare batches"""
+
+
+LEAST = {
+    "seed": 0,
+    "cpu_devices": 0,
+    "microbatches": 1,
+    "log_every": 1,
+    "eval_every": 0,
+    "save_every": 0,
+    "keep": 1,
+    "threads": 1,
+}
+
+
+def check(config: Any, flags: Flags) -> None:
+    """Raises UsageError for a number that nothing could be done with."""
+    for owner, least in ((config, {"batch": 1, "steps": 1}), (flags, LEAST)):
+        for name, smallest in least.items():
+            if getattr(owner, name) < smallest:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {getattr(owner, name)} is too small: it must be at least {smallest}")

@@ -38,7 +38,7 @@ class Config:
     ema: float = 0.999
     drawn: int = 10000
     batch: int = 64
-    steps: int = 10000
+    steps: int = 7000
     offline: bool = False
 
 
@@ -71,9 +71,8 @@ def build(c: Config) -> Experiment:
         return over(lambda z: gen.apply({"params": optim.average(state.opt["gen"])}, z), noise)
 
     def features(images):
-        kept = export.load(CLASSIFIER)["net"]
-        net = CNN((32, 64, 96), 128, classes=10)
-        return over(lambda x: net.apply({"params": kept}, (x + 1) / 2, features=True), images)
+        kept, net = export.load(CLASSIFIER), CNN((32, 64, 96), 128, classes=10, norm="batch")
+        return over(lambda x: apply(net, "net", kept["params"], kept["extra"], (x + 1) / 2, features=True)[0], images)
 
     def evaluate(state):
         own, held = (

@@ -34,7 +34,16 @@ CLEAN = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # programs from the cache: XLA prints pages about features of the processor that it did not use
     "COLUMNS": "130",
 }
-IMPORTED = ["dlcore.cli", "dlcore.train.run", "dlcore.data.embedded", "sklearn.datasets", "grain", "tyro", "optax", "tensorboardX"]
+IMPORTED = [
+    "dlcore.cli",
+    "dlcore.train.run",
+    "dlcore.data.embedded",
+    "sklearn.datasets",
+    "grain",
+    "tyro",
+    "optax",
+    "tensorboardX",
+]
 
 
 def environment(**more: str) -> dict[str, str]:

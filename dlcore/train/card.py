@@ -121,4 +121,9 @@ def read(folder: Path) -> Card:
         raise UsageError(f"{path} is damaged ({error}); mend it by hand, or train again into another folder") from error
     if not isinstance(card, dict) or not isinstance(card.get("experiment"), str):
         raise UsageError(f"{path} is not the card of a run: it names no experiment")
+    for word in ("config", "run", "results", "params_sha256", "seconds"):
+        if not isinstance(card.get(word, {}), dict):
+            raise UsageError(
+                f"{path} is damaged: its {word} is {card[word]!r}; mend it by hand, or train again into another folder"
+            )
     return card

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import checkpoint_managers
 
 from dlcore.errors import UsageError
+from dlcore.train.parallel import replicated
 from dlcore.train.step import State
 
 
@@ -103,8 +104,7 @@ class Checkpoints:
         """
         leaves = jax.tree.leaves(abstract)
         # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other devices.
-        place = getattr(leaves[0], "sharding", None)
-        place = NamedSharding(place.mesh, PartitionSpec()) if isinstance(place, NamedSharding) else place
+        place = replicated(getattr(leaves[0], "sharding", None))
         target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place)}
         for candidate in reversed(self.steps() if step is None else [step]):
             path = self.folder / str(candidate)
@@ -153,5 +153,9 @@ def _writing(folder: Path) -> Iterator[None]:
             f"make room (or grant write permission), then dlcore resume {folder.parent}"
         ) from error
 
+
+# What Orbax logs of a failed read or write it raises as well, and it is said once here; the rest is advice to its developers.
+for name in ("absl", "asyncio"):  # asyncio: readers of a damaged file that were still waiting
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 _checksum = jax.jit(checksum)

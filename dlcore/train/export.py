@@ -1,4 +1,4 @@
-"""Parameters as plain arrays in one .npz file: no pickle on either side."""
+"""A trained model as plain arrays in one .npz file: no pickle on either side."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from dlcore.errors import UsageError
 from dlcore.train.parallel import to_host
+from dlcore.train.step import State
 
 
-def save(params: Any, path: Path) -> None:
-    """Write a tree of parameters; a leaf's name is its path, as in net/Dense_0/kernel."""
-    leaves = jax.tree_util.tree_leaves_with_path(to_host(params))
+def save(state: State, path: Path) -> None:
+    """Write parameters and extra state; a leaf's name is its path, as in params/net/Dense_0/kernel."""
+    leaves = jax.tree_util.tree_leaves_with_path(to_host({"params": state.params, "extra": state.extra}))
     named = {jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves}
     try:
         np.savez_compressed(path, allow_pickle=False, **named)
@@ -24,7 +25,7 @@ def save(params: Any, path: Path) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """The tree that `save` wrote. Raises UsageError when the file is missing or is not one of them."""
-    tree: dict[str, Any] = {}
+    tree: dict[str, Any] = {"params": {}, "extra": {}}
     try:
         with np.load(path, allow_pickle=False) as named:
             for name in named.files:

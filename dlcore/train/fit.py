@@ -171,7 +171,9 @@ class Fit:
             for metric in watched:
                 total, weight = row[self.names.index(metric)]
                 if not math.isfinite(total) or not math.isfinite(weight):
-                    raise self._diverged(step, metric, f"is {total / weight if weight else total}", "look at the data of that step")
+                    raise self._diverged(
+                        step, metric, f"is {total / weight if weight else total}", "look at the data of that step"
+                    )
 
     def _check_parameters(self, step: int) -> None:
         """A finite loss with a finite gradient may still end in an update that is not: that is no state to save."""
@@ -180,6 +182,7 @@ class Fit:
                 raise self._diverged(step, f"{name}/params", "are not finite after that step's update", "look at the optimizer")
 
     def _diverged(self, step: int, metric: str, what: str, way: str) -> Diverged:
+        self.checkpoints.wait()  # the last one may still be on its way to the disk
         last = max(self.checkpoints.steps(), default=None)
         good = f"the last good checkpoint is that of step {last}" if last else "no checkpoint was written before"
         return Diverged(

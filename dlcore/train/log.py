@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
+
+from dlcore.errors import UsageError
 
 
 class Log:
@@ -63,8 +66,12 @@ class Log:
             return
         # JSON has no NaN: null says that a number was not one.
         values = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
-        self.file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            way = f"make room, then dlcore resume {Path(self.file.name).parent}"
+            raise UsageError(f"cannot write {self.file.name}: {error.strerror}; {way}") from error
         for name, number in metrics.items():
             self.events.add_scalar(f"{split}/{name}", number, step)
 
@@ -74,8 +81,14 @@ class Log:
             return
         if self.bar:
             self.bar.stop()
-        self.file.close()
-        self.events.close()
+        with contextlib.suppress(OSError):  # on a full disk; whoever wrote last has been told
+            self.file.close()
+        try:
+            self.events.close()
+        except OSError:  # the same full disk: without this its writer tries again at exit, and complains again
+            writer = self.events.file_writer.event_writer
+            writer._worker.stop()
+            writer._closed = True
         sys.stderr.flush()
 
 

@@ -173,10 +173,15 @@ def _pmapped(local: Callable[..., Any], layout: Layout, state: Tree, batch: Tree
     return step
 
 
+def replicated(sharding: Any) -> Any:
+    """The same devices, every one of them holding all; what is no NamedSharding stays as it is."""
+    return NamedSharding(sharding.mesh, P()) if isinstance(sharding, NamedSharding) else sharding
+
+
 def to_host(tree: Tree) -> Tree:
     """Whole arrays on this host, also where each process holds only a part."""
     if all(getattr(x, "is_fully_addressable", True) or x.is_fully_replicated for x in jax.tree.leaves(tree)):
         return jax.device_get(tree)
-    mesh = next(x.sharding.mesh for x in jax.tree.leaves(tree) if isinstance(x.sharding, NamedSharding))
-    gather = jax.jit(lambda t: t, out_shardings=NamedSharding(mesh, P()))
+    whole = next(replicated(x.sharding) for x in jax.tree.leaves(tree) if isinstance(x.sharding, NamedSharding))
+    gather = jax.jit(lambda t: t, out_shardings=whole)
     return jax.device_get(gather(tree))

@@ -7,6 +7,7 @@ import datetime
 import difflib
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ def train(page: Page, config: Any, flags: Flags) -> int:
     """Begin a run in a fresh folder."""
     experiment = page.build(config)
     check(experiment, flags)
-    folder = _create(page, flags)
+    folder, fresh = _create(page, flags)
     card = {
         "experiment": page.name,
         "about": page.about,
@@ -52,7 +53,12 @@ def train(page: Page, config: Any, flags: Flags) -> int:
         "params_sha256": {"start": None, "end": None},
         "results": {},
     }
-    return _go(page, experiment, flags, folder, card, resumed=False)
+    try:
+        return _go(page, experiment, flags, folder, card, resumed=False)
+    except UsageError:
+        if processes.first() and not (folder / "metrics.jsonl").exists():  # refused before the first step: leave no run behind
+            shutil.rmtree(folder, ignore_errors=True) if fresh else (folder / "card.json").unlink(missing_ok=True)
+        raise
 
 
 def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept_changes: bool) -> int:
@@ -111,15 +117,16 @@ def restored(experiment: Experiment, flags: Flags, folder: Path) -> Any:
     return state
 
 
-def _create(page: Page, flags: Flags) -> Path:
-    """A new folder for a run: `--out`, or the next free number. Making it is what claims it."""
+def _create(page: Page, flags: Flags) -> tuple[Path, bool]:
+    """A new folder for a run: `--out`, or the next free number; and whether it was not there before. Making it is what claims it."""
     processes.barrier("before the run folder")
     root = Path("runs") / page.name
     number = 1 + max((int(p.name) for p in root.glob("[0-9]*") if p.name.isdigit()), default=0) if root.is_dir() else 1
     folder = Path(flags.out) if flags.out else root / f"{number:03d}"
+    fresh = not folder.exists()
     processes.barrier("run folder chosen")
     processes.by_first(lambda: _claim(folder, page, anew=not flags.out))
-    return folder
+    return folder, fresh
 
 
 def _claim(folder: Path, page: Page, anew: bool) -> None:

@@ -4,19 +4,23 @@ import pickle
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dlcore.errors import UsageError
 from dlcore.train import export
+from dlcore.train.step import State
 
 
 def test_a_tree_comes_back_exactly(tmp_path: Path) -> None:
-    tree = {
+    params = {
         "net": {"Dense_0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "bias": np.zeros(3, np.float64)}},
         "other": {"scale": np.array([1, 2], np.int32)},
     }
-    export.save(tree, tmp_path / "p.npz")
+    tree = {"params": params, "extra": {"net": {"batch_stats": {"mean": np.ones(3, np.float32)}}}}
+    state = State(step=jnp.zeros((), int), params=params, extra=tree["extra"], opt={})
+    export.save(state, tmp_path / "p.npz")
     back = export.load(tmp_path / "p.npz")
     assert jax.tree.structure(back) == jax.tree.structure(tree)
     for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(back), strict=True):

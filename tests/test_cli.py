@@ -1,0 +1,165 @@
+"""The commands, from the outside: what they print, where they write, what they choose."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore import catalog, cli
+from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
+
+SHORT = ["train", "mlp_digits", *flags_of(tiny("mlp_digits"))]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[Path]:
+    """A short run, made by a process of its own."""
+    folder = Path(tempfile.mkdtemp())
+    code, said = run(*SHORT, "--out", "run", folder=folder)
+    assert code == 0, said
+    yield folder / "run"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Path:
+    """The same run, to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def python(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["nonsense"]])
+def test_what_needs_no_jax_does_not_wait_for_it(words: list[str], tmp_path: Path) -> None:
+    done = python(
+        "-c", f"import sys; from dlcore.cli import main; main({words}); assert 'jax' not in sys.modules", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or done.stderr
+
+
+@pytest.mark.quick
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"dlcore {command}" in said for command in cli.COMMANDS)
+    assert cli.main([]) == 0
+
+
+@pytest.mark.quick
+def test_unknown_command_names_the_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+    said = capsys.readouterr().err
+    assert "trian" in said
+    assert "train" in said.replace("trian", "")
+
+
+@pytest.mark.quick
+def test_list_shows_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    said = "".join(capsys.readouterr().out.split())
+    for name in catalog.names():
+        assert name in said
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_help_of_an_experiment_names_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", name, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    for word in ("--batch", "--steps", "--offline", "--seed", "--out", "--mesh", "--microbatches", "--precision"):
+        assert word in said
+
+
+def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["eval", str(trained)]) == 0
+    said = capsys.readouterr().out
+    assert "step 6" in said
+    for split, metrics in card(trained)["results"].items():
+        line = next(line for line in said.splitlines() if line.startswith(f"{split}: "))
+        told = dict(zip(line.split()[1::2], map(float, line.split()[2::2]), strict=True))
+        assert told == pytest.approx(metrics, rel=1e-4)
+
+
+def test_sample_report_and_export(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(copied / "samples")
+    assert cli.main(["sample", str(copied)]) == 0
+    assert "Test digits" in capsys.readouterr().out
+    assert any((copied / "samples").iterdir())
+    assert cli.main(["report", str(copied)]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page == copied / "report.html"
+    text = page.read_text()
+    assert "mlp_digits" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert cli.main(["export", str(copied), "last.npz"]) == 0
+    with np.load("last.npz", allow_pickle=False) as arrays:
+        assert sum(arrays[name].size for name in arrays.files) == sum(card(copied)["parameters"].values())
+
+
+def test_report_sets_runs_side_by_side(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(copied, "other")
+    assert cli.main(["report", str(copied), "other", "--out", "both.html"]) == 0
+    assert Path("both.html").stat().st_size > 1000
+
+
+def test_numbered_runs_and_the_newest_is_chosen_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in ("001", "002"):
+        assert cli.main(SHORT) == 0
+        assert card(Path("runs/mlp_digits") / number)["status"] == "done"
+    capsys.readouterr()
+    assert sorted(path.name for path in Path("runs/mlp_digits").iterdir()) == ["001", "002"]
+    assert cli.main(["resume", "runs/mlp_digits"]) == 0
+    said = capsys.readouterr().out
+    assert "holds 2 runs" in said
+    assert str(Path("runs/mlp_digits/002")) in said
+    assert "nothing to do" in said
+    # A number that is gone is not given again while a later one stands.
+    shutil.rmtree("runs/mlp_digits/001")
+    assert cli.main(SHORT) == 0
+    assert sorted(path.name for path in Path("runs/mlp_digits").iterdir()) == ["002", "003"]
+
+
+def test_a_page_is_a_program(tmp_path: Path) -> None:
+    words = [str(REPOSITORY / "experiments" / "mlp_digits.py"), *SHORT[2:], "--out", "run"]
+    done = python(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert card(tmp_path / "run")["experiment"] == "mlp_digits"
+
+
+def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "elsewhere" / "mine.py"
+    mine.parent.mkdir()
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", mine)
+    assert cli.main(["train", str(mine), *SHORT[2:], "--out", "run"]) == 0
+    assert card(Path("run"))["experiment"] == "mine"
+    assert cli.main(["resume", "run", "--steps", "9", "--accept-changes"]) == 0
+    assert card(Path("run"))["step"] == 9
+    assert cli.main(["eval", "run"]) == 0
+    assert "step 9" in capsys.readouterr().out
+
+
+def test_without_out_a_file_of_ones_own_has_its_own_folder(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
+    assert cli.main(["train", "mine.py", *SHORT[2:]]) == 0
+    assert card(Path("runs/mine/001"))["file"].endswith("mine.py")
