@@ -112,7 +112,8 @@ def _turn(
     if axis is not None:
         grads, out = jax.lax.psum((grads, out._replace(extra={})), axis)
         extra = jax.tree.map(lambda x: jax.lax.pmean(x, axis) if jnp.issubdtype(x.dtype, jnp.floating) else x, extra)
-    grads = jax.tree.map(lambda g: g / out.loss.weight.astype(g.dtype), grads)
+    weight = jnp.where(out.loss.weight > 0, out.loss.weight, 1)  # nothing weighed, nothing learnt: 0 / 1, not 0 / 0
+    grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
     updates, opt = objective.optimizer.update(grads, state.opt[name], state.params[name])
     after = dataclasses.replace(
         state,

@@ -174,3 +174,15 @@ def test_evaluation_tells_the_losses_and_changes_nothing() -> None:
     report = eval_step(objectives, at, {"x": jnp.asarray(X), "mask": jnp.array([1.0, 1.0, 0.0])}, seed=0)
     assert {name: (float(m.total), float(m.weight)) for name, m in report.items()} == {"w/loss": (-1, 2), "w/largest": (3, 2)}
     assert float(at.params["w"]) == 1
+
+
+def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
+    def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
+        return Out(mean((params["a"] - batch["x"]) ** 2, batch["mask"]), {}, extra)
+
+    sgd = optax.sgd(0.1)
+    state = State(jnp.zeros((), jnp.int32), {"a": jnp.ones(())}, {}, {"a": sgd.init(jnp.ones(()))})
+    batch = {"x": jnp.full((4,), 3.0), "mask": jnp.zeros(4)}
+    after, report = train_step({"a": Objective(loss, sgd)}, state, batch, seed=0)
+    assert float(after.params["a"]) == 1
+    assert float(report["a/loss"].weight) == 0
