@@ -35,7 +35,7 @@ class Config:
     decay: float = 0.05
     smoothing: float = 0.0
     batch: int = 128
-    steps: int = 12000
+    steps: int = 9000
     offline: bool = False
 
 

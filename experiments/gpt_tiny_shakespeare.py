@@ -40,7 +40,7 @@ class Config:
     decay: float = 0.1
     clip: float = 1.0
     batch: int = 16
-    steps: int = 1600
+    steps: int = 1200
     temperature: float = 0.8
     top_k: int = 20
     offline: bool = False
