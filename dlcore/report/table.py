@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,9 @@ def keep(run: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+if __name__ == "__main__":  # python -m dlcore.report.table [RUN ...]: keep the cards of these runs, print the README's table
+    for run in sys.argv[1:]:
+        keep(Path(run))
+    print(readme())
