@@ -79,7 +79,7 @@ def build(c: Config) -> Experiment:
         eval={"validation": windows(name, version, "validation", tokens[cut:], c.context, stride=c.context)},
         sample=sample,
         best="-validation/loss",
-        published=Published("validation/loss", 1.88, "nanoGPT's README, CPU recipe", "lower"),
+        published=Published("loss", 1.88, "nanoGPT's README, CPU recipe", "lower", "validation"),
         tensor=TENSOR,
     )
 

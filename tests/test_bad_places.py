@@ -208,9 +208,6 @@ def test_nothing_in_a_run_is_executed(words: list[str], stopped: Path, capsys: p
         (folder / "state.pkl").write_bytes(pickle.dumps(Boom()))
         np.save(folder / "array.npy", loads, allow_pickle=True)
         np.savez(folder / "arrays.npz", loads)
-    for path in (stopped / "samples").glob("*"):
-        if path.suffix in (".npz", ".npy"):
-            np.savez(path.open("wb"), loads)
     for damaged in ("_METADATA", "manifest.ocdbt"):
         (stopped / "checkpoints" / "6" / "default" / damaged).write_bytes(pickle.dumps(Boom()))
     more = [str(stopped), *words[1:]]

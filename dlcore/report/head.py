@@ -82,7 +82,7 @@ def _headline(run: Run) -> Html | None:
         source = el("span", run.get("published", "source") or "", class_="source")
         parts.append(_difference(ours, published, run.get("published", "better")))
         parts.append(el("p", f"published {number(published)}", source, class_="published"))
-    if is_number(published) and run.get("run", "offline"):
+    if is_number(published) and (run.get("config", "offline") or run.get("run", "offline")):
         names = ", ".join(dict.fromkeys(str(run.get("data", s, "name") or "unnamed") for s in run.mapping("data")))
         told = f"Trained offline on embedded data ({names}); the published number may be for other data."
         parts.append(el("p", told, class_="caution"))

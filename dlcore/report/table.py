@@ -37,7 +37,8 @@ def ours(card: dict[str, Any]) -> str:
     if not card:
         return "not run"
     named = {f"{split}/{k}": v for split, metrics in card["results"].items() for k, v in metrics.items()}
-    wanted = (card.get("published") or {}).get("metric")
+    published = card.get("published") or {}
+    wanted = f"{published.get('split')}/{published.get('metric')}"
     shown = {wanted: named[wanted]} if wanted in named else {k: v for k, v in named.items() if k.startswith("test/")}
     cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {card['host']['cores']} cores"
     return ", ".join(f"{k} {v:.4g}" for k, v in shown.items()) + f" ({cost})"

@@ -18,12 +18,13 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 class Published(NamedTuple):
-    """The number that an experiment is held against: `metric` is "split/name"."""
+    """The number that an experiment is held against: `metric` of `split`."""
 
     metric: str
     value: float
     source: str
     better: Literal["higher", "lower"] = "higher"
+    split: str = "test"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ CARD = {
     "file": "/somewhere/else/mlp_digits.py",
     "run": {"out": "/somewhere/else"},
     "results": {"validation": {"loss": 1.5}, "test": {"accuracy": 0.98765}},
-    "published": {"metric": "validation/loss", "value": 1.88},
+    "published": {"split": "validation", "metric": "loss", "value": 1.88},
     "seconds": {"compile": 1.0, "train": 10.0, "eval": 2.0, "total": 20.0},
     "host": {"cpu": "A processor", "cores": 2},
     "parameters": {"net": 1000, "other": 234},
