@@ -40,13 +40,13 @@ class Stream:
             return permutation(n, self.seed, int(epoch[0]))[within]
         return np.array([permutation(n, self.seed, int(e))[w] for e, w in zip(epoch, within, strict=True)])
 
+    @functools.cached_property
+    def _every_time(self) -> Batch:
+        return {"row": self.rows.astype(np.int32), "mask": np.ones(len(self.rows), np.float32)}
+
     def at(self, step: int) -> Batch:
         """The batch at a step."""
-        return {
-            **self.source.gather(self.index(step)),
-            "row": self.rows.astype(np.int32),
-            "mask": np.ones(len(self.rows), np.float32),
-        }
+        return {**self.source.gather(self.index(step)), **self._every_time}
 
     def steps(self, start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
         """The batches of steps start..stop, prepared ahead of time by Grain's threads."""

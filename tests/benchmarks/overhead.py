@@ -36,7 +36,7 @@ def one_round(experiment: object, folder: Path) -> tuple[float, float]:
 def main() -> None:
     """Print the loop's time over the bare step's: the median of interleaved rounds, and their spread."""
     page = catalog.load(catalog.find("mlp_digits"))
-    experiment = page.build(page.config(widths=(1024, 768), batch=256, steps=STEPS))
+    experiment = page.build(page.config(widths=(1024, 512), batch=128, steps=STEPS))
     ratios, steps = [], []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(ROUNDS):
