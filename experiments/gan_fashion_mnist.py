@@ -3,8 +3,10 @@
 Family: GAN
 Task: image generation
 Data: Fashion-MNIST 3.0.1 (TFDS); --offline: scikit-learn's digits, enlarged to 28x28
-Published: none with this measure; a Fréchet distance on Inception features (NS-GAN 26.5, Lucic et al. 2018) must not be set beside ours,
-which is on the features of our own classifier of clothes; the distance of train from test by the same measure is its floor
+Published: none with this measure
+
+The Fréchet distance is on the features of our own classifier of clothes, so that it must not be set beside one on Inception features;
+the distance of train from test by the same measure is its floor.
 """
 
 from dataclasses import dataclass

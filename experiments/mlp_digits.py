@@ -3,7 +3,7 @@
 Family: MLP
 Task: image classification
 Data: scikit-learn's 1,797 digits of 8x8 pixels, 60/20/20; comes with the installation, so --offline changes nothing
-Published: none for this split; scikit-learn's own example, an RBF support vector machine on half of the digits, reaches 0.97
+Published: none for this split; scikit-learn's RBF support vector machine (gamma 0.001) reaches 0.994 on it
 """
 
 from dataclasses import dataclass
