@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": "eval RUN: losses and metrics of a run's newest checkpoint, over every split",
     "sample": "sample RUN: draw what the run can show: images with predictions, generated images, text",
     "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
+    "verify": "verify RUN|CARD.json [--steps N]: train the first steps again and compare the parameters' hashes",
     "export": "export RUN FILE.npz: the newest parameters (and batch statistics) as plain arrays",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
@@ -117,13 +118,19 @@ def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, 
     if not words or words[0].startswith("-"):
         raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
     from dlcore import catalog
-    from dlcore.flags import Flags
     from dlcore.train import card as cards
 
     folder = newest(Path(words[0]))
     card = cards.read(folder)
     page = catalog.load(_page(folder, card))
-    return folder, page, card, (_from_card(folder, page.config, card, "config"), _from_card(folder, Flags, card, "run"))
+    return folder, page, card, _kept(folder, page, card)
+
+
+def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
+    """The config and the flags that stand in a card."""
+    from dlcore.flags import Flags
+
+    return _from_card(folder, page.config, card, "config"), _from_card(folder, Flags, card, "run")
 
 
 def _page(folder: Path, card: Any) -> Path:
@@ -160,7 +167,9 @@ def _from_card(folder: Path, kind: type[Any], card: Any, word: str) -> Any:
         like = getattr(usual, name)
         fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (value, like)
         if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
-            raise UsageError(f"{folder / 'card.json'} is damaged: its {word} says {name} = {value!r}; mend it by hand")
+            raise UsageError(
+                f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word} says {name} = {value!r}; mend it by hand"
+            )
     return kind(**kept)
 
 
@@ -202,6 +211,34 @@ def _sample(words: list[str]) -> int:
     return 0
 
 
+def _verify(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dlcore verify", description="Train the first steps of a run again, and compare.")
+    parser.add_argument("run", type=Path, help="a run's folder, or a card that was kept: experiments/results/NAME.json")
+    parser.add_argument("--steps", type=int, default=100, help="how many steps to train again at most (100)")
+    asked = parser.parse_args(words)
+    from dlcore import catalog
+    from dlcore.train import card as cards
+
+    folder = newest(asked.run) if asked.run.is_dir() else asked.run
+    card = cards.read(folder) if folder.is_dir() else cards.read_file(folder)
+    page = catalog.load(_page(folder, card))
+    config, flags = _kept(folder, page, card)
+    # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
+    flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
+    _take_cores(int(card.get("host", {}).get("cores", 0)))
+    flags = _environment(flags, config.batch)
+    from dlcore.train import verify
+
+    return verify.verify(page, config, flags, card, asked.steps)
+
+
+def _take_cores(count: int) -> None:
+    """Keep to `count` of this process's cores, if it has more."""
+    own = sorted(os.sched_getaffinity(0))
+    if 0 < count < len(own):
+        os.sched_setaffinity(0, own[:count])
+
+
 def _report(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dlcore report", description="One self-contained page about one or more runs.")
     parser.add_argument("runs", nargs="+", type=Path)
@@ -233,13 +270,15 @@ def _list(words: list[str]) -> int:
 
 def _prepare(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord.")
-    parser.add_argument("name", help="as TFDS names it: mnist, xquad/en, ...")
+    parser.add_argument("name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/")
     parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
     parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
+    parser.add_argument("--manual-dir", type=Path, help="a folder with original files that were fetched by hand")
     asked = parser.parse_args(words)
     from dlcore.data import prepare
 
-    print(prepare.prepare(asked.name, data_dir=asked.data_dir, download_dir=asked.download_dir))
+    folders = {"data_dir": asked.data_dir, "download_dir": asked.download_dir, "manual_dir": asked.manual_dir}
+    print(prepare.prepare(asked.name, **folders))
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore.data import tfds
+from dlcore.data import builders, tfds
 from dlcore.errors import UsageError
 
 # TFDS waits 204 s (10 retries, each twice as long) before it says that there is no network; 5 retries are 6 s.
@@ -46,14 +46,20 @@ def prepare(
     *,
     data_dir: str | Path | None = None,
     download_dir: str | Path | None = None,
+    manual_dir: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Download and prepare "name[/config][:version]" unless that was done before; the folder that holds it.
+
+    A set of `dlcore.data.builders` goes before one of TFDS. `manual_dir` holds files that were fetched by hand.
 
     UsageError: unknown name, missing package, no network and not downloaded before, no room, or data that cannot be read back.
     """
     root = tfds.data_folder(data_dir)
     downloads = Path(download_dir).expanduser() if download_dir else root / "downloads"
+    manual = Path(manual_dir).expanduser() if manual_dir else downloads / "manual"
+    if manual_dir and not manual.is_dir():
+        raise UsageError(f"there is no folder {manual} with files fetched by hand: name another --manual-dir")
     builder = _builder(name, root)
     title = "/".join([builder.name, *([builder.builder_config.name] if builder.builder_config else [])])
     if Path(builder.data_path).exists():
@@ -66,7 +72,7 @@ def prepare(
         return prepared.folder
     say(f"preparing {title} {builder.version} in {root}, with downloads in {downloads}")
     with _explained(title, builder, root, downloads), _quiet():
-        _run(builder, downloads)
+        _run(builder, downloads, manual)
     prepared = tfds.find(f"{title}:{builder.version}", root)
     tfds.check(prepared)
     counts = ", ".join(f"{split} {examples:,}" for split, examples in prepared.splits.items())
@@ -74,12 +80,12 @@ def prepare(
     return prepared.folder
 
 
-def _run(builder: Any, downloads: Path) -> None:
+def _run(builder: Any, downloads: Path, manual: Path) -> None:
     import tensorflow_datasets
     from tensorflow_datasets.core.download import downloader
 
     tensorflow_datasets.display_progress_bar(sys.stderr.isatty())
-    config = tensorflow_datasets.download.DownloadConfig(try_download_gcs=False)
+    config = tensorflow_datasets.download.DownloadConfig(try_download_gcs=False, manual_dir=manual)
     before, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
     try:
         builder.download_and_prepare(download_dir=downloads, download_config=config, file_format="array_record")
@@ -100,11 +106,18 @@ def _quiet() -> Iterator[None]:
         retries.setLevel(before)
 
 
+def own_sets() -> list[str]:
+    """The names of the sets that `dlcore.data.builders` prepares."""
+    return sorted(path.stem for path in Path(builders.__file__).parent.glob("*.py") if path.stem not in ("__init__", "files"))
+
+
 def _builder(name: str, root: Path) -> Any:
-    """TFDS's own builder of a set."""
+    """The builder of a set: ours, else TFDS's own."""
     import tensorflow_datasets
 
     title, config, _ = tfds.parts_of(name)
+    if title in own_sets():
+        return importlib.import_module(f"dlcore.data.builders.{title}").Builder(data_dir=root, config=config)
     try:
         with _quiet():
             known = list(_class(title).builder_configs)
@@ -127,9 +140,9 @@ def _class(title: str) -> Any:
     lacking = _import_all()
     with contextlib.suppress(DatasetNotFoundError):
         return tensorflow_datasets.builder_cls(title)
-    known = tensorflow_datasets.list_builders(with_community_datasets=False)
+    known = [*own_sets(), *tensorflow_datasets.list_builders(with_community_datasets=False)]
     unseen = f" (Sets that need {', '.join(lacking)} are unknown here: pip install {' '.join(lacking)})" if lacking else ""
-    raise UsageError(f"TFDS has no data set {title!r}{_nearest(title, known)}{unseen}")
+    raise UsageError(f"neither TFDS nor dlcore has a data set {title!r}{_nearest(title, known)}{unseen}")
 
 
 def _import_all() -> list[str]:

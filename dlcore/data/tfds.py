@@ -66,6 +66,39 @@ def text(name: str, split: str, *, data_dir: str | Path | None = None, feature: 
     return found.arrays[feature].tobytes().decode("utf-8")
 
 
+def columns(
+    name: str, split: str, features: Sequence[str] | None = None, *, data_dir: str | Path | None = None
+) -> dict[str, list[Any]]:
+    """Every example of a split as plain values: texts as str, whatever else TFDS gives (numbers, arrays of any length).
+
+    For texts and features of varying shape; decoded anew each time, so for sets that fit in memory with ease.
+    UsageError: not prepared, unknown split or feature, records that cannot be decoded.
+    """
+    prepared = find(name, data_dir)
+    plain, start, stop = _parse(prepared, split)
+    source, told = _open(prepared, plain)
+    wanted = sorted(told) if features is None else list(features)
+    if unknown := [key for key in wanted if key not in told]:
+        raise UsageError(f"{prepared.name} has no feature {unknown[0]!r}: it has {', '.join(sorted(told))}")
+    found: dict[str, list[Any]] = {key: [] for key in wanted}
+    for first in range(start, stop, 1024):
+        for example in _decode(prepared, plain, source, range(first, min(first + 1024, stop))):
+            for key in wanted:
+                found[key].append(_plain(example[key]))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """bytes as str, arrays of bytes as lists of str, groups item by item; everything else as it is."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list) or (isinstance(value, np.ndarray) and value.dtype == object):
+        return [_plain(each) for each in value]
+    return value
+
+
 def class_names(name: str, feature: str = "label", *, data_dir: str | Path | None = None) -> tuple[str, ...]:
     """The names of a label's classes, by number. UsageError: the prepared set does not name them."""
     folder = find(name, data_dir).folder

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dlcore import catalog
+from dlcore.errors import UsageError
 
 
 def catalogue() -> None:
@@ -27,59 +31,117 @@ def catalogue() -> None:
 
 
 def result(name: str) -> dict[str, Any]:
-    """The kept card of an experiment; empty if there is none."""
+    """The kept card of an experiment with its defaults; empty if there is none."""
     path = catalog.folder() / "results" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def ours(card: dict[str, Any]) -> str:
-    """The number to hold against the published one (or every test result), and what it cost."""
+    """The number to hold against the published one (or every test result), its spread over seeds, and what it cost."""
     if not card:
         return "not run"
-    named = {f"{split}/{k}": v for split, metrics in card["results"].items() for k, v in metrics.items()}
+    runs = [flat(each["results"]) for each in card.get("repeats", [card])]
     published = card.get("published") or {}
     wanted = f"{published.get('split')}/{published.get('metric')}"
-    shown = {wanted: named[wanted]} if wanted in named else {k: v for k, v in named.items() if k.startswith("test/")}
-    cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {card['host']['cores']} cores"
-    return ", ".join(f"{k} {v:.4g}" for k, v in shown.items()) + f" ({cost})"
+    shown = [wanted] if wanted in runs[0] else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
+    cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
+    return ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown) + f" ({cost})"
 
 
-def readme(names: list[str] | None = None) -> str:
+def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
+    """{"split/metric": value}."""
+    return {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
+
+
+def _spread(values: list[float]) -> str:
+    """A mean with the sample standard deviation over several runs."""
+    mean = f"{statistics.fmean(values):.4g}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1g} ({len(values)} runs)"
+
+
+def _cores(card: dict[str, Any]) -> str:
+    count = card["host"]["cores"]
+    return f"{count} core" + "s" * (count != 1)
+
+
+def readme() -> str:
     """The table of experiments in Markdown, from the kept result cards: no row without a run."""
     rows = [
         "| experiment | family | data | parameters | published | ours | seconds | machine |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in names or catalog.names():
-        card, told = result(name), catalog.about(catalog.folder() / f"{name}.py")
-        if not card:
-            continue
-        data = card["data"]["train"]
-        cells = [
-            f"[`{name}`](experiments/{name}.py)",
-            told.get("family", ""),
-            f"{data['name']} {data['version']}",
-            f"{sum(card['parameters'].values()):,}",
-            told.get("published", ""),
-            ours(card).rpartition(" (")[0],
-            f"{card['seconds']['train']:.0f} train, {card['seconds']['total']:.0f} in all",
-            f"{card['host']['cpu']}, {card['host']['cores']} cores",
-        ]
-        rows.append("| " + " | ".join(cells) + " |")
+    for name in catalog.names():
+        told = catalog.about(catalog.folder() / f"{name}.py")
+        for path in sorted((catalog.folder() / "results").glob(f"{name}*.json"), key=lambda path: (len(path.stem), path.stem)):
+            card = json.loads(path.read_text(encoding="utf-8"))
+            if card["experiment"] != name:
+                continue
+            data, published = card["data"]["train"], card.get("published")
+            cells = [
+                f"[`{name}`](experiments/{name}.py)" + (f" `{card['flags']}`" if card.get("flags") else ""),
+                told.get("family", ""),
+                f"{data['name']} {data['version']}",
+                f"{sum(card['parameters'].values()):,}",
+                f"{published['value']:g} ({published['source']})" if published else told.get("published", ""),
+                ours(card).rpartition(" (")[0],
+                f"{card['seconds']['train']:.0f} train, {card['seconds']['total']:.0f} in all",
+                f"{card['host']['cpu']}, {_cores(card)}",
+            ]
+            rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
-def keep(run: Path) -> Path:
-    """Copy a finished run's card into experiments/results/, without what names a machine's folders."""
-    card = json.loads((run / "card.json").read_text(encoding="utf-8"))
+def keep(runs: list[Path]) -> list[Path]:
+    """Copy finished runs' cards into experiments/results/, those that differ by seed (or fold) alone into one.
+
+    A card keeps its first run whole, the results and hashes of all as `repeats`, and as `flags` where it leaves the defaults.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        card = json.loads((run / "card.json").read_text(encoding="utf-8"))
+        if card["status"] != "done":
+            raise UsageError(f"{run} is {card['status']}, not done: dlcore resume {run}")
+        config = {name: value for name, value in card["config"].items() if name not in REPEATED}
+        groups.setdefault(json.dumps([card["experiment"], config], sort_keys=True), []).append(card)
+    return [_keep(sorted(cards, key=_order)) for cards in groups.values()]
+
+
+REPEATED = ("fold",)  # fields of a Config that tell repetitions apart, as the seed does
+
+
+def _order(card: dict[str, Any]) -> tuple[Any, ...]:
+    return (card["run"]["seed"], *(card["config"].get(name, 0) for name in REPEATED))
+
+
+def _keep(cards: list[dict[str, Any]]) -> Path:
+    card = cards[0]
+    told = ("results", "seconds", "params_sha256", "marks")
+    if len(cards) > 1:
+        own = [{"seed": each["run"]["seed"], **{n: each["config"][n] for n in REPEATED if n in each["config"]}} for each in cards]
+        card["repeats"] = [{**who, **{k: each.get(k) for k in told}} for who, each in zip(own, cards, strict=True)]
+    # Without what names a machine's folders.
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
-    path = catalog.folder() / "results" / f"{card['experiment']}.json"
+    usual = dataclasses.asdict(catalog.load(catalog.find(card["experiment"])).config())
+    other = {k: v for k, v in card["config"].items() if k not in REPEATED and json.loads(json.dumps(usual.get(k))) != v}
+    card["flags"] = " ".join(_flag(name, value) for name, value in other.items())
+    slug = re.sub(r"[^a-z0-9.]+", "-", card["flags"].lower()).strip("-")
+    path = catalog.folder() / "results" / ("-".join(filter(None, [card["experiment"], slug])) + ".json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return path
 
 
+def _flag(name: str, value: Any) -> str:
+    """A field of a config as its flag is written."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
 if __name__ == "__main__":  # python -m dlcore.report.table [RUN ...]: keep the cards of these runs, print the README's table
-    for run in sys.argv[1:]:
-        keep(Path(run))
+    try:
+        keep([Path(run) for run in sys.argv[1:]])
+    except UsageError as error:
+        sys.exit(f"dlcore: {error}")
     print(readme())

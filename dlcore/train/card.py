@@ -115,6 +115,13 @@ def read(folder: Path) -> Card:
         raise UsageError(f"there is no run folder {folder}; dlcore train writes runs/EXPERIMENT/NUMBER, or where --out says")
     if not path.is_file():
         raise UsageError(f"{folder} is not a run: it has no card.json; name the folder that dlcore train printed")
+    return read_file(path)
+
+
+def read_file(path: Path) -> Card:
+    """A card by its file. Raises UsageError when it is missing or damaged."""
+    if not path.is_file():
+        raise UsageError(f"there is no card {path}; a run keeps its own as card.json, and experiments/results/ holds those kept")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

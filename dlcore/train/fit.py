@@ -32,6 +32,7 @@ from dlcore.train.precision import with_precision
 from dlcore.train.step import train_step
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
+MARKS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
 
 
 class Diverged(Exception):
@@ -85,6 +86,7 @@ class Fit:
         card["parameters"] = cards.parameters(self.state.params)
         if self.start == 0:
             card["params_sha256"] = {"start": cards.sha256(self.state.params), "end": None}
+            card["marks"] = {}
         if resumed and processes.first():
             rewind(folder, self.start)
             self.checkpoints.set_aside(self.start)
@@ -121,8 +123,8 @@ class Fit:
         self.spent["compile"] += time.monotonic() - began
         return compiled, names
 
-    def run(self) -> int:
-        """Train to the last step, or until asked to stop. Returns the exit code."""
+    def run(self, until: int | None = None) -> int:
+        """Train to the last step, to `until` (nothing is evaluated or saved there), or until asked to stop. The exit code."""
         steps, flags, code = self.experiment.steps, self.flags, DONE
         several_on_cpu = self.layout.mesh.size > 1 and jax.default_backend() == "cpu"
         batches = self.stream.steps(self.start, steps, flags.threads) if self.start < steps else iter(())
@@ -135,6 +137,11 @@ class Fit:
                 self.waiting.append((done, packed))
                 # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
                 jax.block_until_ready(self.waiting[-1 if several_on_cpu else max(-3, -len(self.waiting))][1])
+                if done in MARKS:
+                    self.card.setdefault("marks", {})[str(done)] = mark(self.state.params)
+                if done == until:
+                    self._report(keep=0)
+                    return DONE
                 if done % flags.log_every == 0 or done == steps:
                     self._report(keep=flags.log_every if done < steps else 0)
                 if done < steps and done % self.eval_every == 0:
@@ -255,6 +262,13 @@ class Fit:
 def _finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
     floating = {n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)] for n, p in params.items()}
     return {name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) for name, leaves in floating.items() if leaves}
+
+
+def mark(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small drift from a large one."""
+    host = parallel.to_host(params)
+    squares = sum(float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host))
+    return {"sha256": cards.sha256(host), "norm": math.sqrt(squares)}
 
 
 def host_copy(state: Any) -> Any:

@@ -105,8 +105,8 @@ def test_a_missing_package_is_named(missing: str, pip: str, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("fashion_mnst", "TFDS has no data set 'fashion_mnst': did you mean fashion_mnist"),
-        ("xqad/en", "TFDS has no data set 'xqad': did you mean xquad"),
+        ("fashion_mnst", "TFDS nor dlcore has a data set 'fashion_mnst': did you mean fashion_mnist"),
+        ("xqad/en", "TFDS nor dlcore has a data set 'xqad': did you mean xquad"),
         ("xquad/eng", "xquad has no config 'eng': did you mean en"),
         ("../mnist", "'../mnist' is no name of a data set"),
         ("mnist:1.2.3", r"mnist:1.2.3 cannot be prepared: .*only: 3\.0\.1"),
@@ -159,3 +159,29 @@ def test_another_file_format_is_refused(tmp_path: Path) -> None:
     (folder / "dataset_info.json").write_text(json.dumps({"name": "mnist", "version": "3.0.1", "fileFormat": "tfrecord"}))
     with pytest.raises(UsageError, match=r"prepared as tfrecord.*remove .*dlcore prepare mnist"):
         prepare("mnist", data_dir=tmp_path)
+
+
+POLARITY = Path(__file__).parents[2] / "../shared/data/sentence_polarity"
+
+
+@pytest.mark.skipif(not POLARITY.is_dir(), reason=f"needs {POLARITY}")
+def test_our_own_set_is_prepared_from_files_fetched_by_hand_and_read_as_columns(tmp_path: Path) -> None:
+    folder = prepare("sentence_polarity", data_dir=tmp_path, manual_dir=POLARITY)
+    assert folder == tmp_path / "sentence_polarity/1.0.0"
+    found = tfds.columns("sentence_polarity", "train", data_dir=tmp_path)
+    assert sorted(found) == ["label", "text"]
+    assert (len(found["text"]), sum(found["label"])) == (10662, 5331)
+    assert all(isinstance(text, str) for text in found["text"])
+    sliced = tfds.columns("sentence_polarity", "train[10:12]", ["text"], data_dir=tmp_path)
+    assert sliced == {"text": found["text"][10:12]}
+    with pytest.raises(UsageError, match="has no feature 'words': it has label, text"):
+        tfds.columns("sentence_polarity", "train", ["words"], data_dir=tmp_path)
+
+
+def test_a_file_fetched_by_hand_must_be_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "manual").mkdir()
+    (tmp_path / "manual/sentence_polarity.zip").write_bytes(b"another")
+    with pytest.raises(UsageError, match=r"sentence_polarity.zip is not the file that the set is made of: its sha256 is"):
+        prepare("sentence_polarity", data_dir=tmp_path, manual_dir=tmp_path / "manual")
+    with pytest.raises(UsageError, match="there is no folder"):
+        prepare("sentence_polarity", data_dir=tmp_path, manual_dir=tmp_path / "nowhere")

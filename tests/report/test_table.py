@@ -2,17 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dlcore.errors import UsageError
 from dlcore.report import table
 
-CARD = {
+CARD: dict[str, Any] = {
     "experiment": "mlp_digits",
+    "status": "done",
     "file": "/somewhere/else/mlp_digits.py",
-    "run": {"out": "/somewhere/else"},
+    "run": {"out": "/somewhere/else", "seed": 0},
+    "config": {"lr": 0.1, "wide": True},
     "results": {"validation": {"loss": 1.5}, "test": {"accuracy": 0.98765}},
-    "published": {"split": "validation", "metric": "loss", "value": 1.88},
+    "published": {"split": "validation", "metric": "loss", "value": 1.88, "source": "a book"},
     "seconds": {"compile": 1.0, "train": 10.0, "eval": 2.0, "total": 20.0},
     "host": {"cpu": "A processor", "cores": 2},
     "parameters": {"net": 1000, "other": 234},
@@ -26,14 +30,72 @@ def test_the_number_beside_the_published_one_is_of_the_same_metric() -> None:
     assert table.ours({}) == "not run"
 
 
-def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiments = tmp_path / "experiments"
-    experiments.mkdir()
+def test_several_runs_are_a_mean_with_its_spread() -> None:
+    repeats = [{"results": {"validation": {"loss": value}}} for value in (1.0, 2.0, 4.5)]  # mean 2.5, sample deviation 1.803
+    assert table.ours({**CARD, "repeats": repeats}) == "validation/loss 2.5 ± 2 (3 runs) (13 s on 2 cores)"
+
+
+PAGE = '''"""What.
+
+Family: MLP
+Published: 0.97
+"""
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Config:
+    batch: int = 1
+    steps: int = 1
+    offline: bool = False
+    lr: float = 0.1
+    wide: bool = True
+    fold: int = 0
+
+def build(c): ...
+'''
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "experiments").mkdir()
     for name in ("mlp_digits", "not_run"):
-        (experiments / f"{name}.py").write_text('"""What.\n\nFamily: MLP\nPublished: 0.97\n"""\n')
-    (tmp_path / "card.json").write_text(json.dumps(CARD))
+        (tmp_path / "experiments" / f"{name}.py").write_text(PAGE)
     monkeypatch.chdir(tmp_path)
-    assert "/somewhere/else" not in table.keep(tmp_path).read_text()
+    return tmp_path
+
+
+def run(house: Path, name: str, **changes: Any) -> Path:
+    (house / name).mkdir()
+    (house / name / "card.json").write_text(json.dumps({**CARD, **changes}))
+    return house / name
+
+
+def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: Path) -> None:
+    (kept,) = table.keep([run(house, "a")])
+    assert kept == Path("experiments/results/mlp_digits.json")
+    assert "/somewhere/else" not in kept.read_text()
     _, _, *rows = table.readme().splitlines()
     assert len(rows) == 1
-    assert "| 1,234 | 0.97 | validation/loss 1.5 |" in rows[0]
+    assert "| 1,234 | 1.88 (a book) | validation/loss 1.5 |" in rows[0]
+
+
+def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
+    def told(loss: float, seed: int, **config: Any) -> dict[str, Any]:
+        return {"run": {"out": "", "seed": seed}, "config": config, "results": {"validation": {"loss": loss}}}
+
+    runs = [run(house, f"s{seed}", **told(1.0 + seed, seed, lr=0.1, wide=True)) for seed in (2, 0, 1)]
+    runs += [run(house, f"f{fold}", **told(3.0 + fold, 0, lr=0.1, wide=False, fold=fold)) for fold in (1, 0)]
+    usual, other = table.keep(runs)
+    assert (usual.name, other.name) == ("mlp_digits.json", "mlp_digits-no-wide.json")
+    seeds, folds = (json.loads(path.read_text()) for path in (usual, other))
+    assert [each["seed"] for each in seeds["repeats"]] == [0, 1, 2]
+    assert seeds["results"] == {"validation": {"loss": 1.0}}
+    assert [each["fold"] for each in folds["repeats"]] == [0, 1]
+    _, _, first, second = table.readme().splitlines()
+    assert "validation/loss 2 ± 1 (3 runs)" in first
+    assert "`--no-wide`" in second
+
+
+def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:
+    with pytest.raises(UsageError, match=r"half is stopped, not done: dlcore resume"):
+        table.keep([run(house, "half", status="stopped")])

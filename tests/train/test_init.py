@@ -14,10 +14,11 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from dlcore.data.source import arrays
+from dlcore.errors import UsageError
 from dlcore.models.layers import BatchNorm
 from dlcore.train import parallel
 from dlcore.train.experiment import Experiment
-from dlcore.train.init import initial
+from dlcore.train.init import graft, initial
 from dlcore.train.step import Objective, State
 
 SOURCE = arrays("set", "1", "train", {"x": np.ones((8, 4), np.float32)})
@@ -92,3 +93,26 @@ def test_the_abstract_state_says_what_the_real_one_is_and_layout_changes_no_bit(
         assert real.sharding.is_equivalent_to(said.sharding, real.ndim)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), laid, plain)
     assert jnp.issubdtype(laid.step.dtype, jnp.integer)
+
+
+def test_a_graft_takes_just_the_named_subtrees() -> None:
+    own = {"encoder": {"dense": {"kernel": np.zeros((2, 3), np.float32)}, "other": np.zeros(2)}, "head": np.ones(4)}
+    donor = {"body": {"kernel": np.full((2, 3), 7, np.float16)}, "head": np.zeros(4)}
+    got = graft(own, donor, {"encoder/dense": "body"})
+    np.testing.assert_array_equal(got["encoder"]["dense"]["kernel"], np.full((2, 3), 7))
+    assert got["encoder"]["dense"]["kernel"].dtype == np.float32
+    np.testing.assert_array_equal(got["head"], np.ones(4))
+    np.testing.assert_array_equal(own["encoder"]["dense"]["kernel"], np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"encoder": "body"}, r"the donor has no 'body': where 'body' should be, it has encoder"),
+        ({"encoder/nothing": "encoder"}, r"the model has no 'encoder/nothing': where 'nothing' should be, it has kernel"),
+        ({"encoder": "encoder"}, r"encoder of the donor does not fit encoder of the model: kernel is \(3, 2\), not \(2, 3\)"),
+    ],
+)
+def test_a_graft_that_does_not_fit_is_refused(parts: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        graft({"encoder": {"kernel": np.zeros((2, 3))}}, {"encoder": {"kernel": np.zeros((3, 2))}}, parts)

@@ -1,0 +1,84 @@
+"""CIFAR-10 (Krizhevsky 2009) whose training images went through JPEG of quality 90; the test images are the exact ones."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dlcore.errors import UsageError
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+ROWS, COLUMNS, SIDE = 25, 40, 32  # a mosaic: 1,000 images, row by row
+# Of each split: how its mosaics are stored, and the sha256 of all its files one after the other, in the order of their names.
+SPLITS = {
+    "train": ("jpg", "0d874b36a253937879792ade40d7b28ed52daacf472cbfb0db51f03242c00a00"),
+    "test": ("webp", "0af9ce6f74c2b71e532a36d621d58e96315aa75409c39104da5099c884515add"),
+}
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Mosaics made of github.com/cyizhuo/CIFAR-10-dataset; no licence is stated there. TFDS's own `cifar10` has the exact pixels."""
+
+    name = "cifar10_jpeg"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Lay train_00.jpg to train_49.jpg, test_00.webp to test_09.webp and *_names.txt.xz there."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # A plain array: TFDS's Image feature would need TensorFlow to write.
+        features = {
+            "image": tfds.features.Tensor(shape=(SIDE, SIDE, 3), dtype=np.uint8),
+            "label": tfds.features.ClassLabel(names=CLASSES),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        folder = Path(dl_manager._manual_dir or "")  # its public twin asserts that the folder exists
+        return {split: self._generate_examples(files(folder, split)) for split in SPLITS}
+
+    def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+        names = lzma.decompress(paths[-1].read_bytes()).decode().split()
+        for image, name in zip(images(paths[:-1]), names, strict=True):  # a name is split/class/file
+            yield name, {"image": image, "label": name.split("/")[1]}
+
+
+def files(folder: Path, split: str) -> list[Path]:
+    """The mosaics of a split, and last the list of names. UsageError: they are not there, or are others."""
+    kind, sha256 = SPLITS[split]
+    found, digest = sorted((*folder.glob(f"{split}_??.{kind}"), *folder.glob(f"{split}_names.txt.xz"))), hashlib.sha256()
+    if not found:
+        raise UsageError(
+            f"{split}_00.{kind} and its like must be given: dlcore prepare cifar10_jpeg --manual-dir FOLDER_WITH_THEM"
+        )
+    for file in found:
+        digest.update(file.read_bytes())
+    if digest.hexdigest() != sha256:
+        raise UsageError(
+            f"the {len(found)} files {found[0].name} to {found[-1].name} in {folder} are not those that the set is made of: "
+            f"the sha256 of all of them in this order is {digest.hexdigest()}, and not {sha256}"
+        )
+    return found
+
+
+def images(paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Each image of some mosaics, uint8 [32, 32, 3]."""
+    for path in paths:
+        with Image.open(path) as mosaic:
+            yield from tiles(np.asarray(mosaic.convert("RGB")))
+
+
+def tiles(mosaic: np.ndarray) -> np.ndarray:
+    """A mosaic cut up: [25 32, 40 32, 3] -> [1000, 32, 32, 3], row by row."""
+    cut = mosaic.reshape(ROWS, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 1, 3, 4)
+    return cut.reshape(ROWS * COLUMNS, SIDE, SIDE, 3)

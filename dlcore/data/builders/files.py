@@ -1,0 +1,33 @@
+"""The original files of a set: each with its public address, its name and its checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlcore.errors import UsageError
+
+
+class File(NamedTuple):
+    """An original file. Without a `url` it cannot be downloaded and must be given with --manual-dir."""
+
+    name: str
+    sha256: str
+    url: str = ""
+
+
+def fetch(dl_manager: Any, file: File) -> Path:
+    """The file, from the manual folder where it lies there, else downloaded. UsageError: neither, or it is another file."""
+    manual = Path(dl_manager._manual_dir or "") / file.name  # its public twin asserts that the folder exists
+    if not manual.is_file():
+        if not file.url:
+            raise UsageError(f"{file.name} must be given: dlcore prepare {dl_manager._dataset_name} --manual-dir FOLDER_WITH_IT")
+        manual = Path(dl_manager.download(file.url))
+    found = hashlib.sha256(manual.read_bytes()).hexdigest()
+    if found != file.sha256:
+        raise UsageError(
+            f"{manual} is not the file that the set is made of: its sha256 is {found}, and not {file.sha256}. "
+            "Remove it, and fetch it again from " + (file.url or "where the set is published")
+        )
+    return manual

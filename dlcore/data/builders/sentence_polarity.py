@@ -1,0 +1,45 @@
+"""Sentence polarity 1.0 (Pang & Lee 2005): 10,662 sentences of film reviews, half of them positive. No fixed split."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from dlcore.data.builders.files import File, fetch
+
+ARCHIVE = File(
+    "sentence_polarity.zip",
+    "6e1ed4405b65c7eabf1d199a7f7c437091ac21da0ea7467b410a74062574566b",
+    "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/sentence_polarity.zip",
+)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Licence: CC BY 4.0."""
+
+    name = "sentence_polarity"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {ARCHIVE.name} from {ARCHIVE.url} there."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=["negative", "positive"])}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://www.cs.cornell.edu/people/pabo/movie-review-data/",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {"train": self._generate_examples(fetch(dl_manager, ARCHIVE))}
+
+    def _generate_examples(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        with zipfile.ZipFile(path) as archive:
+            for label, file in (("negative", "rt-polarity.neg"), ("positive", "rt-polarity.pos")):
+                lines = archive.read(f"sentence_polarity/{file}").decode("latin-1").splitlines()
+                for number, line in enumerate(lines):
+                    yield f"{label}-{number:05d}", {"text": line.strip(), "label": label}

@@ -1,0 +1,109 @@
+"""Byte-pair tokens, trained and applied by the `tokenizers` library."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcore.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019): takes every text, loses nothing.
+
+    `told` is the library's own JSON, so that a vocabulary can stand beside the weights that were trained with it.
+    """
+
+    told: str
+    specials: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self._tokenizer.get_vocab_size())
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_str(self.told)
+        except Exception as error:  # the library raises plain Exception
+            raise UsageError(f"this is no vocabulary of byte pairs ({error}): it must be the JSON that `save` wrote") from error
+        tokenizer.encode_special_tokens = True  # a special's name in a text is text: no text can forge a special
+        return tokenizer
+
+    def encode(self, text: str) -> np.ndarray:
+        """int32 [pieces]. A special's name within the text stays text."""
+        return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+
+    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """`encode` of many texts, in parallel."""
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [np.asarray(each.ids, np.int32) for each in found]
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """The text of pieces; specials are left out. UsageError: a number outside the vocabulary."""
+        tokens = np.asarray(tokens).reshape(-1)
+        outside = np.flatnonzero((tokens < 0) | (tokens >= len(self)))
+        if outside.size:
+            at = int(outside[0])
+            raise UsageError(f"token {tokens[at]} at position {at} is outside the vocabulary of {len(self)}")
+        kept = tokens[tokens >= len(self.specials)]
+        return str(self._tokenizer.decode(kept.tolist(), skip_special_tokens=False))
+
+    def special(self, name: str) -> int:
+        """The number of a special piece: they come first, in the order in which they were named."""
+        if name not in self.specials:
+            raise UsageError(f"{name!r} is not among the special pieces {', '.join(self.specials) or '(there are none)'}")
+        return self.specials.index(name)
+
+    def save(self, path: Path) -> None:
+        """Write the vocabulary as one JSON file, which `load` reads."""
+        path.write_text(json.dumps({"specials": self.specials, "tokenizer": json.loads(self.told)}) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> Pieces:
+    """The vocabulary that `Pieces.save` wrote. UsageError: missing or damaged."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        pieces = Pieces(json.dumps(told["tokenizer"]), tuple(told["specials"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} holds no vocabulary of byte pairs ({error}): name a file that Pieces.save wrote") from error
+    len(pieces)  # parse it now: a damaged one must not fail in the middle of a run
+    return pieces
+
+
+def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Pieces:
+    """Byte pairs of `texts` merged until there are `size` pieces, `specials` among them: the same texts, the same pieces.
+
+    UsageError: `size` holds not even the 256 bytes and the specials, or the texts are too short for that many pieces.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    if size < 256 + len(specials):
+        raise UsageError(f"a byte-pair vocabulary of {size} cannot hold 256 bytes and {len(specials)} specials: make it larger")
+    if len(set(specials)) != len(specials):
+        raise ValueError(f"special pieces must differ: {list(specials)}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, show_progress=False, special_tokens=list(specials), initial_alphabet=sorted(alphabet)
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    pieces = Pieces(tokenizer.to_str(), tuple(specials))
+    if len(pieces) != size:
+        raise UsageError(
+            f"the texts have only {len(pieces)} byte pairs that occur twice, and {size} are asked for: ask for fewer"
+        )
+    return pieces

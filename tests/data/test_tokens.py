@@ -1,0 +1,61 @@
+"""Byte pairs take every text, lose nothing, and are the same each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcore.data import embedded, tokens
+from dlcore.errors import UsageError
+
+TEXT = embedded.documentation()[:50_000]
+PIECES = tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]"))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_every_text_comes_back(text: str) -> None:
+    pieces = PIECES.encode(text)
+    assert PIECES.decode(pieces) == text
+    assert not (pieces < 2).any()
+
+
+def test_merges_are_the_most_frequent_pairs() -> None:
+    # Of "ab ab ab ac", a-b occurs three times, and with the space before it twice; then " ab" is one piece.
+    pieces = tokens.bpe(["ab ab ab ac"], 258)
+    assert len(pieces.encode("ab")) == 1
+    assert len(pieces.encode(" ab")) == 1
+    assert len(pieces.encode("ac")) == 2
+
+
+def test_a_special_name_in_a_text_stays_text() -> None:
+    assert PIECES.special("[MASK]") == 1
+    assert PIECES.decode(PIECES.encode("a [MASK]\n[PAD]")) == "a [MASK]\n[PAD]"
+    assert PIECES.decode(np.array([0, *PIECES.encode("x"), 1])) == "x"
+    with pytest.raises(UsageError, match=r"'\[SEP\]' is not among the special pieces \[PAD\], \[MASK\]"):
+        PIECES.special("[SEP]")
+
+
+def test_the_same_text_gives_the_same_pieces_also_from_a_file(tmp_path: Path) -> None:
+    assert tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]")).told == PIECES.told
+    PIECES.save(tmp_path / "v.json")
+    loaded = tokens.load(tmp_path / "v.json")
+    assert loaded.specials == PIECES.specials
+    np.testing.assert_array_equal(loaded.encode(TEXT[:1000]), PIECES.encode(TEXT[:1000]))
+    for one, alone in zip(PIECES.encode_all([TEXT[:90], ""]), (TEXT[:90], ""), strict=True):
+        np.testing.assert_array_equal(one, PIECES.encode(alone))
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot hold 256 bytes and 1 specials"):
+        tokens.bpe([TEXT], 256, ["[PAD]"])
+    with pytest.raises(UsageError, match="have only 25. byte pairs"):
+        tokens.bpe(["abc"], 1000)
+    with pytest.raises(UsageError, match="token 400 at position 1 is outside the vocabulary of 400"):
+        PIECES.decode(np.array([5, 400]))
+    (tmp_path / "v.json").write_text('{"specials": [], "tokenizer": {}}')
+    with pytest.raises(UsageError, match="no vocabulary of byte pairs"):
+        tokens.load(tmp_path / "v.json")
