@@ -1,0 +1,99 @@
+"""Linear cross-entropy: as if the logits had been kept."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcore.kernels.cross_entropy import linear_cross_entropy
+from tests.kernels.case import Case
+
+
+def reference(hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    kept = weight > 0
+    logits = hidden[kept] @ table.T
+    top = logits.max(-1, keepdims=True, initial=-np.inf)
+    lse = top[:, 0] + np.log(np.exp(logits - top).sum(-1))
+    return np.sum(weight[kept] * (lse - logits[np.arange(kept.sum()), targets[kept]]), initial=0.0)
+
+
+def made(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    weight = generator.uniform(0, 2, 7) * (generator.uniform(size=7) > 0.3)
+    return (generator.standard_normal((7, 5)), generator.standard_normal((11, 5)), generator.integers(0, 11, 7), weight)
+
+
+def few(hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, ...]:
+    return tuple(np.asarray(x, np.int32 if x is targets else np.float32) for x in (hidden, table, targets, weight))
+
+
+H, E, T, W = few(*made(np.random.default_rng(1)))
+NAN = np.where(np.arange(7)[:, None] == 2, np.nan, H).astype(np.float32)
+CASES = {
+    "linear_cross_entropy": Case(
+        lambda h, *x: linear_cross_entropy(h, *x, elements=30).astype(h.dtype),  # chunks of two rows, the last one filled up
+        reference,
+        made,
+        grads=(0, 1),
+        modes=("rev",),
+        batched=(),
+        f32=1e-6,
+        edges={
+            "one row": (H[:1], E, T[:1], np.ones(1, np.float32)),
+            "one word": (H, E[:1], np.zeros(7, np.int32), W),
+            "all masked": (H, E, T, np.zeros(7, np.float32)),
+            "NaN where nothing is weighed": (NAN, E, T, np.where(np.arange(7) == 2, 0, 1).astype(np.float32)),
+            "NaN": (NAN, E, T, np.ones(7, np.float32)),
+            "huge": (1e4 * H, E, T, W),
+            "tiny": (1e-30 * H, E, T, W),
+        },
+    )
+}
+
+
+@given(st.integers(1, 9), st.integers(1, 60))
+def test_chunks_change_nothing(rows: int, elements: int) -> None:
+    generator = np.random.default_rng(rows)
+    h, e, t = generator.standard_normal((rows, 3)), generator.standard_normal((6, 3)), generator.integers(0, 6, rows)
+    w = generator.uniform(0, 1, rows)
+    assert float(linear_cross_entropy(*map(jnp.asarray, (h, e, t, w)), elements)) == pytest.approx(reference(h, e, t, w), 1e-5)
+
+
+def test_gradients_equal_those_of_the_kept_logits() -> None:
+    def plain(h: jax.Array, e: jax.Array) -> jax.Array:
+        return 3 * (optax.softmax_cross_entropy_with_integer_labels(h @ e.T, T) * W).sum()
+
+    ours = jax.grad(lambda h, e: 3 * linear_cross_entropy(h, e, T, W, 30), (0, 1))(H, E)
+    for a, b in zip(ours, jax.grad(plain, (0, 1))(H, E), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_a_masked_row_has_no_gradient_and_spoils_none() -> None:
+    weight = np.where(np.arange(7) == 2, 0, W)
+    ours = jax.grad(lambda h, e: linear_cross_entropy(h, e, T, weight, 30), (0, 1))(NAN, E)
+    clean = jax.grad(lambda h, e: linear_cross_entropy(h, e, T, weight, 30), (0, 1))(H, E)
+    for a, b in zip(ours, clean, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_memory_is_flat_in_the_vocabulary() -> None:
+    h, t, w = jnp.zeros((512, 16)), jnp.zeros(512, jnp.int32), jnp.ones(512)
+
+    def temporary(f: object, words: int) -> int:
+        analysis = jax.jit(jax.grad(f, (0, 1))).lower(h, jnp.zeros((words, 16))).compile().memory_analysis()  # type: ignore[arg-type]
+        return int(analysis.temp_size_in_bytes)
+
+    ours = temporary(lambda h, e: linear_cross_entropy(h, e, t, w, 1 << 18), 20_000)
+    plain = temporary(lambda h, e: (optax.softmax_cross_entropy_with_integer_labels(h @ e.T, t) * w).sum(), 20_000)
+    assert ours < plain / 4
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="need one width"):
+        linear_cross_entropy(H, E[:, :2], T, W)
+    with pytest.raises(ValueError, match="a number for each of 7 rows"):
+        linear_cross_entropy(H, E, T[:3], W)
