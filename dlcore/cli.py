@@ -98,8 +98,12 @@ def _train(words: list[str]) -> int:
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
     config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (page.config(), page.flags))
+    from dlcore.train import card as cards
     from dlcore.train import run
 
+    if flags.continue_run and run.begun(flags):
+        folder = Path(flags.out)
+        return run.resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
     return run.train(page, config, flags)
 
 

@@ -1,28 +1,108 @@
-"""python -m launch local --processes N [--devices-per-process K] -- train EXPERIMENT [flags]"""
+"""python -m launch local|slurm|kubernetes|tpu [options] -- train EXPERIMENT [flags]"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from launch import local
+from launch import kubernetes, local, slurm, tpu
+from launch.command import Refused, pairs
 
 
 def main(argv: list[str]) -> int:
-    """Parse what stands before `--`, and start what stands behind it."""
+    """Parse what stands before `--`, and start or submit what stands behind it. Exit code 2 for what cannot be launched."""
     border = argv.index("--") if "--" in argv else len(argv)
     ours, command = argv[:border], argv[border + 1 :]
     parser = argparse.ArgumentParser(prog="python -m launch", description=__doc__)
     ways = parser.add_subparsers(dest="how", required=True)
-    here = ways.add_parser("local", help="several processes on this machine, over loopback")
-    here.add_argument("--processes", type=int, required=True, metavar="N")
-    here.add_argument("--devices-per-process", type=int, default=1, metavar="K", help="simulated CPU devices of each process")
+    _local(ways)
+    _slurm(ways)
+    _kubernetes(ways)
+    _tpu(ways)
     asked = parser.parse_args(ours)
     if not command:
         parser.error("say what to run behind --, as in: python -m launch local --processes 2 -- train mlp_digits")
-    if asked.processes < 1 or asked.devices_per_process < 1:
-        parser.error("--processes and --devices-per-process must be at least 1")
-    return local.launch(command, asked.processes, asked.devices_per_process)
+    try:
+        return asked.act(asked, command)
+    except Refused as refused:
+        parser.error(str(refused))
+
+
+def _way(ways: Any, name: str, about: str, act: Callable[[argparse.Namespace, list[str]], int], submits: bool = True) -> Any:
+    way = ways.add_parser(name, help=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    way.set_defaults(act=act)
+    if submits:
+        way.add_argument("--dry-run", action="store_true", help="print what would be submitted, and submit nothing")
+        way.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="set in every process; may be repeated")
+    return way
+
+
+def _request(kind: type[Any], asked: argparse.Namespace) -> Any:
+    """A module's Request from the flags of the same names."""
+    given = {**vars(asked), "environment": pairs(asked.env)}
+    return kind(**{each.name: given[each.name] for each in dataclasses.fields(kind) if each.name in given})
+
+
+def _submitted(asked: argparse.Namespace, text: str, submit: Callable[[str], int]) -> int:
+    if not asked.dry_run:
+        return submit(text)
+    print(text, end="")
+    return 0
+
+
+def _local(ways: Any) -> None:
+    def act(asked: argparse.Namespace, command: list[str]) -> int:
+        if asked.processes < 1 or asked.devices_per_process < 1:
+            raise Refused("--processes and --devices-per-process must be at least 1")
+        return local.launch(command, asked.processes, asked.devices_per_process)
+
+    way = _way(ways, "local", "several processes on this machine, over loopback", act, submits=False)
+    way.add_argument("--processes", type=int, required=True, metavar="N")
+    way.add_argument("--devices-per-process", type=int, default=1, metavar="K", help="simulated CPU devices of each process")
+
+
+def _slurm(ways: Any) -> None:
+    def act(asked: argparse.Namespace, command: list[str]) -> int:
+        asked.modules = tuple(asked.modules)
+        return _submitted(asked, slurm.script(command, _request(slurm.Request, asked)), slurm.submit)
+
+    way, usual = _way(ways, "slurm", "an sbatch script, one process a node", act), slurm.Request()
+    for name in ("nodes", "gpus_per_node", "cpus_per_task", "seeds", "notice_seconds", "restarts"):
+        way.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(usual, name), metavar="N")
+    for name in ("time", "partition", "account", "container", "python"):
+        way.add_argument(f"--{name}", default=getattr(usual, name))
+    way.add_argument("--module", action="append", default=[], dest="modules", help="to load first; may be repeated")
+
+
+def _kubernetes(ways: Any) -> None:
+    def act(asked: argparse.Namespace, command: list[str]) -> int:
+        text = kubernetes.text(kubernetes.manifests(command, _request(kubernetes.Request, asked)))
+        return _submitted(asked, text, kubernetes.submit)
+
+    way, usual = _way(ways, "kubernetes", "an Indexed Job with its Service, or a JobSet", act), kubernetes.Request("")
+    way.add_argument("--image", required=True)
+    way.add_argument("--claim", required=True, help="a PersistentVolumeClaim that all pods share; runs lie there")
+    way.add_argument("--jobset", action="store_true")
+    for name in ("nodes", "gpus", "tpu_chips", "restarts"):
+        way.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(usual, name), metavar="N")
+    for name in ("tpu_accelerator", "tpu_topology", "namespace"):
+        way.add_argument(f"--{name.replace('_', '-')}", default="")
+
+
+def _tpu(ways: Any) -> None:
+    def act(asked: argparse.Namespace, command: list[str]) -> int:
+        return _submitted(asked, tpu.script(command, _request(tpu.Request, asked)), tpu.submit)
+
+    way, usual = _way(ways, "tpu", "the commands for a Cloud TPU slice", act), tpu.Request("", "")
+    for name in ("accelerator", "zone", "folder"):
+        way.add_argument(f"--{name}", required=True)
+    for name in ("project", "version", "name", "install"):
+        way.add_argument(f"--{name}", default=getattr(usual, name))
+    way.add_argument("--queued", action="store_true", help="wait in line for the slice")
+    way.add_argument("--spot", action="store_true")
 
 
 if __name__ == "__main__":

@@ -163,3 +163,16 @@ def test_without_out_a_file_of_ones_own_has_its_own_folder(tmp_path: Path) -> No
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
     assert cli.main(["train", "mine.py", *SHORT[2:]]) == 0
     assert card(Path("runs/mine/001"))["file"].endswith("mine.py")
+
+
+def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
+    words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run", "--continue-run"]
+    code, said = run(*words, folder=tmp_path)
+    assert (code, "done at step 6/6" in said) == (0, True), said
+    code, said = run(*words, folder=tmp_path)
+    assert (code, "complete at step 6: nothing to do" in said) == (0, True), said
+    code, said = run(*words, "--lr", "0.5", folder=tmp_path)
+    assert code == 2
+    assert "config lr:" in said
+    code, said = run("train", "mlp_digits", "--continue-run", folder=tmp_path)
+    assert (code, "--continue-run needs --out" in said) == (2, True), said

@@ -11,11 +11,17 @@ import numpy as np
 from dlcore.errors import UsageError
 
 NAMES = ("DLCORE_COORDINATOR", "DLCORE_PROCESSES", "DLCORE_PROCESS_ID")
+AUTO = "auto"  # as the coordinator, alone: JAX finds all three itself, as on a TPU slice
 
 
 def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
-    """(coordinator address, processes, this process), or None for a run of one process. Raises UsageError for half of it."""
+    """(coordinator address, processes, this process), or None for a run of one process. Raises UsageError for half of it.
+
+    `DLCORE_COORDINATOR=auto` alone gives (AUTO, 0, 0).
+    """
     given = {name: environment[name] for name in NAMES if environment.get(name)}
+    if given == {NAMES[0]: AUTO}:
+        return AUTO, 0, 0
     if not given:
         return None
     if len(given) < len(NAMES):
@@ -40,6 +46,9 @@ def join(environment: Mapping[str, str] | None = None, heartbeat_seconds: int = 
     if place is None:
         return False
     address, count, process = place
+    if address == AUTO:
+        jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds, shutdown_timeout_seconds=heartbeat_seconds)
+        return jax.process_count() > 1
     loopback = address.split(":")[0] in ("127.0.0.1", "localhost")
     jax.distributed.initialize(
         address,
@@ -82,6 +91,15 @@ def by_first(act: Callable[[], None]) -> None:
         refusal = bytes(np.asarray(multihost_utils.broadcast_one_to_all(text))).rstrip(b"\0").decode(errors="ignore")
     if refusal:
         raise UsageError(refusal)
+
+
+def agreed(value: bool) -> bool:
+    """What the first process says."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
 def preempted(step: int) -> bool:

@@ -83,6 +83,13 @@ def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card
     return _go(page, experiment, flags, folder, card, resumed=True)
 
 
+def begun(flags: Flags) -> bool:
+    """Was a run begun in `--out`? The first process looks, so that all agree. Raises UsageError without `--out`."""
+    if not flags.out:
+        raise UsageError("--continue-run needs --out: it names the run to go on with")
+    return processes.agreed((Path(flags.out) / "card.json").is_file())
+
+
 def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card) -> str:
     """What has changed since a run began: its experiment file, its config, its flags; empty if nothing that matters."""
     told: list[str] = []
@@ -94,7 +101,19 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
         )
         told += list(lines)[:60]
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
-    free = {"out", "parallel", "cpu_devices", "mesh", "microbatches", "log_every", "eval_every", "save_every", "keep", "threads"}
+    free = {
+        "out",
+        "parallel",
+        "cpu_devices",
+        "mesh",
+        "microbatches",
+        "log_every",
+        "eval_every",
+        "diagnose",
+        "save_every",
+        "keep",
+        "threads",
+    }
     for word, old, new in (("config", card.get("config", {}), plain(config)), ("flag", card.get("run", {}), plain(flags))):
         for name in sorted({*old, *new} - (free if word == "flag" else set())):
             a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))

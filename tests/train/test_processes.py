@@ -15,6 +15,7 @@ def test_the_environment_of_a_process_is_read() -> None:
     assert found({**WHOLE, "OTHER": "x"}) == ("host:1234", 4, 3)
     assert found({"OTHER": "x"}) is None
     assert found(dict.fromkeys(NAMES, "")) is None  # empty is as good as unset
+    assert found({"DLCORE_COORDINATOR": "auto"}) == ("auto", 0, 0)
 
 
 @pytest.mark.parametrize("missing", NAMES)

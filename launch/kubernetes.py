@@ -1,0 +1,124 @@
+"""A run on Kubernetes: an Indexed Job with a headless Service, or a JobSet. Not run on a cluster by the project's own tests."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from launch.command import Refused, job_name, restartable
+
+PORT = 8476
+INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the cluster. `tpu_topology` (as 4x4) takes a TPU slice, `gpus` that many GPUs a node."""
+
+    image: str
+    nodes: int = 1
+    gpus: int = 0
+    tpu_accelerator: str = ""
+    tpu_topology: str = ""
+    tpu_chips: int = 4
+    claim: str = ""
+    namespace: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    jobset: bool = False
+    restarts: int = 100
+
+
+def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
+    """The objects to apply. Every pod runs the same words, which go on with the run after a restart."""
+    if request.nodes < 1 or (request.gpus and request.tpu_topology):
+        raise Refused("--nodes must be at least 1, and --gpus and --tpu-topology exclude each other")
+    if bool(request.tpu_topology) != bool(request.tpu_accelerator):
+        raise Refused("a TPU slice needs both --tpu-accelerator (as tpu-v5-lite-podslice) and --tpu-topology (as 4x4)")
+    if not request.claim:
+        raise Refused("--claim is needed: a volume that all pods share, or a restarted pod would find no checkpoint")
+    name = job_name(command)
+    words = ["python", "-m", "dlcore.cli", *restartable(command, f"/runs/{name}")]
+    meta = {"name": name, **({"namespace": request.namespace} if request.namespace else {})}
+    if request.jobset:
+        job = _job(f"{name}-workers-0-0.{name}", words, request, backoff=0)
+        spec = {
+            "network": {"enableDNSHostnames": True, "subdomain": name},
+            "failurePolicy": {"maxRestarts": request.restarts},
+            "replicatedJobs": [{"name": "workers", "replicas": 1, "template": {"spec": job}}],
+        }
+        return [{"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": meta, "spec": spec}]
+    ports: list[dict[str, Any]] = [{"name": "coordinator", "port": PORT}]
+    # Ranks find each other before they are ready, and each rank by its own name.
+    service: dict[str, Any] = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": {"job-name": name},
+        "ports": ports,
+    }
+    job = _job(f"{name}-0.{name}", words, request, backoff=request.restarts * request.nodes)
+    job["template"]["spec"]["subdomain"] = name
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job},
+    ]
+
+
+def _job(coordinator: str, words: list[str], request: Request, backoff: int) -> dict[str, Any]:
+    """The spec of an Indexed Job, a pod a node. Bad input (exit code 2) fails it at once; an eviction does not count."""
+    environment: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in request.environment.items()]
+    if request.nodes > 1:
+        environment += [
+            {"name": "DLCORE_COORDINATOR", "value": f"{coordinator}:{PORT}"},
+            {"name": "DLCORE_PROCESSES", "value": str(request.nodes)},
+            {"name": "DLCORE_PROCESS_ID", "valueFrom": {"fieldRef": {"fieldPath": INDEX}}},
+        ]
+    devices = {"google.com/tpu": str(request.tpu_chips)} if request.tpu_topology else {}
+    devices |= {"nvidia.com/gpu": str(request.gpus)} if request.gpus else {}
+    container = {
+        "name": "dlcore",
+        "image": request.image,
+        "command": words,
+        "env": environment,
+        "resources": {"limits": devices} if devices else {},
+        "volumeMounts": [{"name": "runs", "mountPath": "/runs"}],
+    }
+    slice_of = {
+        "cloud.google.com/gke-tpu-accelerator": request.tpu_accelerator,
+        "cloud.google.com/gke-tpu-topology": request.tpu_topology,
+    }
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 120,  # time for the checkpoint after SIGTERM
+        **({"nodeSelector": slice_of} if request.tpu_topology else {}),
+        "containers": [container],
+        "volumes": [{"name": "runs", "persistentVolumeClaim": {"claimName": request.claim}}],
+    }
+    rules = [
+        {"action": "FailJob", "onExitCodes": {"containerName": "dlcore", "operator": "In", "values": [2]}},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+    return {
+        "completions": request.nodes,
+        "parallelism": request.nodes,
+        "completionMode": "Indexed",
+        "backoffLimit": backoff,
+        "podFailurePolicy": {"rules": rules},
+        "template": {"spec": pod},
+    }
+
+
+def text(objects: Sequence[Mapping[str, Any]]) -> str:
+    """The objects as YAML documents."""
+    return yaml.safe_dump_all(objects, sort_keys=False)
+
+
+def submit(written: str) -> int:
+    """Hand the manifests to kubectl; its exit code."""
+    try:
+        return subprocess.run(["kubectl", "apply", "-f", "-"], input=written, text=True, check=False).returncode
+    except FileNotFoundError:
+        raise Refused("there is no kubectl here: look at the manifests with --dry-run") from None

@@ -1,0 +1,92 @@
+"""A run under SLURM: one process a node, saved and requeued when it is preempted or out of time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from launch.command import Refused, job_name, quoted, restartable
+
+# One process. The others of a step are killed when one fails, and srun tells the largest code: so bad input leaves a mark.
+RANK = (
+    'trap : TERM; DLCORE_PROCESS_ID="$SLURM_PROCID" "$@"; code=$?; '
+    'if [ "$code" -eq 2 ]; then touch ".refused-$SLURM_JOB_ID"; fi; exit "$code"'
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the cluster. `seeds` makes an array job of that many seeds, each in its own folder."""
+
+    nodes: int = 1
+    gpus_per_node: int = 0
+    cpus_per_task: int = 0
+    time: str = ""
+    partition: str = ""
+    account: str = ""
+    container: str = ""
+    modules: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seeds: int = 0
+    notice_seconds: int = 120
+    restarts: int = 100
+    python: str = sys.executable
+
+
+def script(command: Sequence[str], request: Request) -> str:
+    """The sbatch script. Refused: nothing to train, or numbers that SLURM would not take."""
+    if request.nodes < 1 or request.seeds < 0 or request.notice_seconds < 1:
+        raise Refused("--nodes and --notice must be at least 1, and --seeds 0 or more")
+    name, array = job_name(command), request.seeds > 0
+    if array and any(word.split("=")[0] in ("--out", "--seed") for word in command):
+        raise Refused("--seeds gives each run its own --seed and --out: leave these two out")
+    job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if array else "$SLURM_JOB_ID"
+    words = quoted([request.python, "-m", "dlcore.cli", *restartable(command, "@OUT@")])
+    # The folder is named by the job, so that a requeued job, which keeps its number, finds it again.
+    words = words.replace("@OUT@", f'"runs/{name}/slurm-{job}"') + (' --seed "$SLURM_ARRAY_TASK_ID"' if array else "")
+    wanted = {
+        "job-name": name,
+        "output": f"{name}-{'%A_%a' if array else '%j'}.log",
+        "open-mode": "append",
+        "nodes": request.nodes,
+        "ntasks-per-node": 1,
+        "gpus-per-node": request.gpus_per_node,
+        "cpus-per-task": request.cpus_per_task,
+        "time": request.time,
+        "partition": request.partition,
+        "account": request.account,
+        "array": f"0-{request.seeds - 1}" if array else "",
+        "signal": f"TERM@{request.notice_seconds}",
+    }
+    lines = ["#!/bin/bash", *(f"#SBATCH --{option}={value}" for option, value in wanted.items() if value), "#SBATCH --requeue"]
+    lines += ["ulimit -c 0", *(f"module load {quoted([module])}" for module in request.modules)]
+    lines += [f"export {key}={quoted([value])}" for key, value in request.environment.items()]
+    container = f" --container-image={quoted([request.container])}" if request.container else ""
+    return "\n".join(
+        [
+            *lines,
+            'coordinator=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+            'export DLCORE_COORDINATOR="$coordinator:$((20000 + SLURM_JOB_ID % 20000))"',
+            'export DLCORE_PROCESSES="$SLURM_NTASKS"',
+            # SLURM sends its signal to the step's processes: they save together and end with 75. This script must not get it.
+            f"srun --kill-on-bad-exit=1{container} bash -c {quoted([RANK])} rank {words}",
+            "code=$?",
+            'if [ -e ".refused-$SLURM_JOB_ID" ]; then rm ".refused-$SLURM_JOB_ID"; exit 2; fi',
+            "# 75: stopped by a signal and saved. 128 and more: a process was killed; the last checkpoint stands.",
+            f'if {{ [ "$code" -eq 75 ] || [ "$code" -ge 128 ]; }} && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {request.restarts} ]; then',
+            f'  echo "launch: exit code $code, queued again"; scontrol requeue "{job}"; sleep 60',
+            "fi",
+            'exit "$code"',
+            "",
+        ]
+    )
+
+
+def submit(text: str) -> int:
+    """Hand the script to sbatch; its exit code."""
+    try:
+        return subprocess.run(["sbatch"], input=text, text=True, check=False).returncode
+    except FileNotFoundError:
+        raise Refused("there is no sbatch here: submit from a login node, or look at the script with --dry-run") from None
