@@ -48,6 +48,9 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
 
 
 def _guarded(command: Callable[[], int]) -> int:
+    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd")):
+        # XLA prints a page for every program that comes from the cache, about features of the processor that it did not use.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
     try:
         return command()
@@ -83,8 +86,9 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
 
 def _environment(flags: Any, batch: int) -> Any:
     """Set what must be set before the devices are first used; the flags with the number of simulated devices filled in."""
-    from dlcore.train import devices, processes
+    from dlcore.train import devices, processes, programs
 
+    programs.keep()
     flags = devices.prepare(flags, batch, os.environ)
     processes.join()
     return flags

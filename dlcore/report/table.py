@@ -91,6 +91,17 @@ def readme() -> str:
     return "\n".join(rows)
 
 
+def write(page: Path) -> None:
+    """Put the table into a Markdown page, in the place of the one that stands there. UsageError: none does."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    rows = [number for number, line in enumerate(lines) if line.startswith("|")]
+    first = next((number for number in rows if lines[number].startswith("| experiment |")), None)
+    if first is None:
+        raise UsageError(f"{page} has no table that begins with '| experiment |': put one line of it where the table belongs")
+    last = next(number for number in range(first, len(lines) + 1) if number not in rows)
+    page.write_text("\n".join([*lines[:first], readme(), *lines[last:]]) + "\n", encoding="utf-8")
+
+
 def keep(runs: list[Path]) -> list[Path]:
     """Copy finished runs' cards into experiments/results/, those that differ by seed (or fold) alone into one.
 
@@ -139,9 +150,9 @@ def _flag(name: str, value: Any) -> str:
     return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
-if __name__ == "__main__":  # python -m dlcore.report.table [RUN ...]: keep the cards of these runs, print the README's table
+if __name__ == "__main__":  # python -m dlcore.report.table [RUN ...]: keep the cards of these runs, renew the README's table
     try:
         keep([Path(run) for run in sys.argv[1:]])
-    except UsageError as error:
+        write(Path("README.md"))
+    except (UsageError, OSError) as error:
         sys.exit(f"dlcore: {error}")
-    print(readme())

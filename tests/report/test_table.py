@@ -99,3 +99,18 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
 def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:
     with pytest.raises(UsageError, match=r"half is stopped, not done: dlcore resume"):
         table.keep([run(house, "half", status="stopped")])
+
+
+def test_the_table_takes_the_place_of_the_old_one(house: Path) -> None:
+    table.keep([run(house, "a")])
+    page = house / "README.md"
+    page.write_text("before\n\n| other |\n|---|\n\n| experiment | old |\n|---|---|\n| x | y |\n\nafter\n")
+    table.write(page)
+    assert page.read_text() == f"before\n\n| other |\n|---|\n\n{table.readme()}\n\nafter\n"
+    page.write_text("no table")
+    with pytest.raises(UsageError, match="has no table that begins with"):
+        table.write(page)
+
+
+def test_the_readme_has_the_table_of_the_kept_cards() -> None:
+    assert table.readme() in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
