@@ -21,7 +21,7 @@ COMMANDS = {
     "sample": "sample RUN: draw what the run can show: images with predictions, generated images, text",
     "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
     "verify": "verify RUN|CARD.json [--steps N]: train the first steps again and compare the parameters' hashes",
-    "export": "export RUN FILE.npz: the newest parameters (and batch statistics) as plain arrays",
+    "export": "export RUN FILE.npz [--half]: the newest parameters (and batch statistics) as plain arrays, in float16 with --half",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
     "doctor": "doctor: what this machine, this installation and its data look like",
@@ -259,12 +259,13 @@ def _report(words: list[str]) -> int:
 
 
 def _export(words: list[str]) -> int:
+    half, words = "--half" in words, [word for word in words if word != "--half"]
     if len(words) != 2 or not words[1].endswith(".npz"):
         raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
     _, _, _, state = _state_of("export", words)
     from dlcore.train import export
 
-    export.save(state, Path(words[1]))
+    export.save(state, Path(words[1]), half)
     print(words[1])
     return 0
 

@@ -14,6 +14,8 @@ class Flags:
 
     out: str = ""
     """folder of the run; by default the next free runs/EXPERIMENT/NUMBER"""
+    continue_run: bool = False
+    """go on with the run in --out if one was begun there: the same command begins a run and restarts it"""
     seed: int = 0
     """decides initialisation, order of the examples, and every random draw"""
     parallel: Literal["jit", "shard_map", "pmap"] = "jit"
@@ -32,6 +34,10 @@ class Flags:
     """steps between logged metrics"""
     eval_every: int = 0
     """steps between evaluations; 0 for ten a run"""
+    patience: int = 0
+    """evaluations without a better value of what the experiment calls best that end the run; 0 for never"""
+    diagnose: bool = True
+    """at each evaluation (of a run of 100 steps or more): gradient, update and dead units of every tensor, for one batch"""
     save_every: int = 0
     """steps between checkpoints; 0 for ten a run"""
     keep: int = 2
@@ -46,6 +52,7 @@ LEAST = {
     "microbatches": 1,
     "log_every": 1,
     "eval_every": 0,
+    "patience": 0,
     "save_every": 0,
     "keep": 1,
     "threads": 1,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -22,3 +25,73 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 def _root(c: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(c)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def neighbours(reference: np.ndarray, others: np.ndarray, k: int = 3) -> float:
+    """The share of `others` [n, d] within some `reference` [m, d] point's distance to its k-th neighbour (Kynkaanniemi et al. 2019, eq. 1).
+
+    Of real features against drawn ones it is their precision, the other way round their recall. Raises ValueError unless m > k.
+    """
+    reference, others = np.asarray(reference, np.float64), np.asarray(others, np.float64)
+    if len(reference) <= k:
+        raise ValueError(f"{len(reference)} points have no neighbour number {k}")
+    radius = np.partition(_squares(reference, reference), k, axis=1)[:, k]  # number 0 is the point itself
+    return float((_squares(others, reference) <= radius).any(1).mean())
+
+
+def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0)
+
+
+def psnr(images: np.ndarray, reference: np.ndarray) -> float:
+    """The mean over images [n, ...] of 10 log10(1 / their mean squared error), in decibels, for pixels in [0, 1].
+
+    Infinite if one of them is equal to its reference. Raises ValueError unless both have one shape.
+    """
+    a, b = np.asarray(images, np.float64), np.asarray(reference, np.float64)
+    if a.shape != b.shape or a.ndim < 2:
+        raise ValueError(f"images and reference must be [n, ...] of one shape, not {a.shape} and {b.shape}")
+    with np.errstate(divide="ignore"):
+        return float(-10 * np.log10(((a - b) ** 2).reshape(len(a), -1).mean(1)).mean())
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False) -> tuple[float, str]:
+    """Corpus BLEU of 0 to 100 (Papineni et al. 2002) by sacreBLEU (Post 2018), and its signature: 13a tokens of plain text.
+
+    One reference a hypothesis. Raises ValueError unless there is at least one, and as many of both.
+    """
+    import sacrebleu
+
+    if not hypotheses or len(hypotheses) != len(references):
+        raise ValueError(f"{len(hypotheses)} hypotheses cannot be held against {len(references)} references")
+    metric = sacrebleu.BLEU(lowercase=lowercase)
+    return float(metric.corpus_score(list(hypotheses), [list(references)]).score), str(metric.get_signature())
+
+
+class Reliability(NamedTuple):
+    """Bins of predicted probabilities that hold any: their bounds, how many, the mean prediction, how often it came true; ECE."""
+
+    low: np.ndarray
+    high: np.ndarray
+    examples: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+    error: float
+
+
+def reliability(probability: np.ndarray, true: np.ndarray, bins: int = 10) -> Reliability:
+    """Are probabilities [n] of an event that came true (1) or not (0) [n] what they say?
+
+    `bins` of equal width (low, high]; the expected calibration error is the mean over examples of |observed - predicted| of
+    their bins (Guo et al. 2017, eq. 3, for the probability of one class). Raises ValueError for what is no probability.
+    """
+    p, true = np.asarray(probability, np.float64), np.asarray(true, np.float64)
+    if p.shape != true.shape or p.ndim != 1 or not len(p) or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"needs [n] probabilities and as many outcomes, not {p.shape} and {true.shape}, all of them in [0, 1]")
+    place = np.clip(np.ceil(p * bins).astype(int) - 1, 0, bins - 1)
+    held = np.unique(place)
+    examples, predicted, observed = np.array(
+        [(len(p[place == b]), p[place == b].mean(), true[place == b].mean()) for b in held]
+    ).T
+    error = float((examples * np.abs(observed - predicted)).sum() / len(p))
+    return Reliability(held / bins, (held + 1) / bins, examples.astype(int), predicted, observed, error)

@@ -17,6 +17,7 @@ from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN, Normalisation
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment, Published
+from dlcore.train.features import learned
 from dlcore.train.losses import classification
 from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
@@ -70,7 +71,10 @@ def build(c: Config) -> Experiment:
             "net": Objective(classification(logits, c.smoothing), optim.make(c.optimizer, rate, decay=c.decay, clip=1.0))
         },
         eval={"validation": splits["validation"], "test": splits["test"]},
-        sample=lambda state, key: [predicted("Test images", logits, state, splits["test"], names)],
+        sample=lambda state, key: [
+            predicted("Test images", logits, state, splits["test"], names),
+            *learned(logits, state, splits["test"], state.params["net"]["Conv_0"]["kernel"]),
+        ],
         best="validation/accuracy",
         published=Published("accuracy", 0.925, "fashion-mnist README, two convolutions, fewer than 100 thousand parameters"),
     )

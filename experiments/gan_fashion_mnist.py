@@ -21,10 +21,9 @@ from dlcore.data import embedded, tfds
 from dlcore.kernels import random
 from dlcore.metrics import frechet
 from dlcore.models.apply import apply
-from dlcore.models.cnn import CNN
 from dlcore.models.gan import Discriminator, Generator
 from dlcore.report.samples import Images
-from dlcore.train import export, optim
+from dlcore.train import generative, optim
 from dlcore.train.experiment import Experiment
 from dlcore.train.predict import over
 from dlcore.train.step import Objective, Out, mean
@@ -72,16 +71,12 @@ def build(c: Config) -> Experiment:
         noise = np.asarray(jax.random.normal(key, (count, c.latent)))
         return over(lambda z: gen.apply({"params": optim.average(state.opt["gen"])}, z), noise)
 
-    def features(images):
-        kept, net = export.load(CLASSIFIER), CNN((32, 64, 96), 128, classes=10, norm="batch")
-        return over(lambda x: apply(net, "net", kept["params"], kept["extra"], (x + 1) / 2, features=True)[0], images)
-
     def evaluate(state):
-        own, held = (
-            features(images(state, jax.random.key(0), c.drawn)),
-            features(real({"image": jnp.asarray(test.arrays["image"])})),
+        see = generative.judge(CLASSIFIER)
+        own = see((images(state, jax.random.key(0), c.drawn) + 1) / 2).features
+        held, floor = (
+            see((real({"image": jnp.asarray(s.arrays["image"][: len(test)])}) + 1) / 2).features for s in (test, train)
         )
-        floor = features(real({"image": jnp.asarray(train.arrays["image"][: len(held)])}))
         return {"test": {"frechet_on_classifier_features": frechet(own, held), "floor_train_against_test": frechet(floor, held)}}
 
     adam = optim.make("adam", c.lr, momentum=0.5)

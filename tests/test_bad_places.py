@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from dlcore import cli
-from dlcore.train import checkpoint, fit
+from dlcore.train import checkpoint
 from tests.child import card, environment, flags_of, run, tiny
 
 MLP = flags_of(tiny("mlp_digits"))
@@ -78,7 +78,7 @@ def command(*words: Any) -> list[str]:
 def test_no_room_is_said_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fit.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 100, 100))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 100, 100))
     assert cli.main(["train", "mlp_digits", *MLP, "--out", "new/run"]) == 2
     said = capsys.readouterr().err
     assert "0 MiB free" in said

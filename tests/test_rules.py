@@ -86,6 +86,8 @@ def test_each_thing_has_one_place(path: Path) -> None:
         ],
         "train/processes.py": ["jax.distributed.initialize"],
     }  # fmt: skip
+    if where in ("train/features.py", "train/vanishing.py"):  # figures of gradients; nothing is trained there
+        told.discard("jax.grad")
     for place, owned in places.items():
         assert place == where or not told & set(owned), f"{sorted(told & set(owned))} belong to dlcore/{place}"
     if where != "train/fit.py":

@@ -71,6 +71,32 @@ class Windows:
         return {"tokens": window[:, :-1], "targets": window[:, 1:], "weight": inside[:, 1:].astype(np.float32)}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Partnered:
+    """Examples that come with another one of the same global batch, `partner_<field>`, for what mixes two (mixup, cutmix).
+
+    The stream gives the example of the next row. So a partner is as random as the shuffle, another one in each epoch, and the
+    same for any number of processes, devices and microbatches: none of them has to ask another for it.
+    """
+
+    source: Source
+
+    @property
+    def info(self) -> Info:
+        return self.source.info
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def gather(self, index: np.ndarray) -> Batch:
+        return self.with_partners(index, index)
+
+    def with_partners(self, index: np.ndarray, partners: np.ndarray) -> Batch:
+        """The examples `index`, and beside each the one at the same place of `partners`."""
+        others = {f"partner_{name}": array for name, array in self.source.gather(partners).items()}
+        return {**self.source.gather(index), **others}
+
+
 def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarray]) -> Arrays:
     """A source from arrays in memory, fingerprinted by its contents."""
     contents = {key: np.ascontiguousarray(contents[key]) for key in sorted(contents)}

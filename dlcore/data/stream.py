@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlcore.data.source import Batch, Source
+from dlcore.data.source import Batch, Partnered, Source
 
 
 @functools.lru_cache(maxsize=4)
@@ -33,10 +33,13 @@ class Stream:
 
     def index(self, step: int) -> np.ndarray:
         """The examples of this process's rows at a step."""
+        return self._examples(step, self.rows)
+
+    def _examples(self, step: int, rows: np.ndarray) -> np.ndarray:
         n = len(self.source)
-        place = step * self.batch + self.rows
+        place = step * self.batch + rows
         epoch, within = place // n, place % n
-        if epoch[0] == epoch[-1]:
+        if epoch.min() == epoch.max():
             return permutation(n, self.seed, int(epoch[0]))[within]
         return np.array([permutation(n, self.seed, int(e))[w] for e, w in zip(epoch, within, strict=True)])
 
@@ -46,7 +49,11 @@ class Stream:
 
     def at(self, step: int) -> Batch:
         """The batch at a step."""
-        return {**self.source.gather(self.index(step)), **self._every_time}
+        index = self.index(step)
+        if isinstance(self.source, Partnered):
+            next_row = self._examples(step, (self.rows + 1) % self.batch)
+            return {**self.source.with_partners(index, next_row), **self._every_time}
+        return {**self.source.gather(index), **self._every_time}
 
     def steps(self, start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
         """The batches of steps start..stop, prepared ahead of time by Grain's threads."""

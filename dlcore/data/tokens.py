@@ -60,6 +60,12 @@ class Pieces:
         kept = tokens[tokens >= len(self.specials)]
         return str(self._tokenizer.decode(kept.tolist(), skip_special_tokens=False))
 
+    def bytes(self) -> np.ndarray:
+        """How many bytes of text each piece stands for: int32 [pieces]; a special stands for none."""
+        # The library writes a byte as one character.
+        sizes = [len(self._tokenizer.id_to_token(piece) or "") for piece in range(len(self))]
+        return np.array([0] * len(self.specials) + sizes[len(self.specials) :], np.int32)
+
     def special(self, name: str) -> int:
         """The number of a special piece: they come first, in the order in which they were named."""
         if name not in self.specials:

@@ -1,6 +1,8 @@
-"""Causal attention for training, with a hand-written gradient, and of new tokens against a cache."""
+"""Attention for training, causal or over what a mask shows, with a hand-written gradient; and of new tokens against a cache."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,35 +19,60 @@ def causal_attention(q: Array, k: Array, v: Array) -> Array:
 
     q, k, v [batch, heads, length, d] of one dtype; output like q. Scores and softmax in float32 at least.
     """
-    return _forward(q, k, v)[0]
+    return _causal(q, k, v)[0]
 
 
-def _probabilities(q: Array, k: Array) -> Array:
-    length, d = q.shape[-2:]
+def _forward(q: Array, k: Array, v: Array, seen: Array | None) -> tuple[Array, tuple[Array, ...]]:
     wide = jnp.promote_types(q.dtype, jnp.float32)
-    past = jnp.tril(jnp.ones((length, length), bool))
-    scores = jnp.einsum("bhqd,bhkd->bhqk", q * d**-0.5, k, preferred_element_type=wide)
-    scores = jnp.where(past, scores, NEVER)
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=wide)
+    if seen is not None:
+        scores = jnp.where(seen, scores, NEVER)
     e = jnp.exp(scores - scores.max(-1, keepdims=True))
-    return (e * (1 / row_sum(e))).astype(q.dtype)
-
-
-def _forward(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, ...]]:
-    p = _probabilities(q, k)
+    p = (e * (1 / row_sum(e))).astype(q.dtype)
     return jnp.einsum("bhqk,bhkd->bhqd", p, v), (q, k, v, p)
 
 
-def _backward(saved: tuple[Array, ...], do: Array) -> tuple[Array, Array, Array]:
+def _causal(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, ...]]:
+    return _forward(q, k, v, jnp.tril(jnp.ones((q.shape[-2],) * 2, bool))[None, None])
+
+
+def _backward(saved: tuple[Array, ...], do: Array, some: Array | float = 1.0) -> tuple[Array, Array, Array]:
+    """Gradients by q, k and v; `some` is 0 for a query that sees no key, whose weights then depend on nothing."""
     q, k, v, p = saved
     dp = jnp.einsum("bhqd,bhkd->bhqk", do, v)
     t = dp * p
-    ds = (t - p * row_sum(t)) * q.shape[-1] ** -0.5
+    ds = (t - p * row_sum(t)) * (q.shape[-1] ** -0.5 * some)
     dq = jnp.einsum("bhqk,bhkd->bhqd", ds, k)
     dk = jnp.einsum("bhqk,bhqd->bhkd", ds, q)
     return dq, dk, jnp.einsum("bhqk,bhqd->bhkd", p, do)
 
 
-causal_attention.defvjp(_forward, _backward)
+causal_attention.defvjp(_causal, _backward)
+
+
+@jax.custom_vjp
+def attention(q: Array, k: Array, v: Array, seen: Array | None = None) -> Array:
+    """softmax(q k^T / sqrt(d), over the keys that are seen) v (Vaswani et al. 2017, eq. 1).
+
+    q [batch, heads, new, d], k and v [batch, heads, length, d] of one dtype; `seen` bool [batch, length], or [batch, new, length]
+    where queries see different keys (packed rows), None for all keys. Output like q. Scores and softmax in float32 at least. Where
+    no key is seen, all weigh the same: a row of padding stays finite.
+    """
+    return _forward(q, k, v, _shown(seen))[0]
+
+
+def _shown(seen: Array | None) -> Array | None:
+    """The mask as it meets the scores [batch, heads, new, length]."""
+    return seen if seen is None else seen[:, None] if seen.ndim == 3 else seen[:, None, None]
+
+
+def _attention_forward(q: Array, k: Array, v: Array, seen: Array | None) -> tuple[Array, tuple[Any, ...]]:
+    shown = _shown(seen)
+    out, saved = _forward(q, k, v, shown)
+    return out, (saved, 1.0 if shown is None else shown.any(-1, keepdims=True).astype(q.dtype))
+
+
+attention.defvjp(_attention_forward, lambda saved, do: (*_backward(saved[0], do, saved[1]), None))
 
 
 def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
@@ -62,13 +89,15 @@ def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
 def rotary(x: Array, position: Array) -> Array:
     """Rotary positions (Su et al. 2021, eq. 34): pairs (x[i], x[i + d/2]) turned by position * 10000^(-2i/d).
 
-    x [..., length, d] with even d, position [length]; dtype kept. Raises ValueError for odd d.
+    x [..., length, d] with even d, position [length], or any shape that broadcasts to x's without d; dtype kept.
+    Raises ValueError for odd d.
     """
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"rotary positions turn pairs: a head of {d} numbers cannot be paired")
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    angle = position[:, None].astype(wide) * 10000 ** (-jnp.arange(0, d, 2, dtype=wide)[None] / d)
+    frequency = 10000 ** (-jnp.arange(0, d, 2, dtype=wide) / d)
+    angle = position[..., None].astype(wide) * frequency.reshape((1,) * position.ndim + (-1,))
     a, b = x[..., : d // 2], x[..., d // 2 :]
     cos, sin = (jnp.broadcast_to(f(angle).astype(x.dtype), a.shape) for f in (jnp.cos, jnp.sin))
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

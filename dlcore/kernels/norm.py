@@ -1,4 +1,4 @@
-"""Layer and batch normalisation with hand-written gradients."""
+"""Layer, root-mean-square and batch normalisation with hand-written gradients."""
 
 from __future__ import annotations
 
@@ -40,6 +40,33 @@ def _backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, A
 
 
 layer_norm.defvjp(_forward, _backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def rms_norm(x: Array, scale: Array, eps: float = 1e-6) -> Array:
+    """x / sqrt(mean(x^2) + eps) * scale over the last axis (Zhang & Sennrich 2019, eq. 4).
+
+    x [..., n], scale [n]; output like x, computed in float32 at least.
+    """
+    return _rms_forward(x, scale, eps)[0]
+
+
+def _rms_forward(x: Array, scale: Array, eps: float) -> tuple[Array, tuple[Array, ...]]:
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    inverse = jax.lax.rsqrt(row_sum(wide * wide) / x.shape[-1] + eps)
+    normal = wide * inverse
+    return (normal * jnp.broadcast_to(scale, x.shape)).astype(x.dtype), (normal, inverse, scale, jnp.zeros((), x.dtype))
+
+
+def _rms_backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, Array]:
+    normal, inverse, scale, like = saved
+    dy = dy.astype(normal.dtype)
+    g = dy * jnp.broadcast_to(scale, dy.shape)
+    dx = inverse * (g - normal * (row_sum(g * normal) / normal.shape[-1]))
+    return dx.astype(like.dtype), column_sum(dy * normal).astype(scale.dtype)
+
+
+rms_norm.defvjp(_rms_forward, _rms_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))

@@ -41,3 +41,16 @@ def dropout(key: Array, row: Array, x: Array, rate: float) -> Array:
         return x
     keep = per_example(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]), key, row)
     return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
+
+
+def drop_row(key: Array, row: Array, x: Array, rate: float) -> Array:
+    """Whole rows dropped (stochastic depth, Huang et al. 2016, eq. 2): x b / (1 - rate), b ~ Bernoulli(1 - rate), one a row.
+
+    x [batch, ...], dtype kept; scaled in training, so that evaluation takes x itself. Raises ValueError unless 0 <= rate < 1.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop rate {rate} is outside [0, 1)")
+    if rate == 0:
+        return x
+    keep = per_example(lambda k: jax.random.bernoulli(k, 1 - rate), key, row)
+    return jnp.where(keep.reshape(-1, *(1,) * (x.ndim - 1)), x / (1 - rate), jnp.zeros_like(x))

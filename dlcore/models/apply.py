@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -29,3 +29,21 @@ def apply(
         return net.apply(variables, *args, rngs=rngs, **kwargs), dict(extra)
     y, changed = net.apply(variables, *args, rngs=rngs, mutable=list(own), **kwargs)
     return y, {**extra, name: dict(changed)}
+
+
+def outputs(run: Callable[[], Any]) -> dict[str, Array]:
+    """What each module returned while `run()` ran, by its path, in the order of their ends; modules that return no array left out.
+
+    `run` may stand inside one traced function, but no rematerialised or scanned module inside `run`: what these see stays there.
+    """
+    seen: dict[str, Array] = {}
+
+    def keep(f: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        y = f(*args, **kwargs)
+        if context.method_name == "__call__" and isinstance(y, Array):
+            seen["/".join(context.module.path)] = y
+        return y
+
+    with nn.intercept_methods(keep):
+        run()
+    return seen

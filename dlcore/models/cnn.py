@@ -13,12 +13,14 @@ from dlcore.kernels.pool import max_pool
 from dlcore.models.layers import BatchNorm, Dropout
 
 Normalisation = Literal["none", "batch"]
+Readout = Literal["mean", "flat"]
 
 
 class CNN(nn.Module):
     """3x3 convolutions of `widths` with ReLU, halved by max pooling between them; their mean over the image, a hidden layer, logits.
 
-    With `norm` "batch" each convolution is followed by batch normalisation.
+    With `norm` "batch" each convolution is followed by batch normalisation. With `readout` "flat" the hidden layer sees every
+    place of the image instead of the mean: more parameters, fewer steps.
     """
 
     widths: Sequence[int]
@@ -26,6 +28,7 @@ class CNN(nn.Module):
     classes: int
     norm: Normalisation = "none"
     dropout: float = 0.0
+    readout: Readout = "mean"
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False, row: Array | None = None, features: bool = False) -> Any:
@@ -38,6 +41,6 @@ class CNN(nn.Module):
             x = jax.nn.relu(x)
             if layer + 1 < len(self.widths):
                 x = max_pool(x)
-        x = x.mean((1, 2))
+        x = x.mean((1, 2)) if self.readout == "mean" else x.reshape(x.shape[0], -1)
         x = Dropout(self.dropout)(jax.nn.relu(nn.Dense(self.hidden, kernel_init=kernel)(x)), row if train else None)
         return x if features else nn.Dense(self.classes)(x)

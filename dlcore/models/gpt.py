@@ -1,10 +1,10 @@
-"""GPT: a decoder-only Transformer (Radford et al. 2019), and text generation with a key/value cache."""
+"""GPT: a decoder-only Transformer (Radford et al. 2019) and its later variants, and text generation with a key/value cache."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -12,23 +12,31 @@ import jax.numpy as jnp
 from jax import Array
 
 from dlcore.kernels.activations import gelu
-from dlcore.kernels.attention import cached_attention, causal_attention, rotary
-from dlcore.kernels.norm import layer_norm
+from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
+from dlcore.kernels.norm import layer_norm, rms_norm
+from dlcore.models.beam import beam_search
 from dlcore.models.layers import Dropout
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
-    (r"(qkv|up)/kernel", (None, "tensor")),
+    (r"(qkv|up|gate)/kernel", (None, "tensor")),
+    (r"(qkv|up|gate)/bias", ("tensor",)),
     (r"(out|down)/kernel", ("tensor", None)),
     (r"embed/embedding", ("tensor", None)),
 )
 
-Cache = tuple[tuple[Array, Array], ...]  # keys and values of each layer, [batch, heads, context, d]
+Cache = tuple[tuple[Array, Array], ...]  # keys and values of each layer, [batch, kv heads, context, d]
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The shape of a GPT."""
+    """The shape of a GPT.
+
+    kv_heads   heads of keys and values, each shared by heads / kv_heads queries (Ainslie et al. 2023); 0: one for each query
+    norm       layer normalisation, or by the root of the mean square alone
+    mlp        gelu, 4 width wide; or a gated unit (Shazeer 2020) of as many parameters: 8/3 width, rounded up to eights
+    biases     in every dense layer and layer normalisation, as GPT-2 has them
+    """
 
     vocabulary: int
     context: int
@@ -38,47 +46,82 @@ class Size:
     dropout: float = 0.0
     rotary: bool = False
     remat: bool = False
+    kv_heads: int = 0
+    norm: Literal["layer", "rms"] = "layer"
+    mlp: Literal["gelu", "swiglu"] = "gelu"
+    biases: bool = False
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        if self.kv_heads < 0 or self.heads % self.keys:
+            raise ValueError(f"{self.kv_heads} heads of keys and values cannot be shared by {self.heads} heads")
+
+    @property
+    def keys(self) -> int:
+        """How many heads of keys and values there are."""
+        return self.kv_heads or self.heads
+
+    @property
+    def hidden(self) -> int:
+        """The width of the hidden layer of a block."""
+        return 4 * self.width if self.mlp == "gelu" else -(-8 * self.width // 24) * 8
 
 
 class Norm(nn.Module):
-    """Layer normalisation with a scale and no bias."""
+    """Layer normalisation, or by the root mean square, with a scale and by default no bias."""
+
+    kind: Literal["layer", "rms"] = "layer"
+    bias: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        return layer_norm(x, scale, jnp.zeros_like(scale))
+        if self.kind == "rms":
+            return rms_norm(x, scale)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],)) if self.bias else jnp.zeros_like(scale)
+        return layer_norm(x, scale, bias)
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)); no biases."""
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
 
     size: Size
 
     @nn.compact
-    def __call__(self, x: Array, row: Array | None, cache: tuple[Array, Array] | None, position: Array) -> tuple[Array, Any]:
+    def __call__(
+        self, x: Array, row: Array | None, cache: tuple[Array, Array] | None, position: Array, segment: Array | None
+    ) -> tuple[Array, Any]:
         """x [batch, length, width] -> the same, and the cache with these tokens' keys and values in it (None if None)."""
         s, (batch, length, width) = self.size, x.shape
-        dense = functools.partial(nn.Dense, use_bias=False, kernel_init=nn.initializers.normal(0.02))
+        dense = functools.partial(nn.Dense, use_bias=s.biases, kernel_init=nn.initializers.normal(0.02))
         residual = nn.initializers.normal(0.02 / (2 * s.layers) ** 0.5)
+        norm = functools.partial(Norm, s.norm, s.biases)
+        drop = Dropout(s.dropout, name="drop")
         flat = x.reshape(batch * length, width)  # matrices, not batches of matrices: CPU runs them a fifth faster
-        heads = dense(3 * width, name="qkv")(Norm(name="norm_attention")(flat)).reshape(batch, length, 3, s.heads, -1)
-        q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
+        d, groups = width // s.heads, s.heads // s.keys
+        heads = dense((s.heads + 2 * s.keys) * d, name="qkv")(norm(name="norm_attention")(flat)).reshape(batch, length, -1, d)
+        q, k, v = (part.swapaxes(1, 2) for part in jnp.split(heads, (s.heads, s.heads + s.keys), 2))
         if s.rotary:
-            q, k = (rotary(t, position + jnp.arange(length)) for t in (q, k))
-        if cache is None:
-            seen = causal_attention(q, k, v)
-        else:
+            q, k = (rotary(t, position[:, None] if position.ndim else position + jnp.arange(length)) for t in (q, k))
+        if cache is not None:
             place = (0, 0, position, 0)
             cache = (jax.lax.dynamic_update_slice(cache[0], k, place), jax.lax.dynamic_update_slice(cache[1], v, place))
-            seen = cached_attention(q, *cache, position)
-        drop = Dropout(s.dropout, name="drop")
+            k, v = cache
+        if groups > 1:
+            k, v = (jnp.repeat(t, groups, 1) for t in (k, v))
+        if cache is not None:
+            seen = cached_attention(q, k, v, position)
+        elif segment is not None:
+            past = jnp.tril(jnp.ones((length, length), bool))[None]
+            seen = attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
+        else:
+            seen = causal_attention(q, k, v)
         told = dense(width, kernel_init=residual, name="out")(seen.swapaxes(1, 2).reshape(flat.shape))
         x = x + drop(told.reshape(x.shape), row)
-        hidden = gelu(dense(4 * width, name="up")(Norm(name="norm_mlp")(x.reshape(flat.shape))))
+        normal = norm(name="norm_mlp")(x.reshape(flat.shape))
+        hidden = dense(s.hidden, name="up")(normal)
+        hidden = gelu(hidden) if s.mlp == "gelu" else hidden * nn.silu(dense(s.hidden, name="gate")(normal))
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
 
@@ -97,47 +140,70 @@ class GPT(nn.Module):
         row: Array | None = None,
         cache: Cache | None = None,
         position: Array | int = 0,
+        segment: Array | None = None,
     ) -> Any:
-        """tokens [batch, length] -> logits [batch, length, vocabulary]; with a `cache`, (logits, cache), tokens at `position`."""
+        """tokens [batch, length] -> logits [batch, length, vocabulary]; with a `cache`, (logits, cache), tokens at `position`.
+
+        Packed rows: `segment` [batch, length] says whose each token is, who sees nobody else's, and `position` [batch, length] where.
+        """
         s = self.size
         position, row = jnp.asarray(position), row if train else None
         embed = nn.Embed(s.vocabulary, s.width, embedding_init=nn.initializers.normal(0.02), name="embed")
         x = embed(tokens)
         if not s.rotary:
             places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width))
-            x = x + jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None]
+            x = x + (places[position] if position.ndim else jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None])
         x = Dropout(s.dropout)(x, row)
         block = nn.remat(Block) if s.remat else Block
         after = []
         for layer in range(s.layers):
-            x, kept = block(s, name=f"block_{layer}")(x, row, None if cache is None else cache[layer], position)
+            x, kept = block(s, name=f"block_{layer}")(x, row, None if cache is None else cache[layer], position, segment)
             after.append(kept)
-        logits = embed.attend(Norm(name="norm")(x.reshape(-1, s.width))).reshape(*tokens.shape, s.vocabulary)
+        logits = embed.attend(Norm(s.norm, s.biases, name="norm")(x.reshape(-1, s.width))).reshape(*tokens.shape, s.vocabulary)
         return logits if cache is None else (logits, tuple(after))
 
 
 def empty_cache(size: Size, batch: int, dtype: Any) -> Cache:
     """A cache with room for a whole context."""
-    zeros = jnp.zeros((batch, size.heads, size.context, size.width // size.heads), dtype)
+    zeros = jnp.zeros((batch, size.keys, size.context, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.layers
 
 
-def choose(key: Array, logits: Array, temperature: float, top_k: int) -> Array:
-    """Draw from softmax(logits / temperature) over the `top_k` likeliest (0: all); the likeliest itself at temperature 0."""
+def choose(key: Array, logits: Array, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Array:
+    """Draw from softmax(logits / temperature); the likeliest itself at temperature 0.
+
+    `top_k` keeps the so many likeliest (0: all); of them `top_p` keeps the fewest whose probabilities reach it, the likeliest first
+    (Holtzman et al. 2020).
+    """
     if temperature == 0:
         return logits.argmax(-1)
     if top_k:
         least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
         logits = jnp.where(logits < least, -jnp.inf, logits)
-    return jax.random.categorical(key, logits / temperature)
+    logits = logits / temperature
+    if top_p < 1:
+        order = jnp.argsort(-logits, axis=-1, stable=True)
+        p = jnp.take_along_axis(jax.nn.softmax(logits, -1), order, -1)
+        kept = jnp.cumsum(p, -1) - p < top_p
+        logits = jnp.where(jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), -1), logits, -jnp.inf)
+    return jax.random.categorical(key, logits)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
-def generate(size: Size, params: Any, prompt: Array, key: Array, length: int, temperature: float = 0.8, top_k: int = 0) -> Array:
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
+def generate(
+    size: Size,
+    params: Any,
+    prompt: Array,
+    key: Array,
+    length: int,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Array:
     """Continue prompt [batch, some] by `length` tokens, in one compiled loop with a cache: [batch, some + length].
 
     When the context is full, its second half becomes the prompt of the next stretch. Raises ValueError for a prompt that is empty
-    or fills the context, and for a temperature below 0.
+    or fills the context, for a temperature below 0, and a `top_p` outside (0, 1].
     """
     batch, given = prompt.shape
     half = max(1, size.context // 2)
@@ -145,12 +211,14 @@ def generate(size: Size, params: Any, prompt: Array, key: Array, length: int, te
         raise ValueError(
             f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not {given} and {temperature}"
         )
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p is a probability above 0, not {top_p}")
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
 
     def stretch(prompt: Array, start: Array | int, new: int) -> Array:
         def one(carry: Any, i: Array) -> Any:
             logits, cache = carry
-            token = choose(jax.random.fold_in(key, i), logits, temperature, top_k)
+            token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
             here = prompt.shape[1] + i - start
             logits, cache = net.apply({"params": params}, token[:, None], cache=cache, position=here)
             return (logits[:, 0], cache), token
@@ -172,3 +240,28 @@ def generate(size: Size, params: Any, prompt: Array, key: Array, length: int, te
     tail, stretches = jax.lax.scan(again, text[:, -half:], first + jnp.arange(whole) * (size.context - half))
     text = jnp.concatenate([text, stretches.swapaxes(0, 1).reshape(batch, -1)], 1)
     return text if not rest else jnp.concatenate([text, stretch(tail, length - rest, rest)], 1)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
+def likeliest(
+    size: Size, params: Any, prompt: Array, length: int, beams: int, end: int, penalty: float = 1.0
+) -> tuple[Array, Array]:
+    """The likeliest continuations of prompt [batch, some] by up to `length` tokens, best first, as `models.beam.beam_search` says.
+
+    Raises ValueError for a prompt that is empty, or does not fit the context together with `length`.
+    """
+    batch, given = prompt.shape
+    if given < 1 or given + length > size.context:
+        raise ValueError(f"a prompt of {given} tokens and {length} more do not fit a context of {size.context}")
+    net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
+    cache: Any = empty_cache(size, batch, dtype)
+    if given > 1:  # the last token of the prompt is the first that the search goes on from
+        _, cache = net.apply({"params": params}, prompt[:, :-1], cache=cache)
+
+    def step(tokens: Array, cache: Any, i: Array) -> tuple[Array, Any]:
+        flat = jax.tree.map(lambda x: x.reshape(batch * beams, *x.shape[2:]), cache)
+        logits, flat = net.apply({"params": params}, tokens.reshape(-1, 1), cache=flat, position=given - 1 + i)
+        return logits.reshape(batch, beams, -1), jax.tree.map(lambda x: x.reshape(batch, beams, *x.shape[1:]), flat)
+
+    cache = jax.tree.map(lambda x: jnp.repeat(x[:, None], beams, 1), cache)
+    return beam_search(step, cache, prompt[:, -1], beams=beams, length=length, end=end, penalty=penalty)

@@ -23,6 +23,19 @@ class Dropout(nn.Module):
         return random.dropout(self.make_rng("dropout"), row, x, self.rate)
 
 
+class LayerNorm(nn.Module):
+    """Layer normalisation (`kernels.norm.layer_norm`) with a scale and a bias."""
+
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [..., n] -> the same."""
+        n = x.shape[-1]
+        scale, bias = self.param("scale", nn.initializers.ones, (n,)), self.param("bias", nn.initializers.zeros, (n,))
+        return norm.layer_norm(x, scale, bias, self.eps)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation (`kernels.norm.batch_norm`) over the global batch, also where the step runs per device.
 
@@ -49,3 +62,16 @@ class BatchNorm(nn.Module):
         for average, now in zip(averages, statistics, strict=True):
             average.value = self.momentum * average.value + (1 - self.momentum) * now.astype(average.value.dtype)
         return y
+
+
+class StochasticDepth(nn.Module):
+    """A residual branch that training leaves out, example by example (`kernels.random.drop_row`; Huang et al. 2016)."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Array, row: Array | None) -> Array:
+        """x [batch, ...]; `row` [batch] when training, None in evaluation (then x itself)."""
+        if self.rate == 0 or row is None:
+            return x
+        return random.drop_row(self.make_rng("dropout"), row, x, self.rate)

@@ -30,6 +30,18 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between low and high, both above 0, that lie evenly on a logarithmic axis."""
+    a, b = math.log10(low), math.log10(high)
+    if b - a < 0.7:
+        return [tick for tick in ticks(low, high, 5) if tick > 0]
+    every, factors = math.ceil((b - a) / 6), (1, 2, 5) if b - a < 2.5 else (1,)
+    marks = [
+        factor * 10.0**power for power in range(math.floor(a), math.floor(b) + 1) if power % every == 0 for factor in factors
+    ]
+    return [mark for mark in marks if low <= mark <= high]
+
+
 def short(value: float) -> str:
     """A tick's number, in as few characters as will do."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):

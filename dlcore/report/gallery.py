@@ -1,4 +1,4 @@
-"""Samples as a person sees them: grids of images, texts, and tables; those of several runs side by side."""
+"""Samples as a person sees them: grids of images, texts, tables and plots; those of several runs side by side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from dlcore.report import samples
 from dlcore.report.markup import Html, el, is_number, number
+from dlcore.report.plots import plot
 from dlcore.report.runs import Run
 
 MOST = 400  # images of one grid: what the eye can take in, and a browser too
@@ -34,7 +35,7 @@ def gallery(runs: Sequence[Run]) -> Html | None:
 def _figure(run: Run, position: int, entry: dict[str, Any], named: bool) -> Html:
     head = el("p", el("i", class_=f"swatch k{position % 8}"), run.label, class_="whose") if named else None
     try:
-        body = {"images": _images, "text": _text, "table": _table}[entry["kind"]](run, entry)
+        body = {"images": _images, "text": _text, "table": _table, "plot": _plot}[entry["kind"]](run, entry)
     except ValueError as error:
         body = el("p", str(error), class_="note")
     return el("div", head, body)
@@ -77,6 +78,10 @@ def _text(run: Run, entry: dict[str, Any]) -> Html:
     text = samples.read(run.path / "samples", entry["file"]).decode("utf-8", errors="replace")
     prompt = el("span", entry["prompt"], class_="prompt") if entry.get("prompt") else None
     return el("div", prompt, el("span", text), class_="text", dir="auto")
+
+
+def _plot(run: Run, entry: dict[str, Any]) -> Html:
+    return plot(entry)
 
 
 def _table(run: Run, entry: dict[str, Any]) -> Html:

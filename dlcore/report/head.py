@@ -110,9 +110,9 @@ def _tiles(run: Run) -> Html:
     spent = ", ".join(f"{name} {seconds(took[name])}" for name in ("compile", "train", "eval") if is_number(took.get(name)))
     counts = run.numbers("parameters")
     owners = ", ".join(f"{name} {number(count)}" for name, count in counts.items()) if len(counts) > 1 else ""
-    steps = number(run.get("step"))
+    steps, early = number(run.get("step")), ", stopped early" if run.get("stopped_early") else ""
     tiles = [
-        ("steps", steps, f"of {number(run.get('steps'))}" if run.get("steps") is not None else ""),
+        ("steps", steps, f"of {number(run.get('steps'))}{early}" if run.get("steps") is not None else ""),
         ("time", seconds(took.get("total")), spent),
         ("examples/s", number(run.get("examples_per_second")), ""),
         ("parameters", number(compare.parameters(run)), owners),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dlcore.report import compare, curves
 from dlcore.report.command import reproduce
+from dlcore.report.diagnosis import diagnosis
 from dlcore.report.drawing import svg
 from dlcore.report.gallery import gallery
 from dlcore.report.head import one, several
@@ -49,6 +50,7 @@ def render(runs: Sequence[Path]) -> str:
         None if alone else compare.comparison(read),
         None if alone else compare.differing(read),
         _curves(read, drawn),
+        diagnosis(read),
         _results(first) if alone else None,
         gallery(read),
         el("section", el("h2", "Card" if alone else "Cards"), [_card(run, alone) for run in read], id="card"),

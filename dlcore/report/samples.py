@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 INDEX = "index.json"
+FARTHEST = 1e100  # no axis reaches beyond: differences of such numbers stay finite
+MOST = 200_000  # values of one plot: more are for a file of their own
 LARGEST = 32 * 2**20  # a file beyond this was not written by save(), and would make a page that no browser opens
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -47,7 +49,29 @@ class Table:
     rows: tuple[tuple[str | float, ...], ...]
 
 
-Sample = Images | Text | Table
+@dataclass(frozen=True)
+class Series:
+    """Points (x[i], y[i]) under one name, joined by a line or, with `points`, each alone; both [N], what is not finite a gap."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    points: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of lines and clouds of points; `x` and `y` say what the axes show, and its unit."""
+
+    title: str
+    x: str
+    y: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    log_y: bool = False
+
+
+Sample = Images | Text | Table | Plot
 
 
 def save(folder: Path, samples: Sequence[Sample]) -> None:
@@ -59,7 +83,8 @@ def save(folder: Path, samples: Sequence[Sample]) -> None:
     try:
         fresh.mkdir(parents=True)
         index = [_write(fresh, position, sample) for position, sample in enumerate(samples)]
-        (fresh / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in index)
+        (fresh / INDEX).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         if folder.exists():
             folder.rename(old)
         try:
@@ -81,6 +106,8 @@ def _write(folder: Path, position: int, sample: Sample) -> dict[str, Any]:
         name = f"{position:02d}.txt"
         (folder / name).write_bytes(sample.text.encode("utf-8", errors="replace"))  # bytes: line ends stay as they are
         return {"kind": "text", "title": sample.title, "prompt": sample.prompt, "file": name}
+    if isinstance(sample, Plot):
+        return _plot_entry(sample)
     for row in sample.rows:
         if len(row) != len(sample.header):
             raise ValueError(f"table {sample.title!r}: a row has {len(row)} cells under {len(sample.header)} headings")
@@ -96,6 +123,28 @@ def _cell(cell: Any) -> str | int | float:
         return int(cell)
     value = float(cell)
     return value if math.isfinite(value) else str(value)
+
+
+def _plot_entry(sample: Plot) -> dict[str, Any]:
+    """A plot's numbers; a gap is null, and so is a number too large for anything that could be drawn."""
+    series: list[dict[str, Any]] = []
+    for one in sample.series:
+        x, y = np.asarray(one.x), np.asarray(one.y)
+        if x.ndim != 1 or x.shape != y.shape or x.dtype.kind not in "iuf" or y.dtype.kind not in "iuf":
+            told = f"x {x.dtype}{list(x.shape)} and y {y.dtype}{list(y.shape)}"
+            raise ValueError(f"plot {sample.title!r}: series {one.name!r} needs two rows of numbers of one length, not {told}")
+        places = {axis: [v if abs(v) <= FARTHEST else None for v in _plain(row)] for axis, row in (("x", x), ("y", y))}
+        series.append({"name": str(one.name), "points": bool(one.points), **places})
+    total = sum(len(one["x"]) for one in series)
+    if total > MOST:
+        raise ValueError(f"plot {sample.title!r}: {total:,} points are more than {MOST:,}; choose some of them")
+    log = {"log_x": bool(sample.log_x), "log_y": bool(sample.log_y)}
+    return {"kind": "plot", "title": sample.title, "x": str(sample.x), "y": str(sample.y), **log, "series": series}
+
+
+def _plain(row: np.ndarray) -> list[float]:
+    """The shortest decimal that stands for each number in its own dtype."""
+    return [float(str(value)) for value in row]
 
 
 def _write_images(folder: Path, position: int, sample: Images) -> dict[str, Any]:
@@ -184,7 +233,24 @@ def _problem(entry: Any) -> str | None:
             return "table without header and rows"
         whole = all(isinstance(row, list) and len(row) == len(header) for row in rows)
         return None if whole and all(type(cell) in (str, int, float) for row in rows for cell in row) else "damaged rows"
-    return f"unknown kind {kind!r}"
+    return _plot_problem(entry) if kind == "plot" else f"unknown kind {kind!r}"
+
+
+def _plot_problem(entry: dict[str, Any]) -> str | None:
+    if not all(isinstance(entry.get(axis), str) and type(entry.get(f"log_{axis}", False)) is bool for axis in ("x", "y")):
+        return "a plot whose axes have no names"
+    series = entry.get("series")
+    if not isinstance(series, list) or not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in series):
+        return "a plot without named series"
+    if not all(type(one.get("points", False)) is bool for one in series):
+        return "a series that is neither points nor a line"
+    if not all(isinstance(one.get("x"), list) and isinstance(one.get("y"), list) for one in series):
+        return "a series without numbers"
+    if not all(len(one["x"]) == len(one["y"]) for one in series) or sum(len(one["x"]) for one in series) > MOST:
+        return "a series of unequal length, or too long"
+    places = (value for one in series for axis in ("x", "y") for value in one[axis])
+    fits = all(value is None or (type(value) in (int, float) and abs(value) <= FARTHEST) for value in places)
+    return None if fits else "a series with something that is no number"
 
 
 def locate(folder: Path, name: str) -> Path:

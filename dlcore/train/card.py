@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,13 @@ def sha256(tree: Any) -> str:
         digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def mark(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small drift from a large one."""
+    host = to_host(params)
+    squares = sum(float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host))
+    return {"sha256": sha256(host), "norm": math.sqrt(squares)}
 
 
 def parameters(params: dict[str, Any]) -> dict[str, int]:

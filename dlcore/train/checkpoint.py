@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import re
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -130,6 +131,17 @@ class Checkpoints:
         for found in later:
             (self.folder / str(found)).rename(_free_name(self.folder / f"damaged-{found}"))
         self.manager.reload()
+
+
+def check_room(folder: Path, abstract: State, keep: int) -> None:
+    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more fit on the disk."""
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
+    free, need = shutil.disk_usage(folder).free, (keep + 2) * size
+    if free < need:
+        raise UsageError(
+            f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need {need / 2**20:.0f} MiB: "
+            "make room, or choose another --out"
+        )
 
 
 def _free_name(path: Path) -> Path:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,14 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.report import samples
 from dlcore.train import card as cards
-from dlcore.train import parallel, processes
-from dlcore.train.checkpoint import Checkpoints
+from dlcore.train import diagnose, parallel, patience, processes, programs, verdict
+from dlcore.train.checkpoint import Checkpoints, check_room
 from dlcore.train.evaluate import Evaluator, pack
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.log import Log, rewind
 from dlcore.train.precision import with_precision
+from dlcore.train.signals import asked_to_stop
 from dlcore.train.step import train_step
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
@@ -37,26 +36,6 @@ MARKS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps,
 
 class Diverged(Exception):
     """A loss or gradient is not finite any more."""
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """The signals that came: SIGTERM and the first Ctrl-C end the run after the step at hand; a second Ctrl-C ends it at once."""
-    came: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    # With several processes JAX's own notifier owns SIGTERM, so that all of them stop at the same step.
-    numbers = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGTERM, signal.SIGINT]
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Fit:
@@ -73,13 +52,14 @@ class Fit:
         self.objectives = with_precision(experiment.objectives, flags.precision)
         self.stream = Stream(experiment.train, experiment.batch, flags.seed, self.layout.local_rows(experiment.batch))
         self.evaluator = Evaluator(self.objectives, self.layout, experiment.batch, flags.seed)
+        self.diagnosis = diagnose.Diagnosis(self.objectives, self.layout, flags.seed, flags.microbatches)
         self.checkpoints = Checkpoints(folder / "checkpoints", flags.keep, experiment.best)
         self.eval_every = flags.eval_every or max(1, experiment.steps // 10)
         self.save_every = flags.save_every or max(1, experiment.steps // 10)
 
         example = self.layout.put(self.stream.at(0), experiment.batch)
         self.abstract, make = initial(experiment, flags.seed, self.layout, example)
-        self._check_room()
+        check_room(folder, self.abstract, flags.keep)
         restored = self.checkpoints.restore(self.abstract) if resumed else None
         self.state = make() if restored is None else restored
         self.start = int(self.state.step)
@@ -90,22 +70,19 @@ class Fit:
         if resumed and processes.first():
             rewind(folder, self.start)
             self.checkpoints.set_aside(self.start)
+        self.patience = patience.Patience(flags.patience, experiment.best, folder, self.start)
+        card["stopped_early"] = self.start if self.patience.over else None
+        self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
         self.step_fn, self.names = self._compiled(example)
         self.log = Log(folder, experiment.steps, self.start, processes.first())
+        cached = programs.found()
+        if any(cached.values()):
+            all_of_them = sum(cached.values())
+            self.log.say(f"compiled in {self.spent['compile']:.1f} s, {cached['hits']} of {all_of_them} programs from the cache")
         self.waiting: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
         self.results: dict[str, dict[str, float]] = {}
         self.evaluated = -1  # the step that the results are of
         self.rate = 0.0
-
-    def _check_room(self) -> None:
-        """Raises UsageError unless the checkpoints that are kept, and one more, fit on the disk."""
-        size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(self.abstract))
-        free, need = shutil.disk_usage(self.folder).free, (self.flags.keep + 2) * size
-        if free < need:
-            raise UsageError(
-                f"{self.folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need {need / 2**20:.0f} MiB: "
-                "make room, or choose another --out"
-            )
 
     def _compiled(self, example: Any) -> tuple[Any, list[str]]:
         began = time.monotonic()
@@ -125,32 +102,33 @@ class Fit:
 
     def run(self, until: int | None = None) -> int:
         """Train to the last step, to `until` (nothing is evaluated or saved there), or until asked to stop. The exit code."""
-        steps, flags, code = self.experiment.steps, self.flags, DONE
+        flags, code = self.flags, DONE
         several_on_cpu = self.layout.mesh.size > 1 and jax.default_backend() == "cpu"
-        batches = self.stream.steps(self.start, steps, flags.threads) if self.start < steps else iter(())
-        with _asked_to_stop() as came:
+        batches = self.stream.steps(self.start, self.last, flags.threads) if self.start < self.last else iter(())
+        with asked_to_stop() as came:
             self.mark = time.monotonic()
             self.paid = self.start  # the step up to which the rate was reported
-            for step in range(self.start, steps):
+            for step in range(self.start, self.last):
                 self.state, packed = self.step_fn(self.state, self.layout.put(next(batches), self.experiment.batch))
                 done = step + 1
                 self.waiting.append((done, packed))
                 # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
                 jax.block_until_ready(self.waiting[-1 if several_on_cpu else max(-3, -len(self.waiting))][1])
                 if done in MARKS:
-                    self.card.setdefault("marks", {})[str(done)] = mark(self.state.params)
+                    self.card.setdefault("marks", {})[str(done)] = cards.mark(self.state.params)
                 if done == until:
                     self._report(keep=0)
                     return DONE
-                if done % flags.log_every == 0 or done == steps:
-                    self._report(keep=flags.log_every if done < steps else 0)
-                if done < steps and done % self.eval_every == 0:
+                if done % flags.log_every == 0 or done == self.last:
+                    self._report(keep=flags.log_every if done < self.last else 0)
+                if done < self.last and done % self.eval_every == 0:
                     self._evaluate(done, final=False)
+                    self._run_out(done)
                 if came or processes.preempted(done):
                     code = INTERRUPTED if came and came[0] == signal.SIGINT else PREEMPTED
-                if done == steps or done % self.save_every == 0 or code:
+                if done == self.last or done % self.save_every == 0 or code:
                     self._save(done)
-                if code:
+                if done == self.last or code:
                     break
         self._finish(code)
         return code
@@ -203,18 +181,35 @@ class Fit:
         return time.monotonic()
 
     def _evaluate(self, step: int, final: bool) -> None:
-        began, self.evaluated = self._pause(), step
+        began, again = self._pause(), self.evaluated == step
+        known, self.evaluated = dict(self.results) if again else {}, step
         for split, source in self.experiment.eval.items():
-            if final or split != "test":  # the test split is looked at once
+            if split not in known and (final or split != "test"):  # the test split is looked at once
                 self.results[split] = self.evaluator(self.state, source)
         if final and self.experiment.evaluate:
             for split, metrics in self.experiment.evaluate(host_copy(self.state)).items():
                 self.results[split] = {**self.results.get(split, {}), **metrics}
         for split, metrics in self.results.items():
-            if final or split != "test":
+            if (final or split != "test") and metrics != known.get(split):
                 self.log.write(step, split, metrics)
                 self.log.say(f"step {step} {split}: " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        if self.flags.diagnose and self.experiment.steps >= diagnose.WORTH and not again:
+            self._diagnose(step)
         self._resume_clock(began, "eval")
+
+    def _run_out(self, step: int) -> None:
+        """End the run here if the evaluations have not become better for as long as `--patience` says."""
+        self.patience.note(self.results)
+        if self.patience.over:
+            self.last = self.card["stopped_early"] = step
+            told = f"{self.experiment.best.lstrip('-')} has not become better in {self.flags.patience} evaluations"
+            self.log.say(f"step {step}: {told}: the run ends here")
+
+    def _diagnose(self, step: int) -> None:
+        """Keep what the batch of the next step would do to every tensor."""
+        found = self.diagnosis(self.state, self.layout.put(self.stream.at(step), self.experiment.batch))
+        if processes.first():
+            verdict.write(self.folder, step, found)
 
     def _resume_clock(self, began: float, book: str | None = None) -> None:
         now = time.monotonic()
@@ -225,7 +220,7 @@ class Fit:
     def _save(self, step: int) -> None:
         began = self._pause()  # every step before this one has been checked: a checkpoint is never of a diverged state
         self._check_parameters(step)
-        if step == self.experiment.steps:
+        if step == self.last:
             self._evaluate(step, final=True)
         current = self.results if self.evaluated == step else {}
         flat = {f"{split}/{name}": v for split, metrics in current.items() for name, v in metrics.items()}
@@ -240,6 +235,7 @@ class Fit:
         trained = self.card.get("step", 0) * self.experiment.batch
         self.card["examples_per_second"] = round(trained / self.spent["train"], 1) if self.spent["train"] else None
         self.card["peak_memory_bytes"] = cards.peak_memory()
+        self.card["compilation_cache"] = programs.found()
         self.card["results"] = self.results
         if processes.first():
             cards.write(self.folder, self.card)
@@ -247,7 +243,7 @@ class Fit:
     def _finish(self, code: int) -> None:
         self.checkpoints.close()
         if code == DONE:
-            if self.start == self.experiment.steps:
+            if self.start == self.last:
                 self._evaluate(self.start, final=True)
             self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
             state = host_copy(self.state)  # together: the parts of a sharded state come from all processes
@@ -262,13 +258,6 @@ class Fit:
 def _finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
     floating = {n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)] for n, p in params.items()}
     return {name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) for name, leaves in floating.items() if leaves}
-
-
-def mark(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small drift from a large one."""
-    host = parallel.to_host(params)
-    squares = sum(float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host))
-    return {"sha256": cards.sha256(host), "norm": math.sqrt(squares)}
 
 
 def host_copy(state: Any) -> Any:
@@ -297,6 +286,7 @@ def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, re
 def check(experiment: Experiment, flags: Flags) -> None:
     """Raises UsageError for what would not run, before anything is made."""
     parallel.check_batch(experiment.batch, parallel.layout(flags.parallel, flags.mesh), flags.microbatches)
+    patience.check(experiment, flags)
 
 
 def describe(experiment: Experiment) -> Mapping[str, Any]:

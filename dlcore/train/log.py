@@ -93,10 +93,13 @@ class Log:
 
 
 def rewind(folder: Path, step: int) -> None:
-    """Drop from metrics.jsonl what was logged after `step` (and a line cut in half): the steps are about to be trained again."""
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return
+    """Drop from the run's lines what was logged after `step` (and a line cut in half): the steps are about to be trained again."""
+    for path in (folder / "metrics.jsonl", folder / "diagnostics.jsonl"):
+        if path.exists():
+            _rewind(path, step)
+
+
+def _rewind(path: Path, step: int) -> None:
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

@@ -100,9 +100,11 @@ def train_step(
     return dataclasses.replace(state, step=state.step + 1), report
 
 
-def _turn(
+def _proposed(
     name: str, objective: Objective, batch: Batch, key: Array, axis: str | None, microbatches: int, state: State
-) -> tuple[State, dict[str, Mean]]:
+) -> tuple[Tree, Tree, Tree, Out]:
+    """An objective's gradient, its optimizer's update and state after it, and what the loss returned. Nothing is changed."""
+
     def total(own: Tree, extra: Extra, batch: Batch) -> tuple[Array, Out]:
         out = objective.loss({**state.params, name: own}, extra, batch, key, True)
         return out.loss.total, out
@@ -115,14 +117,33 @@ def _turn(
     weight = jnp.where(out.loss.weight > 0, out.loss.weight, 1)  # nothing weighed, nothing learnt: 0 / 1, not 0 / 0
     grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
     updates, opt = objective.optimizer.update(grads, state.opt[name], state.params[name])
+    return grads, updates, opt, out._replace(extra=extra)
+
+
+def _turn(
+    name: str, objective: Objective, batch: Batch, key: Array, axis: str | None, microbatches: int, state: State
+) -> tuple[State, dict[str, Mean]]:
+    grads, updates, opt, out = _proposed(name, objective, batch, key, axis, microbatches, state)
     after = dataclasses.replace(
         state,
         params={**state.params, name: optax.apply_updates(state.params[name], updates)},
-        extra=dict(extra),
+        extra=dict(out.extra),
         opt={**state.opt, name: opt},
     )
     told = {"loss": out.loss, "grad_norm": Mean(optax.tree.norm(grads), jnp.ones_like(out.loss.weight)), **out.metrics}
     return after, {f"{name}/{metric}": m for metric, m in told.items()}
+
+
+def proposals(
+    objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int, microbatches: int = 1
+) -> dict[str, tuple[Tree, Tree]]:
+    """The gradient and the update that each objective would make of this batch from this very state; nothing is changed."""
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    made = {
+        name: _proposed(name, objective, batch, jax.random.fold_in(key, turn), None, microbatches, state)
+        for turn, (name, objective) in enumerate(objectives.items())
+    }
+    return {name: (grads, updates) for name, (grads, updates, *_) in made.items()}
 
 
 def eval_step(objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int) -> dict[str, Mean]:

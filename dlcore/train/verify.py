@@ -12,7 +12,7 @@ from dlcore.catalog import Page
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
-from dlcore.train.fit import Fit, check, describe, mark
+from dlcore.train.fit import Fit, check, describe
 
 SAME, OTHER = 0, 1
 
@@ -39,9 +39,9 @@ def verify(page: Page, config: Any, flags: Flags, card: cards.Card, steps: int) 
         fresh: cards.Card = {}
         run = Fit(experiment, quiet, Path(folder), fresh, resumed=False)
         try:
-            found = {0: mark(run.state.params)}
+            found = {0: cards.mark(run.state.params)}
             run.run(until=last)
-            found |= {int(step): each for step, each in fresh["marks"].items()} | {last: mark(run.state.params)}
+            found |= {int(step): each for step, each in fresh["marks"].items()} | {last: cards.mark(run.state.params)}
         finally:
             run.checkpoints.close()
             run.log.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.data.source import Source, arrays
+from dlcore.data.source import Partnered, Source, arrays
 from dlcore.data.stream import Stream, in_order, permutation
 
 pytestmark = pytest.mark.quick
@@ -106,3 +106,17 @@ def test_in_order_processes_share_the_batches(n: int, processes: int, each: int)
         for name in together:
             np.testing.assert_array_equal(np.concatenate([part[step][name] for part in parts]), together[name])
     assert {len(part) for part in parts} == {len(whole)}
+
+
+@given(SIZES, st.integers(1, 6), st.integers(1, 6), st.integers(0, 20))
+def test_partners_are_the_next_rows_of_the_global_batch(n: int, processes: int, each: int, step: int) -> None:
+    batch = processes * each
+    alone, pairs = stream(n, batch).at(step), Partnered(source(n))
+    parts = [Stream(pairs, batch, 0, np.arange(p * each, (p + 1) * each)).at(step) for p in range(processes)]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert set(whole) == {"x", "y", "row", "mask", "partner_x", "partner_y"}
+    for name in alone:
+        np.testing.assert_array_equal(whole[name], alone[name])
+    np.testing.assert_array_equal(whole["partner_x"], np.roll(alone["x"], -1))
+    np.testing.assert_array_equal(whole["partner_y"], np.roll(alone["y"], -1, 0))
+    assert (pairs.info, len(pairs)) == (source(n).info, n)

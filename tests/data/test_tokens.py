@@ -59,3 +59,9 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_text('{"specials": [], "tokenizer": {}}')
     with pytest.raises(UsageError, match="no vocabulary of byte pairs"):
         tokens.load(tmp_path / "v.json")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_pieces_know_how_many_bytes_they_stand_for(text: str) -> None:
+    assert PIECES.bytes()[PIECES.encode(text)].sum() == len(text.encode())
+    assert PIECES.bytes()[:2].tolist() == [0, 0]

@@ -1,13 +1,18 @@
-"""GELU: its value, its hand-written slope, and both far out."""
+"""Activations by name against NumPy; GELU: its value, its hand-written slope, and both far out."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from scipy.special import expit
 from scipy.stats import norm
 
-from dlcore.kernels.activations import gelu
+from dlcore.kernels.activations import Name, gelu, named
 from tests.kernels.case import Case
 
 
@@ -16,7 +21,36 @@ def reference(x: np.ndarray) -> np.ndarray:
     return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
+REFERENCES: dict[Name, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda x: np.where(np.isnan(x), x, np.maximum(x, 0)),
+    "gelu": reference,
+    "silu": lambda x: x * expit(x),
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.where(x >= 0, x, x / 100),
+}
+
+
+def by_name(name: Name) -> Case:
+    """The case of an activation."""
+    return Case(
+        named(name),
+        REFERENCES[name],
+        lambda generator: (generator.standard_normal((4, 5)) * 3,),
+        grads=(0,),
+        modes=("rev",) if name == "gelu" else ("rev", "fwd"),
+        edges={
+            "one element": (np.array([0.5]),),
+            "zero": (np.array([0.0, -0.0]),),
+            "huge": (np.array([1e4, -1e4, 1e30, -1e30]),),
+            "not a number": (np.array([np.nan, 1.0]),),
+        },
+    )
+
+
 CASES = {
+    **{f"named:{name}": by_name(name) for name in get_args(Name)},
     "gelu": Case(
         gelu,
         reference,
@@ -58,3 +92,13 @@ def test_second_use_of_the_gradient_is_scaled_by_the_cotangent() -> None:
     np.testing.assert_allclose(
         pull(jnp.array([2.0, 0.0]))[0], 2 * pull(jnp.array([1.0, 5.0]))[0] * jnp.array([1.0, 0.0]), rtol=1e-6
     )
+
+
+def test_another_name_is_refused_and_told_which_there_are() -> None:
+    with pytest.raises(ValueError, match=r"'swish' is no activation: choose one of relu, gelu"):
+        named("swish")  # type: ignore[arg-type]
+
+
+def test_every_name_keeps_half_precision() -> None:
+    for name in get_args(Name):
+        assert named(name)(jnp.ones((2,), jnp.float16)).dtype == jnp.float16

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.kernels.attention import cached_attention, causal_attention, rotary
+from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
 from tests.kernels.case import Case, normals
 
 
@@ -28,6 +28,16 @@ def reference(q: np.ndarray, k: np.ndarray, v: np.ndarray, position: Any = 0) ->
         seen = int(position) + i + 1
         weights = softmax(k[b, h, :seen] @ q[b, h, i] / np.sqrt(q.shape[-1]))
         out[b, h, i] = weights @ v[b, h, :seen]
+    return out
+
+
+def of_seen(q: np.ndarray, k: np.ndarray, v: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Query by query, over the keys that it sees; over all of them alike where it sees none."""
+    out = np.empty((*q.shape[:-1], v.shape[-1]))
+    for b, h, i in np.ndindex(q.shape[:3]):
+        own = seen[b] if seen.ndim == 2 else seen[b, i]
+        weights = softmax(k[b, h, own] @ q[b, h, i] / np.sqrt(q.shape[-1])) if own.any() else np.full(len(own), 1 / len(own))
+        out[b, h, i] = weights @ (v[b, h, own] if own.any() else v[b, h])
     return out
 
 
@@ -61,7 +71,35 @@ def _cached(generator: np.random.Generator) -> tuple[Any, ...]:
     return q, k, v, np.int32(2)
 
 
+def _masked(*shape: int) -> Any:
+    seen = np.random.default_rng(3).random(shape) < 0.6
+    seen[0] = False  # padding altogether
+    return lambda generator: (*(generator.standard_normal((2, 2, n, 4)) for n in (3, 5, 5)), seen)
+
+
 CASES = {
+    "attention": Case(
+        attention,
+        of_seen,
+        _masked(2, 5),
+        grads=(0, 1, 2),
+        modes=("rev",),
+        batched=(0, 1, 2, 3),
+        edges={
+            # Huge values are positive here: the reference adds in another order, and where they cancel only rounding is left.
+            name: (q, k, np.abs(v) if name == "huge values" else v, np.ones((1, q.shape[2]), bool))
+            for name, (q, k, v) in EDGES.items()
+        },
+    ),
+    "attention:each its own": Case(attention, of_seen, _masked(2, 3, 5), grads=(0, 1, 2), modes=("rev",), batched=(0, 1, 2, 3)),
+    "attention:all": Case(
+        attention,
+        lambda q, k, v: of_seen(q, k, v, np.ones((2, 5), bool)),
+        normals(*[(2, 2, 5, 4)] * 3),
+        grads=(0, 1, 2),
+        modes=("rev",),
+        batched=(0, 1, 2),
+    ),
     "causal_attention": Case(
         causal_attention, reference, normals(*[(2, 2, 5, 4)] * 3), grads=(0, 1, 2), modes=("rev",), batched=(0, 1, 2), edges=EDGES
     ),

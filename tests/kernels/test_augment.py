@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
-from dlcore.kernels.augment import random_flip, random_shift
+from dlcore.kernels.augment import cutmix, mixup, random_erase, random_flip, random_shift
 from tests.kernels.case import Case
 
 ROWS = np.arange(6, dtype=np.int32)
 PIXELS = 2
+SIDE = 3
+ALPHA = 0.7
 
 
 def key() -> jax.Array:
@@ -37,6 +40,62 @@ def shifted(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
                 if 0 <= i - down < height and 0 <= j - right < width:
                     to[i, j] = image[i - down, j - right]
     return out
+
+
+def in_box(k: jax.Array, height: int, width: int, tall: int, wide: int) -> set[tuple[int, int]]:
+    """The pixels of a box around a random one, those outside of the image too."""
+    i = int(jax.random.randint(jax.random.fold_in(k, 0), (), 0, height)) - tall // 2
+    j = int(jax.random.randint(jax.random.fold_in(k, 1), (), 0, width)) - wide // 2
+    return {(i + a, j + b) for a in range(tall) for b in range(wide)}
+
+
+def erased(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Pixel after pixel."""
+    out = images.copy()
+    for row, image in zip(rows, out, strict=True):
+        box = in_box(jax.random.fold_in(key(), int(row)), *image.shape[:2], SIDE, SIDE)
+        for i, j in np.ndindex(*image.shape[:2]):
+            if (i, j) in box:
+                image[i, j] = 0
+    return out
+
+
+def shares(rows: np.ndarray) -> np.ndarray:
+    """A draw from Beta(ALPHA, ALPHA) a row."""
+    return np.array([float(jax.random.beta(jax.random.fold_in(key(), int(row)), ALPHA, ALPHA)) for row in rows])
+
+
+def mixed(rows: np.ndarray, images: np.ndarray, partners: np.ndarray) -> np.ndarray:
+    """One pair after the other."""
+    return np.stack([s * a + (1 - s) * b for s, a, b in zip(shares(rows), images, partners, strict=True)])
+
+
+def pasted(rows: np.ndarray, images: np.ndarray, partners: np.ndarray) -> np.ndarray:
+    """Pixel after pixel; the share of what stayed stands in one more row of pixels."""
+    _, height, width, channels = images.shape
+    out = np.empty((len(images), height + 1, width, channels))
+    for n, (row, share) in enumerate(zip(rows, shares(rows), strict=True)):
+        tall, wide = (round(float(np.sqrt(1 - share)) * side) for side in (height, width))
+        box = in_box(jax.random.fold_in(jax.random.fold_in(key(), int(row)), 1), height, width, tall, wide)
+        inside = {place for place in box if 0 <= place[0] < height and 0 <= place[1] < width}
+        for i, j in np.ndindex(height, width):
+            out[n, i, j] = partners[n, i, j] if (i, j) in inside else images[n, i, j]
+        out[n, height] = 1 - len(inside) / (height * width)
+    return out
+
+
+def cutmix_and_share(rows: jax.Array, images: jax.Array, partners: jax.Array) -> jax.Array:
+    """Both of what cutmix returns, the share as one more row of pixels."""
+    image, share = cutmix(key(), rows, images, partners, ALPHA)
+    return jnp.concatenate([image, jnp.broadcast_to(share[:, None, None, None], (len(rows), 1, *image.shape[2:]))], 1)
+
+
+def _pairs(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    return ROWS, *generator.standard_normal((2, 6, 8, 5, 2))
+
+
+def _edges_of_pairs() -> dict[str, tuple[np.ndarray, ...]]:
+    return {name: (rows, images, images[::-1].copy()) for name, (rows, images) in _edges().items()}
 
 
 def _edges() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -65,6 +124,28 @@ CASES = {
         bf16=0,
         edges=_edges(),
     ),
+    "random_erase": Case(
+        lambda rows, x: random_erase(key(), rows, x, SIDE),
+        erased,
+        _images,
+        grads=(1,),
+        batched=(0, 1),
+        f32=0,
+        bf16=0,
+        edges=_edges(),
+    ),
+    "mixup": Case(
+        lambda rows, x, y: mixup(key(), rows, x, y, ALPHA)[0],
+        mixed,
+        _pairs,
+        grads=(1, 2),
+        batched=(0, 1, 2),
+        edges=_edges_of_pairs(),
+    ),
+    "mixup:share": Case(
+        lambda rows, x, y: mixup(key(), rows, x, y, ALPHA)[1], lambda rows, x, y: shares(rows), _pairs, batched=(0, 1, 2)
+    ),
+    "cutmix": Case(cutmix_and_share, pasted, _pairs, grads=(1, 2), batched=(0, 1, 2), edges=_edges_of_pairs()),
 }
 
 IMAGES = jnp.arange(1, 1 + 200 * 3 * 4 * 2, dtype=jnp.float32).reshape(200, 3, 4, 2)  # every pixel is another number, none is 0
@@ -103,3 +184,30 @@ def test_images_in_another_order_are_changed_the_same_way(kernel) -> None:
     order = np.random.default_rng(0).permutation(20)
     together = np.asarray(kernel(key(), jnp.arange(20), IMAGES[:20]))
     np.testing.assert_array_equal(kernel(key(), order, IMAGES[:20][order]), together[order])
+
+
+def test_squares_are_erased_around_every_pixel() -> None:
+    gone = np.asarray(random_erase(key(), jnp.arange(200), IMAGES, 1)) == 0
+    assert (gone.sum((1, 2, 3)) == 2).all()  # one pixel, both channels
+    assert gone.any(0).all()
+    assert random_erase(key(), jnp.arange(2), jnp.ones((2, 3, 4, 1), jnp.uint8), 2).dtype == jnp.uint8
+
+
+def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
+    rows, ones, zeros = jnp.arange(1000), jnp.ones((1000, 16, 16, 1)), jnp.zeros((1000, 16, 16, 1))
+    for alpha in (0.4, 1.0):
+        image, share = mixup(key(), rows, ones, zeros, alpha)
+        np.testing.assert_allclose(image.mean((1, 2, 3)), share, rtol=1e-5)
+        assert scipy.stats.kstest(np.asarray(share), scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+    image, share = cutmix(key(), rows, ones, zeros, 1.0)
+    np.testing.assert_allclose(image.mean((1, 2, 3)), share, rtol=1e-5)
+    assert set(np.unique(image)) == {0.0, 1.0}
+    assert 0.5 < share.mean() < 0.75  # one half, and more where a box reaches over the border
+
+
+@pytest.mark.parametrize("kernel", [mixup, cutmix])
+def test_mixing_an_image_with_itself_changes_nothing_and_alpha_is_above_0(kernel) -> None:
+    found = kernel(key(), jnp.arange(200), IMAGES, IMAGES, 1.0)[0]
+    np.testing.assert_allclose(found, IMAGES, rtol=1e-6)
+    with pytest.raises(ValueError, match="alpha above 0"):
+        kernel(key(), jnp.arange(200), IMAGES, IMAGES, 0.0)

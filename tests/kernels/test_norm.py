@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
-from dlcore.kernels.norm import batch_norm, layer_norm
+from dlcore.kernels.norm import batch_norm, layer_norm, rms_norm
 from dlcore.train import parallel
 from tests.kernels.case import Case, normals
 
@@ -19,6 +19,11 @@ EPS = 1e-5
 def reference(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """(x - mean) / sqrt(var + eps) * scale + bias."""
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPS) * scale + bias
+
+
+def by_rms(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """x / sqrt(mean(x^2) + 1e-6) * scale."""
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * scale
 
 
 def by_column(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -49,6 +54,20 @@ CASES = {
             "huge": _edge([1e4, -1e4, 0.0], [1e15, -2e15, 3e15]),
             "tiny": _edge([1e-20, -1e-20, 0.0], [1e-30, 2e-30, 3e-30]),
             "not a number": _edge([np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]),
+        },
+    ),
+    "rms_norm": Case(
+        rms_norm,
+        by_rms,
+        normals((3, 4, 8), (8,)),
+        grads=(0, 1),
+        modes=("rev",),
+        edges={
+            "one element": _edge([3.0], [-1e15])[:2],
+            "constant": _edge([2.0, 2.0, 2.0], [0.0, 0.0, 0.0])[:2],
+            "huge": _edge([1e4, -1e4, 0.0], [1e15, -2e15, 3e15])[:2],
+            "tiny": _edge([1e-20, -1e-20, 0.0], [1e-30, 2e-30, 3e-30])[:2],
+            "not a number": _edge([np.nan, 1.0, 2.0], [0.0, 1.0, 2.0])[:2],
         },
     ),
     "batch_norm": Case(
@@ -100,6 +119,14 @@ def test_gradient_is_orthogonal_to_what_the_output_ignores() -> None:
         grad = jax.grad(lambda x: (layer_norm(x, jnp.ones(8), jnp.zeros(8), 0.0) * weight).sum())(x)
         np.testing.assert_allclose(grad.sum(-1), 0, atol=1e-12)
         np.testing.assert_allclose((grad * x).sum(-1), 0, atol=1e-12)
+
+
+def test_rms_norm_is_layer_norm_without_the_mean() -> None:
+    x, scale = jax.random.normal(jax.random.key(1), (3, 8)), jnp.linspace(0.5, 2, 8)
+    centred = x - x.mean(-1, keepdims=True)
+    np.testing.assert_allclose(rms_norm(centred, scale, 1e-5), layer_norm(x, scale, jnp.zeros(8)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose((rms_norm(x + 3, jnp.ones(8), 0.0) ** 2).mean(-1), 1, rtol=1e-5)  # a mean that is not 0 stays
+    np.testing.assert_allclose(rms_norm(-7 * x, scale, 0.0), -rms_norm(x, scale, 0.0), rtol=1e-5)
 
 
 def test_mixed_types_keep_the_parameters_gradients_wide() -> None:

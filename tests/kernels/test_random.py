@@ -13,7 +13,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.kernels.random import dropout, normal, per_example, uniform
+from dlcore.kernels.random import drop_row, dropout, normal, per_example, uniform
 from tests.kernels.case import Case
 
 ROWS = np.array([0, 3, 7, 2**31 - 1], np.int32)
@@ -39,6 +39,12 @@ def dropped(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Dropout with the masks drawn one by one."""
     keep = each(lambda k: jax.random.bernoulli(k, 1 - RATE, x.shape[1:]), rows)
     return np.where(keep, x / (1 - RATE), 0)
+
+
+def rows_dropped(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Whole rows dropped, with the coins thrown one by one."""
+    keep = each(lambda k: jax.random.bernoulli(k, 1 - RATE), rows)
+    return np.stack([a / (1 - RATE) if kept else 0 * np.nan_to_num(a) for a, kept in zip(x, keep, strict=True)])
 
 
 def _rows_and(*shape: int) -> Callable[[np.random.Generator], tuple[Any, ...]]:
@@ -78,12 +84,21 @@ CASES = {
     "dropout": Case(
         lambda rows, x: dropout(key(), rows, x, RATE), dropped, _rows_and(6), grads=(1,), batched=(0, 1), edges=EDGES
     ),
+    "drop_row": Case(
+        lambda rows, x: drop_row(key(), rows, x, RATE),
+        rows_dropped,
+        _rows_and(3, 2),
+        grads=(1,),
+        batched=(0, 1),
+        edges=EDGES,
+    ),
 }
 
 DRAWS: dict[str, Callable[[np.ndarray], Any]] = {
     "normal": jax.jit(lambda rows: normal(key(), rows, (4,))),
     "uniform": jax.jit(lambda rows: uniform(key(), rows)),
     "dropout": jax.jit(lambda rows: dropout(key(), rows, jnp.ones((rows.shape[0], 16)), 0.5)),
+    "drop_row": jax.jit(lambda rows: drop_row(key(), rows, jnp.ones((rows.shape[0], 2)), 0.5)),
 }
 
 
@@ -140,3 +155,14 @@ def test_rate_of_0_is_the_identity_and_bad_rates_are_refused() -> None:
     for rate in (-0.1, 1.0, 1.5):
         with pytest.raises(ValueError, match=r"outside \[0, 1\)"):
             dropout(key(), jnp.arange(1), x, rate)
+
+
+def test_rows_are_dropped_whole_and_keep_the_mean() -> None:
+    y = np.asarray(drop_row(key(), jnp.arange(400), jnp.full((400, 3, 2), 3.0), 0.25)).reshape(400, -1)
+    assert set(np.unique(y)) == {np.float32(0), np.float32(4)}
+    assert (y == y[:, :1]).all()
+    assert abs((y[:, 0] == 0).sum() - 100) < 4 * np.sqrt(400 * 0.25 * 0.75)
+    x = jnp.array([[np.nan, 1.0]])
+    assert drop_row(key(), jnp.arange(1), x, 0.0) is x
+    with pytest.raises(ValueError, match=r"outside \[0, 1\)"):
+        drop_row(key(), jnp.arange(1), x, 1.0)

@@ -76,3 +76,15 @@ def test_the_experiments_default_has_fewer_than_100_thousand_parameters() -> Non
     net = CNN(c.widths, c.hidden, classes=10, norm=c.norm, dropout=c.dropout)
     shape = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))["params"]
     assert sum(x.size for x in jax.tree.leaves(shape)) < 100_000
+
+
+def test_flat_readout_sees_every_place_of_the_image() -> None:
+    net = CNN(WIDTHS, hidden=5, classes=3, readout="flat")
+    params = net.init(jax.random.key(0), X)["params"]
+    p, x = wide(params), X.astype(np.float64)
+    assert p["Dense_0"]["kernel"].shape == (4 * 2 * 4, 5)
+    first = np.maximum(convolved(x, p["Conv_0"]["kernel"]) + p["Conv_0"]["bias"], 0).reshape(3, 4, 2, 2, 2, -1).max((2, 4))
+    second = np.maximum(convolved(first, p["Conv_1"]["kernel"]) + p["Conv_1"]["bias"], 0)
+    hidden = np.maximum(second.reshape(3, -1) @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"], 0)
+    found = net.apply({"params": params}, X, features=True)
+    np.testing.assert_allclose(found, hidden, rtol=1e-4, atol=1e-5)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from dlcore.models.gpt import Size, choose, generate
-from tests.models.test_gpt import LEARNED, ROTARY, TOKENS, forward, params
+from dlcore.models.gpt import Size, choose, generate, likeliest
+from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 
 PROMPT = jnp.asarray(TOKENS[:, :3])
 
@@ -28,7 +28,7 @@ def naive(size: Size, prompt: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate(text, 1)
 
 
-@pytest.mark.parametrize(("size", "lengths"), [(LEARNED, (0, 13)), (ROTARY, (5, 23))], ids=["learned", "rotary"])
+@pytest.mark.parametrize(("size", "lengths"), [(LEARNED, (0, 13)), (MODERN, (5, 23))], ids=["learned", "modern"])
 def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(size: Size, lengths: tuple[int, ...]) -> None:
     expected = naive(size, PROMPT, 23)
     assert len(np.unique(expected)) > 3  # a model that repeats one token would prove little
@@ -84,12 +84,59 @@ def test_tokens_are_drawn_from_the_distribution(temperature: float, top_k: int) 
     assert scipy.stats.chisquare(counted[expected > 0], expected[expected > 0]).pvalue > 0.01
 
 
+@pytest.mark.parametrize(
+    ("top_p", "kept"),
+    [(1e-6, [3]), (0.55, [3]), (0.7, [3, 0]), (0.85, [3, 0, 2]), (0.999, [0, 1, 2, 3, 4]), (1.0, [0, 1, 2, 3, 4])],
+)
+def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: list[int]) -> None:
+    logits = np.array([1.0, -1.0, 0.5, 2.0, 0.0], np.float32)  # probabilities 0.207, 0.028, 0.126, 0.563, 0.076
+    drawn = np.asarray(choose(jax.random.key(0), jnp.tile(logits, (4000, 1)), 1.0, 0, top_p))
+    expected = np.zeros(5)
+    expected[kept] = np.exp(logits.astype(np.float64))[kept]
+    expected *= len(drawn) / expected.sum()
+    counted = np.bincount(drawn, minlength=5)
+    assert sorted(np.flatnonzero(counted)) == sorted(kept)
+    assert len(kept) == 1 or scipy.stats.chisquare(counted[kept], expected[kept]).pvalue > 0.01
+
+
+def test_top_p_counts_what_temperature_and_top_k_leave() -> None:
+    logits = jnp.tile(jnp.array([3.0, 2.0, 1.0, 0.0]), (500, 1))
+    draw = lambda *how: set(np.asarray(choose(jax.random.key(0), logits, *how)).tolist())  # noqa: E731
+    assert draw(1.0, 0, 0.7) == {0, 1}  # 0.64 alone does not reach it
+    assert draw(0.5, 0, 0.7) == {0}  # sharpened to 0.86, it does
+    assert draw(1.0, 2, 0.7) == {0}  # 0.73 of the two that are left
+
+
+def test_the_search_with_one_beam_is_greedy_and_with_all_beams_finds_the_best() -> None:
+    size, length = MODERN, 3
+    greedy = np.asarray(generate(size, params(size), PROMPT, jax.random.key(0), length, 0.0))[:, 3:]
+    texts, _ = likeliest(size, params(size), PROMPT, length, 1, -1)
+    np.testing.assert_array_equal(texts[:, 0], greedy)
+    beams = size.vocabulary**2  # nothing is ever cut off
+    texts, scores = likeliest(size, params(size), PROMPT[:1], length, beams, -1, 0.0)
+    every = np.stack(np.meshgrid(*[np.arange(size.vocabulary)] * length, indexing="ij"), -1).reshape(-1, length)
+    given = np.concatenate([np.tile(PROMPT[:1], (len(every), 1)), every], 1)
+    logp = np.asarray(jax.nn.log_softmax(forward(size, params(size), jnp.asarray(given)), -1))
+    total = sum(logp[np.arange(len(every)), 2 + i, every[:, i]] for i in range(length))
+    np.testing.assert_array_equal(texts[0, 0], every[total.argmax()])
+    np.testing.assert_allclose(scores[0, :5], np.sort(total)[::-1][:5], rtol=1e-4, atol=1e-4)
+
+
+def test_a_search_that_does_not_fit_the_context_is_refused() -> None:
+    for prompt, length in ((PROMPT, 6), (PROMPT[:, :0], 2)):
+        with pytest.raises(ValueError, match="do not fit a context of 8"):
+            likeliest(LEARNED, params(LEARNED), prompt, length, 2, 0)
+
+
 def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
     for given in (0, LEARNED.context):
         with pytest.raises(ValueError, match="a prompt of 1 to 7 tokens"):
             generate(LEARNED, params(LEARNED), jnp.zeros((1, given), jnp.int32), jax.random.key(0), 3)
     with pytest.raises(ValueError, match="a temperature of at least 0"):
         generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, -1.0)
+    for top_p in (0.0, 1.5):
+        with pytest.raises(ValueError, match="top_p is a probability above 0"):
+            generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, 1.0, 0, top_p)
 
 
 def test_no_stretch_repeats_the_noise_of_another() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import re
 from typing import Any
 
 import flax.linen as nn
@@ -12,12 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models.gpt import GPT, Size, empty_cache
+from dlcore.data.packing import pack
+from dlcore.models.gpt import GPT, TENSOR, Size, empty_cache
 from tests.kernels import test_activations, test_attention, test_norm
 
 LEARNED = Size(vocabulary=11, context=8, layers=2, heads=2, width=8)
 ROTARY = dataclasses.replace(LEARNED, rotary=True)
-SIZES = [pytest.param(LEARNED, id="learned"), pytest.param(ROTARY, id="rotary")]
+MODERN = dataclasses.replace(ROTARY, kv_heads=1, norm="rms", mlp="swiglu")
+GPT2 = dataclasses.replace(LEARNED, biases=True)
+SIZES = [
+    pytest.param(size, id=name) for name, size in (("learned", LEARNED), ("rotary", ROTARY), ("modern", MODERN), ("gpt2", GPT2))
+]
 TOKENS = np.random.default_rng(0).integers(0, 11, (2, 8))
 
 
@@ -34,21 +41,35 @@ def textbook(size: Size, tree: Any, tokens: np.ndarray) -> np.ndarray:
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
 
     def norm(x: np.ndarray, part: Any) -> np.ndarray:
-        return test_norm.reference(x, part["scale"], np.zeros(size.width))
+        if size.norm == "rms":
+            return test_norm.by_rms(x, part["scale"])
+        return test_norm.reference(x, part["scale"], part.get("bias", np.zeros(size.width)))
+
+    def dense(x: np.ndarray, part: Any) -> np.ndarray:
+        return x @ part["kernel"] + part.get("bias", 0)
 
     x = p["embed"]["embedding"][tokens]
     if not size.rotary:
         x = x + p["positions"][: tokens.shape[1]]
     for layer in range(size.layers):
         block = p[f"block_{layer}"]
-        qkv = norm(x, block["norm_attention"]) @ block["qkv"]["kernel"]
-        q, k, v = (part.reshape(*tokens.shape, size.heads, -1).swapaxes(1, 2) for part in np.split(qkv, 3, -1))
+        qkv, keys = dense(norm(x, block["norm_attention"]), block["qkv"]), size.kv_heads or size.heads
+        d = size.width // size.heads
+        parts = np.split(qkv, (size.heads * d, (size.heads + keys) * d), -1)
+        q, k, v = (part.reshape(*tokens.shape, -1, d).swapaxes(1, 2) for part in parts)
         if size.rotary:
             q, k = (test_attention.turned(t, np.arange(tokens.shape[1])) for t in (q, k))
-        seen = test_attention.reference(q, k, v).swapaxes(1, 2).reshape(x.shape)
-        x = x + seen @ block["out"]["kernel"]
-        hidden = test_activations.reference(norm(x, block["norm_mlp"]) @ block["up"]["kernel"])
-        x = x + hidden @ block["down"]["kernel"]
+        shared = np.arange(size.heads) // (size.heads // keys)  # whose keys and values a head looks at
+        seen = test_attention.reference(q, k[:, shared], v[:, shared]).swapaxes(1, 2).reshape(x.shape)
+        x = x + dense(seen, block["out"])
+        normal = norm(x, block["norm_mlp"])
+        hidden = dense(normal, block["up"])
+        if size.mlp == "swiglu":
+            gate = dense(normal, block["gate"])
+            hidden = gate / (1 + np.exp(-gate)) * hidden
+        else:
+            hidden = test_activations.reference(hidden)
+        x = x + dense(hidden, block["down"])
     return norm(x, p["norm"]) @ p["embed"]["embedding"].T
 
 
@@ -84,26 +105,61 @@ def test_a_logit_has_exactly_no_gradient_to_later_tokens(size: Size) -> None:
         assert (np.abs(grad[:, : t + 1]).max(-1) > 0).all()
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("prompt", [1, 3])
-def test_token_by_token_with_a_cache_equals_all_at_once(size: Size, prompt: int) -> None:
-    whole = forward(size, params(size), TOKENS)
-    run = jax.jit(
-        lambda tokens, cache, position: GPT(size).apply({"params": params(size)}, tokens, cache=cache, position=position)
-    )
-    logits, cache = run(TOKENS[:, :prompt], empty_cache(size, 2, jnp.float32), jnp.asarray(0))
-    found = [logits]
-    for i in range(prompt, 8):
-        logits, cache = run(TOKENS[:, i : i + 1], cache, jnp.asarray(i))
+OPTIONS: dict[str, tuple[Any, ...]] = {
+    "rotary": (False, True), "kv_heads": (0, 2, 1), "norm": ("layer", "rms"), "mlp": ("gelu", "swiglu"), "biases": (False, True),
+}  # fmt: skip
+COMBINATIONS = [dict(zip(OPTIONS, values, strict=True)) for values in itertools.product(*OPTIONS.values())]
+
+
+@pytest.mark.parametrize("options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_token_by_token_with_a_cache_equals_all_at_once(options: dict[str, Any]) -> None:
+    size = Size(vocabulary=11, context=6, layers=1, heads=4, width=16, **options)
+    run = functools.partial(GPT(size).apply, {"params": params(size)})
+    cache, found = empty_cache(size, 2, jnp.float32), []
+    assert cache[0][0].shape[1] == (options["kv_heads"] or 4)
+    for start, stop in ((0, 3), (3, 5), (5, 6)):  # a prompt, several tokens at once, a single one
+        logits, cache = run(TOKENS[:, start:stop], cache=cache, position=start)
         found.append(logits)
-    np.testing.assert_allclose(jnp.concatenate(found, 1), whole, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(jnp.concatenate(found, 1), run(TOKENS[:, :6]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [MODERN, GPT2], ids=["modern", "gpt2"])
+def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> None:
+    lengths = ((3, 5), (1, 4, 2))
+    rows = pack([TOKENS[0, :8][: n + 1] for n in itertools.chain(*lengths)], 8)
+    packed = jax.jit(functools.partial(GPT(size).apply, {"params": params(size)}))(
+        rows["tokens"], segment=rows["segment"], position=rows["position"]
+    )
+    alone = np.asarray(forward(size, params(size), TOKENS[:1]))[0]  # all documents begin alike, and the past decides
+    np.testing.assert_array_equal(rows["weight"].sum(1), [8, 7])
+    expected = alone[rows["position"]]
+    inside = rows["weight"] > 0
+    np.testing.assert_allclose(np.asarray(packed)[inside], expected[inside], rtol=1e-4, atol=1e-4)
+
+
+def test_tensor_rules_cover_every_large_parameter_of_every_option() -> None:
+    """Every matrix of a block and every bias that goes with a split output lies along `tensor`; nothing else does."""
+    for size in (LEARNED, MODERN, GPT2, dataclasses.replace(MODERN, biases=True)):
+        split = {}
+        for path, x in jax.tree_util.tree_leaves_with_path(params(size)):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            split[name] = [axes for pattern, axes in TENSOR if len(axes) == x.ndim and re.search(pattern, name)]
+        for name, axes in split.items():
+            part, leaf = name.split("/")[-2:] if "/" in name else ("", name)
+            along = {"qkv": (None, "tensor"), "up": (None, "tensor"), "gate": (None, "tensor"), "embed": ("tensor", None)}.get(
+                part
+            )
+            along = ("tensor", None) if part in ("out", "down") else along
+            along = None if leaf == "scale" or (leaf == "bias" and along != (None, "tensor")) else along
+            assert axes == ([] if along is None else [along[-1:] if leaf == "bias" else along]), name
+        assert any("gate" in name for name in split) == (size.mlp == "swiglu")
+
+
+@pytest.mark.parametrize("size", [LEARNED, MODERN], ids=["learned", "modern"])
 def test_rematerialisation_gives_the_same_gradients(size: Size) -> None:
     def grads(size: Size) -> Any:
         loss = lambda tree: jnp.sin(GPT(size).apply({"params": tree}, TOKENS)).sum()  # noqa: E731
-        return jax.jit(jax.grad(loss))(params(LEARNED if not size.rotary else ROTARY))
+        return jax.jit(jax.grad(loss))(params(dataclasses.replace(size, remat=False)))
 
     plain, again = grads(size), grads(dataclasses.replace(size, remat=True))
     assert jax.tree.structure(plain) == jax.tree.structure(again)
@@ -156,6 +212,16 @@ def test_initialisation_is_that_of_gpt2() -> None:
     assert not (tree["block_3"]["up"]["kernel"] == tree["block_4"]["up"]["kernel"]).any()
 
 
+def test_a_gated_unit_has_the_parameters_of_a_plain_one_and_shared_keys_have_fewer() -> None:
+    plain = Size(vocabulary=64, context=64, layers=2, heads=6, width=192, rotary=True)
+    gated, shared = dataclasses.replace(plain, mlp="swiglu"), dataclasses.replace(plain, kv_heads=2)
+    assert count(gated) == count(plain)
+    assert count(plain) - count(shared) == 2 * 192 * 2 * (4 * 32)
+
+
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
         dataclasses.replace(LEARNED, heads=3)
+    for kv_heads in (3, -1, 4):
+        with pytest.raises(ValueError, match=f"{kv_heads} heads of keys and values cannot be shared by 2 heads"):
+            dataclasses.replace(LEARNED, kv_heads=kv_heads)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from dlcore.models.layers import BatchNorm, Dropout
+from dlcore.models.layers import BatchNorm, Dropout, LayerNorm
 from dlcore.train import parallel
 
 X = np.random.default_rng(0).standard_normal((8, 2, 2, 3)).astype(np.float32) * np.array([1, 2, 3], np.float32) + 5
@@ -89,3 +89,14 @@ def test_statistics_are_those_of_the_global_batch_on_four_devices(devices: list[
     for y, found in (split, pmapped):
         np.testing.assert_allclose(np.asarray(y).reshape(X.shape), expected, rtol=1e-5, atol=1e-5)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(np.asarray(a), b, rtol=1e-5), found, stats)
+
+
+def test_layer_norm_is_the_kernel_with_parameters_of_its_own() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4, 6)).astype(np.float32)
+    variables = LayerNorm().init(jax.random.key(0), x)
+    np.testing.assert_allclose(LayerNorm().apply(variables, x).var(-1), 1, rtol=1e-3)
+    scale, bias = np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6)
+    own = {"params": {"scale": jnp.asarray(scale, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}}
+    wide = x.astype(np.float64)
+    normal = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(LayerNorm().apply(own, x), normal * scale + bias, rtol=1e-4, atol=1e-5)

@@ -98,7 +98,10 @@ def everywhere(folder: Path, word: str) -> Path:
     run = make(folder, card, lines)
     pictures = samples.Images(w, np.zeros((2, 2, 2)), (w, w), (True, False))
     table = samples.Table(w, (w, "n"), ((w, 1.0), ("a", w)))
-    samples.save(run / "samples", [samples.Text(w, w, w), pictures, table])
+    plot = samples.Plot(
+        w, w, w, (samples.Series(w, np.arange(3), np.arange(3)), samples.Series(w, np.arange(3), np.ones(3), True))
+    )
+    samples.save(run / "samples", [samples.Text(w, w, w), pictures, table, plot])
     return run
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dlcore.report import samples
-from dlcore.report.samples import Images, Table, Text, load, read, save
+from dlcore.report.samples import MOST, Images, Plot, Series, Table, Text, load, read, save
 
 
 def pixels(folder: Path, entry: dict) -> np.ndarray:
@@ -56,9 +56,26 @@ def test_words_and_numbers_come_back(tmp_path: Path) -> None:
     assert [(image["caption"], image["right"]) for image in pictures["images"]] == [("<b>", True), ("\N{SNOWMAN}", False)]
 
 
+def test_a_plots_numbers_come_back_and_what_is_not_finite_is_a_gap(tmp_path: Path) -> None:
+    y = np.array([0.1, np.nan, np.inf, -np.inf, 1e300], np.float64)
+    narrow = Series("narrow", np.array([1, 2]), np.array([0.1, 1 / 3], np.float32), points=True)
+    save(tmp_path / "samples", [Plot("p", "steps", "loss (nats)", (Series("wide", np.arange(5), y), narrow), log_y=True)])
+    text = (tmp_path / "samples" / "index.json").read_text()
+    (entry,) = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert load(tmp_path / "samples") == [entry]
+    assert (entry["x"], entry["y"], entry["log_x"], entry["log_y"]) == ("steps", "loss (nats)", False, True)
+    assert [(one["name"], one["points"]) for one in entry["series"]] == [("wide", False), ("narrow", True)]
+    assert entry["series"][0]["y"] == [0.1, None, None, None, None]
+    np.testing.assert_array_equal(np.float32(entry["series"][1]["y"]), narrow.y)
+
+
 @pytest.mark.parametrize(
     "sample",
     [
+        Plot("unequal", "x", "y", (Series("s", np.zeros(3), np.zeros(2)),)),
+        Plot("square", "x", "y", (Series("s", np.zeros((2, 2)), np.zeros((2, 2))),)),
+        Plot("words", "x", "y", (Series("s", np.array(["a"]), np.zeros(1)),)),
+        Plot("too many", "x", "y", (Series("s", np.zeros(MOST), np.zeros(MOST)), Series("t", np.zeros(1), np.zeros(1)))),
         Images("flat", np.zeros((4, 4))),
         Images("two channels", np.zeros((1, 4, 4, 2))),
         Images("labels", np.zeros((1, 4, 4), np.int32)),
@@ -133,6 +150,17 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> N
         '[{"kind": "images", "title": "t", "images": [], "columns": "10"}]',
         '[{"kind": "table", "title": "t", "header": ["a"], "rows": [[1, 2]]}]',
         '[{"kind": "table", "title": "t", "header": ["a"], "rows": [[{}]]}]',
+        '[{"kind": "plot", "title": "t", "series": []}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y"}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "log_x": 1, "series": []}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"x": [], "y": []}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": 1, "y": 1}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": []}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": ["2"]}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [true]}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [NaN]}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [1' + "0" * 400 + "]}]}]",
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "points": "no", "x": [], "y": []}]}]',
         "[" * 100_000,
     ],
 )

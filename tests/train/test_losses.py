@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from dlcore.train.losses import classification, next_token
+from dlcore.train.losses import augmented, classification, next_token
 from dlcore.train.step import value
 
 LABELS = np.array([0, 2, 1, 2])
@@ -94,6 +94,26 @@ def test_next_token_counts_tokens_and_no_padding() -> None:
     np.testing.assert_allclose(out.loss.total, xent[counts].sum(), rtol=1e-5)
     assert float(out.loss.weight) == counts.sum() == 6
     assert not out.metrics
+    size = generator.integers(0, 9, (3, 4)).astype(np.float32)
+    told_bytes = told(next_token(given_logits), logits, {"targets": targets, "weight": weight, "mask": mask, "bytes": size})
+    bits = told_bytes.metrics["bits_per_byte"]
+    np.testing.assert_allclose(bits.total, xent[counts].sum() / np.log(2), rtol=1e-5)
+    assert float(bits.weight) == size[counts].sum()
+
+
+def test_a_smoothed_next_token_is_a_smoothed_class_in_training_alone() -> None:
+    logits = np.random.default_rng(5).standard_normal((2, 2, 3)).astype(np.float32)
+    logits[1, 1] = np.nan  # padding
+    weight = np.array([[1, 1], [1, 0]], np.float32)
+    tokens = {"targets": LABELS.reshape(2, 2), "weight": weight, "mask": np.ones(2, np.float32)}
+    classes = {"label": LABELS, "mask": weight.reshape(-1)}
+    for train in (True, False):
+        found = told(next_token(given_logits, 0.2), logits, tokens, train).loss
+        np.testing.assert_allclose(
+            found.total, told(classification(given_logits, 0.2), logits.reshape(4, 3), classes, train).loss.total, rtol=1e-5
+        )
+    with pytest.raises(ValueError, match="outside"):
+        next_token(given_logits, 1.0)
 
 
 def test_narrow_logits_are_judged_in_float32() -> None:
@@ -102,3 +122,23 @@ def test_narrow_logits_are_judged_in_float32() -> None:
     expected = -log_softmax(np.asarray(logits, np.float64), -1)[np.arange(4), LABELS]
     assert out.loss.total.dtype == jnp.float32
     np.testing.assert_allclose(out.loss.total, expected.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_shared_example_has_a_target_of_two_labels(smoothing: float) -> None:
+    logits = np.random.default_rng(3).standard_normal((4, 3)).astype(np.float32) * 5
+    share, partner = np.array([1.0, 0.25, 0.5, 0.0], np.float32), np.array([1, 1, 1, 0])
+    batch = {"label": LABELS, "partner_label": partner, "share": share, "mask": np.array([1, 1, 0, 1], np.float32)}
+    target = share[:, None] * np.eye(3)[LABELS] + (1 - share[:, None]) * np.eye(3)[partner]
+    target = (1 - smoothing) * target + smoothing / 3
+    xent = -(target * log_softmax(logits.astype(np.float64), -1)).sum(-1)
+    out = told(classification(given_logits, smoothing), logits, batch, train=True)
+    np.testing.assert_allclose(value(out.loss), xent[[0, 1, 3]].mean(), rtol=1e-5)
+
+
+def test_a_batch_is_changed_in_training_alone() -> None:
+    logits = np.eye(3, dtype=np.float32)[LABELS]
+    wrong = augmented(classification(given_logits), lambda batch, key: {**batch, "label": (batch["label"] + 1) % 3})
+    batch = {"label": LABELS, "mask": np.ones(4, np.float32)}
+    assert float(value(told(wrong, logits, batch).metrics["accuracy"])) == 1
+    assert float(value(told(wrong, logits, batch, train=True).metrics["accuracy"])) == 0

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 
+from dlcore.data.builders import state_union
 from dlcore.errors import UsageError
 
 HELD_BACK = 40  # every 40th document of each kind is for validation
@@ -41,7 +42,7 @@ def _speeches(content: bytes) -> Iterator[str]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(".txt"):
-                yield archive.read(name).decode("latin-1")
+                yield state_union.plain(archive.read(name))
 
 
 def _dialogues(content: bytes) -> Iterator[str]:

@@ -1,0 +1,92 @@
+"""The adding and the copy problem: sequences that ask for what stood far back. Example i is a function of (seed, i)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Literal
+
+import numpy as np
+
+from dlcore.data.source import Batch, Info
+
+Problem = Literal["adding", "copy"]
+SYMBOLS, COPIED = 8, 10
+BLANK, MARK = 0, SYMBOLS + 1  # of the copy problem's ten tokens; what is copied is 1..8
+_SPLITS = {"train": 0, "validation": 1, "test": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Generated:
+    """Examples of a problem, made when they are asked for."""
+
+    problem: Problem
+    length: int
+    key: int
+    info: Info
+
+    def __len__(self) -> int:
+        return self.info.examples
+
+    def gather(self, index: np.ndarray) -> Batch:
+        make = _adding if self.problem == "adding" else _copy
+        return make(np.asarray(index, np.uint64), self.length, self.key)
+
+
+def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
+    """The adding problem (Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al. 2016, sec. 5.2).
+
+    `x` float32 [N, length, 2]: a number in [0, 1), and a mark, 1 at one place of each half; `target` float32 [N]: the sum of the two
+    numbers marked. Always saying 1 has a mean squared error of 1/6. ValueError: a length below 2, an unknown split.
+    """
+    if length < 2:
+        raise ValueError(f"two marks need a length of at least 2, not {length}")
+    return _generated("adding", length, split, examples, seed)
+
+
+def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
+    """The copy problem (Hochreiter & Schmidhuber 1997, sec. 5.1; as in Arjovsky et al. 2016, sec. 5.1).
+
+    `tokens` int32 [N, delay + 20]: ten of 1..8, blanks (0), a mark (9) ten places before the end; `targets`: blanks, then those ten
+    in their order; `weight` float32, 1. Without memory the best mean cross-entropy is 10 ln 8 / (delay + 20).
+    ValueError: a delay below 1, an unknown split.
+    """
+    if delay < 1:
+        raise ValueError(f"the mark needs a delay of at least 1, not {delay}")
+    return _generated("copy", delay, split, examples, seed)
+
+
+def _generated(problem: Problem, length: int, split: str, examples: int, seed: int) -> Generated:
+    if split not in _SPLITS:
+        raise ValueError(f"{problem} has no split {split!r}: it has {', '.join(_SPLITS)}")
+    told = f"{problem} {length} {split} {examples} {seed}"
+    info = Info(f"{problem}_{length}", "1.0.0", split, hashlib.sha256(told.encode()).hexdigest(), examples)
+    return Generated(problem, length, seed * len(_SPLITS) + _SPLITS[split], info)
+
+
+def _bits(index: np.ndarray, key: int, count: int) -> np.ndarray:
+    """uint64 [N, count] that look random: SplitMix64 (Steele et al. 2014) at the place (key, example, number)."""
+    place = (np.uint64(key) << np.uint64(52)) + (index[:, None] << np.uint64(16)) + np.arange(count, dtype=np.uint64)
+    z: np.ndarray = (place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _adding(index: np.ndarray, length: int, key: int) -> Batch:
+    bits, half, rows = _bits(index, key, length + 2), length // 2, np.arange(len(index))
+    x = np.zeros((len(index), length, 2), np.float32)
+    x[:, :, 0] = (bits[:, :length] >> np.uint64(40)).astype(np.float32) / 2**24
+    first = bits[:, length] % np.uint64(half)
+    second = np.uint64(half) + bits[:, length + 1] % np.uint64(length - half)
+    x[rows, first.astype(int), 1] = x[rows, second.astype(int), 1] = 1
+    return {"x": x, "target": (x[:, :, 0] * x[:, :, 1]).sum(-1)}
+
+
+def _copy(index: np.ndarray, delay: int, key: int) -> Batch:
+    symbols = (1 + _bits(index, key, COPIED) % np.uint64(SYMBOLS)).astype(np.int32)
+    tokens = np.full((len(index), delay + 2 * COPIED), BLANK, np.int32)
+    targets = tokens.copy()
+    tokens[:, :COPIED], tokens[:, delay + COPIED - 1] = symbols, MARK
+    targets[:, -COPIED:] = symbols
+    return {"tokens": tokens, "targets": targets, "weight": np.ones(tokens.shape, np.float32)}

@@ -1,0 +1,88 @@
+"""A Transformer encoder (Vaswani et al. 2017) over embedded tokens of any kind: pieces of text, patches of an image."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.kernels.activations import gelu
+from dlcore.kernels.attention import attention, rotary
+from dlcore.models.layers import Dropout, LayerNorm
+
+# Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
+TENSOR = ((r"(qkv|up)/kernel", (None, "tensor")), (r"(out|down)/kernel", ("tensor", None)))
+
+Positions = Literal["learned", "rotary", "none"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """The shape of an encoder. `context` is the longest input where positions are learned."""
+
+    layers: int
+    heads: int
+    width: int
+    context: int = 0
+    positions: Positions = "rotary"
+    dropout: float = 0.0
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        if self.positions == "learned" and self.context < 1:
+            raise ValueError("learned positions need a context: the length of the longest input")
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); no biases in its dense layers; every token sees every other."""
+
+    size: Size
+
+    @nn.compact
+    def __call__(self, x: Array, seen: Array | None, row: Array | None) -> Array:
+        """x [batch, length, width], `seen` bool [batch, length] or None -> like x."""
+        s, (batch, length, width) = self.size, x.shape
+        dense = functools.partial(nn.Dense, use_bias=False, kernel_init=nn.initializers.normal(0.02))
+        residual = nn.initializers.normal(0.02 / (2 * s.layers) ** 0.5)
+        flat = x.reshape(batch * length, width)  # matrices, not batches of matrices: CPU runs them a fifth faster
+        heads = dense(3 * width, name="qkv")(LayerNorm(name="norm_attention")(flat)).reshape(batch, length, 3, s.heads, -1)
+        q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
+        if s.positions == "rotary":
+            q, k = (rotary(t, jnp.arange(length)) for t in (q, k))
+        drop = Dropout(s.dropout, name="drop")
+        told = dense(width, kernel_init=residual, name="out")(attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape))
+        x = x + drop(told.reshape(x.shape), row)
+        hidden = gelu(dense(4 * width, name="up")(LayerNorm(name="norm_mlp")(x.reshape(flat.shape))))
+        hidden = dense(width, kernel_init=residual, name="down")(hidden)
+        return x + drop(hidden.reshape(x.shape), row)
+
+
+class Encoder(nn.Module):
+    """Positions, blocks, and a last normalisation (pre-norm: Xiong et al. 2020)."""
+
+    size: Size
+
+    @nn.compact
+    def __call__(self, x: Array, seen: Array | None = None, *, train: bool = False, row: Array | None = None) -> Array:
+        """x [batch, length, width] -> like x. `seen` bool [batch, length] is False on padding, which then changes nothing else.
+
+        Raises ValueError for an input longer than the learned positions.
+        """
+        s, row = self.size, row if train else None
+        if s.positions == "learned":
+            if x.shape[1] > s.context:
+                raise ValueError(f"{x.shape[1]} tokens are more than the {s.context} learned positions")
+            x = x + self.param("positions", nn.initializers.normal(0.02), (s.context, s.width))[None, : x.shape[1]].astype(
+                x.dtype
+            )
+        x = Dropout(s.dropout, name="drop")(x, row)
+        block = nn.remat(Block) if s.remat else Block
+        for layer in range(s.layers):
+            x = block(s, name=f"block_{layer}")(x, seen, row)
+        return LayerNorm(name="norm")(x.reshape(-1, s.width)).reshape(x.shape)

@@ -1,0 +1,97 @@
+"""Linear recurrent units (Orvieto et al. 2023): a diagonal linear recurrence between pointwise layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.kernels.activations import gelu
+from dlcore.kernels.recurrence import diagonal_recurrence
+from dlcore.models.layers import Dropout, LayerNorm
+
+
+class LRU(nn.Module):
+    """h_t = decay h_{t-1} + scale B x_t in `states` complex numbers, y_t = Re(C h_t) + D x_t (Orvieto et al. 2023, eq. 1 and 7).
+
+    decay = exp(-exp(size) + i exp(angle)) starts uniform in the ring least <= |decay| <= most with angles up to `turn`, and
+    cannot leave the unit circle. The logarithms are what is learnt: near 1 even bfloat16 tells them apart.
+    """
+
+    states: int
+    least: float = 0.9
+    most: float = 0.999
+    turn: float = 6.28
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [length, batch, n] -> the same."""
+        (length, batch, n), s = x.shape, self.states
+
+        def ring(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+            square = jax.random.uniform(key, shape, dtype, self.least**2, self.most**2)  # uniform in area
+            return jnp.log(-0.5 * jnp.log(square))
+
+        def angles(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+            return jnp.log(jax.random.uniform(key, shape, dtype, 1e-3, 1) * self.turn)
+
+        size, angle = self.param("size", ring, (s,)), self.param("angle", angles, (s,))
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        modulus, phase = jnp.exp(-jnp.exp(size.astype(wide))), jnp.exp(angle.astype(wide))
+        decay = jnp.concatenate([modulus * jnp.cos(phase), modulus * jnp.sin(phase)])
+        # What a long input of noise would grow to is brought back to its own size.
+        scale = jnp.sqrt(1 - modulus**2).astype(x.dtype)
+        into = self.param("in", nn.initializers.normal((2 * n) ** -0.5), (n, 2 * s))
+        out = self.param("out", nn.initializers.normal(s**-0.5), (2 * s, n))
+        skip = self.param("skip", nn.initializers.normal(1.0), (n,))
+        flat = x.reshape(-1, n)
+        driven = (flat @ (into * jnp.concatenate([scale, scale])[None])).reshape(length, batch, 2 * s)
+        h = diagonal_recurrence(decay, driven)
+        return (h.reshape(-1, 2 * s) @ out + flat * skip[None]).reshape(x.shape)
+
+
+class Block(nn.Module):
+    """x + glu(gelu(lru(norm(x)))) (Dauphin et al. 2017 for the gate)."""
+
+    states: int
+    least: float
+    most: float
+    turn: float
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Array, row: Array | None) -> Array:
+        """x [length, batch, n] -> the same."""
+        n = x.shape[-1]
+        y = gelu(LRU(self.states, self.least, self.most, self.turn, name="lru")(LayerNorm(name="norm")(x)))
+        value, gate = jnp.split(nn.Dense(2 * n, name="gate")(y.reshape(-1, n)), 2, -1)
+        y = (value * jax.nn.sigmoid(gate)).reshape(x.shape)
+        if row is not None and self.dropout:
+            y = Dropout(self.dropout)(y.swapaxes(0, 1), row).swapaxes(0, 1)
+        return x + y
+
+
+class Classifier(nn.Module):
+    """Blocks over a sequence, the mean of what they give over time, and a dense head."""
+
+    width: int
+    states: int
+    layers: int
+    classes: int
+    dropout: float = 0.0
+    least: float = 0.9
+    most: float = 0.999
+    turn: float = 6.28
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Array:
+        """x [batch, length, n] -> logits [batch, classes]."""
+        x, row = x.swapaxes(0, 1), row if train else None
+        length, batch, n = x.shape
+        x = nn.Dense(self.width, name="encoder")(x.reshape(-1, n)).reshape(length, batch, self.width)
+        for layer in range(self.layers):
+            x = Block(self.states, self.least, self.most, self.turn, self.dropout, name=f"block_{layer}")(x, row)
+        return nn.Dense(self.classes, name="head")(LayerNorm(name="norm")(x).mean(0))

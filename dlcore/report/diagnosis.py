@@ -1,0 +1,94 @@
+"""The section on gradients: what is wrong with each objective in a sentence, and how far its gradients reach."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from dlcore.report import compare
+from dlcore.report.markup import Html, el, number
+from dlcore.report.runs import Run
+from dlcore.train.verdict import FILE, HEALTHY, Row, read, verdict
+
+_WIDTH, _HEIGHT = 150, 9
+
+
+def diagnosis(runs: Sequence[Run]) -> Html | None:
+    """What the runs' diagnostics say; a table of tensors where there is one run alone. None where no run kept any."""
+    parts: list[Html] = []
+    for position, run in enumerate(runs):
+        found, damaged = read(run.path / FILE)
+        if damaged:
+            parts.append(el("p", f"{FILE}: damaged and left out: {damaged} line{'s' if damaged > 1 else ''}.", class_="note"))
+        for name, steps in found.items():
+            whose = el("h3", compare.name(run, position)) if len(runs) > 1 else None
+            called = el("h3", name) if len(found) > 1 else None
+            table = _table(steps) if len(runs) == 1 else None
+            parts.append(el("article", whose, called, _sentences(steps), table))
+    if not parts:
+        return None
+    told = (
+        "What one batch would do at an evaluation: a gradient for every tensor, and the optimizer's update that follows from it."
+    )
+    return el("section", el("h2", "Gradients"), el("p", told, class_="hint"), parts, id="gradients")
+
+
+def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
+    """The verdict at the last evaluation, and the first one that was another, where something was wrong."""
+    told = {step: verdict(rows) for step, rows in steps.items()}
+    last = max(told)
+    now = el("p", el("strong", f"Step {last:,}: "), told[last], class_=None if told[last] == HEALTHY else "wrong")
+    # The same trouble in other numbers is not worth a second line.
+    known = {re.sub(r"[\d.,]+", "", words) for words in (HEALTHY, told[last])}
+    before = next((step for step, words in told.items() if re.sub(r"[\d.,]+", "", words) not in known), None)
+    early = el("p", f"Earlier, at step {before:,}: {told[before]}", class_="hint") if before is not None else None
+    return el("div", now, early, class_="verdict")
+
+
+def _table(steps: Mapping[int, Sequence[Row]]) -> Html:
+    """Kernels with their bars; biases and scales folded away."""
+    rows = steps[max(steps)]
+    largest: dict[str, float] = {}
+    for row in (row for at in steps.values() for row in at):
+        if row.ratio > largest.get(row.name, 0):
+            largest[row.name] = row.ratio
+    kernels, others = [row for row in rows if row.units], [row for row in rows if not row.units]
+    low, high = _decades([row.grad for row in rows])
+    shown = _rows(kernels or others, largest, low, high)
+    rest = _rows(others, largest, low, high) if kernels and others else None
+    folded = el("details", el("summary", f"{len(others)} biases and scales"), rest) if rest else None
+    return el("div", shown, folded)
+
+
+def _rows(rows: Sequence[Row], largest: Mapping[str, float], low: int, high: int) -> Html:
+    told = f"gradient, bars from 1e{low} to 1e{high}"
+    heads = ("tensor", told, "", "weights", "update / weights", "largest so far", "dead units")
+    head = [el("th", title, scope="col", class_="n" if i > 1 else None) for i, title in enumerate(heads)]
+    body = []
+    for row in rows:
+        dead = f"{row.dead:,} of {row.units:,}" if row.units else ""
+        cells = [row.grad, row.weight, row.ratio, largest.get(row.name, math.nan)]
+        texts = [el("td", number(value), class_="n") for value in cells]
+        body.append(
+            el("tr", el("th", row.name, scope="row", class_="code"), el("td", _bar(row.grad, low, high)), texts,
+               el("td", dead, class_="n"))
+        )  # fmt: skip
+    return compare.scroll(el("table", el("thead", el("tr", head)), el("tbody", body), class_="tensors"), "Gradients")
+
+
+def _decades(values: Sequence[float]) -> tuple[int, int]:
+    """Powers of ten around all that can be drawn, at least two apart."""
+    logs = [math.log10(value) for value in values if math.isfinite(value) and value > 0]
+    low, high = (math.floor(min(logs)), math.ceil(max(logs))) if logs else (-1, 1)
+    return min(low, high - 2), high
+
+
+def _bar(value: float, low: int, high: int) -> Html | None:
+    """A gradient's size on a logarithmic scale; nothing for zero and for what is no number."""
+    if not math.isfinite(value) or value <= 0:
+        return None
+    length = max((math.log10(value) - low) / (high - low) * _WIDTH, 1.0)
+    ruled = "".join(f"M{(power - low) / (high - low) * _WIDTH:.1f} 0v{_HEIGHT}" for power in range(low, high + 1))
+    rule, bar = el("path", class_="rule", d=ruled), el("path", class_="measure", d=f"M0 0h{length:.1f}v{_HEIGHT}h-{length:.1f}z")
+    return el("svg", rule, bar, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", aria_hidden="true")

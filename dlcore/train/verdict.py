@@ -1,0 +1,143 @@
+"""What is wrong with training, said in a sentence: from the rows of `diagnose`, which a run keeps in diagnostics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlcore.errors import UsageError
+
+FILE = "diagnostics.jsonl"
+
+# A healthy step moves a tensor by about a thousandth of itself; a sound network's layers differ in gradient by less than a
+# thousandfold; and a batch leaves a few units without a gradient now and then.
+HIGH, APART, DEAD = 0.1, 1e3, 0.2
+
+
+HEALTHY = "Nothing is wrong: gradients reach every layer, and no update is too large."
+
+
+class Row(NamedTuple):
+    """One parameter tensor: norms of its gradient, of itself and of its update, and how many of its output units are dead.
+
+    A unit is an entry of the last axis of a kernel, a tensor of two dimensions or more (biases and scales have 0 units). It is
+    dead if no number of it has a gradient in the whole batch.
+    """
+
+    name: str
+    grad: float
+    weight: float
+    update: float
+    units: int
+    dead: int
+
+    @property
+    def ratio(self) -> float:
+        """Update to weight; NaN for a tensor of zeros."""
+        return self.update / self.weight if self.weight else math.nan
+
+
+def write(folder: Path, step: int, found: Mapping[str, Sequence[Row]]) -> None:
+    """Append a line for each objective to a run's diagnostics. Raises UsageError where the disk refuses."""
+
+    def plain(row: Row) -> dict[str, Any]:
+        # JSON has no NaN: null says that a number was not one.
+        return {
+            k: (float(f"{v:.6g}") if math.isfinite(v) else None) if isinstance(v, float) else v for k, v in row._asdict().items()
+        }
+
+    lines = [{"step": step, "objective": name, "tensors": [plain(row) for row in rows]} for name, rows in found.items()]
+    try:
+        with (folder / FILE).open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
+    except OSError as error:
+        raise UsageError(f"cannot write {folder / FILE}: {error.strerror}; make room, then dlcore resume {folder}") from error
+
+
+def read(path: Path) -> tuple[dict[str, dict[int, list[Row]]], int]:
+    """{objective: {step: rows}} of a run's diagnostics, and how many lines are damaged; of equal steps the last one counts."""
+    found: dict[str, dict[int, list[Row]]] = {}
+    damaged = 0
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
+        try:
+            record = json.loads(line)
+            rows = [_row(**tensor) for tensor in record["tensors"]]
+            step, name = record["step"], record["objective"]
+            if type(step) is not int or not isinstance(name, str):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            damaged += line.endswith(b"\n")  # without its end it is one that a killed process was writing
+            continue
+        found.setdefault(name, {})[step] = rows
+    return {name: dict(sorted(steps.items())) for name, steps in found.items()}, damaged
+
+
+def _row(name: str, grad: float | None, weight: float | None, update: float | None, units: int, dead: int) -> Row:
+    """A row from JSON, where null is what was no number. Raises TypeError for what is no row."""
+    norms = [math.nan if norm is None else norm for norm in (grad, weight, update)]
+    if not isinstance(name, str) or {type(units), type(dead)} != {int} or not all(type(norm) in (int, float) for norm in norms):
+        raise TypeError
+    return Row(name, *(float(norm) for norm in norms), units, dead)
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """What is wrong, in a sentence or several; or that nothing is. Looks at the tensors that have units: kernels, not biases."""
+    kernels = [row for row in rows if row.units]
+    lost = [row.name for row in rows if not math.isfinite(row.grad)]
+    if lost:
+        return f"Gradients are not finite: {_those(lost)}."
+    told = [*_dead(kernels), *_apart([row for row in kernels if not _is_dead(row)])]
+    large = [row for row in kernels if row.grad > APART * row.weight > 0]
+    if large and not any("explode" in sentence for sentence in told):
+        worst = max(large, key=lambda row: row.grad / row.weight)
+        told.append(f"Gradients explode: that of {worst.name} is {worst.grad / worst.weight:,.0f} times the size of its weights.")
+    high = [row for row in kernels if row.ratio > HIGH]
+    if high:
+        worst = max(high, key=lambda row: row.ratio)
+        told.append(f"Update-to-weight ratio of {worst.name} is {worst.ratio:.2g}: the rate is too high.")
+    return " ".join(told) or HEALTHY
+
+
+def _is_dead(row: Row) -> bool:
+    return row.dead > DEAD * row.units
+
+
+def _those(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _dead(kernels: Sequence[Row]) -> list[str]:
+    """Layers of which many units get no gradient, the worst first."""
+    shares: dict[int, list[str]] = {}
+    for row in kernels:
+        if _is_dead(row):
+            shares.setdefault(round(100 * row.dead / row.units), []).append(row.name)
+    return [f"{share} % of the units of {_those(names)} are dead." for share, names in sorted(shares.items(), reverse=True)[:3]]
+
+
+def _apart(kernels: Sequence[Row]) -> list[str]:
+    """Layers of one kind (their names differ in one number alone) whose gradients shrink or grow a thousandfold on the way down."""
+    kinds: dict[str, list[Row]] = {}
+    for row in kernels:
+        for place in re.finditer(r"\d+", row.name):
+            kinds.setdefault(f"{row.name[: place.start()]}#{row.name[place.end() :]}", []).append(row)
+    told: dict[str, None] = {}
+    for rows in kinds.values():
+        top = rows[-1]
+        vanished = [row for row in rows if row.grad * APART < top.grad]
+        if vanished:
+            told[
+                f"Gradients vanish from {vanished[-1].name} down: that of {rows[0].name} is "
+                f"{_share(rows[0].grad, top.grad)} of that of {top.name}."
+            ] = None
+        elif rows[0].grad > APART * top.grad > 0:
+            told[f"Gradients explode: that of {rows[0].name} is {rows[0].grad / top.grad:,.0f} times that of {top.name}."] = None
+    return list(told)[:3]
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0e}" if part else "0"

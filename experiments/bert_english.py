@@ -1,0 +1,96 @@
+"""A BERT that learns to fill in masked pieces of English: what the fine-tuning pages start from.
+
+Family: Transformer encoder (BERT)
+Task: masked language modelling
+Data: english_text 1.0.0 (own TFDS builder), 15 MB of twelve kinds; --offline: the text of the Python documentation
+Published: none comparable
+
+No text of sentence_polarity and none of clinc_oos is in the corpus. The pieces are 8,192 byte pairs of the training texts.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dlcore.cli import run_page
+from dlcore.data import embedded, tfds
+from dlcore.data.sentences import SPECIALS, lines, packed
+from dlcore.data.source import arrays
+from dlcore.data.tokens import bpe
+from dlcore.kernels.masking import chosen_places, corrupted
+from dlcore.models.apply import apply
+from dlcore.models.bert import TENSOR, Masked
+from dlcore.models.encoder import Size
+from dlcore.train import optim
+from dlcore.train.experiment import Experiment
+from dlcore.train.step import Objective, Out, mean
+
+
+@dataclass(frozen=True)
+class Config:
+    layers: int = 2
+    heads: int = 4
+    width: int = 128
+    length: int = 64
+    pieces: int = 8192
+    masked: float = 0.15
+    dropout: float = 0.0
+    optimizer: optim.Kind = "muon"
+    lr: float = 4e-3
+    warmup: int = 100
+    decay: float = 0.1
+    batch: int = 64
+    steps: int = 1200
+    offline: bool = False
+
+
+TINY = Config(
+    layers=1, heads=2, width=16, length=16, pieces=300, dropout=0.1, optimizer="adamw", warmup=2, batch=32, steps=6, offline=True
+)
+
+
+def build(c: Config) -> Experiment:
+    size = Size(c.layers, c.heads, c.width, dropout=c.dropout)
+    net, count, ordinary = Masked(c.pieces, size), max(1, round(c.masked * c.length)), len(SPECIALS)
+    if c.offline:
+        name, version = "documentation", embedded.documentation_version()
+        texts = {split: lines([embedded.documentation(split)]) for split in ("train", "validation")}
+    else:
+        name, version = "english_text", tfds.version("english_text")
+        texts = {split: lines(tfds.columns(name, split, ["text"])["text"]) for split in ("train", "validation")}
+    pieces = bpe(texts["train"], c.pieces, SPECIALS)
+    splits = {split: arrays(name, version, split, {"tokens": packed(pieces, told, c.length)}) for split, told in texts.items()}
+
+    def guess(params, extra, batch, key, train):
+        """Which pieces are hidden, what is said in their place, and the state afterwards."""
+        tokens, row = batch["tokens"], batch["row"]
+        places = chosen_places(jax.random.fold_in(key, 0), row, tokens >= ordinary, count)
+        shown = corrupted(jax.random.fold_in(key, 1), row, tokens, places, pieces.special("[mask]"), ordinary, c.pieces)
+        told, extra = apply(net, "net", params, extra, shown, places, key=key, train=train, row=row)
+        return shown, places, told, extra
+
+    def fill(params, extra, batch, key, train):
+        _, places, told, extra = guess(params, extra, batch, key, train)
+        truth = jnp.take_along_axis(batch["tokens"], places, 1)
+        counts = (truth >= ordinary) * batch["mask"][:, None]
+        told = told.astype(jnp.promote_types(told.dtype, jnp.float32))
+        loss = optax.softmax_cross_entropy_with_integer_labels(told, truth)
+        return Out(mean(loss, counts), {"accuracy": mean(told.argmax(-1) == truth, counts)}, extra)
+
+    rate = optim.warmup_cosine(c.lr, c.steps, c.warmup)
+    return Experiment(
+        train=splits["train"],
+        batch=c.batch,
+        steps=c.steps,
+        init={"net": lambda key, batch: net.init(key, batch["tokens"], jnp.zeros_like(batch["tokens"][:, :1]))},
+        objectives={"net": Objective(fill, optim.make(c.optimizer, rate, decay=c.decay, clip=1.0, b2=0.99))},
+        eval={"validation": splits["validation"]},
+        best="-validation/loss",
+        tensor=TENSOR,
+    )
+
+
+if __name__ == "__main__":
+    run_page(Config, build)

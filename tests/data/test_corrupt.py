@@ -1,0 +1,39 @@
+"""Sources with fixed noise: the same every time, another for another seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from dlcore.data import embedded
+from dlcore.data.corrupt import binarised, degraded
+from dlcore.data.source import arrays
+
+GREY = arrays("grey", "1", "test", {"image": np.tile(np.array([0, 51, 204, 255], np.uint8), (4000, 1)), "label": np.arange(4000)})
+
+
+def test_binarised_pixels_are_black_or_white_with_the_right_chance_and_labels_stay() -> None:
+    source = binarised(GREY, seed=0)
+    image = source.arrays["image"]
+    assert image.dtype == np.uint8
+    assert set(np.unique(image)) == {0, 255}
+    np.testing.assert_allclose((image > 0).mean(0), [0, 0.2, 0.8, 1], atol=0.03)
+    np.testing.assert_array_equal(source.arrays["label"], GREY.arrays["label"])
+    assert source.info.name == "grey binarised"
+    assert binarised(GREY, seed=0).info == source.info
+    assert binarised(GREY, seed=1).info.fingerprint != source.info.fingerprint
+
+
+def test_degraded_is_blur_and_then_noise_and_the_image_stays() -> None:
+    digits = embedded.digits28("test")
+    clean = digits.arrays["image"].astype(np.float64) / 255
+    blurred = degraded(digits, 2.0, 0.0, seed=0).arrays["degraded"]
+    np.testing.assert_allclose(blurred, scipy.ndimage.gaussian_filter(clean, (0, 2, 2, 0), mode="constant"), atol=1e-6)
+    source = degraded(digits, 0.0, 0.5, seed=0)
+    noise = source.arrays["degraded"] - clean
+    assert noise.mean() == pytest.approx(0, abs=0.01)
+    assert noise.std() == pytest.approx(0.5, abs=0.01)
+    assert source.arrays["image"] is digits.arrays["image"] or (source.arrays["image"] == digits.arrays["image"]).all()
+    assert degraded(digits, 0.0, 0.5, seed=0).info == source.info
+    assert degraded(digits, 0.0, 0.5, seed=1).info.fingerprint != source.info.fingerprint

@@ -1,0 +1,65 @@
+"""The adding and the copy problem: what is asked, that it is random, and the numbers to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dlcore.data import longmemory
+
+ALL = np.arange(4000)
+
+
+def test_adding_asks_for_the_two_that_are_marked() -> None:
+    batch = longmemory.adding(11, "train", 4000).gather(ALL)
+    number, mark = batch["x"][..., 0], batch["x"][..., 1]
+    assert set(np.unique(mark)) == {0, 1}
+    np.testing.assert_array_equal(mark[:, :5].sum(1), 1)
+    np.testing.assert_array_equal(mark[:, 5:].sum(1), 1)
+    by_hand = [sum(float(v) for v, m in zip(row, marks, strict=True) if m) for row, marks in zip(number, mark, strict=True)]
+    np.testing.assert_allclose(batch["target"], by_hand, rtol=1e-6)
+    assert ((number >= 0) & (number < 1)).all()
+
+
+def test_always_saying_one_has_an_error_of_a_sixth() -> None:
+    target = longmemory.adding(50, "test", 4000).gather(ALL)["target"]
+    assert abs(((target - 1) ** 2).mean() - 1 / 6) < 0.01
+    assert abs(target.mean() - 1) < 0.02
+
+
+def test_numbers_and_places_are_spread_evenly_and_do_not_repeat() -> None:
+    batch = longmemory.adding(20, "train", 4000).gather(ALL)
+    counts, _ = np.histogram(batch["x"][..., 0], bins=16, range=(0, 1))
+    assert np.abs(counts / counts.mean() - 1).max() < 0.06  # 5,000 a bin: a deviation of 4 in a row of 16 is rarer than this
+    assert np.abs(batch["x"][..., 1].mean(0) / 0.1 - 1).max() < 0.2
+    assert len(np.unique(batch["x"][..., 0])) > 0.99 * 4000 * 20
+    assert abs(np.corrcoef(batch["x"][:, 0, 0], batch["x"][:, 1, 0])[0, 1]) < 0.06
+
+
+def test_copy_repeats_what_it_was_shown_after_the_mark() -> None:
+    batch = longmemory.copy(7, "validation", 4000).gather(ALL)
+    tokens, targets = batch["tokens"], batch["targets"]
+    assert tokens.shape == targets.shape == (4000, 27)
+    np.testing.assert_array_equal(tokens[:, :10], targets[:, -10:])
+    assert ((tokens[:, :10] >= 1) & (tokens[:, :10] <= 8)).all()
+    np.testing.assert_array_equal(np.argwhere(tokens == longmemory.MARK)[:, 1], 16)  # ten places are left to answer in
+    assert not targets[:, :-10].any()
+    assert not tokens[:, 17:].any()
+    counts = np.bincount(tokens[:, :10].reshape(-1), minlength=9)[1:]
+    assert np.abs(counts / 5000 - 1).max() < 0.06
+
+
+@pytest.mark.parametrize("make", [longmemory.adding, longmemory.copy])
+def test_examples_are_a_function_of_split_seed_and_number(make: object) -> None:
+    one = make(12, "train", 100)  # type: ignore[operator]
+    name = next(iter(one.gather(ALL[:1])))
+    alone, among = one.gather(np.array([7]))[name][0], one.gather(np.array([3, 7]))[name][1]
+    np.testing.assert_array_equal(alone, among)
+    others = [make(12, "test", 100), make(12, "train", 100, seed=1)]  # type: ignore[operator]
+    for other in others:
+        assert (other.gather(np.array([7]))[name][0] != alone).any()
+        assert other.info.fingerprint != one.info.fingerprint
+    with pytest.raises(ValueError, match="no split"):
+        make(12, "dev", 100)  # type: ignore[operator]
+    with pytest.raises(ValueError, match="at least"):
+        make(0, "train", 100)  # type: ignore[operator]

@@ -1,0 +1,71 @@
+"""English as rows: one spelling, nothing lost in packing, nothing but padding behind a text, folds that share nothing."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from dlcore.data.sentences import SPECIALS, cut, documentation, lines, packed, padded, plain
+from dlcore.data.tokens import Pieces, bpe
+
+TEXTS = ["The film isn't bad at all.", "Don't go!", "a well-made film, and well played"]
+
+
+@functools.cache
+def pieces() -> Pieces:
+    """A small vocabulary."""
+    return bpe([plain(text) for text in TEXTS], 270, SPECIALS)
+
+
+def test_texts_of_different_habits_are_spelt_alike() -> None:
+    assert plain("It's  well-made,\nisn't it?") == " it 's well - made , isn 't it ?"
+    assert plain("it 's well - made , isn 't it ?") == plain("It's well-made, isn't it?")
+    assert plain(" \n") == ""
+    assert lines(["One.\n\nTwo", " \n", "Three_four"]) == [" one .", " two", " three _ four"]
+
+
+def test_packing_keeps_every_piece_in_its_order() -> None:
+    said, sep = [plain(text) for text in TEXTS], pieces().special("[sep]")
+    rows = packed(pieces(), said, 8)
+    stream = np.concatenate([[sep, *pieces().encode(text)] for text in said])
+    assert rows.shape == (len(stream) // 8, 8)
+    np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
+    with pytest.raises(ValueError, match=f"the text has {len(stream)} pieces: too few for a row of 1000"):
+        packed(pieces(), said, 1000)
+
+
+def test_a_text_lies_between_separators_and_padding_is_zero() -> None:
+    rows, sep = padded(pieces(), TEXTS, 24), pieces().special("[sep]")
+    assert pieces().special("[pad]") == 0
+    for row, text in zip(rows, TEXTS, strict=True):
+        inside = pieces().encode(plain(text))
+        whole = [sep, *inside, sep][:24]
+        assert row.tolist() == whole + [0] * (24 - len(whole))
+    assert padded(pieces(), TEXTS[:1], 4).shape == (1, 4)
+
+
+def test_folds_part_the_examples_evenly_by_class_and_never_share() -> None:
+    label = np.array([0] * 60 + [1] * 40)
+    tested = []
+    for fold in range(10):
+        parts = cut(label, 10, fold)
+        together = np.concatenate(list(parts.values()))
+        assert sorted(together) == list(range(100))
+        assert {split: len(part) for split, part in parts.items()} == {"train": 80, "validation": 10, "test": 10}
+        assert label[parts["test"]].sum() == label[parts["validation"]].sum() == 4
+        tested += parts["test"].tolist()
+    assert sorted(tested) == list(range(100))  # each example is tested once
+    np.testing.assert_array_equal(cut(label, 10, 3)["test"], cut(label, 10, 3)["test"])
+    for folds, fold in ((10, 10), (10, -1), (2, 0)):
+        with pytest.raises(ValueError, match=f"fold {fold} of {folds}"):
+            cut(label, folds, fold)
+
+
+def test_sentences_of_the_documentation_are_told_apart_by_topic() -> None:
+    said, topic = documentation()
+    counts = np.bincount(topic)
+    assert len(said) == len(set(said)) == len(topic) > 2000
+    assert (np.diff(counts) <= 0).all()
+    assert counts[1] > 100

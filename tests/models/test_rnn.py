@@ -1,0 +1,95 @@
+"""Recurrent networks: directions, carries, padding, initialisation, generation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.models.rnn import RNN, CharRNN, Reader, Recurrent, generate
+
+CELLS = ["elman", "lstm", "gru"]
+X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 3)), jnp.float32)
+
+
+def made(net: Any, *args: Any) -> Any:
+    return net.init(jax.random.key(0), *args)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
+    net = RNN(cell, 4, layers=2)
+    variables = made(net, X)
+    whole, last = net.apply(variables, X)
+    first, carry = net.apply(variables, X[:, :2])
+    second, end = net.apply(variables, X[:, 2:], carry=carry)
+    np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(end, last, rtol=1e-5, atol=1e-6)
+
+
+def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None:
+    changed = X.at[:, -1].add(1.0)
+    for both in (False, True):
+        net = RNN("gru", 4, both=both)
+        variables = made(net, X)
+        difference = np.abs(net.apply(variables, X)[0] - net.apply(variables, changed)[0])
+        assert difference[:, 0, :4].max() == 0
+        assert (difference[:, 0].max() > 1e-6) == both
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_padded_batch_is_its_sequences_alone(cell: Any) -> None:
+    net = Reader(RNN(cell, 4, layers=2, both=False), outputs=3)
+    variables = made(net, X)
+    mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
+    padded = net.apply(variables, X.at[1, 4:].set(jnp.nan), mask=mask)
+    np.testing.assert_allclose(padded[0], net.apply(variables, X[:1])[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(padded[1], net.apply(variables, X[1:, :4])[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_step_by_step_is_the_sequence(cell: Any) -> None:
+    net = Reader(RNN(cell, 4), outputs=3)
+    variables = made(net, X)
+    carry = net.rnn.start(2)
+    for t in range(X.shape[1]):
+        carry = net.apply(variables, carry, X[:, t], method="advance")
+    np.testing.assert_allclose(net.apply(variables, carry, method="read"), net.apply(variables, X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("cell", "gates"), [("elman", 1), ("lstm", 4), ("gru", 3)])
+def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(cell: Any, gates: int) -> None:
+    kernel = made(Recurrent(cell, 5, gain=1.5), X.swapaxes(0, 1), None)["params"]["kernel"]
+    for gate in np.split(np.asarray(kernel), gates, 1):
+        np.testing.assert_allclose(gate @ gate.T, 2.25 * np.eye(5), atol=1e-5)
+
+
+def test_biases_of_the_gates_that_keep() -> None:
+    def bias(cell: Any, **more: Any) -> np.ndarray:
+        return np.asarray(made(Recurrent(cell, 200, **more), X.swapaxes(0, 1), None)["params"]["input"]["bias"]).reshape(-1, 200)
+
+    np.testing.assert_array_equal(bias("lstm", forget=2.0)[:, 0], [0, 2, 0, 0])
+    np.testing.assert_array_equal(bias("gru", forget=2.0)[:, 0], [0, 2, 0])
+    np.testing.assert_array_equal(bias("elman"), 0)
+    chrono = bias("lstm", memory=50)
+    np.testing.assert_array_equal(chrono[0], -chrono[1])
+    times = np.exp(chrono[1])  # sigmoid(log u) = u / (1 + u): what is kept of a step ago, for u steps or so
+    assert 1 <= times.min() < 3
+    assert 45 < times.max() <= 49.1
+
+
+def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> None:
+    net = CharRNN(RNN("lstm", 8, layers=2), vocabulary=5)
+    prompt = jnp.array([[1, 2, 3], [4, 0, 2]])
+    params = jax.tree.map(lambda p: 3 * p, made(net, prompt)["params"])
+    text = prompt
+    for _ in range(4):
+        text = jnp.concatenate([text, net.apply({"params": params}, text)[0][:, -1:].argmax(-1)], 1)
+    np.testing.assert_array_equal(generate(net, params, prompt, jax.random.key(0), 4, 0.0), text)
+    with pytest.raises(ValueError, match="one direction"):
+        generate(CharRNN(RNN("lstm", 8, both=True), 5), params, prompt, jax.random.key(0), 4)
+    with pytest.raises(ValueError, match="prompt"):
+        generate(net, params, prompt[:, :0], jax.random.key(0), 4)

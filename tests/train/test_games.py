@@ -1,0 +1,57 @@
+"""The games of gan_mnist that its smallest configuration does not play: whatever the devices and microbatches, the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore import catalog
+from dlcore.data.stream import Stream
+from dlcore.train import parallel
+from dlcore.train.init import initial
+from dlcore.train.step import train_step, value
+from tests.child import tiny
+from tests.train.test_ways import Way, check
+
+GAMES = {"penalty": {"loss": "wgan_gp", "critic": 2}, "hinge": {"loss": "hinge", "spectral": True, "conditional": False}}
+
+
+@pytest.mark.parametrize("way", [Way("jit", 2, 4), Way("shard_map", 4, 1)], ids=str)
+@pytest.mark.parametrize("game", GAMES)
+def test_same_parameters_in_every_game(game: str, way: Way) -> None:
+    with jax.enable_x64(True):
+        check("gan_mnist", way, precise=True, **GAMES[game])
+
+
+def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]]]:
+    """The states after each step of a game, and what was told."""
+    built = catalog.load(catalog.find("gan_mnist")).build(dataclasses.replace(tiny("gan_mnist"), **changes))
+    layout = parallel.layout("jit", "", devices=jax.devices()[:1])
+    stream = Stream(built.train, built.batch, 0, layout.local_rows(built.batch))
+    batches = [layout.put(stream.at(step), built.batch) for step in range(steps)]
+    state = initial(built, 0, layout, batches[0])[1]()
+    run, states, told = jax.jit(lambda state, batch: train_step(built.objectives, state, batch, seed=0)), [state], []
+    for batch in batches:
+        state, report = run(state, batch)
+        states.append(state)
+        told.append({name: float(value(m)) for name, m in report.items()})
+    return states, told
+
+
+def test_the_generator_rests_while_its_critic_takes_turns() -> None:
+    states, told = played(4, loss="wgan_gp", critic=2)
+    moved = {
+        name: [
+            any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(*map(jax.tree.leaves, pair), strict=True))
+            for pair in zip([s.params[name] for s in states], [s.params[name] for s in states[1:]], strict=False)
+        ]
+        for name in ("disc", "gen")
+    }
+    assert moved == {"disc": [True] * 4, "gen": [False, True, False, True]}
+    assert np.isnan(told[0]["gen/loss"])
+    assert np.isfinite(told[1]["gen/loss"])
+    assert all(np.isfinite(line["disc/penalty"]) for line in told)
