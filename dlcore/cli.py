@@ -233,18 +233,12 @@ def _verify(words: list[str]) -> int:
     config, flags = _kept(folder, page, card)
     # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
     flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
-    _take_cores(int(card.get("host", {}).get("cores", 0)))
+    from dlcore.train import devices, verify
+
+    devices.take_cores(int(card.get("host", {}).get("cores", 0)))
     flags = _environment(flags, config.batch)
-    from dlcore.train import verify
 
     return verify.verify(page, config, flags, card, asked.steps)
-
-
-def _take_cores(count: int) -> None:
-    """Keep to `count` of this process's cores, if it has more."""
-    own = sorted(os.sched_getaffinity(0))
-    if 0 < count < len(own):
-        os.sched_setaffinity(0, own[:count])
 
 
 def _report(words: list[str]) -> int:

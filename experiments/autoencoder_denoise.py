@@ -16,10 +16,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from dlcore import baselines
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.data.corrupt import degraded
 from dlcore.kernels.corrupt import gaussian_blur, gaussian_noise
 from dlcore.metrics import psnr
@@ -60,20 +61,19 @@ def build(c: Config) -> Experiment:
             return batch["degraded"]
         return gaussian_noise(key, batch["row"], gaussian_blur(pixels(batch), blur) if blur else pixels(batch), noise)
 
-    def restored(params, extra, x):
-        return jax.nn.sigmoid(apply(net, "net", params, extra, x)[0][0])
+    def logits(params, extra, x):
+        return apply(net, "net", params, extra, x)[0][0]
 
     def loss(params, extra, batch, key, train):
         x = pixels(batch)
-        squared = ((restored(params, extra, worse(batch, key)) - x) ** 2).mean((1, 2, 3))
+        y = logits(params, extra, worse(batch, key))
+        squared = ((jax.nn.sigmoid(y) - x) ** 2).mean((1, 2, 3))
+        # Cross-entropy has the same best answer, the mean of what x may be, and a gradient where all is black.
+        xent = optax.sigmoid_binary_cross_entropy(y, x).mean((1, 2, 3))
         told = {"psnr": mean(-10 * jnp.log10(jnp.maximum(squared, 1e-10)), batch["mask"])}
-        return Out(mean(squared, batch["mask"]), told, extra)
+        return Out(mean(xent, batch["mask"]), told, extra)
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("mnist", 55000, c.offline)
     held = {split: degraded(splits[split], blur, noise, seed) for seed, split in enumerate(("validation", "test"))}
 
     def filters():
@@ -95,7 +95,7 @@ def build(c: Config) -> Experiment:
 
     def sample(state, key):
         test = {name: array[:20] for name, array in held["test"].arrays.items()}
-        new = over(lambda x: restored(state.params, state.extra, x), test["degraded"], batch=20)
+        new = over(lambda x: jax.nn.sigmoid(logits(state.params, state.extra, x)), test["degraded"], batch=20)
         median = baselines.median_filter(5)(test["degraded"])
         rows = np.clip(np.concatenate([test["degraded"], median, new, pixels(test)]), 0, 1)
         return [Images("Test images: as seen, by a median filter of 5x5, by the network, as they were", rows, columns=20)]

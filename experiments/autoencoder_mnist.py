@@ -14,12 +14,12 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from dlcore.baselines import principal_components
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.kernels import activations
+from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.models.apply import apply
 from dlcore.models.autoencoder import Autoencoder
 from dlcore.models.mlp import MLP
@@ -59,14 +59,10 @@ def build(c: Config) -> Experiment:
         x = pixels(batch)
         (logits, _), extra = apply(net, "net", params, extra, x)
         squared = ((jax.nn.sigmoid(logits) - x) ** 2).sum(-1)
-        each = squared if c.loss == "squared_error" else optax.sigmoid_binary_cross_entropy(logits, x).sum(-1)
+        each = squared if c.loss == "squared_error" else -bernoulli_log_density(x, logits)
         return Out(mean(each, batch["mask"]), {"squared_error": mean(squared, batch["mask"])}, extra)
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("mnist", 55000, c.offline)
 
     def evaluate(state):
         train, test = (pixels(splits[split].arrays) for split in ("train", "test"))

@@ -17,7 +17,7 @@ import numpy as np
 
 from dlcore.baselines import principal_components
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.kernels.latent import keep_largest
 from dlcore.models.apply import apply
 from dlcore.models.autoencoder import Autoencoder
@@ -63,11 +63,7 @@ def build(c: Config) -> Experiment:
         told = {"squared_error": mean(squared, batch["mask"]), "active": mean(code > 0, batch["mask"])}
         return Out(mean(squared + price, batch["mask"]), told, extra)
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("mnist", 55000, c.offline)
 
     def both(state, x):
         found = over(lambda x: jnp.concatenate(apply(net, "net", state.params, state.extra, x)[0], -1), np.asarray(x))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.kernels.augment import random_flip, random_shift
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN, Normalisation
@@ -54,13 +54,7 @@ def build(c: Config) -> Experiment:
             pixels = random_flip(key, batch["row"], pixels)
         return apply(net, "net", params, extra, pixels, key=key, train=train, row=batch["row"])
 
-    if c.offline:
-        names = tuple("0123456789")
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        names = tfds.class_names("fashion_mnist")
-        splits = {split: tfds.load("fashion_mnist", part) for split, part in parts.items()}
+    splits, names = images.splits("fashion_mnist", 55000, c.offline)
     rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 20)
     return Experiment(
         train=splits["train"],

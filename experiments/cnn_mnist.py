@@ -1,4 +1,4 @@
-"""A small convolutional network on MNIST, of LeNet's size and task.
+"""A small convolutional network on MNIST: three convolutions, a hidden layer that sees every place, 426 thousand parameters.
 
 Family: CNN
 Task: image classification
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.kernels.augment import random_shift
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN, Normalisation, Readout
@@ -51,11 +51,7 @@ def build(c: Config) -> Experiment:
             pixels = random_shift(key, batch["row"], pixels, c.shift)
         return apply(net, "net", params, extra, pixels, key=key, train=train, row=batch["row"])
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("mnist", 55000, c.offline)
     rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 20)
     optimizer = optim.make(c.optimizer, rate, decay=c.decay, clip=1.0)
     return Experiment(

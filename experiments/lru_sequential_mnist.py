@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.data.sequential import View, as_sequence, permutation
 from dlcore.models.apply import apply
 from dlcore.models.lru import Classifier
@@ -52,11 +52,7 @@ def build(c: Config) -> Experiment:
         pieces = as_sequence(batch["image"].astype(jnp.float32) / 255, c.view, order)
         return apply(net, "net", params, extra, pieces, key=key, train=train, row=batch["row"])
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("mnist", 55000, c.offline)
     rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 20)
     optimizer = optim.make(c.optimizer, rate, decay=c.decay, clip=1.0)
     published = Published("accuracy", 0.873 if c.permuted else 0.962, "Bai et al. 2018, Table 1, a GRU of 70 thousand parameters")

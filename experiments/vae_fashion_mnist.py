@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.kernels import random
 from dlcore.kernels.latent import continuous_bernoulli_log_density, continuous_bernoulli_mean
 from dlcore.models.apply import apply
@@ -54,23 +54,19 @@ def build(c: Config) -> Experiment:
         told = {name: mean(getattr(bounds, name), batch["mask"]) for name in ("elbo", "reconstruction", "kl")}
         return Out(mean(-bounds.elbo / 784, batch["mask"]), told, extra)  # nats a pixel, so that no gradient is in the hundreds
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("fashion_mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("fashion_mnist", 55000, c.offline)
 
-    def images(state, z):
+    def pictures(state, z):
         return np.asarray(continuous_bernoulli_mean(drawn(net, state.params["net"], z))).reshape(-1, 28, 28)
 
     def sample(state, key):
         ends, _ = net.apply({"params": state.params["net"]}, pixels(splits["test"].arrays)[:20], method=VAE.posterior)
         share = jnp.linspace(0, 1, 10)[None, :, None]
         between = (ends[:10, None] * (1 - share) + ends[10:, None] * share).reshape(-1, c.latent)
-        again = np.concatenate([pixels(splits["test"].arrays)[:20, ..., 0], images(state, ends)])
+        again = np.concatenate([pixels(splits["test"].arrays)[:20, ..., 0], pictures(state, ends)])
         return [
-            Images("Drawn from the prior", images(state, jax.random.normal(key, (100, c.latent))), columns=20),
-            Images("From one test image (left) to another (right), straight through the latent space", images(state, between)),
+            Images("Drawn from the prior", pictures(state, jax.random.normal(key, (100, c.latent))), columns=20),
+            Images("From one test image (left) to another (right), straight through the latent space", pictures(state, between)),
             Images("Test images and their reconstructions", again, columns=20),
         ]
 

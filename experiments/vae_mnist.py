@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import images
 from dlcore.data.corrupt import binarised
 from dlcore.kernels import activations, random
 from dlcore.kernels.corrupt import binarise
@@ -66,11 +66,7 @@ def build(c: Config) -> Experiment:
         told = {name: mean(each, batch["mask"]) for name, each in bounds._asdict().items()}
         return Out(mean(-(bounds.elbo if c.objective == "vae" else bounds.importance), batch["mask"]), told, extra)
 
-    if c.offline:
-        splits = {split: embedded.digits28(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        splits = {split: tfds.load("mnist", part) for split, part in parts.items()}
+    splits, _ = images.splits("mnist", 55000, c.offline)
     held = {split: binarised(splits[split], seed=0) for split in ("validation", "test")}
 
     def evaluate(state):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dlcore.data import embedded, tfds
 from dlcore.data.source import Arrays
+from dlcore.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
 
@@ -13,7 +14,7 @@ SPLITS = ("train", "validation", "test")
 def splits(
     name: str, training: int, offline: bool, features: Sequence[str] | None = None
 ) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """{"train", "validation", "test"} of a prepared set, and the names of its classes.
+    """{"train", "validation", "test"} of a prepared set, and the names of its classes, () where it has none.
 
     The first `training` of its training examples are for training, the others for validation. Offline: scikit-learn's digits,
     enlarged to 28x28. UsageError: the set is not prepared.
@@ -22,4 +23,7 @@ def splits(
         return {split: embedded.digits28(split) for split in SPLITS}, tuple("0123456789")
     parts = (f"train[:{training}]", f"train[{training}:]", "test")
     found = {split: tfds.load(name, part, features=features) for split, part in zip(SPLITS, parts, strict=True)}
-    return found, tfds.class_names(name)
+    try:
+        return found, tfds.class_names(name)
+    except UsageError:  # MNIST names no classes
+        return found, ()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlcore.data.cache import Rows, cached
+from dlcore.data.slices import bounds
 from dlcore.data.source import Arrays, Batch
 from dlcore.errors import UsageError
 
@@ -23,7 +24,6 @@ _FORMAT = 1
 _CHUNK_BYTES = 32 << 20
 
 _NAME = re.compile(r"(?P<set>\w+)(?:/(?P<config>[\w.+=-]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
-_SPLIT = re.compile(r"(?P<plain>[^\[\]+]+)(?P<slice>\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,26 +180,7 @@ def _described(title: str, version: str, folder: Path) -> Prepared:
 
 
 def _parse(prepared: Prepared, split: str) -> tuple[str, int, int]:
-    """ "train[:90%]" as the plain split and the numbers of its first and last example."""
-    parts = _SPLIT.fullmatch(split)
-    if parts is None:
-        raise UsageError(f"{split!r} is no split: write train, train[:90%], train[55000:] or train[10%:20%]")
-    plain = parts["plain"]
-    if plain not in prepared.splits:
-        raise UsageError(f"{prepared.name} {prepared.version} has no split {plain!r}: it has {', '.join(prepared.splits)}")
-    examples = prepared.splits[plain]
-    start, stop = (_boundary(parts[side], examples, missing) for side, missing in (("start", 0), ("stop", examples)))
-    if not 0 <= start < stop <= examples:
-        raise UsageError(f"{prepared.name}/{split} would be examples {start} to {stop} of {examples}: choose some that are there")
-    return plain, start, stop
-
-
-def _boundary(written: str | None, examples: int, missing: int) -> int:
-    if written is None:
-        return missing
-    # TFDS rounds percentages to the closest example too.
-    at = round(int(written[:-1]) * examples / 100) if written.endswith("%") else int(written)
-    return at + examples if at < 0 else at
+    return bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)
 
 
 def _place(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> str:

@@ -45,7 +45,8 @@ def ours(card: dict[str, Any]) -> str:
     wanted = f"{published.get('split')}/{published.get('metric')}"
     shown = [wanted] if wanted in runs[0] else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
     cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
-    return ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown) + f" ({cost})"
+    told = ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown)
+    return told + (f"; {len(runs)} runs" if len(runs) > 1 else "") + f" ({cost})"
 
 
 def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -56,7 +57,7 @@ def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
 def _spread(values: list[float]) -> str:
     """A mean with the sample standard deviation over several runs."""
     mean = f"{statistics.fmean(values):.4g}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1g} ({len(values)} runs)"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1g}"
 
 
 def _cores(card: dict[str, Any]) -> str:
@@ -76,7 +77,7 @@ def readme() -> str:
             card = json.loads(path.read_text(encoding="utf-8"))
             if card["experiment"] != name:
                 continue
-            data, published = card["data"]["train"], card.get("published")
+            data, published, runs = card["data"]["train"], card.get("published"), card.get("repeats", [card])
             cells = [
                 f"[`{name}`](experiments/{name}.py)" + (f" `{card['flags']}`" if card.get("flags") else ""),
                 told.get("family", ""),
@@ -84,7 +85,7 @@ def readme() -> str:
                 f"{sum(card['parameters'].values()):,}",
                 f"{published['value']:g} ({published['source']})" if published else told.get("published", ""),
                 ours(card).rpartition(" (")[0],
-                f"{card['seconds']['train']:.0f} train, {card['seconds']['total']:.0f} in all",
+                ", ".join(f"{statistics.fmean(run['seconds'][k] for run in runs):.0f} {word}" for k, word in SECONDS),
                 f"{card['host']['cpu']}, {_cores(card)}",
             ]
             rows.append("| " + " | ".join(cells) + " |")
@@ -117,6 +118,7 @@ def keep(runs: list[Path]) -> list[Path]:
     return [_keep(sorted(cards, key=_order)) for cards in groups.values()]
 
 
+SECONDS = (("train", "train"), ("total", "in all"))
 REPEATED = ("fold",)  # fields of a Config that tell repetitions apart, as the seed does
 
 

@@ -45,3 +45,10 @@ def simulated(flags: Flags, batch: int) -> int:
         return min(count, 64)  # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not there
     cores = len(os.sched_getaffinity(0))
     return next(n for n in range(cores, 0, -1) if n == 1 or batch % (n * max(1, flags.microbatches)) == 0)
+
+
+def take_cores(count: int) -> None:
+    """Keep to `count` of this process's cores, if it has more: how many there are decides how sums are split."""
+    own = sorted(os.sched_getaffinity(0))
+    if 0 < count < len(own):
+        os.sched_setaffinity(0, own[:count])

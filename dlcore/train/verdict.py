@@ -81,7 +81,7 @@ def _row(name: str, grad: float | None, weight: float | None, update: float | No
     norms = [math.nan if norm is None else norm for norm in (grad, weight, update)]
     if not isinstance(name, str) or {type(units), type(dead)} != {int} or not all(type(norm) in (int, float) for norm in norms):
         raise TypeError
-    return Row(name, *(float(norm) for norm in norms), units, dead)
+    return Row(name, float(norms[0]), float(norms[1]), float(norms[2]), units, dead)
 
 
 def verdict(rows: Sequence[Row]) -> str:

@@ -87,13 +87,13 @@ def test_what_cannot_be_launched_is_refused(request_: Request, why: str) -> None
 
 
 def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
-    asked = tpu.Request("v5litepod-16", "us-a", folder="/mnt/runs", queued=True)
+    asked = tpu.Request("v5litepod-16", "us-a", folder="/bucket/runs", queued=True)
     make, install, train = tpu.commands(TRAIN, asked)
     assert make[3:6] == ["queued-resources", "create", "cnn-fashion-mnist"]
     assert "--worker=all" in install
     assert train[-1] == (
         "--command=env DLCORE_COORDINATOR=auto python3 -m dlcore.cli train cnn_fashion_mnist --steps 10 "
-        "--out /mnt/runs/cnn-fashion-mnist --continue-run"
+        "--out /bucket/runs/cnn-fashion-mnist --continue-run"
     )
     with pytest.raises(Refused, match="a path that every worker sees"):
         tpu.commands(TRAIN, tpu.Request("v5litepod-16", "us-a"))

@@ -32,7 +32,7 @@ def test_the_number_beside_the_published_one_is_of_the_same_metric() -> None:
 
 def test_several_runs_are_a_mean_with_its_spread() -> None:
     repeats = [{"results": {"validation": {"loss": value}}} for value in (1.0, 2.0, 4.5)]  # mean 2.5, sample deviation 1.803
-    assert table.ours({**CARD, "repeats": repeats}) == "validation/loss 2.5 ± 2 (3 runs) (13 s on 2 cores)"
+    assert table.ours({**CARD, "repeats": repeats}) == "validation/loss 2.5 ± 2; 3 runs (13 s on 2 cores)"
 
 
 PAGE = '''"""What.
@@ -92,7 +92,7 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
     assert seeds["results"] == {"validation": {"loss": 1.0}}
     assert [each["fold"] for each in folds["repeats"]] == [0, 1]
     _, _, first, second = table.readme().splitlines()
-    assert "validation/loss 2 ± 1 (3 runs)" in first
+    assert "validation/loss 2 ± 1; 3 runs" in first
     assert "`--no-wide`" in second
 
 

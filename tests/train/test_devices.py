@@ -77,3 +77,15 @@ def test_versions_that_may_not_know_the_flag_are_not_given_it(
     environment: dict[str, str] = {}
     devices.prepare(Flags(), 8, environment)
     assert (devices.FUSION in environment["XLA_FLAGS"]) == known
+
+
+def test_a_process_keeps_to_fewer_cores_and_never_takes_more() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        devices.take_cores(1)
+        assert len(os.sched_getaffinity(0)) == 1
+        devices.take_cores(64)
+        devices.take_cores(0)
+        assert len(os.sched_getaffinity(0)) == 1
+    finally:
+        os.sched_setaffinity(0, before)
