@@ -35,6 +35,7 @@ class Config:
     widths: tuple[int, ...] = (1000, 500, 250)
     code: int = 30
     activation: activations.Name = "gelu"
+    norm: Literal["none", "layer"] = "none"
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     optimizer: optim.Kind = "muon"
     lr: float = 2e-3
@@ -49,8 +50,8 @@ TINY = Config(widths=(16, 8), code=4, batch=32, steps=6, offline=True)
 
 def build(c: Config) -> Experiment:
     activation = activations.named(c.activation)
-    decoder = MLP(c.widths[::-1], classes=784, activation=activation)
-    net = Autoencoder(MLP(c.widths, classes=c.code, activation=activation), decoder)
+    halves = (MLP(w, n, activation=activation, norm=c.norm) for w, n in ((c.widths, c.code), (c.widths[::-1], 784)))
+    net = Autoencoder(*halves)
 
     def pixels(batch):
         return batch["image"].reshape(-1, 784).astype(jnp.float32) / 255

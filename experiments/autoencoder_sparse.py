@@ -55,7 +55,7 @@ def build(c: Config) -> Experiment:
 
     def loss(params, extra, batch, key, train):
         x = pixels(batch)
-        (y, code), extra = apply(net, "net", params, extra, x)
+        (y, code), extra = apply(net, "net", params, extra, x - centre)
         squared = ((y - x) ** 2).sum(-1)
         # A code may shrink and its filter grow instead: what is penalised is what the unit adds to the image.
         size = jnp.sqrt((params["net"]["decoder"]["Dense_0"]["kernel"] ** 2).sum(-1) + 1e-12)
@@ -64,9 +64,11 @@ def build(c: Config) -> Experiment:
         return Out(mean(squared + price, batch["mask"]), told, extra)
 
     splits, _ = images.splits("mnist", 55000, c.offline)
+    # Around their mean: else the units that happen to point there speak for every image, and the others never learn.
+    centre = splits["train"].arrays["image"].reshape(-1, 784).mean(0, keepdims=True).astype(np.float32) / 255
 
     def both(state, x):
-        found = over(lambda x: jnp.concatenate(apply(net, "net", state.params, state.extra, x)[0], -1), np.asarray(x))
+        found = over(lambda x: jnp.concatenate(apply(net, "net", state.params, state.extra, x - centre)[0], -1), np.asarray(x))
         return found[:, :784], found[:, 784:]
 
     def evaluate(state):

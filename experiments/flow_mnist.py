@@ -37,15 +37,15 @@ class Config:
     width: int = 32
     depth: tuple[int, int] = (1, 3)
     untold: float = 0.1  # share of training examples whose class is withheld; 1 for a network without classes
-    guidance: float = 1.0
-    solver: Method = "heun"
-    solver_steps: int = 20
+    guidance: float = 2.0
+    solver: Method = "euler"
+    solver_steps: int = 25
     optimizer: optim.Kind = "adamw"
     lr: float = 3e-3
     ema: float = 0.998
     drawn: int = 5000
     batch: int = 64
-    steps: int = 4000
+    steps: int = 3600
     offline: bool = False
 
 

@@ -27,11 +27,11 @@ class Config:
     width: int = 64
     length: int = 200
     memory: int = 200
-    optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
+    optimizer: optim.Kind = "muon"
+    lr: float = 1e-2
     clip: float = 1.0
     batch: int = 64
-    steps: int = 1500
+    steps: int = 1000
     offline: bool = False  # the data are generated: it changes nothing
 
 

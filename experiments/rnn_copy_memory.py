@@ -25,14 +25,14 @@ from dlcore.train.step import Objective
 @dataclass(frozen=True)
 class Config:
     cell: Cell = "gru"
-    width: int = 96
+    width: int = 128
     delay: int = 100
-    memory: int = 120
-    optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
+    memory: int = 150
+    optimizer: optim.Kind = "muon"
+    lr: float = 1e-2
     clip: float = 1.0
     batch: int = 64
-    steps: int = 2000
+    steps: int = 2500
     offline: bool = False  # the data are generated: it changes nothing
 
 

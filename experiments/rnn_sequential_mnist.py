@@ -32,10 +32,10 @@ class Config:
     both: bool = False
     memory: int = 28
     optimizer: optim.Kind = "muon"
-    lr: float = 5e-3
+    lr: float = 1e-2
     decay: float = 0.05
     batch: int = 128
-    steps: int = 3000
+    steps: int = 2500
     offline: bool = False
 
 

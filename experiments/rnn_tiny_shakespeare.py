@@ -29,18 +29,18 @@ from dlcore.train.step import Objective
 class Config:
     cell: Cell = "lstm"
     layers: int = 1
-    width: int = 384
+    width: int = 320
     context: int = 64
-    chunks: int = 4
+    chunks: int = 2
     truncate: bool = True
     dropout: float = 0.0
     optimizer: optim.Kind = "muon"
-    lr: float = 5e-3
+    lr: float = 5e-2
     warmup: int = 50
     decay: float = 0.1
     clip: float = 1.0
-    batch: int = 32
-    steps: int = 500
+    batch: int = 16
+    steps: int = 1500
     temperature: float = 0.8
     top_k: int = 20
     offline: bool = False

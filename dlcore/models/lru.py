@@ -15,7 +15,7 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class LRU(nn.Module):
-    """h_t = decay h_{t-1} + scale B x_t in `states` complex numbers, y_t = Re(C h_t) + D x_t (Orvieto et al. 2023, eq. 1 and 7).
+    """h_t = decay h_{t-1} + exp(scale) B x_t in `states` complex numbers, y_t = Re(C h_t) + D x_t (Orvieto et al. 2023, eq. 1, 7).
 
     decay = exp(-exp(size) + i exp(angle)) starts uniform in the ring least <= |decay| <= most with angles up to `turn`, and
     cannot leave the unit circle. The logarithms are what is learnt: near 1 even bfloat16 tells them apart.
@@ -40,17 +40,17 @@ class LRU(nn.Module):
 
         size, angle = self.param("size", ring, (s,)), self.param("angle", angles, (s,))
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        modulus, phase = jnp.exp(-jnp.exp(size.astype(wide))), jnp.exp(angle.astype(wide))
-        decay = jnp.concatenate([modulus * jnp.cos(phase), modulus * jnp.sin(phase)])
-        # What a long input of noise would grow to is brought back to its own size.
-        scale = jnp.sqrt(1 - modulus**2).astype(x.dtype)
-        into = self.param("in", nn.initializers.normal((2 * n) ** -0.5), (n, 2 * s))
-        out = self.param("out", nn.initializers.normal(s**-0.5), (2 * s, n))
-        skip = self.param("skip", nn.initializers.normal(1.0), (n,))
+        rate, phase = jnp.exp(size.astype(wide)), jnp.exp(angle.astype(wide))
+        decay = jnp.concatenate([jnp.exp(-rate) * jnp.cos(phase), jnp.exp(-rate) * jnp.sin(phase)])
+        # With this scale the states of white noise are as large as the noise; what it becomes is learnt apart from the decay.
+        scale = jnp.exp(self.param("scale", lambda _, shape: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(size))), (s,)))
         flat = x.reshape(-1, n)
-        driven = (flat @ (into * jnp.concatenate([scale, scale])[None])).reshape(length, batch, 2 * s)
-        h = diagonal_recurrence(decay, driven)
-        return (h.reshape(-1, 2 * s) @ out + flat * skip[None]).reshape(x.shape)
+        driven = nn.Dense(2 * s, use_bias=False, kernel_init=nn.initializers.normal((2 * n) ** -0.5), name="in")(flat)
+        driven = driven * jnp.concatenate([scale, scale])[None].astype(x.dtype)
+        h = diagonal_recurrence(decay, driven.reshape(length, batch, 2 * s))
+        skip = self.param("skip", nn.initializers.normal(1.0), (n,))
+        y = nn.Dense(n, use_bias=False, kernel_init=nn.initializers.normal(s**-0.5), name="out")(h.reshape(-1, 2 * s))
+        return (y + flat * skip[None]).reshape(x.shape)
 
 
 class Block(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from dlcore.models.lru import LRU, Classifier
 
@@ -13,12 +14,13 @@ def test_the_layer_is_its_equation_in_complex_numbers() -> None:
     net = LRU(states=5, least=0.5, most=0.9, turn=3.0)
     x = np.random.default_rng(0).standard_normal((7, 2, 3))
     variables = net.init(jax.random.key(1), jnp.asarray(x, jnp.float32))
-    p = {name: np.asarray(value, np.float64) for name, value in variables["params"].items()}
+    p = {name: np.asarray(value, np.float64) for name, value in flatten_dict(variables["params"], sep="/").items()}
     decay = np.exp(-np.exp(p["size"]) + 1j * np.exp(p["angle"]))
     assert (np.abs(decay) >= 0.5).all()
     assert (np.abs(decay) <= 0.9).all()
     assert (np.exp(p["angle"]) <= 3).all()
-    into, out = p["in"][:, :5] + 1j * p["in"][:, 5:], p["out"][:5] - 1j * p["out"][5:]
+    np.testing.assert_allclose(np.exp(p["scale"]), np.sqrt(1 - np.abs(decay) ** 2), rtol=1e-5)
+    into, out = p["in/kernel"][:, :5] + 1j * p["in/kernel"][:, 5:], p["out/kernel"][:5] - 1j * p["out/kernel"][5:]
     h, expected = np.zeros((2, 5), complex), []
     for t in range(7):
         h = decay * h + np.sqrt(1 - np.abs(decay) ** 2) * (x[t] @ into)
