@@ -56,14 +56,14 @@ TINY = Config(pretrained=False, optimizer="adamw", layers=1, heads=2, width=16, 
 def build(c: Config) -> Experiment:
     pieces = tokens.load(ASSET.with_suffix(".json"))
     net = Classifier(len(pieces), Size(c.layers, c.heads, c.width, dropout=c.dropout), 2, c.dropout)
-    if c.offline:
-        name, version, names = "documentation", embedded.documentation_version(), ("first topic", "second topic")
-        said, label = sentences.documentation()
-        said, label = [text for text, topic in zip(said, label, strict=True) if topic < 2], label[label < 2]
-    else:
+    if not c.offline:
         name, version, names = "sentence_polarity", tfds.version("sentence_polarity"), tfds.class_names("sentence_polarity")
         told = tfds.columns(name, "train", ["text", "label"])
         said, label = told["text"], np.array(told["label"], np.int32)
+    else:
+        name, version, names = "documentation", embedded.documentation_version(), ("first topic", "second topic")
+        said, label = sentences.documentation()
+        said, label = [text for text, topic in zip(said, label, strict=True) if topic < 2], label[label < 2]
     rows, parts = sentences.padded(pieces, said, c.length), sentences.cut(label, 10, c.fold)
     splits = {
         split: arrays(name, version, f"{split} of fold {c.fold}", {"tokens": rows[part], "label": label[part]})

@@ -87,15 +87,15 @@ def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, A
     """The same in one pass over memory: the products are added up while the step's values are at hand."""
     real, imag = jnp.split(_conjugate(decay).astype(before.dtype)[None], 2, -1)
 
-    def step(carry: tuple[Array, ...], x: tuple[Array, Array]) -> tuple[tuple[Array, ...], Array]:
+    def step(carry: tuple[Array, Array, Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array, Array], Array]:
         re, im, sum_re, sum_im = carry
         (h_re, h_im), (dy_re, dy_im) = jnp.split(x[0], 2, -1), jnp.split(x[1].astype(re.dtype), 2, -1)
         re, im = real * re - imag * im + dy_re, real * im + imag * re + dy_im
-        sums = sum_re + h_re * re + h_im * im, sum_im + h_re * im - h_im * re
-        return (re, im, *sums), jnp.concatenate([re, im], -1)
+        sum_re, sum_im = sum_re + h_re * re + h_im * im, sum_im + h_re * im - h_im * re
+        return (re, im, sum_re, sum_im), jnp.concatenate([re, im], -1)
 
     zero = jnp.zeros((before.shape[1], before.shape[2] // 2), before.dtype)
-    carry, dx = jax.lax.scan(step, (zero,) * 4, (before, dy), reverse=True)
+    carry, dx = jax.lax.scan(step, (zero, zero, zero, zero), (before, dy), reverse=True)
     return jnp.concatenate([carry[2].sum(0), carry[3].sum(0)]), dx
 
 

@@ -15,7 +15,6 @@ from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.cnn import Normalisation
 from dlcore.models.layers import BatchNorm, StochasticDepth
 
-
 Pool = Literal["before", "after"]
 
 
