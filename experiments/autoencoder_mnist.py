@@ -35,13 +35,13 @@ class Config:
     widths: tuple[int, ...] = (1000, 500, 250)
     code: int = 30
     activation: activations.Name = "gelu"
-    norm: Literal["none", "layer"] = "none"
+    norm: Literal["none", "layer"] = "layer"
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
-    optimizer: optim.Kind = "muon"
-    lr: float = 2e-3
+    optimizer: optim.Kind = "adam"
+    lr: float = 4e-3
     decay: float = 0.0
-    batch: int = 500
-    steps: int = 3500
+    batch: int = 250
+    steps: int = 5000
     offline: bool = False
 
 

@@ -39,11 +39,11 @@ class Config:
     objective: Literal["vae", "iwae"] = "vae"
     samples: int = 1
     optimizer: optim.Kind = "muon"
-    lr: float = 2e-3
+    lr: float = 3e-2
     nll_samples: int = 5000
     nll_images: int = 10000
-    batch: int = 250
-    steps: int = 15000
+    batch: int = 1000
+    steps: int = 5000
     offline: bool = False
 
 

@@ -54,11 +54,14 @@ ALL = [
     Way("jit", 4, 2, "fsdp=4"),
     Way("jit", 8, 1, "data=2,fsdp=2,tensor=2"),
 ]
-# What compiles slowly takes those in which each kind, number and layout still occurs.
+# What compiles slowly takes those in which each kind, number and layout still occurs; and the many pages that are built of the same
+# parts take two, beside two in float64, in which each kind and layout occurs.
 SOME = [Way("jit", 2, 4), Way("shard_map", 8, 1), Way("pmap", 4, 2), Way("jit", 4, 2, "fsdp=4"), ALL[-1]]
 EXACT = [Way("shard_map", 4, 4), Way("jit", 4, 2, "data=2,fsdp=2")]
 BATCH_NORM = [Way("jit", 8, 1, "data=4,fsdp=2"), Way("shard_map", 4), Way("pmap", 2)]
-CASES = [(name, way) for name in catalog.names() for way in (ALL if name == "mlp_digits" else SOME)]
+FEW = [Way("pmap", 4, 2), ALL[-1]]
+OFTEN = {"mlp_digits": ALL, "cnn_fashion_mnist": SOME, "gan_fashion_mnist": SOME, "gpt_tiny_shakespeare": SOME}
+CASES = [(name, way) for name in catalog.names() for way in OFTEN.get(name, FEW)]
 
 
 @pytest.fixture(autouse=True)
