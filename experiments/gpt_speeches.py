@@ -90,7 +90,7 @@ def build(c: Config) -> Experiment:
         found = Text(f"Best of {c.beams} beams", pieces.decode(best[0, 0]), c.prompt)
         return [Text(how, pieces.decode(drawn), c.prompt), found]
 
-    rate = optim.warmup_cosine(c.lr, c.steps, c.warmup, end=c.lr / 10)
+    rate = optim.warmup_cosine(c.lr, c.steps, optim.short_warmup(c.warmup, c.steps), end=c.lr / 10)
     return Experiment(
         train=rows("train", max(1, c.context // c.overlap)),
         batch=c.batch,

@@ -62,7 +62,7 @@ def build(c: Config) -> Experiment:
         return apply(net, "net", params, extra, *(batch[part] for part in PARTS), key=key, train=train, row=batch["row"])
 
     translator = Translator(corpus, pieces, lambda params, *how: begin(size, params, *how), c.beams, c.penalty)
-    rate = optim.warmup_cosine(c.lr, c.steps, c.warmup)
+    rate = optim.warmup_cosine(c.lr, c.steps, optim.short_warmup(c.warmup, c.steps))
     return Experiment(
         train=pairs.packed(corpus, pieces, "train", c.row, c.longest),
         batch=c.batch,

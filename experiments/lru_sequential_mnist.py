@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.data.sequential import View, as_sequence, permutation
+from dlcore.flags import Flags
 from dlcore.models.apply import apply
 from dlcore.models.lru import Classifier
 from dlcore.train import optim
@@ -20,6 +21,8 @@ from dlcore.train.experiment import Experiment, Published
 from dlcore.train.losses import classification
 from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
+
+FLAGS = Flags(eval_every=500)  # an evaluation costs as much as a hundred steps
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Config:
     lr: float = 4e-3
     decay: float = 0.05
     batch: int = 50
-    steps: int = 2000
+    steps: int = 1000
     offline: bool = False
 
 

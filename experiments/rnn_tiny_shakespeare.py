@@ -70,7 +70,7 @@ def build(c: Config) -> Experiment:
         drawn = generate(net, state.params["net"], start, key, 1000, c.temperature, c.top_k)
         return [Text(f"Temperature {c.temperature}, top {c.top_k}", letters.decode(drawn[0, 1:]), prompt)]
 
-    rate = optim.warmup_cosine(c.lr, c.steps, c.warmup, end=c.lr / 100)
+    rate = optim.warmup_cosine(c.lr, c.steps, optim.short_warmup(c.warmup, c.steps), end=c.lr / 100)
     return Experiment(
         train=windows(name, version, "train", tokens[:cut], window, stride=1),
         batch=c.batch,

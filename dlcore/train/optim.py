@@ -17,6 +17,11 @@ def matrices(params: Tree) -> Tree:
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
+def short_warmup(asked: int, steps: int) -> int:
+    """`asked` steps of warmup, or a fifth of `steps` where that is less: a short trial of a long recipe warms up and descends too."""
+    return min(asked, steps // 5)
+
+
 def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> optax.Schedule:
     """Linear from 0 to `peak` over `warmup` steps, then half a cosine (Loshchilov & Hutter 2017) down to `end` at `steps`."""
     if warmup >= steps:

@@ -184,3 +184,7 @@ def test_schedules_at_their_corners() -> None:
 def test_the_optimizer_reads_its_schedule_from_step_0() -> None:
     told, _ = steps(optim.make("sgd", optim.warmup_linear(1.0, 10, 2), momentum=0.0), jnp.zeros(()), [jnp.ones(())] * 4)
     np.testing.assert_allclose(np.diff([0, *map(float, told)]), [0, -0.5, -1, -0.875], rtol=1e-6)
+
+
+def test_a_short_run_warms_up_for_a_fifth_of_it_and_a_long_one_as_asked() -> None:
+    assert [optim.short_warmup(100, steps) for steps in (50, 499, 500, 1200, 4)] == [10, 99, 100, 100, 0]
