@@ -49,7 +49,7 @@ def build(c: Config) -> Experiment:
     def sample(state, key):
         x, y = (splits["test"].gather(np.arange(64))[name] for name in ("x", "target"))
         nets = {cell: Reader(RNN(cell, c.width, memory=c.memory), outputs=1) for cell in ("elman", "lstm", "gru")}
-        nets["elman, kernel x 1.5"] = Reader(RNN("elman", c.width, gain=1.5), outputs=1)
+        nets["elman, kernel x 2"] = Reader(RNN("elman", c.width, gain=2.0), outputs=1)
         begun = {f"{name}, at the start": (each, each.init(key, x)["params"]) for name, each in nets.items()}
         return [figure({**begun, f"{c.cell}, trained": (net, state.params["net"])}, x, y)]
 

@@ -29,7 +29,11 @@ def through_time(advance: Callable[[Array, Array], Array], loss: Callable[[Array
         return loss(jax.lax.scan(step, carry, (inputs, nudges))[0]).sum()
 
     slopes = jax.grad(total)(jnp.zeros((len(inputs), *carry.shape), carry.dtype))
-    return jnp.sqrt((slopes.reshape(*slopes.shape[:2], -1) ** 2).sum(-1)).mean(-1)
+    slopes = slopes.reshape(*slopes.shape[:2], -1)
+    # Squares of what this is about leave float32 long before the numbers do: they are taken relative to the largest.
+    largest = jnp.abs(slopes).max(-1, keepdims=True)
+    relative = slopes / jnp.where(largest > 0, largest, 1)
+    return (largest[..., 0] * jnp.sqrt((relative**2).sum(-1))).mean(-1)
 
 
 def figure(nets: Mapping[str, tuple[Reader, Any]], x: np.ndarray, target: np.ndarray, title: str = "") -> Plot:

@@ -27,12 +27,22 @@ def test_a_rotation_keeps_the_norm_and_its_multiples_shrink_and_grow_it() -> Non
         np.testing.assert_allclose(norm, size ** np.arange(7.0, -1, -1), rtol=1e-5)
 
 
+def test_norms_whose_squares_leave_float32_are_right() -> None:
+    for size in (1e25, 1e-25):
+        norm = through_time(
+            lambda s, _: s, lambda s, size=size: size * (3 * s[:, 0] + 4 * s[:, 1]), jnp.ones((1, 2)), jnp.zeros((3, 1, 2))
+        )
+        np.testing.assert_allclose(norm, 5 * size, rtol=1e-6)
+    none = through_time(lambda s, _: s, lambda s: 0 * s[:, 0], jnp.ones((1, 2)), jnp.zeros((3, 1, 2)))
+    np.testing.assert_array_equal(none, 0)
+
+
 def test_the_figure_shows_vanishing_and_exploding() -> None:
     x = np.random.default_rng(0).uniform(size=(4, 60, 2)).astype(np.float32)
     nets = {
         "plain": Reader(RNN("elman", 16, gain=0.7), outputs=1),
         "gated": Reader(RNN("gru", 16, memory=60), outputs=1),
-        "loud": Reader(RNN("elman", 16, gain=4.0), outputs=1),
+        "loud": Reader(RNN("elman", 64, gain=2.0), outputs=1),
     }
     plot = figure({name: (net, net.init(jax.random.key(0), x)["params"]) for name, net in nets.items()}, x, x[:, 0, 0])
     assert plot.log_y
