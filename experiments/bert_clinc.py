@@ -7,7 +7,7 @@ Published: none that could be confirmed
 
 Accuracy in scope and recall out of scope are those of the data's authors: the out-of-scope set trains a class of its own.
 The pretrained part is `bert_english`, whose corpus was not made of these texts (23 of the 4,500 questions of the test occur in it
-all the same, such as "what time is it"). `--no-pretrained`: the same model and steps.
+all the same, such as "yes please"). `--no-pretrained`: the same model and steps.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,8 @@ Data: sentence polarity 1.0 (own TFDS builder), 10,662 sentences, ten folds; --o
 Published: accuracy 0.759 over ten folds by a CNN without pretrained vectors (harvardnlp/sent-conv-torch README, MR, CNN-rand)
 
 `--fold K` tests on a tenth, validates on the next one and trains on the other eight; the result is the mean over K = 0..9.
-The pretrained part is `bert_english`, whose corpus has none of these texts. `--no-pretrained`: the same model and steps.
+The pretrained part is `bert_english`, whose corpus was not made of these texts (two of them occur in it all the same: "horrible"
+and "don't waste your money ."). `--no-pretrained`: the same model and steps.
 """
 
 from dataclasses import dataclass
