@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.data import longmemory
 from dlcore.models.rnn import RNN, Reader
 from dlcore.train.vanishing import figure, through_time
 
@@ -38,13 +39,14 @@ def test_norms_whose_squares_leave_float32_are_right() -> None:
 
 
 def test_the_figure_shows_vanishing_and_exploding() -> None:
-    x = np.random.default_rng(0).uniform(size=(4, 60, 2)).astype(np.float32)
+    batch = longmemory.adding(60, "test", 100).gather(np.arange(4))
+    x, target = batch["x"], batch["target"]
     nets = {
         "plain": Reader(RNN("elman", 16, gain=0.7), outputs=1),
         "gated": Reader(RNN("gru", 16, memory=60), outputs=1),
         "loud": Reader(RNN("elman", 64, gain=2.0), outputs=1),
     }
-    plot = figure({name: (net, net.init(jax.random.key(0), x)["params"]) for name, net in nets.items()}, x, x[:, 0, 0])
+    plot = figure({name: (net, net.init(jax.random.key(0), x)["params"]) for name, net in nets.items()}, x, target)
     assert plot.log_y
     first_over_last = {line.name: line.y[0] / line.y[-1] for line in plot.series}
     assert first_over_last["plain"] < 1e-6
