@@ -26,6 +26,7 @@ class Page:
     source: str
     about: str
     config: type[Any]
+    offline: Any
     build: Callable[[Any], Any]
     flags: Flags
 
@@ -63,7 +64,8 @@ def about(path: Path) -> dict[str, str]:
 
 
 def load(path: Path) -> Page:
-    """Run an experiment file and take its `Config`, `build`, and `FLAGS` (its own defaults of the common flags), if it has them.
+    """Run an experiment file and take its `Config` and `build`; and if it has them `FLAGS`, its own defaults of the common flags, and
+    `OFFLINE`, the config that `--offline` begins with where the usual one is long.
 
     Raises UsageError where Config or build is missing.
     """
@@ -94,4 +96,5 @@ def load(path: Path) -> Page:
             raise UsageError(f"{path.stem}: {error}; dlcore train {path.stem} --help shows its flags") from error
 
     source = path.read_text(encoding="utf-8")
-    return Page(path.stem, path, source, about(path)["about"], config, built, getattr(module, "FLAGS", Flags()))
+    usual, offline = (getattr(module, name, None) for name in ("FLAGS", "OFFLINE"))
+    return Page(path.stem, path, source, about(path)["about"], config, offline or config(offline=True), built, usual or Flags())

@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if words[0] not in COMMANDS:
         return _refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
+    if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
+        print(f"dlcore {COMMANDS[words[0]]}")
+        return 0
     return _guarded(lambda: globals()[f"_{words[0]}"](words[1:]))
 
 
@@ -101,7 +104,8 @@ def _train(words: list[str]) -> int:
         print(f"dlcore {COMMANDS['train']}\n\nexperiments: {', '.join(catalog.names())}")
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
-    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (page.config(), page.flags))
+    usual = page.offline if "--offline" in words else page.config()
+    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (usual, page.flags))
     from dlcore.train import card as cards
     from dlcore.train import run
 

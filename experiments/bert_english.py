@@ -6,7 +6,7 @@ Data: english_text 1.0.0 (own TFDS builder), 15 MB of twelve kinds; --offline: t
 Published: none comparable
 
 No text of sentence_polarity and none of clinc_oos was put into the corpus. The pieces are 8,192 byte pairs of its training part.
-assets/bert_english.npz is this page's run of seed 0 (1,200 steps, validation loss 3.900, perplexity 49), made with
+assets/bert_english.npz is this page's run of seed 0 (3,600 steps, validation loss 3.216, perplexity 25), made with
 `dlcore export RUN FILE.npz --half`; assets/bert_english.json is its pieces (`Pieces.save`).
 """
 
@@ -46,7 +46,7 @@ class Config:
     warmup: int = 100
     decay: float = 0.1
     batch: int = 64
-    steps: int = 1200
+    steps: int = 3600
     offline: bool = False
 
 
