@@ -45,6 +45,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=800, offline=True)
 TINY = Config(widths=(4, 8), depth=1, batch=32, steps=6, offline=True)
 
 

@@ -45,6 +45,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=500, offline=True)
 TINY = Config(widths=(16, 8), code=4, batch=32, steps=6, offline=True)
 
 

@@ -41,6 +41,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=1000, offline=True)
 TINY = Config(code=64, k=8, batch=32, steps=6, offline=True)
 
 

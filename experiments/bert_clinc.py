@@ -50,6 +50,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=300, offline=True)
 TINY = Config(pretrained=False, optimizer="adamw", layers=1, heads=2, width=16, length=16, batch=32, steps=6, offline=True)
 
 

@@ -50,6 +50,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=200, offline=True)
 TINY = Config(
     layers=1, heads=2, width=16, length=16, pieces=300, dropout=0.1, optimizer="adamw", warmup=2, batch=32, steps=6, offline=True
 )

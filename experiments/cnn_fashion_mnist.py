@@ -40,6 +40,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=700, offline=True)
 TINY = Config(widths=(4, 8), hidden=8, norm="none", batch=32, steps=6, offline=True)
 
 

@@ -39,6 +39,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=1000, offline=True)
 TINY = Config(widths=(4, 8), hidden=8, norm="none", batch=32, steps=6, offline=True)
 
 

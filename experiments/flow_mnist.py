@@ -49,6 +49,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=600, drawn=1000, offline=True)
 TINY = Config(width=12, depth=(1, 1), solver_steps=2, drawn=64, batch=32, steps=6, offline=True)
 
 

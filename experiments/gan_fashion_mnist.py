@@ -43,6 +43,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=500, offline=True)
 TINY = Config(latent=4, width=8, drawn=64, batch=32, steps=6, offline=True)
 
 

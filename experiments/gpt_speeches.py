@@ -58,6 +58,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=150, offline=True)
 TINY = Config(300, layers=2, heads=4, width=16, context=32, dropout=0.1, warmup=2, beams=2, batch=32, steps=6, offline=True)
 
 

@@ -46,6 +46,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=150, offline=True)
 TINY = Config(layers=2, heads=2, width=16, context=16, dropout=0.1, warmup=2, batch=32, steps=6, offline=True)
 
 

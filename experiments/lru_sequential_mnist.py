@@ -44,6 +44,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(view="patches", steps=300, offline=True)
 TINY = Config(view="rows", width=8, states=8, layers=1, batch=32, steps=6, offline=True)
 
 

@@ -40,6 +40,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=2000, offline=True)
 TINY = Config(widths=(16,), norm="layer", batch=32, steps=6, offline=True)
 
 

@@ -54,6 +54,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=700, offline=True)
 TINY = Config(stem=4, widths=(4,), blocks=(1,), norm="none", drop=0.2, cutmix=1.0, lr=0.02, batch=32, steps=6, offline=True)
 
 

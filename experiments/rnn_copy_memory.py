@@ -29,13 +29,14 @@ class Config:
     delay: int = 100
     memory: int = 150
     optimizer: optim.Kind = "muon"
-    lr: float = 1e-2
+    lr: float = 2e-2
     clip: float = 1.0
     batch: int = 64
-    steps: int = 2500
+    steps: int = 3000
     offline: bool = False  # the data are generated: it changes nothing
 
 
+OFFLINE = Config(steps=800, offline=True)
 TINY = Config(width=8, delay=5, memory=20, batch=32, steps=6, offline=True)
 
 

@@ -39,6 +39,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=1000, offline=True)
 TINY = Config(width=8, batch=32, steps=6, offline=True)
 
 

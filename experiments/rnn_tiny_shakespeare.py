@@ -46,6 +46,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=250, offline=True)
 TINY = Config(layers=2, width=16, context=8, chunks=2, dropout=0.1, warmup=2, batch=32, steps=6, offline=True)
 
 

@@ -38,6 +38,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=1000, offline=True)
 TINY = Config(widths=(4, 8), latent=4, batch=32, steps=6, offline=True)
 
 

@@ -47,6 +47,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=600, offline=True)
 TINY = Config(widths=(16,), latent=4, objective="iwae", samples=3, nll_samples=10, nll_images=20, batch=32, steps=6, offline=True)
 
 

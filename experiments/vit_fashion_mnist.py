@@ -41,6 +41,7 @@ class Config:
     offline: bool = False
 
 
+OFFLINE = Config(steps=500, offline=True)
 TINY = Config(layers=1, heads=2, width=8, batch=32, steps=6, offline=True)
 
 

@@ -159,6 +159,17 @@ def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.Ca
     assert "step 9" in capsys.readouterr().out
 
 
+def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
+    text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
+    Path("mine.py").write_text(
+        text.replace("\nTINY = ", "\nOFFLINE = Config(widths=(8,), batch=32, steps=3, offline=True)\nTINY = ")
+    )
+    assert cli.main(["train", "mine.py", "--offline", "--out", "a"]) == 0
+    assert cli.main(["train", "mine.py", "--offline", "--steps", "2", "--out", "b"]) == 0
+    assert card(Path("b"))["config"]["widths"] == [8]
+    assert (card(Path("a"))["steps"], card(Path("b"))["steps"]) == (3, 2)
+
+
 def test_without_out_a_file_of_ones_own_has_its_own_folder(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
     assert cli.main(["train", "mine.py", *SHORT[2:]]) == 0

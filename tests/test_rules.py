@@ -62,6 +62,9 @@ def test_an_experiment_is_a_page(path: Path) -> None:
     assert page.Config.__dataclass_params__.frozen
     assert (config.batch, config.steps, config.offline) == (32, 6, True)
     assert not page.Config().offline, "the real data are the default"
+    offline = getattr(page, "OFFLINE", page.Config(offline=True))
+    assert type(offline) is page.Config
+    assert offline.offline
 
 
 @pytest.mark.quick

@@ -19,6 +19,7 @@ from dlcore.train import fit as fits
 from dlcore.train import run as runs
 from dlcore.train.evaluate import Evaluator
 from tests.child import card, logged, tiny
+from tests.train import budget
 
 # card.json is an interface: other tools read these names.
 KEYS = {
@@ -83,6 +84,7 @@ def test_compiles_once_and_transfers_nothing_unasked(
 
     def guarded(self: fits.Fit, example: Any) -> tuple[Any, list[str]]:
         step, names = compile(self, example)
+        budget.check(name, step, self.abstract)
 
         def run(state: Any, batch: Any) -> Any:
             with jax.transfer_guard("disallow"):

@@ -1,0 +1,61 @@
+"""What a compiled training step may cost, in counts that need no clock. `python -m tests.train.budget` records them anew."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dlcore import catalog
+from dlcore.flags import Flags
+from dlcore.train.fit import Fit
+from tests.child import tiny
+
+RECORDED = Path(__file__).with_name("budgets.json")
+ROOM = 1.1  # processors differ a little in what is fused
+HOST = re.compile(r"\b(infeed|outfeed|send|recv)\(|callback")
+
+
+def cost(compiled: Any) -> dict[str, int]:
+    """FLOPs, bytes read and written, and temporary bytes of one device's program."""
+    told, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    flops, moved = (int(told[word]) for word in ("flops", "bytes accessed"))
+    return {"flops": flops, "bytes": moved, "temporary_bytes": int(memory.temp_size_in_bytes)}
+
+
+def check(name: str, compiled: Any, state: Any) -> None:
+    """No talk with the host inside the step, the state's memory given on to the next one, and no more of anything than recorded."""
+    assert not HOST.search(compiled.as_text()), f"{name}: the step talks to the host"
+    held = sum(x.dtype.itemsize * x.size for x in jax.tree.leaves(state))
+    given = int(compiled.memory_analysis().alias_size_in_bytes)
+    assert given >= held, f"{name}: {held - given} bytes of the state are copied instead of given on"
+    kept = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert name in kept["steps"], f"{name} has no budget yet: python -m tests.train.budget"
+    if kept["jax"] != jax.__version__:
+        return  # another compiler counts otherwise
+    for what, found in cost(compiled).items():
+        allowed = kept["steps"][name][what]
+        assert found <= ROOM * allowed, (
+            f"{name}: {found} {what}, {allowed} were recorded; if that is right, python -m tests.train.budget"
+        )
+
+
+def record() -> None:
+    """Compile the step of every page's TINY on the test suite's devices, and write down what it costs."""
+    steps = {}
+    for name in catalog.names():
+        with tempfile.TemporaryDirectory() as folder:
+            page = catalog.load(catalog.find(name))
+            steps[name] = cost(Fit(page.build(tiny(name)), Flags(), Path(folder), {}, resumed=False).step_fn)
+            print(name, steps[name], flush=True)
+    RECORDED.write_text(json.dumps({"jax": jax.__version__, "steps": steps}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import tests.conftest  # noqa: F401  the suite's devices
+
+    record()
