@@ -93,8 +93,8 @@ def build(c: Config) -> Experiment:
 
     def evaluate(state):
         see, (drawn, asked) = generative.judge(CLASSIFIER), images(state, jax.random.key(0), c.drawn)
-        photos = (held.arrays["image"] for held in (train, test))
-        return {"test": generative.verdict(see, drawn, *photos, asked if c.conditional else None)}
+        asked = asked if c.conditional else None
+        return {"test": generative.verdict(see, drawn, train.arrays["image"], test.arrays["image"], asked)}
 
     def adam(turns, ema=0.0):
         return optim.make("adam", optim.warmup_linear(c.lr, turns), momentum=c.betas[0], b2=c.betas[1], ema=ema)
