@@ -1,0 +1,106 @@
+"""The contenders of a row, each in its own process, in turns; ratios of their times."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any
+
+CONTENDERS = ("dlcore", "flax", "torch")
+ROUNDS, SECONDS = 9, 0.7  # of each contender in each round
+
+
+class Contender:
+    """A process that waits for orders."""
+
+    def __init__(self, row: str, name: str, size: str) -> None:
+        words = [sys.executable, "-m", "tests.benchmarks.worker", row, name, size]
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_WAIT_POLICY": "passive"}
+        self.name = name
+        self.process = subprocess.Popen(
+            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.losses: list[float] = self.told()
+
+    def told(self) -> Any:
+        """The next line. Raises RuntimeError with what the process said before it died."""
+        assert self.process.stdout
+        assert self.process.stderr
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended: {self.process.stderr.read()[-3000:]}")
+        return json.loads(line)
+
+    def seconds(self, steps: int) -> float:
+        """The time of so many steps."""
+        assert self.process.stdin
+        print(steps, file=self.process.stdin, flush=True)
+        return float(self.told())
+
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def present(row: str) -> list[str]:
+    """The row's contenders that can run here."""
+    module = importlib.import_module(f"tests.benchmarks.rows.{row}")
+    names = [name for name in CONTENDERS if hasattr(module, name)]
+    return [name for name in names if name != "torch" or importlib.util.find_spec("torch")]
+
+
+def losses(row: str, size: str) -> dict[str, list[float]]:
+    """The first three losses of each contender that can run here."""
+    found = {}
+    for name in present(row):
+        with Contender(row, name, size) as contender:
+            found[name] = contender.losses
+    return found
+
+
+def agree(found: dict[str, list[float]]) -> None:
+    """Raises RuntimeError unless all contenders train the same thing."""
+    for name, values in found.items():
+        if any(abs(a - b) > 2e-3 * abs(a) for a, b in zip(found["dlcore"], values, strict=True)):
+            raise RuntimeError(f"the losses of dlcore and {name} differ: {found}")
+
+
+def row(name: str, size: str = "FULL") -> dict[str, Any]:
+    """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the losses must agree."""
+    others = present(name)
+    running = [Contender(name, other, size) for other in others]
+    try:
+        agree({each.name: each.losses for each in running})
+        steps = {}
+        for each in running:
+            each.seconds(3)
+            steps[each.name] = max(3, round(SECONDS / (each.seconds(3) / 3)))
+        rounds = [{each.name: each.seconds(steps[each.name]) / steps[each.name] for each in running} for _ in range(ROUNDS)]
+    finally:
+        for each in running:
+            each.__exit__(None, None, None)
+    ratios = {}
+    for other in others[1:]:
+        found = [times["dlcore"] / times[other] for times in rounds]
+        low, middle, high = statistics.quantiles(found, n=4)
+        ratios[other] = {"ratio": statistics.median(found), "quartiles": [low, high]}
+    limits = importlib.import_module(f"tests.benchmarks.rows.{name}").LIMITS
+    return {"row": name, "dlcore over": ratios, "goals": limits, "rounds": ROUNDS}
+
+
+def line(told: dict[str, Any]) -> str:
+    """A line of the table."""
+    cells = [
+        f"{other} {found['ratio']:.2f} ({found['quartiles'][0]:.2f} to {found['quartiles'][1]:.2f}, goal {told['goals'][other]:g})"
+        for other, found in told["dlcore over"].items()
+    ]
+    return f"{told['row']:24} dlcore over " + "   ".join(cells)

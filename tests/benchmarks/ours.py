@@ -1,0 +1,45 @@
+"""dlcore's contender: the step that every experiment trains with, laid out and compiled as `dlcore train` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlcore.train import parallel
+from dlcore.train.step import Objective, State, train_step
+
+Step = Callable[[], Any]
+
+
+def training(objectives: Mapping[str, Objective], params: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> Step:
+    """A step of `objectives` from `params`, on the same batch each time; it returns the first objective's loss."""
+    size = len(next(iter(batch.values())))
+    layout, first = parallel.layout("jit", ""), next(iter(objectives))
+    example = layout.put({"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch), size)
+
+    def make() -> State:
+        trees = jax.tree.map(jnp.asarray, dict(params))
+        opt = {name: objective.optimizer.init(trees[name]) for name, objective in objectives.items()}
+        return State(step=jnp.zeros((), jnp.int32), params=trees, extra={}, opt=opt)
+
+    shape = jax.eval_shape(make)
+    shardings = parallel.sharding(layout, shape)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings)
+
+    def one(state: State, batch: Any, axis: str | None) -> Any:
+        state, report = train_step(dict(objectives), state, batch, seed=0, axis=axis, microbatches=1)
+        total, weight = report[f"{first}/loss"]
+        return state, total / weight
+
+    compiled = parallel.compile_step(one, layout, abstract, shardings, example)
+    held = [jax.jit(make, out_shardings=shardings)()]
+
+    def step() -> Any:
+        held[0], loss = compiled(held[0], example)
+        return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: train/fit.py
+
+    return step

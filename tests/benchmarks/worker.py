@@ -1,0 +1,35 @@
+"""python -m tests.benchmarks.worker ROW CONTENDER SIZE: a contender in a process of its own; lines of JSON, one for each order.
+
+A number on standard input is an order for so many steps. Between orders the process sleeps.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+
+
+def main(row: str, contender: str, size: str) -> None:
+    """Tell the first three losses, then the seconds of each order."""
+    module = importlib.import_module(f"tests.benchmarks.rows.{row}")
+    wanted = getattr(module, size)
+    if contender == "dlcore":
+        from dlcore.flags import Flags
+        from dlcore.train import devices
+
+        devices.prepare(Flags(cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
+    step = getattr(module, contender)(wanted)
+    print(json.dumps([float(step()) for _ in range(3)]), flush=True)
+    for line in sys.stdin:
+        began = time.perf_counter()
+        for _ in range(int(line)):
+            last = step()
+        float(last)
+        print(json.dumps(time.perf_counter() - began), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
