@@ -12,7 +12,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-CONTENDERS = ("dlcore", "flax", "torch")
+CONTENDERS = ("dlcore", "flax", "torch", "torch_channels_last")
 ROUNDS, SECONDS = 9, 0.7  # of each contender in each round
 
 
@@ -21,7 +21,7 @@ class Contender:
 
     def __init__(self, row: str, name: str, size: str) -> None:
         words = [sys.executable, "-m", "tests.benchmarks.worker", row, name, size]
-        environment = os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_WAIT_POLICY": "passive"}
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self.name = name
         self.process = subprocess.Popen(
             words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -55,7 +55,7 @@ def present(row: str) -> list[str]:
     """The row's contenders that can run here."""
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
     names = [name for name in CONTENDERS if hasattr(module, name)]
-    return [name for name in names if name != "torch" or importlib.util.find_spec("torch")]
+    return [name for name in names if not name.startswith("torch") or importlib.util.find_spec("torch")]
 
 
 def losses(row: str, size: str) -> dict[str, list[float]]:
@@ -77,8 +77,9 @@ def agree(found: dict[str, list[float]]) -> None:
 def row(name: str, size: str = "FULL") -> dict[str, Any]:
     """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the losses must agree."""
     others = present(name)
-    running = [Contender(name, other, size) for other in others]
+    running: list[Contender] = []
     try:
+        running += (Contender(name, other, size) for other in others)
         agree({each.name: each.losses for each in running})
         steps = {}
         for each in running:
