@@ -92,7 +92,7 @@ def row(name: str, size: str = "FULL") -> dict[str, Any]:
     ratios = {}
     for other in others[1:]:
         found = [times["dlcore"] / times[other] for times in rounds]
-        low, middle, high = statistics.quantiles(found, n=4)
+        low, _, high = statistics.quantiles(found, n=4)
         ratios[other] = {"ratio": statistics.median(found), "quartiles": [low, high]}
     limits = importlib.import_module(f"tests.benchmarks.rows.{name}").LIMITS
     return {"row": name, "dlcore over": ratios, "goals": limits, "rounds": ROUNDS}

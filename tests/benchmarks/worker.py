@@ -1,15 +1,29 @@
 """python -m tests.benchmarks.worker ROW CONTENDER SIZE: a contender in a process of its own; lines of JSON, one for each order.
 
-A number on standard input is an order for so many steps. Between orders the process sleeps.
+A number on standard input is an order for so many steps. Between orders the process sleeps. Whoever works holds a lock on the machine,
+so that two comparisons at a time take turns: PyTorch's threads wait for each other, and lose most where a core is taken from one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import json
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """No other worker on this machine meanwhile."""
+    with (Path(tempfile.gettempdir()) / "dlcore-benchmarks.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def main(row: str, contender: str, size: str) -> None:
@@ -21,14 +35,18 @@ def main(row: str, contender: str, size: str) -> None:
         from dlcore.train import devices
 
         devices.prepare(Flags(cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
-    step = getattr(module, contender)(wanted)
-    print(json.dumps([float(step()) for _ in range(3)]), flush=True)
+    with alone():
+        step = getattr(module, contender)(wanted)
+        losses = [float(step()) for _ in range(3)]
+    print(json.dumps(losses), flush=True)
     for line in sys.stdin:
-        began = time.perf_counter()
-        for _ in range(int(line)):
-            last = step()
-        float(last)
-        print(json.dumps(time.perf_counter() - began), flush=True)
+        with alone():
+            began = time.perf_counter()
+            for _ in range(int(line)):
+                last = step()
+            float(last)
+            seconds = time.perf_counter() - began
+        print(json.dumps(seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ FULL, TINY = Size(), Size(16, 8)
 def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]:
     """Layers (kernel [n, m], bias [m]), pixels and labels."""
     rng, widths = np.random.default_rng(0), (784, size.width, size.width, 10)
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(itertools.pairwise(widths))
     layers = [(rng.normal(0, n**-0.5, (n, m)).astype(np.float32), np.zeros(m, np.float32)) for n, m in pairs]
     return layers, rng.uniform(size=(size.batch, 784)).astype(np.float32), rng.integers(0, 10, size.batch).astype(np.int32)
 
