@@ -13,15 +13,10 @@ from dataclasses import dataclass, replace
 
 from dlcore.cli import run_page
 from dlcore.data import pairs
-from dlcore.models.apply import apply
 from dlcore.models.attention_gru import AttentionGRU, Size, begin
 from dlcore.train import optim
-from dlcore.train.experiment import Experiment, Published
-from dlcore.train.losses import next_token
-from dlcore.train.step import Objective
-from dlcore.train.translate import Translator
-
-PARTS = ("source", "source_pair", "tokens", "pair")
+from dlcore.train.experiment import Experiment
+from dlcore.train.translate import Translator, translation
 
 
 @dataclass(frozen=True)
@@ -57,26 +52,18 @@ def build(c: Config) -> Experiment:
     pieces = pairs.joined(corpus, c.pieces)
     size = Size(len(pieces), c.encoder_layers, c.width, c.dropout)
     net = AttentionGRU(size)
-
-    def logits(params, extra, batch, key, train):
-        return apply(net, "net", params, extra, *(batch[part] for part in PARTS), key=key, train=train, row=batch["row"])
-
     translator = Translator(corpus, pieces, lambda params, *how: begin(size, params, *how), c.beams, c.penalty)
     rate = optim.warmup_cosine(c.lr, c.steps, optim.short_warmup(c.warmup, c.steps))
-    return Experiment(
-        train=pairs.packed(corpus, pieces, "train", c.row, c.longest),
+    return translation(
+        net,
+        translator,
+        optim.make(c.optimizer, rate, decay=c.decay, clip=c.clip, b2=0.99),
         batch=c.batch,
         steps=c.steps,
-        init={"net": lambda key, batch: net.init(key, *(batch[part] for part in PARTS))},
-        objectives={
-            "net": Objective(next_token(logits, c.smoothing), optim.make(c.optimizer, rate, decay=c.decay, clip=c.clip, b2=0.99))
-        },
-        eval={split: pairs.packed(corpus, pieces, split, c.row) for split in ("validation", "test")},
-        evaluate=lambda state: translator.evaluate(state.params["net"]),
-        sample=lambda state, key: translator.samples(state.params["net"]),
-        published=None
-        if c.reverse
-        else Published("bleu_lowercase", 28.3, "bentrevett/pytorch-seq2seq, GRU with attention; lower case, spaCy's tokens"),
+        row=c.row,
+        longest=c.longest,
+        smoothing=c.smoothing,
+        published=None if c.reverse else 28.3,
     )
 
 

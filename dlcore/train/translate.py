@@ -1,4 +1,4 @@
-"""A trained model's translations: searched for, scored and shown."""
+"""Translation: what every encoder-decoder trains on, and its translations, searched for, scored and shown."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
+import optax
 from jax import Array
 
 from dlcore.data import pairs
 from dlcore.data.tokens import Pieces
 from dlcore.metrics import bleu
+from dlcore.models.apply import apply
 from dlcore.models.beam import Step, beam_search
 from dlcore.report.samples import Table
-from dlcore.train.experiment import Results
+from dlcore.train.experiment import Experiment, Published, Results
+from dlcore.train.losses import next_token
+from dlcore.train.parallel import Rules
+from dlcore.train.step import Objective
 
 # (params, source [batch, length], beams, length) -> (step, its first state)
 Begin = Callable[[Any, Array, int, int], tuple[Step, Any]]
@@ -86,3 +92,41 @@ class Translator:
                 "sacreBLEU's signatures, on plain text without tokenisation of ours", ("metric", "signature"), tuple(signatures)
             ),
         ]
+
+
+def translation(
+    net: nn.Module,
+    translator: Translator,
+    optimizer: optax.GradientTransformation,
+    *,
+    batch: int,
+    steps: int,
+    row: int,
+    longest: int,
+    smoothing: float,
+    published: float | None,
+    tensor: Rules = (),
+) -> Experiment:
+    """An encoder-decoder trained by next pieces on rows of `row` pieces, sentences of at most `longest` packed into them (0: all).
+
+    net (source, source_pair, tokens, pair) -> logits [batch, row, pieces]. `published`: BLEU in lower case, of Multi30k.
+    """
+    parts = ("source", "source_pair", "tokens", "pair")
+
+    def logits(params: Any, extra: Any, batch: Any, key: Array | None, train: bool) -> Any:
+        return apply(net, "net", params, extra, *(batch[part] for part in parts), key=key, train=train, row=batch["row"])
+
+    packed = functools.partial(pairs.packed, translator.corpus, translator.pieces)
+    source = "bentrevett/pytorch-seq2seq, GRU with attention; lower case, spaCy's tokens"
+    return Experiment(
+        train=packed("train", row, longest),
+        batch=batch,
+        steps=steps,
+        init={"net": lambda key, batch: net.init(key, *(batch[part] for part in parts))},
+        objectives={"net": Objective(next_token(logits, smoothing), optimizer)},
+        eval={split: packed(split, row) for split in ("validation", "test")},
+        evaluate=lambda state: translator.evaluate(state.params["net"]),
+        sample=lambda state, key: translator.samples(state.params["net"]),
+        published=None if published is None else Published("bleu_lowercase", published, source),
+        tensor=tensor,
+    )
