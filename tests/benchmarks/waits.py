@@ -21,7 +21,9 @@ def until(word: str, *words: str, **environment: str) -> float:
     """Seconds from a command to the line that begins with `word`, or to its end."""
     command = [sys.executable, "-m", "dlcore.cli", *words]
     began = time.perf_counter()
-    with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith(word):
