@@ -40,13 +40,25 @@ def ours(card: dict[str, Any]) -> str:
     """The number to hold against the published one (or every test result), its spread over seeds, and what it cost."""
     if not card:
         return "not run"
-    runs = [flat(each["results"]) for each in card.get("repeats", [card])]
+    runs, count = repeated(card)
     published = card.get("published") or {}
     wanted = f"{published.get('split')}/{published.get('metric')}"
     shown = [wanted] if wanted in runs[0] else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
     cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
     told = ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown)
-    return told + (f"; {len(runs)} runs" if len(runs) > 1 else "") + f" ({cost})"
+    return told + (f"; {count}" if count else "") + f" ({cost})"
+
+
+def repeated(card: dict[str, Any]) -> tuple[list[dict[str, float]], str]:
+    """The results of a card's runs and how many there are; of several seeds over folds, each seed's mean over its folds."""
+    repeats = card.get("repeats", [card])
+    runs = [flat(each["results"]) for each in repeats]
+    seeds = sorted({each["seed"] for each in repeats}) if "fold" in repeats[0] else []
+    if len(seeds) > 1:
+        each = [[run for run, who in zip(runs, repeats, strict=True) if who["seed"] == seed] for seed in seeds]
+        means = [{name: statistics.fmean(run[name] for run in part) for name in part[0]} for part in each]
+        return means, f"{len(seeds)} seeds of {len(repeats) // len(seeds)} folds"
+    return runs, f"{len(runs)} runs" if len(runs) > 1 else ""
 
 
 def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:

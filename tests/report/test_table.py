@@ -35,6 +35,12 @@ def test_several_runs_are_a_mean_with_its_spread() -> None:
     assert table.ours({**CARD, "repeats": repeats}) == "validation/loss 2.5 ± 2; 3 runs (13 s on 2 cores)"
 
 
+def test_seeds_over_folds_are_the_spread_of_the_seeds_means() -> None:
+    values = {(0, 0): 1.0, (0, 1): 3.0, (1, 0): 2.0, (1, 1): 5.0}  # means over folds 2 and 3.5: sample deviation 1.06
+    repeats = [{"seed": s, "fold": f, "results": {"validation": {"loss": value}}} for (s, f), value in values.items()]
+    assert table.ours({**CARD, "repeats": repeats}).startswith("validation/loss 2.75 ± 1; 2 seeds of 2 folds (")
+
+
 PAGE = '''"""What.
 
 Family: MLP
