@@ -54,6 +54,8 @@ TINY = Config(width=12, depth=(1, 1), solver_steps=2, drawn=64, batch=32, steps=
 
 
 def build(c: Config) -> Experiment:
+    if c.untold in (0, 1) and c.guidance != 1:
+        raise ValueError(f"guidance compares with and without a class: --untold {c.untold:g} knows one of them; add --guidance 1")
     net = UNet(c.width // 3 if c.offline else c.width, c.depth, CLASSES)
     train, test = (embedded.digits28(s) if c.offline else tfds.load("mnist", s) for s in ("train", "test"))
 

@@ -50,6 +50,8 @@ TINY = Config(folds=2, repeats=1, widths=(8,), batch=32, steps=6, offline=True)
 
 def build(c: Config) -> Experiment:
     data = tables.diabetes(c.folds, c.repeats)
+    if c.norm == "batch":
+        raise ValueError("the batches hold what a fold must not see: --norm batch would show it; take layer or none")
     nets = Many(c.folds * c.repeats, c.widths, 1, c.dropout, activations.named(c.activation), c.norm)
 
     def standardised(x):

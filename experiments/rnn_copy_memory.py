@@ -4,6 +4,8 @@ Family: Recurrent network (Elman, LSTM, GRU)
 Task: sequence to sequence of one length
 Data: the copy problem, generated (Hochreiter & Schmidhuber 1997; as in Arjovsky et al. 2016)
 Published: none at this length; without memory 10 ln 8 / (T + 20), 0.173 at T=100. At T=1000 LSTM 0.0204, GRU 0.0197 (Bai et al. 2018)
+
+`recalled` is the share of right symbols in the last ten places, over the first 1,000 test sequences.
 """
 
 from dataclasses import dataclass

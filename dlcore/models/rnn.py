@@ -124,7 +124,7 @@ class RNN(nn.Module):
 
 
 class Reader(nn.Module):
-    """An RNN over numbers, and a dense head on its last output (`every`: on each output)."""
+    """An RNN over numbers, and a dense head on its last output, of both directions if it has two (`every`: on each output)."""
 
     rnn: RNN
     outputs: int
@@ -135,9 +135,9 @@ class Reader(nn.Module):
 
     def __call__(self, x: Array, *, train: bool = False, row: Array | None = None, mask: Array | None = None) -> Array:
         """x [batch, length, n] -> [batch, outputs], or [batch, length, outputs]; of a padded sequence, its own last output."""
-        y, _ = self.rnn(x, train=train, row=row, mask=mask)
-        if not self.every:
-            return self.head(y[:, -1])
+        y, carry = self.rnn(x, train=train, row=row, mask=mask)
+        if not self.every:  # backwards, the last state is that of the first place
+            return self.read(carry) if self.rnn.both else self.head(y[:, -1])
         return self.head(y.reshape(-1, y.shape[-1])).reshape(*y.shape[:2], -1)
 
     def advance(self, carry: Array, x: Array) -> Array:
@@ -146,7 +146,8 @@ class Reader(nn.Module):
 
     def read(self, carry: Array) -> Array:
         """What the head says of states: [batch, outputs]."""
-        return self.head(carry[:, -1, : self.rnn.width])
+        last = carry[:, -1 - self.rnn.both :, : self.rnn.width]
+        return self.head(last.reshape(len(last), -1))
 
 
 class CharRNN(nn.Module):

@@ -8,12 +8,16 @@ import jax
 import optax
 from optax import contrib
 
+from dlcore.errors import UsageError
+
 Tree = Any
 Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
 
 
 def matrices(params: Tree) -> Tree:
-    """True for what weight decay applies to: parameters of two dimensions or more, so no bias and no normalisation scale."""
+    """True for what weight decay applies to: parameters of two dimensions or more, so no bias and no normalisation scale,
+    but for networks side by side (`models.mlp.Many`), whose biases have two.
+    """
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
@@ -73,9 +77,12 @@ def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
     """
 
     def labels(params: Tree) -> Tree:
-        return jax.tree_util.tree_map_with_path(
+        found = jax.tree_util.tree_map_with_path(
             lambda path, p: "muon" if p.ndim == 2 and jax.tree_util.keystr(path[-1:], simple=True) == "kernel" else "adam", params
         )
+        if "muon" not in jax.tree.leaves(found):
+            raise UsageError("muon finds no matrix of a dense layer among these parameters (stacked ones are none): take adamw")
+        return found
 
     # A leaf that is not Muon's is masked here: sides must be named for the others, or Optax looks for them in what is masked.
     sides = lambda tree: jax.tree.map(lambda _: contrib.MuonDimensionNumbers(0, 1), tree)  # noqa: E731

@@ -12,10 +12,11 @@ from jax import Array
 from dlcore.train.step import Batch, Extra, Loss, Objective, Out, Params
 
 Precision = Literal["f32", "bf16"]
+ASKED = ("target", "targets", "y", "learns", "weight", "mask", "bytes")  # of a batch: rounding these would change the question
 
 
 def with_precision(objectives: Mapping[str, Objective], precision: Precision) -> dict[str, Objective]:
-    """The same objectives, computing in bfloat16: parameters and floating inputs are cast on the way in.
+    """The same objectives, computing in bfloat16: parameters and floating inputs are cast on the way in, targets and weights are not.
 
     Gradients pass back through the cast, so that parameters, optimizer state and updates stay float32. Sums of losses are
     float32 already (`step.mean`); losses cast their logits themselves.
@@ -27,7 +28,8 @@ def with_precision(objectives: Mapping[str, Objective], precision: Precision) ->
 
 def _in_bfloat16(loss: Loss) -> Loss:
     def wrapped(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
-        return loss(_cast(params), extra, _cast(batch), key, train)
+        batch = {name: x if name in ASKED else _cast(x) for name, x in batch.items()}
+        return loss(_cast(params), extra, batch, key, train)
 
     return wrapped
 

@@ -40,9 +40,22 @@ def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None
         assert (difference[:, 0].max() > 1e-6) == both
 
 
+def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
+    net = Reader(RNN("lstm", 4, both=True), outputs=3)
+    params = made(net, X)["params"]
+    one, head = RNN("lstm", 4), params["head"]
+    ends = [
+        one.apply({"params": {"layer_0": params["rnn"][name]}}, x)[0][:, -1]
+        for name, x in (("layer_0", X), ("layer_0_back", X[:, ::-1]))
+    ]
+    want = jnp.concatenate(ends, -1) @ head["kernel"] + head["bias"][None]
+    np.testing.assert_allclose(net.apply({"params": params}, X), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_padded_batch_is_its_sequences_alone(cell: Any) -> None:
-    net = Reader(RNN(cell, 4, layers=2, both=False), outputs=3)
+def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
+    net = Reader(RNN(cell, 4, layers=2, both=both), outputs=3)
     variables = made(net, X)
     mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
     padded = net.apply(variables, X.at[1, 4:].set(jnp.nan), mask=mask)

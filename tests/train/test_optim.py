@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from dlcore.errors import UsageError
 from dlcore.train import optim
 
 GENERATOR = np.random.default_rng(0)
@@ -188,3 +189,9 @@ def test_the_optimizer_reads_its_schedule_from_step_0() -> None:
 
 def test_a_short_run_warms_up_for_a_fifth_of_it_and_a_long_one_as_asked() -> None:
     assert [optim.short_warmup(100, steps) for steps in (50, 499, 500, 1200, 4)] == [10, 99, 100, 100, 0]
+
+
+def test_muon_without_a_matrix_is_refused() -> None:
+    stacked = {"dense": {"kernel": jnp.ones((3, 4, 5))}}
+    with pytest.raises(UsageError, match="muon finds no matrix"):
+        optim.make("muon", 1.0).init(stacked)

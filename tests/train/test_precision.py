@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from dlcore.train import optim
-from dlcore.train.precision import with_precision
+from dlcore.train.precision import ASKED, with_precision
 from dlcore.train.step import Objective, Out, State, mean, train_step
 
 BATCH = {
@@ -75,3 +76,15 @@ def test_updates_smaller_than_bfloat16_can_hold_are_not_lost() -> None:
     moved = np.asarray(at.params["net"]["w"] - start)
     assert (np.abs(moved) > 0.005).all()
     assert (np.asarray(at.params["net"]["w"].astype(jnp.bfloat16).astype(jnp.float32)) != np.asarray(at.params["net"]["w"])).any()
+
+
+def test_what_is_asked_is_not_rounded() -> None:
+    batch = {name: jnp.full((2,), 1.003, jnp.float32) for name in (*ASKED, "x")}
+
+    def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
+        assert {name for name, x in batch.items() if x.dtype == jnp.float32} == set(ASKED)
+        return Out(mean(batch["target"]), {}, extra)
+
+    narrow = with_precision({"net": Objective(loss, optax.sgd(1.0))}, "bf16")["net"]
+    out = narrow.loss({}, {}, batch, jax.random.key(0), False)
+    assert abs(float(out.loss.total / out.loss.weight) - 1.003) < 1e-6
