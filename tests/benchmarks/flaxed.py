@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import optax
 
 
-def training(loss: Callable[..., Any], params: Any, optimizer: optax.GradientTransformation, *data: Any) -> Callable[[], Any]:
-    """A jitted step of `loss(params, *data)`, its state donated."""
+def training(
+    loss: Callable[..., Any], params: Any, optimizer: optax.GradientTransformation, *data: Any, changing: Any = None
+) -> Callable[[], Any]:
+    """A jitted step of `loss(params, *data)`, its state donated. With what is `changing` (batch statistics) it is
+    `loss(params, changing, *data)`, which also returns that as it is afterwards."""
     params = jax.tree.map(jnp.asarray, params)
     data = tuple(jnp.asarray(x) for x in data)
 
@@ -19,16 +22,38 @@ def training(loss: Callable[..., Any], params: Any, optimizer: optax.GradientTra
     def first(params: Any) -> Any:
         return optimizer.init(params)
 
-    def one(params: Any, opt: Any, *data: Any) -> Any:
-        value, slopes = jax.value_and_grad(loss)(params, *data)
+    def one(params: Any, opt: Any, changing: Any, *data: Any) -> Any:
+        if changing is None:
+            value, slopes = jax.value_and_grad(loss)(params, *data)
+        else:
+            (value, changing), slopes = jax.value_and_grad(loss, has_aux=True)(params, changing, *data)
         updates, opt = optimizer.update(slopes, opt, params)
-        return optax.apply_updates(params, updates), opt, value
+        return optax.apply_updates(params, updates), opt, changing, value
 
-    compiled = jax.jit(one, donate_argnums=(0, 1))
-    held = [params, first(params)]
+    compiled = jax.jit(one, donate_argnums=(0, 1, 2))
+    held = [params, first(params), jax.tree.map(jnp.asarray, changing)]
 
     def step() -> Any:
-        held[0], held[1], value = compiled(*held, *data)
+        *held[:], value = compiled(*held, *data)
         return value
 
     return step
+
+
+def slope(loss: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[[], Any]:
+    """`loss(*data)`, or `loss(*data, shared)`, with its gradients by the first of the data and by what is shared."""
+    given = tuple(jnp.asarray(x) for x in (data if shared is None else (*data, shared)))
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0,) if shared is None else (0, len(data))))
+    return lambda: run(*given)[0]
+
+
+def halved(x: Any) -> Any:
+    """Blocks of 2 x 2 pixels into channels."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h // 2, w // 2, 4 * c)
+
+
+def doubled(x: Any) -> Any:
+    """The inverse of `halved`."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c // 4)

@@ -15,8 +15,13 @@ from dlcore.train.step import Objective, State, train_step
 Step = Callable[[], Any]
 
 
-def training(objectives: Mapping[str, Objective], params: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> Step:
-    """A step of `objectives` from `params`, on the same batch each time; it returns the first objective's loss."""
+def training(
+    objectives: Mapping[str, Objective],
+    params: Mapping[str, Any],
+    batch: Mapping[str, np.ndarray],
+    extra: Mapping[str, Any] | None = None,
+) -> Step:
+    """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the first objective's loss."""
     size = len(next(iter(batch.values())))
     layout, first = parallel.layout("jit", ""), next(iter(objectives))
     example = layout.put({"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch), size)
@@ -24,7 +29,7 @@ def training(objectives: Mapping[str, Objective], params: Mapping[str, Any], bat
     def make() -> State:
         trees = jax.tree.map(jnp.asarray, dict(params))
         opt = {name: objective.optimizer.init(trees[name]) for name, objective in objectives.items()}
-        return State(step=jnp.zeros((), jnp.int32), params=trees, extra={}, opt=opt)
+        return State(step=jnp.zeros((), jnp.int32), params=trees, extra=jax.tree.map(jnp.asarray, dict(extra or {})), opt=opt)
 
     shape = jax.eval_shape(make)
     shardings = parallel.sharding(layout, shape)
@@ -41,5 +46,19 @@ def training(objectives: Mapping[str, Objective], params: Mapping[str, Any], bat
     def step() -> Any:
         held[0], loss = compiled(held[0], example)
         return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: train/fit.py
+
+    return step
+
+
+def slope(loss: Callable[..., Any], *batch: np.ndarray, shared: np.ndarray | None = None) -> Step:
+    """`loss(*batch)`, or `loss(*batch, shared)`, with its gradients by the first of the batch and by what is shared."""
+    layout, own = parallel.layout("jit", ""), () if shared is None else (shared,)
+    given = tuple(layout.put({"x": x}, len(x))["x"] for x in batch) + jax.device_put(own, layout.everywhere)
+    by = (0,) if shared is None else (0, len(batch))
+    run = jax.jit(jax.value_and_grad(loss, argnums=by)).lower(*given).compile()
+
+    def step() -> Any:
+        value = run(*given)[0]
+        return jax.block_until_ready(value) if layout.mesh.size > 1 else value
 
     return step
