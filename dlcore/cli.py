@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore.errors import UsageError
+from dlcore.errors import PeerLost, UsageError
 
 COMMANDS = {
     "train": "train EXPERIMENT [flags]: an experiment's name, or a path to your own file",
@@ -59,6 +59,10 @@ def _guarded(command: Callable[[], int]) -> int:
         return command()
     except UsageError as error:
         return _refuse(str(error))
+    except PeerLost as error:
+        _refuse(str(error))
+        sys.stdout.flush()
+        os._exit(75)  # at a usual exit JAX would wait for the process that is gone
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
             raise
@@ -93,7 +97,7 @@ def _environment(flags: Any, batch: int) -> Any:
 
     programs.keep()
     flags = devices.prepare(flags, batch, os.environ)
-    processes.join()
+    processes.join(flags.heartbeat)
     return flags
 
 
@@ -276,17 +280,9 @@ def _list(words: list[str]) -> int:
 
 
 def _prepare(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord.")
-    parser.add_argument("name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/")
-    parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
-    parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
-    parser.add_argument("--manual-dir", type=Path, help="a folder with original files that were fetched by hand")
-    asked = parser.parse_args(words)
     from dlcore.data import prepare
 
-    folders = {"data_dir": asked.data_dir, "download_dir": asked.download_dir, "manual_dir": asked.manual_dir}
-    print(prepare.prepare(asked.name, **folders))
-    return 0
+    return prepare.main(words)
 
 
 def _doctor(words: list[str]) -> int:

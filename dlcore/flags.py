@@ -44,6 +44,10 @@ class Flags:
     """how many of the last checkpoints are kept, beside the best"""
     threads: int = 1
     """threads that prepare batches"""
+    heartbeat: int = 20
+    """with several processes: seconds without a sign of life after which one is taken for dead"""
+    stall: int = 600
+    """seconds that a step, an evaluation or a save may take before the stacks of all threads are written down; 0 for never"""
 
 
 LEAST = {
@@ -56,6 +60,8 @@ LEAST = {
     "save_every": 0,
     "keep": 1,
     "threads": 1,
+    "heartbeat": 1,
+    "stall": 0,
 }
 
 

@@ -78,7 +78,8 @@ def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int:
     """The first exit code that is not 0, as soon as there is one; 0 when all are done."""
     while True:
         codes = [child.poll() for child in ranks]
-        for rank, code in enumerate(codes):
+        # Whoever was killed comes before those who ended because of it.
+        for rank, code in sorted(enumerate(codes), key=lambda each: each[1] or 0):
             if code:
                 told = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
                 print(f"launch: rank {rank} {told}; ending the others", file=sys.stderr, flush=True)

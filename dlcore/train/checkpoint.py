@@ -160,9 +160,14 @@ def _writing(folder: Path) -> Iterator[None]:
             raise
         last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
         kept = "no checkpoint is complete yet" if last is None else f"the checkpoint of step {last} is complete"
+        # Orbax waits by the wall clock.
+        way = (
+            "look at the disk, or at a clock that jumped"
+            if isinstance(error, TimeoutError)
+            else "make room (or grant write permission)"
+        )
         raise UsageError(
-            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: "
-            f"make room (or grant write permission), then dlcore resume {folder.parent}"
+            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: {way}, then dlcore resume {folder.parent}"
         ) from error
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from dlcore.train.log import Log, rewind
 from dlcore.train.precision import with_precision
 from dlcore.train.signals import asked_to_stop
 from dlcore.train.step import train_step
+from dlcore.train.watchdog import Watchdog
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
 MARKS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
@@ -41,8 +41,19 @@ class Diverged(Exception):
 class Fit:
     """One run of the loop: the compiled step, its data, and the books that are kept about it."""
 
-    def __init__(self, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        flags: Flags,
+        folder: Path,
+        card: cards.Card,
+        resumed: bool,
+        came: Sequence[int] = (),
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
+        self.came = came  # the signals that ask to stop
+        self.tell = watchdog.tell if watchdog else lambda _: None
         self.began = time.monotonic()
         self.spent: dict[str, float] = {
             k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")
@@ -105,31 +116,31 @@ class Fit:
         flags, code = self.flags, DONE
         several_on_cpu = self.layout.mesh.size > 1 and jax.default_backend() == "cpu"
         batches = self.stream.steps(self.start, self.last, flags.threads) if self.start < self.last else iter(())
-        with asked_to_stop() as came:
-            self.mark = time.monotonic()
-            self.paid = self.start  # the step up to which the rate was reported
-            for step in range(self.start, self.last):
-                self.state, packed = self.step_fn(self.state, self.layout.put(next(batches), self.experiment.batch))
-                done = step + 1
-                self.waiting.append((done, packed))
-                # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
-                jax.block_until_ready(self.waiting[-1 if several_on_cpu else max(-3, -len(self.waiting))][1])
-                if done in MARKS:
-                    self.card.setdefault("marks", {})[str(done)] = cards.mark(self.state.params)
-                if done == until:
-                    self._report(keep=0)
-                    return DONE
-                if done % flags.log_every == 0 or done == self.last:
-                    self._report(keep=flags.log_every if done < self.last else 0)
-                if done < self.last and done % self.eval_every == 0:
-                    self._evaluate(done, final=False)
-                    self._run_out(done)
-                if came or processes.preempted(done):
-                    code = INTERRUPTED if came and came[0] == signal.SIGINT else PREEMPTED
-                if done == self.last or done % self.save_every == 0 or code:
-                    self._save(done)
-                if done == self.last or code:
-                    break
+        self.mark = time.monotonic()
+        self.paid = self.start  # the step up to which the rate was reported
+        for step in range(self.start, self.last):
+            self.tell(f"step {step + 1}")
+            self.state, packed = self.step_fn(self.state, self.layout.put(next(batches), self.experiment.batch))
+            done = step + 1
+            self.waiting.append((done, packed))
+            # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
+            jax.block_until_ready(self.waiting[-1 if several_on_cpu else max(-3, -len(self.waiting))][1])
+            if done in MARKS:
+                self.card.setdefault("marks", {})[str(done)] = cards.mark(self.state.params)
+            if done == until:
+                self._report(keep=0)
+                return DONE
+            if done % flags.log_every == 0 or done == self.last:
+                self._report(keep=flags.log_every if done < self.last else 0)
+            if done < self.last and done % self.eval_every == 0:
+                self._evaluate(done, final=False)
+                self._run_out(done)
+            if self.came or processes.preempted(done):
+                code = INTERRUPTED if self.came and self.came[0] == signal.SIGINT else PREEMPTED
+            if done == self.last or done % self.save_every == 0 or code:
+                self._save(done)
+            if done == self.last or code:
+                break
         self._finish(code)
         return code
 
@@ -182,6 +193,7 @@ class Fit:
 
     def _evaluate(self, step: int, final: bool) -> None:
         began, again = self._pause(), self.evaluated == step
+        self.tell(f"the evaluation at step {step}")
         known, self.evaluated = dict(self.results) if again else {}, step
         for split, source in self.experiment.eval.items():
             if split not in known and (final or split != "test"):  # the test split is looked at once
@@ -222,6 +234,7 @@ class Fit:
         self._check_parameters(step)
         if step == self.last:
             self._evaluate(step, final=True)
+        self.tell(f"saving step {step}")
         current = self.results if self.evaluated == step else {}
         flat = {f"{split}/{name}": v for split, metrics in current.items() for name, v in metrics.items()}
         self.checkpoints.save(self.state, step, flat)
@@ -267,32 +280,20 @@ def host_copy(state: Any) -> Any:
 
 def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
     """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
-    run = Fit(experiment, flags, folder, card, resumed)
-    try:
-        return run.run()
-    except (Diverged, UsageError) as error:
-        card |= {"status": "failed", "error": str(error)}
-        with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
-            run.checkpoints.close()
-            run._write_card()
-        if isinstance(error, UsageError):
-            raise
-        run.log.say(f"dlcore: {error}")
-        return FAILED
-    finally:
-        run.log.close()
-
-
-def check(experiment: Experiment, flags: Flags) -> None:
-    """Raises UsageError for what would not run, before anything is made."""
-    parallel.check_batch(experiment.batch, parallel.layout(flags.parallel, flags.mesh), flags.microbatches)
-    patience.check(experiment, flags)
-
-
-def describe(experiment: Experiment) -> Mapping[str, Any]:
-    """What a card says of an experiment's data and of the number that it is held against."""
-    data = {"train": experiment.train, **experiment.eval}
-    return {
-        "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
-        "published": experiment.published._asdict() if experiment.published else None,
-    }
+    stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
+    # Asked to stop while it compiles, a run ends after its first step.
+    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog, processes.together(f"dlcore resume {folder}"):
+        run = Fit(experiment, flags, folder, card, resumed, came, watchdog)
+        try:
+            return run.run()
+        except (Diverged, UsageError) as error:
+            card |= {"status": "failed", "error": str(error)}
+            with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
+                run.checkpoints.close()
+                run._write_card()
+            if isinstance(error, UsageError):
+                raise
+            run.log.say(f"dlcore: {error}")
+            return FAILED
+        finally:
+            run.log.close()

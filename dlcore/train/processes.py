@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import jax
 import numpy as np
 
-from dlcore.errors import UsageError
+from dlcore.errors import PeerLost, UsageError
 
 NAMES = ("DLCORE_COORDINATOR", "DLCORE_PROCESSES", "DLCORE_PROCESS_ID")
 AUTO = "auto"  # as the coordinator, alone: JAX finds all three itself, as on a TPU slice
+WAIT_SECONDS = 300  # for another process: to join, or to come to a barrier
+# What the collectives of CPU and NVIDIA, and JAX's own service, say of a process that is gone.
+_GONE = re.compile(
+    r"Gloo|NCCL|heartbeat|[Cc]oordination|[Bb]arrier|UNAVAILABLE|DEADLINE_EXCEEDED|Connection (reset|closed|refused)"
+)
 
 
 def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
@@ -40,8 +47,11 @@ def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
     return address, count, process
 
 
-def join(environment: Mapping[str, str] | None = None, heartbeat_seconds: int = 20) -> bool:
-    """Join the other processes, if the environment names them; True if this run has several."""
+def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -> bool:
+    """Join the other processes, if the environment names them; True if this run has several.
+
+    One that shows no sign of life for `heartbeat_seconds` is taken for dead, and ends the others.
+    """
     place = found(os.environ if environment is None else environment)
     if place is None:
         return False
@@ -68,12 +78,32 @@ def first() -> bool:
     return jax.process_index() == 0
 
 
-def barrier(name: str) -> None:
-    """Wait until every process is here."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
+def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
+    """Wait until every process is here. PeerLost: one has not come in time; the message names the barrier and who is missing."""
+    if jax.process_count() == 1:
+        return
+    from jax._src import distributed  # JAX's public barrier has no limit of time
 
-        multihost_utils.sync_global_devices(name)
+    client = distributed.global_state.client
+    assert client
+    try:
+        client.wait_at_barrier(f"dlcore: {name}", 1000 * seconds)
+    except jax.errors.JaxRuntimeError as error:
+        missing = re.findall(r"^\d+$", str(error), re.MULTILINE)
+        who = f"process {', '.join(missing)}" if missing else "another process"
+        raise PeerLost(f"{who} did not come to the barrier {name!r} in {seconds} s, or is dead: see what it said") from error
+
+
+@contextmanager
+def together(way_on: str) -> Iterator[None]:
+    """PeerLost, with `way_on`, for what JAX raises where another process is gone."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # jit turns the one into the other
+        if jax.process_count() == 1 or not _GONE.search(str(error)):
+            raise
+        first_line = str(error).splitlines()[0]
+        raise PeerLost(f"another process of this run has died or cannot be reached ({first_line}); {way_on}") from error
 
 
 def by_first(act: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ import difflib
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from dlcore.catalog import Page
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
-from dlcore.train import processes
+from dlcore.train import patience, processes
 from dlcore.train.experiment import Experiment
-from dlcore.train.fit import check, describe, fit
+from dlcore.train.fit import fit
 from dlcore.train.init import initial
-from dlcore.train.parallel import layout
+from dlcore.train.parallel import check_batch, layout
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -83,6 +83,21 @@ def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card
     return _go(page, experiment, flags, folder, card, resumed=True)
 
 
+def check(experiment: Experiment, flags: Flags) -> None:
+    """Raises UsageError for what would not run, before anything is made."""
+    check_batch(experiment.batch, layout(flags.parallel, flags.mesh), flags.microbatches)
+    patience.check(experiment, flags)
+
+
+def describe(experiment: Experiment) -> Mapping[str, Any]:
+    """What a card says of an experiment's data and of the number that it is held against."""
+    data = {"train": experiment.train, **experiment.eval}
+    return {
+        "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
+        "published": experiment.published._asdict() if experiment.published else None,
+    }
+
+
 def begun(flags: Flags) -> bool:
     """Was a run begun in `--out`? The first process looks, so that all agree. Raises UsageError without `--out`."""
     if not flags.out:
@@ -113,6 +128,8 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
         "save_every",
         "keep",
         "threads",
+        "heartbeat",
+        "stall",
     }
     for word, old, new in (("config", card.get("config", {}), plain(config)), ("flag", card.get("run", {}), plain(flags))):
         for name in sorted({*old, *new} - (free if word == "flag" else set())):

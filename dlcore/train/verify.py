@@ -12,7 +12,8 @@ from dlcore.catalog import Page
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
-from dlcore.train.fit import Fit, check, describe
+from dlcore.train.fit import Fit
+from dlcore.train.run import check, describe
 
 SAME, OTHER = 0, 1
 
