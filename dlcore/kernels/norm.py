@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dlcore.kernels.rows import column_sum, row_sum
+from dlcore.kernels.rows import column_sum, device_sum, row_sum
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -82,7 +82,7 @@ def batch_norm(
 
 
 def _shared(total: Array, axis_name: str | None) -> Array:
-    return total if axis_name is None else jax.lax.psum(total, axis_name)
+    return total if axis_name is None else device_sum(total, axis_name)
 
 
 def _batch_forward(

@@ -1,4 +1,4 @@
-"""Reductions along the last axis."""
+"""Reductions along the last axis, and over devices."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def column_sum(x: Array) -> Array:
     if flat.shape[0] > 1024:
         return flat.sum(0)
     return jax.lax.platform_dependent(flat, cpu=_ones_times, default=lambda x: x.sum(0))
+
+
+def device_sum(x: Array, axis_name: str) -> Array:
+    """The sum of x over the devices of an axis (shard_map, pmap, vmap): [...] -> [...] on every device.
+
+    On CPU the terms are gathered and added in the order of the devices. Collectives between processes add in another order than those
+    of one process, and so a run of four processes would drift from the same run of one.
+    """
+    in_order = lambda x: jax.lax.all_gather(x, axis_name).sum(0, dtype=x.dtype)  # noqa: E731
+    return jax.lax.platform_dependent(x, cpu=in_order, default=lambda x: jax.lax.psum(x, axis_name))

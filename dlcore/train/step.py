@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from dlcore.kernels.rows import device_sum
 from dlcore.train.accumulate import over_microbatches
 
 Tree = Any
@@ -112,8 +113,10 @@ def _proposed(
     grads, out = over_microbatches(jax.grad(total, has_aux=True), state.params[name], state.extra, batch, microbatches)
     extra = out.extra
     if axis is not None:
-        grads, out = jax.lax.psum((grads, out._replace(extra={})), axis)
-        extra = jax.tree.map(lambda x: jax.lax.pmean(x, axis) if jnp.issubdtype(x.dtype, jnp.floating) else x, extra)
+        summed = functools.partial(device_sum, axis_name=axis)
+        grads, out = jax.tree.map(summed, (grads, out._replace(extra={})))
+        devices = jax.lax.axis_size(axis)
+        extra = jax.tree.map(lambda x: summed(x) / devices if jnp.issubdtype(x.dtype, jnp.floating) else x, extra)
     weight = jnp.where(out.loss.weight > 0, out.loss.weight, 1)  # nothing weighed, nothing learnt: 0 / 1, not 0 / 0
     grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
     updates, opt = objective.optimizer.update(grads, state.opt[name], state.params[name])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.kernels.rows import column_sum, row_sum
+from dlcore.kernels.rows import column_sum, device_sum, row_sum
 from tests.kernels.case import Case, normals
 
 EDGES = {
@@ -21,6 +21,14 @@ EDGES = {
 
 CASES = {
     "row_sum": Case(row_sum, lambda x: x.sum(-1, keepdims=True), normals((3, 4, 5)), grads=(0,), edges=EDGES),
+    "device_sum": Case(
+        jax.vmap(lambda x: device_sum(x, "data"), axis_name="data"),
+        lambda x: np.broadcast_to(x.sum(0), x.shape),
+        normals((3, 4, 5)),
+        grads=(0,),
+        batched=(),
+        edges=EDGES,
+    ),
     "column_sum": Case(
         column_sum, lambda x: x.reshape(-1, x.shape[-1]).sum(0), normals((3, 4, 5)), grads=(0,), batched=(), edges=EDGES
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def together(count: int, arguments: Sequence[Any], folder: Path) -> list[tuple[i
     started = []
     for place in range(count):
         own = {"DLCORE_COORDINATOR": f"127.0.0.1:{port}", "DLCORE_PROCESSES": str(count), "DLCORE_PROCESS_ID": str(place)}
+        own |= {"NPROC": str(max(os.cpu_count() or 1, count))}
         command = [sys.executable, "-m", "dlcore.cli", *map(str, arguments)]
         pipe = (folder / f"said-{place}.txt").open("w")
         with pipe:
@@ -42,10 +44,10 @@ def together(count: int, arguments: Sequence[Any], folder: Path) -> list[tuple[i
     return [(code, (folder / f"said-{place}.txt").read_text()) for place, code in enumerate(codes)]
 
 
-def alone(devices: int, name: str, folder: Path) -> Path:
+def alone(devices: int, name: str, folder: Path, *more: str) -> Path:
     """The same run by one process."""
     out = folder / "alone"
-    code, said = run(*words(name, out, "--cpu-devices", str(devices)), folder=folder)
+    code, said = run(*words(name, out, "--cpu-devices", str(devices), *more), folder=folder)
     assert code == 0, said
     return out
 
@@ -74,14 +76,17 @@ def same(ours: Path, whole: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "name", "how"),
-    [(2, "mlp_digits", "jit"), (4, "mlp_digits", "jit"), (2, "mlp_digits", "shard_map"), (2, "mlp_digits", "pmap"),
+    [(2, "mlp_digits", "jit"), (4, "mlp_digits", "jit"), (4, "cnn_fashion_mnist", "shard_map"), (2, "mlp_digits", "pmap"),
      (2, "gpt_tiny_shakespeare", "jit")],
 )  # fmt: skip
 def test_processes_train_what_one_process_trains(count: int, name: str, how: str, tmp_path: Path) -> None:
     out = tmp_path / "together"
     ended = together(count, words(name, out, "--parallel", how), tmp_path)
     assert [code for code, _ in ended] == [0] * count, ended
-    same(out, alone(count, name, tmp_path), tmp_path)
+    whole = alone(count, name, tmp_path, "--parallel", how)
+    same(out, whole, tmp_path)
+    if how == "shard_map":
+        assert card(out)["params_sha256"] == card(whole)["params_sha256"], "to the bit: the devices' terms are added in one order"
     assert card(out)["devices"] | {"kind": ""} == {"platform": "cpu", "kind": "", "count": count, "processes": count}
     # Only the first one writes cards, logs and lines about the run.
     places = [(line["step"], line["split"]) for line in logged(out)]
