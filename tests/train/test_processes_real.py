@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ def words(name: str, out: Path, *more: str) -> list[Any]:
     return ["train", name, *flags_of(tiny(name)), *STEPS, *more, "--out", out]
 
 
-def together(count: int, arguments: Sequence[Any], folder: Path) -> list[tuple[int, str]]:
-    """Run `dlcore ARGUMENTS` in `count` processes, as a launcher would: each one's exit code and what it said."""
+def together(
+    count: int, arguments: Sequence[Any], folder: Path, stopped: Callable[[], bool] | None = None
+) -> list[tuple[int, str]]:
+    """Run `dlcore ARGUMENTS` in `count` processes, as a launcher would, asked to stop once `stopped` holds: each one's exit code and
+    what it said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -37,6 +42,11 @@ def together(count: int, arguments: Sequence[Any], folder: Path) -> list[tuple[i
         with pipe:
             started.append(subprocess.Popen(command, cwd=folder, env=environment(**own), stdout=pipe, stderr=pipe))
     try:
+        end = time.monotonic() + LIMIT
+        while stopped and not stopped() and time.monotonic() < end:
+            time.sleep(0.005)
+        for process in started if stopped else ():
+            process.terminate()
         codes = [process.wait(LIMIT) for process in started]
     finally:
         for process in started:
@@ -134,3 +144,27 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
         assert code == 0, said
         assert card(out)["devices"]["count"] == devices
         same(out, whole, tmp_path)
+
+
+def test_a_run_of_four_processes_goes_on_with_one_two_or_eight(tmp_path: Path) -> None:
+    """Stopped by SIGTERM, as a cluster does it; which examples a step sees does not depend on how many share them."""
+    name, out, often = (
+        "mlp_digits",
+        tmp_path / "four",
+        ["--log-every", "1", "--eval-every", "1"],
+    )  # so that the signal comes in time
+    ended = together(4, words(name, out, *often), tmp_path, stopped=lambda: bool(logged(out, "train")))
+    assert [code for code, _ in ended] == [75] * 4, ended
+    reached = card(out)["step"]
+    assert 0 < reached < 12
+    whole = alone(4, name, tmp_path, *often)
+    for count, devices in ((1, 1), (2, 1), (1, 8)):
+        ours = tmp_path / f"{count}x{devices}"
+        shutil.copytree(out, ours)
+        if count > 1:
+            ended = together(count, ["resume", ours], tmp_path)
+        else:
+            ended = [run("resume", ours, "--cpu-devices", str(devices), folder=tmp_path)]
+        assert [code for code, _ in ended] == [0] * count, ended
+        assert card(ours)["devices"]["count"] == count * devices
+        same(ours, whole, tmp_path)
