@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "export RUN FILE.npz [--half]: the newest parameters (and batch statistics) as plain arrays, in float16 with --half",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
+    "plan": "plan EXPERIMENT --topology tpu:v5e:4x4|gpu:h100:8x8|cpu:8 [--search] [flags]: memory, time, cost on what is not there",
     "doctor": "doctor: what this machine, this installation and its data look like",
 }
 
@@ -51,9 +52,10 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
 
 
 def _guarded(command: Callable[[], int]) -> int:
-    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd")):
+    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")):
         # XLA prints a page for every program that comes from the cache, about features of the processor that it did not use.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the compilers of `plan` would look for their hardware, and complain
     warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
     try:
         return command()
@@ -276,17 +278,15 @@ def _list(words: list[str]) -> int:
 
 
 def _prepare(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord.")
-    parser.add_argument("name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/")
-    parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
-    parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
-    parser.add_argument("--manual-dir", type=Path, help="a folder with original files that were fetched by hand")
-    asked = parser.parse_args(words)
     from dlcore.data import prepare
 
-    folders = {"data_dir": asked.data_dir, "download_dir": asked.download_dir, "manual_dir": asked.manual_dir}
-    print(prepare.prepare(asked.name, **folders))
-    return 0
+    return prepare.main(words)
+
+
+def _plan(words: list[str]) -> int:
+    from dlcore.plan import command
+
+    return command.main(words)
 
 
 def _doctor(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import difflib
 import importlib
@@ -210,3 +211,16 @@ def _package(error: Exception) -> str:
     said = _MISSING.search(str(error))
     top = (getattr(error, "name", None) or (said[1] if said else str(error))).split(".")[0]
     return _PIP.get(top, top)
+
+
+def main(words: Sequence[str]) -> int:
+    """`dlcore prepare`: the exit code."""
+    parser = argparse.ArgumentParser(prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord.")
+    parser.add_argument("name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/")
+    parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
+    parser.add_argument("--manual-dir", type=Path, help="a folder with original files that were fetched by hand")
+    asked = parser.parse_args(words)
+    folders = {"data_dir": asked.data_dir, "download_dir": asked.download_dir, "manual_dir": asked.manual_dir}
+    print(prepare(asked.name, **folders))
+    return 0

@@ -17,8 +17,11 @@ Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
 def matrices(params: Tree) -> Tree:
     """True for what weight decay applies to: parameters of two dimensions or more, so no bias and no normalisation scale,
     but for networks side by side (`models.mlp.Many`), whose biases have two.
+
+    Stacked layers (`blocks`) have a dimension more, which does not count.
     """
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+    stacked = lambda path: any(getattr(key, "key", "") == "blocks" for key in path)  # noqa: E731
+    return jax.tree_util.tree_map_with_path(lambda path, p: p.ndim - stacked(path) >= 2, params)
 
 
 def short_warmup(asked: int, steps: int) -> int:

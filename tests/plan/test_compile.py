@@ -1,0 +1,162 @@
+"""Plans on simulated devices, against hand counts and against the memory that a process really took; and on hardware that is not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import pytest
+
+from dlcore import catalog
+from dlcore.errors import UsageError
+from dlcore.flags import Flags
+from dlcore.models.gpt import Size
+from dlcore.plan import compile, search, topologies
+from dlcore.plan.compile import Plan, own_size
+from tests.child import REPOSITORY, environment, tiny
+
+# Numbers that differ, so that a shape tells what it is of.
+SIZE = Size(512, 24, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
+ROWS = 16
+
+
+def large(**changes: Any) -> Any:
+    """The page of large models with a small one."""
+    page = catalog.load(catalog.find("gpt_large"))
+    sys.modules[page.config.__module__].SIZES["tiny"] = SIZE  # type: ignore[attr-defined]
+    config = dataclasses.replace(sys.modules[page.config.__module__].TINY, batch=ROWS, dropout=0.0, **changes)  # type: ignore[attr-defined]
+    return page.build(config)
+
+
+@functools.cache
+def planned(mesh: str, text: str = "cpu:8", microbatches: int = 1, scan: bool = True) -> Plan:
+    topology = topologies.parse(text)
+    flags = Flags(mesh=mesh, microbatches=microbatches)
+    return compile.plan(large(scan=scan), flags, topology, topologies.devices(topology), keep=True)
+
+
+@pytest.mark.parametrize("mesh", ["data=2,fsdp=4", "fsdp=8", "fsdp=4,tensor=2"])
+def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
+    made = planned(mesh)
+    sizes = [shape for each in made.collectives if each.kind == "all-gather" for shape in [each.bytes]]
+    largest = 4 * SIZE.vocabulary * SIZE.width
+    assert sizes
+    assert max(sizes) <= largest, "something larger than any parameter is gathered"
+    for each in made.collectives:
+        of_rows = f"[{ROWS},{SIZE.context}" in each.shape or f"[{ROWS * SIZE.context}," in each.shape
+        assert not (each.kind == "all-gather" and of_rows), f"activations of all rows are gathered: {each}"
+        # What is summed over devices that hold different rows is a gradient or a scalar, never activations.
+        assert each.kind != "all-reduce" or "tensor" in each.axes or f",{SIZE.context}," not in each.shape
+    layers = [each.count for each in made.collectives if each.kind == "all-gather" and "while" in each.source]
+    assert set(layers) == {SIZE.layers}
+
+
+@pytest.mark.parametrize("mesh", ["data=2,fsdp=4", "fsdp=8", "fsdp=4,tensor=2"])
+def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
+    made, whole = planned(mesh), planned("data=8")
+    parts = made.mesh["fsdp"] * made.mesh["tensor"]
+    assert whole.state_bytes == pytest.approx(12 * whole.parameters, rel=0.001)
+    assert made.state_bytes == pytest.approx(whole.state_bytes / parts, rel=0.01)
+    assert made.memory is not None
+    assert made.memory.arguments < whole.state_bytes / parts + 20_000
+
+
+def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
+    scanned, single = planned("fsdp=8"), planned("fsdp=8", scan=False)
+    assert scanned.parameters == single.parameters
+    assert scanned.flops == single.flops
+    gathered = [sum(c.count * c.bytes for c in made.collectives if c.kind == "all-gather") for made in (scanned, single)]
+    assert gathered[0] == pytest.approx(gathered[1], rel=0.4)
+    assert scanned.bytes == pytest.approx(single.bytes, rel=0.5)
+
+
+def test_microbatches_take_less_memory_and_the_same_work() -> None:
+    one, four = planned("data=4,fsdp=2"), planned("data=4,fsdp=2", microbatches=2)
+    assert four.memory is not None
+    assert one.memory is not None
+    assert four.memory.temporary < one.memory.temporary
+    assert four.flops == pytest.approx(one.flops, rel=0.01)
+
+
+def test_what_does_not_fit_is_said_not_to_fit() -> None:
+    topology = topologies.parse("cpu:8")
+    small = dataclasses.replace(topology, hardware=dataclasses.replace(topology.hardware, memory=2**20))
+    made = compile.plan(large(), Flags(mesh="data=8"), small, topologies.devices(small))
+    assert (made.fits, made.memory, made.needs) == (
+        False,
+        None,
+        made.state_bytes,
+    )  # the state alone is too large: nothing is compiled
+    middle = dataclasses.replace(topology, hardware=dataclasses.replace(topology.hardware, memory=2.5 * 2**20))
+    compiled = compile.plan(large(), Flags(mesh="data=8"), middle, topologies.devices(middle))
+    assert not compiled.fits
+    assert compiled.needs > compiled.state_bytes
+
+
+@pytest.mark.parametrize(
+    ("experiment", "changes"),
+    [
+        ("gpt_tiny_shakespeare", ["batch=128"]),
+        ("cnn_fashion_mnist", ["batch=2048"]),
+        ("autoencoder_mnist", ["batch=16384"]),
+    ],
+)
+def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes: list[str]) -> None:
+    words = [sys.executable, "-m", "tests.plan.measure", experiment, *changes]
+    done = subprocess.run(words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["measured"] == pytest.approx(found["forecast"], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "mesh"), [("tpu:v5e:2x4", "data=2,fsdp=4"), ("gpu:h100:8", "data=2,fsdp=4"), ("gpu:a100:2x4", "data=4,tensor=2")]
+)
+def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
+    if not topologies.compilable(text[:3]):
+        pytest.skip(f"the compiler for {text[:3]} is not installed: pip install -e '.[aot]'")
+    made, here = planned(mesh, text), planned(mesh)
+    assert made.fits
+    assert made.flops == here.flops
+    assert made.state_bytes == here.state_bytes
+    assert made.memory is not None
+    assert made.memory.arguments >= made.state_bytes
+    kinds = {each.kind for each in made.collectives}
+    assert kinds & {"all-reduce", "reduce-scatter"}
+    assert all(each.axes for each in made.collectives), "every collective's axes are known"
+    assert made.estimate is not None
+    assert 0 < made.estimate.efficiency <= 1
+
+
+@pytest.mark.quick
+def test_a_batch_that_does_not_divide_is_planned_with_fewer_rows() -> None:
+    assert own_size(64, 16, 1) == ("", "")
+    mesh, word = own_size(100, 16, 1)
+    assert mesh == "data=4,tensor=4"
+    assert "--batch 96" in word
+    assert own_size(100, 16, 2)[0] == "data=2,tensor=8"
+
+
+def test_meshes_that_do_not_fit_are_refused(devices: list[jax.Device]) -> None:
+    experiment = catalog.load(catalog.find("mlp_digits")).build(tiny("mlp_digits"))
+    topology = topologies.parse("cpu:8")
+    with pytest.raises(UsageError, match=r"needs 3\*1\*1 = 3 devices, but there are 8"):
+        compile.plan(experiment, Flags(mesh="data=3"), topology, devices)
+    with pytest.raises(UsageError, match="does not divide by 8 devices times 3 microbatches"):
+        compile.plan(experiment, Flags(microbatches=3), topology, devices)
+    with pytest.raises(UsageError, match="plan with jit or shard_map"):
+        compile.plan(experiment, Flags(parallel="pmap"), topology, devices)
+
+
+@pytest.mark.quick
+def test_a_search_tries_savers_only_where_they_are_needed() -> None:
+    assert search.meshes(8, 16, tensor=False) == ["data=8,fsdp=1,tensor=1", "data=1,fsdp=8,tensor=1"]
+    assert "data=1,fsdp=4,tensor=2" in search.meshes(8, 16, tensor=True)
+    assert search.meshes(8, 12, tensor=False) == []
+    assert list(search.ways(16, "data=1,fsdp=8,tensor=1", savers=True)) == [(False, 1), (True, 1), (True, 2)]
+    assert list(search.ways(16, "data=8,fsdp=1,tensor=1", savers=False)) == [(None, 1), (None, 2)]
