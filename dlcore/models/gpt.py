@@ -167,8 +167,10 @@ class GPT(nn.Module):
         if s.scan:
             if cache is not None:
                 raise ValueError("stacked layers have no cache: `unstacked` gives the parameters of single ones")
-            both, every = {"params": True, "dropout": True}, (nn.broadcast,) * 4
-            stack = nn.scan(block, variable_axes={"params": 0}, split_rngs=both, in_axes=every, length=s.layers)
+            every = (nn.broadcast,) * 4
+            stack = nn.scan(
+                block, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True}, in_axes=every, length=s.layers
+            )
             x, _ = stack(s, name="blocks")(x, row, None, position, segment)
         for layer in range(0 if s.scan else s.layers):
             x, kept = block(s, name=f"block_{layer}")(x, row, None if cache is None else cache[layer], position, segment)

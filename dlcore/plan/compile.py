@@ -96,7 +96,8 @@ def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequ
     parallel.check_batch(experiment.batch, layout, flags.microbatches)
     if layout.how == "pmap":
         raise UsageError("--parallel pmap puts its batch on real devices before it compiles: plan with jit or shard_map")
-    batch = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout.rows) for name, x in abstract_batch(experiment).items()}
+    shapes = abstract_batch(experiment)
+    batch: Any = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout.rows) for name, x in shapes.items()}
     abstract, _ = initial(experiment, flags.seed, layout, batch)
     held = sum(_share(x) for x in jax.tree.leaves(abstract))
     limit = int(ROOM[topology.hardware.kind] * topology.hardware.memory)

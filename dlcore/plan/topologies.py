@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import os
 import re
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -146,7 +145,7 @@ def devices(topology: Topology) -> list[Any]:
         ) from error
 
 
-def _simulated(count: int) -> Sequence[jax.Device]:
+def _simulated(count: int) -> list[jax.Device]:
     here = jax.devices("cpu")
     if len(here) < count:
         raise UsageError(

@@ -45,7 +45,7 @@ def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     forecast = plan(experiment, flags, topology, here)
 
     layout = parallel.layout("jit", "", here)
-    batch = abstract_batch(experiment)
+    batch: Any = abstract_batch(experiment)
     abstract, _ = initial(experiment, 0, layout, batch)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     run = parallel.compile_step(packed_step(experiment.objectives, flags, []), layout, abstract, shardings, batch)
