@@ -23,6 +23,7 @@ How = Literal["jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
+STACKED = re.compile(r"(^|/)blocks/")  # parameters with a leading dimension of layers, which a loop takes one by one
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
@@ -105,7 +106,8 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
 def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     """A NamedSharding for every leaf of an (abstract) state.
 
-    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest dimension that it divides.
+    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest dimension that it divides, but
+    never that of stacked layers: every device needs each of them in its turn.
     Optimizer moments have their parameter's path inside their own, so that one rule lays out both.
     """
 
@@ -119,7 +121,8 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
                 axes = [a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None for i, a in enumerate(wanted)]
                 break
         size = layout.mesh.shape["fsdp"]
-        free = [i for i, a in enumerate(axes) if a is None and x.shape[i] % size == 0 and x.shape[i] >= size]
+        inner = range(1 if STACKED.search(name) else 0, len(axes))
+        free = [i for i in inner if axes[i] is None and x.shape[i] % size == 0 and x.shape[i] >= size]
         if size > 1 and free:
             axes[max(free, key=lambda i: x.shape[i])] = "fsdp"
         return NamedSharding(layout.mesh, P(*axes))

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from typing import Any
+from unittest import mock
 
 import jax
 import pytest
@@ -28,10 +29,10 @@ ROWS = 16
 def large(**changes: Any) -> Any:
     """The page of large models with a small one."""
     page = catalog.load(catalog.find("gpt_large"))
-    sys.modules[page.config.__module__].SIZES["tiny"] = SIZE  # type: ignore[attr-defined]
-    usual = {"batch": ROWS, "dropout": 0.0}
-    config = dataclasses.replace(sys.modules[page.config.__module__].TINY, **(usual | changes))  # type: ignore[attr-defined]
-    return page.build(config)
+    module: Any = sys.modules[page.config.__module__]
+    config = dataclasses.replace(module.TINY, **({"batch": ROWS, "dropout": 0.0} | changes))
+    with mock.patch.dict(module.SIZES, tiny=SIZE):
+        return page.build(config)
 
 
 @functools.cache
