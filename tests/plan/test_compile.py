@@ -22,7 +22,7 @@ from dlcore.plan.compile import Plan, own_size
 from tests.child import REPOSITORY, environment, tiny
 
 # Numbers that differ, so that a shape tells what it is of.
-SIZE = Size(512, 24, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
+SIZE = Size(512, 28, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
 ROWS = 16
 
 
@@ -42,18 +42,26 @@ def planned(mesh: str, text: str = "cpu:8", microbatches: int = 1, **changes: An
     return compile.plan(large(**changes), flags, topology, topologies.devices(topology), keep=True)
 
 
+def gathers_parameters_alone(made: Plan) -> None:
+    """No device is sent what is another's rows', and what is summed over devices with rows of their own is a gradient."""
+    gathers = [each for each in made.collectives if each.kind == "all-gather"]
+    assert gathers
+    largest = 4 * SIZE.vocabulary * SIZE.width
+    assert max(each.bytes for each in gathers) <= largest, "something larger than any parameter is gathered"
+    rows = [ROWS // n for n in (1, made.mesh["data"] * made.mesh["fsdp"])]
+    of_rows = [f"[{n},{SIZE.context}" for n in rows] + [f"[{n * SIZE.context}," for n in rows]
+    for each in made.collectives:
+        activations = any(start in each.shape for start in of_rows)
+        assert not (each.kind == "all-gather" and activations), f"activations are gathered: {each}"
+        assert not (each.kind == "all-reduce" and activations and "tensor" not in each.axes), f"activations are summed: {each}"
+        # Queries, keys and values are one matrix: cut over `tensor`, their heads change places there.
+        assert each.kind != "collective-permute" or each.axes == ("tensor",), f"rows change places: {each}"
+
+
 @pytest.mark.parametrize("mesh", ["data=2,fsdp=4", "fsdp=8", "fsdp=4,tensor=2"])
 def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
     made = planned(mesh)
-    sizes = [shape for each in made.collectives if each.kind == "all-gather" for shape in [each.bytes]]
-    largest = 4 * SIZE.vocabulary * SIZE.width
-    assert sizes
-    assert max(sizes) <= largest, "something larger than any parameter is gathered"
-    for each in made.collectives:
-        of_rows = f"[{ROWS},{SIZE.context}" in each.shape or f"[{ROWS * SIZE.context}," in each.shape
-        assert not (each.kind == "all-gather" and of_rows), f"activations of all rows are gathered: {each}"
-        # What is summed over devices that hold different rows is a gradient or a scalar, never activations.
-        assert each.kind != "all-reduce" or "tensor" in each.axes or f",{SIZE.context}," not in each.shape
+    gathers_parameters_alone(made)
     layers = [each.count for each in made.collectives if each.kind == "all-gather" and "while" in each.source]
     assert set(layers) == {SIZE.layers}
 
@@ -118,7 +126,7 @@ def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes
 
 
 @pytest.mark.parametrize(
-    ("text", "mesh"), [("tpu:v5e:2x4", "data=2,fsdp=4"), ("gpu:h100:8", "data=2,fsdp=4"), ("gpu:a100:2x4", "data=4,tensor=2")]
+    ("text", "mesh"), [("tpu:v5e:2x4", "data=2,fsdp=4"), ("gpu:h100:8", "data=2,fsdp=4"), ("gpu:a100:2x4", "fsdp=4,tensor=2")]
 )
 def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
     if not topologies.compilable(text[:3]):
@@ -134,6 +142,8 @@ def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
     assert all(each.axes for each in made.collectives), "every collective's axes are known"
     assert made.estimate is not None
     assert 0 < made.estimate.efficiency <= 1
+    if "fsdp" in mesh:
+        gathers_parameters_alone(made)
 
 
 @pytest.mark.quick
