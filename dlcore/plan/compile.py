@@ -126,6 +126,9 @@ def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequ
     memory, program = _memory(compiled), hlo.parse(compiled.as_text())
     whole = flops.count(functools.partial(step, axis=None), abstract, batch)
     collectives = tuple(hlo.collectives(program, layout.mesh.shape))
+    if topology.hardware.kind == "tpu":
+        coordinates = [device.coords for device in layout.mesh.devices.flat]
+        collectives = tuple(roofline.placed(each, coordinates) for each in collectives)
     moved = traffic.moved(program)
     shared = layout.devices * (layout.mesh.shape["tensor"] if _split(abstract) else 1)
     return dataclasses.replace(

@@ -151,7 +151,7 @@ def size(shape: str, memory: bool = False) -> int:
 class Collective:
     """One instruction by which devices talk: its kind, how often it runs, the bytes of its whole result, and who takes part.
 
-    `axes` are those of the mesh over which the groups go; empty if it cannot be told.
+    `axes` are those of the mesh over which the groups go; empty if it cannot be told. `sides`: of a torus, on how many a group lies.
     """
 
     kind: str
@@ -161,6 +161,7 @@ class Collective:
     axes: tuple[str, ...]
     shape: str
     source: str
+    sides: int = 1
 
     @property
     def group(self) -> int:

@@ -48,14 +48,23 @@ def seconds(each: Collective, hardware: Hardware) -> float:
 
 
 def speed(each: Collective, hardware: Hardware) -> float:
-    """Bytes a second that a device of the group sends: inside a host over its links; over several hosts, what their networks carry."""
+    """Bytes a second that a device of the group sends: inside a host over its links; over several hosts, what their networks carry.
+
+    On a torus, over the rings of all sides on which the group lies.
+    """
     if not hardware.network:
-        return hardware.link
+        return hardware.link * each.sides
     hosts = [Counter(i // hardware.host for i in group) for group in each.groups]
     crosses = any(len(counts) > 1 for counts in hosts)
     # A group with k members in a host has k networks to its next host.
     inside = min(max(counts.values()) for counts in hosts)
     return min(hardware.link, inside * hardware.network) if crosses else hardware.link
+
+
+def placed(each: Collective, coordinates: Sequence[Sequence[int]]) -> Collective:
+    """`each` with its `sides`, where the devices have coordinates; they are given in the mesh's order."""
+    spans = [{len({coordinates[i][side] for i in group}) for group in each.groups} for side in range(len(coordinates[0]))]
+    return dataclasses.replace(each, sides=max(1, sum(max(span) > 1 for span in spans)))
 
 
 def estimate(

@@ -39,7 +39,8 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
         "planned_in_seconds": round(plan.seconds, 1),
     }
     if estimate:
-        hours = estimate.least * steps / 3600
+        hours = [seconds * steps / 3600 for seconds in (estimate.least, estimate.most)]
+        dollars = [each * topology.count * price if price else None for each in hours]
         told |= {
             "flops": plan.flops,
             "bytes": plan.bytes,
@@ -54,7 +55,13 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
                 "slowest_collective": roofline.slowest(plan.collectives, topology.hardware),
                 "efficiency": estimate.efficiency,
             },
-            "run": {"steps": steps, "hours": hours, "dollars": hours * topology.count * price if price else None},
+            "run": {
+                "steps": steps,
+                "hours": hours[0],
+                "hours_without_overlap": hours[1],
+                "dollars": dollars[0],
+                "dollars_without_overlap": dollars[1],
+            },
         }
     return told
 
@@ -77,26 +84,25 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
         table.add_row("FLOPs of a step, all devices", f"{plan.flops:.3g}")
         table.add_row("memory traffic of a step", _bytes(plan.bytes))
         for what, value in (("compute", estimate.compute), ("memory", estimate.memory), ("collectives", estimate.talk)):
-            table.add_row(f"seconds: {what}", f"{value:.3g}")
-        told = f"{estimate.least:.3g} to {estimate.most:.3g} (limit: {estimate.limit})"
-        table.add_row("seconds of a step, all or no overlap", told)
+            table.add_row(f"  time of {what}", _time(value))
+        told = f"{_time(estimate.least)} to {_time(estimate.most)}: {estimate.limit}"
+        table.add_row("a step, if all overlaps or nothing; its limit", told)
         table.add_row("efficiency at best", f"{estimate.efficiency:.1%}")
-        hours = [seconds * steps / 3600 for seconds in (estimate.least, estimate.most)]
-        table.add_row(f"hours of {steps} steps", f"{hours[0]:.3g} to {hours[1]:.3g}")
+        ends = [seconds * steps for seconds in (estimate.least, estimate.most)]
+        table.add_row(f"{steps} steps", f"{_time(ends[0])} to {_time(ends[1])}")
         if price:
-            dollars = [each * topology.count * price for each in hours]
-            table.add_row(f"dollars at {price} an hour", f"{dollars[0]:,.2f} to {dollars[1]:,.2f}")
+            dollars = [seconds / 3600 * topology.count * price for seconds in ends]
+            table.add_row(f"dollars, {topology.count} devices at {price:g} an hour", f"{dollars[0]:,.2f} to {dollars[1]:,.2f}")
     console = Console()
     wide = Console(width=max(console.width, 110))
     wide.print(table)
     if plan.collectives:
         talk = Table(title="collectives of a step")
-        for column in ("kind", "axes", "runs", "bytes", "seconds"):
+        for column in ("kind", "axes", "runs", "bytes", "time"):
             talk.add_column(column, justify="left" if column in ("kind", "axes") else "right")
         for row in roofline.grouped(plan.collectives, topology.hardware):
-            talk.add_row(
-                str(row["kind"]), str(row["axes"] or "?"), str(row["count"]), _bytes(row["bytes"]), f"{row['seconds']:.3g}"
-            )
+            words = [str(row["kind"]), str(row["axes"] or "?"), str(row["count"]), _bytes(row["bytes"]), _time(row["seconds"])]
+            talk.add_row(*words)
         wide.print(talk)
     for line in (word, _advice(plan)):
         if line:
@@ -122,11 +128,18 @@ def print_search(name: str, found: Sequence[Candidate]) -> None:
         table.add_column(column)
     for each in found:
         estimate, remat = each.plan.estimate, "" if each.remat is None else "on" if each.remat else "off"
-        times = (f"{estimate.least:.3g} s", f"{estimate.efficiency:.1%}", estimate.limit) if estimate else ("", "", "")
+        times = (_time(estimate.least), f"{estimate.efficiency:.1%}", estimate.limit) if estimate else ("", "", "")
         fits = "yes" if each.plan.fits else "no"
         table.add_row(each.mesh, str(each.microbatches), remat, _bytes(each.plan.needs), fits, *times)
     console = Console()
     Console(width=max(console.width, 120)).print(table)
+
+
+def _time(seconds: Any) -> str:
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
+        if seconds >= 2 * length or (unit in ("s", "ms") and seconds >= length):
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
 
 
 def _bytes(count: Any) -> str:

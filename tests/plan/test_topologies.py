@@ -78,6 +78,16 @@ def test_collectives_take_as_long_as_their_slowest_link() -> None:
 
 
 @pytest.mark.quick
+def test_a_group_uses_the_rings_of_every_side_of_a_torus_that_it_lies_on() -> None:
+    v5p = topologies.HARDWARE["v5p"]
+    places = [(x, y, z) for x in range(2) for y in range(2) for z in range(4)]
+    whole, line = ring("all-gather", 16 * 10**9, (tuple(range(16)),)), ring("all-gather", 4 * 10**9, ((0, 1, 2, 3), (4, 5, 6, 7)))
+    assert [roofline.placed(each, places).sides for each in (whole, line)] == [3, 1]
+    assert roofline.seconds(roofline.placed(whole, places), v5p) == pytest.approx(15e9 / 600e9 + 4 * v5p.hop)
+    assert roofline.seconds(roofline.placed(line, places), v5p) == pytest.approx(3e9 / 200e9 + 2 * v5p.hop)
+
+
+@pytest.mark.quick
 def test_the_slowest_of_three_bounds_a_step() -> None:
     v5e = topologies.HARDWARE["v5e"]
     found = roofline.estimate(v5e, 197e12 * 4, 4, 4, 819e9 / 2, [], "bf16")
