@@ -51,12 +51,11 @@ def _gpu(bf16: float, tf32: float, bandwidth: float, nvlink: float, network: flo
     return Hardware("gpu", bf16, tf32, chip[0], bandwidth, nvlink, 5e-6, network, host=8, gpu=chip)
 
 
-# Chips: the "System architecture" tables of cloud.google.com/tpu/docs/{v4,v5e,v5p,v6e}; the interconnect per chip is divided by its ports
+# Chips: the "System architecture" tables of cloud.google.com/tpu/docs/{v5e,v5p,v6e}; the interconnect per chip is divided by its ports
 # (4 on a 2D torus, 6 on a 3D torus) and by two for one way.
 # GPUs: NVIDIA's A100, H100, H200 and B200 datasheets (dense, SXM), DGX system guides for the network (one NIC a GPU), and XLA's own
 # target_config/specs for (memory, multiprocessors, lanes, GHz, shared memory of one, of it for one block, level 2 cache, capability).
 HARDWARE = {
-    "v4": _tpu(275e12, 32 * 2**30, 1228e9, 50e9, 3, 4096),
     "v5e": _tpu(197e12, 16 * 2**30, 819e9, 50e9, 2, 256),
     "v5p": _tpu(459e12, 95 * 2**30, 2765e9, 100e9, 3, 6144),
     "v6e": _tpu(918e12, 32 * 2**30, 1638e9, 100e9, 2, 256),
@@ -126,8 +125,9 @@ def devices(topology: Topology) -> list[Any]:
     options: dict[str, Any] = {}
     if topology.hardware.kind == "tpu":
         _need(topology, "libtpu")
-        # libtpu asks nobody for the machine that it is on.
-        os.environ.update(TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_ACCELERATOR_TYPE="v5litepod-16")
+        # libtpu asks nobody for the machine that it is on, and leaves its lock to who uses a chip.
+        here = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-16"}
+        os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1", **here)
         platform, name = "tpu", f"{topology.name}:{'x'.join(map(str, topology.shape))}"
         if any(size % 2 for size in topology.shape[:2]):
             options = {"chips_per_host_bounds": (1, 1, 1)}

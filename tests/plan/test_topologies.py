@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import pytest
 
@@ -26,7 +28,7 @@ def test_topologies_are_read(text: str, count: int) -> None:
         ("v5e:4x4", "write tpu:v5e:4x4, gpu:h100:8x8"),
         ("tpu:v5e", "write tpu:v5e:4x4"),
         ("tpu:v5e:4y4", "write tpu:v5e:4x4"),
-        ("tpu:v99:4x4", "there is no tpu 'v99' in the table; there are v4, v5e, v5p, v6e"),
+        ("tpu:v99:4x4", "there is no tpu 'v99' in the table; there are v5e, v5p, v6e"),
         ("gpu:v5e:8", "there is no gpu 'v5e' in the table; there are a100, h100, h200, b200"),
         ("tpu:v5p:4x4", "stand in 3 dimensions, as v5p:4x4x4"),
         ("tpu:v5e:32x32", "1024 devices; there are up to 256"),
@@ -55,11 +57,23 @@ def test_more_simulated_devices_than_there_are(devices: list[jax.Device]) -> Non
 
 
 @pytest.mark.quick
-def test_a_tpu_shape_that_no_slice_has() -> None:
-    if not topologies.compilable("tpu"):
-        pytest.skip("libtpu is not installed: pip install -e '.[aot]'")
-    with pytest.raises(UsageError, match="cannot be compiled for"):
-        topologies.devices(topologies.parse("tpu:v5e:6x10"))
+def test_what_a_compiler_does_not_know_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, **_: Any) -> Any:
+        raise NotImplementedError(f"unknown topology {name}\nand more")
+
+    monkeypatch.setattr(topologies, "_installed", lambda module: True)
+    monkeypatch.setattr("jax.experimental.topologies.get_topology_desc", refuse)
+    for text, name in (("tpu:v5e:6x10", "v5e:6x10"), ("gpu:h100:8", "h100")):
+        with pytest.raises(UsageError, match=rf"'{text}' cannot be compiled for \(unknown topology {name}\); try tpu:v5e:4x4"):
+            topologies.devices(topologies.parse(text))
+
+
+@pytest.mark.parametrize("text", ["tpu:v5e:2x4", "tpu:v5e:1x1", "tpu:v5p:2x2x1", "tpu:v6e:4x4", "gpu:b200:2x4"])
+def test_every_chip_is_one_device(text: str) -> None:
+    if not topologies.compilable(text[:3]):
+        pytest.skip(f"the compiler for {text[:3]} is not installed: pip install -e '.[aot]'")
+    found = topologies.parse(text)
+    assert len(topologies.devices(found)) == found.count
 
 
 def ring(kind: str, size: int, groups: tuple[tuple[int, ...], ...]) -> Collective:
