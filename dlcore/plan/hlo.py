@@ -223,14 +223,19 @@ def _groups(attributes: str, devices: int) -> tuple[tuple[int, ...], ...]:
         order = np.arange(math.prod(before)).reshape(before)
         order = order.transpose(turned) if turned else order
         return tuple(tuple(int(i) for i in row) for row in order.reshape(shape))
-    named = re.search(
-        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((\[[\d,]+\](?:T\([\d,]+\))?)\))? \{([^}]*)\}", attributes
-    )
-    return _of_axes(named[1], named[2] or "", named[3]) if named else everyone
+    named = re.search(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(([^{]*)\))? \{([^}]*)\}", attributes)
+    if named:
+        return _of_axes(named[1], named[2] or "", named[3])
+    if "replica_groups=" in attributes and "replica_groups={}" not in attributes:
+        raise ValueError(f"XLA writes its groups in a way that is not known here: {attributes[:200]}")
+    return everyone
 
 
 def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
-    """Groups over axes of a mesh that XLA names itself: mesh['a'=4,'b'=2] {'b'}, or {'a':(1)2}, a part of an axis."""
+    """Groups over axes of a mesh that XLA names itself: mesh['a'=4,'b'=2] {'b'}, or {'a':(1)2}, a part of an axis.
+
+    `ids` are the devices in the mesh's order: none for that of their numbers, a list of them, or [4,2]T(1,0), a grid and its turn.
+    """
     sizes = {name: int(count) for name, count in re.findall(r"'([^']+)'=(\d+)", mesh)}
     split: list[tuple[str, int]] = []
     chosen = []
@@ -245,7 +250,9 @@ def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
             chosen.append(name)
     order = np.arange(math.prod(sizes.values()))
     told = re.match(r"\[([\d,]+)\](?:T\(([\d,]+)\))?", ids)
-    if told:
+    if ids and not told:
+        order = np.array([int(i) for i in ids.split(",")])
+    elif told:
         turned = [int(i) for i in (told[2] or "").split(",") if i]
         order = order.reshape([int(i) for i in told[1].split(",")])
         order = order.transpose(turned) if turned else order

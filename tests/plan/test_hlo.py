@@ -77,6 +77,8 @@ def test_a_collective_in_a_loop_counts_as_often_as_the_loop_runs(known: str) -> 
         ("replica_groups=mesh['axis_0'=2,'axis_1'=2,'axis_2'=1,'axis_3'=2] {'axis_1'}", ("fsdp",), (0, 2)),
         ("replica_groups=mesh['a'=1,'b'=2,'c'=4], device_ids=([4,2]T(1,0)) {'c'}", ("data", "fsdp"), (0, 2, 4, 6)),
         ("replica_groups=mesh['a'=8] {'a':(4)2}", ("tensor",), (0, 1)),
+        ("replica_groups=mesh['a'=4,'b'=2], device_ids=(0,4,1,5,2,6,3,7) {'b'}", ("data",), (0, 4)),
+        ("replica_groups=mesh['a'=2,'b'=2,'c'=2], device_ids=(0,4,1,5,2,6,3,7) {'b'}", ("tensor",), (0, 1)),
         ("replica_groups={{0,1,2},{3,4,5},{6,7}}", (), (0, 1, 2)),
     ],
 )
@@ -84,6 +86,12 @@ def test_every_way_to_write_groups_names_its_axes(written: str, axes: tuple[str,
     _, found = collectives(program(groups=written), MESH)
     assert found.axes == axes
     assert found.groups[0] == first
+
+
+@pytest.mark.quick
+def test_groups_in_a_form_that_is_not_known_are_no_guess() -> None:
+    with pytest.raises(ValueError, match="in a way that is not known here"):
+        collectives(program(groups="replica_groups=torus[4]"), MESH)
 
 
 @pytest.mark.quick
