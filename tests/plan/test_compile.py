@@ -113,9 +113,9 @@ def test_what_does_not_fit_is_said_not_to_fit() -> None:
 @pytest.mark.parametrize(
     ("experiment", "changes"),
     [
-        ("gpt_tiny_shakespeare", ["batch=128"]),
-        ("cnn_fashion_mnist", ["batch=2048"]),
-        ("autoencoder_mnist", ["batch=16384"]),
+        ("gpt_tiny_shakespeare", ["batch=64"]),
+        ("cnn_fashion_mnist", ["batch=1024"]),
+        ("autoencoder_mnist", ["batch=8192"]),
     ],
 )
 def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes: list[str]) -> None:
