@@ -26,7 +26,8 @@ from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
 
 ROOM = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}  # of the memory, what a program may take; a TPU's compiler refuses by itself
-_REFUSED = re.compile(r"([\d.]+)([KMGT])[iB]* of ([\d.]+)([KMGT])")
+_REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT]|exceeds)")  # "Used 32.00G of 15.75G hbm"
+_ARRAY = re.compile(r"Allocation \(size=(\d+)\) would exceed")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -46,7 +47,7 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is known of a step before any money is spent. `memory` None: the compiler refused, saying `needs` bytes."""
+    """What is known of a step before any money is spent. `memory` None: more than `needs` bytes were refused."""
 
     topology: Topology
     mesh: dict[str, int]
@@ -122,7 +123,8 @@ def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequ
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return dataclasses.replace(told, needs=max(held, _refused(str(error))), seconds=time.monotonic() - began)
+        least = max(held, limit, refused(str(error)))
+        return dataclasses.replace(told, needs=least, seconds=time.monotonic() - began)
     memory, program = _memory(compiled), hlo.parse(compiled.as_text())
     whole = flops.count(functools.partial(step, axis=None), abstract, batch)
     collectives = tuple(hlo.collectives(program, layout.mesh.shape))
@@ -173,7 +175,9 @@ def _memory(compiled: Any) -> Memory:
     return Memory(arguments, max(0, int(told.output_size_in_bytes) - alias), int(told.temp_size_in_bytes))
 
 
-def _refused(message: str) -> int:
-    """The bytes that a TPU's compiler said it would need."""
-    found = _REFUSED.search(message)
+def refused(message: str) -> int:
+    """The bytes that a TPU's compiler said it would need: for all, or for an array that is too large by itself; 0 if it said neither."""
+    array, found = _ARRAY.search(message), _REFUSED.search(message)
+    if array:
+        return int(array[1])
     return int(float(found[1]) * _UNITS[found[2]]) if found else 0

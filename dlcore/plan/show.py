@@ -77,7 +77,7 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
     table.add_column("", justify="right")
     limit = f"of {_bytes(topology.hardware.memory)}"
     verdict = "fits" if plan.fits else "does NOT fit"
-    table.add_row("peak memory", f"{_bytes(plan.needs)} {limit}: {verdict}")
+    table.add_row("peak memory", f"{_needs(plan)} {limit}: {verdict}")
     table.add_row("  state (parameters, optimizer)", _bytes(plan.state_bytes))
     if memory and estimate:
         table.add_row("  temporary", _bytes(memory.temporary))
@@ -113,7 +113,7 @@ def _advice(plan: Plan) -> str:
     device = plan.topology.hardware.memory
     if not plan.fits:
         return (
-            f"{_bytes(plan.needs)} do not fit {_bytes(device)}: split the state (--mesh fsdp=N), rematerialise (--remat, where the page "
+            f"{_needs(plan)} do not fit {_bytes(device)}: split the state (--mesh fsdp=N), rematerialise (--remat, where the page "
             "has it), take more --microbatches or more devices; --search tries them"
         )
     if plan.topology.hardware.kind == "gpu" and plan.needs > GPU_DEFAULT * device:
@@ -130,9 +130,13 @@ def print_search(name: str, found: Sequence[Candidate]) -> None:
         estimate, remat = each.plan.estimate, "" if each.remat is None else "on" if each.remat else "off"
         times = (_time(estimate.least), f"{estimate.efficiency:.1%}", estimate.limit) if estimate else ("", "", "")
         fits = "yes" if each.plan.fits else "no"
-        table.add_row(each.mesh, str(each.microbatches), remat, _bytes(each.plan.needs), fits, *times)
+        table.add_row(each.mesh, str(each.microbatches), remat, _needs(each.plan), fits, *times)
     console = Console()
     Console(width=max(console.width, 120)).print(table)
+
+
+def _needs(plan: Plan) -> str:
+    return _bytes(plan.needs) if plan.memory else f"at least {_bytes(plan.needs)}"
 
 
 def _time(seconds: Any) -> str:

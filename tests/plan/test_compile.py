@@ -148,6 +148,18 @@ def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
 
 
 @pytest.mark.quick
+def test_what_a_tpus_compiler_refused_is_read() -> None:
+    told = (
+        "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 32.00G of 15.75G hbm. Exceeded hbm capacity by 16.25G."
+    )
+    assert compile.refused(told) == 32 * 2**30
+    array = "RESOURCE_EXHAUSTED: Allocation (size=68719476736) would exceed memory (size=17179869184) :: %s1 = f32[131072,131072]"
+    assert compile.refused(array) == 4 * 131072**2
+    assert compile.refused("Attempting to allocate 78.82G exceeds available HBM (15.75G)") == int(78.82 * 2**30)
+    assert compile.refused("no room") == 0
+
+
+@pytest.mark.quick
 def test_a_batch_that_does_not_divide_is_planned_with_fewer_rows() -> None:
     assert own_size(64, 16, 1) == ("", "")
     mesh, word = own_size(100, 16, 1)
