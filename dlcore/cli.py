@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "export RUN FILE.npz [--half]: the newest parameters (and batch statistics) as plain arrays, in float16 with --half",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
+    "plan": "plan EXPERIMENT --topology tpu:v5e:4x4|gpu:h100:8x8|cpu:8 [--search] [flags]: memory, time, cost on what is not there",
     "doctor": "doctor: what this machine, this installation and its data look like",
 }
 
@@ -51,9 +52,10 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
 
 
 def _guarded(command: Callable[[], int]) -> int:
-    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd")):
+    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")):
         # XLA prints a page for every program that comes from the cache, about features of the processor that it did not use.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the compilers of `plan` would look for their hardware, and complain
     warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
     try:
         return command()
@@ -145,8 +147,9 @@ def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, 
 def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
     """The config and the flags that stand in a card."""
     from dlcore.flags import Flags
+    from dlcore.train import card as cards
 
-    return _from_card(folder, page.config, card, "config"), _from_card(folder, Flags, card, "run")
+    return cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
 
 
 def _page(folder: Path, card: Any) -> Path:
@@ -173,20 +176,6 @@ def newest(folder: Path) -> Path:
     chosen = max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0)
     print(f"{folder} holds {len(runs)} runs; taking the newest, {chosen}")
     return chosen
-
-
-def _from_card(folder: Path, kind: type[Any], card: Any, word: str) -> Any:
-    """A dataclass from a card. What the class no longer has, or has newly, is left to `difference` to tell."""
-    usual, kept = kind(), card.get(word, {})
-    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
-    for name, value in kept.items():
-        like = getattr(usual, name)
-        fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (value, like)
-        if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
-            raise UsageError(
-                f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word} says {name} = {value!r}; mend it by hand"
-            )
-    return kind(**kept)
 
 
 def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
@@ -283,6 +272,12 @@ def _prepare(words: list[str]) -> int:
     from dlcore.data import prepare
 
     return prepare.main(words)
+
+
+def _plan(words: list[str]) -> int:
+    from dlcore.plan import command
+
+    return command.main(words)
 
 
 def _doctor(words: list[str]) -> int:

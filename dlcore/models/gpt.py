@@ -16,6 +16,7 @@ from dlcore.kernels.attention import attention, cached_attention, causal_attenti
 from dlcore.kernels.norm import layer_norm, rms_norm
 from dlcore.models.beam import beam_search
 from dlcore.models.layers import Dropout
+from dlcore.train.parallel import along_rows, gathered
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
@@ -23,6 +24,10 @@ TENSOR = (
     (r"(qkv|up|gate)/bias", ("tensor",)),
     (r"(out|down)/kernel", ("tensor", None)),
     (r"embed/embedding", ("tensor", None)),
+    # The same of stacked layers: no axis for the layers.
+    (r"blocks/(qkv|up|gate)/kernel", (None, None, "tensor")),
+    (r"blocks/(qkv|up|gate)/bias", (None, "tensor")),
+    (r"blocks/(out|down)/kernel", (None, "tensor", None)),
 )
 
 Cache = tuple[tuple[Array, Array], ...]  # keys and values of each layer, [batch, kv heads, context, d]
@@ -36,6 +41,7 @@ class Size:
     norm       layer normalisation, or by the root of the mean square alone
     mlp        gelu, 4 width wide; or a gated unit (Shazeer 2020) of as many parameters: 8/3 width, rounded up to eights
     biases     in every dense layer and layer normalisation, as GPT-2 has them
+    scan       one compiled block for all layers, their parameters stacked in `blocks`: a deep model compiles as fast as a shallow one
     """
 
     vocabulary: int
@@ -50,6 +56,7 @@ class Size:
     norm: Literal["layer", "rms"] = "layer"
     mlp: Literal["gelu", "swiglu"] = "gelu"
     biases: bool = False
+    scan: bool = False
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -98,6 +105,7 @@ class Block(nn.Module):
         residual = nn.initializers.normal(0.02 / (2 * s.layers) ** 0.5)
         norm = functools.partial(Norm, s.norm, s.biases)
         drop = Dropout(s.dropout, name="drop")
+        x = along_rows(x)
         flat = x.reshape(batch * length, width)  # matrices, not batches of matrices: CPU runs them a fifth faster
         d, groups = width // s.heads, s.heads // s.keys
         heads = dense((s.heads + 2 * s.keys) * d, name="qkv")(norm(name="norm_attention")(flat)).reshape(batch, length, -1, d)
@@ -149,18 +157,36 @@ class GPT(nn.Module):
         s = self.size
         position, row = jnp.asarray(position), row if train else None
         embed = nn.Embed(s.vocabulary, s.width, embedding_init=nn.initializers.normal(0.02), name="embed")
-        x = embed(tokens)
+        x = jnp.take(gathered(embed.embedding, ("tensor", None)), tokens, axis=0)
         if not s.rotary:
             places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width))
             x = x + (places[position] if position.ndim else jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None])
-        x = Dropout(s.dropout)(x, row)
-        block = nn.remat(Block) if s.remat else Block
-        after = []
-        for layer in range(s.layers):
+        x = along_rows(Dropout(s.dropout)(x, row))
+        block = nn.remat(Block, prevent_cse=not s.scan) if s.remat else Block
+        after: list[Any] = []
+        if s.scan:
+            if cache is not None:
+                raise ValueError("stacked layers have no cache: `unstacked` gives the parameters of single ones")
+            every = (nn.broadcast,) * 4
+            stack = nn.scan(
+                block, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True}, in_axes=every, length=s.layers
+            )
+            x, _ = stack(s, name="blocks")(x, row, None, position, segment)
+        for layer in range(0 if s.scan else s.layers):
             x, kept = block(s, name=f"block_{layer}")(x, row, None if cache is None else cache[layer], position, segment)
             after.append(kept)
-        logits = embed.attend(Norm(s.norm, s.biases, name="norm")(x.reshape(-1, s.width))).reshape(*tokens.shape, s.vocabulary)
+        normal = along_rows(Norm(s.norm, s.biases, name="norm")(x.reshape(-1, s.width)))
+        logits = along_rows(embed.attend(normal), rest=False).reshape(*tokens.shape, s.vocabulary)
         return logits if cache is None else (logits, tuple(after))
+
+
+def unstacked(size: Size, params: Any) -> tuple[Size, Any]:
+    """The same network with each layer's parameters for themselves; as it is where nothing is stacked."""
+    if not size.scan:
+        return size, params
+    ends = {name: part for name, part in params.items() if name != "blocks"}
+    layers = {f"block_{i}": jax.tree.map(lambda x, i=i: x[i], params["blocks"]) for i in range(size.layers)}
+    return dataclasses.replace(size, scan=False), {**ends, **layers}
 
 
 def empty_cache(size: Size, batch: int, dtype: Any) -> Cache:
@@ -213,6 +239,7 @@ def generate(
         )
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is a probability above 0, not {top_p}")
+    size, params = unstacked(size, params)
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
 
     def stretch(prompt: Array, start: Array | int, new: int) -> Array:
@@ -253,6 +280,7 @@ def likeliest(
     batch, given = prompt.shape
     if given < 1 or given + length > size.context:
         raise ValueError(f"a prompt of {given} tokens and {length} more do not fit a context of {size.context}")
+    size, params = unstacked(size, params)
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
     cache: Any = empty_cache(size, batch, dtype)
     if given > 1:  # the last token of the prompt is the first that the search goes on from

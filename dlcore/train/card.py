@@ -143,3 +143,20 @@ def read_file(path: Path) -> Card:
                 f"{path} is damaged: its {word} is {card[word]!r}; mend it by hand, or train again into another folder"
             )
     return card
+
+
+def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
+    """A dataclass from the part of a card that `word` names. UsageError: a value of another type.
+
+    What the class no longer has, or has newly, is left to `run.difference` to tell.
+    """
+    usual, kept = kind(), card.get(word, {})
+    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
+    for name, value in kept.items():
+        like = getattr(usual, name)
+        fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (value, like)
+        if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
+            raise UsageError(
+                f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word} says {name} = {value!r}; mend it by hand"
+            )
+    return kind(**kept)

@@ -14,12 +14,23 @@ from dlcore.flags import Flags
 from dlcore.train.experiment import Experiment
 from dlcore.train.parallel import Layout, layout
 from dlcore.train.precision import with_precision
-from dlcore.train.step import Batch, Mean, Objective, State, eval_step
+from dlcore.train.step import Batch, Mean, Objective, State, eval_step, train_step
 
 
 def pack(report: Mapping[str, Mean]) -> jax.Array:
     """[metrics, 2] totals and weights in the order of the sorted names: one array to fetch instead of dozens."""
     return jnp.stack([jnp.stack([m.total, m.weight.astype(m.total.dtype)]) for _, m in sorted(report.items())])
+
+
+def packed_step(objectives: Mapping[str, Objective], flags: Flags, names: list[str]) -> Callable[..., tuple[State, jax.Array]]:
+    """`train_step` as the loop runs it: its report packed, in the order of `names`, which are filled in when it is traced."""
+
+    def step(state: State, batch: Batch, axis: str | None) -> tuple[State, jax.Array]:
+        state, report = train_step(objectives, state, batch, seed=flags.seed, axis=axis, microbatches=flags.microbatches)
+        names[:] = sorted(report)
+        return state, pack(report)
+
+    return step
 
 
 def everything(experiment: Experiment, flags: Flags, state: State) -> dict[str, dict[str, float]]:

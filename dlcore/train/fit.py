@@ -21,13 +21,12 @@ from dlcore.report import samples
 from dlcore.train import card as cards
 from dlcore.train import diagnose, parallel, patience, processes, programs, verdict
 from dlcore.train.checkpoint import Checkpoints, check_room
-from dlcore.train.evaluate import Evaluator, pack
+from dlcore.train.evaluate import Evaluator, packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.log import Log, rewind
 from dlcore.train.precision import with_precision
 from dlcore.train.signals import asked_to_stop
-from dlcore.train.step import train_step
 from dlcore.train.watchdog import Watchdog
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
@@ -98,14 +97,7 @@ class Fit:
     def _compiled(self, example: Any) -> tuple[Any, list[str]]:
         began = time.monotonic()
         names: list[str] = []
-
-        def step(state: Any, batch: Any, axis: str | None) -> Any:
-            state, report = train_step(
-                self.objectives, state, batch, seed=self.flags.seed, axis=axis, microbatches=self.flags.microbatches
-            )
-            names[:] = sorted(report)
-            return state, pack(report)
-
+        step = packed_step(self.objectives, self.flags, names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         compiled = parallel.compile_step(step, self.layout, self.abstract, shardings, example)
         self.spent["compile"] += time.monotonic() - began

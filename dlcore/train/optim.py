@@ -9,6 +9,7 @@ import optax
 from optax import contrib
 
 from dlcore.errors import UsageError
+from dlcore.train.parallel import STACKED
 
 Tree = Any
 Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
@@ -17,8 +18,15 @@ Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
 def matrices(params: Tree) -> Tree:
     """True for what weight decay applies to: parameters of two dimensions or more, so no bias and no normalisation scale,
     but for networks side by side (`models.mlp.Many`), whose biases have two.
+
+    Stacked layers have a dimension more, which does not count.
     """
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+    def leaf(path: Any, p: Any) -> bool:
+        stacked = STACKED.search(jax.tree_util.keystr(path, simple=True, separator="/"))
+        return bool(p.ndim - (stacked is not None) >= 2)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
 
 
 def short_warmup(asked: int, steps: int) -> int:

@@ -6,12 +6,13 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -22,6 +23,7 @@ How = Literal["jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
+STACKED = re.compile(r"(^|/)blocks/")  # parameters with a leading dimension of layers, which a loop takes one by one
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
@@ -84,8 +86,9 @@ def layout(how: How, spec: str, devices: Sequence[jax.Device] | None = None) -> 
     if how != "jit" and (shape["fsdp"] > 1 or shape["tensor"] > 1):
         raise UsageError(f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need --parallel jit")
     # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break nn.Embed.
-    mesh = jax.make_mesh(tuple(shape.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
-    return Layout(mesh, how)
+    # An axis may take a part of a side of a TPU's torus, as tensor=2 of v5p:4x4x4 does; make_mesh refuses that.
+    placed = mesh_utils.create_device_mesh(tuple(shape.values()), devices, allow_split_physical_axes=True)
+    return Layout(Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES)), how)
 
 
 def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
@@ -103,7 +106,8 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
 def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     """A NamedSharding for every leaf of an (abstract) state.
 
-    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest dimension that it divides.
+    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest dimension that it divides, but
+    never that of stacked layers: every device needs each of them in its turn.
     Optimizer moments have their parameter's path inside their own, so that one rule lays out both.
     """
 
@@ -117,12 +121,58 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
                 axes = [a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None for i, a in enumerate(wanted)]
                 break
         size = layout.mesh.shape["fsdp"]
-        free = [i for i, a in enumerate(axes) if a is None and x.shape[i] % size == 0 and x.shape[i] >= size]
+        inner = range(1 if STACKED.search(name) else 0, len(axes))
+        free = [i for i in inner if axes[i] is None and x.shape[i] % size == 0 and x.shape[i] >= size]
         if size > 1 and free:
             axes[max(free, key=lambda i: x.shape[i])] = "fsdp"
         return NamedSharding(layout.mesh, P(*axes))
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+# Where the rows of the step that is being traced lie; None where nothing but the batch is split, and the compiler has no choice.
+_ROWS: ContextVar[Layout | None] = ContextVar("rows", default=None)
+
+
+def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
+    """x [batch, ...] itself, told to lie as the batch does; with `rest`, whole in every other dimension.
+
+    Without it the compiler is free to keep a split matrix where it is and to send the activations of all rows to it. A model says so
+    at the start of each block. Nothing happens outside a step, or where the state is not split.
+    """
+    layout = _ROWS.get()
+    if layout is None:
+        return x
+    others = (None if rest else P.UNCONSTRAINED,) * (x.ndim - 1)
+    return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, P(*BATCH, *others)))
+
+
+def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
+    """A parameter itself, told to lie whole on every device but for `axes` of its dimensions, where these divide it.
+
+    For a table that rows are looked up in: otherwise the compiler may send all rows' activations, and their gradients, to its parts.
+    """
+    layout = _ROWS.get()
+    if layout is None:
+        return x
+    spec = [axis if axis and x.shape[i] % layout.mesh.shape[axis] == 0 else None for i, axis in enumerate(axes)]
+    return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, P(*spec)))
+
+
+def _along(layout: Layout, step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step`, with `along_rows` told where the rows lie while it is traced."""
+    if layout.devices * layout.mesh.shape["tensor"] == layout.mesh.shape["data"]:
+        return step
+
+    @functools.wraps(step)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        token = _ROWS.set(layout)
+        try:
+            return step(*args, **kwargs)
+        finally:
+            _ROWS.reset(token)
+
+    return told
 
 
 def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sharding: Tree, batch: Tree) -> Callable[..., Any]:
@@ -132,7 +182,7 @@ def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sh
     """
     if layout.how == "jit":
         run = jax.jit(
-            functools.partial(step, axis=None),
+            functools.partial(_along(layout, step), axis=None),
             in_shardings=(state_sharding, layout.rows),
             out_shardings=(state_sharding, layout.everywhere),
             donate_argnums=0,

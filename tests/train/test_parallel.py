@@ -54,6 +54,11 @@ def test_meshes_that_do_not_fit_are_refused_with_a_way_out(spec: str, message: s
         parallel.mesh_shape(spec, 8)
 
 
+@pytest.mark.parametrize("mesh", ["", "data=2,fsdp=2,tensor=2", "fsdp=4,tensor=2"])
+def test_devices_lie_in_a_mesh_in_their_own_order(mesh: str, devices: list[jax.Device]) -> None:
+    assert layout(mesh).mesh.devices.ravel().tolist() == devices
+
+
 @pytest.mark.parametrize("how", ["shard_map", "pmap"])
 @pytest.mark.parametrize("mesh", ["data=4,fsdp=2", "data=4,tensor=2"])
 def test_a_split_state_needs_jit(how: Any, mesh: str) -> None:

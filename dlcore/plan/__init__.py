@@ -1,0 +1,1 @@
+"""Forecasts: what a step will cost on hardware that is not there."""

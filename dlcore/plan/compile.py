@@ -1,0 +1,183 @@
+"""The step of an experiment, compiled for devices that are not there: the loop's own step and layout, nothing allocated."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlcore.data.stream import Stream
+from dlcore.errors import UsageError
+from dlcore.flags import Flags
+from dlcore.plan import flops, hlo, roofline, traffic
+from dlcore.plan.topologies import Topology
+from dlcore.train import parallel
+from dlcore.train.evaluate import packed_step
+from dlcore.train.experiment import Experiment
+from dlcore.train.init import initial
+from dlcore.train.precision import with_precision
+
+ROOM = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}  # of the memory, what a program may take; a TPU's compiler refuses by itself
+_REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT]|exceeds)")  # "Used 32.00G of 15.75G hbm"
+_ARRAY = re.compile(r"Allocation \(size=(\d+)\) would exceed")
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes of one device while the step runs: state and batch, what else comes out, and what lives in between."""
+
+    arguments: int
+    outputs: int
+    temporary: int
+
+    @property
+    def peak(self) -> int:
+        """All together."""
+        return self.arguments + self.outputs + self.temporary
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is known of a step before any money is spent. `memory` None: more than `needs` bytes were refused."""
+
+    topology: Topology
+    mesh: dict[str, int]
+    batch: int
+    microbatches: int
+    precision: str
+    parameters: int
+    state_bytes: int
+    needs: int
+    fits: bool
+    memory: Memory | None = None
+    flops: int = 0
+    bytes: int = 0
+    collectives: tuple[hlo.Collective, ...] = ()
+    estimate: roofline.Estimate | None = None
+    seconds: float = 0.0
+    program: str = dataclasses.field(default="", repr=False)
+
+
+def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
+    """A mesh for all devices where none was asked for, and a word about it where the batch does not divide by them.
+
+    Then `data` takes the largest divisor that they share, and the rest stands on `tensor`: a page with rules for it splits its
+    matrices there, and on any other page those devices repeat each other's work.
+    """
+    parts = math.gcd(devices, batch // microbatches) if batch % microbatches == 0 else 1
+    if parts == devices:
+        return "", ""
+    near = max(1, round(batch / (devices * microbatches))) * devices * microbatches
+    return (
+        f"data={parts},tensor={devices // parts}",
+        f"a batch of {batch} does not divide by {devices} devices: planned with --mesh data={parts},tensor={devices // parts}; "
+        f"--batch {near} would use them all for data",
+    )
+
+
+def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a global batch, from one example."""
+    one = Stream(experiment.train, experiment.batch, 0, np.arange(1)).at(0)
+    return {name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype) for name, x in one.items()}
+
+
+def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequence[Any], keep: bool = False) -> Plan:
+    """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or batch do not fit the devices."""
+    began = time.monotonic()
+    layout = parallel.layout(flags.parallel, flags.mesh, devices)
+    parallel.check_batch(experiment.batch, layout, flags.microbatches)
+    if layout.how == "pmap":
+        raise UsageError("--parallel pmap puts its batch on real devices before it compiles: plan with jit or shard_map")
+    shapes = abstract_batch(experiment)
+    batch: Any = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout.rows) for name, x in shapes.items()}
+    abstract, _ = initial(experiment, flags.seed, layout, batch)
+    held = sum(_share(x) for x in jax.tree.leaves(abstract))
+    limit = int(ROOM[topology.hardware.kind] * topology.hardware.memory)
+    told = Plan(
+        topology,
+        dict(layout.mesh.shape),
+        experiment.batch,
+        flags.microbatches,
+        flags.precision,
+        sum(x.size for x in jax.tree.leaves(abstract.params)),
+        held,
+        held,
+        fits=False,
+    )
+    if held > limit:
+        return dataclasses.replace(told, seconds=time.monotonic() - began)
+    step = packed_step(with_precision(experiment.objectives, flags.precision), flags, [])
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    try:
+        with _uncached():
+            compiled: Any = parallel.compile_step(step, layout, abstract, shardings, batch)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        least = max(held, limit, refused(str(error)))
+        return dataclasses.replace(told, needs=least, seconds=time.monotonic() - began)
+    memory, program = _memory(compiled), hlo.parse(compiled.as_text())
+    whole = flops.count(functools.partial(step, axis=None), abstract, batch)
+    collectives = tuple(hlo.collectives(program, layout.mesh.shape))
+    if topology.hardware.kind == "tpu":
+        coordinates = [device.coords for device in layout.mesh.devices.flat]
+        collectives = tuple(roofline.placed(each, coordinates) for each in collectives)
+    moved = traffic.moved(program)
+    shared = layout.devices * (layout.mesh.shape["tensor"] if _split(abstract) else 1)
+    return dataclasses.replace(
+        told,
+        needs=memory.peak,
+        fits=memory.peak <= limit,
+        memory=memory,
+        flops=whole,
+        bytes=moved,
+        collectives=collectives,
+        estimate=roofline.estimate(topology.hardware, whole, shared, layout.mesh.size, moved, collectives, flags.precision),
+        seconds=time.monotonic() - began,
+        program=compiled.as_text() if keep else "",
+    )
+
+
+@contextlib.contextmanager
+def _uncached() -> Iterator[None]:
+    """Programs for other hardware do not belong among those that are kept for this one."""
+    name = "jax_enable_compilation_cache"
+    before = getattr(jax.config, name)
+    jax.config.update(name, False)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+def _share(x: Any) -> int:
+    """Bytes of an array on one device."""
+    return int(math.prod(x.sharding.shard_shape(x.shape))) * int(x.dtype.itemsize if hasattr(x.dtype, "itemsize") else 4)
+
+
+def _split(abstract: Any) -> bool:
+    """Whether any parameter is split over `tensor`, so that its devices share the work rather than repeat it."""
+    return any("tensor" in str(x.sharding.spec) for x in jax.tree.leaves(abstract.params))
+
+
+def _memory(compiled: Any) -> Memory:
+    told = compiled.memory_analysis()
+    arguments, alias = int(told.argument_size_in_bytes), int(told.alias_size_in_bytes)
+    return Memory(arguments, max(0, int(told.output_size_in_bytes) - alias), int(told.temp_size_in_bytes))
+
+
+def refused(message: str) -> int:
+    """The bytes that a TPU's compiler said it would need: for all, or for an array that is too large by itself; 0 if it said neither."""
+    array, found = _ARRAY.search(message), _REFUSED.search(message)
+    if array:
+        return int(array[1])
+    return int(float(found[1]) * _UNITS[found[2]]) if found else 0

@@ -1,0 +1,284 @@
+"""Compiled programs as XLA prints them: what runs, how often, what it moves, and what the devices tell each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+_HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
+_ARRAY = re.compile(r"\b(pred|[a-z]\d+[a-z0-9]*|bf16)\[([\d,]*)\](\{[^}]*\})?")
+_BITS = re.compile(r"\d+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """`name = shape opcode(operands), attributes`."""
+
+    name: str
+    shape: str
+    opcode: str
+    operands: tuple[str, ...]
+    attributes: str
+    root: bool
+
+    def called(self, word: str) -> list[str]:
+        """The computations that an attribute names."""
+        found = re.search(rf"\b{word}=(?:\{{([^}}]*)\}}|%?([\w.\-]+))", self.attributes)
+        return [name.strip(" %") for name in (found[1] or found[2]).split(",")] if found else []
+
+
+Computation = Mapping[str, Instruction]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The computations of a module by name."""
+
+    computations: Mapping[str, Computation]
+    entry: str
+
+    @functools.cached_property
+    def executed(self) -> list[tuple[str, Instruction, int]]:
+        """Every instruction with its computation and how often it runs; those inside a fusion too (`fused` tells them)."""
+        return list(self._run(self.entry, 1))
+
+    @functools.cached_property
+    def fused(self) -> set[str]:
+        """Computations that run as a part of one instruction."""
+        return {
+            name
+            for computation in self.computations.values()
+            for each in computation.values()
+            if each.opcode == "fusion"
+            for name in each.called("calls")
+        }
+
+    def _run(self, name: str, times: int) -> Iterator[tuple[str, Instruction, int]]:
+        for each in self.computations[name].values():
+            yield name, each, times
+            words = {"while": ["body"], "call": ["to_apply"], "conditional": ["branch_computations", "true_computation"]}
+            words["conditional"].append("false_computation")
+            inner = words.get(each.opcode, ["calls"] if each.opcode in ("fusion", "async-start") else [])
+            again = times * self.trips(each) if each.opcode == "while" else times
+            for word in inner:
+                for called in each.called(word):
+                    if called in self.computations:
+                        yield from self._run(called, again)
+
+    def trips(self, loop: Instruction) -> int:
+        """How often a while loop runs: what XLA knows, or else the number that its condition compares with; 1 if neither is told."""
+        told = re.search(r'known_trip_count"?:\{"n":"(\d+)"', loop.attributes)
+        if told:
+            return int(told[1])
+        condition = [self.computations[name] for name in loop.called("condition") if name in self.computations]
+        numbers = [
+            int(each.operands[0])
+            for computation in condition
+            for each in computation.values()
+            if each.opcode == "constant" and each.shape.startswith("s32[]") and each.operands[0].lstrip("-").isdigit()
+        ]
+        return numbers[0] if len(numbers) == 1 and numbers[0] > 0 else 1
+
+
+def parse(text: str) -> Program:
+    """A program from `compiled.as_text()`."""
+    computations: dict[str, dict[str, Instruction]] = {}
+    entry, current = "", ""
+    for line in text.splitlines():
+        head = None if line.startswith(" ") else _HEAD.match(line)
+        if head:
+            current = head[2]
+            computations[current] = {}
+            entry = current if head[1] else entry
+        elif current and " = " in line:
+            each = _instruction(re.sub(r"/\*.*?\*/", "", line).strip())
+            computations[current][each.name] = each
+    return Program(computations, entry)
+
+
+def _instruction(line: str) -> Instruction:
+    left, rest = line.split(" = ", 1)
+    end = _closing(rest, 0) if rest.startswith("(") else rest.index(" ")
+    shape, rest = rest[:end], rest[end:].lstrip()
+    opening = rest.index("(")
+    closing = _closing(rest, opening)
+    inside = rest[opening + 1 : closing - 1]
+    operands = tuple(part.split()[-1].lstrip("%") for part in _parts(inside) if part.split())
+    return Instruction(
+        left.removeprefix("ROOT ").lstrip("%"), shape, rest[:opening], operands, rest[closing:], left.startswith("ROOT ")
+    )
+
+
+def _closing(text: str, start: int) -> int:
+    """The place after the bracket that closes the one at `start`."""
+    depth = 0
+    for place in range(start, len(text)):
+        depth += (text[place] in "({") - (text[place] in ")}")
+        if depth == 0:
+            return place + 1
+    return len(text)
+
+
+def _parts(text: str) -> list[str]:
+    """Split at commas that stand in no bracket."""
+    parts, depth, start = [], 0, 0
+    for place, letter in enumerate(text):
+        depth += (letter in "({[") - (letter in ")}]")
+        if letter == "," and depth == 0:
+            parts.append(text[start:place])
+            start = place + 1
+    return [*parts, text[start:]]
+
+
+def size(shape: str, memory: bool = False) -> int:
+    """Bytes of a shape, tuples summed; with `memory`, without what lies in a TPU's vector memory (space 1)."""
+    total = 0
+    for kind, dims, layout in _ARRAY.findall(shape):
+        if not (memory and "S(1)" in layout):
+            bits = _BITS.search(kind)
+            total += max(1, int(bits[0]) // 8 if bits else 1) * math.prod(int(d) for d in dims.split(",") if d)
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One instruction by which devices talk: its kind, how often it runs, the bytes of its whole result, and who takes part.
+
+    `axes` are those of the mesh over which the groups go; empty if it cannot be told. `sides`: of a torus, on how many a group lies.
+    """
+
+    kind: str
+    count: int
+    bytes: int
+    groups: tuple[tuple[int, ...], ...]
+    axes: tuple[str, ...]
+    shape: str
+    source: str
+    sides: int = 1
+
+    @property
+    def group(self) -> int:
+        """How many devices are in a group."""
+        return max((len(group) for group in self.groups), default=1)
+
+    @property
+    def sent(self) -> float:
+        """Bytes that each device sends in one run, by a ring."""
+        n = self.group
+        share = {"all-reduce": 2 * (n - 1) / n, "collective-permute": 1.0, "collective-broadcast": 1.0}
+        return self.bytes * share.get(self.kind, (n - 1) / n)
+
+
+def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
+    """Every collective that moves something; one in a loop counts as often as the loop runs."""
+    found, begun = [], set()
+    for name, each, times in program.executed:
+        kind = each.opcode.removesuffix("-start")
+        if kind not in KINDS or each.opcode.endswith("-done"):
+            continue
+        devices = math.prod(mesh.values())
+        groups = _pairs(each.attributes) if kind == "collective-permute" else _groups(each.attributes, devices)
+        local = program.computations[name]
+        given = sum(size(local[o].shape) for o in each.operands if o in local)
+        n = max((len(group) for group in groups), default=1)
+        if n == 1:
+            continue
+        channel = re.search(r"channel_id=(\d+)", each.attributes)
+        if channel and name in program.fused:  # XLA for TPU spreads one collective over several fusions, to overlap it with them
+            if channel[1] in begun:
+                continue
+            begun.add(channel[1])
+        if name.startswith("all-reduce-scatter"):  # what XLA for TPU calls a reduce-scatter
+            kind = "reduce-scatter"
+        source = re.search(r'op_name="([^"]*)"', each.attributes)
+        payload = given * n if kind == "all-gather" else given
+        axes = _axes(groups, mesh, kind == "collective-permute")
+        found.append(Collective(kind, times, payload, groups, axes, each.shape, source[1] if source else ""))
+    return found
+
+
+def _pairs(attributes: str) -> tuple[tuple[int, ...], ...]:
+    told = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)*)\}", attributes)
+    pairs = re.findall(r"\{(\d+),(\d+)\}", told[1]) if told else []
+    return tuple((int(a), int(b)) for a, b in pairs if a != b)
+
+
+def _groups(attributes: str, devices: int) -> tuple[tuple[int, ...], ...]:
+    """Who talks to whom, from any of XLA's three ways to write it; all to all where nothing is written."""
+    everyone = (tuple(range(devices)),)
+    listed = re.search(r"replica_groups=\{((?:\{[\d,]*\},?)*)\}", attributes)
+    if listed:
+        groups = re.findall(r"\{([\d,]+)\}", listed[1])
+        return tuple(tuple(int(i) for i in group.split(",")) for group in groups) or everyone
+    counted = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", attributes)
+    if counted:
+        shape, before, turned = ([int(i) for i in (each or "").split(",") if i] for each in counted.groups())
+        order = np.arange(math.prod(before)).reshape(before)
+        order = order.transpose(turned) if turned else order
+        return tuple(tuple(int(i) for i in row) for row in order.reshape(shape))
+    named = re.search(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(([^{]*)\))? \{([^}]*)\}", attributes)
+    if named:
+        return _of_axes(named[1], named[2] or "", named[3])
+    if "replica_groups=" in attributes and "replica_groups={}" not in attributes:
+        raise ValueError(f"XLA writes its groups in a way that is not known here: {attributes[:200]}")
+    return everyone
+
+
+def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
+    """Groups over axes of a mesh that XLA names itself: mesh['a'=4,'b'=2] {'b'}, or {'a':(1)2}, a part of an axis.
+
+    `ids` are the devices in the mesh's order: none for that of their numbers, a list of them, or [4,2]T(1,0), a grid and its turn.
+    """
+    sizes = {name: int(count) for name, count in re.findall(r"'([^']+)'=(\d+)", mesh)}
+    split: list[tuple[str, int]] = []
+    chosen = []
+    wanted = {name: (before, part) for name, before, part in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)}
+    for name, count in sizes.items():
+        before, part = (int(each) if each else None for each in wanted.get(name, ("", "")))
+        if name in wanted and before is not None and part is not None:
+            split += [(f"{name}<", before), (name, part), (f"{name}>", count // (before * part))]
+        else:
+            split.append((name, count))
+        if name in wanted:
+            chosen.append(name)
+    order = np.arange(math.prod(sizes.values()))
+    told = re.match(r"\[([\d,]+)\](?:T\(([\d,]+)\))?", ids)
+    if ids and not told:
+        order = np.array([int(i) for i in ids.split(",")])
+    elif told:
+        turned = [int(i) for i in (told[2] or "").split(",") if i]
+        order = order.reshape([int(i) for i in told[1].split(",")])
+        order = order.transpose(turned) if turned else order
+    order = order.reshape([count for _, count in split])
+    names = [name for name, _ in split]
+    inner = [names.index(name) for name in chosen]
+    outer = [i for i in range(len(names)) if i not in inner]
+    rows = order.transpose(outer + inner).reshape(-1, math.prod(order.shape[i] for i in inner))
+    return tuple(tuple(int(i) for i in row) for row in rows)
+
+
+def _axes(groups: Sequence[tuple[int, ...]], mesh: Mapping[str, int], pairs: bool) -> tuple[str, ...]:
+    """The axes of the mesh over which these groups go; all those whose coordinate differs, for pairs."""
+    places = np.stack(np.unravel_index(np.arange(math.prod(mesh.values())), tuple(mesh.values())))
+    if max(i for group in groups for i in group) >= places.shape[1]:
+        return ()
+    if pairs:
+        moved = {axis for a, b in groups for axis, x, y in zip(mesh, places[:, a], places[:, b], strict=True) if x != y}
+        return tuple(axis for axis in mesh if axis in moved)
+    wanted = {frozenset(group) for group in groups}
+    names = [axis for axis, count in mesh.items() if count > 1]
+    order = np.arange(places.shape[1]).reshape(tuple(mesh.values()))
+    for count in range(1, len(names) + 1):
+        for axes in itertools.combinations(names, count):
+            ends = [list(mesh).index(axis) for axis in axes]
+            rows = np.moveaxis(order, ends, range(-len(ends), 0)).reshape(-1, math.prod(mesh[axis] for axis in axes))
+            if {frozenset(row.tolist()) for row in rows} == wanted:
+                return axes
+    return ()

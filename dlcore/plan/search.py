@@ -1,0 +1,95 @@
+"""Which mesh, how many microbatches, rematerialised or not: the quickest of those that fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from dlcore.errors import UsageError
+from dlcore.flags import Flags
+from dlcore.plan.compile import Plan, plan
+from dlcore.plan.topologies import Topology
+from dlcore.train.experiment import Experiment
+
+MICROBATCHES = (1, 2, 4, 8, 16)
+TENSOR = (1, 2, 4, 8)  # more than a host's or a torus side's devices talk too much
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One way to run, and what came out."""
+
+    mesh: str
+    microbatches: int
+    remat: bool | None
+    plan: Plan
+
+
+def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
+    """Every split of the devices over the three axes by powers of two (and what is left), whose rows the batch divides by.
+
+    For each `tensor`: all on `data`, all on `fsdp`, and `fsdp` over 8 devices; `tensor` only where a page has rules for it.
+    """
+    found = []
+    for t in TENSOR if tensor else (1,):
+        if devices % t or batch % (devices // t):
+            continue
+        rest = devices // t
+        for fsdp in dict.fromkeys((1, 8, rest)):
+            if rest % fsdp == 0:
+                found.append(f"data={rest // fsdp},fsdp={fsdp},tensor={t}")
+    return found
+
+
+def ways(batch: int, mesh: str, savers: bool) -> Iterator[tuple[bool | None, int]]:
+    """(remat, microbatches) from the cheapest to what saves most memory: each is tried only if those before it do not fit."""
+    sizes = dict(part.split("=") for part in mesh.split(","))
+    rows = int(sizes["data"]) * int(sizes["fsdp"])
+    for remat in (False, True) if savers else (None,):
+        yield remat, 1
+    for microbatches in MICROBATCHES[1:]:
+        if batch % (rows * microbatches) == 0:
+            yield (True if savers else None), microbatches
+
+
+def search(
+    config: Any,
+    build: Callable[[Any], Experiment],
+    flags: Flags,
+    topology: Topology,
+    devices: Sequence[Any],
+    say: Callable[[str], None],
+) -> list[Candidate]:
+    """Every mesh with the cheapest way that fits it, the quickest first; those that do not fit at all last, by what they need."""
+    savers = hasattr(config, "remat")
+    usual = build(config)
+    found: list[Candidate] = []
+    choices = meshes(len(devices), usual.batch, bool(usual.tensor))
+    if not choices:
+        raise UsageError(
+            f"--search: no mesh of {len(devices)} devices divides a batch of {usual.batch}; give --batch a multiple of {len(devices)}"
+        )
+    built = {None: usual} | ({r: build(dataclasses.replace(config, remat=r)) for r in (False, True)} if savers else {})
+    for mesh in choices:
+        for remat, microbatches in ways(usual.batch, mesh, savers):
+            asked = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
+            made = Candidate(mesh, microbatches, remat, plan(built[remat], asked, topology, devices))
+            say(describe(made))
+            if made.plan.fits or made.plan.state_bytes == made.plan.needs:
+                break  # it fits; or the state alone does not, and no saver of activations helps
+        found.append(made)
+    return sorted(found, key=_order)
+
+
+def _order(candidate: Candidate) -> tuple[bool, float, int]:
+    told = candidate.plan
+    return not told.fits, told.estimate.least if told.estimate else float("inf"), told.needs
+
+
+def describe(candidate: Candidate) -> str:
+    """A line about a candidate."""
+    told, remat = candidate.plan, "" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"
+    time = f"{told.estimate.least * 1e3:.3g} ms by {told.estimate.limit}, " if told.estimate else ""
+    fits = "fits" if told.fits else "does not fit"
+    return f"{candidate.mesh} microbatches={candidate.microbatches}{remat}: {time}{told.needs / 2**30:.2f} GiB a device: {fits}"

@@ -1,0 +1,68 @@
+"""A process that runs an experiment's step on one CPU device and prints the memory that was forecast and what it really took.
+
+`python -m tests.plan.measure EXPERIMENT FIELD=VALUE ...`
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dlcore import catalog
+from dlcore.flags import Flags
+from dlcore.plan import topologies
+from dlcore.plan.compile import abstract_batch, plan
+from dlcore.train import devices, parallel
+from dlcore.train.evaluate import packed_step
+from dlcore.train.init import initial
+
+FIELDS = ("VmRSS", "VmHWM")
+
+
+def memory(field: str) -> int:
+    """Bytes of this process, from the kernel."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
+    """Forecast and measured bytes of the step."""
+    jax.config.update("jax_platforms", "cpu")
+    devices.prepare(Flags(cpu_devices=1), 1, os.environ)
+    page = catalog.load(catalog.find(name))
+    experiment = page.build(dataclasses.replace(page.offline, **changes))
+    topology, flags = topologies.parse("cpu:1"), Flags()
+    here = topologies.devices(topology)
+    forecast = plan(experiment, flags, topology, here)
+
+    layout = parallel.layout("jit", "", here)
+    batch: Any = abstract_batch(experiment)
+    abstract, _ = initial(experiment, 0, layout, batch)
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    run = parallel.compile_step(packed_step(experiment.objectives, flags, []), layout, abstract, shardings, batch)
+    # Made by a program, as a run makes its state: arrays from the host could not be given on to the next step.
+    ones: Any = lambda: jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), (abstract, batch))  # noqa: E731
+    begin = jax.jit(ones, out_shardings=(shardings, layout.rows)).lower().compile()
+    jax.block_until_ready(jnp.ones((64, 64)) @ jnp.ones((64, 64)))  # threads and libraries are there
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark begins anew
+    before = memory("VmRSS")
+    state, held = begin()
+    for _ in range(3):
+        state, told = run(state, held)
+        jax.block_until_ready(told)
+    assert forecast.memory is not None
+    return {"forecast": forecast.needs, "measured": memory("VmHWM") - before, "arguments": forecast.memory.arguments}
+
+
+if __name__ == "__main__":
+    words = dict(word.split("=") for word in sys.argv[2:])
+    print(json.dumps(main(sys.argv[1], {k: json.loads(v) for k, v in words.items()})))

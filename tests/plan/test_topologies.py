@@ -1,0 +1,111 @@
+"""Hardware that exists, and words for what does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import pytest
+
+from dlcore.errors import UsageError
+from dlcore.plan import roofline, topologies
+from dlcore.plan.hlo import Collective
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("tpu:v5e:4x4", 16), ("tpu:v5p:4x4x4", 64), ("gpu:h100:8x8", 64), ("gpu:a100:4", 4), ("cpu:8", 8), ("tpu:v6e:1x1", 1)],
+)
+def test_topologies_are_read(text: str, count: int) -> None:
+    assert topologies.parse(text).count == count
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("v5e:4x4", "write tpu:v5e:4x4, gpu:h100:8x8"),
+        ("tpu:v5e", "write tpu:v5e:4x4"),
+        ("tpu:v5e:4y4", "write tpu:v5e:4x4"),
+        ("tpu:v99:4x4", "there is no tpu 'v99' in the table; there are v5e, v5p, v6e"),
+        ("gpu:v5e:8", "there is no gpu 'v5e' in the table; there are a100, h100, h200, b200"),
+        ("tpu:v5p:4x4", "stand in 3 dimensions, as v5p:4x4x4"),
+        ("tpu:v5e:32x32", "1024 devices; there are up to 256"),
+        ("gpu:h100:2x16", "a host has up to 8"),
+        ("cpu:9x9", "write for example cpu:8"),
+        ("cpu:0", "write tpu:v5e:4x4"),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_a_way_out(text: str, told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        topologies.parse(text)
+    assert told in str(error.value)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("text", ["tpu:v5e:4x4", "gpu:h100:8"])
+def test_a_missing_compiler_names_the_way_to_install_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topologies, "_installed", lambda module: False)
+    with pytest.raises(UsageError, match=r"not installed: pip install -e '\.\[aot\]'"):
+        topologies.devices(topologies.parse(text))
+
+
+def test_more_simulated_devices_than_there_are(devices: list[jax.Device]) -> None:
+    with pytest.raises(UsageError, match="JAX_NUM_CPU_DEVICES=16 simulates more"):
+        topologies.devices(topologies.parse("cpu:16"))
+
+
+@pytest.mark.quick
+def test_what_a_compiler_does_not_know_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, **_: Any) -> Any:
+        raise NotImplementedError(f"unknown topology {name}\nand more")
+
+    monkeypatch.setattr(topologies, "_installed", lambda module: True)
+    monkeypatch.setattr("jax.experimental.topologies.get_topology_desc", refuse)
+    for text, name in (("tpu:v5e:6x10", "v5e:6x10"), ("gpu:h100:8", "h100")):
+        with pytest.raises(UsageError, match=rf"'{text}' cannot be compiled for \(unknown topology {name}\); try tpu:v5e:4x4"):
+            topologies.devices(topologies.parse(text))
+
+
+@pytest.mark.parametrize("text", ["tpu:v5e:2x4", "tpu:v5e:1x1", "tpu:v5p:2x2x1", "tpu:v6e:4x4", "gpu:b200:2x4"])
+def test_every_chip_is_one_device(text: str) -> None:
+    if not topologies.compilable(text[:3]):
+        pytest.skip(f"the compiler for {text[:3]} is not installed: pip install -e '.[aot]'")
+    found = topologies.parse(text)
+    assert len(topologies.devices(found)) == found.count
+
+
+def ring(kind: str, size: int, groups: tuple[tuple[int, ...], ...]) -> Collective:
+    return Collective(kind, 1, size, groups, (), "", "")
+
+
+@pytest.mark.quick
+def test_collectives_take_as_long_as_their_slowest_link() -> None:
+    h100 = topologies.HARDWARE["h100"]
+    one_host = ring("all-gather", 8 * 10**9, (tuple(range(8)),))
+    assert roofline.seconds(one_host, h100) == pytest.approx(7e9 / 450e9 + 3 * h100.hop)
+    two_hosts = ring("all-gather", 8 * 10**9, (tuple(range(16)),))
+    assert roofline.seconds(two_hosts, h100) == pytest.approx(7.5e9 / 400e9 + 4 * h100.hop)  # eight networks beside each other
+    one_each = ring("all-reduce", 10**9, tuple((i, i + 8) for i in range(8)))
+    assert roofline.seconds(one_each, h100) == pytest.approx(1e9 / 50e9 + h100.hop)
+
+
+@pytest.mark.quick
+def test_a_group_uses_the_rings_of_every_side_of_a_torus_that_it_lies_on() -> None:
+    v5p = topologies.HARDWARE["v5p"]
+    places = [(x, y, z) for x in range(2) for y in range(2) for z in range(4)]
+    whole, line = ring("all-gather", 16 * 10**9, (tuple(range(16)),)), ring("all-gather", 4 * 10**9, ((0, 1, 2, 3), (4, 5, 6, 7)))
+    assert [roofline.placed(each, places).sides for each in (whole, line)] == [3, 1]
+    assert roofline.seconds(roofline.placed(whole, places), v5p) == pytest.approx(15e9 / 600e9 + 4 * v5p.hop)
+    assert roofline.seconds(roofline.placed(line, places), v5p) == pytest.approx(3e9 / 200e9 + 2 * v5p.hop)
+
+
+@pytest.mark.quick
+def test_the_slowest_of_three_bounds_a_step() -> None:
+    v5e = topologies.HARDWARE["v5e"]
+    found = roofline.estimate(v5e, 197e12 * 4, 4, 4, 819e9 / 2, [], "bf16")
+    assert (found.compute, found.memory, found.talk) == (pytest.approx(1.0), pytest.approx(0.5), 0)
+    assert (found.least, found.most, found.limit, found.efficiency) == (1.0, 1.5, "compute", 1.0)
+    repeated = roofline.estimate(v5e, 197e12 * 4, 2, 4, 0, [], "bf16")  # two devices repeat what two others do
+    assert (repeated.least, repeated.efficiency) == (2.0, 0.5)
