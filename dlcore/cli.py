@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import errno
+import importlib.util
 import os
 import sys
 import warnings
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore.errors import PeerLost, UsageError
+from dlcore.errors import Disrupted, UsageError
 
 COMMANDS = {
     "train": "train EXPERIMENT [flags]: an experiment's name, or a path to your own file",
@@ -24,6 +25,7 @@ COMMANDS = {
     "export": "export RUN FILE.npz [--half]: the newest parameters (and batch statistics) as plain arrays, in float16 with --half",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
+    "sweep": "sweep EXPERIMENT FIELD=1,2,3 FIELD=1e-4..1e-2:log ... [-- flags]: many runs over fields of its config, and one page",
     "plan": "plan EXPERIMENT --topology tpu:v5e:4x4|gpu:h100:8x8|cpu:8 [--search] [flags]: memory, time, cost on what is not there",
     "doctor": "doctor: what this machine, this installation and its data look like",
 }
@@ -55,16 +57,19 @@ def _guarded(command: Callable[[], int]) -> int:
     if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")):
         # XLA prints a page for every program that comes from the cache, about features of the processor that it did not use.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the compilers of `plan` would look for their hardware, and complain
+        if any(importlib.util.find_spec(compiler) for compiler in ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin")):
+            os.environ.setdefault("JAX_PLATFORMS", "cpu")  # they are here for `plan`, and would look for their hardware
     warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
     try:
         return command()
     except UsageError as error:
         return _refuse(str(error))
-    except PeerLost as error:
+    except Disrupted as error:
         _refuse(str(error))
         sys.stdout.flush()
-        os._exit(75)  # at a usual exit JAX would wait for the process that is gone
+        from dlcore.train import processes
+
+        return processes.leave(75)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
             raise
@@ -79,18 +84,11 @@ def _refuse(message: str) -> int:
 
 
 def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, Any]:
-    """The page's config and the common flags from the command line; an ill-typed or unknown flag ends with exit code 2."""
-    import tyro
+    """The page's config and the common flags from the command line."""
+    from dlcore.flags import parse
 
-    from dlcore.flags import check
-
-    fields = [("config", page.config), ("flags", type(default[1]))]
-    both: Any = dataclasses.make_dataclass("both", fields, frozen=True)
-    parsed: Any = tyro.cli(
-        both, config=(tyro.conf.OmitArgPrefixes,), args=words, prog=prog, default=both(*default), description=page.about
-    )
-    check(parsed.config, parsed.flags)
-    return parsed.config, _environment(parsed.flags, parsed.config.batch)
+    parsed = parse(words, prog, page.about, config=default[0], flags=default[1])
+    return parsed["config"], _environment(parsed["flags"], parsed["config"].batch)
 
 
 def _environment(flags: Any, batch: int) -> Any:
@@ -272,6 +270,12 @@ def _prepare(words: list[str]) -> int:
     from dlcore.data import prepare
 
     return prepare.main(words)
+
+
+def _sweep(words: list[str]) -> int:
+    from dlcore import sweep
+
+    return sweep.main(words)
 
 
 def _plan(words: list[str]) -> int:

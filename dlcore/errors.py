@@ -5,5 +5,5 @@ class UsageError(Exception):
     """Bad input, found before any work is lost. The message names the cause and the way out; commands exit with code 2."""
 
 
-class PeerLost(Exception):
-    """Another process of the run has died or does not answer. Nothing is wrong here: commands exit with code 75, to be resumed."""
+class Disrupted(Exception):
+    """Something outside stopped the run: another process is gone, a save took too long. Commands exit with code 75, to be resumed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from dlcore.errors import UsageError
@@ -72,3 +73,17 @@ def check(config: Any, flags: Flags) -> None:
             if getattr(owner, name) < smallest:
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} {getattr(owner, name)} is too small: it must be at least {smallest}")
+
+
+def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
+    """Dataclasses from the command line, each field of each a flag; `usual` gives their defaults, `config` and `flags` among them.
+
+    An ill-typed or unknown flag ends with exit code 2. UsageError: a number that nothing could be done with.
+    """
+    import tyro
+
+    together: Any = dataclasses.make_dataclass("together", [(name, type(each)) for name, each in usual.items()], frozen=True)
+    flat = (tyro.conf.OmitArgPrefixes,)
+    parsed: Any = tyro.cli(together, config=flat, args=list(words), prog=prog, default=together(**usual), description=about)
+    check(parsed.config, parsed.flags)
+    return {name: getattr(parsed, name) for name in usual}

@@ -52,7 +52,7 @@ def _free_port() -> int:
 def _start(command: Sequence[str], rank: int, processes: int, devices: int, port: int) -> subprocess.Popen[str]:
     environment = {
         # XLA's threads, by which it splits a product: as many as one process with all these devices has, and the bits are the same.
-        "NPROC": str(max(os.cpu_count() or 1, processes * devices)),
+        "NPROC": str(max(len(os.sched_getaffinity(0)), processes * devices)),
         **os.environ,
         "DLCORE_COORDINATOR": f"127.0.0.1:{port}",
         "DLCORE_PROCESSES": str(processes),

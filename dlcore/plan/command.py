@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.errors import UsageError
-from dlcore.flags import Flags
+from dlcore.flags import Flags, parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,9 @@ def main(words: list[str]) -> int:
         print(f"dlcore {COMMANDS['plan']}\n\nexperiments: {', '.join(catalog.names())}")
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
-    asked, config, flags = _parsed(page, words)
+    usual = page.offline if "--offline" in words else page.config()
+    parsed = parse(words[1:], f"dlcore plan {words[0]}", page.about, asked=Asked(), config=usual, flags=page.flags)
+    asked, config, flags = parsed["asked"], parsed["config"], parsed["flags"]
     if not asked.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")
     from dlcore.plan import topologies
@@ -48,21 +50,6 @@ def main(words: list[str]) -> int:
         if asked.search
         else _one(page, config, flags, asked, topology, devices)
     )
-
-
-def _parsed(page: Any, words: list[str]) -> tuple[Asked, Any, Any]:
-    import tyro
-
-    from dlcore.flags import check
-
-    usual = page.offline if "--offline" in words else page.config()
-    fields: list[Any] = [("asked", Asked), ("config", page.config), ("flags", Flags)]
-    both: Any = dataclasses.make_dataclass("both", fields, frozen=True)
-    flat = (tyro.conf.OmitArgPrefixes,)
-    default, prog = both(Asked(), usual, page.flags), f"dlcore plan {words[0]}"
-    parsed: Any = tyro.cli(both, config=flat, args=words[1:], prog=prog, default=default, description=page.about)
-    check(parsed.config, parsed.flags)
-    return parsed.asked, parsed.config, parsed.flags
 
 
 def _prepare(simulated: int) -> None:

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from jax import Array
 from orbax.checkpoint import checkpoint_managers
 
-from dlcore.errors import UsageError
+from dlcore.errors import Disrupted, UsageError
 from dlcore.train.parallel import replicated
 from dlcore.train.step import State
 
@@ -160,14 +160,14 @@ def _writing(folder: Path) -> Iterator[None]:
             raise
         last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
         kept = "no checkpoint is complete yet" if last is None else f"the checkpoint of step {last} is complete"
-        # Orbax waits by the wall clock.
-        way = (
-            "look at the disk, or at a clock that jumped"
-            if isinstance(error, TimeoutError)
-            else "make room (or grant write permission)"
-        )
+        if isinstance(error, TimeoutError):  # Orbax waits by the wall clock
+            raise Disrupted(
+                f"a checkpoint into {folder} took too long ({text.splitlines()[0][:300]}): the disk or another process hangs, or the clock "
+                f"jumped; {kept}: dlcore resume {folder.parent}"
+            ) from error
         raise UsageError(
-            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: {way}, then dlcore resume {folder.parent}"
+            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: "
+            f"make room (or grant write permission), then dlcore resume {folder.parent}"
         ) from error
 
 

@@ -127,7 +127,7 @@ class Fit:
             if done < self.last and done % self.eval_every == 0:
                 self._evaluate(done, final=False)
                 self._run_out(done)
-            if self.came or processes.preempted(done):
+            if processes.asked_to_stop(done, self.came):
                 code = INTERRUPTED if self.came and self.came[0] == signal.SIGINT else PREEMPTED
             if done == self.last or done % self.save_every == 0 or code:
                 self._save(done)
@@ -185,11 +185,12 @@ class Fit:
 
     def _evaluate(self, step: int, final: bool) -> None:
         began, again = self._pause(), self.evaluated == step
-        self.tell(f"the evaluation at step {step}")
         known, self.evaluated = dict(self.results) if again else {}, step
         for split, source in self.experiment.eval.items():
             if split not in known and (final or split != "test"):  # the test split is looked at once
+                self.tell(f"the evaluation of {split} at step {step}")
                 self.results[split] = self.evaluator(self.state, source)
+        self.tell(f"the evaluation at step {step}")
         if final and self.experiment.evaluate:
             for split, metrics in self.experiment.evaluate(host_copy(self.state)).items():
                 self.results[split] = {**self.results.get(split, {}), **metrics}
@@ -252,11 +253,13 @@ class Fit:
                 self._evaluate(self.start, final=True)
             self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
             state = host_copy(self.state)  # together: the parts of a sharded state come from all processes
+            self.tell("drawing samples")
             if self.experiment.sample and processes.first():
                 samples.save(self.folder / "samples", self.experiment.sample(state, jax.random.key(self.flags.seed)))
         self.card["status"] = "done" if code == DONE else "stopped"
         self._write_card()
         self.log.close()
+        processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
 
 
 @jax.jit
@@ -274,7 +277,7 @@ def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, re
     """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
     # Asked to stop while it compiles, a run ends after its first step.
-    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog, processes.together(f"dlcore resume {folder}"):
+    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog:
         run = Fit(experiment, flags, folder, card, resumed, came, watchdog)
         try:
             return run.run()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import jax
 import numpy as np
 
-from dlcore.errors import PeerLost, UsageError
+from dlcore.errors import Disrupted, UsageError
 
 NAMES = ("DLCORE_COORDINATOR", "DLCORE_PROCESSES", "DLCORE_PROCESS_ID")
 AUTO = "auto"  # as the coordinator, alone: JAX finds all three itself, as on a TPU slice
-WAIT_SECONDS = 300  # for another process: to join, or to come to a barrier
+WAIT_SECONDS = 1800  # for another process to come to a barrier: it may be decoding its data
+SHUTDOWN_SECONDS = 300
 # What the collectives of CPU and NVIDIA, and JAX's own service, say of a process that is gone.
 _GONE = re.compile(
     r"Gloo|NCCL|heartbeat|[Cc]oordination|[Bb]arrier|UNAVAILABLE|DEADLINE_EXCEEDED|Connection (reset|closed|refused)"
@@ -57,7 +58,7 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         return False
     address, count, process = place
     if address == AUTO:
-        jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds, shutdown_timeout_seconds=heartbeat_seconds)
+        jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
         return jax.process_count() > 1
     loopback = address.split(":")[0] in ("127.0.0.1", "localhost")
     jax.distributed.initialize(
@@ -68,7 +69,7 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         coordinator_bind_address=address if loopback else None,
         cluster_detection_method="deactivate",
         heartbeat_timeout_seconds=heartbeat_seconds,
-        shutdown_timeout_seconds=heartbeat_seconds,
+        shutdown_timeout_seconds=SHUTDOWN_SECONDS,
     )
     return True
 
@@ -79,7 +80,10 @@ def first() -> bool:
 
 
 def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
-    """Wait until every process is here. PeerLost: one has not come in time; the message names the barrier and who is missing."""
+    """Wait until every process is here. Disrupted: one has not come in time; the message names the barrier and who is missing.
+
+    A process that dies meanwhile ends all through its missing heartbeat.
+    """
     if jax.process_count() == 1:
         return
     from jax._src import distributed  # JAX's public barrier has no limit of time
@@ -91,19 +95,19 @@ def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
     except jax.errors.JaxRuntimeError as error:
         missing = re.findall(r"^\d+$", str(error), re.MULTILINE)
         who = f"process {', '.join(missing)}" if missing else "another process"
-        raise PeerLost(f"{who} did not come to the barrier {name!r} in {seconds} s, or is dead: see what it said") from error
+        raise Disrupted(f"{who} did not come to the barrier {name!r} in {seconds} s: see what it said") from error
 
 
 @contextmanager
 def together(way_on: str) -> Iterator[None]:
-    """PeerLost, with `way_on`, for what JAX raises where another process is gone."""
+    """Disrupted, with `way_on`, for what JAX raises where another process is gone."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # jit turns the one into the other
         if jax.process_count() == 1 or not _GONE.search(str(error)):
             raise
         first_line = str(error).splitlines()[0]
-        raise PeerLost(f"another process of this run has died or cannot be reached ({first_line}); {way_on}") from error
+        raise Disrupted(f"another process of this run has died or cannot be reached ({first_line}); {way_on}") from error
 
 
 def by_first(act: Callable[[], None]) -> None:
@@ -132,10 +136,17 @@ def agreed(value: bool) -> bool:
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
-def preempted(step: int) -> bool:
-    """Has any process been asked to stop? True in all of them at the same step."""
+def asked_to_stop(step: int, came: Sequence[int]) -> bool:
+    """Has a signal come, to this process or to another? True in all of them at the same step."""
     if jax.process_count() == 1:
-        return False
+        return bool(came)
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.reached_preemption_sync_point(step))
+
+
+def leave(code: int) -> int:
+    """The exit code; with several processes, at once: at a usual exit JAX would wait for one that is gone."""
+    if jax.process_count() > 1:
+        os._exit(code)
+    return code

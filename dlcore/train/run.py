@@ -180,7 +180,7 @@ def _claim(folder: Path, page: Page, anew: bool) -> None:
 
 
 def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> int:
-    with ExitStack() as held:
+    with ExitStack() as held, processes.together(f"dlcore resume {folder}"):
 
         def begin() -> None:
             held.enter_context(_alone(folder))

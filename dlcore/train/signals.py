@@ -19,6 +19,8 @@ def asked_to_stop() -> Iterator[list[int]]:
         if number == signal.SIGINT and came:
             raise KeyboardInterrupt
         came.append(number)
+        if jax.process_count() > 1:
+            signal.raise_signal(signal.SIGTERM)
 
     # With several processes JAX's own notifier owns SIGTERM, so that all of them stop at the same step.
     numbers = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGTERM, signal.SIGINT]

@@ -33,14 +33,15 @@ class Watchdog:
                 self._bark()
 
     def _bark(self) -> None:
+        # Said before it is written: the disk may be what hangs.
         told = f"{self.busy} takes longer than {self.seconds:g} s; what every thread is doing stands in {self.file}"
+        print(f"dlcore: warning: {told}", file=sys.stderr, flush=True)
         try:
             with self.file.open("a", encoding="utf-8") as file:
                 print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.busy}", file=file, flush=True)
                 faulthandler.dump_traceback(file, all_threads=True)
         except OSError as error:
-            told = f"{self.busy} takes longer than {self.seconds:g} s, and {self.file} cannot be written: {error.strerror}"
-        print(f"dlcore: warning: {told}", file=sys.stderr, flush=True)
+            print(f"dlcore: warning: {self.file} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Watchdog:
         if self.thread:
@@ -50,4 +51,4 @@ class Watchdog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.over.set()
         if self.thread:
-            self.thread.join()
+            self.thread.join(1)  # it may hang with the disk

@@ -36,7 +36,7 @@ def together(
     started = []
     for place in range(count):
         own = {"DLCORE_COORDINATOR": f"127.0.0.1:{port}", "DLCORE_PROCESSES": str(count), "DLCORE_PROCESS_ID": str(place)}
-        own |= {"NPROC": str(max(os.cpu_count() or 1, count))}
+        own |= {"NPROC": str(max(len(os.sched_getaffinity(0)), count))}
         command = [sys.executable, "-m", "dlcore.cli", *map(str, arguments)]
         pipe = (folder / f"said-{place}.txt").open("w")
         with pipe:
@@ -45,6 +45,7 @@ def together(
         end = time.monotonic() + LIMIT
         while stopped and not stopped() and time.monotonic() < end:
             time.sleep(0.005)
+        assert stopped is None or stopped()
         for process in started if stopped else ():
             process.terminate()
         codes = [process.wait(LIMIT) for process in started]
