@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.train import parallel
+from dlcore.train.evaluate import pack
 from dlcore.train.step import Objective, State, train_step
 
 Step = Callable[[], Any]
@@ -38,13 +39,13 @@ def training(
     def one(state: State, batch: Any, axis: str | None) -> Any:
         state, report = train_step(dict(objectives), state, batch, seed=0, axis=axis, microbatches=1)
         total, weight = report[f"{first}/loss"]
-        return state, total / weight
+        return state, (total / weight, pack(report))  # all that the loop logs: what is not returned is not computed
 
     compiled = parallel.compile_step(one, layout, abstract, shardings, example)
     held = [jax.jit(make, out_shardings=shardings)()]
 
     def step() -> Any:
-        held[0], loss = compiled(held[0], example)
+        held[0], (loss, _) = compiled(held[0], example)
         return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: train/fit.py
 
     return step
