@@ -129,8 +129,8 @@ def _backward(causal: bool, block: int, saved: tuple[Any, ...], slope: Array) ->
             dv = dv.at[j].add(jnp.einsum("bhqk,bhqd->bhkd", p.astype(q.dtype), do, preferred_element_type=wide))
             return dq, dk, dv
 
-        dq, *sums = jax.lax.fori_loop(0, b.last(i), meet, (jnp.zeros(own.shape, wide), *sums))
-        return tuple(sums), dq.astype(q.dtype)
+        dq, dk, dv = jax.lax.fori_loop(0, b.last(i), meet, (jnp.zeros(own.shape, wide), *sums))
+        return (dk, dv), dq.astype(q.dtype)
 
     size = b.q.shape[3]
     zeros = jnp.zeros(b.k.shape, wide), jnp.zeros(b.v.shape, wide)
