@@ -7,9 +7,9 @@ import json
 import pkgutil
 from pathlib import Path
 
-from tests.benchmarks import compare, overhead, rows, waits
+from tests.benchmarks import compare, gpu, overhead, rows, waits
 
-OTHERS = {"overhead": overhead.main, "waits": waits.main}
+OTHERS = {"overhead": overhead.main, "waits": waits.main, "gpu": gpu.main}
 ROWS = [module.name for module in pkgutil.iter_modules(rows.__path__)]
 
 parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Ratios of interleaved runs.")

@@ -45,13 +45,14 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     return params, text[:, :-1].copy(), text[:, 1:].copy()
 
 
-def dlcore(size: Size) -> Any:
+def dlcore(size: Size, precision: Any = "f32") -> Any:
     """`models.gpt.GPT`."""
     import optax
 
     from dlcore.models import gpt
     from dlcore.models.apply import apply
     from dlcore.train.losses import next_token
+    from dlcore.train.precision import with_precision
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
@@ -59,7 +60,8 @@ def dlcore(size: Size) -> Any:
     loss = next_token(lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], key=key, train=train, row=b["row"]))
     params, tokens, targets = given(size)
     batch = {"tokens": tokens, "targets": targets, "weight": np.ones(tokens.shape, np.float32)}
-    return ours.training({"net": Objective(loss, optax.adamw(1e-3, b2=0.99, weight_decay=0.1))}, {"net": params}, batch)
+    objectives = {"net": Objective(loss, optax.adamw(1e-3, b2=0.99, weight_decay=0.1))}
+    return ours.training(with_precision(objectives, precision), {"net": params}, batch)
 
 
 def flax_net(size: Size) -> Any:
