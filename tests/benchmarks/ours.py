@@ -16,6 +16,12 @@ from dlcore.train.step import Objective, State, train_step
 Step = Callable[[], Any]
 
 
+def with_rows(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A batch with what a stream adds: the number of each row, and that it counts."""
+    size = len(next(iter(batch.values())))
+    return {"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch)
+
+
 def training(
     objectives: Mapping[str, Objective],
     params: Mapping[str, Any],
@@ -23,9 +29,8 @@ def training(
     extra: Mapping[str, Any] | None = None,
 ) -> Step:
     """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the first objective's loss."""
-    size = len(next(iter(batch.values())))
     layout, first = parallel.layout("jit", ""), next(iter(objectives))
-    example = layout.put({"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch), size)
+    example = layout.put(with_rows(batch), len(next(iter(batch.values()))))
 
     def make() -> State:
         trees = jax.tree.map(jnp.asarray, dict(params))
