@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from dlcore.kernels import norm, random
-from dlcore.kernels.conv import conv
-
-
-class Conv(nn.Module):
-    """`nn.Conv` with its defaults through `kernels.conv.conv`: the same parameters, faster on CPU where channels are few."""
-
-    features: int
-    kernel_size: tuple[int, int]
-    use_bias: bool = True
-    kernel_init: Any = nn.initializers.lecun_normal()
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [batch, height, width, c] -> [batch, height, width, features]."""
-        kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel)
-        y = conv(x, kernel)
-        if not self.use_bias:
-            return y
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return y + jnp.broadcast_to(bias.astype(y.dtype), y.shape)
 
 
 class Dropout(nn.Module):

@@ -12,7 +12,6 @@ from jax import Array
 
 from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import space_to_depth
-from dlcore.models import layers
 from dlcore.models.cnn import Normalisation
 from dlcore.models.layers import BatchNorm, StochasticDepth
 
@@ -30,8 +29,7 @@ class Conv(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """x [batch, height, width, c] -> [batch, height, width, self.width], or half of both sides."""
         x = max_pool(x) if self.pool == "before" else x
-        kernel = nn.initializers.he_normal()
-        x = layers.Conv(self.width, (3, 3), self.norm == "none", kernel, name="conv")(x)
+        x = nn.Conv(self.width, (3, 3), kernel_init=nn.initializers.he_normal(), use_bias=self.norm == "none", name="conv")(x)
         x = max_pool(x) if self.pool == "after" else x
         if self.norm == "batch":
             x = BatchNorm(name="norm")(x, train)

@@ -8,6 +8,7 @@ import numpy as np
 
 LIMITS = {"torch": 1.2, "flax": 1.0}
 RATE, CLIP = 1.0, 5.0
+CPU_DEVICES = 1
 
 
 class Size(NamedTuple):
