@@ -34,5 +34,5 @@ for name in asked.names:
         continue
     table.append(compare.row(name, compiled=asked.compile))
     print(compare.line(table[-1]), flush=True)
-if asked.json:
-    asked.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if asked.json:  # after each row: what was measured stays, whatever happens to the next one
+        asked.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
