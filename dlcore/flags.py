@@ -45,6 +45,8 @@ class Flags:
     """how many of the last checkpoints are kept, beside the best"""
     threads: int = 1
     """threads that prepare batches"""
+    track: Literal["", "wandb", "mlflow"] = ""
+    """forward the metrics to Weights & Biases or MLflow, which their own variables configure (WANDB_MODE, MLFLOW_TRACKING_URI)"""
     heartbeat: int = 20
     """with several processes: seconds without a sign of life after which one is taken for dead"""
     stall: int = 600

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-ELEMENTS = 1 << 22  # logits that exist at once: 16 MiB in float32
+from dlcore.kernels.rows import row_sum
+
+ELEMENTS = 1 << 25  # logits that exist at once, 128 MiB in float32: with fewer, adding up the gradient by the table takes over
 
 
 def linear_cross_entropy(hidden: Array, table: Array, targets: Array, weight: Array, elements: int = ELEMENTS) -> Array:
@@ -41,13 +43,13 @@ def _forward(
 ) -> tuple[Array, tuple[Array, Array, Array, Array]]:
     def add(carry: tuple[Array, Array], part: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
         h, target, w = part
-        loss, logits, lse = _losses(h, target, w, table)
-        # d loss / d logits = w (softmax - one-hot)
-        hit = jnp.arange(table.shape[0])[None] == target[:, None]
-        counts = w[:, None] > 0  # 0 times NaN is NaN
-        slope = jnp.where(counts, w[:, None] * (jnp.exp(logits - lse) - hit), 0).astype(h.dtype)
-        own = jnp.matmul(slope.T, jnp.where(counts, h, 0), preferred_element_type=carry[1].dtype)
-        return (carry[0] + loss, carry[1] + own), slope @ table
+        loss, h, e, total = _losses(h, target, w, table)
+        # d loss / d logits = w (softmax - one-hot) = w / total (e - total one-hot). The factor goes to the narrow arrays, and one
+        # number a row is changed in place: the wide one is written once.
+        e = e.at[jnp.arange(len(e)), target].add(-total[:, 0]).astype(h.dtype)
+        factor = jnp.maximum(w[:, None], 0).astype(total.dtype) / total
+        own = jnp.matmul(e.T, (h * factor).astype(h.dtype), preferred_element_type=carry[1].dtype)
+        return (carry[0] + loss, carry[1] + own), ((e @ table) * factor).astype(h.dtype)
 
     start = (_zero(hidden), jnp.zeros(table.shape, jnp.promote_types(table.dtype, jnp.float32)))
     (total, d_table), d_hidden = jax.lax.scan(add, start, _chunks(hidden, table, targets, weight, elements))
@@ -62,13 +64,16 @@ def _backward(elements: int, kept: tuple[Array, Array, Array, Array], slope: Arr
 _total.defvjp(_forward, _backward)
 
 
-def _losses(h: Array, target: Array, w: Array, table: Array) -> tuple[Array, Array, Array]:
-    """A chunk's loss, its logits and the logarithms of their sums."""
+def _losses(h: Array, target: Array, w: Array, table: Array) -> tuple[Array, Array, Array, Array]:
+    """A chunk's loss, its rows that count, exp(logits - the row's largest), and the sums of these."""
+    h = jnp.where(w[:, None] > 0, h, 0)  # 0 times NaN is NaN
     logits = h @ table.T
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    lse = jax.nn.logsumexp(logits, -1, keepdims=True)
-    loss = lse[:, 0] - jnp.take_along_axis(logits, target[:, None], -1)[:, 0]
-    return jnp.sum(jnp.where(w > 0, loss, 0) * w), logits, lse
+    top = logits.max(-1, keepdims=True)
+    e = jnp.exp(logits - top)
+    total = row_sum(e)
+    loss = jnp.log(total[:, 0]) + top[:, 0] - jnp.take_along_axis(logits, target[:, None], -1)[:, 0]
+    return jnp.sum(jnp.where(w > 0, loss, 0) * w), h, e, total
 
 
 def _zero(hidden: Array) -> Array:
@@ -76,9 +81,9 @@ def _zero(hidden: Array) -> Array:
 
 
 def _chunks(hidden: Array, table: Array, targets: Array, weight: Array, elements: int) -> tuple[Array, Array, Array]:
-    """[chunks, rows a chunk, ...], the last chunk filled up with rows of weight 0."""
-    rows = max(1, min(len(hidden), elements // table.shape[0]))
-    count = -(-len(hidden) // rows)
+    """[chunks, rows a chunk, ...] of much the same size, the last chunk filled up with rows of weight 0."""
+    count = -(-len(hidden) // max(1, elements // table.shape[0]))
+    rows = len(hidden) if count == 1 else -(-len(hidden) // (count * 16)) * 16
 
     def split(x: Array) -> Array:
         filled = jnp.concatenate([x, jnp.zeros((count * rows - len(x), *x.shape[1:]), x.dtype)]) if count * rows > len(x) else x

@@ -17,7 +17,7 @@ from dlcore.catalog import Page
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
-from dlcore.train import patience, processes
+from dlcore.train import patience, processes, track
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import fit
 from dlcore.train.init import initial
@@ -128,6 +128,7 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
         "save_every",
         "keep",
         "threads",
+        "track",
         "heartbeat",
         "stall",
     }
@@ -184,6 +185,7 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
 
         def begin() -> None:
             held.enter_context(_alone(folder))
+            held.enter_context(track.tracked(flags.track, folder, card))
             (folder / "experiment.py").write_text(page.source, encoding="utf-8")
             cards.write(folder, card)
             names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})

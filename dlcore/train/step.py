@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from dlcore.kernels.rows import device_sum
+from dlcore.kernels.rows import device_sum, square_sum
 from dlcore.train.accumulate import over_microbatches
 
 Tree = Any
@@ -133,7 +133,8 @@ def _turn(
         extra=dict(out.extra),
         opt={**state.opt, name: opt},
     )
-    told = {"loss": out.loss, "grad_norm": Mean(optax.tree.norm(grads), jnp.ones_like(out.loss.weight)), **out.metrics}
+    norm = jnp.sqrt(jnp.asarray(sum(map(square_sum, jax.tree.leaves(grads)))))
+    told = {"loss": out.loss, "grad_norm": Mean(norm, jnp.ones_like(out.loss.weight)), **out.metrics}
     return after, {f"{name}/{metric}": m for metric, m in told.items()}
 
 

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -74,9 +75,20 @@ def agree(found: dict[str, list[float]]) -> None:
             raise RuntimeError(f"the losses of dlcore and {name} differ: {found}")
 
 
-def row(name: str, size: str = "FULL") -> dict[str, Any]:
-    """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the losses must agree."""
+def compiler() -> str | None:
+    """The C++ compiler that `torch.compile` would call."""
+    return os.environ.get("CXX") or next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
+
+
+def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]:
+    """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the losses must agree.
+
+    With `compiled` there is one contender more, PyTorch through `torch.compile`, where there is a C++ compiler.
+    """
     others = present(name)
+    without = compiled and "torch" in others and not compiler()
+    if compiled and "torch" in others and not without:
+        others.append("torch_compile")
     running: list[Contender] = []
     try:
         running += (Contender(name, other, size) for other in others)
@@ -95,13 +107,17 @@ def row(name: str, size: str = "FULL") -> dict[str, Any]:
         low, _, high = statistics.quantiles(found, n=4)
         ratios[other] = {"ratio": statistics.median(found), "quartiles": [low, high]}
     limits = importlib.import_module(f"tests.benchmarks.rows.{name}").LIMITS
-    return {"row": name, "dlcore over": ratios, "goals": limits, "rounds": ROUNDS}
+    times = {each: round(1e3 * statistics.median(found[each] for found in rounds), 3) for each in others}
+    missing = {"torch_compile": "no C++ compiler (g++ or clang++)"} if without else {}
+    return {"row": name, "dlcore over": ratios, "goals": limits, "rounds": ROUNDS, "milliseconds": times, "missing": missing}
 
 
 def line(told: dict[str, Any]) -> str:
     """A line of the table."""
-    cells = [
-        f"{other} {found['ratio']:.2f} ({found['quartiles'][0]:.2f} to {found['quartiles'][1]:.2f}, goal {told['goals'][other]:g})"
-        for other, found in told["dlcore over"].items()
-    ]
+    cells = []
+    for other, found in told["dlcore over"].items():
+        low, high = found["quartiles"]
+        goal = f", goal {told['goals'][other]:g}" if other in told["goals"] else ""
+        cells.append(f"{other} {found['ratio']:.2f} ({low:.2f} to {high:.2f}{goal})")
+    cells += [f"{other}: {why}" for other, why in told["missing"].items()]
     return f"{told['row']:24} dlcore over " + "   ".join(cells)

@@ -10,9 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.train import parallel
+from dlcore.train.evaluate import pack
 from dlcore.train.step import Objective, State, train_step
 
 Step = Callable[[], Any]
+
+
+def with_rows(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A batch with what a stream adds: the number of each row, and that it counts."""
+    size = len(next(iter(batch.values())))
+    return {"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch)
 
 
 def training(
@@ -22,9 +29,8 @@ def training(
     extra: Mapping[str, Any] | None = None,
 ) -> Step:
     """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the first objective's loss."""
-    size = len(next(iter(batch.values())))
     layout, first = parallel.layout("jit", ""), next(iter(objectives))
-    example = layout.put({"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch), size)
+    example = layout.put(with_rows(batch), len(next(iter(batch.values()))))
 
     def make() -> State:
         trees = jax.tree.map(jnp.asarray, dict(params))
@@ -38,13 +44,13 @@ def training(
     def one(state: State, batch: Any, axis: str | None) -> Any:
         state, report = train_step(dict(objectives), state, batch, seed=0, axis=axis, microbatches=1)
         total, weight = report[f"{first}/loss"]
-        return state, total / weight
+        return state, (total / weight, pack(report))  # all that the loop logs: what is not returned is not computed
 
     compiled = parallel.compile_step(one, layout, abstract, shardings, example)
     held = [jax.jit(make, out_shardings=shardings)()]
 
     def step() -> Any:
-        held[0], loss = compiled(held[0], example)
+        held[0], (loss, _) = compiled(held[0], example)
         return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: train/fit.py
 
     return step

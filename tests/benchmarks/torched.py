@@ -1,4 +1,4 @@
-"""The contender in PyTorch, eager."""
+"""The contender in PyTorch, eager; compiled where the worker says so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+COMPILED = False
+
+
+def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f` through `torch.compile`, for the contender of that name."""
+    import torch
+
+    return torch.compile(f) if COMPILED else f
 
 
 def fill(parameter: Any, value: np.ndarray) -> None:
@@ -47,6 +56,7 @@ def linear(kernel: np.ndarray, bias: np.ndarray | None = None) -> Any:
 
 def training(loss: Callable[[], Any], optimizer: Any, before: Callable[[], Any] = lambda: None) -> Callable[[], Any]:
     """A step of `loss()`; `before` runs between the gradient and the update (clipping)."""
+    loss = compiled(loss)
 
     def step() -> Any:
         optimizer.zero_grad()
@@ -61,7 +71,7 @@ def training(loss: Callable[[], Any], optimizer: Any, before: Callable[[], Any] 
 
 def slope(loss: Callable[[Any], Any], x: Any, *others: Any) -> Callable[[], Any]:
     """`loss(x)` with its gradients by x and by `others`."""
-    leaves = (x.requires_grad_(), *others)
+    leaves, loss = (x.requires_grad_(), *others), compiled(loss)
 
     def step() -> Any:
         for leaf in leaves:
@@ -80,7 +90,7 @@ def shuffled(kernel: np.ndarray) -> np.ndarray:
 
 def unshuffled(kernel: np.ndarray) -> np.ndarray:
     """A kernel [height, width, n, out] for inputs that `pixel_unshuffle` by 2 made, not space_to_depth: channels before places."""
-    height, width, _n, out = kernel.shape
+    height, width, _, out = kernel.shape
     return kernel.reshape(height, width, 4, -1, out).swapaxes(2, 3).reshape(kernel.shape)
 
 

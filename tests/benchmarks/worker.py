@@ -35,6 +35,10 @@ def main(row: str, contender: str, size: str) -> None:
         from dlcore.train import devices
 
         devices.prepare(Flags(cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
+    if contender == "torch_compile":
+        from tests.benchmarks import torched
+
+        contender, torched.COMPILED = "torch", True
     step = getattr(module, contender)(wanted)
     print(json.dumps([float(step()) for _ in range(3)]), flush=True)
     for line in sys.stdin:

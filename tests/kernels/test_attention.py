@@ -197,3 +197,30 @@ def test_bfloat16_inputs_are_compared_in_float32() -> None:
     expected = 1 / (1 + np.exp(-0.25))
     for found in (causal_attention(q, k, v), cached_attention(q, k, v, jnp.asarray(0))):
         np.testing.assert_allclose(np.asarray(found, np.float32)[0, 0, 1], expected, rtol=1e-2)
+
+
+def test_cudnn_has_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half precision, no mask, heads of up to 128 numbers by eights, on an NVIDIA GPU; there with the axes that it wants."""
+    asked: list[tuple[int, ...]] = []
+
+    def fused(q: jax.Array, k: jax.Array, v: jax.Array, *, is_causal: bool, implementation: str) -> jax.Array:
+        assert implementation == "cudnn"
+        asked.append(q.shape)
+        return jax.nn.dot_product_attention(q, k, v, is_causal=is_causal)
+
+    kept = jax.nn.dot_product_attention
+    monkeypatch.setattr("dlcore.kernels.attention._nvidia", lambda: True)
+    monkeypatch.setattr(
+        "dlcore.kernels.attention.jax.nn.dot_product_attention",
+        lambda *a, implementation=None, **k: fused(*a, implementation=implementation, **k) if implementation else kept(*a, **k),
+    )
+    q, k, v = draw(10, 3, 2, 3, 5, 8).astype(jnp.bfloat16)
+    for f in (causal_attention, attention):
+        np.testing.assert_allclose(*(np.asarray(f(q, k, v, impl=i), np.float32) for i in ("auto", "plain")), atol=2e-2)
+    assert asked == [(2, 5, 3, 8)] * 2
+    for odd in (q.astype(jnp.float32), q[..., :4]):
+        causal_attention(odd, odd, odd)
+    attention(q, k, v, jnp.ones((2, 5), bool))
+    assert len(asked) == 2
+    with pytest.raises(ValueError, match="leave impl to auto"):
+        attention(q, k, v, jnp.ones((2, 5), bool), impl="cudnn")

@@ -1,4 +1,4 @@
-"""Sums along an axis: of matrix products on CPU, of reductions elsewhere."""
+"""Sums: of matrix products on CPU, of reductions elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.kernels.rows import column_sum, device_sum, row_sum
+from dlcore.kernels.rows import column_sum, device_sum, row_sum, square_sum
 from tests.kernels.case import Case, normals
 
 EDGES = {
@@ -32,6 +32,15 @@ CASES = {
     "column_sum": Case(
         column_sum, lambda x: x.reshape(-1, x.shape[-1]).sum(0), normals((3, 4, 5)), grads=(0,), batched=(), edges=EDGES
     ),
+    "square_sum": Case(
+        lambda x: square_sum(x).astype(x.dtype),
+        lambda x: (x**2).sum(),
+        normals((3, 4, 5)),
+        grads=(0,),
+        batched=(),
+        edges={name: x for name, x in EDGES.items() if name != "huge"}
+        | {"a number": (np.array(3.0),), "none": (np.zeros((2, 0)),)},
+    ),
 }
 
 
@@ -44,7 +53,7 @@ def test_ones_are_counted_exactly(n: int, dtype: str) -> None:
 
 def test_other_platforms_get_a_plain_reduction() -> None:
     x = jnp.ones((4, 8))
-    for kernel in (row_sum, column_sum):
+    for kernel in (row_sum, column_sum, square_sum):
         traced = jax.jit(kernel).trace(x)
         assert "dot_general" in traced.lower(lowering_platforms=("cpu",)).as_text()
         for platform in ("cuda", "tpu"):

@@ -165,6 +165,7 @@ def torch(size: Size, channels_last: bool = False) -> Any:
             x = f.leaky_relu(layers[name](f.pixel_unshuffle(x, 2)), 0.2)
         return layers["score"](x.flatten(1))
 
+    forged, score = torched.compiled(forged), torched.compiled(score)
     names = {"gen": ("start", "up_0", "up_1", "drawn"), "disc": ("down_0", "down_1", "score")}
     sides = {key: [p for name in some for p in layers[name].parameters()] for key, some in names.items()}
     disc, gen = (pt.optim.Adam(sides[key], RATE, BETAS) for key in ("disc", "gen"))

@@ -45,13 +45,14 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     return params, text[:, :-1].copy(), text[:, 1:].copy()
 
 
-def dlcore(size: Size) -> Any:
+def dlcore(size: Size, precision: Any = "f32") -> Any:
     """`models.gpt.GPT`."""
     import optax
 
     from dlcore.models import gpt
     from dlcore.models.apply import apply
     from dlcore.train.losses import next_token
+    from dlcore.train.precision import with_precision
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
@@ -59,16 +60,14 @@ def dlcore(size: Size) -> Any:
     loss = next_token(lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], key=key, train=train, row=b["row"]))
     params, tokens, targets = given(size)
     batch = {"tokens": tokens, "targets": targets, "weight": np.ones(tokens.shape, np.float32)}
-    return ours.training({"net": Objective(loss, optax.adamw(1e-3, b2=0.99, weight_decay=0.1))}, {"net": params}, batch)
+    objectives = {"net": Objective(loss, optax.adamw(1e-3, b2=0.99, weight_decay=0.1))}
+    return ours.training(with_precision(objectives, precision), {"net": params}, batch)
 
 
-def flax(size: Size) -> Any:
+def flax_net(size: Size) -> Any:
     """`nn.Dense`, `nn.LayerNorm`, `nn.gelu`, `nn.dot_product_attention`."""
     import flax.linen as nn
     import jax.numpy as jnp
-    import optax
-
-    from tests.benchmarks import flaxed
 
     def dense(width: int, name: str) -> Any:
         return nn.Dense(width, use_bias=False, name=name)
@@ -95,23 +94,32 @@ def flax(size: Size) -> Any:
                 x = Block(name=f"block_{layer}")(x)
             return embed.attend(nn.LayerNorm(1e-5, use_bias=False, name="norm")(x))
 
-    params, tokens, targets = given(size)
+    return Net()
+
+
+def flax(size: Size) -> Any:
+    """Its training."""
+    import optax
+
+    from tests.benchmarks import flaxed
+
+    net, (params, tokens, targets) = flax_net(size), given(size)
 
     def loss(params: Any, tokens: Any, targets: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(Net().apply({"params": params}, tokens), targets).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(net.apply({"params": params}, tokens), targets).mean()
 
     return flaxed.training(loss, params, optax.adamw(1e-3, b2=0.99, weight_decay=0.1), tokens, targets)
 
 
-def torch(size: Size) -> Any:
-    """nanoGPT's model: `F.scaled_dot_product_attention`, `F.gelu`, `nn.Linear`; AdamW. Eager."""
+def torch_net(size: Size) -> Any:
+    """nanoGPT's model: `F.scaled_dot_product_attention`, `F.gelu`, `nn.Linear`."""
     import torch as pt
     from torch import nn
     from torch.nn import functional as f
 
     from tests.benchmarks import torched
 
-    params, tokens, targets = given(size)
+    params = given(size)[0]
 
     def linear(kernel: np.ndarray) -> Any:
         layer = nn.Linear(*kernel.shape, bias=False)
@@ -140,8 +148,20 @@ def torch(size: Size) -> Any:
             self.blocks = nn.Sequential(*(Block(params[f"block_{i}"]) for i in range(size.layers)))
 
         def forward(self, tokens: Any) -> Any:
-            return f.linear(self.norm(self.blocks(self.embed(tokens) + self.positions)), self.embed.weight)
+            x = self.embed(tokens) + self.positions[: tokens.shape[1]]
+            return f.linear(self.norm(self.blocks(x)), self.embed.weight)
 
-    net, told, wanted = Net(), pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
+    return Net()
+
+
+def torch(size: Size) -> Any:
+    """Its training with AdamW, eager."""
+    import torch as pt
+    from torch.nn import functional as f
+
+    from tests.benchmarks import torched
+
+    net, (_, tokens, targets) = torch_net(size), given(size)
+    told, wanted = pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
     optimizer = pt.optim.AdamW(net.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     return torched.training(lambda: f.cross_entropy(net(told).flatten(0, 1), wanted), optimizer)

@@ -37,8 +37,8 @@ def tree(size: Size) -> dict[str, Any]:
     return {name: {"kernel": k, "bias": b} for name, (k, b) in zip(names, given(size)[0], strict=True)}
 
 
-def dlcore(size: Size) -> Any:
-    """dlcore's pooling and step; Flax's convolutions, which `models.cnn.CNN` calls too."""
+def objective(size: Size) -> Any:
+    """dlcore's pooling and loss; Flax's convolutions, which `models.cnn.CNN` calls too."""
     import flax.linen as nn
     import optax
 
@@ -46,7 +46,6 @@ def dlcore(size: Size) -> Any:
     from dlcore.models.apply import apply
     from dlcore.train.losses import classification
     from dlcore.train.step import Objective
-    from tests.benchmarks import ours
 
     class Net(nn.Module):
         @nn.compact
@@ -58,16 +57,20 @@ def dlcore(size: Size) -> Any:
 
     net = Net()
     loss = classification(lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"]))
+    return Objective(loss, optax.adam(1e-3))
+
+
+def dlcore(size: Size) -> Any:
+    """Its training."""
+    from tests.benchmarks import ours
+
     _, x, label = given(size)
-    return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": tree(size)}, {"image": x, "label": label})
+    return ours.training({"net": objective(size)}, {"net": tree(size)}, {"image": x, "label": label})
 
 
-def flax(size: Size) -> Any:
+def flax_net(size: Size) -> Any:
     """As the documentation's MNIST example has it, with `nn.max_pool`."""
     import flax.linen as nn
-    import optax
-
-    from tests.benchmarks import flaxed
 
     class Net(nn.Module):
         @nn.compact
@@ -77,14 +80,25 @@ def flax(size: Size) -> Any:
             x = nn.relu(nn.Dense(size.hidden)(x.reshape(len(x), -1)))
             return nn.Dense(10)(x)
 
+    return Net()
+
+
+def flax(size: Size) -> Any:
+    """Its training."""
+    import optax
+
+    from tests.benchmarks import flaxed
+
+    net = flax_net(size)
+
     def loss(params: Any, x: Any, label: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(Net().apply({"params": params}, x), label).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(net.apply({"params": params}, x), label).mean()
 
     return flaxed.training(loss, tree(size), optax.adam(1e-3), *given(size)[1:])
 
 
-def torch(size: Size, channels_last: bool = False) -> Any:
-    """`nn.Conv2d` and `nn.MaxPool2d`, eager; the first dense layer reads its input in Flax's order."""
+def torch_parts(size: Size, channels_last: bool) -> Any:
+    """`nn.Conv2d` and `nn.MaxPool2d`, images and labels; the first dense layer reads its input in Flax's order."""
     import torch as pt
     from torch import nn
 
@@ -105,7 +119,18 @@ def torch(size: Size, channels_last: bool = False) -> Any:
     pixels, target = pt.tensor(x.transpose(0, 3, 1, 2).copy()), pt.tensor(label).long()
     if channels_last:
         net, pixels = net.to(memory_format=pt.channels_last), pixels.to(memory_format=pt.channels_last)
-    return torched.training(lambda: nn.functional.cross_entropy(net(pixels), target), pt.optim.Adam(net.parameters(), 1e-3))
+    return net, pixels, target
+
+
+def torch(size: Size, channels_last: bool = False) -> Any:
+    """Their training, eager."""
+    import torch as pt
+    from torch.nn import functional as f
+
+    from tests.benchmarks import torched
+
+    net, pixels, target = torch_parts(size, channels_last)
+    return torched.training(lambda: f.cross_entropy(net(pixels), target), pt.optim.Adam(net.parameters(), 1e-3))
 
 
 def torch_channels_last(size: Size) -> Any:

@@ -1,0 +1,130 @@
+"""What an NVIDIA GPU does: GPT-2's 124 million parameters in bfloat16, an LSTM, long attention; beside compiled PyTorch.
+
+Elsewhere the same code runs at a tiny size, so that it stays whole, and nothing counts as measured. There is no ResNet-50 in dlcore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.benchmarks.rows import attention_8192, gpt, lstm
+
+# Dense bfloat16 operations a second, from NVIDIA's data sheets (the SXM form where there are several).
+PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
+
+
+class Size(NamedTuple):
+    """A GPT, an LSTM, the lengths of attention, its heads and their width, and how many steps are timed."""
+
+    gpt: gpt.Size
+    lstm: lstm.Size
+    lengths: tuple[int, ...]
+    heads: int
+    d: int
+    steps: int
+
+
+FULL = Size(gpt.Size(12, 12, 768, 1024, 50257, 16), lstm.FULL, (4096, 16384, 65536), 16, 64, 20)
+TINY = Size(gpt.TINY, lstm.TINY, (12,), 2, 8, 1)
+
+
+def seconds(step: Callable[[], Any], steps: int) -> float:
+    """The median over five rounds of a step's time."""
+    rounds = []
+    for _ in range(6):
+        began = time.perf_counter()
+        for _ in range(steps):
+            last = step()
+        float(last)
+        rounds.append((time.perf_counter() - began) / steps)
+    return float(np.median(rounds[1:]))  # the first one compiles
+
+
+def in_torch(make: Callable[[], Any], half: bool) -> Callable[[], Any] | None:
+    """A contender in PyTorch, compiled, on the GPU if JAX has one; None where PyTorch is missing or has none."""
+    if not importlib.util.find_spec("torch"):
+        return None
+    import jax
+    import torch
+
+    from tests.benchmarks import torched
+
+    kind = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    if kind == "cuda" and not torch.cuda.is_available():
+        return None
+    torch.set_float32_matmul_precision("high")  # TF32, as XLA multiplies
+    torched.COMPILED = kind == "cuda"
+    with torch.device(kind):
+        step = make()
+
+    def run() -> Any:
+        with torch.autocast(kind, torch.bfloat16) if half else contextlib.nullcontext():
+            return step()
+
+    return run
+
+
+def attention(size: attention_8192.Size) -> Any:
+    """Causal attention in bfloat16 with its gradients, dlcore's."""
+    import jax.numpy as jnp
+
+    from dlcore.kernels.attention import causal_attention
+    from tests.benchmarks import flaxed
+
+    x = jnp.asarray(attention_8192.given(size), jnp.bfloat16)
+    loss = lambda x: (causal_attention(x[:, 0], x[:, 1], x[:, 2]).astype(jnp.float32) ** 2).mean()  # noqa: E731
+    return flaxed.slope(loss, x)
+
+
+def measure(size: Size) -> list[dict[str, Any]]:
+    """{row, milliseconds of dlcore, of PyTorch (None without), tokens in a step} for each row."""
+    made: list[tuple[str, int, Any, Any, bool]] = [
+        ("GPT-2", size.gpt.batch * size.gpt.context, lambda: gpt.dlcore(size.gpt, "bf16"), lambda: gpt.torch(size.gpt), True),
+        ("LSTM", size.lstm.batch * size.lstm.length, lambda: lstm.dlcore(size.lstm), lambda: lstm.torch(size.lstm), False),
+    ]
+    for length in size.lengths:
+        own = attention_8192.Size(size.heads, size.d, length, 1)
+        made.append(
+            (f"attention {length}", length, lambda own=own: attention(own), lambda own=own: attention_8192.torch(own), True)
+        )
+    table = []
+    for name, tokens, ours, theirs, half in made:
+        spent = seconds(ours(), size.steps)
+        other = in_torch(theirs, half)
+        told = None if other is None else 1e3 * seconds(other, size.steps)
+        table.append({"row": name, "dlcore": 1e3 * spent, "torch_compile": told, "tokens": tokens})
+    return table
+
+
+def mfu(size: gpt.Size, tokens_a_second: float, peak: float) -> float:
+    """Share of the peak, with 6 operations a parameter and 12 layers x width x context of attention a token (Chowdhery et al. 2022)."""
+    kernels = 12 * size.layers * size.width**2 + size.vocabulary * size.width
+    return tokens_a_second * (6 * kernels + 12 * size.layers * size.width * size.context) / peak
+
+
+def main() -> None:
+    """Print the table; on anything but an NVIDIA GPU run the tiny sizes and say that nothing was measured."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch wants some memory too
+    import jax
+
+    kind = jax.devices()[0].device_kind
+    if jax.default_backend() != "gpu" or "cuda" not in jax.devices()[0].client.platform_version.lower():
+        rows = ", ".join(told["row"] for told in measure(TINY))
+        print(f"GPU: not measured, this is {kind}; {rows} ran at a tiny size")
+        return
+    peak = next((peak for name, peak in PEAK.items() if name in kind), None)
+    for told in measure(FULL):
+        rate = told["tokens"] / told["dlcore"] * 1e3
+        cells = [f"{told['row']:16} {told['dlcore']:9.3f} ms, {rate:,.0f} tokens/s"]
+        if told["row"] == "GPT-2":
+            cells.append(f"MFU {mfu(FULL.gpt, rate, peak):.3f}" if peak else f"no peak known for {kind}")
+        other = told["torch_compile"]
+        cells.append(f"over torch_compile {told['dlcore'] / other:.2f}" if other else "no PyTorch with CUDA")
+        print(", ".join(cells), flush=True)
