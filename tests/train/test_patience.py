@@ -15,6 +15,7 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import fit as fits
 from dlcore.train import run as runs
+from dlcore.train.loop import PREEMPTED
 from dlcore.train.patience import Patience, exhausted
 from tests.child import card, logged, tiny
 
@@ -89,7 +90,7 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
     for name, at in (("asked", end - 3), ("late", end)):
         with monkeypatch.context() as patched:
             patched.setattr(fits.processes, "preempted", lambda step, at=at: step == at)
-            assert trained(name) == fits.PREEMPTED
+            assert trained(name) == PREEMPTED
         assert card(Path(name))["status"] == "stopped"
         assert cli.main(["resume", name]) == 0
         ours = card(Path(name))
