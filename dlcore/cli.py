@@ -110,13 +110,9 @@ def _train(words: list[str]) -> int:
     page = catalog.load(catalog.find(words[0]))
     usual = page.offline if "--offline" in words else page.config()
     config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (usual, page.flags))
-    from dlcore.train import card as cards
-    from dlcore.train import run
+    from dlcore.train import run, seeds
 
-    if flags.continue_run and run.begun(flags):
-        folder = Path(flags.out)
-        return run.resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
-    return run.train(page, config, flags)
+    return (seeds.train if flags.seeds > 1 else run.train)(page, config, flags)
 
 
 def _resume(words: list[str]) -> int:

@@ -19,6 +19,8 @@ class Flags:
     """go on with the run in --out if one was begun there: the same command begins a run and restarts it"""
     seed: int = 0
     """decides initialisation, order of the examples, and every random draw"""
+    seeds: int = 1
+    """so many runs, from --seed on, side by side in one program: a folder each, as if each had been run alone on one device"""
     parallel: Literal["jit", "shard_map", "pmap"] = "jit"
     """how the step runs over the devices"""
     cpu_devices: int = 0
@@ -55,6 +57,7 @@ class Flags:
 
 LEAST = {
     "seed": 0,
+    "seeds": 1,
     "cpu_devices": 0,
     "microbatches": 1,
     "log_every": 1,
@@ -75,6 +78,21 @@ def check(config: Any, flags: Flags) -> None:
             if getattr(owner, name) < smallest:
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} {getattr(owner, name)} is too small: it must be at least {smallest}")
+    if flags.seeds > 1:
+        unfit = {
+            "parallel": flags.parallel != "jit",
+            "mesh": flags.mesh != "",
+            "cpu-devices": flags.cpu_devices > 1,
+            "patience": flags.patience > 0,
+            "track": flags.track != "",
+        }
+        for name in (name for name, given in unfit.items() if given):
+            raise UsageError(
+                f"--{name} does not go with --seeds {flags.seeds}, where each run has one device and all take the same steps: "
+                "leave it out, or train the seeds one after the other"
+            )
+        if flags.seed + flags.seeds > 2**32:
+            raise UsageError(f"--seed {flags.seed} and --seeds {flags.seeds} reach beyond 2^32: begin with a smaller --seed")
 
 
 def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_an_experiment_is_a_page(path: Path) -> None:
     for word in ("grad", "jit", "value_and_grad", "vjp", "pmap", "shard_map", "apply_updates"):
         assert not [name for name in told if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")], word
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)]
-    assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/train/fit.py's"
+    assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/train/loop.py's"
     about = catalog.about(path)
     assert all(about.get(word.lower()) for word in ("about", *catalog.ABOUT)), f"{path.name} must say {catalog.ABOUT}"
     config = tiny(path.stem)
@@ -93,7 +93,7 @@ def test_each_thing_has_one_place(path: Path) -> None:
         told.discard("jax.grad")
     for place, owned in places.items():
         assert place == where or not told & set(owned), f"{sorted(told & set(owned))} belong to dlcore/{place}"
-    if where != "train/fit.py":
+    if where != "train/loop.py":
         loops = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.For)]
         assert not [node for node in loops if "steps" in ast.unparse(node.iter) and "step_fn" in ast.unparse(node)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class Stream:
     batch: int
     seed: int
     rows: np.ndarray
+    order: Callable[[int, int, int], np.ndarray] = permutation
 
     def index(self, step: int) -> np.ndarray:
         """The examples of this process's rows at a step."""
@@ -40,8 +41,8 @@ class Stream:
         place = step * self.batch + rows
         epoch, within = place // n, place % n
         if epoch.min() == epoch.max():
-            return permutation(n, self.seed, int(epoch[0]))[within]
-        return np.array([permutation(n, self.seed, int(e))[w] for e, w in zip(epoch, within, strict=True)])
+            return self.order(n, self.seed, int(epoch[0]))[within]
+        return np.array([self.order(n, self.seed, int(e))[w] for e, w in zip(epoch, within, strict=True)])
 
     @functools.cached_property
     def _every_time(self) -> Batch:
@@ -49,11 +50,7 @@ class Stream:
 
     def at(self, step: int) -> Batch:
         """The batch at a step."""
-        index = self.index(step)
-        if isinstance(self.source, Partnered):
-            next_row = self._examples(step, (self.rows + 1) % self.batch)
-            return {**self.source.with_partners(index, next_row), **self._every_time}
-        return {**self.source.gather(index), **self._every_time}
+        return {**_gathered([self], [step]), **self._every_time}
 
     def steps(self, start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
         """The batches of steps start..stop, prepared ahead of time by Grain's threads."""
@@ -61,6 +58,46 @@ class Stream:
 
         dataset = grain.MapDataset.range(start, stop).map(self.at)
         return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+    """The batches of several seeds side by side, as arrays [seeds, steps, rows, ...]: each seed's are those of its own `Stream`."""
+
+    source: Source
+    batch: int
+    seeds: Sequence[int]
+
+    @functools.cached_property
+    def _each(self) -> list[Stream]:
+        # Every seed has its own order, and a batch may reach from one epoch into the next.
+        order = functools.lru_cache(maxsize=2 * len(self.seeds))(permutation.__wrapped__)
+        return [Stream(self.source, self.batch, seed, np.arange(self.batch), order) for seed in self.seeds]
+
+    def at(self, step: int, steps: int = 1) -> Batch:
+        """The batches of `steps` steps from `step` on, in one gather."""
+        shape = (len(self.seeds), steps, self.batch)
+        made = {name: x.reshape(*shape, *x.shape[1:]) for name, x in _gathered(self._each, range(step, step + steps)).items()}
+        return made | {name: np.broadcast_to(x, shape) for name, x in self._each[0]._every_time.items()}
+
+    def steps(self, start: int, stop: int, stride: int, threads: int = 1) -> Iterator[Batch]:
+        """The batches of steps start..stop, `stride` steps at a time, prepared ahead by Grain's threads."""
+        import grain
+
+        dataset = grain.MapDataset.range(start, stop, stride).map(lambda step: self.at(step, stride))
+        return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4)))
+
+
+def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
+    """The examples of every step of every stream, one after the other."""
+    first = streams[0]
+    index = np.concatenate([stream.index(step) for stream in streams for step in steps])
+    if not isinstance(first.source, Partnered):
+        return first.source.gather(index)
+    next_row = (first.rows + 1) % first.batch
+    return first.source.with_partners(
+        index, np.concatenate([stream._examples(step, next_row) for stream in streams for step in steps])
+    )
 
 
 def in_order(source: Source, batch: int, rows: np.ndarray) -> Iterator[Batch]:

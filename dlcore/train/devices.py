@@ -28,7 +28,8 @@ def prepare(flags: Flags, batch: int, environment: MutableMapping[str, str]) -> 
     decided = "JAX_NUM_CPU_DEVICES" in environment or "xla_force_host_platform_device_count" in xla
     if decided or "DLCORE_PROCESSES" in environment:  # by the user, or by whoever launched several processes
         return flags
-    flags = dataclasses.replace(flags, cpu_devices=flags.cpu_devices or simulated(flags, batch))
+    wanted = 0 if flags.seeds > 1 else flags.cpu_devices  # seeds side by side have one device each, and share the cores
+    flags = dataclasses.replace(flags, cpu_devices=wanted or simulated(flags, batch))
     jax.config.update("jax_num_cpu_devices", flags.cpu_devices)
     return flags
 
@@ -44,6 +45,8 @@ def simulated(flags: Flags, batch: int) -> int:
             count *= int(size)
         return min(count, 64)  # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not there
     cores = len(os.sched_getaffinity(0))
+    if flags.seeds > 1:
+        return next(n for n in range(cores, 0, -1) if flags.seeds % n == 0)
     return next(n for n in range(cores, 0, -1) if n == 1 or batch % (n * max(1, flags.microbatches)) == 0)
 
 

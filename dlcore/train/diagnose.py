@@ -20,7 +20,7 @@ WORTH = 100  # steps: to compile what diagnoses takes two thirds of the step's t
 
 
 def measure(
-    objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int, microbatches: int = 1
+    objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int | Array, microbatches: int = 1
 ) -> dict[str, Array]:
     """{objective: [tensors, 4]}: norms of gradient, tensor and update, and dead units, in the order of `jax.tree.leaves`. Pure."""
 
@@ -57,16 +57,19 @@ def diagnose(objectives: Mapping[str, Objective], state: State, batch: Batch, se
     return {name: named(state.params[name], numbers) for name, numbers in found.items()}
 
 
+def in_a_hurry() -> dict[str, int] | None:
+    """Options for a program that runs a few times only: its products of matrices are a library's in any case."""
+    return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+
+
 class Diagnosis:
     """`diagnose` for a run: compiled once, on the run's devices, kept as lines of diagnostics.jsonl."""
 
     def __init__(self, objectives: Mapping[str, Objective], layout: Layout, seed: int, microbatches: int) -> None:
-        # Compiled in a hurry: it runs a few times only, and its products of matrices are a library's in any case.
-        options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
         self.run: Callable[[State, Batch], dict[str, Array]] = jax.jit(
             lambda state, batch: measure(objectives, state, batch, seed, microbatches),
             out_shardings=layout.everywhere,
-            compiler_options=options,
+            compiler_options=in_a_hurry(),
         )
 
     def __call__(self, state: State, batch: Batch) -> dict[str, list[Row]]:

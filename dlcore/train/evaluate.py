@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -60,16 +60,26 @@ class Evaluator:
 
     def __call__(self, state: State, source: Source) -> dict[str, float]:
         """{metric: mean over the source}, summed in float64 on the host. One objective's name is left out."""
-        rows = self.layout.local_rows(self.batch)
-        several = self.layout.mesh.size > 1
-        sums = np.zeros(())
-        late: list[jax.Array] = []
-        for batch in in_order(source, self.batch, rows):
-            late.append(self.run(state, self.layout.put(batch, self.batch)))
-            if several:
-                jax.block_until_ready(late[-1])
-            if len(late) > 2:  # fetched two batches late, so that the host prepares the next one meanwhile
-                sums = sums + np.asarray(late.pop(0), np.float64)
-        for packed in late:
-            sums = sums + np.asarray(packed, np.float64)
-        return {name.removeprefix(self.only): float(t / w) for name, (t, w) in zip(self.names, sums, strict=True) if w}
+        rows, put = self.layout.local_rows(self.batch), lambda batch: self.layout.put(batch, self.batch)
+        sums = summed(self.run, state, map(put, in_order(source, self.batch, rows)), self.layout.mesh.size > 1)
+        return named(self.names, sums, self.only)
+
+
+def summed(run: Callable[[State, Batch], jax.Array], state: State, batches: Iterable[Batch], wait: bool) -> np.ndarray:
+    """What `run` returns, summed over the batches in float64 on the host; with `wait` one batch at a time."""
+    sums = np.zeros(())
+    late: list[jax.Array] = []
+    for batch in batches:
+        late.append(run(state, batch))
+        if wait:
+            jax.block_until_ready(late[-1])
+        if len(late) > 2:  # fetched two batches late, so that the host prepares the next one meanwhile
+            sums = sums + np.asarray(late.pop(0), np.float64)
+    for packed in late:
+        sums = sums + np.asarray(packed, np.float64)
+    return sums
+
+
+def named(names: Sequence[str], sums: np.ndarray, only: str) -> dict[str, float]:
+    """{metric: mean} of packed sums [metrics, 2]; the prefix `only` is left out."""
+    return {name.removeprefix(only): float(t / w) for name, (t, w) in zip(names, sums, strict=True) if w}

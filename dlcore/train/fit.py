@@ -1,12 +1,11 @@
-"""The one loop: every family trains through it, and nothing else loops over steps."""
+"""The books of a run: its data, its compiled step, and what is logged, evaluated, saved and said about it."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,12 @@ from dlcore.train.checkpoint import Checkpoints, check_room
 from dlcore.train.evaluate import Evaluator, packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
+from dlcore.train.lanes import Diagnose, Evaluate, Lane, Step
 from dlcore.train.log import Log, rewind
+from dlcore.train.loop import DONE, FAILED, Busy, loop, silent
 from dlcore.train.precision import with_precision
 from dlcore.train.signals import asked_to_stop
 from dlcore.train.watchdog import Watchdog
-
-DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
-MARKS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
 
 
 class Diverged(Exception):
@@ -47,30 +45,33 @@ class Fit:
         folder: Path,
         card: cards.Card,
         resumed: bool,
-        came: Sequence[int] = (),
-        watchdog: Watchdog | None = None,
+        busy: Busy = silent,
+        lane: Lane | None = None,
     ) -> None:
-        self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
-        self.came = came  # the signals that ask to stop
-        self.tell = watchdog.tell if watchdog else lambda _: None
+        self.experiment, self.flags, self.folder, self.card, self.busy = experiment, flags, folder, card, busy
         self.began = time.monotonic()
         self.spent: dict[str, float] = {
             k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")
         }
         self.before = self.spent["total"]
-        self.layout = parallel.layout(flags.parallel, flags.mesh)
+        self.layout = lane.layout if lane else parallel.layout(flags.parallel, flags.mesh)
         self.objectives = with_precision(experiment.objectives, flags.precision)
         self.stream = Stream(experiment.train, experiment.batch, flags.seed, self.layout.local_rows(experiment.batch))
-        self.evaluator = Evaluator(self.objectives, self.layout, experiment.batch, flags.seed)
-        self.diagnosis = diagnose.Diagnosis(self.objectives, self.layout, flags.seed, flags.microbatches)
+        seed, micro = flags.seed, flags.microbatches
+        self.evaluator: Evaluate = lane.evaluate if lane else Evaluator(self.objectives, self.layout, experiment.batch, seed)
+        self.diagnosis: Diagnose = lane.diagnose if lane else diagnose.Diagnosis(self.objectives, self.layout, seed, micro)
         self.checkpoints = Checkpoints(folder / "checkpoints", flags.keep, experiment.best)
         self.eval_every = flags.eval_every or max(1, experiment.steps // 10)
         self.save_every = flags.save_every or max(1, experiment.steps // 10)
+        self.log_every, self.stride = flags.log_every, 1
+        # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
+        self.ahead = 1 if self.layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
 
         example = self.layout.put(self.stream.at(0), experiment.batch)
-        self.abstract, make = initial(experiment, flags.seed, self.layout, example)
+        self.abstract, make = (lane.abstract, lane.make) if lane else initial(experiment, seed, self.layout, example)
         check_room(folder, self.abstract, flags.keep)
-        restored = self.checkpoints.restore(self.abstract) if resumed else None
+        at = lane.start if lane else None
+        restored = self.checkpoints.restore(self.abstract, at) if resumed and at != 0 else None
         self.state = make() if restored is None else restored
         self.start = int(self.state.step)
         card["parameters"] = cards.parameters(self.state.params)
@@ -83,8 +84,9 @@ class Fit:
         self.patience = patience.Patience(flags.patience, experiment.best, folder, self.start)
         card["stopped_early"] = self.start if self.patience.over else None
         self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
-        self.step_fn, self.names = self._compiled(example)
-        self.log = Log(folder, experiment.steps, self.start, processes.first())
+        program: tuple[Step, list[str]] = (lane.step, lane.names) if lane else self._compiled(example)
+        self.step_fn, self.names = program
+        self.log = Log(folder, experiment.steps, self.start, processes.first(), told=lane is None)
         cached = programs.found()
         if any(cached.values()):
             all_of_them = sum(cached.values())
@@ -92,7 +94,7 @@ class Fit:
         self.waiting: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
         self.results: dict[str, dict[str, float]] = {}
         self.evaluated = -1  # the step that the results are of
-        self.rate = 0.0
+        self.rate, self.mark, self.paid = 0.0, 0.0, self.start
 
     def _compiled(self, example: Any) -> tuple[Any, list[str]]:
         began = time.monotonic()
@@ -103,59 +105,41 @@ class Fit:
         self.spent["compile"] += time.monotonic() - began
         return compiled, names
 
-    def run(self, until: int | None = None) -> int:
-        """Train to the last step, to `until` (nothing is evaluated or saved there), or until asked to stop. The exit code."""
-        flags, code = self.flags, DONE
-        several_on_cpu = self.layout.mesh.size > 1 and jax.default_backend() == "cpu"
-        batches = self.stream.steps(self.start, self.last, flags.threads) if self.start < self.last else iter(())
-        self.mark = time.monotonic()
-        self.paid = self.start  # the step up to which the rate was reported
-        for step in range(self.start, self.last):
-            self.tell(f"step {step + 1}")
-            self.state, packed = self.step_fn(self.state, self.layout.put(next(batches), self.experiment.batch))
-            done = step + 1
-            self.waiting.append((done, packed))
-            # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
-            jax.block_until_ready(self.waiting[-1 if several_on_cpu else max(-3, -len(self.waiting))][1])
-            if done in MARKS:
-                self.card.setdefault("marks", {})[str(done)] = cards.mark(self.state.params)
-            if done == until:
-                self._report(keep=0)
-                return DONE
-            if done % flags.log_every == 0 or done == self.last:
-                self._report(keep=flags.log_every if done < self.last else 0)
-            if done < self.last and done % self.eval_every == 0:
-                self._evaluate(done, final=False)
-                self._run_out(done)
-            if processes.asked_to_stop(done, self.came):
-                code = INTERRUPTED if self.came and self.came[0] == signal.SIGINT else PREEMPTED
-            if done == self.last or done % self.save_every == 0 or code:
-                self._save(done)
-            if done == self.last or code:
-                break
-        self._finish(code)
-        return code
+    def run(self, until: int | None = None, came: Sequence[int] = ()) -> int:
+        """Train to the last step, to `until`, or until a signal `came`; the exit code."""
+        return loop(self, until, came)
 
-    def _report(self, keep: int) -> None:
+    def batches(self) -> Iterator[Any]:
+        """The batches of the steps from `start` to `last`, on the devices."""
+        made = self.stream.steps(self.start, self.last, self.flags.threads) if self.start < self.last else iter(())
+        return (self.layout.put(batch, self.experiment.batch) for batch in made)
+
+    def keep_mark(self, step: int) -> None:
+        """Keep the parameters' hash, for `dlcore verify`."""
+        self.card.setdefault("marks", {})[str(step)] = cards.mark(self.state.params)
+
+    def report(self, keep: int) -> None:
         """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
         due, self.waiting = self.waiting[: len(self.waiting) - keep], self.waiting[len(self.waiting) - keep :]
-        if not due:
-            return
-        numbers = np.asarray(jax.device_get([packed for _, packed in due]), np.float64)
-        self._check(due, numbers)
-        now, last = time.monotonic(), due[-1][0]
-        ahead = self.waiting[-1][0] if self.waiting else last
+        if due:
+            numbers = np.asarray(jax.device_get([packed for _, packed in due]), np.float64)
+            self.tell([step for step, _ in due], numbers, self.waiting[-1][0] if self.waiting else due[-1][0])
+
+    def tell(self, steps: Sequence[int], numbers: np.ndarray, ahead: int) -> None:
+        """Check and log the metrics [steps, metrics, 2] of these steps; training has come to the step `ahead`."""
+        self._check(steps, numbers)
+        now = time.monotonic()
         if ahead > self.paid:
             self.rate = (ahead - self.paid) * self.experiment.batch / max(now - self.mark, 1e-9)
         self.spent["train"] += now - self.mark
         self.mark, self.paid = now, ahead
         sums = numbers.sum(0)
-        self.log.train(last, {n: t / w for n, (t, w) in zip(self.names, sums.tolist(), strict=True) if w}, self.rate)
+        self.log.train(steps[-1], {n: t / w for n, (t, w) in zip(self.names, sums.tolist(), strict=True) if w}, self.rate)
         self.log.tick(ahead)
 
-    def _check(self, due: list[tuple[int, jax.Array]], numbers: np.ndarray) -> None:
+    def _check(self, steps: Sequence[int], numbers: np.ndarray) -> None:
         watched = [f"{name}/{metric}" for name in self.objectives for metric in ("loss", "grad_norm")]
-        for (step, _), row in zip(due, numbers, strict=True):
+        for step, row in zip(steps, numbers, strict=True):
             for metric in watched:
                 total, weight = row[self.names.index(metric)]
                 if not math.isfinite(total) or not math.isfinite(weight):
@@ -180,17 +164,18 @@ class Fit:
 
     def _pause(self) -> float:
         """Bring the books up to date before something that is not training; the time now."""
-        self._report(keep=0)
+        self.report(keep=0)
         return time.monotonic()
 
-    def _evaluate(self, step: int, final: bool) -> None:
+    def evaluate(self, step: int, final: bool) -> None:
+        """Measure the splits; the test split, and what is measured once, only if `final`."""
         began, again = self._pause(), self.evaluated == step
         known, self.evaluated = dict(self.results) if again else {}, step
         for split, source in self.experiment.eval.items():
             if split not in known and (final or split != "test"):  # the test split is looked at once
-                self.tell(f"the evaluation of {split} at step {step}")
+                self.busy(f"the evaluation of {split} at step {step}")
                 self.results[split] = self.evaluator(self.state, source)
-        self.tell(f"the evaluation at step {step}")
+        self.busy(f"the evaluation at step {step}")
         if final and self.experiment.evaluate:
             for split, metrics in self.experiment.evaluate(host_copy(self.state)).items():
                 self.results[split] = {**self.results.get(split, {}), **metrics}
@@ -202,7 +187,7 @@ class Fit:
             self._diagnose(step)
         self._resume_clock(began, "eval")
 
-    def _run_out(self, step: int) -> None:
+    def run_out(self, step: int) -> None:
         """End the run here if the evaluations have not become better for as long as `--patience` says."""
         self.patience.note(self.results)
         if self.patience.over:
@@ -222,12 +207,13 @@ class Fit:
             self.spent[book] += now - began
         self.mark = now
 
-    def _save(self, step: int) -> None:
+    def save(self, step: int) -> None:
+        """Write a checkpoint, and the card; evaluates first if this step is the last."""
         began = self._pause()  # every step before this one has been checked: a checkpoint is never of a diverged state
         self._check_parameters(step)
         if step == self.last:
-            self._evaluate(step, final=True)
-        self.tell(f"saving step {step}")
+            self.evaluate(step, final=True)
+        self.busy(f"saving step {step}")
         current = self.results if self.evaluated == step else {}
         flat = {f"{split}/{name}": v for split, metrics in current.items() for name, v in metrics.items()}
         self.checkpoints.save(self.state, step, flat)
@@ -246,20 +232,29 @@ class Fit:
         if processes.first():
             cards.write(self.folder, self.card)
 
-    def _finish(self, code: int) -> None:
+    def finish(self, code: int) -> None:
+        """Close the books; a complete run leaves its samples."""
         self.checkpoints.close()
         if code == DONE:
             if self.start == self.last:
-                self._evaluate(self.start, final=True)
+                self.evaluate(self.start, final=True)
             self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
             state = host_copy(self.state)  # together: the parts of a sharded state come from all processes
-            self.tell("drawing samples")
+            self.busy("drawing samples")
             if self.experiment.sample and processes.first():
                 samples.save(self.folder / "samples", self.experiment.sample(state, jax.random.key(self.flags.seed)))
         self.card["status"] = "done" if code == DONE else "stopped"
         self._write_card()
         self.log.close()
         processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
+
+    def fail(self, error: Exception) -> None:
+        """Close the books of a run that cannot go on."""
+        self.card |= {"status": "failed", "error": str(error)}
+        with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
+            self.checkpoints.close()
+            self._write_card()
+        self.log.close()
 
 
 @jax.jit
@@ -278,14 +273,11 @@ def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, re
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
     # Asked to stop while it compiles, a run ends after its first step.
     with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog:
-        run = Fit(experiment, flags, folder, card, resumed, came, watchdog)
+        run = Fit(experiment, flags, folder, card, resumed, watchdog.tell)
         try:
-            return run.run()
+            return run.run(came=came)
         except (Diverged, UsageError) as error:
-            card |= {"status": "failed", "error": str(error)}
-            with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
-                run.checkpoints.close()
-                run._write_card()
+            run.fail(error)
             if isinstance(error, UsageError):
                 raise
             run.log.say(f"dlcore: {error}")

@@ -25,19 +25,24 @@ def initial(experiment: Experiment, seed: int, layout: parallel.Layout, batch: B
     if missing:
         raise ValueError(f"objectives {missing} have nothing to train: `init` makes {sorted(experiment.init)}")
 
-    def make(batch: Mapping[str, Array]) -> State:
-        # The last uint32: no step ever folds it in.
-        key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))
-        made = {name: dict(f(jax.random.fold_in(key, zlib.crc32(name.encode())), batch)) for name, f in experiment.init.items()}
-        params = {name: variables.pop("params") for name, variables in made.items()}
-        opt = {name: objective.optimizer.init(params[name]) for name, objective in experiment.objectives.items()}
-        extra = {name: variables for name, variables in made.items() if variables}
-        return State(step=jnp.zeros((), jnp.int32), params=params, extra=extra, opt=opt)
+    def make(batch: Batch) -> State:
+        return state_of(experiment, seed, batch)
 
     shape = jax.eval_shape(make, batch)
     shardings = parallel.sharding(layout, shape, experiment.tensor)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings)
     return abstract, lambda: jax.jit(make, out_shardings=shardings)(batch)
+
+
+def state_of(experiment: Experiment, seed: int | Array, batch: Batch) -> State:
+    """The state of step 0 that belongs to a seed."""
+    # The last uint32: no step ever folds it in.
+    key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))
+    made = {name: dict(f(jax.random.fold_in(key, zlib.crc32(name.encode())), batch)) for name, f in experiment.init.items()}
+    params = {name: variables.pop("params") for name, variables in made.items()}
+    opt = {name: objective.optimizer.init(params[name]) for name, objective in experiment.objectives.items()}
+    extra = {name: variables for name, variables in made.items() if variables}
+    return State(step=jnp.zeros((), jnp.int32), params=params, extra=extra, opt=opt)
 
 
 def graft(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Any]:

@@ -19,17 +19,17 @@ from dlcore.errors import UsageError
 
 
 class Log:
-    """One run's log. `active=False` (every process but the first) makes it silent."""
+    """One run's log. `active=False` (every process but the first) makes it silent; `told=False` writes it, and says nothing."""
 
-    def __init__(self, folder: Path, steps: int, start: int, active: bool = True) -> None:
-        self.active, self.steps, self.shown = active, steps, start
+    def __init__(self, folder: Path, steps: int, start: int, active: bool = True, told: bool = True) -> None:
+        self.active, self.told, self.steps = active, told, steps
         if not active:
             return
         self.console = Console(stderr=True, soft_wrap=True)
         self.file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self.events = SummaryWriter(str(folder), purge_step=start or None, flush_secs=10)
         self.bar: Progress | None = None
-        if self.console.is_terminal:
+        if told and self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self.bar = Progress(
                 *columns, TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[told]}"), console=self.console
@@ -40,7 +40,7 @@ class Log:
 
     def say(self, line: str) -> None:
         """A line for the person at the terminal."""
-        if self.active:
+        if self.active and self.told:
             self.console.print(line, markup=False, highlight=False)
 
     def tick(self, step: int) -> None:

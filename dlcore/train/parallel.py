@@ -24,6 +24,7 @@ Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
 STACKED = re.compile(r"(^|/)blocks/")  # parameters with a leading dimension of layers, which a loop takes one by one
+TOGETHER = 4  # runs side by side that are computed at once on a CPU's core
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
@@ -78,6 +79,10 @@ class Layout:
             return jax.device_put(dict(batch), self.rows)
         return {name: jax.make_array_from_process_local_data(self.rows, x, (size, *x.shape[1:])) for name, x in batch.items()}
 
+    def share(self, batch: Mapping[str, np.ndarray]) -> Tree:
+        """The same arrays on every device."""
+        return jax.device_put(dict(batch), self.everywhere)
+
 
 def layout(how: How, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
     """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or each other."""
@@ -89,6 +94,53 @@ def layout(how: How, spec: str, devices: Sequence[jax.Device] | None = None) -> 
     # An axis may take a part of a side of a TPU's torus, as tensor=2 of v5p:4x4x4 does; make_mesh refuses that.
     placed = mesh_utils.create_device_mesh(tuple(shape.values()), devices, allow_split_physical_axes=True)
     return Layout(Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES)), how)
+
+
+def lanes(count: int) -> Layout:
+    """As many devices as divide `count` runs, which lie side by side: the rows of this layout are runs."""
+    devices = jax.devices()
+    return layout("jit", "", devices[: max(n for n in range(1, min(len(devices), count) + 1) if count % n == 0)])
+
+
+def over_lanes(
+    f: Callable[..., Any], layout: Layout, *, shared: Sequence[int] = (), donate: bool = False, options: Any = None
+) -> Any:
+    """`f` of one run as a program of runs: every argument and result has an axis of runs in front, but for the arguments `shared`.
+
+    Each device has its own runs and sends nothing. On CPU they are mapped a few at a time, so that their states stay in a
+    core's cache; and so that a run's own program, and its rounding, does not depend on how many there are.
+    """
+    together = TOGETHER if jax.default_backend() == "cpu" else None
+
+    def local(*args: Any) -> Any:
+        own = tuple(x for i, x in enumerate(args) if i not in shared)
+
+        def one(own: Any) -> Any:
+            rest = iter(own)
+            return f(*(x if i in shared else next(rest) for i, x in enumerate(args)))
+
+        if together is None or len(jax.tree.leaves(own)[0]) <= together:
+            return jax.vmap(one)(own)
+        return jax.lax.map(one, own, batch_size=together)
+
+    def run(*args: Any) -> Any:
+        specs = tuple(P() if i in shared else BATCH for i in range(len(args)))
+        return jax.shard_map(local, mesh=layout.mesh, in_specs=specs, out_specs=BATCH, check_vma=False)(*args)
+
+    return jax.jit(run, donate_argnums=0 if donate else (), compiler_options=options)
+
+
+def side_by_side(trees: Sequence[Tree], layout: Layout) -> Tree:
+    """Runs' trees as one, with an axis of runs in front."""
+    stacked = jax.tree.map(lambda *xs: np.stack(xs), *(jax.device_get(tree) for tree in trees))
+    return jax.device_put(stacked, layout.rows)
+
+
+def apart(tree: Tree, layout: Layout) -> list[Tree]:
+    """Each run's own part of what lies side by side, on the one device of `layout`."""
+    host = jax.device_get(tree)
+    count = len(jax.tree.leaves(host)[0])
+    return [jax.device_put(jax.tree.map(lambda x, i=i: x[i], host), layout.everywhere) for i in range(count)]
 
 
 def check_batch(batch: int, layout: Layout, microbatches: int) -> None:

@@ -21,7 +21,7 @@ from dlcore.train import patience, processes, track
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import fit
 from dlcore.train.init import initial
-from dlcore.train.parallel import check_batch, layout
+from dlcore.train.parallel import Layout, check_batch, layout
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -30,11 +30,25 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def train(page: Page, config: Any, flags: Flags) -> int:
-    """Begin a run in a fresh folder."""
+    """Begin a run in a fresh folder; with `--continue-run` go on with one that was begun in `--out`."""
+    if flags.continue_run and begun(flags):
+        folder = Path(flags.out)
+        return resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
     experiment = page.build(config)
     check(experiment, flags)
-    folder, fresh = _create(page, flags)
-    card = {
+    folder, fresh = create(page, flags)
+    card = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
+    try:
+        return _go(page, experiment, flags, folder, card, resumed=False)
+    except UsageError:
+        if processes.first() and not (folder / "metrics.jsonl").exists():  # refused before the first step: leave no run behind
+            shutil.rmtree(folder, ignore_errors=True) if fresh else (folder / "card.json").unlink(missing_ok=True)
+        raise
+
+
+def begun_card(page: Page, config: Any, flags: Flags, experiment: Experiment, place: Layout) -> cards.Card:
+    """The card of a run that begins."""
+    return {
         "experiment": page.name,
         "about": page.about,
         "file": str(page.path),
@@ -47,40 +61,46 @@ def train(page: Page, config: Any, flags: Flags) -> int:
         "git": cards.git(page.path.resolve().parent),
         "versions": cards.versions(),
         **cards.machine(),
-        "mesh": dict(layout(flags.parallel, flags.mesh).mesh.shape),
+        "mesh": dict(place.mesh.shape),
         **describe(experiment),
         "seconds": {},
         "params_sha256": {"start": None, "end": None},
         "results": {},
     }
-    try:
-        return _go(page, experiment, flags, folder, card, resumed=False)
-    except UsageError:
-        if processes.first() and not (folder / "metrics.jsonl").exists():  # refused before the first step: leave no run behind
-            shutil.rmtree(folder, ignore_errors=True) if fresh else (folder / "card.json").unlink(missing_ok=True)
-        raise
 
 
 def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept_changes: bool) -> int:
     """Go on where a run stopped, with what began it. Raises UsageError, with the difference, if that has changed."""
-    if card["experiment"] != page.name:
-        raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
-    changed = difference(page, config, flags, folder, card)
-    if changed and not accept_changes:
-        raise UsageError(f"{folder} was begun differently:\n{changed}\nundo the change, or go on with it: --accept-changes")
+    changed = changes(page, config, flags, folder, card, accept_changes)
     if card.get("status") == "done" and not changed:
         print(f"{folder} is complete at step {card.get('step')}: nothing to do")
         return 0
     experiment = page.build(config)
     check(experiment, flags)
-    now = {**describe(experiment), **cards.machine(), "mesh": dict(layout(flags.parallel, flags.mesh).mesh.shape)}
-    if now["data"] != card.get("data") and not accept_changes:
-        raise UsageError(f"{folder} was begun on other data: {card.get('data')}, now {now['data']}; --accept-changes goes on")
-    changes = [*card.get("accepted_changes", []), changed] if changed else card.get("accepted_changes", [])
-    card |= {**now, "config": plain(config), "run": plain(flags), "steps": experiment.steps, "status": "running"}
-    card |= {"versions": cards.versions(), "accepted_changes": changes, "resumed": card.get("resumed", 0) + 1}
-    card.pop("error", None)
+    known = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
+    go_on(known, folder, card, changed, accept_changes)
     return _go(page, experiment, flags, folder, card, resumed=True)
+
+
+def changes(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept: bool) -> str:
+    """`difference`; UsageError with it unless it is accepted, and for a run of another experiment."""
+    if card["experiment"] != page.name:
+        raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
+    changed = difference(page, config, flags, folder, card)
+    if changed and not accept:
+        raise UsageError(f"{folder} was begun differently:\n{changed}\nundo the change, or go on with it: --accept-changes")
+    return changed
+
+
+def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool) -> None:
+    """Bring the card of a stopped run up to date with what is `known` of it now. UsageError where its data have changed."""
+    if known["data"] != card.get("data") and not accept:
+        raise UsageError(f"{folder} was begun on other data: {card.get('data')}, now {known['data']}; --accept-changes goes on")
+    accepted = [*card.get("accepted_changes", []), changed] if changed else card.get("accepted_changes", [])
+    kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
+    card |= {name: value for name, value in known.items() if name not in kept}
+    card |= {"accepted_changes": accepted, "resumed": card.get("resumed", 0) + 1}
+    card.pop("error", None)
 
 
 def check(experiment: Experiment, flags: Flags) -> None:
@@ -118,6 +138,7 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
     free = {
         "out",
+        "seeds",
         "parallel",
         "cpu_devices",
         "mesh",
@@ -154,7 +175,7 @@ def restored(experiment: Experiment, flags: Flags, folder: Path) -> Any:
     return state
 
 
-def _create(page: Page, flags: Flags) -> tuple[Path, bool]:
+def create(page: Page, flags: Flags) -> tuple[Path, bool]:
     """A new folder for a run: `--out`, or the next free number; and whether it was not there before. Making it is what claims it."""
     processes.barrier("before the run folder")
     root = Path("runs") / page.name
@@ -162,11 +183,12 @@ def _create(page: Page, flags: Flags) -> tuple[Path, bool]:
     folder = Path(flags.out) if flags.out else root / f"{number:03d}"
     fresh = not folder.exists()
     processes.barrier("run folder chosen")
-    processes.by_first(lambda: _claim(folder, page, anew=not flags.out))
+    processes.by_first(lambda: claim(folder, page, anew=not flags.out))
     return folder, fresh
 
 
-def _claim(folder: Path, page: Page, anew: bool) -> None:
+def claim(folder: Path, page: Page, anew: bool) -> None:
+    """Make a run's folder, and keep its page there. UsageError where there is a run already, or no permission."""
     if (folder / "card.json").exists():
         old = cards.read(folder)["experiment"]
         way = f"dlcore resume {folder} goes on with it" if old == page.name else f"it belongs to experiment {old}"
@@ -184,7 +206,7 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
     with ExitStack() as held, processes.together(f"dlcore resume {folder}"):
 
         def begin() -> None:
-            held.enter_context(_alone(folder))
+            held.enter_context(alone(folder))
             held.enter_context(track.tracked(flags.track, folder, card))
             (folder / "experiment.py").write_text(page.source, encoding="utf-8")
             cards.write(folder, card)
@@ -201,7 +223,7 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the run's lock. Raises UsageError when another process trains in the same folder."""
     try:
         lock = (folder / "lock").open("w")

@@ -80,7 +80,7 @@ def train_step(
     state: State,
     batch: Batch,
     *,
-    seed: int,
+    seed: int | Array,
     axis: str | None = None,
     microbatches: int = 1,
 ) -> tuple[State, dict[str, Mean]]:
@@ -139,7 +139,7 @@ def _turn(
 
 
 def proposals(
-    objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int, microbatches: int = 1
+    objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int | Array, microbatches: int = 1
 ) -> dict[str, tuple[Tree, Tree]]:
     """The gradient and the update that each objective would make of this batch from this very state; nothing is changed."""
     key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -150,7 +150,7 @@ def proposals(
     return {name: (grads, updates) for name, (grads, updates, *_) in made.items()}
 
 
-def eval_step(objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int) -> dict[str, Mean]:
+def eval_step(objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int | Array) -> dict[str, Mean]:
     """Every loss and metric of one batch, nothing trained, nothing changed."""
     key = jax.random.key(seed)
     report: dict[str, Mean] = {}

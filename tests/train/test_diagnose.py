@@ -21,11 +21,11 @@ from dlcore.kernels import random
 from dlcore.kernels.activations import named
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
-from dlcore.train import fit as fits
-from dlcore.train import parallel
+from dlcore.train import parallel, processes
 from dlcore.train import run as runs
 from dlcore.train.diagnose import Diagnosis, diagnose, measure
 from dlcore.train.init import initial
+from dlcore.train.loop import PREEMPTED
 from dlcore.train.losses import classification
 from dlcore.train.step import Mean, Objective, Out, State, mean
 from dlcore.train.verdict import HEALTHY, Row, read, verdict, write
@@ -207,8 +207,8 @@ def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(tmp_path: Path
     assert (list(found), list(found["net"]), damaged) == (["net"], [40, 80, 100], 0)
     # Asked to stop after an evaluation; the lines after the checkpoint are forgotten.
     with monkeypatch.context() as patched:
-        patched.setattr(fits.processes, "preempted", lambda step: step == 65)
-        assert runs.train(page, config, dataclasses.replace(flags, out="asked")) == fits.PREEMPTED
+        patched.setattr(processes, "asked_to_stop", lambda step, came: step == 65)
+        assert runs.train(page, config, dataclasses.replace(flags, out="asked")) == PREEMPTED
     with Path("asked/diagnostics.jsonl").open("a") as log:
         log.write('{"step": 80, "objective": "net", "tensors": []}\n{"step": 90, "obj')
     assert cli.main(["resume", "asked"]) == 0

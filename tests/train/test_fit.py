@@ -74,7 +74,7 @@ def test_compiles_once_and_transfers_nothing_unasked(
 ) -> None:
     """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
     counts, looked = [], []
-    save, compile, evaluate = fits.Fit._save, fits.Fit._compiled, Evaluator.__call__
+    save, compile, evaluate = fits.Fit.save, fits.Fit._compiled, Evaluator.__call__
 
     def saved(self: fits.Fit, step: int) -> None:
         if step == self.experiment.steps:
@@ -96,7 +96,7 @@ def test_compiles_once_and_transfers_nothing_unasked(
         looked.append(source.info.split)
         return evaluate(self, state, source)
 
-    monkeypatch.setattr(fits.Fit, "_save", saved)
+    monkeypatch.setattr(fits.Fit, "save", saved)
     monkeypatch.setattr(fits.Fit, "_compiled", guarded)
     monkeypatch.setattr(Evaluator, "__call__", looking)
     assert trained(name, Flags(out="run", eval_every=2, save_every=2, log_every=1)) == 0

@@ -13,8 +13,9 @@ import pytest
 from dlcore import catalog, cli
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
-from dlcore.train import fit as fits
+from dlcore.train import processes
 from dlcore.train import run as runs
+from dlcore.train.loop import PREEMPTED
 from dlcore.train.patience import Patience, exhausted
 from tests.child import card, logged, tiny
 
@@ -88,8 +89,8 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
     # Asked to stop between two evaluations, the last of which were no better; and killed right after the last checkpoint.
     for name, at in (("asked", end - 3), ("late", end)):
         with monkeypatch.context() as patched:
-            patched.setattr(fits.processes, "preempted", lambda step, at=at: step == at)
-            assert trained(name) == fits.PREEMPTED
+            patched.setattr(processes, "asked_to_stop", lambda step, came, at=at: step == at)
+            assert trained(name) == PREEMPTED
         assert card(Path(name))["status"] == "stopped"
         assert cli.main(["resume", name]) == 0
         ours = card(Path(name))
@@ -114,4 +115,4 @@ def test_nothing_to_watch_is_refused_before_the_first_step(capsys: pytest.Captur
     assert not Path("run").exists()
     experiment = catalog.load(catalog.find("mlp_digits")).build(tiny("mlp_digits"))
     with pytest.raises(UsageError, match="its `best` is 'test/accuracy'"):
-        fits.check(dataclasses.replace(experiment, best="test/accuracy"), dataclasses.replace(FLAGS, mesh=""))
+        runs.check(dataclasses.replace(experiment, best="test/accuracy"), dataclasses.replace(FLAGS, mesh=""))
