@@ -44,23 +44,22 @@ def first_step() -> None:
 
 
 def loop(save_every: int, steps: int, folder: Path) -> tuple[float, float]:
-    """Seconds of a GPT's loop with a checkpoint every so many steps; and of its batches alone."""
+    """Seconds of the GPT page's loop with a checkpoint every so many steps; and of its batches alone."""
     page = catalog.load(catalog.find("gpt_tiny_shakespeare"))
-    nano = {"heads": 4, "width": 128, "context": 64, "batch": 12, "steps": steps, "offline": True}
     flags = Flags(cpu_devices=1, eval_every=10**9, save_every=save_every, diagnose=False)
     folder.mkdir()
-    fit = Fit(page.build(page.config(**nano)), flags, folder, {}, resumed=False)
+    fit = Fit(page.build(page.config(steps=steps, offline=True)), flags, folder, {}, resumed=False)
     began = time.perf_counter()
     for _, _batch in zip(range(steps), fit.stream.steps(0, steps, flags.threads), strict=False):
         pass
     alone = time.perf_counter() - began
     began = time.perf_counter()
-    fit.run(until=steps)
+    fit.run(until=steps)  # where nothing is saved
     fit.checkpoints.close()
     return time.perf_counter() - began, alone
 
 
-def checkpoints(steps: int = 200) -> None:
+def checkpoints(steps: int = 101) -> None:
     """A checkpoint every 50 steps against none, in turns; and batches a second against what the loop consumes."""
     ratios, rates = [], []
     with tempfile.TemporaryDirectory() as folder:
