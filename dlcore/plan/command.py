@@ -40,6 +40,8 @@ def main(words: list[str]) -> int:
     asked, config, flags = parsed["asked"], parsed["config"], parsed["flags"]
     if not asked.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")
+    if asked.json and not Path(asked.json).absolute().parent.is_dir():
+        raise UsageError(f"--json {asked.json}: its folder is not there: make it first")
     from dlcore.plan import topologies
 
     topology = topologies.parse(asked.topology)

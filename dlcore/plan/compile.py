@@ -26,7 +26,7 @@ from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
 
 ROOM = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}  # of the memory, what a program may take; a TPU's compiler refuses by itself
-_REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT]|exceeds)")  # "Used 32.00G of 15.75G hbm"
+_REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT](?:i?B)? hbm|exceeds)")  # "Used 32.00G of 15.75G hbm"
 _ARRAY = re.compile(r"Allocation \(size=(\d+)\) would exceed")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlcore.errors import UsageError
@@ -27,7 +27,7 @@ class Candidate:
 
 
 def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
-    """Every split of the devices over the three axes by powers of two (and what is left), whose rows the batch divides by.
+    """Splits of the devices over the three axes whose rows the batch divides by.
 
     For each `tensor`: all on `data`, all on `fsdp`, and `fsdp` over 8 devices; `tensor` only where a page has rules for it.
     """
@@ -42,15 +42,11 @@ def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
     return found
 
 
-def ways(batch: int, mesh: str, savers: bool) -> Iterator[tuple[bool | None, int]]:
-    """(remat, microbatches) from the cheapest to what saves most memory: each is tried only if those before it do not fit."""
+def microbatches_for(batch: int, mesh: str) -> list[int]:
+    """How many microbatches the batch divides by on a mesh, the fewest first: each is tried only if those before it do not fit."""
     sizes = dict(part.split("=") for part in mesh.split(","))
     rows = int(sizes["data"]) * int(sizes["fsdp"])
-    for remat in (False, True) if savers else (None,):
-        yield remat, 1
-    for microbatches in MICROBATCHES[1:]:
-        if batch % (rows * microbatches) == 0:
-            yield (True if savers else None), microbatches
+    return [count for count in MICROBATCHES if batch % (rows * count) == 0]
 
 
 def search(
@@ -61,7 +57,12 @@ def search(
     devices: Sequence[Any],
     say: Callable[[str], None],
 ) -> list[Candidate]:
-    """Every mesh with the cheapest way that fits it, the quickest first; those that do not fit at all last, by what they need."""
+    """Every mesh with its quickest way that fits, the quickest mesh first; those that do not fit at all last, by what they need.
+
+    With and without rematerialisation, each with the fewest microbatches that fit. UsageError: what it chooses was given.
+    """
+    if flags.mesh or flags.microbatches > 1:
+        raise UsageError("--search chooses the mesh and the microbatches: leave out --mesh and --microbatches")
     savers = hasattr(config, "remat")
     usual = build(config)
     found: list[Candidate] = []
@@ -72,13 +73,15 @@ def search(
         )
     built = {None: usual} | ({r: build(dataclasses.replace(config, remat=r)) for r in (False, True)} if savers else {})
     for mesh in choices:
-        for remat, microbatches in ways(usual.batch, mesh, savers):
-            asked = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
-            made = Candidate(mesh, microbatches, remat, plan(built[remat], asked, topology, devices))
-            say(describe(made))
-            if made.plan.fits or made.plan.state_bytes == made.plan.needs:
-                break  # it fits; or the state alone does not, and no saver of activations helps
-        found.append(made)
+        tried: list[Candidate] = []
+        for remat in (False, True) if savers else (None,):
+            for microbatches in microbatches_for(usual.batch, mesh):
+                asked = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
+                tried.append(Candidate(mesh, microbatches, remat, plan(built[remat], asked, topology, devices)))
+                say(describe(tried[-1]))
+                if tried[-1].plan.fits or tried[-1].plan.state_bytes == tried[-1].plan.needs:
+                    break  # it fits; or the state alone does not, and no saver of activations helps
+        found.append(min(tried, key=_order))
     return sorted(found, key=_order)
 
 

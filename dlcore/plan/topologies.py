@@ -109,6 +109,8 @@ def parse(text: str) -> Topology:
         )
     if kind == "gpu" and (len(shape) > 2 or shape[-1] > found.hardware.host):
         raise UsageError(f"--topology {text!r}: a host has up to {found.hardware.host} of {name}; write hosts x devices, as 8x8")
+    if kind == "gpu":
+        found = dataclasses.replace(found, hardware=dataclasses.replace(found.hardware, host=shape[-1]))
     if found.count > found.hardware.most:
         raise UsageError(
             f"--topology {text!r} has {found.count} devices; there are up to {found.hardware.most} of {name} together"

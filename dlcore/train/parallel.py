@@ -24,7 +24,7 @@ Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
 STACKED = re.compile(r"(^|/)blocks/")  # parameters with a leading dimension of layers, which a loop takes one by one
-TOGETHER = 4  # runs side by side that are computed at once on a CPU's core
+TOGETHER = 2  # runs side by side that are computed at once on a CPU's core
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:

@@ -48,6 +48,8 @@ def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "name the hardware: --topology tpu:v5e:4x4"),
         (["--topology", "cpu:8", "--mesh", "data=3"], "needs 3*1*1 = 3 devices, but there are 8"),
         (["--topology", "cpu:8", "--mesh", "data=8", "--batch", "12"], "--batch 12 does not divide by 8 devices"),
+        (["--topology", "cpu:8", "--search", "--mesh", "data=8"], "leave out --mesh"),
+        (["--topology", "cpu:8", "--json", "no/such/plan.json"], "its folder is not there"),
         (["--topology", "cpu:8", "--search", "--batch", "12"], "no mesh of 8 devices divides a batch of 12"),
     ],
 )

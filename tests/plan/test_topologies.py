@@ -92,6 +92,13 @@ def test_collectives_take_as_long_as_their_slowest_link() -> None:
 
 
 @pytest.mark.quick
+def test_a_host_has_as_many_devices_as_were_asked_for() -> None:
+    group = ring("all-gather", 8 * 10**9, (tuple(range(8)),))
+    rates = [roofline.speed(group, topologies.parse(f"gpu:h100:{shape}").hardware) for shape in ("8", "1x8", "2x4", "4x2")]
+    assert rates == [450e9, 450e9, 4 * 50e9, 2 * 50e9]
+
+
+@pytest.mark.quick
 def test_a_group_uses_the_rings_of_every_side_of_a_torus_that_it_lies_on() -> None:
     v5p = topologies.HARDWARE["v5p"]
     places = [(x, y, z) for x in range(2) for y in range(2) for z in range(4)]
