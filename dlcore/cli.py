@@ -248,7 +248,7 @@ def _report(words: list[str]) -> int:
     asked = parser.parse_args(words)
     from dlcore.report import page
 
-    print(page.write([newest(run) for run in asked.runs], asked.out))
+    print(page.write([each for run in asked.runs for each in sorted(run.glob("seed-*/")) or [newest(run)]], asked.out))
     return 0
 
 

@@ -41,7 +41,7 @@ class Flags:
     diagnose: bool = True
     """at each evaluation (of a run of 100 steps or more): gradient, update and dead units of every tensor, for one batch"""
     save_every: int = 0
-    """steps between checkpoints; 0 for ten a run"""
+    """steps between checkpoints; 0 for ten a run, or two with --seeds"""
     keep: int = 2
     """how many of the last checkpoints are kept, beside the best"""
     threads: int = 1

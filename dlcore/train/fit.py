@@ -120,7 +120,8 @@ class Fit:
 
     def report(self, keep: int) -> None:
         """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
-        due, self.waiting = self.waiting[: len(self.waiting) - keep], self.waiting[len(self.waiting) - keep :]
+        count = max(0, len(self.waiting) - keep)
+        due, self.waiting = self.waiting[:count], self.waiting[count:]
         if due:
             numbers = np.asarray(jax.device_get([packed for _, packed in due]), np.float64)
             self.tell([step for step, _ in due], numbers, self.waiting[-1][0] if self.waiting else due[-1][0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,12 +19,16 @@ from dlcore.train.step import State
 def predicted(title: str, logits: Logits, state: State, source: Source, names: Sequence[str] = (), count: int = 40) -> Images:
     """The first `count` images of a source, each with its predicted class, and the true one where that differs."""
     batch = next(in_order(source, count, np.arange(count)))
-    run = jax.jit(lambda params, extra, batch: logits(params, extra, batch, None, False)[0].argmax(-1))
-    guess = np.asarray(run(state.params, state.extra, batch)).tolist()
+    guess = np.asarray(_class(logits)(state.params, state.extra, batch)).tolist()
     seen = [(g, t) for g, t, counts in zip(guess, batch["label"].tolist(), batch["mask"], strict=True) if counts]
     called = [(names[g], names[t]) if names else (str(g), str(t)) for g, t in seen]
     captions = tuple(g if g == t else f"{g}, is {t}" for g, t in called)
     return Images(title, batch["image"][: len(seen)], captions, tuple(g == t for g, t in seen))
+
+
+@functools.lru_cache(maxsize=1)  # runs of several seeds ask one after the other, and are of one shape
+def _class(logits: Logits) -> Callable[..., Any]:
+    return jax.jit(lambda params, extra, batch: logits(params, extra, batch, None, False)[0].argmax(-1))
 
 
 def texts(

@@ -40,7 +40,7 @@ class Seeds:
         self.start, self.last, self.ahead = start, experiment.steps, 2
         self.log_every = first.log_every
         self.eval_every = first.eval_every or max(1, experiment.steps // 10)
-        self.save_every = first.save_every or max(1, experiment.steps // 10)
+        self.save_every = first.save_every or max(1, experiment.steps // 2)
         marks = [step for step in MARKS if start < step < self.last]
         # Steps between which nothing is due are one call: what a call costs, on the host, is paid once for all of them.
         self.stride = math.gcd(start, self.last, self.log_every, self.eval_every, self.save_every, *marks)

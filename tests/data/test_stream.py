@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcore.data.source import Partnered, Source, arrays
-from dlcore.data.stream import Stream, in_order, permutation
+from dlcore.data.stream import Stream, Streams, in_order, permutation
 
 pytestmark = pytest.mark.quick
 SIZES = st.integers(1, 40)
@@ -120,3 +120,24 @@ def test_partners_are_the_next_rows_of_the_global_batch(n: int, processes: int, 
     np.testing.assert_array_equal(whole["partner_x"], np.roll(alone["x"], -1))
     np.testing.assert_array_equal(whole["partner_y"], np.roll(alone["y"], -1, 0))
     assert (pairs.info, len(pairs)) == (source(n).info, n)
+
+
+@given(SIZES, SIZES, st.integers(0, 30), st.integers(1, 4), st.booleans())
+def test_streams_of_several_seeds_are_each_seed_s_own(n: int, batch: int, step: int, steps: int, partners: bool) -> None:
+    data: Source = Partnered(source(n)) if partners else source(n)
+    seeds = (5, 0, 3)
+    beside = Streams(data, batch, seeds).at(step, steps)
+    for lane, seed in enumerate(seeds):
+        for k in range(steps):
+            alone = Stream(data, batch, seed, np.arange(batch)).at(step + k)
+            assert beside.keys() == alone.keys()
+            for name, want in alone.items():
+                np.testing.assert_array_equal(beside[name][lane, k], want)
+                assert beside[name].dtype == want.dtype
+
+
+def test_streams_iterate_a_stride_at_a_time() -> None:
+    streams = Streams(source(10), 4, (0, 1))
+    made = list(streams.steps(6, 12, stride=3))
+    assert len(made) == 2
+    np.testing.assert_array_equal(np.concatenate([each["x"] for each in made], axis=1), streams.at(6, 6)["x"])
