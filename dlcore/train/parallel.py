@@ -24,7 +24,6 @@ Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
 STACKED = re.compile(r"(^|/)blocks/")  # parameters with a leading dimension of layers, which a loop takes one by one
-TOGETHER = 2  # runs side by side that are computed at once on a CPU's core
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
@@ -107,21 +106,19 @@ def over_lanes(
 ) -> Any:
     """`f` of one run as a program of runs: every argument and result has an axis of runs in front, but for the arguments `shared`.
 
-    Each device has its own runs and sends nothing. On CPU they are mapped a few at a time, so that their states stay in a
-    core's cache; and so that a run's own program, and its rounding, does not depend on how many there are.
+    Each device has its own runs and sends nothing. `vmap` computes them all at once; on CPU it is told to take them in turns,
+    which is faster there, as a run's state stays in the core's cache, and leaves every run the bits that it has alone.
     """
-    together = TOGETHER if jax.default_backend() == "cpu" else None
+    in_turns = jax.custom_batching.sequential_vmap if jax.default_backend() == "cpu" else lambda one: one
 
     def local(*args: Any) -> Any:
-        own = tuple(x for i, x in enumerate(args) if i not in shared)
+        own = [i for i in range(len(args)) if i not in shared]
 
-        def one(own: Any) -> Any:
-            rest = iter(own)
-            return f(*(x if i in shared else next(rest) for i, x in enumerate(args)))
+        def one(*mine: Any) -> Any:
+            given = dict(zip(own, mine, strict=True))
+            return f(*(given.get(i, args[i]) for i in range(len(args))))
 
-        if together is None or len(jax.tree.leaves(own)[0]) <= together:
-            return jax.vmap(one)(own)
-        return jax.lax.map(one, own, batch_size=together)
+        return jax.vmap(in_turns(one))(*(args[i] for i in own))
 
     def run(*args: Any) -> Any:
         specs = tuple(P() if i in shared else BATCH for i in range(len(args)))
