@@ -120,7 +120,8 @@ class Sweep:
         """`dlcore train` for a trial; through a launcher, its words before it."""
         words = ["train", self.asked.experiment, *self.flags, *_flags(values)]
         words += ["--out", str(self.folder / f"{number:03d}"), "--continue-run"]
-        return [*(shlex.split(self.asked.launcher) or [sys.executable, "-m", "dlcore.cli"]), *words]
+        launcher = shlex.split(self.asked.launcher.replace("{run}", f"{number:03d}"))
+        return [*(launcher or [sys.executable, "-m", "dlcore.cli"]), *words]
 
     def trial(self, values: Values) -> float | None:
         """Run a trial, or go on with it, unless it has ended; its score, None if it has none. UsageError: it was refused, or stopped."""

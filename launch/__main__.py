@@ -88,7 +88,7 @@ def _kubernetes(ways: Any) -> None:
     way.add_argument("--jobset", action="store_true")
     for name in ("nodes", "gpus", "tpu_chips", "restarts"):
         way.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(usual, name), metavar="N")
-    for name in ("tpu_accelerator", "tpu_topology", "namespace"):
+    for name in ("tpu_accelerator", "tpu_topology", "namespace", "name"):
         way.add_argument(f"--{name.replace('_', '-')}", default="")
 
 

@@ -18,7 +18,7 @@ def restartable(command: Sequence[str], out: str) -> list[str]:
         raise Refused("say what to train behind --, as in: -- train cnn_fashion_mnist --steps 2000")
     if not any(word == "--out" or word.startswith("--out=") for word in words):
         words += ["--out", out]
-    return [*words, "--continue-run"]
+    return words if "--continue-run" in words else [*words, "--continue-run"]
 
 
 def job_name(command: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ class Request:
     tpu_topology: str = ""
     tpu_chips: int = 4
     claim: str = ""
+    name: str = ""
     namespace: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     jobset: bool = False
@@ -40,7 +41,7 @@ def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
         raise Refused("a TPU slice needs both --tpu-accelerator (as tpu-v5-lite-podslice) and --tpu-topology (as 4x4)")
     if not request.claim:
         raise Refused("--claim is needed: a volume that all pods share, or a restarted pod would find no checkpoint")
-    name = job_name(command)
+    name = job_name(["train", request.name]) if request.name else job_name(command)
     words = ["python", "-m", "dlcore.cli", *restartable(command, f"/runs/{name}")]
     meta = {"name": name, **({"namespace": request.namespace} if request.namespace else {})}
     if request.jobset:

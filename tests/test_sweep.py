@@ -117,7 +117,7 @@ def test_a_launcher_begins_each_trial_once(
         assert cli.main([*words, "--metric", "test/accuracy", *FLAGS]) == 0
         assert "3 of 3 trials have not ended" in capsys.readouterr().out
     assert len(begun) == 3
-    assert [each[:7] for each in begun] == [["python", "-m", "launch", "slurm", "--time", "1:00:00", "--"]] * 3
+    assert [each[4:7] for each in begun] == [["--name", f"lr-00{i}", "--"] for i in (1, 2, 3)]
     assert begun[0][7:9] == ["train", "mlp_digits"]
 
 

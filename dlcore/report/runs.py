@@ -73,6 +73,9 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
     if len({str(run.get("experiment")) for run in runs}) > 1:
         runs = [replace(run, label=f"{run.get('experiment') or '?'}/{run.label}") for run in runs]
     labels = [run.label for run in runs]
+    if len(set(labels)) < len(labels):
+        runs = [replace(run, label=f"{run.path.resolve().parent.name}/{run.label}") for run in runs]
+        labels = [run.label for run in runs]
     return [
         replace(run, label=f"{run.label} ({labels[: i + 1].count(run.label)})") if labels.count(run.label) > 1 else run
         for i, run in enumerate(runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -39,6 +40,14 @@ def test_an_indexed_job_and_its_service_are_valid() -> None:
     assert environment["DLCORE_COORDINATOR"] == "cnn-fashion-mnist-0.cnn-fashion-mnist:8476"
     assert (environment["DLCORE_PROCESSES"], job["spec"]["completions"]) == ("4", 4)
     assert pod["containers"][0]["command"][-3:] == ["--out", "/runs/cnn-fashion-mnist", "--continue-run"]
+
+
+def test_a_trial_of_a_sweep_has_its_own_name_and_folder() -> None:
+    words = [*TRAIN, "--out", "/runs/lr/001", "--continue-run"]
+    _, job = kubernetes.manifests(words, dataclasses.replace(GPU, name="Trial 001"))
+    validate(job)
+    assert job["metadata"]["name"] == "trial-001"
+    assert job["spec"]["template"]["spec"]["containers"][0]["command"][-3:] == ["--out", "/runs/lr/001", "--continue-run"]
 
 
 def test_a_jobset_for_a_tpu_slice_is_valid() -> None:
