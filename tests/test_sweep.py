@@ -111,7 +111,7 @@ def test_a_launcher_begins_each_trial_once(
         "--trials",
         "3",
         "--launcher",
-        "python -m launch slurm --time 1:00:00 --",
+        "python -m launch kubernetes --name lr-{run} --",
     ]
     for _ in range(2):
         assert cli.main([*words, "--metric", "test/accuracy", *FLAGS]) == 0
