@@ -3,107 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import itertools
 import json
 import math
-import random
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlcore.errors import UsageError
+from dlcore.space import Values, drawn, field, grid, suggested
 
-Values = dict[str, str]  # as they stand on the command line
 DONE, REFUSED, FAILED = 0, 2, 70  # exit codes of `dlcore train`
 ENDED = ("done", "failed")
-
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """What is tried of a field: some words, or a range of numbers, whole ones if both ends are."""
-
-    name: str
-    words: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    whole: bool = False
-
-    def draw(self, dice: random.Random) -> str:
-        """One of the words, or a number of the range, evenly (in its logarithm, if `log`)."""
-        if self.words:
-            return dice.choice(self.words)
-        if self.whole and not self.log:
-            return str(dice.randint(int(self.low), int(self.high)))
-        ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        drawn = dice.uniform(*ends)
-        return self.told(math.exp(drawn) if self.log else drawn)
-
-    def told(self, number: float) -> str:
-        """A number of the range as a word."""
-        number = min(max(number, self.low), self.high)
-        return str(round(number)) if self.whole else f"{number:.6g}"
-
-
-def field(word: str) -> Field:
-    """`lr=1e-4..1e-2:log`, `width=64..256`, `activation=relu,gelu`. UsageError: anything else."""
-    name, equals, space = word.partition("=")
-    name = name.lstrip("-").replace("_", "-")
-    if not equals or not space or name in ("", "out", "continue-run"):
-        raise UsageError(f"{word!r} says nothing to try: write FIELD=1,2,3 or FIELD=1e-4..1e-2:log")
-    if ".." not in space:
-        return Field(name, tuple(dict.fromkeys(space.split(","))))
-    ends, _, how = space.partition(":")
-    low, _, high = ends.partition("..")
-    try:
-        a, b = float(low), float(high)
-    except ValueError:
-        raise UsageError(f"{word!r}: {low!r} and {high!r} are not the ends of a range of numbers") from None
-    if how not in ("", "log") or not a < b or (how and a <= 0) or not math.isfinite(b - a):
-        raise UsageError(f"{word!r} is no range: the first end is below the second, and above 0 for :log")
-    return Field(name, low=a, high=b, log=bool(how), whole=all(end.lstrip("-").isdigit() for end in (low, high)))
-
-
-def grid(fields: Sequence[Field]) -> list[Values]:
-    """Every combination. UsageError: a range has no end of values."""
-    for each in fields:
-        if not each.words:
-            raise UsageError(f"a grid needs values of {each.name}, not a range: --by random draws from it")
-    return [
-        dict(zip([each.name for each in fields], words, strict=True)) for words in itertools.product(*[f.words for f in fields])
-    ]
-
-
-def drawn(fields: Sequence[Field], trials: int, seed: int) -> list[Values]:
-    """So many draws, the same for the same seed; more of them go on where fewer ended."""
-    dice = random.Random(seed)
-    return [{each.name: each.draw(dice) for each in fields} for _ in range(trials)]
-
-
-def suggested(fields: Sequence[Field], trials: int, seed: int, lower: bool, score: Callable[[Values], float | None]) -> None:
-    """Let Optuna (Akiba et al. 2019; its tree of Parzen estimators) choose each trial by the scores before it."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise UsageError("--by optuna needs Optuna: pip install 'dlcore[sweep]'") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize" if lower else "maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    for _ in range(trials):
-        trial = study.ask()
-        values = {}
-        for each in fields:
-            if each.words:
-                values[each.name] = trial.suggest_categorical(each.name, each.words)
-            elif each.whole:
-                values[each.name] = str(trial.suggest_int(each.name, int(each.low), int(each.high), log=each.log))
-            else:
-                values[each.name] = each.told(trial.suggest_float(each.name, each.low, each.high, log=each.log))
-        found = score(values)
-        study.tell(trial, found, state=None if found is not None else optuna.trial.TrialState.FAIL)
 
 
 class Sweep:
@@ -112,8 +26,9 @@ class Sweep:
     def __init__(self, asked: argparse.Namespace, flags: list[str], metric: str) -> None:
         self.asked, self.flags, self.folder = asked, flags, Path(asked.out)
         self.metric, self.lower = metric.lstrip("-"), metric.startswith("-")
-        kept = _read(self.folder / "sweep.json").get("trials", [])
-        self.launched = {trial["run"] for trial in kept} if asked.launcher else set()
+        self.what: Mapping[str, Any] = {}
+        self.kept: list[dict[str, Any]] = _read(self.folder / "sweep.json").get("trials", [])
+        self.launched = {trial["run"] for trial in self.kept} if asked.launcher else set()
         self.trials: list[dict[str, Any]] = []
 
     def command(self, number: int, values: Values) -> list[str]:
@@ -128,9 +43,9 @@ class Sweep:
         run = f"{len(self.trials) + 1:03d}"
         words, told = self.command(len(self.trials) + 1, values), "  ".join(f"{name} {value}" for name, value in values.items())
         card = _read(self.folder / run / "card.json")
-        if card.get("status") not in ENDED and run not in self.launched:
+        if card.get("status") != "done" and run not in self.launched:
             print(f"trial {run}: {told}\n{shlex.join(words) if self.asked.dry_run else ''}".strip(), flush=True)
-            code = DONE if self.asked.dry_run else subprocess.run(words, check=False).returncode
+            code = DONE if self.asked.dry_run else call(words)
             if code not in (DONE, FAILED):
                 way = "see what it says above" if code == REFUSED else "the same command goes on"
                 raise UsageError(f"trial {run} ended with exit code {code}: {way}")
@@ -142,18 +57,53 @@ class Sweep:
             raise UsageError(f"there is no {self.metric} among the results of trial {run}: {known}")
         score = results[split][name] if status == "done" else None
         self.trials.append({"run": run, "values": values, "status": status, self.metric: score})
+        self.write()
         return score
 
-    def write(self, what: Mapping[str, Any]) -> None:
-        """`sweep.json`: what was asked, and the trials, the best first."""
-        worst = -math.inf if not self.lower else math.inf
-        key = lambda trial: worst if trial[self.metric] is None else trial[self.metric]  # noqa: E731
-        best = sorted(self.trials, key=key, reverse=not self.lower)
-        (self.folder / "sweep.json").write_text(json.dumps({**what, "trials": best}, indent=1) + "\n", encoding="utf-8")
-        for trial in best:
-            value = "-" if trial[self.metric] is None else f"{trial[self.metric]:.6g}"
+    def begin(self, what: Mapping[str, Any]) -> None:
+        """Say in the folder what is asked, before the first trial."""
+        self.what = what
+        if not self.asked.dry_run:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.write()
+
+    def best(self) -> list[dict[str, Any]]:
+        """The trials, the best first, and those that this call has not come to."""
+        seen = {trial["run"] for trial in self.trials}
+        every = [*self.trials, *(trial for trial in self.kept if trial["run"] not in seen)]
+        worst = math.inf if self.lower else -math.inf
+        key = lambda trial: worst if trial.get(self.metric) is None else trial[self.metric]  # noqa: E731
+        return sorted(every, key=key, reverse=not self.lower)
+
+    def write(self) -> None:
+        """`sweep.json`, whole or not at all."""
+        if self.asked.dry_run:
+            return
+        fresh = self.folder / "sweep.json.new"
+        fresh.write_text(json.dumps({**self.what, "trials": self.best()}, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self.folder / "sweep.json")
+
+    def show(self) -> None:
+        """The table."""
+        for trial in self.best():
+            value = "-" if trial.get(self.metric) is None else f"{trial[self.metric]:.6g}"
             told = "  ".join(f"{name} {word}" for name, word in trial["values"].items())
             print(f"{trial['run']}  {trial['status']:9} {self.metric} {value}  {told}")
+
+
+def call(words: Sequence[str]) -> int:
+    """Run a command to its end, and pass SIGTERM and Ctrl-C on to it: it saves what it has. Its exit code."""
+    with subprocess.Popen(words, start_new_session=True) as process:
+
+        def pass_on(number: int, frame: object) -> None:
+            process.send_signal(number)
+
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            return process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def main(words: list[str]) -> int:
@@ -169,7 +119,16 @@ def main(words: list[str]) -> int:
         raise UsageError(f"--by {by} needs --trials: how many?")
     asked.out = asked.out or f"sweeps/{page.name}"
     chosen = {"grid": lambda: grid(fields), "random": lambda: drawn(fields, asked.trials, asked.seed)}.get(by, list)()
-    ends = [{each.name: each.words[0] if each.words else each.told(each.low) for each in fields}]
+    for word in (*(each.name for each in fields), *(flag.lstrip("-") for flag in flags)):
+        if word.split("=")[0] in ("out", "continue-run", "seeds"):
+            raise UsageError(
+                f"--{word} is not for a sweep: each trial is one run in the sweep's folder (--out; seed=0,1,2 for seeds)"
+            )
+    # Every word and both ends of every range, whatever is drawn.
+    count = max(2, *(len(each.words) for each in fields)) if by == "optuna" else 0
+    ends = [
+        {f.name: f.words[i % len(f.words)] if f.words else f.told((f.low, f.high)[i % 2]) for f in fields} for i in range(count)
+    ]
     configs = [_checked(page, [*flags, *_flags(values)]) for values in chosen or ends]
     sweep = Sweep(asked, flags, asked.metric or page.build(configs[0]).best)
     if not sweep.metric:
@@ -180,16 +139,15 @@ def main(words: list[str]) -> int:
     _same(sweep.folder, what)
     if by == "optuna" and (asked.dry_run or asked.launcher):
         raise UsageError("--by optuna chooses each trial by what came of those before: it takes neither --dry-run nor --launcher")
-    if not asked.dry_run:
-        sweep.folder.mkdir(parents=True, exist_ok=True)
+    sweep.begin(what)
     try:
         if by == "optuna":
             suggested(fields, asked.trials, asked.seed, sweep.lower, sweep.trial)
         for values in chosen:
             sweep.trial(values)
     finally:
-        if not asked.dry_run and sweep.trials:
-            sweep.write(what)
+        if not asked.dry_run:
+            sweep.show()
     return DONE if asked.dry_run else _page(sweep)
 
 
@@ -241,9 +199,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _same(folder: Path, what: Mapping[str, Any]) -> None:
-    """UsageError if the folder holds another sweep: only the number of trials may change."""
-    before = _read(folder / "sweep.json")
-    other = [name for name, value in what.items() if before and before.get(name) != value]
+    """UsageError if the folder holds another sweep: only the number of trials, and what they are ranked by, may change."""
+    before, free = _read(folder / "sweep.json"), () if what["by"] == "optuna" else ("metric",)
+    other = [name for name, value in what.items() if before and name not in free and before.get(name) != value]
     if other:
         told = "; ".join(f"{name}: {before.get(name)} then, {what[name]} now" for name in other)
         raise UsageError(f"{folder} holds another sweep ({told}): choose another --out")

@@ -6,7 +6,9 @@ import importlib.util
 import json
 import math
 import random
+import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore import cli, sweep
+from dlcore import cli, space, sweep
 from dlcore.errors import UsageError
-from tests.child import card, flags_of, run, tiny
+from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
 
 FLAGS = ["--", *flags_of(tiny("mlp_digits"))]
 
@@ -28,11 +30,11 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.chdir(tmp_path)
     found: list[list[str]] = []
 
-    def begin(words: Sequence[str], check: bool) -> subprocess.CompletedProcess[str]:
+    def begin(words: Sequence[str]) -> int:
         found.append(list(words))
-        return subprocess.CompletedProcess(words, run(*words[words.index("dlcore.cli") + 1 :], folder=tmp_path)[0])
+        return run(*words[words.index("dlcore.cli") + 1 :], folder=tmp_path)[0]
 
-    monkeypatch.setattr(sweep.subprocess, "run", begin)
+    monkeypatch.setattr(sweep, "call", begin)
     return found
 
 
@@ -62,12 +64,11 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(started: list[list[str]], 
 
 def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["sweep", "mlp_digits", "seed=3,4", "--metric", "validation/accuracy", *FLAGS]
-    begin = sweep.subprocess.run
     with monkeypatch.context() as patched:
-        patched.setattr(sweep.subprocess, "run", lambda words, check: subprocess.CompletedProcess(words, 75))
+        patched.setattr(sweep, "call", lambda words: 75)
         assert cli.main(words) == 2
     assert started == []
-    monkeypatch.setattr(sweep.subprocess, "run", begin)
+    assert kept()["fields"] == ["seed=3,4"], "what was asked is known from the beginning"
     assert cli.main(words) == 0
     assert [trial["status"] for trial in kept()["trials"]] == ["done", "done"]
     assert {card(Path("sweeps/mlp_digits") / name)["run"]["seed"] for name in ("001", "002")} == {3, 4}
@@ -77,7 +78,7 @@ def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.M
 @pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs the extra `sweep`")
 def test_optuna_learns_and_repeats_itself() -> None:
     """A parabola in log lr and a wrong choice: after ten trials at random it does better than these."""
-    fields = [sweep.field("lr=1e-6..1:log"), sweep.field("kind=a,b"), sweep.field("width=8..64")]
+    fields = [space.field("lr=1e-6..1:log"), space.field("kind=a,b"), space.field("width=8..64")]
 
     def tried(seed: int) -> list[float]:
         found: list[float] = []
@@ -87,7 +88,7 @@ def test_optuna_learns_and_repeats_itself() -> None:
             found.append((math.log10(float(values["lr"])) + 3) ** 2 + 4 * (values["kind"] == "b"))
             return None if len(found) == 3 else found[-1]
 
-        sweep.suggested(fields, 50, seed, lower=True, score=score)
+        space.suggested(fields, 50, seed, lower=True, score=score)
         return found
 
     first = tried(0)
@@ -101,9 +102,7 @@ def test_a_launcher_begins_each_trial_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     begun: list[Sequence[str]] = []
-    monkeypatch.setattr(
-        sweep.subprocess, "run", lambda words, check: begun.append(words) or subprocess.CompletedProcess(words, 0)
-    )
+    monkeypatch.setattr(sweep, "call", lambda words: begun.append(words) or 0)
     words = [
         "sweep",
         "mlp_digits",
@@ -139,7 +138,8 @@ def test_a_dry_run_shows_commands_and_writes_nothing(
     ("words", "why"),
     [
         (["lr"], "says nothing to try"),
-        (["out=a,b"], "says nothing to try"),
+        (["out=a,b"], "--out is not for a sweep"),
+        (["lr=1e-3", "--", "--seeds", "4"], "--seeds is not for a sweep"),
         (["lr=1..0"], "is no range"),
         (["lr=0..1:log"], "is no range"),
         (["lr=a..b"], "are not the ends of a range"),
@@ -180,11 +180,23 @@ def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
     assert "holds another sweep (fields: ['seed=1'] then, ['seed=2'] now)" in capsys.readouterr().err
 
 
+def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None:
+    child = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(1), sys.exit(75))); print(flush=True)"
+    code = f"import sys; from dlcore import sweep; sys.exit(sweep.call([sys.executable, '-c', {child + '; time.sleep(60)'!r}]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment(PYTHONPATH=str(REPOSITORY))
+    ) as asked:
+        assert asked.stdout
+        asked.stdout.readline()
+        asked.send_signal(signal.SIGINT)
+        assert asked.wait(60) == 75
+
+
 @pytest.mark.quick
 @given(low=st.floats(1e-6, 1e3), ratio=st.floats(1.01, 1e6), seed=st.integers(0, 99), log=st.booleans())
 def test_draws_stay_in_their_range_and_begin_alike(low: float, ratio: float, seed: int, log: bool) -> None:
-    each = sweep.Field("lr", low=low, high=low * ratio, log=log)
-    few, many = sweep.drawn([each], 5, seed), sweep.drawn([each], 9, seed)
+    each = space.Field("lr", low=low, high=low * ratio, log=log)
+    few, many = space.drawn([each], 5, seed), space.drawn([each], 9, seed)
     assert many[:5] == few
     for values in many:
         assert float(values["lr"]) == pytest.approx(min(max(float(values["lr"]), low), low * ratio), rel=1e-5)
@@ -192,14 +204,14 @@ def test_draws_stay_in_their_range_and_begin_alike(low: float, ratio: float, see
 
 @pytest.mark.quick
 def test_a_logarithmic_draw_has_its_median_in_the_middle_of_the_exponents() -> None:
-    dice, each = random.Random(0), sweep.field("lr=1e-6..1:log")
+    dice, each = random.Random(0), space.field("lr=1e-6..1:log")
     drawn = sorted(float(each.draw(dice)) for _ in range(999))
     assert -3.5 < math.log10(drawn[499]) < -2.5
-    whole = [sweep.field("width=3..5").draw(dice) for _ in range(200)]
+    whole = [space.field("width=3..5").draw(dice) for _ in range(200)]
     assert set(whole) == {"3", "4", "5"}
 
 
 @pytest.mark.quick
 def test_a_range_of_bad_ends_is_an_error_of_its_own() -> None:
     with pytest.raises(UsageError, match="is no range"):
-        sweep.field("lr=1..inf")
+        space.field("lr=1..inf")

@@ -26,7 +26,12 @@ def ctc_loss(logits: Array, frames: Array, labels: Array, count: Array) -> Array
         raise ValueError(
             f"logits {logits.shape}, labels {labels.shape}, frames {frames.shape} and count {count.shape} do not fit"
         )
-    return _loss(_told(_paths(logits, frames, labels).last, count))
+    return _loss(_told(_paths(logits, frames, _spelt(labels, count)).last, count))
+
+
+def _spelt(labels: Array, count: Array) -> Array:
+    """The labels that count, and blanks: whatever fills them up need not be a class."""
+    return jnp.where(jnp.arange(labels.shape[1])[None] < count[:, None], labels, 0)
 
 
 class _Paths(NamedTuple):
@@ -68,6 +73,7 @@ def _added(a: Array, b: Array, c: Array, said: Array | float = 0.0) -> Array:
 
 
 def _forward(logits: Array, frames: Array, labels: Array, count: Array) -> tuple[Array, Array]:
+    labels = _spelt(labels, count)
     paths = _paths(logits, frames, labels)
     told = _told(paths.last, count)
     jump = jnp.pad(paths.leap, ((0, 0), (0, 2)), constant_values=NEVER)[:, 2:]  # into the next state but one

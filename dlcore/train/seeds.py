@@ -6,7 +6,6 @@ import copy
 import functools
 import math
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,6 +53,7 @@ class Seeds:
             Fit(experiment, each, Path(each.out), card, resumed=card.get("resumed", 0) > 0, lane=lane)
             for each, card, lane in zip(flags, cards_, made, strict=True)
         ]
+        self.earlier = dict(self.fits[0].spent)  # seconds of before a resume
         self.state = parallel.side_by_side([fit.state for fit in self.fits], self.lanes.layout)
         self.failed: set[int] = set()
         self.waiting: list[tuple[int, Any]] = []
@@ -119,7 +119,9 @@ class Seeds:
     def _settle(self) -> None:
         """The seconds that all runs share stand in the books of each."""
         for fit in self.fits:
-            fit.spent |= {**self.lanes.spent, "train": self.trained}
+            fit.spent |= {
+                name: self.earlier[name] + seconds for name, seconds in {**self.lanes.spent, "train": self.trained}.items()
+            }
 
     def keep_mark(self, step: int) -> None:
         """Keep the parameters' hashes."""
@@ -147,7 +149,9 @@ class Seeds:
         speed = (ahead - self.paid) * len(self.fits) * self.fits[0].experiment.batch / max(now - self.mark, 1e-9)
         self.mark, self.paid = now, ahead
         sums = numbers[[number for number in range(len(self.fits)) if number not in self.failed]].sum(1)
-        told = {name: each[:, 0] / each[:, 1] for name, each in zip(self.lanes.names, sums.swapaxes(0, 1), strict=True)}
+        # A player whose turn did not come weighs nothing.
+        named = zip(self.lanes.names, sums.swapaxes(0, 1), strict=True)
+        told = {name: each[:, 0] / each[:, 1] for name, each in named if (each[:, 1] > 0).all()}
         line = spread({name: values.tolist() for name, values in told.items() if not name.endswith("grad_norm")}, ".4g")
         self._say(f"step {done}/{self.last}  {line}  {speed:,.0f} examples/s")
 
@@ -187,18 +191,24 @@ class Seeds:
 
 
 def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
-    """Mean and standard deviation of each metric over the seeds, in words."""
-    return "  ".join(
-        f"{name} {statistics.fmean(each):{form}} ± {statistics.stdev(each) if len(each) > 1 else 0.0:.2g}"
-        for name, each in values.items()
-    )
+    """Mean and standard deviation of each metric over the seeds, in words; of numbers that are none, nan."""
+    told = {name: np.asarray(each, np.float64) for name, each in values.items()}
+    with np.errstate(invalid="ignore"):
+        spreads = {name: each.std(ddof=1) if len(each) > 1 else 0.0 for name, each in told.items()}
+        return "  ".join(f"{name} {each.mean():{form}} ± {spreads[name]:.2g}" for name, each in told.items())
 
 
 def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
-    """{split: its metrics over the runs, in words}."""
+    """{split: the metrics that all runs have, over the runs, in words}."""
     first = results[0] if results else {}
+    shared = {
+        split: [name for name in metrics if all(name in each.get(split, {}) for each in results)]
+        for split, metrics in first.items()
+    }
     return {
-        split: spread({name: [each[split][name] for each in results] for name in metrics}) for split, metrics in first.items()
+        split: spread({name: [each[split][name] for each in results] for name in names})
+        for split, names in shared.items()
+        if names
     }
 
 

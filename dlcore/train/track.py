@@ -19,6 +19,7 @@ from dlcore.errors import UsageError
 Kind = Literal["", "wandb", "mlflow"]
 PROJECT = "dlcore"
 EVERY_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
 
 
 class Tracker(Protocol):
@@ -101,6 +102,7 @@ def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[None]
     except Exception as error:  # whatever a package says of its keys and servers
         way = "wandb login, or WANDB_MODE=offline" if kind == "wandb" else "look at MLFLOW_TRACKING_URI"
         raise UsageError(f"--track {kind} cannot begin: {str(error).splitlines()[0]}; {way}") from error
+    _keep(kept, state)
     follower = _Follower(tracker, folder, kept, state)
     thread = threading.Thread(target=follower.follow, daemon=True, name="tracking")
     thread.start()
@@ -108,8 +110,15 @@ def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[None]
         yield
     finally:
         follower.over.set()
-        thread.join()
-        follower.finish(card.get("status") == "done")
+        thread.join(PATIENCE_SECONDS)
+        if thread.is_alive():  # its server hangs
+            print(
+                f"dlcore: warning: --track {kind} does not answer; {folder / 'metrics.jsonl'} has all of it",
+                file=sys.stderr,
+                flush=True,
+            )
+        else:
+            follower.finish(card.get("status") == "done")
 
 
 class _Follower:
@@ -136,16 +145,18 @@ class _Follower:
                 self.tracker.log(step, {f"{split}/{name}": value for name, value in line.items() if value is not None})
                 splits = self.state["splits"] if step == self.state["step"] else []
                 self.state |= {"step": step, "splits": [*splits, split]}
-            self.kept.write_text(json.dumps(self.state) + "\n", encoding="utf-8")
-        except Exception as error:  # its network, its server, a full disk: no reason to end a run
+        except Exception as error:  # its network, its server: no reason to end a run
             self._lose(error)
+        with contextlib.suppress(OSError):  # on a full disk the run itself says so
+            _keep(self.kept, self.state)
 
     def _fresh(self) -> Iterator[dict[str, Any]]:
         """Whole lines that were not read yet."""
         with self.file.open(encoding="utf-8") as file:
             inode = os.fstat(file.fileno()).st_ino
-            file.seek(self.place if inode == self.inode else 0)
-            self.inode = inode
+            if inode != self.inode:
+                self.place, self.inode = 0, inode
+            file.seek(self.place)
             while (line := file.readline()).endswith("\n"):
                 self.place = file.tell()
                 yield json.loads(line)
@@ -162,6 +173,13 @@ class _Follower:
         self.lost = True
         told = f"tracking ended after step {self.state['step']} ({error}); the run goes on, and {self.file} has all of it"
         print(f"dlcore: warning: {told}", file=sys.stderr, flush=True)
+
+
+def _keep(file: Path, state: Mapping[str, Any]) -> None:
+    """What was told, whole or not at all."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(state) + "\n", encoding="utf-8")
+    fresh.replace(file)
 
 
 def _imported(name: str) -> Any:

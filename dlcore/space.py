@@ -1,0 +1,97 @@
+"""What a sweep tries: values and ranges of fields, and who chooses among them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+from collections.abc import Callable, Sequence
+
+from dlcore.errors import UsageError
+
+Values = dict[str, str]  # as they stand on the command line
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What is tried of a field: some words, or a range of numbers, whole ones if both ends are."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+
+    def draw(self, dice: random.Random) -> str:
+        """One of the words, or a number of the range, evenly (in its logarithm, if `log`)."""
+        if self.words:
+            return dice.choice(self.words)
+        if self.whole and not self.log:
+            return str(dice.randint(int(self.low), int(self.high)))
+        ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        drawn = dice.uniform(*ends)
+        return self.told(math.exp(drawn) if self.log else drawn)
+
+    def told(self, number: float) -> str:
+        """A number of the range as a word."""
+        number = min(max(number, self.low), self.high)
+        return str(round(number)) if self.whole else f"{number:.6g}"
+
+
+def field(word: str) -> Field:
+    """`lr=1e-4..1e-2:log`, `width=64..256`, `activation=relu,gelu`. UsageError: anything else."""
+    name, equals, space = word.partition("=")
+    name = name.lstrip("-").replace("_", "-")
+    if not equals or not space or not name:
+        raise UsageError(f"{word!r} says nothing to try: write FIELD=1,2,3 or FIELD=1e-4..1e-2:log")
+    if ".." not in space:
+        return Field(name, tuple(dict.fromkeys(space.split(","))))
+    ends, _, how = space.partition(":")
+    low, _, high = ends.partition("..")
+    try:
+        a, b = float(low), float(high)
+    except ValueError:
+        raise UsageError(f"{word!r}: {low!r} and {high!r} are not the ends of a range of numbers") from None
+    if how not in ("", "log") or not a < b or (how and a <= 0) or not math.isfinite(b - a):
+        raise UsageError(f"{word!r} is no range: the first end is below the second, and above 0 for :log")
+    return Field(name, low=a, high=b, log=bool(how), whole=all(end.lstrip("-").isdigit() for end in (low, high)))
+
+
+def grid(fields: Sequence[Field]) -> list[Values]:
+    """Every combination. UsageError: a range has no end of values."""
+    for each in fields:
+        if not each.words:
+            raise UsageError(f"a grid needs values of {each.name}, not a range: --by random draws from it")
+    return [
+        dict(zip([each.name for each in fields], words, strict=True)) for words in itertools.product(*[f.words for f in fields])
+    ]
+
+
+def drawn(fields: Sequence[Field], trials: int, seed: int) -> list[Values]:
+    """So many draws, the same for the same seed; more of them go on where fewer ended."""
+    dice = random.Random(seed)
+    return [{each.name: each.draw(dice) for each in fields} for _ in range(trials)]
+
+
+def suggested(fields: Sequence[Field], trials: int, seed: int, lower: bool, score: Callable[[Values], float | None]) -> None:
+    """Let Optuna (Akiba et al. 2019; its tree of Parzen estimators) choose each trial by the scores before it."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise UsageError("--by optuna needs Optuna: pip install 'dlcore[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="minimize" if lower else "maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    for _ in range(trials):
+        trial = study.ask()
+        values = {}
+        for each in fields:
+            if each.words:
+                values[each.name] = trial.suggest_categorical(each.name, each.words)
+            elif each.whole:
+                values[each.name] = str(trial.suggest_int(each.name, int(each.low), int(each.high), log=each.log))
+            else:
+                values[each.name] = each.told(trial.suggest_float(each.name, each.low, each.high, log=each.log))
+        found = score(values)
+        study.tell(trial, found, state=None if found is not None else optuna.trial.TrialState.FAIL)
