@@ -84,3 +84,14 @@ def test_labels_that_do_not_fit_the_frames_cost_infinity_and_teach_nothing() -> 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         ctc_loss(jnp.zeros((2, 5, 3)), jnp.zeros(1, int), jnp.zeros((2, 2), int), jnp.zeros(2, int))
+
+
+def test_what_fills_the_labels_up_need_not_be_a_class() -> None:
+    logits = jax.random.normal(jax.random.key(0), (2, 6, 5))
+    frames, count = jnp.array([6, 5]), jnp.array([2, 1])
+    slopes = [
+        jax.grad(lambda x, labels=labels: ctc_loss(x, frames, labels, count).sum())(logits)
+        for labels in (jnp.array([[1, 2, 99], [3, 99, -1]]), jnp.array([[1, 2, 0], [3, 0, 0]]))
+    ]
+    assert np.isfinite(slopes[0]).all()
+    np.testing.assert_array_equal(*slopes)

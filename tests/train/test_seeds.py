@@ -16,7 +16,7 @@ import pytest
 from dlcore import cli
 from dlcore.data.stream import Stream
 from dlcore.flags import Flags
-from dlcore.train import parallel
+from dlcore.train import parallel, seeds
 from dlcore.train.diagnose import Diagnosis
 from dlcore.train.evaluate import Evaluator, pack
 from dlcore.train.init import initial
@@ -278,3 +278,10 @@ def test_what_does_not_go_side_by_side_is_refused(
     assert cli.main(["train", "mlp_digits", "--seeds", "4", "--out", str(tmp_path / "runs"), *flags]) == 2
     assert why in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.quick
+def test_means_over_seeds_stand_numbers_that_are_none_and_metrics_that_one_lacks() -> None:
+    assert seeds.spread({"loss": [1.0, 2.0], "worse": [1.0, float("nan")]}) == "loss 1.5000 ± 0.71  worse nan ± nan"
+    assert seeds.summary([{"test": {"a": 1.0, "b": 2.0}}, {"test": {"a": 3.0}}]) == {"test": "a 2.0000 ± 1.4"}
+    assert seeds.summary([]) == {}

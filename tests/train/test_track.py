@@ -69,6 +69,21 @@ def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPat
     assert idents[0] == idents[1], "the same tracked run"
 
 
+@pytest.mark.quick
+def test_a_log_that_was_rewound_to_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
+    memory, file = Memory(), tmp_path / "metrics.jsonl"
+    follower = track._Follower(memory, tmp_path, tmp_path / "tracked.json", {"kind": "wandb", "step": 0, "splits": []})
+    line = '{"step": %d, "split": "train", "loss": 1.5}\n'
+    for content in (line % 1 + line % 2, "", line % 1 + line % 2 + line % 3 + '{"step": 4, "spl'):
+        fresh = tmp_path / "fresh"
+        fresh.write_text(content)
+        fresh.replace(file)
+        follower.forward()
+    assert not follower.lost
+    assert memory.told == {(step, "train/loss"): 1.5 for step in (1, 2, 3)}
+    assert json.loads((tmp_path / "tracked.json").read_text())["step"] == 3
+
+
 def test_a_tracker_that_fails_is_told_of_once_and_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
