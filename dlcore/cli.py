@@ -143,7 +143,11 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
     from dlcore.flags import Flags
     from dlcore.train import card as cards
 
-    return cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
+    config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
+    before = card.get("devices", {})
+    if flags.cpu_devices == 0 and before.get("platform") == "cpu":  # a run of several processes goes on with as many devices
+        flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
+    return config, flags
 
 
 def _page(folder: Path, card: Any) -> Path:
@@ -179,7 +183,7 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
     from dlcore.train import run
 
     # Wherever it was trained, here are the devices that are here.
-    flags = _environment(dataclasses.replace(flags, mesh="", parallel="jit", cpu_devices=1), config.batch)
+    flags = _environment(dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch)
     experiment = page.build(config)
     return folder, experiment, flags, run.restored(experiment, flags, folder)
 

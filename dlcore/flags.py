@@ -21,8 +21,9 @@ class Flags:
     """decides initialisation, order of the examples, and every random draw"""
     seeds: int = 1
     """so many runs, from --seed on, side by side in one program: a folder each, as if each had been run alone on one device"""
-    parallel: Literal["jit", "shard_map", "pmap"] = "jit"
-    """how the step runs over the devices"""
+    parallel: Literal["auto", "jit", "shard_map", "pmap"] = "auto"
+    """how the step runs over the devices; auto is jit, but shard_map on more than two CPU devices that all hold the whole state: there
+    one process and several then train the same bits"""
     cpu_devices: int = 0
     """on CPU: devices to simulate; 0 for one a core, as far as the batch divides (up to twice as fast as one for all cores)"""
     mesh: str = ""
@@ -80,7 +81,7 @@ def check(config: Any, flags: Flags) -> None:
                 raise UsageError(f"--{flag} {getattr(owner, name)} is too small: it must be at least {smallest}")
     if flags.seeds > 1:
         unfit = {
-            "parallel": flags.parallel != "jit",
+            "parallel": flags.parallel not in ("auto", "jit"),
             "mesh": flags.mesh != "",
             "cpu-devices": flags.cpu_devices > 1,
             "patience": flags.patience > 0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before jaxlib is loaded: a program from the cache makes it print pages about features of the processor that it did not use.
@@ -38,6 +40,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker, and warnings that our own lines raise."""
     config.addinivalue_line("markers", "quick: compiles nothing or next to nothing; the whole group takes seconds")
     config.addinivalue_line("filterwarnings", r"error:::dlcore(\.|$)")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_do_not_pile_up() -> Iterator[None]:
+    """Linux gives a process 65,530 mappings of memory, and every compiled program takes some: one too many aborts the whole suite."""
+    yield
+    held = Path("/proc/self/maps")
+    if held.exists() and len(held.read_bytes().splitlines()) > 20_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

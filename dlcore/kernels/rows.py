@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
+
+Tree = Any
 
 
 def row_sum(x: Array) -> Array:
@@ -47,11 +52,34 @@ def column_sum(x: Array) -> Array:
     return jax.lax.platform_dependent(flat, cpu=_ones_times, default=lambda x: x.sum(0))
 
 
-def device_sum(x: Array, axis_name: str) -> Array:
-    """The sum of x over the devices of an axis (shard_map, pmap, vmap): [...] -> [...] on every device.
+def device_sum(tree: Tree, axis_name: str) -> Tree:
+    """The sum of each array over the devices of an axis (shard_map, pmap, vmap): a tree of [...] -> the same on every device.
 
-    On CPU the terms are gathered and added in the order of the devices. Collectives between processes add in another order than those
-    of one process, and so a run of four processes would drift from the same run of one.
+    On CPU the terms are added in the order of the devices. Collectives between processes add in another order than those of one
+    process, and so a run of four processes would drift from the same run of one. All arrays go as one, of which each device adds its
+    own part and sends it to the others: what is sent does not grow with their number, and they wait for each other but twice.
     """
-    in_order = lambda x: jax.lax.all_gather(x, axis_name).sum(0, dtype=x.dtype)  # noqa: E731
-    return jax.lax.platform_dependent(x, cpu=in_order, default=lambda x: jax.lax.psum(x, axis_name))
+    return jax.lax.platform_dependent(
+        tree, cpu=lambda tree: _in_order(tree, axis_name), default=lambda tree: jax.lax.psum(tree, axis_name)
+    )
+
+
+def _in_order(tree: Tree, axis_name: str) -> Tree:
+    leaves, structure = jax.tree.flatten(tree)
+    summed = [None] * len(leaves)
+    for dtype in sorted({leaf.dtype for leaf in leaves}, key=str):
+        places = [i for i, leaf in enumerate(leaves) if leaf.dtype == dtype]
+        flat, back = ravel_pytree([leaves[i] for i in places])
+        for i, x in zip(places, back(_sum_in_order(flat, axis_name)), strict=True):
+            summed[i] = x
+    return jax.tree.unflatten(structure, summed)
+
+
+def _sum_in_order(x: Array, axis_name: str) -> Array:
+    """The same of one vector."""
+    devices = jax.lax.axis_size(axis_name)
+    if x.size < 64 * devices:  # too little to share out
+        return jax.lax.all_gather(x, axis_name).sum(0, dtype=x.dtype)
+    parts = jnp.pad(x, (0, -x.size % devices)).reshape(devices, -1)
+    terms = jax.lax.all_to_all(parts, axis_name, 0, 0)
+    return jax.lax.all_gather(terms.sum(0, dtype=x.dtype), axis_name, tiled=True)[: x.size]

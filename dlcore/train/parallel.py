@@ -20,6 +20,7 @@ from dlcore.errors import UsageError
 
 Tree = Any
 How = Literal["jit", "shard_map", "pmap"]
+Asked = Literal["auto", "jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
@@ -83,11 +84,16 @@ class Layout:
         return jax.device_put(dict(batch), self.everywhere)
 
 
-def layout(how: How, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
+def layout(how: Asked, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
     """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or each other."""
     devices = list(jax.devices() if devices is None else devices)
     shape = mesh_shape(spec, len(devices))
-    if how != "jit" and (shape["fsdp"] > 1 or shape["tensor"] > 1):
+    if how == "auto":
+        # XLA's sums over the processes of CPUs add in another order than those inside one process; ours do not (device_sum). Of two
+        # terms there is but one sum.
+        ordered = devices[0].platform == "cpu" and shape["data"] == len(devices) > 2
+        how = "shard_map" if ordered else "jit"
+    elif how != "jit" and (shape["fsdp"] > 1 or shape["tensor"] > 1):
         raise UsageError(f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need --parallel jit")
     # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break nn.Embed.
     # An axis may take a part of a side of a TPU's torus, as tensor=2 of v5p:4x4x4 does; make_mesh refuses that.

@@ -113,10 +113,9 @@ def _proposed(
     grads, out = over_microbatches(jax.grad(total, has_aux=True), state.params[name], state.extra, batch, microbatches)
     extra = out.extra
     if axis is not None:
-        summed = functools.partial(device_sum, axis_name=axis)
-        grads, out = jax.tree.map(summed, (grads, out._replace(extra={})))
         devices = jax.lax.axis_size(axis)
-        extra = jax.tree.map(lambda x: summed(x) / devices if jnp.issubdtype(x.dtype, jnp.floating) else x, extra)
+        grads, out = device_sum((grads, out), axis)
+        extra = jax.tree.map(lambda own, all: all / devices if jnp.issubdtype(own.dtype, jnp.floating) else own, extra, out.extra)
     weight = jnp.where(out.loss.weight > 0, out.loss.weight, 1)  # nothing weighed, nothing learnt: 0 / 1, not 0 / 0
     grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
     updates, opt = objective.optimizer.update(grads, state.opt[name], state.params[name])

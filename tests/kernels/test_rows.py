@@ -44,6 +44,27 @@ CASES = {
 }
 
 
+def test_devices_sums_of_a_tree_are_added_in_their_order() -> None:
+    """Large and small, of several types and of none: each to the bit what adding the devices' terms one by one gives."""
+    rng = np.random.default_rng(0)
+    shapes = {"large": (4, 33, 31), "one": (4,), "none": (4, 0), "small": (4, 3)}
+    tree: dict[str, np.ndarray] = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    tree |= {"counts": rng.integers(0, 9, (4, 700)).astype(np.int32), "half": rng.standard_normal((4, 5)).astype(jnp.bfloat16)}
+    got = jax.jit(jax.vmap(lambda x: device_sum(x, "data"), axis_name="data"))(tree)
+    for name, terms in tree.items():
+        want = terms[0]
+        for term in terms[1:]:
+            want = want + term
+        assert got[name].dtype == terms.dtype
+        if name == "half":  # the compiler may add in a wider type
+            want = want.astype(np.float32)
+            np.testing.assert_allclose(
+                np.asarray(got[name], np.float32), np.broadcast_to(want, terms.shape), rtol=0.02, atol=0.02
+            )
+        else:
+            np.testing.assert_array_equal(got[name], np.broadcast_to(want, terms.shape), err_msg=name)
+
+
 @pytest.mark.parametrize(("n", "dtype"), [(1, "float32"), (127, "float32"), (3001, "float32"), (256, "bfloat16")])
 def test_ones_are_counted_exactly(n: int, dtype: str) -> None:
     ones = jnp.ones((1, n), dtype)

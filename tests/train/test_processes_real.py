@@ -87,7 +87,7 @@ def same(ours: Path, whole: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "name", "how"),
-    [(2, "mlp_digits", "jit"), (4, "mlp_digits", "jit"), (4, "cnn_fashion_mnist", "shard_map"), (2, "mlp_digits", "pmap"),
+    [(2, "mlp_digits", "jit"), (4, "mlp_digits", "jit"), (4, "cnn_fashion_mnist", "auto"), (2, "mlp_digits", "pmap"),
      (2, "gpt_tiny_shakespeare", "jit")],
 )  # fmt: skip
 def test_processes_train_what_one_process_trains(count: int, name: str, how: str, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_processes_train_what_one_process_trains(count: int, name: str, how: str
     assert [code for code, _ in ended] == [0] * count, ended
     whole = alone(count, name, tmp_path, "--parallel", how)
     same(out, whole, tmp_path)
-    if how == "shard_map":
+    if how == "auto":
         assert card(out)["params_sha256"] == card(whole)["params_sha256"], "to the bit: the devices' terms are added in one order"
     assert card(out)["devices"] | {"kind": ""} == {"platform": "cpu", "kind": "", "count": count, "processes": count}
     # Only the first one writes cards, logs and lines about the run.
@@ -169,3 +169,7 @@ def test_a_run_of_four_processes_goes_on_with_one_two_or_eight(tmp_path: Path) -
         assert [code for code, _ in ended] == [0] * count, ended
         assert card(ours)["devices"]["count"] == count * devices
         same(ours, whole, tmp_path)
+    code, said = run("resume", out, folder=tmp_path)  # by itself one process takes as many devices, and the bits are the same
+    assert code == 0, said
+    assert card(out)["devices"] | {"kind": ""} == {"platform": "cpu", "kind": "", "count": 4, "processes": 1}
+    assert card(out)["params_sha256"] == card(whole)["params_sha256"]
