@@ -11,7 +11,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.metrics import bleu, frechet, neighbours, psnr, reliability
+from dlcore.metrics import bleu, frechet, neighbours, psnr, reliability, spread, summary
 
 
 def test_frechet_of_two_one_dimensional_samples_by_hand() -> None:
@@ -119,3 +119,10 @@ def test_neighbours_tell_what_is_missing_from_what_is_wrong() -> None:
     assert neighbours(half, real) == pytest.approx(0.5, abs=0.05)  # but one mode of two is missing
     assert neighbours(real, stray) == pytest.approx(0.5)  # half of what is drawn is nowhere near
     assert neighbours(stray, real) == 1.0
+
+
+@pytest.mark.quick
+def test_means_over_seeds_stand_numbers_that_are_none_and_metrics_that_one_lacks() -> None:
+    assert spread({"loss": [1.0, 2.0], "worse": [1.0, float("nan")]}) == "loss 1.5000 ± 0.71  worse nan ± nan"
+    assert summary([{"test": {"a": 1.0, "b": 2.0}}, {"test": {"a": 3.0}}]) == {"test": "a 2.0000 ± 1.4"}
+    assert summary([]) == {}

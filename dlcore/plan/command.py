@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     from dlcore.plan import topologies
 
     topology = topologies.parse(asked.topology)
-    _prepare(topology.count if topology.hardware.kind == "cpu" else 1)
+    _prepare(topology.count if topology.hardware.kind == "cpu" else 1, flags.deterministic)
     devices = topologies.devices(topology)
     return (
         _search(page, config, flags, asked, topology, devices)
@@ -54,7 +54,7 @@ def main(words: list[str]) -> int:
     )
 
 
-def _prepare(simulated: int) -> None:
+def _prepare(simulated: int, deterministic: bool) -> None:
     """Only the CPU is used, for whatever a page computes while it is built: no accelerator that may be here is taken."""
     import jax
 
@@ -62,7 +62,7 @@ def _prepare(simulated: int) -> None:
 
     jax.config.update("jax_platforms", "cpu")
     try:
-        devices.prepare(Flags(cpu_devices=simulated), 1, os.environ)
+        devices.prepare(Flags(cpu_devices=simulated, deterministic=deterministic), 1, os.environ)
     except RuntimeError:  # devices were looked at before; `topologies.devices` says if they are too few
         return
 

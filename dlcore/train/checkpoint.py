@@ -47,6 +47,10 @@ def _mixed(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
+class Unreadable(UsageError):
+    """There are checkpoints, and none that was asked for is sound."""
+
+
 class Checkpoints:
     """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric", "-" in front: lower)."""
 
@@ -107,7 +111,8 @@ class Checkpoints:
         # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other devices.
         place = replicated(getattr(leaves[0], "sharding", None))
         target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place)}
-        for candidate in reversed(self.steps() if step is None else [step]):
+        asked = self.steps() if step is None else [step]
+        for candidate in reversed(asked):
             path = self.folder / str(candidate)
             try:
                 restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
@@ -119,8 +124,8 @@ class Checkpoints:
                 return restored["state"]
             warnings.warn(f"checkpoint {path} is damaged (its checksum differs) and is skipped", stacklevel=2)
         if self.steps():
-            raise UsageError(
-                f"none of the checkpoints {self.steps()} in {self.folder} can be read; mend them from a copy, "
+            raise Unreadable(
+                f"none of the checkpoints {asked} in {self.folder} can be read; mend them from a copy, "
                 f"or move that folder away and resume to train from the first step"
             )
         return None
@@ -133,9 +138,9 @@ class Checkpoints:
         self.manager.reload()
 
 
-def check_room(folder: Path, abstract: State, keep: int) -> None:
-    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more fit on the disk."""
-    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
+def check_room(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
+    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more, of each run, fit on the disk."""
+    size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
     free, need = shutil.disk_usage(folder).free, (keep + 2) * size
     if free < need:
         raise UsageError(

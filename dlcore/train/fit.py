@@ -69,7 +69,7 @@ class Fit:
 
         example = self.layout.put(self.stream.at(0), experiment.batch)
         self.abstract, make = (lane.abstract, lane.make) if lane else initial(experiment, seed, self.layout, example)
-        check_room(folder, self.abstract, flags.keep)
+        check_room(folder, self.abstract, flags.keep, lane.together if lane else 1)
         at = lane.start if lane else None
         restored = self.checkpoints.restore(self.abstract, at) if resumed and at != 0 else None
         self.state = make() if restored is None else restored
@@ -250,8 +250,8 @@ class Fit:
         processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
 
     def fail(self, error: Exception) -> None:
-        """Close the books of a run that cannot go on."""
-        self.card |= {"status": "failed", "error": str(error)}
+        """Close the books of a run that cannot go on: it has failed, or is stopped by what may be mended, as a full disk."""
+        self.card |= {"status": "failed" if isinstance(error, Diverged) else "stopped", "error": str(error)}
         with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
             self.checkpoints.close()
             self._write_card()

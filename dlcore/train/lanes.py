@@ -38,6 +38,7 @@ class Lane(NamedTuple):
     evaluate: Evaluate
     diagnose: Diagnose
     start: int
+    together: int
 
 
 class Lanes:

@@ -8,7 +8,8 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from dlcore.catalog import Page
 from dlcore.data.source import Source
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
+from dlcore.metrics import spread, summary
 from dlcore.train import card as cards
 from dlcore.train import parallel, run
+from dlcore.train.checkpoint import Unreadable
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import Diverged, Fit
 from dlcore.train.lanes import Lane, Lanes
@@ -38,7 +41,7 @@ class Seeds:
         self, experiment: Experiment, flags: Sequence[Flags], cards_: Sequence[cards.Card], start: int, busy: Busy
     ) -> None:
         """`flags` and cards, one of each run; all of them go on from the step `start`."""
-        first, self.busy = flags[0], busy
+        first, self.flags, self.busy = flags[0], flags, busy
         self.began = time.monotonic()
         self.start, self.last, self.ahead = start, experiment.steps, 2
         self.log_every = first.log_every
@@ -79,7 +82,17 @@ class Seeds:
         def no_step(*_: Any) -> Any:
             raise AssertionError("the lanes take their steps together")
 
-        return Lane(lanes.one, lanes.abstract, lambda: self._firsts[number], no_step, lanes.names, evaluate, diagnose, start)
+        return Lane(
+            lanes.one,
+            lanes.abstract,
+            lambda: self._firsts[number],
+            no_step,
+            lanes.names,
+            evaluate,
+            diagnose,
+            start,
+            len(self.flags),
+        )
 
     @functools.cached_property
     def _firsts(self) -> list[Any]:
@@ -190,28 +203,6 @@ class Seeds:
         print(line, file=sys.stderr, flush=True)
 
 
-def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
-    """Mean and standard deviation of each metric over the seeds, in words; of numbers that are none, nan."""
-    told = {name: np.asarray(each, np.float64) for name, each in values.items()}
-    with np.errstate(invalid="ignore"):
-        spreads = {name: each.std(ddof=1) if len(each) > 1 else 0.0 for name, each in told.items()}
-        return "  ".join(f"{name} {each.mean():{form}} ± {spreads[name]:.2g}" for name, each in told.items())
-
-
-def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
-    """{split: the metrics that all runs have, over the runs, in words}."""
-    first = results[0] if results else {}
-    shared = {
-        split: [name for name in metrics if all(name in each.get(split, {}) for each in results)]
-        for split, metrics in first.items()
-    }
-    return {
-        split: spread({name: [each[split][name] for each in results] for name in names})
-        for split, names in shared.items()
-        if names
-    }
-
-
 def train(page: Page, config: Any, flags: Flags) -> int:
     """Begin a run for each of `--seeds`, or with `--continue-run` go on with those that were stopped. FAILED if one of them has."""
     if jax.process_count() > 1:
@@ -259,19 +250,37 @@ def _begin(page: Page, config: Any, flags: Flags, base: cards.Card, again: bool,
     return card
 
 
+def _at_a_sound_step(make: Callable[[int], Seeds], flags: Sequence[Flags], root: Path) -> Seeds:
+    """The runs at the newest step of which all have a sound checkpoint; at 0 where one has none yet. UsageError: there is none."""
+    kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
+    if not all(kept):
+        if any(kept):
+            warnings.warn("a seed was ended before its first checkpoint: all seeds begin again at step 0", stacklevel=2)
+        return make(0)
+    if not (common := sorted(set.intersection(*kept), reverse=True)):
+        raise UsageError(
+            f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with each of them alone"
+        )
+    for step in common[:-1]:
+        try:
+            return make(step)
+        except Unreadable as error:
+            warnings.warn(f"{error}; all seeds go on from an older step", stacklevel=2)
+    return make(common[-1])
+
+
 def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Sequence[cards.Card], root: Path) -> int:
     names = sorted({f"{d['name']} {d['version']}" for d in begun[0]["data"].values()})
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
-    kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
     with asked_to_stop() as came, Watchdog(flags[0].stall, root / "stacks.txt") as watchdog:
-        runs = Seeds(experiment, flags, begun, max(set.intersection(*kept), default=0), watchdog.tell)
+        runs = _at_a_sound_step(lambda start: Seeds(experiment, flags, begun, start, watchdog.tell), flags, root)
         try:
             return loop(runs, came=came)
         except Diverged:
             return FAILED
         except UsageError as error:
             for number, fit in enumerate(runs.fits):
-                if number not in runs.failed:
+                if number not in runs.failed and fit.card["status"] != "done":
                     fit.fail(error)
             raise
         finally:

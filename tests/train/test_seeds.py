@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from dlcore import cli
 from dlcore.data.stream import Stream
 from dlcore.flags import Flags
-from dlcore.train import parallel, seeds
+from dlcore.train import parallel
 from dlcore.train.diagnose import Diagnosis
 from dlcore.train.evaluate import Evaluator, pack
 from dlcore.train.init import initial
@@ -157,18 +159,39 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
         assert len(places) == len(set(places))
 
 
-def test_killed_they_go_on_from_the_last_step_that_all_have_saved(tmp_path: Path) -> None:
+def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path: Path) -> None:
     begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"), "--continue-run"]
     folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
     child = Child(*begin, folder=tmp_path)
-    child.until(lambda: (folders[1] / "checkpoints" / "40").is_dir())
+    child.until(lambda: (folders[1] / "checkpoints" / "60").is_dir())
     child.send(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
+    saved = [{int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()} for folder in folders]
+    for path in (folders[1] / "checkpoints" / str(max(set.intersection(*saved)))).rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     code, said = run(*begin, folder=tmp_path)
     assert code == 0, said
+    assert "all seeds go on from an older step" in said
     code, said = run(*words("mlp_digits", "alone", "--steps", "300", "--save-every", "20"), folder=tmp_path)
     assert code == 0, said
     equal(folders[0], tmp_path / "alone", steps=300)
+
+
+def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
+    begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"), "--continue-run"]
+    code, said = run(*begin, folder=tmp_path)
+    assert code == 0, said
+    for seed, lost in ((0, "20"), (1, "40")):
+        shutil.rmtree(tmp_path / "runs" / f"seed-{seed}" / "checkpoints" / lost)
+        stopped = card(tmp_path / "runs" / f"seed-{seed}") | {"status": "stopped"}
+        (tmp_path / "runs" / f"seed-{seed}" / "card.json").write_text(json.dumps(stopped))
+    code, said = run(*begin, folder=tmp_path)
+    assert code == 2
+    assert "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said
+    for seed in (0, 1):
+        code, said = run("resume", tmp_path / "runs" / f"seed-{seed}", folder=tmp_path)
+        assert code == 0, said
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -278,10 +301,3 @@ def test_what_does_not_go_side_by_side_is_refused(
     assert cli.main(["train", "mlp_digits", "--seeds", "4", "--out", str(tmp_path / "runs"), *flags]) == 2
     assert why in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.quick
-def test_means_over_seeds_stand_numbers_that_are_none_and_metrics_that_one_lacks() -> None:
-    assert seeds.spread({"loss": [1.0, 2.0], "worse": [1.0, float("nan")]}) == "loss 1.5000 ± 0.71  worse nan ± nan"
-    assert seeds.summary([{"test": {"a": 1.0, "b": 2.0}}, {"test": {"a": 3.0}}]) == {"test": "a 2.0000 ± 1.4"}
-    assert seeds.summary([]) == {}
