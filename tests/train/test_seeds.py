@@ -180,18 +180,15 @@ def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path
 
 def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
     begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"), "--continue-run"]
+    assert run(*begin, folder=tmp_path)[0] == 0
+    folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
+    for folder, lost in zip(folders, ("20", "40"), strict=True):
+        shutil.rmtree(folder / "checkpoints" / lost)
+        (folder / "card.json").write_text(json.dumps(card(folder) | {"status": "stopped"}))
     code, said = run(*begin, folder=tmp_path)
-    assert code == 0, said
-    for seed, lost in ((0, "20"), (1, "40")):
-        shutil.rmtree(tmp_path / "runs" / f"seed-{seed}" / "checkpoints" / lost)
-        stopped = card(tmp_path / "runs" / f"seed-{seed}") | {"status": "stopped"}
-        (tmp_path / "runs" / f"seed-{seed}" / "card.json").write_text(json.dumps(stopped))
-    code, said = run(*begin, folder=tmp_path)
-    assert code == 2
-    assert "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said
-    for seed in (0, 1):
-        code, said = run("resume", tmp_path / "runs" / f"seed-{seed}", folder=tmp_path)
-        assert code == 0, said
+    assert (code, "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said) == (2, True), said
+    for folder in folders:
+        assert run("resume", folder, folder=tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("name", KINDS)
