@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcore import pages
 from dlcore.errors import Disrupted, UsageError
 
 COMMANDS = {
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
         print(f"dlcore {COMMANDS[words[0]]}")
         return 0
+    if argv is None and words[0] in ("train", "resume", "verify"):
+        pages.large()
     return _guarded(lambda: globals()[f"_{words[0]}"](words[1:]))
 
 
@@ -50,6 +53,7 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
     """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
     file = sys.modules[build.__module__].__file__
     assert file
+    pages.large()
     sys.exit(main(["train", file, *sys.argv[1:]]))
 
 
@@ -145,7 +149,7 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
 
     config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
     before = card.get("devices", {})
-    if flags.cpu_devices == 0 and before.get("platform") == "cpu":  # a run of several processes goes on with as many devices
+    if before.get("platform") == "cpu":  # as many as there were, in several processes too
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
     return config, flags
 

@@ -22,8 +22,8 @@ class Flags:
     seeds: int = 1
     """so many runs, from --seed on, side by side in one program: a folder each, as if each had been run alone on one device"""
     parallel: Literal["auto", "jit", "shard_map", "pmap"] = "auto"
-    """how the step runs over the devices; auto is jit, but shard_map on more than two CPU devices that all hold the whole state: there
-    one process and several then train the same bits"""
+    """how the step runs over the devices; auto is shard_map on several CPU devices that all hold the whole state, where it is faster
+    and one process and several train the same bits, and jit otherwise"""
     cpu_devices: int = 0
     """on CPU: devices to simulate; 0 for one a core, as far as the batch divides (up to twice as fast as one for all cores)"""
     mesh: str = ""

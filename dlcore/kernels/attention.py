@@ -15,10 +15,12 @@ cuDNN takes a mask only as a bias of queries times keys, and no float32.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from dlcore.kernels.blockwise import blockwise_attention
@@ -137,18 +139,21 @@ def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
     return jnp.einsum("bhqk,bhkd->bhqd", jax.nn.softmax(jnp.where(seen, scores, NEVER), -1).astype(q.dtype), v)
 
 
-def rotary(x: Array, position: Array) -> Array:
+def rotary(x: Array, position: Array | np.ndarray) -> Array:
     """Rotary positions (Su et al. 2021, eq. 34): pairs (x[i], x[i + d/2]) turned by position * 10000^(-2i/d).
 
-    x [..., length, d] with even d, position [length], or any shape that broadcasts to x's without d; dtype kept.
-    Raises ValueError for odd d.
+    x [..., length, d] with even d, position [length], or any shape that broadcasts to x's without d; dtype kept. Of a NumPy array the
+    sines and cosines are computed while tracing: XLA would compute them anew for each row and head. Raises ValueError for odd d.
     """
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"rotary positions turn pairs: a head of {d} numbers cannot be paired")
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    frequency = 10000 ** (-jnp.arange(0, d, 2, dtype=wide) / d)
-    angle = position[..., None].astype(wide) * frequency.reshape((1,) * position.ndim + (-1,))
     a, b = x[..., : d // 2], x[..., d // 2 :]
-    cos, sin = (jnp.broadcast_to(f(angle).astype(x.dtype), a.shape) for f in (jnp.cos, jnp.sin))
+    known = isinstance(position, np.ndarray)
+    with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
+        frequency = 10000 ** (-jnp.arange(0, d, 2, dtype=wide) / d)
+        angle = position[..., None].astype(wide) * frequency.reshape((1,) * position.ndim + (-1,))
+        turn = [f(angle).astype(x.dtype) for f in (jnp.cos, jnp.sin)]
+    cos, sin = (jnp.broadcast_to(t, a.shape) for t in turn)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

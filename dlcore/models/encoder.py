@@ -7,7 +7,7 @@ import functools
 from typing import Literal
 
 import flax.linen as nn
-import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from dlcore.kernels.activations import gelu
@@ -54,7 +54,7 @@ class Block(nn.Module):
         heads = dense(3 * width, name="qkv")(LayerNorm(name="norm_attention")(flat)).reshape(batch, length, 3, s.heads, -1)
         q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
         if s.positions == "rotary":
-            q, k = (rotary(t, jnp.arange(length)) for t in (q, k))
+            q, k = (rotary(t, np.arange(length)) for t in (q, k))
         drop = Dropout(s.dropout, name="drop")
         told = dense(width, kernel_init=residual, name="out")(attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape))
         x = x + drop(told.reshape(x.shape), row)

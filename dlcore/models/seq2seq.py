@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from dlcore.data.pairs import PAD
@@ -69,7 +70,7 @@ class Block(nn.Module):
         qkv = dense(3 * width, name="qkv")(Norm(name="norm_past")(flat)).reshape(batch, length, 3, s.heads, -1)
         if cache is None:
             q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))
-            q, k = (rotary(t, jnp.arange(length)) for t in (q, k))
+            q, k = (rotary(t, np.arange(length)) for t in (q, k))
             seen = attention(q, k, v, past).swapaxes(1, 2)
         else:
             q, k, v = (qkv[:, :, i, :, None].reshape(batch * length, s.heads, 1, -1) for i in range(3))

@@ -89,10 +89,9 @@ def layout(how: Asked, spec: str, devices: Sequence[jax.Device] | None = None) -
     devices = list(jax.devices() if devices is None else devices)
     shape = mesh_shape(spec, len(devices))
     if how == "auto":
-        # XLA's sums over the processes of CPUs add in another order than those inside one process; ours do not (device_sum). Of two
-        # terms there is but one sum.
-        ordered = devices[0].platform == "cpu" and shape["data"] == len(devices) > 2
-        how = "shard_map" if ordered else "jit"
+        # On CPU shard_map is faster, as XLA's partitioner sums each array by itself; and its sums over processes add in another order
+        # than those inside one process, which `device_sum` does not.
+        how = "shard_map" if devices[0].platform == "cpu" and shape["data"] == len(devices) > 1 else "jit"
     elif how != "jit" and (shape["fsdp"] > 1 or shape["tensor"] > 1):
         raise UsageError(f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need --parallel jit")
     # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break nn.Embed.

@@ -29,7 +29,7 @@ def training(
     extra: Mapping[str, Any] | None = None,
 ) -> Step:
     """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the first objective's loss."""
-    layout, first = parallel.layout("jit", ""), next(iter(objectives))
+    layout, first = parallel.layout("auto", ""), next(iter(objectives))
     example = layout.put(with_rows(batch), len(next(iter(batch.values()))))
 
     def make() -> State:

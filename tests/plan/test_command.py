@@ -22,7 +22,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_is_printed_and_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--topology", "cpu:8", "--price", "2", "--json", "plan.json"]) == 0
     said = capsys.readouterr().out
-    assert all(word in said for word in ("peak memory", "fits", "FLOPs", "all-reduce", "data", "efficiency", "dollars"))
+    assert all(word in said for word in ("peak memory", "fits", "FLOPs", "all-to-all", "data", "efficiency", "dollars"))
     told = json.loads(Path("plan.json").read_text())
     assert told["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
     assert told["memory"]["fits"]
