@@ -122,8 +122,10 @@ def _train(words: list[str]) -> int:
 def _resume(words: list[str]) -> int:
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
-    folder, page, card, kept = _opened("resume", words)
-    config, flags = _flags(page, words[1:], f"dlcore resume {folder}", kept)
+    folder, page, card, (config, flags) = _opened("resume", words)
+    if any(word.partition("=")[0] == "--mesh" and word != "--mesh=" for word in words):
+        flags = dataclasses.replace(flags, cpu_devices=0)  # as many as the new mesh has
+    config, flags = _flags(page, words[1:], f"dlcore resume {folder}", (config, flags))
     from dlcore.train import run
 
     return run.resume(page, config, flags, folder, card, accept)
@@ -148,8 +150,8 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
     from dlcore.train import card as cards
 
     config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
-    before = card.get("devices", {})
-    if before.get("platform") == "cpu":  # as many as there were, in several processes too
+    before = card.get("devices", {})  # one process takes as many as all had together
+    if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
     return config, flags
 
@@ -236,7 +238,6 @@ def _verify(words: list[str]) -> int:
 
     devices.take_cores(int(card.get("host", {}).get("cores", 0)))
     flags = _environment(flags, config.batch)
-
     return verify.verify(page, config, flags, card, asked.steps)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
 WANTED = "glibc.malloc.hugetlb=1"
+ASKED = "DLCORE_LARGE_PAGES"  # set once it was asked for, or by whoever does not want it
 OFFERED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -17,12 +19,22 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
     XLA allocates a program's temporary arrays anew for each step, and above 32 MiB glibc fetches them from the kernel: a BERT of 1.4
     million parameters then waits 36,000 times a step for a page of 4 KiB. glibc reads its settings but once, when a process begins.
     """
-    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
     before = environment.get("GLIBC_TUNABLES", "")
-    if sys.platform != "linux" or "glibc.malloc.hugetlb" in before or not main.is_file():
-        return  # a program that came through a pipe cannot be read again
+    if sys.platform != "linux" or ASKED in environment or "glibc.malloc.hugetlb" in before or not _own_process():
+        return
     if not OFFERED.is_file() or "[madvise]" not in OFFERED.read_text():
         return
-    environment["GLIBC_TUNABLES"] = f"{before}:{WANTED}".strip(":")
+    wanted = {ASKED: "1", "GLIBC_TUNABLES": f"{before}:{WANTED}".strip(":")}
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], dict(environment))
+    with contextlib.suppress(OSError):  # then it goes on as it is
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**environment, **wanted})
+
+
+def _own_process() -> bool:
+    """Was this process begun to run its main program? Not from a pipe, which cannot be read again, nor inside a notebook's process."""
+    main = sys.modules["__main__"]
+    file, spec = Path(getattr(main, "__file__", None) or ""), getattr(main, "__spec__", None)
+    words = sys.orig_argv[1:]
+    return file.is_file() and (
+        (spec is not None and spec.name in words) or any(Path(word).resolve() == file.resolve() for word in words)
+    )

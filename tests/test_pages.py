@@ -25,7 +25,7 @@ print(os.getpid(), sys.argv[1:], os.environ.get("GLIBC_TUNABLES"), sys.stdin.rea
 def told(folder: Path, offered: str, tunables: str = "") -> list[str]:
     (folder / "program.py").write_text(PROGRAM)
     (folder / "enabled").write_text(offered)
-    clean = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    clean = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", pages.ASKED)}
     clean |= {"OFFERED": str(folder / "enabled")} | ({"GLIBC_TUNABLES": tunables} if tunables else {})
     command = [sys.executable, "-X", "utf8", str(folder / "program.py"), "a b", "--c"]
     return subprocess.run(command, env=clean, input="typed", capture_output=True, text=True, check=True).stdout.splitlines()
@@ -51,8 +51,16 @@ def test_not_where_it_would_change_nothing_or_somebody_has_decided(offered: str,
     assert last == f"{pid} ['a b', '--c'] {before or None} typed"
 
 
+def test_a_page_that_runs_in_another_program_s_process_leaves_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "page.py").write_text("from dlcore import pages\npages.large()\nprint('here')")
+    host = f"import runpy\nprint('host')\nrunpy.run_path({str(tmp_path / 'page.py')!r}, run_name='__main__')"
+    clean = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", pages.ASKED)}
+    done = subprocess.run([sys.executable, "-c", host], env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout == "host\nhere\n"
+
+
 def test_a_program_from_a_pipe_is_left_alone() -> None:
     program = "from dlcore import pages\npages.large()\nprint('here')"
-    clean = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    clean = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", pages.ASKED)}
     done = subprocess.run([sys.executable, "-"], env=clean, input=program, capture_output=True, text=True, check=True)
     assert done.stdout == "here\n"

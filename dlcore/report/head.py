@@ -44,7 +44,8 @@ def several(runs: Sequence[Run]) -> Html:
 
 def _error(run: Run) -> Html | None:
     error = run.get("error")
-    return el("div", el("strong", "The run failed."), el("pre", error), class_="error", role="alert") if error else None
+    word = "The run was stopped." if run.get("status") == "stopped" else "The run failed."
+    return el("div", el("strong", word), el("pre", error), class_="error", role="alert") if error else None
 
 
 def _provenance(run: Run) -> Html:

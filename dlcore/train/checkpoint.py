@@ -141,7 +141,8 @@ class Checkpoints:
 def check_room(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
     """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more, of each run, fit on the disk."""
     size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
-    free, need = shutil.disk_usage(folder).free, (keep + 2) * size
+    there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
+    free, need = shutil.disk_usage(folder).free, max(1, keep + 2 - there) * size
     if free < need:
         raise UsageError(
             f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need {need / 2**20:.0f} MiB: "

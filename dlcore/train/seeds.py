@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ import numpy as np
 
 from dlcore.catalog import Page
 from dlcore.data.source import Source
+from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.metrics import spread, summary
 from dlcore.train import card as cards
 from dlcore.train import parallel, run
-from dlcore.train.checkpoint import Unreadable
+from dlcore.train.checkpoint import Checkpoints, Unreadable
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import Diverged, Fit
+from dlcore.train.init import initial
 from dlcore.train.lanes import Lane, Lanes
 from dlcore.train.loop import DONE, FAILED, MARKS, Busy, loop
 from dlcore.train.signals import asked_to_stop
@@ -250,30 +252,38 @@ def _begin(page: Page, config: Any, flags: Flags, base: cards.Card, again: bool,
     return card
 
 
-def _at_a_sound_step(make: Callable[[int], Seeds], flags: Sequence[Flags], root: Path) -> Seeds:
-    """The runs at the newest step of which all have a sound checkpoint; at 0 where one has none yet. UsageError: there is none."""
+def _sound_step(experiment: Experiment, flags: Sequence[Flags], root: Path) -> int:
+    """The newest step of which all runs have a sound checkpoint; 0 where one has none yet. UsageError: there is none."""
     kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
     if not all(kept):
         if any(kept):
             warnings.warn("a seed was ended before its first checkpoint: all seeds begin again at step 0", stacklevel=2)
-        return make(0)
-    if not (common := sorted(set.intersection(*kept), reverse=True)):
+        return 0
+    if not (common := sorted(set.intersection(*kept))):
         raise UsageError(
             f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with each of them alone"
         )
-    for step in common[:-1]:
+    one, batch = parallel.layout("jit", "", jax.devices()[:1]), experiment.batch
+    example = Stream(experiment.train, batch, flags[0].seed, one.local_rows(batch)).at(0)
+    abstract, _ = initial(experiment, flags[0].seed, one, one.put(example, batch))
+    while True:
+        step = common.pop()
         try:
-            return make(step)
+            for each in flags:
+                with closing(Checkpoints(Path(each.out) / "checkpoints", each.keep, experiment.best)) as checkpoints:
+                    checkpoints.restore(abstract, step)
+            return step
         except Unreadable as error:
+            if not common:
+                raise
             warnings.warn(f"{error}; all seeds go on from an older step", stacklevel=2)
-    return make(common[-1])
 
 
 def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Sequence[cards.Card], root: Path) -> int:
     names = sorted({f"{d['name']} {d['version']}" for d in begun[0]["data"].values()})
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
     with asked_to_stop() as came, Watchdog(flags[0].stall, root / "stacks.txt") as watchdog:
-        runs = _at_a_sound_step(lambda start: Seeds(experiment, flags, begun, start, watchdog.tell), flags, root)
+        runs = Seeds(experiment, flags, begun, _sound_step(experiment, flags, root), watchdog.tell)
         try:
             return loop(runs, came=came)
         except Diverged:

@@ -111,15 +111,25 @@ def _proposed(
         return out.loss.total, out
 
     grads, out = over_microbatches(jax.grad(total, has_aux=True), state.params[name], state.extra, batch, microbatches)
-    extra = out.extra
     if axis is not None:
-        devices = jax.lax.axis_size(axis)
-        grads, out = device_sum((grads, out), axis)
-        extra = jax.tree.map(lambda own, all: all / devices if jnp.issubdtype(own.dtype, jnp.floating) else own, extra, out.extra)
+        grads, out = _over_devices(grads, out, state.extra, axis)
     weight = jnp.where(out.loss.weight > 0, out.loss.weight, 1)  # nothing weighed, nothing learnt: 0 / 1, not 0 / 0
     grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
     updates, opt = objective.optimizer.update(grads, state.opt[name], state.params[name])
-    return grads, updates, opt, out._replace(extra=extra)
+    return grads, updates, opt, out
+
+
+def _over_devices(grads: Tree, out: Out, before: Extra, axis: str) -> tuple[Tree, Out]:
+    """Sums of gradients and means. The extra state moves by the mean of the devices' moves, so that what is frozen keeps its bits;
+    what is no floating-point number stays each device's own."""
+    leaves, structure = jax.tree.flatten(out.extra)
+    given = jax.tree.leaves(before)
+    floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    moves = [jnp.where(leaves[i] == given[i], 0, leaves[i] - given[i]) for i in floating]
+    grads, out, moves = device_sum((grads, out._replace(extra={}), moves), axis)
+    for i, move in zip(floating, moves, strict=True):
+        leaves[i] = given[i] + move / jax.lax.axis_size(axis)
+    return grads, out._replace(extra=jax.tree.unflatten(structure, leaves))
 
 
 def _turn(

@@ -189,6 +189,14 @@ def test_rotary_keeps_lengths_and_place_0_and_tells_places_apart() -> None:
         rotary(jnp.ones((2, 3)), jnp.arange(2))
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_rotary_at_places_known_while_tracing_gives_the_same_bits(dtype: Any) -> None:
+    x = draw(9, 2, 5, 8).astype(dtype)
+    known, traced = (jax.jit(lambda x, xp=xp: rotary(x, xp.arange(5)))(x) for xp in (np, jnp))
+    np.testing.assert_array_equal(np.asarray(known, np.float32), np.asarray(traced, np.float32))
+    assert known.dtype == dtype
+
+
 def test_bfloat16_inputs_are_compared_in_float32() -> None:
     """Scores of 64 and 64.25 are one number in bfloat16; their softmax weights differ by a quarter."""
     q = jnp.full((1, 1, 2, 4), 8.0, jnp.bfloat16)

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from jax.sharding import PartitionSpec as P
 
+from dlcore.train import parallel
 from dlcore.train.step import Mean, Objective, Out, State, eval_step, mean, train_step, value
 
 NUMBERS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.floats(-100, 100, width=32))
@@ -186,3 +188,25 @@ def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
     after, report = train_step({"a": Objective(loss, sgd)}, state, batch, seed=0)
     assert float(after.params["a"]) == 1
     assert float(report["a/loss"].weight) == 0
+
+
+def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[jax.Device]) -> None:
+    """Three copies of a number do not add up to three times it in float32; flags and counts are nobody's mean."""
+    frozen = np.random.default_rng(0).standard_normal(300).astype(np.float32)
+    extra = {"frozen": frozen, "told": np.array([True, False]), "count": np.int32(7), "moving": np.zeros(2, np.float32)}
+
+    def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
+        later = {**extra, "count": extra["count"] + 1, "moving": extra["moving"] + batch["x"].sum()}
+        return Out(mean(params["net"] * batch["x"]), {}, later)
+
+    objectives = {"net": Objective(loss, optax.sgd(0.1))}
+    place = parallel.layout("shard_map", "", devices[:3])
+    step = lambda s, b: train_step(objectives, s, b, seed=0, axis="data")  # noqa: E731
+    run = jax.shard_map(step, mesh=place.mesh, in_specs=(P(), P("data")), out_specs=P(), check_vma=False)
+    after, report = jax.jit(run)(state({"net": 2.0}, objectives, **jax.tree.map(jnp.asarray, extra)), {"x": X})
+    np.testing.assert_array_equal(after.extra["frozen"], frozen)
+    np.testing.assert_array_equal(after.extra["told"], [True, False])
+    assert int(after.extra["count"]) == 8
+    np.testing.assert_allclose(after.extra["moving"], X.mean())  # each device moved it by its own example
+    assert float(after.params["net"]) == pytest.approx(2.0 - 0.1 * X.mean())
+    assert float(value(report["net/loss"])) == pytest.approx(2 * X.mean())
