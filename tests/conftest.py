@@ -17,6 +17,7 @@ import pytest
 from dlcore.train.devices import FUSION
 
 DEVICES = 8
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlcore" / "compiled-tests"
 
 # All of this before anything looks at a device. The flag is the one that runs set, so that tests see the kernels that runs see.
@@ -36,10 +37,46 @@ hypothesis.settings.register_profile("tests", deadline=None, max_examples=20, de
 hypothesis.settings.load_profile("tests")
 
 
+MARKERS = (
+    "quick: compiles nothing or next to nothing; the whole group takes seconds",
+    'slow: takes seconds; `pytest -m "not slow"` is the quick tier',
+    "nightly: takes minutes, or repeats a claim over many combinations; `pytest -m nightly` runs these, and nothing else does",
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker, and warnings that our own lines raise."""
-    config.addinivalue_line("markers", "quick: compiles nothing or next to nothing; the whole group takes seconds")
+    """The markers, and warnings that our own lines raise."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     config.addinivalue_line("filterwarnings", r"error:::dlcore(\.|$)")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers of `-n auto`: one per core and at most 8 for the whole suite, none for single files or a debugger."""
+    named = any(Path(word.partition("::")[0]).is_file() for word in config.args)
+    if named or config.option.collectonly:
+        return 0
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Nightly tests are slow, and run only when asked for. Tests of one experiment, else of one file, share a worker."""
+    for item in items:
+        if item.get_closest_marker("nightly"):
+            item.add_marker("slow")
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    if "nightly" not in config.option.markexpr and "::" not in "".join(config.args):
+        skipped = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=skipped)
+        items[:] = [item for item in items if item not in set(skipped)]
+
+
+def _group(item: pytest.Item) -> str:
+    """What is run by one worker: the tests of an experiment use the same compiled programs, those of a file its fixtures."""
+    params = getattr(item, "callspec", None)
+    name = params.params.get("name") if params else None
+    return name if isinstance(name, str) and (EXPERIMENTS / f"{name}.py").is_file() else item.nodeid.partition("::")[0]
 
 
 @pytest.fixture(autouse=True, scope="module")
