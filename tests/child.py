@@ -72,6 +72,13 @@ def tiny(experiment: str) -> Any:
     return sys.modules[page.config.__module__].TINY
 
 
+def experiments(*every_run: str) -> list[Any]:
+    """Every experiment as a parameter of a test: those named in every run, the others nightly."""
+    unknown = set(every_run) - set(catalog.names())
+    assert not unknown, f"no such experiments: {sorted(unknown)}"
+    return [pytest.param(name, marks=() if name in every_run else pytest.mark.nightly) for name in catalog.names()]
+
+
 class Child:
     """A running `dlcore WORDS`. What it says goes to a file, so that it never waits for a reader."""
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from dlcore import catalog
-from tests.child import Child, card, flags_of, logged, run, tiny
+from tests.child import Child, card, experiments, flags_of, logged, run, tiny
 
 STEPS, SAVE = 60, 7
 SEED = random.SystemRandom().randrange(10**6)
@@ -66,7 +65,8 @@ def same(name: str, out: Path, stopped: set[int] = frozenset()) -> None:
     assert keep == [line for line in want if not (line["split"] == "train" and line["step"] in after)]
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.slow
+@pytest.mark.parametrize("name", experiments("mlp_digits", "gan_mnist", "rnn_adding"))
 def test_killed_twice_and_asked_once(name: str, tmp_path: Path) -> None:
     """kill -9 at any moment, kill -9 while a checkpoint is being written, SIGTERM at any moment; then to the end."""
     dice = random.Random(f"{SEED} {name}")
