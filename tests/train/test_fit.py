@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,11 @@ def compiled() -> Any:
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_compiles_once_and_transfers_nothing_unasked(
+def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
-    counts, looked = [], []
+    counts, looked, programs = [], [], []
     save, compile, evaluate = fits.Fit.save, fits.Fit._compiled, Evaluator.__call__
 
     def saved(self: fits.Fit, step: int) -> None:
@@ -81,9 +82,13 @@ def test_compiles_once_and_transfers_nothing_unasked(
             counts.append(compiled())  # what the end compiles for samples and the like is its own
         save(self, step)
         counts.append(compiled())
+        if step == 4 and not Path("killed").exists():
+            self.checkpoints.wait()
+            shutil.copytree("run", "killed")  # what a kill -9 at this moment leaves
 
     def guarded(self: fits.Fit, example: Any) -> tuple[Any, list[str]]:
-        step, names = compile(self, example)
+        step, names = programs.pop() if programs else compile(self, example)
+        programs.append((step, names))
         budget.check(name, step, self.abstract)
 
         def run(state: Any, batch: Any) -> Any:
@@ -99,7 +104,8 @@ def test_compiles_once_and_transfers_nothing_unasked(
     monkeypatch.setattr(fits.Fit, "save", saved)
     monkeypatch.setattr(fits.Fit, "_compiled", guarded)
     monkeypatch.setattr(Evaluator, "__call__", looking)
-    assert trained(name, Flags(out="run", eval_every=2, save_every=2, log_every=1)) == 0
+    flags = Flags(out="run", eval_every=2, save_every=2, log_every=1)
+    assert trained(name, flags) == 0
     assert counts[0] > 0
     assert counts[0] == counts[1] == counts[2], counts  # after steps 2 and 4, before the last evaluation
     told = card(Path("run"))
@@ -119,6 +125,16 @@ def test_compiles_once_and_transfers_nothing_unasked(
     assert splits.count("validation") == (3 if "validation" in told["results"] else 0)
     for metrics in told["results"].values():
         assert all(np.isfinite(number) for number in metrics.values())
+
+    # What was killed after step 4 ends with the same bits. (Processes that are really killed: tests/train/test_resume.py.)
+    page, killed = catalog.load(catalog.find(name)), card(Path("killed"))
+    assert (killed["status"], killed["step"]) == ("running", 4)
+    assert runs.resume(page, tiny(name), dataclasses.replace(flags, out="killed"), Path("killed"), killed, False) == 0
+    resumed = card(Path("killed"))
+    assert (resumed["status"], resumed["resumed"]) == ("done", 1)
+    for key in ("params_sha256", "results", "marks"):
+        assert resumed[key] == told[key], key
+    assert logged(Path("killed")) == logged(Path("run"))
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
