@@ -13,7 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from dlcore.catalog import Page
+from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
@@ -103,9 +106,11 @@ def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accep
     card.pop("error", None)
 
 
-def check(experiment: Experiment, flags: Flags) -> None:
-    """Raises UsageError for what would not run, before anything is made."""
-    check_batch(experiment.batch, layout(flags.parallel, flags.mesh), flags.microbatches)
+def check(experiment: Experiment, flags: Flags, place: Layout | None = None) -> None:
+    """Raises UsageError for what would not run, before anything is made. `place`: where, if not where the flags say."""
+    check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
+    checks.check_sizes(experiment.train, experiment.batch, experiment.eval)
+    checks.check_numbers({"train": experiment.train, **experiment.eval}, wide=jax.config.read("jax_enable_x64"))
     patience.check(experiment, flags)
 
 
