@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dlcore import cli
+from dlcore.train.run import data_changes
 from tests.child import flags_of, tiny
 
 PAGE = """
@@ -114,6 +115,73 @@ def test_without_a_fault_in_the_data_the_learning_rate_is_named(capsys: pytest.C
     said = capsys.readouterr().err
     assert "Lower the learning rate" in said
     assert "at fault" not in said
+
+
+VOCABULARY = """
+'''A network whose inputs are as wide as the data have symbols, as a language model's are.'''
+import dataclasses
+import numpy as np
+from dlcore.data.source import arrays
+from experiments.mlp_digits import Config, TINY, build as sound
+
+def build(c):
+    built = sound(c)
+    image, label = (np.asarray(built.train.arrays[name])[:COUNT] for name in ("image", "label"))
+    data = arrays("digits", "1", "train", {"image": image[:, :WIDTH], "label": label})
+    return dataclasses.replace(built, train=data, eval={"validation": data})
+"""
+
+
+def page_on(count: int, width: int) -> None:
+    """Write that page, on so many examples of so many rows of pixels."""
+    Path("page.py").write_text(VOCABULARY.replace("COUNT", str(count)).replace("WIDTH", str(width)))
+
+
+@pytest.fixture
+def begun(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was stopped after 6 of 12 steps."""
+    page_on(100, 8)
+    assert cli.main(["train", "page.py", *flags_of(tiny("mlp_digits")), "--save-every", "3", "--out", "run"]) == 0
+    told = json.loads(Path("run/card.json").read_text())
+    told |= {"status": "stopped", "steps": 12, "config": told["config"] | {"steps": 12}}
+    Path("run/card.json").write_text(json.dumps(told))
+    capsys.readouterr()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a read by Orbax that failed
+@pytest.mark.parametrize("words", [["eval", "run"], ["resume", "run", "--accept-changes"]], ids=["eval", "resume"])
+def test_checkpoints_of_a_model_that_other_data_made_are_not_called_damaged(
+    words: list[str], begun: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page_on(100, 7)
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert "the data of run have changed: train fingerprint: " in said
+    assert "The model that they make now cannot take its checkpoints" in said
+    assert "cannot be read" not in said
+    assert "damaged" not in said
+
+
+@pytest.mark.filterwarnings("default:run was trained on other data")
+def test_an_evaluation_on_other_data_says_so(begun: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["eval", "run"]) == 0
+    assert "other data" not in capsys.readouterr().err
+    page_on(90, 8)
+    assert cli.main(["eval", "run"]) == 0
+    said = capsys.readouterr()
+    assert "run was trained on other data: train examples: 100 then, 90 now; validation examples: 100 then, 90 now;" in said.err
+    assert "validation: accuracy" in said.out
+
+
+def test_changes_of_data_are_told_split_by_split() -> None:
+    a = {"name": "set", "version": "1", "split": "train", "fingerprint": "a", "examples": 5}
+    assert data_changes({}, {"data": {}}) == ""
+    assert data_changes({"data": {"train": a}}, {"data": {"train": a}}) == ""
+    now = {"train": a | {"fingerprint": "b"}, "test": a}
+    expected = "split dev is gone; split test is new; train fingerprint: a then, b now"
+    assert data_changes({"data": {"train": a, "dev": a}}, {"data": now}) == expected
+    now = {"train": a | {"fingerprint": "b", "version": "2", "examples": 6}}
+    assert data_changes({"data": {"train": a}}, {"data": now}) == "train version: 1 then, 2 now; train examples: 5 then, 6 now"
 
 
 def test_the_largest_seed_is_another_than_the_smallest_and_larger_ones_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
