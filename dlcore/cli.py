@@ -183,7 +183,7 @@ def newest(folder: Path) -> Path:
 
 
 def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
-    folder, page, _, (config, flags) = _opened(command, words)
+    folder, page, card, (config, flags) = _opened(command, words)
     if len(words) > (2 if command == "export" else 1):
         raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
     from dlcore.train import run
@@ -191,7 +191,7 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
     # Wherever it was trained, here are the devices that are here.
     flags = _environment(dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch)
     experiment = page.build(config)
-    return folder, experiment, flags, run.restored(experiment, flags, folder)
+    return folder, experiment, flags, run.restored(experiment, flags, folder, card)
 
 
 def _eval(words: list[str]) -> int:

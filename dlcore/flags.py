@@ -79,6 +79,8 @@ def check(config: Any, flags: Flags) -> None:
             if getattr(owner, name) < smallest:
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} {getattr(owner, name)} is too small: it must be at least {smallest}")
+    if flags.seed >= 2**32:
+        raise UsageError(f"--seed {flags.seed} is too large: it must be at most {2**32 - 1}")
     if flags.seeds > 1:
         unfit = {
             "parallel": flags.parallel not in ("auto", "jit"),

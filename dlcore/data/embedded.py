@@ -1,8 +1,11 @@
-"""Real data that comes inside a dependency: no network, no preparation."""
+"""Real data that come with dlcore or inside a dependency: no network, no preparation."""
 
 from __future__ import annotations
 
-import platform
+import functools
+import gzip
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -29,21 +32,27 @@ def digits28(split: str) -> Arrays:
     return arrays("digits28", version, split, {"image": image.astype(np.uint8)[..., None], "label": label})
 
 
+@functools.cache
+def topics() -> dict[str, str]:
+    """Python's own documentation (pydoc_data of version 3.11.7) by topic, the same in every Python.
+
+    Licence: that of Python, assets/LICENSE-python.txt.
+    """
+    file = Path(__file__).with_name("assets") / "python_documentation.json.gz"
+    return dict(json.loads(gzip.decompress(file.read_bytes())))
+
+
 def documentation(split: str = "all") -> str:
-    """The text of Python's own documentation: `train` is the first 90 %, `validation` the rest. UsageError: unknown split."""
-    try:
-        from pydoc_data.topics import topics
-    except ImportError as error:
-        raise UsageError(f"this Python comes without its documentation ({error}): install its pydoc_data package") from error
+    """The text of `topics`: `train` is the first 90 %, `validation` the rest. UsageError: unknown split."""
     _check_split("documentation", split, _TEXT_PARTS)
-    text = "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
+    text = "\n\n".join(topics()[name].strip() for name in sorted(topics())) + "\n"
     start, stop = (int(part * len(text)) for part in _TEXT_PARTS[split])
     return text[start:stop]
 
 
 def documentation_version() -> str:
-    """The version of `documentation`: that of the Python it is part of."""
-    return platform.python_version()
+    """The version of `documentation`: that of the Python which it was taken from."""
+    return "3.11.7"
 
 
 def _digits(name: str, split: str) -> tuple[str, np.ndarray, np.ndarray]:

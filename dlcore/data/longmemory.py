@@ -14,6 +14,7 @@ Problem = Literal["adding", "copy"]
 SYMBOLS, COPIED = 8, 10
 BLANK, MARK = 0, SYMBOLS + 1  # of the copy problem's ten tokens; what is copied is 1..8
 _SPLITS = {"train": 0, "validation": 1, "test": 2}
+_SEEDS, _LONGEST = 2**12 // len(_SPLITS), 2**16 - 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
     """The adding problem (Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al. 2016, sec. 5.2).
 
     `x` float32 [N, length, 2]: a number in [0, 1), and a mark, 1 at one place of each half; `target` float32 [N]: the sum of the two
-    numbers marked. Always saying 1 has a mean squared error of 1/6. ValueError: a length below 2, an unknown split.
+    numbers marked. Always saying 1 has a mean squared error of 1/6. ValueError: a length below 2, an unknown split, a seed beyond 1364.
     """
     if length < 2:
         raise ValueError(f"two marks need a length of at least 2, not {length}")
@@ -49,7 +50,7 @@ def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
 
     `tokens` int32 [N, delay + 20]: ten of 1..8, blanks (0), a mark (9) ten places before the end; `targets`: blanks, then those ten
     in their order; `weight` float32, 1. Without memory the best mean cross-entropy is 10 ln 8 / (delay + 20).
-    ValueError: a delay below 1, an unknown split.
+    ValueError: a delay below 1, an unknown split, a seed beyond 1364.
     """
     if delay < 1:
         raise ValueError(f"the mark needs a delay of at least 1, not {delay}")
@@ -59,6 +60,11 @@ def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
 def _generated(problem: Problem, length: int, split: str, examples: int, seed: int) -> Generated:
     if split not in _SPLITS:
         raise ValueError(f"{problem} has no split {split!r}: it has {', '.join(_SPLITS)}")
+    # The 64 bits of a place: 12 of the key, 36 of the example, 16 of the number within it.
+    if not 0 <= seed < _SEEDS or length >= _LONGEST:
+        raise ValueError(
+            f"{problem} has seeds 0 to {_SEEDS - 1} and lengths below {_LONGEST}, not seed {seed} and length {length}"
+        )
     told = f"{problem} {length} {split} {examples} {seed}"
     info = Info(f"{problem}_{length}", "1.0.0", split, hashlib.sha256(told.encode()).hexdigest(), examples)
     return Generated(problem, length, seed * len(_SPLITS) + _SPLITS[split], info)

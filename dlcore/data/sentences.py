@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from dlcore.data import embedded
 from dlcore.data.tokens import Pieces
 
 SPECIALS = ("[pad]", "[sep]", "[mask]")  # padding is 0: models tell it by that
@@ -45,8 +46,7 @@ def padded(pieces: Pieces, texts: Sequence[str], length: int) -> np.ndarray:
 
 def documentation() -> tuple[list[str], np.ndarray]:
     """Sentences of Python's own documentation, and the topic of each: 0 for the topic of most sentences, and so on."""
-    from pydoc_data.topics import topics
-
+    topics = embedded.topics()
     found: dict[str, str] = {}  # topics share passages: a sentence belongs to the first that has it
     for topic in sorted(topics):
         for paragraph in re.split(r"\n\s*\n", topics[topic]):

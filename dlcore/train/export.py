@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlcore.data import npz
 from dlcore.errors import UsageError
 from dlcore.train.parallel import to_host
 from dlcore.train.step import State
@@ -29,18 +30,19 @@ def save(state: State, path: Path, half: bool = False) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The tree that `save` wrote. Raises UsageError when the file is missing or is not one of them."""
+    """The tree that `save` wrote. Raises UsageError when the file is missing, damaged, or not one of them."""
     tree: dict[str, Any] = {"params": {}, "extra": {}}
+    way = f"dlcore export RUN {path} writes such a file"
     try:
-        with np.load(path, allow_pickle=False) as named:
-            for name in named.files:
-                *above, last = name.split("/")
-                place = tree
-                for part in above:
-                    place = place.setdefault(part, {})
-                place[last] = named[name]
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} does not hold exported parameters ({error}); dlcore export RUN {path} writes such a file"
-        ) from error
+        arrays = npz.read(path)
+    except UsageError as error:
+        raise UsageError(f"{path} does not hold exported parameters ({error}); {way}") from error
+    for name, array in arrays.items():
+        *above, last = name.split("/")
+        place = tree
+        for part in above:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else {}
+        if not above or not isinstance(place, dict) or last in place or above[0] not in ("params", "extra"):
+            raise UsageError(f"{path} does not hold exported parameters (it has an array {name!r}); {way}")
+        place[last] = array
     return tree

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.data import checks
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
@@ -84,6 +86,7 @@ class Fit:
         self.patience = patience.Patience(flags.patience, experiment.best, folder, self.start)
         card["stopped_early"] = self.start if self.patience.over else None
         self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
+        self.indices: Mapping[str, checks.Indices] = lane.indices if lane else {}
         program: tuple[Step, list[str]] = (lane.step, lane.names) if lane else self._compiled(example)
         self.step_fn, self.names = program
         self.log = Log(folder, experiment.steps, self.start, processes.first(), told=lane is None)
@@ -101,8 +104,10 @@ class Fit:
         names: list[str] = []
         step = packed_step(self.objectives, self.flags, names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
-        compiled = parallel.compile_step(step, self.layout, self.abstract, shardings, example)
+        with checks.declared() as self.indices:
+            compiled = parallel.compile_step(step, self.layout, self.abstract, shardings, example)
         self.spent["compile"] += time.monotonic() - began
+        checks.check_indices({"train": self.experiment.train, **self.experiment.eval}, self.indices)
         return compiled, names
 
     def run(self, until: int | None = None, came: Sequence[int] = ()) -> int:
@@ -112,6 +117,7 @@ class Fit:
     def batches(self) -> Iterator[Any]:
         """The batches of the steps from `start` to `last`, on the devices."""
         made = self.stream.steps(self.start, self.last, self.flags.threads) if self.start < self.last else iter(())
+        made = checks.watched(made, self.experiment.train, self.indices)
         return (self.layout.put(batch, self.experiment.batch) for batch in made)
 
     def keep_mark(self, step: int) -> None:
@@ -158,10 +164,16 @@ class Fit:
         self.checkpoints.wait()  # the last one may still be on its way to the disk
         last = max(self.checkpoints.steps(), default=None)
         good = f"the last good checkpoint is that of step {last}" if last else "no checkpoint was written before"
+        fault = self._fault_in_data(step)
         return Diverged(
             f"step {step}: objective {metric.split('/')[0]!r}: {metric} {what}; {good} in {self.checkpoints.folder}. "
-            f"Lower the learning rate, clip gradients, or {way}"
+            + (f"The data are at fault: {fault}" if fault else f"Lower the learning rate, clip gradients, or {way}")
         )
+
+    def _fault_in_data(self, step: int) -> str:
+        """What is wrong with the batch of a step, of all processes; empty where nothing is."""
+        whole = replace(self.stream, rows=np.arange(self.experiment.batch))
+        return checks.find_fault(whole.at(step - 1), whole.index(step - 1), self.indices)
 
     def _pause(self) -> float:
         """Bring the books up to date before something that is not training; the time now."""

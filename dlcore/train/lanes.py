@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from dlcore.data import checks
 from dlcore.data.source import Source
 from dlcore.data.stream import Streams, in_order
 from dlcore.flags import Flags
@@ -39,6 +40,7 @@ class Lane(NamedTuple):
     diagnose: Diagnose
     start: int
     together: int
+    indices: Mapping[str, checks.Indices]
 
 
 class Lanes:
@@ -62,7 +64,9 @@ class Lanes:
         began = time.monotonic()
         many = self.put(self.streams.at(0, stride))
         self._step = parallel.over_lanes(self._steps(flags.microbatches), self.layout, donate=True)
-        self._step = self._step.lower(self.first, many, self.seeds).compile()
+        with checks.declared() as self.indices:
+            self._step = self._step.lower(self.first, many, self.seeds).compile()
+        checks.check_indices({"train": experiment.train, **experiment.eval}, self.indices)
         self.spent["compile"] += time.monotonic() - began
         self._evaluated = parallel.over_lanes(self._evaluation, self.layout, shared=(1,))
         self._diagnosed = parallel.over_lanes(
@@ -74,6 +78,11 @@ class Lanes:
     def put(self, batch: Mapping[str, np.ndarray]) -> Any:
         """Arrays with an axis of lanes in front, each lane's part on its device."""
         return self.layout.put(batch, len(self.streams.seeds))
+
+    def batches(self, start: int, stop: int, threads: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """The batches of the steps start..stop of every lane, a stride at a time."""
+        made = self.streams.steps(start, stop, self.stride, threads)
+        return checks.watched(made, self.experiment.train, self.indices)
 
     def step(self, state: State, batches: Batch) -> tuple[State, jax.Array]:
         """`stride` steps of every lane; metrics [lanes, stride, metrics, 2]."""

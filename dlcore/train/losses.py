@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from dlcore.data.checks import index_below
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, mean
 
 # (params, extra, batch, key, train) -> (logits, extra)
@@ -28,6 +29,7 @@ def classification(logits: Logits, smoothing: float = 0.0) -> Loss:
     def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         y, extra = logits(params, extra, batch, key, train)
         y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        index_below("label", y.shape[-1])
         right = mean(jnp.argmax(y, -1) == batch["label"], batch["mask"])
         xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["label"])
         if "share" in batch:
@@ -63,6 +65,7 @@ def next_token(logits: Logits, smoothing: float = 0.0) -> Loss:
     def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         y, extra = logits(params, extra, batch, key, train)
         y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        index_below("targets", y.shape[-1], weight="weight")
         xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["targets"])
         metrics = {}
         if "bytes" in batch:

@@ -8,12 +8,16 @@ import difflib
 import fcntl
 import json
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from dlcore.catalog import Page
+from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
@@ -78,8 +82,10 @@ def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card
     experiment = page.build(config)
     check(experiment, flags)
     known = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
+    other = data_changes(card, known)
     go_on(known, folder, card, changed, accept_changes)
-    return _go(page, experiment, flags, folder, card, resumed=True)
+    with unfit_data(folder, other):
+        return _go(page, experiment, flags, folder, card, resumed=True)
 
 
 def changes(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept: bool) -> str:
@@ -94,8 +100,8 @@ def changes(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Car
 
 def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool) -> None:
     """Bring the card of a stopped run up to date with what is `known` of it now. UsageError where its data have changed."""
-    if known["data"] != card.get("data") and not accept:
-        raise UsageError(f"{folder} was begun on other data: {card.get('data')}, now {known['data']}; --accept-changes goes on")
+    if (other := data_changes(card, known)) and not accept:
+        raise UsageError(f"{folder} was begun on other data: {other}; --accept-changes goes on")
     accepted = [*card.get("accepted_changes", []), changed] if changed else card.get("accepted_changes", [])
     kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
     card |= {name: value for name, value in known.items() if name not in kept}
@@ -103,9 +109,11 @@ def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accep
     card.pop("error", None)
 
 
-def check(experiment: Experiment, flags: Flags) -> None:
-    """Raises UsageError for what would not run, before anything is made."""
-    check_batch(experiment.batch, layout(flags.parallel, flags.mesh), flags.microbatches)
+def check(experiment: Experiment, flags: Flags, place: Layout | None = None) -> None:
+    """Raises UsageError for what would not run, before anything is made. `place`: where, if not where the flags say."""
+    check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
+    checks.check_sizes(experiment.train, experiment.batch, experiment.eval)
+    checks.check_numbers({"train": experiment.train, **experiment.eval}, wide=jax.config.read("jax_enable_x64"))
     patience.check(experiment, flags)
 
 
@@ -116,6 +124,18 @@ def describe(experiment: Experiment) -> Mapping[str, Any]:
         "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
         "published": experiment.published._asdict() if experiment.published else None,
     }
+
+
+def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty where they are the same."""
+    a, b = then.get("data") or {}, now["data"]
+    found = [f"split {split} {'is gone' if split in a else 'is new'}" for split in sorted({*a} ^ {*b})]
+    for split in (split for split in b if split in a):
+        names = [name for name in b[split] if a[split].get(name) != b[split][name]]
+        if names not in ([], ["fingerprint"]):  # where more is known, that the contents differ says nothing more
+            names = [name for name in names if name != "fingerprint"]
+        found += [f"{split} {name}: {a[split].get(name)} then, {b[split][name]} now" for name in names]
+    return "; ".join(found)
 
 
 def begun(flags: Flags) -> bool:
@@ -161,18 +181,40 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     return "\n".join(told)
 
 
-def restored(experiment: Experiment, flags: Flags, folder: Path) -> Any:
-    """The newest sound state of a run. Raises UsageError if there is none."""
+def restored(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card) -> Any:
+    """The newest sound state of a run, with a warning where the data are others now. Raises UsageError if there is none."""
     from dlcore.data.stream import Stream
     from dlcore.train.checkpoint import Checkpoints
 
     place = layout(flags.parallel, flags.mesh)
     stream = Stream(experiment.train, experiment.batch, flags.seed, place.local_rows(experiment.batch))
     abstract, _ = initial(experiment, flags.seed, place, place.put(stream.at(0), experiment.batch))
-    state = Checkpoints(folder / "checkpoints").restore(abstract) if (folder / "checkpoints").is_dir() else None
+    with unfit_data(folder, other := data_changes(card, describe(experiment))):
+        state = Checkpoints(folder / "checkpoints").restore(abstract) if (folder / "checkpoints").is_dir() else None
     if state is None:
         raise UsageError(f"{folder} has no checkpoint that can be read; dlcore resume {folder} trains it (again)")
+    if other:
+        warnings.warn(f"{folder} was trained on other data: {other}; what follows is of the data that are here now", stacklevel=2)
     return state
+
+
+@contextmanager
+def unfit_data(folder: Path, other: str) -> Iterator[None]:
+    """Where a run's data are `other` now and its checkpoints cannot be read, say that they are of another model, not damaged."""
+    from dlcore.train.checkpoint import Unreadable
+
+    if not other:
+        yield
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "checkpoint .* cannot be read and is skipped")
+            yield
+    except Unreadable as error:
+        raise UsageError(
+            f"the data of {folder} have changed: {other}. The model that they make now cannot take its checkpoints: bring the data "
+            "back as they were (their version stands in its card.json), or train on the new ones"
+        ) from error
 
 
 def create(page: Page, flags: Flags) -> tuple[Path, bool]:

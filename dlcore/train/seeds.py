@@ -94,6 +94,7 @@ class Seeds:
             diagnose,
             start,
             len(self.flags),
+            lanes.indices,
         )
 
     @functools.cached_property
@@ -107,7 +108,7 @@ class Seeds:
     def batches(self) -> Iterator[Any]:
         """The batches of all seeds, a stride at a time."""
         threads = self.fits[0].flags.threads
-        return map(self.lanes.put, self.lanes.streams.steps(self.start, self.last, self.stride, threads))
+        return map(self.lanes.put, self.lanes.batches(self.start, self.last, threads))
 
     def _each(self, act: Callable[[int, Fit], None]) -> None:
         """Let every run that has not failed `act`."""
@@ -212,7 +213,7 @@ def train(page: Page, config: Any, flags: Flags) -> int:
     if flags.continue_run and not flags.out:
         raise UsageError("--continue-run needs --out: it names the folder of the runs to go on with")
     experiment, one = page.build(config), parallel.layout("jit", "", jax.devices()[:1])
-    parallel.check_batch(experiment.batch, one, flags.microbatches)
+    run.check(experiment, flags, one)
     fresh = not (flags.out and Path(flags.out).exists())
     root = Path(flags.out) if flags.out else run.create(page, flags)[0]
     alone = replace(flags, seeds=1, continue_run=False, cpu_devices=1)

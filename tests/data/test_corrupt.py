@@ -20,7 +20,7 @@ def test_binarised_pixels_are_black_or_white_with_the_right_chance_and_labels_st
     assert set(np.unique(image)) == {0, 255}
     np.testing.assert_allclose((image > 0).mean(0), [0, 0.2, 0.8, 1], atol=0.03)
     np.testing.assert_array_equal(source.arrays["label"], GREY.arrays["label"])
-    assert source.info.name == "grey binarised"
+    assert (source.info.name, source.info.version, source.info.split) == ("grey binarised", "1", "test")
     assert binarised(GREY, seed=0).info == source.info
     assert binarised(GREY, seed=1).info.fingerprint != source.info.fingerprint
 
@@ -35,5 +35,8 @@ def test_degraded_is_blur_and_then_noise_and_the_image_stays() -> None:
     assert noise.mean() == pytest.approx(0, abs=0.01)
     assert noise.std() == pytest.approx(0.5, abs=0.01)
     assert source.arrays["image"] is digits.arrays["image"] or (source.arrays["image"] == digits.arrays["image"]).all()
+    assert source.info.name == "digits28 degraded"
+    assert (source.info.version, source.info.split, len(source)) == (digits.info.version, "test", len(digits))
+    assert set(source.arrays) == {"image", "label", "degraded"}
     assert degraded(digits, 0.0, 0.5, seed=0).info == source.info
     assert degraded(digits, 0.0, 0.5, seed=1).info.fingerprint != source.info.fingerprint

@@ -63,3 +63,13 @@ def test_examples_are_a_function_of_split_seed_and_number(make: object) -> None:
         make(12, "dev", 100)  # type: ignore[operator]
     with pytest.raises(ValueError, match="at least"):
         make(0, "train", 100)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("make", [longmemory.adding, longmemory.copy])
+def test_the_last_seed_is_another_than_the_first_and_further_ones_are_refused(make: object) -> None:
+    first, last = (make(12, "test", 100, seed=seed).gather(ALL[:5]) for seed in (0, 1364))  # type: ignore[operator]
+    assert all((first[name] != last[name]).any() for name in first if name != "weight")
+    for length, seed in ((12, -1), (12, 1365), (2**16 - 2, 0)):
+        with pytest.raises(ValueError, match=f"seeds 0 to 1364 and lengths below 65534, not seed {seed} and length {length}"):
+            make(length, "train", 100, seed=seed)  # type: ignore[operator]
+    assert len(make(2**16 - 3, "train", 100)) == 100  # type: ignore[operator]

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import pytest
 
+from dlcore.data import embedded
 from dlcore.data.sentences import SPECIALS, cut, documentation, lines, packed, padded, plain
 from dlcore.data.tokens import Pieces, bpe
 
@@ -69,3 +70,36 @@ def test_sentences_of_the_documentation_are_told_apart_by_topic() -> None:
     assert len(said) == len(set(said)) == len(topic) > 2000
     assert (np.diff(counts) <= 0).all()
     assert counts[1] > 100
+
+
+def test_a_sentence_of_the_documentation_has_the_number_of_its_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    topics = {
+        "zeta": "A b c d e.  F g h\ni j.\n\nToo short.",
+        "alpha": "K l m n o. These words stand in both.",
+        "beta": "These words stand in both. P q r s t! U v w x y:\n \nZ a b c d",
+    }
+    monkeypatch.setattr(embedded, "topics", lambda: topics)
+    said, topic = documentation()
+    beta, alpha, zeta = 0, 1, 2  # three sentences, and twice two, by name
+    assert dict(zip(said, topic.tolist(), strict=True)) == {
+        "K l m n o.": alpha,
+        "These words stand in both.": alpha,
+        "P q r s t!": beta,
+        "U v w x y:": beta,
+        "Z a b c d": beta,
+        "A b c d e.": zeta,
+        "F g h i j.": zeta,
+    }
+    assert topic.dtype == np.int32
+
+
+def test_each_number_is_one_topic_of_the_documentation() -> None:
+    said, topic = documentation()
+    texts = {name: " ".join(text.split()) for name, text in embedded.topics().items()}
+    found = []
+    for number in range(topic.max() + 1):
+        own = [sentence for sentence, each in zip(said, topic, strict=True) if each == number]
+        found.append({name for name, text in texts.items() if all(sentence in text for sentence in own)})
+    assert all(found)
+    assert len(set.union(*found)) >= len(found)
+    assert found[0] == {"compound"}

@@ -60,6 +60,8 @@ def test_with_stride_length_every_token_is_a_target_once(size: int, length: int)
     counted = batch["targets"][batch["weight"] == 1]
     np.testing.assert_array_equal(np.sort(counted), text[1:])
     assert batch["weight"].sum() == size - 1
+    assert len(source) == -(-(size - 1) // length)  # no window of padding alone
+    np.testing.assert_array_equal(batch["tokens"][:, 0], text[:-1:length])  # each begins where the one before ends
     assert not batch["targets"][batch["weight"] == 0].any()
     np.testing.assert_array_equal(batch["tokens"][batch["weight"] == 1], counted - 1)
 
@@ -76,6 +78,19 @@ def test_with_stride_one_every_position_starts_a_window(size: int, length: int) 
         np.testing.assert_array_equal(batch["targets"][start], text[start + 1 : start + length + 1])
     assert batch["weight"].all()
     assert {array.dtype for array in batch.values()} == {np.dtype(np.int32), np.dtype(np.float32)}
+
+
+def test_a_worked_example_of_windows_that_follow_each_other() -> None:
+    for size, last_targets, last_weight in ((7, [4, 5, 6], [1, 1, 1]), (8, [7, 0, 0], [1, 0, 0]), (6, [4, 5, 0], [1, 1, 0])):
+        source = windows("set", "1", "test", np.arange(size), 3, 3)
+        batch = source.gather(np.array([0, len(source) - 1]))
+        np.testing.assert_array_equal(batch["tokens"][0], [0, 1, 2])
+        np.testing.assert_array_equal(batch["targets"], [[1, 2, 3], last_targets])
+        np.testing.assert_array_equal(batch["weight"], [[1, 1, 1], last_weight])
+        assert len(source) == len(source.gather(np.arange(len(source)))["tokens"]) == {6: 2, 7: 2, 8: 3}[size]
+    assert source.info.name == "set"
+    assert (source.info.version, source.info.split, source.info.examples) == ("1", "test", 2)
+    assert source.info.fingerprint == fingerprint({"text": np.arange(6)})
 
 
 def test_a_text_too_short_for_a_window_is_refused() -> None:
