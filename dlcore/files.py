@@ -66,7 +66,7 @@ def write(path: Path, content: str) -> None:
 def write_to(path: Path, content: str) -> None:
     """Write a text file that the user named. A link is followed, and a device or a pipe is written into. Raises OSError."""
     path = path.resolve()
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if os.path.exists(path) and not path.is_file() and not path.is_dir():
         with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(content)
     else:

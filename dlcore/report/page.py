@@ -49,8 +49,8 @@ def target(out: str | Path) -> Path:
     """The file that `--out` names. UsageError: none, or one of a run's own."""
     if not str(out).strip():
         raise UsageError("--out is empty: name a file for the page, as --out report.html")
-    path = Path(out) / "report.html" if Path(out).is_dir() or str(out).endswith(os.sep) else Path(out)
-    if (path.parent / "card.json").exists() and path.name in RECORDS:
+    path = Path(out) / "report.html" if os.path.isdir(out) or str(out).endswith(os.sep) else Path(out)
+    if os.path.exists(path.parent / "card.json") and path.name in RECORDS:
         raise UsageError(f"--out {path} is what a run keeps, and would be lost: name another file for the page")
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from dlcore.train.step import State
 def check(path: Path) -> None:
     """Raises UsageError where `save` could not write, before a state is restored for it."""
     path = path.resolve()
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not path.is_file():
         raise UsageError(f"cannot write {path}: a folder or device is there; name another file")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
 
 
