@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import importlib.machinery
 import importlib.util
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 
@@ -63,14 +66,33 @@ def about(path: Path) -> dict[str, str]:
     return told
 
 
-def load(path: Path) -> Page:
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Compiles the text that was read and checked: never a .pyc beside the file, which may be of any other text."""
+
+    text = ""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        return self.source_to_code(self.text, self.path)  # type: ignore[arg-type]
+
+
+def source(path: Path) -> str:
+    """The text of an experiment file. Raises OSError, and UsageError where it is no text."""
+    try:
+        return importlib.util.decode_source(files.read(path))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be loaded: {error}; mend the file") from error
+
+
+def load(path: Path, text: str | None = None) -> Page:
     """Run an experiment file and take its `Config` and `build`; and if it has them `FLAGS`, its own defaults of the common flags, and
-    `OFFLINE`, the config that `--offline` begins with where the usual one is long.
+    `OFFLINE`, the config that `--offline` begins with where the usual one is long. `text`: what `source` gave of it before.
 
     Raises UsageError where Config or build is missing.
     """
     name = f"experiments.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _Loader(name, str(path))
+    loader.text = source(path) if text is None else text
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -95,6 +117,7 @@ def load(path: Path) -> Page:
         except ValueError as error:
             raise UsageError(f"{path.stem}: {error}; dlcore train {path.stem} --help shows its flags") from error
 
-    source = path.read_text(encoding="utf-8")
     usual, offline = (getattr(module, name, None) for name in ("FLAGS", "OFFLINE"))
-    return Page(path.stem, path, source, about(path)["about"], config, offline or config(offline=True), built, usual or Flags())
+    return Page(
+        path.stem, path, loader.text, about(path)["about"], config, offline or config(offline=True), built, usual or Flags()
+    )

@@ -32,12 +32,16 @@ COMMANDS = {
 }
 
 
+TRUST = """resume, eval, sample, verify and export execute the run's experiment file if it is one of dlcore's own or you have trained
+with it; a file that came with somebody else's run only with --trust."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM (resume it)."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print("dlcore: train, stop, resume, look.\n\n" + "\n".join(f"  dlcore {line}" for line in COMMANDS.values()))
-        print("\ndlcore train EXPERIMENT --help shows an experiment's flags.")
+        print("\ndlcore train EXPERIMENT --help shows an experiment's flags.\n" + TRUST)
         return 0
     if words[0] not in COMMANDS:
         return _refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
@@ -122,7 +126,7 @@ def _train(words: list[str]) -> int:
 def _resume(words: list[str]) -> int:
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
-    folder, page, card, (config, flags) = _opened("resume", words)
+    folder, page, card, (config, flags) = _opened("resume", words, accept)
     if any(word.partition("=")[0] == "--mesh" and word != "--mesh=" for word in words):
         flags = dataclasses.replace(flags, cpu_devices=0)  # as many as the new mesh has
     config, flags = _flags(page, words[1:], f"dlcore resume {folder}", (config, flags))
@@ -131,16 +135,17 @@ def _resume(words: list[str]) -> int:
     return run.resume(page, config, flags, folder, card, accept)
 
 
-def _opened(command: str, words: list[str]) -> tuple[Path, Any, Any, tuple[Any, Any]]:
-    """A run's folder, its experiment's page, its card, and the config and flags that stand in the card."""
+def _opened(command: str, words: list[str], accept: bool = False) -> tuple[Path, Any, Any, tuple[Any, Any]]:
+    """A run's folder, its experiment's page, its card, and the config and flags that stand in the card; takes --trust from `words`."""
+    trusted, words[:] = "--trust" in words, [word for word in words if word != "--trust"]
     if not words or words[0].startswith("-"):
         raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
-    from dlcore import catalog
+    from dlcore import trust
     from dlcore.train import card as cards
 
     folder = newest(Path(words[0]))
     card = cards.read(folder)
-    page = catalog.load(_page(folder, card))
+    page = trust.page(folder, card, trusted, accept)
     return folder, page, card, _kept(folder, page, card)
 
 
@@ -154,22 +159,6 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
     if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
     return config, flags
-
-
-def _page(folder: Path, card: Any) -> Path:
-    """The file that began a run. Never one that came with a run: looking at a stranger's run must not execute what is in it."""
-    from dlcore import catalog
-
-    file = Path(str(card.get("file") or ""))
-    if file.suffix != ".py" or not file.is_file():
-        if card["experiment"] in catalog.names() or file.suffix != ".py":
-            return catalog.find(card["experiment"])
-        raise UsageError(f"{folder} was begun with {file}, which is not there any more: put it back")
-    if any((above / "card.json").exists() for above in file.resolve().parents):
-        raise UsageError(
-            f"{folder / 'card.json'} names {file} as its experiment, which lies in a run: such a file is not executed"
-        )
-    return file
 
 
 def newest(folder: Path) -> Path:
@@ -211,7 +200,9 @@ def _sample(words: list[str]) -> int:
     import jax
 
     from dlcore.report import samples
+    from dlcore.train.folder import refuse_links
 
+    refuse_links(folder)
     drawn = experiment.sample(state, jax.random.key(flags.seed))
     samples.save(folder / "samples", drawn)
     for sample in drawn:
@@ -224,13 +215,16 @@ def _verify(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dlcore verify", description="Train the first steps of a run again, and compare.")
     parser.add_argument("run", type=Path, help="a run's folder, or a card that was kept: experiments/results/NAME.json")
     parser.add_argument("--steps", type=int, default=100, help="how many steps to train again at most (100)")
+    parser.add_argument(
+        "--trust", action="store_true", help="execute the card's experiment file though you never trained with it"
+    )
     asked = parser.parse_args(words)
-    from dlcore import catalog
+    from dlcore import trust
     from dlcore.train import card as cards
 
     folder = newest(asked.run) if asked.run.is_dir() else asked.run
     card = cards.read(folder) if folder.is_dir() else cards.read_file(folder)
-    page = catalog.load(_page(folder, card))
+    page = trust.page(folder, card, asked.trust)
     config, flags = _kept(folder, page, card)
     # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
     flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
@@ -244,7 +238,7 @@ def _verify(words: list[str]) -> int:
 def _report(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dlcore report", description="One self-contained page about one or more runs.")
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, help="the page; by default report.html in the run's folder")
+    parser.add_argument("--out", help="the page, or a folder for it; by default report.html in the run's folder")
     asked = parser.parse_args(words)
     from dlcore.report import page
 
@@ -254,13 +248,15 @@ def _report(words: list[str]) -> int:
 
 def _export(words: list[str]) -> int:
     half, words = "--half" in words, [word for word in words if word != "--half"]
-    if len(words) != 2 or not words[1].endswith(".npz"):
+    named = [word for word in words if word != "--trust"]
+    if len(named) != 2 or not named[1].endswith(".npz"):
         raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
-    _, _, _, state = _state_of("export", words)
     from dlcore.train import export
 
-    export.save(state, Path(words[1]), half)
-    print(words[1])
+    export.check(Path(named[1]))
+    _, _, _, state = _state_of("export", words)
+    export.save(state, Path(named[1]), half)
+    print(named[1])
     return 0
 
 

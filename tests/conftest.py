@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,10 @@ from dlcore.train.devices import FUSION
 DEVICES = 8
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlcore" / "compiled-tests"
+
+# The files that a test trains with are not this user's own.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dlcore-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # All of this before anything looks at a device. The flag is the one that runs set, so that tests see the kernels that runs see.
 os.environ["JAX_PLATFORMS"] = "cpu"

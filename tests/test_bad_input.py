@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import pytest
 
-from dlcore import cli
+from dlcore import catalog, cli, trust
 from tests.child import REPOSITORY, card, flags_of, run, tiny
 
 MLP = flags_of(tiny("mlp_digits"))
@@ -43,6 +43,7 @@ def half() -> Iterator[Path]:
 def stopped(half: Path, tmp_path: Path) -> Path:
     """That run with its page, to be changed."""
     shutil.copytree(half, tmp_path, dirs_exist_ok=True)
+    trust.remember(tmp_path / "mine.py", catalog.source(tmp_path / "mine.py"))
     told = card(tmp_path / "run") | {"file": str(tmp_path / "mine.py")}
     (tmp_path / "run" / "card.json").write_text(json.dumps(told))
     return tmp_path / "run"
@@ -189,6 +190,7 @@ def test_a_page_that_changed(stopped: Path, refused: Refused, capsys: pytest.Cap
 def test_a_page_of_the_same_name_as_an_experiment_of_ours(stopped: Path, refused: Refused) -> None:
     """The file that began the run is compared, and not the one that happens to have its name."""
     page = stopped.parent / "mlp_digits.py"
+    trust.remember(page, (stopped.parent / "mine.py").read_text())
     page.write_text((stopped.parent / "mine.py").read_text() + "\n# changed\n")
     told = card(stopped) | {"experiment": "mlp_digits", "file": str(page)}
     (stopped / "card.json").write_text(json.dumps(told))

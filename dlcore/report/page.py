@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from dlcore import files
+from dlcore.errors import UsageError
 from dlcore.report import compare, curves
 from dlcore.report.command import reproduce
 from dlcore.report.diagnosis import diagnosis
@@ -19,24 +21,38 @@ from dlcore.report.head import one, several
 from dlcore.report.markup import MISSING, Html, el, join, json_block, number
 from dlcore.report.runs import Run, read_all
 
+RECORDS = ("card.json", "metrics.jsonl", "diagnostics.jsonl", "experiment.py", "tracked.json", "lock")
 _ASSETS = ("tools.js", "charts.js", "page.css")
 
 
-def write(runs: Sequence[Path], out: Path | None = None) -> Path:
-    """Writes the page whole or not at all and returns where: into the run, or into the folder that all the runs share."""
+def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
+    """Writes the page whole or not at all and returns where: into the run, or into the folder that all the runs share.
+
+    `out`: another file, or a folder for the page. UsageError where it cannot be written.
+    """
+    path = None if out is None else target(out)
     page = render(runs)
-    if out is None:
-        folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
-        home = folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.parent for folder in folders]))
-        out = home / "report.html"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        fresh.write_text(page, encoding="utf-8", newline="\n")
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return out
+        if path is None:
+            folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
+            home = folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.parent for folder in folders]))
+            path = home / "report.html"
+            files.write(path, page)
+        else:
+            files.write_to(path, page)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --out, or make room for it") from error
+    return path
+
+
+def target(out: str | Path) -> Path:
+    """The file that `--out` names. UsageError: none, or one of a run's own."""
+    if not str(out).strip():
+        raise UsageError("--out is empty: name a file for the page, as --out report.html")
+    path = Path(out) / "report.html" if os.path.isdir(out) or str(out).endswith(os.sep) else Path(out)
+    if os.path.exists(path.parent / "card.json") and path.name in RECORDS:
+        raise UsageError(f"--out {path} is what a run keeps, and would be lost: name another file for the page")
+    return path
 
 
 def render(runs: Sequence[Path]) -> str:

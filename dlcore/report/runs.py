@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.report import samples
 from dlcore.report.markup import is_number
@@ -84,7 +85,7 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
 
 def _card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(files.read(path))
     except FileNotFoundError as error:
         raise UsageError(f"{path}: missing, so this is no run folder. Pass one that `dlcore train` wrote.") from error
     except (OSError, ValueError, RecursionError) as error:

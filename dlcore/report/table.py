@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dlcore import catalog
+from dlcore import catalog, trust
 from dlcore.errors import UsageError
 
 
@@ -146,11 +146,12 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
         card["repeats"] = [{**who, **{k: each.get(k) for k in told}} for who, each in zip(own, cards, strict=True)]
     # Without what names a machine's folders.
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
-    usual = dataclasses.asdict(catalog.load(catalog.find(card["experiment"])).config())
+    page = trust.page(catalog.folder(), card)
+    usual = dataclasses.asdict(page.config())
     other = {k: v for k, v in card["config"].items() if k not in REPEATED and json.loads(json.dumps(usual.get(k))) != v}
     card["flags"] = " ".join(_flag(name, value) for name, value in other.items())
     slug = re.sub(r"[^a-z0-9.]+", "-", card["flags"].lower()).strip("-")
-    path = catalog.folder() / "results" / ("-".join(filter(None, [card["experiment"], slug])) + ".json")
+    path = catalog.folder() / "results" / ("-".join(filter(None, [page.name, slug])) + ".json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return path

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.train.parallel import to_host
 
@@ -109,10 +110,8 @@ def parameters(params: dict[str, Any]) -> dict[str, int]:
 
 def write(folder: Path, card: Card) -> None:
     """Replace card.json at once: a reader sees the old one or the new one, never half."""
-    fresh = folder / "card.json.new"
     try:
-        fresh.write_text(json.dumps(card, indent=2, default=str) + "\n", encoding="utf-8")
-        fresh.replace(folder / "card.json")
+        files.write(folder / "card.json", json.dumps(card, indent=2, default=str) + "\n")
     except OSError as error:
         raise UsageError(f"cannot write {folder / 'card.json'}: {error.strerror}; make room or grant write permission") from error
 
@@ -132,8 +131,10 @@ def read_file(path: Path) -> Card:
     if not path.is_file():
         raise UsageError(f"there is no card {path}; a run keeps its own as card.json, and experiments/results/ holds those kept")
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        card = json.loads(files.read(path))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; mend it by hand, or grant permission") from error
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is damaged ({error}); mend it by hand, or train again into another folder") from error
     if not isinstance(card, dict) or not isinstance(card.get("experiment"), str):
         raise UsageError(f"{path} is not the card of a run: it names no experiment")

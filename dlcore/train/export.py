@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from dlcore import files
 from dlcore.data import npz
 from dlcore.errors import UsageError
 from dlcore.train.parallel import to_host
 from dlcore.train.step import State
 
 
+def check(path: Path) -> None:
+    """Raises UsageError where `save` could not write, before a state is restored for it."""
+    path = path.resolve()
+    if os.path.exists(path) and not path.is_file():
+        raise UsageError(f"cannot write {path}: a folder or device is there; name another file")
+    if not os.path.isdir(path.parent):
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
+
+
 def save(state: State, path: Path, half: bool = False) -> None:
     """Write parameters and extra state; a leaf's name is its path, as in params/net/Dense_0/kernel.
 
-    With `half` floating numbers are rounded to float16: half the size, three digits, for weights to start from.
+    A file that was there stays until the new one is complete. With `half` floating numbers are rounded to float16: half the
+    size, three digits, for weights to start from.
     """
     leaves = jax.tree_util.tree_leaves_with_path(to_host({"params": state.params, "extra": state.extra}))
     named = {jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves}
     if half:
         named = {name: a.astype(np.float16) if np.issubdtype(a.dtype, np.floating) else a for name, a in named.items()}
+    check(path)
     try:
-        np.savez_compressed(path, allow_pickle=False, **named)
+        with files.replacing(path.resolve()) as file:
+            np.savez_compressed(file, allow_pickle=False, **named)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; make room or name another file") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,7 +61,7 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
     if address == AUTO:
         jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
         return jax.process_count() > 1
-    loopback = address.split(":")[0] in ("127.0.0.1", "localhost")
+    address, loopback = normal(address)
     jax.distributed.initialize(
         address,
         count,
@@ -72,6 +73,23 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         shutdown_timeout_seconds=SHUTDOWN_SECONDS,
     )
     return True
+
+
+def normal(address: str) -> tuple[str, bool]:
+    """host:port as gRPC takes it, brackets around an IPv6 address; and whether only this machine can reach that host.
+
+    Of names only `localhost` and those that end in `.localhost` are taken for loopback: a machine's own name may stand for
+    127.0.1.1 in its own /etc/hosts, and for its network address everywhere else.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return f"{host}:{port}", name == "localhost" or name.endswith(".localhost")
+    inner = getattr(number, "ipv4_mapped", None) or number
+    return f"[{host}]:{port}" if number.version == 6 else f"{host}:{port}", inner.is_loopback
 
 
 def first() -> bool:
@@ -127,13 +145,13 @@ def by_first(act: Callable[[], None]) -> None:
         raise UsageError(refusal)
 
 
-def agreed(value: bool) -> bool:
-    """What the first process says."""
+def agreed(value: int) -> int:
+    """The number, or the truth value, of the first process."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
 
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(int(value))))
 
 
 def asked_to_stop(step: int, came: Sequence[int]) -> bool:

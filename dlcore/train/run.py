@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
-import fcntl
 import json
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,6 +22,7 @@ from dlcore.train import card as cards
 from dlcore.train import patience, processes, track
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import fit
+from dlcore.train.folder import alone, claimed, keep_page
 from dlcore.train.init import initial
 from dlcore.train.parallel import Layout, check_batch, layout
 
@@ -40,14 +39,9 @@ def train(page: Page, config: Any, flags: Flags) -> int:
         return resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
     experiment = page.build(config)
     check(experiment, flags)
-    folder, fresh = create(page, flags)
-    card = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
-    try:
+    with claimed(page, flags) as folder:
+        card = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
         return _go(page, experiment, flags, folder, card, resumed=False)
-    except UsageError:
-        if processes.first() and not (folder / "metrics.jsonl").exists():  # refused before the first step: leave no run behind
-            shutil.rmtree(folder, ignore_errors=True) if fresh else (folder / "card.json").unlink(missing_ok=True)
-        raise
 
 
 def begun_card(page: Page, config: Any, flags: Flags, experiment: Experiment, place: Layout) -> cards.Card:
@@ -142,7 +136,7 @@ def begun(flags: Flags) -> bool:
     """Was a run begun in `--out`? The first process looks, so that all agree. Raises UsageError without `--out`."""
     if not flags.out:
         raise UsageError("--continue-run needs --out: it names the run to go on with")
-    return processes.agreed((Path(flags.out) / "card.json").is_file())
+    return bool(processes.agreed((Path(flags.out) / "card.json").is_file()))
 
 
 def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card) -> str:
@@ -217,40 +211,14 @@ def unfit_data(folder: Path, other: str) -> Iterator[None]:
         ) from error
 
 
-def create(page: Page, flags: Flags) -> tuple[Path, bool]:
-    """A new folder for a run: `--out`, or the next free number; and whether it was not there before. Making it is what claims it."""
-    processes.barrier("before the run folder")
-    root = Path("runs") / page.name
-    number = 1 + max((int(p.name) for p in root.glob("[0-9]*") if p.name.isdigit()), default=0) if root.is_dir() else 1
-    folder = Path(flags.out) if flags.out else root / f"{number:03d}"
-    fresh = not folder.exists()
-    processes.barrier("run folder chosen")
-    processes.by_first(lambda: claim(folder, page, anew=not flags.out))
-    return folder, fresh
-
-
-def claim(folder: Path, page: Page, anew: bool) -> None:
-    """Make a run's folder, and keep its page there. UsageError where there is a run already, or no permission."""
-    if (folder / "card.json").exists():
-        old = cards.read(folder)["experiment"]
-        way = f"dlcore resume {folder} goes on with it" if old == page.name else f"it belongs to experiment {old}"
-        raise UsageError(f"{folder} already holds a run: {way}; a new run needs another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=not anew)
-        (folder / "experiment.py").write_text(page.source, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out"
-        ) from error
-
-
 def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> int:
     with ExitStack() as held, processes.together(f"dlcore resume {folder}"):
 
         def begin() -> None:
-            held.enter_context(alone(folder))
+            if resumed:
+                held.enter_context(alone(folder))
+            keep_page(folder, page)
             held.enter_context(track.tracked(flags.track, folder, card))
-            (folder / "experiment.py").write_text(page.source, encoding="utf-8")
             cards.write(folder, card)
             names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})
             print(f"{'resuming' if resumed else 'training'} {page.name} on {', '.join(names)} in {folder}", flush=True)
@@ -262,20 +230,3 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
             print(f"{card['status']} at step {card['step']}/{card['steps']}: {results or 'no results yet'}")
             print(f"dlcore report {folder}" if code == 0 else f"dlcore resume {folder}", flush=True)
         return code
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the run's lock. Raises UsageError when another process trains in the same folder."""
-    try:
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise UsageError(
-            f"cannot write into {folder}: {error.strerror}; grant write permission or choose another --out"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"another process is training in {folder}; wait for it, or choose another --out") from None
-        yield

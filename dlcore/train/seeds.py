@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import shutil
 import sys
 import time
 import warnings
@@ -25,6 +24,7 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.metrics import spread, summary
 from dlcore.train import card as cards
+from dlcore.train import folder as folders
 from dlcore.train import parallel, run
 from dlcore.train.checkpoint import Checkpoints, Unreadable
 from dlcore.train.experiment import Experiment
@@ -212,23 +212,22 @@ def train(page: Page, config: Any, flags: Flags) -> int:
         raise UsageError(f"--seeds {flags.seeds} is for one process; with several, train the seeds one after the other")
     if flags.continue_run and not flags.out:
         raise UsageError("--continue-run needs --out: it names the folder of the runs to go on with")
-    experiment, one = page.build(config), parallel.layout("jit", "", jax.devices()[:1])
-    run.check(experiment, flags, one)
-    fresh = not (flags.out and Path(flags.out).exists())
-    root = Path(flags.out) if flags.out else run.create(page, flags)[0]
+    experiment = page.build(config)
+    run.check(experiment, flags, parallel.layout("jit", "", jax.devices()[:1]))
+    with ExitStack() as held:
+        root = Path(flags.out) if flags.out else held.enter_context(folders.numbered(page))
+        return _train(page, config, flags, experiment, root, held)
+
+
+def _train(page: Page, config: Any, flags: Flags, experiment: Experiment, root: Path, held: ExitStack) -> int:
+    one = parallel.layout("jit", "", jax.devices()[:1])
     alone = replace(flags, seeds=1, continue_run=False, cpu_devices=1)
     each = [replace(alone, seed=seed, out=str(root / f"seed-{seed}")) for seed in range(flags.seed, flags.seed + flags.seeds)]
     base = run.begun_card(page, config, alone, experiment, one)
     base["devices"]["count"], base["together"] = 1, flags.seeds  # together: so many runs shared the seconds of the card
-    with ExitStack() as held:
-        try:
-            begun = [_begin(page, config, one_of, base, flags.continue_run, held) for one_of in each]
-            going = [number for number, card in enumerate(begun) if card["status"] == "running"]
-            code = _go(page, experiment, [each[i] for i in going], [begun[i] for i in going], root) if going else DONE
-        except UsageError:
-            if fresh and not list(root.glob("*/metrics.jsonl")):  # refused before the first step: leave nothing behind
-                shutil.rmtree(root, ignore_errors=True)
-            raise
+    begun = [_begin(page, config, one_of, base, flags.continue_run, held) for one_of in each]
+    going = [number for number, card in enumerate(begun) if card["status"] == "running"]
+    code = _go(page, experiment, [each[i] for i in going], [begun[i] for i in going], root) if going else DONE
     for split, line in summary([card["results"] for card in begun if card["status"] == "done"]).items():
         print(f"{split}: {line}")
     states = [card["status"] for card in begun]
@@ -246,9 +245,10 @@ def _begin(page: Page, config: Any, flags: Flags, base: cards.Card, again: bool,
         if card["status"] in ("done", "failed"):
             return card
         run.go_on(known, folder, card, changed, accept=False)
+        held.enter_context(folders.alone(folder))
     else:
-        run.claim(folder, page, anew=False)
-    held.enter_context(run.alone(folder))
+        held.enter_context(folders.claim(folder, page))
+    folders.keep_page(folder, page)
     cards.write(folder, card)
     return card
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dlcore import trust
 from dlcore.errors import UsageError
 from dlcore.report import table
 
@@ -66,6 +67,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "experiments").mkdir()
     for name in ("mlp_digits", "not_run"):
         (tmp_path / "experiments" / f"{name}.py").write_text(PAGE)
+        trust.remember(tmp_path / "experiments" / f"{name}.py", PAGE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -100,6 +102,17 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
     _, _, first, second = table.readme().splitlines()
     assert "validation/loss 2 ± 1; 3 runs" in first
     assert "`--no-wide`" in second
+
+
+@pytest.mark.parametrize("name", ["s1/experiment.py", "../s1/experiment", "unknown"])
+def test_a_stranger_s_card_does_not_choose_the_file_that_is_executed(house: Path, name: str) -> None:
+    (house / "s1").mkdir()
+    evil = PAGE + f"\nimport pathlib\npathlib.Path({str(house / 'executed')!r}).touch()\n"
+    (house / "s1" / "experiment.py").write_text(evil)
+    (house / "experiments" / "unknown.py").write_text(evil)
+    with pytest.raises(UsageError, match=r"is not executed|is not there any more"):
+        table.keep([run(house, "a", experiment=name)])
+    assert not (house / "executed").exists()
 
 
 def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:

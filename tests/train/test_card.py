@@ -67,15 +67,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_write_that_fails_half_way_leaves_the_old_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card.write(tmp_path, {"experiment": "old"})
 
-    def half(self: Path, text: str, **how: Any) -> int:
-        with self.open("w") as file:
-            file.write(text[: len(text) // 2])
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UsageError, match=r"cannot write .*card\.json: No space left on device; make room"):
         card.write(tmp_path, {"experiment": "new", "more": list(range(99))})
     assert card.read(tmp_path) == {"experiment": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,3 +40,41 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="does not hold exported parameters"):
             export.load(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
+
+
+def small() -> State:
+    return State(step=jnp.zeros((), int), params={"net": {"w": np.arange(6.0, dtype=np.float32)}}, extra={}, opt={})
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_the_file_that_was_there_stays_until_the_new_one_is_complete(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the new file is on the disk when it is full, or when the process is interrupted."""
+    file = tmp_path / "p.npz"
+    export.save(small(), file)
+    before, savez = file.read_bytes(), np.savez_compressed
+
+    def half(target: Any, **how: Any) -> None:
+        savez(target, **how)
+        assert file.read_bytes() == before
+        raise error
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    kind, why = (UsageError, "No space left") if isinstance(error, OSError) else (KeyboardInterrupt, None)
+    with pytest.raises(kind, match=why):
+        export.save(small(), file)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
+    assert file.read_bytes() == before
+
+
+def test_where_it_cannot_be_written_is_said_before_a_state_is_restored(tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "device.npz").symlink_to("/dev/null")
+    for name in ("folder.npz", "device.npz", "missing/p.npz"):
+        with pytest.raises(UsageError, match="name another file"):
+            export.check(tmp_path / name)
+    (tmp_path / "link.npz").symlink_to("elsewhere.npz")
+    export.save(small(), tmp_path / "link.npz")
+    assert (tmp_path / "elsewhere.npz").is_file(), "a link that the user named is followed"
+    assert (tmp_path / "link.npz").is_symlink()

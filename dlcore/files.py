@@ -1,0 +1,140 @@
+"""Files written whole or not at all and without following links, files read without waiting for a pipe, and locks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from dlcore.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LARGEST = 64 * 2**20  # bytes of a file that is read at once; a card has some kilobytes
+_CREATE = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_EMPTY_SECONDS = 60.0  # how long a temporary file may stay empty before its writer is taken for dead
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of `path` when the block ends; after an error `path` is what it was.
+
+    A link at `path` is replaced and not followed. Temporary files of writers that were killed are removed first. Raises OSError.
+    """
+    stem = f".{path.name[:50]}."
+    _sweep(path.parent, stem)
+    fresh = path.with_name(f"{stem}{os.getpid()}.{secrets.token_hex(4)}")
+    number = os.open(fresh, _CREATE | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(number, "wb") as file:
+            if fcntl:  # as long as this process lives, which is how `_sweep` knows it; not every file system has locks
+                with contextlib.suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            os.fsync(number)
+            with contextlib.suppress(OSError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    shutil.copymode(path, fresh)
+            if fcntl:
+                fresh.replace(path)
+        if not fcntl:  # Windows does not rename a file that is open
+            fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def write(path: Path, content: str) -> None:
+    """Write a text file as `replacing` does, in UTF-8 and with the line ends that it has."""
+    with replacing(path) as file:
+        file.write(content.encode("utf-8", errors="replace"))
+
+
+def write_to(path: Path, content: str) -> None:
+    """Write a text file that the user named. A link is followed, and a device or a pipe is written into. Raises OSError."""
+    path = path.resolve()
+    if os.path.exists(path) and not path.is_file() and not path.is_dir():
+        with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(content)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, content)
+
+
+def read(path: Path, largest: int = LARGEST) -> bytes:
+    """The bytes of a regular file. Raises OSError, also for a pipe, a device, and a file of more than `largest` bytes."""
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and at most {largest:,} are read", str(path))
+        return file.read(largest)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which is made where it is missing and never written to.
+
+    Raises BlockingIOError where another process holds it, UsageError where a link or no regular file stands in its place, and
+    other OSErrors where it cannot be made.
+    """
+    while True:
+        try:
+            number = os.open(path, _CREATE | getattr(os, "O_NONBLOCK", 0), 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK) or path.is_symlink():
+                raise UsageError(f"{path} is a link, which is not followed: remove it") from error
+            raise
+        with os.fdopen(number, "rb") as file:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise UsageError(f"{path} is no regular file: remove it")
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is(path, number):
+                yield
+                return
+            # Whoever held it has removed it meanwhile: this lock is on a file that nobody else can open.
+
+
+def _is(path: Path, number: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), path.lstat())
+    except OSError:
+        return False
+
+
+def _sweep(folder: Path, stem: str) -> None:
+    """Remove temporary files that no process holds. An empty one may belong to a writer that has not locked it yet."""
+    own = re.compile(re.escape(stem) + r"[0-9]+(\.[0-9a-f]{8})?")
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if own.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _sweep_one(entry)
+
+
+def _sweep_one(entry: os.DirEntry[str]) -> None:
+    found = entry.stat(follow_symlinks=False)
+    age = time.time() - found.st_mtime
+    if age < (3600 if fcntl is None else _EMPTY_SECONDS if found.st_size == 0 else -math.inf):
+        return
+    with os.fdopen(os.open(entry.path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(entry.path)
+    if not fcntl:
+        os.unlink(entry.path)
