@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from dlcore import bounds
+from dlcore.bounds import NonNegativeInt, PositiveInt, Range
 from dlcore.errors import UsageError
+
+CPU_DEVICES = 64  # as many as are simulated at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,70 +21,53 @@ class Flags:
     """folder of the run; by default the next free runs/EXPERIMENT/NUMBER"""
     continue_run: bool = False
     """go on with the run in --out if one was begun there: the same command begins a run and restarts it"""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """decides initialisation, order of the examples, and every random draw"""
-    seeds: int = 1
+    seeds: PositiveInt = 1
     """so many runs, from --seed on, side by side in one program: a folder each, as if each had been run alone on one device"""
     parallel: Literal["auto", "jit", "shard_map", "pmap"] = "auto"
     """how the step runs over the devices; auto is shard_map on several CPU devices that all hold the whole state, where it is faster
     and one process and several train the same bits, and jit otherwise"""
-    cpu_devices: int = 0
+    cpu_devices: Annotated[int, Range(0, CPU_DEVICES)] = 0
     """on CPU: devices to simulate; 0 for one a core, as far as the batch divides (up to twice as fast as one for all cores)"""
     mesh: str = ""
     """sizes of the device axes, as data=4,fsdp=2,tensor=1; by default all devices on data"""
-    microbatches: int = 1
+    microbatches: PositiveInt = 1
     """parts of a batch whose gradients are summed one after the other, to save memory"""
     precision: Literal["f32", "bf16"] = "f32"
     """compute type; parameters and optimizer state stay float32"""
     deterministic: bool = False
     """on GPU: only operations that give the same bits every time (slower)"""
-    log_every: int = 50
+    log_every: PositiveInt = 50
     """steps between logged metrics"""
-    eval_every: int = 0
+    eval_every: NonNegativeInt = 0
     """steps between evaluations; 0 for ten a run"""
-    patience: int = 0
+    patience: NonNegativeInt = 0
     """evaluations without a better value of what the experiment calls best that end the run; 0 for never"""
     diagnose: bool = True
     """at each evaluation (of a run of 100 steps or more): gradient, update and dead units of every tensor, for one batch"""
-    save_every: int = 0
+    save_every: NonNegativeInt = 0
     """steps between checkpoints; 0 for ten a run, or two with --seeds"""
-    keep: int = 2
+    keep: PositiveInt = 2
     """how many of the last checkpoints are kept, beside the best"""
-    threads: int = 1
+    threads: Annotated[int, Range(1, 1024)] = 1
     """threads that prepare batches"""
     track: Literal["", "wandb", "mlflow"] = ""
     """forward the metrics to Weights & Biases or MLflow, which their own variables configure (WANDB_MODE, MLFLOW_TRACKING_URI)"""
-    heartbeat: int = 20
+    heartbeat: Annotated[int, Range(1, 86400)] = 20
     """with several processes: seconds without a sign of life after which one is taken for dead"""
-    stall: int = 600
+    stall: NonNegativeInt = 600
     """seconds that a step, an evaluation or a save may take before the stacks of all threads are written down; 0 for never"""
 
 
-LEAST = {
-    "seed": 0,
-    "seeds": 1,
-    "cpu_devices": 0,
-    "microbatches": 1,
-    "log_every": 1,
-    "eval_every": 0,
-    "patience": 0,
-    "save_every": 0,
-    "keep": 1,
-    "threads": 1,
-    "heartbeat": 1,
-    "stall": 0,
-}
-
-
 def check(config: Any, flags: Flags) -> None:
-    """Raises UsageError for a number that nothing could be done with."""
-    for owner, least in ((config, {"batch": 1, "steps": 1}), (flags, LEAST)):
-        for name, smallest in least.items():
-            if getattr(owner, name) < smallest:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} {getattr(owner, name)} is too small: it must be at least {smallest}")
-    if flags.seed >= 2**32:
-        raise UsageError(f"--seed {flags.seed} is too large: it must be at most {2**32 - 1}")
+    """Raises UsageError for a number that nothing could be done with, and for an `--out` that the shell has not expanded."""
+    for name in ("batch", "steps"):
+        bounds.check_number(name, getattr(config, name), Range(1))
+    bounds.check(config)
+    bounds.check(flags)
+    if flags.out.startswith("~"):
+        raise UsageError(f"--out {flags.out} begins with ~, which the shell has not expanded: write $HOME, or the path in full")
     if flags.seeds > 1:
         unfit = {
             "parallel": flags.parallel not in ("auto", "jit"),
@@ -105,8 +92,24 @@ def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str
     """
     import tyro
 
+    names = [name for each in usual.values() for name in flag_names(each)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"the Config has a field {', '.join(twice)} that is a flag already: fields are flags without a prefix, rename it"
+        )
     together: Any = dataclasses.make_dataclass("together", [(name, type(each)) for name, each in usual.items()], frozen=True)
     flat = (tyro.conf.OmitArgPrefixes,)
     parsed: Any = tyro.cli(together, config=flat, args=list(words), prog=prog, default=together(**usual), description=about)
     check(parsed.config, parsed.flags)
+    for name in usual:
+        bounds.check(getattr(parsed, name))
     return {name: getattr(parsed, name) for name in usual}
+
+
+def flag_names(config: Any) -> list[str]:
+    """The fields of a dataclass, and of those inside it, as they stand on the command line."""
+    found = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        found += flag_names(value) if dataclasses.is_dataclass(value) else [field.name]
+    return found

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from dlcore import baselines
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.data.corrupt import degraded
@@ -36,10 +37,10 @@ from dlcore.train.step import Objective, Out, mean
 @dataclass(frozen=True)
 class Config:
     task: Literal["denoise", "deblur"] = "denoise"
-    widths: tuple[int, ...] = (32, 64)
-    depth: int = 2
+    widths: tuple[PositiveInt, ...] = (32, 64)
+    depth: PositiveInt = 2
     optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
+    lr: NonNegativeFloat = 3e-3
     batch: int = 64
     steps: int = 2500
     offline: bool = False

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.baselines import principal_components
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.kernels import activations
@@ -32,14 +33,14 @@ from dlcore.train.step import Objective, Out, mean
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (1000, 500, 250)
-    code: int = 30
+    widths: tuple[PositiveInt, ...] = (1000, 500, 250)
+    code: PositiveInt = 30
     activation: activations.Name = "gelu"
     norm: Literal["none", "layer"] = "layer"
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     optimizer: optim.Kind = "adam"
-    lr: float = 4e-3
-    decay: float = 0.0
+    lr: NonNegativeFloat = 4e-3
+    decay: NonNegativeFloat = 0.0
     batch: int = 250
     steps: int = 5000
     offline: bool = False

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.baselines import principal_components
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.kernels.latent import keep_largest
@@ -31,11 +32,11 @@ from dlcore.train.step import Objective, Out, mean
 
 @dataclass(frozen=True)
 class Config:
-    code: int = 1000
+    code: PositiveInt = 1000
     sparsity: Literal["top_k", "l1"] = "top_k"
-    k: int = 25
-    weight: float = 0.05
-    lr: float = 2e-3
+    k: PositiveInt = 25
+    weight: NonNegativeFloat = 0.05
+    lr: NonNegativeFloat = 2e-3
     batch: int = 250
     steps: int = 2000
     offline: bool = False

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, sentences, tfds, tokens
 from dlcore.data.source import arrays
@@ -36,15 +37,15 @@ FLAGS = Flags(cpu_devices=1)
 @dataclass(frozen=True)
 class Config:
     pretrained: bool = True
-    layers: int = 2
-    heads: int = 4
-    width: int = 128
-    length: int = 20
-    dropout: float = 0.2
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    width: PositiveInt = 128
+    length: PositiveInt = 20
+    dropout: Rate = 0.2
     optimizer: optim.Kind = "muon"
-    lr: float = 2e-3
-    decay: float = 0.1
-    smoothing: float = 0.1
+    lr: NonNegativeFloat = 2e-3
+    decay: NonNegativeFloat = 0.1
+    smoothing: Rate = 0.1
     batch: int = 128
     steps: int = 800
     offline: bool = False
@@ -60,10 +61,8 @@ def questions(c):
         said, topic = sentences.documentation()
         label = np.minimum(topic, 10)
         parts = sentences.cut(label, 10, 0).items()
-        return {split: ([said[i] for i in part], label[part]) for split, part in parts}, (
-            *map("topic {}".format, range(10)),
-            "other",
-        )
+        names = (*map("topic {}".format, range(10)), "other")
+        return {split: ([said[i] for i in part], label[part]) for split, part in parts}, names
 
     def read(split):
         inside, outside = (tfds.columns("clinc_oos", part, ["text", "intent_name"]) for part in (split, f"{split}_oos"))

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Probability, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.data.sentences import SPECIALS, lines, packed
@@ -34,17 +35,17 @@ from dlcore.train.step import Objective, Out, mean
 
 @dataclass(frozen=True)
 class Config:
-    layers: int = 2
-    heads: int = 4
-    width: int = 128
-    length: int = 64
-    pieces: int = 8192
-    masked: float = 0.15
-    dropout: float = 0.0
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    width: PositiveInt = 128
+    length: PositiveInt = 64
+    pieces: PositiveInt = 8192
+    masked: Probability = 0.15
+    dropout: Rate = 0.0
     optimizer: optim.Kind = "muon"
-    lr: float = 4e-3
-    warmup: int = 100
-    decay: float = 0.1
+    lr: NonNegativeFloat = 4e-3
+    warmup: NonNegativeInt = 100
+    decay: NonNegativeFloat = 0.1
     batch: int = 64
     steps: int = 3600
     offline: bool = False
@@ -91,10 +92,9 @@ def build(c: Config) -> Experiment:
         shown, places, told = map(np.asarray, guess(state.params, {}, batch, key, False)[:3])
         p = np.exp(told - told.max(-1, keepdims=True))
         best, sure = told.argmax(-1), p.max(-1) / p.sum(-1)
-        middle = count // 2  # one place a row, with text on both sides
 
         def line(i):
-            at = places[i, middle]
+            at = places[i, middle := count // 2]  # one place a row, with text on both sides
             seen = [pieces.decode(part) for part in (shown[i, :at], shown[i, at + 1 :])]
             hidden, said = (pieces.decode(np.array([piece])) for piece in (tokens[i, at], best[i, middle]))
             return f"{seen[0]} ____{seen[1]}", hidden, said, round(float(sure[i, middle]), 3)

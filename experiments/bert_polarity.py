@@ -12,9 +12,11 @@ and "don't waste your money ."). `--no-pretrained`: the same model and steps.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, sentences, tfds, tokens
 from dlcore.data.source import arrays
@@ -35,17 +37,17 @@ FLAGS = Flags(cpu_devices=1)
 
 @dataclass(frozen=True)
 class Config:
-    fold: int = 0
+    fold: Annotated[int, Range(0, 9)] = 0
     pretrained: bool = True
-    layers: int = 2
-    heads: int = 4
-    width: int = 128
-    length: int = 48
-    dropout: float = 0.2
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    width: PositiveInt = 128
+    length: PositiveInt = 48
+    dropout: Rate = 0.2
     optimizer: optim.Kind = "muon"
-    lr: float = 1e-3
-    decay: float = 0.1
-    smoothing: float = 0.1
+    lr: NonNegativeFloat = 1e-3
+    decay: NonNegativeFloat = 0.1
+    smoothing: Rate = 0.1
     batch: int = 64
     steps: int = 330
     offline: bool = False

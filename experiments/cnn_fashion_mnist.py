@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.kernels.augment import random_flip, random_shift
@@ -25,16 +26,16 @@ from dlcore.train.step import Objective
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (32, 64, 96)
-    hidden: int = 128
+    widths: tuple[PositiveInt, ...] = (32, 64, 96)
+    hidden: PositiveInt = 128
     norm: Normalisation = "batch"
-    dropout: float = 0.1
+    dropout: Rate = 0.1
     flip: bool = True
-    shift: int = 1
+    shift: NonNegativeInt = 1
     optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
-    decay: float = 0.05
-    smoothing: float = 0.0
+    lr: NonNegativeFloat = 3e-3
+    decay: NonNegativeFloat = 0.05
+    smoothing: Rate = 0.0
     batch: int = 128
     steps: int = 9000
     offline: bool = False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.kernels.augment import random_shift
@@ -24,16 +25,16 @@ from dlcore.train.step import Objective
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (16, 32, 64)
-    hidden: int = 128
+    widths: tuple[PositiveInt, ...] = (16, 32, 64)
+    hidden: PositiveInt = 128
     norm: Normalisation = "batch"
     readout: Readout = "flat"
-    dropout: float = 0.1
-    shift: int = 2
+    dropout: Rate = 0.1
+    shift: NonNegativeInt = 2
     optimizer: optim.Kind = "adamw"
-    lr: float = 5e-3
-    decay: float = 0.05
-    smoothing: float = 0.0
+    lr: NonNegativeFloat = 5e-3
+    decay: NonNegativeFloat = 0.05
+    smoothing: Rate = 0.0
     batch: int = 128
     steps: int = 2200
     offline: bool = False

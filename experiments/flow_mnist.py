@@ -11,11 +11,13 @@ classifier-free guidance (Ho & Salimans 2022) where `guidance` is not 1.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Probability, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.kernels import random
@@ -34,16 +36,16 @@ CLASSES = 10  # and the label after the last: no class
 
 @dataclass(frozen=True)
 class Config:
-    width: int = 32
-    depth: tuple[int, int] = (1, 3)
-    untold: float = 0.1  # share of training examples whose class is withheld; 1 for a network without classes
-    guidance: float = 2.0
+    width: Annotated[int, Range(3)] = 32
+    depth: tuple[PositiveInt, PositiveInt] = (1, 3)
+    untold: Probability = 0.1  # share of training examples whose class is withheld; 1 for a network without classes
+    guidance: NonNegativeFloat = 2.0
     solver: Method = "euler"
-    solver_steps: int = 25
+    solver_steps: PositiveInt = 25
     optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
-    ema: float = 0.998
-    drawn: int = 5000
+    lr: NonNegativeFloat = 3e-3
+    ema: Rate = 0.998
+    drawn: PositiveInt = 5000
     batch: int = 64
     steps: int = 3600
     offline: bool = False

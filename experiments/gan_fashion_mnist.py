@@ -11,11 +11,13 @@ the distance of train from test by the same measure is its floor.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.kernels import random
@@ -33,11 +35,11 @@ CLASSIFIER = Path(__file__).with_name("assets") / "fashion_mnist_classifier.npz"
 
 @dataclass(frozen=True)
 class Config:
-    latent: int = 64
-    width: int = 64
-    lr: float = 4e-4
-    ema: float = 0.999
-    drawn: int = 10000
+    latent: PositiveInt = 64
+    width: Annotated[int, Range(4)] = 64
+    lr: NonNegativeFloat = 4e-4
+    ema: Rate = 0.999
+    drawn: PositiveInt = 10000
     batch: int = 64
     steps: int = 7000
     offline: bool = False

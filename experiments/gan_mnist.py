@@ -11,12 +11,13 @@ of train from test. Other games: `--loss hinge --spectral`, `--loss wgan_gp --cr
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.kernels import random
@@ -37,15 +38,15 @@ class Config:
     loss: Literal["nonsaturating", "hinge", "wgan_gp"] = "nonsaturating"
     spectral: bool = False
     conditional: bool = True
-    critic: int = 1  # turns of the critic for one of the generator
-    penalty: float = 10.0
-    latent: int = 64
-    width: int = 48
-    lr: float = 5e-4
-    betas: tuple[float, float] = (0.5, 0.99)
-    ema: float = 0.995
-    spread: float = 0.8  # of the noise that is drawn from: below 1 fewer oddities and less variety (Brock et al. 2019, sec. 3.1)
-    drawn: int = 5000
+    critic: PositiveInt = 1  # turns of the critic for one of the generator
+    penalty: NonNegativeFloat = 10.0
+    latent: PositiveInt = 64
+    width: Annotated[int, Range(12)] = 48
+    lr: NonNegativeFloat = 5e-4
+    betas: tuple[Rate, Rate] = (0.5, 0.99)
+    ema: Rate = 0.995
+    spread: NonNegativeFloat = 0.8  # of the noise: below 1 fewer oddities and less variety (Brock et al. 2019, sec. 3.1)
+    drawn: PositiveInt = 5000
     batch: int = 48
     steps: int = 5000
     offline: bool = False
@@ -92,9 +93,8 @@ def build(c: Config) -> Experiment:
         return (over(lambda z, y: gen.apply(own, z, y), noise, label) + 1) / 2, label
 
     def evaluate(state):
-        see, (drawn, asked) = generative.judge(CLASSIFIER), images(state, jax.random.key(0), c.drawn)
-        asked = asked if c.conditional else None
-        return {"test": generative.verdict(see, drawn, train.arrays["image"], test.arrays["image"], asked)}
+        (drawn, asked), held = images(state, jax.random.key(0), c.drawn), (train.arrays["image"], test.arrays["image"])
+        return {"test": generative.verdict(generative.judge(CLASSIFIER), drawn, *held, asked if c.conditional else None)}
 
     def adam(turns, ema=0.0):
         return optim.make("adam", optim.warmup_linear(c.lr, turns), momentum=c.betas[0], b2=c.betas[1], ema=ema)

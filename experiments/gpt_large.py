@@ -16,6 +16,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.data.source import windows
@@ -44,22 +45,22 @@ FLAGS = Flags(precision="bf16")
 @dataclasses.dataclass(frozen=True)
 class Config:
     size: Literal["tiny", "124M", "355M", "774M", "1.5B", "7B"] = "124M"
-    context: int = 0
+    context: NonNegativeInt = 0
     """tokens of a row; 0 for as many as the size was published with"""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     scan: bool = True
     """one compiled block for all layers, parameters stacked"""
     remat: bool = True
     """compute each block again in the backward pass rather than keep what it made"""
-    pieces: int = 8192
+    pieces: PositiveInt = 8192
     """byte pairs to learn from the text"""
-    lr: float = 6e-4
-    warmup: int = 700
-    decay: float = 0.1
-    clip: float = 1.0
+    lr: NonNegativeFloat = 6e-4
+    warmup: NonNegativeInt = 700
+    decay: NonNegativeFloat = 0.1
+    clip: NonNegativeFloat = 1.0
     batch: int = 512
     steps: int = 10000
-    temperature: float = 0.8
+    temperature: NonNegativeFloat = 0.8
     prompt: str = "The "
     offline: bool = False
 

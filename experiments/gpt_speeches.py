@@ -9,12 +9,13 @@ Grouped-query attention, RMSNorm, SwiGLU and rotary positions. Bits per byte com
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.data.packing import pack
@@ -33,28 +34,28 @@ END = "<|end|>"  # stands before each document, too: what a text begins with is 
 
 @dataclass(frozen=True)
 class Config:
-    vocabulary: int = 2048
-    layers: int = 4
-    heads: int = 6
-    kv_heads: int = 2
-    width: int = 192
-    context: int = 128
+    vocabulary: PositiveInt = 2048
+    layers: PositiveInt = 4
+    heads: PositiveInt = 6
+    kv_heads: PositiveInt = 2
+    width: PositiveInt = 192
+    context: PositiveInt = 128
     norm: Literal["layer", "rms"] = "rms"
     mlp: Literal["gelu", "swiglu"] = "swiglu"
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     optimizer: optim.Kind = "muon"
-    lr: float = 4e-3
-    warmup: int = 100
-    decay: float = 0.1
-    clip: float = 1.0
-    overlap: int = 4
+    lr: NonNegativeFloat = 4e-3
+    warmup: NonNegativeInt = 100
+    decay: NonNegativeFloat = 0.1
+    clip: NonNegativeFloat = 1.0
+    overlap: PositiveInt = 4
     batch: int = 8
     steps: int = 600
     prompt: str = "My fellow Americans,"
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 0.95
-    beams: int = 4
+    temperature: NonNegativeFloat = 0.8
+    top_k: NonNegativeInt = 0
+    top_p: Annotated[float, Range(0, 1, "(]")] = 0.95
+    beams: PositiveInt = 4
     offline: bool = False
 
 

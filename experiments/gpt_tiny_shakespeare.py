@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.data.source import windows
@@ -27,22 +28,22 @@ from dlcore.train.step import Objective
 
 @dataclass(frozen=True)
 class Config:
-    layers: int = 4
-    heads: int = 6
-    width: int = 192
-    context: int = 128
+    layers: PositiveInt = 4
+    heads: PositiveInt = 6
+    width: PositiveInt = 192
+    context: PositiveInt = 128
     rotary: bool = True
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     remat: bool = False
     optimizer: optim.Kind = "muon"
-    lr: float = 4e-3
-    warmup: int = 100
-    decay: float = 0.1
-    clip: float = 1.0
+    lr: NonNegativeFloat = 4e-3
+    warmup: NonNegativeInt = 100
+    decay: NonNegativeFloat = 0.1
+    clip: NonNegativeFloat = 1.0
     batch: int = 16
     steps: int = 1200
-    temperature: float = 0.8
-    top_k: int = 20
+    temperature: NonNegativeFloat = 0.8
+    top_k: NonNegativeInt = 20
     offline: bool = False
 
 

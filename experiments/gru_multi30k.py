@@ -11,6 +11,7 @@ Ours is sacreBLEU of plain text, with its letters as they are and in lower case.
 
 from dataclasses import dataclass, replace
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import pairs
 from dlcore.models.attention_gru import AttentionGRU, Size, begin
@@ -21,20 +22,20 @@ from dlcore.train.translate import Translator, translation
 
 @dataclass(frozen=True)
 class Config:
-    encoder_layers: int = 1
-    width: int = 192
-    pieces: int = 4000
-    row: int = 64
-    longest: int = 40
-    dropout: float = 0.1
-    smoothing: float = 0.1
+    encoder_layers: PositiveInt = 1
+    width: PositiveInt = 192
+    pieces: PositiveInt = 4000
+    row: PositiveInt = 64
+    longest: PositiveInt = 40
+    dropout: Rate = 0.1
+    smoothing: Rate = 0.1
     optimizer: optim.Kind = "muon"
-    lr: float = 4e-3
-    warmup: int = 60
-    decay: float = 0.1
-    clip: float = 1.0
-    beams: int = 5
-    penalty: float = 1.0
+    lr: NonNegativeFloat = 4e-3
+    warmup: NonNegativeInt = 60
+    decay: NonNegativeFloat = 0.1
+    clip: NonNegativeFloat = 1.0
+    beams: PositiveInt = 5
+    penalty: NonNegativeFloat = 1.0
     reverse: bool = False
     batch: int = 32
     steps: int = 900

@@ -7,9 +7,11 @@ Published: 784 pixels: test accuracy 0.962, permuted 0.873, by a GRU of 70 thous
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.data.sequential import View, as_sequence, permutation
@@ -29,16 +31,16 @@ FLAGS = Flags(eval_every=500)  # an evaluation costs as much as a hundred steps
 class Config:
     view: View = "pixels"
     permuted: bool = False
-    width: int = 48
-    states: int = 48
-    layers: int = 3
-    least: float = 0.9
-    most: float = 0.999
-    turn: float = 0.6
-    dropout: float = 0.0
+    width: PositiveInt = 48
+    states: PositiveInt = 48
+    layers: PositiveInt = 3
+    least: Annotated[float, Range(0, 1, "()")] = 0.9
+    most: Annotated[float, Range(0, 1, "()")] = 0.999
+    turn: PositiveFloat = 0.6
+    dropout: Rate = 0.0
     optimizer: optim.Kind = "adamw"
-    lr: float = 4e-3
-    decay: float = 0.05
+    lr: NonNegativeFloat = 4e-3
+    decay: NonNegativeFloat = 0.05
     batch: int = 50
     steps: int = 1000
     offline: bool = False

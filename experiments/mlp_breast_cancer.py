@@ -10,11 +10,13 @@ were chosen among seven on these same folds, between 0.973 and 0.978. Logistic r
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import tables
 from dlcore.flags import Flags
@@ -32,16 +34,16 @@ FLAGS = Flags(cpu_devices=1)  # a step of a few milliseconds is over before seve
 
 @dataclass(frozen=True)
 class Config:
-    folds: int = 5
-    repeats: int = 10
-    widths: tuple[int, ...] = (64,)
+    folds: Annotated[int, Range(2)] = 5
+    repeats: PositiveInt = 10
+    widths: tuple[PositiveInt, ...] = (64,)
     activation: activations.Name = "tanh"
     norm: Normalisation = "none"
-    dropout: float = 0.2
+    dropout: Rate = 0.2
     optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
-    decay: float = 1.0
-    smoothing: float = 0.0
+    lr: NonNegativeFloat = 3e-3
+    decay: NonNegativeFloat = 1.0
+    smoothing: Rate = 0.0
     batch: int = 128
     steps: int = 400
     offline: bool = False

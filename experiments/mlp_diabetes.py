@@ -10,11 +10,13 @@ settings were chosen among four on these same folds, between an R2 of 0.464 and 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LinearRegression, RidgeCV
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.cli import run_page
 from dlcore.data import tables
 from dlcore.flags import Flags
@@ -31,15 +33,15 @@ FLAGS = Flags(cpu_devices=1)  # a step of a few milliseconds is over before seve
 
 @dataclass(frozen=True)
 class Config:
-    folds: int = 10
-    repeats: int = 5
-    widths: tuple[int, ...] = (32,)
+    folds: Annotated[int, Range(2)] = 10
+    repeats: PositiveInt = 5
+    widths: tuple[PositiveInt, ...] = (32,)
     activation: activations.Name = "gelu"
     norm: Normalisation = "none"
-    dropout: float = 0.2
+    dropout: Rate = 0.2
     optimizer: optim.Kind = "adamw"
-    lr: float = 3e-3
-    decay: float = 1.0
+    lr: NonNegativeFloat = 3e-3
+    decay: NonNegativeFloat = 1.0
     batch: int = 128
     steps: int = 400
     offline: bool = False

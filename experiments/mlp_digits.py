@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded
 from dlcore.flags import Flags
@@ -26,10 +27,10 @@ FLAGS = Flags(cpu_devices=1)  # a step of a millisecond is over before several d
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (256, 256)
-    dropout: float = 0.3
-    lr: float = 2e-3
-    decay: float = 0.05
+    widths: tuple[PositiveInt, ...] = (256, 256)
+    dropout: Rate = 0.3
+    lr: NonNegativeFloat = 2e-3
+    decay: NonNegativeFloat = 0.05
     batch: int = 128
     steps: int = 1500
     offline: bool = False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.kernels import activations
@@ -25,16 +26,16 @@ from dlcore.train.step import Objective
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (512, 512)
+    widths: tuple[PositiveInt, ...] = (512, 512)
     activation: activations.Name = "relu"
     norm: Normalisation = "batch"
-    dropout: float = 0.2
+    dropout: Rate = 0.2
     flip: bool = True
-    shift: int = 0
+    shift: NonNegativeInt = 0
     optimizer: optim.Kind = "adamw"
-    lr: float = 2e-3
-    decay: float = 0.05
-    smoothing: float = 0.1
+    lr: NonNegativeFloat = 2e-3
+    decay: NonNegativeFloat = 0.05
+    smoothing: Rate = 0.1
     batch: int = 256
     steps: int = 6000
     offline: bool = False

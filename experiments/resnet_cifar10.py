@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.data.source import Partnered
@@ -33,22 +34,22 @@ from dlcore.train.step import Objective
 @dataclass(frozen=True)
 class Config:
     dataset: str = "cifar10_jpeg"
-    stem: int = 48
-    patch: int = 2
-    widths: tuple[int, ...] = (80, 160)
-    blocks: tuple[int, ...] = (1, 1)
+    stem: PositiveInt = 48
+    patch: PositiveInt = 2
+    widths: tuple[PositiveInt, ...] = (80, 160)
+    blocks: tuple[PositiveInt, ...] = (1, 1)
     pool: Pool = "before"
     norm: Normalisation = "batch"
-    drop: float = 0.0
+    drop: Rate = 0.0
     flip: bool = True
-    shift: int = 3
-    erase: int = 0
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    shift: NonNegativeInt = 3
+    erase: NonNegativeInt = 0
+    mixup: NonNegativeFloat = 0.0
+    cutmix: NonNegativeFloat = 0.0
     optimizer: optim.Kind = "sgd"
-    lr: float = 0.1
-    decay: float = 5e-3
-    smoothing: float = 0.1
+    lr: NonNegativeFloat = 0.1
+    decay: NonNegativeFloat = 5e-3
+    smoothing: Rate = 0.1
     batch: int = 128
     steps: int = 2800
     offline: bool = False

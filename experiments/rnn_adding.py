@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import longmemory
 from dlcore.models.apply import apply
@@ -24,12 +25,12 @@ from dlcore.train.vanishing import figure
 @dataclass(frozen=True)
 class Config:
     cell: Cell = "gru"
-    width: int = 64
-    length: int = 200
-    memory: int = 200
+    width: PositiveInt = 64
+    length: PositiveInt = 200
+    memory: PositiveInt = 200
     optimizer: optim.Kind = "muon"
-    lr: float = 1e-2
-    clip: float = 1.0
+    lr: NonNegativeFloat = 1e-2
+    clip: NonNegativeFloat = 1.0
     batch: int = 64
     steps: int = 1000
     offline: bool = False  # the data are generated: it changes nothing

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import longmemory
 from dlcore.models.apply import apply
@@ -27,12 +28,12 @@ from dlcore.train.step import Objective
 @dataclass(frozen=True)
 class Config:
     cell: Cell = "gru"
-    width: int = 128
-    delay: int = 100
-    memory: int = 150
+    width: PositiveInt = 128
+    delay: PositiveInt = 100
+    memory: PositiveInt = 150
     optimizer: optim.Kind = "muon"
-    lr: float = 2e-2
-    clip: float = 1.0
+    lr: NonNegativeFloat = 2e-2
+    clip: NonNegativeFloat = 1.0
     batch: int = 64
     steps: int = 3000
     offline: bool = False  # the data are generated: it changes nothing

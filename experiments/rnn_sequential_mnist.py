@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.data.sequential import View, as_sequence, permutation
@@ -27,13 +28,13 @@ class Config:
     view: View = "rows"
     permuted: bool = False
     cell: Cell = "gru"
-    width: int = 128
-    layers: int = 1
+    width: PositiveInt = 128
+    layers: PositiveInt = 1
     both: bool = False
-    memory: int = 28
+    memory: PositiveInt = 28
     optimizer: optim.Kind = "muon"
-    lr: float = 1e-2
-    decay: float = 0.05
+    lr: NonNegativeFloat = 1e-2
+    decay: NonNegativeFloat = 0.05
     batch: int = 128
     steps: int = 2500
     offline: bool = False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.data.source import windows
@@ -28,21 +29,21 @@ from dlcore.train.step import Objective
 @dataclass(frozen=True)
 class Config:
     cell: Cell = "lstm"
-    layers: int = 1
-    width: int = 320
-    context: int = 64
-    chunks: int = 2
+    layers: PositiveInt = 1
+    width: PositiveInt = 320
+    context: PositiveInt = 64
+    chunks: PositiveInt = 2
     truncate: bool = True
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     optimizer: optim.Kind = "muon"
-    lr: float = 5e-2
-    warmup: int = 50
-    decay: float = 0.1
-    clip: float = 1.0
+    lr: NonNegativeFloat = 5e-2
+    warmup: NonNegativeInt = 50
+    decay: NonNegativeFloat = 0.1
+    clip: NonNegativeFloat = 1.0
     batch: int = 16
     steps: int = 1500
-    temperature: float = 0.8
-    top_k: int = 20
+    temperature: NonNegativeFloat = 0.8
+    top_k: NonNegativeInt = 20
     offline: bool = False
 
 

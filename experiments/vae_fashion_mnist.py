@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.kernels import random
@@ -29,10 +30,10 @@ from dlcore.train.step import Objective, Out, mean
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (32, 64)
-    latent: int = 32
+    widths: tuple[PositiveInt, ...] = (32, 64)
+    latent: PositiveInt = 32
     optimizer: optim.Kind = "adam"
-    lr: float = 2e-3
+    lr: NonNegativeFloat = 2e-3
     batch: int = 64
     steps: int = 3000
     offline: bool = False

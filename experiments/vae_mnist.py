@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import images
 from dlcore.data.corrupt import binarised
@@ -33,15 +34,15 @@ from dlcore.train.step import Objective, Out, mean
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (200, 200)
-    latent: int = 50
+    widths: tuple[PositiveInt, ...] = (200, 200)
+    latent: PositiveInt = 50
     activation: activations.Name = "gelu"
     objective: Literal["vae", "iwae"] = "vae"
-    samples: int = 1
+    samples: PositiveInt = 1
     optimizer: optim.Kind = "muon"
-    lr: float = 3e-2
-    nll_samples: int = 5000
-    nll_images: int = 10000
+    lr: NonNegativeFloat = 3e-2
+    nll_samples: PositiveInt = 5000
+    nll_images: PositiveInt = 10000
     batch: int = 1000
     steps: int = 5000
     offline: bool = False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.cli import run_page
 from dlcore.data import embedded, tfds
 from dlcore.kernels.augment import random_flip, random_shift
@@ -25,17 +26,17 @@ from dlcore.train.step import Objective
 
 @dataclass(frozen=True)
 class Config:
-    patch: int = 7
-    layers: int = 4
-    heads: int = 4
-    width: int = 96
-    dropout: float = 0.0
+    patch: PositiveInt = 7
+    layers: PositiveInt = 4
+    heads: PositiveInt = 4
+    width: PositiveInt = 96
+    dropout: Rate = 0.0
     flip: bool = True
-    shift: int = 1
+    shift: NonNegativeInt = 1
     optimizer: optim.Kind = "muon"
-    lr: float = 4e-3
-    decay: float = 0.05
-    smoothing: float = 0.0
+    lr: NonNegativeFloat = 4e-3
+    decay: NonNegativeFloat = 0.05
+    smoothing: Rate = 0.0
     batch: int = 128
     steps: int = 2500
     offline: bool = False

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dlcore.bounds import NonNegativeFloat
 from dlcore.errors import UsageError
 from dlcore.flags import Flags, parse
 
@@ -18,7 +19,7 @@ class Asked:
 
     topology: str = ""
     """tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host), cpu:8"""
-    price: float = 0.0
+    price: NonNegativeFloat = 0.0
     """dollars for one device and hour"""
     json: str = ""
     """a file to write all of it to"""

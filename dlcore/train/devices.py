@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 
 import jax
 
-from dlcore.flags import Flags
+from dlcore.flags import CPU_DEVICES, Flags
 
 # On CPU XLA's own library of fused products is half as fast as Eigen's for a Transformer's shapes, and was the source of wrong
 # results in jaxlib 0.10.2; only its reductions are kept. Versions outside this range may not know the flag, and would abort.
@@ -43,7 +43,9 @@ def simulated(flags: Flags, batch: int) -> int:
         count = 1
         for size in sizes:
             count *= int(size)
-        return min(count, 64)  # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not there
+        return min(
+            count, CPU_DEVICES
+        )  # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not there
     cores = len(os.sched_getaffinity(0))
     if flags.seeds > 1:
         return next(n for n in range(cores, 0, -1) if flags.seeds % n == 0)

@@ -1,0 +1,93 @@
+"""Which values a field of a config may have, stated beside the field: `dropout: Annotated[float, Range(0, 1, "[)")] = 0.1`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from dlcore.errors import UsageError
+
+INT_MAX = 2**31 - 1  # JAX's integers have 32 bits
+FLOAT_MAX = 3.4028234e38  # and its floating-point numbers too
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """An interval of numbers; `ends` says which ends belong to it, as in mathematics: "[)" is low <= x < high."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    ends: Literal["[]", "[)", "(]", "()"] = "[]"
+
+    def __contains__(self, x: float) -> bool:
+        above = x >= self.low if self.ends[0] == "[" else x > self.low
+        below = x <= self.high if self.ends[1] == "]" else x < self.high
+        return above and below
+
+    def __str__(self) -> str:
+        """In words, as "at least 0 and below 1"."""
+        words = []
+        if self.low > -math.inf:
+            words.append(f"{'at least' if self.ends[0] == '[' else 'above'} {self.low:.15g}")
+        if self.high < math.inf:
+            words.append(f"{'at most' if self.ends[1] == ']' else 'below'} {self.high:.15g}")
+        return " and ".join(words)
+
+
+# For the fields that most experiments have.
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
+PositiveFloat = Annotated[float, Range(0, ends="()")]
+NonNegativeFloat = Annotated[float, Range(0)]
+Probability = Annotated[float, Range(0, 1)]
+Rate = Annotated[float, Range(0, 1, "[)")]
+"""a share that may be nothing but not all, as of dropout or label smoothing"""
+
+
+def check(config: Any) -> None:
+    """`check_number` of every number in a dataclass, tuples and nested dataclasses included."""
+    for name, value, where in numbers(config):
+        check_number(name, value, where)
+
+
+def check_number(name: str, value: float, where: Range | None = None) -> None:
+    """Raises UsageError for a value of a flag outside `where`, or one that is not finite, or too large for 32 bits."""
+    flag, where = f"--{name.replace('_', '-')} {value}", where or Range()
+    if not math.isfinite(value):
+        raise UsageError(f"{flag} is not allowed: it must be a finite number{f', {where}' if str(where) else ''}")
+    widest = INT_MAX if isinstance(value, int) else FLOAT_MAX
+    if where.high < math.inf:
+        widest = max(widest, where.high)
+    if abs(value) > widest:
+        where = Range(max(where.low, -widest), min(where.high, widest), where.ends)
+    if value not in where:
+        raise UsageError(f"{flag} is too {'small' if value <= where.low else 'large'}: it must be {where}")
+
+
+def numbers(config: Any) -> Iterator[tuple[str, int | float, Range | None]]:
+    """(name, value, Range or None) of every number of a dataclass, those in tuples and in nested dataclasses too."""
+    try:
+        hints = get_type_hints(type(config), include_extras=True)
+    except NameError as error:
+        raise UsageError(f"the types of {type(config).__qualname__} cannot be read: {error}") from error
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from numbers(value)
+        else:
+            yield from _of(field.name, value, hints[field.name])
+
+
+def _of(name: str, value: Any, hint: Any) -> Iterator[tuple[str, int | float, Range | None]]:
+    where = next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)), None)
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        ranges = [each for part in get_args(hint) for each in getattr(part, "__metadata__", ()) if isinstance(each, Range)]
+        yield name, value, where or next(iter(ranges), None)  # of `Annotated[int, Range(1)] | None` too
+    elif isinstance(value, tuple | list):
+        parts = [part for part in get_args(hint) if part is not ...]
+        for i, item in enumerate(value):
+            yield from _of(name, item, parts[min(i, len(parts) - 1)] if parts else Any)
