@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import errno
-import importlib.util
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlcore import pages
-from dlcore.errors import Disrupted, UsageError
+from dlcore.errors import UsageError
+from dlcore.guard import guarded, refuse
 
 COMMANDS = {
     "train": "train EXPERIMENT [flags]: an experiment's name, or a path to your own file",
@@ -39,18 +37,22 @@ with it; a file that came with somebody else's run only with --trust."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM (resume it)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(words, lambda: _main(words, own_process=argv is None))
+
+
+def _main(words: list[str], own_process: bool) -> int:
     if not words or words[0] in ("-h", "--help"):
         print("dlcore: train, stop, resume, look.\n\n" + "\n".join(f"  dlcore {line}" for line in COMMANDS.values()))
         print("\ndlcore train EXPERIMENT --help shows an experiment's flags.\n" + TRUST)
         return 0
     if words[0] not in COMMANDS:
-        return _refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
+        return refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
     if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
         print(f"dlcore {COMMANDS[words[0]]}")
         return 0
-    if argv is None and words[0] in ("train", "resume", "verify"):
+    if own_process and words[0] in ("train", "resume", "verify"):
         pages.large()
-    return _guarded(lambda: globals()[f"_{words[0]}"](words[1:]))
+    return globals()[f"_{words[0]}"](words[1:])
 
 
 def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
@@ -59,36 +61,6 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
     assert file
     pages.large()
     sys.exit(main(["train", file, *sys.argv[1:]]))
-
-
-def _guarded(command: Callable[[], int]) -> int:
-    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")):
-        # XLA prints a page for every program that comes from the cache, about features of the processor that it did not use.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        if any(importlib.util.find_spec(compiler) for compiler in ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin")):
-            os.environ.setdefault("JAX_PLATFORMS", "cpu")  # they are here for `plan`, and would look for their hardware
-    warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
-    try:
-        return command()
-    except UsageError as error:
-        return _refuse(str(error))
-    except Disrupted as error:
-        _refuse(str(error))
-        sys.stdout.flush()
-        from dlcore.train import processes
-
-        return processes.leave(75)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
-        return _refuse(f"cannot use {error.filename or 'the disk'}: {error.strerror}; make room, or grant permission")
-    except KeyboardInterrupt:
-        return _refuse("interrupted") and 130
-
-
-def _refuse(message: str) -> int:
-    print(f"dlcore: {message}", file=sys.stderr, flush=True)
-    return 2
 
 
 def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, Any]:

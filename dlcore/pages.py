@@ -25,8 +25,9 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
     if not OFFERED.is_file() or "[madvise]" not in OFFERED.read_text():
         return
     wanted = {ASKED: "1", "GLIBC_TUNABLES": f"{before}:{WANTED}".strip(":")}
-    sys.stdout.flush()
     with contextlib.suppress(OSError):  # then it goes on as it is
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**environment, **wanted})
 
 
