@@ -90,6 +90,23 @@ def test_reliability_worked_by_hand() -> None:
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("bins", [1, 3, 10, 25, 50, 100])
+def test_every_bound_is_in_the_bin_below_it(bins: int, dtype: str) -> None:
+    """k / bins itself ends bin k; the next number above it begins the bin after."""
+    bounds = (np.arange(1, bins + 1) / bins).astype(dtype)
+    found = reliability(bounds, np.ones(bins), bins)
+    np.testing.assert_array_equal(found.examples, np.ones(bins))
+    np.testing.assert_array_equal(found.high.astype(dtype), bounds)
+    np.testing.assert_allclose(found.low, np.arange(bins) / bins)
+    above = reliability(np.nextafter(np.append(0, bounds[:-1]).astype(dtype), np.ones(bins, dtype)), np.ones(bins), bins)
+    np.testing.assert_array_equal(above.high, found.high)
+    assert reliability(np.array([0, 1]), np.ones(2), bins).low.tolist() == sorted({0.0, (bins - 1) / bins})  # whole numbers
+    with pytest.raises(ValueError, match="0 bins"):
+        reliability(bounds, np.ones(bins), 0)
+
+
+@pytest.mark.quick
 def test_reliability_of_calibrated_and_of_overconfident_probabilities() -> None:
     generator = np.random.default_rng(0)
     p = generator.random(200_000)

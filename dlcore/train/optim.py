@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import math
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import optax
@@ -59,23 +60,47 @@ def make(
     b2: float | None = None,
     ema: float = 0.0,
 ) -> optax.GradientTransformation:
-    """One of five optimizers, with decoupled weight decay on matrices only, global-norm clipping and a parameter average.
+    """One of five optimizers, with weight decay on matrices only, global-norm clipping and a parameter average.
 
-    `momentum` is SGD's and Muon's momentum and the first beta of the others. `clip` and `ema` of 0 mean none.
+    Args:
+        kind: sgd (Nesterov), adam (Kingma & Ba 2015), adamw (Loshchilov & Hutter 2019), lion, muon.
+        rate: the learning rate, or a schedule of it.
+        decay: weight decay. It is decoupled (rate * decay * p is taken from p beside the update), but for adam, where
+            decay * p is added to the gradient after clipping (L2 regularisation), and so passes through both moments.
+        clip: the largest global norm of the gradient; 0: no clipping.
+        momentum: of sgd and muon; the first beta of the others. In [0, 1).
+        b2: the second beta, in [0, 1); None: 0.99 for lion, 0.999 for the others. sgd has none and ignores it.
+        ema: the decay of the parameter average (`averaged`); 0: no average.
+
+    Raises:
+        UsageError: a kind that is not there, or a number outside of its range.
     """
+    _check(kind, decay, clip, {"momentum": momentum, "b2": 0.0 if b2 is None else b2, "ema": ema})
+    second = (0.99 if kind == "lion" else 0.999) if b2 is None else b2
     scales: dict[Kind, optax.GradientTransformation] = {
         "sgd": optax.trace(momentum, nesterov=True) if momentum else optax.identity(),
-        "adam": optax.scale_by_adam(momentum, b2 or 0.999),
-        "adamw": optax.scale_by_adam(momentum, b2 or 0.999),
-        "lion": optax.scale_by_lion(momentum, b2 or 0.99),
-        "muon": _muon(momentum, b2 or 0.999),
+        "adam": optax.scale_by_adam(momentum, second),
+        "adamw": optax.scale_by_adam(momentum, second),
+        "lion": optax.scale_by_lion(momentum, second),
+        "muon": _muon(momentum, second),
     }
     parts = [optax.clip_by_global_norm(clip)] if clip else []
-    parts.append(scales[kind])
+    scaled = [scales[kind]]
     if decay:
-        parts.append(optax.add_decayed_weights(decay, mask=matrices))
-    parts.append(optax.scale_by_learning_rate(rate))
-    return averaged(optax.chain(*parts), ema) if ema else optax.chain(*parts)
+        scaled.insert(0 if kind == "adam" else 1, optax.add_decayed_weights(decay, mask=matrices))
+    optimizer = optax.chain(*parts, *scaled, optax.scale_by_learning_rate(rate))
+    return averaged(optimizer, ema) if ema else optimizer
+
+
+def _check(kind: Kind, decay: float, clip: float, fractions: dict[str, float]) -> None:
+    if kind not in get_args(Kind):
+        raise UsageError(f"{kind!r} is no optimizer: choose one of {', '.join(get_args(Kind))}")
+    for name, value in fractions.items():
+        if not 0 <= value < 1:
+            raise UsageError(f"{name} {value} of {kind} is outside [0, 1): it is what an average keeps at each step")
+    for name, value in (("decay", decay), ("clip", clip)):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{name} {value} of {kind}: it must be at least 0 (0: none) and finite")
 
 
 def _muon(momentum: float, b2: float) -> optax.GradientTransformation:

@@ -48,14 +48,16 @@ def lion(g: np.ndarray, before: list[np.ndarray], b1: float = 0.9, b2: float = 0
     return np.sign(b1 * m + (1 - b1) * g)
 
 
-def by_hand(rule: Rule, decay: float, clip: float) -> list[Tree]:
-    """The parameters after each update."""
+def by_hand(rule: Rule, decay: float, clip: float, coupled: bool = False) -> list[Tree]:
+    """The parameters after each update; `coupled`: the decay is part of the gradient (Loshchilov & Hutter 2019, alg. 2, pink)."""
     params, seen, told = dict(PARAMS), {name: [] for name in PARAMS}, []
     for grads in GRADS:
         norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
         grads = {name: g * min(1, clip / norm) if clip else g for name, g in grads.items()}
         for name, g in grads.items():
             pull = decay * params[name] if params[name].ndim > 1 else 0  # matrices alone decay
+            if coupled:
+                g, pull = g + pull, 0
             params = {**params, name: params[name] - RATE * (rule(g, seen[name]) + pull)}
             seen[name].append(g)
         told.append(params)
@@ -77,7 +79,7 @@ def steps(optimizer: optax.GradientTransformation, params: Any, grads: list[Any]
 def test_the_first_two_updates_are_those_of_the_paper(kind: Any, rule: Rule, decay: float, clip: float) -> None:
     with jax.enable_x64(True):
         told, _ = steps(optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS)
-        for found, expected in zip(told, by_hand(rule, decay, clip), strict=True):
+        for found, expected in zip(told, by_hand(rule, decay, clip, kind == "adam"), strict=True):
             for name in PARAMS:
                 np.testing.assert_allclose(found[name], expected[name], rtol=1e-10)
 
@@ -89,10 +91,43 @@ def test_betas_and_momentum_reach_the_optimizer() -> None:
             ("sgd", {"momentum": 0.5}, lambda g, seen: sgd(g, seen, 0.5)),
             ("sgd", {"momentum": 0.0}, lambda g, seen: g),
             ("adamw", {"momentum": 0.5, "b2": 0.9}, lambda g, seen: adam(g, seen, 0.5, 0.9)),
+            ("adam", {"momentum": 0.0, "b2": 0.0}, lambda g, seen: adam(g, seen, 0.0, 0.0)),
+            ("adamw", {"b2": 0.0}, lambda g, seen: adam(g, seen, 0.9, 0.0)),
+            ("lion", {"b2": 0.0}, lambda g, seen: lion(g, seen, 0.9, 0.0)),
             ("lion", {"momentum": 0.5, "b2": 0.8}, lambda g, seen: lion(g, seen, 0.5, 0.8)),
         ):
             found = steps(optim.make(kind, RATE, **how), tree, GRADS)[0][-1]
             np.testing.assert_allclose(found["kernel"], by_hand(rule, 0, 0)[-1]["kernel"], rtol=1e-10, err_msg=kind)
+
+
+def test_adam_and_adamw_differ_by_where_the_decay_goes() -> None:
+    """Where the gradient is 0 adamw shrinks a weight by rate * decay; adam sees decay * p alone, whatever its size: a whole step."""
+    with jax.enable_x64(True):
+        params, none = {"kernel": jnp.full((2, 2), 3.0)}, {"kernel": jnp.zeros((2, 2))}
+        coupled, decoupled = (steps(optim.make(k, RATE, decay=DECAY), params, [none])[0][0]["kernel"] for k in ("adam", "adamw"))
+        np.testing.assert_allclose(decoupled, 3 * (1 - RATE * DECAY), rtol=1e-12)
+        np.testing.assert_allclose(coupled, 3 - RATE, rtol=1e-6)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("kind", "how", "message"),
+    [
+        ("adam", {"b2": 1.0}, r"b2 1\.0 of adam is outside \[0, 1\)"),
+        ("adamw", {"momentum": -0.1}, r"momentum -0\.1 of adamw is outside"),
+        ("sgd", {"momentum": 1.0}, "momentum"),
+        ("lion", {"ema": 1.0}, "ema"),
+        ("muon", {"b2": float("nan")}, "b2 nan"),
+        ("sgd", {"decay": -1.0}, r"decay -1\.0 of sgd: it must be at least 0"),
+        ("sgd", {"clip": -1.0}, "clip"),
+        ("sgd", {"clip": float("inf")}, "clip inf"),
+        ("sgd", {"decay": float("nan")}, "decay nan"),
+        ("adagrad", {}, "'adagrad' is no optimizer: choose one of sgd, adam, adamw, lion, muon"),
+    ],
+)
+def test_numbers_that_no_optimizer_takes_are_refused(kind: Any, how: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        optim.make(kind, RATE, **how)
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (4, 12), (12, 4)])
