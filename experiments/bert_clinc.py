@@ -109,7 +109,7 @@ def build(c: Config) -> Experiment:
         },
         eval={"validation": splits["validation"], "test": splits["test"]},
         evaluate=evaluate,
-        sample=lambda state, key: [texts("Test questions", logits, state, splits["test"], data["test"][0], names)],
+        sample=lambda state, key: texts("Test questions", logits, state, splits["test"], data["test"][0], names),
         best="validation/accuracy",
         tensor=TENSOR,
     )

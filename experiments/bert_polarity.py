@@ -93,7 +93,7 @@ def build(c: Config) -> Experiment:
             "net": Objective(classification(logits, c.smoothing), optim.make(c.optimizer, rate, decay=c.decay, clip=1.0))
         },
         eval={"validation": splits["validation"], "test": splits["test"]},
-        sample=lambda state, key: [texts("Test sentences", logits, state, splits["test"], held, names)],
+        sample=lambda state, key: texts("Test sentences", logits, state, splits["test"], held, names),
         best="validation/accuracy",
         published=Published("accuracy", 0.759, "sent-conv-torch README, MR, CNN-rand, mean of ten folds"),
         tensor=TENSOR,

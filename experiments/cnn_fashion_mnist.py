@@ -68,7 +68,7 @@ def build(c: Config) -> Experiment:
         },
         eval={"validation": splits["validation"], "test": splits["test"]},
         sample=lambda state, key: [
-            predicted("Test images", logits, state, splits["test"], names),
+            *predicted("Test images", logits, state, splits["test"], names),
             *learned(logits, state, splits["test"], state.params["net"]["Conv_0"]["kernel"]),
         ],
         best="validation/accuracy",

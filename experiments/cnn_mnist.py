@@ -63,7 +63,7 @@ def build(c: Config) -> Experiment:
         init={"net": lambda key, batch: net.init(key, batch["image"].astype(jnp.float32))},
         objectives={"net": Objective(classification(logits, c.smoothing), optimizer)},
         eval={"validation": splits["validation"], "test": splits["test"]},
-        sample=lambda state, key: [predicted("Test digits", logits, state, splits["test"])],
+        sample=lambda state, key: predicted("Test digits", logits, state, splits["test"]),
         best="validation/accuracy",
         published=Published("accuracy", 0.9917, "google/flax examples/mnist README"),
     )

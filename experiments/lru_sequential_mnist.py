@@ -69,7 +69,7 @@ def build(c: Config) -> Experiment:
         init={"net": lambda key, batch: net.init(key, as_sequence(batch["image"].astype(jnp.float32), c.view))},
         objectives={"net": Objective(classification(logits), optimizer)},
         eval={"validation": splits["validation"], "test": splits["test"]},
-        sample=lambda state, key: [predicted("Test images", logits, state, splits["test"])],
+        sample=lambda state, key: predicted("Test images", logits, state, splits["test"]),
         best="validation/accuracy",
         published=published if c.view == "pixels" else None,
     )

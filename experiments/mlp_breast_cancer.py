@@ -27,6 +27,7 @@ from dlcore.models.mlp import Many, Normalisation
 from dlcore.report.samples import Plot, Series, Table
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
+from dlcore.train.predict import cross_validated
 from dlcore.train.step import Objective, Out, mean
 
 FLAGS = Flags(cpu_devices=1)  # a step of a few milliseconds is over before several devices have met
@@ -94,7 +95,9 @@ def build(c: Config) -> Experiment:
         head = ("probability from", "to", "predictions", "mean prediction", "share malignant")
         drawn = (Series("networks", found.predicted, found.observed, points=True), Series("calibrated", line, line))
         title = f"Calibration on unseen tumours: expected error {found.error:.4f}"
-        return [Plot(title, "predicted probability", "share malignant", drawn), Table("Reliability", head, tuple(rows))]
+        calibration = Plot(title, "predicted probability", "share malignant", drawn)
+        told = cross_validated("Unseen tumours", p, data.source.arrays["y"], ("benign", "malignant"))
+        return [calibration, Table("Reliability", head, tuple(rows)), *told]
 
     rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 20)
     return Experiment(

@@ -55,7 +55,7 @@ def build(c: Config) -> Experiment:
         init={"net": lambda key, batch: net.init(key, batch["image"])},
         objectives={"net": Objective(classification(logits), adamw)},
         eval={"validation": embedded.digits("validation"), "test": test},
-        sample=lambda state, key: [predicted("Test digits", logits, state, test)],
+        sample=lambda state, key: predicted("Test digits", logits, state, test),
         best="validation/accuracy",
     )
 

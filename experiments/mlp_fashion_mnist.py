@@ -66,7 +66,7 @@ def build(c: Config) -> Experiment:
         init={"net": lambda key, batch: net.init(key, batch["image"].astype(jnp.float32))},
         objectives={"net": Objective(classification(logits, c.smoothing), optimizer)},
         eval={"validation": splits["validation"], "test": splits["test"]},
-        sample=lambda state, key: [predicted("Test images", logits, state, splits["test"], names)],
+        sample=lambda state, key: predicted("Test images", logits, state, splits["test"], names),
         best="validation/accuracy",
         published=Published("accuracy", 0.8833, "fashion-mnist README, layers of 256, 128 and 100"),
     )

@@ -88,7 +88,7 @@ def build(c: Config) -> Experiment:
     def sample(state, key):
         stem = state.params["net"]["stem"]["conv"]["kernel"]
         seen = predicted("Test images", logits, state, splits["test"], names)
-        return [seen, *learned(logits, state, splits["test"], stem, c.patch)]
+        return [*seen, *learned(logits, state, splits["test"], stem, c.patch)]
 
     if c.offline:
         names = tuple("0123456789")

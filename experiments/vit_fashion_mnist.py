@@ -63,7 +63,7 @@ def build(c: Config) -> Experiment:
     def sample(state, key):
         embed = state.params["net"]["embed"]["kernel"]
         seen = predicted("Test images", logits, state, splits["test"], names)
-        return [seen, *learned(logits, state, splits["test"], embed, patch)]
+        return [*seen, *learned(logits, state, splits["test"], embed, patch)]
 
     if c.offline:
         names = tuple("0123456789")

@@ -5,7 +5,7 @@
   if (!source || !bar) return;
 
   const data = JSON.parse(source.textContent);
-  const pad = { left: 46, right: 10, top: 10, bottom: 24 }, height = 220;
+  const pad = { right: 10, top: 10, bottom: 24 }, height = 220;
   const state = { zoom: null, smooth: 0.6, hidden: new Set(), step: null };
   const charts = [...document.querySelectorAll("[data-chart]")].map(setUp);
   const extent = charts.flatMap((chart) => chart.curves.flatMap((curve) => [curve.x[0], curve.x[curve.x.length - 1]]));
@@ -128,25 +128,26 @@
     const width = chart.width = Math.round(chart.svg.clientWidth) || 440;
     const [a, b] = state.zoom || whole, curves = shown(chart), [low, high] = domain(chart, curves, [a, b]);
     const right = width - pad.right, bottom = height - pad.bottom, t = chart.log ? Math.log : (v) => v;
-    chart.x = (step) => pad.left + (step - a) / (b - a) * (right - pad.left);
-    chart.step = (x) => a + (x - pad.left) / (right - pad.left) * (b - a);
+    const up = chart.log ? logTicks(low, high) : ticks(low, high, 5), texts = labels(up, chart.log);
+    const left = chart.left = margin(texts);
+    chart.x = (step) => left + (step - a) / (b - a) * (right - left);
+    chart.step = (x) => a + (x - left) / (right - left) * (b - a);
     chart.y = (value) => bottom - (t(value) - t(low)) / (t(high) - t(low)) * (bottom - pad.top);
     const svg = set(chart.svg, { viewBox: `0 0 ${width} ${height}` });
     svg.replaceChildren();
     const clip = add(svg, "clipPath", { id: `clip${chart.figure.dataset.chart}` });
-    add(clip, "rect", { x: pad.left, y: 0, width: right - pad.left, height: bottom + 1 });
-    for (const value of chart.log ? logTicks(low, high) : ticks(low, high, 5)) {
-      add(svg, "path", { class: "rule", d: `M${pad.left} ${chart.y(value).toFixed(1)}H${right}` });
-      add(svg, "text", { class: "ty", x: pad.left - 8, y: chart.y(value) + 4 }, short(value));
-    }
-    for (const step of ticks(a, b, Math.max(2, Math.floor(width / 64)))) {
-      if (Number.isInteger(step)) add(svg, "text", { class: "tx", x: chart.x(step), y: height - 6 }, short(step));
-    }
+    add(clip, "rect", { x: left, y: 0, width: right - left, height: bottom + 1 });
+    up.forEach((value, i) => {
+      add(svg, "path", { class: "rule", d: `M${left} ${chart.y(value).toFixed(1)}H${right}` });
+      add(svg, "text", { class: "ty", x: left - 8, y: chart.y(value) + 4 }, texts[i]);
+    });
+    const along = stepTicks(a, b, right - left), steps = labels(along);
+    along.forEach((step, i) => add(svg, "text", { class: "tx", x: chart.x(step), y: height - 6 }, steps[i]));
     const inside = add(svg, "g", { "clip-path": `url(#${clip.id})` });
     if (chart.reference !== null && chart.reference >= low && chart.reference <= high) {
-      const line = add(inside, "path", { class: "reference", d: `M${pad.left} ${chart.y(chart.reference).toFixed(1)}H${right}` });
+      const line = add(inside, "path", { class: "reference", d: `M${left} ${chart.y(chart.reference).toFixed(1)}H${right}` });
       add(line, "title", {}, `published ${format(chart.reference)}`);
-      add(svg, "text", { x: pad.left + 2, y: chart.y(chart.reference) - 5 }, "published");
+      add(svg, "text", { x: left + 2, y: chart.y(chart.reference) - 5 }, "published");
     }
     for (const curve of curves) drawCurve(chart, inside, curve, a, b, bottom);
     chart.over = add(svg, "g");
@@ -198,7 +199,7 @@
       }
       const drawn = value.soft === undefined || value.soft === null ? value.raw : value.soft;
       const x = chart.x(value.at);
-      if (!last && drawn !== null && x >= pad.left - 1 && x <= chart.width - pad.right + 1) {
+      if (!last && drawn !== null && x >= chart.left - 1 && x <= chart.width - pad.right + 1) {
         add(chart.over, "circle", { class: `dot ${curve.look}`, cx: x, cy: chart.y(drawn), r: 4 });
       }
     }
@@ -235,7 +236,7 @@
     let from = null, brush = null;
     const at = (event) => {
       const box = chart.svg.getBoundingClientRect();
-      return Math.min(chart.width - pad.right, Math.max(pad.left, (event.clientX - box.left) * chart.width / box.width));
+      return Math.min(chart.width - pad.right, Math.max(chart.left, (event.clientX - box.left) * chart.width / box.width));
     };
     chart.svg.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlcore.report.curves import better
+from dlcore.report.curves import Chart, Curve, better
 from dlcore.report.markup import MISSING, Html, el, is_number, number, seconds, size
 from dlcore.report.runs import Run
 
@@ -136,3 +136,32 @@ def results(run: Run) -> Html | None:
         cells = [el("td", number(values.get(metric)), class_="n") for values in by_split.values()]
         rows.append(el("tr", el("th", metric, scope="row"), cells))
     return scroll(el("table", el("thead", el("tr", head)), el("tbody", rows)), "Results")
+
+
+def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) -> Html | None:
+    """The metrics that were measured once: a row a metric and split, a column a run. Those in the table of results are left out."""
+    rows = []
+    for chart in charts:
+        for split in sorted({curve.split for curve in chart.curves}):
+            if any(chart.name in run.mapping("results", splits[split]) for run in runs):
+                continue
+            by_run = {curve.run: curve for curve in chart.curves if curve.split == split}
+            cells = [_at(by_run.get(i), len(runs) > 1) for i in range(len(runs))]
+            rows.append(el("tr", el("th", chart.name, scope="row"), el("td", splits[split]), cells))
+    if not rows:
+        return None
+    heads = [el("th", name(run, i), scope="col", class_="n") for i, run in enumerate(runs)]
+    columns = heads if len(runs) > 1 else [el("th", title, scope="col", class_="n") for title in ("value", "step")]
+    head = [el("th", "Metric", scope="col"), el("th", "split", scope="col"), *columns]
+    table = el("table", el("thead", el("tr", head)), el("tbody", rows))
+    return el("section", el("h2", "Measured once"), scroll(table, "Measured once"), id="once")
+
+
+def _at(curve: Curve | None, several: bool) -> Html | list[Html]:
+    """The cells of a value and its step; in a comparison of several runs one cell."""
+    if curve is None:
+        return el("td", MISSING, class_="n")
+    value, step = number(float(curve.values[0])), number(int(curve.steps[0]))
+    if several:
+        return el("td", value, el("span", f" at step {step}", class_="hint"), class_="n")
+    return [el("td", value, class_="n"), el("td", step, class_="n")]

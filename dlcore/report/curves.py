@@ -43,6 +43,11 @@ class Chart:
     curves: tuple[Curve, ...]
     reference: float | None = None
 
+    @property
+    def once(self) -> bool:
+        """Whether no run measured the metric more than once on any split: then it is a number and no curve."""
+        return all(len(curve.steps) == 1 for curve in self.curves)
+
 
 def better(metric: str) -> str | None:
     """Which is better, "lower" or "higher", where a metric's name says so."""
@@ -140,12 +145,20 @@ def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
 
 def _points(curve: Curve) -> dict[str, Any]:
     steps, values = thin(curve.steps, curve.values, LIMIT)
-    points: dict[str, Any] = {"run": curve.run, "split": curve.split, "x": steps.tolist(), "y": _plain(values)}
+    digits = _digits(values)
+    points: dict[str, Any] = {"run": curve.run, "split": curve.split, "x": steps.tolist(), "y": _plain(values, digits)}
     if len(steps) < len(curve.steps):
         mean_steps, mean_values = means(curve.steps, curve.values, LIMIT // 2)
-        points |= {"mx": mean_steps.tolist(), "my": _plain(mean_values)}
+        points |= {"mx": mean_steps.tolist(), "my": _plain(mean_values, digits)}
     return points
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
-    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
+def _digits(values: np.ndarray) -> int:
+    """The significant digits that a curve needs: six, and more where all its values lie close together far from zero."""
+    finite = values[np.isfinite(values)]
+    span, size = (float(np.ptp(finite)), float(np.abs(finite).max())) if finite.size else (0.0, 0.0)
+    return min(17, max(6, 4 + math.ceil(math.log10(size / span)))) if 0 < span < math.inf and size > 0 else 6
+
+
+def _plain(values: np.ndarray, digits: int) -> list[float | None]:
+    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()]

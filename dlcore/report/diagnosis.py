@@ -1,4 +1,4 @@
-"""The section on gradients: what is wrong with each objective in a sentence, and how far its gradients reach."""
+"""The section on what is wrong: whether a run overfits, what each objective suffers from, and how far its gradients reach."""
 
 from __future__ import annotations
 
@@ -9,29 +9,49 @@ from collections.abc import Mapping, Sequence
 from dlcore.report import compare
 from dlcore.report.markup import Html, el, number
 from dlcore.report.runs import Run
-from dlcore.train.verdict import FILE, HEALTHY, Row, read, verdict
+from dlcore.train.verdict import FILE, GENERAL, HEALTHY, Row, overfitting, read, verdict
 
 _WIDTH, _HEIGHT = 150, 9
 
 
 def diagnosis(runs: Sequence[Run]) -> Html | None:
-    """What the runs' diagnostics say; a table of tensors where there is one run alone. None where no run kept any."""
+    """Whether the runs overfit, and what their diagnostics say, with a table of tensors where there is one run alone.
+
+    None where no run has diagnostics or enough evaluations.
+    """
     parts: list[Html] = []
     for position, run in enumerate(runs):
         found, damaged = read(run.path / FILE)
+        whose = el("h3", compare.name(run, position)) if len(runs) > 1 else None
+        told = _generalisation(run)
+        if told:
+            parts.append(el("article", whose, told))
         if damaged:
             parts.append(el("p", f"{FILE}: damaged and left out: {damaged} line{'s' if damaged > 1 else ''}.", class_="note"))
         for name, steps in found.items():
-            whose = el("h3", compare.name(run, position)) if len(runs) > 1 else None
             called = el("h3", name) if len(found) > 1 else None
             table = _table(steps) if len(runs) == 1 else None
-            parts.append(el("article", whose, called, _sentences(steps), table))
+            parts.append(el("article", None if told else whose, called, _sentences(steps), table))
     if not parts:
         return None
-    told = (
-        "What one batch would do at an evaluation: a gradient for every tensor, and the optimizer's update that follows from it."
+    hint = (
+        "Overfitting is read from the losses of training and validation; the rest from what one batch would do at an evaluation: "
+        "a gradient for every tensor, and the optimizer's update that follows from it."
     )
-    return el("section", el("h2", "Gradients"), el("p", told, class_="hint"), parts, id="gradients")
+    return el("section", el("h2", "Diagnosis"), el("p", hint, class_="hint"), parts, id="diagnosis")
+
+
+def _generalisation(run: Run) -> Html | None:
+    """What the losses of training and validation say together; of several objectives, which may work against each other, nothing."""
+    objectives = {name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name}
+    train = run.series.get(("train", f"{min(objectives)}/loss" if objectives else "loss"))
+    validation = run.series.get(("validation", "loss"))
+    if len(objectives) > 1 or train is None or validation is None:
+        return None
+    told = overfitting(*((steps.tolist(), values.tolist()) for steps, values in (train, validation)))
+    if told is None:
+        return None
+    return el("div", el("p", told, class_=None if told == GENERAL else "wrong"), class_="verdict")
 
 
 def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from dlcore.report.curves import Chart, Curve, means, thin
 from dlcore.report.markup import Html, el
 
 STATIC = 300  # points of a curve: enough for a drawing that nobody zooms into
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 440, 220, 46, 10, 10, 24
+_WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 440, 220, 10, 10, 24
 Place = Callable[[float], float]
 
 
@@ -42,12 +43,57 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [mark for mark in marks if low <= mark <= high]
 
 
-def short(value: float) -> str:
-    """A tick's number, in as few characters as will do."""
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= unit:
-            return f"{value / min(unit, 1e3 if letter == 'k' else unit):.4g}{letter}"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+def labels(values: Sequence[float], log: bool = False) -> list[str]:
+    """The texts of an axis' ticks, with as many digits as tell each from its neighbours; `labels` of tools.js does the same.
+
+    Args:
+        values: the ticks, in ascending order.
+        log: whether the axis is logarithmic: then each tick has a unit (k, M, G) of its own; else all have one, and equally
+            many decimals.
+    """
+    gap = min((b - a for a, b in pairwise(values)), default=0.01 * max(map(abs, values), default=0.0))
+    exact = (n for n in range(3, 17) if all(abs(float(f"{v:.{n - 1}e}") - v) <= 0.01 * gap for v in values))
+    digits, size = next(exact, 17), max(map(abs, values), default=0.0)
+    if log:
+        return [_tick(value, digits, abs(value)) for value in values]
+    texts = [_tick(value, digits, size) for value in values]
+    decimals = max((len(text.rstrip("kMG").partition(".")[2]) for text in texts), default=0)
+    return texts if any("e" in text for text in texts) else [_tick(value, digits, size, decimals) for value in values]
+
+
+def _tick(value: float, digits: int, size: float, decimals: int | None = None) -> str:
+    """A number with `digits` significant digits, or with so many decimals, in the unit that suits `size`."""
+    if value == 0:
+        return "0"
+    if not 1e-3 <= size < 1e15:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{_stripped(mantissa)}e{int(exponent)}"
+    # A number of more than four digits is not made shorter by a unit.
+    units = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
+    unit, letter = next((unit, letter) for least, unit, letter in units if size >= least and (digits <= 4 or not letter))
+    if decimals is not None:
+        return f"{value / unit:.{decimals}f}{letter}"
+    rounded = float(f"{value:.{digits - 1}e}") / unit
+    return f"{_stripped(f'{rounded:.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}')}{letter}"
+
+
+def _stripped(text: str) -> str:
+    """Without zeros at the end of the decimals."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def margin(texts: Sequence[str], least: int = 46) -> int:
+    """The room in pixels to the left of an axis for these labels of its ticks."""
+    return max(least, 10 + math.ceil(6.4 * max(map(len, texts), default=0)))
+
+
+def step_ticks(first: float, last: float, width: float) -> list[float]:
+    """Ticks of an axis of steps, whole numbers, as many as have room for their labels in `width` pixels."""
+    for count in (6, 4, 3, 2):
+        marks = [tick for tick in ticks(first, last, count) if tick == round(tick)]
+        if sum(6.4 * len(text) + 14 for text in labels(marks)) <= width:
+            break
+    return marks
 
 
 def bounds(chart: Chart) -> tuple[float, float, float, float]:
@@ -68,21 +114,24 @@ def bounds(chart: Chart) -> tuple[float, float, float, float]:
 def svg(chart: Chart, runs: int) -> Html:
     """One chart as an SVG with axes, curves, marks where values were not finite, and the published number."""
     first, last, low, high = bounds(chart)
+    up = ticks(low, high, 5)
+    left = margin(labels(up))
+    along = step_ticks(first, last, _WIDTH - left - _RIGHT)
 
     def x(step: float) -> float:
-        return _LEFT + (step - first) / (last - first) * (_WIDTH - _LEFT - _RIGHT)
+        return left + (step - first) / (last - first) * (_WIDTH - left - _RIGHT)
 
     def y(value: float) -> float:
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     parts: list[object] = []
-    for value in ticks(low, high, 5):
-        parts.append(el("path", class_="rule", d=f"M{_LEFT} {y(value):.1f}H{_WIDTH - _RIGHT}"))
-        parts.append(el("text", short(value), class_="ty", x=_LEFT - 8, y=f"{y(value) + 4:.1f}"))
-    for step in ticks(first, last, 6):
-        parts.append(el("text", short(step), class_="tx", x=f"{x(step):.1f}", y=_HEIGHT - 6))
+    for value, text in zip(up, labels(up), strict=True):
+        parts.append(el("path", class_="rule", d=f"M{left} {y(value):.1f}H{_WIDTH - _RIGHT}"))
+        parts.append(el("text", text, class_="ty", x=left - 8, y=f"{y(value) + 4:.1f}"))
+    for step, text in zip(along, labels(along), strict=True):
+        parts.append(el("text", text, class_="tx", x=f"{x(step):.1f}", y=_HEIGHT - 6))
     if chart.reference is not None and low <= chart.reference <= high:
-        parts.append(el("path", class_="reference", d=f"M{_LEFT} {y(chart.reference):.1f}H{_WIDTH - _RIGHT}"))
+        parts.append(el("path", class_="reference", d=f"M{left} {y(chart.reference):.1f}H{_WIDTH - _RIGHT}"))
     for curve in chart.curves:
         parts.append(_curve(curve, look(curve, runs), x, y))
     return el("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"{chart.name} by step")

@@ -56,7 +56,16 @@ def _images(run: Run, entry: dict[str, Any]) -> Html:
     # Small images are enlarged as squares: smoothing would invent what the model has not drawn.
     kind = f"grid n{min(max(entry.get('columns', 10), 1), 20)}"
     kind += (" small" if max(entry.get("width", 0), entry.get("height", 0)) <= 96 else "") + (" bare" if bare else "")
+    kind += _room([image.get("caption", "") for image in images[:MOST]])
     return el("div", el("p", " \N{MIDDLE DOT} ".join(words), class_="hint") if words else None, el("div", cells, class_=kind))
+
+
+def _room(captions: list[str]) -> str:
+    """The class of a grid whose columns have room for the longest word of the captions, so that no word is broken."""
+    longest = max((len(word) for caption in captions for word in caption.split()), default=0)
+    # A mark in front of the word takes 20 pixels, a character 7.
+    wanted = next((width for width in (80, 110, 140, 180) if 20 + 7 * longest <= width), 180)
+    return f" w{wanted}" if longest > 5 else ""
 
 
 def _image(run: Run, image: dict[str, Any], title: str, position: int) -> Html:

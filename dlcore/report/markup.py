@@ -12,6 +12,8 @@ from typing import Any, TypeGuard
 
 # NUL and the other controls have no place in HTML, and lone surrogates (legal in JSON) cannot be written as UTF-8.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+# Unicode's Bidi_Control: embeddings, overrides and isolates change the order in which the text around them is shown.
+_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _VOID = frozenset({"img", "input", "link", "meta"})
 MISSING = "\N{EM DASH}"
 
@@ -21,8 +23,8 @@ class Html(str):
 
 
 def clean(text: object) -> str:
-    """Text without the characters that no page can hold."""
-    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
+    """Text without the characters that no page can hold, and with those that change its direction by name: [U+202E]."""
+    return _DIRECTION.sub(lambda found: f"[U+{ord(found[0]):04X}]", _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text)))
 
 
 def escape(text: object) -> Html:

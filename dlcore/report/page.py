@@ -58,7 +58,8 @@ def target(out: str | Path) -> Path:
 def render(runs: Sequence[Path]) -> str:
     """The page as text."""
     read = read_all(runs)
-    drawn = curves.charts(read)
+    measured = curves.charts(read)
+    drawn, once = [chart for chart in measured if not chart.once], [chart for chart in measured if chart.once]
     first, alone = read[0], len(read) == 1
     title = f"{first.get('experiment') or first.label} \N{MIDDLE DOT} {first.label}" if alone else f"{len(read)} runs"
     top = one(first) if alone else several(read)
@@ -66,6 +67,7 @@ def render(runs: Sequence[Path]) -> str:
         None if alone else compare.comparison(read),
         None if alone else compare.differing(read),
         _curves(read, drawn),
+        compare.once(read, once, curves.splits(read)),
         diagnosis(read),
         _results(first) if alone else None,
         gallery(read),
@@ -109,7 +111,8 @@ def _curves(runs: Sequence[Run], drawn: Sequence[curves.Chart]) -> Html | None:
     names = curves.splits(runs)
     alone = len(runs) == 1
     keys = [] if alone else [el("li", compare.name(run, i), data_run=str(i)) for i, run in enumerate(runs)]
-    for i, split in enumerate(names):
+    present = {curve.split for chart in drawn for curve in chart.curves}
+    for i, split in ((i, split) for i, split in enumerate(names) if i in present):
         stroke = el("path", class_=f"line d{min(i, 3)} k{i % 8 if alone else 'n'}", d="M1 5H25")
         keys.append(el("li", el("svg", stroke, viewBox="0 0 26 10", aria_hidden="true"), split, data_split=str(i)))
     bar = el("div", el("ul", keys, class_="keys"), class_="bar", id="bar")

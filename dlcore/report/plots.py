@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from dlcore.report.curves import thin
-from dlcore.report.drawing import Place, log_ticks, short, ticks, trace
+from dlcore.report.drawing import Place, labels, log_ticks, margin, ticks, trace
 from dlcore.report.markup import Html, el
 
 LINE, CLOUD = 600, 5000  # points of a line, and of all the clouds of a plot, that are drawn
 NEAREST = 1e-100  # what is smaller has no place on a logarithmic axis
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 620, 380, 52, 14, 28, 44
+_WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 
 def plot(entry: dict[str, Any]) -> Html:
@@ -21,17 +21,20 @@ def plot(entry: dict[str, Any]) -> Html:
     series = [_read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]]
     clouds = [len(x) for (x, _), one in zip(series, entry["series"], strict=True) if one.get("points")]
     share = min(1.0, CLOUD / max(sum(clouds), 1))
-    across = _axis(np.concatenate([np.empty(0), *(x for x, _ in series)]), entry.get("log_x", False), _LEFT, _WIDTH - _RIGHT)
-    up = _axis(np.concatenate([np.empty(0), *(y for _, y in series)]), entry.get("log_y", False), _HEIGHT - _BOTTOM, _TOP)
+    log_x, log_y = entry.get("log_x", False), entry.get("log_y", False)
+    up = _axis(np.concatenate([np.empty(0), *(y for _, y in series)]), log_y, _HEIGHT - _BOTTOM, _TOP)
+    heights = labels(up[1], log_y)
+    left = margin(heights, least=52)
+    across = _axis(np.concatenate([np.empty(0), *(x for x, _ in series)]), log_x, left, _WIDTH - _RIGHT)
     parts: list[object] = []
-    for value in up[1]:
-        parts.append(el("path", class_="rule", d=f"M{_LEFT} {up[0](value):.1f}H{_WIDTH - _RIGHT}"))
-        parts.append(el("text", short(value), class_="ty", x=_LEFT - 8, y=f"{up[0](value) + 4:.1f}"))
-    for value in across[1]:
+    for value, text in zip(up[1], heights, strict=True):
+        parts.append(el("path", class_="rule", d=f"M{left} {up[0](value):.1f}H{_WIDTH - _RIGHT}"))
+        parts.append(el("text", text, class_="ty", x=left - 8, y=f"{up[0](value) + 4:.1f}"))
+    for value, text in zip(across[1], labels(across[1], log_x), strict=True):
         parts.append(el("path", class_="rule", d=f"M{across[0](value):.1f} {_HEIGHT - _BOTTOM}v5"))
-        parts.append(el("text", short(value), class_="tx", x=f"{across[0](value):.1f}", y=_HEIGHT - _BOTTOM + 19))
+        parts.append(el("text", text, class_="tx", x=f"{across[0](value):.1f}", y=_HEIGHT - _BOTTOM + 19))
     parts.append(el("text", entry["y"], x=4, y=14))
-    parts.append(el("text", entry["x"], class_="tx", x=(_LEFT + _WIDTH - _RIGHT) // 2, y=_HEIGHT - 6))
+    parts.append(el("text", entry["x"], class_="tx", x=(left + _WIDTH - _RIGHT) // 2, y=_HEIGHT - 6))
     for i, (one, (x, y)) in enumerate(zip(entry["series"], series, strict=True)):
         parts.append(_cloud(x, y, share, i, across[0], up[0]) if one.get("points") else _line(x, y, i, across[0], up[0]))
     keys = [el("li", _key(i, one.get("points", False)), one["name"]) for i, one in enumerate(entry["series"])]

@@ -16,12 +16,41 @@ function logTicks(low, high) {
   }
   return out;
 }
-function short(value) {
-  const size = Math.abs(value), trim = (v, n) => String(Number(v.toPrecision(n)));
-  if (size >= 1e9) return `${trim(value / 1e9, 4)}G`;
-  if (size >= 1e6) return `${trim(value / 1e6, 4)}M`;
-  if (size >= 1e4) return `${trim(value / 1e3, 4)}k`;
-  return size >= 1000 ? value.toFixed(0) : trim(value, 3);
+// The texts of an axis' ticks, by the rules of `labels` in drawing.py: as many digits as tell neighbours apart.
+function labels(values, log = false) {
+  const size = Math.max(0, ...values.map(Math.abs));
+  let gap = values.length > 1 ? Infinity : 0.01 * size, digits = 3;
+  for (let i = 1; i < values.length; i++) gap = Math.min(gap, values[i] - values[i - 1]);
+  while (digits < 17 && !values.every((v) => Math.abs(Number(v.toExponential(digits - 1)) - v) <= 0.01 * gap)) digits++;
+  if (log) return values.map((value) => tick(value, digits, Math.abs(value)));
+  const texts = values.map((value) => tick(value, digits, size));
+  const decimals = Math.max(0, ...texts.map((text) => (text.replace(/[kMG]$/, "").split(".")[1] || "").length));
+  return texts.some((text) => text.includes("e")) ? texts : values.map((value) => tick(value, digits, size, decimals));
+}
+function tick(value, digits, size, decimals) {
+  const stripped = (text) => text.includes(".") ? text.replace(/0+$/, "").replace(/[.]$/, "") : text;
+  if (value === 0) return "0";
+  if (size < 1e-3 || size >= 1e15) {
+    const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+    return `${stripped(mantissa)}e${Number(exponent)}`;
+  }
+  // A number of more than four digits is not made shorter by a unit.
+  const units = [[1e9, 1e9, "G"], [1e6, 1e6, "M"], [1e4, 1e3, "k"], [0, 1, ""]];
+  const [, unit, letter] = units.find(([least, , l]) => size >= least && (digits <= 4 || l === ""));
+  if (decimals !== undefined) return `${(value / unit).toFixed(decimals)}${letter}`;
+  const rounded = Number(value.toExponential(digits - 1)) / unit;
+  return stripped(rounded.toFixed(Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(rounded)))))) + letter;
+}
+function margin(texts) {
+  return Math.max(46, 10 + Math.ceil(6.4 * Math.max(0, ...texts.map((text) => text.length))));
+}
+function stepTicks(first, last, width) {
+  let marks = [];
+  for (const count of [Math.max(2, Math.floor(width / 64)), 4, 3, 2]) {
+    marks = ticks(first, last, count).filter(Number.isInteger);
+    if (labels(marks).reduce((sum, text) => sum + 6.4 * text.length + 14, 0) <= width) break;
+  }
+  return marks;
 }
 function format(value) {
   if (value === null) return "not finite";

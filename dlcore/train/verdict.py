@@ -1,4 +1,4 @@
-"""What is wrong with training, said in a sentence: from the rows of `diagnose`, which a run keeps in diagnostics.jsonl."""
+"""What is wrong with training, in sentences: from the rows of `diagnose`, kept in diagnostics.jsonl, and from the curves of the loss."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ HIGH, APART, DEAD = 0.1, 1e3, 0.2
 
 
 HEALTHY = "Nothing is wrong: gradients reach every layer, and no update is too large."
+GENERAL = "No sign of overfitting: the validation loss is at its lowest, or near it."
+
+Curve = tuple[Sequence[int], Sequence[float]]  # steps in ascending order, and the value at each
 
 
 class Row(NamedTuple):
@@ -100,6 +103,43 @@ def verdict(rows: Sequence[Row]) -> str:
         worst = max(high, key=lambda row: row.ratio)
         told.append(f"Update-to-weight ratio of {worst.name} is {worst.ratio:.2g}: the rate is too high.")
     return " ".join(told) or HEALTHY
+
+
+def overfitting(train: Curve, validation: Curve) -> str | None:
+    """Whether a run overfits, in a sentence, from its losses on the training and the validation data.
+
+    It does where the validation loss has risen from its lowest value by a tenth of that (and a fiftieth of all that it had
+    fallen), or has stood still for the second half of the run at more than twice the training loss, while the training loss fell.
+    Values that are not finite are left out. None: fewer than three evaluations, or nothing logged in training, to say it from.
+    """
+    curve = [(step, value) for step, value in zip(*validation, strict=True) if math.isfinite(value)]
+    if len(curve) < 3:
+        return None
+    (_, first), (end, last), half = curve[0], curve[-1], curve[(len(curve) - 1) // 2]
+    best = min(curve, key=lambda point: point[1])
+    at_best, at_half, at_end = (_before(step, train, curve) for step in (best[0], half[0], end))
+    if at_best is None or at_half is None or at_end is None:
+        return None
+    way = "The best checkpoint is from before; --patience stops there, and regularisation or more data help."
+    if last - best[1] > max(0.1 * abs(best[1]), 0.02 * (first - best[1])) and at_end < at_best:
+        return (
+            f"Overfitting since step {best[0]:,}: the validation loss rose from {best[1]:.4g} to {last:.4g}, "
+            f"while the training loss fell from {at_best:.4g} to {at_end:.4g}. {way}"
+        )
+    if half[1] - last <= 0.01 * (first - best[1]) and 0 < 2 * at_end < last and at_end < 0.7 * at_half:
+        return (
+            f"Overfitting since step {half[0]:,}: the validation loss stands still at {last:.4g}, "
+            f"while the training loss fell from {at_half:.4g} to {at_end:.4g}. Regularisation or more data help."
+        )
+    return GENERAL
+
+
+def _before(step: int, train: Curve, validation: Sequence[tuple[int, float]]) -> float | None:
+    """The mean of what was logged in training between the evaluation at `step` and the one before it; else the last value."""
+    previous = max((at for at, _ in validation if at < step), default=-1)
+    logged = [(at, value) for at, value in zip(*train, strict=True) if at <= step and math.isfinite(value)]
+    values = [value for at, value in logged if at > previous] or [value for _, value in logged[-1:]]
+    return sum(values) / len(values) if values else None
 
 
 def _is_dead(row: Row) -> bool:

@@ -1,4 +1,4 @@
-"""The section on gradients: what it says, what it draws, and that a stranger's diagnostics become no markup."""
+"""The section on what is wrong: what it says, what it draws, and that a stranger's diagnostics become no markup."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from dlcore.report import page
 from dlcore.report.diagnosis import diagnosis
 from dlcore.report.runs import read_all
-from dlcore.train.verdict import HEALTHY, Row, write
+from dlcore.train.verdict import GENERAL, HEALTHY, Row, write
 from tests.report.test_page import Parsed, make
 
 pytestmark = pytest.mark.quick
@@ -80,3 +80,34 @@ def test_damage_and_strange_names_stay_text(tmp_path: Path) -> None:
     assert "<script>alert" not in whole
     assert "damaged and left out: 2 lines" in " ".join(Parsed(whole).texts)
     assert "<script>alert(1)</script>" in " ".join(Parsed(whole).texts)
+
+
+def losses(train: list[float], validation: list[float], **more: float) -> list[dict[str, object]]:
+    """Lines of metrics: a training loss a step, and a validation loss every second step."""
+    lines: list[dict[str, object]] = [{"step": s, "split": "train", "net/loss": v} for s, v in enumerate(train, 1)]
+    return lines + [{"step": 2 * i, "split": "validation", "loss": v} | more for i, v in enumerate(validation, 1)]
+
+
+def test_overfitting_is_told_without_any_diagnostics(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lines=losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5]))
+    text = section(run)
+    assert (
+        "Overfitting since step 4: the validation loss rose from 1 to 1.5, while the training loss fell from 0.9 to 0.15." in text
+    )
+    assert 'class="wrong"' in text
+    sound = make(tmp_path / "sound", lines=losses([3.0, 2.0, 1.0, 0.8, 0.5, 0.4], [2.0, 1.0, 0.9]))
+    assert GENERAL in words(section(sound))
+    assert 'class="wrong"' not in section(sound)
+    both = words(section(run, sound))
+    assert both.index("Overfitting since") < both.index(GENERAL)
+
+
+def test_overfitting_stands_beside_the_gradients_of_the_same_run(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", lines=losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5]))
+    write(run, 6, {"net": SOUND})
+    assert words(section(run)).index("Overfitting since step 4") < words(section(run)).index(HEALTHY)
+
+
+def test_objectives_that_work_against_each_other_do_not_overfit(tmp_path: Path) -> None:
+    lines = losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5])
+    assert section(make(tmp_path / "run", lines=[*lines, {"step": 1, "split": "train", "other/loss": 1.0}])) == ""

@@ -1,0 +1,209 @@
+"""What a learning test of an experiment needs: training in this process, data whose answers are torn from its questions, baselines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlcore import catalog
+from dlcore.data import pairs
+from dlcore.data.source import Arrays, Batch, Info, Source
+from dlcore.data.stream import Stream
+from dlcore.flags import Flags
+from dlcore.kernels.latent import bernoulli_log_density, continuous_bernoulli_log_density, continuous_bernoulli_mean
+from dlcore.metrics import frechet, psnr
+from dlcore.train import generative, parallel
+from dlcore.train.evaluate import Evaluator, packed_step
+from dlcore.train.experiment import Experiment
+from dlcore.train.init import initial
+from tests.child import tiny
+
+# ---- training
+
+
+def built(name: str, **changes: Any) -> Experiment:
+    """An experiment with the small config that it has, but for `changes`."""
+    return catalog.load(catalog.find(name)).build(dataclasses.replace(tiny(name), **changes))
+
+
+class Trainer:
+    """Trains an experiment on one device through the step that runs use, compiled once for all that it is trained on."""
+
+    def __init__(self, experiment: Experiment, seed: int = 0) -> None:
+        self.experiment, self.seed = experiment, seed
+        self.layout = parallel.layout("jit", "", devices=jax.devices()[:1])
+        self.rows = self.layout.local_rows(experiment.batch)
+        example = self._put(Stream(experiment.train, experiment.batch, seed, self.rows).at(0))
+        abstract, self.make = initial(experiment, seed, self.layout, example)
+        step = packed_step(experiment.objectives, Flags(seed=seed), [])
+        self.step = parallel.compile_step(step, self.layout, abstract, jax.tree.map(lambda x: x.sharding, abstract), example)
+        self.evaluator = Evaluator(experiment.objectives, self.layout, experiment.batch, seed)
+
+    def _put(self, batch: Batch) -> Any:
+        return self.layout.put(batch, self.experiment.batch)
+
+    def metric(self, name: str, train: Source) -> float:
+        """`split/metric` after all steps on `train`."""
+        state, stream = self.make(), Stream(train, self.experiment.batch, self.seed, self.rows)
+        for step in range(self.experiment.steps):
+            state, _ = self.step(state, self._put(stream.at(step)))
+        split, _, metric = name.partition("/")
+        if split in self.experiment.eval:
+            measured = self.evaluator(state, self.experiment.eval[split])
+            if metric in measured:
+                return measured[metric]
+        assert self.experiment.evaluate is not None, f"nothing measures {name}"
+        return self.experiment.evaluate(state)[split][metric]
+
+
+# ---- data from which nothing can be learnt
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Torn:
+    """A source of which some fields are those of other examples: what they hold is as it was, but tells nothing of the rest."""
+
+    source: Source
+    fields: tuple[str, ...]
+
+    @property
+    def info(self) -> Info:
+        return self.source.info
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def gather(self, index: np.ndarray) -> Batch:
+        order = np.random.default_rng(0).permutation(len(self))
+        other = self.source.gather(order[np.asarray(index, np.int64)])
+        return {**self.source.gather(index), **{name: other[name] for name in self.fields}}
+
+
+def torn(*fields: str) -> Callable[[Experiment], Source]:
+    """The training examples with these fields from other examples."""
+    return lambda experiment: Torn(experiment.train, fields)
+
+
+def scrambled(field: str, whole: bool = False) -> Callable[[Experiment], Source]:
+    """The training examples, each entry of `field` from another example, or with `whole` from any place of any."""
+
+    def changed(experiment: Experiment) -> Source:
+        source = experiment.train
+        assert isinstance(source, Arrays)
+        draw, array = np.random.default_rng(0), source.arrays[field]
+        mixed = draw.permutation(array.reshape(-1)).reshape(array.shape) if whole else draw.permuted(array, axis=0)
+        return Arrays({**source.arrays, field: mixed}, source.info)
+
+    return changed
+
+
+def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
+    """The training pairs of a translator, each sentence beside the translation of another."""
+
+    def changed(_: Experiment) -> Source:
+        true = pairs.made_up
+
+        def false(*words: Any) -> pairs.Corpus:
+            corpus = true(*words)
+            order = np.random.default_rng(0).permutation(len(corpus.source["train"]))
+            return dataclasses.replace(corpus, source={**corpus.source, "train": [corpus.source["train"][i] for i in order]})
+
+        pairs.made_up = false
+        try:
+            return built(name, **changes).train
+        finally:
+            pairs.made_up = true
+
+    return changed
+
+
+# ---- what can be said without having learnt anything
+
+
+def _all(source: Source, most: int = 20_000) -> Batch:
+    return source.gather(np.arange(min(most, len(source))))
+
+
+def majority(experiment: Experiment, field: str = "label", split: str = "validation") -> float:
+    """The share of the commonest class of training."""
+    train, held = (_all(source)[field] for source in (experiment.train, experiment.eval[split]))
+    values, counts = np.unique(train, return_counts=True)
+    return float((held == values[counts.argmax()]).mean())
+
+
+def unigram(experiment: Experiment, field: str = "targets", least: int = 0) -> float:
+    """Cross-entropy in nats of the frequencies of training (and one more of each token) on validation, tokens from `least` on."""
+
+    def tokens(source: Source) -> np.ndarray:
+        batch = _all(source)
+        found = batch[field][batch["weight"] > 0] if "weight" in batch else batch[field].ravel()
+        return found[found >= least]
+
+    train, held = tokens(experiment.train), tokens(experiment.eval["validation"])
+    size = int(max(train.max(), held.max())) + 1
+    counts = np.bincount(train, minlength=size) + 1.0
+    return float(-np.log(counts / counts[least:].sum())[held].mean())
+
+
+def without_the_source(experiment: Experiment) -> float:
+    """Entropy in nats a target piece of the made-up language: what is left to one who knows it but not the sentence to translate.
+
+    Two nouns of 40, a verb of 20, and twice either none or one of 20 adjectives.
+    """
+    held = _all(experiment.eval["validation"])
+    sentences = int(held["pair"].max(1).sum())
+    nats = 2 * np.log(40) + np.log(20) + 2 * (np.log(2) + 0.5 * np.log(20))
+    return float(sentences * nats / held["weight"].sum())
+
+
+def _images(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels in [0, 1] of training and validation."""
+    sources = (experiment.train, experiment.eval["validation"])
+    train, held = (_all(source)["image"].astype(np.float64) / 255 for source in sources)
+    return train.reshape(len(train), -1), held.reshape(len(held), -1)
+
+
+def mean_image(experiment: Experiment) -> float:
+    """Squared error, summed over the pixels, of the mean image of training."""
+    train, held = _images(experiment)
+    return float(((held - train.mean(0)) ** 2).sum(1).mean())
+
+
+def pixel_by_pixel(experiment: Experiment) -> float:
+    """PSNR of the best linear estimate of each pixel from what became of that pixel alone: it knows no other pixel."""
+    train, held = _images(experiment)
+    seen = _all(experiment.eval["validation"])["degraded"].reshape(held.shape)
+    noise = ((seen - held) ** 2).mean()
+    mean, variance = train.mean(0), train.var(0)
+    return psnr(np.clip(mean + variance / (variance + noise) * (seen - mean), 0, 1), held)
+
+
+def independent_pixels(experiment: Experiment) -> float:
+    """Nats an image, by independent Bernoulli pixels with the means of training."""
+    train, held = _images(experiment)
+    mean = np.clip(train.mean(0), 1e-3, 1 - 1e-3)
+    return float(-np.asarray(bernoulli_log_density(jnp.asarray(held), jnp.asarray(np.log(mean / (1 - mean)))[None])).mean())
+
+
+def independent_grey_pixels(experiment: Experiment) -> float:
+    """Nats a pixel, by independent continuous Bernoulli pixels with the means of training."""
+    train, held = _images(experiment)
+    grid = np.linspace(-40, 40, 8001)
+    logits = np.interp(train.mean(0), np.asarray(continuous_bernoulli_mean(jnp.asarray(grid))), grid)
+    return float(-np.asarray(continuous_bernoulli_log_density(jnp.asarray(held), jnp.asarray(logits)[None])).mean() / held.shape[1])
+
+
+def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
+    """Fréchet distance from the test images of images whose pixels are each from another image of training."""
+
+    def measured(experiment: Experiment) -> float:
+        see = generative.judge(catalog.folder() / "assets" / f"{page}_classifier.npz")
+        source = scrambled("image")(experiment)
+        return frechet(see(_all(source)["image"]).features, see(_all(experiment.train)["image"]).features)
+
+    return measured

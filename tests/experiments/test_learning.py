@@ -1,0 +1,104 @@
+"""Every experiment learns: it beats what can be said without learning, and does not once answers are torn from questions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dlcore import catalog
+from dlcore.data.source import Source
+from dlcore.train.experiment import Experiment
+from tests.experiments import learning
+from tests.experiments.learning import majority, scrambled, torn, unigram
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What an experiment is held to.
+
+    metric    "split/name" after training; `better` says which direction is
+    baseline  what can be said without having learnt; it is beaten if the metric is better by `margin`
+    nothing   training data from which nothing can be learnt: trained on them, the metric is not better by half of that
+    changes   fields of the config that differ from the page's TINY
+    """
+
+    metric: str
+    baseline: Callable[[Experiment], float]
+    margin: float
+    nothing: Callable[[Experiment], Source]
+    changes: dict[str, Any]
+    better: str = "higher"
+
+    def gain(self, value: float, baseline: float) -> float:
+        """By how much a value is better than the baseline."""
+        return value - baseline if self.better == "higher" else baseline - value
+
+
+def classifier(margin: float = 0.3, **changes: Any) -> Row:
+    """A classifier against its commonest class; the labels are torn from the examples."""
+    return Row("validation/accuracy", majority, margin, torn("label"), changes)
+
+
+def language(margin: float = 0.3, **changes: Any) -> Row:
+    """A language model against the frequencies of its tokens; what follows is torn from what it follows."""
+    return Row("validation/loss", unigram, margin, torn("targets"), changes, "lower")
+
+
+ROWS = {
+    "autoencoder_denoise": Row("validation/psnr", learning.pixel_by_pixel, 1.0, scrambled("image"), {"widths": (8, 16), "steps": 150}),
+    "autoencoder_mnist": Row("validation/squared_error", learning.mean_image, 15.0, scrambled("image"),
+                             {"widths": (64,), "code": 16, "steps": 200}, "lower"),
+    "autoencoder_sparse": Row("validation/squared_error", learning.mean_image, 15.0, scrambled("image"), {"steps": 200}, "lower"),
+    "bert_clinc": classifier(steps=150, lr=5e-3),
+    "bert_english": Row("validation/loss", lambda e: unigram(e, "tokens", 3), 0.3, scrambled("tokens", whole=True),
+                        {"steps": 200, "lr": 5e-3}, "lower"),
+    "bert_polarity": classifier(0.2, steps=100, lr=5e-3),
+    "cnn_fashion_mnist": classifier(steps=100),
+    "cnn_mnist": classifier(steps=100),
+    "flow_mnist": Row("test/as_asked", lambda e: 0.1, 0.2, torn("label"), {"steps": 200, "drawn": 200, "solver_steps": 10}),
+    "gan_fashion_mnist": Row("test/frechet_on_classifier_features", learning.drawn_pixel_by_pixel("fashion_mnist"), 5.0,
+                             scrambled("image"), {"steps": 200, "width": 16, "drawn": 200}, "lower"),
+    "gan_mnist": Row("test/as_asked", lambda e: 0.1, 0.2, torn("label"), {"steps": 300, "drawn": 200}),
+    "gpt_large": language(steps=100, lr=5e-3),
+    "gpt_speeches": language(steps=100),
+    "gpt_tiny_shakespeare": language(steps=100),
+    "gru_multi30k": Row("validation/loss", learning.without_the_source, 0.2, learning.mistranslated("gru_multi30k"),
+                        {"width": 64, "steps": 200}, "lower"),
+    "lru_sequential_mnist": classifier(steps=150),
+    "mlp_breast_cancer": Row("test/accuracy", lambda e: majority(e, "y", "test"), 0.2, torn("y"), {"steps": 100}),
+    "mlp_diabetes": Row("test/loss", lambda e: 1.0, 0.25, torn("y"), {"steps": 100}, "lower"),
+    "mlp_digits": classifier(steps=100),
+    "mlp_fashion_mnist": classifier(steps=100),
+    "resnet_cifar10": classifier(steps=150, cutmix=0.0),
+    "rnn_adding": Row("validation/loss", lambda e: 1 / 6, 0.08, torn("target"), {"width": 32, "steps": 400}, "lower"),
+    "rnn_copy_memory": Row("validation/loss", lambda e: 10 * 2.0794 / 25, 0.3, torn("targets"), {"width": 64, "steps": 300}, "lower"),
+    "rnn_sequential_mnist": classifier(steps=100, width=32),
+    "rnn_tiny_shakespeare": language(steps=100),
+    "transformer_multi30k": Row("validation/loss", learning.without_the_source, 0.2, learning.mistranslated("transformer_multi30k"),
+                                {"width": 64, "steps": 200}, "lower"),
+    "vae_fashion_mnist": Row("validation/loss", learning.independent_grey_pixels, 0.1, scrambled("image"), {"steps": 200}, "lower"),
+    "vae_mnist": Row("validation/loss", learning.independent_pixels, 10.0, scrambled("image"), {"steps": 200, "latent": 8}, "lower"),
+    "vit_fashion_mnist": classifier(steps=150),
+}  # fmt: skip
+
+
+@pytest.mark.quick
+def test_every_experiment_has_a_row() -> None:
+    assert sorted(ROWS) == catalog.names(), "an experiment needs a row in ROWS: a metric, and what it must beat"
+
+
+QUICK = ("mlp_digits", "mlp_diabetes", "gpt_tiny_shakespeare")
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ROWS])
+def test_it_beats_the_baseline_and_does_not_where_there_is_nothing_to_learn(name: str) -> None:
+    row = ROWS[name]
+    experiment = learning.built(name, **row.changes)
+    trainer, baseline = learning.Trainer(experiment), row.baseline(experiment)
+    learnt = trainer.metric(row.metric, experiment.train)
+    assert row.gain(learnt, baseline) > row.margin, f"{row.metric} is {learnt:.4g}, without learning {baseline:.4g}"
+    nothing = trainer.metric(row.metric, row.nothing(experiment))
+    assert row.gain(nothing, baseline) < row.margin / 2, f"{row.metric} is {nothing:.4g} where nothing can be learnt"
