@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -195,7 +195,9 @@ def independent_grey_pixels(experiment: Experiment) -> float:
     train, held = _images(experiment)
     grid = np.linspace(-40, 40, 8001)
     logits = np.interp(train.mean(0), np.asarray(continuous_bernoulli_mean(jnp.asarray(grid))), grid)
-    return float(-np.asarray(continuous_bernoulli_log_density(jnp.asarray(held), jnp.asarray(logits)[None])).mean() / held.shape[1])
+    return float(
+        -np.asarray(continuous_bernoulli_log_density(jnp.asarray(held), jnp.asarray(logits)[None])).mean() / held.shape[1]
+    )
 
 
 def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
