@@ -73,3 +73,53 @@ def test_the_last_seed_is_another_than_the_first_and_further_ones_are_refused(ma
         with pytest.raises(ValueError, match=f"seeds 0 to 1364 and lengths below 65534, not seed {seed} and length {length}"):
             make(length, "train", 100, seed=seed)  # type: ignore[operator]
     assert len(make(2**16 - 3, "train", 100)) == 100  # type: ignore[operator]
+
+
+def splitmix(place: int) -> int:
+    """SplitMix64 in plain integers (Steele et al. 2014): output number `place` + 1 of the generator that starts at 0."""
+    z = (place + 1) * 0x9E3779B97F4A7C15 % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def test_the_reference_is_splitmix64() -> None:
+    # The published first outputs for seed 0.
+    assert [splitmix(n) for n in range(3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
+@pytest.mark.parametrize(("split", "number"), [("train", 0), ("validation", 1), ("test", 2)])
+def test_examples_do_not_change(split: str, number: int) -> None:
+    """Cards are verified against them: each is what the generator gives at (seed and split, example, place)."""
+    seed, example, length = 5, 2**34 + 77, 7  # whichever example: the shifts must not meet
+    index = np.array([1, example])
+
+    def draw(place: int) -> int:
+        return splitmix(((seed * 3 + number) << 52) + (example << 16) + place)
+
+    batch = longmemory.adding(length, split, 10, seed).gather(index)
+    assert {name: (x.dtype, x.shape) for name, x in batch.items()} == {
+        "x": (np.dtype(np.float32), (2, length, 2)),
+        "target": (np.dtype(np.float32), (2,)),
+    }
+    np.testing.assert_array_equal(batch["x"][1, :, 0], [np.float32((draw(place) >> 40) / 2**24) for place in range(length)])
+    marks = [draw(length) % 3, 3 + draw(length + 1) % 4]
+    assert np.flatnonzero(batch["x"][1, :, 1]).tolist() == marks
+    batch = longmemory.copy(length, split, 10, seed).gather(index)
+    assert {name: (x.dtype, x.shape) for name, x in batch.items()} == {
+        name: (np.dtype(kind), (2, length + 20))
+        for name, kind in (("tokens", np.int32), ("targets", np.int32), ("weight", np.float32))
+    }
+    assert batch["tokens"][1, :10].tolist() == [1 + draw(place) % 8 for place in range(10)]
+    assert (batch["weight"] == 1).all()
+
+
+def test_the_shortest_problems() -> None:
+    pair = longmemory.adding(2, "test", 50).gather(ALL[:50])
+    assert (pair["x"][..., 1] == 1).all()
+    np.testing.assert_allclose(pair["target"], pair["x"][..., 0].sum(1), rtol=1e-6)
+    shortest = longmemory.copy(1, "test", 50).gather(ALL[:50])
+    np.testing.assert_array_equal(shortest["tokens"][:, 10], longmemory.MARK)
+    for make, least in ((longmemory.adding, 1), (longmemory.copy, 0)):
+        with pytest.raises(ValueError, match=f"not {least}$"):
+            make(least, "test", 50)
