@@ -24,6 +24,18 @@ def test_a_worked_example() -> None:
     np.testing.assert_array_equal(rows["segment"], [[1, 1, 1, 1, 1], [1, 1, 1, 2, 2]])
     np.testing.assert_array_equal(rows["position"], [[0, 1, 2, 3, 4], [0, 1, 2, 0, 1]])
     np.testing.assert_array_equal(rows["weight"], np.ones((2, 5)))
+    assert {name: array.dtype.name for name, array in rows.items()} == {
+        **dict.fromkeys(("tokens", "targets", "segment", "position"), "int32"),
+        "weight": "float32",
+    }
+
+
+def test_what_has_no_two_tokens_is_left_out_or_refused() -> None:
+    rows = pack(numbered(1, 0, 2, 1), 5)
+    np.testing.assert_array_equal(rows["tokens"], [[3000, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(rows["segment"], [[1, 0, 0, 0, 0]])
+    with pytest.raises(ValueError, match="no document has two tokens"):
+        pack(numbered(1, 0, 1), 5)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(1, 12))
