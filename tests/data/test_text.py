@@ -25,6 +25,7 @@ def test_bytes_round_trip(text: str) -> None:
     tokens = Bytes().encode(text)
     assert Bytes().decode(tokens) == text
     assert bytes(tokens.astype(np.uint8)) == text.encode()
+    assert tokens.dtype == np.int32
 
 
 def test_characters_are_numbered_in_order() -> None:
@@ -48,6 +49,12 @@ def test_unknown_character_is_named_with_its_position(unknown: str, before: str,
 def test_number_outside_the_vocabulary_is_named(vocabulary: Vocabulary | Bytes, token: int) -> None:
     with pytest.raises(UsageError, match=f"token {token} at position 1 is outside the vocabulary of {len(vocabulary)}"):
         vocabulary.decode(np.array([0, token]))
+
+
+def test_whole_numbers_of_any_type_and_shape_are_decoded() -> None:
+    for kind in (np.uint8, np.int64, np.float32):
+        assert characters("abc").decode(np.array([[2, 0], [1, 1]], kind)) == "cabb"
+        assert Bytes().decode(np.array([[99, 97]], kind)) == "ca"
 
 
 def test_symbols_must_be_sorted_and_different() -> None:
