@@ -111,7 +111,7 @@ def windows(name: str, version: str, split: str, text: np.ndarray, length: int, 
     if len(text) < length + 1:
         raise ValueError(f"{name}/{split} has {len(text)} tokens: too few for a window of {length} and its targets")
     full = (len(text) - 1 - length) // stride + 1
-    rest = stride > 1 and (full - 1) * stride + length < len(text) - 1
+    rest = (full - 1) * stride + length < len(text) - 1  # never so with a stride of 1
     return Windows(text, length, stride, Info(name, version, split, fingerprint({"text": text}), full + rest))
 
 

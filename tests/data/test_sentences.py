@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedKFold
 
 from dlcore.data import embedded
 from dlcore.data.sentences import SPECIALS, cut, documentation, lines, packed, padded, plain
@@ -29,10 +30,12 @@ def test_texts_of_different_habits_are_spelt_alike() -> None:
 
 def test_packing_keeps_every_piece_in_its_order() -> None:
     said, sep = [plain(text) for text in TEXTS], pieces().special("[sep]")
-    rows = packed(pieces(), said, 8)
     stream = np.concatenate([[sep, *pieces().encode(text)] for text in said])
-    assert rows.shape == (len(stream) // 8, 8)
-    np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
+    for length in (7, 8, 9, len(stream) - 1, len(stream)):
+        rows = packed(pieces(), said, length)
+        assert rows.shape == (len(stream) // length, length)
+        assert rows.dtype == np.int32
+        np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
     with pytest.raises(ValueError, match=f"the text has {len(stream)} pieces: too few for a row of 1000"):
         packed(pieces(), said, 1000)
 
@@ -58,10 +61,14 @@ def test_folds_part_the_examples_evenly_by_class_and_never_share() -> None:
         assert label[parts["test"]].sum() == label[parts["validation"]].sum() == 4
         tested += parts["test"].tolist()
     assert sorted(tested) == list(range(100))  # each example is tested once
-    np.testing.assert_array_equal(cut(label, 10, 3)["test"], cut(label, 10, 3)["test"])
-    for folds, fold in ((10, 10), (10, -1), (2, 0)):
-        with pytest.raises(ValueError, match=f"fold {fold} of {folds}"):
-            cut(label, folds, fold)
+    for fold in range(10):
+        np.testing.assert_array_equal(cut(label, 10, fold)["validation"], cut(label, 10, (fold + 1) % 10)["test"])
+    folds = StratifiedKFold(10, shuffle=True, random_state=0).split(label, label)  # cards are of these folds
+    np.testing.assert_array_equal(cut(label, 10, 0)["test"], next(folds)[1])
+    assert [len(part) for part in cut(label, 3, 2).values()] == [33, 34, 33]
+    for count, fold in ((10, 10), (10, -1), (3, 3), (2, 0)):
+        with pytest.raises(ValueError, match=f"fold {fold} of {count}"):
+            cut(label, count, fold)
 
 
 def test_sentences_of_the_documentation_are_told_apart_by_topic() -> None:
@@ -74,7 +81,7 @@ def test_sentences_of_the_documentation_are_told_apart_by_topic() -> None:
 
 def test_a_sentence_of_the_documentation_has_the_number_of_its_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     topics = {
-        "zeta": "A b c d e.  F g h\ni j.\n\nToo short.",
+        "zeta": "A b c d e.  F g h\ni j.\n\nThis is too short.",
         "alpha": "K l m n o. These words stand in both.",
         "beta": "These words stand in both. P q r s t! U v w x y:\n \nZ a b c d",
     }
@@ -91,6 +98,14 @@ def test_a_sentence_of_the_documentation_has_the_number_of_its_topic(monkeypatch
         "F g h i j.": zeta,
     }
     assert topic.dtype == np.int32
+
+
+def test_topics_of_as_many_sentences_are_numbered_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"topic {n:02d}" for n in range(60)]
+    topics = {name: f"{name} has one sentence only." for name in reversed(names)}
+    monkeypatch.setattr(embedded, "topics", lambda: topics)
+    said, topic = documentation()
+    assert [said[int(np.flatnonzero(topic == number)[0])][:8] for number in range(60)] == names
 
 
 def test_each_number_is_one_topic_of_the_documentation() -> None:
