@@ -40,3 +40,17 @@ def test_degraded_is_blur_and_then_noise_and_the_image_stays() -> None:
     assert set(source.arrays) == {"image", "label", "degraded"}
     assert degraded(digits, 0.0, 0.5, seed=0).info == source.info
     assert degraded(digits, 0.0, 0.5, seed=1).info.fingerprint != source.info.fingerprint
+
+
+def test_every_draw_is_its_own_pixels() -> None:
+    """The numbers, from the definition: examples come in blocks of 1,000, and the draws do not know it."""
+    image = np.random.RandomState(1).randint(0, 256, (2100, 5, 4, 2)).astype(np.uint8)
+    source = arrays("random", "1", "train", {"image": image})
+    draws = np.random.RandomState(7).random_sample(image.shape)
+    np.testing.assert_array_equal(binarised(source, 7).arrays["image"], np.where(draws < image / 255, 255, 0))
+    clean, normal = np.float32(image) / np.float32(255), np.random.RandomState(7).standard_normal(image.shape)
+    worse = degraded(source, 0.0, 0.25, 7).arrays["degraded"]
+    assert worse.dtype == np.float32
+    np.testing.assert_array_equal(worse, (clean + 0.25 * normal).astype(np.float32))
+    blurred = scipy.ndimage.gaussian_filter(image / 255, (0, 1.5, 1.5, 0), mode="constant")
+    np.testing.assert_allclose(degraded(source, 1.5, 0.25, 7).arrays["degraded"], blurred + 0.25 * normal, atol=1e-6)
