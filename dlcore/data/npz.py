@@ -31,12 +31,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
-                name = member.filename
+                name = member.filename.removesuffix(".npy")
                 # The whole member at once: zipfile compares its checksum at the end, which np.load may stop short of.
                 content = archive.read(member)
                 if len(content) != member.file_size:
                     raise ValueError(f"it has {len(content)} bytes, not {member.file_size}")
-                found[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+                found[name] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except _DAMAGE as error:
         what = f"array {name!r}" if name else "its table of contents"
         raise UsageError(

@@ -153,8 +153,35 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("this system has no named pipes")
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UsageError, match="is no file"):
-        npz.read(tmp_path / "pipe.npz")
+    both_ends = os.open(tmp_path / "pipe.npz", os.O_RDWR)  # so that opening it would not wait either
+    try:
+        with pytest.raises(UsageError, match="is no file"):
+            npz.read(tmp_path / "pipe.npz")
+    finally:
+        os.close(both_ends)
+
+
+def test_it_is_said_what_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "a.npz"
+    for damage, message in (
+        (changed(0.3), r"array 'params/net/kernel' cannot be read \(Bad CRC-32"),
+        (cut(0.5), r"its table of contents cannot be read \(File is not a zip file"),
+    ):
+        file.write_bytes(CONTENTS["plain"])
+        damage(file)
+        with pytest.raises(UsageError, match=message):
+            npz.read(file)
+
+
+def test_no_pickle_is_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (tmp_path / "sprung",)
+
+    np.savez(tmp_path / "trap.npz", sound=np.zeros(3), x=np.array([Trap()], object))
+    with pytest.raises(UsageError, match=r"array 'x' cannot be read .*Object arrays cannot be loaded"):
+        npz.read(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize(

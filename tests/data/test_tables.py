@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
+import sklearn
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 
 from dlcore.data import tables
 
@@ -59,5 +64,31 @@ def test_held_out_takes_each_prediction_from_the_network_that_has_not_seen_the_e
 
 
 def test_too_few_folds_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 folds and 3 repeats"):
-        tables.diabetes(1, 3)
+    for folds, repeats in ((1, 3), (2, 0)):
+        with pytest.raises(ValueError, match=f"{folds} folds and {repeats} repeats"):
+            tables.diabetes(folds, repeats)
+    assert len(tables.diabetes(2, 1).parts()) == 2
+
+
+def test_folds_do_not_change() -> None:
+    """Cards are of scikit-learn's folds for the seed 0: stratified for classes, plain for numbers."""
+    for data, kind, load in (
+        (tables.breast_cancer(3, 2), RepeatedStratifiedKFold, load_breast_cancer),
+        (tables.diabetes(3, 2), RepeatedKFold, functools.partial(load_diabetes, scaled=False)),
+    ):
+        x, y = load(return_X_y=True)
+        expected = [held for _, held in kind(n_splits=3, n_repeats=2, random_state=0).split(x, y)]
+        for ours, theirs in zip(data.parts(), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        arrays = data.source.arrays
+        np.testing.assert_array_equal(arrays["x"], x.astype(np.float32))
+        np.testing.assert_array_equal(arrays["y"], 1 - y if load is load_breast_cancer else y)
+        parts = (*arrays.values(), data.centre, data.scale, data.y_centre, data.y_scale)
+        assert {array.dtype.name for array in parts} == {"float32"}
+
+
+def test_a_table_says_what_it_is() -> None:
+    info = tables.diabetes(3, 2).source.info
+    assert (info.name, info.version, info.split, info.examples) == ("diabetes", sklearn.__version__, "2 x 3 folds", 442)
+    info = tables.breast_cancer(4, 1).source.info
+    assert (info.name, info.version, info.split, info.examples) == ("breast_cancer", sklearn.__version__, "1 x 4 folds", 569)
