@@ -200,7 +200,7 @@ def test_a_status_takes_no_room(tmp_path: Path, limited: Callable[[int], None]) 
     told = {"experiment": "x", "status": "running", "seconds": {}, "about": "a" * 900}
     (tmp_path / "card.json").write_text(json.dumps(told, indent=2))
     limited(512)
-    with pytest.raises(RuntimeError, match="a bug"), ending.closing([tmp_path], [told]):
+    with pytest.raises(RuntimeError, match="a bug"), ending.closing([tmp_path], [told], "again"):
         raise RuntimeError("a bug")
     limited(-1)
     assert card(tmp_path) == {"experiment": "x", "status": "stopped", "seconds": {}, "about": "a" * 900}

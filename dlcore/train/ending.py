@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.train import card as cards
 from dlcore.train import processes
@@ -42,15 +43,6 @@ class Gone(UsageError):
         super().__init__(f"{folder} was removed or renamed under its run, which ends, as it can save nothing there: {way}")
 
 
-def identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one of the same name; None where there is none."""
-    try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def check_folder(run: Fit) -> None:
     """Raises Gone where the run's folder is not the one that it began in."""
     if found := gone(run):
@@ -59,12 +51,12 @@ def check_folder(run: Fit) -> None:
 
 def gone(run: Fit) -> Gone | None:
     """Why nothing can be saved any more, where the run's folder was removed or renamed; None where it was not."""
-    if run.identity is None or identity(run.folder) == run.identity:
+    if run.identity is None or files.identity(run.folder) == run.identity:
         return None
     now = None
     with contextlib.suppress(OSError):  # only Linux says where a file that is open is by now
         now = Path(os.readlink(f"/proc/self/fd/{run.log.file.fileno()}")).parent if run.log.active else None
-    return Gone(run.folder, now if now and identity(now) == run.identity else None)
+    return Gone(run.folder, now if now and files.identity(now) == run.identity else None)
 
 
 def finished(run: Run, fits: Sequence[Fit], came: Sequence[int]) -> int:
@@ -100,7 +92,7 @@ def fail(run: Fit, error: Exception) -> None:
         run.checkpoints.close()
     if isinstance(error, Gone) and error.now:
         run.folder = error.now
-    if identity(run.folder) == run.identity:
+    if files.identity(run.folder) == run.identity:
         with _no_room_for_the_card(run.folder, run.card):
             run.write_card()
     run.log.close()
@@ -114,6 +106,8 @@ def last_checkpoint(folder: Path) -> int | None:
 def lost(folder: Path, way: str) -> str:
     """What a run loses that ends here, and the way to go on."""
     step = last_checkpoint(folder)
+    if not (folder / "metrics.jsonl").exists():
+        return "nothing was trained yet"
     if step is None:
         return f"no checkpoint is complete yet; {way} begins again"
     return f"what came after the checkpoint of step {step} is lost; {way} goes on from there"
@@ -141,14 +135,17 @@ def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> I
 
     A KeyboardInterrupt gets a message that says what is lost, and the `way` to go on.
     """
-    known = [identity(folder) for folder in folders]
+    known = [files.identity(folder) for folder in folders]
     try:
-        yield
+        with contextlib.ExitStack() as held:
+            for folder in folders:
+                held.enter_context(files.held(folder))
+            yield
     except BaseException as error:
         for folder, card, before in zip(folders, books, known, strict=True):
             if card.get("status") == "running":
                 card |= {"status": "stopped", "error": str(error) or type(error).__name__}
-            if card.get("status") == "stopped" and processes.first() and before and identity(folder) == before:
+            if card.get("status") == "stopped" and processes.first() and before and files.identity(folder) == before:
                 with _no_room_for_the_card(folder, card):
                     cards.write(folder, card)
         if isinstance(error, KeyboardInterrupt) and not str(error):

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlcore import files
 from dlcore.data import checks
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
@@ -46,7 +47,7 @@ class Fit:
         lane: Lane | None = None,
     ) -> None:
         self.experiment, self.flags, self.folder, self.card, self.busy = experiment, flags, folder, card, busy
-        self.began, self.identity = time.monotonic(), ending.identity(folder)
+        self.began, self.identity = time.monotonic(), files.identity(folder)
         self.spent: dict[str, float] = {
             k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")
         }
@@ -82,8 +83,7 @@ class Fit:
         card["stopped_early"] = self.start if self.patience.over else None
         self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
         self.indices: Mapping[str, checks.Indices] = lane.indices if lane else {}
-        interrupted = card.pop("unevaluated", 0)
-        self.unevaluated = interrupted if interrupted == self.start < self.last else 0
+        self.unevaluated = self.start if card.pop("unevaluated", 0) == self.start < self.last else 0
         program: tuple[Step, list[str]] = (lane.step, lane.names) if lane else self._compiled(example)
         self.step_fn, self.names = program
         self.log = Log(folder, experiment.steps, self.start, processes.first(), told=lane is None)
@@ -284,21 +284,17 @@ def host_copy(state: Any) -> Any:
 def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
     """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
+    books = ending.closing([folder], [card], f"dlcore resume {folder}")
     # Asked to stop while it compiles, a run ends after its first step.
-    with (
-        asked_to_stop() as came,
-        Watchdog(flags.stall, stacks) as watchdog,
-        ending.closing([folder], [card], f"dlcore resume {folder}"),
-    ):
+    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog, books:
         run = Fit(experiment, flags, folder, card, resumed, watchdog.tell)
         try:
             return ending.finished(run, [run], came)
-        except Diverged as error:
+        except (Diverged, UsageError) as error:
             ending.fail(run, error)
+            if isinstance(error, UsageError):
+                raise
             run.log.say(f"dlcore: {error}")
             return FAILED
-        except UsageError as error:
-            ending.fail(run, error)
-            raise
         finally:
             run.log.close()

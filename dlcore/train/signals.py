@@ -34,7 +34,10 @@ def handled(handler: Callable[[int, FrameType | None], None], kinds: list[int] |
 
 @contextmanager
 def asked_to_stop() -> Iterator[list[int]]:
-    """The signals that came. Each ends the run after the step at hand; Ctrl-C after another signal raises KeyboardInterrupt at once."""
+    """The signals that came. Each ends the run after the step at hand; Ctrl-C after another signal raises KeyboardInterrupt.
+
+    The second signal waits for what is `uninterrupted`, the third for nothing.
+    """
     import jax  # a launcher that passes signals on needs none
 
     came: list[int] = []
@@ -42,7 +45,7 @@ def asked_to_stop() -> Iterator[list[int]]:
     def note(number: int, frame: Any) -> None:
         again = bool(came)
         came.append(number)
-        if number == signal.SIGINT and again and not _held:
+        if number == signal.SIGINT and again and (not _held or len(came) > 2):
             raise KeyboardInterrupt
         if number == signal.SIGINT and not again and jax.process_index() == 0:
             with contextlib.suppress(OSError):
