@@ -23,7 +23,7 @@ class Stream:
         self.stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process lives
         self.error: OSError | ValueError | None = None
         with contextlib.suppress(AttributeError, ValueError):  # ASCII has no "\xb1", UTF-8 no half of a surrogate pair
-            self.stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            self.stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

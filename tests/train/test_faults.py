@@ -122,19 +122,6 @@ def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
     assert not Path("run").exists()
 
 
-def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    uninterrupted()
-    with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, "__call__", asked(Evaluator.__call__, *TWICE, call=2))
-        patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=2))
-        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
-    said = capsys.readouterr().err
-    assert "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on from there" in said
-    assert card(Path("run"))["status"] == "stopped"
-    assert cli.main(["resume", "run"]) == 0
-    same(Path("run"))
-
-
 @pytest.mark.quick
 def test_a_signal_that_a_process_was_begun_to_ignore_is_ignored() -> None:
     """`nohup` ignores SIGHUP."""
@@ -172,6 +159,25 @@ def in_the_second_evaluation(act: Callable[[], Any]) -> Callable[..., Any]:
         return call(*args)
 
     return evaluate
+
+
+def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        while not Path("run/checkpoints/5").is_dir():  # it is written in the background
+            threading.Event().wait(0.01)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    uninterrupted()
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(interrupt))
+        patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=2))
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
+    said = capsys.readouterr().err
+    assert "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on from there" in said
+    assert card(Path("run"))["status"] == "stopped"
+    assert cli.main(["resume", "run"]) == 0
+    same(Path("run"))
 
 
 def test_a_run_folder_that_is_renamed_under_its_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
