@@ -200,9 +200,9 @@ def _verify(words: list[str]) -> int:
     config, flags = _kept(folder, page, card)
     # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
     flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
-    from dlcore.train import devices, verify
+    from dlcore.train import cores, verify
 
-    devices.take_cores(int(card.get("host", {}).get("cores", 0)))
+    cores.keep_to(int(card.get("host", {}).get("cores", 0)))
     flags = _environment(flags, config.batch)
     return verify.verify(page, config, flags, card, asked.steps)
 

@@ -33,4 +33,4 @@ def operating_system(error: OSError) -> str:
 
 def shortened(message: str) -> str:
     """A message with its overlong words cut: a path of thousands of letters would hide what is said of it."""
-    return re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:80]}... ({len(word[0])} characters)", message)
+    return re.sub(rf"[^\s:;,]{{{LONGEST},}}", lambda word: f"{word[0][:80]}... ({len(word[0])} characters)", message)

@@ -110,6 +110,28 @@ def locked(path: Path) -> Iterator[None]:
             # Whoever held it has removed it meanwhile: this lock is on a file that nobody else can open.
 
 
+def identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one of the same name, as long as it is `held`; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a folder open, so that none which is made after it was removed gets its `identity`."""
+    number = None
+    with contextlib.suppress(OSError):  # Windows opens no folders, and removes or renames none in which a file is open
+        number = os.open(folder, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.close(number)
+
+
 def _is(path: Path, number: int) -> bool:
     try:
         return os.path.samestat(os.fstat(number), path.lstat())

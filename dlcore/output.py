@@ -22,8 +22,8 @@ class Stream:
         """`stream`: None where Python found the descriptor closed."""
         self.stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process lives
         self.error: OSError | ValueError | None = None
-        if hasattr(self.stream, "reconfigure"):  # ASCII has no "\xb1", UTF-8 no half of a surrogate pair
-            self.stream.reconfigure(errors="backslashreplace")
+        with contextlib.suppress(AttributeError, ValueError):  # ASCII has no "\xb1", UTF-8 no half of a surrogate pair
+            self.stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -63,15 +63,16 @@ def guarded() -> Iterator[Stream]:
         sys.stdout, sys.stderr = before
 
 
-def exit_code(code: int, stdout: Stream) -> int:
-    """The exit code of a command whose result was to be read from standard output."""
-    if not stdout.error:
+def exit_code(code: int, stdout: Stream, result: bool) -> int:
+    """The exit code of a command whose `result` was to be read from standard output; others end as they ended, with a warning."""
+    if not stdout.error or (isinstance(stdout.error, BrokenPipeError) and not result):
         return code
     if isinstance(stdout.error, BrokenPipeError):  # as with `| head -1`: whoever read has what was wanted
         return code or BROKEN_PIPE
     reason = os.strerror(stdout.error.errno or errno.EIO) if isinstance(stdout.error, OSError) else str(stdout.error)
-    print(f"dlcore: standard output cannot be written ({reason}): make room, or send it elsewhere", file=sys.stderr, flush=True)
-    return code or 2
+    said = f"standard output cannot be written ({reason})"
+    print(f"dlcore: {f'{said}: make room, or send it elsewhere' if result else f'warning: {said}'}", file=sys.stderr, flush=True)
+    return code or (2 if result else 0)
 
 
 def _open_descriptors() -> None:

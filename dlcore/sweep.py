@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from dlcore.errors import UsageError
 from dlcore.space import Values, drawn, field, grid, suggested
+from dlcore.train import signals
 
 DONE, REFUSED, FAILED = 0, 2, 70  # exit codes of `dlcore train`
 ENDED = ("done", "failed")
@@ -92,18 +92,14 @@ class Sweep:
 
 
 def call(words: Sequence[str]) -> int:
-    """Run a command to its end, and pass SIGTERM and Ctrl-C on to it: it saves what it has. Its exit code."""
+    """Run a command to its end, and pass SIGTERM, SIGHUP and Ctrl-C on to it: it saves what it has. Its exit code."""
     with subprocess.Popen(words, start_new_session=True) as process:
 
         def pass_on(number: int, frame: object) -> None:
             process.send_signal(number)
 
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with signals.handled(pass_on):
             return process.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def main(words: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,14 +11,17 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
+from dlcore.train import signals
+from dlcore.train.cores import available
+
 GRACE_SECONDS = 10.0
 
 
 def launch(command: Sequence[str], processes: int, devices: int) -> int:
     """Run `dlcore command` in `processes` ranks over loopback; the exit code of the first that failed, else 0.
 
-    One dead rank ends all: the others are asked to stop, and killed if they have not after a while. SIGTERM and Ctrl-C are
-    passed on to every rank.
+    One dead rank ends all: the others are asked to stop, and killed if they have not after a while. SIGTERM, SIGHUP and
+    Ctrl-C are passed on to every rank.
     """
     ranks = [_start(command, rank, processes, devices, port) for port in [_free_port()] for rank in range(processes)]
     readers = [threading.Thread(target=_relay, args=(rank, child.stdout), daemon=True) for rank, child in enumerate(ranks)]
@@ -31,16 +33,13 @@ def launch(command: Sequence[str], processes: int, devices: int) -> int:
             if child.poll() is None:
                 child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        code = _wait(ranks)
-    finally:
-        _end(ranks)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for reader in readers:
-            reader.join(timeout=5)
-    return code
+    with signals.handled(pass_on):
+        try:
+            return _wait(ranks)
+        finally:
+            _end(ranks)
+            for reader in readers:
+                reader.join(timeout=5)
 
 
 def _free_port() -> int:
@@ -52,7 +51,7 @@ def _free_port() -> int:
 def _start(command: Sequence[str], rank: int, processes: int, devices: int, port: int) -> subprocess.Popen[str]:
     environment = {
         # XLA's threads, by which it splits a product: as many as one process with all these devices has, and the bits are the same.
-        "NPROC": str(max(len(os.sched_getaffinity(0)), processes * devices)),
+        "NPROC": str(max(available(), processes * devices)),
         **os.environ,
         "DLCORE_COORDINATOR": f"127.0.0.1:{port}",
         "DLCORE_PROCESSES": str(processes),

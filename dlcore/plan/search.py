@@ -87,7 +87,7 @@ def search(
 
 def _order(candidate: Candidate) -> tuple[bool, float, int]:
     told = candidate.plan
-    return not told.fits, told.estimate.least if told.estimate else float("inf"), told.needs
+    return not told.fits, told.estimate.least if told.estimate and told.fits else float("inf"), told.needs
 
 
 def describe(candidate: Candidate) -> str:

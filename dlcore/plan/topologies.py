@@ -96,8 +96,7 @@ def parse(text: str) -> Topology:
     if kind == "cpu":
         if len(shape) != 1 or shape[0] > 64:
             raise UsageError(f"--topology {text!r}: up to 64 devices are simulated on a CPU; write for example cpu:8")
-        ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return Topology(text, name, dataclasses.replace(CORE, memory=ram / shape[0]), shape)
+        return Topology(text, name, dataclasses.replace(CORE, memory=_memory(text) / shape[0]), shape)
     known = [each for each, what in HARDWARE.items() if what.kind == kind]
     if name not in known:
         raise UsageError(f"--topology {text!r}: there is no {kind} {name!r} in the table; there are {', '.join(known)}")
@@ -116,6 +115,14 @@ def parse(text: str) -> Topology:
             f"--topology {text!r} has {found.count} devices; there are up to {found.hardware.most} of {name} together"
         )
     return found
+
+
+def _memory(text: str) -> int:
+    """Bytes of this machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        raise UsageError(f"--topology {text!r}: this system does not say how much memory it has; plan for a TPU or GPU") from None
 
 
 def devices(topology: Topology) -> list[Any]:

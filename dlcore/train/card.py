@@ -8,7 +8,6 @@ import json
 import math
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,7 +19,13 @@ import numpy as np
 
 from dlcore import files
 from dlcore.errors import UsageError
+from dlcore.train import cores
 from dlcore.train.parallel import to_host
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 Card = dict[str, Any]
 PACKAGES = ("dlcore", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tensorflow-datasets")
@@ -55,7 +60,7 @@ def machine() -> dict[str, Any]:
     """The host and its accelerators."""
     device = jax.devices()[0]
     return {
-        "host": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": f"{platform.system()} {platform.machine()}"},
+        "host": {"cpu": _cpu(), "cores": cores.available(), "system": f"{platform.system()} {platform.machine()}"},
         "devices": {
             "platform": device.platform,
             "kind": device.device_kind,
@@ -74,11 +79,13 @@ def _cpu() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def peak_memory() -> int:
-    """The most bytes held at once: the devices' where they count them, else this process's resident memory."""
+def peak_memory() -> int | None:
+    """The most bytes held at once: the devices' where they count them, else this process's resident memory; None if unknown."""
     held = [stats.get("peak_bytes_in_use", 0) for d in jax.local_devices() if (stats := d.memory_stats())]
     if held and max(held):
         return int(max(held))
+    if resource is None:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -162,7 +162,9 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         text = str(error)
-        if not isinstance(error, OSError) and not re.search("No space left|RESOURCE_EXHAUSTED|ermission denied|Read-only", text):
+        if not isinstance(error, OSError) and not re.search(
+            "os_error_code|No space left|RESOURCE_EXHAUSTED", text
+        ):  # TensorStore's
             raise
         last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
         kept = "no checkpoint is complete yet" if last is None else f"the checkpoint of step {last} is complete"
@@ -173,7 +175,7 @@ def _writing(folder: Path) -> Iterator[None]:
             ) from error
         raise UsageError(
             f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: "
-            f"make room (or grant write permission), then dlcore resume {folder.parent}"
+            f"make room (ulimit -f limits files as well; or grant write permission), then dlcore resume {folder.parent}"
         ) from error
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import MutableMapping
 
 import jax
 
 from dlcore.flags import CPU_DEVICES, Flags
+from dlcore.train import cores
 
 # On CPU XLA's own library of fused products is half as fast as Eigen's for a Transformer's shapes, and was the source of wrong
 # results in jaxlib 0.10.2; only its reductions are kept. Versions outside this range may not know the flag, and would abort.
@@ -46,14 +46,7 @@ def simulated(flags: Flags, batch: int) -> int:
         return min(
             count, CPU_DEVICES
         )  # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not there
-    cores = len(os.sched_getaffinity(0))
+    own = cores.available()
     if flags.seeds > 1:
-        return next(n for n in range(cores, 0, -1) if flags.seeds % n == 0)
-    return next(n for n in range(cores, 0, -1) if n == 1 or batch % (n * max(1, flags.microbatches)) == 0)
-
-
-def take_cores(count: int) -> None:
-    """Keep to `count` of this process's cores, if it has more: how many there are decides how sums are split."""
-    own = sorted(os.sched_getaffinity(0))
-    if 0 < count < len(own):
-        os.sched_setaffinity(0, own[:count])
+        return next(n for n in range(own, 0, -1) if flags.seeds % n == 0)
+    return next(n for n in range(own, 0, -1) if n == 1 or batch % (n * max(1, flags.microbatches)) == 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from dlcore import files
 from dlcore.data import checks
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.report import samples
 from dlcore.train import card as cards
-from dlcore.train import diagnose, parallel, patience, processes, programs, verdict
+from dlcore.train import diagnose, ending, parallel, patience, processes, programs, verdict
 from dlcore.train.checkpoint import Checkpoints, check_room
+from dlcore.train.ending import Diverged
 from dlcore.train.evaluate import Evaluator, packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
@@ -29,12 +29,8 @@ from dlcore.train.lanes import Diagnose, Evaluate, Lane, Step
 from dlcore.train.log import Log, rewind
 from dlcore.train.loop import DONE, FAILED, Busy, loop, silent
 from dlcore.train.precision import with_precision
-from dlcore.train.signals import asked_to_stop
+from dlcore.train.signals import asked_to_stop, uninterrupted
 from dlcore.train.watchdog import Watchdog
-
-
-class Diverged(Exception):
-    """A loss or gradient is not finite any more."""
 
 
 class Fit:
@@ -51,7 +47,7 @@ class Fit:
         lane: Lane | None = None,
     ) -> None:
         self.experiment, self.flags, self.folder, self.card, self.busy = experiment, flags, folder, card, busy
-        self.began = time.monotonic()
+        self.began, self.identity = time.monotonic(), files.identity(folder)
         self.spent: dict[str, float] = {
             k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")
         }
@@ -87,6 +83,7 @@ class Fit:
         card["stopped_early"] = self.start if self.patience.over else None
         self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
         self.indices: Mapping[str, checks.Indices] = lane.indices if lane else {}
+        self.unevaluated = self.start if card.pop("unevaluated", 0) == self.start < self.last else 0
         program: tuple[Step, list[str]] = (lane.step, lane.names) if lane else self._compiled(example)
         self.step_fn, self.names = program
         self.log = Log(folder, experiment.steps, self.start, processes.first(), told=lane is None)
@@ -124,6 +121,7 @@ class Fit:
         """Keep the parameters' hash, for `dlcore verify`."""
         self.card.setdefault("marks", {})[str(step)] = cards.mark(self.state.params)
 
+    @uninterrupted()
     def report(self, keep: int) -> None:
         """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
         count = max(0, len(self.waiting) - keep)
@@ -134,6 +132,7 @@ class Fit:
 
     def tell(self, steps: Sequence[int], numbers: np.ndarray, ahead: int) -> None:
         """Check and log the metrics [steps, metrics, 2] of these steps; training has come to the step `ahead`."""
+        ending.check_folder(self)
         self._check(steps, numbers)
         now = time.monotonic()
         if ahead > self.paid:
@@ -156,7 +155,7 @@ class Fit:
 
     def _check_parameters(self, step: int) -> None:
         """A finite loss with a finite gradient may still end in an update that is not: that is no state to save."""
-        for name, finite in jax.device_get(_finite(self.state.params)).items():
+        for name, finite in jax.device_get(ending.finite(self.state.params)).items():
             if not finite:
                 raise self._diverged(step, f"{name}/params", "are not finite after that step's update", "look at the optimizer")
 
@@ -192,10 +191,12 @@ class Fit:
         if final and self.experiment.evaluate:
             for split, metrics in self.experiment.evaluate(host_copy(self.state)).items():
                 self.results[split] = {**self.results.get(split, {}), **metrics}
-        for split, metrics in self.results.items():
-            if (final or split != "test") and metrics != known.get(split):
-                self.log.write(step, split, metrics)
-                self.log.say(f"step {step} {split}: " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        with uninterrupted():
+            for split, metrics in self.results.items():
+                if (final or split != "test") and metrics != known.get(split):
+                    self.log.write(step, split, metrics)
+                    self.log.say(f"step {step} {split}: " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+            self.unevaluated = 0
         if self.flags.diagnose and self.experiment.steps >= diagnose.WORTH and not again:
             self._diagnose(step)
         self._resume_clock(began, "eval")
@@ -229,12 +230,25 @@ class Fit:
         self.busy(f"saving step {step}")
         current = self.results if self.evaluated == step else {}
         flat = {f"{split}/{name}": v for split, metrics in current.items() for name, v in metrics.items()}
-        self.checkpoints.save(self.state, step, flat)
-        self.card["step"] = step
-        self._write_card()
+        self._checkpoint(step, flat)
         self._resume_clock(began)
 
-    def _write_card(self) -> None:
+    def save_as_it_is(self) -> None:
+        """Write a checkpoint, and the card, without an evaluation; `resume` makes up for one that was interrupted."""
+        step = int(self.state.step)
+        self._check_parameters(step)
+        self.card |= {"unevaluated": step} if self.unevaluated else {}
+        self._checkpoint(step)
+
+    @uninterrupted()
+    def _checkpoint(self, step: int, metrics: Mapping[str, float] | None = None) -> None:
+        ending.check_folder(self)
+        self.checkpoints.save(self.state, step, metrics)
+        self.card["step"] = step
+        self.write_card()
+
+    def write_card(self) -> None:
+        """Bring the card up to date, and write it."""
         self.spent["total"] = self.before + time.monotonic() - self.began
         self.card["seconds"] = {k: round(v, 3) for k, v in self.spent.items()}
         trained = self.card.get("step", 0) * self.experiment.batch
@@ -257,23 +271,9 @@ class Fit:
             if self.experiment.sample and processes.first():
                 samples.save(self.folder / "samples", self.experiment.sample(state, jax.random.key(self.flags.seed)))
         self.card["status"] = "done" if code == DONE else "stopped"
-        self._write_card()
+        self.write_card()
         self.log.close()
         processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
-
-    def fail(self, error: Exception) -> None:
-        """Close the books of a run that cannot go on: it has failed, or is stopped by what may be mended, as a full disk."""
-        self.card |= {"status": "failed" if isinstance(error, Diverged) else "stopped", "error": str(error)}
-        with contextlib.suppress(UsageError):  # a full disk may have no room for the card either
-            self.checkpoints.close()
-            self._write_card()
-        self.log.close()
-
-
-@jax.jit
-def _finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
-    floating = {n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)] for n, p in params.items()}
-    return {name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) for name, leaves in floating.items() if leaves}
 
 
 def host_copy(state: Any) -> Any:
@@ -284,13 +284,14 @@ def host_copy(state: Any) -> Any:
 def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
     """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
+    books = ending.closing([folder], [card], f"dlcore resume {folder}")
     # Asked to stop while it compiles, a run ends after its first step.
-    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog:
+    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog, books:
         run = Fit(experiment, flags, folder, card, resumed, watchdog.tell)
         try:
-            return run.run(came=came)
+            return ending.finished(run, [run], came)
         except (Diverged, UsageError) as error:
-            run.fail(error)
+            ending.fail(run, error)
             if isinstance(error, UsageError):
                 raise
             run.log.say(f"dlcore: {error}")

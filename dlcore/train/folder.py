@@ -71,14 +71,16 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
     """
     _refuse_card(folder, page)
     made = _make(folder)
-    with _locked(folder):
+    with files.held(folder), _locked(folder):
+        known = files.identity(folder)
         _refuse_card(folder, page)
         before = {path.name for path in folder.iterdir()} - {"lock"}
         try:
             _refuse_contents(folder, page, before)
             yield
         except BaseException:
-            if not (folder / "metrics.jsonl").exists() or "metrics.jsonl" in before:
+            begun = (folder / "metrics.jsonl").exists() and "metrics.jsonl" not in before
+            if not begun and files.identity(folder) == known:  # and not another one, where it was removed or renamed
                 _remove_new(folder, before)
                 _remove_empty(made)
             raise

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import jax
 
 from dlcore.train import processes
+from dlcore.train.signals import uninterrupted
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
 MARKS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
@@ -36,6 +37,7 @@ class Run(Protocol):
     mark: float  # when training went on, and
     paid: int  # the step up to which its speed was told
     waiting: list[tuple[int, Any]]  # steps whose metrics are still on the device
+    unevaluated: int  # the step whose evaluation was interrupted, or 0
     busy: Busy
 
     def step_fn(self, state: Any, batch: Any, /) -> tuple[Any, Any]:
@@ -59,6 +61,9 @@ class Run(Protocol):
     def save(self, step: int) -> None:
         """Write a checkpoint, and the card."""
 
+    def save_as_it_is(self) -> None:
+        """Write a checkpoint, and the card, without an evaluation."""
+
     def finish(self, code: int) -> None:
         """Close the books."""
 
@@ -68,22 +73,25 @@ def loop(run: Run, until: int | None = None, came: Sequence[int] = ()) -> int:
     code = DONE
     batches = run.batches()
     run.mark, run.paid = time.monotonic(), run.start
+    if run.unevaluated:
+        _evaluate(run, run.start)
     for step in range(run.start, run.last, run.stride):
         done = step + run.stride
         run.busy(f"step {done}")
-        run.state, packed = run.step_fn(run.state, next(batches))
-        run.waiting.append((done, packed))
-        jax.block_until_ready(run.waiting[max(-run.ahead, -len(run.waiting))][1])
-        if done in MARKS:
-            run.keep_mark(done)
+        batch = next(batches)
+        with uninterrupted():  # the state is given on to the step: between the call and the assignment there is none
+            run.state, packed = run.step_fn(run.state, batch)
+            run.waiting.append((done, packed))
+            jax.block_until_ready(run.waiting[max(-run.ahead, -len(run.waiting))][1])
+            if done in MARKS:
+                run.keep_mark(done)
         if done == until:
             run.report(keep=0)
             return DONE
         if done % run.log_every == 0 or done == run.last:
             run.report(keep=run.log_every if done < run.last else 0)
         if done < run.last and done % run.eval_every == 0:
-            run.evaluate(done, final=False)
-            run.run_out(done)
+            _evaluate(run, done)
         if processes.asked_to_stop(done, came):
             code = INTERRUPTED if came and came[0] == signal.SIGINT else PREEMPTED
         if done == run.last or done % run.save_every == 0 or code:
@@ -92,3 +100,9 @@ def loop(run: Run, until: int | None = None, came: Sequence[int] = ()) -> int:
             break
     run.finish(code)
     return code
+
+
+def _evaluate(run: Run, step: int) -> None:
+    run.unevaluated = step
+    run.evaluate(step, final=False)
+    run.run_out(step)

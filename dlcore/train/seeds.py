@@ -7,9 +7,8 @@ import functools
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,19 @@ import numpy as np
 
 from dlcore.catalog import Page
 from dlcore.data.source import Source
-from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.metrics import spread, summary
 from dlcore.train import card as cards
+from dlcore.train import ending, parallel, run
 from dlcore.train import folder as folders
-from dlcore.train import parallel, run
-from dlcore.train.checkpoint import Checkpoints, Unreadable
+from dlcore.train.ending import Diverged
 from dlcore.train.experiment import Experiment
-from dlcore.train.fit import Diverged, Fit
-from dlcore.train.init import initial
+from dlcore.train.fit import Fit
 from dlcore.train.lanes import Lane, Lanes
-from dlcore.train.loop import DONE, FAILED, MARKS, Busy, loop
-from dlcore.train.signals import asked_to_stop
+from dlcore.train.loop import DONE, FAILED, MARKS, Busy
+from dlcore.train.signals import asked_to_stop, uninterrupted
+from dlcore.train.sound import sound_step
 from dlcore.train.watchdog import Watchdog
 
 
@@ -119,7 +117,7 @@ class Seeds:
                 act(number, fit)
             except Diverged as error:
                 self.failed.add(number)
-                fit.fail(error)
+                ending.fail(fit, error)
                 self._say(f"dlcore: seed {fit.flags.seed}: {error}. The other seeds go on")
         if len(self.failed) == len(self.fits):
             raise Diverged("no seed is left")
@@ -144,6 +142,17 @@ class Seeds:
         self._hand_out(step)
         self._each(lambda _, fit: fit.keep_mark(step))
 
+    @property
+    def unevaluated(self) -> int:
+        """The step whose evaluation was interrupted, of any of the runs."""
+        return max(fit.unevaluated for fit in self.fits)
+
+    @unevaluated.setter
+    def unevaluated(self, step: int) -> None:
+        for fit in self.fits:
+            fit.unevaluated = step
+
+    @uninterrupted()
     def report(self, keep: int) -> None:
         """Log the steps whose metrics are due: all but the last `keep`."""
         ahead = self.waiting[-1][0] if self.waiting else 0
@@ -175,7 +184,7 @@ class Seeds:
         """Measure the splits, for every run."""
         self.report(keep=0)
         self._hand_out(step)
-        self._each(lambda _, fit: fit.evaluate(step, final))
+        self._each(lambda _, fit: fit.evaluate(step, final) if final or fit.unevaluated else None)
         self._say_results(step)
         self.mark = time.monotonic()
 
@@ -196,6 +205,12 @@ class Seeds:
         if step == self.last:
             self._say_results(step)
         self.mark = time.monotonic()
+
+    def save_as_it_is(self) -> None:
+        """A checkpoint and a card for every run, without an evaluation."""
+        self._hand_out(int(np.asarray(self.state.step).flat[0]))
+        self._settle()
+        self._each(lambda _, fit: fit.save_as_it_is())
 
     def finish(self, code: int) -> None:
         """Close the books of every run."""
@@ -253,46 +268,20 @@ def _begin(page: Page, config: Any, flags: Flags, base: cards.Card, again: bool,
     return card
 
 
-def _sound_step(experiment: Experiment, flags: Sequence[Flags], root: Path) -> int:
-    """The newest step of which all runs have a sound checkpoint; 0 where one has none yet. UsageError: there is none."""
-    kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
-    if not all(kept):
-        if any(kept):
-            warnings.warn("a seed was ended before its first checkpoint: all seeds begin again at step 0", stacklevel=2)
-        return 0
-    if not (common := sorted(set.intersection(*kept))):
-        raise UsageError(
-            f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with each of them alone"
-        )
-    one, batch = parallel.layout("jit", "", jax.devices()[:1]), experiment.batch
-    example = Stream(experiment.train, batch, flags[0].seed, one.local_rows(batch)).at(0)
-    abstract, _ = initial(experiment, flags[0].seed, one, one.put(example, batch))
-    while True:
-        step = common.pop()
-        try:
-            for each in flags:
-                with closing(Checkpoints(Path(each.out) / "checkpoints", each.keep, experiment.best)) as checkpoints:
-                    checkpoints.restore(abstract, step)
-            return step
-        except Unreadable as error:
-            if not common:
-                raise
-            warnings.warn(f"{error}; all seeds go on from an older step", stacklevel=2)
-
-
 def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Sequence[cards.Card], root: Path) -> int:
     names = sorted({f"{d['name']} {d['version']}" for d in begun[0]["data"].values()})
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
-    with asked_to_stop() as came, Watchdog(flags[0].stall, root / "stacks.txt") as watchdog:
-        runs = Seeds(experiment, flags, begun, _sound_step(experiment, flags, root), watchdog.tell)
+    places, way = [Path(each.out) for each in flags], f"the same command with --out {root} --continue-run"
+    with asked_to_stop() as came, Watchdog(flags[0].stall, root / "stacks.txt") as watchdog, ending.closing(places, begun, way):
+        runs = Seeds(experiment, flags, begun, sound_step(experiment, flags, root), watchdog.tell)
         try:
-            return loop(runs, came=came)
+            return ending.finished(runs, runs.fits, came)
         except Diverged:
             return FAILED
         except UsageError as error:
             for number, fit in enumerate(runs.fits):
                 if number not in runs.failed and fit.card["status"] != "done":
-                    fit.fail(error)
+                    ending.fail(fit, error)
             raise
         finally:
             for fit in runs.fits:

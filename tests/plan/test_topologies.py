@@ -116,3 +116,34 @@ def test_the_slowest_of_three_bounds_a_step() -> None:
     assert (found.least, found.most, found.limit, found.efficiency) == (1.0, 1.5, "compute", 1.0)
     repeated = roofline.estimate(v5e, 197e12 * 4, 2, 4, 0, [], "bf16")  # two devices repeat what two others do
     assert (repeated.least, repeated.efficiency) == (2.0, 0.5)
+
+
+# What the makers say of one device, in GB or GiB as they write it: cloud.google.com/tpu/docs (v5e, v5p, v6e), NVIDIA's data sheets.
+MAKERS = {
+    "v5e": (16 * 2**30, 197e12, 819e9, 256),
+    "v5p": (95 * 2**30, 459e12, 2765e9, 6144),
+    "v6e": (32 * 2**30, 918e12, 1638e9, 256),
+    "a100": (80e9, 312e12, 2039e9, 1024),
+    "h100": (80e9, 989e12, 3350e9, 1024),
+    "h200": (141e9, 989e12, 4800e9, 1024),
+    "b200": (180e9, 2250e12, 7700e9, 1024),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_device_is_as_large_and_as_fast_as_its_maker_says(name: str) -> None:
+    assert MAKERS.keys() == topologies.HARDWARE.keys()
+    found, (memory, flops, bandwidth, most) = topologies.HARDWARE[name], MAKERS[name]
+    assert found.memory == pytest.approx(memory, rel=0.08 if found.kind == "gpu" else 1e-12)  # a driver keeps a part for itself
+    assert found.bf16 == pytest.approx(flops, rel=1e-3)
+    assert found.bandwidth == pytest.approx(bandwidth, rel=5e-3)
+    assert found.most == most
+    assert found.f32 == (found.bf16 if found.kind == "tpu" else pytest.approx(found.bf16 / 2, rel=1e-2))
+
+
+@pytest.mark.quick
+def test_the_devices_of_a_cpu_share_its_memory() -> None:
+    whole, half = (topologies.parse(text).hardware.memory for text in ("cpu:1", "cpu:2"))
+    assert whole == 2 * half
+    assert whole > 2**30

@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from dlcore.flags import Flags
-from dlcore.train import devices
+from dlcore.train import cores, devices
 
 pytestmark = pytest.mark.quick
 
@@ -82,10 +82,10 @@ def test_versions_that_may_not_know_the_flag_are_not_given_it(
 def test_a_process_keeps_to_fewer_cores_and_never_takes_more() -> None:
     before = os.sched_getaffinity(0)
     try:
-        devices.take_cores(1)
+        cores.keep_to(1)
         assert len(os.sched_getaffinity(0)) == 1
-        devices.take_cores(64)
-        devices.take_cores(0)
+        cores.keep_to(64)
+        cores.keep_to(0)
         assert len(os.sched_getaffinity(0)) == 1
     finally:
         os.sched_setaffinity(0, before)

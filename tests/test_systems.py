@@ -1,0 +1,56 @@
+"""What macOS and Windows have not is not needed: taken away here, runs train, resume, and hold their lock as far as there are locks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.child import card, environment, flags_of, tiny
+
+# Others may import them; dlcore is imported after they are gone.
+WITHOUT = """
+import sys, os, signal, types
+import jax, orbax.checkpoint, grain, tensorboardX, tyro, sklearn.datasets
+for name in ("fcntl", "resource"):
+    sys.modules[name] = None
+for owner, names in ((os, ("sched_getaffinity", "sched_setaffinity", "sysconf", "O_NOFOLLOW", "O_NONBLOCK")), (signal, ("SIGHUP",))):
+    for name in names:
+        delattr(owner, name)
+from dlcore import cli
+"""
+
+
+def without(folder: Path, *lines: str) -> str:
+    script = "\n".join([WITHOUT, *lines])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=environment(JAX_NUM_CPU_DEVICES="1"),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_without_affinity_locks_and_limits(tmp_path: Path) -> None:
+    words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run"]
+    said = without(
+        tmp_path,
+        "assert cli.main(['doctor']) == 0",
+        f"assert cli.main({words}) == 0",
+        "assert cli.main(['resume', 'run', '--steps', '9', '--accept-changes']) == 0",
+        "assert cli.main(['plan', 'mlp_digits', '--topology', 'cpu:1']) == 2",
+        "from dlcore.train import cores",
+        "cores.keep_to(1)",
+        "from launch import local",
+        "assert local.available() == os.cpu_count()",
+    )
+    assert "does not say how much memory it has" in said
+    told = card(tmp_path / "run")
+    assert (told["status"], told["step"]) == ("done", 9)
+    assert told["peak_memory_bytes"] is None
+    assert told["host"]["cores"] >= 1
