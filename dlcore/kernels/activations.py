@@ -10,20 +10,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.kernels.derivatives import with_backward
+
 Name = Literal["relu", "gelu", "silu", "tanh", "sigmoid", "elu", "leaky_relu"]
 
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
 
 
-@jax.custom_vjp
-def gelu(x: Array) -> Array:
-    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh form of GELU (Hendrycks & Gimpel 2016, sec. 2); dtype kept."""
-    return 0.5 * x * (1 + _tanh(x))
-
-
 def _tanh(x: Array) -> Array:
     return jnp.tanh(_C * x * (1 + _A * x * x))
+
+
+def _forward(x: Array) -> tuple[Array, Array]:
+    return gelu(x), x
 
 
 def _backward(x: Array, dy: Array) -> tuple[Array]:
@@ -33,7 +33,13 @@ def _backward(x: Array, dy: Array) -> tuple[Array]:
     return (dy * jnp.where(jnp.abs(x) > 30, (x > 0).astype(x.dtype), slope),)
 
 
-gelu.defvjp(lambda x: (gelu(x), x), _backward)
+@with_backward(_forward, _backward)
+def gelu(x: Array) -> Array:
+    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh form of GELU (Hendrycks & Gimpel 2016, sec. 2); dtype kept.
+
+    Forward mode and second derivatives: `derivatives.plain_derivatives`.
+    """
+    return 0.5 * x * (1 + _tanh(x))
 
 
 def named(name: Name) -> Callable[[Array], Array]:

@@ -10,7 +10,8 @@
 |             |                                                             | time, at 2,048 half of it                                   |
 | `plain`     | otherwise                                                   | fewest passes over what then fits a processor's cache       |
 
-cuDNN takes a mask only as a bias of queries times keys, and no float32.
+cuDNN takes a mask only as a bias of queries times keys, and no float32. Forward mode (`jax.jvp`, `jax.hessian`): inside
+`derivatives.plain_derivatives`, but not through cuDNN.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from jax import Array
 
 from dlcore.kernels.blockwise import blockwise_attention
+from dlcore.kernels.derivatives import with_backward
 from dlcore.kernels.rows import row_sum
 
 Impl = Literal["auto", "plain", "blockwise", "cudnn"]
@@ -76,11 +78,6 @@ def _cudnn(q: Array, k: Array, v: Array, causal: bool) -> Array:
     return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation="cudnn").swapaxes(1, 2)
 
 
-@jax.custom_vjp
-def _causal_attention(q: Array, k: Array, v: Array) -> Array:
-    return _causal(q, k, v)[0]
-
-
 def _forward(q: Array, k: Array, v: Array, seen: Array | None) -> tuple[Array, tuple[Array, ...]]:
     wide = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=wide)
@@ -106,12 +103,9 @@ def _backward(saved: tuple[Array, ...], do: Array, some: Array | float = 1.0) ->
     return dq, dk, jnp.einsum("bhqk,bhqd->bhkd", p, do)
 
 
-_causal_attention.defvjp(_causal, _backward)
-
-
-@jax.custom_vjp
-def _attention(q: Array, k: Array, v: Array, seen: Array | None) -> Array:
-    return _forward(q, k, v, _shown(seen))[0]
+@with_backward(_causal, _backward)
+def _causal_attention(q: Array, k: Array, v: Array) -> Array:
+    return _causal(q, k, v)[0]
 
 
 def _shown(seen: Array | None) -> Array | None:
@@ -125,7 +119,9 @@ def _attention_forward(q: Array, k: Array, v: Array, seen: Array | None) -> tupl
     return out, (saved, 1.0 if shown is None else shown.any(-1, keepdims=True).astype(q.dtype))
 
 
-_attention.defvjp(_attention_forward, lambda saved, do: (*_backward(saved[0], do, saved[1]), None))
+@with_backward(_attention_forward, lambda saved, do: (*_backward(saved[0], do, saved[1]), None))
+def _attention(q: Array, k: Array, v: Array, seen: Array | None) -> Array:
+    return _forward(q, k, v, _shown(seen))[0]
 
 
 def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:

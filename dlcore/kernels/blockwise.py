@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from dlcore.kernels.derivatives import plain_derivatives, with_backward
 
 BLOCK = 512  # queries and keys that meet at once
 NEVER = -1e30  # the score of a key that is not seen; finite, so that a query that sees none weighs all alike
@@ -22,14 +23,15 @@ def blockwise_attention(
     None for all keys; `causal` (new = length) shows each query its own place and those before, and skips the other blocks. Output
     like q. The softmax is built up over blocks of keys (Milakov & Gimelshein 2018, alg. 3; Rabe & Staats 2021); the gradient makes
     a block's weights again from the row's largest score and sum (Dao et al. 2022, alg. 4). Scores and all sums in float32 at least.
-    Where no key is seen all weigh the same (causal: all of the past), and q and k have no gradient.
+    Where no key is seen all weigh the same (causal: all of the past), and q and k have no gradient. Second derivatives too are made
+    block by block; forward mode: `derivatives.plain_derivatives`.
     ValueError: `causal` with fewer queries than keys, or a block below 1.
     """
     if causal and q.shape[2] != k.shape[2]:
         raise ValueError(f"causal attention wants as many queries as keys, not {q.shape[2]} and {k.shape[2]}")
     if block < 1:
         raise ValueError(f"a block of {block} tokens")
-    return _attend(q, k, v, seen, causal, block)
+    return _plain(q, k, v, seen, causal, block) if plain_derivatives.value else _attend(q, k, v, seen, causal, block)[0]
 
 
 class _Blocks(NamedTuple):
@@ -82,12 +84,12 @@ def _blocks(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, bloc
     return _Blocks(_split(q, rows), _split(k, columns), _split(v, columns), seen, k.shape[2], causal)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _attend(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: int) -> Array:
-    return _forward(q, k, v, seen, causal, block)[0]
+def _run(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: int, skip: bool) -> tuple[Array, Array, Array]:
+    """The output, and in blocks of rows the largest score of each and one over its sum.
 
-
-def _forward(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: int) -> tuple[Array, tuple[Any, ...]]:
+    `skip` leaves out the blocks of keys that causal queries do not see; without it every loop has a known number of turns, which is
+    what JAX wants for reverse mode, and a block's weights are made again for its derivative.
+    """
     b, wide = _blocks(q, k, v, seen, causal, block), jnp.promote_types(q.dtype, jnp.float32)
 
     def rows(x: tuple[Array, Array]) -> tuple[Array, Array, Array]:
@@ -96,22 +98,45 @@ def _forward(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, blo
         def meet(j: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             top, total, out = carry
             scores = b.scores(i, j, own)
-            above = jnp.maximum(top, scores.max(-1, keepdims=True))
+            above = jax.lax.stop_gradient(jnp.maximum(top, scores.max(-1, keepdims=True)))  # no result depends on it
             e, shrink = jnp.exp(scores - above), jnp.exp(top - above)
             part = jnp.einsum("bhqk,bhkd->bhqd", e.astype(q.dtype), b.v[j], preferred_element_type=wide)
             return above, total * shrink + e.sum(-1, keepdims=True), out * shrink + part
 
         none = jnp.zeros((*own.shape[:-1], 1), wide)
-        top, total, out = jax.lax.fori_loop(0, b.last(i), meet, (none + NEVER, none, jnp.zeros(own.shape, wide)))
+        last, step = (b.last(i), meet) if skip else (len(b.k), jax.checkpoint(meet))
+        top, total, out = jax.lax.fori_loop(0, last, step, (none + NEVER, none, jnp.zeros(own.shape, wide)))
         return (out / total).astype(q.dtype), top, 1 / total
 
     out, top, share = jax.lax.map(rows, (jnp.arange(len(b.q)), b.q))
-    out = _joined(out, q.shape[2])
-    return out, (q, k, v, seen, out, top, share)
+    return _joined(out, q.shape[2]), top, share
 
 
-def _backward(causal: bool, block: int, saved: tuple[Any, ...], slope: Array) -> tuple[Array, Array, Array, None]:
-    q, k, v, seen, out, top, share = saved
+def _plain(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: int) -> Array:
+    """The output, differentiable by JAX in any mode and to any order."""
+    return _run(q, k, v, seen, causal, block, False)[0]
+
+
+def _second_forward(*x: Any) -> tuple[tuple[Array, Array, Array], tuple[Any, ...]]:
+    return _gradients(*x), x[:-2]
+
+
+def _second_backward(causal: bool, block: int, saved: tuple[Any, ...], slopes: Any) -> tuple[Any, ...]:
+    """The derivative of `_gradients`. That out, top and share are functions of q, k and v is counted with these."""
+    q, k, v, seen, out, top, share, slope = saved
+
+    def gradients(q: Array, k: Array, v: Array, slope: Array) -> Any:
+        return jax.vjp(lambda q, k, v: _plain(q, k, v, seen, causal, block), q, k, v)[1](slope)
+
+    *of_input, of_slope = jax.vjp(gradients, q, k, v, slope)[1](slopes)
+    return *of_input, None, *(jnp.zeros_like(x) for x in (out, top, share)), of_slope
+
+
+@with_backward(_second_forward, _second_backward, nondiff_argnums=(8, 9))
+def _gradients(
+    q: Array, k: Array, v: Array, seen: Array | None, out: Array, top: Array, share: Array, slope: Array, causal: bool, block: int
+) -> tuple[Array, Array, Array]:
+    """What `slope` of the output is to q, k and v."""
     b, wide = _blocks(q, k, v, seen, causal, block), jnp.promote_types(q.dtype, jnp.float32)
     of_row = (slope.astype(wide) * out.astype(wide)).sum(-1, keepdims=True)  # sum over keys of weight times its gradient
 
@@ -137,7 +162,19 @@ def _backward(causal: bool, block: int, saved: tuple[Any, ...], slope: Array) ->
     given = (jnp.arange(len(b.q)), b.q, _split(slope, size), _split(of_row, size), top, share)
     (dk, dv), dq = jax.lax.scan(rows, zeros, given)
     length = k.shape[2]
-    return _joined(dq, q.shape[2]), _joined(dk, length).astype(k.dtype), _joined(dv, length).astype(v.dtype), None
+    return _joined(dq, q.shape[2]), _joined(dk, length).astype(k.dtype), _joined(dv, length).astype(v.dtype)
 
 
-_attend.defvjp(_forward, _backward)
+def _forward(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: int) -> tuple[Any, tuple[Any, ...]]:
+    found = _attend(q, k, v, seen, causal, block)
+    return found, (q, k, v, seen, *found)
+
+
+def _backward(causal: bool, block: int, saved: tuple[Any, ...], slopes: Any) -> tuple[Array, Array, Array, None]:
+    q, k, v, seen, out, top, share = saved
+    return *_gradients(q, k, v, seen, out, top, share, slopes[0], causal, block), None
+
+
+@with_backward(_forward, _backward, nondiff_argnums=(4, 5))
+def _attend(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: int) -> tuple[Array, Array, Array]:
+    return _run(q, k, v, seen, causal, block, True)

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.kernels.derivatives import with_backward
+
 FEW = 36  # weights of one output (or input) channel, up to which a kernel is few
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -23,7 +25,8 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 def conv(x: Array, kernel: Array) -> Array:
     """sum_ij x[h + i - (kh - 1)/2, w + j - (kw - 1)/2] kernel[i, j], zeros around: the convolution of `nn.Conv` with its defaults.
 
-    x [batch, h, w, c], kernel [kh, kw, c, o] -> [batch, h, w, o], dtype kept. See the module's table of what runs when.
+    x [batch, h, w, c], kernel [kh, kw, c, o] -> [batch, h, w, o], dtype kept. See the module's table of what runs when. Forward
+    mode: `derivatives.plain_derivatives`.
     """
     kh, kw, c, o = kernel.shape
     few = kh % 2 == kw % 2 == 1 and kh * kw * min(c, o) <= FEW
@@ -34,10 +37,8 @@ def _xla(x: Array, kernel: Array) -> Array:
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
 
 
-@jax.custom_vjp
-def _few(x: Array, kernel: Array) -> Array:
-    on_cpu = _by_patches if kernel.shape[2] <= kernel.shape[3] else _by_spreading
-    return jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=_xla)
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _few(x, kernel), (x, kernel)
 
 
 def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
@@ -49,7 +50,10 @@ def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3)), slope
 
 
-_few.defvjp(lambda x, kernel: (_few(x, kernel), (x, kernel)), _backward)
+@with_backward(_forward, _backward)
+def _few(x: Array, kernel: Array) -> Array:
+    on_cpu = _by_patches if kernel.shape[2] <= kernel.shape[3] else _by_spreading
+    return jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=_xla)
 
 
 def _shifted(x: Array, kh: int, kw: int) -> list[Array]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.kernels.derivatives import with_backward
 from dlcore.kernels.rows import row_sum
 
 ELEMENTS = 1 << 25  # logits that exist at once, 128 MiB in float32: with fewer, adding up the gradient by the table takes over
@@ -19,7 +18,8 @@ def linear_cross_entropy(hidden: Array, table: Array, targets: Array, weight: Ar
     hidden [rows, width], table [vocabulary, width] (a row a word, as an embedding), targets [rows] whole numbers,
     weight [rows]; rows of weight 0 have no part in it, whatever they hold. Rows go in chunks of about `elements` logits, and where
     a gradient is asked for it is made in the same pass, since that of a scalar is known up to its factor: so three products,
-    as with the logits kept, and memory that is flat in rows times vocabulary. First derivatives, in hidden and table only.
+    as with the logits kept, and memory that is flat in rows times vocabulary. First derivatives, in reverse mode, in hidden and table
+    only; others, and those by the weight: `derivatives.plain_derivatives`.
     After Wijmans et al. 2024 (Cut Your Losses in Large-Vocabulary Language Models) and Hsu et al. 2024 (Liger Kernel).
     ValueError: shapes that do not fit, or `elements` below 1.
     """
@@ -28,14 +28,6 @@ def linear_cross_entropy(hidden: Array, table: Array, targets: Array, weight: Ar
     if targets.shape != hidden.shape[:1] or weight.shape != hidden.shape[:1]:
         raise ValueError(f"targets {targets.shape} and weight {weight.shape} must have a number for each of {len(hidden)} rows")
     return _total(hidden, table, targets, weight, elements)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _total(hidden: Array, table: Array, targets: Array, weight: Array, elements: int) -> Array:
-    def add(total: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        return total + _losses(*part, table)[0], None
-
-    return jax.lax.scan(add, _zero(hidden), _chunks(hidden, table, targets, weight, elements))[0]
 
 
 def _forward(
@@ -61,7 +53,12 @@ def _backward(elements: int, kept: tuple[Array, Array, Array, Array], slope: Arr
     return d_hidden * slope.astype(d_hidden.dtype), d_table * slope.astype(d_table.dtype), None, jnp.zeros_like(weight)
 
 
-_total.defvjp(_forward, _backward)
+@with_backward(_forward, _backward, nondiff_argnums=(4,))
+def _total(hidden: Array, table: Array, targets: Array, weight: Array, elements: int) -> Array:
+    def add(total: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        return total + _losses(*part, table)[0], None
+
+    return jax.lax.scan(add, _zero(hidden), _chunks(hidden, table, targets, weight, elements))[0]
 
 
 def _losses(h: Array, target: Array, w: Array, table: Array) -> tuple[Array, Array, Array, Array]:

@@ -8,25 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.kernels.derivatives import with_backward
+
 NEVER = -1e30  # the logarithm of 0, finite so that no NaN arises from it
-
-
-@jax.custom_vjp
-def ctc_loss(logits: Array, frames: Array, labels: Array, count: Array) -> Array:
-    """-log of the sum, over all ways to stretch the labels over the frames, of the product of softmax(logits) (Graves et al. 2006).
-
-    logits [batch, length, classes], class 0 the blank; the first `frames` [batch] of each sequence count. labels [batch, most],
-    the first `count` [batch] of each. Returns [batch], in float32 at least. Infinite, with a gradient of 0, where the frames are too
-    few for the labels. Forward and backward variables (eqs. 5 to 11) in logarithms, a scan each. The gradient is eq. 16, softmax -
-    what the paths make of it, and is made where one is asked for together with the loss. ValueError: shapes that do not fit.
-
-    Half the time of `optax.ctc_loss` on CPU (0.51 over 32 sequences of 200 frames: `python -m tests.benchmarks ctc_loss`).
-    """
-    if logits.ndim != 3 or labels.ndim != 2 or not len(logits) == len(labels) == len(frames) == len(count):
-        raise ValueError(
-            f"logits {logits.shape}, labels {labels.shape}, frames {frames.shape} and count {count.shape} do not fit"
-        )
-    return _loss(_told(_paths(logits, frames, _spelt(labels, count)).last, count))
 
 
 def _spelt(labels: Array, count: Array) -> Array:
@@ -99,7 +83,23 @@ def _backward(slopes: Array, dy: Array) -> tuple[Array, None, None, None]:
     return slopes * dy[:, None, None].astype(slopes.dtype), None, None, None
 
 
-ctc_loss.defvjp(_forward, _backward)
+@with_backward(_forward, _backward)
+def ctc_loss(logits: Array, frames: Array, labels: Array, count: Array) -> Array:
+    """-log of the sum, over all ways to stretch the labels over the frames, of the product of softmax(logits) (Graves et al. 2006).
+
+    logits [batch, length, classes], class 0 the blank; the first `frames` [batch] of each sequence count. labels [batch, most],
+    the first `count` [batch] of each. Returns [batch], in float32 at least. Infinite, with a gradient of 0, where the frames are too
+    few for the labels. Forward and backward variables (eqs. 5 to 11) in logarithms, a scan each. The gradient is eq. 16, softmax -
+    what the paths make of it, and is made where one is asked for together with the loss. Forward mode:
+    `derivatives.plain_derivatives`. ValueError: shapes that do not fit.
+
+    Half the time of `optax.ctc_loss` on CPU (0.51 over 32 sequences of 200 frames: `python -m tests.benchmarks ctc_loss`).
+    """
+    if logits.ndim != 3 or labels.ndim != 2 or not len(logits) == len(labels) == len(frames) == len(count):
+        raise ValueError(
+            f"logits {logits.shape}, labels {labels.shape}, frames {frames.shape} and count {count.shape} do not fit"
+        )
+    return _loss(_told(_paths(logits, frames, _spelt(labels, count)).last, count))
 
 
 def _states(labels: Array) -> Array:

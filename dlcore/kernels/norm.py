@@ -1,23 +1,13 @@
-"""Layer, root-mean-square and batch normalisation with hand-written gradients."""
+"""Layer, root-mean-square and batch normalisation with hand-written gradients; forward mode: `derivatives.plain_derivatives`."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.kernels.derivatives import with_backward
 from dlcore.kernels.rows import column_sum, device_sum, row_sum
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def layer_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
-    """(x - mean) / sqrt(var + eps) * scale + bias over the last axis (Ba et al. 2016, eq. 4).
-
-    x [..., n], scale [n], bias [n]; output like x, computed in float32 at least. Mean and (biased) variance in two passes.
-    """
-    return _forward(x, scale, bias, eps)[0]
 
 
 def _forward(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, tuple[Array, ...]]:
@@ -39,16 +29,13 @@ def _backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, A
     return dx.astype(like.dtype), column_sum(dy * normal).astype(scale.dtype), column_sum(dy).astype(bias.dtype)
 
 
-layer_norm.defvjp(_forward, _backward)
+@with_backward(_forward, _backward, nondiff_argnums=(3,))
+def layer_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
+    """(x - mean) / sqrt(var + eps) * scale + bias over the last axis (Ba et al. 2016, eq. 4).
 
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def rms_norm(x: Array, scale: Array, eps: float = 1e-6) -> Array:
-    """x / sqrt(mean(x^2) + eps) * scale over the last axis (Zhang & Sennrich 2019, eq. 4).
-
-    x [..., n], scale [n]; output like x, computed in float32 at least.
+    x [..., n], scale [n], bias [n]; output like x, computed in float32 at least. Mean and (biased) variance in two passes.
     """
-    return _rms_forward(x, scale, eps)[0]
+    return _forward(x, scale, bias, eps)[0]
 
 
 def _rms_forward(x: Array, scale: Array, eps: float) -> tuple[Array, tuple[Array, ...]]:
@@ -66,19 +53,13 @@ def _rms_backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Arra
     return dx.astype(like.dtype), column_sum(dy * normal).astype(scale.dtype)
 
 
-rms_norm.defvjp(_rms_forward, _rms_backward)
+@with_backward(_rms_forward, _rms_backward, nondiff_argnums=(2,))
+def rms_norm(x: Array, scale: Array, eps: float = 1e-6) -> Array:
+    """x / sqrt(mean(x^2) + eps) * scale over the last axis (Zhang & Sennrich 2019, eq. 4).
 
-
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def batch_norm(
-    x: Array, scale: Array, bias: Array, eps: float = 1e-5, axis_name: str | None = None
-) -> tuple[Array, Array, Array]:
-    """(x - mean) / sqrt(var + eps) * scale + bias over all axes but the last (Ioffe & Szegedy 2015, alg. 1), and mean and var.
-
-    x [..., n], scale [n], bias [n]; output like x, the (biased) statistics [n] in float32 at least and without a gradient.
-    `axis_name` is a per-device axis (shard_map, pmap) whose devices share their statistics.
+    x [..., n], scale [n]; output like x, computed in float32 at least.
     """
-    return _batch_forward(x, scale, bias, eps, axis_name)[0]
+    return _rms_forward(x, scale, eps)[0]
 
 
 def _shared(total: Array, axis_name: str | None) -> Array:
@@ -111,4 +92,14 @@ def _batch_backward(
     return dx.astype(like.dtype).reshape(slopes[0].shape), dscale.astype(scale.dtype), dbias.astype(bias.dtype)
 
 
-batch_norm.defvjp(_batch_forward, _batch_backward)
+@with_backward(_batch_forward, _batch_backward, nondiff_argnums=(3, 4))
+def batch_norm(
+    x: Array, scale: Array, bias: Array, eps: float = 1e-5, axis_name: str | None = None
+) -> tuple[Array, Array, Array]:
+    """(x - mean) / sqrt(var + eps) * scale + bias over all axes but the last (Ioffe & Szegedy 2015, alg. 1), and mean and var.
+
+    x [..., n], scale [n], bias [n]; output like x, the (biased) statistics [n] in float32 at least and without a gradient.
+    `axis_name` is a per-device axis (shard_map, pmap) whose devices share their statistics.
+    """
+    y, mean, var = _batch_forward(x, scale, bias, eps, axis_name)[0]
+    return y, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(var)

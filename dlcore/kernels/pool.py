@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import reduce
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def max_pool(x: Array, size: int = 2) -> Array:
-    """The largest value of each `size` x `size` block: [batch, height, width, c] -> [batch, height/size, width/size, c].
-
-    A gradient is shared equally among equal maxima. Raises ValueError unless `size` divides height and width. The places of a block are
-    combined one by one, forward and backward: XLA's own gradient of a reduction takes twice as long on CPU, for the same bits.
-    """
-    return reduce(jnp.maximum, _places(_blocks(x, size)))
+from dlcore.kernels.derivatives import with_backward
 
 
 def _places(blocks: Array) -> list[Array]:
@@ -35,7 +26,15 @@ def _backward(size: int, saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     return (jnp.where(blocks == y[:, :, None, :, None], share[:, :, None, :, None], 0).reshape(x.shape),)
 
 
-max_pool.defvjp(_forward, _backward)
+@with_backward(_forward, _backward, nondiff_argnums=(1,))
+def max_pool(x: Array, size: int = 2) -> Array:
+    """The largest value of each `size` x `size` block: [batch, height, width, c] -> [batch, height/size, width/size, c].
+
+    A gradient is shared equally among equal maxima. Raises ValueError unless `size` divides height and width. The places of a block are
+    combined one by one, forward and backward: XLA's own gradient of a reduction takes twice as long on CPU, for the same bits.
+    Forward mode: `derivatives.plain_derivatives`, where equal maxima share by halves.
+    """
+    return reduce(jnp.maximum, _places(_blocks(x, size)))
 
 
 def mean_pool(x: Array, size: int = 2) -> Array:

@@ -6,17 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-
-@jax.custom_vjp
-def diagonal_recurrence(decay: Array, x: Array) -> Array:
-    """h_t = decay h_{t-1} + x_t in complex numbers, h_0 = x_0 (Orvieto et al. 2023, eq. 1, with a diagonal A).
-
-    decay [2n] and x [length, batch, 2n] hold n real parts, then n imaginary ones; h like x. Summed in float32 at least.
-    On accelerators by an associative scan, log2(length) steps deep (Martin & Cundy 2018); on CPU step by step, where every step's
-    state stays in the processor's cache. The gradient is the same recurrence backwards with the conjugate of `decay`.
-    ValueError: shapes that do not fit, or an odd number.
-    """
-    return _recurrence(decay, x, False).astype(x.dtype)
+from dlcore.kernels.derivatives import with_backward
 
 
 def _recurrence(decay: Array, x: Array, reverse: bool) -> Array:
@@ -99,4 +89,13 @@ def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, A
     return jnp.concatenate([carry[2].sum(0), carry[3].sum(0)]), dx
 
 
-diagonal_recurrence.defvjp(_forward, _backward)
+@with_backward(_forward, _backward)
+def diagonal_recurrence(decay: Array, x: Array) -> Array:
+    """h_t = decay h_{t-1} + x_t in complex numbers, h_0 = x_0 (Orvieto et al. 2023, eq. 1, with a diagonal A).
+
+    decay [2n] and x [length, batch, 2n] hold n real parts, then n imaginary ones; h like x. Summed in float32 at least.
+    On accelerators by an associative scan, log2(length) steps deep (Martin & Cundy 2018); on CPU step by step, where every step's
+    state stays in the processor's cache. The gradient is the same recurrence backwards with the conjugate of `decay`.
+    Forward mode: `derivatives.plain_derivatives`. ValueError: shapes that do not fit, or an odd number.
+    """
+    return _recurrence(decay, x, False).astype(x.dtype)

@@ -8,16 +8,18 @@ Common to the three: `mask` [length, batch], 0 where a sequence is padded: there
 the padding contains. So the last state is that of each sequence's own end, and with `reverse` the scan begins at that end.
 `cut` > 0: no gradient flows from step k * cut, counted in the order of the scan, to the step before it, for every k: truncated
 backpropagation (Williams & Peng 1990) in chunks that hand their state on. Sums are float32 at least; dtypes are those of `gates`.
+Forward mode, and the hessian: inside `derivatives.plain_derivatives`, with `cut` 0.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from dlcore.kernels.derivatives import plain_derivatives, with_backward
 
 
 def elman(
@@ -66,6 +68,10 @@ def _prepared(
     reverse: bool,
     cut: int,
 ) -> tuple[Array, Array]:
+    if cut and plain_derivatives.value:
+        raise ValueError(
+            f"cut {cut} is made by the backward pass, which plain_derivatives leaves out: take cut 0, or call it outside"
+        )
     length, batch, wide = gates.shape
     n = wide // gates_of
     told = [x.shape for x in (*weights, carry)]
@@ -115,11 +121,6 @@ def _held(mask: Array | None, new: Array, old: Array) -> Array:
 Saved = tuple[Any, ...]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _elman(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Array, Array]:
-    return _elman_forward(gates, weights, carry, mask, reverse, cut)[0]
-
-
 def _elman_forward(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Any, Saved]:
     def step(h: Array, x: Any) -> tuple[Array, Array]:
         z, m = x
@@ -146,12 +147,9 @@ def _elman_backward(reverse: bool, cut: int, saved: Saved, dy: Any) -> tuple[Any
     return dz.astype(like.dtype), (_kernel_gradient(hidden, carry, dz, weights[0], reverse),), first, None
 
 
-_elman.defvjp(_elman_forward, _elman_backward)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _lstm(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Array, Array]:
-    return _lstm_forward(gates, weights, carry, mask, reverse, cut)[0]
+@with_backward(_elman_forward, _elman_backward, nondiff_argnums=(4, 5))
+def _elman(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Array, Array]:
+    return _elman_forward(gates, weights, carry, mask, reverse, cut)[0]
 
 
 def _lstm_forward(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Any, Saved]:
@@ -194,12 +192,9 @@ def _lstm_backward(reverse: bool, cut: int, saved: Saved, dy: Any) -> tuple[Any,
     return dz.astype(like.dtype), (dkernel,), jnp.concatenate(first, -1), None
 
 
-_lstm.defvjp(_lstm_forward, _lstm_backward)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _gru(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Array, Array]:
-    return _gru_forward(gates, weights, carry, mask, reverse, cut)[0]
+@with_backward(_lstm_forward, _lstm_backward, nondiff_argnums=(4, 5))
+def _lstm(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Array, Array]:
+    return _lstm_forward(gates, weights, carry, mask, reverse, cut)[0]
 
 
 def _gru_forward(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Any, Saved]:
@@ -241,4 +236,6 @@ def _gru_backward(reverse: bool, cut: int, saved: Saved, dy: Any) -> tuple[Any, 
     return dz.astype(like.dtype), weights, first, None
 
 
-_gru.defvjp(_gru_forward, _gru_backward)
+@with_backward(_gru_forward, _gru_backward, nondiff_argnums=(4, 5))
+def _gru(gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, cut: int) -> tuple[Array, Array]:
+    return _gru_forward(gates, weights, carry, mask, reverse, cut)[0]

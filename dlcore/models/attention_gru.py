@@ -45,8 +45,8 @@ class GRU(nn.Module):
     def __call__(self, x: Array, fresh: Array, state: Array) -> Array:
         """x [batch, length, n], fresh bool [batch, length], state before [batch, width] -> states [batch, length, width]."""
         batch, length, n = x.shape
-        kernel = self.param("kernel", nn.initializers.orthogonal(), (self.width, 3 * self.width))
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        kernel = self.param("kernel", nn.initializers.orthogonal(), (self.width, 3 * self.width), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
         gates = nn.Dense(3 * self.width, name="gates")(x.swapaxes(0, 1).reshape(-1, n)).reshape(length, batch, -1)
         shut = fresh.T[:, :, None] & (jnp.arange(3 * self.width) < 2 * self.width)[None, None]
         return gru(jnp.where(shut, SHUT, gates), kernel, bias, state, reverse=self.reverse)[0].swapaxes(0, 1)

@@ -46,7 +46,7 @@ class Masked(nn.Module):
         text = Text(self.vocabulary, self.size, name="text")
         x = jnp.take_along_axis(text(tokens, train=train, row=row), places[..., None], 1).reshape(-1, self.size.width)
         x = LayerNorm(name="norm")(gelu(nn.Dense(self.size.width, name="dense")(x)))
-        bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,))
+        bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,), jnp.float32)
         return (text.scores(x) + bias[None]).reshape(*places.shape, self.vocabulary)
 
 

@@ -7,6 +7,7 @@ import functools
 from typing import Literal
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -78,9 +79,8 @@ class Encoder(nn.Module):
         if s.positions == "learned":
             if x.shape[1] > s.context:
                 raise ValueError(f"{x.shape[1]} tokens are more than the {s.context} learned positions")
-            x = x + self.param("positions", nn.initializers.normal(0.02), (s.context, s.width))[None, : x.shape[1]].astype(
-                x.dtype
-            )
+            places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32)
+            x = x + places[None, : x.shape[1]].astype(x.dtype)
         x = Dropout(s.dropout, name="drop")(x, row)
         block = nn.remat(Block) if s.remat else Block
         for layer in range(s.layers):

@@ -83,10 +83,11 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         if self.kind == "rms":
             return rms_norm(x, scale)
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],)) if self.bias else jnp.zeros_like(scale)
+        zeros = nn.initializers.zeros
+        bias = self.param("bias", zeros, (x.shape[-1],), jnp.float32) if self.bias else jnp.zeros_like(scale)
         return layer_norm(x, scale, bias)
 
 
@@ -113,9 +114,8 @@ class Block(nn.Module):
         if s.rotary:
             q, k = (rotary(t, position[:, None] if position.ndim else position + jnp.arange(length)) for t in (q, k))
         if cache is not None:
-            place = (0, 0, position, 0)
-            cache = (jax.lax.dynamic_update_slice(cache[0], k, place), jax.lax.dynamic_update_slice(cache[1], v, place))
-            k, v = cache
+            put = jax.lax.dynamic_update_slice_in_dim
+            k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
         if groups > 1:
             k, v = (jnp.repeat(t, groups, 1) for t in (k, v))
         if cache is not None:
@@ -159,7 +159,7 @@ class GPT(nn.Module):
         embed = nn.Embed(s.vocabulary, s.width, embedding_init=nn.initializers.normal(0.02), name="embed")
         x = jnp.take(gathered(embed.embedding, ("tensor", None)), tokens, axis=0)
         if not s.rotary:
-            places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width))
+            places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32)
             x = x + (places[position] if position.ndim else jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None])
         x = along_rows(Dropout(s.dropout)(x, row))
         block = nn.remat(Block, prevent_cse=not s.scan) if s.remat else Block
@@ -196,13 +196,13 @@ def empty_cache(size: Size, batch: int, dtype: Any) -> Cache:
 
 
 def choose(key: Array, logits: Array, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Array:
-    """Draw from softmax(logits / temperature); the likeliest itself at temperature 0.
+    """Draw from softmax(logits / temperature), [..., vocabulary] -> int32 [...]; the likeliest itself at temperature 0.
 
     `top_k` keeps the so many likeliest (0: all); of them `top_p` keeps the fewest whose probabilities reach it, the likeliest first
     (Holtzman et al. 2020).
     """
     if temperature == 0:
-        return logits.argmax(-1)
+        return logits.argmax(-1).astype(jnp.int32)
     if top_k:
         least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
         logits = jnp.where(logits < least, -jnp.inf, logits)
@@ -212,7 +212,7 @@ def choose(key: Array, logits: Array, temperature: float, top_k: int = 0, top_p:
         p = jnp.take_along_axis(jax.nn.softmax(logits, -1), order, -1)
         kept = jnp.cumsum(p, -1) - p < top_p
         logits = jnp.where(jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), -1), logits, -jnp.inf)
-    return jax.random.categorical(key, logits)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 from dlcore.errors import UsageError
 from dlcore.models.gpt import Size
 
-_HEAD = 64  # numbers in a head, in all four published sizes
 _BLOCK = {
     "ln_1.weight": ("norm_attention", "scale"),
     "ln_1.bias": ("norm_attention", "bias"),
@@ -35,12 +35,32 @@ _MASKS = (".attn.bias", ".attn.masked_bias")  # the causal mask, which some file
 _HEAD_MATRIX = "lm_head.weight"
 
 
+# What our GPT computes, by the names of `config.json`; a name that is missing there has the first value.
+_COMPUTED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("gpt2",),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of the tanh form
+    "layer_norm_epsilon": (1e-5,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+    "tie_word_embeddings": (True,),
+}
+
+
 def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
     """The size and the float32 parameters of a safetensors file with the names of Hugging Face's `transformers`.
 
-    `heads` 0: 64 numbers a head, as in all published sizes. UsageError: the file is damaged, or a tensor is missing, left over or of
-    another shape.
+    Args:
+        path: the file. A `config.json` beside it is read: the number of heads is its `n_head`, and what it says of activation,
+            epsilon and attention scale must be what our GPT computes. Its dropout rates are not taken over.
+        heads: the number of heads. It need be given where there is no `config.json`, which says of a file that all else is as in
+            the published GPT-2; where there is one, both must agree.
+
+    Raises:
+        UsageError: the file or `config.json` is damaged; neither says the number of heads; the network is another one than our GPT
+            computes; a tensor is missing, left over or of another shape.
     """
+    config = _config(path)
     tensors = _read(path)
     if not tensors.keys() >= {"wte.weight", "wpe.weight"} or any(
         tensors[name].ndim != 2 for name in ("wte.weight", "wpe.weight")
@@ -50,9 +70,7 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
         )
     (vocabulary, width), context = tensors["wte.weight"].shape, len(tensors["wpe.weight"])
     layers = len({name.split(".")[1] for name in tensors if name.startswith("h.")})
-    heads = heads or max(width // _HEAD, 1)
-    if width % heads:
-        raise UsageError(f"{path}: {heads} heads do not divide a width of {width}: say how many there are")
+    heads = _heads(path, config, heads, {"n_layer": layers, "n_embd": width, "n_positions": context, "vocab_size": vocabulary})
     size = Size(vocabulary, context, layers, heads, width, biases=True)
     wanted = {name: (place, _shape(size, place)) for name, place in _ENDS.items()}
     for layer in range(layers):
@@ -73,6 +91,53 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
             part = part.setdefault(key, {})
         part[place[-1]] = np.asarray(tensors[name], np.float32)
     return size, params
+
+
+def _config(path: Path) -> dict[str, Any] | None:
+    """What is said beside the weights; None where nothing is. UsageError: it cannot be read, or names another network than ours."""
+    file = path.parent / "config.json"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read ({error}): fetch it again") from error
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{file}: is no JSON ({error}): fetch it again") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{file}: holds no names and values: fetch it again")
+    for name, known in _COMPUTED.items():
+        if name in config and config[name] not in known:
+            raise UsageError(
+                f"{file}: {name} is {config[name]!r}, and our GPT computes {known[0]!r}: these weights would be another network"
+            )
+    return config
+
+
+def _heads(path: Path, config: dict[str, Any] | None, heads: int, sizes: dict[str, int]) -> int:
+    """The number of heads; UsageError where it is not known, does not fit, or config and tensors have other sizes."""
+    if config is None and heads < 1:
+        raise UsageError(
+            f"{path}: no config.json beside it, and the tensors do not show the number of heads: put it there, or say `heads`"
+            " (12, 16, 20 and 25 in the four published sizes)"
+        )
+    if config is not None:
+        said = config.get("n_head")
+        if type(said) is not int or said < 1:
+            raise UsageError(f"{path.parent / 'config.json'}: n_head is {said!r}, and must be the number of heads")
+        if heads not in (0, said):
+            raise UsageError(
+                f"{path}: {heads} heads are asked for, and config.json beside it says {said}: leave it to config.json"
+            )
+        heads = said
+        for name, size in sizes.items():
+            if config.get(name, size) != size:
+                raise UsageError(f"{path}: its tensors have {name} {size}, and config.json beside it says {config[name]!r}")
+    if sizes["n_embd"] % heads:
+        raise UsageError(f"{path}: {heads} heads do not divide a width of {sizes['n_embd']}: say how many there are")
+    return heads
 
 
 def _shape(size: Size, place: tuple[str, ...]) -> tuple[int, ...]:

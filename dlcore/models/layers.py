@@ -32,8 +32,14 @@ class LayerNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x [..., n] -> the same."""
         n = x.shape[-1]
-        scale, bias = self.param("scale", nn.initializers.ones, (n,)), self.param("bias", nn.initializers.zeros, (n,))
+        scale, bias = _scale_and_bias(self, n)
         return norm.layer_norm(x, scale, bias, self.eps)
+
+
+def _scale_and_bias(module: nn.Module, n: int) -> tuple[Array, Array]:
+    """Parameters of ones and of zeros [n], in float32 also under x64, as Flax's own layers have them."""
+    ones, zeros = nn.initializers.ones, nn.initializers.zeros
+    return module.param("scale", ones, (n,), jnp.float32), module.param("bias", zeros, (n,), jnp.float32)
 
 
 class BatchNorm(nn.Module):
@@ -50,8 +56,10 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """x [..., n] -> the same; `train` uses the batch's own statistics and moves the averages."""
         n, wide = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
-        scale, bias = self.param("scale", nn.initializers.ones, (n,)), self.param("bias", nn.initializers.zeros, (n,))
-        averages = self.variable("batch_stats", "mean", jnp.zeros, (n,)), self.variable("batch_stats", "var", jnp.ones, (n,))
+        scale, bias = _scale_and_bias(self, n)
+        averages = [
+            self.variable("batch_stats", name, f, (n,), jnp.float32) for name, f in (("mean", jnp.zeros), ("var", jnp.ones))
+        ]
         if not train:
             mean, var = averages[0].value.astype(wide), averages[1].value.astype(wide)
             gain = jax.lax.rsqrt(var + self.eps) * scale

@@ -48,7 +48,7 @@ class LRU(nn.Module):
         driven = nn.Dense(2 * s, use_bias=False, kernel_init=nn.initializers.normal((2 * n) ** -0.5), name="in")(flat)
         driven = driven * jnp.concatenate([scale, scale])[None].astype(x.dtype)
         h = diagonal_recurrence(decay, driven.reshape(length, batch, 2 * s))
-        skip = self.param("skip", nn.initializers.normal(1.0), (n,))
+        skip = self.param("skip", nn.initializers.normal(1.0), (n,), jnp.float32)
         y = nn.Dense(n, use_bias=False, kernel_init=nn.initializers.normal(s**-0.5), name="out")(h.reshape(-1, 2 * s))
         return (y + flat * skip[None]).reshape(x.shape)
 

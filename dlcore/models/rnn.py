@@ -40,7 +40,10 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, carry: Array | None, mask: Array | None = None, cut: int = 0) -> tuple[Array, Array]:
-        """x [length, batch, n], carry [batch, state] or zeros, mask [length, batch] -> [length, batch, width], the last carry."""
+        """x [length, batch, n], carry [batch, state] or zeros, mask [length, batch] -> [length, batch, width], the last carry.
+
+        What stands where `mask` is 0 may be anything, NaN too: it reaches neither the outputs nor any gradient.
+        """
         n, gates = self.width, GATES[self.cell]
 
         def orthogonal(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
@@ -48,12 +51,14 @@ class Recurrent(nn.Module):
             return jnp.concatenate([nn.initializers.orthogonal(self.gain)(k, (n, n), dtype) for k in keys], -1)
 
         kernel = self.param("kernel", orthogonal, (n, gates * n))
+        if mask is not None:  # here and not in the gates alone: the input kernel's gradient is x^T times theirs, and 0 NaN is NaN
+            x = jnp.where(mask[:, :, None] > 0, x, 0)
         given = nn.Dense(gates * n, bias_init=self._bias, name="input")(x.reshape(-1, x.shape[-1]))
         given = given.reshape(*x.shape[:2], gates * n)
         if carry is None:
             carry = jnp.zeros((x.shape[1], state_size(self.cell, n)), given.dtype)
         if self.cell == "gru":
-            bias = self.param("bias", nn.initializers.zeros, (n,))
+            bias = self.param("bias", nn.initializers.zeros, (n,), jnp.float32)
             return recurrent.gru(given, kernel, bias, carry, mask, reverse=self.reverse, cut=cut)
         return (recurrent.lstm if self.cell == "lstm" else recurrent.elman)(
             given, kernel, carry, mask, reverse=self.reverse, cut=cut

@@ -76,7 +76,8 @@ class Block(nn.Module):
             q, k, v = (qkv[:, :, i, :, None].reshape(batch * length, s.heads, 1, -1) for i in range(3))
             q, k = (rotary(t, position[None]) for t in (q, k))
             held = [whole.reshape(batch * length, *whole.shape[2:]) for whole in cache]
-            held = [jax.lax.dynamic_update_slice(h, new, (0, 0, position, 0)) for h, new in zip(held, (k, v), strict=True)]
+            put = jax.lax.dynamic_update_slice_in_dim
+            held = [put(h, new, position, 2) for h, new in zip(held, (k, v), strict=True)]
             seen = cached_attention(q, held[0], held[1], position)
             cache = tuple(h.reshape(whole.shape) for h, whole in zip(held, cache, strict=True))
         x = x + drop(dense(width, kernel_init=residual, name="out")(seen.reshape(flat.shape)).reshape(x.shape), row)

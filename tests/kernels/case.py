@@ -11,7 +11,7 @@ import numpy as np
 Arrays = tuple[Any, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """A kernel, the float64 NumPy function that it must equal, and where it is tried.
 
@@ -19,7 +19,6 @@ class Case:
     reference     the same in NumPy, of float64 arrays
     inputs        (generator) -> arrays; the floating ones are cast to the type under test
     grads         which arguments it is differentiated by; empty: not differentiable
-    modes         "rev" alone for a hand-written gradient, which has no forward mode
     batched       which arguments have the batch as first axis; empty: none
     f32, bf16     largest error over the reference's largest magnitude (absolute, where that is below 1)
     edges         {name: arrays} where float32 must equal the reference too, NaN and infinity at the same places
@@ -30,7 +29,6 @@ class Case:
     reference: Callable[..., Any]
     inputs: Callable[[np.random.Generator], Arrays]
     grads: Sequence[int] = ()
-    modes: Sequence[str] = ("rev", "fwd")
     batched: Sequence[int] = (0,)
     f32: float = 1e-6
     bf16: float = 2e-2

@@ -72,8 +72,8 @@ CASES = {
 def test_four_fifths_are_hidden_a_tenth_is_another_and_a_tenth_stays() -> None:
     rows, length, count = np.arange(2000, dtype=np.int32), 64, 10
     tokens = jnp.asarray(np.random.default_rng(0).integers(FIRST, 1000, (len(rows), length)), jnp.int32)
-    places = chosen_places(key(), rows, tokens >= FIRST, count)
-    after = np.asarray(corrupted(jax.random.key(5), rows, tokens, places, MASK, FIRST, 1000))
+    places = jax.jit(chosen_places, static_argnums=3)(key(), rows, tokens >= FIRST, count)
+    after = np.asarray(jax.jit(corrupted, static_argnums=(4, 5, 6))(jax.random.key(5), rows, tokens, places, MASK, FIRST, 1000))
     before, places = np.asarray(tokens), np.asarray(places)
     at = np.take_along_axis(after, places, 1), np.take_along_axis(before, places, 1)
     hidden, same = (at[0] == MASK).mean(), (at[0] == at[1]).mean()

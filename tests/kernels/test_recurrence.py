@@ -38,7 +38,6 @@ CASES = {
         reference,
         stable,
         grads=(0, 1),
-        modes=("rev",),
         edges={
             "one step": (_X[:, :1], np.array([0.3, -0.4])),
             "a sum": (_X, np.array([1.0, 0.0])),
@@ -61,6 +60,23 @@ def test_the_associative_scan_is_the_loop(length: int, reverse: bool) -> None:
             for f in (recurrence._stepwise, recurrence._associative)
         )
         np.testing.assert_allclose(tree, loop, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [1, 7])
+def test_the_associative_backward_pass_is_the_loop_and_the_sum_of_the_definition(length: int) -> None:
+    """What runs on GPU and TPU: dx_t = dy_t + conj(a) dx_{t+1}, and for a the sum of conj(h_{t-1}) dx_t."""
+    with jax.enable_x64(True):
+        before, dy = np.random.default_rng(0).standard_normal((2, length, 3, 4))
+        decay = stable(np.random.default_rng(length))[1]
+        a, h, g = (z[..., :2] + 1j * z[..., 2:] for z in (decay, before, dy))
+        dx = np.zeros_like(g)
+        for t in reversed(range(length)):
+            dx[t] = g[t] + (a.conj() * dx[t + 1] if t + 1 < length else 0)
+        slope = (h.conj() * dx).sum((0, 1))
+        for f in (recurrence._backward_associative, recurrence._backward_stepwise):
+            found = jax.jit(f)(decay, before, dy)
+            for x, z in zip(found, (slope, dx), strict=True):
+                np.testing.assert_allclose(x, np.concatenate([z.real, z.imag], -1), rtol=1e-12, atol=1e-12)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

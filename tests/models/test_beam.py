@@ -68,6 +68,23 @@ def test_with_room_for_all_the_search_finds_every_text_in_order(penalty: float) 
         assert found == [(*text, *[END] * (LENGTH - len(text))) for _, text in expected]
 
 
+def test_in_float64_the_search_is_exact() -> None:
+    """Scores to 12 digits; first tokens of 64 bits, as NumPy has them."""
+    with jax.enable_x64(True):
+        mood, embed, mix, out = (jnp.asarray(x, jnp.float64) for x in (MOOD, EMBED, MIX, OUT))
+
+        def wide(tokens: jax.Array, state: jax.Array, position: jax.Array) -> tuple[jax.Array, jax.Array]:
+            state = jnp.tanh(state @ mix + embed[tokens])
+            return state @ out, state
+
+        state = jnp.tile(mood[:, None], (1, 31, 1))
+        run = jax.jit(lambda state, first: beam_search(wide, state, first, beams=31, length=LENGTH, end=END))
+        tokens, scores = run(state, jnp.asarray(FIRST, jnp.int64))
+        assert (tokens.dtype, scores.dtype) == (jnp.int32, jnp.float64)
+        for row in range(len(FIRST)):
+            np.testing.assert_allclose(scores[row], [score for score, _ in every(row, 1.0)], rtol=1e-12)
+
+
 def greedy(row: int, length: int) -> list[int]:
     """The likeliest token again and again, until one is END."""
     text: list[int] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -102,11 +104,76 @@ def test_prefixes_masks_a_tied_head_and_half_precision_are_understood(tmp_path: 
     assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {np.dtype(np.float32)}
 
 
-def test_heads_have_64_numbers_unless_said(tmp_path: Path) -> None:
-    wide = {"wte.weight": np.zeros((5, 768), np.float32), "wpe.weight": np.zeros((4, 768), np.float32)}
-    wide |= {"ln_f.weight": np.ones(768, np.float32), "ln_f.bias": np.zeros(768, np.float32)}
-    save_file(wide, tmp_path / "flat.safetensors")
-    assert gpt2.load(tmp_path / "flat.safetensors")[0].heads == 12
+# What OpenAI's file says, with the sizes of the tensors here.
+CONFIG = {
+    "activation_function": "gelu_new",
+    "attn_pdrop": 0.1,
+    "layer_norm_epsilon": 1e-05,
+    "model_type": "gpt2",
+    "n_ctx": CONTEXT,
+    "n_embd": WIDTH,
+    "n_head": HEADS,
+    "n_layer": LAYERS,
+    "n_positions": CONTEXT,
+    "vocab_size": VOCABULARY,
+}
+
+
+def say(file: Path, **more: Any) -> None:
+    """Write a config.json beside a file."""
+    (file.parent / "config.json").write_text(json.dumps(CONFIG | more), encoding="utf-8")
+
+
+@pytest.mark.quick
+def test_config_json_says_how_many_heads_there_are(file: Path) -> None:
+    _, alone = gpt2.load(file, 2)
+    for heads in (2, 4):
+        say(file, n_head=heads, scale_attn_weights=True, n_inner=None, activation_function="gelu_pytorch_tanh")
+        size, params = gpt2.load(file)
+        assert (size.heads, size.width) == (heads, WIDTH)
+        assert gpt2.load(file, heads)[0] == size
+        jax.tree.map(np.testing.assert_array_equal, params, alone)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"activation_function": "relu"}, r"activation_function is 'relu', and our GPT computes 'gelu_new'"),
+        ({"activation_function": "gelu"}, "activation_function is 'gelu'"),
+        ({"layer_norm_epsilon": 1e-6}, r"layer_norm_epsilon is 1e-06"),
+        ({"scale_attn_weights": False}, "scale_attn_weights is False"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
+        ({"add_cross_attention": True}, "add_cross_attention is True"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings is False"),
+        ({"model_type": "gpt_neo"}, "model_type is 'gpt_neo'"),
+        ({"n_head": None}, "n_head is None, and must be the number of heads"),
+        ({"n_head": 0}, "n_head is 0"),
+        ({"n_head": 5}, "5 heads do not divide a width of 24"),
+        ({"n_layer": 3}, f"n_layer {LAYERS}, and config.json beside it says 3"),
+        ({"n_embd": 12}, "n_embd"),
+        ({"n_positions": 11}, "n_positions"),
+        ({"vocab_size": 50257}, "vocab_size"),
+    ],
+    ids=str,
+)
+def test_a_network_that_ours_is_not_is_refused(file: Path, more: dict[str, Any], message: str) -> None:
+    say(file, **more)
+    with pytest.raises(UsageError, match=message):
+        gpt2.load(file)
+
+
+@pytest.mark.quick
+def test_heads_that_nobody_names_are_not_guessed(file: Path) -> None:
+    with pytest.raises(UsageError, match=r"no config\.json beside it.*say `heads`"):
+        gpt2.load(file)
+    say(file)
+    with pytest.raises(UsageError, match=r"4 heads are asked for, and config\.json beside it says 3"):
+        gpt2.load(file, 4)
+    for content, message in ((b"{", "is no JSON"), (b"[1]", "holds no names"), (b"\xff\xfe", "cannot be read")):
+        (file.parent / "config.json").write_bytes(content)
+        with pytest.raises(UsageError, match=rf"config\.json: {message}"):
+            gpt2.load(file, HEADS)
 
 
 def _without(name: str) -> dict[str, np.ndarray]:

@@ -64,6 +64,23 @@ def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
+    """Those of a padded batch are those of its sequences alone, and finite: the input kernel's and the inputs' too."""
+    net = Reader(RNN(cell, 4, both=True), outputs=3)
+    params = made(net, X)["params"]
+    mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
+
+    def loss(params: Any, x: jax.Array, mask: Any = None) -> jax.Array:
+        return (net.apply({"params": params}, x, mask=mask) ** 2).sum()
+
+    padded, of_x = jax.jit(jax.grad(loss, (0, 1)))(params, X.at[1, 4:].set(jnp.nan), mask)
+    alone = jax.jit(jax.grad(lambda p: loss(p, X[:1]) + loss(p, X[1:, :4])))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), padded, alone)
+    np.testing.assert_array_equal(of_x[1, 4:], 0)
+    assert np.isfinite(of_x).all()
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_is_the_sequence(cell: Any) -> None:
     net = Reader(RNN(cell, 4), outputs=3)
     variables = made(net, X)
