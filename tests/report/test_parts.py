@@ -102,8 +102,17 @@ def test_bounds_have_a_little_air_and_reach_a_near_reference(drawn: curves.Chart
     np.testing.assert_allclose(drawing.bounds(drawn), wanted)
 
 
+def test_thinning_never_keeps_more_than_the_limit() -> None:
+    values = np.random.default_rng(0).random(400)
+    for limit in (8, 9, 11):
+        assert len(curves.thin(np.arange(400), values, limit)[0]) <= limit
+        gaps = np.where(np.arange(400) % 7 == 3, np.nan, values)
+        assert len(curves.thin(np.arange(400), gaps, limit)[0]) <= limit
+
+
 def test_a_drawing_puts_values_where_they_belong() -> None:
     figure = drawing.svg(chart([0.0, 1.0, float("nan"), 0.5], reference=1.2), 1)
+    assert figure.startswith('<svg viewBox="0 0 440 220" role="img" aria-label="x by step">')
     path = re.search(r'<path class="line k0 d0" d="M([\d.]+) ([\d.]+)h.01L([\d.]+) ([\d.]+)M([\d.]+) ([\d.]+)h.01"', figure)
     assert path is not None
     x, y = np.array([float(v) for v in path.groups()]).reshape(3, 2).T
