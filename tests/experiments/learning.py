@@ -126,7 +126,8 @@ def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
 
 
 def _all(source: Source, most: int = 20_000) -> Batch:
-    return source.gather(np.arange(min(most, len(source))))
+    """All examples, or as many of them, evenly spread."""
+    return source.gather(np.unique(np.linspace(0, len(source) - 1, most).astype(int)))
 
 
 def majority(experiment: Experiment, field: str = "label", split: str = "validation") -> float:

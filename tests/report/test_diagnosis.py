@@ -68,6 +68,10 @@ def test_two_objectives_and_two_runs_are_told_apart(tmp_path: Path) -> None:
     assert "Step 5" in both
     assert "Step 7" in both
     assert "dead units" in alone
+    assert "<h3>disc</h3>" in section(one)
+    assert "swatch" not in section(one), "one run needs no name, nor does one objective"
+    assert "<h3>disc</h3>" not in section(two)
+    assert section(one, two).count("swatch") == 3
     assert "dead units" not in both, "of several runs the sentences alone"
 
 

@@ -87,6 +87,17 @@ def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: 
     assert "| 1,234 | 1.88 (a book) | validation/loss 1.5 |" in rows[0]
 
 
+def test_the_catalogue_has_a_row_for_every_experiment(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.keep([run(house, "a")])
+    table.catalogue()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    named = {row[0]: row for row in rows if row[0]}
+    assert list(named) == ["mlp_digits", "not_run"]
+    assert named["mlp_digits"][1:5] == ["MLP", "", "", "0.97"]
+    assert named["mlp_digits"][5].startswith("validation/loss")
+    assert named["not_run"][5] == "not run"
+
+
 def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
     def told(loss: float, seed: int, **config: Any) -> dict[str, Any]:
         return {"run": {"out": "", "seed": seed}, "config": config, "results": {"validation": {"loss": loss}}}

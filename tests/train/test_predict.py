@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore import catalog
 from dlcore.data.source import arrays
 from dlcore.report.samples import Images, Table
 from dlcore.train.predict import confusions, cross_validated, predicted, probabilities, texts
@@ -103,7 +105,15 @@ def test_up_to_twenty_classes_are_a_matrix(classes: int) -> None:
 
 def test_a_cross_validated_classifier_of_two_classes() -> None:
     p = np.array([[0.9, 0.2, 0.7, 0.5], [0.8, 0.6, 0.9, 0.4], [0.7, 0.4, 0.8, 0.3]])  # [repeats, examples]
-    matrix, worst = cross_validated("Tumours", p, np.array([1, 0, 0, 1]), ("benign", "malignant"))
+    matrix, worst = cross_validated("Tumours", p, np.array([1, 0, 0, 1], np.float32), ("benign", "malignant"))
     assert matrix.rows == (("benign", 2, 4), ("malignant", 3, 3))
     assert worst.rows == ((2, "benign", 1.0, 0.8), (3, "malignant", 1.0, 0.4), (1, "benign", 0.333, 0.4))
     assert len(cross_validated("Tumours", p[:, :1], np.array([1]), ("benign", "malignant"))) == 1
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_classifier_shows_its_confusions(name: str) -> None:
+    tree = ast.parse(catalog.find(name).read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    if "classification" in called or name == "mlp_breast_cancer":
+        assert called & {"predicted", "texts", "cross_validated"}, "its samples have no confusion matrix and no worst mistakes"
