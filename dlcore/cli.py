@@ -48,7 +48,7 @@ def _main(words: list[str], own_process: bool) -> int:
     if words[0] not in COMMANDS:
         return refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
     if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
-        print(f"dlcore {COMMANDS[words[0]]}")
+        print(f"dlcore {COMMANDS[words[0]]}\n\n{TRUST}")
         return 0
     if own_process and words[0] in ("train", "resume", "verify"):
         pages.large()

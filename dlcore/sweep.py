@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.space import Values, drawn, field, grid, suggested
 from dlcore.train import signals
@@ -189,8 +190,8 @@ def _flags(values: Values) -> list[str]:
 def _read(file: Path) -> dict[str, Any]:
     """A JSON file, empty if it is not there. UsageError: it is damaged."""
     try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
+        return json.loads(files.read(file)) if file.is_file() else {}
+    except (OSError, ValueError) as error:
         raise UsageError(f"{file} is damaged ({error}): mend it, or move it away") from error
 
 

@@ -88,7 +88,10 @@ def _named(run: Path, card: Mapping[str, Any]) -> Path:
     name = card["experiment"]
     if file.suffix == ".py" and name not in catalog.names():
         raise UsageError(f"{run} was begun with {_shown(file)}, which is not there any more: put it back")
-    return catalog.find(name)
+    try:
+        return catalog.find(name)
+    except OSError as error:  # a name that no file can have
+        raise UsageError(f"{run} names no experiment that could be found: {error.strerror}") from error
 
 
 def _is_file(path: Path) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from launch import kubernetes, local, slurm, tpu
-from launch.command import Refused, pairs
+from launch.command import Refused, at_least, pairs
 
 
 def main(argv: list[str]) -> int:
@@ -55,8 +55,7 @@ def _submitted(asked: argparse.Namespace, text: str, submit: Callable[[str], int
 
 def _local(ways: Any) -> None:
     def act(asked: argparse.Namespace, command: list[str]) -> int:
-        if asked.processes < 1 or asked.devices_per_process < 1:
-            raise Refused("--processes and --devices-per-process must be at least 1")
+        at_least(1, processes=asked.processes, devices_per_process=asked.devices_per_process)
         return local.launch(command, asked.processes, asked.devices_per_process)
 
     way = _way(ways, "local", "several processes on this machine, over loopback", act, submits=False)

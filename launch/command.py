@@ -12,7 +12,10 @@ class Refused(Exception):
 
 
 def restartable(command: Sequence[str], out: str) -> list[str]:
-    """`train EXPERIMENT ...` with `--out` and `--continue-run`: started again, the same words go on where the run stopped."""
+    """`train EXPERIMENT ...` with `--out` and `--continue-run`: started again, the same words go on where the run stopped.
+
+    They name the experiment file, which therefore runs also where the list of files that the user knows is empty.
+    """
     words = list(command)
     if not words or words[0] != "train" or len(words) < 2 or words[1].startswith("-"):
         raise Refused("say what to train behind --, as in: -- train cnn_fashion_mnist --steps 2000")
@@ -36,6 +39,13 @@ def pairs(written: Sequence[str]) -> dict[str, str]:
             raise Refused(f"--env {word!r} is not NAME=VALUE")
         found[name] = value
     return found
+
+
+def at_least(smallest: int, **numbers: int) -> None:
+    """Raises Refused for a number that is smaller; the names are those of the flags."""
+    for name, value in numbers.items():
+        if value < smallest:
+            raise Refused(f"--{name.replace('_', '-')} {value} is too small: it must be at least {smallest}")
 
 
 def quoted(words: Sequence[str]) -> str:

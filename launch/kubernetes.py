@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from launch.command import Refused, job_name, restartable
+from launch.command import Refused, at_least, job_name, restartable
 
 PORT = 8476
 INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
@@ -35,8 +35,10 @@ class Request:
 
 def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
     """The objects to apply. Every pod runs the same words, which go on with the run after a restart."""
-    if request.nodes < 1 or (request.gpus and request.tpu_topology):
-        raise Refused("--nodes must be at least 1, and --gpus and --tpu-topology exclude each other")
+    at_least(1, nodes=request.nodes, tpu_chips=request.tpu_chips)
+    at_least(0, gpus=request.gpus, restarts=request.restarts)
+    if request.gpus and request.tpu_topology:
+        raise Refused("--gpus and --tpu-topology exclude each other")
     if bool(request.tpu_topology) != bool(request.tpu_accelerator):
         raise Refused("a TPU slice needs both --tpu-accelerator (as tpu-v5-lite-podslice) and --tpu-topology (as 4x4)")
     if not request.claim:

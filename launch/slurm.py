@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from launch.command import Refused, job_name, quoted, restartable
+from launch.command import Refused, at_least, job_name, quoted, restartable
 
 # One process. The others of a step are killed when one fails, and srun tells the largest code: so bad input leaves a mark.
 RANK = (
     'trap : TERM; DLCORE_PROCESS_ID="$SLURM_PROCID" "$@"; code=$?; '
     'if [ "$code" -eq 2 ]; then touch ".refused-$SLURM_JOB_ID"; fi; exit "$code"'
 )
+
+
+# What stands in an #SBATCH line, where nothing can be quoted; and how to write it.
+OPTIONS = {
+    "time": (r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}|(?i:infinite|unlimited)", "write minutes, 4:00:00 or 2-12:00:00"),
+    "partition": (r"[\w.,+-]+", "write a name, or several with commas between them"),
+    "account": (r"[\w.,+@-]+", "write a name"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,15 +46,21 @@ class Request:
 
 def script(command: Sequence[str], request: Request) -> str:
     """The sbatch script. Refused: nothing to train, or numbers that SLURM would not take."""
-    if request.nodes < 1 or request.seeds < 0 or request.notice_seconds < 1:
-        raise Refused("--nodes and --notice must be at least 1, and --seeds 0 or more")
+    at_least(1, nodes=request.nodes, notice_seconds=request.notice_seconds)
+    at_least(0, gpus_per_node=request.gpus_per_node, cpus_per_task=request.cpus_per_task)
+    at_least(0, seeds=request.seeds, restarts=request.restarts)
+    for option, (pattern, way) in OPTIONS.items():
+        value = getattr(request, option)
+        if value and not re.fullmatch(pattern, value, re.ASCII):
+            raise Refused(f"--{option} {value!r} is nothing that SLURM takes: {way}")
     name, array = job_name(command), request.seeds > 0
     if array and any(word.split("=")[0] in ("--out", "--seed") for word in command):
         raise Refused("--seeds gives each run its own --seed and --out: leave these two out")
     job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if array else "$SLURM_JOB_ID"
-    words = quoted([request.python, "-m", "dlcore.cli", *restartable(command, "@OUT@")])
     # The folder is named by the job, so that a requeued job, which keeps its number, finds it again.
-    words = words.replace("@OUT@", f'"runs/{name}/slurm-{job}"') + (' --seed "$SLURM_ARRAY_TASK_ID"' if array else "")
+    added = restartable(command, f'"runs/{name}/slurm-{job}"')[len(command) :]
+    added += ["--seed", '"$SLURM_ARRAY_TASK_ID"'] if array else []
+    words = " ".join([quoted([request.python, "-m", "dlcore.cli", *command]), *added])
     wanted = {
         "job-name": name,
         "output": f"{name}-{'%A_%a' if array else '%j'}.log",

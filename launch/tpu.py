@@ -29,6 +29,9 @@ def commands(command: Sequence[str], request: Request) -> list[list[str]]:
     """Make the slice, install, train (or go on) on every worker at once. Deleting it is left to the user."""
     if not request.folder.startswith("/"):
         raise Refused("--folder must be a path that every worker sees (a mounted bucket or disk): checkpoints are shared")
+    for each in ("accelerator", "zone", "project", "version", "name"):
+        if not getattr(request, each).isprintable():
+            raise Refused(f"--{each} {getattr(request, each)!r} is nothing that gcloud takes: leave line ends and the like out")
     name = request.name or job_name(command)
     where = [f"--zone={request.zone}", *([f"--project={request.project}"] if request.project else [])]
     words = ["python3", "-m", "dlcore.cli", *restartable(command, f"{request.folder.rstrip('/')}/{name}")]

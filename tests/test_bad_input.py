@@ -208,8 +208,11 @@ def test_flags_that_changed(stopped: Path, refused: Refused) -> None:
 
 
 def test_words_that_are_too_many_or_missing(stopped: Path, refused: Refused) -> None:
+    refused("verify", "MISSING.json", mentions=("there is no card MISSING.json", "experiments/results"))
+    refused("verify", "missing/run", mentions=("there is no card missing/run",))
     refused("resume", mentions=("name a run",))
     refused("eval", stopped, "more", mentions=("too many words",))
     refused("export", stopped, mentions=("FILE.npz",))
     refused("export", stopped, "last.txt", mentions=("FILE.npz",))
+    refused("export", stopped, "--half", "--trust", mentions=("FILE.npz",))
     refused("export", stopped, "no/such/folder/last.npz", mentions=("no/such/folder/last.npz", "name another file"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 
 from dlcore import catalog, cli
+from dlcore.flags import Flags
+from dlcore.train import run as runs
+from dlcore.train.devices import simulated
 from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
 
 SHORT = ["train", "mlp_digits", *flags_of(tiny("mlp_digits"))]
@@ -138,6 +142,20 @@ def test_numbered_runs_and_the_newest_is_chosen_and_said(capsys: pytest.CaptureF
     shutil.rmtree("runs/mlp_digits/001")
     assert cli.main(SHORT) == 0
     assert sorted(path.name for path in Path("runs/mlp_digits").iterdir()) == ["002", "003"]
+
+
+@pytest.mark.parametrize(("words", "devices"), [([], 4), (["--mesh", "data=2"], 2), (["--mesh=data=2,fsdp=4"], 8)])
+def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
+    words: list[str], devices: int, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = card(copied)
+    (copied / "card.json").write_text(json.dumps(told | {"devices": told["devices"] | {"count": 4}}))
+    seen: list[Flags] = []
+    monkeypatch.setattr(cli, "_environment", lambda flags, batch: seen.append(flags) or flags)
+    monkeypatch.setattr(runs, "resume", lambda *_: 0)
+    assert cli.main(["resume", str(copied), *words]) == 0
+    (flags,) = seen
+    assert (flags.cpu_devices or simulated(flags, batch=32)) == devices
 
 
 def test_a_page_is_a_program(tmp_path: Path) -> None:

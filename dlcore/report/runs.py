@@ -15,7 +15,9 @@ from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.report import samples
 from dlcore.report.markup import is_number
+from dlcore.train import verdict
 
+LARGEST = 4 * 2**30  # bytes of a file of metrics
 EXPECTED = ("experiment", "status", "config", "run", "git", "versions", "devices", "data", "parameters", "seconds",
             "params_sha256", "results")  # fmt: skip
 
@@ -53,6 +55,9 @@ def read(path: Path) -> Run:
     if not path.is_dir():
         raise UsageError(f"{path}: no such run folder. Pass a folder that `dlcore train` wrote: runs/EXPERIMENT/RUN")
     card = _card(path / "card.json")
+    for file in (path / "metrics.jsonl", path / verdict.FILE):
+        if file.is_file() and file.stat().st_size > LARGEST:
+            raise UsageError(f"{file}: {file.stat().st_size:,} bytes are more than a run writes. Restore it, or move it away.")
     series, notes = metrics(path / "metrics.jsonl")
     try:
         index = samples.load(path / "samples")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dlcore import files
+
 INDEX = "index.json"
 FARTHEST = 1e100  # no axis reaches beyond: differences of such numbers stay finite
 MOST = 200_000  # values of one plot: more are for a file of their own
@@ -189,7 +191,7 @@ def load(folder: Path) -> list[dict[str, Any]]:
         return []
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(files.read(path))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

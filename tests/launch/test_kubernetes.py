@@ -32,7 +32,7 @@ def test_an_indexed_job_and_its_service_are_valid() -> None:
     service, job = kubernetes.manifests(TRAIN, GPU)
     validate(service)
     validate(job)
-    assert yaml.safe_load_all(kubernetes.text([service, job])) is not None
+    assert list(yaml.safe_load_all(kubernetes.text([service, job]))) == [service, job]
     pod = job["spec"]["template"]["spec"]
     # The name under which the first rank is found: pod NAME-0 in the Service's subdomain.
     assert pod["subdomain"] == service["metadata"]["name"] == "cnn-fashion-mnist"
@@ -88,6 +88,9 @@ def test_a_wrong_manifest_is_rejected(path: tuple[Any, ...], value: Any) -> None
         (Request("i", claim="c", gpus=1, tpu_topology="4x4"), "exclude each other"),
         (Request("i", claim="c", tpu_topology="4x4"), "needs both"),
         (Request("i"), "--claim is needed"),
+        (Request("i", claim="c", gpus=-1), "--gpus -1 is too small"),
+        (Request("i", claim="c", restarts=-1), "--restarts -1 is too small"),
+        (Request("i", claim="c", tpu_chips=0), "--tpu-chips 0 is too small"),
     ],
 )
 def test_what_cannot_be_launched_is_refused(request_: Request, why: str) -> None:
@@ -106,3 +109,5 @@ def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
     )
     with pytest.raises(Refused, match="a path that every worker sees"):
         tpu.commands(TRAIN, tpu.Request("v5litepod-16", "us-a"))
+    with pytest.raises(Refused, match=r"--zone .* is nothing that gcloud takes"):
+        tpu.script(TRAIN, dataclasses.replace(asked, zone="a\ntouch /tmp/x"))

@@ -78,8 +78,10 @@ def test_bad_input_fails_and_is_not_queued_again(slurm: dict[str, str], tmp_path
     assert "--steps 0 is too small" in next(tmp_path.glob("*.log")).read_text()
 
 
-def test_the_script_passes_words_through_a_shell_unharmed(tmp_path: Path) -> None:
-    text = script(["train", "my page.py", "--name", "it's $HOME"], Request(nodes=1, environment={"A": "b c"}, python="echo"))
+@pytest.mark.parametrize("name", ["it's $HOME", "@OUT@", "a\nb", '"runs/my-page/slurm-$SLURM_JOB_ID"', "$(id)"])
+def test_the_script_passes_words_through_a_shell_unharmed(name: str) -> None:
+    text = script(["train", "my page.py", "--name", name], Request(nodes=1, environment={"A": "b c"}, python="echo"))
+    text = text.replace("a\nb", "a\x01b")  # one line for what follows
     for line in text.splitlines():
         if line.startswith("srun"):
             run = line.partition("bash -c ")[2]
@@ -90,7 +92,7 @@ def test_the_script_passes_words_through_a_shell_unharmed(tmp_path: Path) -> Non
         text=True,
         check=True,
     )
-    wanted = "-m dlcore.cli train my page.py --name it's $HOME --out runs/my-page/slurm-7 --continue-run"
+    wanted = f"-m dlcore.cli train my page.py --name {name} --out runs/my-page/slurm-7 --continue-run".replace("\n", "\x01")
     assert answer.stdout.strip() == wanted
 
 
@@ -101,8 +103,25 @@ def test_the_script_passes_words_through_a_shell_unharmed(tmp_path: Path) -> Non
         (["train", "--steps", "3"], Request(), "say what to train"),
         (["train", "mlp_digits"], Request(nodes=0), "must be at least 1"),
         (["train", "mlp_digits", "--out", "x"], Request(seeds=2), "leave these two out"),
+        (["train", "mlp_digits"], Request(gpus_per_node=-1), "--gpus-per-node -1 is too small"),
+        (["train", "mlp_digits"], Request(cpus_per_task=-1), "--cpus-per-task -1 is too small"),
+        (["train", "mlp_digits"], Request(restarts=-1), "--restarts -1 is too small"),
+        (["train", "mlp_digits"], Request(seeds=-1), "--seeds -1 is too small"),
+        (["train", "mlp_digits"], Request(notice_seconds=0), "--notice-seconds 0 is too small"),
+        *(
+            (["train", "mlp_digits"], Request(**{option: f"{start}{more}"}), f"--{option} .* is nothing that SLURM takes")
+            for option, start in (("time", "1:00"), ("partition", "a"), ("account", "a"))
+            for more in ("\ntouch /tmp/x", "\r#SBATCH --wrap=id", " --wrap=id", "$(id)", "'", '"', "\\", "\x85id")
+        ),
     ],
 )
 def test_what_cannot_be_launched_is_refused(command: list[str], request_: Request, why: str) -> None:
     with pytest.raises(Refused, match=why):
         script(command, request_)
+
+
+@pytest.mark.parametrize("time", ["30", "30:00", "4:00:00", "2-12", "2-12:30:00", "UNLIMITED"])
+def test_what_slurm_takes_stands_in_the_script(time: str) -> None:
+    lines = script(["train", "mlp_digits"], Request(time=time, partition="gpu_a,gpu-b", account="a.b")).splitlines()
+    wanted = {f"#SBATCH --time={time}", "#SBATCH --partition=gpu_a,gpu-b", "#SBATCH --account=a.b"}
+    assert wanted <= set(lines)

@@ -43,8 +43,9 @@ def test_a_device_and_a_pipe_are_written_into_and_stay(run: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_device_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["report", str(run), "--out", "/dev/full"]) == 2
-    assert "cannot write /dev/full: No space left on device" in capsys.readouterr().err
+    Path("full").symlink_to("/dev/full")  # a fault here would replace the link, and not this machine's device
+    assert cli.main(["report", str(run), "--out", "full"]) == 2
+    assert "cannot write full: No space left on device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", ["folder", "folder/", "new/"])
@@ -104,3 +105,17 @@ def test_a_card_that_never_ends_is_refused_at_once(run: Path, kind: str) -> None
         page.write([run])
     with pytest.raises(UsageError, match=r"no card\.json|cannot be read"):
         cards.read(run)
+
+
+def test_other_files_that_never_end_are_refused_or_left_out(run: Path) -> None:
+    (run / "samples").mkdir()
+    os.mkfifo(run / "samples" / "index.json")
+    os.mkfifo(run / "metrics.jsonl")
+    assert "The samples are left out" in page.write([run]).read_text(encoding="utf-8")
+    for name in ("metrics.jsonl", "diagnostics.jsonl"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).touch()
+        os.truncate(run / name, 2**40)
+        with pytest.raises(UsageError, match=rf"{name}: 1,099,511,627,776 bytes"):
+            page.write([run])
+        (run / name).unlink()

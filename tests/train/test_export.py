@@ -42,8 +42,8 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def small() -> State:
-    return State(step=jnp.zeros((), int), params={"net": {"w": np.arange(6.0, dtype=np.float32)}}, extra={}, opt={})
+def small(value: float = 0.0) -> State:
+    return State(step=jnp.zeros((), int), params={"net": {"w": np.full(6, value, np.float32)}}, extra={}, opt={})
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -63,7 +63,7 @@ def test_the_file_that_was_there_stays_until_the_new_one_is_complete(
     monkeypatch.setattr(np, "savez_compressed", half)
     kind, why = (UsageError, "No space left") if isinstance(error, OSError) else (KeyboardInterrupt, None)
     with pytest.raises(kind, match=why):
-        export.save(small(), file)
+        export.save(small(1.0), file)
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
     assert file.read_bytes() == before
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlcore.errors import UsageError
+from dlcore.train import processes
 from dlcore.train.processes import NAMES, found
 
 pytestmark = pytest.mark.quick
@@ -41,3 +42,33 @@ def test_half_of_it_is_refused_by_name(missing: str) -> None:
 def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         found({**WHOLE, name: value})
+
+
+@pytest.mark.parametrize(
+    ("address", "normal", "loopback"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:80", True),
+        ("127.8.9.1:80", "127.8.9.1:80", True),
+        ("localhost:80", "localhost:80", True),
+        ("LOCALHOST.:80", "LOCALHOST.:80", True),
+        ("a.localhost:80", "a.localhost:80", True),
+        ("[::1]:80", "[::1]:80", True),
+        ("::1:80", "[::1]:80", True),
+        ("[::ffff:127.0.0.1]:80", "[::ffff:127.0.0.1]:80", True),
+        ("[fe80::1]:80", "[fe80::1]:80", False),
+        ("128.0.0.1:80", "128.0.0.1:80", False),
+        ("0.0.0.0:80", "0.0.0.0:80", False),
+        ("node1:80", "node1:80", False),
+        ("localhost.example.org:80", "localhost.example.org:80", False),
+        ("127.0.0.1.example.org:80", "127.0.0.1.example.org:80", False),
+    ],
+)
+def test_only_this_machine_reaches_a_coordinator_on_loopback(
+    address: str, normal: str, loopback: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any other address it listens for everybody: how JAX is called says which."""
+    called: dict[str, object] = {}
+    monkeypatch.setattr(processes.jax.distributed, "initialize", lambda *words, **how: called.update(how, words=words))
+    assert processes.join(20, {**WHOLE, "DLCORE_COORDINATOR": address})
+    assert called["words"] == (normal, 4, 3)
+    assert called["coordinator_bind_address"] == (normal if loopback else None)
