@@ -117,14 +117,6 @@ def test_xla_is_told_every_number_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> N
         assert float(targets[name]["device_memory_size"]) == hardware.memory
 
 
-@pytest.mark.parametrize("text", ["tpu:v5e:2x4", "tpu:v5e:1x1", "tpu:v5p:2x2x1", "tpu:v6e:4x4", "gpu:b200:2x4"])
-def test_every_chip_is_one_device(text: str) -> None:
-    if not topologies.compilable(text[:3]):
-        pytest.skip(f"the compiler for {text[:3]} is not installed: pip install -e '.[aot]'")
-    found = topologies.parse(text)
-    assert len(topologies.devices(found)) == found.count
-
-
 def ring(kind: str, size: int, groups: tuple[tuple[int, ...], ...]) -> Collective:
     return Collective(kind, 1, size, groups, (), "", "")
 
