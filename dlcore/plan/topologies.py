@@ -144,7 +144,7 @@ def devices(topology: Topology) -> list[Any]:
         _need(topology, "jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13")
         hosts = (1, *topology.shape)[-2]
         platform, name = "cuda", topology.name
-        options = {"target_config": _target(topology.hardware.gpu), "topology": f"1x{hosts}x{topology.shape[-1]}"}
+        options = {"target_config": _target(topology.hardware), "topology": f"1x{hosts}x{topology.shape[-1]}"}
     try:
         return list(topologies.get_topology_desc(name, platform=platform, **options).devices)
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
@@ -181,15 +181,21 @@ def compilable(kind: str) -> bool:
     return any(_installed(module) for module in wanted[kind])
 
 
-def _target(chip: tuple[float, ...]) -> str:
-    """XLA's text form of a GPU (stream_executor/device_description.proto), for a compiler that cannot ask one."""
-    memory, cores, lanes, ghz, shared, block, cache, capability = chip
+def _target(hardware: Hardware) -> str:
+    """XLA's text form of a GPU (stream_executor/device_description.proto), for a compiler that cannot ask one.
+
+    A field that is left out is 0. Without `memory_bandwidth` every array takes forever to read, so that XLA gains as much by any
+    fusion as by any other: programs took minutes to compile, and JAX 0.10.1 aborted on some of them.
+    """
+    memory, cores, lanes, ghz, shared, block, cache, capability = hardware.gpu
     return (
         "gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
         f"shared_memory_per_core: {shared:.0f} threads_per_core_limit: 2048 core_count: {cores:.0f} fpus_per_core: {lanes:.0f} "
         "block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535 "
-        f"l2_cache_size: {cache:.0f} clock_rate_ghz: {ghz} device_memory_size: {memory:.0f} "
-        f"shared_memory_per_block_optin: {block:.0f} cuda_compute_capability {{ major: {capability:.0f} }} "
+        "thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64 "
+        f"memory_bandwidth: {hardware.bandwidth:.0f} l2_cache_size: {cache:.0f} clock_rate_ghz: {ghz} "
+        f"device_memory_size: {memory:.0f} shared_memory_per_block_optin: {block:.0f} "
+        f"cuda_compute_capability {{ major: {capability:.0f} }} "
         "registers_per_core_limit: 65536 registers_per_block_limit: 65536 } "
         'platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 } runtime_version { major: 12 minor: 8 }'
     )

@@ -1,4 +1,4 @@
-"""Plans on simulated devices, against hand counts and against the memory that a process really took; and on hardware that is not there."""
+"""Plans on simulated devices, against hand counts and against the memory that a process really took."""
 
 from __future__ import annotations
 
@@ -124,27 +124,6 @@ def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["measured"] == pytest.approx(found["forecast"], rel=0.2)
-
-
-@pytest.mark.parametrize(
-    ("text", "mesh"), [("tpu:v5e:2x4", "data=2,fsdp=4"), ("gpu:h100:8", "data=2,fsdp=4"), ("gpu:a100:2x4", "fsdp=4,tensor=2")]
-)
-def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
-    if not topologies.compilable(text[:3]):
-        pytest.skip(f"the compiler for {text[:3]} is not installed: pip install -e '.[aot]'")
-    made, here = planned(mesh, text), planned(mesh)
-    assert made.fits
-    assert made.flops == here.flops
-    assert made.state_bytes == here.state_bytes
-    assert made.memory is not None
-    assert made.memory.arguments >= made.state_bytes
-    kinds = {each.kind for each in made.collectives}
-    assert kinds & {"all-reduce", "reduce-scatter"}
-    assert all(each.axes for each in made.collectives), "every collective's axes are known"
-    assert made.estimate is not None
-    assert 0 < made.estimate.efficiency <= 1
-    if "fsdp" in mesh:
-        gathers_parameters_alone(made)
 
 
 @pytest.mark.quick
