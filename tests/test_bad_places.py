@@ -121,6 +121,7 @@ def test_a_disk_that_fills_up_while_training(
     assert card(stopped)["status"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ROOT or not shutil.which("unshare"), reason="a small disk of one's own needs root and unshare")
 def test_a_real_full_disk(tmp_path: Path) -> None:
     """A disk of 300 KiB: the first checkpoints fit, then none does."""
@@ -138,6 +139,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
     assert "then 0" in done.stdout, done
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     ROOT and not shutil.which("setpriv"), reason="root may write anywhere, and there is no setpriv to change that"
 )

@@ -12,6 +12,7 @@ from tests.benchmarks import compare, rows
 ROWS = [module.name for module in pkgutil.iter_modules(rows.__path__)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_the_first_three_losses_agree(row: str) -> None:
     found = compare.losses(row, "TINY")

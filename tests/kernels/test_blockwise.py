@@ -59,6 +59,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize(("length", "blocks"), [(1, (1, 3)), (6, (2, 6)), (7, (1, 3, 8))])
 def test_no_block_changes_the_result(length: int, blocks: tuple[int, ...], causal: bool) -> None:

@@ -28,6 +28,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_ranks_train_one_run_and_only_the_first_speaks(tmp_path: Path) -> None:
     child = start(tmp_path, "--steps", "4")
     told, _ = child.communicate(timeout=120)
@@ -37,6 +38,7 @@ def test_two_ranks_train_one_run_and_only_the_first_speaks(tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "runs" / "mlp_digits").iterdir()] == ["001"]
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_named_and_ends_the_others(tmp_path: Path) -> None:
     child = start(tmp_path, "--steps", "1000000")
     assert child.stdout

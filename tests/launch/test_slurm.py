@@ -17,6 +17,8 @@ from launch.slurm import Request, script
 from tests.child import REPOSITORY, card, environment, logged
 from tests.launch.cluster import ask, cluster, field, installed
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "mlp_digits", "--widths", "16", "--batch", "32", "--offline", "--log-every", "10", "--save-every", "1000"]
 STEPS = 1500
 

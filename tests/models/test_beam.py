@@ -119,6 +119,7 @@ def test_rows_do_not_meet() -> None:
         np.testing.assert_allclose(alone[1][0], scores[row], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_language_model_searches_with_its_own_cache() -> None:
     """Two beams of a GPT over a cache, against whole forward passes without one."""
     size = Size(vocabulary=7, context=6, layers=1, heads=2, width=8, rotary=True)

@@ -69,6 +69,7 @@ def compiled() -> Any:
     jax.monitoring.unregister_event_duration_listener(note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", catalog.names())
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,8 @@ from dlcore.train.step import train_step, value
 from tests.child import tiny
 from tests.train.test_ways import Way, check
 
+pytestmark = pytest.mark.slow
+
 GAMES = {"penalty": {"loss": "wgan_gp", "critic": 2}, "hinge": {"loss": "hinge", "spectral": True, "conditional": False}}
 
 

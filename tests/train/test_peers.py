@@ -18,6 +18,8 @@ from dlcore.errors import Disrupted
 from dlcore.train import processes
 from tests.child import LIMIT, REPOSITORY, card, environment, flags_of, logged, run, tiny
 
+pytestmark = pytest.mark.slow
+
 NAME = "mlp_digits"
 WORDS = [*flags_of(tiny(NAME)), "--steps", "12", "--save-every", "5", "--eval-every", "4", "--log-every", "1"]
 

@@ -18,6 +18,8 @@ import pytest
 
 from tests.child import LIMIT, card, environment, flags_of, logged, run, tiny
 
+pytestmark = pytest.mark.slow
+
 STEPS = ["--steps", "12", "--log-every", "4", "--eval-every", "6", "--save-every", "6"]
 
 

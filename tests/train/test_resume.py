@@ -14,6 +14,8 @@ import pytest
 
 from tests.child import Child, card, experiments, flags_of, logged, run, tiny
 
+pytestmark = pytest.mark.slow
+
 STEPS, SAVE = 60, 7
 SEED = random.SystemRandom().randrange(10**6)
 OFTEN = ["--steps", str(STEPS), "--save-every", str(SAVE), "--log-every", "1", "--eval-every", "25"]
@@ -65,7 +67,6 @@ def same(name: str, out: Path, stopped: set[int] = frozenset()) -> None:
     assert keep == [line for line in want if not (line["split"] == "train" and line["step"] in after)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", experiments("mlp_digits", "gan_mnist", "rnn_adding"))
 def test_killed_twice_and_asked_once(name: str, tmp_path: Path) -> None:
     """kill -9 at any moment, kill -9 while a checkpoint is being written, SIGTERM at any moment; then to the end."""
