@@ -23,6 +23,16 @@ def test_every_text_comes_back(text: str) -> None:
     assert not (pieces < 2).any()
 
 
+def test_every_byte_is_a_piece_of_the_smallest_vocabulary() -> None:
+    pieces = tokens.bpe([TEXT], 258, ("[PAD]", "[MASK]"))
+    assert len(pieces) == 258
+    text = "".join(map(chr, range(256))) + "€🙂"
+    found = pieces.encode(text)
+    assert len(found) == len(text.encode())
+    assert pieces.decode(found) == text
+    assert found.dtype == pieces.encode_all([text])[0].dtype == pieces.bytes().dtype == np.int32
+
+
 def test_merges_are_the_most_frequent_pairs() -> None:
     # Of "ab ab ab ac", a-b occurs three times, and with the space before it twice; then " ab" is one piece.
     pieces = tokens.bpe(["ab ab ab ac"], 258)
@@ -52,6 +62,8 @@ def test_the_same_text_gives_the_same_pieces_also_from_a_file(tmp_path: Path) ->
 def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot hold 256 bytes and 1 specials"):
         tokens.bpe([TEXT], 256, ["[PAD]"])
+    with pytest.raises(ValueError, match="special pieces must differ"):
+        tokens.bpe([TEXT], 400, ["[PAD]", "[PAD]"])
     with pytest.raises(UsageError, match=r"have only 25\d byte pairs"):
         tokens.bpe(["abc"], 1000)
     with pytest.raises(UsageError, match="token 400 at position 1 is outside the vocabulary of 400"):
