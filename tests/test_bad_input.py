@@ -176,15 +176,15 @@ def test_a_run_of_another_experiment(stopped: Path, refused: Refused) -> None:
 
 def test_a_page_that_changed(stopped: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
     page = stopped.parent / "mine.py"
-    page.write_text(page.read_text().replace("dropout: float = 0.3", "dropout: float = 0.4"))
+    page.write_text(page.read_text().replace("dropout: Rate = 0.3", "dropout: Rate = 0.4"))
     said = refused("resume", stopped, mentions=("begun differently", "--accept-changes"))
-    assert "- dropout: float = 0.3" in said
-    assert "+ dropout: float = 0.4" in said
+    assert "- dropout: Rate = 0.3" in said
+    assert "+ dropout: Rate = 0.4" in said
     assert cli.main(["resume", "--accept-changes", str(stopped)]) == 0
     told = card(stopped)
     assert (told["status"], told["step"]) == ("done", 12)
-    assert "dropout: float = 0.4" in told["accepted_changes"][0]
-    assert "dropout: float = 0.4" in (stopped / "experiment.py").read_text()
+    assert "dropout: Rate = 0.4" in told["accepted_changes"][0]
+    assert "dropout: Rate = 0.4" in (stopped / "experiment.py").read_text()
 
 
 def test_a_page_of_the_same_name_as_an_experiment_of_ours(stopped: Path, refused: Refused) -> None:
