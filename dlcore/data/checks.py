@@ -133,7 +133,7 @@ def _contents(source: Source) -> Mapping[str, np.ndarray]:
         return inner.arrays
     if isinstance(inner, Windows):
         return {"tokens": inner.text, "targets": inner.text}
-    return inner.gather(np.arange(min(len(inner), _FEW))) if len(inner) else {}
+    return inner.gather(np.arange(min(len(inner), _FEW)))
 
 
 def _first_outside(array: np.ndarray, low: float, high: float, counts: np.ndarray | None = None) -> tuple[int, object] | None:

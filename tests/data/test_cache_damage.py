@@ -96,11 +96,22 @@ def other_version(file: Path) -> None:
     file.write_text(file.read_text().replace("1.0.0", "1.0.1"))
 
 
-@pytest.mark.parametrize(("name", "damage"), [("a%2Flabel.npy", flipped(1)), ("meta.json", other_version)])
-def test_what_is_damaged_is_named(name: str, damage: Callable[[Path], None], root: Path) -> None:
+CHANGED = "has another checksum than it was written with"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("a%2Flabel.npy", flipped(1), CHANGED),
+        ("meta.json", other_version, CHANGED),
+        ("image.npy", FILE_DAMAGE["cut in half"], "has 79 bytes, not 158"),
+        ("image.npy", FILE_DAMAGE["longer"], "has 159 bytes, not 158"),
+    ],
+)
+def test_what_is_damaged_is_named(name: str, damage: Callable[[Path], object], message: str, root: Path) -> None:
     get()
     damage(root / "kind/set/1.0.0/train-0" / name)
-    with pytest.warns(UserWarning, match=f"damaged \\({name} has another checksum than it was written with\\)"):
+    with pytest.warns(UserWarning, match=f"damaged \\({name} {message}\\)"):
         get()
 
 

@@ -110,7 +110,34 @@ def test_what_weighs_nothing_may_be_any_number() -> None:
     with pytest.raises(UsageError, match="'targets' of example 0 is -100"):
         checks.check_indices({"train": source(targets=targets, weight=np.ones((2, 2)))}, fields)
     with pytest.raises(UsageError, match="'targets' of example 0 is -100"):  # weights of another shape say nothing of one number
-        checks.check_indices({"train": source(targets=targets, weight=weight[:, 0])}, fields)
+        checks.check_indices({"train": source(targets=targets, weight=np.array([1.0, 0.0]))}, fields)
+
+
+def test_what_holds_no_numbers_is_left_alone() -> None:
+    odd = source(label=np.array(["a", "b"]), flag=np.array([True, False]), nothing=np.zeros((2, 0)), none=np.zeros((2, 0), int))
+    fields = {name: Indices(1) for name in odd.arrays}
+    checks.check_numbers({"train": odd})
+    checks.check_indices({"train": odd}, fields)
+    assert checks.find_fault(dict(odd.arrays), np.arange(2), fields) == ""
+
+
+def test_one_output_takes_nothing_but_0() -> None:
+    with pytest.raises(UsageError, match=r"an index of 1 outputs: it must be 0; number"):
+        checks.check_indices({"train": source(label=[0, 1])}, {"label": Indices(1)})
+    with pytest.raises(UsageError, match=r"an index of 2 outputs: it must be 0 to 1; number"):
+        checks.check_indices({"train": source(label=[0, 2])}, {"label": Indices(2)})
+
+
+def test_arrays_are_read_to_their_end_and_other_sources_for_64_examples() -> None:
+    label = np.zeros(200, np.int32)
+    label[64] = -1
+    fields = {"label": Indices(2)}
+    for behind in (source(label=label), Partnered(source(label=label)), Partnered(Partnered(source(label=label)))):
+        with pytest.raises(UsageError, match="'label' of example 64 is -1"):
+            checks.check_indices({"train": behind}, fields)
+    checks.check_indices({"train": Made("label", label)}, fields)
+    with pytest.raises(UsageError, match="'label' of example 63 is -1"):
+        checks.check_indices({"train": Made("label", label[1:])}, fields)
 
 
 def test_tokens_of_a_text_are_looked_at_where_they_lie() -> None:
