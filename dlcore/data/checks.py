@@ -142,18 +142,23 @@ def _first_outside(array: np.ndarray, low: float, high: float, counts: np.ndarra
         return None
     if counts is not None and counts.shape != array.shape:
         counts = None
-    rows = max(1, _BLOCK // max(1, array[:1].nbytes))
-    for start in range(0, len(array), rows):
-        part = array[start : start + rows]
+    for start, part in _blocks(array):
         if counts is None and part.min() >= low and part.max() <= high:
             continue
         outside = ~((part >= low) & (part <= high))
         if counts is not None:
-            outside &= counts[start : start + rows] != 0
+            outside &= counts[start : start + len(part)] != 0
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             return start + at[0], part[at]
     return None
+
+
+def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(number of the first row, rows) of the parts of an array, of `_BLOCK` bytes or one row each."""
+    rows = max(1, _BLOCK // array[:1].nbytes)
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]
 
 
 def _named(split: str, source: Source) -> str:

@@ -153,6 +153,12 @@ def test_tokens_of_a_text_are_looked_at_where_they_lie() -> None:
 
 def test_large_arrays_are_read_to_their_end_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_BLOCK", 64)
+    for shape, rows in (((40,), 16), ((5, 3), 5), ((5, 4), 4), ((5, 16), 1), ((5, 99), 1)):
+        array = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+        starts, parts = zip(*checks._blocks(array), strict=True)
+        assert starts == tuple(range(0, shape[0], rows))
+        assert max(map(len, parts)) == rows
+        np.testing.assert_array_equal(np.concatenate(parts), array)
     label, x = np.zeros(1000, np.int32), np.zeros((1000, 2), np.float32)
     label[977], x[998, 1] = 10, np.nan
     with pytest.raises(UsageError, match="'label' of example 977 is 10"):
