@@ -72,7 +72,7 @@ def compiled() -> Any:
 
 @pytest.mark.quick
 def test_this_version_has_budgets() -> None:
-    """The steps are held to them in test_compiles_once_and_transfers_nothing_unasked."""
+    """The steps are held to them in test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits."""
     if jax.__version__ not in budget.recorded():
         pytest.skip(f"no budgets of JAX {jax.__version__}: python -m tests.train.budget records them")
     assert sorted(budget.recorded()[jax.__version__]) == catalog.names()
