@@ -193,6 +193,16 @@ def test_a_limit_on_the_size_of_files(
         assert card(Path("run"))["params_sha256"] == card(Path("before"))["params_sha256"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_folder_whose_name_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """`LC_ALL=C` makes one of any name beyond ASCII."""
+    assert cli.main(["train", "mlp_digits", *WORDS, "--out", "run\udcff"]) == 2
+    said = capsys.readouterr().err
+    assert "dlcore: the path of run\\udcff/checkpoints is no UTF-8" in said
+    assert "PYTHONUTF8=1" in said
+    assert not any(Path().iterdir())
+
+
 @pytest.mark.quick
 def test_a_status_takes_no_room(tmp_path: Path, limited: Callable[[int], None]) -> None:
     """Where a card cannot be written anew, its status can be changed."""
