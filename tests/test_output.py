@@ -172,6 +172,7 @@ def limited() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 2500, 4000, 6000])
 def test_a_limit_on_the_size_of_files(
     size: int, limited: Callable[[int], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]

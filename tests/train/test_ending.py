@@ -56,6 +56,7 @@ def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_saves_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["train", NAME, *WORDS, "--seeds", "2"]
     assert cli.main([*words, "--out", "whole"]) == 0
