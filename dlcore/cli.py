@@ -35,7 +35,9 @@ with it; a file that came with somebody else's run only with --trust."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM (resume it)."""
+    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM or SIGHUP (resume it),
+    130 stopped by Ctrl-C, 141 nobody read to the end.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))
 

@@ -26,6 +26,8 @@ class Stream:
             self.stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
+        if name == "stream":  # of a copy that is being made
+            raise AttributeError(name)
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -61,12 +62,19 @@ def test_what_needs_no_jax_does_not_wait_for_it(words: list[str], tmp_path: Path
     assert done.stdout or done.stderr
 
 
+# By hand: what the code says of itself proves nothing.
+COMMANDS = ["train", "resume", "eval", "sample", "report", "verify", "export", "list", "prepare", "sweep", "plan", "doctor"]
+EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "experiments").iterdir() if re.fullmatch(r"[a-z]\w*\.py", path.name))
+
+
 @pytest.mark.quick
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--help"]) == 0
-    said = capsys.readouterr().out
-    assert all(f"dlcore {command}" in said for command in cli.COMMANDS)
-    assert cli.main([]) == 0
+    for words in (["--help"], ["-h"], []):
+        assert cli.main(words) == 0
+        said = capsys.readouterr().out
+        assert re.findall(r"^  dlcore (\w+) ", said.replace(":", " "), re.MULTILINE) == COMMANDS
+    for command in COMMANDS:
+        assert callable(getattr(cli, f"_{command}"))
 
 
 @pytest.mark.quick
@@ -78,14 +86,25 @@ def test_unknown_command_names_the_known(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.quick
-def test_list_shows_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_every_experiment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
     assert cli.main(["list"]) == 0
-    said = "".join(capsys.readouterr().out.split())
-    for name in catalog.names():
-        assert name in said
+    rows = [re.split("[│┃]", line) for line in capsys.readouterr().out.splitlines()]
+    firsts = [row[1].strip() for row in rows if len(row) > 2]
+    assert [first for first in firsts if first in EXPERIMENTS] == EXPERIMENTS
+    assert len(EXPERIMENTS) >= 29
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.quick
+def test_every_file_of_the_folder_is_an_experiment(tmp_path: Path) -> None:
+    assert catalog.names() == EXPERIMENTS
+    Path("experiments").mkdir()
+    for name in ("zebra.py", "ant.py", "_shared.py", "notes.txt", "__init__.py"):
+        Path("experiments", name).touch()
+    assert catalog.names() == ["ant", "zebra"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_help_of_an_experiment_names_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["train", name, "--help"])

@@ -96,11 +96,20 @@ def faults(kind: str, group: int, count: int, case: Callable[[random.Random, Pat
 
 
 def again(kind: str, group: int, found: list[str]) -> str:
+    """What is said of a group with faults: how to see them again, and each of them."""
     told = "\n".join(found)
-    return f"{len(found)} faults; DLCORE_FUZZ_SEED={SEED} pytest -m nightly tests/test_fuzz.py -k '{kind} and {group}'\n{told}"
+    return f"{len(found)} faults; DLCORE_FUZZ_SEED={SEED} pytest -m nightly tests/test_fuzz.py -k {kind}-{group}\n{told}"
 
 
-@pytest.mark.parametrize("group", range(LINES // GROUP), ids=lambda group: f"lines-{group}")
+def groups(kind: str, count: int) -> pytest.MarkDecorator:
+    """The groups of `count` cases, for two processes of the test run."""
+    shared = [pytest.mark.xdist_group(f"fuzz-{half}") for half in range(2)]
+    return pytest.mark.parametrize(
+        "group", [pytest.param(n, marks=shared[n % 2], id=f"{kind}-{n}") for n in range(count // GROUP)]
+    )
+
+
+@groups("lines", LINES)
 def test_command_lines(group: int, runs: Path) -> None:
     def case(draw: random.Random, folder: Path) -> Iterator[str]:
         words = spoilt(lines(draw), draw)
@@ -111,7 +120,7 @@ def test_command_lines(group: int, runs: Path) -> None:
     assert not found, again("lines", group, found)
 
 
-@pytest.mark.parametrize("group", range(FOLDERS // GROUP), ids=lambda group: f"folders-{group}")
+@groups("folders", FOLDERS)
 def test_run_folders(group: int, runs: Path) -> None:
     def case(draw: random.Random, folder: Path) -> Iterator[str]:
         done = [damage(folder / "stopped", draw) for _ in range(draw.randint(1, 3))]

@@ -172,6 +172,7 @@ def limited() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 2500, 4000, 6000])
 def test_a_limit_on_the_size_of_files(
     size: int, limited: Callable[[int], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -191,6 +192,16 @@ def test_a_limit_on_the_size_of_files(
         code, said = run("resume", "run", folder=tmp_path)  # in a process of its own: threads of the first try may still be at it
         assert code == 0, said
         assert card(Path("run"))["params_sha256"] == card(Path("before"))["params_sha256"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_folder_whose_name_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """`LC_ALL=C` makes one of any name beyond ASCII."""
+    assert cli.main(["train", "mlp_digits", *WORDS, "--out", "run\udcff"]) == 2
+    said = capsys.readouterr().err
+    assert "dlcore: the path of run\\udcff/checkpoints is no UTF-8" in said
+    assert "PYTHONUTF8=1" in said
+    assert not any(Path().iterdir())
 
 
 @pytest.mark.quick

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.child import card, environment, flags_of, tiny
 
 # Others may import them; dlcore is imported after they are gone.
@@ -36,6 +38,7 @@ def without(folder: Path, *lines: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_without_affinity_locks_and_limits(tmp_path: Path) -> None:
     words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run"]
     said = without(

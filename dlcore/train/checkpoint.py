@@ -56,6 +56,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
         self.folder, self.best = folder, best.lstrip("-")
+        try:
+            str(folder.resolve()).encode()
+        except (
+            UnicodeEncodeError
+        ):  # a name of other bytes; or one of any letters beyond ASCII, where Python was told of no others
+            raise UsageError(
+                f"the path of {folder} is no UTF-8, and checkpoints cannot be written there: choose another --out, or set PYTHONUTF8=1"
+            ) from None
         policies: list[Any] = [checkpoint_managers.LatestN(keep)]
         worth = (lambda metrics: float(metrics[self.best])) if best else None
         if worth:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -67,6 +68,44 @@ def compiled() -> Any:
     jax.monitoring.register_event_duration_secs_listener(note)
     yield lambda: len(seen)
     jax.monitoring.unregister_event_duration_listener(note)
+
+
+@pytest.mark.quick
+def test_this_version_has_budgets() -> None:
+    """The steps are held to them in test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits."""
+    if jax.__version__ not in budget.recorded():
+        pytest.skip(f"no budgets of JAX {jax.__version__}: python -m tests.train.budget records them")
+    assert sorted(budget.recorded()[jax.__version__]) == catalog.names()
+
+
+class Program:
+    """A compiled step that costs as much as is said."""
+
+    def __init__(self, **cost: int) -> None:
+        self.cost = cost
+
+    def as_text(self) -> str:
+        return "HloModule step"
+
+    def cost_analysis(self) -> dict[str, int]:
+        return {"flops": self.cost["flops"], "bytes accessed": self.cost["bytes"]}
+
+    def memory_analysis(self) -> Any:
+        return SimpleNamespace(alias_size_in_bytes=16, temp_size_in_bytes=self.cost["temporary_bytes"])
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("what", ["flops", "bytes", "temporary_bytes"])
+def test_a_step_over_its_budget_is_refused(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed, state = {"flops": 100, "bytes": 100, "temporary_bytes": 100}, np.zeros(4, np.float32)
+    monkeypatch.setattr(budget, "recorded", lambda: {jax.__version__: {"mine": allowed}})
+    budget.check("mine", Program(**{**allowed, what: 110}), state)
+    with pytest.raises(AssertionError, match=f"mine: 111 {what}, 100 were recorded"):
+        budget.check("mine", Program(**{**allowed, what: 111}), state)
+    with pytest.raises(AssertionError, match="mine: 4 bytes of the state are copied"):
+        budget.check("mine", Program(**allowed), np.zeros(5, np.float32))
+    with pytest.raises(AssertionError, match="other has no budget yet"):
+        budget.check("other", Program(**allowed), state)
 
 
 @pytest.mark.slow
