@@ -15,7 +15,7 @@ from dlcore.data import pairs
 from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.stream import Stream
 from dlcore.flags import Flags
-from dlcore.kernels.latent import bernoulli_log_density, continuous_bernoulli_log_density, continuous_bernoulli_mean
+from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.metrics import frechet, psnr
 from dlcore.train import generative, parallel
 from dlcore.train.evaluate import Evaluator, packed_step
@@ -89,13 +89,13 @@ def torn(*fields: str) -> Callable[[Experiment], Source]:
     return lambda experiment: Torn(experiment.train, fields)
 
 
-def scrambled(field: str, whole: bool = False) -> Callable[[Experiment], Source]:
+def scrambled(field: str, whole: bool = False, seed: int = 0) -> Callable[[Experiment], Source]:
     """The training examples, each entry of `field` from another example, or with `whole` from any place of any."""
 
     def changed(experiment: Experiment) -> Source:
         source = experiment.train
         assert isinstance(source, Arrays)
-        draw, array = np.random.default_rng(0), source.arrays[field]
+        draw, array = np.random.default_rng(seed), source.arrays[field]
         mixed = draw.permutation(array.reshape(-1)).reshape(array.shape) if whole else draw.permuted(array, axis=0)
         return Arrays({**source.arrays, field: mixed}, source.info)
 
@@ -137,18 +137,28 @@ def majority(experiment: Experiment, field: str = "label", split: str = "validat
     return float((held == values[counts.argmax()]).mean())
 
 
-def unigram(experiment: Experiment, field: str = "targets", least: int = 0) -> float:
-    """Cross-entropy in nats of the frequencies of training (and one more of each token) on validation, tokens from `least` on."""
+def unigram(experiment: Experiment) -> float:
+    """Cross-entropy in nats of the targets of validation by their frequencies in training, and one more of each."""
+    sources = (experiment.train, experiment.eval["validation"])
+    train, held = (batch["targets"][batch["weight"] > 0] for batch in map(_all, sources))
+    counts = np.bincount(train, minlength=int(max(train.max(), held.max())) + 1) + 1.0
+    return float(-np.log(counts / counts.sum())[held].mean())
 
-    def tokens(source: Source) -> np.ndarray:
-        batch = _all(source)
-        found = batch[field][batch["weight"] > 0] if "weight" in batch else batch[field].ravel()
-        return found[found >= least]
 
-    train, held = tokens(experiment.train), tokens(experiment.eval["validation"])
-    size = int(max(train.max(), held.max())) + 1
-    counts = np.bincount(train, minlength=size) + 1.0
-    return float(-np.log(counts / counts[least:].sum())[held].mean())
+def without_context(experiment: Experiment, specials: int = 3) -> float:
+    """Cross-entropy in nats of hidden tokens for one who sees what stands in a token's place, and no other token.
+
+    Of ten hidden tokens eight are replaced by a mask, one by a random token, and one is left as it is (Devlin et al. 2019).
+    """
+    size = int(max(_all(source)["tokens"].max() for source in (experiment.train, experiment.eval["validation"]))) + 1
+    train, held = (
+        np.bincount(tokens[tokens >= specials], minlength=size)[specials:]
+        for tokens in (_all(source)["tokens"] for source in (experiment.train, experiment.eval["validation"]))
+    )
+    own, true = (train + 1) / (train + 1).sum(), held / held.sum()
+    shown = (np.eye(len(own)) + 1 / len(own)) / 2  # [token, shown in its place], where it is no mask
+    guess = own[:, None] * shown / (own[:, None] * shown).sum(0)
+    return float(-(0.8 * true @ np.log(own) + 0.2 * (true[:, None] * shown * np.log(guess)).sum()))
 
 
 def without_the_source(experiment: Experiment) -> float:
@@ -191,14 +201,9 @@ def independent_pixels(experiment: Experiment) -> float:
     return float(-np.asarray(bernoulli_log_density(jnp.asarray(held), jnp.asarray(np.log(mean / (1 - mean)))[None])).mean())
 
 
-def independent_grey_pixels(experiment: Experiment) -> float:
-    """Nats a pixel, by independent continuous Bernoulli pixels with the means of training."""
-    train, held = _images(experiment)
-    grid = np.linspace(-40, 40, 8001)
-    logits = np.interp(train.mean(0), np.asarray(continuous_bernoulli_mean(jnp.asarray(grid))), grid)
-    return float(
-        -np.asarray(continuous_bernoulli_log_density(jnp.asarray(held), jnp.asarray(logits)[None])).mean() / held.shape[1]
-    )
+def learnt_from(nothing: Callable[[Experiment], Source], metric: str) -> Callable[[Experiment], float]:
+    """What the model itself makes of data from which nothing but the frequencies of single values can be learnt."""
+    return lambda experiment: Trainer(experiment).metric(metric, nothing(experiment))
 
 
 def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
