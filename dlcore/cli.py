@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore import pages
+from dlcore import pages, quiet
 from dlcore.errors import UsageError
 from dlcore.guard import guarded, refuse
 
@@ -47,9 +47,14 @@ def _main(words: list[str], own_process: bool) -> int:
         return 0
     if words[0] not in COMMANDS:
         return refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
+    if words[0] in ("list", "doctor") and words[1:2] in (["-h"], ["--help"]):
+        print(f"dlcore {COMMANDS[words[0]]}")
+        return 0
     if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
         print(f"dlcore {COMMANDS[words[0]]}\n\n{TRUST}")
         return 0
+    if words[0] in ("list", "doctor") and words[1:]:
+        return refuse(f"dlcore {words[0]} takes no argument, and not {' '.join(words[1:])!r}")
     if own_process and words[0] in ("train", "resume", "verify"):
         pages.large()
     return globals()[f"_{words[0]}"](words[1:])
@@ -59,6 +64,7 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
     """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
     file = sys.modules[build.__module__].__file__
     assert file
+    quiet.loader()
     pages.large()
     sys.exit(main(["train", file, *sys.argv[1:]]))
 
@@ -204,7 +210,7 @@ def _verify(words: list[str]) -> int:
 
     cores.keep_to(int(card.get("host", {}).get("cores", 0)))
     flags = _environment(flags, config.batch)
-    return verify.verify(page, config, flags, card, asked.steps)
+    return verify.verify(page, config, flags, card, asked.steps, folder)
 
 
 def _report(words: list[str]) -> int:

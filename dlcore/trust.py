@@ -18,6 +18,7 @@ from typing import Any
 from dlcore import catalog, files
 from dlcore.catalog import Page
 from dlcore.errors import UsageError
+from dlcore.train import changed
 
 EXPERIMENTS = (Path(__file__).resolve().parent.parent / "experiments").resolve()
 
@@ -60,18 +61,21 @@ def page(run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes
 
 def is_known(path: Path, source: str) -> bool:
     """Is it one of the project's experiments, or a file of this text with which this user has trained?"""
-    return path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file()
+    if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
+        return True
+    code = _code(source)
+    return code is not None and (folder() / _record(path, code)).is_file()
 
 
 def remember(path: Path, source: str) -> None:
     """List a file with which the user trains. Where that cannot be written down, a warning says what follows."""
     if is_known(path, source):
         return
-    record = folder() / _record(path, source)
     entry = {"path": str(path.resolve()), "sha256": hashlib.sha256(source.encode()).hexdigest()}
     try:
-        record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.write(record, json.dumps(entry) + "\n")
+        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        for text in {source, _code(source) or source}:  # a comment that changes makes no other file of it
+            files.write(folder() / _record(path, text), json.dumps(entry) + "\n")
     except OSError as error:
         warnings.warn(
             f"cannot write into {folder()} that you trained with {path} ({error.strerror}): dlcore resume, eval and the like will "
@@ -103,6 +107,14 @@ def _is_file(path: Path) -> bool:
 
 def _record(path: Path, source: str) -> str:
     return f"{_key(path)}-{hashlib.sha256(source.encode()).hexdigest()}.json"
+
+
+def _code(source: str) -> str | None:
+    """The file without comments and docstrings, as it runs; None where it is no Python."""
+    try:
+        return changed.code(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
 
 
 def _key(path: Path) -> str:

@@ -22,7 +22,7 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.metrics import spread, summary
 from dlcore.train import card as cards
-from dlcore.train import ending, parallel, run
+from dlcore.train import ending, notice, parallel, run
 from dlcore.train import folder as folders
 from dlcore.train.ending import Diverged
 from dlcore.train.experiment import Experiment
@@ -273,7 +273,8 @@ def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Seque
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
     places, way = [Path(each.out) for each in flags], f"the same command with --out {root} --continue-run"
     with asked_to_stop() as came, Watchdog(flags[0].stall, root / "stacks.txt") as watchdog, ending.closing(places, begun, way):
-        runs = Seeds(experiment, flags, begun, sound_step(experiment, flags, root), watchdog.tell)
+        with notice.during("compiling"):
+            runs = Seeds(experiment, flags, begun, sound_step(experiment, flags, root), watchdog.tell)
         try:
             return ending.finished(runs, runs.fits, came)
         except Diverged:
