@@ -64,18 +64,18 @@ def is_known(path: Path, source: str) -> bool:
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
     code = _code(source)
-    return code is not None and (folder() / _record(path, code)).is_file()
+    return code is not None and any(_read(record).get("code") == code for record in _records(path))
 
 
 def remember(path: Path, source: str) -> None:
     """List a file with which the user trains. Where that cannot be written down, a warning says what follows."""
     if is_known(path, source):
         return
-    entry = {"path": str(path.resolve()), "sha256": hashlib.sha256(source.encode()).hexdigest()}
+    record = folder() / _record(path, source)
+    entry = {"path": str(path.resolve()), "sha256": hashlib.sha256(source.encode()).hexdigest(), "code": _code(source)}
     try:
-        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        for text in {source, _code(source) or source}:  # a comment that changes makes no other file of it
-            files.write(folder() / _record(path, text), json.dumps(entry) + "\n")
+        record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.write(record, json.dumps(entry) + "\n")
     except OSError as error:
         warnings.warn(
             f"cannot write into {folder()} that you trained with {path} ({error.strerror}): dlcore resume, eval and the like will "
@@ -110,11 +110,20 @@ def _record(path: Path, source: str) -> str:
 
 
 def _code(source: str) -> str | None:
-    """The file without comments and docstrings, as it runs; None where it is no Python."""
+    """The sha256 of the file without comments and docstrings: when these change it is no other file. None where it is no Python."""
     try:
-        return changed.code(source)
+        return hashlib.sha256(changed.code(source).encode()).hexdigest()
     except (SyntaxError, ValueError, RecursionError):
         return None
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """An entry of the list; empty where it is damaged."""
+    try:
+        entry = json.loads(files.read(record))
+    except (OSError, ValueError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _key(path: Path) -> str:

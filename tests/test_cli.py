@@ -217,7 +217,7 @@ def test_a_config_inside_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["resume", "run"]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert cli.main(["resume", "run", "--dropout", "0.2"]) == 2
-    assert 'config net: {"bias": false, "dropout": 0.3' in capsys.readouterr().err
+    assert "\nconfig net.dropout: 0.3 then, 0.2 now\n" in capsys.readouterr().err
     assert cli.main(["eval", "run"]) == 0
     again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
     assert cli.main([*again[1:], "--out", "again"]) == 0

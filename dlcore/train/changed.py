@@ -45,6 +45,14 @@ def code_difference(before: str, now: str, name: str) -> list[str]:
     return list(difflib.unified_diff(before.splitlines(), now.splitlines(), "as it began", name, lineterm="", n=1))[:60]
 
 
+def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields of dataclasses inside a dataclass as one mapping, with dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence[str]) -> list[str]:
     """Entries of two cards that differ, of those that `words` name: "versions jax: 0.10.1 then, 0.12.0 now"."""
     told = []

@@ -173,6 +173,7 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
         "stall",
     }
     for word, old, new in (("config", card.get("config", {}), plain(config)), ("flag", card.get("run", {}), plain(flags))):
+        old, new = changes_of.flat(old), changes_of.flat(new)
         for name in sorted({*old, *new} - (free if word == "flag" else set())):
             a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
             if a != b:
