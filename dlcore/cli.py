@@ -64,8 +64,10 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
     """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
     file = sys.modules[build.__module__].__file__
     assert file
-    quiet.loader()
+    late = quiet.loader()
     pages.large()
+    if late:
+        pages.again(os.environ)
     sys.exit(main(["train", file, *sys.argv[1:]]))
 
 

@@ -15,6 +15,7 @@ STORAGE = ("orbax", "tensorstore", "asyncio")
 
 ACCELERATORS = ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")  # their devices, below /dev
 LEVEL = "3"  # of XLA's log: nothing below an end of the process
+JAX_LEVEL = "1"  # which JAX sets itself where there is none
 
 
 def accelerated() -> bool:
@@ -22,15 +23,17 @@ def accelerated() -> bool:
     return any(any(Path("/dev").glob(pattern)) for pattern in ACCELERATORS)
 
 
-def loader() -> None:
-    """XLA's pages about features of the processor that a program from the cache did not use; with an accelerator its log is kept."""
-    if accelerated() or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = LEVEL
-    if "jaxlib" in sys.modules:  # it has read the variable when it was loaded, as by an experiment file that runs as a program
-        from jax._src.lib import utils
+def loader() -> bool:
+    """Silences XLA's pages about features of the processor that a program from the cache did not use; True if it came too late.
 
-        utils.absl_set_min_log_level(int(LEVEL))
+    XLA reads the level when it is loaded: an experiment file that runs as a program has loaded it by then. With an accelerator, or
+    where the user has set a level, the log is kept.
+    """
+    loaded, level = "jaxlib" in sys.modules, os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    if accelerated() or (level is not None and not (loaded and level == JAX_LEVEL)):
+        return False
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = LEVEL
+    return loaded
 
 
 @functools.cache
