@@ -116,15 +116,7 @@ def load(path: Path, text: str | None = None) -> Page:
         spec.loader.exec_module(module)
     except (SyntaxError, ImportError) as error:  # of what else a file does wrong, `tracebacks` shows the line
         raise UsageError(f"{path} cannot be loaded: {error}; mend the file, or install what it imports") from error
-    config: Any = getattr(module, "Config", None)
-    build: Any = getattr(module, "build", None)
-    fields = (
-        {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
-    )
-    if not callable(build) or not {"batch", "steps", "offline"} <= fields:
-        raise UsageError(
-            f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline"
-        )
+    config, build = _parts(module, path)
 
     def built(config: Any) -> Any:
         try:
@@ -138,3 +130,21 @@ def load(path: Path, text: str | None = None) -> Page:
     return Page(
         path.stem, path, loader.text, about(path)["about"], config, offline or config(offline=True), built, usual or Flags()
     )
+
+
+def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any]:
+    """The Config and the build of an experiment file. Raises UsageError where one is missing, or a field has no default."""
+    config: Any = getattr(module, "Config", None)
+    build: Any = getattr(module, "build", None)
+    fields = (
+        {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
+    )
+    if not callable(build) or not {"batch", "steps", "offline"} <= fields:
+        raise UsageError(
+            f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline"
+        )
+
+    bare = [f.name for f in dataclasses.fields(config) if f.default is f.default_factory is dataclasses.MISSING]
+    if bare:
+        raise UsageError(f"{path} is not an experiment: its Config needs a default for {', '.join(bare)}")
+    return config, build

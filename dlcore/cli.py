@@ -180,10 +180,12 @@ def _sample(words: list[str]) -> int:
     import jax
 
     from dlcore.report import samples
+    from dlcore.train import notice
     from dlcore.train.folder import refuse_links
 
     refuse_links(folder)
-    drawn = experiment.sample(state, jax.random.key(flags.seed))
+    with notice.during("drawing samples"):
+        drawn = experiment.sample(state, jax.random.key(flags.seed))
     samples.save(folder / "samples", drawn)
     for sample in drawn:
         print(f"{sample.title}\n{sample.prompt}{sample.text}\n" if isinstance(sample, samples.Text) else sample.title)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,12 @@ def test_the_name_of_a_file_without_its_ending(refused: Refused, tmp_path: Path)
 def test_a_file_that_is_no_experiment(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text('"""Notes."""\nx = 1\n')
     refused("train", "notes.py", mentions=("notes.py", "build(config)", "Config"))
+    fields = "batch: int = 1\n    steps: int = 1\n    offline: bool = False\n    width: int"
+    text = (
+        f"from dataclasses import dataclass\n\n\n@dataclass(kw_only=True)\nclass Config:\n    {fields}\n\n\ndef build(c): pass\n"
+    )
+    (tmp_path / "bare.py").write_text(text)
+    refused("train", "bare.py", mentions=("bare.py", "a default for width"))
     (tmp_path / "broken.py").write_text("def build(:\n")
     refused("train", "broken.py", mentions=("broken.py", "line 1"))
     (tmp_path / "fails.py").write_text('"""Fails."""\nimport no_such_package\n')
@@ -241,7 +248,9 @@ def test_other_versions_and_another_commit_are_said_and_kept(stopped: Path, caps
 
 def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(stopped / "checkpoints")
-    assert cli.main(["resume", str(stopped)]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert cli.main(["resume", str(stopped)]) == 0
     said = capsys.readouterr().err
     assert f"warning: {stopped} had come to step 6, but has no checkpoint left: it begins again at step 0" in said
     assert card(stopped)["step"] == 12

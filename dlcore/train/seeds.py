@@ -247,7 +247,10 @@ def _train(page: Page, config: Any, flags: Flags, experiment: Experiment, root: 
         print(f"{split}: {line}")
     states = [card["status"] for card in begun]
     print(f"{', '.join(f'{states.count(state)} {state}' for state in dict.fromkeys(states))} of {len(begun)} seeds")
-    print(f"dlcore report {root}" if code == DONE else f"the same command with --out {root} --continue-run goes on", flush=True)
+    print(
+        f"dlcore report {root}" if code in (DONE, FAILED) else f"the same command with --out {root} --continue-run goes on",
+        flush=True,
+    )
     return FAILED if code == DONE and "failed" in states else code
 
 

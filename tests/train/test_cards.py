@@ -1,7 +1,7 @@
 """Nightly: the first steps of every card in experiments/results, trained again. A card that no longer holds is stale.
 
 On a processor of the card's kind every bit must be the same. On another one a change of the last bits cannot be told from the
-processor's own: there the data and the first parameters must be the same to the bit, and the parameters' norm nearly so.
+processor's own: there the data must be the same to the bit, and the parameters' norm nearly so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ def needed(card: dict[str, Any]) -> list[str]:
 @pytest.mark.nightly
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_a_card_holds(path: Path, tmp_path: Path) -> None:
-    """The same data, the same first parameters to the bit, and after some steps the same again; on another processor nearly the same."""
     card = json.loads(path.read_text(encoding="utf-8"))
     names, places = needed(card), [tfds.data_folder(), DATA]
     folder = next((place for place in places if all((place / name).is_dir() for name in names)), None)
@@ -41,7 +40,6 @@ def test_a_card_holds(path: Path, tmp_path: Path) -> None:
         "verify", path, "--steps", str(STEPS), folder=tmp_path,
         TFDS_DATA_DIR=str(folder), DLCORE_CACHE=str(CACHE.parent / "decoded-tests"),
     )  # fmt: skip
-    assert "step 0: the same parameters" in said, said
     assert "  data " not in said, said
     if code == 0:
         return
