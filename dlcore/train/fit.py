@@ -284,11 +284,9 @@ def host_copy(state: Any) -> Any:
 def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
     """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
-    books = ending.closing([folder], [card], f"dlcore resume {folder}")
+    books, dog = ending.closing([folder], [card], f"dlcore resume {folder}"), Watchdog(flags.stall, stacks)
     # Asked to stop while it compiles, a run ends after its first step.
-    watch = Watchdog(flags.stall, stacks)
-    with asked_to_stop() as came, watch, notice.Notices(processes.first(), watch.tell) as busy, books:
-        busy("compiling")
+    with asked_to_stop() as came, dog, notice.Notices(processes.first(), dog.tell) as busy, books:
         run = Fit(experiment, flags, folder, card, resumed, busy)
         try:
             return ending.finished(run, [run], came)
