@@ -238,11 +238,11 @@ def test_other_versions_and_another_commit_are_said_and_kept(stopped: Path, caps
     subprocess.run(["git", "add", page.name], cwd=page.parent, check=True)
     assert cli.main(["resume", str(stopped)]) == 0
     said, now = capsys.readouterr().out, card(stopped)
-    assert f"goes on with other versions jax: 0.1 then, {jax.__version__} now" in said
-    assert "goes on with other commit: aaaaaaaaaa then, " in said
-    assert "files that were not committed now" in said
+    assert f"differs from when it began: versions jax: 0.1 then, {jax.__version__} now" in said
+    assert "differs from when it began: commit: aaaaaaaaaa then, " in said
+    assert "uncommitted changes now" in said
     assert [line.split(":")[0] for line in now["noted_changes"]] == [
-        "versions jax", "commit", "files that were not committed now"
+        "versions jax", "commit", "uncommitted changes now"
     ]  # fmt: skip
 
 

@@ -75,9 +75,7 @@ def commit(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     told = []
     if a.get("commit") and b.get("commit") and a["commit"] != b["commit"]:
         told.append(f"commit: {a['commit'][:10]} then, {b['commit'][:10]} now")
-    return told + [
-        f"files that were not committed {when}" for when, git in (("then", a), ("now", b)) if git.get("clean") is False
-    ]
+    return told + [f"uncommitted changes {when}" for when, git in (("then", a), ("now", b)) if git.get("clean") is False]
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:

@@ -101,8 +101,8 @@ def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accep
     if (other := data_changes(card, known)) and not accept:
         raise UsageError(f"{folder} was begun on other data: {other}; --accept-changes goes on")
     noted = [*changes_of.differences(card, known, ("versions", "xla_flags")), *changes_of.commit(card, known)]
-    for line in noted:
-        print(f"{folder} goes on with other {line}", flush=True)
+    for line in noted if processes.first() else ():
+        print(f"{folder} differs from when it began: {line}", flush=True)
     accepted = [*card.get("accepted_changes", []), changed] if changed else card.get("accepted_changes", [])
     kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
     card |= {name: value for name, value in known.items() if name not in kept}

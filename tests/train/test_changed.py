@@ -100,7 +100,7 @@ def test_commits_are_compared() -> None:
     assert changed.commit(old, old) == []
     assert changed.commit(old, new) == ["commit: aaaaaaaaaa then, bbbbbbbbbb now"]
     assert changed.commit(old, {"git": {"commit": None, "clean": None}}) == []
-    assert changed.commit({"git": {"commit": "a" * 40, "clean": False}}, old) == ["files that were not committed then"]
+    assert changed.commit({"git": {"commit": "a" * 40, "clean": False}}, old) == ["uncommitted changes then"]
 
 
 def test_a_tree_is_clean_beside_exports_sweeps_and_runs(repository: Path) -> None:
