@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlcore import files
+from dlcore import files, tracebacks
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 
@@ -50,9 +50,22 @@ def find(name: str) -> Path:
     path = Path(name) if name.endswith(".py") else folder() / f"{name}.py"
     if path.is_file():
         return path
+    if Path(f"{name}.py").is_file():
+        raise UsageError(f"there is no experiment {name!r}, but a file {name}.py: name the file, with its ending")
     near = difflib.get_close_matches(Path(name).stem, names(), n=1, cutoff=0.4)
     offer = f"did you mean {near[0]}?" if near else "dlcore list shows them all"
     raise UsageError(f"there is no experiment {name!r}; {offer} (a path to a file of your own works too)")
+
+
+def word(path: Path) -> str:
+    """What names an experiment file on the command line: the name of one of ours, the path of any other."""
+    ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
+    return path.stem if ours else str(path)
+
+
+def recorded(path: Path) -> str:
+    """How a card names an experiment file: one's own by its whole path, so that it is found from any folder."""
+    return str(path if word(path) == path.stem else path.resolve())
 
 
 def about(path: Path) -> dict[str, str]:
@@ -97,10 +110,30 @@ def load(path: Path, text: str | None = None) -> Page:
         raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
+    if (beside := str(path.resolve().parent)) not in sys.path:
+        sys.path.insert(0, beside)  # as for `python FILE`: it may import what lies beside it, in `build` too
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError) as error:  # what else a file does wrong, its own traceback tells best
+    except (SyntaxError, ImportError) as error:  # of what else a file does wrong, `tracebacks` shows the line
         raise UsageError(f"{path} cannot be loaded: {error}; mend the file, or install what it imports") from error
+    config, build = _parts(module, path)
+
+    def built(config: Any) -> Any:
+        try:
+            return build(config)
+        except ValueError as error:
+            if not tracebacks.deliberate(error):  # a broadcast of NumPy's, say: its lines are needed
+                raise
+            raise UsageError(f"{path.stem}: {error}; dlcore train {word(path)} --help shows its flags") from error
+
+    usual, offline = (getattr(module, name, None) for name in ("FLAGS", "OFFLINE"))
+    return Page(
+        path.stem, path, loader.text, about(path)["about"], config, offline or config(offline=True), built, usual or Flags()
+    )
+
+
+def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any]:
+    """The Config and the build of an experiment file. Raises UsageError where one is missing, or a field has no default."""
     config: Any = getattr(module, "Config", None)
     build: Any = getattr(module, "build", None)
     fields = (
@@ -111,13 +144,7 @@ def load(path: Path, text: str | None = None) -> Page:
             f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline"
         )
 
-    def built(config: Any) -> Any:
-        try:
-            return build(config)
-        except ValueError as error:
-            raise UsageError(f"{path.stem}: {error}; dlcore train {path.stem} --help shows its flags") from error
-
-    usual, offline = (getattr(module, name, None) for name in ("FLAGS", "OFFLINE"))
-    return Page(
-        path.stem, path, loader.text, about(path)["about"], config, offline or config(offline=True), built, usual or Flags()
-    )
+    bare = [f.name for f in dataclasses.fields(config) if f.default is f.default_factory is dataclasses.MISSING]
+    if bare:
+        raise UsageError(f"{path} is not an experiment: its Config needs a default for {', '.join(bare)}")
+    return config, build

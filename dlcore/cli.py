@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore import pages
+from dlcore import pages, quiet
 from dlcore.errors import UsageError
 from dlcore.guard import guarded, refuse
 
@@ -49,9 +49,14 @@ def _main(words: list[str], own_process: bool) -> int:
         return 0
     if words[0] not in COMMANDS:
         return refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
+    if words[0] in ("list", "doctor") and words[1:2] in (["-h"], ["--help"]):
+        print(f"dlcore {COMMANDS[words[0]]}")
+        return 0
     if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
         print(f"dlcore {COMMANDS[words[0]]}\n\n{TRUST}")
         return 0
+    if words[0] in ("list", "doctor") and words[1:]:
+        return refuse(f"dlcore {words[0]} takes no argument, and not {' '.join(words[1:])!r}")
     if own_process and words[0] in ("train", "resume", "verify"):
         pages.large()
     return globals()[f"_{words[0]}"](words[1:])
@@ -61,7 +66,10 @@ def run_page(config: type[Any], build: Callable[[Any], Any]) -> None:
     """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
     file = sys.modules[build.__module__].__file__
     assert file
+    late = quiet.loader()
     pages.large()
+    if late:
+        pages.again(os.environ)
     sys.exit(main(["train", file, *sys.argv[1:]]))
 
 
@@ -174,10 +182,12 @@ def _sample(words: list[str]) -> int:
     import jax
 
     from dlcore.report import samples
+    from dlcore.train import notice
     from dlcore.train.folder import refuse_links
 
     refuse_links(folder)
-    drawn = experiment.sample(state, jax.random.key(flags.seed))
+    with notice.during("drawing samples"):
+        drawn = experiment.sample(state, jax.random.key(flags.seed))
     samples.save(folder / "samples", drawn)
     for sample in drawn:
         print(f"{sample.title}\n{sample.prompt}{sample.text}\n" if isinstance(sample, samples.Text) else sample.title)
@@ -206,7 +216,7 @@ def _verify(words: list[str]) -> int:
 
     cores.keep_to(int(card.get("host", {}).get("cores", 0)))
     flags = _environment(flags, config.batch)
-    return verify.verify(page, config, flags, card, asked.steps)
+    return verify.verify(page, config, flags, card, asked.steps, folder)
 
 
 def _report(words: list[str]) -> int:

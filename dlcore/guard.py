@@ -10,10 +10,9 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 
-from dlcore import output
+from dlcore import output, quiet, tracebacks
 from dlcore.errors import Disrupted, UsageError, operating_system, shortened
 
 TRAINING = ("train", "resume", "sweep")  # they go on where nobody reads what they say
@@ -22,11 +21,9 @@ SAVING = ("asyncio", "orbax", "tensorstore")
 
 def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
     """Run a command, of which `words` are the command line, and return its exit code: errors of a user's making become a message."""
-    if not any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")):
-        # XLA prints a page for every program that comes from the cache, about features of the processor that it did not use.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        if any(importlib.util.find_spec(compiler) for compiler in ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin")):
-            os.environ.setdefault("JAX_PLATFORMS", "cpu")  # they are here for `plan`, and would look for their hardware
+    quiet.loader()
+    if not quiet.accelerated() and any(map(importlib.util.find_spec, ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin"))):
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")  # they are here for `plan`, and would look for their hardware
     warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
     _quiet_background()
     with output.guarded() as stdout:
@@ -37,7 +34,7 @@ def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
 
 def _ended(command: Callable[[], int]) -> int:
     try:
-        return command()
+        return tracebacks.explained(command)
     except UsageError as error:
         return refuse(str(error))
     except Disrupted as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 WANTED = "glibc.malloc.hugetlb=1"
@@ -24,11 +24,17 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
         return
     if not OFFERED.is_file() or "[madvise]" not in OFFERED.read_text():
         return
-    wanted = {ASKED: "1", "GLIBC_TUNABLES": f"{before}:{WANTED}".strip(":")}
-    with contextlib.suppress(OSError):  # then it goes on as it is
+    again({**environment, ASKED: "1", "GLIBC_TUNABLES": f"{before}:{WANTED}".strip(":")})
+
+
+def again(environment: Mapping[str, str]) -> None:
+    """Begin this process again with other variables, if it was begun to run its main program; else, or if it cannot, it goes on."""
+    if os.name != "posix" or not _own_process():
+        return
+    with contextlib.suppress(OSError):
         if sys.stdout:  # None where it is closed
             sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**environment, **wanted})
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], dict(environment))
 
 
 def _own_process() -> bool:

@@ -172,10 +172,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _checked(page: Any, words: list[str]) -> Any:
     """A trial's config: every field and value is looked at before the first trial."""
+    from dlcore import catalog
     from dlcore.flags import parse
 
     usual = page.offline if "--offline" in words else page.config()
-    return parse(words, f"dlcore train {page.name}", page.about, config=usual, flags=page.flags)["config"]
+    return parse(words, f"dlcore train {catalog.word(page.path)}", page.about, config=usual, flags=page.flags)["config"]
 
 
 def _flags(values: Values) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any
 from dlcore import catalog, files
 from dlcore.catalog import Page
 from dlcore.errors import UsageError
+from dlcore.train import changed
 
 EXPERIMENTS = (Path(__file__).resolve().parent.parent / "experiments").resolve()
 
@@ -60,7 +61,10 @@ def page(run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes
 
 def is_known(path: Path, source: str) -> bool:
     """Is it one of the project's experiments, or a file of this text with which this user has trained?"""
-    return path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file()
+    if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
+        return True
+    code = _code(source)
+    return code is not None and any(_read(record).get("code") == code for record in _records(path))
 
 
 def remember(path: Path, source: str) -> None:
@@ -68,7 +72,7 @@ def remember(path: Path, source: str) -> None:
     if is_known(path, source):
         return
     record = folder() / _record(path, source)
-    entry = {"path": str(path.resolve()), "sha256": hashlib.sha256(source.encode()).hexdigest()}
+    entry = {"path": str(path.resolve()), "sha256": hashlib.sha256(source.encode()).hexdigest(), "code": _code(source)}
     try:
         record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         files.write(record, json.dumps(entry) + "\n")
@@ -103,6 +107,23 @@ def _is_file(path: Path) -> bool:
 
 def _record(path: Path, source: str) -> str:
     return f"{_key(path)}-{hashlib.sha256(source.encode()).hexdigest()}.json"
+
+
+def _code(source: str) -> str | None:
+    """The sha256 of the file without comments and docstrings: when these change it is no other file. None where it is no Python."""
+    try:
+        return hashlib.sha256(changed.code(source).encode()).hexdigest()
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """An entry of the list; empty where it is damaged."""
+    try:
+        entry = json.loads(files.read(record))
+    except (OSError, ValueError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _key(path: Path) -> str:

@@ -28,7 +28,7 @@ class Config:
     width: PositiveInt = 128
     pieces: PositiveInt = 4000
     row: PositiveInt = 64
-    longest: PositiveInt = 40
+    longest: NonNegativeInt = 40
     dropout: Rate = 0.1
     smoothing: Rate = 0.1
     optimizer: optim.Kind = "muon"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,9 +97,22 @@ def test_unknown_experiment(refused: Refused) -> None:
 
 
 @pytest.mark.quick
+def test_the_name_of_a_file_without_its_ending(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "mlp_digitz.py").write_text("")
+    said = refused("train", "mlp_digitz", mentions=("a file mlp_digitz.py", "with its ending"))
+    assert "mean" not in said
+
+
+@pytest.mark.quick
 def test_a_file_that_is_no_experiment(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text('"""Notes."""\nx = 1\n')
     refused("train", "notes.py", mentions=("notes.py", "build(config)", "Config"))
+    fields = "batch: int = 1\n    steps: int = 1\n    offline: bool = False\n    width: int"
+    text = (
+        f"from dataclasses import dataclass\n\n\n@dataclass(kw_only=True)\nclass Config:\n    {fields}\n\n\ndef build(c): pass\n"
+    )
+    (tmp_path / "bare.py").write_text(text)
+    refused("train", "bare.py", mentions=("bare.py", "a default for width"))
     (tmp_path / "broken.py").write_text("def build(:\n")
     refused("train", "broken.py", mentions=("broken.py", "line 1"))
     (tmp_path / "fails.py").write_text('"""Fails."""\nimport no_such_package\n')
@@ -113,6 +128,7 @@ def test_a_file_that_is_no_experiment(refused: Refused, tmp_path: Path) -> None:
         (["--lr", "fast"], ("--lr", "fast", "float")),
         (["--parallel", "magic"], ("--parallel", "magic", "shard_map")),
         (["--batch"], ("--batch",)),
+        (["--batch", "1e20"], ("--batch", "1e20", "int")),
     ],
     ids=lambda x: "_".join(x),
 )
@@ -144,6 +160,20 @@ def test_data_that_are_not_prepared(name: str, refused: Refused, tmp_path: Path,
         (["--keep", "0"], ("--keep 0",)),
         (["--eval-every", "-1"], ("--eval-every -1",)),
         (["--threads", "0"], ("--threads 0",)),
+        (["--threads", f"{10**20}"], (f"--threads {10**20}", "at most 1024")),
+        (["--cpu-devices", f"{10**20}"], (f"--cpu-devices {10**20}", "at most 64")),
+        (["--batch", f"{10**20}"], (f"--batch {10**20}", "at most 2147483647")),
+        (["--steps", f"{2**31}"], (f"--steps {2**31}", "at most 2147483647")),
+        (["--heartbeat", "0"], ("--heartbeat 0", "at least 1")),
+        (["--seed", "-1"], ("--seed -1", "at least 0")),
+        (["--seed", f"{2**32}"], (f"--seed {2**32}", f"at most {2**32 - 1}")),
+        (["--dropout", "1"], ("--dropout 1.0", "at least 0 and below 1")),
+        (["--widths", "16", "0"], ("--widths 0", "at least 1")),
+        (["--lr", "-1"], ("--lr -1.0", "at least 0")),
+        (["--lr", "nan"], ("--lr nan", "a finite number")),
+        (["--lr", "1e39"], ("--lr 1e+39", "at most 3.4")),
+        (["--out", "~"], ("--out ~", "$HOME")),
+        (["--out", "~/runs/a"], ("--out ~/runs/a", "$HOME")),
     ],
     ids=lambda x: "_".join(x),
 )
@@ -187,14 +217,61 @@ def test_a_page_that_changed(stopped: Path, refused: Refused, capsys: pytest.Cap
     assert "dropout: Rate = 0.4" in (stopped / "experiment.py").read_text()
 
 
+def test_a_comment_that_changed_is_no_change(stopped: Path) -> None:
+    page = stopped.parent / "mine.py"
+    page.write_text(page.read_text().replace('"""A feed-forward', '"""Once more: a feed-forward') + "\n# more\n")
+    assert cli.main(["resume", str(stopped)]) == 0
+    told = card(stopped)
+    assert (told["status"], told["step"], told["accepted_changes"]) == ("done", 12, [])
+    assert (stopped / "experiment.py").read_text() == page.read_text()
+
+
+def test_other_versions_and_another_commit_are_said_and_kept(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = card(stopped)
+    (stopped / "card.json").write_text(
+        json.dumps(told | {"versions": told["versions"] | {"jax": "0.1"}, "git": {"commit": "a" * 40, "clean": True}})
+    )
+    page = stopped.parent / "mine.py"
+    subprocess.run(["git", "init", "-q"], cwd=page.parent, check=True)
+    own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *own, "commit", "-q", "--allow-empty", "-m", "first"], cwd=page.parent, check=True)
+    subprocess.run(["git", "add", page.name], cwd=page.parent, check=True)
+    assert cli.main(["resume", str(stopped)]) == 0
+    said, now = capsys.readouterr().out, card(stopped)
+    assert f"differs from when it began: versions jax: 0.1 then, {jax.__version__} now" in said
+    assert "differs from when it began: commit: aaaaaaaaaa then, " in said
+    assert "uncommitted changes now" in said
+    assert [line.split(":")[0] for line in now["noted_changes"]] == [
+        "versions jax", "commit", "uncommitted changes now"
+    ]  # fmt: skip
+
+
+def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(stopped / "checkpoints")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert cli.main(["resume", str(stopped)]) == 0
+    said = capsys.readouterr().err
+    assert f"warning: {stopped} had come to step 6, but has no checkpoint left: it begins again at step 0" in said
+    assert card(stopped)["step"] == 12
+
+
+def test_a_mesh_that_is_none_for_a_complete_run(stopped: Path, refused: Refused) -> None:
+    assert cli.main(["resume", str(stopped)]) == 0
+    refused("resume", stopped, "--mesh", "date=2", mentions=("date=2", "data=4,fsdp=2,tensor=1"))
+    refused("resume", stopped, "--mesh", "data=3", mentions=("data=3", "there are 8"))
+    assert cli.main(["resume", str(stopped)]) == 0
+    assert cli.main(["resume", str(stopped), "--mesh", "data=8"]) == 0
+
+
 def test_a_page_of_the_same_name_as_an_experiment_of_ours(stopped: Path, refused: Refused) -> None:
     """The file that began the run is compared, and not the one that happens to have its name."""
     page = stopped.parent / "mlp_digits.py"
     trust.remember(page, (stopped.parent / "mine.py").read_text())
-    page.write_text((stopped.parent / "mine.py").read_text() + "\n# changed\n")
+    page.write_text((stopped.parent / "mine.py").read_text() + "\nCHANGED = True\n")
     told = card(stopped) | {"experiment": "mlp_digits", "file": str(page)}
     (stopped / "card.json").write_text(json.dumps(told))
-    assert "# changed" in refused("resume", stopped, mentions=("begun differently",))
+    assert "CHANGED = True" in refused("resume", stopped, mentions=("begun differently",))
 
 
 def test_a_page_that_is_gone(stopped: Path, refused: Refused) -> None:

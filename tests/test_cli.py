@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import pytest
 
 from dlcore import catalog, cli
 from dlcore.flags import Flags
+from dlcore.report import runs as report_runs
+from dlcore.report.command import reproduce
+from dlcore.train import notice
 from dlcore.train import run as runs
 from dlcore.train.devices import simulated
 from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
@@ -46,9 +50,10 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-def python(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def python(*words: str, folder: Path, without: str = "") -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in environment().items() if name != without}
     return subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *words], cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -182,6 +187,12 @@ def test_a_page_is_a_program(tmp_path: Path) -> None:
     done = python(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert card(tmp_path / "run")["experiment"] == "mlp_digits"
+    # XLA reads its level when the page imports jax: with none given, its loader of cached programs must be silent all the same.
+    words[-1] = "again"
+    done = python(*words, folder=tmp_path, without="TF_CPP_MIN_LOG_LEVEL")
+    assert done.returncode == 0, done.stderr
+    assert "cpu_aot_loader" not in done.stderr
+    assert all(line.startswith(("step ", "compil")) for line in done.stderr.splitlines()), done.stderr
 
 
 def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +205,77 @@ def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.Ca
     assert card(Path("run"))["step"] == 9
     assert cli.main(["eval", "run"]) == 0
     assert "step 9" in capsys.readouterr().out
+
+
+def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("there").mkdir()
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
+    assert cli.main(["train", "mine.py", *SHORT[2:], "--out", "run"]) == 0
+    monkeypatch.chdir("there")
+    assert cli.main(["eval", "../run"]) == 0
+    assert cli.main(["resume", "../run", "--steps", "7", "--accept-changes"]) == 0
+
+
+NESTED = """
+@dataclass(frozen=True)
+class Net:
+    widths: tuple[PositiveInt, ...] = (256, 256)
+    dropout: Rate = 0.3
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class Config:
+    net: Net = Net()
+"""
+
+
+def test_a_config_inside_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
+    head, fields = text.split("@dataclass(frozen=True)\nclass Config:\n")
+    fields = fields.split("    lr: ", 1)[1].replace("c.widths", "c.net.widths").replace("c.dropout", "c.net.dropout")
+    fields = fields.replace("TINY = Config(widths=(16,), ", "TINY = Config(")
+    Path("mine.py").write_text(head + NESTED.lstrip() + "    lr: " + fields)
+    words = ["--widths", "8", "--no-bias", "--batch", "32", "--steps", "6"]
+    assert cli.main(["train", "mine.py", *words, "--out", "run"]) == 0
+    assert card(Path("run"))["config"]["net"] == {"widths": [8], "dropout": 0.3, "bias": False}
+    capsys.readouterr()
+    assert cli.main(["resume", "run"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert cli.main(["resume", "run", "--dropout", "0.2"]) == 2
+    assert "\nconfig net.dropout: 0.3 then, 0.2 now\n" in capsys.readouterr().err
+    assert cli.main(["eval", "run"]) == 0
+    again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
+    assert cli.main([*again[1:], "--out", "again"]) == 0
+    told = [card(Path(run)) for run in ("run", "again")]
+    assert told[0]["params_sha256"] == told[1]["params_sha256"]
+    bad = told[0] | {"config": told[0]["config"] | {"net": {"widths": "wide"}}}
+    Path("run/card.json").write_text(json.dumps(bad))
+    assert cli.main(["resume", "run"]) == 2
+    assert "damaged: its config.net says widths = 'wide'" in capsys.readouterr().err
+
+
+def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
+    assert cli.main(["train", "mine.py", *SHORT[2:], "--no-diagnose", "--out", "run", "--continue-run"]) == 0
+    again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
+    assert again[:3] == ["dlcore", "train", str(tmp_path / "mine.py")]
+    assert "--no-diagnose" in again
+    assert "--continue-run" not in again
+    assert cli.main([*again[1:], "--out", "again"]) == 0
+    assert card(Path("again"))["run"]["diagnose"] is False
+    assert cli.main([*SHORT, "--out", "ours"]) == 0
+    assert shlex.split(str(reproduce(report_runs.read(Path("ours")))))[2] == "mlp_digits"
+
+
+def test_compiling_is_said_where_it_takes_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notice, "SECONDS", 0.0)
+    assert cli.main([*SHORT, "--out", "run"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.index("compiling ...") < next(i for i, line in enumerate(lines) if line.startswith("step "))
+    assert sum(line.endswith(" ...") and line.startswith("the evaluation of validation") for line in lines) == 1
+    assert cli.main(["eval", "run"]) == 0
+    assert "compiling ..." in capsys.readouterr().err.splitlines()
 
 
 def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
@@ -222,5 +304,11 @@ def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     code, said = run(*words, "--lr", "0.5", folder=tmp_path)
     assert code == 2
     assert "config lr:" in said
+    without = [word for word in words if word != "--continue-run"]
+    without[without.index("--out") + 1] = "other"
+    code, said = run(*without, folder=tmp_path)
+    assert code == 0, said
+    code, said = run(*without, "--continue-run", folder=tmp_path)
+    assert (code, "complete at step 6: nothing to do" in said) == (0, True), said
     code, said = run("train", "mlp_digits", "--continue-run", folder=tmp_path)
     assert (code, "--continue-run needs --out" in said) == (2, True), said

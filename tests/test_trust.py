@@ -123,13 +123,16 @@ def test_a_known_file_is_known_by_its_path_and_its_text(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not executed"):
         trust.page(Path("s1"), told)  # the same text elsewhere may import another module beside it
     told["file"] = "mine.py"
-    file.write_text(text + "# changed\n")
+    file.write_text(text + "# a comment changes nothing that is executed\n")
+    assert trust.page(Path("s1"), told).source.endswith("executed\n")
+    Path("executed").rmdir()
+    file.write_text(text + "CHANGED = 1\n")
     Path("s1").mkdir()
     Path("s1/experiment.py").write_text(text)
-    with pytest.raises(UsageError, match=r"begun differently[\s\S]*\+# changed[\s\S]*--accept-changes[\s\S]*--trust"):
+    with pytest.raises(UsageError, match=r"begun differently[\s\S]*\+CHANGED = 1[\s\S]*--accept-changes[\s\S]*--trust"):
         trust.page(Path("s1"), told)
     assert not Path("executed").exists()
-    assert trust.page(Path("s1"), told, accept_changes=True).source.endswith("# changed\n")
+    assert trust.page(Path("s1"), told, accept_changes=True).source.endswith("CHANGED = 1\n")
     with pytest.raises(UsageError, match="begun differently"):
         trust.page(Path("s1"), told)  # what trains remembers it; looking with another's consent does not
     trust.remember(file, file.read_text())

@@ -71,13 +71,15 @@ def _prepare(simulated: int, deterministic: bool) -> None:
 def _one(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, devices: list[Any]) -> int:
     from dlcore.plan import show
     from dlcore.plan.compile import own_size, plan
+    from dlcore.train import notice
 
     experiment = page.build(config)
     word = ""
     if not flags.mesh:
         mesh, word = own_size(experiment.batch, len(devices), flags.microbatches)
         flags = dataclasses.replace(flags, mesh=mesh)
-    made = plan(experiment, flags, topology, devices)
+    with notice.during("compiling"):
+        made = plan(experiment, flags, topology, devices)
     show.print_plan(page.name, made, experiment.steps, asked.price, word)
     _write(asked.json, {**show.as_json(page.name, made, experiment.steps, asked.price), "note": word})
     return 0 if made.fits else 1

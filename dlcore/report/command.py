@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
+from dlcore import catalog
+from dlcore.flags import Flags
 from dlcore.report.compare import flatten
 from dlcore.report.runs import Run
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
-_ELSEWHERE = ("out", "mesh")  # where the run was put is no part of it; the mesh is written from the card's own entry
+# Where the run was put, and whether it went on there, is no part of it; the mesh is written from the card's own entry.
+_ELSEWHERE = ("out", "continue_run", "mesh")
 
 
 def reproduce(run: Run) -> str | None:
@@ -18,10 +22,12 @@ def reproduce(run: Run) -> str | None:
     experiment = run.get("experiment")
     if not isinstance(experiment, str) or not experiment:
         return None
-    words = ["dlcore", "train", shlex.quote(experiment)]
+    file, usual = str(run.get("file") or ""), Flags()
+    own = file.endswith(".py") and (experiment not in catalog.names() or Path(file).parent.name != "experiments")
+    words = ["dlcore", "train", shlex.quote(file if own else experiment)]
     for name, value in run.mapping("run").items():
-        # Common switches that are off need no flag.
-        if name not in _ELSEWHERE and value is not False:
+        # Switches that are off unless they are asked for need no flag.
+        if name not in _ELSEWHERE and (value is not False or getattr(usual, name, False)):
             words += _flag(name, value)
     mesh = run.numbers("mesh")
     if any(axis != 1 for axis in mesh.values()):
@@ -32,13 +38,13 @@ def reproduce(run: Run) -> str | None:
 
 
 def _flag(name: str, value: Any) -> list[str]:
-    """One field as a flag; nothing for what cannot be one."""
+    """One field as a flag, that of a dataclass inside the config by its own name; nothing for what cannot be one."""
     if not _FIELD.match(name) or value is None:
         return []
-    flag = f"--{name.replace('_', '-')}"
+    word = name.rpartition(".")[2].replace("_", "-")
+    flag = f"--{word}"
     if isinstance(value, bool):
-        head, _, last = flag[2:].rpartition(".")
-        return [flag if value else f"--{head}{'.' if head else ''}no-{last}"]
+        return [flag if value else f"--no-{word}"]
     if isinstance(value, list):
         return [flag, *(shlex.quote(str(item)) for item in value)]
     return [flag, shlex.quote(str(value))]

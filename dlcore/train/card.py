@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -52,8 +53,17 @@ def git(folder: Path) -> dict[str, Any]:
             return None
         return answer.stdout.strip() if answer.returncode == 0 else None
 
-    status = ask("status", "--porcelain")
-    return {"commit": ask("rev-parse", "HEAD"), "clean": None if status is None else not status}
+    # What runs decides: files that git keeps, and Python files beside them. Exports, sweeps and runs are no changes.
+    changed, top = ask("status", "--porcelain", "--untracked-files=no"), ask("rev-parse", "--show-toplevel")
+    fresh = ask("-c", "core.quotePath=off", "ls-files", "--others", "--exclude-standard", "--full-name", "--", ":/*.py")
+    clean = None if changed is None or fresh is None or top is None else not changed and not _sources(Path(top), fresh)
+    return {"commit": ask("rev-parse", "HEAD"), "clean": clean}
+
+
+def _sources(top: Path, names: str) -> list[Path]:
+    """Of these Python files in a repository those that lie in no run: a run keeps its experiment file's text."""
+    files = [top / name for name in names.splitlines()]
+    return [file for file in files if not any((above / "card.json").is_file() for above in file.parents)]
 
 
 def machine() -> dict[str, Any]:
@@ -158,13 +168,18 @@ def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
 
     What the class no longer has, or has newly, is left to `run.difference` to tell.
     """
-    usual, kept = kind(), card.get(word, {})
+    return _rebuilt(kind(), card.get(word, {}), f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word}")
+
+
+def _rebuilt(usual: Any, kept: Mapping[str, Any], whose: str) -> Any:
+    """The dataclass `usual` with the values that were kept of it, those of dataclasses inside it too."""
     kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
     for name, value in kept.items():
         like = getattr(usual, name)
+        if dataclasses.is_dataclass(like) and isinstance(value, dict):
+            kept[name] = _rebuilt(like, value, f"{whose}.{name}")
+            continue
         fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (value, like)
         if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
-            raise UsageError(
-                f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word} says {name} = {value!r}; mend it by hand"
-            )
-    return kind(**kept)
+            raise UsageError(f"{whose} says {name} = {value!r}; mend it by hand")
+    return dataclasses.replace(usual, **kept)

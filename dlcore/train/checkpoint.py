@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from jax import Array
 from orbax.checkpoint import checkpoint_managers
 
+from dlcore import quiet
 from dlcore.errors import Disrupted, UsageError
 from dlcore.train.parallel import replicated
 from dlcore.train.step import State
@@ -125,6 +126,7 @@ class Checkpoints:
             try:
                 restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
             except Exception as error:  # whatever a damaged file makes Orbax and TensorStore raise
+                quiet.failed_reads()
                 reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
                 warnings.warn(f"checkpoint {path} cannot be read and is skipped: {reason}", stacklevel=2)
                 continue

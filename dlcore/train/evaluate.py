@@ -12,6 +12,7 @@ from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.flags import Flags
 from dlcore.train.experiment import Experiment
+from dlcore.train.notice import during
 from dlcore.train.parallel import Layout, layout
 from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, Mean, Objective, State, eval_step, train_step
@@ -37,7 +38,8 @@ def everything(experiment: Experiment, flags: Flags, state: State) -> dict[str, 
     """{split: {metric: value}} of a state over all that an experiment evaluates, what is measured at the end included."""
     place = layout(flags.parallel, flags.mesh)
     evaluator = Evaluator(with_precision(experiment.objectives, flags.precision), place, experiment.batch, flags.seed)
-    results = {split: evaluator(state, source) for split, source in experiment.eval.items()}
+    with during("compiling"):
+        results = {split: evaluator(state, source) for split, source in experiment.eval.items()}
     for split, metrics in (experiment.evaluate(state) if experiment.evaluate else {}).items():
         results[split] = {**results.get(split, {}), **metrics}
     return results

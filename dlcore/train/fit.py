@@ -19,14 +19,14 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.report import samples
 from dlcore.train import card as cards
-from dlcore.train import diagnose, ending, parallel, patience, processes, programs, verdict
+from dlcore.train import diagnose, ending, notice, parallel, patience, processes, programs, verdict
 from dlcore.train.checkpoint import Checkpoints, check_room
 from dlcore.train.ending import Diverged
 from dlcore.train.evaluate import Evaluator, packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.lanes import Diagnose, Evaluate, Lane, Step
-from dlcore.train.log import Log, rewind
+from dlcore.train.log import Log, loss_at, rewind
 from dlcore.train.loop import DONE, FAILED, Busy, loop, silent
 from dlcore.train.precision import with_precision
 from dlcore.train.signals import asked_to_stop, uninterrupted
@@ -77,7 +77,7 @@ class Fit:
             card["params_sha256"] = {"start": cards.sha256(self.state.params), "end": None}
             card["marks"] = {}
         if resumed and processes.first():
-            rewind(folder, self.start)
+            rewind(folder, self.start, card.get("step"))
             self.checkpoints.set_aside(self.start)
         self.patience = patience.Patience(flags.patience, experiment.best, folder, self.start)
         card["stopped_early"] = self.start if self.patience.over else None
@@ -162,8 +162,8 @@ class Fit:
     def _diverged(self, step: int, metric: str, what: str, way: str) -> Diverged:
         self.checkpoints.wait()  # the last one may still be on its way to the disk
         last = max(self.checkpoints.steps(), default=None)
-        good = f"the last good checkpoint is that of step {last}" if last else "no checkpoint was written before"
-        fault = self._fault_in_data(step)
+        good = f"the last finite checkpoint is that of step {last}" if last else "no checkpoint was written before"
+        good, fault = good + (loss_at(self.folder, last) if last else ""), self._fault_in_data(step)
         return Diverged(
             f"step {step}: objective {metric.split('/')[0]!r}: {metric} {what}; {good} in {self.checkpoints.folder}. "
             + (f"The data are at fault: {fault}" if fault else f"Lower the learning rate, clip gradients, or {way}")
@@ -284,10 +284,10 @@ def host_copy(state: Any) -> Any:
 def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
     """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
-    books = ending.closing([folder], [card], f"dlcore resume {folder}")
+    books, dog = ending.closing([folder], [card], f"dlcore resume {folder}"), Watchdog(flags.stall, stacks)
     # Asked to stop while it compiles, a run ends after its first step.
-    with asked_to_stop() as came, Watchdog(flags.stall, stacks) as watchdog, books:
-        run = Fit(experiment, flags, folder, card, resumed, watchdog.tell)
+    with asked_to_stop() as came, dog, notice.Notices(processes.first(), dog.tell) as busy, books:
+        run = Fit(experiment, flags, folder, card, resumed, busy)
         try:
             return ending.finished(run, [run], came)
         except (Diverged, UsageError) as error:

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,21 @@ class Log:
         sys.stderr.flush()
 
 
-def rewind(folder: Path, step: int) -> None:
+def loss_at(folder: Path, step: int) -> str:
+    """ ", where net/loss was 2.3": the training losses logged last up to a step; empty where there are none."""
+    path, found = folder / "metrics.jsonl", {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError):
+            record = json.loads(line)
+            if record.get("split") == "train" and record["step"] <= step:
+                found = {name: value for name, value in record.items() if name.endswith("/loss") and value is not None}
+    return f", where {' and '.join(f'{name} was {value:.3g}' for name, value in found.items())}," if found else ""
+
+
+def rewind(folder: Path, step: int, before: int | None = None) -> None:
     """Drop from the run's lines what was logged after `step` (and a line cut in half): the steps are about to be trained again."""
+    if step == 0 and before:  # the step of the card
+        warnings.warn(f"{folder} had come to step {before}, but has no checkpoint left: it begins again at step 0", stacklevel=2)
     for path in (folder / "metrics.jsonl", folder / "diagnostics.jsonl"):
         if path.exists():
             _rewind(path, step)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,16 +13,19 @@ from typing import Any
 
 import jax
 
+from dlcore import catalog
 from dlcore.catalog import Page
 from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import card as cards
+from dlcore.train import changed as changes_of
 from dlcore.train import patience, processes, track
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import fit
 from dlcore.train.folder import alone, claimed, keep_page
 from dlcore.train.init import initial
+from dlcore.train.loop import DONE, FAILED
 from dlcore.train.parallel import Layout, check_batch, layout
 
 
@@ -49,7 +51,7 @@ def begun_card(page: Page, config: Any, flags: Flags, experiment: Experiment, pl
     return {
         "experiment": page.name,
         "about": page.about,
-        "file": str(page.path),
+        "file": catalog.recorded(page.path),
         "status": "running",
         "step": 0,
         "steps": experiment.steps,
@@ -69,6 +71,8 @@ def begun_card(page: Page, config: Any, flags: Flags, experiment: Experiment, pl
 
 def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept_changes: bool) -> int:
     """Go on where a run stopped, with what began it. Raises UsageError, with the difference, if that has changed."""
+    if flags.mesh != card.get("run", {}).get("mesh", ""):
+        layout(flags.parallel, flags.mesh)  # refuses one that is none, also for a run that is complete
     changed = changes(page, config, flags, folder, card, accept_changes)
     if card.get("status") == "done" and not changed:
         print(f"{folder} is complete at step {card.get('step')}: nothing to do")
@@ -96,10 +100,14 @@ def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accep
     """Bring the card of a stopped run up to date with what is `known` of it now. UsageError where its data have changed."""
     if (other := data_changes(card, known)) and not accept:
         raise UsageError(f"{folder} was begun on other data: {other}; --accept-changes goes on")
+    noted = [*changes_of.differences(card, known, ("versions", "xla_flags")), *changes_of.commit(card, known)]
+    for line in noted if processes.first() else ():
+        print(f"{folder} differs from when it began: {line}", flush=True)
     accepted = [*card.get("accepted_changes", []), changed] if changed else card.get("accepted_changes", [])
     kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
     card |= {name: value for name, value in known.items() if name not in kept}
     card |= {"accepted_changes": accepted, "resumed": card.get("resumed", 0) + 1}
+    card |= {"noted_changes": [*card.get("noted_changes", []), *noted]} if noted else {}
     card.pop("error", None)
 
 
@@ -144,14 +152,11 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     told: list[str] = []
     kept = folder / "experiment.py"
     before = kept.read_text(encoding="utf-8") if kept.is_file() else ""
-    if before != page.source:
-        lines = difflib.unified_diff(
-            before.splitlines(), page.source.splitlines(), "as it began", str(page.path), lineterm="", n=1
-        )
-        told += list(lines)[:60]
+    told += changes_of.code_difference(before, page.source, str(page.path))
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
     free = {
         "out",
+        "continue_run",
         "seeds",
         "parallel",
         "cpu_devices",
@@ -168,6 +173,7 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
         "stall",
     }
     for word, old, new in (("config", card.get("config", {}), plain(config)), ("flag", card.get("run", {}), plain(flags))):
+        old, new = changes_of.flat(old), changes_of.flat(new)
         for name in sorted({*old, *new} - (free if word == "flag" else set())):
             a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
             if a != b:
@@ -228,5 +234,6 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
         if processes.first():
             results = "  ".join(f"{s}/{k} {v:.4f}" for s, m in card["results"].items() for k, v in m.items())
             print(f"{card['status']} at step {card['step']}/{card['steps']}: {results or 'no results yet'}")
-            print(f"dlcore report {folder}" if code == 0 else f"dlcore resume {folder}", flush=True)
+            # A run that diverged would do so again: what to change stands in its message.
+            print(f"dlcore report {folder}" if code in (DONE, FAILED) else f"dlcore resume {folder}", flush=True)
         return code

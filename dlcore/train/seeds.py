@@ -22,7 +22,7 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.metrics import spread, summary
 from dlcore.train import card as cards
-from dlcore.train import ending, parallel, run
+from dlcore.train import ending, notice, parallel, run
 from dlcore.train import folder as folders
 from dlcore.train.ending import Diverged
 from dlcore.train.experiment import Experiment
@@ -247,7 +247,10 @@ def _train(page: Page, config: Any, flags: Flags, experiment: Experiment, root: 
         print(f"{split}: {line}")
     states = [card["status"] for card in begun]
     print(f"{', '.join(f'{states.count(state)} {state}' for state in dict.fromkeys(states))} of {len(begun)} seeds")
-    print(f"dlcore report {root}" if code == DONE else f"the same command with --out {root} --continue-run goes on", flush=True)
+    print(
+        f"dlcore report {root}" if code in (DONE, FAILED) else f"the same command with --out {root} --continue-run goes on",
+        flush=True,
+    )
     return FAILED if code == DONE and "failed" in states else code
 
 
@@ -273,7 +276,8 @@ def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Seque
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
     places, way = [Path(each.out) for each in flags], f"the same command with --out {root} --continue-run"
     with asked_to_stop() as came, Watchdog(flags[0].stall, root / "stacks.txt") as watchdog, ending.closing(places, begun, way):
-        runs = Seeds(experiment, flags, begun, sound_step(experiment, flags, root), watchdog.tell)
+        with notice.during("compiling"):
+            runs = Seeds(experiment, flags, begun, sound_step(experiment, flags, root), watchdog.tell)
         try:
             return ending.finished(runs, runs.fits, came)
         except Diverged:

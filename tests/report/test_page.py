@@ -273,7 +273,7 @@ def test_the_command_trains_the_run_again(tmp_path: Path) -> None:
     card = CARD | {"config": CARD["config"] | {"opt": {"nesterov": False}, "--x y": 1}}
     assert reproduce(runs.read(make(tmp_path / "a", card))) == (
         "dlcore train mlp_digits --steps 20 --seed 3 --offline --parallel jit --mesh data=2,fsdp=1 "
-        "--learning-rate 0.1 --hidden 256 128 --no-augment --name 'it'\"'\"'s' --opt.no-nesterov"
+        "--learning-rate 0.1 --hidden 256 128 --no-augment --name 'it'\"'\"'s' --no-nesterov"
     )
 
 

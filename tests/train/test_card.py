@@ -110,7 +110,7 @@ def test_git_tells_commit_and_cleanness(tmp_path: Path) -> None:
     found = card.git(tmp_path)
     assert len(found["commit"]) == 40
     assert found["clean"] is True
-    (tmp_path / "new").write_text("")
+    (tmp_path / "new.py").write_text("")
     assert card.git(tmp_path) == {**found, "clean": False}
 
 

@@ -177,6 +177,10 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     assert logged(Path("killed")) == logged(Path("run"))
 
 
+def logged_lines() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 70; the message names step, objective and metric; what was saved before is finite."""
     page = tmp_path / "explodes.py"
@@ -184,13 +188,15 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.Ca
     # Step 10 moves the parameters to infinity with a finite loss; a checkpoint is due right then.
     words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "5", "--log-every", "4", "--out", "run"]
     assert cli.main(words) == 70
-    said = capsys.readouterr().err
-    told = card(Path("run"))
+    printed = capsys.readouterr()
+    said, told = printed.err, card(Path("run"))
     assert told["status"] == "failed"
+    assert printed.out.splitlines()[-1] == "dlcore report run"  # resumed, it would diverge again
+    logged = [record["net/loss"] for record in logged_lines() if record["split"] == "train" and record["step"] <= 5]
     for text in (said, told["error"]):
         assert "'net'" in text
         assert "step 10:" in text
-        assert "the last good checkpoint is that of step 5" in text
+        assert f"the last finite checkpoint is that of step 5, where net/loss was {logged[-1]:.3g}, in" in text
     assert "net/params are not finite" in told["error"]
     assert "Traceback" not in said
     assert sorted(path.name for path in Path("run/checkpoints").glob("[0-9]*")) == ["5"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from dlcore.train.log import Log, rewind
+from dlcore.train.log import Log, loss_at, rewind
 
 pytestmark = pytest.mark.quick
 
@@ -31,6 +31,20 @@ def events(folder: Path) -> Iterator[tuple[str, int, float]]:
             event = Event.FromString(raw[12 : 12 + size])
             raw = raw[16 + size :]
             yield from ((v.tag, event.step, v.simple_value) for v in event.summary.value)
+
+
+def test_the_losses_at_a_step_are_the_last_ones_logged(tmp_path: Path) -> None:
+    assert loss_at(tmp_path, 5) == ""
+    lines = [
+        {"step": 2, "split": "train", "a/loss": 1.0, "b/loss": 2.0, "a/grad_norm": 9.0},
+        {"step": 4, "split": "train", "a/loss": 3e31, "b/loss": None},
+        {"step": 4, "split": "validation", "a/loss": 7.0},
+        {"step": 6, "split": "train", "a/loss": 8.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*map(json.dumps, lines[:3]), "cut {", json.dumps(lines[3])]))
+    assert loss_at(tmp_path, 3) == ", where a/loss was 1 and b/loss was 2,"
+    assert loss_at(tmp_path, 5) == ", where a/loss was 3e+31,"
+    assert loss_at(tmp_path, 1) == ""
 
 
 def test_lines_and_events_say_the_same(tmp_path: Path) -> None:

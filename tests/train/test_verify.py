@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,23 @@ def test_another_run_is_told_with_its_drift_and_what_differs(card: cards.Card, c
 def test_a_card_without_hashes_that_early_is_refused(card: cards.Card) -> None:
     with pytest.raises(UsageError, match=r"hashes of the steps 0, 10, 12, and --steps 9 reaches none"):
         again(card, 9)
+
+
+def test_another_commit_and_other_code_are_named(
+    card: cards.Card, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other: dict[str, Any] = json.loads(json.dumps(card))
+    other["marks"]["10"]["sha256"] = "0" * 64
+    other["git"] = {"commit": "a" * 40, "clean": True}
+    monkeypatch.setattr(cards, "git", lambda folder: {"commit": "b" * 40, "clean": True})
+    since = "code since commit aaaaaaaaaa: dlcore/models/mlp.py"
+    monkeypatch.setattr(verify.changed, "code_since", lambda commit, folder: [since] if commit == "a" * 40 else [])
+    (tmp_path / "experiment.py").write_text(PAGE.source.replace("classes=10", "classes=11") + "# a comment\n")
+    assert verify.verify(PAGE, CONFIG, Flags(), other, 10, tmp_path) == 1
+    out = capsys.readouterr().out
+    assert "  commit: aaaaaaaaaa then, bbbbbbbbbb now\n" in out
+    assert f"  {since}\n" in out
+    assert "-    net = MLP(c.widths, classes=11, dropout=c.dropout)" in out
+    (tmp_path / "experiment.py").write_text(PAGE.source + "# a comment\n")
+    assert verify.verify(PAGE, CONFIG, Flags(), card, 10, tmp_path) == 0
+    assert "experiment" not in capsys.readouterr().out

@@ -1,0 +1,49 @@
+"""Nightly: the first steps of every card in experiments/results, trained again. A card that no longer holds is stale.
+
+On a processor of the card's kind every bit must be the same. On another one a change of the last bits cannot be told from the
+processor's own: there the data must be the same to the bit, and the parameters' norm nearly so.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore.data import tfds
+from tests.child import CACHE, REPOSITORY, run
+
+RESULTS = sorted((REPOSITORY / "experiments" / "results").glob("*.json"))
+DATA = REPOSITORY.parent / "shared" / "data" / "tfds"
+STEPS = 10
+DRIFT = 1e-6  # of the parameters' norm after STEPS steps: other processors add in another order
+EMBEDDED = ("digits", "breast_cancer", "diabetes", "documentation", "adding_", "copy_")  # come with the installation
+
+
+def needed(card: dict[str, Any]) -> list[str]:
+    """The prepared data sets that a card's run reads."""
+    names = {each["name"].split()[0] for each in card["data"].values()}
+    return sorted(name for name in names if not name.startswith(EMBEDDED))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_card_holds(path: Path, tmp_path: Path) -> None:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    names, places = needed(card), [tfds.data_folder(), DATA]
+    folder = next((place for place in places if all((place / name).is_dir() for name in names)), None)
+    if folder is None:
+        pytest.skip(f"{', '.join(names)}: not prepared in {tfds.data_folder()} or ../shared/data/tfds; dlcore prepare {names[0]}")
+    code, said = run(
+        "verify", path, "--steps", str(STEPS), folder=tmp_path,
+        TFDS_DATA_DIR=str(folder), DLCORE_CACHE=str(CACHE.parent / "decoded-tests"),
+    )  # fmt: skip
+    assert "  data " not in said, said
+    if code == 0:
+        return
+    host = {line.strip().split(":")[0] for line in said.splitlines() if line.startswith("  ")}
+    assert host & {"host cpu", "host cores", "versions jaxlib", "versions jax", "devices kind"}, f"stale: {said}"
+    drift = float(said.split(" of it)")[0].rsplit("(", 1)[1])
+    assert drift < DRIFT, said
