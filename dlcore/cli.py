@@ -17,11 +17,11 @@ from dlcore.guard import guarded, refuse
 COMMANDS = {
     "train": "train EXPERIMENT [flags]: an experiment's name, or a path to your own file",
     "resume": "resume RUN [flags]: go on exactly where a run stopped",
-    "eval": "eval RUN: losses and metrics of a run's newest checkpoint, over every split",
-    "sample": "sample RUN: draw what the run can show: images with predictions, generated images, text",
+    "eval": "eval RUN [--last]: losses and metrics of a run's best state (or its newest checkpoint), over every split",
+    "sample": "sample RUN [--last]: draw what the run can show: images with predictions, generated images, text",
     "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
     "verify": "verify RUN|CARD.json [--steps N]: train the first steps again and compare the parameters' hashes",
-    "export": "export RUN FILE.npz [--half]: the newest parameters (and batch statistics) as plain arrays, in float16 with --half",
+    "export": "export RUN FILE.npz [--half] [--last]: the best parameters (and batch statistics) as plain arrays, in float16 with --half",
     "list": "list: every experiment with its data and the number it is held against",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
     "sweep": "sweep EXPERIMENT FIELD=1,2,3 FIELD=1e-4..1e-2:log ... [-- flags]: many runs over fields of its config, and one page",
@@ -154,6 +154,7 @@ def newest(folder: Path) -> Path:
 
 
 def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
+    last, words = "--last" in words, [word for word in words if word != "--last"]
     folder, page, card, (config, flags) = _opened(command, words)
     if len(words) > (2 if command == "export" else 1):
         raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
@@ -162,14 +163,15 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
     # Wherever it was trained, here are the devices that are here.
     flags = _environment(dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch)
     experiment = page.build(config)
-    return folder, experiment, flags, run.restored(experiment, flags, folder, card)
+    return folder, experiment, flags, run.restored(experiment, flags, folder, card, last)
 
 
 def _eval(words: list[str]) -> int:
     folder, experiment, flags, state = _state_of("eval", words)
     from dlcore.train.evaluate import everything
 
-    print(f"{folder} at step {int(state.step)}")
+    of = "" if "--last" in words or not experiment.best else f", the best by {experiment.best.removeprefix('-')}"
+    print(f"{folder} at step {int(state.step)}{of}")
     for split, metrics in everything(experiment, flags, state).items():
         print(f"{split}: " + "  ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
     return 0
@@ -232,7 +234,7 @@ def _report(words: list[str]) -> int:
 
 def _export(words: list[str]) -> int:
     half, words = "--half" in words, [word for word in words if word != "--half"]
-    named = [word for word in words if word != "--trust"]
+    named = [word for word in words if word not in ("--trust", "--last")]
     if len(named) != 2 or not named[1].endswith(".npz"):
         raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
     from dlcore.train import export

@@ -127,7 +127,9 @@ def main(words: list[str]) -> int:
         {f.name: f.words[i % len(f.words)] if f.words else f.told((f.low, f.high)[i % 2]) for f in fields} for i in range(count)
     ]
     configs = [_checked(page, [*flags, *_flags(values)]) for values in chosen or ends]
-    sweep = Sweep(asked, flags, asked.metric or page.build(configs[0]).best)
+    from dlcore.train.experiment import best_of
+
+    sweep = Sweep(asked, flags, asked.metric or best_of(page.build(configs[0])))
     if not sweep.metric:
         raise UsageError(
             f"{page.name} does not say what is best: --metric split/name, with = and - in front where lower is better"

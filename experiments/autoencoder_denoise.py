@@ -6,8 +6,8 @@ Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits,
 Published: none for this noise
 
 --task denoise adds Gaussian noise of deviation 0.5 to pixels in [0, 1]; --task deblur blurs them by a Gaussian of 2 pixels and adds noise
-of 0.05. PSNR is a mean over images, of outputs cut to [0, 1]. Every baseline sees the same noise; those with a size or a number of
-components have the best one for the validation images. The linear map is the best of all linear ones: a Wiener filter that knows the data.
+of 0.05. PSNR is a mean over images, of outputs cut to [0, 1]. Every baseline sees the same noise, and has the size or the number of
+components that is best for the validation images. The linear map is the best of all: a Wiener filter that knows the data.
 """
 
 from dataclasses import dataclass
@@ -72,8 +72,7 @@ def build(c: Config) -> Experiment:
         squared = ((jax.nn.sigmoid(y) - x) ** 2).mean((1, 2, 3))
         # Cross-entropy has the same best answer, the mean of what x may be, and a gradient where all is black.
         xent = optax.sigmoid_binary_cross_entropy(y, x).mean((1, 2, 3))
-        told = {"psnr": mean(-10 * jnp.log10(jnp.maximum(squared, 1e-10)), batch["mask"])}
-        return Out(mean(xent, batch["mask"]), told, extra)
+        return Out(mean(xent, batch["mask"]), {"psnr": mean(-10 * jnp.log10(jnp.maximum(squared, 1e-10)), batch["mask"])}, extra)
 
     splits, _ = images.splits("mnist", 55000, c.offline)
     held = {split: degraded(splits[split], blur, noise, seed) for seed, split in enumerate(("validation", "test"))}
@@ -113,6 +112,7 @@ def build(c: Config) -> Experiment:
         evaluate=evaluate,
         sample=sample,
         best="validation/psnr",
+        inputs=["degraded"],
     )
 
 

@@ -96,7 +96,7 @@ def build(c: Config) -> Experiment:
         eval={"validation": splits["validation"], "test": splits["test"]},
         evaluate=evaluate,
         sample=sample,
-        best="-validation/squared_error",
+        best="validation/squared_error",
         published=Published("squared_error", 3.0, "Hinton & Salakhutdinov 2006, fig. 2, as quoted by others", "lower"),
     )
 

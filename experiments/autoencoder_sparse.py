@@ -101,7 +101,7 @@ def build(c: Config) -> Experiment:
         eval={"validation": splits["validation"], "test": splits["test"]},
         evaluate=evaluate,
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
     )
 
 

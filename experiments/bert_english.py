@@ -111,7 +111,7 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(fill, optim.make(c.optimizer, rate, decay=c.decay, clip=1.0, b2=0.99))},
         eval={"validation": splits["validation"]},
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
         tensor=TENSOR,
     )
 

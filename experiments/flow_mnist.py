@@ -76,7 +76,7 @@ def build(c: Config) -> Experiment:
         label = label if c.untold < 1 else np.full_like(label, CLASSES)
 
         def told(x, t, y):
-            return net.apply({"params": optim.average(state.opt["net"])}, x, jnp.full(len(x), t), y)
+            return net.apply({"params": state.params["net"]}, x, jnp.full(len(x), t), y)
 
         def velocity(x, t, y):
             guided = c.guidance * told(x, t, y)
@@ -102,6 +102,7 @@ def build(c: Config) -> Experiment:
         },
         objectives={"net": Objective(loss, optim.make(c.optimizer, rate, decay=0.01, clip=1.0, ema=c.ema))},
         evaluate=evaluate,
+        metrics=generative.METRICS,
         sample=lambda state, key: [Images("Drawn by the averaged network", images(state, key, 100)[0])],
     )
 

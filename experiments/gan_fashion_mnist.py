@@ -72,7 +72,7 @@ def build(c: Config) -> Experiment:
 
     def images(state, key, count):
         noise = np.asarray(jax.random.normal(key, (count, c.latent)))
-        return over(lambda z: gen.apply({"params": optim.average(state.opt["gen"])}, z), noise)
+        return over(lambda z: gen.apply({"params": state.params["gen"]}, z), noise)
 
     def evaluate(state):
         see = generative.judge(CLASSIFIER)
@@ -96,6 +96,7 @@ def build(c: Config) -> Experiment:
             "gen": Objective(forge, optim.make("adam", c.lr, momentum=0.5, ema=c.ema)),
         },
         evaluate=evaluate,
+        metrics=generative.METRICS,
         sample=lambda state, key: [Images("Drawn by the averaged generator", (images(state, key, 100) + 1) / 2)],
     )
 

@@ -89,8 +89,7 @@ def build(c: Config) -> Experiment:
 
     def images(state, key, count):
         noise, label = c.spread * np.asarray(jax.random.normal(key, (count, c.latent))), np.arange(count, dtype=np.int32) % 10
-        own = {"params": optim.average(state.opt["gen"])}
-        return (over(lambda z, y: gen.apply(own, z, y), noise, label) + 1) / 2, label
+        return (over(lambda z, y: gen.apply({"params": state.params["gen"]}, z, y), noise, label) + 1) / 2, label
 
     def evaluate(state):
         (drawn, asked), held = images(state, jax.random.key(0), c.drawn), (train.arrays["image"], test.arrays["image"])
@@ -112,6 +111,7 @@ def build(c: Config) -> Experiment:
             "gen": Objective(forge, adam(c.steps // c.critic + 1, c.ema), every=c.critic),
         },
         evaluate=evaluate,
+        metrics=generative.METRICS,
         sample=lambda state, key: [Images("Drawn by the averaged generator", images(state, key, 100)[0])],
     )
 

@@ -102,7 +102,7 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(next_token(logits), optim.make("adamw", rate, decay=c.decay, clip=c.clip, b2=0.95))},
         eval={"validation": windows(name, version, "validation", tokens["validation"], size.context, stride=size.context)},
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
         tensor=TENSOR,
     )
 

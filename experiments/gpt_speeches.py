@@ -101,7 +101,7 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(next_token(logits), optim.make(c.optimizer, rate, decay=c.decay, clip=c.clip, b2=0.99))},
         eval={split: rows(split, c.context) for split in texts if split != "train"},
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
         tensor=TENSOR,
     )
 

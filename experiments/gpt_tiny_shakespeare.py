@@ -80,7 +80,7 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(next_token(logits), optim.make(c.optimizer, rate, decay=c.decay, clip=c.clip, b2=0.99))},
         eval={"validation": windows(name, version, "validation", tokens[cut:], c.context, stride=c.context)},
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
         published=Published("loss", 1.88, "nanoGPT's README, CPU recipe", "lower", "validation"),
         tensor=TENSOR,
     )

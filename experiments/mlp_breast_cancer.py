@@ -21,7 +21,7 @@ from dlcore.cli import run_page
 from dlcore.data import tables
 from dlcore.flags import Flags
 from dlcore.kernels import activations
-from dlcore.metrics import reliability
+from dlcore.metrics import Metric, reliability
 from dlcore.models.apply import apply
 from dlcore.models.mlp import Many, Normalisation
 from dlcore.report.samples import Plot, Series, Table
@@ -109,6 +109,8 @@ def build(c: Config) -> Experiment:
         eval={"test": data.source},
         evaluate=evaluate,
         sample=sample,
+        metrics={"accuracy_of_folds": Metric("higher"), "deviation_of_folds": Metric("lower")},
+        inputs=["x"],
     )
 
 

@@ -104,6 +104,7 @@ def build(c: Config) -> Experiment:
         eval={"test": data.source},
         evaluate=evaluate,
         sample=sample,
+        inputs=["x"],
     )
 
 

@@ -63,7 +63,8 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(regression(output), optim.make(c.optimizer, rate, clip=c.clip))},
         eval=splits,
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
+        inputs=["x"],
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.cli import run_page
 from dlcore.data import longmemory
+from dlcore.metrics import Metric
 from dlcore.models.apply import apply
 from dlcore.models.rnn import RNN, Cell, CharRNN
 from dlcore.report.samples import Table
@@ -76,7 +77,8 @@ def build(c: Config) -> Experiment:
         eval=splits,
         evaluate=evaluate,
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
+        metrics={"recalled": Metric("higher")},
     )
 
 

@@ -81,7 +81,7 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(next_token(logits), optim.make(c.optimizer, rate, decay=c.decay, clip=c.clip, b2=0.99))},
         eval={"validation": windows(name, version, "validation", tokens[cut:], window, stride=window)},
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
         published=Published("loss", 1.88, "nanoGPT's README, CPU recipe of a Transformer", "lower", "validation"),
     )
 

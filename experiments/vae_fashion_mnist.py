@@ -81,7 +81,7 @@ def build(c: Config) -> Experiment:
         objectives={"net": Objective(loss, optim.make(c.optimizer, rate, clip=1.0))},
         eval={"validation": splits["validation"], "test": splits["test"]},
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
     )
 
 

@@ -23,6 +23,7 @@ from dlcore.data.corrupt import binarised
 from dlcore.kernels import activations, random
 from dlcore.kernels.corrupt import binarise
 from dlcore.kernels.latent import bernoulli_log_density
+from dlcore.metrics import Metric
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
 from dlcore.models.vae import VAE, drawn, log_likelihood
@@ -90,7 +91,8 @@ def build(c: Config) -> Experiment:
         eval=held,
         evaluate=evaluate,
         sample=sample,
-        best="-validation/loss",
+        best="validation/loss",
+        metrics={f"nll_{c.nll_samples}": Metric("lower", "nats"), "importance": Metric("higher", "nats")},
         published=Published("nll_5000", 87.78, "xqding/Importance_Weighted_Autoencoders README, VAE of one sample", "lower"),
     )
 

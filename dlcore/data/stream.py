@@ -101,9 +101,13 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
 
 
 def in_order(source: Source, batch: int, rows: np.ndarray) -> Iterator[Batch]:
-    """Every example once, in order; the last batch is padded to the same shape and `mask` is 0 on the padding."""
+    """Every example once, in order; the last batch is padded to the same shape and `mask` is 0 on the padding.
+
+    `row` (int32) is the example's index in the source, so that what a loss draws for an example does not depend on the batch
+    size; on the padding it goes on counting.
+    """
     for start in range(0, len(source), batch):
-        place = start + rows
-        inside = place < len(source)
-        gathered = source.gather(np.where(inside, place, 0))
-        yield {**gathered, "row": rows.astype(np.int32), "mask": inside.astype(np.float32)}
+        index = start + rows
+        inside = index < len(source)
+        gathered = source.gather(np.where(inside, index, 0))
+        yield {**gathered, "row": index.astype(np.int32), "mask": inside.astype(np.float32)}

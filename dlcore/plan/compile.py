@@ -115,7 +115,7 @@ def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequ
     )
     if held > limit:
         return dataclasses.replace(told, seconds=time.monotonic() - began)
-    step = packed_step(with_precision(experiment.objectives, flags.precision), flags, [])
+    step = packed_step(with_precision(experiment.objectives, flags.precision, experiment.inputs), flags, [])
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     try:
         with _uncached():

@@ -69,9 +69,8 @@ def columns(runs: Sequence[Run]) -> list[tuple[str, str, str | None]]:
     made: list[tuple[str, str, str | None]] = []
     for split in dict.fromkeys(split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)):
         for metric in dict.fromkeys(m for run in runs for m in run.mapping("results", split)):
-            told = [run.get("published", "better") for run in runs if run.get("published", "metric") == metric]
-            way = told[0] if told and told[0] in ("higher", "lower") else better(metric)
-            made.append((split, metric, way))
+            ways = {way for run in runs if (way := better(run, metric))}
+            made.append((split, metric, ways.pop() if len(ways) == 1 else None))
     return made
 
 
@@ -105,7 +104,7 @@ def comparison(runs: Sequence[Run]) -> Html:
         cells += [el("td", write(get(run)), class_="n") for _, get, write in cost]
         rows.append(el("tr", cells))
     table = el("table", el("thead", el("tr", top), el("tr", under)), el("tbody", rows), class_="wide")
-    hint = "The best value is underlined where the metric's name or the card says which direction is better."
+    hint = "The best value is underlined where the experiment declares which direction is better, or the metric is a known one."
     told = el("p", hint, class_="hint") if any(value is not None for value in best) else None
     return el("section", el("h2", "Comparison"), told, scroll(table, "Comparison"), id="comparison")
 

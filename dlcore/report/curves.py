@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from dlcore.metrics import known
 from dlcore.report.markup import clean, is_number
 from dlcore.report.runs import Run
 
 LIMIT = 1500  # points of a curve that the page carries
 _ORDER = ("train", "validation", "test")
 _NOT_DRAWN = ("seconds",)  # the clock: it only ever rises
-_LOW = ("loss", "perplexity", "error", "nll", "wer", "mse", "fid")
-_HIGH = ("accuracy", "f1", "bleu", "map", "iou", "recall", "precision", "score")
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,11 @@ class Chart:
         return all(len(curve.steps) == 1 for curve in self.curves)
 
 
-def better(metric: str) -> str | None:
-    """Which is better, "lower" or "higher", where a metric's name says so."""
-    name = metric.rsplit("/", 1)[-1].lower()
-    if any(word in name for word in _LOW):
-        return "lower"
-    return "higher" if any(word in name for word in _HIGH) else None
+def better(run: Run, metric: str) -> str | None:
+    """Which is better, "lower" or "higher": as the run's card declares, as its published number says, or as is known of that name."""
+    if metric == run.get("published", "metric") and run.get("published", "better") in ("higher", "lower"):
+        return str(run.get("published", "better"))
+    return known(metric, run.mapping("metrics")).better
 
 
 def splits(runs: Sequence[Run]) -> list[str]:
@@ -81,7 +79,7 @@ def charts(runs: Sequence[Run]) -> list[Chart]:
         Chart(name, tuple(sorted(curves, key=lambda curve: (curve.run, curve.split))), references.get(name))
         for name, curves in groups.items()
     ]
-    return sorted(made, key=lambda chart: (_rank(chart.name), chart.name))
+    return sorted(made, key=lambda chart: (_rank(chart.name, runs), chart.name))
 
 
 def _references(runs: Sequence[Run]) -> dict[str, float]:
@@ -94,13 +92,13 @@ def _references(runs: Sequence[Run]) -> dict[str, float]:
     return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
-def _rank(name: str) -> int:
+def _rank(name: str, runs: Sequence[Run]) -> int:
     last = name.rsplit("/", 1)[-1]
     if last == "examples_per_second":
         return 4
     if "norm" in last or "rate" in last:
         return 3
-    return 0 if "loss" in last else 1 if better(name) else 2
+    return 0 if "loss" in last else 1 if any(better(run, name) for run in runs) else 2
 
 
 def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,9 @@ def _provenance(run: Run) -> Html:
     facts: list[object] = [
         f"started {moment(run.get('started'))}" if run.get("started") else None,
         join(["commit ", el("code", str(commit)[:10]), f" ({state})"]) if commit else "commit not recorded",
+        f"results of step {run.get('best', 'step')}, the best by {run.get('best', 'metric')}"
+        if run.get("best", "step")
+        else None,
         f"seed {run.get('run', 'seed')}" if run.get("run", "seed") is not None else None,
         f"{number(run.get('devices', 'count'))} \N{MULTIPLICATION SIGN} {kind}" if kind else None,
         f"JAX {run.get('versions', 'jax')}" if run.get("versions", "jax") else None,
@@ -71,7 +74,7 @@ def _headline(run: Run) -> Html | None:
     if split is None and scored:
         split = scored[0]
         values = run.numbers("results", split)
-        metric = next((name for name in values if curves.better(name) == "higher"), next(iter(values)))
+        metric = next((name for name in values if curves.better(run, name) == "higher"), next(iter(values)))
         published = None
     if split is None:
         if not is_number(published):

@@ -128,9 +128,18 @@ def parameters(params: dict[str, Any]) -> dict[str, int]:
 def write(folder: Path, card: Card) -> None:
     """Replace card.json at once: a reader sees the old one or the new one, never half."""
     try:
-        files.write(folder / "card.json", json.dumps(card, indent=2, default=str) + "\n")
+        files.write(folder / "card.json", json.dumps(_finite(card), indent=2, default=str, allow_nan=False) + "\n")
     except OSError as error:
         raise UsageError(f"cannot write {folder / 'card.json'}: {error.strerror}; make room or grant write permission") from error
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: None says that a number was not finite."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read(folder: Path) -> Card:

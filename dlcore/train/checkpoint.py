@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
+import math
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax import Array
-from orbax.checkpoint import checkpoint_managers
 
-from dlcore import quiet
+from dlcore import files, quiet
 from dlcore.errors import Disrupted, UsageError
+from dlcore.train import leaks
 from dlcore.train.parallel import replicated
 from dlcore.train.step import State
 
@@ -48,15 +50,22 @@ def _mixed(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
+ONLY_BEST = "only_best"  # among a checkpoint's metrics: it is no regular one
+
+
 class Unreadable(UsageError):
     """There are checkpoints, and none that was asked for is sound."""
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric", "-" in front: lower)."""
+    """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric", "-" in front: lower is better).
+
+    Where a checkpoint's file of metrics is damaged, it is moved away with a warning, as Orbax reads those of all steps at the start:
+    the checkpoint counts as not evaluated, and its state is as sound as its checksum says.
+    """
 
     def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
-        self.folder, self.best = folder, best.lstrip("-")
+        self.folder, self.keep, self.best, self.lower = folder, keep, best.removeprefix("-"), best.startswith("-")
         try:
             str(folder.resolve()).encode()
         except (
@@ -65,16 +74,10 @@ class Checkpoints:
             raise UsageError(
                 f"the path of {folder} is no UTF-8, and checkpoints cannot be written there: choose another --out, or set PYTHONUTF8=1"
             ) from None
-        policies: list[Any] = [checkpoint_managers.LatestN(keep)]
-        worth = (lambda metrics: float(metrics[self.best])) if best else None
-        if worth:
-            lower = best.startswith("-")
-            policies.append(
-                checkpoint_managers.BestN(get_metric_fn=worth, reverse=lower, n=1, keep_checkpoints_without_metrics=False)
-            )
+        self.kept = {int(path.name): _metrics(path) for path in folder.glob("[0-9]*") if path.name.isdigit()}
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-            best_fn=worth,  # without it the metrics would not be written, and a resumed run would not know its best
+            preservation_policy=_Keep(self._wanted),
+            best_fn=self._value if best else None,  # without it the metrics would not be written
             cleanup_tmp_directories=True,
             step_prefix=None,
         )
@@ -87,14 +90,59 @@ class Checkpoints:
                 f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another --out"
             ) from error
 
-    def save(self, state: State, step: int, metrics: Mapping[str, float] | None = None) -> None:
-        """Save in the background; waits only for the save before it. `metrics` ("split/metric") make it a candidate for best."""
+    def _value(self, metrics: Mapping[str, float]) -> float:
+        """The value of `best` among a checkpoint's metrics; NaN where it was not measured."""
+        return float(metrics.get(self.best, math.nan))
+
+    def _wanted(self, steps: Sequence[int]) -> set[int]:
+        """Which of the `steps` are kept: the last ones, but for those that were saved only for being the best, and the best."""
+        regular = [step for step in steps if not self.kept.get(step, {}).get(ONLY_BEST)]
+        best = self._best_of(steps)
+        return {*regular[-self.keep :], *([] if best is None else [best])}
+
+    def _best_of(self, steps: Sequence[int]) -> int | None:
+        """The first of the best steps among these, None where none has a value."""
+        worth = {step: self._value(self.kept.get(step, {})) * (1 if self.lower else -1) for step in sorted(steps)}
+        worth = {step: value for step, value in worth.items() if not math.isnan(value)}
+        return min(worth, key=lambda step: worth[step]) if worth else None
+
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint; None where none was evaluated, or nothing is `best`."""
+        return self._best_of(self.manager.all_steps()) if self.best else None
+
+    def is_better(self, metrics: Mapping[str, float], held: Mapping[str, float] | None = None) -> bool:
+        """Is a state of these metrics ("split/metric") better than every checkpoint, and than `held`, which is to be saved?
+
+        Equal is not better, and what is no finite number never is.
+        """
+        step, value = self.best_step(), self._value(metrics)
+        before = [self._value(each) for each in (None if step is None else self.kept[step], held) if each is not None]
+        return math.isfinite(value) and all(value < each if self.lower else value > each for each in before)
+
+    def save(self, state: State, step: int, metrics: Mapping[str, float] | None = None, only_best: bool = False) -> None:
+        """Save in the background; waits only for the save before it. `metrics` ("split/metric") make it a candidate for best.
+
+        With `only_best` it is not one of the last checkpoints: it goes when a better one comes.
+        """
+        known = {self.best: metrics[self.best]} if metrics and math.isfinite(metrics.get(self.best, math.nan)) else {}
         if step in self.manager.all_steps():
+            if known and self.best not in self.kept.get(step, {}):  # saved when its evaluation was interrupted
+                self._add(step, known)
             return
-        known = {self.best: metrics[self.best]} if metrics and self.best in metrics else None
+        known |= {ONLY_BEST: 1.0} if only_best else {}
         saved = {"state": state, "checksum": _checksum(state)}
+        self.kept = {each: self.kept[each] for each in self.manager.all_steps() if each in self.kept} | {step: known}
         with _writing(self.folder):
-            self.manager.save(step, args=ocp.args.StandardSave(saved), metrics=known)
+            self.manager.save(step, args=ocp.args.StandardSave(saved), metrics=known or None)
+
+    def _add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Give metrics to a checkpoint that was saved without, as Orbax would have."""
+        self.wait()
+        self.kept[step] = {**self.kept.get(step, {}), **metrics}
+        if jax.process_index() == 0:
+            file = self.folder / str(step) / "metrics" / "metrics"
+            file.parent.mkdir(exist_ok=True)
+            files.write(file, json.dumps(self.kept[step]))
 
     def wait(self) -> None:
         """Until everything that was saved is committed."""
@@ -148,6 +196,43 @@ class Checkpoints:
         self.manager.reload()
 
 
+class _Keep(NamedTuple):
+    """Orbax's preservation policy: `wanted` says which of the steps are kept."""
+
+    wanted: Callable[[Sequence[int]], set[int]]
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """For each checkpoint, whether it is kept."""
+        wanted = self.wanted([each.step for each in checkpoints])
+        return [each.step in wanted for each in checkpoints]
+
+
+def _metrics(checkpoint: Path) -> dict[str, float]:
+    """The metrics that a checkpoint was saved with; none where their file is damaged, which is moved away."""
+    try:
+        found = json.loads((checkpoint / "metrics" / "metrics").read_bytes())
+        if isinstance(found, dict) and all(isinstance(value, int | float) for value in found.values()):
+            return found
+    except FileNotFoundError:
+        if not (checkpoint / "metrics").is_dir():  # saved without
+            return {}
+    except (OSError, ValueError):
+        pass
+    aside = _free_name(checkpoint.with_name(f"damaged-{checkpoint.name}-metrics"))
+    try:
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            (checkpoint / "metrics").rename(aside)
+    except OSError as error:
+        raise UsageError(
+            f"{checkpoint / 'metrics'} is damaged, and cannot be moved away: {error.strerror}; grant write permission, or remove it"
+        ) from error
+    warnings.warn(
+        f"the metrics of checkpoint {checkpoint} cannot be read and are set aside as {aside.name}: it counts as not evaluated",
+        stacklevel=4,
+    )
+    return {}
+
+
 def check_room(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
     """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more, of each run, fit on the disk."""
     size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
@@ -193,4 +278,5 @@ def _writing(folder: Path) -> Iterator[None]:
 for name in ("absl", "asyncio"):  # asyncio: readers of a damaged file that were still waiting
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
+leaks.avoid()
 _checksum = jax.jit(checksum)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlcore import files
 from dlcore.errors import UsageError
@@ -32,6 +34,23 @@ def finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
     """For each tree of parameters, whether all of its numbers are finite."""
     floating = {n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)] for n, p in params.items()}
     return {name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) for name, leaves in floating.items() if leaves}
+
+
+def not_finite_parts(params: Mapping[str, Any]) -> list[str]:
+    """The names of the trees of parameters in which some number is not finite."""
+    return [name for name, each in jax.device_get(finite(params)).items() if not each]
+
+
+def not_finite(
+    names: Sequence[str], objectives: Iterable[str], steps: Sequence[int], numbers: np.ndarray
+) -> Iterator[tuple[int, str, float]]:
+    """The losses and gradient norms among the metrics [steps, metrics, 2] that are not finite: (step, metric, value)."""
+    watched = [f"{name}/{metric}" for name in objectives for metric in ("loss", "grad_norm")]
+    for step, row in zip(steps, numbers, strict=True):
+        for metric in watched:
+            total, weight = row[names.index(metric)]
+            if not math.isfinite(total) or not math.isfinite(weight):
+                yield step, metric, total / weight if weight else total
 
 
 class Gone(UsageError):

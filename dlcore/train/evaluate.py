@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +13,23 @@ import numpy as np
 
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
+from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train.experiment import Experiment
 from dlcore.train.notice import during
+from dlcore.train.optim import Averaged
 from dlcore.train.parallel import Layout, layout
 from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, Mean, Objective, State, eval_step, train_step
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["names"])
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """The sums of one batch, `values` [metrics, 2] of totals and weights, and the `names` that its own trace gave them."""
+
+    values: jax.Array
+    names: tuple[str, ...]
 
 
 def pack(report: Mapping[str, Mean]) -> jax.Array:
@@ -34,10 +48,22 @@ def packed_step(objectives: Mapping[str, Objective], flags: Flags, names: list[s
     return step
 
 
+def averaged(state: State) -> State:
+    """The state that is evaluated, shown and exported: with the averaged parameters where an optimizer keeps them (`ema`)."""
+    kept = {name: [x for x in jax.tree.leaves(opt, is_leaf=_is_average) if _is_average(x)] for name, opt in state.opt.items()}
+    averages = {name: found[0].average for name, found in kept.items() if found}
+    return dataclasses.replace(state, params={**state.params, **averages})
+
+
+def _is_average(x: Any) -> bool:
+    return isinstance(x, Averaged)
+
+
 def everything(experiment: Experiment, flags: Flags, state: State) -> dict[str, dict[str, float]]:
     """{split: {metric: value}} of a state over all that an experiment evaluates, what is measured at the end included."""
     place = layout(flags.parallel, flags.mesh)
-    evaluator = Evaluator(with_precision(experiment.objectives, flags.precision), place, experiment.batch, flags.seed)
+    objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
+    evaluator, state = Evaluator(objectives, place, experiment.batch, flags.seed), averaged(state)
     with during("compiling"):
         results = {split: evaluator(state, source) for split, source in experiment.eval.items()}
     for split, metrics in (experiment.evaluate(state) if experiment.evaluate else {}).items():
@@ -50,36 +76,55 @@ class Evaluator:
 
     def __init__(self, objectives: Mapping[str, Objective], layout: Layout, batch: int, seed: int) -> None:
         self.layout, self.batch = layout, batch
-        self.names: list[str] = []
-
-        def run(state: State, batch: Batch) -> jax.Array:
-            report = eval_step(objectives, state, batch, seed=seed)
-            self.names = sorted(report)
-            return pack(report)
-
-        self.run: Callable[[State, Batch], jax.Array] = jax.jit(run, out_shardings=layout.everywhere)
+        self.run: Any = jax.jit(lambda state, batch: evaluated(objectives, state, batch, seed), out_shardings=layout.everywhere)
         self.only = f"{next(iter(objectives))}/" if len(objectives) == 1 else ""
 
     def __call__(self, state: State, source: Source) -> dict[str, float]:
         """{metric: mean over the source}, summed in float64 on the host. One objective's name is left out."""
-        rows, put = self.layout.local_rows(self.batch), lambda batch: self.layout.put(batch, self.batch)
-        sums = summed(self.run, state, map(put, in_order(source, self.batch, rows)), self.layout.mesh.size > 1)
-        return named(self.names, sums, self.only)
+        names, sums = summed(self.run, state, self._batches(source), self.layout.mesh.size > 1)
+        return named(names, sums, self.only)
+
+    def names(self, state: State, source: Source) -> list[str]:
+        """The metrics that a source has, for an abstract state: traced, and neither compiled nor computed."""
+        return [name.removeprefix(self.only) for name in self.run.eval_shape(state, next(self._batches(source))).names]
+
+    def _batches(self, source: Source) -> Iterator[Batch]:
+        rows = self.layout.local_rows(self.batch)
+        return (self.layout.put(batch, self.batch) for batch in in_order(source, self.batch, rows))
 
 
-def summed(run: Callable[[State, Batch], jax.Array], state: State, batches: Iterable[Batch], wait: bool) -> np.ndarray:
-    """What `run` returns, summed over the batches in float64 on the host; with `wait` one batch at a time."""
-    sums = np.zeros(())
+def check_best(best: str, names: Collection[str]) -> None:
+    """Raises UsageError where `best` ("split/metric") is not among the `names` of the metrics that its split has."""
+    split, _, metric = best.removeprefix("-").partition("/")
+    if metric not in names:
+        raise UsageError(
+            f"nothing measures {metric!r} on {split}, which the experiment calls best: the metrics there are {', '.join(sorted(names))}"
+        )
+
+
+def evaluated(objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int | jax.Array) -> Packed:
+    """`eval_step`, packed."""
+    report = eval_step(objectives, state, batch, seed=seed)
+    return Packed(pack(report), tuple(sorted(report)))
+
+
+def summed(
+    run: Callable[[State, Batch], Packed], state: State, batches: Iterable[Batch], wait: bool
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """What `run` returns, summed over the batches in float64 on the host, and its names; with `wait` one batch at a time."""
+    sums, names = np.zeros(()), ()
     late: list[jax.Array] = []
     for batch in batches:
-        late.append(run(state, batch))
+        packed = run(state, batch)
+        names = packed.names
+        late.append(packed.values)
         if wait:
             jax.block_until_ready(late[-1])
         if len(late) > 2:  # fetched two batches late, so that the host prepares the next one meanwhile
             sums = sums + np.asarray(late.pop(0), np.float64)
-    for packed in late:
-        sums = sums + np.asarray(packed, np.float64)
-    return sums
+    for values in late:
+        sums = sums + np.asarray(values, np.float64)
+    return names, sums
 
 
 def named(names: Sequence[str], sums: np.ndarray, only: str) -> dict[str, float]:

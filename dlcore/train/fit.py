@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,15 +20,17 @@ from dlcore.flags import Flags
 from dlcore.report import samples
 from dlcore.train import card as cards
 from dlcore.train import diagnose, ending, notice, parallel, patience, processes, programs, verdict
+from dlcore.train.best import Best, best_state, flat
 from dlcore.train.checkpoint import Checkpoints, check_room
 from dlcore.train.ending import Diverged
 from dlcore.train.evaluate import Evaluator, packed_step
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
-from dlcore.train.lanes import Diagnose, Evaluate, Lane, Step
+from dlcore.train.lanes import Diagnose, Lane, Step
 from dlcore.train.log import Log, loss_at, rewind
 from dlcore.train.loop import DONE, FAILED, Busy, loop, silent
 from dlcore.train.precision import with_precision
+from dlcore.train.results import Results
 from dlcore.train.signals import asked_to_stop, uninterrupted
 from dlcore.train.watchdog import Watchdog
 
@@ -48,19 +50,18 @@ class Fit:
     ) -> None:
         self.experiment, self.flags, self.folder, self.card, self.busy = experiment, flags, folder, card, busy
         self.began, self.identity = time.monotonic(), files.identity(folder)
-        self.spent: dict[str, float] = {
-            k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")
-        }
+        self.spent = {k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")}
         self.before = self.spent["total"]
         self.layout = lane.layout if lane else parallel.layout(flags.parallel, flags.mesh)
-        self.objectives = with_precision(experiment.objectives, flags.precision)
+        self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
         self.stream = Stream(experiment.train, experiment.batch, flags.seed, self.layout.local_rows(experiment.batch))
         seed, micro = flags.seed, flags.microbatches
-        self.evaluator: Evaluate = lane.evaluate if lane else Evaluator(self.objectives, self.layout, experiment.batch, seed)
+        self.evaluator: Any = lane.evaluate if lane else Evaluator(self.objectives, self.layout, experiment.batch, seed)
         self.diagnosis: Diagnose = lane.diagnose if lane else diagnose.Diagnosis(self.objectives, self.layout, seed, micro)
-        self.checkpoints = Checkpoints(folder / "checkpoints", flags.keep, experiment.best)
+        self.best = Best(experiment, Checkpoints(folder / "checkpoints", flags.keep, best_of(experiment)), later=lane is not None)
+        self.checkpoints = self.best.checkpoints
         self.eval_every = flags.eval_every or max(1, experiment.steps // 10)
-        self.save_every = flags.save_every or max(1, experiment.steps // 10)
+        self.save_every = flags.save_every or max(1, experiment.steps // (2 if lane else 10))
         self.log_every, self.stride = flags.log_every, 1
         # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
         self.ahead = 1 if self.layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
@@ -68,6 +69,7 @@ class Fit:
         example = self.layout.put(self.stream.at(0), experiment.batch)
         self.abstract, make = (lane.abstract, lane.make) if lane else initial(experiment, seed, self.layout, example)
         check_room(folder, self.abstract, flags.keep, lane.together if lane else 1)
+        self.best.check(lane.eval_names if lane else functools.partial(self.evaluator.names, self.abstract))
         at = lane.start if lane else None
         restored = self.checkpoints.restore(self.abstract, at) if resumed and at != 0 else None
         self.state = make() if restored is None else restored
@@ -76,25 +78,25 @@ class Fit:
         if self.start == 0:
             card["params_sha256"] = {"start": cards.sha256(self.state.params), "end": None}
             card["marks"] = {}
-        if resumed and processes.first():
-            rewind(folder, self.start, card.get("step"))
-            self.checkpoints.set_aside(self.start)
-        self.patience = patience.Patience(flags.patience, experiment.best, folder, self.start)
+        self.patience = patience.Patience(flags.patience, self.best.best, folder, self.start)
         card["stopped_early"] = self.start if self.patience.over else None
         self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
         self.indices: Mapping[str, checks.Indices] = lane.indices if lane else {}
         self.unevaluated = self.start if card.pop("unevaluated", 0) == self.start < self.last else 0
+        logged: set[str] = set()  # splits whose evaluation at `start` is logged already
+        if resumed and processes.first():
+            logged = rewind(folder, self.start, self.start == self.last, card.get("step"))
+            self.checkpoints.set_aside(self.start)
         program: tuple[Step, list[str]] = (lane.step, lane.names) if lane else self._compiled(example)
         self.step_fn, self.names = program
         self.log = Log(folder, experiment.steps, self.start, processes.first(), told=lane is None)
         cached = programs.found()
-        if any(cached.values()):
-            all_of_them = sum(cached.values())
-            self.log.say(f"compiled in {self.spent['compile']:.1f} s, {cached['hits']} of {all_of_them} programs from the cache")
+        if total := sum(cached.values()):
+            self.log.say(f"compiled in {self.spent['compile']:.1f} s, {cached['hits']} of {total} programs from the cache")
         self.waiting: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
-        self.results: dict[str, dict[str, float]] = {}
-        self.evaluated = -1  # the step that the results are of
+        self.results = Results(experiment, self.evaluator, self.log, busy, self.start, logged)
         self.rate, self.mark, self.paid = 0.0, 0.0, self.start
+        self.shown = -1  # once training is over: the step that the state is of
 
     def _compiled(self, example: Any) -> tuple[Any, list[str]]:
         began = time.monotonic()
@@ -144,22 +146,16 @@ class Fit:
         self.log.tick(ahead)
 
     def _check(self, steps: Sequence[int], numbers: np.ndarray) -> None:
-        watched = [f"{name}/{metric}" for name in self.objectives for metric in ("loss", "grad_norm")]
-        for step, row in zip(steps, numbers, strict=True):
-            for metric in watched:
-                total, weight = row[self.names.index(metric)]
-                if not math.isfinite(total) or not math.isfinite(weight):
-                    raise self._diverged(
-                        step, metric, f"is {total / weight if weight else total}", "look at the data of that step"
-                    )
+        for step, metric, found in ending.not_finite(self.names, self.objectives, steps, numbers):
+            raise self._diverged(step, metric, f"is {found}", "look at the data of that step")
 
     def _check_parameters(self, step: int) -> None:
         """A finite loss with a finite gradient may still end in an update that is not: that is no state to save."""
-        for name, finite in jax.device_get(ending.finite(self.state.params)).items():
-            if not finite:
-                raise self._diverged(step, f"{name}/params", "are not finite after that step's update", "look at the optimizer")
+        for name in ending.not_finite_parts(self.state.params):
+            raise self._diverged(step, f"{name}/params", "are not finite after that step's update", "look at the optimizer")
 
     def _diverged(self, step: int, metric: str, what: str, way: str) -> Diverged:
+        self.best.write()
         self.checkpoints.wait()  # the last one may still be on its way to the disk
         last = max(self.checkpoints.steps(), default=None)
         good = f"the last finite checkpoint is that of step {last}" if last else "no checkpoint was written before"
@@ -179,34 +175,26 @@ class Fit:
         self.report(keep=0)
         return time.monotonic()
 
-    def evaluate(self, step: int, final: bool) -> None:
-        """Measure the splits; the test split, and what is measured once, only if `final`."""
-        began, again = self._pause(), self.evaluated == step
-        known, self.evaluated = dict(self.results) if again else {}, step
-        for split, source in self.experiment.eval.items():
-            if split not in known and (final or split != "test"):  # the test split is looked at once
-                self.busy(f"the evaluation of {split} at step {step}")
-                self.results[split] = self.evaluator(self.state, source)
-        self.busy(f"the evaluation at step {step}")
-        if final and self.experiment.evaluate:
-            for split, metrics in self.experiment.evaluate(host_copy(self.state)).items():
-                self.results[split] = {**self.results.get(split, {}), **metrics}
+    def evaluate(self, step: int) -> None:
+        """Measure the splits, but for the test split, which is looked at once; the best state is kept."""
+        began = self._pause()
+        self.results.measure(self.state, step)
+        self._check_parameters(step)
         with uninterrupted():
-            for split, metrics in self.results.items():
-                if (final or split != "test") and metrics != known.get(split):
-                    self.log.write(step, split, metrics)
-                    self.log.say(f"step {step} {split}: " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+            self.results.tell()
+            ending.check_folder(self)
+            self.best.note(self.state, step, self.results.values, regular=step % self.save_every == 0 or step == self.last)
             self.unevaluated = 0
-        if self.flags.diagnose and self.experiment.steps >= diagnose.WORTH and not again:
+        if self.flags.diagnose and self.experiment.steps >= diagnose.WORTH:
             self._diagnose(step)
         self._resume_clock(began, "eval")
 
     def run_out(self, step: int) -> None:
         """End the run here if the evaluations have not become better for as long as `--patience` says."""
-        self.patience.note(self.results)
+        self.patience.note(self.results.values)
         if self.patience.over:
             self.last = self.card["stopped_early"] = step
-            told = f"{self.experiment.best.lstrip('-')} has not become better in {self.flags.patience} evaluations"
+            told = f"{self.best.metric} has not become better in {self.flags.patience} evaluations"
             self.log.say(f"step {step}: {told}: the run ends here")
 
     def _diagnose(self, step: int) -> None:
@@ -225,26 +213,27 @@ class Fit:
         """Write a checkpoint, and the card; evaluates first if this step is the last."""
         began = self._pause()  # every step before this one has been checked: a checkpoint is never of a diverged state
         self._check_parameters(step)
-        if step == self.last:
-            self.evaluate(step, final=True)
+        if step == self.last and self.results.step != step:
+            self.evaluate(step)
         self.busy(f"saving step {step}")
-        current = self.results if self.evaluated == step else {}
-        flat = {f"{split}/{name}": v for split, metrics in current.items() for name, v in metrics.items()}
-        self._checkpoint(step, flat)
+        self._checkpoint(step)
         self._resume_clock(began)
 
     def save_as_it_is(self) -> None:
         """Write a checkpoint, and the card, without an evaluation; `resume` makes up for one that was interrupted."""
+        if self.shown >= 0:  # the last state is saved, and is not at hand any more
+            return
         step = int(self.state.step)
         self._check_parameters(step)
         self.card |= {"unevaluated": step} if self.unevaluated else {}
         self._checkpoint(step)
 
     @uninterrupted()
-    def _checkpoint(self, step: int, metrics: Mapping[str, float] | None = None) -> None:
+    def _checkpoint(self, step: int) -> None:
         ending.check_folder(self)
-        self.checkpoints.save(self.state, step, metrics)
-        self.card["step"] = step
+        self.best.write()
+        self.checkpoints.save(self.state, step, flat(self.results.values) if self.results.step == step else None)
+        self.card |= {"step": step, "best": self.best.entry()}
         self.write_card()
 
     def write_card(self) -> None:
@@ -255,18 +244,19 @@ class Fit:
         self.card["examples_per_second"] = round(trained / self.spent["train"], 1) if self.spent["train"] else None
         self.card["peak_memory_bytes"] = cards.peak_memory()
         self.card["compilation_cache"] = programs.found()
-        self.card["results"] = self.results
+        self.card["results"] = self.results.values
         if processes.first():
             cards.write(self.folder, self.card)
 
     def finish(self, code: int) -> None:
-        """Close the books; a complete run leaves its samples."""
+        """Close the books; a complete run leaves what is measured at the end, and its samples."""
+        if code == DONE and self.shown < 0:
+            self.take_best()
         self.checkpoints.close()
         if code == DONE:
-            if self.start == self.last:
-                self.evaluate(self.start, final=True)
-            self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
-            state = host_copy(self.state)  # together: the parts of a sharded state come from all processes
+            began = time.monotonic()
+            state = self.results.complete(self.state, self.shown, self.best.results(self.shown))
+            self._resume_clock(began, "eval")
             self.busy("drawing samples")
             if self.experiment.sample and processes.first():
                 samples.save(self.folder / "samples", self.experiment.sample(state, jax.random.key(self.flags.seed)))
@@ -275,10 +265,19 @@ class Fit:
         self.log.close()
         processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
 
-
-def host_copy(state: Any) -> Any:
-    """The state on this process alone, for what only one process does."""
-    return state if jax.process_count() == 1 else parallel.to_host(state)
+    def take_best(self) -> None:
+        """Training is over: from here on the state is the best one, or the last where nothing is `best`."""
+        if self.results.step != self.last:  # resumed at its end
+            self.evaluate(self.last)
+            self._checkpoint(self.last)  # it is there, and may lack its metrics
+        self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
+        self.checkpoints.wait()
+        self.shown = self.best.final_step(self.last)
+        if self.shown != self.last:
+            del self.state  # the device need not hold both
+            self.state = best_state(self.checkpoints, self.abstract, self.shown)
+            self.shown = int(self.state.step)
+        self.card["best"] = self.best.entry(self.shown)
 
 
 def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:

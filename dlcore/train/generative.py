@@ -10,12 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlcore.metrics import frechet, neighbours
+from dlcore.metrics import Metric, frechet, neighbours
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
 from dlcore.train import export
 from dlcore.train.predict import over
 
+METRICS = {
+    "frechet_on_classifier_features": Metric("lower"),
+    **dict.fromkeys(("legible", "as_asked", "rarest_class"), Metric("higher")),
+}
 SURE = 0.9  # an image is legible when the judge gives a class at least this probability
 
 

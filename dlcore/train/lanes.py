@@ -15,12 +15,12 @@ from dlcore.data.stream import Streams, in_order
 from dlcore.flags import Flags
 from dlcore.train import parallel
 from dlcore.train.diagnose import in_a_hurry, measure, named
+from dlcore.train.evaluate import Packed, evaluated, pack, summed
 from dlcore.train.evaluate import named as means
-from dlcore.train.evaluate import pack, summed
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial, state_of
 from dlcore.train.precision import with_precision
-from dlcore.train.step import Batch, State, eval_step, train_step
+from dlcore.train.step import Batch, State, train_step
 from dlcore.train.verdict import Row
 
 Evaluate = Callable[[State, Source], dict[str, float]]
@@ -37,6 +37,7 @@ class Lane(NamedTuple):
     step: Step
     names: list[str]
     evaluate: Evaluate
+    eval_names: Callable[[Source], list[str]]
     diagnose: Diagnose
     start: int
     together: int
@@ -49,11 +50,11 @@ class Lanes:
     def __init__(self, experiment: Experiment, flags: Flags, seeds: Sequence[int], stride: int) -> None:
         self.experiment, self.stride = experiment, stride
         self.layout, self.one = parallel.lanes(len(seeds)), parallel.layout("jit", "", jax.devices()[:1])
-        self.objectives = with_precision(experiment.objectives, flags.precision)
+        self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
+        self.only = f"{next(iter(self.objectives))}/" if len(self.objectives) == 1 else ""
         self.streams = Streams(experiment.train, experiment.batch, tuple(seeds))
         self.spent = {"compile": 0.0, "eval": 0.0}
         self.names: list[str] = []
-        self.eval_names: list[str] = []
         self.seeds = self.put({"seed": np.asarray(seeds, np.uint32)})["seed"]
 
         example = self.streams.at(0)
@@ -99,19 +100,23 @@ class Lanes:
 
         return steps
 
-    def _evaluation(self, state: State, batch: Batch, seed: jax.Array) -> jax.Array:
-        report = eval_step(self.objectives, state, batch, seed=seed)
-        self.eval_names[:] = sorted(report)
-        return pack(report)
+    def _evaluation(self, state: State, batch: Batch, seed: jax.Array) -> Packed:
+        return evaluated(self.objectives, state, batch, seed)
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
         """{metric: mean over the source} of every lane."""
-        began, rows = time.monotonic(), np.arange(self.experiment.batch)
-        batches = map(self.layout.share, in_order(source, self.experiment.batch, rows))
-        sums = summed(lambda s, b: self._evaluated(s, b, self.seeds), state, batches, wait=self.layout.mesh.size > 1)
+        began, wait = time.monotonic(), self.layout.mesh.size > 1
+        names, sums = summed(lambda s, b: self._evaluated(s, b, self.seeds), state, self._in_order(source), wait)
         self.spent["eval"] += time.monotonic() - began
-        only = f"{next(iter(self.objectives))}/" if len(self.objectives) == 1 else ""
-        return [means(self.eval_names, lane, only) for lane in sums]
+        return [means(names, lane, self.only) for lane in sums]
+
+    def eval_names(self, source: Source) -> list[str]:
+        """The metrics that a source has: traced, and neither compiled nor computed."""
+        batch = next(self._in_order(source))
+        return [name.removeprefix(self.only) for name in self._evaluated.eval_shape(self.first, batch, self.seeds).names]
+
+    def _in_order(self, source: Source) -> Iterator[Batch]:
+        return map(self.layout.share, in_order(source, self.experiment.batch, np.arange(self.experiment.batch)))
 
     def diagnose(self, state: State, step: int) -> list[dict[str, list[Row]]]:
         """The rows of each objective, of every lane: what it would make of its next batch."""

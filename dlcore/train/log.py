@@ -8,7 +8,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
+from dlcore import files
 from dlcore.errors import UsageError
 
 
@@ -95,33 +96,46 @@ class Log:
 
 def loss_at(folder: Path, step: int) -> str:
     """ ", where net/loss was 2.3": the training losses logged last up to a step; empty where there are none."""
-    path, found = folder / "metrics.jsonl", {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError):
-            record = json.loads(line)
-            if record.get("split") == "train" and record["step"] <= step:
-                found = {name: value for name, value in record.items() if name.endswith("/loss") and value is not None}
+    found = {}
+    for record in records(folder / "metrics.jsonl"):
+        if record.get("split") == "train" and record["step"] <= step:
+            found = {name: value for name, value in record.items() if name.endswith("/loss") and value is not None}
     return f", where {' and '.join(f'{name} was {value:.3g}' for name, value in found.items())}," if found else ""
 
 
-def rewind(folder: Path, step: int, before: int | None = None) -> None:
-    """Drop from the run's lines what was logged after `step` (and a line cut in half): the steps are about to be trained again."""
-    if step == 0 and before:  # the step of the card
-        warnings.warn(f"{folder} had come to step {before}, but has no checkpoint left: it begins again at step 0", stacklevel=2)
-    for path in (folder / "metrics.jsonl", folder / "diagnostics.jsonl"):
-        if path.exists():
-            _rewind(path, step)
-
-
-def _rewind(path: Path, step: int) -> None:
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of metrics.jsonl or diagnostics.jsonl that can be read: one that was cut in half or damaged is left out."""
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            record: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             continue
-        if record.get("step", 0) <= step:
-            kept.append(line + "\n")
-    fresh = path.with_suffix(".jsonl.new")
-    fresh.write_text("".join(kept), encoding="utf-8")
-    fresh.replace(path)
+        if isinstance(record, dict) and type(record.get("step")) is int:
+            yield record
+
+
+def rewind(folder: Path, step: int, ended: bool = False, before: int | None = None) -> set[str]:
+    """Drop from the run's lines what was logged after `step` (and damaged lines): the steps are about to be trained again.
+
+    A run that has `ended` at `step` trains none, and measures again what is measured at the end: that is dropped too. What was
+    evaluated during training, the validation of this step among it, stays: the splits whose evaluation at `step` is there are
+    returned. `before` is the step that the run's card names.
+    """
+    if step == 0 and before:
+        warnings.warn(f"{folder} had come to step {before}, but has no checkpoint left: it begins again at step 0", stacklevel=2)
+    logged = [record for record in records(folder / "metrics.jsonl") if record["step"] <= step]
+    if ended:
+        last = max((i for i, record in enumerate(logged) if record.get("split") == "train"), default=-1)
+        during = {r.get("split"): r for r in reversed(logged[last + 1 :]) if r["step"] == step and r.get("split") != "test"}
+        logged[last + 1 :] = during.values()
+    else:
+        during = {}
+    _rewrite(folder / "metrics.jsonl", logged)
+    found = records(folder / "diagnostics.jsonl")
+    _rewrite(folder / "diagnostics.jsonl", [record for record in found if record["step"] < step + (not ended)])
+    return set(during)
+
+
+def _rewrite(path: Path, kept: Sequence[dict[str, Any]]) -> None:
+    if path.exists():
+        files.write(path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -52,8 +52,8 @@ class Run(Protocol):
     def report(self, keep: int) -> None:
         """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
 
-    def evaluate(self, step: int, final: bool) -> None:
-        """Measure the splits; all of them, and what is measured once, if `final`."""
+    def evaluate(self, step: int) -> None:
+        """Measure the splits that are looked at during training."""
 
     def run_out(self, step: int) -> None:
         """End the run here if it has stopped getting better."""
@@ -104,5 +104,5 @@ def loop(run: Run, until: int | None = None, came: Sequence[int] = ()) -> int:
 
 def _evaluate(run: Run, step: int) -> None:
     run.unevaluated = step
-    run.evaluate(step, final=False)
+    run.evaluate(step)
     run.run_out(step)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Experiment, best_of
+from dlcore.train.log import records
 
 
 def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
@@ -23,13 +23,9 @@ def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
 
 def check(experiment: Experiment, flags: Flags) -> None:
     """Raises UsageError where `--patience` has nothing to watch."""
-    if not flags.patience:
-        return
-    split = experiment.best.lstrip("-").partition("/")[0]
-    if split not in experiment.eval or split == "test":
-        watched = f"its `best` is {experiment.best!r}" if experiment.best else "it has no `best`"
+    if flags.patience and not best_of(experiment):
         raise UsageError(
-            f"--patience {flags.patience} needs a metric that is evaluated during training, and {watched}: "
+            f"--patience {flags.patience} needs a metric that is evaluated during training, and the experiment has no `best`: "
             'leave --patience out, or give the Experiment one, as best="validation/accuracy"'
         )
 
@@ -54,12 +50,8 @@ class Patience:
 
     def _logged(self, log: Path, until: int) -> list[float]:
         found: dict[int, float] = {}
-        for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # cut in half by a kill
-                continue
-            if record.get("split") == self.split and record.get("step", math.inf) <= until:
+        for record in records(log):
+            if record.get("split") == self.split and record["step"] <= until:
                 value = record.get(self.metric)
                 found[record["step"]] = math.nan if value is None else float(value)
         return [found[step] for step in sorted(found)]

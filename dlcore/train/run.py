@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from dlcore import catalog
 from dlcore.catalog import Page
@@ -21,12 +22,13 @@ from dlcore.flags import Flags
 from dlcore.train import card as cards
 from dlcore.train import changed as changes_of
 from dlcore.train import patience, processes, track
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.fit import fit
 from dlcore.train.folder import alone, claimed, keep_page
 from dlcore.train.init import initial
 from dlcore.train.loop import DONE, FAILED
 from dlcore.train.parallel import Layout, check_batch, layout
+from dlcore.train.precision import rounded
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -116,14 +118,16 @@ def check(experiment: Experiment, flags: Flags, place: Layout | None = None) -> 
     check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
     checks.check_sizes(experiment.train, experiment.batch, experiment.eval)
     checks.check_numbers({"train": experiment.train, **experiment.eval}, wide=jax.config.read("jax_enable_x64"))
+    best_of(experiment)
     patience.check(experiment, flags)
 
 
 def describe(experiment: Experiment) -> Mapping[str, Any]:
-    """What a card says of an experiment's data and of the number that it is held against."""
+    """What a card says of an experiment's data and metrics, and of the number that it is held against."""
     data = {"train": experiment.train, **experiment.eval}
     return {
         "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
+        "metrics": {name: metric._asdict() for name, metric in experiment.metrics.items()},
         "published": experiment.published._asdict() if experiment.published else None,
     }
 
@@ -181,21 +185,29 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     return "\n".join(told)
 
 
-def restored(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card) -> Any:
-    """The newest sound state of a run, with a warning where the data are others now. Raises UsageError if there is none."""
+def restored(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, last: bool = False) -> Any:
+    """The best state of a run by the experiment's `best`, or its newest sound one with `last` or where nothing is best.
+
+    Its parameters are the averaged ones where these are kept. Warns where the data are others now; UsageError if there is none.
+    """
     from dlcore.data.stream import Stream
+    from dlcore.train.best import best_state
     from dlcore.train.checkpoint import Checkpoints
+    from dlcore.train.evaluate import averaged
 
     place = layout(flags.parallel, flags.mesh)
     stream = Stream(experiment.train, experiment.batch, flags.seed, place.local_rows(experiment.batch))
     abstract, _ = initial(experiment, flags.seed, place, place.put(stream.at(0), experiment.batch))
+    state = None
     with unfit_data(folder, other := data_changes(card, describe(experiment))):
-        state = Checkpoints(folder / "checkpoints").restore(abstract) if (folder / "checkpoints").is_dir() else None
+        if (folder / "checkpoints").is_dir():
+            checkpoints = Checkpoints(folder / "checkpoints", best=best_of(experiment))
+            state = best_state(checkpoints, abstract, None if last else checkpoints.best_step())
     if state is None:
         raise UsageError(f"{folder} has no checkpoint that can be read; dlcore resume {folder} trains it (again)")
     if other:
         warnings.warn(f"{folder} was trained on other data: {other}; what follows is of the data that are here now", stacklevel=2)
-    return state
+    return averaged(state)
 
 
 @contextmanager
@@ -228,12 +240,16 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
             cards.write(folder, card)
             names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})
             print(f"{'resuming' if resumed else 'training'} {page.name} on {', '.join(names)} in {folder}", flush=True)
+            if flags.precision == "bf16":
+                print(rounded(experiment.inputs, experiment.train.gather(np.zeros(1, np.int64))), flush=True)
 
         processes.by_first(begin)
         code = fit(experiment, flags, folder, card, resumed)
         if processes.first():
             results = "  ".join(f"{s}/{k} {v:.4f}" for s, m in card["results"].items() for k, v in m.items())
-            print(f"{card['status']} at step {card['step']}/{card['steps']}: {results or 'no results yet'}")
+            best = card.get("best") if code == DONE else None
+            of = f" (of step {best['step']}, the best by {best['metric']})" if best and best["step"] != card["step"] else ""
+            print(f"{card['status']} at step {card['step']}/{card['steps']}: {results or 'no results yet'}{of}")
             # A run that diverged would do so again: what to change stands in its message.
             print(f"dlcore report {folder}" if code in (DONE, FAILED) else f"dlcore resume {folder}", flush=True)
         return code

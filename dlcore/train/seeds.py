@@ -25,6 +25,7 @@ from dlcore.train import card as cards
 from dlcore.train import ending, notice, parallel, run
 from dlcore.train import folder as folders
 from dlcore.train.ending import Diverged
+from dlcore.train.evaluate import averaged
 from dlcore.train.experiment import Experiment
 from dlcore.train.fit import Fit
 from dlcore.train.lanes import Lane, Lanes
@@ -74,7 +75,7 @@ class Seeds:
             return self.known[self.now, what][number]
 
         def evaluate(_: Any, source: Source) -> dict[str, float]:
-            return known(id(source), lambda: lanes.evaluate(self.state, source))
+            return known(id(source), lambda: lanes.evaluate(averaged(self.state), source))
 
         def diagnose(*_: Any) -> Any:
             return known(0, lambda: lanes.diagnose(self.state, self.now))
@@ -82,18 +83,8 @@ class Seeds:
         def no_step(*_: Any) -> Any:
             raise AssertionError("the lanes take their steps together")
 
-        return Lane(
-            lanes.one,
-            lanes.abstract,
-            lambda: self._firsts[number],
-            no_step,
-            lanes.names,
-            evaluate,
-            diagnose,
-            start,
-            len(self.flags),
-            lanes.indices,
-        )
+        shared = (lanes.names, evaluate, lanes.eval_names, diagnose, start, len(self.flags), lanes.indices)
+        return Lane(lanes.one, lanes.abstract, lambda: self._firsts[number], no_step, *shared)
 
     @functools.cached_property
     def _firsts(self) -> list[Any]:
@@ -180,17 +171,17 @@ class Seeds:
         line = spread({name: values.tolist() for name, values in told.items() if not name.endswith("grad_norm")}, ".4g")
         self._say(f"step {done}/{self.last}  {line}  {speed:,.0f} examples/s")
 
-    def evaluate(self, step: int, final: bool) -> None:
+    def evaluate(self, step: int) -> None:
         """Measure the splits, for every run."""
         self.report(keep=0)
         self._hand_out(step)
-        self._each(lambda _, fit: fit.evaluate(step, final) if final or fit.unevaluated else None)
+        self._each(lambda _, fit: fit.evaluate(step) if fit.unevaluated else None)
         self._say_results(step)
         self.mark = time.monotonic()
 
     def _say_results(self, step: int) -> None:
         living = [fit for number, fit in enumerate(self.fits) if number not in self.failed]
-        for split, line in summary([fit.results for fit in living]).items():
+        for split, line in summary([fit.results.values for fit in living]).items():
             self._say(f"step {step} {split}: {line}")
 
     def run_out(self, step: int) -> None:
@@ -213,8 +204,11 @@ class Seeds:
         self._each(lambda _, fit: fit.save_as_it_is())
 
     def finish(self, code: int) -> None:
-        """Close the books of every run."""
+        """Close the books of every run; those that are complete go over to their best states first, each to that of its own step."""
         self._settle()
+        if code == DONE:
+            self._each(lambda _, fit: fit.take_best())
+            self.state, self.now = parallel.side_by_side([fit.state for fit in self.fits], self.lanes.layout), -1
         self._each(lambda _, fit: fit.finish(code))
 
     def _say(self, line: str) -> None:

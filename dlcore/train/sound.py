@@ -14,7 +14,7 @@ from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.train import parallel
 from dlcore.train.checkpoint import Checkpoints, Unreadable
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
 
 
@@ -36,7 +36,7 @@ def sound_step(experiment: Experiment, flags: Sequence[Flags], root: Path) -> in
         step = common.pop()
         try:
             for each in flags:
-                with closing(Checkpoints(Path(each.out) / "checkpoints", each.keep, experiment.best)) as checkpoints:
+                with closing(Checkpoints(Path(each.out) / "checkpoints", each.keep, best_of(experiment))) as checkpoints:
                     checkpoints.restore(abstract, step)
             return step
         except Unreadable as error:

@@ -15,7 +15,7 @@ from jax import Array
 
 from dlcore.data import pairs
 from dlcore.data.tokens import Pieces
-from dlcore.metrics import bleu
+from dlcore.metrics import Metric, bleu
 from dlcore.models.apply import apply
 from dlcore.models.beam import Step, beam_search
 from dlcore.report.samples import Table
@@ -127,6 +127,7 @@ def translation(
         eval={split: packed(split, row) for split in ("validation", "test")},
         evaluate=lambda state: translator.evaluate(state.params["net"]),
         sample=lambda state, key: translator.samples(state.params["net"]),
+        metrics=dict.fromkeys(("bleu_lowercase", "bleu_greedy"), Metric("higher")),
         published=None if published is None else Published("bleu_lowercase", published, source),
         tensor=tensor,
     )

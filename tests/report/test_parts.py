@@ -32,10 +32,18 @@ def run_of(folder: Path, lines: Lines | None = None, **changes: Any) -> runs.Run
 
 @pytest.mark.parametrize(
     ("metric", "way"),
-    [("net/loss", "lower"), ("test/perplexity", "lower"), ("accuracy", "higher"), ("Top5_Recall", "higher"), ("loss/beta", None)],
-)
-def test_a_name_says_which_way_is_better(metric: str, way: str | None) -> None:
-    assert curves.better(metric) == way
+    [
+        ("net/loss", "lower"), ("net/perplexity", "lower"), ("accuracy", "higher"), ("declared", "lower"), ("net/declared", "lower"),
+        ("wer", "higher"), ("published", "lower"), ("Top5_Recall", None), ("bleu_lowercase", None), ("loss/beta", None),
+        ("my_accuracy", None),
+    ],
+)  # fmt: skip
+def test_which_way_is_better_is_declared_or_known_and_never_guessed_from_a_name(
+    metric: str, way: str | None, tmp_path: Path
+) -> None:
+    declared = {"declared": {"better": "lower", "unit": "s"}, "wer": {"better": "higher"}, "accuracy": 5}
+    published = {"metric": "published", "value": 1, "better": "lower"}
+    assert curves.better(run_of(tmp_path / "a", metrics=declared, published=published), metric) == way
 
 
 def test_charts_are_in_the_order_of_what_is_looked_at_first(tmp_path: Path) -> None:

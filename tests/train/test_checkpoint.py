@@ -124,6 +124,51 @@ def test_the_last_ones_and_the_best_one_are_kept(tmp_path: Path) -> None:
         assert sorted(int(p.name) for p in folder.iterdir()) == expected
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"test/score": "high"}', b"\xff\xfe", None])
+def test_damaged_metrics_of_one_checkpoint_leave_its_state_and_the_others_alone(tmp_path: Path, damage: bytes | None) -> None:
+    """As a full disk or a bad sector leaves it: Orbax reads the metrics of all checkpoints before it reads any state."""
+    folder = tmp_path / "checkpoints"
+    kept = Checkpoints(folder, keep=3, best="test/score")
+    for step in (10, 20, 30):
+        kept.save(state(step), step, {"test/score": {10: 0.7, 20: 0.9, 30: 0.5}[step]})
+    kept.close()
+    broken = folder / "20" / "metrics" / "metrics"
+    broken.unlink() if damage is None else broken.write_bytes(damage)
+    for best in ("", "test/score"):  # as `eval` opens it, and as `resume` does
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            kept = Checkpoints(folder, keep=3, best=best)
+            found = {step: kept.restore(LIKE, step) for step in (10, 20, 30)}
+        assert all(same(found[step], state(step)) for step in found)
+        if not best:
+            (said,) = [str(w.message) for w in told]
+            assert f"the metrics of checkpoint {folder / '20'} cannot be read and are set aside as damaged-20-metrics" in said
+        else:
+            assert not told
+            assert kept.best_step() == 10
+            kept.save(state(40), 40, {"test/score": 0.6})
+        kept.close()
+    assert sorted(p.name for p in folder.iterdir()) == ["10", "20", "30", "40", "damaged-20-metrics"]
+
+
+def test_what_is_saved_only_for_being_the_best_is_not_one_of_the_last(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, keep=2, best="-a/loss")
+    for step, loss, only in ((1, None, False), (2, 3.0, True), (3, None, False), (4, 2.0, True), (5, 4.0, False)):
+        kept.save(state(step), step, None if loss is None else {"a/loss": loss}, only_best=only)
+    kept.close()
+    assert kept.steps() == [3, 4, 5]
+    again = Checkpoints(tmp_path, keep=2, best="-a/loss")  # as after a resume
+    assert again.best_step() == 4
+    assert not again.is_better({"a/loss": 2.0})  # equal is not better
+    assert not again.is_better({"a/loss": float("nan")})
+    assert not again.is_better({"a/loss": 1.9}, held={"a/loss": 1.8})
+    assert again.is_better({"a/loss": 1.9})
+    again.save(state(6), 6, {"a/loss": 1.0}, only_best=True)
+    again.save(state(7), 7, {"a/loss": float("nan")})
+    again.close()
+    assert again.steps() == [5, 6, 7]
+
+
 def test_a_step_that_is_saved_already_is_left_as_it_is(folder: Path) -> None:
     kept = Checkpoints(folder)
     kept.save(state(99), 20)

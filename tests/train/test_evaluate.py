@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from dlcore.data.source import Source, arrays
+from dlcore.kernels import random
 from dlcore.train import parallel
 from dlcore.train.evaluate import Evaluator
 from dlcore.train.step import Mean, Objective, Out, State, mean
@@ -58,6 +59,38 @@ def test_names_of_several_objectives_are_kept_and_the_state_can_be_used_again() 
     once, twice = several(at, source()), several(at, source())
     assert once == twice
     assert set(once) == {"net/loss", "net/pairs", "other/loss", "other/pairs"}
+
+
+def noisy(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
+    """A loss that is random: a Gaussian for each example, as a VAE draws them."""
+    noise = random.normal(key, batch["row"], (3,))
+    return Out(mean(noise.sum(-1), batch["mask"]), {"square": mean(noise**2, batch["mask"])}, extra)
+
+
+def test_a_random_loss_does_not_depend_on_the_batch_size_and_repeats_nothing() -> None:
+    layout, many = parallel.layout("jit", "", jax.devices()[:1]), arrays("set", "1", "test", {"x": np.zeros(200, np.float32)})
+    found = [Evaluator({"net": Objective(noisy, optax.identity())}, layout, n, seed=0)(state(), many) for n in (32, 64, 128, 200)]
+    for each in found[1:]:
+        assert each == pytest.approx(found[0], abs=1e-5)
+    drawn = np.asarray(random.normal(jax.random.fold_in(jax.random.key(0), 0), jnp.arange(200), (3,)), np.float64)
+    assert found[0]["loss"] == pytest.approx(drawn.sum(-1).mean(), abs=1e-5)  # as many draws as there are examples
+    assert found[0]["square"] == pytest.approx((drawn**2).mean(), abs=1e-5)
+
+
+def test_splits_with_metrics_of_their_own_keep_their_names() -> None:
+    """A split that has labels, then one that has none, then the first again, which is not traced anew."""
+
+    def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
+        metrics = {"accuracy": mean(batch["label"] == 1, batch["mask"])} if "label" in batch else {}
+        return Out(mean(batch["x"], batch["mask"]), {**metrics, "z": mean(batch["x"] * 0 + 5, batch["mask"])}, extra)
+
+    x = np.full(6, 2, np.float32)
+    labelled = arrays("set", "1", "a", {"x": x, "label": np.array([1, 1, 1, 0, 0, 0], np.int32)})
+    plain = arrays("set", "1", "b", {"x": x})
+    run = Evaluator({"net": Objective(loss, optax.identity())}, parallel.layout("jit", "", jax.devices()[:1]), 4, seed=0)
+    for _ in range(2):
+        assert run(state(), labelled) == {"accuracy": 0.5, "loss": 2, "z": 5}
+        assert run(state(), plain) == {"loss": 2, "z": 5}
 
 
 def test_sums_over_many_batches_lose_nothing() -> None:

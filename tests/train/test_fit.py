@@ -187,6 +187,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.Ca
     page.write_text(EXPLODES)
     # Step 10 moves the parameters to infinity with a finite loss; a checkpoint is due right then.
     words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "5", "--log-every", "4", "--out", "run"]
+    words += ["--eval-every", "5"]
     assert cli.main(words) == 70
     printed = capsys.readouterr()
     said, told = printed.err, card(Path("run"))
@@ -225,6 +226,18 @@ def test_a_loss_that_is_no_number_is_named(tmp_path: Path, capsys: pytest.Captur
     )
     assert "step 11: objective 'net': net/loss is nan" in card(Path("run"))["error"]
     assert "that of step 9" in capsys.readouterr().err
+
+
+def test_the_last_good_checkpoint_is_the_newest_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "explodes.py"
+    page.write_text(EXPLODES)
+    words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "3", "--log-every", "4", "--out", "run"]
+    assert cli.main(words) == 70
+    kept = sorted(int(path.name) for path in Path("run/checkpoints").glob("[0-9]*"))
+    assert len(kept) >= 2
+    assert kept[-1] == 9
+    assert "the last good checkpoint is that of step 9 in" in card(Path("run"))["error"]
+    assert "that of step 9 in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from dlcore.train.log import Log, loss_at, rewind
+from dlcore.train.log import Log, loss_at, records, rewind
 
 pytestmark = pytest.mark.quick
 
@@ -121,3 +121,43 @@ def test_rewind_drops_later_lines_and_half_ones_and_the_log_goes_on(tmp_path: Pa
 def test_rewind_of_nothing_makes_no_file(tmp_path: Path) -> None:
     rewind(tmp_path, 3)
     assert not list(tmp_path.iterdir())
+
+
+DAMAGED = (b"\xff\xfe\x00", b"5", b"[]", b'{"split": "train"}', b'{"step": "4"}', b'{"step": 4', b"[" * 10_000)
+
+
+def test_rewind_survives_whatever_bytes_stand_in_the_files(tmp_path: Path) -> None:
+    """One byte that is not UTF-8, and what else a bad disk leaves: the line is dropped, the others stay as they are."""
+    for name, more in (("metrics.jsonl", '"split": "train"'), ("diagnostics.jsonl", '"objective": "net", "tensors": []')):
+        sound = [f'{{"step": {step}, {more}, "a": 1e-07}}'.encode() for step in (2, 4, 6)]
+        broken = [sound[0][:-3] + b"\xff" + sound[0][-3:], *DAMAGED]
+        (tmp_path / name).write_bytes(b"\n".join([sound[0], *broken, *sound[1:]]) + b"\n")
+        assert [record["step"] for record in records(tmp_path / name)] == [2, 4, 6]
+    assert rewind(tmp_path, 4) == set()
+    for name in ("metrics.jsonl", "diagnostics.jsonl"):
+        assert [json.loads(line)["step"] for line in (tmp_path / name).read_bytes().splitlines()] == [2, 4]
+    assert (
+        tmp_path / "metrics.jsonl"
+    ).read_bytes() == b'{"step": 2, "split": "train", "a": 1e-07}\n{"step": 4, "split": "train", "a": 1e-07}\n'
+
+
+def test_rewind_of_a_run_that_has_ended_drops_what_is_measured_at_the_end(tmp_path: Path) -> None:
+    lines_ = [
+        (5, "train"),
+        (5, "validation"),
+        (10, "train"),
+        (10, "validation"),
+        (5, "test"),
+        (10, "validation"),
+        (5, "validation"),
+    ]
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(f'{{"step": {s}, "split": "{n}", "i": {i}}}\n' for i, (s, n) in enumerate(lines_))
+    )
+    (tmp_path / "diagnostics.jsonl").write_text("".join(f'{{"step": {s}}}\n' for s in (5, 10)))
+    for _ in range(2):  # whatever comes in between, the second time drops nothing more
+        assert rewind(tmp_path, 10, ended=True) == {"validation"}
+        assert [line["i"] for line in lines(tmp_path)] == [0, 1, 2, 3]
+        assert [json.loads(line) for line in (tmp_path / "diagnostics.jsonl").read_text().splitlines()] == [{"step": 5}]
+    assert rewind(tmp_path, 5) == set()
+    assert [line["i"] for line in lines(tmp_path)] == [0, 1]

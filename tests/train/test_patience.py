@@ -94,7 +94,7 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
         assert card(Path(name))["status"] == "stopped"
         assert cli.main(["resume", name]) == 0
         ours = card(Path(name))
-        for key in ("status", "step", "stopped_early", "results", "params_sha256"):
+        for key in ("status", "step", "stopped_early", "results", "best", "params_sha256"):
             assert ours[key] == whole[key], key
         got = {(line["step"], line["accuracy"]) for line in logged(Path(name), "validation")}
         assert got == {(line["step"], line["accuracy"]) for line in logged(Path("whole"), "validation")}
@@ -111,8 +111,10 @@ def test_nothing_to_watch_is_refused_before_the_first_step(capsys: pytest.Captur
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert "--patience 2 needs a metric" in said
-    assert "it has no `best`" in said
+    assert "the experiment has no `best`" in said
     assert not Path("run").exists()
     experiment = catalog.load(catalog.find("mlp_digits")).build(tiny("mlp_digits"))
-    with pytest.raises(UsageError, match="its `best` is 'test/accuracy'"):
+    with pytest.raises(
+        UsageError, match="best='test/accuracy' must be SPLIT/METRIC of a split that is evaluated during training"
+    ):
         runs.check(dataclasses.replace(experiment, best="test/accuracy"), dataclasses.replace(FLAGS, mesh=""))
