@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlcore.kernels import attention as attention_module
 from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
 from tests.kernels.case import Case, normals
 
@@ -207,6 +208,23 @@ def test_bfloat16_inputs_are_compared_in_float32() -> None:
     expected = 1 / (1 + np.exp(-0.25))
     for found in (causal_attention(q, k, v), cached_attention(q, k, v, jnp.asarray(0))):
         np.testing.assert_allclose(np.asarray(found, np.float32)[0, 0, 1], expected, rtol=1e-2)
+
+
+@pytest.mark.quick
+def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On both sides of each of its bounds; what a caller names is taken as it is."""
+
+    def chosen(q: int, k: int, d: int = 8, dtype: Any = jnp.bfloat16, seen: Any = None, impl: Any = "auto") -> str:
+        shapes = (jax.ShapeDtypeStruct((1, 1, length, d), dtype) for length in (q, k))
+        return attention_module._chosen(impl, *shapes, seen)  # type: ignore[arg-type]
+
+    assert [chosen(n, m) for n, m in ((1024, 1024), (1023, 1024), (1024, 1023))] == ["blockwise", "plain", "plain"]
+    monkeypatch.setattr(attention_module, "_nvidia", lambda: True)
+    assert [chosen(5, 5, d) for d in (8, 128, 136, 12)] == ["cudnn", "cudnn", "plain", "plain"]
+    assert [chosen(5, 5, dtype=dtype) for dtype in (jnp.float16, jnp.float32, jnp.float64)] == ["cudnn", "plain", "plain"]
+    assert chosen(5, 5, seen=np.ones((1, 5), bool)) == "plain"
+    assert chosen(2048, 2048, seen=np.ones((1, 2048), bool)) == "blockwise"
+    assert [chosen(5, 5, impl=impl) for impl in ("blockwise", "plain", "cudnn")] == ["blockwise", "plain", "cudnn"]
 
 
 def test_cudnn_has_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:

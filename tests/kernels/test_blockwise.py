@@ -142,6 +142,17 @@ def test_long_sequences_go_in_blocks_and_short_ones_do_not(seen: tuple[int, ...]
     assert not loops(1023)
 
 
+@pytest.mark.quick
+def test_half_precision_is_summed_in_float32() -> None:
+    """Every product of the forward and of the backward pass."""
+    x = jax.ShapeDtypeStruct((1, 1, 4, 8), jnp.bfloat16)
+    slopes = jax.grad(lambda *x: blockwise_attention(*x, block=2).astype(jnp.float32).sum(), argnums=(0, 1, 2))
+    products = [line for line in str(jax.make_jaxpr(slopes)(x, x, x)).splitlines() if "= dot_general[" in line]
+    assert len(products) == 7  # scores and output; scores again, and the gradients by weights, q, k and v
+    assert all(re.search(r":f32\[[^]]*\] = dot_general", line) for line in products), products
+    assert [g.dtype for g in jax.eval_shape(slopes, x, x, x)] == [jnp.bfloat16] * 3
+
+
 def test_what_does_not_fit_is_refused() -> None:
     x = jnp.zeros((1, 1, 4, 2))
     with pytest.raises(ValueError, match="as many queries as keys, not 2 and 4"):

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from dlcore.kernels import cross_entropy
 from dlcore.kernels.cross_entropy import linear_cross_entropy
 from tests.kernels.case import Case
 
@@ -97,8 +98,24 @@ def test_memory_is_flat_in_the_vocabulary() -> None:
     assert ours < plain / 4
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("rows", "elements", "shape"), [(40, 11 * 40, (1, 40)), (40, 11 * 39, (2, 32)), (100, 11 * 34, (3, 48)), (9, 1, (9, 16))]
+)
+def test_chunks_are_as_many_as_the_logits_need_and_much_alike(rows: int, elements: int, shape: tuple[int, int]) -> None:
+    """One chunk as it is; several in sixteens of rows, the last filled up with rows of weight 0."""
+    h, t, w = np.ones((rows, 5), np.float32), np.ones(rows, np.int32), np.ones(rows, np.float32)
+    hidden, targets, weight = cross_entropy._chunks(h, E, t, w, elements)
+    assert (hidden.shape, targets.shape, weight.shape) == ((*shape, 5), shape, shape)
+    np.testing.assert_array_equal(np.ravel(weight), np.arange(shape[0] * shape[1]) < rows)
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="need one width"):
         linear_cross_entropy(H, E[:, :2], T, W)
-    with pytest.raises(ValueError, match="a number for each of 7 rows"):
-        linear_cross_entropy(H, E, T[:3], W)
+    for targets, weight in ((T[:3], W), (T, W[:3])):
+        with pytest.raises(ValueError, match="a number for each of 7 rows"):
+            linear_cross_entropy(H, E, targets, weight)
+    for hidden, table, elements in ((H[0], E, 9), (H, E[0], 9), (H, E, 0)):
+        with pytest.raises(ValueError, match="need one width"):
+            linear_cross_entropy(hidden, table, T, W, elements)

@@ -38,9 +38,14 @@ def cases(module: str) -> dict[str, Case]:
 
 
 def each(has: Callable[[Case], Any] = lambda case: True, modules: Any = MODULES) -> pytest.MarkDecorator:
-    """A test for each of the cases that have what it is about; the others are not collected."""
-    found = {f"{module}.{name}": case for module in modules for name, case in cases(module).items() if has(case)}
-    return pytest.mark.parametrize("case", found.values(), ids=found)
+    """A test for each of the cases that have what it is about; the others are not collected. One worker has a module's cases."""
+    found = [
+        pytest.param(case, id=f"{module}.{name}", marks=pytest.mark.xdist_group(f"kernels-{module}"))
+        for module in modules
+        for name, case in cases(module).items()
+        if has(case)
+    ]
+    return pytest.mark.parametrize("case", found)
 
 
 def inputs(case: Case, dtype: Any) -> tuple[Any, ...]:
@@ -63,10 +68,10 @@ def error(found: Any, expected: Any) -> float:
     return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def compiled(case: Case) -> Callable[..., Any]:
-    """One compiled function for all tests of a case."""
-    return jax.jit(case.call)
+    """One compiled function for all tests of a case; a new one, so that its programs go with it (conftest.py)."""
+    return jax.jit(lambda *x: case.call(*x))
 
 
 def of_grads(case: Case, x: tuple[Any, ...]) -> Callable[..., Any]:

@@ -163,9 +163,20 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
     kernel, _, sizes = CELLS[name]
     gates, carry, *weights = (jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(0)))
     gates = gates.swapaxes(0, 1)
-    with pytest.raises(ValueError, match="do not fit"):
-        kernel(gates, *weights, carry[:, :-1])
-    with pytest.raises(ValueError, match="do not fit"):
+    wrong: list[tuple[Any, ...]] = [
+        (gates, *weights, carry[:, :-1]),
+        (gates, *weights, carry[:-1]),
+        (gates, weights[0][:-1], *weights[1:], carry),
+        (gates, weights[0][:, :-1], *weights[1:], carry),
+        (gates[:0], *weights, carry),
+    ]
+    if len(weights) > 1:
+        wrong.append((gates, weights[0], weights[1][:-1], carry))
+    for args in wrong:
+        with pytest.raises(ValueError, match="do not fit"):
+            kernel(*args)
+    with pytest.raises(ValueError, match="cut -1 is below 0"):
         kernel(gates, *weights, carry, cut=-1)
-    with pytest.raises(ValueError, match="mask"):
-        kernel(gates, *weights, carry, jnp.ones((4, 5)))
+    for shape in ((4, 5), (5, 3)):
+        with pytest.raises(ValueError, match="a mask of"):
+            kernel(gates, *weights, carry, jnp.ones(shape))

@@ -72,6 +72,17 @@ def test_evaluation_uses_the_running_average() -> None:
     np.testing.assert_allclose(y, (X - [1, 2, 3]) / [2, 3, 4], rtol=1e-5, atol=1e-5)
 
 
+def test_evaluation_in_float64_is_exact_also_with_an_average_kept_in_float32() -> None:
+    with jax.enable_x64(True):
+        mean, var = np.array([[1.1, 2.2, 3.3], [0.4, 0.9, 1.6]], np.float32)
+        variables = jax.tree.map(lambda p: p.astype(np.float64), _initial()) | {
+            "batch_stats": {"BatchNorm_0": {"mean": jnp.asarray(mean), "var": jnp.asarray(var)}}
+        }
+        expected = (X - mean.astype(np.float64)) / np.sqrt(var.astype(np.float64) + 1e-5)
+        y = Normed().apply(variables, np.asarray(X, np.float64), False)
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_statistics_are_those_of_the_global_batch_on_four_devices(devices: list[jax.Device]) -> None:
     layout = parallel.layout("shard_map", "data=4", devices[:4])
     variables = _initial()

@@ -10,42 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.kernels.latent import bernoulli_log_density
-from dlcore.models import attention_gru, bert, cnn, encoder, gan, gpt, lru, mlp, resnet, rnn, seq2seq, unet, vae, vit
+from dlcore.models import gpt, rnn
 from dlcore.models.beam import beam_search
-
-TOKENS = np.ones((2, 5), np.int32)
-LABELS = np.zeros(2, np.int32)
-IMAGES = np.zeros((2, 8, 8, 1), np.float32)
-SERIES = np.zeros((2, 5, 3), np.float32)
-SIZE = gpt.Size(7, 6, layers=1, heads=2, width=8)
-VARIANT = gpt.Size(7, 6, 1, 2, 8, rotary=True, kv_heads=1, norm="rms", mlp="swiglu", scan=True)
-PLACES = encoder.Size(1, 2, 8, context=9, positions="learned")
-TRANSLATORS: dict[str, tuple[Any, Any, Any]] = {
-    "seq2seq": (seq2seq, seq2seq.Seq2Seq, seq2seq.Size(7, 1, 1, 2, 8)),
-    "attention_gru": (attention_gru, attention_gru.AttentionGRU, attention_gru.Size(7, 1, 8)),
-}
-
-NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
-    "gpt": (gpt.GPT(SIZE), (TOKENS,)),
-    "gpt with biases": (gpt.GPT(gpt.Size(7, 6, 1, 2, 8, biases=True)), (TOKENS,)),
-    "gpt of its variants": (gpt.GPT(VARIANT), (TOKENS,)),
-    "bert": (bert.Masked(7, PLACES), (TOKENS, TOKENS)),
-    "bert classifier": (bert.Classifier(7, PLACES, 3), (TOKENS,)),
-    **{name: (net(size), (TOKENS,) * 4) for name, (_, net, size) in TRANSLATORS.items()},
-    "gru": (rnn.Reader(rnn.RNN("gru", 4, both=True, memory=5), 3), (SERIES,)),
-    "lstm": (rnn.CharRNN(rnn.RNN("lstm", 4, memory=5), 3), (TOKENS,)),
-    "elman": (rnn.Reader(rnn.RNN("elman", 4, layers=2), 3), (SERIES,)),
-    "cnn": (cnn.CNN((4, 4), 8, 3, norm="batch"), (IMAGES,)),
-    "resnet": (resnet.ResNet((8,), (1,), 3, stem=4), (IMAGES,)),
-    "vit": (vit.ViT(encoder.Size(1, 2, 8), 4, 3), (IMAGES,)),
-    "mlp": (mlp.Many(2, (4,), 3, norm="layer"), (np.zeros((2, 3, 4), np.float32),)),
-    "lru": (lru.Classifier(8, 4, 1, 3), (SERIES,)),
-    "unet": (unet.UNet(4), (IMAGES, np.zeros(2, np.float32), LABELS)),
-    "generator": (gan.Generator(8, 2, 1, 3), (np.zeros((2, 4), np.float32), LABELS)),
-    "discriminator": (gan.Discriminator(8, 3), (IMAGES, LABELS)),
-    "vae": (vae.VAE(vae.ConvPosterior((4, 4), 3), vae.ConvLikelihood((4, 4), 2), 3, bernoulli_log_density), (IMAGES, SERIES)),
-}
+from tests.models.nets import NETS, SIZE, TOKENS, TRANSLATORS
 
 
 @pytest.fixture(autouse=True)
