@@ -50,8 +50,8 @@ def test_tracebacks_of_asyncio_and_orbax_are_dropped(shown: list[str]) -> None:
 
 
 def test_all_others_are_shown(shown: list[str]) -> None:
-    error = raised("/home/me/mine.py")
-    forgotten = coroutine("/home/me/mine.py")
+    error = raised("/opt/mine.py")
+    forgotten = coroutine("/opt/mine.py")
     sys.excepthook(RuntimeError, error, error.__traceback__)
     sys.unraisablehook(types.SimpleNamespace(exc_value=error, exc_traceback=error.__traceback__, object=None))
     sys.unraisablehook(types.SimpleNamespace(exc_value=error, exc_traceback=None, object=forgotten))
