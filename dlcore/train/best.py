@@ -83,7 +83,7 @@ class Best:
         return {"metric": self.metric, "better": better, "step": step, "value": self.checkpoints.kept[step][self.metric]}
 
 
-def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> State | None:
+def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> Any:
     """The state of `step`, the best one; with a warning the newest sound one where that cannot be read, or where there is none."""
     if step is None:
         return checkpoints.restore(abstract)

@@ -112,7 +112,8 @@ def summed(
     run: Callable[[State, Batch], Packed], state: State, batches: Iterable[Batch], wait: bool
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """What `run` returns, summed over the batches in float64 on the host, and its names; with `wait` one batch at a time."""
-    sums, names = np.zeros(()), ()
+    names: tuple[str, ...] = ()
+    sums = np.zeros(())
     late: list[jax.Array] = []
     for batch in batches:
         packed = run(state, batch)

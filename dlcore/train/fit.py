@@ -26,7 +26,7 @@ from dlcore.train.ending import Diverged
 from dlcore.train.evaluate import Evaluator, packed_step
 from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
-from dlcore.train.lanes import Diagnose, Lane, Step
+from dlcore.train.lanes import Diagnose, Evaluate, Lane, Step
 from dlcore.train.log import Log, loss_at, rewind
 from dlcore.train.loop import DONE, FAILED, Busy, loop, silent
 from dlcore.train.precision import with_precision
@@ -56,7 +56,8 @@ class Fit:
         self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
         self.stream = Stream(experiment.train, experiment.batch, flags.seed, self.layout.local_rows(experiment.batch))
         seed, micro = flags.seed, flags.microbatches
-        self.evaluator: Any = lane.evaluate if lane else Evaluator(self.objectives, self.layout, experiment.batch, seed)
+        evaluator = Evaluator(self.objectives, self.layout, experiment.batch, seed)
+        self.evaluator: Evaluate = lane.evaluate if lane else evaluator
         self.diagnosis: Diagnose = lane.diagnose if lane else diagnose.Diagnosis(self.objectives, self.layout, seed, micro)
         self.best = Best(experiment, Checkpoints(folder / "checkpoints", flags.keep, best_of(experiment)), later=lane is not None)
         self.checkpoints = self.best.checkpoints
@@ -69,7 +70,7 @@ class Fit:
         example = self.layout.put(self.stream.at(0), experiment.batch)
         self.abstract, make = (lane.abstract, lane.make) if lane else initial(experiment, seed, self.layout, example)
         check_room(folder, self.abstract, flags.keep, lane.together if lane else 1)
-        self.best.check(lane.eval_names if lane else functools.partial(self.evaluator.names, self.abstract))
+        self.best.check(lane.eval_names if lane else functools.partial(evaluator.names, self.abstract))
         at = lane.start if lane else None
         restored = self.checkpoints.restore(self.abstract, at) if resumed and at != 0 else None
         self.state = make() if restored is None else restored
