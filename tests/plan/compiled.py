@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -18,8 +19,10 @@ from dlcore import catalog
 from dlcore.errors import UsageError
 from dlcore.flags import Flags
 from dlcore.plan import topologies
-from dlcore.plan.compile import own_size, plan
+from dlcore.plan.compile import Plan, own_size, plan
+from dlcore.plan.search import MICROBATCHES
 from dlcore.train import devices
+from dlcore.train.experiment import Experiment
 from tests.child import REPOSITORY, environment
 
 LIMIT = 1800.0  # seconds for all topologies of one experiment, on a busy machine
@@ -50,14 +53,14 @@ def main(name: str, *texts: str) -> None:
     for text in texts:
         topology = topologies.parse(text)
         here = topologies.devices(topology)
-        mesh, _ = own_size(experiment.batch, len(here), 1)
-        made = plan(experiment, Flags(mesh=mesh), topology, here)
+        made = fewest_microbatches(experiment, page.flags, topology, here)
         told = {
             "experiment": name,
             "topology": text,
             "jax": jax.__version__,
             "preset": preset,
             "mesh": made.mesh,
+            "microbatches": made.microbatches,
             "compiled": made.memory is not None,
             "fits": made.fits,
             "peak_bytes": made.needs,
@@ -65,6 +68,18 @@ def main(name: str, *texts: str) -> None:
             "compiler_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
         print(json.dumps(told), flush=True)
+
+
+def fewest_microbatches(experiment: Experiment, flags: Flags, topology: topologies.Topology, here: list[Any]) -> Plan:
+    """The plan with the fewest microbatches that fits, as a user would run it; the last one tried where none does."""
+    mesh, _ = own_size(experiment.batch, len(here), 1)
+    for microbatches in MICROBATCHES:
+        if experiment.batch % (len(here) * microbatches) == 0 or microbatches == 1:
+            asked = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
+            made = plan(experiment, asked, topology, here)
+            if made.fits:
+                break
+    return made
 
 
 if __name__ == "__main__":

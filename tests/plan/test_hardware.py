@@ -60,4 +60,4 @@ def test_every_step_compiles_for_one_and_for_eight_devices(name: str) -> None:
         warnings.warn(f"{name}: its data are not prepared, so that its offline preset was compiled", stacklevel=1)
     for line in lines:
         assert line["compiled"], line
-        assert line["peak_bytes"] > 0, line
+        assert line["fits"], line
