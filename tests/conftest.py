@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,11 @@ from dlcore.train.devices import FUSION
 DEVICES = 8
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlcore" / "compiled-tests"
+
+# A shell's background job ignores these, and so would the tests of what they do.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The files that a test trains with are not this user's own.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dlcore-state-")

@@ -65,7 +65,7 @@ print(json.dumps(worst))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", ["", FUSION], ids=["as-it-comes", "as-runs-set-it"])
+@pytest.mark.parametrize("flags", [pytest.param("", marks=pytest.mark.nightly), FUSION], ids=["as-it-comes", "as-runs-set-it"])
 def test_gradients_under_jit_are_those_of_float64(flags: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", GRADIENTS]
     done = subprocess.run(

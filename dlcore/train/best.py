@@ -90,5 +90,6 @@ def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> A
     try:
         return checkpoints.restore(abstract, step)
     except Unreadable:
+        newest = checkpoints.restore(abstract)
         warnings.warn(f"the best checkpoint, that of step {step}, cannot be read: the newest one is taken", stacklevel=2)
-        return checkpoints.restore(abstract)
+        return newest

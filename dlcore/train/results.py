@@ -57,7 +57,9 @@ class Results:
         self.busy(f"the evaluation at step {step}")
         for split, metrics in (self.experiment.evaluate(host) if self.experiment.evaluate else {}).items():
             self.values[split] = {**self.values.get(split, {}), **metrics}
-        self._tell({split: metrics for split, metrics in self.values.items() if metrics != before.get(split)})
+        told = {split: before.get(split, {}) for split in self.values}
+        fresh = {split: {k: v for k, v in each.items() if told[split].get(k) != v} for split, each in self.values.items()}
+        self._tell({split: metrics for split, metrics in fresh.items() if metrics})
         for name in (
             f"{split}/{name}" for split, each in self.values.items() for name, value in each.items() if not isfinite(value)
         ):

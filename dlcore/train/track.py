@@ -93,6 +93,7 @@ def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[None]
     state = (
         json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {"id": uuid.uuid4().hex[:12], "step": 0, "splits": []}
     )
+    state.setdefault("names", [])
     config = {**card["config"], **{name: value for name, value in card["run"].items() if name != "out"}}
     try:
         begin: Callable[..., Tracker] = _Wandb if kind == "wandb" else _Mlflow
@@ -140,11 +141,17 @@ class _Follower:
         try:
             for line in self._fresh():
                 step, split = line.pop("step"), line.pop("split")
+                values = {f"{split}/{name}": value for name, value in line.items() if value is not None}
                 if step < self.state["step"] or (step == self.state["step"] and split in self.state["splits"]):
+                    # Trained again after a resume; or measured once at the end, of the best state, whose step is past.
+                    values = {name: value for name, value in values.items() if name not in self.state["names"]}
+                    step = self.state["step"]
+                if not values:
                     continue
-                self.tracker.log(step, {f"{split}/{name}": value for name, value in line.items() if value is not None})
+                self.tracker.log(step, values)
                 splits = self.state["splits"] if step == self.state["step"] else []
-                self.state |= {"step": step, "splits": [*splits, split]}
+                names = sorted({*self.state["names"], *values})
+                self.state |= {"step": step, "splits": [*splits, split], "names": names}
         except Exception as error:  # its network, its server: no reason to end a run
             self._lose(error)
         with contextlib.suppress(OSError):  # on a full disk the run itself says so

@@ -113,11 +113,12 @@ def test_what_does_not_fit_is_said_not_to_fit() -> None:
 @pytest.mark.parametrize(
     ("experiment", "changes"),
     [
-        ("gpt_tiny_shakespeare", ["batch=64"]),
-        ("cnn_fashion_mnist", ["batch=1024"]),
+        pytest.param("gpt_tiny_shakespeare", ["batch=64"], marks=pytest.mark.nightly),
+        pytest.param("cnn_fashion_mnist", ["batch=1024"], marks=pytest.mark.nightly),
         ("autoencoder_mnist", ["batch=8192"]),
     ],
 )
+@pytest.mark.slow
 def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes: list[str]) -> None:
     words = [sys.executable, "-m", "tests.plan.measure", experiment, *changes]
     done = subprocess.run(words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False)

@@ -304,11 +304,18 @@ def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> Non
 
 def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> None:
     def build(c: Any) -> Experiment:
-        test = DIGITS.build(c).eval["test"]
-        huge = arrays(
-            "mine", "1", "test", {k: np.full(v.shape, 3e38, np.float32) if k == "image" else v for k, v in test.arrays.items()}
-        )  # type: ignore[attr-defined]
-        return replaced(eval={**DIGITS.build(c).eval, "test": huge})
+        built = DIGITS.build(c)
+        test: Any = built.eval["test"]
+        images = {k: np.full(v.shape, 3e38, np.float32) if k == "image" else v for k, v in test.arrays.items()}
+
+        def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+            out = built.objectives["net"].loss(params, extra, batch, key, train)
+            return out._replace(loss=out.loss._replace(total=out.loss.total * jax.numpy.maximum(batch["image"].max(), 1)))
+
+        return replaced(
+            eval={**built.eval, "test": arrays("mine", "1", "test", images)},
+            objectives={"net": built.objectives["net"]._replace(loss=loss)},
+        )
 
     with pytest.warns(UserWarning, match="test/loss is no finite number"):
         assert trained(dataclasses.replace(DIGITS, build=build), "run", steps=6) == 0

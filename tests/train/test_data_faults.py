@@ -149,7 +149,7 @@ def begun(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a read by Orbax that failed
-@pytest.mark.parametrize("words", [["eval", "run"], ["resume", "run", "--accept-changes"]], ids=["eval", "resume"])
+@pytest.mark.parametrize("words", [["eval", "run", "--trust"], ["resume", "run", "--accept-changes"]], ids=["eval", "resume"])
 def test_checkpoints_of_a_model_that_other_data_made_are_not_called_damaged(
     words: list[str], begun: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +167,7 @@ def test_an_evaluation_on_other_data_says_so(begun: None, capsys: pytest.Capture
     assert cli.main(["eval", "run"]) == 0
     assert "other data" not in capsys.readouterr().err
     page_on(90, 8)
-    assert cli.main(["eval", "run"]) == 0
+    assert cli.main(["eval", "run", "--trust"]) == 0
     said = capsys.readouterr()
     assert "run was trained on other data: train examples: 100 then, 90 now; validation examples: 100 then, 90 now;" in said.err
     assert "validation: accuracy" in said.out

@@ -26,7 +26,7 @@ TWICE = [signal.SIGINT, signal.SIGINT]
 
 @pytest.mark.parametrize(
     ("owner", "name", "call", "saved"),
-    [(Evaluator, "__call__", 2, 8), (Checkpoints, "save", 2, 11)],
+    [(Evaluator, "__call__", 2, 8), (Checkpoints, "save", 2, 6)],
     ids=["evaluation", "saving"],
 )
 def test_a_second_ctrl_c_saves_what_there_is(
@@ -121,7 +121,7 @@ def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsy
     uninterrupted()
     with monkeypatch.context() as patched:
         patched.setattr(Evaluator, "__call__", in_the_second_evaluation(interrupt))
-        patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=2))
+        patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=3))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     said = capsys.readouterr().err
     assert "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on from there" in said
@@ -131,9 +131,14 @@ def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_a_run_folder_that_is_renamed_under_its_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def rename() -> None:
+        while not Path("run/checkpoints/5").is_dir():  # it is written in the background
+            threading.Event().wait(0.01)
+        Path("run").rename("other")
+
     uninterrupted()
     with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(lambda: Path("run").rename("other")))
+        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(rename))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
     said = capsys.readouterr().err
     assert said.count("dlcore: ") == 1
@@ -173,8 +178,7 @@ def test_no_error_leaves_a_run_that_is_said_to_be_running(monkeypatch: pytest.Mo
     uninterrupted()
     with monkeypatch.context() as patched:
         patched.setattr(Evaluator, "__call__", in_the_second_evaluation(fail))
-        with pytest.raises(RuntimeError, match="a bug"):
-            cli.main(["train", NAME, *WORDS, "--out", "run"])
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2  # told at the line of this file that raised it
     assert (card(Path("run"))["status"], card(Path("run"))["error"]) == ("stopped", "a bug")
     assert cli.main(["resume", "run"]) == 0
     same(Path("run"))

@@ -191,4 +191,4 @@ def test_training_lists_the_file_as_known(tmp_path: Path, monkeypatch: pytest.Mo
     Path("run").mkdir()
     folders.keep_page(Path("run"), page)
     assert trust.is_known(tmp_path / "mine.py", page.source)
-    assert not trust.is_known(tmp_path / "mine.py", page.source + " ")
+    assert not trust.is_known(tmp_path / "mine.py", page.source + "\nbatch = 1\n")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 GAMES = {"penalty": {"loss": "wgan_gp", "critic": 2}, "hinge": {"loss": "hinge", "spectral": True, "conditional": False}}
 
 
-@pytest.mark.parametrize("way", [Way("jit", 2, 4), Way("shard_map", 4, 1)], ids=str)
+@pytest.mark.parametrize("way", [pytest.param(Way("jit", 2, 4), marks=pytest.mark.nightly), Way("shard_map", 4, 1)], ids=str)
 @pytest.mark.parametrize("game", GAMES)
 def test_same_parameters_in_every_game(game: str, way: Way) -> None:
     with jax.enable_x64(True):

@@ -39,7 +39,7 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
         kept.close()
-    assert after - before < 20 * 500, "bytes, over twenty checkpoints"
+    assert after - before < 20 * 1000, "bytes, over twenty checkpoints"
 
 
 def _megabytes(pid: int) -> float:

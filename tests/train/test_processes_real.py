@@ -89,9 +89,14 @@ def same(ours: Path, whole: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "name", "how"),
-    [(2, "mlp_digits", "jit"), (4, "mlp_digits", "jit"), (4, "cnn_fashion_mnist", "auto"), (2, "mlp_digits", "pmap"),
-     (2, "gpt_tiny_shakespeare", "jit")],
-)  # fmt: skip
+    [
+        (2, "mlp_digits", "jit"),
+        pytest.param(4, "mlp_digits", "jit", marks=pytest.mark.nightly),
+        pytest.param(4, "cnn_fashion_mnist", "auto", marks=pytest.mark.nightly),
+        pytest.param(2, "mlp_digits", "pmap", marks=pytest.mark.nightly),
+        pytest.param(2, "gpt_tiny_shakespeare", "jit", marks=pytest.mark.nightly),
+    ],
+)
 def test_processes_train_what_one_process_trains(count: int, name: str, how: str, tmp_path: Path) -> None:
     out = tmp_path / "together"
     ended = together(count, words(name, out, "--parallel", how), tmp_path)

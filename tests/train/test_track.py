@@ -63,7 +63,9 @@ def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPat
         path.unlink() if path.is_file() else path.rmdir()
     Path("run/checkpoints/9").rmdir()
     assert cli.main(["resume", "run", "--steps", "12", "--accept-changes"]) == 0
-    assert set(numbers(Path("run"))) <= set(memory.told)
+    logged_at, told_at = numbers(Path("run")), memory.told
+    assert {name for _, name in logged_at} == {name for _, name in told_at}
+    assert {key for key in logged_at if not key[1].startswith("test/")} <= set(told_at)
     assert "tracking ended" not in capsys.readouterr().err, "what was trained again is not told again"
     assert memory.ended == [True, True]
     assert idents[0] == idents[1], "the same tracked run"
@@ -72,7 +74,9 @@ def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPat
 @pytest.mark.quick
 def test_a_log_that_was_rewound_to_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
     memory, file = Memory(), tmp_path / "metrics.jsonl"
-    follower = track._Follower(memory, tmp_path, tmp_path / "tracked.json", {"kind": "wandb", "step": 0, "splits": []})
+    follower = track._Follower(
+        memory, tmp_path, tmp_path / "tracked.json", {"kind": "wandb", "step": 0, "splits": [], "names": []}
+    )
     line = '{"step": %d, "split": "train", "loss": 1.5}\n'
     for content in (line % 1 + line % 2, "", line % 1 + line % 2 + line % 3 + '{"step": 4, "spl'):
         fresh = tmp_path / "fresh"

@@ -29,7 +29,7 @@ def dlcore(size: lenet.Size) -> Any:
     state = jax.device_put(State(jnp.zeros((), jnp.int32), params, {}, {}), layout.everywhere)
     batch = layout.put(ours.with_rows({"image": x, "label": label}), size.batch)
 
-    return lambda: np.divide(*np.asarray(run(state, batch))[1])  # sorted: accuracy, loss
+    return lambda: np.divide(*np.asarray(run(state, batch).values)[1])  # sorted: accuracy, loss
 
 
 def flax(size: lenet.Size) -> Any:
