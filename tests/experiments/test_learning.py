@@ -100,6 +100,7 @@ def test_every_experiment_has_a_row() -> None:
 QUICK = ("mlp_digits", "mlp_diabetes", "gpt_tiny_shakespeare")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ROWS])
 def test_it_beats_the_baseline_and_does_not_where_there_is_nothing_to_learn(name: str) -> None:
     row = ROWS[name]

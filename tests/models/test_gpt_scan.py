@@ -45,6 +45,7 @@ def test_their_gradients_are_those_of_single_layers(remat: bool) -> None:
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found, expected)
 
 
+@pytest.mark.slow
 def test_a_stacked_network_writes_what_its_layers_write() -> None:
     size, prompt = dataclasses.replace(MODERN, scan=True), jnp.asarray(TOKENS[:, :3])
     single, apart = unstacked(size, params(size))

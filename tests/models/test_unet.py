@@ -26,6 +26,7 @@ def test_a_velocity_does_not_depend_on_the_others_in_its_batch() -> None:
         np.testing.assert_allclose(net.apply(variables, *(a[i : i + 1] for a in args))[0], together[i], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_time_and_class_and_every_pixel_matter() -> None:
     net, variables, (image, time, label) = made()
     first = net.apply(variables, image, time, label)

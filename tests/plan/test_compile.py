@@ -86,6 +86,7 @@ def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
     assert scanned.bytes == pytest.approx(single.bytes, rel=0.5)
 
 
+@pytest.mark.slow
 def test_microbatches_take_less_memory_and_the_same_work() -> None:
     # Rows enough that their activations are more than the sum of gradients, which microbatches need.
     one, four = (planned("data=4,fsdp=2", batch=128, microbatches=n) for n in (1, 4))

@@ -191,6 +191,7 @@ def test_two_objectives_on_eight_devices_are_diagnosed_as_on_one() -> None:
         assert eight[name][0].grad > 0
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once an evaluation, of the batch that comes next; none is kept of steps that a resume trains again."""
     monkeypatch.chdir(tmp_path)

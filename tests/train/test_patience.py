@@ -71,6 +71,7 @@ def trained(out: str, flags: Flags = FLAGS, **changes: Any) -> int:
     return runs.train(page, config, dataclasses.replace(flags, out=out))
 
 
+@pytest.mark.slow
 def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trained("whole") == 0
     whole = card(Path("whole"))

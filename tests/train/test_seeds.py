@@ -27,6 +27,8 @@ from dlcore.train.step import train_step
 from tests.child import Child, card, flags_of, logged, run, tiny
 from tests.train.test_ways import experiment
 
+pytestmark = pytest.mark.slow
+
 SEEDS, STEPS = 3, 23
 KINDS = [
     pytest.param("cnn_fashion_mnist", marks=pytest.mark.nightly),
@@ -138,7 +140,6 @@ def test_other_commands_take_a_seed_s_folder(tmp_path: Path, capsys: pytest.Capt
     assert all(f"seed-{seed}" in page for seed in (1, 2, 3))
 
 
-@pytest.mark.slow
 def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
     long = ["--steps", "600", "--save-every", "200", "--log-every", "10", "--eval-every", "100", "--no-diagnose"]
     begin = [*words("mlp_digits", "runs", "--seed", 1, "--seeds", SEEDS, *long), "--continue-run"]
@@ -167,7 +168,6 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
         assert len(places) == len(set(places))
 
 
-@pytest.mark.slow
 def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path: Path) -> None:
     begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"), "--continue-run"]
     folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
@@ -200,7 +200,6 @@ def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
         assert run("resume", folder, folder=tmp_path)[0] == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three seeds on one device: parameters, extra state, metrics, evaluation and diagnosis of each."""
