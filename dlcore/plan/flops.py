@@ -34,7 +34,8 @@ def _equation(eqn: Any) -> int:
     if name == "scan":
         return int(params["length"]) * inner
     if name == "shard_map":
-        return math.prod(params["mesh"].shape[axis] for axis in params["manual_axes"]) * inner
+        axes = params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"]  # since JAX 0.12; before
+        return math.prod(params["mesh"].shape[axis] for axis in axes) * inner
     return inner
 
 
