@@ -29,11 +29,16 @@ TOKENS = np.random.default_rng(0).integers(0, 11, (2, 8))
 
 
 @functools.cache
-def params(size: Size, seed: int = 0) -> Any:
-    """Parameters large enough that every part matters: at initialisation a GPT hardly listens to its attention."""
+def drawn(size: Size, seed: int) -> Any:
+    """NumPy arrays: what JAX makes while a function is traced would be a tracer, and must not be kept."""
     shape = jax.eval_shape(lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, size.context), jnp.int32)))["params"]
     generator = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: jnp.asarray(generator.standard_normal(x.shape) * 0.6 + (x.ndim == 1), jnp.float32), shape)
+    return jax.tree.map(lambda x: np.asarray(generator.standard_normal(x.shape) * 0.6 + (x.ndim == 1), np.float32), shape)
+
+
+def params(size: Size, seed: int = 0) -> Any:
+    """Parameters large enough that every part matters: at initialisation a GPT hardly listens to its attention."""
+    return jax.tree.map(jnp.asarray, drawn(size, seed))
 
 
 def textbook(size: Size, tree: Any, tokens: np.ndarray) -> np.ndarray:
@@ -90,7 +95,7 @@ def test_forward_pass_equals_the_textbook(size: Size) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_logit_has_exactly_no_gradient_to_later_tokens(size: Size) -> None:
-    drawn = params(size)  # not below, where it would be drawn through what nudges the first block
+    tree = params(size)  # not below, where they would be drawn through what nudges the first block
 
     @jax.jit
     def slope(nudge: jax.Array, t: jax.Array) -> jax.Array:
@@ -99,7 +104,7 @@ def test_a_logit_has_exactly_no_gradient_to_later_tokens(size: Size) -> None:
             return call(args[0] + nudge, *args[1:], **kwargs) if first else call(*args, **kwargs)
 
         with nn.intercept_methods(nudged):
-            return jnp.sin(GPT(size).apply({"params": drawn}, TOKENS)[:, t]).sum()
+            return jnp.sin(GPT(size).apply({"params": tree}, TOKENS)[:, t]).sum()
 
     for t in range(8):
         grad = np.asarray(jax.grad(slope)(jnp.zeros((2, 8, size.width)), jnp.asarray(t)))
