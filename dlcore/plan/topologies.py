@@ -147,6 +147,7 @@ def devices(topology: Topology) -> list[Any]:
         options = {"target_config": _target(topology.hardware), "topology": f"1x{hosts}x{topology.shape[-1]}"}
     try:
         return list(topologies.get_topology_desc(name, platform=platform, **options).devices)
+    # JAX raises NotImplementedError for a platform whose compiler cannot describe hardware that is not there.
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
         told = str(error).splitlines()[0]
         raise UsageError(

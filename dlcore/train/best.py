@@ -74,6 +74,12 @@ class Best:
             warnings.warn(f"no evaluation found a finite {self.metric}: the last state is used", stacklevel=2)
         return last if step is None else step
 
+    def state(self, abstract: State, step: int) -> State:
+        """The state of `step`, which `final_step` has named."""
+        found = best_state(self.checkpoints, abstract, step)
+        assert found is not None, "a checkpoint that is there is read, or Unreadable raised"
+        return found
+
     def entry(self, step: int | None = None) -> dict[str, Any] | None:
         """What a card says of the best state (or that of `step`); None where nothing is `best`, or was not measured there."""
         step = self.checkpoints.best_step() if step is None else step
@@ -83,7 +89,7 @@ class Best:
         return {"metric": self.metric, "better": better, "step": step, "value": self.checkpoints.kept[step][self.metric]}
 
 
-def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> Any:
+def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> State | None:
     """The state of `step`, the best one; with a warning the newest sound one where that cannot be read, or where there is none."""
     if step is None:
         return checkpoints.restore(abstract)

@@ -20,7 +20,7 @@ from dlcore.flags import Flags
 from dlcore.report import samples
 from dlcore.train import card as cards
 from dlcore.train import diagnose, ending, notice, parallel, patience, processes, programs, verdict
-from dlcore.train.best import Best, best_state, flat
+from dlcore.train.best import Best, flat
 from dlcore.train.checkpoint import Checkpoints, check_room
 from dlcore.train.ending import Diverged
 from dlcore.train.evaluate import Evaluator, packed_step
@@ -276,7 +276,7 @@ class Fit:
         self.shown = self.best.final_step(self.last)
         if self.shown != self.last:
             del self.state  # the device need not hold both
-            self.state = best_state(self.checkpoints, self.abstract, self.shown)
+            self.state = self.best.state(self.abstract, self.shown)
             self.shown = int(self.state.step)
         self.card["best"] = self.best.entry(self.shown)
 

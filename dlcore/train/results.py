@@ -58,7 +58,11 @@ class Results:
         for split, metrics in (self.experiment.evaluate(host) if self.experiment.evaluate else {}).items():
             self.values[split] = {**self.values.get(split, {}), **metrics}
         told = {split: before.get(split, {}) for split in self.values}
-        fresh = {split: {k: v for k, v in each.items() if told[split].get(k) != v} for split, each in self.values.items()}
+        # A NaN differs from itself, but is the same object where it was told before.
+        fresh = {
+            split: {k: v for k, v in each.items() if told[split].get(k) is not v and told[split].get(k) != v}
+            for split, each in self.values.items()
+        }
         self._tell({split: metrics for split, metrics in fresh.items() if metrics})
         for name in (
             f"{split}/{name}" for split, each in self.values.items() for name, value in each.items() if not isfinite(value)

@@ -99,7 +99,7 @@ def test_padding_cuts_nothing() -> None:
 
 def test_multi30k_is_read_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not MULTI30K.is_dir():
-        pytest.skip("the files of Multi30k are not here")
+        pytest.skip("needs the files of Multi30k, whose licence does not allow to ship them")
     splits = {}
     for split, (stem, *marks) in multi30k_en_de.SPLITS.items():
         files = [MULTI30K / f"{stem}.{language}.gz" for language in ("en", "de")]

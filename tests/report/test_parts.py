@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from dlcore.report import curves, drawing, gallery, page, runs, samples
-from tests.report.test_page import CARD, Parsed, make
+from tests.report.test_head import Lines, run_of, words
+from tests.report.test_page import CARD, make
 
 pytestmark = pytest.mark.quick
-
-Lines = list[dict[str, Any]]
-
-
-def words(markup: object) -> list[str]:
-    """The texts of some markup, without what is empty."""
-    return [text.strip() for text in Parsed(str(markup)).texts if text.strip()]
-
-
-def run_of(folder: Path, lines: Lines | None = None, **changes: Any) -> runs.Run:
-    return runs.read(make(folder, CARD | changes, lines or []))
-
 
 # ---- curves
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
         for step in steps:
             kept.save(state, step)
             kept.wait()
+        gc.collect()  # cycles are no leak
         return sum(each.size for each in tracemalloc.take_snapshot().filter_traces(own).statistics("filename"))
 
     own = [tracemalloc.Filter(True, "*/orbax/*/tensorstore_utils.py")]
@@ -39,7 +41,7 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
         kept.close()
-    assert after - before < 20 * 1000, "bytes, over twenty checkpoints"
+    assert after - before < 20 * 500, "bytes, over twenty checkpoints"
 
 
 def _megabytes(pid: int) -> float:
