@@ -18,19 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlcore import baselines
+import dlcore
+from dlcore.analysis import baselines
 from dlcore.bounds import NonNegativeFloat, PositiveInt
-from dlcore.cli import run_page
-from dlcore.data import images
-from dlcore.data.corrupt import degraded
+from dlcore.data.sets import images
+from dlcore.data.sets.images import degraded
 from dlcore.kernels.corrupt import gaussian_blur, gaussian_noise
-from dlcore.metrics import psnr
+from dlcore.metrics.images import psnr
 from dlcore.models.apply import apply
 from dlcore.models.autoencoder import Autoencoder, ConvDecoder, ConvEncoder
-from dlcore.report.samples import Images
+from dlcore.samples import Images
 from dlcore.train import optim
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment
-from dlcore.train.predict import over
 from dlcore.train.step import Objective, Out, mean
 
 
@@ -117,4 +117,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

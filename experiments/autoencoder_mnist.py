@@ -15,19 +15,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlcore.baselines import principal_components
+import dlcore
+from dlcore.analysis.baselines import principal_components
 from dlcore.bounds import NonNegativeFloat, PositiveInt
-from dlcore.cli import run_page
-from dlcore.data import images
+from dlcore.data.sets import images
 from dlcore.kernels import activations
 from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.models.apply import apply
 from dlcore.models.autoencoder import Autoencoder
 from dlcore.models.mlp import MLP
-from dlcore.report.samples import Images, Plot, Series
+from dlcore.samples import Images, Plot, Series
 from dlcore.train import optim
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment, Published
-from dlcore.train.predict import over
 from dlcore.train.step import Objective, Out, mean
 
 
@@ -102,4 +102,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

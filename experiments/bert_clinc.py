@@ -15,20 +15,22 @@ from pathlib import Path
 
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, sentences, tfds, tokens
+from dlcore.data import tfds, tokens
+from dlcore.data.sets import embedded, sentences
 from dlcore.data.source import arrays
-from dlcore.flags import Flags
 from dlcore.models.apply import apply
 from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
-from dlcore.train import export, optim
+from dlcore.options import Flags
+from dlcore.tasks.classification import classification, texts
+from dlcore.train import optim
+from dlcore.train import weights as export
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment
-from dlcore.train.init import graft
-from dlcore.train.losses import classification
-from dlcore.train.predict import over, texts
 from dlcore.train.step import Objective
+from dlcore.train.weights import graft
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # bert_english, exported, and its pieces
 FLAGS = Flags(cpu_devices=1)
@@ -98,15 +100,13 @@ def build(c: Config) -> Experiment:
         found = {"in_scope_accuracy": right[~outside].mean(), "out_of_scope_recall": right[outside].mean()}
         return {"test": {metric: float(value) for metric, value in found.items()}}
 
-    rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 10)
+    optimizer = optim.make(c.optimizer, optim.warmup_cosine(c.lr, c.steps, c.steps // 10), decay=c.decay, clip=1.0)
     return Experiment(
         train=splits["train"],
         batch=c.batch,
         steps=c.steps,
         init={"net": init},
-        objectives={
-            "net": Objective(classification(logits, c.smoothing), optim.make(c.optimizer, rate, decay=c.decay, clip=1.0))
-        },
+        objectives={"net": Objective(classification(logits, c.smoothing), optimizer)},
         eval={"validation": splits["validation"], "test": splits["test"]},
         evaluate=evaluate,
         sample=lambda state, key: texts("Test questions", logits, state, splits["test"], data["test"][0], names),
@@ -116,4 +116,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -17,17 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Probability, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
-from dlcore.data.sentences import SPECIALS, lines, packed
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
+from dlcore.data.sets.sentences import SPECIALS, lines, packed
 from dlcore.data.source import arrays
 from dlcore.data.tokens import bpe
 from dlcore.kernels.masking import chosen_places, corrupted
 from dlcore.models.apply import apply
 from dlcore.models.bert import TENSOR, Masked
 from dlcore.models.encoder import Size
-from dlcore.report.samples import Table
+from dlcore.samples import Table
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
 from dlcore.train.step import Objective, Out, mean
@@ -52,9 +53,7 @@ class Config:
 
 
 OFFLINE = Config(steps=200, offline=True)
-TINY = Config(
-    layers=1, heads=2, width=16, length=16, pieces=300, dropout=0.1, optimizer="adamw", warmup=2, batch=32, steps=6, offline=True
-)
+TINY = Config(1, 2, 16, length=16, pieces=300, dropout=0.1, optimizer="adamw", warmup=2, batch=32, steps=6, offline=True)
 
 
 def build(c: Config) -> Experiment:
@@ -117,4 +116,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

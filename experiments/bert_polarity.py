@@ -16,20 +16,21 @@ from typing import Annotated
 
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, sentences, tfds, tokens
+from dlcore.data import tfds, tokens
+from dlcore.data.sets import embedded, sentences
 from dlcore.data.source import arrays
-from dlcore.flags import Flags
 from dlcore.models.apply import apply
 from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
-from dlcore.train import export, optim
+from dlcore.options import Flags
+from dlcore.tasks.classification import classification, texts
+from dlcore.train import optim
+from dlcore.train import weights as export
 from dlcore.train.experiment import Experiment, Published
-from dlcore.train.init import graft
-from dlcore.train.losses import classification
-from dlcore.train.predict import texts
 from dlcore.train.step import Objective
+from dlcore.train.weights import graft
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # bert_english, exported, and its pieces
 FLAGS = Flags(cpu_devices=1)
@@ -101,4 +102,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import images
+from dlcore.data.sets import images
 from dlcore.kernels.augment import random_shift
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN, Normalisation, Readout
+from dlcore.tasks.classification import classification, predicted
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment, Published
-from dlcore.train.losses import classification
-from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
 
 
@@ -70,4 +69,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -17,17 +17,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Probability, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.kernels import random
 from dlcore.kernels.flow import Method, integrate, straight_path
 from dlcore.models.apply import apply
 from dlcore.models.unet import UNet
-from dlcore.report.samples import Images
-from dlcore.train import generative, optim
+from dlcore.samples import Images
+from dlcore.tasks import image_generation
+from dlcore.train import optim
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment
-from dlcore.train.predict import over
 from dlcore.train.step import Objective, Out, mean
 
 CLASSIFIER = Path(__file__).with_name("assets") / "mnist_classifier.npz"  # cnn_mnist, exported
@@ -86,9 +88,9 @@ def build(c: Config) -> Experiment:
         return np.clip((drawn + 1) / 2, 0, 1), label
 
     def evaluate(state):
-        see, (drawn, asked) = generative.judge(CLASSIFIER), images(state, jax.random.key(0), c.drawn)
+        see, (drawn, asked) = image_generation.judge(CLASSIFIER), images(state, jax.random.key(0), c.drawn)
         asked = asked if c.untold < 1 else None
-        return {"test": generative.verdict(see, drawn, train.arrays["image"], test.arrays["image"], asked)}
+        return {"test": image_generation.verdict(see, drawn, train.arrays["image"], test.arrays["image"], asked)}
 
     rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 20)
     return Experiment(
@@ -102,10 +104,10 @@ def build(c: Config) -> Experiment:
         },
         objectives={"net": Objective(loss, optim.make(c.optimizer, rate, decay=0.01, clip=1.0, ema=c.ema))},
         evaluate=evaluate,
-        metrics=generative.METRICS,
+        metrics=image_generation.METRICS,
         sample=lambda state, key: [Images("Drawn by the averaged network", images(state, key, 100)[0])],
     )
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -17,17 +17,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.kernels import random
-from dlcore.metrics import frechet
+from dlcore.metrics.generation import frechet
 from dlcore.models.apply import apply
 from dlcore.models.gan import Discriminator, Generator
-from dlcore.report.samples import Images
-from dlcore.train import generative, optim
+from dlcore.samples import Images
+from dlcore.tasks import image_generation
+from dlcore.train import optim
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment
-from dlcore.train.predict import over
 from dlcore.train.step import Objective, Out, mean
 
 CLASSIFIER = Path(__file__).with_name("assets") / "fashion_mnist_classifier.npz"  # cnn_fashion_mnist, exported
@@ -75,7 +77,7 @@ def build(c: Config) -> Experiment:
         return over(lambda z: gen.apply({"params": state.params["gen"]}, z), noise)
 
     def evaluate(state):
-        see = generative.judge(CLASSIFIER)
+        see = image_generation.judge(CLASSIFIER)
         own = see((images(state, jax.random.key(0), c.drawn) + 1) / 2).features
         held, floor = (
             see((real({"image": jnp.asarray(s.arrays["image"][: len(test)])}) + 1) / 2).features for s in (test, train)
@@ -96,10 +98,10 @@ def build(c: Config) -> Experiment:
             "gen": Objective(forge, optim.make("adam", c.lr, momentum=0.5, ema=c.ema)),
         },
         evaluate=evaluate,
-        metrics=generative.METRICS,
+        metrics=image_generation.METRICS,
         sample=lambda state, key: [Images("Drawn by the averaged generator", (images(state, key, 100) + 1) / 2)],
     )
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

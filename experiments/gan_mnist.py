@@ -5,8 +5,7 @@ Task: image generation
 Data: MNIST 3.0.1 (TFDS); --offline: scikit-learn's digits, enlarged to 28x28, and a third of the width
 Published: none with this measure
 
-Our own classifier of MNIST judges 5,000 drawn images: a Fréchet distance that compares with none on Inception features; its floor is that
-of train from test. Other games: `--loss hinge --spectral`, `--loss wgan_gp --critic 2 --lr 1e-3 --betas 0.5 0.9`.
+Our classifier judges 5,000 drawn images. Also: `--loss hinge --spectral`, `--loss wgan_gp --critic 2 --lr 1e-3 --betas 0.5 0.9`.
 """
 
 from dataclasses import dataclass
@@ -17,17 +16,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.kernels import random
 from dlcore.kernels.adversarial import critic_loss, generator_loss, gradient_penalty
 from dlcore.models.apply import apply
 from dlcore.models.gan import Discriminator, Generator, normalised
-from dlcore.report.samples import Images
-from dlcore.train import generative, optim
+from dlcore.samples import Images
+from dlcore.tasks.image_generation import METRICS, judge, verdict
+from dlcore.train import optim
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment
-from dlcore.train.predict import over
 from dlcore.train.step import Objective, Out, mean
 
 CLASSIFIER = Path(__file__).with_name("assets") / "mnist_classifier.npz"  # cnn_mnist, exported
@@ -57,8 +58,7 @@ TINY = Config(latent=4, width=24, drawn=64, batch=32, steps=6, offline=True)
 
 
 def build(c: Config) -> Experiment:
-    classes = 10 if c.conditional else 0
-    width = c.width // 3 if c.offline else c.width
+    classes, width = 10 if c.conditional else 0, c.width // 3 if c.offline else c.width
     gen, disc = Generator(width, classes=classes), Discriminator(width, classes)
     game = "wasserstein" if c.loss == "wgan_gp" else c.loss
     train, test = (embedded.digits28(s) if c.offline else tfds.load("mnist", s) for s in ("train", "test"))
@@ -73,19 +73,19 @@ def build(c: Config) -> Experiment:
         used = {"disc": normalised(params["disc"]) if c.spectral else params["disc"]}
         return lambda images: apply(disc, "disc", used, extra, images, batch["label"])[0]
 
-    def judge(params, extra, batch, key, train):
-        score, own, other = critic(params, extra, batch), real(batch), forged(params, extra, batch, key)
+    def discriminate(params, extra, batch, key, train):
+        own, other, score = real(batch), forged(params, extra, batch, key), critic(params, extra, batch)
         true, false = score(own), score(other)
         loss, told = critic_loss(true, false, game), {"gap": mean(true - false, batch["mask"])}
         if c.loss == "wgan_gp":
-            share = random.uniform(jax.random.fold_in(key, 1), batch["row"], (1, 1, 1))
-            penalty = gradient_penalty(score, own + share * (other - own))
+            between = own + random.uniform(jax.random.fold_in(key, 1), batch["row"], (1, 1, 1)) * (other - own)
+            penalty = gradient_penalty(score, between)
             loss, told = loss + c.penalty * penalty, told | {"penalty": mean(penalty, batch["mask"])}
         return Out(mean(loss, batch["mask"]), told, extra)
 
     def forge(params, extra, batch, key, train):
-        false = critic(params, extra, batch)(forged(params, extra, batch, key))
-        return Out(mean(generator_loss(false, game), batch["mask"]), {}, extra)
+        loss = generator_loss(critic(params, extra, batch)(forged(params, extra, batch, key)), game)
+        return Out(mean(loss, batch["mask"]), {}, extra)
 
     def images(state, key, count):
         noise, label = c.spread * np.asarray(jax.random.normal(key, (count, c.latent))), np.arange(count, dtype=np.int32) % 10
@@ -93,7 +93,7 @@ def build(c: Config) -> Experiment:
 
     def evaluate(state):
         (drawn, asked), held = images(state, jax.random.key(0), c.drawn), (train.arrays["image"], test.arrays["image"])
-        return {"test": generative.verdict(generative.judge(CLASSIFIER), drawn, *held, asked if c.conditional else None)}
+        return {"test": verdict(judge(CLASSIFIER), drawn, *held, asked if c.conditional else None)}
 
     def adam(turns, ema=0.0):
         return optim.make("adam", optim.warmup_linear(c.lr, turns), momentum=c.betas[0], b2=c.betas[1], ema=ema)
@@ -107,14 +107,14 @@ def build(c: Config) -> Experiment:
             "gen": lambda key, batch: gen.init(key, jnp.zeros((1, c.latent)), batch["label"][:1]),
         },
         objectives={
-            "disc": Objective(judge, adam(c.steps)),
+            "disc": Objective(discriminate, adam(c.steps)),
             "gen": Objective(forge, adam(c.steps // c.critic + 1, c.ema), every=c.critic),
         },
         evaluate=evaluate,
-        metrics=generative.METRICS,
+        metrics=METRICS,
         sample=lambda state, key: [Images("Drawn by the averaged generator", images(state, key, 100)[0])],
     )
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

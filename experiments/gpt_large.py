@@ -16,18 +16,19 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.data.source import windows
 from dlcore.data.tokens import bpe
-from dlcore.flags import Flags
 from dlcore.models.apply import apply
 from dlcore.models.gpt import GPT, TENSOR, Size, generate
-from dlcore.report.samples import Text
+from dlcore.options import Flags
+from dlcore.samples import Text
+from dlcore.tasks.language_modelling import next_token
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.losses import next_token
 from dlcore.train.step import Objective
 
 # GPT-2 has 50257 byte pairs; 47 rows more, and every mesh divides them.
@@ -108,4 +109,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -15,18 +15,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
 from dlcore.data.packing import pack
+from dlcore.data.sets import embedded
 from dlcore.data.source import arrays
 from dlcore.data.tokens import bpe
 from dlcore.models.apply import apply
 from dlcore.models.gpt import GPT, TENSOR, Size, generate, likeliest
-from dlcore.report.samples import Text
+from dlcore.samples import Text
+from dlcore.tasks.language_modelling import next_token
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.losses import next_token
 from dlcore.train.step import Objective
 
 END = "<|end|>"  # stands before each document, too: what a text begins with is learnt as well
@@ -107,4 +108,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

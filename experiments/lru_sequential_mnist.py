@@ -11,17 +11,16 @@ from typing import Annotated
 
 import jax.numpy as jnp
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import images
-from dlcore.data.sequential import View, as_sequence, permutation
-from dlcore.flags import Flags
+from dlcore.data.sets import images
+from dlcore.data.sets.images import View, as_sequence, permutation
 from dlcore.models.apply import apply
 from dlcore.models.lru import Classifier
+from dlcore.options import Flags
+from dlcore.tasks.classification import classification, predicted
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment, Published
-from dlcore.train.losses import classification
-from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
 
 FLAGS = Flags(eval_every=500)  # an evaluation costs as much as a hundred steps
@@ -76,4 +75,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -16,18 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import tables
-from dlcore.flags import Flags
+from dlcore.data.sets import tables
 from dlcore.kernels import activations
-from dlcore.metrics import Metric, reliability
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.known import Metric
 from dlcore.models.apply import apply
 from dlcore.models.mlp import Many, Normalisation
-from dlcore.report.samples import Plot, Series, Table
+from dlcore.options import Flags
+from dlcore.samples import Plot, Series, Table
+from dlcore.tasks.classification import cross_validated
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.predict import cross_validated
 from dlcore.train.step import Objective, Out, mean
 
 FLAGS = Flags(cpu_devices=1)  # a step of a few milliseconds is over before several devices have met
@@ -115,4 +116,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

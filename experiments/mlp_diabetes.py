@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LinearRegression, RidgeCV
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
-from dlcore.cli import run_page
-from dlcore.data import tables
-from dlcore.flags import Flags
+from dlcore.data.sets import tables
 from dlcore.kernels import activations
 from dlcore.models.apply import apply
 from dlcore.models.mlp import Many, Normalisation
-from dlcore.report.samples import Plot, Series, Table
+from dlcore.options import Flags
+from dlcore.samples import Plot, Series, Table
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
 from dlcore.train.step import Objective, Out, mean
@@ -109,4 +109,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

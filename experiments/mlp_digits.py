@@ -10,16 +10,15 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded
-from dlcore.flags import Flags
+from dlcore.data.sets import embedded
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
+from dlcore.options import Flags
+from dlcore.tasks.classification import classification, predicted
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.losses import classification
-from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
 
 FLAGS = Flags(cpu_devices=1)  # a step of a millisecond is over before several devices have met
@@ -61,4 +60,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+import dlcore
+from dlcore.analysis.features import learned
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.data.source import Partnered
 from dlcore.kernels import augment
 from dlcore.models.apply import apply
 from dlcore.models.cnn import Normalisation
 from dlcore.models.resnet import Pool, ResNet
+from dlcore.tasks.classification import augmented, classification, predicted
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment, Published
-from dlcore.train.features import learned
-from dlcore.train.losses import augmented, classification
-from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
 
 
@@ -113,4 +113,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import dlcore
+from dlcore.analysis.vanishing import figure
 from dlcore.bounds import NonNegativeFloat, PositiveInt
-from dlcore.cli import run_page
-from dlcore.data import longmemory
+from dlcore.data.sets import longmemory
 from dlcore.models.apply import apply
 from dlcore.models.rnn import RNN, Cell, Reader
+from dlcore.tasks.regression import regression
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.losses import regression
 from dlcore.train.step import Objective
-from dlcore.train.vanishing import figure
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt
-from dlcore.cli import run_page
-from dlcore.data import longmemory
-from dlcore.metrics import Metric
+from dlcore.data.sets import longmemory
+from dlcore.metrics.known import Metric
 from dlcore.models.apply import apply
 from dlcore.models.rnn import RNN, Cell, CharRNN
-from dlcore.report.samples import Table
+from dlcore.samples import Table
+from dlcore.tasks.language_modelling import next_token
 from dlcore.train import optim
+from dlcore.train.batched import over
 from dlcore.train.experiment import Experiment
-from dlcore.train.losses import next_token
-from dlcore.train.predict import over
 from dlcore.train.step import Objective
 
 
@@ -83,4 +83,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

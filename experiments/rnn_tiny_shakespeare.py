@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.data.source import windows
-from dlcore.data.text import characters
+from dlcore.data.tokens import characters
 from dlcore.models.apply import apply
 from dlcore.models.rnn import RNN, Cell, CharRNN, generate
-from dlcore.report.samples import Text
+from dlcore.samples import Text
+from dlcore.tasks.language_modelling import next_token
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment, Published
-from dlcore.train.losses import next_token
 from dlcore.train.step import Objective
 
 
@@ -87,4 +88,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -11,13 +11,13 @@ Ours is sacreBLEU of plain text, with its letters as they are and in lower case.
 
 from dataclasses import dataclass, replace
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import pairs
+from dlcore.data.sets import pairs
 from dlcore.models.seq2seq import TENSOR, Seq2Seq, Size, begin
+from dlcore.tasks.translation import Translator, translation
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.translate import Translator, translation
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

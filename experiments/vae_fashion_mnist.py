@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt
-from dlcore.cli import run_page
-from dlcore.data import images
+from dlcore.data.sets import images
 from dlcore.kernels import random
 from dlcore.kernels.latent import continuous_bernoulli_log_density, continuous_bernoulli_mean
 from dlcore.models.apply import apply
 from dlcore.models.vae import VAE, ConvLikelihood, ConvPosterior, drawn
-from dlcore.report.samples import Images
+from dlcore.samples import Images
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
 from dlcore.train.step import Objective, Out, mean
@@ -86,4 +86,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

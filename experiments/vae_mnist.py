@@ -16,18 +16,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt
-from dlcore.cli import run_page
-from dlcore.data import images
-from dlcore.data.corrupt import binarised
+from dlcore.data.sets import images
+from dlcore.data.sets.images import binarised
 from dlcore.kernels import activations, random
 from dlcore.kernels.corrupt import binarise
 from dlcore.kernels.latent import bernoulli_log_density
-from dlcore.metrics import Metric
+from dlcore.metrics.known import Metric
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
 from dlcore.models.vae import VAE, drawn, log_likelihood
-from dlcore.report.samples import Images
+from dlcore.samples import Images
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment, Published
 from dlcore.train.step import Objective, Out, mean
@@ -98,4 +98,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+import dlcore
+from dlcore.analysis.features import learned
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.cli import run_page
-from dlcore.data import embedded, tfds
+from dlcore.data import tfds
+from dlcore.data.sets import embedded
 from dlcore.kernels.augment import random_flip, random_shift
 from dlcore.models.apply import apply
 from dlcore.models.vit import TENSOR, Size, ViT
+from dlcore.tasks.classification import classification, predicted
 from dlcore.train import optim
 from dlcore.train.experiment import Experiment
-from dlcore.train.features import learned
-from dlcore.train.losses import classification
-from dlcore.train.predict import predicted
 from dlcore.train.step import Objective
 
 
@@ -88,4 +88,4 @@ def build(c: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    run_page(Config, build)
+    dlcore.main(__file__)

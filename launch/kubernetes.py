@@ -44,7 +44,7 @@ def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
     if not request.claim:
         raise Refused("--claim is needed: a volume that all pods share, or a restarted pod would find no checkpoint")
     name = job_name(["train", request.name]) if request.name else job_name(command)
-    words = ["python", "-m", "dlcore.cli", *restartable(command, f"/runs/{name}")]
+    words = ["python", "-m", "dlcore", *restartable(command, f"/runs/{name}")]
     meta = {"name": name, **({"namespace": request.namespace} if request.namespace else {})}
     if request.jobset:
         job = _job(f"{name}-workers-0-0.{name}", words, request, backoff=0)

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
-from dlcore.train import signals
-from dlcore.train.cores import available
+from dlcore.runtime import signals
+from dlcore.runtime.cores import available
 
 GRACE_SECONDS = 10.0
 
@@ -61,7 +61,7 @@ def _start(command: Sequence[str], rank: int, processes: int, devices: int, port
     }
     # A session of its own: a Ctrl-C at the terminal reaches the ranks once, through the launcher.
     return subprocess.Popen(
-        [sys.executable, "-m", "dlcore.cli", *command],
+        [sys.executable, "-m", "dlcore", *command],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -60,7 +60,7 @@ def script(command: Sequence[str], request: Request) -> str:
     # The folder is named by the job, so that a requeued job, which keeps its number, finds it again.
     added = restartable(command, f'"runs/{name}/slurm-{job}"')[len(command) :]
     added += ["--seed", '"$SLURM_ARRAY_TASK_ID"'] if array else []
-    words = " ".join([quoted([request.python, "-m", "dlcore.cli", *command]), *added])
+    words = " ".join([quoted([request.python, "-m", "dlcore", *command]), *added])
     wanted = {
         "job-name": name,
         "output": f"{name}-{'%A_%a' if array else '%j'}.log",

@@ -34,7 +34,7 @@ def commands(command: Sequence[str], request: Request) -> list[list[str]]:
             raise Refused(f"--{each} {getattr(request, each)!r} is nothing that gcloud takes: leave line ends and the like out")
     name = request.name or job_name(command)
     where = [f"--zone={request.zone}", *([f"--project={request.project}"] if request.project else [])]
-    words = ["python3", "-m", "dlcore.cli", *restartable(command, f"{request.folder.rstrip('/')}/{name}")]
+    words = ["python3", "-m", "dlcore", *restartable(command, f"{request.folder.rstrip('/')}/{name}")]
     # JAX finds coordinator, count and rank from the slice's own metadata.
     settings = quoted([f"{key}={value}" for key, value in {"DLCORE_COORDINATOR": "auto", **request.environment}.items()])
     kind = [f"--accelerator-type={request.accelerator}"]

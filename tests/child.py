@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from dlcore import catalog
+from dlcore.runs import catalog
 from tests.conftest import CACHE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -35,9 +35,9 @@ CLEAN = {
     "COLUMNS": "130",
 }
 IMPORTED = [
-    "dlcore.cli",
-    "dlcore.train.run",
-    "dlcore.data.embedded",
+    "dlcore.cli.main",
+    "dlcore.runs.session",
+    "dlcore.data.sets.embedded",
     "sklearn.datasets",
     "grain",
     "tyro",
@@ -154,7 +154,7 @@ def _become(words: list[str], folder: str, said: str, more: dict[str, str]) -> N
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    from dlcore.cli import main
+    from dlcore.cli.main import main
 
     sys.exit(main(words))
 

@@ -18,7 +18,7 @@ import hypothesis
 import jax
 import pytest
 
-from dlcore.train.devices import FUSION
+from dlcore.runtime.devices import FUSION
 
 DEVICES = 8
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore import bounds, catalog, cli
+from dlcore import bounds
 from dlcore.bounds import FLOAT_MAX, INT_MAX, NonNegativeInt, PositiveInt, Range, Rate
+from dlcore.cli import main as cli
+from dlcore.cli.arguments import parse
 from dlcore.errors import UsageError
-from dlcore.flags import Flags, parse
+from dlcore.options import Flags
+from dlcore.runs import catalog
 from tests.child import tiny
 
 pytestmark = pytest.mark.quick

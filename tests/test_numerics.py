@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.train.devices import FUSION
+from dlcore.runtime.devices import FUSION
 from tests.child import environment
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcore import catalog
+from dlcore.runs import catalog
 from tests.child import CACHE, REPOSITORY, environment, flags_of, tiny
 
 PAGES = sorted((REPOSITORY / "experiments").glob("*.py"))
@@ -53,7 +53,7 @@ def test_an_experiment_is_a_page(path: Path) -> None:
     for word in ("grad", "jit", "value_and_grad", "vjp", "pmap", "shard_map", "apply_updates"):
         assert not [name for name in told if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")], word
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)]
-    assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/train/loop.py's"
+    assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/runs/loop.py's"
     about = catalog.about(path)
     assert all(about.get(word.lower()) for word in ("about", *catalog.ABOUT)), f"{path.name} must say {catalog.ABOUT}"
     config = tiny(path.stem)
@@ -71,7 +71,7 @@ def test_an_experiment_is_a_page(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_files_are_short_and_know_no_machine(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 300
+    assert len(text.splitlines()) <= 350
     own = [Path.home(), REPOSITORY]
     assert not [folder for folder in own if str(folder) != "/" and f"{folder}/" in text]
     assert not re.search(r"[\"'](/home|/Users|/root|/mnt|/data|/scratch)/\w", text)
@@ -83,17 +83,17 @@ def test_each_thing_has_one_place(path: Path) -> None:
     told, where = set(names_in(parsed(path))), relative(path).removeprefix("dlcore/")
     places = {
         "train/step.py": ["jax.grad", "jax.value_and_grad", "optax.apply_updates"],
-        "train/parallel.py": [
-            "jax.sharding.Mesh", "jax.sharding.NamedSharding", "jax.make_mesh", "jax.pmap", "jax.shard_map", "jax.device_put",
-            "jax.experimental.shard_map.shard_map", "jax.sharding.PartitionSpec",
-        ],
-        "train/processes.py": ["jax.distributed.initialize"],
+        "sharding.py": ["jax.sharding.Mesh", "jax.make_mesh"],
+        "runtime/processes.py": ["jax.distributed.initialize"],
     }  # fmt: skip
-    if where in ("train/features.py", "train/vanishing.py"):  # figures of gradients; nothing is trained there
+    if where not in ("sharding.py", "train/compile.py", "seeds/placement.py"):
+        owned = ("pmap", "shard_map", "device_put", "sharding.NamedSharding", "sharding.PartitionSpec")
+        assert not told & {f"jax.{name}" for name in (*owned, "experimental.shard_map.shard_map")}
+    if where in ("analysis/features.py", "analysis/vanishing.py"):  # figures of gradients; nothing is trained there
         told.discard("jax.grad")
     for place, owned in places.items():
         assert place == where or not told & set(owned), f"{sorted(told & set(owned))} belong to dlcore/{place}"
-    if where != "train/loop.py":
+    if where != "runs/loop.py":
         loops = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.For)]
         assert not [node for node in loops if "steps" in ast.unparse(node.iter) and "step_fn" in ast.unparse(node)]
 
@@ -133,9 +133,7 @@ def test_training_on_prepared_data_leaves_tensorflow_alone(tmp_path: Path) -> No
     data = REPOSITORY.parent / "shared" / "data" / "tfds"
     if not (data / "fashion_mnist").is_dir():
         pytest.skip(f"no prepared fashion_mnist in {data.parent.name}/{data.name}: dlcore prepare fashion_mnist")
-    program = (
-        "import sys; from dlcore.cli import main; c = main(sys.argv[1:]); assert 'tensorflow' not in sys.modules; sys.exit(c)"
-    )
+    program = "import sys; from dlcore.cli.main import main; c = main(sys.argv[1:]); assert 'tensorflow' not in sys.modules; sys.exit(c)"
     words = ["train", "cnn_fashion_mnist", *flags_of(tiny("cnn_fashion_mnist")), "--no-offline", "--batch", "500", "--steps", "2"]
     decoded = str(CACHE.parent / "decoded-tests")
     done = python(program, *words, "--out", "run", folder=tmp_path, TFDS_DATA_DIR=str(data), DLCORE_CACHE=decoded)

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dlcore.data.pairs import PAD
 from dlcore.kernels.attention import attention
 from dlcore.kernels.recurrent import gru
 from dlcore.models.beam import Step
@@ -76,7 +75,7 @@ class AttentionGRU(nn.Module):
     ) -> Array:
         """Logits [batch, length, vocabulary] after each of tokens [batch, length]; pairs are told apart by their numbers.
 
-        source and source_pair [batch, source], tokens and pair [batch, length], as `dlcore.data.pairs.packed` lays them.
+        source and source_pair [batch, source], tokens and pair [batch, length], as `dlcore.data.sets.pairs.packed` lays them.
         """
         row = row if train else None
         fresh, zeros = _begins(pair), jnp.zeros((len(tokens), self.size.width), self.embed.embedding.dtype)
@@ -123,12 +122,15 @@ def _begins(pair: Array) -> Array:
     return jnp.concatenate([jnp.ones_like(pair[:, :1], bool), pair[:, 1:] != pair[:, :-1]], 1)
 
 
-def begin(size: Size, params: Any, source: Array, beams: int, length: int) -> tuple[Step, Any]:
-    """What `beam_search` needs for translations of source [batch, source]: the step, and its first state. `length` is any."""
-    net, there = AttentionGRU(size), source != PAD
-    heard = net.apply({"params": params}, source, there, method="read")
+def begin(size: Size, params: Any, source: Array, source_mask: Array, beams: int, length: int) -> tuple[Step, Any]:
+    """What `beam_search` needs to translate source [batch, source]: the step and its first state. `length` is not needed.
+
+    source_mask bool [batch, source] is False at padding.
+    """
+    net = AttentionGRU(size)
+    heard = net.apply({"params": params}, source, source_mask, method="read")
 
     def step(tokens: Array, state: Any, position: Array) -> Any:
-        return net.apply({"params": params}, tokens, heard, there, state, position, method="write")
+        return net.apply({"params": params}, tokens, heard, source_mask, state, position, method="write")
 
     return step, (jnp.zeros((len(source), beams, size.width), jax.tree.leaves(params)[0].dtype),) * 2

@@ -13,10 +13,10 @@ from jax import Array
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
-from dlcore.kernels.norm import layer_norm, rms_norm
 from dlcore.models.beam import beam_search
-from dlcore.models.layers import Dropout
-from dlcore.train.parallel import along_rows, gathered
+from dlcore.models.layers import Dropout, Norm
+from dlcore.models.sampling import choose
+from dlcore.sharding import along_rows, gathered
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
@@ -73,22 +73,6 @@ class Size:
     def hidden(self) -> int:
         """The width of the hidden layer of a block."""
         return 4 * self.width if self.mlp == "gelu" else -(-8 * self.width // 24) * 8
-
-
-class Norm(nn.Module):
-    """Layer normalisation, or by the root mean square, with a scale and by default no bias."""
-
-    kind: Literal["layer", "rms"] = "layer"
-    bias: bool = False
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
-        if self.kind == "rms":
-            return rms_norm(x, scale)
-        zeros = nn.initializers.zeros
-        bias = self.param("bias", zeros, (x.shape[-1],), jnp.float32) if self.bias else jnp.zeros_like(scale)
-        return layer_norm(x, scale, bias)
 
 
 class Block(nn.Module):
@@ -193,26 +177,6 @@ def empty_cache(size: Size, batch: int, dtype: Any) -> Cache:
     """A cache with room for a whole context."""
     zeros = jnp.zeros((batch, size.keys, size.context, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.layers
-
-
-def choose(key: Array, logits: Array, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Array:
-    """Draw from softmax(logits / temperature), [..., vocabulary] -> int32 [...]; the likeliest itself at temperature 0.
-
-    `top_k` keeps the so many likeliest (0: all); of them `top_p` keeps the fewest whose probabilities reach it, the likeliest first
-    (Holtzman et al. 2020).
-    """
-    if temperature == 0:
-        return logits.argmax(-1).astype(jnp.int32)
-    if top_k:
-        least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
-        logits = jnp.where(logits < least, -jnp.inf, logits)
-    logits = logits / temperature
-    if top_p < 1:
-        order = jnp.argsort(-logits, axis=-1, stable=True)
-        p = jnp.take_along_axis(jax.nn.softmax(logits, -1), order, -1)
-        kept = jnp.cumsum(p, -1) - p < top_p
-        logits = jnp.where(jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), -1), logits, -jnp.inf)
-    return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))

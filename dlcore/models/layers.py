@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from dlcore.kernels import norm, random
+from dlcore.kernels.norm import layer_norm, rms_norm
 
 
 class Dropout(nn.Module):
@@ -83,3 +86,19 @@ class StochasticDepth(nn.Module):
         if self.rate == 0 or row is None:
             return x
         return random.drop_row(self.make_rng("dropout"), row, x, self.rate)
+
+
+class Norm(nn.Module):
+    """Layer normalisation, or by the root mean square, with a scale and by default no bias."""
+
+    kind: Literal["layer", "rms"] = "layer"
+    bias: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        if self.kind == "rms":
+            return rms_norm(x, scale)
+        zeros = nn.initializers.zeros
+        bias = self.param("bias", zeros, (x.shape[-1],), jnp.float32) if self.bias else jnp.zeros_like(scale)
+        return layer_norm(x, scale, bias)

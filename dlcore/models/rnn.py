@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from dlcore.kernels import recurrent
-from dlcore.models.gpt import choose
 from dlcore.models.layers import Dropout
+from dlcore.models.sampling import choose
 
 Cell = Literal["elman", "lstm", "gru"]
 GATES: dict[Cell, int] = {"elman": 1, "lstm": 4, "gru": 3}

@@ -12,13 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.data.pairs import PAD
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention, cached_attention, rotary
 from dlcore.models import encoder
 from dlcore.models.beam import Step
-from dlcore.models.gpt import Norm
-from dlcore.models.layers import Dropout
+from dlcore.models.layers import Dropout, Norm
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
@@ -109,7 +107,7 @@ class Seq2Seq(nn.Module):
     ) -> Array:
         """Logits [batch, length, vocabulary] after each of tokens [batch, length]; pairs are told apart by their numbers.
 
-        source and source_pair [batch, source], tokens and pair [batch, length], as `dlcore.data.pairs.packed` lays them.
+        source and source_pair [batch, source], tokens and pair [batch, length], as `dlcore.data.sets.pairs.packed` lays them.
         """
         row = row if train else None
         past = (pair[:, :, None] == pair[:, None]) & jnp.tril(jnp.ones((pair.shape[1],) * 2, bool))[None]
@@ -146,12 +144,15 @@ def empty_cache(size: Size, batch: int, beams: int, room: int, dtype: Any) -> An
     return ((zeros, zeros),) * size.decoder_layers
 
 
-def begin(size: Size, params: Any, source: Array, beams: int, length: int) -> tuple[Step, Any]:
-    """What `beam_search` needs to translate source [batch, source] into up to `length` tokens: the step, and its first state."""
-    net, there = Seq2Seq(size), source != PAD
-    memory = net.apply({"params": params}, source, there, method="read")
+def begin(size: Size, params: Any, source: Array, source_mask: Array, beams: int, length: int) -> tuple[Step, Any]:
+    """What `beam_search` needs to translate source [batch, source] into up to `length` tokens: the step and its first state.
+
+    source_mask bool [batch, source] is False at padding.
+    """
+    net = Seq2Seq(size)
+    memory = net.apply({"params": params}, source, source_mask, method="read")
 
     def step(tokens: Array, cache: Any, position: Array) -> Any:
-        return net.apply({"params": params}, tokens, memory, there, cache, position, method="write")
+        return net.apply({"params": params}, tokens, memory, source_mask, cache, position, method="write")
 
     return step, empty_cache(size, len(source), beams, length, jax.tree.leaves(params)[0].dtype)

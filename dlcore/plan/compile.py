@@ -14,12 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlcore import sharding
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
-from dlcore.flags import Flags
+from dlcore.options import Flags
 from dlcore.plan import flops, hlo, roofline, traffic
 from dlcore.plan.topologies import Topology
-from dlcore.train import parallel
+from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
@@ -93,8 +94,8 @@ def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
 def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequence[Any], keep: bool = False) -> Plan:
     """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or batch do not fit the devices."""
     began = time.monotonic()
-    layout = parallel.layout(flags.parallel, flags.mesh, devices)
-    parallel.check_batch(experiment.batch, layout, flags.microbatches)
+    layout = sharding.layout(flags.parallel, flags.mesh, devices)
+    sharding.check_batch(experiment.batch, layout, flags.microbatches)
     if layout.how == "pmap":
         raise UsageError("--parallel pmap puts its batch on real devices before it compiles: plan with jit or shard_map")
     shapes = abstract_batch(experiment)
@@ -119,7 +120,7 @@ def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequ
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     try:
         with _uncached():
-            compiled: Any = parallel.compile_step(step, layout, abstract, shardings, batch)
+            compiled: Any = compile_step(step, layout, abstract, shardings, batch)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlcore.errors import UsageError
-from dlcore.flags import Flags
+from dlcore.options import Flags
 from dlcore.plan.compile import Plan, plan
 from dlcore.plan.topologies import Topology
 from dlcore.train.experiment import Experiment

@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from dlcore import catalog
-from dlcore.flags import Flags
+from dlcore.options import Flags
 from dlcore.report.compare import flatten
 from dlcore.report.runs import Run
+from dlcore.runs import catalog
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
 # Where the run was put, and whether it went on there, is no part of it; the mesh is written from the card's own entry.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcore.metrics import known
+from dlcore.metrics.known import known
 from dlcore.report.markup import clean, is_number
 from dlcore.report.runs import Run
 

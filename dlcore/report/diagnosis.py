@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from dlcore.analysis.diagnosis_summary import FILE, GENERAL, HEALTHY, Row, overfitting, read, verdict
 from dlcore.report import compare
 from dlcore.report.markup import Html, el, number
 from dlcore.report.runs import Run
-from dlcore.train.verdict import FILE, GENERAL, HEALTHY, Row, overfitting, read, verdict
 
 _WIDTH, _HEIGHT = 150, 9
 

@@ -6,10 +6,10 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from dlcore.report import samples
 from dlcore.report.markup import Html, el, is_number, number
 from dlcore.report.plots import plot
 from dlcore.report.runs import Run
+from dlcore.runs import sample_files
 
 MOST = 400  # images of one grid: what the eye can take in, and a browser too
 
@@ -69,7 +69,7 @@ def _room(captions: list[str]) -> str:
 
 
 def _image(run: Run, image: dict[str, Any], title: str, position: int) -> Html:
-    content = base64.b64encode(samples.read(run.path / "samples", image["file"])).decode("ascii")
+    content = base64.b64encode(sample_files.read(run.path / "samples", image["file"])).decode("ascii")
     right, caption = image.get("right"), image.get("caption")
     words = caption or f"{title}, {position + 1}"
     picture = el("img", src=f"data:image/png;base64,{content}", alt=words, loading="lazy", decoding="async")
@@ -84,7 +84,7 @@ def _image(run: Run, image: dict[str, Any], title: str, position: int) -> Html:
 
 
 def _text(run: Run, entry: dict[str, Any]) -> Html:
-    text = samples.read(run.path / "samples", entry["file"]).decode("utf-8", errors="replace")
+    text = sample_files.read(run.path / "samples", entry["file"]).decode("utf-8", errors="replace")
     prompt = el("span", entry["prompt"], class_="prompt") if entry.get("prompt") else None
     return el("div", prompt, el("span", text), class_="text", dir="auto")
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from dlcore import files
+from dlcore.analysis import diagnosis_summary
 from dlcore.errors import UsageError
-from dlcore.report import samples
 from dlcore.report.markup import is_number
-from dlcore.train import verdict
+from dlcore.runs import sample_files as samples
 
 LARGEST = 4 * 2**30  # bytes of a file of metrics
 EXPECTED = ("experiment", "status", "config", "run", "git", "versions", "devices", "data", "parameters", "seconds",
@@ -55,7 +55,7 @@ def read(path: Path) -> Run:
     if not path.is_dir():
         raise UsageError(f"{path}: no such run folder. Pass a folder that `dlcore train` wrote: runs/EXPERIMENT/RUN")
     card = _card(path / "card.json")
-    for file in (path / "metrics.jsonl", path / verdict.FILE):
+    for file in (path / "metrics.jsonl", path / diagnosis_summary.FILE):
         if file.is_file() and file.stat().st_size > LARGEST:
             raise UsageError(f"{file}: {file.stat().st_size:,} bytes are more than a run writes. Restore it, or move it away.")
     series, notes = metrics(path / "metrics.jsonl")

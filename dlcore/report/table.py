@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dlcore import catalog, trust
 from dlcore.errors import UsageError
+from dlcore.runs import catalog, trust
 
 
 def catalogue() -> None:

@@ -14,12 +14,9 @@ import numpy as np
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
-from dlcore.flags import Flags
-from dlcore.train.experiment import Experiment
-from dlcore.train.notice import during
+from dlcore.options import Flags
+from dlcore.sharding import Layout
 from dlcore.train.optim import Averaged
-from dlcore.train.parallel import Layout, layout
-from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, Mean, Objective, State, eval_step, train_step
 
 
@@ -57,18 +54,6 @@ def averaged(state: State) -> State:
 
 def _is_average(x: Any) -> bool:
     return isinstance(x, Averaged)
-
-
-def everything(experiment: Experiment, flags: Flags, state: State) -> dict[str, dict[str, float]]:
-    """{split: {metric: value}} of a state over all that an experiment evaluates, what is measured at the end included."""
-    place = layout(flags.parallel, flags.mesh)
-    objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
-    evaluator, state = Evaluator(objectives, place, experiment.batch, flags.seed), averaged(state)
-    with during("compiling"):
-        results = {split: evaluator(state, source) for split, source in experiment.eval.items()}
-    for split, metrics in (experiment.evaluate(state) if experiment.evaluate else {}).items():
-        results[split] = {**results.get(split, {}), **metrics}
-    return results
 
 
 class Evaluator:

@@ -10,11 +10,11 @@ from jax import Array
 
 from dlcore.data.source import Source
 from dlcore.errors import UsageError
-from dlcore.metrics import Better, Metric, known
+from dlcore.metrics.known import Better, Metric, known
 from dlcore.train.step import Batch, Objective, State
 
 if TYPE_CHECKING:
-    from dlcore.report.samples import Sample
+    from dlcore.samples import Sample
 
 Results = Mapping[str, Mapping[str, float]]
 
@@ -41,7 +41,7 @@ class Experiment:
     sample                (state, key) -> what a person wants to see
     best                  "split/metric", evaluated during training: its best state is kept, and is what test evaluation, samples and
                           export use; `metrics` or the table of known ones says whether lower is better, or a "-" in front does
-    metrics               {name: Metric}: which direction is better, of metrics that `dlcore.metrics.KNOWN` does not have
+    metrics               {name: Metric}: which direction is better, of metrics that `dlcore.metrics.known.KNOWN` does not have
     inputs                the floating arrays of a batch that `--precision bf16` may round: what networks read; all else keeps its bits
     published             the number that this is held against
     tensor                tensor-parallel rules: (pattern of a parameter's path, axis names of its dimensions)
@@ -85,6 +85,6 @@ def best_of(experiment: Experiment) -> str:
     if better is None:
         raise UsageError(
             f"best={experiment.best!r}: nothing says whether higher or lower is better: declare it, as "
-            f'Experiment(metrics={{"{name}": Metric("higher")}}), with Metric from dlcore.metrics'
+            f'Experiment(metrics={{"{name}": Metric("higher")}}), with Metric from dlcore.metrics.generation'
         )
     return f"-{path}" if better == "lower" else path

@@ -10,7 +10,7 @@ import optax
 from optax import contrib
 
 from dlcore.errors import UsageError
-from dlcore.train.parallel import STACKED
+from dlcore.sharding import STACKED
 
 Tree = Any
 Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]

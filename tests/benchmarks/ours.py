@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlcore.train import parallel
+from dlcore import sharding
+from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import pack
 from dlcore.train.step import Objective, State, train_step
 
@@ -29,7 +30,7 @@ def training(
     extra: Mapping[str, Any] | None = None,
 ) -> Step:
     """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the first objective's loss."""
-    layout, first = parallel.layout("auto", ""), next(iter(objectives))
+    layout, first = sharding.layout("auto", ""), next(iter(objectives))
     example = layout.put(with_rows(batch), len(next(iter(batch.values()))))
 
     def make() -> State:
@@ -38,7 +39,7 @@ def training(
         return State(step=jnp.zeros((), jnp.int32), params=trees, extra=jax.tree.map(jnp.asarray, dict(extra or {})), opt=opt)
 
     shape = jax.eval_shape(make)
-    shardings = parallel.sharding(layout, shape)
+    shardings = sharding.sharding(layout, shape)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings)
 
     def one(state: State, batch: Any, axis: str | None) -> Any:
@@ -46,19 +47,19 @@ def training(
         total, weight = report[f"{first}/loss"]
         return state, (total / weight, pack(report))  # all that the loop logs: what is not returned is not computed
 
-    compiled = parallel.compile_step(one, layout, abstract, shardings, example)
+    compiled = compile_step(one, layout, abstract, shardings, example)
     held = [jax.jit(make, out_shardings=shardings)()]
 
     def step() -> Any:
         held[0], (loss, _) = compiled(held[0], example)
-        return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: train/fit.py
+        return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: runs/trainer.py
 
     return step
 
 
 def slope(loss: Callable[..., Any], *batch: np.ndarray, shared: np.ndarray | None = None) -> Step:
     """`loss(*batch)`, or `loss(*batch, shared)`, with its gradients by the first of the batch and by what is shared."""
-    layout, own = parallel.layout("jit", ""), () if shared is None else (shared,)
+    layout, own = sharding.layout("jit", ""), () if shared is None else (shared,)
     given = tuple(layout.put({"x": x}, len(x))["x"] for x in batch) + jax.device_put(own, layout.everywhere)
     by = (0,) if shared is None else (0, len(batch))
     run = jax.jit(jax.value_and_grad(loss, argnums=by)).lower(*given).compile()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import jax
 
-from dlcore import catalog
-from dlcore.flags import Flags
-from dlcore.train.fit import Fit
+from dlcore.options import Flags
+from dlcore.runs import catalog
+from dlcore.runs.trainer import Fit
 
 STEPS, ROUNDS = 200, 7
 

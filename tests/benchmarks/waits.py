@@ -10,16 +10,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from dlcore import catalog
-from dlcore.flags import Flags
-from dlcore.train.fit import Fit
+from dlcore.options import Flags
+from dlcore.runs import catalog
+from dlcore.runs.trainer import Fit
 
 ROUNDS = 5
 
 
 def until(word: str, *words: str, **environment: str) -> float:
     """Seconds from a command to the line that begins with `word`, or to its end."""
-    command = [sys.executable, "-m", "dlcore.cli", *words]
+    command = [sys.executable, "-m", "dlcore", *words]
     began = time.perf_counter()
     with subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -31,11 +31,10 @@ def main(row: str, contender: str, size: str) -> None:
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
     wanted = getattr(module, size)
     if contender == "dlcore":
-        from dlcore import pages
-        from dlcore.flags import Flags
-        from dlcore.train import devices
+        from dlcore.options import Flags
+        from dlcore.runtime import devices, huge_pages
 
-        pages.large()  # as `dlcore train` does
+        huge_pages.large()  # as `dlcore train` does
         devices.prepare(Flags(cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
     if contender == "torch_compile":
         from tests.benchmarks import torched

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dlcore.data import npz
 from dlcore.errors import UsageError
-from dlcore.train import export
+from dlcore.train import weights as export
 
 ARRAYS = {
     "params/net/kernel": np.random.RandomState(0).standard_normal((40, 30)).astype(np.float32),

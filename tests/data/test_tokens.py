@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.data import embedded, tokens
+from dlcore.data import tokens
+from dlcore.data.sets import embedded
 from dlcore.errors import UsageError
 
 TEXT = embedded.documentation()[:50_000]

@@ -10,14 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlcore import catalog
-from dlcore.data import pairs
+from dlcore import sharding
+from dlcore.data.sets import pairs
 from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.stream import Stream
-from dlcore.flags import Flags
 from dlcore.kernels.latent import bernoulli_log_density
-from dlcore.metrics import frechet, psnr
-from dlcore.train import generative, parallel
+from dlcore.metrics.generation import frechet
+from dlcore.metrics.images import psnr
+from dlcore.options import Flags
+from dlcore.runs import catalog
+from dlcore.tasks import image_generation
+from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import Evaluator, packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
@@ -36,12 +39,12 @@ class Trainer:
 
     def __init__(self, experiment: Experiment, seed: int = 0) -> None:
         self.experiment, self.seed = experiment, seed
-        self.layout = parallel.layout("jit", "", devices=jax.devices()[:1])
+        self.layout = sharding.layout("jit", "", devices=jax.devices()[:1])
         self.rows = self.layout.local_rows(experiment.batch)
         example = self._put(Stream(experiment.train, experiment.batch, seed, self.rows).at(0))
         abstract, self.make = initial(experiment, seed, self.layout, example)
         step = packed_step(experiment.objectives, Flags(seed=seed), [])
-        self.step = parallel.compile_step(step, self.layout, abstract, jax.tree.map(lambda x: x.sharding, abstract), example)
+        self.step = compile_step(step, self.layout, abstract, jax.tree.map(lambda x: x.sharding, abstract), example)
         self.evaluator = Evaluator(experiment.objectives, self.layout, experiment.batch, seed)
 
     def _put(self, batch: Batch) -> Any:
@@ -210,7 +213,7 @@ def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
     """Fréchet distance from the test images of images whose pixels are each from another image of training."""
 
     def measured(experiment: Experiment) -> float:
-        see = generative.judge(catalog.folder() / "assets" / f"{page}_classifier.npz")
+        see = image_generation.judge(catalog.folder() / "assets" / f"{page}_classifier.npz")
         source = scrambled("image")(experiment)
         return frechet(see(_all(source)["image"]).features, see(_all(experiment.train)["image"]).features)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dlcore import catalog
 from dlcore.data.source import Source
+from dlcore.runs import catalog
 from dlcore.train.experiment import Experiment
 from tests.experiments import learning
 from tests.experiments.learning import majority, scrambled, torn, unigram

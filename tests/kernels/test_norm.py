@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
+from dlcore import sharding
 from dlcore.kernels.norm import batch_norm, layer_norm, rms_norm
-from dlcore.train import parallel
 from tests.kernels.case import Case, normals
 
 EPS = 1e-5
@@ -143,7 +143,7 @@ def test_batch_statistics_shared_by_devices_give_the_global_gradient(devices: li
         dx, dscale, dbias = jax.grad(loss, argnums=(0, 1, 2))(x, scale, bias)
         return dx, *((dscale, dbias) if axis is None else jax.lax.psum((dscale, dbias), axis))
 
-    mesh = parallel.layout("shard_map", "data=4", devices[:4]).mesh
+    mesh = sharding.layout("shard_map", "data=4", devices[:4]).mesh
     mapped = jax.shard_map(
         lambda x, w: grads(x, w, "data"), mesh=mesh, in_specs=P("data"), out_specs=(P("data"), P(), P()), check_vma=False
     )

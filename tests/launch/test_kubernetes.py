@@ -104,7 +104,7 @@ def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
     assert make[3:6] == ["queued-resources", "create", "cnn-fashion-mnist"]
     assert "--worker=all" in install
     assert train[-1] == (
-        "--command=env DLCORE_COORDINATOR=auto python3 -m dlcore.cli train cnn_fashion_mnist --steps 10 "
+        "--command=env DLCORE_COORDINATOR=auto python3 -m dlcore train cnn_fashion_mnist --steps 10 "
         "--out /bucket/runs/cnn-fashion-mnist --continue-run"
     )
     with pytest.raises(Refused, match="a path that every worker sees"):

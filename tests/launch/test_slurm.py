@@ -94,7 +94,7 @@ def test_the_script_passes_words_through_a_shell_unharmed(name: str) -> None:
         text=True,
         check=True,
     )
-    wanted = f"-m dlcore.cli train my page.py --name {name} --out runs/my-page/slurm-7 --continue-run".replace("\n", "\x01")
+    wanted = f"-m dlcore train my page.py --name {name} --out runs/my-page/slurm-7 --continue-run".replace("\n", "\x01")
     assert answer.stdout.strip() == wanted
 
 

@@ -9,9 +9,9 @@ import optax
 
 from dlcore.models.bert import Classifier, Masked
 from dlcore.models.encoder import Size
-from dlcore.train import export
-from dlcore.train.init import graft
+from dlcore.train import weights as export
 from dlcore.train.step import State
+from dlcore.train.weights import graft
 
 SIZE, VOCABULARY = Size(layers=1, heads=2, width=8), 20
 TOKENS = np.random.default_rng(0).integers(1, VOCABULARY, (3, 6)).astype(np.int32)

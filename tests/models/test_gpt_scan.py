@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore import sharding
 from dlcore.models.gpt import GPT, TENSOR, Size, generate, likeliest, unstacked
-from dlcore.train import optim, parallel
+from dlcore.train import optim
 from tests.models.test_gpt import GPT2, LEARNED, MODERN, TOKENS, forward, params, textbook
 
 SIZES = [
@@ -93,10 +94,10 @@ def test_biases_and_scales_of_stacked_layers_do_not_decay() -> None:
 
 def test_stacked_layers_are_split_as_single_ones_are(devices: list[jax.Device]) -> None:
     size = dataclasses.replace(MODERN, width=16, heads=4, kv_heads=4, biases=True, scan=True)
-    layout = parallel.layout("jit", "fsdp=2,tensor=4", devices)
+    layout = sharding.layout("jit", "fsdp=2,tensor=4", devices)
     tree = params(size)
-    shardings = parallel.sharding(layout, {"params": tree}, TENSOR)["params"]
-    apart = parallel.sharding(layout, {"params": unstacked(size, tree)[1]}, TENSOR)["params"]
+    shardings = sharding.sharding(layout, {"params": tree}, TENSOR)["params"]
+    apart = sharding.sharding(layout, {"params": unstacked(size, tree)[1]}, TENSOR)["params"]
 
     def parts(shardings: Any, tree: Any, skip: int) -> Any:
         return jax.tree.map(lambda s, x: s.shard_shape(x.shape)[skip:], shardings, tree)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from dlcore import sharding
 from dlcore.models.layers import BatchNorm, Dropout, LayerNorm
-from dlcore.train import parallel
 
 X = np.random.default_rng(0).standard_normal((8, 2, 2, 3)).astype(np.float32) * np.array([1, 2, 3], np.float32) + 5
 
@@ -84,12 +84,12 @@ def test_evaluation_in_float64_is_exact_also_with_an_average_kept_in_float32() -
 
 
 def test_statistics_are_those_of_the_global_batch_on_four_devices(devices: list[jax.Device]) -> None:
-    layout = parallel.layout("shard_map", "data=4", devices[:4])
+    layout = sharding.layout("shard_map", "data=4", devices[:4])
     variables = _initial()
     expected, stats = jax.jit(_run)(variables, X)
 
     mapped = jax.shard_map(
-        _run, mesh=layout.mesh, in_specs=(P(), parallel.BATCH), out_specs=(parallel.BATCH, P()), check_vma=False
+        _run, mesh=layout.mesh, in_specs=(P(), sharding.BATCH), out_specs=(sharding.BATCH, P()), check_vma=False
     )
     split = jax.jit(mapped)(variables, jax.device_put(X, layout.rows))
     jax.block_until_ready(split)

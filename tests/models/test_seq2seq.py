@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.pairs import END, START
+from dlcore.data.sets.pairs import END, START
 from dlcore.models import attention_gru, seq2seq
 from dlcore.models.beam import beam_search
 from dlcore.models.seq2seq import Seq2Seq
@@ -95,7 +95,7 @@ def test_a_place_sees_all_of_its_source_and_no_later_target(family: str) -> None
 def test_decoding_with_a_cache_equals_whole_passes(family: str) -> None:
     source, _, tokens, pair = laid([([3, 4, 5, 9], [6, 7, 7, 2, 9])], 6, 6)
     whole = logits(family, source, (source > 0).astype(jnp.int32), tokens, pair)
-    step, state = NETS[family][1](SIZES[family], params(family), jnp.tile(source, (2, 1)), 3, 6)
+    step, state = NETS[family][1](SIZES[family], params(family), jnp.tile(source, (2, 1)), jnp.tile(source != 0, (2, 1)), 3, 6)
     run = jax.jit(step)
     for position in range(6):
         found, state = run(jnp.full((2, 3), tokens[0, position]), state, jnp.asarray(position))
@@ -124,7 +124,7 @@ def naive(family: str, source: jax.Array, beams: int, length: int) -> tuple[floa
 def test_searching_over_the_cache_equals_searching_without(family: str) -> None:
     for source in ([[3, 4, 5]], [[9, 9, 10]]):
         rows = jnp.asarray(source)
-        step, state = NETS[family][1](SIZES[family], params(family), rows, 3, 6)
+        step, state = NETS[family][1](SIZES[family], params(family), rows, rows != 0, 3, 6)
         texts, scores = jax.jit(lambda: beam_search(step, state, jnp.array([START]), beams=3, length=6, end=END))()  # noqa: B023
         score, text = naive(family, rows, 3, 6)
         assert scores[0, 0] == pytest.approx(score, rel=1e-4)

@@ -67,7 +67,7 @@ def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> N
     for name, (module, net, size) in TRANSLATORS.items():
 
         def search(module: Any = module, net: Any = net, size: Any = size) -> Any:
-            step, state = module.begin(size, zeros(net(size), *(TOKENS,) * 4), prompt, 3, 4)
+            step, state = module.begin(size, zeros(net(size), *(TOKENS,) * 4), prompt, prompt != 0, 3, 4)
             return beam_search(step, state, prompt[:, 0], beams=3, length=4, end=0)
 
         found[name] = jax.eval_shape(search)

@@ -15,13 +15,13 @@ from typing import Any
 
 import jax
 
-from dlcore import catalog
 from dlcore.errors import UsageError
-from dlcore.flags import Flags
+from dlcore.options import Flags
 from dlcore.plan import topologies
 from dlcore.plan.compile import Plan, own_size, plan
 from dlcore.plan.search import MICROBATCHES
-from dlcore.train import devices
+from dlcore.runs import catalog
+from dlcore.runtime import devices
 from dlcore.train.experiment import Experiment
 from tests.child import REPOSITORY, environment
 

@@ -16,11 +16,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dlcore import catalog
-from dlcore.flags import Flags
+from dlcore import sharding
+from dlcore.options import Flags
 from dlcore.plan import topologies
 from dlcore.plan.compile import abstract_batch, plan
-from dlcore.train import devices, parallel
+from dlcore.runs import catalog
+from dlcore.runtime import devices
+from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import packed_step
 from dlcore.train.init import initial
 
@@ -43,11 +45,11 @@ def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     here = topologies.devices(topology)
     forecast = plan(experiment, flags, topology, here)
 
-    layout = parallel.layout("jit", "", here)
+    layout = sharding.layout("jit", "", here)
     batch: Any = abstract_batch(experiment)
     abstract, _ = initial(experiment, 0, layout, batch)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    run = parallel.compile_step(packed_step(experiment.objectives, flags, []), layout, abstract, shardings, batch)
+    run = compile_step(packed_step(experiment.objectives, flags, []), layout, abstract, shardings, batch)
     # Made by a program, as a run makes its state: arrays from the host could not be given on to the next step.
     ones: Any = lambda: jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), (abstract, batch))  # noqa: E731
     begin = jax.jit(ones, out_shardings=(shardings, layout.rows)).lower().compile()

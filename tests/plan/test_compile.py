@@ -14,12 +14,12 @@ from unittest import mock
 import jax
 import pytest
 
-from dlcore import catalog
 from dlcore.errors import UsageError
-from dlcore.flags import Flags
 from dlcore.models.gpt import Size
+from dlcore.options import Flags
 from dlcore.plan import compile, hlo, search, topologies
 from dlcore.plan.compile import Plan, own_size
+from dlcore.runs import catalog
 from tests.child import REPOSITORY, environment, tiny
 
 # Numbers that differ, so that a shape tells what it is of.

@@ -12,7 +12,7 @@ import pytest
 
 from dlcore.models.gpt import GPT, Size
 from dlcore.plan.flops import count
-from dlcore.train.parallel import layout
+from dlcore.sharding import layout
 
 SIZE = Size(vocabulary=96, context=32, layers=3, heads=4, width=64)
 ROWS = 2

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from dlcore.plan import hlo, traffic
 from dlcore.plan.hlo import collectives, parse, size
-from dlcore.train.parallel import layout
+from dlcore.sharding import layout
 
 MESH = {"data": 2, "fsdp": 2, "tensor": 2}
 LOOP = """HloModule step, is_scheduled=true

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dlcore.flags import Flags
+from dlcore.options import Flags
 from dlcore.plan import roofline, search, topologies
 from dlcore.plan.compile import Plan
 

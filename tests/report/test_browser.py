@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcore.report import page, samples
+from dlcore import samples
+from dlcore.report import page
 from dlcore.report.gallery import gallery
 from dlcore.report.runs import read_all
+from dlcore.runs import sample_files
 from tests.report.test_page import make
 
 CSS = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -51,7 +53,7 @@ def test_cells_and_captions_break_a_word_only_where_it_does_not_fit() -> None:
                                                ("a" * 16, " w140"), ("a" * 200, " w180")])  # fmt: skip
 def test_columns_of_images_have_room_for_the_longest_word(tmp_path: Path, caption: str, kind: str) -> None:
     run = make(tmp_path / "a")
-    samples.save(run / "samples", [samples.Images("t", np.zeros((2, 4, 4)), (caption, ""))])
+    sample_files.save(run / "samples", [samples.Images("t", np.zeros((2, 4, 4)), (caption, ""))])
     found = re.search(r'class="(grid[^"]*)"', str(gallery(read_all([run]))))
     assert found is not None
     assert found[1] == f"grid n10 small{kind}"
@@ -68,8 +70,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
     rows = ((LONG * 4, "subjective", 0.875, "subjective", 0.875), (LONG, "objective", 0.5, "subjective", 0.25))
     words = ("Pullover 61%, is Sneaker 39%", "Sandal")
     run = make(folder / "run")
-    samples.save(
-        run / "samples", [samples.Table("Test", head, rows), samples.Images("i", np.zeros((2, 8, 8)), words, (False, True))]
+    sample_files.save(
+        run / "samples",
+        [samples.Table("Test", head, rows), samples.Images("i", np.zeros((2, 8, 8)), words, (False, True))],
     )
     # Another script needs another policy, which is all that differs from what a person opens.
     policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from dlcore.analysis.diagnosis_summary import GENERAL, HEALTHY, Row, write
 from dlcore.report import page
 from dlcore.report.diagnosis import diagnosis
 from dlcore.report.runs import read_all
-from dlcore.train.verdict import GENERAL, HEALTHY, Row, write
 from tests.report.test_page import Parsed, make
 
 pytestmark = pytest.mark.quick

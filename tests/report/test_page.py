@@ -15,10 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dlcore import samples
 from dlcore.errors import UsageError
-from dlcore.report import compare, curves, markup, page, runs, samples
+from dlcore.report import compare, curves, markup, page, runs
 from dlcore.report.command import reproduce
 from dlcore.report.drawing import trace
+from dlcore.runs import sample_files
 
 CARD: dict[str, Any] = {
     "experiment": "mlp_digits", "about": "A perceptron.", "status": "done",
@@ -101,7 +103,7 @@ def everywhere(folder: Path, word: str) -> Path:
     plot = samples.Plot(
         w, w, w, (samples.Series(w, np.arange(3), np.arange(3)), samples.Series(w, np.arange(3), np.ones(3), True))
     )
-    samples.save(run / "samples", [samples.Text(w, w, w), pictures, table, plot])
+    sample_files.save(run / "samples", [samples.Text(w, w, w), pictures, table, plot])
     return run
 
 
@@ -260,7 +262,7 @@ def test_comparison_shows_only_the_fields_that_differ(tmp_path: Path) -> None:
 def test_samples_of_runs_stand_side_by_side_and_damaged_ones_are_told(tmp_path: Path) -> None:
     pair = [make(tmp_path / name) for name in ("a", "b", "c")]
     for run in pair:
-        samples.save(run / "samples", [samples.Images("drawn", np.zeros((2, 4, 4)), right=(True, False))])
+        sample_files.save(run / "samples", [samples.Images("drawn", np.zeros((2, 4, 4)), right=(True, False))])
     (pair[2] / "samples" / "index.json").write_text("{")
     parsed = Parsed(page.render(pair))
     assert parsed.texts.count("drawn") == 1
@@ -291,5 +293,5 @@ def test_write_goes_into_the_run_or_the_folder_that_runs_share(tmp_path: Path, m
 
 
 def test_the_report_needs_no_jax() -> None:
-    code = "import sys, dlcore.report.page, dlcore.report.samples; sys.exit('jax' in sys.modules)"
+    code = "import sys, dlcore.report.page, dlcore.runs.sample_files; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcore.report import curves, drawing, gallery, page, runs, samples
+from dlcore import samples
+from dlcore.report import curves, drawing, gallery, page, runs
+from dlcore.runs import sample_files
 from tests.report.test_head import Lines, run_of, words
 from tests.report.test_page import CARD, make
 
@@ -140,7 +142,7 @@ def test_a_long_noisy_curve_steps_back_behind_its_mean() -> None:
 
 def shown(folder: Path, *entries: samples.Sample) -> str:
     run = make(folder)
-    samples.save(run / "samples", entries)
+    sample_files.save(run / "samples", entries)
     return str(gallery.gallery(runs.read_all([run])))
 
 
@@ -197,8 +199,8 @@ def test_a_text_follows_its_prompt(tmp_path: Path) -> None:
 
 def test_samples_of_one_title_and_kind_stand_in_one_row_each(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a"), make(tmp_path / "b")
-    samples.save(first / "samples", [samples.Text("t", "1"), samples.Text("t", "2")])
-    samples.save(second / "samples", [samples.Text("t", "3")])
+    sample_files.save(first / "samples", [samples.Text("t", "1"), samples.Text("t", "2")])
+    sample_files.save(second / "samples", [samples.Text("t", "3")])
     text = str(gallery.gallery(runs.read_all([first, second])))
     articles = [words(part) for part in re.findall(r'<article class="sample">.*?</article>', text)]
     assert articles == [["t", "a", "1", "b", "3"], ["t", "a", "2"]]

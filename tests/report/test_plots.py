@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcore.report import plots, samples
+from dlcore.report import plots
 from dlcore.report.drawing import log_ticks
-from dlcore.report.samples import Plot, Series
+from dlcore.runs import sample_files
+from dlcore.samples import Plot, Series
 
 
 def drawn(tmp_path: Path, *series: Series, **log: bool) -> str:
     """The figure of a plot that was saved and loaded."""
-    samples.save(tmp_path / "samples", [Plot("title", "time (s)", "speed (m/s)", series, **log)])
-    (entry,) = samples.load(tmp_path / "samples")
+    sample_files.save(tmp_path / "samples", [Plot("title", "time (s)", "speed (m/s)", series, **log)])
+    (entry,) = sample_files.load(tmp_path / "samples")
     return plots.plot(entry)
 
 
@@ -89,7 +90,7 @@ def test_long_lines_keep_their_extremes_and_paths_that_turn_back_their_shape(tmp
     np.testing.assert_allclose(radius, 0.5, atol=5e-3)
 
 
-FLOATS = st.none() | st.floats(-samples.FARTHEST, samples.FARTHEST) | st.integers(-(10**90), 10**90)
+FLOATS = st.none() | st.floats(-sample_files.FARTHEST, sample_files.FARTHEST) | st.integers(-(10**90), 10**90)
 
 
 @given(data=st.data(), log_x=st.booleans(), log_y=st.booleans(), several=st.integers(0, 12))

@@ -1,14 +1,15 @@
 """The table of experiments says what the kept cards say."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dlcore import trust
 from dlcore.errors import UsageError
 from dlcore.report import table
+from dlcore.runs import trust
 
 CARD: dict[str, Any] = {
     "experiment": "mlp_digits",
@@ -68,6 +69,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("mlp_digits", "not_run"):
         (tmp_path / "experiments" / f"{name}.py").write_text(PAGE)
         trust.remember(tmp_path / "experiments" / f"{name}.py", PAGE)
+        # A page that is loaded takes the name of the project's own in sys.modules: not beyond the test.
+        monkeypatch.setitem(sys.modules, f"experiments.{name}", sys.modules.get(f"experiments.{name}"))  # type: ignore[arg-type]
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dlcore import cli
+from dlcore.cli import main as cli
 from dlcore.errors import UsageError
 from dlcore.report import page
-from dlcore.train import card as cards
+from dlcore.runs import card as cards
 
 pytestmark = pytest.mark.quick
 

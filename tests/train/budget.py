@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 
-from dlcore import catalog
-from dlcore.flags import Flags
-from dlcore.train.fit import Fit
+from dlcore.options import Flags
+from dlcore.runs import catalog
+from dlcore.runs.trainer import Fit
 from tests.child import tiny
 
 RECORDED = Path(__file__).with_name("budgets.json")

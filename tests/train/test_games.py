@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from dlcore import catalog
+from dlcore import sharding
 from dlcore.data.stream import Stream
-from dlcore.train import parallel
+from dlcore.runs import catalog
 from dlcore.train.init import initial
 from dlcore.train.step import train_step, value
 from tests.child import tiny
-from tests.train.test_ways import Way, check
+from tests.train.test_compile_ways import Way, check
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_same_parameters_in_every_game(game: str, way: Way) -> None:
 def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]]]:
     """The states after each step of a game, and what was told."""
     built = catalog.load(catalog.find("gan_mnist")).build(dataclasses.replace(tiny("gan_mnist"), **changes))
-    layout = parallel.layout("jit", "", devices=jax.devices()[:1])
+    layout = sharding.layout("jit", "", devices=jax.devices()[:1])
     stream = Stream(built.train, built.batch, 0, layout.local_rows(built.batch))
     batches = [layout.put(stream.at(step), built.batch) for step in range(steps)]
     state = initial(built, 0, layout, batches[0])[1]()

@@ -13,13 +13,14 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from dlcore import sharding
 from dlcore.data.source import arrays
 from dlcore.errors import UsageError
 from dlcore.models.layers import BatchNorm
-from dlcore.train import parallel
 from dlcore.train.experiment import Experiment
-from dlcore.train.init import graft, initial
+from dlcore.train.init import initial
 from dlcore.train.step import Objective, State
+from dlcore.train.weights import graft
 
 SOURCE = arrays("set", "1", "train", {"x": np.ones((8, 4), np.float32)})
 
@@ -42,7 +43,7 @@ def experiment(names: Sequence[str], trained: Sequence[str] | None = None) -> Ex
 def made(names: Sequence[str], seed: int = 0, trained: Sequence[str] | None = None, mesh: str = "") -> tuple[State, State]:
     """The abstract state and the real one."""
     count = 4 if mesh else 1
-    layout = parallel.layout("jit", mesh, jax.devices()[:count])
+    layout = sharding.layout("jit", mesh, jax.devices()[:count])
     abstract, make = initial(experiment(names, trained), seed, layout, layout.put(SOURCE.gather(np.arange(8)), 8))
     state = make()
     jax.block_until_ready(state)

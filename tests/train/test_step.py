@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jax.sharding import PartitionSpec as P
 
-from dlcore.train import parallel
+from dlcore import sharding
 from dlcore.train.step import Mean, Objective, Out, State, eval_step, mean, train_step, value
 
 NUMBERS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.floats(-100, 100, width=32))
@@ -200,7 +200,7 @@ def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[j
         return Out(mean(params["net"] * batch["x"]), {}, later)
 
     objectives = {"net": Objective(loss, optax.sgd(0.1))}
-    place = parallel.layout("shard_map", "", devices[:3])
+    place = sharding.layout("shard_map", "", devices[:3])
     step = lambda s, b: train_step(objectives, s, b, seed=0, axis="data")  # noqa: E731
     run = jax.shard_map(step, mesh=place.mesh, in_specs=(P(), P("data")), out_specs=P(), check_vma=False)
     after, report = jax.jit(run)(state({"net": 2.0}, objectives, **jax.tree.map(jnp.asarray, extra)), {"x": X})

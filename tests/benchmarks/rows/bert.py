@@ -49,7 +49,7 @@ def dlcore(size: Size) -> Any:
     from dlcore.models import encoder
     from dlcore.models.apply import apply
     from dlcore.models.bert import Masked
-    from dlcore.train.losses import next_token
+    from dlcore.tasks.language_modelling import next_token
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 

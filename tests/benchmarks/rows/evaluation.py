@@ -17,12 +17,12 @@ def dlcore(size: lenet.Size) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from dlcore.train import parallel
+    from dlcore import sharding
     from dlcore.train.evaluate import Evaluator
     from dlcore.train.step import State
     from tests.benchmarks import ours
 
-    layout, objective = parallel.layout("jit", ""), lenet.objective(size)
+    layout, objective = sharding.layout("jit", ""), lenet.objective(size)
     _, x, label = lenet.given(size)
     run = Evaluator({"net": objective}, layout, size.batch, 0).run
     params = {"net": jax.tree.map(jnp.asarray, lenet.tree(size))}

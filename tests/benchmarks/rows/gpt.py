@@ -51,7 +51,7 @@ def dlcore(size: Size, precision: Any = "f32") -> Any:
 
     from dlcore.models import gpt
     from dlcore.models.apply import apply
-    from dlcore.train.losses import next_token
+    from dlcore.tasks.language_modelling import next_token
     from dlcore.train.precision import with_precision
     from dlcore.train.step import Objective
     from tests.benchmarks import ours

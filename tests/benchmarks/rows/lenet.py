@@ -44,7 +44,7 @@ def objective(size: Size) -> Any:
 
     from dlcore.kernels.pool import max_pool
     from dlcore.models.apply import apply
-    from dlcore.train.losses import classification
+    from dlcore.tasks.classification import classification
     from dlcore.train.step import Objective
 
     class Net(nn.Module):

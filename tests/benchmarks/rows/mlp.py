@@ -40,7 +40,7 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models.apply import apply
     from dlcore.models.mlp import MLP
-    from dlcore.train.losses import classification
+    from dlcore.tasks.classification import classification
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 

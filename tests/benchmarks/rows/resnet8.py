@@ -58,7 +58,7 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models.apply import apply
     from dlcore.models.resnet import ResNet
-    from dlcore.train.losses import classification
+    from dlcore.tasks.classification import classification
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 

@@ -52,7 +52,7 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models import seq2seq
     from dlcore.models.apply import apply
-    from dlcore.train.losses import next_token
+    from dlcore.tasks.language_modelling import next_token
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 

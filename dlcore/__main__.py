@@ -1,0 +1,8 @@
+"""`python -m dlcore` is the same as `dlcore`."""
+
+import sys
+
+from dlcore.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

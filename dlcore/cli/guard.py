@@ -1,0 +1,84 @@
+"""What every command runs in: streams that may fail, errors that become one line and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from dlcore.errors import Disrupted, UsageError, operating_system, shortened
+from dlcore.runtime import output, quiet, tracebacks
+
+TRAINING = ("train", "resume", "sweep")  # they go on where nobody reads what they say
+SAVING = ("asyncio", "orbax", "tensorstore")
+
+
+def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
+    """Run a command, of which `words` are the command line, and return its exit code: errors of a user's making become a message."""
+    quiet.loader()
+    if not quiet.accelerated() and any(map(importlib.util.find_spec, ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin"))):
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")  # they are here for `plan`, and would look for their hardware
+    warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
+    _quiet_background()
+    with output.guarded() as stdout:
+        code = _ended(command)
+        sys.stdout.flush()
+        return output.exit_code(code, stdout, result=not words or words[0] not in TRAINING)
+
+
+def _ended(command: Callable[[], int]) -> int:
+    try:
+        return tracebacks.explained(command)
+    except UsageError as error:
+        return refuse(str(error))
+    except Disrupted as error:
+        refuse(str(error))
+        return _leave(75)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return refuse(operating_system(error))
+    except KeyboardInterrupt as error:
+        refuse(f"interrupted{f': {error}' if str(error) else ''}")
+        return _leave(130)
+
+
+@functools.cache
+def _quiet_background() -> None:
+    """No tracebacks of the threads that save and restore: what fails in them is raised in the main thread as well, and told once."""
+    in_thread, in_library = threading.excepthook, sys.unraisablehook
+
+    def told_elsewhere(trace: TracebackType | None) -> bool:
+        files = [frame.filename for frame in traceback.extract_tb(trace)]
+        return threading.current_thread() is not threading.main_thread() and any(word in f for f in files for word in SAVING)
+
+    def by_thread(error: threading.ExceptHookArgs) -> None:
+        if not told_elsewhere(error.exc_traceback):
+            in_thread(error)
+
+    def by_library(error: sys.UnraisableHookArgs) -> None:
+        if not told_elsewhere(error.exc_traceback):
+            in_library(error)
+
+    threading.excepthook, sys.unraisablehook = by_thread, by_library
+
+
+def _leave(code: int) -> int:
+    if "dlcore.runtime.processes" not in sys.modules:
+        return code
+    from dlcore.runtime import processes
+
+    sys.stdout.flush()
+    return processes.leave(code)
+
+
+def refuse(message: str) -> int:
+    """Print why a command cannot be done; its exit code."""
+    print(f"dlcore: {shortened(message)}", file=sys.stderr, flush=True)
+    return 2

@@ -1,0 +1,263 @@
+"""The commands. Heavy imports happen inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcore.cli.commands import COMMANDS
+from dlcore.cli.guard import guarded, refuse
+from dlcore.errors import UsageError
+from dlcore.runtime import huge_pages, quiet
+
+TRUST = """resume, eval, sample, verify and export execute the run's experiment file if it is one of dlcore's own or you have trained
+with it; a file that came with somebody else's run only with --trust."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM or SIGHUP (resume it),
+    130 stopped by Ctrl-C, 141 nobody read to the end.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(words, lambda: _main(words, own_process=argv is None))
+
+
+def _main(words: list[str], own_process: bool) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print("dlcore: train, stop, resume, look.\n\n" + "\n".join(f"  dlcore {line}" for line in COMMANDS.values()))
+        print("\ndlcore train EXPERIMENT --help shows an experiment's flags.\n" + TRUST)
+        return 0
+    if words[0] not in COMMANDS:
+        return refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
+    if words[0] in ("list", "doctor") and words[1:2] in (["-h"], ["--help"]):
+        print(f"dlcore {COMMANDS[words[0]]}")
+        return 0
+    if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
+        print(f"dlcore {COMMANDS[words[0]]}\n\n{TRUST}")
+        return 0
+    if words[0] in ("list", "doctor") and words[1:]:
+        return refuse(f"dlcore {words[0]} takes no argument, and not {' '.join(words[1:])!r}")
+    if own_process and words[0] in ("train", "resume", "verify"):
+        huge_pages.large()
+    return globals()[f"_{words[0]}"](words[1:])
+
+
+def run_file(file: str) -> None:
+    """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
+    late = quiet.loader()
+    huge_pages.large()
+    if late:
+        huge_pages.again(os.environ)
+    sys.exit(main(["train", file, *sys.argv[1:]]))
+
+
+def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, Any]:
+    """The page's config and the common flags from the command line."""
+    from dlcore.cli.arguments import parse
+
+    parsed = parse(words, prog, page.about, config=default[0], flags=default[1])
+    return parsed["config"], _environment(parsed["flags"], parsed["config"].batch)
+
+
+def _environment(flags: Any, batch: int) -> Any:
+    """Set what must be set before the devices are first used; the flags with the number of simulated devices filled in."""
+    from dlcore.runtime import compilation_cache, devices, processes
+
+    compilation_cache.keep()
+    flags = devices.prepare(flags, batch, os.environ)
+    processes.join(flags.heartbeat)
+    return flags
+
+
+def _train(words: list[str]) -> int:
+    from dlcore.runs import catalog
+
+    if not words or words[0].startswith("-"):
+        print(f"dlcore {COMMANDS['train']}\n\nexperiments: {', '.join(catalog.names())}")
+        return 0 if words and words[0] in ("-h", "--help") else 2
+    page = catalog.load(catalog.find(words[0]))
+    usual = page.offline if "--offline" in words else page.config()
+    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (usual, page.flags))
+    from dlcore.runs import session as run
+    from dlcore.seeds import runs as seeds
+
+    return (seeds.train if flags.seeds > 1 else run.train)(page, config, flags)
+
+
+def _resume(words: list[str]) -> int:
+    accept = "--accept-changes" in words
+    words = [word for word in words if word != "--accept-changes"]
+    folder, page, card, (config, flags) = _opened("resume", words, accept)
+    if any(word.partition("=")[0] == "--mesh" and word != "--mesh=" for word in words):
+        flags = dataclasses.replace(flags, cpu_devices=0)  # as many as the new mesh has
+    config, flags = _flags(page, words[1:], f"dlcore resume {folder}", (config, flags))
+    from dlcore.runs import session as run
+
+    return run.resume(page, config, flags, folder, card, accept)
+
+
+def _opened(command: str, words: list[str], accept: bool = False) -> tuple[Path, Any, Any, tuple[Any, Any]]:
+    """A run's folder, its experiment's page, its card, and the config and flags that stand in the card; takes --trust from `words`."""
+    trusted, words[:] = "--trust" in words, [word for word in words if word != "--trust"]
+    if not words or words[0].startswith("-"):
+        raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
+    from dlcore.runs import card as cards
+    from dlcore.runs import trust
+
+    folder = newest(Path(words[0]))
+    card = cards.read(folder)
+    page = trust.page(folder, card, trusted, accept)
+    return folder, page, card, _kept(folder, page, card)
+
+
+def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
+    """The config and the flags that stand in a card."""
+    from dlcore.options import Flags
+    from dlcore.runs import card as cards
+
+    config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
+    before = card.get("devices", {})  # one process takes as many as all had together
+    if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
+        flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
+    return config, flags
+
+
+def newest(folder: Path) -> Path:
+    """A run's folder as it is; of a folder that holds numbered runs, the newest of them, and says so."""
+    runs = [path for path in folder.glob("[0-9]*") if (path / "card.json").is_file()] if folder.is_dir() else []
+    if not runs or (folder / "card.json").exists():
+        return folder
+    chosen = max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0)
+    print(f"{folder} holds {len(runs)} runs; taking the newest, {chosen}")
+    return chosen
+
+
+def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
+    last, words = "--last" in words, [word for word in words if word != "--last"]
+    folder, page, card, (config, flags) = _opened(command, words)
+    if len(words) > (2 if command == "export" else 1):
+        raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
+    from dlcore.runs import session as run
+
+    # Wherever it was trained, here are the devices that are here.
+    flags = _environment(dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch)
+    experiment = page.build(config)
+    return folder, experiment, flags, run.restored(experiment, flags, folder, card, last)
+
+
+def _eval(words: list[str]) -> int:
+    folder, experiment, flags, state = _state_of("eval", words)
+    from dlcore.runs.session import everything
+
+    of = "" if "--last" in words or not experiment.best else f", the best by {experiment.best.removeprefix('-')}"
+    print(f"{folder} at step {int(state.step)}{of}")
+    for split, metrics in everything(experiment, flags, state).items():
+        print(f"{split}: " + "  ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
+    return 0
+
+
+def _sample(words: list[str]) -> int:
+    folder, experiment, flags, state = _state_of("sample", words)
+    if experiment.sample is None:
+        raise UsageError(f"the experiment of {folder} has no `sample`: give its Experiment one")
+    import jax
+
+    from dlcore import samples
+    from dlcore.runs import sample_files
+    from dlcore.runs.folder import refuse_links
+    from dlcore.runtime import notices
+
+    refuse_links(folder)
+    with notices.during("drawing samples"):
+        drawn = experiment.sample(state, jax.random.key(flags.seed))
+    sample_files.save(folder / "samples", drawn)
+    for sample in drawn:
+        print(f"{sample.title}\n{sample.prompt}{sample.text}\n" if isinstance(sample, samples.Text) else sample.title)
+    print(f"written to {folder / 'samples'}; dlcore report {folder} shows them")
+    return 0
+
+
+def _verify(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dlcore verify", description="Train the first steps of a run again, and compare.")
+    parser.add_argument("run", type=Path, help="a run's folder, or a card that was kept: experiments/results/NAME.json")
+    parser.add_argument("--steps", type=int, default=100, help="how many steps to train again at most (100)")
+    parser.add_argument(
+        "--trust", action="store_true", help="execute the card's experiment file though you never trained with it"
+    )
+    asked = parser.parse_args(words)
+    from dlcore.runs import card as cards
+    from dlcore.runs import trust
+
+    folder = newest(asked.run) if asked.run.is_dir() else asked.run
+    card = cards.read(folder) if folder.is_dir() else cards.read_file(folder)
+    page = trust.page(folder, card, asked.trust)
+    config, flags = _kept(folder, page, card)
+    # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
+    flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
+    from dlcore.runs import verify
+    from dlcore.runtime import cores
+
+    cores.keep_to(int(card.get("host", {}).get("cores", 0)))
+    flags = _environment(flags, config.batch)
+    return verify.verify(page, config, flags, card, asked.steps, folder)
+
+
+def _report(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dlcore report", description="One self-contained page about one or more runs.")
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--out", help="the page, or a folder for it; by default report.html in the run's folder")
+    asked = parser.parse_args(words)
+    from dlcore.report import page
+
+    print(page.write([each for run in asked.runs for each in sorted(run.glob("seed-*/")) or [newest(run)]], asked.out))
+    return 0
+
+
+def _export(words: list[str]) -> int:
+    half, words = "--half" in words, [word for word in words if word != "--half"]
+    named = [word for word in words if word not in ("--trust", "--last")]
+    if len(named) != 2 or not named[1].endswith(".npz"):
+        raise UsageError(f"name a run and a file: dlcore {COMMANDS['export']}")
+    from dlcore.train import weights as export
+
+    export.check(Path(named[1]))
+    _, _, _, state = _state_of("export", words)
+    export.save(state, Path(named[1]), half)
+    print(named[1])
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    from dlcore.report import table
+
+    table.catalogue()
+    return 0
+
+
+def _prepare(words: list[str]) -> int:
+    from dlcore.data import prepare
+
+    return prepare.main(words)
+
+
+def _sweep(words: list[str]) -> int:
+    from dlcore.cli import sweep
+
+    return sweep.main(words)
+
+
+def _plan(words: list[str]) -> int:
+    from dlcore.cli import plan as command
+
+    return command.main(words)
+
+
+def _doctor(words: list[str]) -> int:
+    from dlcore.cli import doctor
+
+    return doctor.main()

@@ -1,0 +1,101 @@
+"""The best state of a run: saved when an evaluation finds it, and taken back at the end for test evaluation and samples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from dlcore.data.source import Source
+from dlcore.runs.checkpoint import Checkpoints, Unreadable
+from dlcore.train.evaluate import check_best
+from dlcore.train.experiment import Experiment, best_of
+from dlcore.train.step import State
+
+Results = Mapping[str, Mapping[str, float]]
+
+
+def flat(results: Results) -> dict[str, float]:
+    """{"split/metric": value}."""
+    return {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
+
+
+class Best:
+    """Watches the experiment's `best`, and keeps its checkpoint.
+
+    With `later` a state that is found between two regular saves is held in memory and written at the next: where several seeds
+    share a program, a run's state is a copy anyway, and saves would cost more than steps.
+    """
+
+    def __init__(self, experiment: Experiment, checkpoints: Checkpoints, later: bool) -> None:
+        self.experiment, self.checkpoints, self.later = experiment, checkpoints, later
+        self.best = best_of(experiment)
+        self.metric = self.best.removeprefix("-")
+        self.split = self.metric.partition("/")[0]
+        self.held: tuple[State, int, Results] | None = None
+        self.found: tuple[int, Results] = (-1, {})  # the best step that this process has evaluated
+
+    def check(self, names: Callable[[Source], Collection[str]]) -> None:
+        """Raises UsageError where `best` is not among the `names` of the metrics of its split."""
+        if self.best:
+            check_best(self.best, names(self.experiment.eval[self.split]))
+
+    def note(self, state: State, step: int, results: Results, regular: bool) -> bool:
+        """Is this state the best up to now? Then it is kept, by the regular save of this step if there is one.
+
+        Raises UsageError where `best` is not among the results.
+        """
+        if not self.best:
+            return False
+        check_best(self.best, results[self.split])
+        if not self.checkpoints.is_better(flat(results), flat(self.held[2]) if self.held else None):
+            return False
+        self.found = step, results
+        self.held = (state, step, results) if not regular else None
+        if not self.later:
+            self.write()
+        return True
+
+    def write(self) -> None:
+        """Save what is held."""
+        if self.held:
+            state, step, results = self.held
+            self.held = None
+            self.checkpoints.save(state, step, flat(results), only_best=True)
+
+    def results(self, step: int) -> dict[str, Mapping[str, float]]:
+        """What this process has measured of the best state, if that is of `step`."""
+        return dict(self.found[1]) if self.found[0] == step else {}
+
+    def final_step(self, last: int) -> int:
+        """The step whose state a run ends with: the best one; that of `last` where nothing is `best`, or where no value was finite."""
+        step = self.checkpoints.best_step()
+        if self.best and step is None:
+            warnings.warn(f"no evaluation found a finite {self.metric}: the last state is used", stacklevel=2)
+        return last if step is None else step
+
+    def state(self, abstract: State, step: int) -> State:
+        """The state of `step`, which `final_step` has named."""
+        found = best_state(self.checkpoints, abstract, step)
+        assert found is not None, "a checkpoint that is there is read, or Unreadable raised"
+        return found
+
+    def entry(self, step: int | None = None) -> dict[str, Any] | None:
+        """What a card says of the best state (or that of `step`); None where nothing is `best`, or was not measured there."""
+        step = self.checkpoints.best_step() if step is None else step
+        if not self.best or step is None or self.metric not in self.checkpoints.kept.get(step, {}):
+            return None
+        better = "lower" if self.best.startswith("-") else "higher"
+        return {"metric": self.metric, "better": better, "step": step, "value": self.checkpoints.kept[step][self.metric]}
+
+
+def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> State | None:
+    """The state of `step`, the best one; with a warning the newest sound one where that cannot be read, or where there is none."""
+    if step is None:
+        return checkpoints.restore(abstract)
+    try:
+        return checkpoints.restore(abstract, step)
+    except Unreadable:
+        newest = checkpoints.restore(abstract)
+        warnings.warn(f"the best checkpoint, that of step {step}, cannot be read: the newest one is taken", stacklevel=2)
+        return newest

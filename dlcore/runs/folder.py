@@ -1,0 +1,187 @@
+"""The folder of a run: made and locked by one process, so that of two that want it one trains and the other touches nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fnmatch
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dlcore import files
+from dlcore.errors import UsageError
+from dlcore.options import Flags
+from dlcore.runs import card as cards
+from dlcore.runs import trust
+from dlcore.runs.catalog import Page
+from dlcore.runtime import processes
+
+CONTENTS = ("metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples")  # what a run adds to, or replaces
+OURS = (*CONTENTS, "card.json", "experiment.py", "lock", "tracked.json", "stacks*.txt", "events.out.tfevents.*", ".card.json.*")
+TEMPORARY = ("metrics.jsonl.new", "diagnostics.jsonl.new", "tracked.new", "card.json.new", ".samples.new", ".samples.old")
+
+
+@contextmanager
+def claimed(page: Page, flags: Flags) -> Iterator[Path]:
+    """A new run's folder, `--out` or the next free number, made and locked by the first process until the block ends.
+
+    An error before training begins removes what was made. UsageError: there is a run already, or no permission.
+    """
+    with ExitStack() as held:
+        folder, number = Path(flags.out), 0
+
+        def claim_it() -> None:
+            nonlocal folder, number
+            if not flags.out:
+                folder = held.enter_context(numbered(page))
+                number = int(folder.name)
+            held.enter_context(claim(folder, page))
+
+        processes.by_first(claim_it)
+        yield folder if flags.out else _numbered(page, processes.agreed(number))
+
+
+@contextmanager
+def numbered(page: Page) -> Iterator[Path]:
+    """Make runs/NAME/NUMBER of the next free number; after an error the folders that were made and are empty are removed."""
+    there = (Path("runs") / page.name).glob("[0-9]*")
+    for number in itertools.count(1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)):
+        made = _make(folder := _numbered(page, number))
+        if folder in made:  # and not made meanwhile by another process
+            break
+    try:
+        yield folder
+    except BaseException:
+        _remove_empty(made)
+        raise
+
+
+def _numbered(page: Page, number: int) -> Path:
+    return Path("runs") / page.name / f"{number:03d}"
+
+
+@contextmanager
+def claim(folder: Path, page: Page) -> Iterator[None]:
+    """Make a run's folder, unless it is there, and hold its lock.
+
+    An error before training begins removes what was made. UsageError: a run is there, or what a run would write over.
+    """
+    _refuse_card(folder, page)
+    made = _make(folder)
+    with files.held(folder), _locked(folder):
+        known = files.identity(folder)
+        _refuse_card(folder, page)
+        before = {path.name for path in folder.iterdir()} - {"lock"}
+        try:
+            _refuse_contents(folder, page, before)
+            yield
+        except BaseException:
+            begun = (folder / "metrics.jsonl").exists() and "metrics.jsonl" not in before
+            if not begun and files.identity(folder) == known:  # and not another one, where it was removed or renamed
+                _remove_new(folder, before)
+                _remove_empty(made)
+            raise
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run that was begun before. UsageError: another process has it, or links lead out of the folder."""
+    refuse_links(folder)
+    with _locked(folder):
+        yield
+
+
+def keep_page(folder: Path, page: Page) -> None:
+    """Keep the experiment file's text in the run, for `resume` to compare with; and list the file as one that the user knows."""
+    trust.remember(page.path, page.source)
+    try:
+        files.write(folder / "experiment.py", page.source)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {folder / 'experiment.py'}: {error.strerror}; make room, grant write permission, or choose another --out"
+        ) from error
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises UsageError where a link stands in the place of something that a run writes: it would be written to its target."""
+    inside = [path for path in folder.glob("*") if any(fnmatch.fnmatch(path.name, name) for name in (*OURS, *TEMPORARY))]
+    links = [path for path in (*inside, *(folder / "checkpoints").glob("*")) if path.is_symlink()]
+    if links:
+        raise UsageError(
+            f"{links[0]} is a link to {os.readlink(links[0])!r}: a run does not write through links. Remove it, or put there what it names"
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(files.locked(folder / "lock"))
+        except BlockingIOError:
+            raise UsageError(f"another process is training in {folder}; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise UsageError(
+                f"cannot write into {folder}: {error.strerror}; grant write permission or choose another --out"
+            ) from error
+        yield
+
+
+def _refuse_card(folder: Path, page: Page) -> None:
+    if not os.path.lexists(folder / "card.json"):
+        return
+    old = cards.read(folder)["experiment"]
+    way = f"dlcore resume {folder} goes on with it" if old == page.name else f"it belongs to experiment {old}"
+    raise UsageError(f"{folder} already holds a run: {way}; a new run needs another --out")
+
+
+def _refuse_contents(folder: Path, page: Page, names: set[str]) -> None:
+    """Raises UsageError where a run would write over something that is not its own."""
+    refuse_links(folder)
+    taken = sorted(names & set(CONTENTS))
+    if "experiment.py" in names:  # a start that was killed leaves one of the same text
+        try:
+            same = files.read(folder / "experiment.py").decode("utf-8", errors="replace") == page.source
+        except OSError:
+            same = False
+        taken += [] if same else ["experiment.py"]
+    if taken:
+        raise UsageError(
+            f"{folder} holds {' and '.join(taken)}, and no run that dlcore began: training there would write over that; "
+            "choose another --out, or move it away"
+        )
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those above it; those that were made here, the innermost first."""
+    made: list[Path] = []
+    try:
+        for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                made.insert(0, path)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(folder))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out"
+        ) from error
+    return made
+
+
+def _remove_new(folder: Path, before: set[str]) -> None:
+    for path in list(folder.iterdir()):
+        if path.name not in before and any(fnmatch.fnmatch(path.name, name) for name in (*OURS, *TEMPORARY)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,96 @@
+"""Does a run come out the same again? Its first steps trained anew from its card, hash against hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+from dlcore.options import Flags
+from dlcore.runs import card as cards
+from dlcore.runs import changes
+from dlcore.runs.catalog import Page
+from dlcore.runs.session import check, describe
+from dlcore.runs.trainer import Fit
+from dlcore.train.experiment import Experiment
+
+SAME, OTHER = 0, 1
+DECISIVE = ("versions", "host", "devices", "xla_flags", "data")  # of a card: what decides on numbers
+
+
+def verify(page: Page, config: Any, flags: Flags, card: cards.Card, steps: int, run: Path | None = None) -> int:
+    """Train the first `steps` again and print what came out; 0 if every hash is the card's, 1 if one is not.
+
+    `run`: the run's folder, which keeps the text of its experiment file. UsageError: the card keeps no hash of these steps.
+    """
+    experiment = page.build(config)
+    check(experiment, flags)
+    within = hashes_within(card, steps)
+    print(f"training the first {max(within)} steps of {page.name} again")
+    found = again(experiment, flags, max(within))
+    same = True
+    for step in sorted(within):
+        then, now = within[step], found[step]
+        agrees = then["sha256"] == now["sha256"]
+        same &= agrees
+        drift = "" if agrees or "norm" not in then else f"; norm of the parameters {_drift(then['norm'], now['norm'])}"
+        print(f"step {step}: {'the same parameters' if agrees else 'OTHER parameters'}, {now['sha256'][:16]}{drift}")
+    told = differences(page, experiment, card, run)
+    if not same:
+        print("\n  ".join(["what differs from then:", *(told or ["nothing that a card records, and no code"])]))
+    elif told:
+        print("\n  ".join(["the same, although these differ from then:", *told]))
+    return SAME if same else OTHER
+
+
+def again(experiment: Experiment, flags: Flags, last: int) -> dict[int, dict[str, Any]]:
+    """Train the first `last` steps: {step: {"sha256", "norm"}} of the parameters at the steps of which cards keep them."""
+    with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
+        quiet = dataclasses.replace(flags, log_every=last, eval_every=last + 1, save_every=last + 1, out=folder)
+        fresh: cards.Card = {}
+        run = Fit(experiment, quiet, Path(folder), fresh, resumed=False)
+        try:
+            found = {0: cards.mark(run.state.params)}
+            run.run(until=last)
+            return found | {int(step): each for step, each in fresh["marks"].items()} | {last: cards.mark(run.state.params)}
+        finally:
+            run.checkpoints.close()
+            run.log.close()
+
+
+def differences(page: Page, experiment: Experiment, card: cards.Card, run: Path | None = None) -> list[str]:
+    """What is other now than when a card was written, and may decide on numbers: versions, machine, data, commit, code."""
+    folder = page.path.resolve().parent
+    now = {"versions": cards.versions(), **cards.machine(), **describe(experiment), "git": cards.git(folder)}
+    told = [*changes.differences(card, now, DECISIVE), *changes.commit(card, now)]
+    if run and (kept := run / "experiment.py").is_file():
+        told += changes.code_difference(kept.read_text(encoding="utf-8", errors="replace"), page.source, str(page.path))
+    return told + changes.code_since((card.get("git") or {}).get("commit"), folder)
+
+
+def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:
+    """The hashes of the first `steps`. UsageError: there is none after the start."""
+    kept = hashes(card)
+    within = {step: each for step, each in kept.items() if step <= steps}
+    if not within or max(within) == 0:
+        raise UsageError(
+            f"the card keeps the hashes of the steps {', '.join(map(str, sorted(kept)))}, and --steps {steps} reaches none after "
+            "the start: ask for more steps"
+        )
+    return within
+
+
+def hashes(card: cards.Card) -> dict[int, dict[str, Any]]:
+    """{step: {"sha256", "norm" where kept}} of all that a card says of its parameters."""
+    ends = card.get("params_sha256", {})
+    found: dict[int, dict[str, Any]] = {}
+    for step, sha256 in ((0, ends.get("start")), (card.get("step"), ends.get("end"))):
+        if sha256 and step is not None:
+            found[int(step)] = {"sha256": sha256}
+    return found | {int(step): each for step, each in card.get("marks", {}).items()}
+
+
+def _drift(then: float, now: float) -> str:
+    return f"{then:.9g} then, {now:.9g} now ({abs(now - then) / max(abs(then), 1e-30):.1e} of it)"

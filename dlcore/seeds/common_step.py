@@ -1,0 +1,45 @@
+"""Where several runs, trained side by side, can go on together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import jax
+
+from dlcore import sharding
+from dlcore.data.stream import Stream
+from dlcore.errors import UsageError
+from dlcore.options import Flags
+from dlcore.runs.checkpoint import Checkpoints, Unreadable
+from dlcore.train.experiment import Experiment, best_of
+from dlcore.train.init import initial
+
+
+def sound_step(experiment: Experiment, flags: Sequence[Flags], root: Path) -> int:
+    """The newest step of which all runs have a sound checkpoint; 0 where one has none yet. UsageError: there is none."""
+    kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
+    if not all(kept):
+        if any(kept):
+            warnings.warn("a seed was ended before its first checkpoint: all seeds begin again at step 0", stacklevel=2)
+        return 0
+    if not (common := sorted(set.intersection(*kept))):
+        raise UsageError(
+            f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with each of them alone"
+        )
+    one, batch = sharding.layout("jit", "", jax.devices()[:1]), experiment.batch
+    example = Stream(experiment.train, batch, flags[0].seed, one.local_rows(batch)).at(0)
+    abstract, _ = initial(experiment, flags[0].seed, one, one.put(example, batch))
+    while True:
+        step = common.pop()
+        try:
+            for each in flags:
+                with closing(Checkpoints(Path(each.out) / "checkpoints", each.keep, best_of(experiment))) as checkpoints:
+                    checkpoints.restore(abstract, step)
+            return step
+        except Unreadable as error:
+            if not common:
+                raise
+            warnings.warn(f"{error}; all seeds go on from an older step", stacklevel=2)

@@ -1,0 +1,107 @@
+"""A trained model as plain arrays in one .npz file: no pickle on either side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlcore import files
+from dlcore.data import npz
+from dlcore.errors import UsageError
+from dlcore.sharding import to_host
+from dlcore.train.step import State
+
+
+def check(path: Path) -> None:
+    """Raises UsageError where `save` could not write, before a state is restored for it."""
+    path = path.resolve()
+    if os.path.exists(path) and not path.is_file():
+        raise UsageError(f"cannot write {path}: a folder or device is there; name another file")
+    if not os.path.isdir(path.parent):
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
+
+
+def save(state: State, path: Path, half: bool = False) -> None:
+    """Write parameters and extra state; a leaf's name is its path, as in params/net/Dense_0/kernel.
+
+    A file that was there stays until the new one is complete. With `half` floating numbers are rounded to float16: half the
+    size, three digits, for weights to start from.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(to_host({"params": state.params, "extra": state.extra}))
+    named = {jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves}
+    if half:
+        named = {name: a.astype(np.float16) if np.issubdtype(a.dtype, np.floating) else a for name, a in named.items()}
+    check(path)
+    try:
+        with files.replacing(path.resolve()) as file:
+            np.savez_compressed(file, allow_pickle=False, **named)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; make room or name another file") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The tree that `save` wrote. Raises UsageError when the file is missing, damaged, or not one of them."""
+    tree: dict[str, Any] = {"params": {}, "extra": {}}
+    way = f"dlcore export RUN {path} writes such a file"
+    try:
+        arrays = npz.read(path)
+    except UsageError as error:
+        raise UsageError(f"{path} does not hold exported parameters ({error}); {way}") from error
+    for name, array in arrays.items():
+        *above, last = name.split("/")
+        place = tree
+        for part in above:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else {}
+        if not above or not isinstance(place, dict) or last in place or above[0] not in ("params", "extra"):
+            raise UsageError(f"{path} does not hold exported parameters (it has an array {name!r}); {way}")
+        place[last] = array
+    return tree
+
+
+def graft(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Any]:
+    """`params` with some subtrees taken from another run's: {path here: path in the donor}, paths as "encoder/block_0".
+
+    The donor is a subtree of what `train.export.load` gives. UsageError: a path or a leaf is missing on one side, or shapes differ.
+    """
+    out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
+    for here, there in parts.items():
+        own, given = _at(params, here, "the model"), _at(donor, there, "the donor")
+        wanted, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
+        if wanted != found:
+            raise UsageError(
+                f"{there} of the donor does not fit {here} of the model: {_difference(wanted, found)}. "
+                "Choose the sizes that the donor was trained with"
+            )
+        *above, last = here.split("/")
+        place = out
+        for part in above:
+            place = place[part]
+        place[last] = jax.tree.map(lambda own, given: jnp.asarray(given, own.dtype), own, given)
+    return out
+
+
+def _at(tree: Any, path: str, whose: str) -> Any:
+    for part in path.split("/"):
+        if not isinstance(tree, Mapping) or part not in tree:
+            names = ", ".join(tree) if isinstance(tree, Mapping) else "nothing"
+            raise UsageError(f"{whose} has no {path!r}: where {part!r} should be, it has {names}")
+        tree = tree[part]
+    return tree
+
+
+def _difference(wanted: Any, found: Any) -> str:
+    """The first leaf whose shape differs, in words."""
+    flat = [
+        {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}
+        for leaves in (
+            jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple)) for tree in (wanted, found)
+        )
+    ]
+    name = next(name for name in sorted({*flat[0], *flat[1]}) if flat[0].get(name) != flat[1].get(name))
+    return f"{name or 'it'} is {flat[1].get(name, 'missing')}, not {flat[0].get(name, 'missing')}"

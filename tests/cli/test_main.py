@@ -1,0 +1,276 @@
+"""The commands, from the outside: what they print, where they write, what they choose."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore.cli import main as cli
+from dlcore.options import Flags
+from dlcore.report import runs as report_runs
+from dlcore.report.command import reproduce
+from dlcore.runs import catalog
+from dlcore.runs import session as runs
+from dlcore.runtime import notices
+from dlcore.runtime.devices import simulated
+from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
+
+SHORT = ["train", "mlp_digits", *flags_of(tiny("mlp_digits"))]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[Path]:
+    """A short run, made by a process of its own."""
+    folder = Path(tempfile.mkdtemp())
+    code, said = run(*SHORT, "--out", "run", folder=folder)
+    assert code == 0, said
+    yield folder / "run"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Path:
+    """The same run, to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def python(*words: str, folder: Path, without: str = "") -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in environment().items() if name != without}
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["nonsense"]])
+def test_what_needs_no_jax_does_not_wait_for_it(words: list[str], tmp_path: Path) -> None:
+    done = python(
+        "-c", f"import sys; from dlcore.cli.main import main; main({words}); assert 'jax' not in sys.modules", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or done.stderr
+
+
+# By hand: what the code says of itself proves nothing.
+COMMANDS = ["train", "resume", "eval", "sample", "report", "verify", "export", "list", "prepare", "sweep", "plan", "doctor"]
+EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "experiments").iterdir() if re.fullmatch(r"[a-z]\w*\.py", path.name))
+
+
+@pytest.mark.quick
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["-h"], []):
+        assert cli.main(words) == 0
+        said = capsys.readouterr().out
+        assert re.findall(r"^  dlcore (\w+) ", said.replace(":", " "), re.MULTILINE) == COMMANDS
+    for command in COMMANDS:
+        assert callable(getattr(cli, f"_{command}"))
+
+
+@pytest.mark.quick
+def test_unknown_command_names_the_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+    said = capsys.readouterr().err
+    assert "trian" in said
+    assert "train" in said.replace("trian", "")
+
+
+@pytest.mark.quick
+def test_list_shows_every_experiment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    assert cli.main(["list"]) == 0
+    rows = [re.split("[│┃]", line) for line in capsys.readouterr().out.splitlines()]
+    firsts = [row[1].strip() for row in rows if len(row) > 2]
+    assert [first for first in firsts if first in EXPERIMENTS] == EXPERIMENTS
+    assert len(EXPERIMENTS) >= 29
+
+
+@pytest.mark.quick
+def test_every_file_of_the_folder_is_an_experiment(tmp_path: Path) -> None:
+    assert catalog.names() == EXPERIMENTS
+    Path("experiments").mkdir()
+    for name in ("zebra.py", "ant.py", "_shared.py", "notes.txt", "__init__.py"):
+        Path("experiments", name).touch()
+    assert catalog.names() == ["ant", "zebra"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_help_of_an_experiment_names_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", name, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    for word in ("--batch", "--steps", "--offline", "--seed", "--out", "--mesh", "--microbatches", "--precision"):
+        assert word in said
+
+
+def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["eval", str(trained)]) == 0
+    said = capsys.readouterr().out
+    assert f"step {card(trained)['best']['step']}, the best by validation/accuracy" in said
+    for split, metrics in card(trained)["results"].items():
+        line = next(line for line in said.splitlines() if line.startswith(f"{split}: "))
+        told = dict(zip(line.split()[1::2], map(float, line.split()[2::2]), strict=True))
+        assert told == pytest.approx(metrics, rel=1e-4)
+
+
+def test_sample_report_and_export(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(copied / "samples")
+    assert cli.main(["sample", str(copied)]) == 0
+    assert "Test digits" in capsys.readouterr().out
+    assert any((copied / "samples").iterdir())
+    assert cli.main(["report", str(copied)]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page == copied / "report.html"
+    text = page.read_text()
+    assert "mlp_digits" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert cli.main(["export", str(copied), "last.npz"]) == 0
+    with np.load("last.npz", allow_pickle=False) as arrays:
+        assert sum(arrays[name].size for name in arrays.files) == sum(card(copied)["parameters"].values())
+
+
+def test_report_sets_runs_side_by_side(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(copied, "other")
+    assert cli.main(["report", str(copied), "other", "--out", "both.html"]) == 0
+    assert Path("both.html").stat().st_size > 1000
+
+
+def test_numbered_runs_and_the_newest_is_chosen_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in ("001", "002"):
+        assert cli.main(SHORT) == 0
+        assert card(Path("runs/mlp_digits") / number)["status"] == "done"
+    capsys.readouterr()
+    assert sorted(path.name for path in Path("runs/mlp_digits").iterdir()) == ["001", "002"]
+    assert cli.main(["resume", "runs/mlp_digits"]) == 0
+    said = capsys.readouterr().out
+    assert "holds 2 runs" in said
+    assert str(Path("runs/mlp_digits/002")) in said
+    assert "nothing to do" in said
+    # A number that is gone is not given again while a later one stands.
+    shutil.rmtree("runs/mlp_digits/001")
+    assert cli.main(SHORT) == 0
+    assert sorted(path.name for path in Path("runs/mlp_digits").iterdir()) == ["002", "003"]
+
+
+@pytest.mark.parametrize(("words", "devices"), [([], 4), (["--mesh", "data=2"], 2), (["--mesh=data=2,fsdp=4"], 8)])
+def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
+    words: list[str], devices: int, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = card(copied)
+    (copied / "card.json").write_text(json.dumps(told | {"devices": told["devices"] | {"count": 4}}))
+    seen: list[Flags] = []
+    monkeypatch.setattr(cli, "_environment", lambda flags, batch: seen.append(flags) or flags)
+    monkeypatch.setattr(runs, "resume", lambda *_: 0)
+    assert cli.main(["resume", str(copied), *words]) == 0
+    (flags,) = seen
+    assert (flags.cpu_devices or simulated(flags, batch=32)) == devices
+
+
+def test_a_page_is_a_program(tmp_path: Path) -> None:
+    words = [str(REPOSITORY / "experiments" / "mlp_digits.py"), *SHORT[2:], "--out", "run"]
+    done = python(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert card(tmp_path / "run")["experiment"] == "mlp_digits"
+    # XLA reads its level when the page imports jax: with none given, its loader of cached programs must be silent all the same.
+    words[-1] = "again"
+    done = python(*words, folder=tmp_path, without="TF_CPP_MIN_LOG_LEVEL")
+    assert done.returncode == 0, done.stderr
+    assert "cpu_aot_loader" not in done.stderr
+    assert all(line.startswith(("step ", "compil")) for line in done.stderr.splitlines()), done.stderr
+
+
+def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "elsewhere" / "mine.py"
+    mine.parent.mkdir()
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", mine)
+    assert cli.main(["train", str(mine), *SHORT[2:], "--out", "run"]) == 0
+    assert card(Path("run"))["experiment"] == "mine"
+    assert cli.main(["resume", "run", "--steps", "9", "--accept-changes"]) == 0
+    assert card(Path("run"))["step"] == 9
+    assert cli.main(["eval", "run"]) == 0
+    assert "step 9" in capsys.readouterr().out
+
+
+def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("there").mkdir()
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
+    assert cli.main(["train", "mine.py", *SHORT[2:], "--out", "run"]) == 0
+    monkeypatch.chdir("there")
+    assert cli.main(["eval", "../run"]) == 0
+    assert cli.main(["resume", "../run", "--steps", "7", "--accept-changes"]) == 0
+
+
+def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
+    assert cli.main(["train", "mine.py", *SHORT[2:], "--no-diagnose", "--out", "run", "--continue-run"]) == 0
+    again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
+    assert again[:3] == ["dlcore", "train", str(tmp_path / "mine.py")]
+    assert "--no-diagnose" in again
+    assert "--continue-run" not in again
+    assert cli.main([*again[1:], "--out", "again"]) == 0
+    assert card(Path("again"))["run"]["diagnose"] is False
+    assert cli.main([*SHORT, "--out", "ours"]) == 0
+    assert shlex.split(str(reproduce(report_runs.read(Path("ours")))))[2] == "mlp_digits"
+
+
+def test_compiling_is_said_where_it_takes_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "SECONDS", 0.0)
+    assert cli.main([*SHORT, "--out", "run"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.index("compiling ...") < next(i for i, line in enumerate(lines) if line.startswith("step "))
+    assert sum(line.endswith(" ...") and line.startswith("the evaluation of validation") for line in lines) == 1
+    assert cli.main(["eval", "run"]) == 0
+    assert "compiling ..." in capsys.readouterr().err.splitlines()
+
+
+def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
+    text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
+    Path("mine.py").write_text(
+        text.replace("\nTINY = ", "\nOFFLINE = Config(widths=(8,), batch=32, steps=3, offline=True)\nTINY = ")
+    )
+    assert cli.main(["train", "mine.py", "--offline", "--out", "a"]) == 0
+    assert cli.main(["train", "mine.py", "--offline", "--steps", "2", "--out", "b"]) == 0
+    assert card(Path("b"))["config"]["widths"] == [8]
+    assert (card(Path("a"))["steps"], card(Path("b"))["steps"]) == (3, 2)
+
+
+def test_without_out_a_file_of_ones_own_has_its_own_folder(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
+    assert cli.main(["train", "mine.py", *SHORT[2:]]) == 0
+    assert card(Path("runs/mine/001"))["file"].endswith("mine.py")
+
+
+def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
+    words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run", "--continue-run"]
+    code, said = run(*words, folder=tmp_path)
+    assert (code, "done at step 6/6" in said) == (0, True), said
+    code, said = run(*words, folder=tmp_path)
+    assert (code, "complete at step 6: nothing to do" in said) == (0, True), said
+    code, said = run(*words, "--lr", "0.5", folder=tmp_path)
+    assert code == 2
+    assert "config lr:" in said
+    without = [word for word in words if word != "--continue-run"]
+    without[without.index("--out") + 1] = "other"
+    code, said = run(*without, folder=tmp_path)
+    assert code == 0, said
+    code, said = run(*without, "--continue-run", folder=tmp_path)
+    assert (code, "complete at step 6: nothing to do" in said) == (0, True), said
+    code, said = run("train", "mlp_digits", "--continue-run", folder=tmp_path)
+    assert (code, "--continue-run needs --out" in said) == (2, True), said

@@ -1,0 +1,220 @@
+"""Many runs over fields of a config: what is tried, that it goes on where it stopped, and what is refused before the first trial."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcore.cli import main as cli
+from dlcore.cli import sweep, sweep_space
+from dlcore.errors import UsageError
+from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
+
+FLAGS = ["--", *flags_of(tiny("mlp_digits"))]
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands of the trials, run by processes that have imported everything."""
+    monkeypatch.chdir(tmp_path)
+    found: list[list[str]] = []
+
+    def begin(words: Sequence[str]) -> int:
+        found.append(list(words))
+        return run(*words[words.index("dlcore") + 1 :], folder=tmp_path)[0]
+
+    monkeypatch.setattr(sweep, "call", begin)
+    return found
+
+
+def kept(folder: str = "sweeps/mlp_digits") -> dict[str, Any]:
+    return json.loads((Path(folder) / "sweep.json").read_text())
+
+
+def test_a_grid_is_run_ranked_shown_and_not_run_again(started: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sweep", "mlp_digits", "lr=1e-2,1e-4", "dropout=0.0,0.5", "--metric=-validation/loss", *FLAGS]
+    assert cli.main(words) == 0
+    told = kept()["trials"]
+    assert {(t["values"]["lr"], t["values"]["dropout"]) for t in told} == {
+        (a, b) for a in ("1e-2", "1e-4") for b in ("0.0", "0.5")
+    }
+    losses = [trial["validation/loss"] for trial in told]
+    assert losses == sorted(losses), "lower is better"
+    for trial in told:
+        own = card(Path("sweeps/mlp_digits") / trial["run"])
+        assert own["config"]["lr"] == float(trial["values"]["lr"])
+        assert own["results"]["validation"]["loss"] == trial["validation/loss"]
+    assert "Differences" in Path("sweeps/mlp_digits/report.html").read_text()
+    assert capsys.readouterr().out.count("trial 00") == 4
+    assert cli.main(words) == 0
+    assert len(started) == 4, "what has ended is not run again"
+    assert kept()["trials"] == told
+
+
+def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["sweep", "mlp_digits", "seed=3,4", "--metric", "validation/accuracy", *FLAGS]
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "call", lambda words: 75)
+        assert cli.main(words) == 2
+    assert started == []
+    assert kept()["fields"] == ["seed=3,4"], "what was asked is known from the beginning"
+    assert cli.main(words) == 0
+    assert [trial["status"] for trial in kept()["trials"]] == ["done", "done"]
+    assert {card(Path("sweeps/mlp_digits") / name)["run"]["seed"] for name in ("001", "002")} == {3, 4}
+    assert all("--continue-run" in words for words in started)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs the extra `sweep`")
+def test_optuna_learns_and_repeats_itself() -> None:
+    """A parabola in log lr and a wrong choice: after ten trials at random it does better than these."""
+    fields = [sweep_space.field("lr=1e-6..1:log"), sweep_space.field("kind=a,b"), sweep_space.field("width=8..64")]
+
+    def tried(seed: int) -> list[float]:
+        found: list[float] = []
+
+        def score(values: dict[str, str]) -> float | None:
+            assert 8 <= int(values["width"]) <= 64
+            found.append((math.log10(float(values["lr"])) + 3) ** 2 + 4 * (values["kind"] == "b"))
+            return None if len(found) == 3 else found[-1]
+
+        sweep_space.suggested(fields, 50, seed, lower=True, score=score)
+        return found
+
+    first = tried(0)
+    assert first == tried(0)
+    assert first != tried(1)
+    assert sum(first[-20:]) / 20 < 0.5 * sum(first[:10]) / 10
+
+
+def test_a_launcher_begins_each_trial_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    begun: list[Sequence[str]] = []
+    monkeypatch.setattr(sweep, "call", lambda words: begun.append(words) or 0)
+    words = [
+        "sweep",
+        "mlp_digits",
+        "lr=1e-4..1e-2:log",
+        "--trials",
+        "3",
+        "--launcher",
+        "python -m launch kubernetes --name lr-{run} --",
+    ]
+    for _ in range(2):
+        assert cli.main([*words, "--metric", "test/accuracy", *FLAGS]) == 0
+        assert "3 of 3 trials have not ended" in capsys.readouterr().out
+    assert len(begun) == 3
+    assert [each[4:7] for each in begun] == [["--name", f"lr-00{i}", "--"] for i in (1, 2, 3)]
+    assert begun[0][7:9] == ["train", "mlp_digits"]
+
+
+@pytest.mark.quick
+def test_a_dry_run_shows_commands_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["sweep", "mlp_digits", "widths=16 16,32", "dropout=0.1", "--dry-run", "--metric", "test/accuracy", *FLAGS]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert "--widths 16 16 --dropout 0.1 --out sweeps/mlp_digits/001 --continue-run" in said
+    assert "--widths 32 --dropout 0.1 --out sweeps/mlp_digits/002" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["lr"], "says nothing to try"),
+        (["out=a,b"], "--out is not for a sweep"),
+        (["lr=1e-3", "--", "--seeds", "4"], "--seeds is not for a sweep"),
+        (["lr=1..0"], "is no range"),
+        (["lr=0..1:log"], "is no range"),
+        (["lr=a..b"], "are not the ends of a range"),
+        (["lr=1e-4..1e-2"], "needs --trials"),
+        (["lr=1e-4..1e-2", "--by", "grid"], "needs values of lr"),
+        (["lr=1e-3", "--metric", "test/accuracy", "--", "--batch", "0"], "--batch 0 is too small"),
+        (["lr=1..2", "--by", "optuna", "--trials", "2", "--metric", "test/accuracy", "--dry-run"], "neither --dry-run"),
+    ],
+)
+def test_bad_words_are_refused(
+    words: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sweep", "mlp_digits", *words]) == 2
+    assert why in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("words", [["learning=1e-3"], ["lr=fast"]])
+def test_a_field_or_value_that_the_config_does_not_take_ends_it(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", "mlp_digits", *words, "--metric", "test/accuracy"])
+    assert ended.value.code == 2
+
+
+def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["sweep", "mlp_digits", "seed=1", "--metric", "validation/bleu", *FLAGS]) == 2
+    assert "there is no validation/bleu among the results of trial 001: validation/accuracy" in capsys.readouterr().err
+    assert cli.main(["sweep", "mlp_digits", "seed=1", "--metric", "validation/accuracy", *FLAGS]) == 0
+    assert len(started) == 1, "the trial had been trained"
+    assert cli.main(["sweep", "mlp_digits", "seed=2", "--metric", "validation/accuracy", *FLAGS]) == 2
+    assert "holds another sweep (fields: ['seed=1'] then, ['seed=2'] now)" in capsys.readouterr().err
+
+
+def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None:
+    child = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(1), sys.exit(75))); print(flush=True)"
+    code = (
+        f"import sys; from dlcore.cli import sweep; sys.exit(sweep.call([sys.executable, '-c', {child + '; time.sleep(60)'!r}]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment(PYTHONPATH=str(REPOSITORY))
+    ) as asked:
+        assert asked.stdout
+        asked.stdout.readline()
+        asked.send_signal(signal.SIGINT)
+        assert asked.wait(60) == 75
+
+
+@pytest.mark.quick
+@given(low=st.floats(1e-6, 1e3), ratio=st.floats(1.01, 1e6), seed=st.integers(0, 99), log=st.booleans())
+def test_draws_stay_in_their_range_and_begin_alike(low: float, ratio: float, seed: int, log: bool) -> None:
+    each = sweep_space.Field("lr", low=low, high=low * ratio, log=log)
+    few, many = sweep_space.drawn([each], 5, seed), sweep_space.drawn([each], 9, seed)
+    assert many[:5] == few
+    for values in many:
+        assert float(values["lr"]) == pytest.approx(min(max(float(values["lr"]), low), low * ratio), rel=1e-5)
+
+
+@pytest.mark.quick
+def test_a_logarithmic_draw_has_its_median_in_the_middle_of_the_exponents() -> None:
+    dice, each = random.Random(0), sweep_space.field("lr=1e-6..1:log")
+    drawn = sorted(float(each.draw(dice)) for _ in range(999))
+    assert -3.5 < math.log10(drawn[499]) < -2.5
+    whole = [sweep_space.field("width=3..5").draw(dice) for _ in range(200)]
+    assert set(whole) == {"3", "4", "5"}
+
+
+@pytest.mark.quick
+def test_a_range_of_bad_ends_is_an_error_of_its_own() -> None:
+    with pytest.raises(UsageError, match="is no range"):
+        sweep_space.field("lr=1..inf")

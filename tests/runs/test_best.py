@@ -1,0 +1,284 @@
+"""The best state: found at any evaluation, kept, and what test evaluation, samples, eval and export use."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore.cli import main as cli
+from dlcore.data.source import arrays
+from dlcore.errors import UsageError
+from dlcore.options import Flags
+from dlcore.runs import card as cards
+from dlcore.runs import catalog, sample_files
+from dlcore.runs import session as runs
+from dlcore.runs.catalog import Page
+from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runs.loop import PREEMPTED
+from dlcore.runs.session import everything
+from dlcore.runtime import processes
+from dlcore.seeds import runs as seeds
+from dlcore.train import weights as export
+from dlcore.train.experiment import Experiment
+from tests.child import card, logged, tiny
+
+# Evaluations and checkpoints fall on different steps: 40 = 8 * 5, and 12, 24, 36.
+FLAGS = Flags(eval_every=5, save_every=12, log_every=5, keep=1, diagnose=False)
+DIGITS = catalog.load(catalog.find("mlp_digits"))
+CONFIG = dataclasses.replace(tiny("mlp_digits"), steps=40, lr=0.02)
+PAGE = """
+'''Digits at a rate that rises too high, so that the last state is not the best one; with averaged weights.'''
+import dataclasses
+import jax.numpy as jnp
+from dlcore.train import optim
+from experiments.mlp_digits import Config, TINY, build as usual
+
+def build(c):
+    built = usual(c)
+    noisy = optim.make("adam", lambda step: jnp.where(step < 22, c.lr, 20 * c.lr), ema=0.2)
+    return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=noisy)})
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+def trained(page: Page, out: str, flags: Flags = FLAGS, **changes: Any) -> int:
+    """Train a page's smallest config."""
+    return runs.train(page, dataclasses.replace(CONFIG, **changes), dataclasses.replace(flags, out=out))
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """A page whose last state is not its best."""
+    path = tmp_path_factory.mktemp("page") / "noisy.py"
+    path.write_text(PAGE)
+    return catalog.load(path)
+
+
+@pytest.fixture(scope="module")
+def whole(noisy: Page, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+        assert trained(noisy, str(folder)) == 0
+    return folder
+
+
+def steps_of(folder: Path) -> list[int]:
+    """The steps of the checkpoints that are there."""
+    return sorted(int(path.name) for path in (folder / "checkpoints").glob("[0-9]*"))
+
+
+def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
+    noisy: Page, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, lines = card(whole), logged(whole, "validation")
+    best = max(lines, key=lambda line: line["accuracy"])  # the first of equals
+    assert best["step"] not in (12, 24, 36, 40), "the best state must be one that no regular checkpoint has"
+    assert told["best"] == {
+        "metric": "validation/accuracy", "better": "higher", "step": best["step"], "value": best["accuracy"],
+    }  # fmt: skip
+    assert steps_of(whole) == sorted({best["step"], 40})
+    assert told["results"]["validation"] == {name: best[name] for name in ("accuracy", "loss")}
+    (test,) = logged(whole, "test")
+    assert test["step"] == best["step"]
+    assert [line["step"] for line in lines] == list(range(5, 41, 5))
+
+    # The same numbers by hand, of the checkpoint of that step; other ones of the last.
+    experiment, flags = noisy.build(CONFIG), dataclasses.replace(FLAGS, mesh="")
+    state, last = (runs.restored(experiment, flags, whole, told, last=last) for last in (False, True))
+    assert (int(state.step), int(last.step)) == (best["step"], 40)
+    assert everything(experiment, flags, state)["test"] == pytest.approx(told["results"]["test"], rel=1e-5)
+    assert everything(experiment, flags, last)["test"] != pytest.approx(told["results"]["test"], rel=1e-3)
+    raw = Checkpoints(whole / "checkpoints").manager.restore(40)["state"]["params"]
+    assert told["params_sha256"]["end"] == cards.sha256(raw) != cards.sha256(last.params)  # of what was trained
+    for averaged_, kept in ((state, state.opt["net"].average), (last, last.opt["net"].average)):
+        assert cards.sha256(averaged_.params) == cards.sha256({"net": kept})
+
+    capsys.readouterr()
+    assert cli.main(["eval", str(whole)]) == 0
+    assert f"at step {best['step']}" in capsys.readouterr().out
+    assert cli.main(["eval", str(whole), "--last"]) == 0
+    assert "at step 40" in capsys.readouterr().out
+    assert cli.main(["export", str(whole), "best.npz"]) == cli.main(["export", str(whole), "last.npz", "--last"]) == 0
+    for file, expected in (("best.npz", state), ("last.npz", last)):
+        exported = export.load(Path(file))["params"]
+        for got, want in zip(jax.tree.leaves(exported), jax.tree.leaves(expected.params), strict=True):
+            np.testing.assert_array_equal(got, want)
+    # What the run drew at its end is what that state draws.
+    drawn = sample_files.load(whole / "samples")
+    (redrawn,) = (experiment.sample(state, jax.random.key(0)),)
+    sample_files.save(Path("again"), redrawn)
+    assert json.dumps(sample_files.load(Path("again"))) == json.dumps(drawn)
+
+
+@pytest.mark.parametrize("stops", [(3, 17), (15,), (39,), (40,)])
+def test_stopped_and_resumed_it_finds_the_same_best_state(
+    noisy: Page, whole: Path, stops: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, at in enumerate(stops):
+        with monkeypatch.context() as patched:
+            patched.setattr(processes, "asked_to_stop", lambda step, came, at=at: step == at)
+            assert (trained(noisy, "run") if i == 0 else cli.main(["resume", "run"])) == PREEMPTED
+    assert cli.main(["resume", "run"]) == 0
+    ours, want = card(Path("run")), card(whole)
+    for key in ("status", "step", "results", "best", "params_sha256"):
+        assert ours[key] == want[key], key
+    without_speed = lambda folder: [  # noqa: E731
+        {k: v for k, v in line.items() if k != "examples_per_second"} for line in logged(folder) if line["split"] != "train"
+    ]
+    assert without_speed(Path("run")) == without_speed(whole)
+
+
+def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
+    noisy: Page, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kill -9 leaves it: the checkpoint is complete, the lines are written, and the card says "running"."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    for resumed in (False, True):  # and once more while it is resumed
+        go = functools.partial(cli.main, ["resume", "run"]) if resumed else functools.partial(trained, noisy, "run")
+        with monkeypatch.context() as patched:
+            patched.setattr(sample_files, "save", killed)
+            with pytest.raises(Killed):
+                go()
+    assert cli.main(["resume", "run"]) == 0
+    keys = [(line["step"], line["split"]) for line in logged(Path("run"))]
+    assert len(keys) == len(set(keys))
+    assert card(Path("run"))["results"] == card(whole)["results"]
+
+
+def test_diagnostics_do_not_stand_twice_either(noisy: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = dataclasses.replace(FLAGS, diagnose=True, eval_every=50, save_every=50, log_every=50)
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "asked_to_stop", lambda step, came: step == 100)
+        assert trained(noisy, "run", flags, steps=100) == PREEMPTED
+    assert cli.main(["resume", "run"]) == 0
+    lines = [json.loads(line) for line in Path("run/diagnostics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [50, 100]
+
+
+def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
+    """At each evaluation the best of those before it is on the disk, though `keep` is 1 and no checkpoint was due."""
+    assert trained(noisy, "run", dataclasses.replace(FLAGS, save_every=1000, patience=3, eval_every=2), steps=300) == 0
+    told, values = card(Path("run")), {line["step"]: line["accuracy"] for line in logged(Path("run"), "validation")}
+    assert told["stopped_early"]
+    assert told["best"]["value"] == max(values.values()) == told["results"]["validation"]["accuracy"]
+    assert told["best"]["step"] == told["stopped_early"] - 6
+    assert steps_of(Path("run")) == [told["best"]["step"], told["stopped_early"]]
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy: Page) -> None:
+    flags = dataclasses.replace(FLAGS, seeds=3, out="runs", eval_every=4)
+    assert seeds.train(noisy, CONFIG, flags) == 0
+    best = set()
+    for seed in range(3):
+        alone = dataclasses.replace(FLAGS, seed=seed, out=f"alone-{seed}", eval_every=4, parallel="jit", mesh="")
+        with pytest.MonkeyPatch.context() as patched:  # one device, as each seed has
+            patched.setattr(jax, "devices", lambda *_: jax.local_devices()[:1])
+            assert runs.train(noisy, CONFIG, alone) == 0
+        ours, want = card(Path(f"runs/seed-{seed}")), card(Path(f"alone-{seed}"))
+        assert ours["params_sha256"] == want["params_sha256"]
+        assert ours["best"] == want["best"]
+        assert ours["results"] == want["results"]
+        assert steps_of(Path(f"runs/seed-{seed}")) == steps_of(Path(f"alone-{seed}"))
+        best.add(ours["best"]["step"])
+    assert len(best) > 1, "each seed has a best step of its own"
+
+
+def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(noisy: Page, whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    damaged = folder / "checkpoints" / str(card(whole)["best"]["step"]) / "default" / "manifest.ocdbt"
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        state = runs.restored(noisy.build(CONFIG), dataclasses.replace(FLAGS, mesh=""), folder, card(folder))
+    assert int(state.step) == 40
+    assert any("the best checkpoint, that of step" in str(each.message) for each in said)
+
+
+def replaced(**changes: Any) -> Experiment:
+    """Digits, with other words about them."""
+    return dataclasses.replace(DIGITS.build(tiny("mlp_digits")), **changes)
+
+
+def test_a_best_that_nobody_measures_is_refused_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
+    page = dataclasses.replace(DIGITS, build=lambda c: replaced(best="validation/f1"))
+    for go in (
+        lambda: trained(page, "run"),
+        lambda: seeds.train(page, CONFIG, dataclasses.replace(FLAGS, seeds=2, out="run")),
+    ):
+        with pytest.raises(UsageError, match=r"nothing measures 'f1' on validation.* the metrics there are accuracy, loss"):
+            go()
+        assert not Path("run").exists()
+
+
+@pytest.mark.slow
+def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
+    name = "gan_fashion_mnist"
+    page = catalog.load(catalog.find(name))
+    assert runs.train(page, tiny(name), dataclasses.replace(FLAGS, out="run", eval_every=3)) == 0
+    assert cli.main(["export", "run", "out.npz"]) == 0
+    experiment = page.build(tiny(name))
+    state = runs.restored(experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run")))
+    for got, want in zip(
+        jax.tree.leaves(export.load(Path("out.npz"))["params"]["gen"]), jax.tree.leaves(state.opt["gen"].average), strict=True
+    ):
+        np.testing.assert_array_equal(got, want)
+    assert experiment.evaluate is not None
+    assert card(Path("run"))["results"]["test"] == pytest.approx(experiment.evaluate(state)["test"], rel=1e-4)
+
+
+@pytest.mark.quick
+def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> None:
+    """Data with NaN are refused before the first step; a loss may still overflow on one split alone."""
+    cards.write(
+        tmp_path, {"experiment": "x", "results": {"test": {"loss": float("nan"), "accuracy": 0.5}}, "list": (1.0, float("inf"))}
+    )
+    text = (tmp_path / "card.json").read_text()
+    told = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert told["results"] == {"test": {"loss": None, "accuracy": 0.5}}
+    assert told["list"] == [1.0, None]
+
+
+def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> None:
+    def build(c: Any) -> Experiment:
+        built = DIGITS.build(c)
+        test: Any = built.eval["test"]
+        images = {k: np.full(v.shape, 3e38, np.float32) if k == "image" else v for k, v in test.arrays.items()}
+
+        def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+            out = built.objectives["net"].loss(params, extra, batch, key, train)
+            return out._replace(loss=out.loss._replace(total=out.loss.total * jax.numpy.maximum(batch["image"].max(), 1)))
+
+        return replaced(
+            eval={**built.eval, "test": arrays("mine", "1", "test", images)},
+            objectives={"net": built.objectives["net"]._replace(loss=loss)},
+        )
+
+    with pytest.warns(UserWarning, match="test/loss is no finite number"):
+        assert trained(dataclasses.replace(DIGITS, build=build), "run", steps=6) == 0
+    told = json.loads(Path("run/card.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert told["status"] == "done"
+    assert told["results"]["test"]["loss"] is None
+    assert isinstance(told["results"]["validation"]["loss"], float)

@@ -1,0 +1,185 @@
+"""Runs that are interrupted twice or three times, whose folder goes away, that end in an error: nothing lost, nothing "running"."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore.cli import main as cli
+from dlcore.runs import trainer
+from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runtime import signals
+from dlcore.seeds.program import Lanes
+from dlcore.train.evaluate import Evaluator
+from tests.child import card, logged
+from tests.runs.test_faults import NAME, WORDS, _here, asked, same, uninterrupted  # noqa: F401
+
+TWICE = [signal.SIGINT, signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "saved"),
+    [(Evaluator, "__call__", 2, 8), (Checkpoints, "save", 2, 6)],
+    ids=["evaluation", "saving"],
+)
+def test_a_second_ctrl_c_saves_what_there_is(
+    owner: Any, name: str, call: int, saved: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not wait for an evaluation, which `resume` makes up for; nothing is lost."""
+    uninterrupted()
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, asked(getattr(owner, name), *TWICE, call=call))
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+    told = card(Path("run"))
+    assert told["status"] == "stopped"
+    assert told["step"] == saved
+    assert (Path("run/checkpoints") / str(told["step"])).is_dir()
+    assert cli.main(["resume", "run"]) == 0
+    same(Path("run"))
+    assert "unevaluated" not in card(Path("run"))
+
+
+def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trainer, "compile_step", asked(trainer.compile_step, *TWICE))
+    assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
+    assert "dlcore: interrupted: nothing was trained yet\n" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_saves_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["train", NAME, *WORDS, "--seeds", "2"]
+    assert cli.main([*words, "--out", "whole"]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Lanes, "evaluate", asked(Lanes.evaluate, *TWICE, call=2))
+        assert cli.main([*words, "--out", "seeds"]) == 130
+    for seed in ("seed-0", "seed-1"):
+        told = card(Path("seeds", seed))
+        assert (told["status"], told["step"], told["unevaluated"]) == ("stopped", 8, 8)
+    assert cli.main([*words, "--out", "seeds", "--continue-run"]) == 0
+    for seed in ("seed-0", "seed-1"):
+        assert card(Path("seeds", seed))["params_sha256"] == card(Path("whole", seed))["params_sha256"]
+        assert logged(Path("seeds", seed), "validation") == logged(Path("whole", seed), "validation")
+
+
+@pytest.mark.quick
+def test_a_signal_that_a_process_was_begun_to_ignore_is_ignored() -> None:
+    """`nohup` ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signals.numbers() == [signal.SIGTERM, signal.SIGINT]
+        with signals.asked_to_stop() as came:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert came == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.quick
+def test_what_must_not_be_cut_in_two_is_finished_before_a_second_ctrl_c() -> None:
+    done = []
+    with signals.asked_to_stop() as came:
+        with signals.uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("it")
+        assert came == TWICE
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert done == ["it"]
+
+
+def in_the_second_evaluation(act: Callable[[], Any]) -> Callable[..., Any]:
+    """Evaluates, but for what happens in the midst of the second time."""
+    calls, call = itertools.count(1), Evaluator.__call__
+
+    def evaluate(*args: Any) -> Any:
+        if next(calls) == 2:
+            act()
+        return call(*args)
+
+    return evaluate
+
+
+def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        while not Path("run/checkpoints/5").is_dir():  # it is written in the background
+            threading.Event().wait(0.01)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    uninterrupted()
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(interrupt))
+        patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=3))
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
+    said = capsys.readouterr().err
+    assert "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on from there" in said
+    assert card(Path("run"))["status"] == "stopped"
+    assert cli.main(["resume", "run"]) == 0
+    same(Path("run"))
+
+
+def test_a_run_folder_that_is_renamed_under_its_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def rename() -> None:
+        while not Path("run/checkpoints/5").is_dir():  # it is written in the background
+            threading.Event().wait(0.01)
+        Path("run").rename("other")
+
+    uninterrupted()
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(rename))
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("dlcore: ") == 1
+    assert "run was removed or renamed under its run" in said
+    assert f"dlcore resume {Path.cwd() / 'other'} goes on with it" in said
+    assert "Traceback" not in said
+    assert not Path("run").exists(), [*Path("run").rglob("*")]
+    assert not Path("run").exists(), "nothing is written where the run was"
+    assert card(Path("other"))["status"] == "stopped"
+    assert cli.main(["resume", "other"]) == 0
+    same(Path("other"))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["removed", "another one in its place"])
+def test_a_run_folder_that_is_removed_under_its_run(
+    again: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def remove() -> None:
+        while Path("run").exists():  # a checkpoint may be on its way into it
+            shutil.rmtree("run", ignore_errors=True)
+        if again:
+            Path("run").mkdir()
+
+    monkeypatch.setattr(Evaluator, "__call__", in_the_second_evaluation(remove))
+    assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("dlcore: ") == 1
+    assert "run was removed or renamed under its run" in said
+    assert "Traceback" not in said
+    assert not Path("run/card.json").exists()
+
+
+def test_no_error_leaves_a_run_that_is_said_to_be_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    uninterrupted()
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(fail))
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2  # told at the line of this file that raised it
+    assert (card(Path("run"))["status"], card(Path("run"))["error"]) == ("stopped", "a bug")
+    assert cli.main(["resume", "run"]) == 0
+    same(Path("run"))

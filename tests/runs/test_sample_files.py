@@ -1,0 +1,181 @@
+"""Samples come back as they were saved, are replaced whole or not at all, and never lead out of their folder."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore import samples
+from dlcore.runs.sample_files import MOST, load, read, save
+from dlcore.samples import Images, Plot, Series, Table, Text
+
+
+def pixels(folder: Path, entry: dict) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(io.BytesIO(read(folder, image["file"])))) for image in entry["images"]])
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (3, 5, 7, 1), (2, 5, 7, 3), (0, 5, 7)])
+def test_bytes_come_back_pixel_by_pixel(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    save(tmp_path / "samples", [Images("a", images)])
+    (entry,) = load(tmp_path / "samples")
+    assert len(entry["images"]) == shape[0]
+    if shape[0]:
+        wanted = images[..., 0] if shape[-1] == 1 else images
+        np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), wanted)
+
+
+def test_floats_that_stand_for_bytes_come_back_exactly(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    save(tmp_path / "samples", [Images("a", levels / 255), Images("b", levels.astype(np.float32) / np.float32(255))])
+    for entry in load(tmp_path / "samples"):
+        np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), levels)
+        assert entry["outside"] == 0
+
+
+def test_what_is_clipped_is_counted(tmp_path: Path) -> None:
+    save(tmp_path / "samples", [Images("a", np.array([[[-1.0, 0.5], [np.nan, 2.0]]]))])
+    (entry,) = load(tmp_path / "samples")
+    assert entry["outside"] == 3
+    np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), [[[0, 128], [0, 255]]])
+
+
+def test_words_and_numbers_come_back(tmp_path: Path) -> None:
+    text = "one\r\ntwo\t\N{SNOWMAN} </script>"
+    table = Table("t", ("x", "y"), (("a", np.float32(1.5)), ("b", float("nan")), ("c", np.int64(3))))
+    images = Images("i", np.zeros((2, 2, 2)), ("<b>", "\N{SNOWMAN}"), (True, False), columns=2)
+    save(tmp_path / "samples", [Text("w", text, "once"), table, images])
+    words, numbers, pictures = load(tmp_path / "samples")
+    assert read(tmp_path / "samples", words["file"]).decode() == text
+    assert words["prompt"] == "once"
+    assert numbers["rows"] == [["a", 1.5], ["b", "nan"], ["c", 3]]
+    assert [(image["caption"], image["right"]) for image in pictures["images"]] == [("<b>", True), ("\N{SNOWMAN}", False)]
+
+
+def test_a_plots_numbers_come_back_and_what_is_not_finite_is_a_gap(tmp_path: Path) -> None:
+    y = np.array([0.1, np.nan, np.inf, -np.inf, 1e300], np.float64)
+    narrow = Series("narrow", np.array([1, 2]), np.array([0.1, 1 / 3], np.float32), points=True)
+    save(tmp_path / "samples", [Plot("p", "steps", "loss (nats)", (Series("wide", np.arange(5), y), narrow), log_y=True)])
+    text = (tmp_path / "samples" / "index.json").read_text()
+    (entry,) = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert load(tmp_path / "samples") == [entry]
+    assert (entry["x"], entry["y"], entry["log_x"], entry["log_y"]) == ("steps", "loss (nats)", False, True)
+    assert [(one["name"], one["points"]) for one in entry["series"]] == [("wide", False), ("narrow", True)]
+    assert entry["series"][0]["y"] == [0.1, None, None, None, None]
+    np.testing.assert_array_equal(np.float32(entry["series"][1]["y"]), narrow.y)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        Plot("unequal", "x", "y", (Series("s", np.zeros(3), np.zeros(2)),)),
+        Plot("square", "x", "y", (Series("s", np.zeros((2, 2)), np.zeros((2, 2))),)),
+        Plot("words", "x", "y", (Series("s", np.array(["a"]), np.zeros(1)),)),
+        Plot("too many", "x", "y", (Series("s", np.zeros(MOST), np.zeros(MOST)), Series("t", np.zeros(1), np.zeros(1)))),
+        Images("flat", np.zeros((4, 4))),
+        Images("two channels", np.zeros((1, 4, 4, 2))),
+        Images("labels", np.zeros((1, 4, 4), np.int32)),
+        Images("too few captions", np.zeros((2, 4, 4)), ("one",)),
+        Table("ragged", ("a", "b"), (("1",),)),
+    ],
+    ids=lambda sample: sample.title,
+)
+def test_a_failed_save_leaves_the_old_samples(tmp_path: Path, sample: samples.Sample) -> None:
+    save(tmp_path / "samples", [Text("old", "still here")])
+    with pytest.raises(ValueError, match=sample.title):
+        save(tmp_path / "samples", [Text("new", "half"), sample])
+    assert [entry["title"] for entry in load(tmp_path / "samples")] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["samples"]
+
+
+def test_a_failed_swap_puts_the_old_samples_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "samples", [Text("old", "still here")])
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".new"):
+            raise OSError("disk is gone")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="disk is gone"):
+        save(tmp_path / "samples", [Text("new", "half")])
+    assert [entry["title"] for entry in load(tmp_path / "samples")] == ["old"]
+
+
+def test_save_replaces_everything_and_clears_what_a_killed_process_left(tmp_path: Path) -> None:
+    (tmp_path / ".samples.new").mkdir()
+    (tmp_path / ".samples.new" / "junk.png").touch()
+    save(tmp_path / "samples", [Images("a", np.zeros((5, 2, 2)))])
+    save(tmp_path / "samples", [Text("b", "b")])
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["00.txt", "index.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["samples"]
+
+
+def test_no_folder_means_no_samples(tmp_path: Path) -> None:
+    assert load(tmp_path / "samples") == []
+
+
+OUTSIDE = ("../secret.txt", "/etc/hostname", "link.txt", "..", "", "a\0.txt", "card.json", "door/secret.txt")
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "card.json").write_text("{}")
+    (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "door").symlink_to(tmp_path)
+    (folder / "index.json").write_text(json.dumps([{"kind": "text", "title": "t", "file": name}]))
+    with pytest.raises(ValueError, match=r"index\.json"):
+        load(folder)
+    with pytest.raises(ValueError, match=r"index\.json"):
+        read(folder, name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "{}",
+        "[1]",
+        '[{"kind": "text"}]',
+        '[{"kind": "film", "title": "t"}]',
+        '[{"kind": "images", "title": "t", "images": [{"file": 3}]}]',
+        '[{"kind": "images", "title": "t", "images": [], "columns": "10"}]',
+        '[{"kind": "table", "title": "t", "header": ["a"], "rows": [[1, 2]]}]',
+        '[{"kind": "table", "title": "t", "header": ["a"], "rows": [[{}]]}]',
+        '[{"kind": "plot", "title": "t", "series": []}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y"}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "log_x": 1, "series": []}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"x": [], "y": []}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": 1, "y": 1}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": []}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": ["2"]}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [true]}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [NaN]}]}]',
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [1' + "0" * 400 + "]}]}]",
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "points": "no", "x": [], "y": []}]}]',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_index_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(ValueError, match=r"index\.json"):
+        load(tmp_path)
+
+
+def test_a_missing_file_and_a_false_png_are_named(tmp_path: Path) -> None:
+    save(tmp_path / "samples", [Images("a", np.zeros((2, 2, 2)))])
+    (tmp_path / "samples" / "00-0000.png").write_text("<svg onload=alert(1)>")
+    with pytest.raises(ValueError, match=r"00-0000\.png: not a PNG"):
+        read(tmp_path / "samples", "00-0000.png")
+    (tmp_path / "samples" / "00-0001.png").unlink()
+    with pytest.raises(ValueError, match=r"00-0001\.png: missing"):
+        load(tmp_path / "samples")

@@ -1,0 +1,143 @@
+"""Trackers without a network: each number once, over a stop and a resume; one that fails ends no run; nothing secret leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jax
+import pytest
+
+from dlcore.cli import main as cli
+from dlcore.runs import tracking
+from tests.child import flags_of, logged, tiny
+
+WORDS = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--steps", "12", "--log-every", "1", "--eval-every", "4"]
+SECRET = "a-key-that-nobody-may-see"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):  # wandb and mlflow leave their own
+        del os.environ[name]
+
+
+class Memory:
+    """A tracker that remembers; it fails from `until` on."""
+
+    def __init__(self, until: int = 10**9) -> None:
+        self.until, self.told, self.ended = until, {}, []
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        if step >= self.until:
+            raise ConnectionError("no server")
+        for name, value in values.items():
+            assert (step, name) not in self.told
+            self.told[step, name] = value
+
+    def end(self, done: bool) -> None:
+        self.ended.append(done)
+
+
+def numbers(run: Path) -> dict[tuple[int, str], float]:
+    """What metrics.jsonl says."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {(line["step"], f"{line['split']}/{k}"): v for line in lines for k, v in line.items() if k not in ("step", "split")}
+
+
+def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    memory, idents = Memory(), []
+    monkeypatch.setattr(tracking, "_Wandb", lambda name, config, ident, folder: idents.append(ident) or memory)
+    stopped = [*WORDS, "--steps", "9", "--save-every", "6", "--track", "wandb", "--out", "run"]
+    assert cli.main(stopped) == 0
+    # As if it had been killed after step 9, with a checkpoint of step 6.
+    told = json.loads(Path("run/card.json").read_text())
+    Path("run/card.json").write_text(json.dumps(told | {"status": "running"}))
+    for path in sorted(Path("run/checkpoints/9").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    Path("run/checkpoints/9").rmdir()
+    assert cli.main(["resume", "run", "--steps", "12", "--accept-changes"]) == 0
+    logged_at, told_at = numbers(Path("run")), memory.told
+    assert {name for _, name in logged_at} == {name for _, name in told_at}
+    assert {key for key in logged_at if not key[1].startswith("test/")} <= set(told_at)
+    assert "tracking ended" not in capsys.readouterr().err, "what was trained again is not told again"
+    assert memory.ended == [True, True]
+    assert idents[0] == idents[1], "the same tracked run"
+
+
+@pytest.mark.quick
+def test_a_log_that_was_rewound_to_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
+    memory, file = Memory(), tmp_path / "metrics.jsonl"
+    follower = tracking._Follower(
+        memory, tmp_path, tmp_path / "tracked.json", {"kind": "wandb", "step": 0, "splits": [], "names": []}
+    )
+    line = '{"step": %d, "split": "train", "loss": 1.5}\n'
+    for content in (line % 1 + line % 2, "", line % 1 + line % 2 + line % 3 + '{"step": 4, "spl'):
+        fresh = tmp_path / "fresh"
+        fresh.write_text(content)
+        fresh.replace(file)
+        follower.forward()
+    assert not follower.lost
+    assert memory.told == {(step, "train/loss"): 1.5 for step in (1, 2, 3)}
+    assert json.loads((tmp_path / "tracked.json").read_text())["step"] == 3
+
+
+def test_a_tracker_that_fails_is_told_of_once_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = Memory(until=5)
+    monkeypatch.setattr(tracking, "_Mlflow", lambda *_: memory)
+    assert cli.main([*WORDS, "--track", "mlflow", "--out", "run"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("tracking ended after step 4 (no server); the run goes on") == 1
+    assert len(logged(Path("run"), "train")) == 12
+
+
+def test_one_that_cannot_begin_is_said_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no API key")
+
+    monkeypatch.setattr(tracking, "_Wandb", refuse)
+    assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2
+    assert "--track wandb cannot begin: no API key; wandb login, or WANDB_MODE=offline" in capsys.readouterr().err
+    assert not Path("run").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(tracking.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    with pytest.raises(tracking.UsageError, match=r"pip install 'dlcore\[track\]'"):
+        tracking._imported("wandb")
+
+
+def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs the extra `track`")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
+    assert cli.main([*WORDS, "--track", "mlflow", "--out", "run"]) == 0
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("dlcore").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["lr"] == str(tiny("mlp_digits").lr)
+    history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "train/net/loss")}
+    assert history == {line["step"]: line["net/loss"] for line in logged(Path("run"), "train")}
+    assert SECRET not in str(run.to_dictionary())
+    assert SECRET not in Path("run/card.json").read_text()
+
+
+def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="needs the extra `track`")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", SECRET)
+    monkeypatch.setenv("HOME_SECRET", SECRET)
+    assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 0
+    (kept,) = Path("run/wandb").glob("offline-run-*/*.wandb")
+    content = kept.read_bytes()
+    assert b"train/net/loss" in content
+    assert b"validation/accuracy" in content
+    everything = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
+    assert SECRET.encode() not in everything

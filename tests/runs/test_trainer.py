@@ -1,0 +1,281 @@
+"""The loop: compiles once, moves nothing behind one's back, stops at the first number that is none, keeps its books."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.monitoring
+import numpy as np
+import pytest
+
+from dlcore.cli import main as cli
+from dlcore.options import Flags
+from dlcore.runs import catalog
+from dlcore.runs import session as runs
+from dlcore.runs import trainer as fits
+from dlcore.train.evaluate import Evaluator
+from tests.child import card, logged, tiny
+from tests.train import budget
+
+# card.json is an interface: other tools read these names.
+KEYS = {
+    "experiment", "about", "file", "status", "step", "steps", "started", "config", "run", "git", "versions", "host", "devices",
+    "xla_flags", "mesh", "data", "published", "seconds", "params_sha256", "results", "parameters", "examples_per_second",
+    "peak_memory_bytes",
+}  # fmt: skip
+
+EXPLODES = """
+'''A network whose steps become infinite.'''
+import dataclasses
+import jax.numpy as jnp
+import optax
+from experiments.mlp_digits import Config, TINY, build as sound
+
+def build(c):
+    sgd = optax.sgd(lambda step: jnp.where(step < 9, 0.01, jnp.inf))
+    built = sound(c)
+    return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=sgd)})
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs land in the test's own folder, on the devices that are there already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+def trained(name: str, flags: Flags) -> int:
+    """Train an experiment at its smallest."""
+    return runs.train(catalog.load(catalog.find(name)), tiny(name), flags)
+
+
+@pytest.fixture
+def compiled() -> Any:
+    """How many programs XLA has compiled or loaded so far."""
+    seen: list[str] = []
+
+    def note(event: str, seconds: float, **more: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield lambda: len(seen)
+    jax.monitoring.unregister_event_duration_listener(note)
+
+
+@pytest.mark.quick
+def test_this_version_has_budgets() -> None:
+    """The steps are held to them in test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits."""
+    if jax.__version__ not in budget.recorded():
+        pytest.skip(f"no budgets of JAX {jax.__version__}: python -m tests.train.budget records them")
+    assert sorted(budget.recorded()[jax.__version__]) == catalog.names()
+
+
+class Program:
+    """A compiled step that costs as much as is said."""
+
+    def __init__(self, **cost: int) -> None:
+        self.cost = cost
+
+    def as_text(self) -> str:
+        return "HloModule step"
+
+    def cost_analysis(self) -> dict[str, int]:
+        return {"flops": self.cost["flops"], "bytes accessed": self.cost["bytes"]}
+
+    def memory_analysis(self) -> Any:
+        return SimpleNamespace(alias_size_in_bytes=16, temp_size_in_bytes=self.cost["temporary_bytes"])
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("what", ["flops", "bytes", "temporary_bytes"])
+def test_a_step_over_its_budget_is_refused(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed, state = {"flops": 100, "bytes": 100, "temporary_bytes": 100}, np.zeros(4, np.float32)
+    monkeypatch.setattr(budget, "recorded", lambda: {jax.__version__: {"mine": allowed}})
+    budget.check("mine", Program(**{**allowed, what: 110}), state)
+    with pytest.raises(AssertionError, match=f"mine: 111 {what}, 100 were recorded"):
+        budget.check("mine", Program(**{**allowed, what: 111}), state)
+    with pytest.raises(AssertionError, match="mine: 4 bytes of the state are copied"):
+        budget.check("mine", Program(**allowed), np.zeros(5, np.float32))
+    with pytest.raises(AssertionError, match="other has no budget yet"):
+        budget.check("other", Program(**allowed), state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalog.names())
+def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
+    name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
+    counts, looked, programs = [], [], []
+    save, compile, evaluate = fits.Fit.save, fits.Fit._compiled, Evaluator.__call__
+
+    def saved(self: fits.Fit, step: int) -> None:
+        if step == self.experiment.steps:
+            counts.append(compiled())  # what the end compiles for samples and the like is its own
+        save(self, step)
+        counts.append(compiled())
+        if step == 4 and not Path("killed").exists():
+            self.checkpoints.wait()
+            shutil.copytree("run", "killed")  # what a kill -9 at this moment leaves
+
+    def guarded(self: fits.Fit, example: Any) -> tuple[Any, list[str]]:
+        step, names = programs.pop() if programs else compile(self, example)
+        programs.append((step, names))
+        budget.check(name, step, self.abstract)
+
+        def run(state: Any, batch: Any) -> Any:
+            with jax.transfer_guard("disallow"):
+                return step(state, batch)
+
+        return run, names
+
+    def looking(self: Evaluator, state: Any, source: Any) -> dict[str, float]:
+        looked.append(source.info.split)
+        return evaluate(self, state, source)
+
+    monkeypatch.setattr(fits.Fit, "save", saved)
+    monkeypatch.setattr(fits.Fit, "_compiled", guarded)
+    monkeypatch.setattr(Evaluator, "__call__", looking)
+    flags = Flags(out="run", eval_every=2, save_every=2, log_every=1)
+    assert trained(name, flags) == 0
+    assert counts[0] > 0
+    assert counts[0] == counts[1] == counts[2], counts  # after steps 2 and 4, before the last evaluation
+    told = card(Path("run"))
+    assert told.keys() >= KEYS
+    assert told["seconds"].keys() == {"compile", "train", "eval", "total"}
+    assert told["params_sha256"]["start"] != told["params_sha256"]["end"]
+    assert (told["status"], told["step"], told["steps"]) == ("done", 6, 6)
+    for split in told["data"].values():
+        assert split.keys() == {"name", "version", "split", "fingerprint", "examples"}
+    # The test split is looked at once, at the end.
+    splits = [line["split"] for line in logged(Path("run"))]
+    steps = [line["step"] for line in logged(Path("run"), "train")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 6
+    assert splits.count("test") == ("test" in told["results"])
+    assert looked.count("test") <= 1
+    numbers = [(line["step"], line["split"], name) for line in logged(Path("run")) for name in line.keys() - {"step", "split"}]
+    assert len(numbers) == len(set(numbers)), "each number once"
+    validated = {line["step"] for line in logged(Path("run"), "validation")}
+    assert validated == ({2, 4, 6} if "validation" in told["results"] else set())
+    for metrics in told["results"].values():
+        assert all(np.isfinite(number) for number in metrics.values())
+
+    # What was killed after step 4 ends with the same bits. (Processes that are really killed: tests/runs/test_resume.py.)
+    page, killed = catalog.load(catalog.find(name)), card(Path("killed"))
+    assert (killed["status"], killed["step"]) == ("running", 4)
+    assert runs.resume(page, tiny(name), dataclasses.replace(flags, out="killed"), Path("killed"), killed, False) == 0
+    resumed = card(Path("killed"))
+    assert (resumed["status"], resumed["resumed"]) == ("done", 1)
+    for key in ("params_sha256", "results", "marks"):
+        assert resumed[key] == told[key], key
+    assert logged(Path("killed")) == logged(Path("run"))
+
+
+def logged_lines() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 70; the message names step, objective and metric; what was saved before is finite."""
+    page = tmp_path / "explodes.py"
+    page.write_text(EXPLODES)
+    # Step 10 moves the parameters to infinity with a finite loss; a checkpoint is due right then.
+    words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "5", "--log-every", "4", "--out", "run"]
+    words += ["--eval-every", "5"]
+    assert cli.main(words) == 70
+    printed = capsys.readouterr()
+    said, told = printed.err, card(Path("run"))
+    assert told["status"] == "failed"
+    assert printed.out.splitlines()[-1] == "dlcore report run"  # resumed, it would diverge again
+    logged = [record["net/loss"] for record in logged_lines() if record["split"] == "train" and record["step"] <= 5]
+    for text in (said, told["error"]):
+        assert "'net'" in text
+        assert "step 10:" in text
+        assert f"the last finite checkpoint is that of step 5, where net/loss was {logged[-1]:.3g}, in" in text
+    assert "net/params are not finite" in told["error"]
+    assert "Traceback" not in said
+    assert sorted(path.name for path in Path("run/checkpoints").glob("[0-9]*")) == ["5"]
+    assert cli.main(["export", "run", "last.npz"]) == 0
+    with np.load("last.npz", allow_pickle=False) as arrays:
+        assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained("mlp_digits", Flags(out="run")) == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    assert cli.main(["train", "mlp_digits", "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "already holds a run" in said
+    assert "dlcore resume run" in said
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+
+
+def test_a_loss_that_is_no_number_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found when the loss is fetched, where no checkpoint is due before."""
+    page = tmp_path / "explodes.py"
+    page.write_text(EXPLODES)
+    assert (
+        cli.main(["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "9", "--log-every", "4", "--out", "run"])
+        == 70
+    )
+    assert "step 11: objective 'net': net/loss is nan" in card(Path("run"))["error"]
+    assert "that of step 9" in capsys.readouterr().err
+
+
+def test_the_last_good_checkpoint_is_the_newest_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "explodes.py"
+    page.write_text(EXPLODES)
+    words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "3", "--log-every", "4", "--out", "run"]
+    assert cli.main(words) == 70
+    kept = sorted(int(path.name) for path in Path("run/checkpoints").glob("[0-9]*"))
+    assert len(kept) >= 2
+    assert kept[-1] == 9
+    assert "the last finite checkpoint is that of step 9, where net/loss was " in card(Path("run"))["error"]
+    assert "that of step 9, where" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
+def test_every_way_through_the_loop(how: Any) -> None:
+    """The same results to the last few bits, whatever runs the step."""
+    assert trained("mlp_digits", Flags(out=how, parallel=how, microbatches=2)) == 0
+    assert trained("mlp_digits", Flags(out="plain")) == 0
+    got, want = card(Path(how))["results"], card(Path("plain"))["results"]
+    for split in want:
+        assert got[split] == pytest.approx(want[split], rel=1e-4)
+
+
+def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
+    assert trained("mlp_digits", Flags(out="run", precision="bf16")) == 0
+    assert cli.main(["export", "run", "last.npz"]) == 0
+    with np.load("last.npz", allow_pickle=False) as arrays:
+        assert {arrays[name].dtype for name in arrays.files} == {np.dtype(np.float32)}
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
+    name, best = "mlp_digits", {}
+    page = catalog.load(catalog.find(name))
+    config = dataclasses.replace(tiny(name), steps=40, lr=0.05)
+    assert runs.train(page, config, Flags(out="run", eval_every=4, save_every=4, log_every=4, keep=1)) == 0
+    for line in logged(Path("run"), "validation"):
+        best[line["step"]] = line["accuracy"]
+    kept = {int(path.name) for path in Path("run/checkpoints").glob("[0-9]*")}
+    assert 40 in kept
+    assert max(best[step] for step in kept) == max(best.values())
+    assert len(kept) <= 2
+
+
+def test_metrics_are_json_without_nan() -> None:
+    assert trained("mlp_digits", Flags(out="run", log_every=1)) == 0
+    for line in Path("run/metrics.jsonl").read_text().splitlines():
+        record = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+        assert record["step"] >= 1

@@ -1,0 +1,91 @@
+"""What is decided before JAX looks at its devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import jax
+import pytest
+
+from dlcore.options import Flags
+from dlcore.runtime import cores, devices
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What JAX's configuration is asked for: here its devices exist already."""
+    asked: dict[str, int] = {}
+    monkeypatch.setattr(jax.config, "update", lambda name, value: asked.update({name: value}))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("batch", "flags", "expected"),
+    [
+        (128, Flags(), 4),  # one a core
+        (6, Flags(), 3),  # as far as the batch divides
+        (7, Flags(), 1),
+        (8, Flags(microbatches=4), 2),
+        (3, Flags(microbatches=2), 1),
+        (128, Flags(cpu_devices=2), 2),
+        (128, Flags(mesh="data=2,fsdp=4"), 8),
+        (128, Flags(mesh="data=two"), 1),  # refused later, with a message
+        (128, Flags(mesh="data=0"), 1),
+        (128, Flags(mesh="data=1000000"), 64),
+    ],
+)
+def test_as_many_devices_as_cores_mesh_and_batch_allow(asked: dict[str, int], batch: int, flags: Flags, expected: int) -> None:
+    found = devices.prepare(flags, batch, {})
+    assert found == dataclasses.replace(flags, cpu_devices=expected)
+    assert asked == {"jax_num_cpu_devices": expected}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"JAX_NUM_CPU_DEVICES": "3"},
+        {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"},
+        {"DLCORE_PROCESSES": "2"},
+    ],
+)
+def test_what_somebody_else_decided_stays(asked: dict[str, int], environment: dict[str, str]) -> None:
+    assert devices.prepare(Flags(), 128, environment) == Flags()
+    assert not asked
+
+
+def test_xla_is_told_once_and_only_what_was_asked_for(asked: dict[str, int]) -> None:
+    environment = {"XLA_FLAGS": "--xla_other=1"}
+    devices.prepare(Flags(), 8, environment)
+    assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION]
+    devices.prepare(Flags(deterministic=True), 8, environment)
+    devices.prepare(Flags(deterministic=True), 8, environment)
+    assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION, "--xla_gpu_deterministic_ops=true"]
+    mine = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=MINE"}
+    devices.prepare(Flags(), 8, mine)
+    assert mine["XLA_FLAGS"] == "--xla_cpu_experimental_ynn_fusion_type=MINE"
+
+
+@pytest.mark.parametrize(("version", "known"), [("0.9.9", False), ("0.10.1", True), ("0.12.0.1", True), ("0.13.0", False)])
+def test_versions_that_may_not_know_the_flag_are_not_given_it(
+    asked: dict[str, int], monkeypatch: pytest.MonkeyPatch, version: str, known: bool
+) -> None:
+    monkeypatch.setattr(jax, "__version__", version)
+    environment: dict[str, str] = {}
+    devices.prepare(Flags(), 8, environment)
+    assert (devices.FUSION in environment["XLA_FLAGS"]) == known
+
+
+def test_a_process_keeps_to_fewer_cores_and_never_takes_more() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        cores.keep_to(1)
+        assert len(os.sched_getaffinity(0)) == 1
+        cores.keep_to(64)
+        cores.keep_to(0)
+        assert len(os.sched_getaffinity(0)) == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,291 @@
+"""Seeds side by side in one program: each is the run that it would have been alone, and leaves what that would have left."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore import sharding
+from dlcore.analysis.diagnose import Diagnosis
+from dlcore.cli import main as cli
+from dlcore.data.stream import Stream
+from dlcore.options import Flags
+from dlcore.seeds import placement
+from dlcore.seeds.program import Lanes
+from dlcore.train.compile import compile_step
+from dlcore.train.evaluate import Evaluator, pack
+from dlcore.train.init import initial
+from dlcore.train.step import train_step
+from tests.child import Child, card, flags_of, logged, run, tiny
+from tests.train.test_compile_ways import experiment
+
+pytestmark = pytest.mark.slow
+
+SEEDS, STEPS = 3, 23
+KINDS = [
+    pytest.param("cnn_fashion_mnist", marks=pytest.mark.nightly),
+    pytest.param("gan_fashion_mnist", marks=pytest.mark.nightly),
+    pytest.param("gpt_tiny_shakespeare", marks=pytest.mark.nightly),
+    pytest.param("vae_mnist", marks=pytest.mark.nightly),
+    "mlp_diabetes",
+    "rnn_adding",
+]
+OFTEN = ["--steps", str(STEPS), "--save-every", "7", "--log-every", "5", "--eval-every", "8"]
+
+SOME_FAIL = """
+'''A network that some seeds begin with numbers that are none.'''
+import dataclasses
+import jax
+import jax.numpy as jnp
+from experiments.mlp_digits import Config, TINY, build as sound
+
+def build(c):
+    built = sound(c)
+    made = built.init["net"]
+    def init(key, batch):
+        return jax.tree.map(lambda x: x * jnp.where(jax.random.uniform(key) < 0.5, jnp.nan, 1.0), made(key, batch))
+    return dataclasses.replace(built, init={"net": init})
+"""
+
+
+def words(name: str, out: Path | str, *more: Any) -> list[Any]:
+    return ["train", name, *flags_of(tiny(name)), *OFTEN, "--out", out, *more]
+
+
+def parameters(folder: Path) -> dict[str, np.ndarray]:
+    """The newest parameters of a run, through the command that gives them to other tools."""
+    file = folder.parent / f"{folder.name}.npz"
+    code, said = run("export", folder, file, folder=folder.parent)
+    assert code == 0, said
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@functools.cache
+def alone(seed: int, name: str = "mlp_digits") -> Path:
+    """The run of one seed."""
+    folder = Path(tempfile.mkdtemp())
+    code, said = run(*words(name, "run", "--seed", seed), folder=folder)
+    assert code == 0, said
+    return folder / "run"
+
+
+@functools.cache
+def together() -> Path:
+    """Seeds 1, 2 and 3 side by side."""
+    folder = Path(tempfile.mkdtemp())
+    code, said = run(*words("mlp_digits", "runs", "--seed", 1, "--seeds", SEEDS), folder=folder)
+    assert code == 0, said
+    assert f"{SEEDS} done of {SEEDS} seeds" in said
+    return folder / "runs"
+
+
+def equal(ours: Path, whole: Path, steps: int = STEPS) -> None:
+    """The same parameters, bit for bit, and the same results; a loss is a sum, whose last bit may be another one."""
+    a, b = card(ours), card(whole)
+    assert (a["status"], a["step"], a["experiment"], a["parameters"]) == ("done", steps, b["experiment"], b["parameters"])
+    mine, others = parameters(ours), parameters(whole)
+    assert mine.keys() == others.keys()
+    for each in mine:
+        np.testing.assert_array_equal(mine[each], others[each], err_msg=each)
+    assert a["params_sha256"] == b["params_sha256"]
+    for split, metrics in b["results"].items():
+        assert a["results"][split] == pytest.approx(metrics, rel=1e-6)
+        assert a["results"][split]["accuracy"] == metrics["accuracy"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_seed_is_the_run_that_it_would_have_been_alone(seed: int) -> None:
+    ours, whole = together() / f"seed-{seed}", alone(seed)
+    equal(ours, whole)
+    got, want = logged(ours), logged(whole)
+    assert [line.keys() for line in got] == [line.keys() for line in want]
+    assert [(line["step"], line["split"]) for line in got] == [(line["step"], line["split"]) for line in want]
+    for mine, other in zip(got, want, strict=True):
+        assert mine == {k: v if isinstance(v, str) else pytest.approx(v, rel=1e-6) for k, v in other.items()}
+    assert card(ours)["marks"] == card(whole)["marks"]
+    assert sorted(p.name for p in (ours / "checkpoints").iterdir()) == sorted(p.name for p in (whole / "checkpoints").iterdir())
+    assert {p.name.split(".")[0] for p in ours.iterdir()} == {p.name.split(".")[0] for p in whole.iterdir()}
+    a, b = card(ours), card(whole)
+    assert {key: value for key, value in a["run"].items() if key != "out"} == {
+        key: value for key, value in b["run"].items() if key != "out"
+    }
+    assert (a["devices"], a["mesh"], a["data"], a["config"]) == (b["devices"], b["mesh"], b["data"], b["config"])
+    assert (a["together"], a.keys() - b.keys(), b.keys() - a.keys()) == (SEEDS, {"together"}, set())
+
+
+def test_seeds_differ() -> None:
+    hashes = [card(together() / f"seed-{seed}")["params_sha256"] for seed in (1, 2, 3)]
+    assert len({each["start"] for each in hashes}) == len({each["end"] for each in hashes}) == SEEDS
+
+
+def test_other_commands_take_a_seed_s_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [together() / f"seed-{seed}" for seed in (1, 2, 3)]
+    code, said = run("eval", folders[0], folder=tmp_path)
+    assert (code, f"at step {STEPS}" in said) == (0, True), said
+    code, said = run("resume", folders[1], folder=tmp_path)
+    assert (code, "nothing to do" in said) == (0, True), said
+    code, said = run("verify", folders[2], folder=tmp_path)
+    assert code == 0, said
+    assert cli.main(["report", str(together()), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert all(f"seed-{seed}" in page for seed in (1, 2, 3))
+
+
+def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
+    long = ["--steps", "600", "--save-every", "200", "--log-every", "10", "--eval-every", "100", "--no-diagnose"]
+    begin = [*words("mlp_digits", "runs", "--seed", 1, "--seeds", SEEDS, *long), "--continue-run"]
+    folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (1, 2, 3)]
+    child = Child(*begin, folder=tmp_path)
+    child.until(lambda: bool(logged(folders[2], "train")))
+    child.send(signal.SIGTERM)
+    assert child.wait() == 75, child.output()
+    assert "--continue-run goes on" in child.output()
+    stopped = [card(folder) for folder in folders]
+    assert {each["status"] for each in stopped} == {"stopped"}
+    (step,) = {each["step"] for each in stopped}
+    assert all((folder / "checkpoints" / str(step)).is_dir() for folder in folders)
+
+    code, said = run("resume", folders[1], folder=tmp_path)
+    assert code == 0, said
+    code, said = run(*begin, folder=tmp_path)
+    assert (code, "training 2 seeds" in said, "3 done of 3 seeds" in said) == (0, True, True), said
+    code, said = run(*begin, folder=tmp_path)
+    assert (code, "3 done of 3 seeds" in said, "training" in said) == (0, True, False), said
+    for seed in (1, 2):
+        code, said = run(*words("mlp_digits", f"alone-{seed}", "--seed", seed, *long), folder=tmp_path)
+        assert code == 0, said
+        equal(folders[seed - 1], tmp_path / f"alone-{seed}", steps=600)
+        places = [(line["step"], line["split"]) for line in logged(folders[seed - 1])]
+        assert len(places) == len(set(places))
+
+
+def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path: Path) -> None:
+    begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"), "--continue-run"]
+    folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
+    child = Child(*begin, folder=tmp_path)
+    child.until(lambda: (folders[1] / "checkpoints" / "60").is_dir())
+    child.send(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    saved = [{int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()} for folder in folders]
+    for path in (folders[1] / "checkpoints" / str(max(set.intersection(*saved)))).rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    code, said = run(*begin, folder=tmp_path)
+    assert code == 0, said
+    assert "all seeds go on from an older step" in said
+    code, said = run(*words("mlp_digits", "alone", "--steps", "300", "--save-every", "20"), folder=tmp_path)
+    assert code == 0, said
+    equal(folders[0], tmp_path / "alone", steps=300)
+
+
+def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
+    begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"), "--continue-run"]
+    assert run(*begin, folder=tmp_path)[0] == 0
+    folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
+    for folder, lost in zip(folders, ("20", "40"), strict=True):
+        shutil.rmtree(folder / "checkpoints" / lost)
+        (folder / "card.json").write_text(json.dumps(card(folder) | {"status": "stopped"}))
+    code, said = run(*begin, folder=tmp_path)
+    assert (code, "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said) == (2, True), said
+    for folder in folders:
+        assert run("resume", folder, folder=tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three seeds on one device: parameters, extra state, metrics, evaluation and diagnosis of each."""
+    monkeypatch.setattr(sharding, "lanes", lambda count: sharding.layout("jit", "", jax.devices()[:1]))
+    built, seeds, one = experiment(name), (3, 2**31 + 5, 5), sharding.layout("jit", "", jax.devices()[:1])
+    source = next(iter(built.eval.values()), built.train)
+    side = Lanes(built, Flags(microbatches=2), seeds, stride=2)
+    state, told = side.first, []
+    for step in (0, 2):
+        state, packed = side.step(state, side.put(side.streams.at(step, 2)))
+        told.append(np.asarray(packed))
+    measured, found = side.evaluate(state, source), side.diagnose(state, 4)
+    for lane, seed in enumerate(seeds):
+        stream = Stream(built.train, built.batch, seed, np.arange(built.batch))
+        batches = [one.put(stream.at(step), built.batch) for step in range(5)]
+        abstract, make = initial(built, seed, one, batches[0])
+
+        def step(state: Any, batch: Any, axis: Any = None, seed: int = seed) -> Any:
+            state, report = train_step(built.objectives, state, batch, seed=seed, axis=axis, microbatches=2)
+            return state, pack(report)
+
+        shardings = jax.tree.map(lambda x: x.sharding, abstract)
+        compiled, single, rows = compile_step(step, one, abstract, shardings, batches[0]), make(), []
+        for batch in batches[:4]:
+            single, packed = compiled(single, batch)
+            rows.append(np.asarray(packed))
+        ours = placement.apart(state, one)[lane]
+        assert jax.tree.structure(ours) == jax.tree.structure(single)
+        for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(single), jax.tree.leaves(ours), strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape)
+            a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+            assert np.abs(a - b).max() <= 1e-6 * np.abs(a).max(), (seed, jax.tree_util.keystr(path))
+        np.testing.assert_allclose(told[0][lane, 0], rows[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate([each[lane] for each in told]), rows, rtol=1e-2, atol=1e-3)
+        if seed != seeds[1]:
+            want = Evaluator(built.objectives, one, built.batch, seed)(single, source)
+            assert measured[lane] == pytest.approx(want, rel=1e-3, abs=1e-4)
+            rows_of = Diagnosis(built.objectives, one, seed, 2)(single, batches[4])
+            for objective, tensors in rows_of.items():
+                for mine, other in zip(found[lane][objective], tensors, strict=True):
+                    assert (mine.name, mine.units) == (other.name, other.units)
+                    assert mine.grad == pytest.approx(other.grad, rel=1e-2, abs=1e-5)
+
+
+def test_the_number_of_runs_does_not_matter_to_one() -> None:
+    def f(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.tanh(x @ y).sum(0)
+
+    x, y = np.random.default_rng(0).normal(size=(7, 5, 4)).astype(np.float32), np.eye(4, 3, dtype=np.float32)
+    want = np.stack([np.tanh(each @ y).sum(0) for each in x])
+    for count in range(1, 8):
+        layout = sharding.layout("jit", "", jax.devices()[:1])
+        got = placement.over_lanes(f, layout, shared=(1,))(x[:count], y)
+        np.testing.assert_allclose(got, want[:count], rtol=1e-5)
+    assert [placement.lanes(count).mesh.size for count in (1, 3, 8, 12, 16)] == [1, 3, 8, 6, 8]
+
+
+def test_a_seed_that_diverges_is_closed_as_failed_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SOME_FAIL)
+    short = ["train", "mine.py", *flags_of(tiny("mlp_digits"))]
+    code, said = run(*short, "--seeds", "6", "--out", "runs", folder=tmp_path)
+    found = {seed: card(tmp_path / "runs" / f"seed-{seed}") for seed in range(6)}
+    lost = [seed for seed, each in found.items() if each["status"] == "failed"]
+    kept = [seed for seed, each in found.items() if each["status"] == "done"]
+    assert (code, len(lost) + len(kept)) == (70, 6), said
+    assert lost
+    assert kept
+    assert f"{len(kept)} done" in said
+    assert f"{len(lost)} failed" in said
+    for seed in lost:
+        assert f"seed {seed}: step 1: objective 'net': net/loss is nan" in said
+        assert "step 1: objective 'net': net/loss is nan" in found[seed]["error"]
+        assert found[seed]["params_sha256"]["end"] is None
+    code, said = run(*short, "--seed", lost[0], "--out", "alone", folder=tmp_path)
+    assert code == 70, said
+    code, said = run(*short, "--seed", kept[0], "--out", "sound", folder=tmp_path)
+    assert code == 0, said
+    assert found[kept[0]]["results"]["test"]["accuracy"] == card(tmp_path / "sound")["results"]["test"]["accuracy"]
+
+
+def test_when_no_seed_is_left_the_command_ends(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SOME_FAIL.replace("< 0.5", "< 2.0"))
+    code, said = run(
+        "train", "mine.py", *flags_of(tiny("mlp_digits")), "--steps", "500", "--seeds", "2", "--out", "runs", folder=tmp_path
+    )
+    assert (code, "2 failed of 2 seeds" in said) == (70, True), said
+    assert {card(tmp_path / "runs" / f"seed-{seed}")["step"] for seed in (0, 1)} == {0}
