@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,7 @@ import numpy as np
 from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.runs import card as cards
-from dlcore.runs.loop import INTERRUPTED, Run, loop
 from dlcore.runtime import processes
-
-if TYPE_CHECKING:
-    from dlcore.runs.trainer import Fit
 
 
 class Diverged(Exception):
@@ -53,68 +49,13 @@ def not_finite(
                 yield step, metric, total / weight if weight else total
 
 
-class Gone(UsageError):
+class FolderGone(UsageError):
     """The run's folder is not there any more; `now` is where it is found instead, if anywhere."""
 
     def __init__(self, folder: Path, now: Path | None) -> None:
         self.now = now
         way = f"it is {now} now: dlcore resume {now} goes on with it" if now else "train again, or resume it where it is now"
         super().__init__(f"{folder} was removed or renamed under its run, which ends, as it can save nothing there: {way}")
-
-
-def check_folder(run: Fit) -> None:
-    """Raises Gone where the run's folder is not the one that it began in."""
-    if found := gone(run):
-        raise found
-
-
-def gone(run: Fit) -> Gone | None:
-    """Why nothing can be saved any more, where the run's folder was removed or renamed; None where it was not."""
-    if run.identity is None or files.identity(run.folder) == run.identity:
-        return None
-    now = None
-    with contextlib.suppress(OSError):  # only Linux says where a file that is open is by now
-        now = Path(os.readlink(f"/proc/self/fd/{run.log.file.fileno()}")).parent if run.log.active else None
-    return Gone(run.folder, now if now and files.identity(now) == run.identity else None)
-
-
-def finished(run: Run, fits: Sequence[Fit], came: Sequence[int]) -> int:
-    """Train to the end, or until a signal `came`; the exit code. Raises Gone for whatever a missing folder of the `fits` leads to."""
-    try:
-        try:
-            return loop(run, came=came)
-        except KeyboardInterrupt:
-            return _interrupted(run)
-    except Exception as error:
-        if found := next(filter(None, map(gone, fits)), None):
-            raise found from error
-        raise
-
-
-def _interrupted(run: Run) -> int:
-    """Save where the run stands, without an evaluation. Raises KeyboardInterrupt: that was not possible, or interrupted too."""
-    if jax.process_count() > 1:  # the others may be in the midst of something that takes all of them
-        raise KeyboardInterrupt
-    try:
-        run.report(keep=0)
-        run.save_as_it_is()
-    except RuntimeError as error:  # the state was given on to a step that has not come back
-        raise KeyboardInterrupt from error
-    run.finish(INTERRUPTED)
-    return INTERRUPTED
-
-
-def fail(run: Fit, error: Exception) -> None:
-    """Close the books of a run that cannot go on: it has failed, or is stopped by what may be mended, as a full disk."""
-    run.card |= {"status": "failed" if isinstance(error, Diverged) else "stopped", "error": str(error)}
-    with contextlib.suppress(Exception):  # whatever a full disk, or a folder that is gone, makes of the last save
-        run.checkpoints.close()
-    if isinstance(error, Gone) and error.now:
-        run.folder = error.now
-    if files.identity(run.folder) == run.identity:
-        with _no_room_for_the_card(run.folder, run.card):
-            run.write_card()
-    run.log.close()
 
 
 def last_checkpoint(folder: Path) -> int | None:
@@ -133,7 +74,7 @@ def lost(folder: Path, way: str) -> str:
 
 
 @contextmanager
-def _no_room_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
+def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
     """Where a card cannot be written anew, its status is written over the old one, which takes no room."""
     try:
         yield
@@ -165,7 +106,7 @@ def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> I
             if card.get("status") == "running":
                 card |= {"status": "stopped", "error": str(error) or type(error).__name__}
             if card.get("status") == "stopped" and processes.first() and before and files.identity(folder) == before:
-                with _no_room_for_the_card(folder, card):
+                with no_space_for_the_card(folder, card):
                     cards.write(folder, card)
         if isinstance(error, KeyboardInterrupt) and not str(error):
             raise KeyboardInterrupt(lost(folders[0], way)) from None

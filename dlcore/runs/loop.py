@@ -3,106 +3,87 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import jax
-
+from dlcore.options import Flags
 from dlcore.runtime import processes
-from dlcore.runtime.signals import uninterrupted
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
-MARKS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
 
 
-Busy = Callable[[str], None]  # is told what the run does from now on
+@dataclass(frozen=True)
+class Intervals:
+    """Steps between two logs, evaluations, and saves."""
 
-
-def silent(_: str) -> None:
-    """Nobody watches."""
-
-
-class Run(Protocol):
-    """What is driven: a compiled step with its state and batches, and the books that are kept about it."""
-
-    state: Any
-    start: int
-    last: int  # the step that ends it; the books may bring it nearer
-    stride: int  # steps of one call of `step_fn`; divides every step at which something else is due
-    ahead: int  # calls that the host may be ahead of the device
     log_every: int
     eval_every: int
     save_every: int
-    mark: float  # when training went on, and
-    paid: int  # the step up to which its speed was told
-    waiting: list[tuple[int, Any]]  # steps whose metrics are still on the device
-    unevaluated: int  # the step whose evaluation was interrupted, or 0
-    busy: Busy
 
-    def step_fn(self, state: Any, batch: Any, /) -> tuple[Any, Any]:
-        """`stride` compiled steps: the state after them, and their metrics."""
+    @classmethod
+    def of(cls, flags: Flags, steps: int, saves: int = 10) -> Intervals:
+        """As the options say; by default ten evaluations, and `saves` checkpoints."""
+        return cls(flags.log_every, flags.eval_every or max(1, steps // 10), flags.save_every or max(1, steps // saves))
+
+
+class Trainable(Protocol):
+    """What the loop drives. It reads `last`, which early stopping may bring nearer, and writes nothing."""
+
+    start: int  # the step that training continues from
+    last: int  # the step that ends training
+    intervals: Intervals
+
+    @property
+    def stride(self) -> int:
+        """Steps of one call of `step`; divides the intervals."""
 
     def batches(self) -> Iterator[Any]:
-        """The batches of the steps from `start` to `last`, on the devices, a `stride` at a time."""
+        """The batches of the steps from `start` to `last`, a `stride` at a time."""
 
-    def keep_mark(self, step: int) -> None:
-        """Keep the parameters' hash."""
+    def begin(self) -> None:
+        """Training starts; makes up for an evaluation that was interrupted."""
 
-    def report(self, keep: int) -> None:
-        """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
+    def step(self, batches: Iterator[Any], step: int) -> None:
+        """Train on the next of `batches` to `step`, which is `stride` steps further."""
+
+    def log(self, keep: int) -> None:
+        """Log the steps whose metrics are ready: all but the last `keep`, which the device may still be computing."""
 
     def evaluate(self, step: int) -> None:
-        """Measure the splits that are looked at during training."""
-
-    def run_out(self, step: int) -> None:
-        """End the run here if it has stopped getting better."""
+        """Evaluate the splits that are looked at during training; may bring `last` nearer."""
 
     def save(self, step: int) -> None:
         """Write a checkpoint, and the card."""
 
-    def save_as_it_is(self) -> None:
-        """Write a checkpoint, and the card, without an evaluation."""
-
     def finish(self, code: int) -> None:
-        """Close the books."""
+        """Close the run; a complete one is measured and sampled at its best state first."""
 
 
-def loop(run: Run, until: int | None = None, came: Sequence[int] = ()) -> int:
-    """Train to the last step, to `until` (nothing is evaluated or saved there), or until a signal `came`. The exit code."""
-    code = DONE
-    batches = run.batches()
-    run.mark, run.paid = time.monotonic(), run.start
-    if run.unevaluated:
-        _evaluate(run, run.start)
-    for step in range(run.start, run.last, run.stride):
-        done = step + run.stride
-        run.busy(f"step {done}")
-        batch = next(batches)
-        with uninterrupted():  # the state is given on to the step: between the call and the assignment there is none
-            run.state, packed = run.step_fn(run.state, batch)
-            run.waiting.append((done, packed))
-            jax.block_until_ready(run.waiting[max(-run.ahead, -len(run.waiting))][1])
-            if done in MARKS:
-                run.keep_mark(done)
-        if done == until:
-            run.report(keep=0)
+def loop(trainer: Trainable, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
+    """Train to the last step, to `until` (where nothing is evaluated or saved), or until a signal is received.
+
+    Returns the exit code: DONE, PREEMPTED (SIGTERM or SIGHUP) or INTERRUPTED (Ctrl-C).
+    """
+    code, every = DONE, trainer.intervals
+    batches = trainer.batches()
+    trainer.begin()
+    for before in range(trainer.start, trainer.last, trainer.stride):
+        step = before + trainer.stride
+        trainer.step(batches, step)
+        if step == until:
+            trainer.log(keep=0)
             return DONE
-        if done % run.log_every == 0 or done == run.last:
-            run.report(keep=run.log_every if done < run.last else 0)
-        if done < run.last and done % run.eval_every == 0:
-            _evaluate(run, done)
-        if processes.asked_to_stop(done, came):
-            code = INTERRUPTED if came and came[0] == signal.SIGINT else PREEMPTED
-        if done == run.last or done % run.save_every == 0 or code:
-            run.save(done)
-        if done == run.last or code:
+        if step % every.log_every == 0 or step == trainer.last:
+            trainer.log(keep=every.log_every if step < trainer.last else 0)
+        if step < trainer.last and step % every.eval_every == 0:
+            trainer.evaluate(step)
+        if processes.asked_to_stop(step, received_signals):
+            interrupted = received_signals and received_signals[0] == signal.SIGINT
+            code = INTERRUPTED if interrupted else PREEMPTED
+        if step == trainer.last or step % every.save_every == 0 or code:
+            trainer.save(step)
+        if step == trainer.last or code:
             break
-    run.finish(code)
+    trainer.finish(code)
     return code
-
-
-def _evaluate(run: Run, step: int) -> None:
-    run.unevaluated = step
-    run.evaluate(step)
-    run.run_out(step)

@@ -1,36 +1,132 @@
-"""The compiled programs that a run uses."""
+"""The compiled computations of a run: its training step, its evaluation and its diagnosis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from dlcore import sharding
+import jax
+import numpy as np
+
+from dlcore.analysis import diagnose
 from dlcore.analysis.diagnosis_summary import Row
 from dlcore.data import checks
 from dlcore.data.source import Source
+from dlcore.data.stream import Stream
+from dlcore.options import Flags
+from dlcore.sharding import Layout
+from dlcore.train.compile import compile_step
+from dlcore.train.evaluate import Evaluator, packed_step
+from dlcore.train.experiment import Experiment
+from dlcore.train.init import initial
+from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, State
 
-Evaluate = Callable[[State, Source], dict[str, float]]
+Diagnosis = Mapping[str, list[Row]]
 
 
-Step = Callable[[Any, Any], tuple[Any, Any]]
+class Program(Protocol):
+    """What a trainer runs: the computations of one run, or of several seeds that share one program.
+
+    A state is that of the whole program; `split` gives the states of its runs, which checkpoints and evaluations are of.
+    """
+
+    abstract: State  # shapes and shardings of one run's state
+    metric_names: list[str]  # of what `step` returns; filled in by `compile`
+    indices: Mapping[str, checks.Indices]  # which arrays of a batch are indices, and below what; filled in by `compile`
+    stride: int  # steps of one call of `step`
+    ahead: int  # calls that the host may be ahead of the devices
+
+    def initial(self) -> list[State]:
+        """The state of step 0 of each run."""
+
+    def join(self, states: Sequence[State]) -> State:
+        """The program's state from the states of its runs."""
+
+    def split(self, state: State) -> list[State]:
+        """The states of the runs."""
+
+    def compile(self) -> None:
+        """Compiles the training step."""
+
+    def batches(self, start: int, stop: int) -> Iterator[Any]:
+        """The batches of the steps start..stop on the devices, a `stride` at a time."""
+
+    def step(self, state: State, batch: Any, /) -> tuple[State, jax.Array]:
+        """`stride` training steps: the state after them and their packed metrics. The given state is donated."""
+
+    def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
+        """What calls of `step` returned, on the host: float64 [runs, steps, metrics, 2] of totals and weights."""
+
+    def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
+        """{metric: mean over the source} of each run."""
+
+    def evaluation_names(self, source: Source) -> list[str]:
+        """The metrics that `evaluate` gives of a source; traced, and neither compiled nor computed."""
+
+    def diagnose(self, state: State, step: int) -> list[Diagnosis]:
+        """What the batch of the step after `step` would do to every tensor, of each run."""
 
 
-Diagnose = Callable[[State, Batch], dict[str, list[Row]]]
+class SingleProgram:
+    """The program of one run, over all of its devices."""
 
+    stride = 1
 
-class Lane(NamedTuple):
-    """What a run has from the program that it shares with others, in place of a program of its own."""
+    def __init__(self, experiment: Experiment, flags: Flags, layout: Layout) -> None:
+        self._experiment, self._flags, self.layout = experiment, flags, layout
+        self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
+        self.stream = Stream(experiment.train, experiment.batch, flags.seed, layout.local_rows(experiment.batch))
+        self._evaluator = Evaluator(self.objectives, layout, experiment.batch, flags.seed)
+        self._diagnosis = diagnose.Diagnosis(self.objectives, layout, flags.seed, flags.microbatches)
+        # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
+        self.ahead = 1 if layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
+        self.metric_names: list[str] = []
+        self.indices: Mapping[str, checks.Indices] = {}
+        self._example: Any = self._put(self.stream.at(0))
+        self.abstract, self._make = initial(experiment, flags.seed, layout, self._example)
+        self.step: Any = None
 
-    layout: sharding.Layout
-    abstract: State
-    make: Callable[[], State]
-    step: Step
-    names: list[str]
-    evaluate: Evaluate
-    eval_names: Callable[[Source], list[str]]
-    diagnose: Diagnose
-    start: int
-    together: int
-    indices: Mapping[str, checks.Indices]
+    def _put(self, batch: Mapping[str, np.ndarray]) -> Batch:
+        return self.layout.put(batch, self._experiment.batch)
+
+    def initial(self) -> list[State]:
+        """The state of step 0."""
+        return [self._make()]
+
+    def join(self, states: Sequence[State]) -> State:
+        """The only state."""
+        return states[0]
+
+    def split(self, state: State) -> list[State]:
+        """The only state."""
+        return [state]
+
+    def compile(self) -> None:
+        """Compiles the training step. Raises UsageError where an example's index is outside what the model declares."""
+        step = packed_step(self.objectives, self._flags, self.metric_names)
+        shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
+        with checks.declared() as self.indices:
+            self.step = compile_step(step, self.layout, self.abstract, shardings, self._example)
+        checks.check_indices({"train": self._experiment.train, **self._experiment.eval}, self.indices)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of the steps start..stop."""
+        made = self.stream.steps(start, stop, self._flags.threads) if start < stop else iter(())
+        return map(self._put, checks.watched(made, self._experiment.train, self.indices))
+
+    def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
+        """The packed metrics of some steps on the host."""
+        return np.asarray(jax.device_get(list(packed)), np.float64)[None]
+
+    def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
+        """{metric: mean over the source}."""
+        return [self._evaluator(state, source)]
+
+    def evaluation_names(self, source: Source) -> list[str]:
+        """The metrics of a source."""
+        return self._evaluator.names(self.abstract, source)
+
+    def diagnose(self, state: State, step: int) -> list[Diagnosis]:
+        """What the batch of the step after `step` would do to every tensor."""
+        return [self._diagnosis(state, self._put(self.stream.at(step)))]

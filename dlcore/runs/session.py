@@ -18,12 +18,11 @@ from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.options import Flags
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, early_stopping, tracking
+from dlcore.runs import catalog, early_stopping, tracking, training
 from dlcore.runs import changes as changes_of
 from dlcore.runs.catalog import Page
 from dlcore.runs.folder import alone, claimed, keep_page
 from dlcore.runs.loop import DONE, FAILED
-from dlcore.runs.trainer import fit
 from dlcore.runtime import processes
 from dlcore.runtime.notices import during
 from dlcore.sharding import Layout, check_batch, layout
@@ -247,7 +246,7 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
                 print(rounded(experiment.inputs, experiment.train.gather(np.zeros(1, np.int64))), flush=True)
 
         processes.by_first(begin)
-        code = fit(experiment, flags, folder, card, resumed)
+        code = training.train(experiment, flags, folder, card, resumed)
         if processes.first():
             results = "  ".join(f"{s}/{k} {v:.4f}" for s, m in card["results"].items() for k, v in m.items())
             best = card.get("best") if code == DONE else None

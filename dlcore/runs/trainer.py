@@ -1,302 +1,312 @@
-"""The books of a run: its data, its compiled step, and what is logged, evaluated, saved and said about it."""
+"""Training: a program and its runs, driven by the loop."""
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from dlcore import files, sharding
-from dlcore.analysis import diagnose, diagnosis_summary
-from dlcore.data import checks
-from dlcore.data.stream import Stream
-from dlcore.errors import UsageError
+from dlcore import sharding
+from dlcore.analysis import diagnose
 from dlcore.options import Flags
 from dlcore.runs import card as cards
-from dlcore.runs import early_stopping, ending, sample_files
-from dlcore.runs.best import Best, flat
-from dlcore.runs.checkpoint import Checkpoints, check_room
+from dlcore.runs.clock import Clock
 from dlcore.runs.ending import Diverged
-from dlcore.runs.log import Log, loss_at, rewind
-from dlcore.runs.loop import DONE, FAILED, Busy, loop, silent
-from dlcore.runs.metrics import Results
-from dlcore.runs.program import Diagnose, Evaluate, Lane, Step
-from dlcore.runtime import compilation_cache, notices, processes
-from dlcore.runtime.signals import asked_to_stop, uninterrupted
-from dlcore.runtime.watchdog import Watchdog
-from dlcore.train.compile import compile_step
-from dlcore.train.evaluate import Evaluator, packed_step
-from dlcore.train.experiment import Experiment, best_of
-from dlcore.train.init import initial
-from dlcore.train.precision import with_precision
+from dlcore.runs.loop import DONE, Intervals, loop
+from dlcore.runs.program import Program, SingleProgram
+from dlcore.runs.run import Results, Run
+from dlcore.runs.summary import spread, summary
+from dlcore.runtime import compilation_cache, processes
+from dlcore.runtime.signals import uninterrupted
+from dlcore.train.evaluate import averaged
+from dlcore.train.experiment import Experiment
+from dlcore.train.step import State
+
+HASH_STEPS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
+Progress = Callable[[str], None]  # is called with what the trainer does from now on
 
 
-class Fit:
-    """One run of the loop: the compiled step, its data, and the books that are kept about it."""
+def silent(_: str) -> None:
+    """Ignores what the trainer does."""
+
+
+class Trainer:
+    """Trains the runs of a program: one, or several seeds. A run that diverges is closed as failed, and the others continue.
+
+    Owns the state, the metrics that are still on the device, and the step that ends training. Every run owns its folder, card,
+    log and checkpoints; the clock is shared.
+
+    Args:
+        program: what is computed; it is compiled here.
+        runs: one for each state of the program.
+        intervals: how often to log, evaluate and save.
+        on_progress: is called with what the trainer does from now on.
+        start: the step of the checkpoints that training continues from; None: the newest valid one.
+    """
 
     def __init__(
         self,
-        experiment: Experiment,
-        flags: Flags,
-        folder: Path,
-        card: cards.Card,
-        resumed: bool,
-        busy: Busy = silent,
-        lane: Lane | None = None,
+        program: Program,
+        runs: Sequence[Run],
+        intervals: Intervals,
+        on_progress: Progress = silent,
+        start: int | None = None,
     ) -> None:
-        self.experiment, self.flags, self.folder, self.card, self.busy = experiment, flags, folder, card, busy
-        self.began, self.identity = time.monotonic(), files.identity(folder)
-        self.spent = {k: float(card.get("seconds", {}).get(k, 0)) for k in ("compile", "train", "eval", "total")}
-        self.before = self.spent["total"]
-        self.layout = lane.layout if lane else sharding.layout(flags.parallel, flags.mesh)
-        self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
-        self.stream = Stream(experiment.train, experiment.batch, flags.seed, self.layout.local_rows(experiment.batch))
-        seed, micro = flags.seed, flags.microbatches
-        evaluator = Evaluator(self.objectives, self.layout, experiment.batch, seed)
-        self.evaluator: Evaluate = lane.evaluate if lane else evaluator
-        self.diagnosis: Diagnose = lane.diagnose if lane else diagnose.Diagnosis(self.objectives, self.layout, seed, micro)
-        self.best = Best(experiment, Checkpoints(folder / "checkpoints", flags.keep, best_of(experiment)), later=lane is not None)
-        self.checkpoints = self.best.checkpoints
-        self.eval_every = flags.eval_every or max(1, experiment.steps // 10)
-        self.save_every = flags.save_every or max(1, experiment.steps // (2 if lane else 10))
-        self.log_every, self.stride = flags.log_every, 1
-        # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
-        self.ahead = 1 if self.layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
-
-        example = self.layout.put(self.stream.at(0), experiment.batch)
-        self.abstract, make = (lane.abstract, lane.make) if lane else initial(experiment, seed, self.layout, example)
-        check_room(folder, self.abstract, flags.keep, lane.together if lane else 1)
-        self.best.check(lane.eval_names if lane else functools.partial(evaluator.names, self.abstract))
-        at = lane.start if lane else None
-        restored = self.checkpoints.restore(self.abstract, at) if resumed and at != 0 else None
-        self.state = make() if restored is None else restored
-        self.start = int(self.state.step)
-        card["parameters"] = cards.parameters(self.state.params)
-        if self.start == 0:
-            card["params_sha256"] = {"start": cards.sha256(self.state.params), "end": None}
-            card["marks"] = {}
-        self.patience = early_stopping.Patience(flags.patience, self.best.best, folder, self.start)
-        card["stopped_early"] = self.start if self.patience.over else None
-        self.last = card["stopped_early"] or experiment.steps  # the step that ends the run
-        self.indices: Mapping[str, checks.Indices] = lane.indices if lane else {}
-        self.unevaluated = self.start if card.pop("unevaluated", 0) == self.start < self.last else 0
-        logged: set[str] = set()  # splits whose evaluation at `start` is logged already
-        if resumed and processes.first():
-            logged = rewind(folder, self.start, self.start == self.last, card.get("step"))
-            self.checkpoints.set_aside(self.start)
-        program: tuple[Step, list[str]] = (lane.step, lane.names) if lane else self._compiled(example)
-        self.step_fn, self.names = program
-        self.log = Log(folder, experiment.steps, self.start, processes.first(), told=lane is None)
+        self.program, self.runs, self.intervals = program, list(runs), intervals
+        self._on_progress = on_progress
+        self.experiment = self.runs[0].experiment
+        self.clock = Clock(self.experiment.batch * len(self.runs))
+        self._failed: set[int] = set()
+        self._pending: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
+        restored = [run.restored(program, start) for run in self.runs]
+        initial = program.initial() if any(state is None for state in restored) else restored
+        states: list[Any] = [new if state is None else state for state, new in zip(restored, initial, strict=True)]
+        del restored, initial
+        for run, state in zip(self.runs, states, strict=True):
+            run.begin(state, self.experiment.steps)
+        self._step = self.start = self.runs[0].start  # the step that the state is of
+        self.last = self.runs[0].card["stopped_early"] or self.experiment.steps
+        self._states: list[State] | None = states if len(states) > 1 else None
+        self.state = program.join(states)
+        with self.clock.pause("compile"):
+            program.compile()
+        for run in self.runs:
+            run.open_log()
         cached = compilation_cache.found()
         if total := sum(cached.values()):
-            self.log.say(f"compiled in {self.spent['compile']:.1f} s, {cached['hits']} of {total} programs from the cache")
-        self.waiting: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
-        self.results = Results(experiment, self.evaluator, self.log, busy, self.start, logged)
-        self.rate, self.mark, self.paid = 0.0, 0.0, self.start
-        self.shown = -1  # once training is over: the step that the state is of
+            seconds = self.clock.seconds["compile"]
+            self.runs[0].log.say(f"compiled in {seconds:.1f} s, {cached['hits']} of {total} programs from the cache")
 
-    def _compiled(self, example: Any) -> tuple[Any, list[str]]:
-        began = time.monotonic()
-        names: list[str] = []
-        step = packed_step(self.objectives, self.flags, names)
-        shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
-        with checks.declared() as self.indices:
-            compiled = compile_step(step, self.layout, self.abstract, shardings, example)
-        self.spent["compile"] += time.monotonic() - began
-        checks.check_indices({"train": self.experiment.train, **self.experiment.eval}, self.indices)
-        return compiled, names
+    @property
+    def stride(self) -> int:
+        """Steps of one call of the program."""
+        return self.program.stride
 
-    def run(self, until: int | None = None, came: Sequence[int] = ()) -> int:
-        """Train to the last step, to `until`, or until a signal `came`; the exit code."""
-        return loop(self, until, came)
+    def train(self, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
+        """Train to the last step, to `until`, or until a signal is received; the exit code."""
+        return loop(self, until, received_signals)
 
     def batches(self) -> Iterator[Any]:
         """The batches of the steps from `start` to `last`, on the devices."""
-        made = self.stream.steps(self.start, self.last, self.flags.threads) if self.start < self.last else iter(())
-        made = checks.watched(made, self.experiment.train, self.indices)
-        return (self.layout.put(batch, self.experiment.batch) for batch in made)
+        return self.program.batches(self.start, self.last)
 
-    def keep_mark(self, step: int) -> None:
-        """Keep the parameters' hash, for `dlcore verify`."""
-        self.card.setdefault("marks", {})[str(step)] = cards.mark(self.state.params)
+    def begin(self) -> None:
+        """Training starts; makes up for an evaluation that was interrupted."""
+        self.clock.start_training(self.start)
+        if any(run.unevaluated for run in self.runs):
+            self._evaluate(self.start)
+            self._stop_early(self.start)
+
+    def step(self, batches: Iterator[Any], step: int) -> None:
+        """Train on the next of `batches` to `step`."""
+        self._on_progress(f"step {step}")
+        batch = next(batches)
+        with uninterrupted():  # the state is donated to the step: between the call and the assignment there is none
+            self._states = None
+            self.state, packed = self.program.step(self.state, batch)
+            self._step = step
+            self._pending.append((step, packed))
+            jax.block_until_ready(self._pending[max(-self.program.ahead, -len(self._pending))][1])
+            if step in HASH_STEPS:
+                states = self._split()
+                self._each(lambda number, run: run.keep_hash(states[number], step))
+
+    def _split(self) -> list[State]:
+        """The states of the runs."""
+        if len(self.runs) == 1:
+            return self.program.split(self.state)
+        if self._states is None:
+            self._states = self.program.split(self.state)
+        return self._states
+
+    def _each(self, act: Callable[[int, Run], None]) -> None:
+        """Call `act` with every run that has not failed. Raises Diverged when none is left."""
+        for number, run in enumerate(self.runs):
+            if number in self._failed:
+                continue
+            try:
+                act(number, run)
+            except Diverged as error:
+                self._failed.add(number)
+                run.fail(error, self.clock)
+                several = len(self.runs) > 1
+                self._say(f"dlcore: seed {run.flags.seed}: {error}. The other seeds go on" if several else f"dlcore: {error}")
+        if len(self._failed) == len(self.runs):
+            raise Diverged("no run is left")
+
+    def _say(self, line: str) -> None:
+        """A line for the person at the terminal."""
+        if len(self.runs) == 1:
+            self.runs[0].log.say(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     @uninterrupted()
-    def report(self, keep: int) -> None:
-        """Log the steps whose metrics are due: all but the last `keep`, which the device may still be computing."""
-        count = max(0, len(self.waiting) - keep)
-        due, self.waiting = self.waiting[:count], self.waiting[count:]
-        if due:
-            numbers = np.asarray(jax.device_get([packed for _, packed in due]), np.float64)
-            self.tell([step for step, _ in due], numbers, self.waiting[-1][0] if self.waiting else due[-1][0])
-
-    def tell(self, steps: Sequence[int], numbers: np.ndarray, ahead: int) -> None:
-        """Check and log the metrics [steps, metrics, 2] of these steps; training has come to the step `ahead`."""
-        ending.check_folder(self)
-        self._check(steps, numbers)
-        now = time.monotonic()
-        if ahead > self.paid:
-            self.rate = (ahead - self.paid) * self.experiment.batch / max(now - self.mark, 1e-9)
-        self.spent["train"] += now - self.mark
-        self.mark, self.paid = now, ahead
-        sums = numbers.sum(0)
-        self.log.train(steps[-1], {n: t / w for n, (t, w) in zip(self.names, sums.tolist(), strict=True) if w}, self.rate)
-        self.log.tick(ahead)
-
-    def _check(self, steps: Sequence[int], numbers: np.ndarray) -> None:
-        for step, metric, found in ending.not_finite(self.names, self.objectives, steps, numbers):
-            raise self._diverged(step, metric, f"is {found}", "look at the data of that step")
-
-    def _check_parameters(self, step: int) -> None:
-        """A finite loss with a finite gradient may still end in an update that is not: that is no state to save."""
-        for name in ending.not_finite_parts(self.state.params):
-            raise self._diverged(step, f"{name}/params", "are not finite after that step's update", "look at the optimizer")
-
-    def _diverged(self, step: int, metric: str, what: str, way: str) -> Diverged:
-        self.best.write()
-        self.checkpoints.wait()  # the last one may still be on its way to the disk
-        last = max(self.checkpoints.steps(), default=None)
-        good = f"the last finite checkpoint is that of step {last}" if last else "no checkpoint was written before"
-        good, fault = good + (loss_at(self.folder, last) if last else ""), self._fault_in_data(step)
-        return Diverged(
-            f"step {step}: objective {metric.split('/')[0]!r}: {metric} {what}; {good} in {self.checkpoints.folder}. "
-            + (f"The data are at fault: {fault}" if fault else f"Lower the learning rate, clip gradients, or {way}")
-        )
-
-    def _fault_in_data(self, step: int) -> str:
-        """What is wrong with the batch of a step, of all processes; empty where nothing is."""
-        whole = replace(self.stream, rows=np.arange(self.experiment.batch))
-        return checks.find_fault(whole.at(step - 1), whole.index(step - 1), self.indices)
-
-    def _pause(self) -> float:
-        """Bring the books up to date before something that is not training; the time now."""
-        self.report(keep=0)
-        return time.monotonic()
+    def log(self, keep: int) -> None:
+        """Log the steps whose metrics are ready: all but the last `keep`, which the device may still be computing."""
+        newest = self._pending[-1][0] if self._pending else 0
+        ready = [packed for step, packed in self._pending if step <= newest - keep]
+        if not ready:
+            return
+        done = self._pending[len(ready) - 1][0]
+        self._pending = self._pending[len(ready) :]
+        values = self.program.metric_values(ready)  # [runs, steps, metrics, 2]
+        steps = range(done - values.shape[1] + 1, done + 1)
+        self.clock.trained_until(newest)
+        speed, names = self.clock.examples_per_second, self.program.metric_names
+        each = speed / len(self.runs)
+        self._each(lambda number, run: run.log_training(names, steps, values[number], each, self.program))
+        if len(self.runs) == 1:
+            self.runs[0].log.tick(newest)
+            return
+        sums = values[[number for number in range(len(self.runs)) if number not in self._failed]].sum(1)
+        # An objective whose update was skipped weighs nothing.
+        named = [(name, each) for name, each in zip(names, sums.swapaxes(0, 1), strict=True) if (each[:, 1] > 0).all()]
+        means = {name: (each[:, 0] / each[:, 1]).tolist() for name, each in named if not name.endswith("grad_norm")}
+        self._say(f"step {done}/{self.last}  {spread(means, '.4g')}  {speed:,.0f} examples/s")
 
     def evaluate(self, step: int) -> None:
         """Measure the splits, but for the test split, which is looked at once; the best state is kept."""
-        began = self._pause()
-        self.results.measure(self.state, step)
-        self._check_parameters(step)
-        with uninterrupted():
-            self.results.tell()
-            ending.check_folder(self)
-            self.best.note(self.state, step, self.results.values, regular=step % self.save_every == 0 or step == self.last)
-            self.unevaluated = 0
-        if self.flags.diagnose and self.experiment.steps >= diagnose.WORTH:
-            self._diagnose(step)
-        self._resume_clock(began, "eval")
+        for run in self.runs:
+            run.unevaluated = step
+        self._evaluate(step)
+        self._stop_early(step)
 
-    def run_out(self, step: int) -> None:
-        """End the run here if the evaluations have not become better for as long as `--patience` says."""
-        self.patience.note(self.results.values)
-        if self.patience.over:
-            self.last = self.card["stopped_early"] = step
-            told = f"{self.best.metric} has not become better in {self.flags.patience} evaluations"
-            self.log.say(f"step {step}: {told}: the run ends here")
+    def _evaluate(self, step: int) -> None:
+        """Evaluate the runs that are `unevaluated`."""
+        self.log(keep=0)
+        with self.clock.pause("eval"):
+            during = [split for split in self.experiment.eval if split != "test"]
+            results = self._measured(self.state, step, during)
+            states = self._split()
+            regular = step % self.intervals.save_every == 0 or step == self.last
 
-    def _diagnose(self, step: int) -> None:
-        """Keep what the batch of the next step would do to every tensor."""
-        found = self.diagnosis(self.state, self.layout.put(self.stream.at(step), self.experiment.batch))
-        if processes.first():
-            diagnosis_summary.write(self.folder, step, found)
+            def evaluated(number: int, run: Run) -> None:
+                if run.unevaluated:
+                    run.check_parameters(states[number], step, self.program)
+                    run.log_evaluation(states[number], step, results[number], regular)
 
-    def _resume_clock(self, began: float, book: str | None = None) -> None:
-        now = time.monotonic()
-        if book:
-            self.spent[book] += now - began
-        self.mark = now
+            self._each(evaluated)
+            if self.runs[0].flags.diagnose and self.experiment.steps >= diagnose.WORTH:
+                found = self.program.diagnose(self.state, step)
+                self._each(lambda number, run: run.log_diagnosis(step, found[number]))
+            self._say_summary(step)
+
+    def _measured(self, state: State, step: int, splits: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+        """{split: {metric: value}} of every run; of the averaged parameters where these are kept."""
+        results: list[dict[str, dict[str, float]]] = [{} for _ in self.runs]
+        for split in splits:
+            self._on_progress(f"the evaluation of {split} at step {step}")
+            found = self.program.evaluate(averaged(state), self.experiment.eval[split])
+            for values, metrics in zip(results, found, strict=True):
+                values[split] = metrics
+        return results
+
+    def _say_summary(self, step: int) -> None:
+        if len(self.runs) > 1:
+            running = [run for number, run in enumerate(self.runs) if number not in self._failed]
+            for split, line in summary([run.metrics.values for run in running]).items():
+                self._say(f"step {step} {split}: {line}")
+
+    def _stop_early(self, step: int) -> None:
+        """End training here if the only run's evaluations have stopped getting better; seeds take the same steps."""
+        if len(self.runs) == 1 and self.runs[0].stops_early(step):
+            self.last = step
 
     def save(self, step: int) -> None:
-        """Write a checkpoint, and the card; evaluates first if this step is the last."""
-        began = self._pause()  # every step before this one has been checked: a checkpoint is never of a diverged state
-        self._check_parameters(step)
-        if step == self.last and self.results.step != step:
-            self.evaluate(step)
-        self.busy(f"saving step {step}")
-        self._checkpoint(step)
-        self._resume_clock(began)
+        """Write a checkpoint, and the card, of every run; evaluates first if this step is the last."""
+        self.log(keep=0)  # every step before this one has been checked: a checkpoint is never of a diverged state
+        if step == self.last and any(run.metrics.step != step for run in self.runs):
+            self._make_up(step)
+        with self.clock.pause():
+            self._on_progress(f"saving step {step}")
+            states = self._split()
 
-    def save_as_it_is(self) -> None:
+            def save(number: int, run: Run) -> None:
+                run.check_parameters(states[number], step, self.program)
+                run.save(states[number], step, self.clock)
+
+            self._each(save)
+
+    def _make_up(self, step: int) -> None:
+        """Evaluate the runs whose newest results are not of this step."""
+        for run in self.runs:
+            run.unevaluated = step if run.metrics.step != step else 0
+        self._evaluate(step)
+
+    def save_unevaluated(self) -> None:
         """Write a checkpoint, and the card, without an evaluation; `resume` makes up for one that was interrupted."""
-        if self.shown >= 0:  # the last state is saved, and is not at hand any more
+        if any(run.final_step >= 0 for run in self.runs):  # the last state is saved, and is not at hand any more
             return
-        step = int(self.state.step)
-        self._check_parameters(step)
-        self.card |= {"unevaluated": step} if self.unevaluated else {}
-        self._checkpoint(step)
+        step, states = self._step, self._split()
 
-    @uninterrupted()
-    def _checkpoint(self, step: int) -> None:
-        ending.check_folder(self)
-        self.best.write()
-        self.checkpoints.save(self.state, step, flat(self.results.values) if self.results.step == step else None)
-        self.card |= {"step": step, "best": self.best.entry()}
-        self.write_card()
+        def save(number: int, run: Run) -> None:
+            run.check_parameters(states[number], step, self.program)
+            run.card |= {"unevaluated": step} if run.unevaluated else {}
+            run.save(states[number], step, self.clock)
 
-    def write_card(self) -> None:
-        """Bring the card up to date, and write it."""
-        self.spent["total"] = self.before + time.monotonic() - self.began
-        self.card["seconds"] = {k: round(v, 3) for k, v in self.spent.items()}
-        trained = self.card.get("step", 0) * self.experiment.batch
-        self.card["examples_per_second"] = round(trained / self.spent["train"], 1) if self.spent["train"] else None
-        self.card["peak_memory_bytes"] = cards.peak_memory()
-        self.card["compilation_cache"] = compilation_cache.found()
-        self.card["results"] = self.results.values
-        if processes.first():
-            cards.write(self.folder, self.card)
+        self._each(save)
 
     def finish(self, code: int) -> None:
-        """Close the books; a complete run leaves what is measured at the end, and its samples."""
-        if code == DONE and self.shown < 0:
-            self.take_best()
-        self.checkpoints.close()
+        """Close the runs; those that are complete are measured and sampled at their best states first."""
         if code == DONE:
-            began = time.monotonic()
-            state = self.results.complete(self.state, self.shown, self.best.results(self.shown))
-            self._resume_clock(began, "eval")
-            self.busy("drawing samples")
-            if self.experiment.sample and processes.first():
-                sample_files.save(self.folder / "samples", self.experiment.sample(state, jax.random.key(self.flags.seed)))
-        self.card["status"] = "done" if code == DONE else "stopped"
-        self.write_card()
-        self.log.close()
+            self._complete()
+        else:
+            self._each(lambda number, run: run.checkpoints.close())
+        status = "done" if code == DONE else "stopped"
+        self._each(lambda number, run: run.close(status, self.clock))
         processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
 
-    def take_best(self) -> None:
-        """Training is over: from here on the state is the best one, or the last where nothing is `best`."""
-        if self.results.step != self.last:  # resumed at its end
-            self.evaluate(self.last)
-            self._checkpoint(self.last)  # it is there, and may lack its metrics
-        self.card["params_sha256"]["end"] = cards.sha256(self.state.params)
-        self.checkpoints.wait()
-        self.shown = self.best.final_step(self.last)
-        if self.shown != self.last:
-            del self.state  # the device need not hold both
-            self.state = self.best.state(self.abstract, self.shown)
-            self.shown = int(self.state.step)
-        self.card["best"] = self.best.entry(self.shown)
+    def _complete(self) -> None:
+        if any(run.metrics.step != self.last for number, run in enumerate(self.runs) if number not in self._failed):
+            self._make_up(self.last)  # resumed at its end
+            step, states = self.last, self._split()
+            self._each(lambda number, run: run.save(states[number], step, self.clock))  # it may lack its metrics
+        finals: list[Any] = self._split()
+        self.state = self._states = None  # type: ignore[assignment]  # the device need not hold both
+        self._each(lambda number, run: run.take_best(finals, number, self.program, self.last))
+        self._each(lambda number, run: run.checkpoints.close())
+        self.state = self.program.join(finals)
+        with self.clock.pause("eval"):
+            self._measure_final(finals)
 
+    def _measure_final(self, finals: list[State]) -> None:
+        """Measure and show the states that the runs end with."""
+        known: list[Results] = [run.known_results() for run in self.runs]
+        missing = [split for split in self.experiment.eval if any(split not in each for each in known)]
+        step = max(run.final_step for run in self.runs)
+        found = self._measured(self.state, step, missing)
 
-def fit(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
-    """Train `experiment` in `folder`, from its newest sound checkpoint if `resumed`; the exit code of the run."""
-    stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
-    books, dog = ending.closing([folder], [card], f"dlcore resume {folder}"), Watchdog(flags.stall, stacks)
-    # Asked to stop while it compiles, a run ends after its first step.
-    with asked_to_stop() as came, dog, notices.Notices(processes.first(), dog.tell) as busy, books:
-        run = Fit(experiment, flags, folder, card, resumed, busy)
-        try:
-            return ending.finished(run, [run], came)
-        except (Diverged, UsageError) as error:
-            ending.fail(run, error)
-            if isinstance(error, UsageError):
-                raise
-            run.log.say(f"dlcore: {error}")
-            return FAILED
-        finally:
+        def complete(number: int, run: Run) -> None:
+            state = averaged(finals[number])
+            if jax.process_count() > 1:  # together: the parts of a sharded state come from all processes
+                state = sharding.to_host(state)
+            self._on_progress(f"the evaluation at step {run.final_step}")
+            run.complete(state, {**found[number], **known[number]})
+            self._on_progress("drawing samples")
+            run.draw_samples(state)
+
+        self._each(complete)
+
+    def close(self) -> None:
+        """Close what is open, and write nothing."""
+        for run in self.runs:
+            run.checkpoints.close()
             run.log.close()
+
+
+def single(
+    experiment: Experiment,
+    flags: Flags,
+    folder: Path,
+    card: cards.Card,
+    resumed: bool = False,
+    on_progress: Progress = silent,
+) -> Trainer:
+    """The trainer of one run in `folder`, on the devices that the options name."""
+    program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
+    run = Run(experiment, flags, folder, card, resumed)
+    return Trainer(program, [run], Intervals.of(flags, experiment.steps), on_progress)

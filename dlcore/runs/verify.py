@@ -13,7 +13,7 @@ from dlcore.runs import card as cards
 from dlcore.runs import changes
 from dlcore.runs.catalog import Page
 from dlcore.runs.session import check, describe
-from dlcore.runs.trainer import Fit
+from dlcore.runs.trainer import single
 from dlcore.train.experiment import Experiment
 
 SAME, OTHER = 0, 1
@@ -50,14 +50,14 @@ def again(experiment: Experiment, flags: Flags, last: int) -> dict[int, dict[str
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(flags, log_every=last, eval_every=last + 1, save_every=last + 1, out=folder)
         fresh: cards.Card = {}
-        run = Fit(experiment, quiet, Path(folder), fresh, resumed=False)
+        trainer = single(experiment, quiet, Path(folder), fresh)
         try:
-            found = {0: cards.mark(run.state.params)}
-            run.run(until=last)
-            return found | {int(step): each for step, each in fresh["marks"].items()} | {last: cards.mark(run.state.params)}
+            found = {0: cards.mark(trainer.state.params)}
+            trainer.train(until=last)
+            hashes = {int(step): each for step, each in fresh["marks"].items()}
+            return found | hashes | {last: cards.mark(trainer.state.params)}
         finally:
-            run.checkpoints.close()
-            run.log.close()
+            trainer.close()
 
 
 def differences(page: Page, experiment: Experiment, card: cards.Card, run: Path | None = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Several seeds on the devices."""
+"""How several seeds are placed on the devices, vectorised over a leading seed axis."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from jax.sharding import PartitionSpec as P
 from dlcore.sharding import BATCH, Layout, Tree, layout
 
 
-def lanes(count: int) -> Layout:
-    """As many devices as divide `count` runs, which lie side by side: the rows of this layout are runs."""
+def over_seeds(count: int) -> Layout:
+    """A layout whose rows are seeds: over as many devices as divide `count` seeds."""
     devices = jax.devices()
     return layout("jit", "", devices[: max(n for n in range(1, min(len(devices), count) + 1) if count % n == 0)])
 
 
-def over_lanes(
+def vectorised(
     f: Callable[..., Any], layout: Layout, *, shared: Sequence[int] = (), donate: bool = False, options: Any = None
 ) -> Any:
-    """`f` of one run as a program of runs: every argument and result has an axis of runs in front, but for the arguments `shared`.
+    """`f` of one seed, vectorised: every argument and result gets a leading seed axis, but for the arguments `shared`.
 
-    Each device has its own runs and sends nothing. `vmap` computes them all at once; on CPU it is told to take them in turns,
-    which is faster there, as a run's state stays in the core's cache, and leaves every run the bits that it has alone.
+    Each device computes its own seeds, and nothing is sent between devices. `vmap` computes them all at once; on CPU they are
+    computed one after the other, which is faster there, as a seed's state stays in the core's cache, and gives every seed the
+    bits that it has alone.
     """
     in_turns = jax.custom_batching.sequential_vmap if jax.default_backend() == "cpu" else lambda one: one
 
@@ -44,14 +45,14 @@ def over_lanes(
     return jax.jit(run, donate_argnums=0 if donate else (), compiler_options=options)
 
 
-def side_by_side(trees: Sequence[Tree], layout: Layout) -> Tree:
-    """Runs' trees as one, with an axis of runs in front."""
-    stacked = jax.tree.map(lambda *xs: np.stack(xs), *(jax.device_get(tree) for tree in trees))
-    return jax.device_put(stacked, layout.rows)
+def stacked(trees: Sequence[Tree], layout: Layout) -> Tree:
+    """The trees of several seeds as one tree with a leading seed axis."""
+    arrays = jax.tree.map(lambda *xs: np.stack(xs), *(jax.device_get(tree) for tree in trees))
+    return jax.device_put(arrays, layout.rows)
 
 
-def apart(tree: Tree, layout: Layout) -> list[Tree]:
-    """Each run's own part of what lies side by side, on the one device of `layout`."""
+def unstacked(tree: Tree, layout: Layout) -> list[Tree]:
+    """The tree of each seed, on the one device of `layout`: the inverse of `stacked`."""
     host = jax.device_get(tree)
     count = len(jax.tree.leaves(host)[0])
     return [jax.device_put(jax.tree.map(lambda x, i=i: x[i], host), layout.everywhere) for i in range(count)]

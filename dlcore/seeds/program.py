@@ -1,8 +1,8 @@
-"""Several seeds of an experiment in one compiled program: a run is a lane of it, and lanes know nothing of each other."""
+"""Several seeds of an experiment in one compiled program, vectorised over a leading seed axis; no seed affects another."""
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from dlcore import sharding
 from dlcore.analysis.diagnose import in_a_hurry, measure, named
-from dlcore.analysis.diagnosis_summary import Row
 from dlcore.data import checks
 from dlcore.data.source import Source
 from dlcore.data.stream import Streams, in_order
 from dlcore.options import Flags
+from dlcore.runs.program import Diagnosis
 from dlcore.seeds import placement
 from dlcore.train.evaluate import Packed, evaluated, pack, summed
 from dlcore.train.evaluate import named as means
@@ -25,88 +25,115 @@ from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, State, train_step
 
 
-class Lanes:
-    """The programs that all seeds share: first states, steps, evaluation, diagnosis; `spent` counts their seconds."""
+class SeedProgram:
+    """The `Program` (runs/program.py) of several seeds: arrays have the seeds as their first axis, spread over the devices.
+
+    Args:
+        experiment, flags: as of a single run; `flags.seed` is not used.
+        seeds: the seed of each run.
+        stride: steps of one call. What a call costs on the host is paid once for all of them.
+    """
+
+    ahead = 2
 
     def __init__(self, experiment: Experiment, flags: Flags, seeds: Sequence[int], stride: int) -> None:
-        self.experiment, self.stride = experiment, stride
-        self.layout, self.one = placement.lanes(len(seeds)), sharding.layout("jit", "", jax.devices()[:1])
+        self._experiment, self._flags, self.stride = experiment, flags, stride
+        self.layout, self._one = placement.over_seeds(len(seeds)), sharding.layout("jit", "", jax.devices()[:1])
         self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
-        self.only = f"{next(iter(self.objectives))}/" if len(self.objectives) == 1 else ""
-        self.streams = Streams(experiment.train, experiment.batch, tuple(seeds))
-        self.spent = {"compile": 0.0, "eval": 0.0}
-        self.names: list[str] = []
-        self.seeds = self.put({"seed": np.asarray(seeds, np.uint32)})["seed"]
-
-        example = self.streams.at(0)
+        self._prefix = f"{next(iter(self.objectives))}/" if len(self.objectives) == 1 else ""
+        self._streams = Streams(experiment.train, experiment.batch, tuple(seeds))
+        self.metric_names: list[str] = []
+        self.indices: Mapping[str, checks.Indices] = {}
+        self._seeds = self._put({"seed": np.asarray(seeds, np.uint32)})["seed"]
+        example = self._streams.at(0)
         first = {name: x[0, 0] for name, x in example.items()}
-        self.abstract, _ = initial(experiment, seeds[0], self.one, self.one.put(first, experiment.batch))
-        make = placement.over_lanes(lambda seed, batch: state_of(experiment, seed, batch), self.layout)
-        self.first = make(self.seeds, self.put({name: x[:, 0] for name, x in example.items()}))
-        began = time.monotonic()
-        many = self.put(self.streams.at(0, stride))
-        self._step = placement.over_lanes(self._steps(flags.microbatches), self.layout, donate=True)
-        with checks.declared() as self.indices:
-            self._step = self._step.lower(self.first, many, self.seeds).compile()
-        checks.check_indices({"train": experiment.train, **experiment.eval}, self.indices)
-        self.spent["compile"] += time.monotonic() - began
-        self._evaluated = placement.over_lanes(self._evaluation, self.layout, shared=(1,))
-        self._diagnosed = placement.over_lanes(
+        self.abstract, _ = initial(experiment, seeds[0], self._one, self._one.put(first, experiment.batch))
+        make = placement.vectorised(lambda seed, batch: state_of(experiment, seed, batch), self.layout)
+        self._initial = make(self._seeds, self._put({name: x[:, 0] for name, x in example.items()}))
+        self._step: Any = None
+        self._evaluated = placement.vectorised(self._evaluation, self.layout, shared=(1,))
+        self._diagnosed = placement.vectorised(
             lambda state, batch, seed: measure(self.objectives, state, batch, seed, flags.microbatches),
             self.layout,
             options=in_a_hurry(),
         )
 
-    def put(self, batch: Mapping[str, np.ndarray]) -> Any:
-        """Arrays with an axis of lanes in front, each lane's part on its device."""
-        return self.layout.put(batch, len(self.streams.seeds))
+    def _put(self, batch: Mapping[str, np.ndarray]) -> Any:
+        return self.layout.put(batch, len(self._streams.seeds))
 
-    def batches(self, start: int, stop: int, threads: int) -> Iterator[Mapping[str, np.ndarray]]:
-        """The batches of the steps start..stop of every lane, a stride at a time."""
-        made = self.streams.steps(start, stop, self.stride, threads)
-        return checks.watched(made, self.experiment.train, self.indices)
+    def initial(self) -> list[State]:
+        """The state of step 0 of each seed."""
+        return self.split(self._initial)
 
-    def step(self, state: State, batches: Batch) -> tuple[State, jax.Array]:
-        """`stride` steps of every lane; metrics [lanes, stride, metrics, 2]."""
-        return self._step(state, batches, self.seeds)
+    def join(self, states: Sequence[State]) -> State:
+        """The states of the seeds, stacked."""
+        return placement.stacked(states, self.layout)
 
-    def _steps(self, microbatches: int) -> Callable[..., Any]:
-        def steps(state: State, batches: Batch, seed: jax.Array) -> Any:
-            def step(state: State, batch: Batch) -> Any:
-                state, report = train_step(self.objectives, state, batch, seed=seed, microbatches=microbatches)
-                self.names[:] = sorted(report)
-                return state, pack(report)
+    def split(self, state: State) -> list[State]:
+        """The state of each seed."""
+        return placement.unstacked(state, self._one)
 
-            return jax.lax.scan(step, state, batches)
+    def compile(self) -> None:
+        """Compiles the training step. Raises UsageError where an example's index is outside what the model declares."""
+        example = self._put(self._streams.at(0, self.stride))
+        step = placement.vectorised(self._steps, self.layout, donate=True)
+        with checks.declared() as self.indices:
+            self._step = step.lower(self._initial, example, self._seeds).compile()
+        checks.check_indices({"train": self._experiment.train, **self._experiment.eval}, self.indices)
+        del self._initial
 
-        return steps
+    def _steps(self, state: State, batches: Batch, seed: jax.Array) -> tuple[State, jax.Array]:
+        """`stride` steps of one seed."""
+
+        def step(state: State, batch: Batch) -> tuple[State, jax.Array]:
+            microbatches = self._flags.microbatches
+            state, report = train_step(self.objectives, state, batch, seed=seed, microbatches=microbatches)
+            self.metric_names[:] = sorted(report)
+            return state, pack(report)
+
+        return jax.lax.scan(step, state, batches)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of the steps start..stop of every seed, a stride at a time: [seeds, stride, batch, ...]."""
+        made = self._streams.steps(start, stop, self.stride, self._flags.threads) if start < stop else iter(())
+        return map(self._put, checks.watched(made, self._experiment.train, self.indices))
+
+    def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
+        """`stride` steps of every seed; packed metrics [seeds, stride, metrics, 2]."""
+        state, packed = self._step(state, batch, self._seeds)
+        return state, packed
+
+    def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
+        """The packed metrics of some calls on the host."""
+        return np.concatenate([np.asarray(each, np.float64) for each in jax.device_get(list(packed))], axis=1)
 
     def _evaluation(self, state: State, batch: Batch, seed: jax.Array) -> Packed:
         return evaluated(self.objectives, state, batch, seed)
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
-        """{metric: mean over the source} of every lane."""
-        began, wait = time.monotonic(), self.layout.mesh.size > 1
-        names, sums = summed(lambda s, b: self._evaluated(s, b, self.seeds), state, self._in_order(source), wait)
-        self.spent["eval"] += time.monotonic() - began
-        return [means(names, lane, self.only) for lane in sums]
+        """{metric: mean over the source} of every seed."""
+        run: Callable[..., Packed] = functools.partial(self._with_seeds, self._evaluated)
+        names, sums = summed(run, state, self._in_order(source), self.layout.mesh.size > 1)
+        return [means(names, each, self._prefix) for each in sums]
 
-    def eval_names(self, source: Source) -> list[str]:
-        """The metrics that a source has: traced, and neither compiled nor computed."""
+    def _with_seeds(self, run: Callable[..., Packed], state: State, batch: Batch) -> Packed:
+        return run(state, batch, self._seeds)
+
+    def evaluation_names(self, source: Source) -> list[str]:
+        """The metrics of a source."""
         batch = next(self._in_order(source))
-        return [name.removeprefix(self.only) for name in self._evaluated.eval_shape(self.first, batch, self.seeds).names]
+        shapes = self._evaluated.eval_shape(self._initial, batch, self._seeds)
+        return [name.removeprefix(self._prefix) for name in shapes.names]
 
     def _in_order(self, source: Source) -> Iterator[Batch]:
-        return map(self.layout.share, in_order(source, self.experiment.batch, np.arange(self.experiment.batch)))
+        return map(self.layout.share, in_order(source, self._experiment.batch, np.arange(self._experiment.batch)))
 
-    def diagnose(self, state: State, step: int) -> list[dict[str, list[Row]]]:
-        """The rows of each objective, of every lane: what it would make of its next batch."""
-        began = time.monotonic()
-        batch = self.put({name: x[:, 0] for name, x in self.streams.at(step).items()})
-        found = jax.device_get(self._diagnosed(state, batch, self.seeds))
-        self.spent["eval"] += time.monotonic() - began
+    def diagnose(self, state: State, step: int) -> list[Diagnosis]:
+        """What the batch of the step after `step` would do to every tensor, of every seed."""
+        batch = self._put({name: x[:, 0] for name, x in self._streams.at(step).items()})
+        found = jax.device_get(self._diagnosed(state, batch, self._seeds))
         params = self.abstract.params
         return [
-            {name: named(params[name], numbers[lane]) for name, numbers in found.items()}
-            for lane in range(len(self.streams.seeds))
+            {name: named(params[name], numbers[seed]) for name, numbers in found.items()}
+            for seed in range(len(self._streams.seeds))
         ]

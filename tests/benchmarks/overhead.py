@@ -11,7 +11,7 @@ import jax
 
 from dlcore.options import Flags
 from dlcore.runs import catalog
-from dlcore.runs.trainer import Fit
+from dlcore.runs.trainer import single
 
 STEPS, ROUNDS = 200, 7
 
@@ -19,18 +19,18 @@ STEPS, ROUNDS = 200, 7
 def one_round(experiment: object, folder: Path) -> tuple[float, float]:
     """Seconds a step of the bare compiled step, and of the loop, one after the other in this process."""
     flags = Flags(cpu_devices=1, eval_every=10**9, save_every=10**9)
-    fit = Fit(experiment, flags, folder, {}, resumed=False)  # type: ignore[arg-type]
-    batch = fit.layout.put(fit.stream.at(0), fit.experiment.batch)
-    state, packed = fit.step_fn(jax.tree.map(lambda x: x.copy(), fit.state), batch)
+    trainer = single(experiment, flags, folder, {})  # type: ignore[arg-type]
+    step = trainer.program.step
+    batch = next(trainer.program.batches(0, 1))
+    state, packed = step(jax.tree.map(lambda x: x.copy(), trainer.state), batch)
     jax.block_until_ready(state)
     began = time.perf_counter()
     for _ in range(STEPS):
-        state, packed = fit.step_fn(state, batch)
+        state, packed = step(state, batch)
     jax.block_until_ready((state, packed))
     bare = (time.perf_counter() - began) / STEPS
-    before = fit.spent["train"]
-    fit.run()
-    return bare, (fit.spent["train"] - before) / STEPS
+    trainer.train()
+    return bare, trainer.clock.seconds["train"] / STEPS
 
 
 def main() -> None:

@@ -10,9 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
+from dlcore.data.stream import Stream
 from dlcore.options import Flags
 from dlcore.runs import catalog
-from dlcore.runs.trainer import Fit
+from dlcore.runs.trainer import single
 
 ROUNDS = 5
 
@@ -48,14 +51,16 @@ def loop(save_every: int, steps: int, folder: Path) -> tuple[float, float]:
     page = catalog.load(catalog.find("gpt_tiny_shakespeare"))
     flags = Flags(cpu_devices=1, eval_every=10**9, save_every=save_every, diagnose=False)
     folder.mkdir()
-    fit = Fit(page.build(page.config(steps=steps, offline=True)), flags, folder, {}, resumed=False)
+    experiment = page.build(page.config(steps=steps, offline=True))
+    trainer = single(experiment, flags, folder, {})
+    stream = Stream(experiment.train, experiment.batch, flags.seed, np.arange(experiment.batch))
     began = time.perf_counter()
-    for _, _batch in zip(range(steps), fit.stream.steps(0, steps, flags.threads), strict=False):
+    for _, _batch in zip(range(steps), stream.steps(0, steps, flags.threads), strict=False):
         pass
     alone = time.perf_counter() - began
     began = time.perf_counter()
-    fit.run(until=steps)  # where nothing is saved
-    fit.checkpoints.close()
+    trainer.train(until=steps)  # where nothing is saved
+    trainer.close()
     return time.perf_counter() - began, alone
 
 

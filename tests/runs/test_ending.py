@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.runs import trainer
+from dlcore.runs import program
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runtime import signals
-from dlcore.seeds.program import Lanes
+from dlcore.seeds.program import SeedProgram
 from dlcore.train.evaluate import Evaluator
 from tests.child import card, logged
 from tests.runs.test_faults import NAME, WORDS, _here, asked, same, uninterrupted  # noqa: F401
@@ -51,7 +51,7 @@ def test_a_second_ctrl_c_saves_what_there_is(
 def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trainer, "compile_step", asked(trainer.compile_step, *TWICE))
+    monkeypatch.setattr(program, "compile_step", asked(program.compile_step, *TWICE))
     assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     assert "dlcore: interrupted: nothing was trained yet\n" in capsys.readouterr().err
     assert not Path("run").exists()
@@ -62,7 +62,7 @@ def test_a_second_ctrl_c_saves_every_seed(monkeypatch: pytest.MonkeyPatch) -> No
     words = ["train", NAME, *WORDS, "--seeds", "2"]
     assert cli.main([*words, "--out", "whole"]) == 0
     with monkeypatch.context() as patched:
-        patched.setattr(Lanes, "evaluate", asked(Lanes.evaluate, *TWICE, call=2))
+        patched.setattr(SeedProgram, "evaluate", asked(SeedProgram.evaluate, *TWICE, call=2))
         assert cli.main([*words, "--out", "seeds"]) == 130
     for seed in ("seed-0", "seed-1"):
         told = card(Path("seeds", seed))

@@ -18,7 +18,7 @@ import pytest
 
 from dlcore.cli import main as cli
 from dlcore.data.stream import Stream
-from dlcore.runs import trainer
+from dlcore.runs import program
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runtime.watchdog import Watchdog
 from dlcore.train.evaluate import Evaluator
@@ -66,7 +66,7 @@ def asked(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callable[...
 @pytest.mark.parametrize(
     ("owner", "name", "number", "saved"),
     [
-        (trainer, "compile_step", signal.SIGTERM, 1),
+        (program, "compile_step", signal.SIGTERM, 1),
         (Evaluator, "__call__", signal.SIGTERM, 4),
         (Checkpoints, "save", signal.SIGTERM, 4),
         (Evaluator, "__call__", signal.SIGHUP, 4),

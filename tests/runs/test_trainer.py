@@ -19,7 +19,8 @@ from dlcore.cli import main as cli
 from dlcore.options import Flags
 from dlcore.runs import catalog
 from dlcore.runs import session as runs
-from dlcore.runs import trainer as fits
+from dlcore.runs.program import SingleProgram
+from dlcore.runs.trainer import Trainer
 from dlcore.train.evaluate import Evaluator
 from tests.child import card, logged, tiny
 from tests.train import budget
@@ -116,34 +117,38 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
 ) -> None:
     """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
     counts, looked, programs = [], [], []
-    save, compile, evaluate = fits.Fit.save, fits.Fit._compiled, Evaluator.__call__
+    save, compile, evaluate = Trainer.save, SingleProgram.compile, Evaluator.__call__
 
-    def saved(self: fits.Fit, step: int) -> None:
+    def saved(self: Trainer, step: int) -> None:
         if step == self.experiment.steps:
             counts.append(compiled())  # what the end compiles for samples and the like is its own
         save(self, step)
         counts.append(compiled())
         if step == 4 and not Path("killed").exists():
-            self.checkpoints.wait()
+            self.runs[0].checkpoints.wait()
             shutil.copytree("run", "killed")  # what a kill -9 at this moment leaves
 
-    def guarded(self: fits.Fit, example: Any) -> tuple[Any, list[str]]:
-        step, names = programs.pop() if programs else compile(self, example)
-        programs.append((step, names))
+    def guarded(self: SingleProgram) -> None:
+        if programs:
+            self.step, self.metric_names, self.indices = programs[0]
+        else:
+            compile(self)
+            programs.append((self.step, self.metric_names, self.indices))
+        step = self.step
         budget.check(name, step, self.abstract)
 
         def run(state: Any, batch: Any) -> Any:
             with jax.transfer_guard("disallow"):
                 return step(state, batch)
 
-        return run, names
+        self.step = run
 
     def looking(self: Evaluator, state: Any, source: Any) -> dict[str, float]:
         looked.append(source.info.split)
         return evaluate(self, state, source)
 
-    monkeypatch.setattr(fits.Fit, "save", saved)
-    monkeypatch.setattr(fits.Fit, "_compiled", guarded)
+    monkeypatch.setattr(Trainer, "save", saved)
+    monkeypatch.setattr(SingleProgram, "compile", guarded)
     monkeypatch.setattr(Evaluator, "__call__", looking)
     flags = Flags(out="run", eval_every=2, save_every=2, log_every=1)
     assert trained(name, flags) == 0

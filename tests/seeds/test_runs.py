@@ -21,7 +21,7 @@ from dlcore.cli import main as cli
 from dlcore.data.stream import Stream
 from dlcore.options import Flags
 from dlcore.seeds import placement
-from dlcore.seeds.program import Lanes
+from dlcore.seeds.program import SeedProgram
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import Evaluator, pack
 from dlcore.train.init import initial
@@ -205,16 +205,18 @@ def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three seeds on one device: parameters, extra state, metrics, evaluation and diagnosis of each."""
-    monkeypatch.setattr(sharding, "lanes", lambda count: sharding.layout("jit", "", jax.devices()[:1]))
+    monkeypatch.setattr(placement, "over_seeds", lambda count: sharding.layout("jit", "", jax.devices()[:1]))
     built, seeds, one = experiment(name), (3, 2**31 + 5, 5), sharding.layout("jit", "", jax.devices()[:1])
     source = next(iter(built.eval.values()), built.train)
-    side = Lanes(built, Flags(microbatches=2), seeds, stride=2)
-    state, told = side.first, []
-    for step in (0, 2):
-        state, packed = side.step(state, side.put(side.streams.at(step, 2)))
-        told.append(np.asarray(packed))
-    measured, found = side.evaluate(state, source), side.diagnose(state, 4)
-    for lane, seed in enumerate(seeds):
+    program = SeedProgram(built, Flags(microbatches=2), seeds, stride=2)
+    state, packed_metrics = program.join(program.initial()), []
+    program.compile()
+    for batch in program.batches(0, 4):
+        state, packed = program.step(state, batch)
+        packed_metrics.append(packed)
+    logged_metrics = program.metric_values(packed_metrics)
+    measured, found = program.evaluate(state, source), program.diagnose(state, 4)
+    for number, seed in enumerate(seeds):
         stream = Stream(built.train, built.batch, seed, np.arange(built.batch))
         batches = [one.put(stream.at(step), built.batch) for step in range(5)]
         abstract, make = initial(built, seed, one, batches[0])
@@ -228,20 +230,20 @@ def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pyte
         for batch in batches[:4]:
             single, packed = compiled(single, batch)
             rows.append(np.asarray(packed))
-        ours = placement.apart(state, one)[lane]
+        ours = program.split(state)[number]
         assert jax.tree.structure(ours) == jax.tree.structure(single)
         for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(single), jax.tree.leaves(ours), strict=True):
             assert (a.dtype, a.shape) == (b.dtype, b.shape)
             a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
             assert np.abs(a - b).max() <= 1e-6 * np.abs(a).max(), (seed, jax.tree_util.keystr(path))
-        np.testing.assert_allclose(told[0][lane, 0], rows[0], rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(np.concatenate([each[lane] for each in told]), rows, rtol=1e-2, atol=1e-3)
+        np.testing.assert_allclose(logged_metrics[number, 0], rows[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(logged_metrics[number], rows, rtol=1e-2, atol=1e-3)
         if seed != seeds[1]:
             want = Evaluator(built.objectives, one, built.batch, seed)(single, source)
-            assert measured[lane] == pytest.approx(want, rel=1e-3, abs=1e-4)
+            assert measured[number] == pytest.approx(want, rel=1e-3, abs=1e-4)
             rows_of = Diagnosis(built.objectives, one, seed, 2)(single, batches[4])
             for objective, tensors in rows_of.items():
-                for mine, other in zip(found[lane][objective], tensors, strict=True):
+                for mine, other in zip(found[number][objective], tensors, strict=True):
                     assert (mine.name, mine.units) == (other.name, other.units)
                     assert mine.grad == pytest.approx(other.grad, rel=1e-2, abs=1e-5)
 
@@ -254,9 +256,9 @@ def test_the_number_of_runs_does_not_matter_to_one() -> None:
     want = np.stack([np.tanh(each @ y).sum(0) for each in x])
     for count in range(1, 8):
         layout = sharding.layout("jit", "", jax.devices()[:1])
-        got = placement.over_lanes(f, layout, shared=(1,))(x[:count], y)
+        got = placement.vectorised(f, layout, shared=(1,))(x[:count], y)
         np.testing.assert_allclose(got, want[:count], rtol=1e-5)
-    assert [placement.lanes(count).mesh.size for count in (1, 3, 8, 12, 16)] == [1, 3, 8, 6, 8]
+    assert [placement.over_seeds(count).mesh.size for count in (1, 3, 8, 12, 16)] == [1, 3, 8, 6, 8]
 
 
 def test_a_seed_that_diverges_is_closed_as_failed_and_the_others_go_on(tmp_path: Path) -> None:

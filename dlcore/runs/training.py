@@ -1,0 +1,78 @@
+"""Training to the end, or to a signal or an error, which a run's card then says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from dlcore.errors import UsageError
+from dlcore.options import Flags
+from dlcore.runs import card as cards
+from dlcore.runs import ending
+from dlcore.runs.ending import Diverged
+from dlcore.runs.loop import FAILED, INTERRUPTED
+from dlcore.runs.trainer import Trainer, single
+from dlcore.runtime import notices, processes
+from dlcore.runtime.signals import asked_to_stop
+from dlcore.runtime.watchdog import Watchdog
+from dlcore.train.experiment import Experiment
+
+
+def train(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
+    """Train `experiment` in `folder`, from its newest valid checkpoint if `resumed`; the exit code of the run."""
+    stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
+    closing = ending.closing([folder], [card], f"dlcore resume {folder}")
+    watchdog = Watchdog(flags.stall, stacks)
+    notice = notices.Notices(processes.first(), watchdog.tell)
+    # Asked to stop while it compiles, a run ends after its first step.
+    with asked_to_stop() as received_signals, watchdog, notice as on_progress, closing:
+        trainer = single(experiment, flags, folder, card, resumed, on_progress)
+        return trained(trainer, received_signals)
+
+
+def trained(trainer: Trainer, received_signals: Sequence[int]) -> int:
+    """Train to the end, or until a signal is received; the exit code. What ends the runs before is written in their cards.
+
+    Raises FolderGone for whatever a missing folder leads to, and UsageError for what may be mended, as a full disk.
+    """
+    try:
+        return _interruptible(trainer, received_signals)
+    except Diverged:
+        return FAILED
+    except UsageError as error:
+        for run in trainer.runs:
+            if run.card["status"] not in ("failed", "done"):
+                run.fail(error, trainer.clock)
+        raise
+    finally:
+        for run in trainer.runs:
+            run.log.close()
+
+
+def _interruptible(trainer: Trainer, received_signals: Sequence[int]) -> int:
+    try:
+        try:
+            return trainer.train(received_signals=received_signals)
+        except KeyboardInterrupt:
+            return _interrupted(trainer)
+    except Diverged:
+        raise
+    except Exception as error:
+        if gone := next(filter(None, (run.folder_gone() for run in trainer.runs)), None):
+            raise gone from error
+        raise
+
+
+def _interrupted(trainer: Trainer) -> int:
+    """Save where the runs stand, without an evaluation. Raises KeyboardInterrupt: that was not possible, or interrupted too."""
+    if jax.process_count() > 1:  # the others may be in the midst of something that takes all of them
+        raise KeyboardInterrupt
+    try:
+        trainer.log(keep=0)
+        trainer.save_unevaluated()
+    except RuntimeError as error:  # the state was donated to a step that has not come back
+        raise KeyboardInterrupt from error
+    trainer.finish(INTERRUPTED)
+    return INTERRUPTED
