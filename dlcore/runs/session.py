@@ -157,7 +157,7 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     """What has changed since a run began: its experiment file, its config, its flags; empty if nothing that matters."""
     told: list[str] = []
     kept = folder / "experiment.py"
-    before = kept.read_text(encoding="utf-8") if kept.is_file() else ""
+    before = kept.read_text(encoding="utf-8", errors="replace") if kept.is_file() else ""
     told += changes_of.code_difference(before, page.source, str(page.path))
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
     free = {
