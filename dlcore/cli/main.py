@@ -167,7 +167,6 @@ def _sample(words: list[str]) -> int:
         raise UsageError(f"the experiment of {folder} has no `sample`: give its Experiment one")
     import jax
 
-    from dlcore import samples
     from dlcore.runs import sample_files
     from dlcore.runs.folder import refuse_links
     from dlcore.runtime import notices
@@ -176,8 +175,8 @@ def _sample(words: list[str]) -> int:
     with notices.during("drawing samples"):
         drawn = experiment.sample(state, jax.random.key(flags.seed))
     sample_files.save(folder / "samples", drawn)
-    for sample in drawn:
-        print(f"{sample.title}\n{sample.prompt}{sample.text}\n" if isinstance(sample, samples.Text) else sample.title)
+    for title, texts in sample_files.texts(folder / "samples"):
+        print("\n".join((title, *texts)) + ("\n" if texts else ""))
     print(f"written to {folder / 'samples'}; dlcore report {folder} shows them")
     return 0
 

@@ -85,7 +85,7 @@ def _document(title: str, body: Html) -> str:
     script = tools + charts
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
     own = f"script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'"
-    policy = f"default-src 'none'; img-src data:; {own}; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; img-src data:; media-src data:; {own}; base-uri 'none'; form-action 'none'"
     head = el(
         "head",
         el("meta", charset="utf-8"),

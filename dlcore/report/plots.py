@@ -16,8 +16,8 @@ NEAREST = 1e-100  # what is smaller has no place on a logarithmic axis
 _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 
-def plot(entry: dict[str, Any]) -> Html:
-    """One plot of the index of samples, with the names of its series above it."""
+def plot(entry: dict[str, Any], title: str) -> Html:
+    """One plot part of a sample, with the names of its series above it."""
     series = [_read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]]
     clouds = [len(x) for (x, _), one in zip(series, entry["series"], strict=True) if one.get("points")]
     share = min(1.0, CLOUD / max(sum(clouds), 1))
@@ -40,7 +40,7 @@ def plot(entry: dict[str, Any]) -> Html:
     keys = [el("li", _key(i, one.get("points", False)), one["name"]) for i, one in enumerate(entry["series"])]
     drawn = sum(_kept(count, share) for count in clouds)
     hint = f"{drawn:,} of {sum(clouds):,} points are drawn, the same share of each series." if share < 1 else None
-    label = f"{entry['title']}: {entry['y']} over {entry['x']}"
+    label = f"{title}: {entry['y']} over {entry['x']}"
     svg = el("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
     legend = el("ul", keys, class_="keys") if len(keys) > 1 or (keys and entry["series"][0]["name"]) else None
     return el("figure", legend, svg, el("figcaption", hint, class_="hint") if hint else None, class_="plot")

@@ -24,7 +24,10 @@ EXPECTED = ("experiment", "status", "config", "run", "git", "versions", "devices
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. `series` maps (split, metric) to steps and values; a value that is not finite is NaN."""
+    """One run folder. `series` maps (split, metric) to steps and values; NaN for non-finite ones.
+
+    `samples`: the validated index of its samples folder.
+    """
 
     path: Path
     label: str

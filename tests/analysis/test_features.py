@@ -15,7 +15,7 @@ from dlcore.data.source import arrays
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
-from dlcore.runs.sample_files import to_uint8
+from dlcore.samples.writer import to_uint8
 from dlcore.train.step import State
 
 GENERATOR = np.random.default_rng(0)

@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
@@ -38,7 +39,23 @@ CARD: dict[str, Any] = {
 TAGS = {
     *("html", "head", "meta", "title", "link", "style", "body", "script", "main", "footer", "header", "section", "aside"),
     *("article", "div", "span", "p", "i", "b", "strong", "code", "pre", "h1", "h2", "h3", "h4", "ul", "li", "dl", "dt", "dd"),
-    *("table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "svg", "path", "text", "details", "summary"),
+    *(
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "figure",
+        "figcaption",
+        "img",
+        "audio",
+        "svg",
+        "path",
+        "text",
+        "details",
+        "summary",
+    ),
 }
 
 
@@ -87,6 +104,19 @@ class Parsed(HTMLParser):
         self.tags.append(("comment", ()))
 
 
+class Parts:
+    """A sample of audio, marked text and a drawing, with `word` wherever they take text."""
+
+    def __init__(self, word: str) -> None:
+        self.title = word
+
+    def parts(self, files: samples.PartWriter) -> list[samples.Part]:
+        word = self.title
+        drawing = f"<svg><text>{escape(markup.clean(word))}</text></svg>"
+        marked = files.text(f"{word} end", [samples.Span(0, len(word), word)])
+        return [files.audio(np.zeros(3), 8000, word), marked, files.svg(drawing, word)]
+
+
 def everywhere(folder: Path, word: str) -> Path:
     """A run in which `word` stands wherever a run can put text."""
     w = "w" + word
@@ -103,7 +133,7 @@ def everywhere(folder: Path, word: str) -> Path:
     plot = samples.Plot(
         w, w, w, (samples.Series(w, np.arange(3), np.arange(3)), samples.Series(w, np.arange(3), np.ones(3), True))
     )
-    sample_files.save(run / "samples", [samples.Text(w, w, w), pictures, table, plot])
+    sample_files.save(run / "samples", [samples.Text(w, w, w), pictures, table, plot, Parts(w)])
     return run
 
 

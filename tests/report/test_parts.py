@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dlcore import samples
-from dlcore.report import curves, drawing, gallery, page, runs
+from dlcore.report import curves, drawing, gallery, page, parts, runs
 from dlcore.runs import sample_files
 from tests.report.test_head import Lines, run_of, words
 from tests.report.test_page import CARD, make
@@ -84,7 +84,7 @@ def chart(
 
 
 @pytest.mark.parametrize(
-    ("drawn", "wanted"),
+    ("drawn", "expected"),
     [
         (chart([1.0, 2.0]), (0, 1, 0.94, 2.06)),
         (chart([2.0, 2.0]), (0, 1, 1.88, 2.12)),
@@ -96,8 +96,8 @@ def chart(
         (chart([1.0, 2.0], [10, 30]), (10, 30, 0.94, 2.06)),
     ],
 )
-def test_bounds_have_a_little_air_and_reach_a_near_reference(drawn: curves.Chart, wanted: tuple[float, ...]) -> None:
-    np.testing.assert_allclose(drawing.bounds(drawn), wanted)
+def test_bounds_have_a_little_air_and_reach_a_near_reference(drawn: curves.Chart, expected: tuple[float, ...]) -> None:
+    np.testing.assert_allclose(drawing.bounds(drawn), expected)
 
 
 def test_thinning_never_keeps_more_than_the_limit() -> None:
@@ -170,13 +170,13 @@ def test_numbers_of_a_table_stand_to_the_right(tmp_path: Path) -> None:
 
 
 def test_grids_say_how_many_are_right_left_out_and_clipped(tmp_path: Path) -> None:
-    many = samples.Images("i", np.full((gallery.MOST + 1, 2, 2), 1.5), right=(True,) * 400 + (False,), columns=30)
+    many = samples.Images("i", np.full((parts.MOST + 1, 2, 2), 1.5), right=(True,) * 400 + (False,), columns=30)
     text = shown(tmp_path / "a", many)
     assert (
         f"400 of 401 right · the first 400 of 401 images · {401 * 4:,} values were outside [0, 1] or not finite and are clipped"
         in text
     )
-    assert text.count("<img") == gallery.MOST
+    assert text.count("<img") == parts.MOST
     assert 'class="grid n20 small"' in text
     plain = shown(tmp_path / "b", samples.Images("i", np.zeros((2, 97, 2)), columns=0))
     assert 'class="grid n1 bare"' in plain
@@ -197,7 +197,7 @@ def test_a_text_follows_its_prompt(tmp_path: Path) -> None:
     assert '<div class="text" dir="auto"><span>alone</span>' in text
 
 
-def test_samples_of_one_title_and_kind_stand_in_one_row_each(tmp_path: Path) -> None:
+def test_samples_of_one_title_and_form_are_in_one_row_each(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a"), make(tmp_path / "b")
     sample_files.save(first / "samples", [samples.Text("t", "1"), samples.Text("t", "2")])
     sample_files.save(second / "samples", [samples.Text("t", "3")])

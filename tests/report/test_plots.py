@@ -15,13 +15,15 @@ from dlcore.report import plots
 from dlcore.report.drawing import log_ticks
 from dlcore.runs import sample_files
 from dlcore.samples import Plot, Series
+from dlcore.samples.parts import AXIS_LIMIT
 
 
 def drawn(tmp_path: Path, *series: Series, **log: bool) -> str:
     """The figure of a plot that was saved and loaded."""
     sample_files.save(tmp_path / "samples", [Plot("title", "time (s)", "speed (m/s)", series, **log)])
-    (entry,) = sample_files.load(tmp_path / "samples")
-    return plots.plot(entry)
+    (sample,) = sample_files.load(tmp_path / "samples")
+    (part,) = sample["parts"]
+    return plots.plot(part, sample["title"])
 
 
 def points(figure: str, kind: str) -> list[list[tuple[float, float]]]:
@@ -90,7 +92,7 @@ def test_long_lines_keep_their_extremes_and_paths_that_turn_back_their_shape(tmp
     np.testing.assert_allclose(radius, 0.5, atol=5e-3)
 
 
-FLOATS = st.none() | st.floats(-sample_files.FARTHEST, sample_files.FARTHEST) | st.integers(-(10**90), 10**90)
+FLOATS = st.none() | st.floats(-AXIS_LIMIT, AXIS_LIMIT) | st.integers(-(10**90), 10**90)
 
 
 @given(data=st.data(), log_x=st.booleans(), log_y=st.booleans(), several=st.integers(0, 12))
@@ -100,8 +102,8 @@ def test_any_numbers_make_a_drawing_within_its_frame(data: Any, log_x: bool, log
     for i in range(several):
         pairs = data.draw(st.lists(st.tuples(FLOATS, FLOATS), max_size=5))
         series.append({"name": "s", "points": i % 2 == 0, "x": [a for a, _ in pairs], "y": [b for _, b in pairs]})
-    entry = {"kind": "plot", "title": "t", "x": "x", "y": "y", "log_x": log_x, "log_y": log_y, "series": series}
-    figure = plots.plot(entry)
+    part = {"part": "plot", "x": "x", "y": "y", "log_x": log_x, "log_y": log_y, "series": series}
+    figure = plots.plot(part, "t")
     assert "nan" not in figure
     assert "inf" not in figure
     assert figure.count("<text") < 40

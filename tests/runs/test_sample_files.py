@@ -11,8 +11,14 @@ import pytest
 from PIL import Image
 
 from dlcore import samples
-from dlcore.runs.sample_files import MOST, load, read, save
+from dlcore.runs.sample_files import load, read, save
 from dlcore.samples import Images, Plot, Series, Table, Text
+from dlcore.samples.parts import PLOT_VALUES
+
+
+def parts(folder: Path) -> list[dict]:
+    """The only part of each sample of a folder."""
+    return [part for sample in load(folder) for part in sample["parts"]]
 
 
 def pixels(folder: Path, entry: dict) -> np.ndarray:
@@ -23,24 +29,24 @@ def pixels(folder: Path, entry: dict) -> np.ndarray:
 def test_bytes_come_back_pixel_by_pixel(tmp_path: Path, shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     save(tmp_path / "samples", [Images("a", images)])
-    (entry,) = load(tmp_path / "samples")
+    (entry,) = parts(tmp_path / "samples")
     assert len(entry["images"]) == shape[0]
     if shape[0]:
-        wanted = images[..., 0] if shape[-1] == 1 else images
-        np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), wanted)
+        expected = images[..., 0] if shape[-1] == 1 else images
+        np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), expected)
 
 
 def test_floats_that_stand_for_bytes_come_back_exactly(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     save(tmp_path / "samples", [Images("a", levels / 255), Images("b", levels.astype(np.float32) / np.float32(255))])
-    for entry in load(tmp_path / "samples"):
+    for entry in parts(tmp_path / "samples"):
         np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), levels)
         assert entry["outside"] == 0
 
 
 def test_what_is_clipped_is_counted(tmp_path: Path) -> None:
     save(tmp_path / "samples", [Images("a", np.array([[[-1.0, 0.5], [np.nan, 2.0]]]))])
-    (entry,) = load(tmp_path / "samples")
+    (entry,) = parts(tmp_path / "samples")
     assert entry["outside"] == 3
     np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), [[[0, 128], [0, 255]]])
 
@@ -50,9 +56,9 @@ def test_words_and_numbers_come_back(tmp_path: Path) -> None:
     table = Table("t", ("x", "y"), (("a", np.float32(1.5)), ("b", float("nan")), ("c", np.int64(3))))
     images = Images("i", np.zeros((2, 2, 2)), ("<b>", "\N{SNOWMAN}"), (True, False), columns=2)
     save(tmp_path / "samples", [Text("w", text, "once"), table, images])
-    words, numbers, pictures = load(tmp_path / "samples")
-    assert read(tmp_path / "samples", words["file"]).decode() == text
-    assert words["prompt"] == "once"
+    words, numbers, pictures = parts(tmp_path / "samples")
+    assert read(tmp_path / "samples", words["file"]).decode() == "once" + text
+    assert words["spans"] == [{"start": 0, "end": 4, "label": "", "colour": "prompt"}]
     assert numbers["rows"] == [["a", 1.5], ["b", "nan"], ["c", 3]]
     assert [(image["caption"], image["right"]) for image in pictures["images"]] == [("<b>", True), ("\N{SNOWMAN}", False)]
 
@@ -60,12 +66,14 @@ def test_words_and_numbers_come_back(tmp_path: Path) -> None:
 def test_a_plots_numbers_come_back_and_what_is_not_finite_is_a_gap(tmp_path: Path) -> None:
     y = np.array([0.1, np.nan, np.inf, -np.inf, 1e300], np.float64)
     narrow = Series("narrow", np.array([1, 2]), np.array([0.1, 1 / 3], np.float32), points=True)
-    save(tmp_path / "samples", [Plot("p", "steps", "loss (nats)", (Series("wide", np.arange(5), y), narrow), log_y=True)])
+    save(tmp_path / "samples", [Plot("p", "steps", "loss (nats)", (Series("coarse", np.arange(5), y), narrow), log_y=True)])
     text = (tmp_path / "samples" / "index.json").read_text()
-    (entry,) = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert load(tmp_path / "samples") == [entry]
+    index = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert index["version"] == 2
+    assert load(tmp_path / "samples") == index["samples"]
+    ((entry,),) = [sample["parts"] for sample in index["samples"]]
     assert (entry["x"], entry["y"], entry["log_x"], entry["log_y"]) == ("steps", "loss (nats)", False, True)
-    assert [(one["name"], one["points"]) for one in entry["series"]] == [("wide", False), ("narrow", True)]
+    assert [(one["name"], one["points"]) for one in entry["series"]] == [("coarse", False), ("narrow", True)]
     assert entry["series"][0]["y"] == [0.1, None, None, None, None]
     np.testing.assert_array_equal(np.float32(entry["series"][1]["y"]), narrow.y)
 
@@ -76,7 +84,12 @@ def test_a_plots_numbers_come_back_and_what_is_not_finite_is_a_gap(tmp_path: Pat
         Plot("unequal", "x", "y", (Series("s", np.zeros(3), np.zeros(2)),)),
         Plot("square", "x", "y", (Series("s", np.zeros((2, 2)), np.zeros((2, 2))),)),
         Plot("words", "x", "y", (Series("s", np.array(["a"]), np.zeros(1)),)),
-        Plot("too many", "x", "y", (Series("s", np.zeros(MOST), np.zeros(MOST)), Series("t", np.zeros(1), np.zeros(1)))),
+        Plot(
+            "too many",
+            "x",
+            "y",
+            (Series("s", np.zeros(PLOT_VALUES), np.zeros(PLOT_VALUES)), Series("t", np.zeros(1), np.zeros(1))),
+        ),
         Images("flat", np.zeros((4, 4))),
         Images("two channels", np.zeros((1, 4, 4, 2))),
         Images("labels", np.zeros((1, 4, 4), np.int32)),
@@ -113,7 +126,7 @@ def test_save_replaces_everything_and_clears_what_a_killed_process_left(tmp_path
     (tmp_path / ".samples.new" / "junk.png").touch()
     save(tmp_path / "samples", [Images("a", np.zeros((5, 2, 2)))])
     save(tmp_path / "samples", [Text("b", "b")])
-    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["00.txt", "index.json"]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["00-0000.txt", "index.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]
 
 
@@ -132,7 +145,8 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> N
     (folder / "card.json").write_text("{}")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     (folder / "door").symlink_to(tmp_path)
-    (folder / "index.json").write_text(json.dumps([{"kind": "text", "title": "t", "file": name}]))
+    sample = {"title": "t", "parts": [{"part": "text", "file": name}]}
+    (folder / "index.json").write_text(json.dumps({"version": 2, "samples": [sample]}))
     with pytest.raises(ValueError, match=r"index\.json"):
         load(folder)
     with pytest.raises(ValueError, match=r"index\.json"):
@@ -169,6 +183,79 @@ def test_a_damaged_index_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(ValueError, match=r"index\.json"):
         load(tmp_path)
+
+
+SPAN = '{"part": "text", "text": "a", "spans": [{'
+PLOT = '{"part": "plot", "x": "x", "y": "y", "series": ['
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("3", "unknown part None"),
+        ("{}", "unknown part None"),
+        ('{"part": "film"}', "unknown part 'film'"),
+        ('{"part": ["text"]}', "unknown part"),
+        ('{"part": "pictures"}', "pictures without file names"),
+        ('{"part": "pictures", "images": [3]}', "pictures without file names"),
+        ('{"part": "pictures", "images": [{"file": "a.svg"}]}', "'a.svg' is not a file for"),
+        ('{"part": "pictures", "images": [{"file": "a.png", "right": 1}]}', "neither true nor"),
+        ('{"part": "pictures", "images": [], "columns": "10"}', "not an integer"),
+        ('{"part": "audio"}', "audio without a file name"),
+        ('{"part": "audio", "file": "a.png"}', "not a file for audio"),
+        ('{"part": "audio", "file": "a.wav", "caption": 3}', "a caption that is not text"),
+        ('{"part": "svg", "file": "a.txt"}', "not a file for svg"),
+        ('{"part": "text"}', "either a file or its characters"),
+        ('{"part": "text", "text": "a", "file": "a.txt"}', "either a file or its characters"),
+        ('{"part": "text", "text": 3}', "without a file name"),
+        ('{"part": "text", "text": "a", "spans": {}}', "spans that are not a list"),
+        (f'{SPAN}"start": 2, "end": 1}}]}}', "a span without"),
+        (f'{SPAN}"start": 0}}]}}', "a span without"),
+        (f'{SPAN}"start": 0, "end": 1, "colour": "x y"}}]}}', "a span without"),
+        (f'{SPAN}"start": 0, "end": 1, "colour": true}}]}}', "a span without"),
+        (f'{SPAN}"start": 0, "end": 1, "label": 1}}]}}', "a span without"),
+        ('{"part": "table", "header": ["a"], "rows": [[1, 2]]}', "do not match the header"),
+        ('{"part": "table", "header": ["a"], "rows": [[{}]]}', "a damaged cell"),
+        (f'{PLOT}{{"name": "s", "x": [1], "y": [NaN]}}]}}', "not a number"),
+        (f'{PLOT}{{"name": "s", "x": [1], "y": []}}]}}', "unequal length"),
+    ],
+)
+def test_a_damaged_part_is_named(tmp_path: Path, part: str, reason: str) -> None:
+    index = f'{{"version": 2, "samples": [{{"title": "t", "parts": [{part}]}}]}}'
+    (tmp_path / "index.json").write_text(index)
+    with pytest.raises(ValueError, match=rf"index\.json: sample 0: .*{reason}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"version": 3, "samples": []}', "format version 3, and this dlcore reads up to 2; update"),
+        ('{"version": "2", "samples": []}', "not a list of samples"),
+        ('{"version": 2}', "not a list of samples"),
+        ('{"version": 2, "samples": [3]}', "sample 0: no title"),
+        ('{"version": 2, "samples": [{"title": "t"}]}', "sample 0: no parts"),
+        ('[{"kind": "film", "title": "t"}]', "sample 0: unknown kind 'film'"),
+    ],
+)
+def test_an_index_of_another_form_is_named(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(ValueError, match=reason):
+        load(tmp_path)
+
+
+def test_fields_of_other_parts_are_ignored(tmp_path: Path) -> None:
+    part = {"part": "table", "header": [], "rows": [], "images": 3, "file": [], "spans": "x"}
+    index = {"version": 2, "samples": [{"title": "t", "parts": [part]}]}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    assert load(tmp_path) == index["samples"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.wav"])
+def test_a_file_of_another_type_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("<svg onload=alert(1)>")
+    with pytest.raises(ValueError, match=rf"{name}: not a (PNG|GIF|WAV)"):
+        read(tmp_path, name)
 
 
 def test_a_missing_file_and_a_false_png_are_named(tmp_path: Path) -> None:

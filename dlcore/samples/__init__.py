@@ -1,0 +1,30 @@
+"""What a run can show. A sample serialises itself into parts, and the report draws parts.
+
+A new kind of sample is one class anywhere with a `title` and a method `parts`:
+
+    @dataclass(frozen=True)
+    class Boxes:
+        title: str
+        image: np.ndarray  # [height, width, 3] uint8
+        boxes: list[tuple[int, int, int, int]]
+
+        def parts(self, files: PartWriter) -> list[Part]:
+            return [files.pictures(draw(self.image, self.boxes)[None])]
+"""
+
+from dlcore.samples.basic import Figure, Images, Plot, Sample, Table, Text
+from dlcore.samples.parts import Part, Series, Span
+from dlcore.samples.writer import PartWriter
+
+__all__ = [
+    "Figure",
+    "Images",
+    "Part",
+    "PartWriter",
+    "Plot",
+    "Sample",
+    "Series",
+    "Span",
+    "Table",
+    "Text",
+]
