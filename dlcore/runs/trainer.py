@@ -285,7 +285,8 @@ class Trainer:
             if jax.process_count() > 1:  # together: the parts of a sharded state come from all processes
                 state = sharding.to_host(state)
             self._on_progress(f"the evaluation at step {run.final_step}")
-            run.complete(state, {**found[number], **known[number]})
+            rest = {split: metrics for split, metrics in found[number].items() if split not in known[number]}
+            run.complete(state, {**known[number], **rest})
             self._on_progress("drawing samples")
             run.draw_samples(state)
 

@@ -88,7 +88,7 @@ ROWS = {
     "vae_fashion_mnist": Row("validation/loss", learning.learnt_from(scrambled("image", seed=1), "validation/loss"), 0.1,
                              scrambled("image"), {"widths": (8, 16), "steps": 800}, "lower"),
     "vae_mnist": Row("validation/loss", learning.independent_pixels, 10.0, scrambled("image"), {"steps": 200, "latent": 8}, "lower"),
-    "vit_fashion_mnist": classifier(steps=300, widths=(16, 32), hidden=32, norm="batch"),
+    "vit_fashion_mnist": classifier(steps=300, width=16),
 }  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_a_process_that_freezes_is_taken_for_dead(tmp_path: Path) -> None:
 MEETING = """
 import os, sys, pathlib, time
 from dlcore.errors import Disrupted
-from dlcore.train import processes
+from dlcore.runtime import processes
 processes.join(30)
 processes.barrier("all are here")
 if os.environ["DLCORE_PROCESS_ID"] == "0":

@@ -19,7 +19,7 @@ for name in ("fcntl", "resource"):
 for owner, names in ((os, ("sched_getaffinity", "sched_setaffinity", "sysconf", "O_NOFOLLOW", "O_NONBLOCK")), (signal, ("SIGHUP",))):
     for name in names:
         delattr(owner, name)
-from dlcore import cli
+from dlcore.cli import main as cli
 """
 
 
@@ -47,7 +47,7 @@ def test_without_affinity_locks_and_limits(tmp_path: Path) -> None:
         f"assert cli.main({words}) == 0",
         "assert cli.main(['resume', 'run', '--steps', '9', '--accept-changes']) == 0",
         "assert cli.main(['plan', 'mlp_digits', '--topology', 'cpu:1']) == 2",
-        "from dlcore.train import cores",
+        "from dlcore.runtime import cores",
         "cores.keep_to(1)",
         "from launch import local",
         "assert local.available() == os.cpu_count()",
