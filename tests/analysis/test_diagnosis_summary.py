@@ -38,6 +38,7 @@ FALLING = [1.0, 0.8, 0.7, 0.6]
         ([2.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.3, 0.2], "Overfitting since step 20: the validation loss stands still at 1, while the "
          "training loss fell from 0.8 to 0.2. Regularisation"),
         ([2.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.6, 0.55], GENERAL),  # no more than twice the training loss
+        ([2.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.5, 0.5], GENERAL),  # twice the training loss and no more
         ([2.0, 1.0, 1.0, 0.98], [1.0, 0.8, 0.3, 0.2], GENERAL),  # still falls
         ([2.0, 1.0, 1.0, 1.0], [0.25, 0.2, 0.2, 0.16], GENERAL),  # apart from the beginning
         ([1.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.3, 0.2], "Overfitting since step 20: the validation loss stands still at 1"),

@@ -163,6 +163,12 @@ def test_large_arrays_are_read_to_their_end_in_blocks(monkeypatch: pytest.Monkey
     label[977], x[998, 1] = 10, np.nan
     with pytest.raises(UsageError, match="'label' of example 977 is 10"):
         checks.check_indices({"train": source(label=label)}, {"label": Indices(10)})
+    weight = np.ones(1000, np.float32)
+    weight[977] = 0
+    checks.check_indices({"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")})
+    label[40] = 11
+    with pytest.raises(UsageError, match="'label' of example 40 is 11"):
+        checks.check_indices({"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")})
     with pytest.raises(UsageError, match="'x' of example 998 is nan"):
         checks.check_numbers({"train": source(x=x)})
     monkeypatch.setattr(checks, "_MOST", 998 * 8)  # what lies behind is seen when a step fails

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from dlcore.data import prepare as module
 from dlcore.data import tfds
@@ -185,3 +186,15 @@ def test_a_file_fetched_by_hand_must_be_the_right_one(tmp_path: Path) -> None:
         prepare("sentence_polarity", data_dir=tmp_path, manual_dir=tmp_path / "manual")
     with pytest.raises(UsageError, match="there is no folder"):
         prepare("sentence_polarity", data_dir=tmp_path, manual_dir=tmp_path / "nowhere")
+
+
+def test_a_network_error_without_a_cause_is_a_message_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without(*_: Any, **__: Any) -> None:
+        raise requests.exceptions.ConnectionError
+
+    monkeypatch.setattr(module, "_run", without)
+    with pytest.raises(UsageError, match="mnist is not downloaded yet and no network reaches its source"):
+        prepare("mnist", data_dir=tmp_path)

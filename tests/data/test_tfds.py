@@ -296,3 +296,10 @@ def test_a_data_folder_that_is_read_only(tiny: Path, tmp_path: Path) -> None:
 def test_text_is_for_sets_of_one_text() -> None:
     with pytest.raises(UsageError, match="tiny_pictures/test: a text is a whole split of one example, and test has 30"):
         tfds.text("tiny_pictures", "test", feature="word")
+
+
+def test_plain_values_are_texts_and_lists_of_texts_and_arrays_of_numbers() -> None:
+    words, numbers = np.array([b"one", b"two"], object), np.arange(3)
+    plain = tfds._plain({"word": b"a", "words": words, "numbers": numbers, "groups": [{"n": 1}]})
+    assert plain.pop("numbers") is numbers
+    assert plain == {"word": "a", "words": ["one", "two"], "groups": [{"n": 1}]}

@@ -81,3 +81,18 @@ def test_other_platforms_get_a_plain_reduction() -> None:
             text = traced.lower(lowering_platforms=(platform,)).as_text()
             assert "dot_general" not in text
             assert "stablehlo.reduce" in text
+
+
+def test_squares_of_half_precision_are_added_in_float32() -> None:
+    squares = square_sum(jnp.full(300, 300.0, jnp.float16))  # one square alone is beyond float16
+    assert squares.dtype == jnp.float32
+    assert float(squares) == 300**3
+
+
+def test_large_sums_over_devices_are_shared_out_and_small_ones_are_not() -> None:
+    def collectives(size: int) -> set[str]:
+        traced = str(jax.make_jaxpr(lambda x: device_sum(x, "data"), axis_env=[("data", 4)])(jnp.ones(size)))
+        return {name for name in ("all_to_all", "all_gather") if f" {name}[" in traced}
+
+    assert collectives(64 * 4 - 1) == {"all_gather"}
+    assert collectives(64 * 4) == {"all_to_all", "all_gather"}

@@ -123,3 +123,15 @@ def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> N
         generate(CharRNN(RNN("lstm", 8, both=True), 5), params, prompt, jax.random.key(0), 4)
     with pytest.raises(ValueError, match="prompt"):
         generate(net, params, prompt[:, :0], jax.random.key(0), 4)
+
+
+def test_dropout_lies_between_layers_in_training_and_nowhere_else() -> None:
+    key, row = {"dropout": jax.random.key(1)}, jnp.arange(len(X))
+
+    def states(layers: int, dropout: float, train: bool) -> Any:
+        net = RNN("elman", 4, layers=layers, dropout=dropout)
+        return jax.jit(lambda x: net.apply(made(net, x), x, train=train, row=row, rngs=key)[0])(X)
+
+    for layers, train in ((1, True), (2, False)):
+        np.testing.assert_array_equal(states(layers, 0.5, train), states(layers, 0.0, train))
+    assert np.abs(states(2, 0.5, True) - states(2, 0.0, True)).max() > 1e-3

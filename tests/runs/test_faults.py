@@ -175,3 +175,13 @@ def test_a_watchdog_barks_once_for_each_thing_and_says_where_it_cannot_write(
         assert [line.split(" ")[0] for line in lines if "takes longer than 10 s" in line] == ["one", "two"]
         assert sum("cannot be written: No such file" in line for line in lines) == refused
     assert Watchdog(0, tmp_path / "never.txt").thread is None
+
+
+@pytest.mark.quick
+def test_the_thread_of_a_watchdog_ends_with_the_run(tmp_path: Path) -> None:
+    with Watchdog(1000, tmp_path / "stacks.txt") as dog:
+        assert dog.thread
+        assert dog.thread.is_alive()
+    assert dog.over.is_set()
+    dog.thread.join(LIMIT)
+    assert not dog.thread.is_alive()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from dlcore.cli import main as cli
 from dlcore.runs import tracking
-from tests.child import flags_of, logged, tiny
+from tests.child import LIMIT, flags_of, logged, tiny
 
 WORDS = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--steps", "12", "--log-every", "1", "--eval-every", "4"]
 SECRET = "a-key-that-nobody-may-see"
@@ -136,8 +138,10 @@ def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME_SECRET", SECRET)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 0
     (kept,) = Path("run/wandb").glob("offline-run-*/*.wandb")
-    content = kept.read_bytes()
-    assert b"train/net/loss" in content
-    assert b"validation/accuracy" in content
+    # The service of wandb writes the file, in its own time.
+    end, names = time.monotonic() + LIMIT, (b"train/net/loss", b"validation/accuracy")
+    while missing := [name for name in names if name not in kept.read_bytes()]:
+        assert time.monotonic() < end, f"{missing} not in {kept} of {kept.stat().st_size} bytes"
+        threading.Event().wait(0.05)
     everything = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
     assert SECRET.encode() not in everything

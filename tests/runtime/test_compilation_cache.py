@@ -32,10 +32,13 @@ def test_a_folder_that_jax_was_told_stays() -> None:
 def test_without_one_it_is_the_users_cache_folder_by_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     found = compilation_cache.keep({})
     assert found
     assert found.parent == tmp_path / "compiled"
     assert getattr(jax.config, compilation_cache.FOLDER) == str(found)
+    smallest = "jax_persistent_cache_min_entry_size_bytes"
+    assert getattr(jax.config, smallest) == -1, "0 leaves the choice to the file system; -1 keeps entries of any size"
 
 
 def test_it_can_be_turned_off() -> None:
