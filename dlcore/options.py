@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dlcore import bounds
 from dlcore.bounds import NonNegativeInt, PositiveInt, Range
 from dlcore.errors import UsageError
 
+DataSource = Literal["published", "offline"] | Path  # the published set, data of the installation, one's own folder or file
 CPU_DEVICES = 64  # as many as are simulated at most
 
 
 @dataclasses.dataclass(frozen=True)
-class Flags:
+class RunOptions:
     """How to run, whatever the experiment."""
 
+    offline: bool = False
+    """train on data that come with the installation, in place of the published set"""
+    data: str = ""
+    """train on one's own data: a folder or file, as the experiment's description says"""
     out: str = ""
     """folder of the run; by default the next free runs/EXPERIMENT/NUMBER"""
     continue_run: bool = False
@@ -43,8 +50,9 @@ class Flags:
     """steps between evaluations; 0 for ten a run"""
     patience: NonNegativeInt = 0
     """evaluations without a better value of what the experiment calls best that end the run; 0 for never"""
-    diagnose: bool = True
-    """at each evaluation (of a run of 100 steps or more): gradient, update and dead units of every tensor, for one batch"""
+    diagnose: Literal["auto", "always", "never"] = "auto"
+    """at each evaluation: gradient, update and dead units of every tensor, for one batch; auto is always for runs of 1,000 steps or
+    more: it compiles a second program"""
     save_every: NonNegativeInt = 0
     """steps between checkpoints; 0 for ten a run, or two with --seeds"""
     keep: PositiveInt = 2
@@ -58,15 +66,25 @@ class Flags:
     stall: NonNegativeInt = 600
     """seconds that a step, an evaluation or a save may take before the stacks of all threads are written down; 0 for never"""
 
+    @property
+    def source(self) -> DataSource:
+        """Where the data come from."""
+        return Path(self.data) if self.data else "offline" if self.offline else "published"
 
-def check(config: Any, flags: Flags) -> None:
+
+def check(config: Any, flags: RunOptions) -> None:
     """Raises UsageError for a number that nothing could be done with, and for an `--out` that the shell has not expanded."""
     for name in ("batch", "steps"):
         bounds.check_number(name, getattr(config, name), Range(1))
     bounds.check(config)
     bounds.check(flags)
-    if flags.out.startswith("~"):
-        raise UsageError(f"--out {flags.out} begins with ~, which the shell has not expanded: write $HOME, or the path in full")
+    for name in ("out", "data"):
+        if (path := getattr(flags, name)).startswith("~"):
+            raise UsageError(f"--{name} {path} begins with ~, which the shell has not expanded: write $HOME, or the path in full")
+    if flags.data and flags.offline:
+        raise UsageError("--data and --offline are two sources of data: leave one of them out")
+    if flags.data and not Path(flags.data).exists():
+        raise UsageError(f"--data {flags.data}: nothing is there")
     if flags.seeds > 1:
         unfit = {
             "parallel": flags.parallel not in ("auto", "jit"),
@@ -84,10 +102,25 @@ def check(config: Any, flags: Flags) -> None:
             raise UsageError(f"--seed {flags.seed} and --seeds {flags.seeds} reach beyond 2^32: begin with a smaller --seed")
 
 
-def flag_names(config: Any) -> list[str]:
-    """The fields of a dataclass, and of those inside it, as they stand on the command line."""
+def flag_names(config: Any) -> dict[str, str]:
+    """{"recipe.lr": "lr"}: the fields of a dataclass and of those inside it, by path, and their names on the command line.
+
+    A field of a nested dataclass has its own name, and its whole path where two fields have the same name.
+    """
+    paths = _paths(config)
+    return {path: short_name(path, paths) for path in paths}
+
+
+def _paths(config: Any) -> list[str]:
     found = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        found += flag_names(value) if dataclasses.is_dataclass(value) else [field.name]
+        nested = _paths(value) if dataclasses.is_dataclass(value) else []
+        found += [f"{field.name}.{path}" for path in nested] or [field.name]
     return found
+
+
+def short_name(path: str, paths: Iterable[str]) -> str:
+    """The last part of a field's path, or the whole path where another of `paths` ends the same."""
+    last = path.rpartition(".")[2]
+    return last if sum(each.rpartition(".")[2] == last for each in paths) == 1 else path

@@ -1,35 +1,29 @@
-"""GPT-2's four sizes and one of 7B: stacked layers, rematerialised, split over many devices. `dlcore plan` says what they take.
+"""GPT-2's four sizes and one of 7B: stacked layers, rematerialised, split over many devices.
 
 Family: Transformer decoder (GPT)
 Task: language modelling, text generation
-Data: english_text 1.0.0 (own TFDS builder), 15 MB of twelve kinds; --offline: the text of the Python documentation
+Data: english_text 1.0.0 (own TFDS builder), 15 MB of twelve kinds; --offline: the text of the
+    Python documentation
 Published: none with these data
 
-The sizes are those of Radford et al. 2019 (their table 2), and of Touvron et al. 2023 (7B; its embedding is tied here). The text is
-far too short for any of them: they are here to be planned, and to be pointed at more text. Byte pairs beyond what the text has are
-rows of the embedding that no token reaches.
+`dlcore plan` says what they take. The sizes are those of Radford et al. 2019 (table 2), and of
+Touvron et al. 2023 (7B; its embedding is tied here). The text is far too short for any of them:
+they are here to be planned, and to be pointed at more text. Rows of the embedding beyond the byte
+pairs of the text are reached by no token.
 """
 
 import dataclasses
 from typing import Literal
 
-import jax.numpy as jnp
-import numpy as np
-
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.data import tfds
-from dlcore.data.sets import embedded
-from dlcore.data.source import windows
-from dlcore.data.tokens import bpe
-from dlcore.models.apply import apply
+from dlcore.data import tokenizer
+from dlcore.data.sets import text
+from dlcore.data.splits import Splits
 from dlcore.models.gpt import GPT, TENSOR, Size, generate
-from dlcore.options import Flags
-from dlcore.samples import Text
-from dlcore.tasks.language_modelling import next_token
-from dlcore.train import optim
-from dlcore.train.experiment import Experiment
-from dlcore.train.step import Objective
+from dlcore.options import DataSource, RunOptions
+from dlcore.tasks import language_modelling
+from dlcore.train import Experiment, Model, Objective, Recipe
 
 # GPT-2 has 50257 byte pairs; 47 rows more, and every mesh divides them.
 SIZES = {
@@ -40,7 +34,8 @@ SIZES = {
     "1.5B": Size(50304, 1024, 48, 25, 1600, biases=True),
     "7B": Size(32000, 2048, 32, 32, 4096, rotary=True, norm="rms", mlp="swiglu"),
 }
-FLAGS = Flags(precision="bf16")
+RUN = RunOptions(precision="bf16")
+ADAMW = Recipe("adamw", lr=6e-4, end=0.1, warmup=700, weight_decay=0.1, clip_norm=1.0, b2=0.95)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,59 +47,54 @@ class Config:
     scan: bool = True
     """one compiled block for all layers, parameters stacked"""
     remat: bool = True
-    """compute each block again in the backward pass rather than keep what it made"""
-    pieces: PositiveInt = 8192
+    """compute each block again in the backward pass rather than keep its activations"""
+    vocabulary: PositiveInt = 8192
     """byte pairs to learn from the text"""
-    lr: NonNegativeFloat = 6e-4
-    warmup: NonNegativeInt = 700
-    decay: NonNegativeFloat = 0.1
-    clip: NonNegativeFloat = 1.0
+    recipe: Recipe = ADAMW
     batch: int = 512
     steps: int = 10000
     temperature: NonNegativeFloat = 0.8
     prompt: str = "The "
-    offline: bool = False
 
 
-OFFLINE = Config("tiny", pieces=320, lr=4e-3, warmup=20, batch=16, steps=150, offline=True)
-TINY = Config("tiny", dropout=0.1, pieces=300, warmup=2, batch=32, steps=6, offline=True)
+SMALL = dataclasses.replace(ADAMW, lr=4e-3, warmup=20)
+PRESETS = {
+    "offline": Config("tiny", vocabulary=320, recipe=SMALL, batch=16, steps=150),
+    "tiny": Config("tiny", dropout=0.1, vocabulary=300, batch=32, steps=6),
+}
 
 
-def build(c: Config) -> Experiment:
-    if c.offline:
-        name, version = "documentation", embedded.documentation_version()
-        texts = {split: embedded.documentation(split).split("\n\n") for split in ("train", "validation")}
-    else:
-        name, version = "english_text", tfds.version("english_text")
-        texts = {split: tfds.columns(name, split, ["text"])["text"] for split in ("train", "validation")}
+def size_of(c: Config) -> Size:
     size = SIZES[c.size]
-    size = dataclasses.replace(size, context=c.context or size.context, dropout=c.dropout, remat=c.remat, scan=c.scan)
-    # The documentation has fewer pairs to merge.
-    pieces = bpe(texts["train"], min(c.pieces, size.vocabulary, 4000 if c.offline else size.vocabulary))
-    tokens = {split: np.concatenate(pieces.encode_all([f"{t}\n\n" for t in told])) for split, told in texts.items()}
-    net = GPT(size)
+    context = c.context or size.context
+    size = dataclasses.replace(size, context=context, dropout=c.dropout)
+    return dataclasses.replace(size, remat=c.remat, scan=c.scan)
 
-    def logits(params, extra, batch, key, train):
-        return apply(net, "net", params, extra, batch["tokens"], key=key, train=train, row=batch["row"])
 
-    def sample(state, key):
-        start = jnp.asarray(pieces.encode(c.prompt))[None]
-        drawn = generate(size, state.params["net"], start, key, min(400, 8 * size.context), c.temperature)
-        # A row of the embedding that stands for no byte pair has no text.
-        drawn = np.minimum(np.asarray(drawn[0, start.shape[1] :]), len(pieces) - 1)
-        return [Text(f"Temperature {c.temperature}", pieces.decode(drawn), c.prompt)]
+def data(c: Config, source: DataSource) -> Splits:
+    size = size_of(c)
+    vocabulary = min(c.vocabulary, size.vocabulary)
+    return text.load("english_text", source, size.context, vocabulary=vocabulary)
 
-    rate = optim.warmup_cosine(c.lr, c.steps, optim.short_warmup(c.warmup, c.steps), end=c.lr / 10)
+
+def build(c: Config, splits: Splits) -> Experiment:
+    size = size_of(c)
+    tokens = tokenizer.from_facts(splits.facts.tokenizer)
+    model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
+
+    def continued(state, prompt, key):
+        length = min(400, 8 * size.context)
+        return generate(size, state.params["net"], prompt, key, length, c.temperature)
+
+    title = f"Temperature {c.temperature}"
     return Experiment(
-        train=windows(name, version, "train", tokens["train"], size.context, stride=1),
-        batch=c.batch,
-        steps=c.steps,
-        init={"net": lambda key, batch: net.init(key, batch["tokens"])},
-        objectives={"net": Objective(next_token(logits), optim.make("adamw", rate, decay=c.decay, clip=c.clip, b2=0.95))},
-        eval={"validation": windows(name, version, "validation", tokens["validation"], size.context, stride=size.context)},
-        sample=sample,
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
+        samples=[language_modelling.samples(title, continued, tokens, c.prompt)],
         best="validation/loss",
-        tensor=TENSOR,
+        tensor_parallel=TENSOR,
     )
 
 

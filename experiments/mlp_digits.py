@@ -2,8 +2,8 @@
 
 Family: MLP
 Task: image classification
-Data: scikit-learn's 1,797 digits of 8x8 pixels, 60/20/20; comes with the installation, so --offline changes nothing
-Published: none for this split; scikit-learn's RBF support vector machine (gamma 0.001) reaches 0.994 on it
+Data: scikit-learn's 1,797 digits of 8x8 pixels, 60/20/20; comes with the installation
+Published: none for this split; scikit-learn's RBF support vector machine (gamma 0.001) reaches 0.994
 """
 
 from dataclasses import dataclass
@@ -11,50 +11,47 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 import dlcore
-from dlcore.bounds import NonNegativeFloat, PositiveInt, Rate
+from dlcore.bounds import PositiveInt, Rate
 from dlcore.data.sets import embedded
-from dlcore.models.apply import apply
+from dlcore.data.splits import Splits
 from dlcore.models.mlp import MLP
-from dlcore.options import Flags
-from dlcore.tasks.classification import classification, predicted
-from dlcore.train import optim
-from dlcore.train.experiment import Experiment
-from dlcore.train.step import Objective
+from dlcore.options import DataSource, RunOptions
+from dlcore.tasks import classification
+from dlcore.train import Experiment, Model, Objective, Recipe
 
-FLAGS = Flags(cpu_devices=1)  # a step of a millisecond is over before several devices have met
+RUN = RunOptions(
+    cpu_devices=1
+)  # a step of a millisecond is too short for devices to wait for each other
 
 
 @dataclass(frozen=True)
 class Config:
     widths: tuple[PositiveInt, ...] = (256, 256)
     dropout: Rate = 0.3
-    lr: NonNegativeFloat = 2e-3
-    decay: NonNegativeFloat = 0.05
+    recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.05)
     batch: int = 128
     steps: int = 1500
-    offline: bool = False
 
 
-TINY = Config(widths=(16,), batch=32, steps=6, offline=True)
+PRESETS = {"tiny": Config(widths=(16,), batch=32, steps=6)}
 
 
-def build(c: Config) -> Experiment:
-    net = MLP(c.widths, classes=10, dropout=c.dropout)
+def data(c: Config, source: DataSource) -> Splits:
+    return embedded.load("digits", source)
 
-    def logits(params, extra, batch, key, train):
-        pixels = batch["image"].astype(jnp.float32) / 255
-        return apply(net, "net", params, extra, pixels, key=key, train=train, row=batch["row"])
 
-    adamw = optim.make("adamw", optim.warmup_cosine(c.lr, c.steps, c.steps // 20), decay=c.decay)
-    test = embedded.digits("test")
+def build(c: Config, splits: Splits) -> Experiment:
+    net = MLP(c.widths, classes=len(splits.facts.classes), dropout=c.dropout)
+    model = Model(
+        "net", net, inputs=lambda batch, key, train: batch["image"].astype(jnp.float32) / 255
+    )
     return Experiment(
-        train=embedded.digits("train"),
-        batch=c.batch,
-        steps=c.steps,
-        init={"net": lambda key, batch: net.init(key, batch["image"])},
-        objectives={"net": Objective(classification(logits), adamw)},
-        eval={"validation": embedded.digits("validation"), "test": test},
-        sample=lambda state, key: predicted("Test digits", logits, state, test),
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"net": Objective(classification.loss(model), c.recipe(c.steps))},
+        samples=[classification.samples("Test digits", model, splits.test, splits.facts.classes)],
+        predictor=classification.predictor(model, splits.facts),
         best="validation/accuracy",
     )
 

@@ -1,30 +1,29 @@
-"""A recurrent network on the characters of tiny Shakespeare, by truncated backpropagation with a carry.
+"""A recurrent network on the characters of tiny Shakespeare, by truncated backpropagation.
 
 Family: Recurrent network (Elman, LSTM, GRU)
 Task: language modelling, text generation
-Data: tiny Shakespeare 1.0.0 (TFDS), nanoGPT's split of 90/10; --offline: the text of the Python documentation
-Published: validation loss 1.88 by nanoGPT's CPU recipe, a Transformer (karpathy/nanoGPT README, on 20 batches)
+Data: tiny Shakespeare 1.0.0 (TFDS), nanoGPT's split of 90/10; --offline: the text of the Python
+    documentation
+Published: validation loss 1.88 by nanoGPT's CPU recipe, a Transformer
+    (karpathy/nanoGPT README, on 20 batches)
 
-A window is `chunks` x `context` tokens: the state goes through all of it, the gradient (with --truncate) only through `context`.
+A window is `chunks` x `context` tokens: the state is carried through all of it, the gradient (with
+--truncate) only through `context`.
 """
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.data import tfds
-from dlcore.data.sets import embedded
-from dlcore.data.source import windows
-from dlcore.data.tokens import characters
-from dlcore.models.apply import apply
+from dlcore.data import tokenizer
+from dlcore.data.sets import text
+from dlcore.data.splits import Splits
 from dlcore.models.rnn import RNN, Cell, CharRNN, generate
-from dlcore.samples import Text
-from dlcore.tasks.language_modelling import next_token
-from dlcore.train import optim
-from dlcore.train.experiment import Experiment, Published
-from dlcore.train.step import Objective
+from dlcore.options import DataSource
+from dlcore.tasks import language_modelling
+from dlcore.train import Experiment, Model, Objective, Published, Recipe
+
+MUON = Recipe("muon", lr=5e-2, end=0.01, warmup=50, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
 
 @dataclass(frozen=True)
@@ -36,54 +35,48 @@ class Config:
     chunks: PositiveInt = 2
     truncate: bool = True
     dropout: Rate = 0.0
-    optimizer: optim.Kind = "muon"
-    lr: NonNegativeFloat = 5e-2
-    warmup: NonNegativeInt = 50
-    decay: NonNegativeFloat = 0.1
-    clip: NonNegativeFloat = 1.0
-    batch: int = 16
-    steps: int = 1500
+    recipe: Recipe = MUON
     temperature: NonNegativeFloat = 0.8
     top_k: NonNegativeInt = 20
-    offline: bool = False
+    batch: int = 16
+    steps: int = 1500
 
 
-OFFLINE = Config(steps=250, offline=True)
-TINY = Config(layers=2, width=16, context=8, chunks=2, dropout=0.1, warmup=2, batch=32, steps=6, offline=True)
+PRESETS = {
+    "offline": Config(steps=250),
+    "tiny": Config(layers=2, width=16, context=8, dropout=0.1, batch=32, steps=6),
+}
 
 
-def build(c: Config) -> Experiment:
-    name, version, text = ("documentation", embedded.documentation_version(), embedded.documentation())
-    if not c.offline:
-        name, version = "tiny_shakespeare", tfds.version("tiny_shakespeare")
-        text = "".join(tfds.text(name, split) for split in ("train", "validation", "test"))
-    letters = characters(text)
-    tokens = letters.encode(text)
-    cut, window = int(0.9 * len(tokens)), c.context * c.chunks
-    net = CharRNN(RNN(c.cell, c.width, c.layers, dropout=c.dropout), len(letters))
+def data(c: Config, source: DataSource) -> Splits:
+    return text.load("tiny_shakespeare", source, c.context * c.chunks)
 
-    def logits(params, extra, batch, key, train):
-        more = {"cut": c.context if c.truncate else 0, "train": train, "row": batch["row"]}
-        (y, _), extra = apply(net, "net", params, extra, batch["tokens"], key=key, **more)
-        return y, extra
 
-    def sample(state, key):
-        prompt = "\n" if "\n" in letters.symbols else letters.symbols[0]
-        start = jnp.tile(letters.encode(prompt), (1, 1))
-        drawn = generate(net, state.params["net"], start, key, 1000, c.temperature, c.top_k)
-        return [Text(f"Temperature {c.temperature}, top {c.top_k}", letters.decode(drawn[0, 1:]), prompt)]
+def build(c: Config, splits: Splits) -> Experiment:
+    characters = tokenizer.from_facts(splits.facts.tokenizer)
+    net = CharRNN(RNN(c.cell, c.width, c.layers, dropout=c.dropout), len(characters))
+    truncation = {"cut": c.context if c.truncate else 0}
+    model = Model(
+        "net",
+        net,
+        inputs=lambda batch, key, train: ((batch["tokens"],), truncation),
+        output=lambda y, batch: y[0],  # without the states
+    )
 
-    rate = optim.warmup_cosine(c.lr, c.steps, optim.short_warmup(c.warmup, c.steps), end=c.lr / 100)
+    def continued(state, prompt, key):
+        return generate(net, state.params["net"], prompt, key, 1000, c.temperature, c.top_k)
+
+    title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
-        train=windows(name, version, "train", tokens[:cut], window, stride=1),
-        batch=c.batch,
-        steps=c.steps,
-        init={"net": lambda key, batch: net.init(key, batch["tokens"])},
-        objectives={"net": Objective(next_token(logits), optim.make(c.optimizer, rate, decay=c.decay, clip=c.clip, b2=0.99))},
-        eval={"validation": windows(name, version, "validation", tokens[cut:], window, stride=window)},
-        sample=sample,
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
+        samples=[language_modelling.samples(title, continued, characters)],
         best="validation/loss",
-        published=Published("loss", 1.88, "nanoGPT's README, CPU recipe of a Transformer", "lower", "validation"),
+        published=Published(
+            "loss", 1.88, "nanoGPT's README, CPU recipe of a Transformer", "lower", "validation"
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 Family: Transformer encoder (ViT)
 Task: image classification
-Data: Fashion-MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits (8x8) in patches of 4
-Published: none for a small ViT; two convolutions reach test accuracy 0.925 (zalandoresearch/fashion-mnist README)
+Data: Fashion-MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits (8x8)
+Published: none for a small ViT; two convolutions reach test accuracy 0.925
+    (zalandoresearch/fashion-mnist README)
 """
 
 from dataclasses import dataclass
@@ -11,17 +12,15 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 import dlcore
-from dlcore.analysis.features import learned
-from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
-from dlcore.data import tfds
-from dlcore.data.sets import embedded
+from dlcore.analysis import features
+from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
+from dlcore.data.sets import images
+from dlcore.data.splits import Splits
 from dlcore.kernels.augment import random_flip, random_shift
-from dlcore.models.apply import apply
 from dlcore.models.vit import TENSOR, Size, ViT
-from dlcore.tasks.classification import classification, predicted
-from dlcore.train import optim
-from dlcore.train.experiment import Experiment
-from dlcore.train.step import Objective
+from dlcore.options import DataSource
+from dlcore.tasks import classification
+from dlcore.train import Experiment, Model, Objective, Recipe
 
 
 @dataclass(frozen=True)
@@ -32,58 +31,51 @@ class Config:
     width: PositiveInt = 96
     dropout: Rate = 0.0
     flip: bool = True
-    shift: NonNegativeInt = 1
-    optimizer: optim.Kind = "muon"
-    lr: NonNegativeFloat = 4e-3
-    decay: NonNegativeFloat = 0.05
-    smoothing: Rate = 0.0
+    max_shift: NonNegativeInt = 1
+    label_smoothing: Rate = 0.0
+    recipe: Recipe = Recipe("muon", lr=4e-3, weight_decay=0.05, clip_norm=1.0)
     batch: int = 128
     steps: int = 2500
-    offline: bool = False
 
 
-OFFLINE = Config(steps=500, offline=True)
-TINY = Config(layers=1, heads=2, width=8, batch=32, steps=6, offline=True)
+PRESETS = {
+    "offline": Config(patch=4, flip=False, steps=500),  # a mirrored digit is another digit, or none
+    "tiny": Config(patch=4, layers=1, heads=2, width=8, flip=False, batch=32, steps=6),
+}
 
 
-def build(c: Config) -> Experiment:
-    side, patch = (8, 4) if c.offline else (28, c.patch)
-    size = Size(c.layers, c.heads, c.width, context=(side // patch) ** 2, positions="learned", dropout=c.dropout)
-    net = ViT(size, patch, classes=10)
+def data(c: Config, source: DataSource) -> Splits:
+    return images.load("fashion_mnist", source, training=55_000, offline="digits")
 
-    def logits(params, extra, batch, key, train):
-        pixels = batch["image"]
-        if train and c.shift:
-            pixels = random_shift(key, batch["row"], pixels, c.shift)
-        if train and c.flip and not c.offline:  # a mirrored digit is another digit, or none
-            pixels = random_flip(key, batch["row"], pixels)
-        pixels = pixels.astype(jnp.float32) / 127.5 - 1
-        return apply(net, "net", params, extra, pixels, key=key, train=train, row=batch["row"])
 
-    def sample(state, key):
-        embed = state.params["net"]["embed"]["kernel"]
-        seen = predicted("Test images", logits, state, splits["test"], names)
-        return [*seen, *learned(logits, state, splits["test"], embed, patch)]
+def build(c: Config, splits: Splits) -> Experiment:
+    classes = splits.facts.classes
+    height, width, _ = splits.facts.fields["image"]["shape"]
+    patches = (height // c.patch) * (width // c.patch)
+    size = Size(c.layers, c.heads, c.width, patches, positions="learned", dropout=c.dropout)
 
-    if c.offline:
-        names = tuple("0123456789")
-        splits = {split: embedded.digits(split) for split in ("train", "validation", "test")}
-    else:
-        parts = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
-        names = tfds.class_names("fashion_mnist")
-        splits = {split: tfds.load("fashion_mnist", part) for split, part in parts.items()}
-    rate = optim.warmup_cosine(c.lr, c.steps, c.steps // 20)
-    optimizer = optim.make(c.optimizer, rate, decay=c.decay, clip=1.0)
+    def pixels(batch, key, train):
+        x = batch["image"]
+        if train and c.max_shift:
+            x = random_shift(key, batch["row"], x, c.max_shift)
+        if train and c.flip:
+            x = random_flip(key, batch["row"], x)
+        return x.astype(jnp.float32) / 127.5 - 1
+
+    model = Model("net", ViT(size, c.patch, len(classes)), inputs=pixels)
+    loss = classification.loss(model, c.label_smoothing)
     return Experiment(
-        train=splits["train"],
-        batch=c.batch,
-        steps=c.steps,
-        init={"net": lambda key, batch: net.init(key, batch["image"].astype(jnp.float32))},
-        objectives={"net": Objective(classification(logits, c.smoothing), optimizer)},
-        eval={"validation": splits["validation"], "test": splits["test"]},
-        sample=sample,
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"net": Objective(loss, c.recipe(c.steps))},
+        samples=[
+            classification.samples("Test images", model, splits.test, classes),
+            features.samples(model, splits.test, "net/embed/kernel", c.patch),
+        ],
+        predictor=classification.predictor(model, splits.facts),
         best="validation/accuracy",
-        tensor=TENSOR,
+        tensor_parallel=TENSOR,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -19,7 +20,9 @@ from typing import Any
 
 import pytest
 
+from dlcore.options import flag_names
 from dlcore.runs import catalog
+from dlcore.train.experiment import Experiment
 from tests.conftest import CACHE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -53,10 +56,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def flags_of(config: Any) -> list[str]:
-    """A config as command-line flags."""
-    words: list[str] = []
-    for field in dataclasses.fields(config):
-        value, name = getattr(config, field.name), field.name.replace("_", "-")
+    """A config as command-line flags, on data of the installation."""
+    words = ["--offline"]
+    for path, flag in flag_names(config).items():
+        value, name = functools.reduce(getattr, path.split("."), config), flag.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, tuple):
@@ -68,8 +71,16 @@ def flags_of(config: Any) -> list[str]:
 
 def tiny(experiment: str) -> Any:
     """The small config of an experiment."""
-    page = catalog.load(catalog.find(experiment))
-    return sys.modules[page.config.__module__].TINY
+    return catalog.load(catalog.find(experiment)).presets["tiny"]
+
+
+def built(name: str, **changes: Any) -> Experiment:
+    """A small experiment on data of the installation; `changes` are fields of its config, or of the recipe in it."""
+    config = tiny(name)
+    of_recipe = {field: changes.pop(field) for field in [*changes] if not hasattr(config, field)}
+    if of_recipe:
+        changes["recipe"] = dataclasses.replace(config.recipe, **of_recipe)
+    return catalog.load(catalog.find(name)).experiment(dataclasses.replace(config, **changes), "offline")
 
 
 def experiments(*every_run: str) -> list[Any]:

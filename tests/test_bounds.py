@@ -15,7 +15,7 @@ from dlcore.bounds import FLOAT_MAX, INT_MAX, NonNegativeInt, PositiveInt, Range
 from dlcore.cli import main as cli
 from dlcore.cli.arguments import parse
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions, flag_names
 from dlcore.runs import catalog
 from tests.child import tiny
 
@@ -40,7 +40,6 @@ class Config:
     net: Net = Net()
     batch: int = 1
     steps: int = 1
-    offline: bool = False
 
 
 @pytest.mark.parametrize(
@@ -87,8 +86,8 @@ def test_a_range_is_an_interval(low: float, high: float, ends: Any, x: float) ->
         assert (x in Range(low, high, ends)) == inside
 
 
-def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_are_refused() -> None:
-    assert parse(["--depth", "5"], "x", "", config=Config(), flags=Flags())["config"].net == Net(5)
+def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_have_their_path() -> None:
+    assert parse(["--depth", "5"], "x", "", config=Config(), flags=RunOptions())["config"].net == Net(5)
 
     @dataclasses.dataclass(frozen=True)
     class Twice:
@@ -97,8 +96,18 @@ def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_are_refused() -
         batch: int = 1
         steps: int = 1
 
-    with pytest.raises(UsageError, match="a field depth that is a flag already"):
-        parse([], "x", "", config=Twice(), flags=Flags())
+    assert flag_names(Twice()) == {"depth": "depth", "net.depth": "net.depth", "batch": "batch", "steps": "steps"}
+    parsed = parse(["--depth", "2", "--net.depth", "7"], "x", "", config=Twice(), flags=RunOptions())["config"]
+    assert (type(parsed), parsed.depth, parsed.net) == (Twice, 2, Net(7))
+
+    @dataclasses.dataclass(frozen=True)
+    class Seeded:
+        seed: int = 1
+        batch: int = 1
+        steps: int = 1
+
+    with pytest.raises(UsageError, match="a field seed that is a flag already"):
+        parse([], "x", "", config=Seeded(), flags=RunOptions())
 
 
 @pytest.mark.parametrize("name", catalog.names())
@@ -124,7 +133,7 @@ def test_every_number_of_an_experiment_has_a_range_and_is_held_to_it(name: str) 
 @pytest.mark.parametrize(
     "words",
     [
-        ["train", "gan_mnist", "--offline", "--width", "8"],
+        ["train", "gan_mnist", "--offline", "--width", "3"],
         ["train", "gan_fashion_mnist", "--offline", "--width", "3"],
         ["plan", "mlp_digits", "--topology", "cpu:1", "--price", "nan"],
         ["plan", "mlp_digits", "--topology", "cpu:1", "--price", "-1"],

@@ -16,7 +16,7 @@ from dlcore.sharding import Layout
 from dlcore.train.step import Batch, Objective, State, proposals
 
 Tree = Any
-WORTH = 100  # steps: to compile what diagnoses takes two thirds of the step's time to compile, too much for a mere trial
+WORTH = 1000  # steps: to compile a diagnosis takes two thirds of the time to compile the step, too much for a trial
 
 
 def measure(

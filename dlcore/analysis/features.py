@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,15 +14,35 @@ from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.kernels.shuffle import depth_to_space
 from dlcore.models.apply import outputs
-from dlcore.samples import Images
+from dlcore.samples import Images, Sample
 from dlcore.train.model import Logits
 from dlcore.train.step import State
 
 
-def learned(logits: Logits, state: State, source: Source, kernel: Any, patch: int = 1, count: int = 20) -> list[Images]:
-    """What `sample` shows of a classifier of images: `filters(kernel, patch)`, and the rest for the first `count` of a source."""
-    batch = next(in_order(source, count, np.arange(count)))
-    return [filters(kernel, patch), *activations(logits, state, batch), *saliency(logits, state, batch)]
+def samples(
+    model: Logits, source: Source, kernel: str, patch: int = 1, count: int = 20
+) -> Callable[[State, Array], list[Sample]]:
+    """What a classifier of images has learned.
+
+    Args:
+        model: gives logits [batch, classes].
+        source: examples with `image`.
+        kernel: the path of the first layer's kernel in the parameters, as "net/Conv_0/kernel".
+        patch: see `filters`.
+        count: how many images are shown.
+
+    Returns:
+        (state, key) -> the filters of the first layer, and activations and saliency of the first images of the source.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        weights: Any = state.params
+        for name in kernel.split("/"):
+            weights = weights[name]
+        batch = next(in_order(source, count, np.arange(count)))
+        return [filters(weights, patch), *activations(model, state, batch), *saliency(model, state, batch)]
+
+    return draw
 
 
 def filters(kernel: Any, patch: int = 1, most: int = 64) -> Images:

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from dlcore.data.source import Source
 from dlcore.models.rnn import Reader
-from dlcore.samples import Plot, Series
+from dlcore.samples import Plot, Sample, Series
+from dlcore.train.step import State
 
 
 def through_time(advance: Callable[[Array, Array], Array], loss: Callable[[Array], Array], carry: Array, inputs: Array) -> Array:
@@ -56,3 +58,26 @@ def figure(nets: Mapping[str, tuple[Reader, Any]], x: np.ndarray, target: np.nda
     return Plot(
         title or "How much of the loss reaches the state of step t", "step t", "|d loss / d state_t|", tuple(lines), log_y=True
     )
+
+
+def samples(
+    trained: Mapping[str, Reader], untrained: Mapping[str, Reader], source: Source, count: int = 64, model: str = "net"
+) -> Callable[[State, Array], list[Sample]]:
+    """The figure of vanishing gradients: of networks at their initialisation, and of the trained one.
+
+    Args:
+        trained: {name: the network whose parameters the state has}.
+        untrained: {name: networks with fresh parameters}.
+        source: examples with `x` [length, n] and `target`.
+        count: how many of them.
+        model: the name of the trained network's parameters.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        batch = source.gather(np.arange(count))
+        x, target = batch["x"], batch["target"]
+        lines = {f"{name}, at the start": (net, net.init(key, x)["params"]) for name, net in untrained.items()}
+        lines |= {f"{name}, trained": (net, state.params[model]) for name, net in trained.items()}
+        return [figure(lines, x, target)]
+
+    return draw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 from dlcore import bounds
 from dlcore.errors import UsageError
@@ -14,19 +14,51 @@ from dlcore.options import check, flag_names
 def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
     """Dataclasses from the command line, each field of each a flag; `usual` gives their defaults, `config` and `flags` among them.
 
-    An ill-typed or unknown flag ends with exit code 2. UsageError: a number that nothing could be done with.
+    A field of a nested dataclass has its own name, or its path ("generator.lr") where two have the same. An ill-typed or unknown
+    flag ends with exit code 2. UsageError: a number that nothing could be done with, or a flag that two dataclasses have.
     """
     import tyro
 
-    names = [name for each in usual.values() for name in flag_names(each)]
+    names = [name for each in usual.values() for name in flag_names(each).values()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(
             f"the Config has a field {', '.join(twice)} that is a flag already: fields are flags without a prefix, rename it"
         )
-    together: Any = dataclasses.make_dataclass("together", [(name, type(each)) for name, each in usual.items()], frozen=True)
-    flat = (tyro.conf.OmitArgPrefixes,)
-    parsed: Any = tyro.cli(together, config=flat, args=list(words), prog=prog, default=together(**usual), description=about)
-    check(parsed.config, parsed.flags)
-    for name in usual:
-        bounds.check(getattr(parsed, name))
-    return {name: getattr(parsed, name) for name in usual}
+    bare = tyro.conf.arg(name="")
+    defaults = {name: _prefixed(each) for name, each in usual.items()}
+    fields = [(name, Annotated[type(each), bare]) for name, each in defaults.items()]
+    together: Any = dataclasses.make_dataclass("together", fields, frozen=True)
+    parsed = tyro.cli(together, args=list(words), prog=prog, default=together(**defaults), description=about)
+    found = {name: _restored(getattr(parsed, name), type(each)) for name, each in usual.items()}
+    check(found["config"], found["flags"])
+    for each in found.values():
+        bounds.check(each)
+    return found
+
+
+def _prefixed(config: Any) -> Any:
+    """A copy of a dataclass whose nested dataclasses have flags without a prefix, but for those with a name that is not unique."""
+    import tyro
+
+    nested = [field.name for field in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, field.name))]
+    if not nested:
+        return config
+    names, hints = flag_names(config), get_type_hints(type(config), include_extras=True)
+    clashing = {path.partition(".")[0] for path, name in names.items() if "." in name}
+    bare = tyro.conf.arg(name="")
+    fields = [
+        (
+            field.name,
+            Annotated[hints[field.name], bare] if field.name in nested and field.name not in clashing else hints[field.name],
+        )
+        for field in dataclasses.fields(config)
+    ]
+    copy = dataclasses.make_dataclass(type(config).__name__, fields, frozen=True)
+    return copy(**{field.name: getattr(config, field.name) for field in dataclasses.fields(config)})
+
+
+def _restored(parsed: Any, kind: type[Any]) -> Any:
+    """The dataclass `kind` with the values of a copy that `_prefixed` made."""
+    if isinstance(parsed, kind):
+        return parsed
+    return kind(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)})

@@ -81,7 +81,7 @@ def _train(words: list[str]) -> int:
         print(f"dlcore {COMMANDS['train']}\n\nexperiments: {', '.join(catalog.names())}")
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
-    usual = page.offline if "--offline" in words else page.config()
+    usual = page.usual(words)
     config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (usual, page.flags))
     from dlcore.runs import session as run
     from dlcore.seeds import runs as seeds
@@ -117,10 +117,10 @@ def _opened(command: str, words: list[str], accept: bool = False) -> tuple[Path,
 
 def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
     """The config and the flags that stand in a card."""
-    from dlcore.options import Flags
+    from dlcore.options import RunOptions
     from dlcore.runs import card as cards
 
-    config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, Flags, card, "run")
+    config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, RunOptions, card, "run")
     before = card.get("devices", {})  # one process takes as many as all had together
     if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
@@ -146,7 +146,10 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
 
     # Wherever it was trained, here are the devices that are here.
     flags = _environment(dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch)
-    experiment = page.build(config)
+    if command == "export":
+        experiment = page.without_data(config, folder) or page.experiment(config, flags.source)
+    else:
+        experiment = page.experiment(config, flags.source)
     return folder, experiment, flags, run.restored(experiment, flags, folder, card, last)
 
 
@@ -163,8 +166,8 @@ def _eval(words: list[str]) -> int:
 
 def _sample(words: list[str]) -> int:
     folder, experiment, flags, state = _state_of("sample", words)
-    if experiment.sample is None:
-        raise UsageError(f"the experiment of {folder} has no `sample`: give its Experiment one")
+    if not experiment.samples:
+        raise UsageError(f"the experiment of {folder} has no `samples`: give its Experiment some")
     import jax
 
     from dlcore.runs import sample_files
@@ -173,7 +176,7 @@ def _sample(words: list[str]) -> int:
 
     refuse_links(folder)
     with notices.during("drawing samples"):
-        drawn = experiment.sample(state, jax.random.key(flags.seed))
+        drawn = experiment.draw(state, jax.random.key(flags.seed))
     sample_files.save(folder / "samples", drawn)
     for title, texts in sample_files.texts(folder / "samples"):
         print("\n".join((title, *texts)) + ("\n" if texts else ""))

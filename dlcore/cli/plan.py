@@ -11,7 +11,7 @@ from typing import Any
 from dlcore.bounds import NonNegativeFloat
 from dlcore.cli.arguments import parse
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
         print(f"dlcore {COMMANDS['plan']}\n\nexperiments: {', '.join(catalog.names())}")
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
-    usual = page.offline if "--offline" in words else page.config()
+    usual = page.usual(words)
     parsed = parse(words[1:], f"dlcore plan {words[0]}", page.about, asked=Asked(), config=usual, flags=page.flags)
     asked, config, flags = parsed["asked"], parsed["config"], parsed["flags"]
     if not asked.topology:
@@ -64,7 +64,7 @@ def _prepare(simulated: int, deterministic: bool) -> None:
 
     jax.config.update("jax_platforms", "cpu")
     try:
-        devices.prepare(Flags(cpu_devices=simulated, deterministic=deterministic), 1, os.environ)
+        devices.prepare(RunOptions(cpu_devices=simulated, deterministic=deterministic), 1, os.environ)
     except RuntimeError:  # devices were looked at before; `topologies.devices` says if they are too few
         return
 
@@ -74,7 +74,7 @@ def _one(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, device
     from dlcore.plan.compile import own_size, plan
     from dlcore.runtime import notices
 
-    experiment = page.build(config)
+    experiment = page.experiment(config, flags.source)
     word = ""
     if not flags.mesh:
         mesh, word = own_size(experiment.batch, len(devices), flags.microbatches)
@@ -90,7 +90,14 @@ def _search(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, dev
     from dlcore.plan import show
     from dlcore.plan.search import search
 
-    found = search(config, page.build, flags, topology, devices, lambda line: print(line, flush=True))
+    found = search(
+        config,
+        lambda config: page.experiment(config, flags.source),
+        flags,
+        topology,
+        devices,
+        lambda line: print(line, flush=True),
+    )
     show.print_search(page.name, found)
     told = [{"remat": each.remat, **show.as_json(page.name, each.plan, config.steps, asked.price)} for each in found]
     _write(asked.json, {"experiment": page.name, "topology": topology.text, "candidates": told})

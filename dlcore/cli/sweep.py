@@ -129,7 +129,7 @@ def main(words: list[str]) -> int:
     configs = [_checked(page, [*flags, *_flags(values)]) for values in chosen or ends]
     from dlcore.train.experiment import best_of
 
-    sweep = Sweep(asked, flags, asked.metric or best_of(page.build(configs[0])))
+    sweep = Sweep(asked, flags, asked.metric or best_of(page.experiment(*configs[0])))
     if not sweep.metric:
         raise UsageError(
             f"{page.name} does not say what is best: --metric split/name, with = and - in front where lower is better"
@@ -172,13 +172,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _checked(page: Any, words: list[str]) -> Any:
-    """A trial's config: every field and value is looked at before the first trial."""
+def _checked(page: Any, words: list[str]) -> tuple[Any, Any]:
+    """A trial's config and its source of data: every field and value is looked at before the first trial."""
     from dlcore.cli.arguments import parse
     from dlcore.runs import catalog
 
-    usual = page.offline if "--offline" in words else page.config()
-    return parse(words, f"dlcore train {catalog.word(page.path)}", page.about, config=usual, flags=page.flags)["config"]
+    usual = page.usual(words)
+    parsed = parse(words, f"dlcore train {catalog.word(page.path)}", page.about, config=usual, flags=page.flags)
+    return parsed["config"], parsed["flags"].source
 
 
 def _flags(values: Values) -> list[str]:

@@ -97,6 +97,26 @@ class Partnered:
         return {**self.source.gather(index), **others}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class First:
+    """The first examples of a source."""
+
+    source: Source
+    info: Info
+
+    def __len__(self) -> int:
+        return self.info.examples
+
+    def gather(self, index: np.ndarray) -> Batch:
+        return self.source.gather(index)
+
+
+def first(source: Source, count: int) -> First:
+    """The first `count` examples of a source, or all of them where there are fewer."""
+    count = min(count, len(source))
+    return First(source, dataclasses.replace(source.info, examples=count))
+
+
 def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarray]) -> Arrays:
     """A source from arrays in memory, fingerprinted by its contents."""
     contents = {key: np.ascontiguousarray(contents[key]) for key in sorted(contents)}

@@ -17,7 +17,7 @@ import numpy as np
 from dlcore import sharding
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.plan import flops, hlo, roofline, traffic
 from dlcore.plan.topologies import Topology
 from dlcore.train.compile import compile_step
@@ -91,7 +91,7 @@ def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype) for name, x in one.items()}
 
 
-def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequence[Any], keep: bool = False) -> Plan:
+def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices: Sequence[Any], keep: bool = False) -> Plan:
     """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or batch do not fit the devices."""
     began = time.monotonic()
     layout = sharding.layout(flags.parallel, flags.mesh, devices)
@@ -116,7 +116,7 @@ def plan(experiment: Experiment, flags: Flags, topology: Topology, devices: Sequ
     )
     if held > limit:
         return dataclasses.replace(told, seconds=time.monotonic() - began)
-    step = packed_step(with_precision(experiment.objectives, flags.precision, experiment.inputs), flags, [])
+    step = packed_step(with_precision(experiment.trained, flags.precision), flags, [])
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     try:
         with _uncached():

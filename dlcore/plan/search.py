@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.plan.compile import Plan, plan
 from dlcore.plan.topologies import Topology
 from dlcore.train.experiment import Experiment
@@ -52,7 +52,7 @@ def microbatches_for(batch: int, mesh: str) -> list[int]:
 def search(
     config: Any,
     build: Callable[[Any], Experiment],
-    flags: Flags,
+    flags: RunOptions,
     topology: Topology,
     devices: Sequence[Any],
     say: Callable[[str], None],
@@ -66,7 +66,7 @@ def search(
     savers = hasattr(config, "remat")
     usual = build(config)
     found: list[Candidate] = []
-    choices = meshes(len(devices), usual.batch, bool(usual.tensor))
+    choices = meshes(len(devices), usual.batch, bool(usual.tensor_parallel))
     if not choices:
         raise UsageError(
             f"--search: no mesh of {len(devices)} devices divides a batch of {usual.batch}; give --batch a multiple of {len(devices)}"

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from dlcore.options import Flags
+from dlcore.options import RunOptions, short_name
 from dlcore.report.compare import flatten
 from dlcore.report.runs import Run
 from dlcore.runs import catalog
@@ -22,7 +22,7 @@ def reproduce(run: Run) -> str | None:
     experiment = run.get("experiment")
     if not isinstance(experiment, str) or not experiment:
         return None
-    file, usual = str(run.get("file") or ""), Flags()
+    file, usual = str(run.get("file") or ""), RunOptions()
     own = file.endswith(".py") and (experiment not in catalog.names() or Path(file).parent.name != "experiments")
     words = ["dlcore", "train", shlex.quote(file if own else experiment)]
     for name, value in run.mapping("run").items():
@@ -32,16 +32,17 @@ def reproduce(run: Run) -> str | None:
     mesh = run.numbers("mesh")
     if any(axis != 1 for axis in mesh.values()):
         words += ["--mesh", shlex.quote(",".join(f"{name}={axis}" for name, axis in mesh.items()))]
-    for name, value in flatten(run.mapping("config"), "").items():
-        words += _flag(name, value)
+    config = flatten(run.mapping("config"), "")
+    for path, value in config.items():
+        words += _flag(short_name(path, config), value)
     return " ".join(words)
 
 
 def _flag(name: str, value: Any) -> list[str]:
-    """One field as a flag, that of a dataclass inside the config by its own name; nothing for what cannot be one."""
+    """One field as a flag; nothing for what cannot be one."""
     if not _FIELD.match(name) or value is None:
         return []
-    word = name.rpartition(".")[2].replace("_", "-")
+    word = name.replace("_", "-")
     flag = f"--{word}"
     if isinstance(value, bool):
         return [flag if value else f"--no-{word}"]

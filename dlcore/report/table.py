@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dlcore.errors import UsageError
-from dlcore.runs import catalog, trust
+from dlcore.options import short_name
+from dlcore.runs import catalog, changes, trust
 
 
 def catalogue() -> None:
@@ -147,9 +148,10 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
     # Without what names a machine's folders.
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
     page = trust.page(catalog.folder(), card)
-    usual = dataclasses.asdict(page.config())
-    other = {k: v for k, v in card["config"].items() if k not in REPEATED and json.loads(json.dumps(usual.get(k))) != v}
-    card["flags"] = " ".join(_flag(name, value) for name, value in other.items())
+    usual = changes.flat(json.loads(json.dumps(dataclasses.asdict(page.config()))))
+    config = changes.flat(card["config"])
+    other = {path: value for path, value in config.items() if path not in REPEATED and usual.get(path) != value}
+    card["flags"] = " ".join(_flag(short_name(path, config), value) for path, value in other.items())
     slug = re.sub(r"[^a-z0-9.]+", "-", card["flags"].lower()).strip("-")
     path = catalog.folder() / "results" / ("-".join(filter(None, [page.name, slug])) + ".json")
     path.parent.mkdir(exist_ok=True)

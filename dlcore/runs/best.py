@@ -9,6 +9,7 @@ from typing import Any
 from dlcore.data.source import Source
 from dlcore.runs.checkpoint import Checkpoints, Unreadable
 from dlcore.train.evaluate import check_best
+from dlcore.train.evaluators import Evaluator
 from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.step import State
 
@@ -38,16 +39,20 @@ class Best:
     def check(self, names: Callable[[Source], Collection[str]]) -> None:
         """Raises UsageError where `best` is not among the `names` of the metrics of its split."""
         if self.best:
-            check_best(self.best, names(self.experiment.eval[self.split]))
+            scored = [name for each in self._during() for name in each.metrics if self.split in each.sources]
+            check_best(self.best, [*names(self.experiment.evaluated[self.split]), *scored])
+
+    def _during(self) -> list[Evaluator]:
+        """The evaluators that run during training."""
+        return [each for each in self.experiment.evaluators if each.every != "end"]
 
     def note(self, state: State, step: int, results: Results, regular: bool) -> bool:
         """Is this state the best up to now? Then it is kept, by the regular save of this step if there is one.
 
-        Raises UsageError where `best` is not among the results.
+        An evaluation that does not measure what is called best, between two that do, leaves everything as it is.
         """
-        if not self.best:
+        if not self.best or not self.measured(results):
             return False
-        check_best(self.best, results[self.split])
         if not self.checkpoints.is_better(flat(results), flat(self.held[2]) if self.held else None):
             return False
         self.found = step, results
@@ -55,6 +60,10 @@ class Best:
         if not self.later:
             self.write()
         return True
+
+    def measured(self, results: Results) -> bool:
+        """Whether the results have what is called best."""
+        return self.metric.partition("/")[2] in results.get(self.split, {})
 
     def write(self) -> None:
         """Save what is held."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from dlcore import files
 from dlcore.errors import UsageError
+from dlcore.runs.card_migration import migrated
 from dlcore.runtime import cores
 from dlcore.sharding import to_host
 
@@ -142,6 +143,9 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+FORMAT = 2  # of a card; older ones are migrated when they are read (runs/card_migration.py)
+
+
 def read(folder: Path) -> Card:
     """The card of a run. Raises UsageError when the folder, or a card that can be read, is missing."""
     path = folder / "card.json"
@@ -169,6 +173,8 @@ def read_file(path: Path) -> Card:
             raise UsageError(
                 f"{path} is damaged: its {word} is {card[word]!r}; mend it by hand, or train again into another folder"
             )
+    if card.get("format", 1) != FORMAT:
+        card = migrated(card, path)
     return card
 
 

@@ -9,15 +9,20 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlcore import files
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import DataSource, RunOptions
 from dlcore.runtime import tracebacks
 
+if TYPE_CHECKING:
+    from dlcore.data.splits import Splits
+    from dlcore.train.experiment import Experiment
+
+FACTS = "facts.json"  # of a run: what its model must know of the data to be built without them
 ABOUT = ("Family", "Task", "Data", "Published")
 
 
@@ -30,9 +35,47 @@ class Page:
     source: str
     about: str
     config: type[Any]
-    offline: Any
-    build: Callable[[Any], Any]
-    flags: Flags
+    presets: Mapping[str, Any]
+    data: Callable[[Any, DataSource], Splits]
+    build: Callable[[Any, Splits], Experiment]
+    flags: RunOptions
+
+    def usual(self, words: list[str]) -> Any:
+        """The config that a command line begins with; takes `--preset NAME` from `words`. With `--offline` it is the preset
+        "offline", where there is one. UsageError: no such preset."""
+        name = "offline" if "--offline" in words and "offline" in self.presets else ""
+        for number, word in enumerate(words):
+            flag, equals, value = word.partition("=")
+            if flag == "--preset":
+                name = value if equals else "".join(words[number + 1 : number + 2])
+                del words[number : number + (1 if equals else 2)]
+                break
+        if name and name not in self.presets:
+            raise UsageError(f"{self.name} has no preset {name!r}: it has {', '.join(self.presets) or 'none'}")
+        return self.presets[name] if name else self.config()
+
+    def experiment(self, config: Any, source: DataSource) -> Experiment:
+        """The experiment on data that are opened here. Raises UsageError for what the experiment file refuses."""
+        return self._built(lambda: self.build(config, self.data(config, source)))
+
+    def without_data(self, config: Any, run: Path) -> Experiment | None:
+        """The experiment of a run from the facts that it keeps of its data, which are not opened; None where it keeps none."""
+        from dlcore.data.facts import Facts
+        from dlcore.data.splits import Splits
+
+        kept = run / FACTS
+        if not kept.is_file():
+            return None
+        facts = Facts.from_json(files.read(kept).decode("utf-8", errors="replace"))
+        return self._built(lambda: self.build(config, Splits.from_facts(facts)))
+
+    def _built(self, build: Callable[[], Experiment]) -> Experiment:
+        try:
+            return build()
+        except ValueError as error:
+            if not tracebacks.deliberate(error):  # a broadcast of NumPy's, say: its lines are needed
+                raise
+            raise UsageError(f"{self.name}: {error}; dlcore train {word(self.path)} --help shows its flags") from error
 
 
 def folder() -> Path:
@@ -72,12 +115,18 @@ def recorded(path: Path) -> str:
 def about(path: Path) -> dict[str, str]:
     """The docstring's first paragraph and its `Family:`, `Task:`, `Data:`, `Published:` lines, read without running the file."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    told = {"about": " ".join(text.split("\n\n")[0].split())}
-    for paragraph in text.splitlines():
-        word, colon, rest = paragraph.partition(":")
+    found = {"about": " ".join(text.split("\n\n")[0].split())}
+    name = ""
+    for line in text.splitlines():
+        word, colon, rest = line.partition(":")
         if colon and word in ABOUT:
-            told[word.lower()] = rest.strip()
-    return told
+            name = word.lower()
+            found[name] = rest.strip()
+        elif name and line.startswith("    "):  # a value goes on in indented lines
+            found[name] += f" {line.strip()}"
+        else:
+            name = ""
+    return found
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -98,10 +147,10 @@ def source(path: Path) -> str:
 
 
 def load(path: Path, text: str | None = None) -> Page:
-    """Run an experiment file and take its `Config` and `build`; and if it has them `FLAGS`, its own defaults of the common flags, and
-    `OFFLINE`, the config that `--offline` begins with where the usual one is long. `text`: what `source` gave of it before.
+    """Run an experiment file and take its `Config`, `data` and `build`; and if it has them `PRESETS`, configs by name ("offline" is
+    what `--offline` begins with), and `RUN`, its own defaults of the run options. `text`: what `source` gave of it before.
 
-    Raises UsageError where Config or build is missing.
+    Raises UsageError where Config, data or build is missing.
     """
     name = f"experiments.{path.stem}"
     loader = _Loader(name, str(path))
@@ -117,35 +166,24 @@ def load(path: Path, text: str | None = None) -> Page:
         spec.loader.exec_module(module)
     except (SyntaxError, ImportError) as error:  # of what else a file does wrong, `tracebacks` shows the line
         raise UsageError(f"{path} cannot be loaded: {error}; mend the file, or install what it imports") from error
-    config, build = _parts(module, path)
-
-    def built(config: Any) -> Any:
-        try:
-            return build(config)
-        except ValueError as error:
-            if not tracebacks.deliberate(error):  # a broadcast of NumPy's, say: its lines are needed
-                raise
-            raise UsageError(f"{path.stem}: {error}; dlcore train {word(path)} --help shows its flags") from error
-
-    usual, offline = (getattr(module, name, None) for name in ("FLAGS", "OFFLINE"))
-    return Page(
-        path.stem, path, loader.text, about(path)["about"], config, offline or config(offline=True), built, usual or Flags()
-    )
+    config, data, build = _parts(module, path)
+    presets, options = getattr(module, "PRESETS", {}), getattr(module, "RUN", None)
+    return Page(path.stem, path, loader.text, about(path)["about"], config, presets, data, build, options or RunOptions())
 
 
-def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any]:
-    """The Config and the build of an experiment file. Raises UsageError where one is missing, or a field has no default."""
-    config: Any = getattr(module, "Config", None)
-    build: Any = getattr(module, "build", None)
-    fields = (
-        {f.name for f in dataclasses.fields(config)} if isinstance(config, type) and dataclasses.is_dataclass(config) else set()
-    )
-    if not callable(build) or not {"batch", "steps", "offline"} <= fields:
+def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any, Any]:
+    """The Config, data and build of an experiment file. Raises UsageError where one is missing, or a field has no default."""
+    parts: tuple[Any, ...] = tuple(getattr(module, name, None) for name in ("Config", "data", "build"))
+    config, data, build = parts
+    is_dataclass = isinstance(config, type) and dataclasses.is_dataclass(config)
+    fields = {field.name for field in dataclasses.fields(config)} if is_dataclass else set()
+    if not callable(build) or not callable(data) or not {"batch", "steps"} <= fields:
         raise UsageError(
-            f"{path} is not an experiment: it needs build(config) and a dataclass Config with batch, steps and offline"
+            f"{path} is not an experiment: it needs data(config, source), build(config, splits) and a dataclass Config with batch "
+            "and steps"
         )
-
-    bare = [f.name for f in dataclasses.fields(config) if f.default is f.default_factory is dataclasses.MISSING]
+    missing = dataclasses.MISSING
+    bare = [field.name for field in dataclasses.fields(config) if field.default is field.default_factory is missing]
     if bare:
         raise UsageError(f"{path} is not an experiment: its Config needs a default for {', '.join(bare)}")
-    return config, build
+    return config, data, build

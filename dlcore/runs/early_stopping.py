@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs.log import records
 from dlcore.train.experiment import Experiment, best_of
 
@@ -21,7 +21,7 @@ def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
     return since >= patience > 0
 
 
-def check(experiment: Experiment, flags: Flags) -> None:
+def check(experiment: Experiment, flags: RunOptions) -> None:
     """Raises UsageError where `--patience` has nothing to watch."""
     if flags.patience and not best_of(experiment):
         raise UsageError(

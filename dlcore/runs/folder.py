@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dlcore import files
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import trust
 from dlcore.runs.catalog import Page
@@ -26,7 +26,7 @@ TEMPORARY = ("metrics.jsonl.new", "diagnostics.jsonl.new", "tracked.new", "card.
 
 
 @contextmanager
-def claimed(page: Page, flags: Flags) -> Iterator[Path]:
+def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
     """A new run's folder, `--out` or the next free number, made and locked by the first process until the block ends.
 
     An error before training begins removes what was made. UsageError: there is a run already, or no permission.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runtime import processes
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
@@ -22,7 +22,7 @@ class Intervals:
     save_every: int
 
     @classmethod
-    def of(cls, flags: Flags, steps: int, saves: int = 10) -> Intervals:
+    def of(cls, flags: RunOptions, steps: int, saves: int = 10) -> Intervals:
         """As the options say; by default ten evaluations, and `saves` checkpoints."""
         return cls(flags.log_every, flags.eval_every or max(1, steps // 10), flags.save_every or max(1, steps // saves))
 
@@ -50,6 +50,9 @@ class Trainable(Protocol):
     def log(self, keep: int) -> None:
         """Log the steps whose metrics are ready: all but the last `keep`, which the device may still be computing."""
 
+    def evaluation_is_due(self, step: int) -> bool:
+        """Whether anything is evaluated at a step."""
+
     def evaluate(self, step: int) -> None:
         """Evaluate the splits that are looked at during training; may bring `last` nearer."""
 
@@ -76,7 +79,7 @@ def loop(trainer: Trainable, until: int | None = None, received_signals: Sequenc
             return DONE
         if step % every.log_every == 0 or step == trainer.last:
             trainer.log(keep=every.log_every if step < trainer.last else 0)
-        if step < trainer.last and step % every.eval_every == 0:
+        if step < trainer.last and trainer.evaluation_is_due(step):
             trainer.evaluate(step)
         if processes.asked_to_stop(step, received_signals):
             interrupted = received_signals and received_signals[0] == signal.SIGINT

@@ -31,16 +31,12 @@ class Metrics:
         again = self._logged if step == self._start else ()
         self._write({split: metrics for split, metrics in results.items() if split not in again})
 
-    def log_final(self, step: int, results: Results, at_end: Results) -> None:
-        """Take in what is measured of the final state: `results` of its splits, and `at_end`, which is measured once.
+    def log_final(self, step: int, results: Results, logged: Results) -> None:
+        """Take in what is measured of the final state. Of what is `logged` before only what is new is logged.
 
-        Splits but for "test" were evaluated and logged when this state was trained: of these only what is new is logged. Warns of
-        what is not finite.
+        Warns of what is not finite.
         """
-        logged = {split: metrics for split, metrics in results.items() if split != "test"}
         self.values, self.step = dict(results), step
-        for split, metrics in at_end.items():
-            self.values[split] = {**self.values.get(split, {}), **metrics}
         self._write({split: new for split, each in self.values.items() if (new := _new(each, logged.get(split, {})))})
         for split, metrics in self.values.items():
             for name, value in metrics.items():

@@ -13,10 +13,11 @@ from dlcore.analysis.diagnosis_summary import Row
 from dlcore.data import checks
 from dlcore.data.source import Source
 from dlcore.data.stream import Stream
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.sharding import Layout
 from dlcore.train.compile import compile_step
-from dlcore.train.evaluate import Evaluator, packed_step
+from dlcore.train.evaluate import LossEvaluation, packed_step
+from dlcore.train.evaluators import Collector
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
@@ -64,6 +65,10 @@ class Program(Protocol):
     def evaluation_names(self, source: Source) -> list[str]:
         """The metrics that `evaluate` gives of a source; traced, and neither compiled nor computed."""
 
+    @property
+    def collector(self) -> Collector:
+        """Runs evaluators over the state of one run."""
+
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
         """What the batch of the step after `step` would do to every tensor, of each run."""
 
@@ -73,14 +78,15 @@ class SingleProgram:
 
     stride = 1
 
-    def __init__(self, experiment: Experiment, flags: Flags, layout: Layout) -> None:
+    def __init__(self, experiment: Experiment, flags: RunOptions, layout: Layout) -> None:
         self._experiment, self._flags, self.layout = experiment, flags, layout
-        self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
+        self.objectives = with_precision(experiment.trained, flags.precision)
         self.stream = Stream(experiment.train, experiment.batch, flags.seed, layout.local_rows(experiment.batch))
-        self._evaluator = Evaluator(self.objectives, layout, experiment.batch, flags.seed)
+        self._evaluation = LossEvaluation(self.objectives, layout, experiment.batch, flags.seed)
         self._diagnosis = diagnose.Diagnosis(self.objectives, layout, flags.seed, flags.microbatches)
         # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
         self.ahead = 1 if layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
+        self.collector = Collector(layout, experiment.batch)
         self.metric_names: list[str] = []
         self.indices: Mapping[str, checks.Indices] = {}
         self._example: Any = self._put(self.stream.at(0))
@@ -108,7 +114,7 @@ class SingleProgram:
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         with checks.declared() as self.indices:
             self.step = compile_step(step, self.layout, self.abstract, shardings, self._example)
-        checks.check_indices({"train": self._experiment.train, **self._experiment.eval}, self.indices)
+        checks.check_indices({"train": self._experiment.train, **self._experiment.evaluated}, self.indices)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of the steps start..stop."""
@@ -121,11 +127,11 @@ class SingleProgram:
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
         """{metric: mean over the source}."""
-        return [self._evaluator(state, source)]
+        return [self._evaluation(state, source)]
 
     def evaluation_names(self, source: Source) -> list[str]:
         """The metrics of a source."""
-        return self._evaluator.names(self.abstract, source)
+        return self._evaluation.names(self.abstract, source)
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
         """What the batch of the step after `step` would do to every tensor."""

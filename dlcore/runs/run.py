@@ -14,10 +14,11 @@ from dlcore import files
 from dlcore.analysis import diagnosis_summary
 from dlcore.data import checks
 from dlcore.data.stream import Stream
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import ending, sample_files
 from dlcore.runs.best import Best, flat
+from dlcore.runs.catalog import FACTS
 from dlcore.runs.checkpoint import Checkpoints, check_room
 from dlcore.runs.clock import Clock
 from dlcore.runs.early_stopping import Patience
@@ -44,7 +45,7 @@ class Run:
     metrics: Metrics
 
     def __init__(
-        self, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool, siblings: int = 1
+        self, experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool, siblings: int = 1
     ) -> None:
         self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
         self.resumed, self.siblings = resumed, siblings
@@ -87,7 +88,9 @@ class Run:
             self.checkpoints.set_aside(self.start)
 
     def open_log(self) -> None:
-        """Open the log; training is about to start."""
+        """Open the log, and keep the facts of the data; training is about to start."""
+        if processes.first():
+            files.write(self.folder / FACTS, self.experiment.splits.facts.to_json())
         console = self.siblings == 1
         self.log = Log(self.folder, self.experiment.steps, self.start, processes.first(), told=console)
         self.metrics = Metrics(self.log, self.start, self._logged)
@@ -103,7 +106,7 @@ class Run:
     ) -> None:
         """Check and log the packed metrics [steps, metrics, 2] of these steps. Raises Diverged where one is not finite."""
         self.check_folder()
-        for step, metric, found in ending.not_finite(names, self.experiment.objectives, steps, values):
+        for step, metric, found in ending.not_finite(names, self.experiment.trained, steps, values):
             raise self._diverged(step, metric, f"is {found}", "look at the data of that step", program.indices)
         sums = values.sum(0).tolist()
         means = {name: total / weight for name, (total, weight) in zip(names, sums, strict=True) if weight}
@@ -148,7 +151,8 @@ class Run:
 
     def stops_early(self, step: int) -> bool:
         """Whether the evaluations have not become better for as long as `--patience` says; the card then says so."""
-        self.patience.note(self.metrics.values)
+        if self.best.measured(self.metrics.values):
+            self.patience.note(self.metrics.values)
         if not self.patience.over:
             return False
         self.card["stopped_early"] = step
@@ -199,16 +203,10 @@ class Run:
         """What is measured already of the state that the run ends with."""
         return self.metrics.values if self.metrics.step == self.final_step else self.best.results(self.final_step)
 
-    def complete(self, state: State, results: Results) -> None:
-        """Log the results of the final state, an averaged one on this host, and draw its samples."""
-        evaluate = self.experiment.evaluate
-        self.metrics.log_final(self.final_step, results, evaluate(state) if evaluate else {})
-
     def draw_samples(self, state: State) -> None:
-        """Draw what the experiment shows; the first process does so alone."""
-        if self.experiment.sample and processes.first():
-            drawn = self.experiment.sample(state, jax.random.key(self.flags.seed))
-            sample_files.save(self.folder / "samples", drawn)
+        """Draw what the experiment shows of the final state; the first process does so alone."""
+        if self.experiment.samples and processes.first():
+            sample_files.save(self.folder / "samples", self.experiment.draw(state, jax.random.key(self.flags.seed)))
 
     def close(self, status: str, clock: Clock) -> None:
         """Close checkpoints, card and log."""

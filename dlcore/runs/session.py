@@ -9,14 +9,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
-import numpy as np
 
 from dlcore.data import checks
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, early_stopping, tracking, training
 from dlcore.runs import changes as changes_of
@@ -26,11 +25,12 @@ from dlcore.runs.loop import DONE, FAILED
 from dlcore.runtime import processes
 from dlcore.runtime.notices import during
 from dlcore.sharding import Layout, check_batch, layout
-from dlcore.train.evaluate import Evaluator, averaged
+from dlcore.train.evaluate import LossEvaluation, averaged
+from dlcore.train.evaluators import Collector
 from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
-from dlcore.train.precision import rounded, with_precision
-from dlcore.train.step import State
+from dlcore.train.precision import with_precision
+from dlcore.train.step import Batch, State
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -38,21 +38,22 @@ def plain(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def train(page: Page, config: Any, flags: Flags) -> int:
+def train(page: Page, config: Any, flags: RunOptions) -> int:
     """Begin a run in a fresh folder; with `--continue-run` go on with one that was begun in `--out`."""
     if flags.continue_run and begun(flags):
         folder = Path(flags.out)
         return resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
-    experiment = page.build(config)
+    experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     with claimed(page, flags) as folder:
         card = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
         return _go(page, experiment, flags, folder, card, resumed=False)
 
 
-def begun_card(page: Page, config: Any, flags: Flags, experiment: Experiment, place: Layout) -> cards.Card:
+def begun_card(page: Page, config: Any, flags: RunOptions, experiment: Experiment, place: Layout) -> cards.Card:
     """The card of a run that begins."""
     return {
+        "format": cards.FORMAT,
         "experiment": page.name,
         "about": page.about,
         "file": catalog.recorded(page.path),
@@ -73,7 +74,7 @@ def begun_card(page: Page, config: Any, flags: Flags, experiment: Experiment, pl
     }
 
 
-def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept_changes: bool) -> int:
+def resume(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept_changes: bool) -> int:
     """Go on where a run stopped, with what began it. Raises UsageError, with the difference, if that has changed."""
     if flags.mesh != card.get("run", {}).get("mesh", ""):
         layout(flags.parallel, flags.mesh)  # refuses one that is none, also for a run that is complete
@@ -81,7 +82,7 @@ def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card
     if card.get("status") == "done" and not changed:
         print(f"{folder} is complete at step {card.get('step')}: nothing to do")
         return 0
-    experiment = page.build(config)
+    experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     known = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
     other = data_changes(card, known)
@@ -90,7 +91,7 @@ def resume(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card
         return _go(page, experiment, flags, folder, card, resumed=True)
 
 
-def changes(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card, accept: bool) -> str:
+def changes(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept: bool) -> str:
     """`difference`; UsageError with it unless it is accepted, and for a run of another experiment."""
     if card["experiment"] != page.name:
         raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
@@ -115,21 +116,21 @@ def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accep
     card.pop("error", None)
 
 
-def check(experiment: Experiment, flags: Flags, place: Layout | None = None) -> None:
+def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None) -> None:
     """Raises UsageError for what would not run, before anything is made. `place`: where, if not where the flags say."""
     check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
-    checks.check_sizes(experiment.train, experiment.batch, experiment.eval)
-    checks.check_numbers({"train": experiment.train, **experiment.eval}, wide=jax.config.read("jax_enable_x64"))
+    checks.check_sizes(experiment.train, experiment.batch, experiment.evaluated)
+    checks.check_numbers({"train": experiment.train, **experiment.evaluated}, wide=jax.config.read("jax_enable_x64"))
     best_of(experiment)
     early_stopping.check(experiment, flags)
 
 
 def describe(experiment: Experiment) -> Mapping[str, Any]:
     """What a card says of an experiment's data and metrics, and of the number that it is held against."""
-    data = {"train": experiment.train, **experiment.eval}
+    data = {"train": experiment.train, **experiment.evaluated}
     return {
         "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
-        "metrics": {name: metric._asdict() for name, metric in experiment.metrics.items()},
+        "metrics": {name: metric._asdict() for name, metric in experiment.known_metrics.items()},
         "published": experiment.published._asdict() if experiment.published else None,
     }
 
@@ -146,14 +147,14 @@ def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(found)
 
 
-def begun(flags: Flags) -> bool:
+def begun(flags: RunOptions) -> bool:
     """Was a run begun in `--out`? The first process looks, so that all agree. Raises UsageError without `--out`."""
     if not flags.out:
         raise UsageError("--continue-run needs --out: it names the run to go on with")
     return bool(processes.agreed((Path(flags.out) / "card.json").is_file()))
 
 
-def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.Card) -> str:
+def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card) -> str:
     """What has changed since a run began: its experiment file, its config, its flags; empty if nothing that matters."""
     told: list[str] = []
     kept = folder / "experiment.py"
@@ -187,19 +188,17 @@ def difference(page: Page, config: Any, flags: Flags, folder: Path, card: cards.
     return "\n".join(told)
 
 
-def restored(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, last: bool = False) -> Any:
+def restored(experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False) -> Any:
     """The best state of a run by the experiment's `best`, or its newest sound one with `last` or where nothing is best.
 
     Its parameters are the averaged ones where these are kept. Warns where the data are others now; UsageError if there is none.
     """
-    from dlcore.data.stream import Stream
     from dlcore.runs.best import best_state
     from dlcore.runs.checkpoint import Checkpoints
     from dlcore.train.evaluate import averaged
 
     place = layout(flags.parallel, flags.mesh)
-    stream = Stream(experiment.train, experiment.batch, flags.seed, place.local_rows(experiment.batch))
-    abstract, _ = initial(experiment, flags.seed, place, place.put(stream.at(0), experiment.batch))
+    abstract, _ = initial(experiment, flags.seed, place, cast(Batch, experiment.splits.template(experiment.batch)))
     state = None
     with unfit_data(folder, other := data_changes(card, describe(experiment))):
         if (folder / "checkpoints").is_dir():
@@ -231,7 +230,7 @@ def unfit_data(folder: Path, other: str) -> Iterator[None]:
         ) from error
 
 
-def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool) -> int:
+def _go(page: Page, experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool) -> int:
     with ExitStack() as held, processes.together(f"dlcore resume {folder}"):
 
         def begin() -> None:
@@ -243,7 +242,7 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
             names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})
             print(f"{'resuming' if resumed else 'training'} {page.name} on {', '.join(names)} in {folder}", flush=True)
             if flags.precision == "bf16":
-                print(rounded(experiment.inputs, experiment.train.gather(np.zeros(1, np.int64))), flush=True)
+                print("in bfloat16: the parameters and inputs of the models", flush=True)
 
         processes.by_first(begin)
         code = training.train(experiment, flags, folder, card, resumed)
@@ -257,13 +256,15 @@ def _go(page: Page, experiment: Experiment, flags: Flags, folder: Path, card: ca
         return code
 
 
-def everything(experiment: Experiment, flags: Flags, state: State) -> dict[str, dict[str, float]]:
+def everything(experiment: Experiment, flags: RunOptions, state: State) -> dict[str, dict[str, float]]:
     """{split: {metric: value}} of a state over all that an experiment evaluates, what is measured at the end included."""
     place = layout(flags.parallel, flags.mesh)
-    objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
-    evaluator, state = Evaluator(objectives, place, experiment.batch, flags.seed), averaged(state)
+    objectives = with_precision(experiment.trained, flags.precision)
+    evaluation, state = LossEvaluation(objectives, place, experiment.batch, flags.seed), averaged(state)
     with during("compiling"):
-        results = {split: evaluator(state, source) for split, source in experiment.eval.items()}
-    for split, metrics in (experiment.evaluate(state) if experiment.evaluate else {}).items():
-        results[split] = {**results.get(split, {}), **metrics}
+        results = {split: evaluation(state, source) for split, source in experiment.evaluated.items()}
+    collector = Collector(place, experiment.batch)
+    for each in experiment.evaluators:
+        for split in each.sources:
+            results[split] = {**results.get(split, {}), **collector(each, state, split)}
     return results

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from dlcore.errors import UsageError
+from dlcore.runs.changes import flat
 
 Kind = Literal["", "wandb", "mlflow"]
 PROJECT = "dlcore"
@@ -94,7 +95,7 @@ def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[None]
         json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {"id": uuid.uuid4().hex[:12], "step": 0, "splits": []}
     )
     state.setdefault("names", [])
-    config = {**card["config"], **{name: value for name, value in card["run"].items() if name != "out"}}
+    config = {**flat(card["config"]), **{name: value for name, value in card["run"].items() if name != "out"}}
     try:
         begin: Callable[..., Tracker] = _Wandb if kind == "wandb" else _Mlflow
         tracker = begin(f"{card['experiment']}-{state['id']}", config, state["id"], folder)

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from dlcore import sharding
 from dlcore.analysis import diagnose
-from dlcore.options import Flags
-from dlcore.runs import card as cards
 from dlcore.runs.clock import Clock
 from dlcore.runs.ending import Diverged
 from dlcore.runs.loop import DONE, Intervals, loop
-from dlcore.runs.program import Program, SingleProgram
+from dlcore.runs.program import Program
 from dlcore.runs.run import Results, Run
 from dlcore.runs.summary import spread, summary
 from dlcore.runtime import compilation_cache, processes
 from dlcore.runtime.signals import uninterrupted
 from dlcore.train.evaluate import averaged
-from dlcore.train.experiment import Experiment
+from dlcore.train.evaluators import Evaluator, is_due
 from dlcore.train.step import State
 
 HASH_STEPS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
+MutableResults = dict[str, dict[str, float]]
 Progress = Callable[[str], None]  # is called with what the trainer does from now on
 
 
@@ -168,8 +166,13 @@ class Trainer:
         means = {name: (each[:, 0] / each[:, 1]).tolist() for name, each in named if not name.endswith("grad_norm")}
         self._say(f"step {done}/{self.last}  {spread(means, '.4g')}  {speed:,.0f} examples/s")
 
+    def evaluation_is_due(self, step: int) -> bool:
+        """Whether losses or an evaluator are due at a step."""
+        regular = step % self.intervals.eval_every == 0
+        return regular or any(is_due(each, step, regular) for each in self.experiment.evaluators)
+
     def evaluate(self, step: int) -> None:
-        """Measure the splits, but for the test split, which is looked at once; the best state is kept."""
+        """Measure what is due, but for the test split, which is looked at once; the best state is kept."""
         for run in self.runs:
             run.unevaluated = step
         self._evaluate(step)
@@ -179,31 +182,55 @@ class Trainer:
         """Evaluate the runs that are `unevaluated`."""
         self.log(keep=0)
         with self.clock.pause("eval"):
-            during = [split for split in self.experiment.eval if split != "test"]
+            regular = step % self.intervals.eval_every == 0 or step == self.last
+            during = [split for split in self.experiment.evaluated if split != "test"] if regular else []
+            due = [each for each in self.experiment.evaluators if is_due(each, step, regular)]
             results = self._measured(self.state, step, during)
             states = self._split()
-            regular = step % self.intervals.save_every == 0 or step == self.last
+            self._scored(results, states, step, due, during=True)
+            saved = step % self.intervals.save_every == 0 or step == self.last
 
             def evaluated(number: int, run: Run) -> None:
                 if run.unevaluated:
                     run.check_parameters(states[number], step, self.program)
-                    run.log_evaluation(states[number], step, results[number], regular)
+                    run.log_evaluation(states[number], step, results[number], saved)
 
             self._each(evaluated)
-            if self.runs[0].flags.diagnose and self.experiment.steps >= diagnose.WORTH:
+            if regular and self._diagnoses:
                 found = self.program.diagnose(self.state, step)
                 self._each(lambda number, run: run.log_diagnosis(step, found[number]))
             self._say_summary(step)
 
-    def _measured(self, state: State, step: int, splits: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+    @property
+    def _diagnoses(self) -> bool:
+        """Whether tensors are diagnosed at evaluations."""
+        how = self.runs[0].flags.diagnose
+        return how == "always" or (how == "auto" and self.experiment.steps >= diagnose.WORTH)
+
+    def _measured(self, state: State, step: int, splits: Sequence[str]) -> list[MutableResults]:
         """{split: {metric: value}} of every run; of the averaged parameters where these are kept."""
-        results: list[dict[str, dict[str, float]]] = [{} for _ in self.runs]
+        results: list[MutableResults] = [{} for _ in self.runs]
         for split in splits:
             self._on_progress(f"the evaluation of {split} at step {step}")
-            found = self.program.evaluate(averaged(state), self.experiment.eval[split])
+            found = self.program.evaluate(averaged(state), self.experiment.evaluated[split])
             for values, metrics in zip(results, found, strict=True):
                 values[split] = metrics
         return results
+
+    def _scored(
+        self, results: list[MutableResults], states: Sequence[State], step: int, due: Sequence[Evaluator], during: bool
+    ) -> None:
+        """Add to `results` what evaluators score of each run's state; `during` training not of the test split."""
+        for evaluator in due:
+            for split in evaluator.sources:
+                if during and split == "test":
+                    continue
+                self._on_progress(f"the evaluation of {split} at step {step}")
+                for number in range(len(self.runs)):
+                    known = results[number].get(split, {})
+                    if number not in self._failed and not evaluator.metrics.keys() <= known.keys():
+                        metrics = self.program.collector(evaluator, averaged(states[number]), split)
+                        results[number].setdefault(split, {}).update(metrics)
 
     def _say_summary(self, step: int) -> None:
         if len(self.runs) > 1:
@@ -276,38 +303,34 @@ class Trainer:
     def _measure_final(self, finals: list[State]) -> None:
         """Measure and show the states that the runs end with."""
         known: list[Results] = [run.known_results() for run in self.runs]
-        missing = [split for split in self.experiment.eval if any(split not in each for each in known)]
+        missing = [split for split in self.experiment.evaluated if any(split not in each for each in known)]
         step = max(run.final_step for run in self.runs)
         found = self._measured(self.state, step, missing)
+        merged: list[MutableResults] = []
+        for new, before in zip(found, known, strict=True):
+            rest = {split: metrics for split, metrics in new.items() if split not in before}
+            merged.append({split: dict(metrics) for split, metrics in {**before, **rest}.items()})
+        states = self._on_host(finals)
+        scheduled = [each for each in self.experiment.evaluators if each.every != "end"]
+        self._scored(merged, states, step, scheduled, during=True)
+        # What is measured during training was logged when this state was, maybe by a process before.
+        earlier = [{split: dict(metrics) for split, metrics in each.items() if split != "test"} for each in merged]
+        self._scored(merged, states, step, self.experiment.evaluators, during=False)
 
         def complete(number: int, run: Run) -> None:
-            state = averaged(finals[number])
-            if jax.process_count() > 1:  # together: the parts of a sharded state come from all processes
-                state = sharding.to_host(state)
-            self._on_progress(f"the evaluation at step {run.final_step}")
-            rest = {split: metrics for split, metrics in found[number].items() if split not in known[number]}
-            run.complete(state, {**known[number], **rest})
+            run.metrics.log_final(run.final_step, merged[number], earlier[number])
             self._on_progress("drawing samples")
-            run.draw_samples(state)
+            run.draw_samples(hosts[number])
 
+        hosts = self._on_host([averaged(state) for state in finals])
         self._each(complete)
+
+    def _on_host(self, states: Sequence[State]) -> list[State]:
+        """The states where one process alone can use them: the parts of a sharded state come from all processes together."""
+        return [sharding.to_host(state) for state in states] if jax.process_count() > 1 else list(states)
 
     def close(self) -> None:
         """Close what is open, and write nothing."""
         for run in self.runs:
             run.checkpoints.close()
             run.log.close()
-
-
-def single(
-    experiment: Experiment,
-    flags: Flags,
-    folder: Path,
-    card: cards.Card,
-    resumed: bool = False,
-    on_progress: Progress = silent,
-) -> Trainer:
-    """The trainer of one run in `folder`, on the devices that the options name."""
-    program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
-    run = Run(experiment, flags, folder, card, resumed)
-    return Trainer(program, [run], Intervals.of(flags, experiment.steps), on_progress)

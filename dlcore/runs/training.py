@@ -7,20 +7,37 @@ from pathlib import Path
 
 import jax
 
+from dlcore import sharding
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import ending
 from dlcore.runs.ending import Diverged
-from dlcore.runs.loop import FAILED, INTERRUPTED
-from dlcore.runs.trainer import Trainer, single
+from dlcore.runs.loop import FAILED, INTERRUPTED, Intervals
+from dlcore.runs.program import SingleProgram
+from dlcore.runs.run import Run
+from dlcore.runs.trainer import Progress, Trainer, silent
 from dlcore.runtime import notices, processes
 from dlcore.runtime.signals import asked_to_stop
 from dlcore.runtime.watchdog import Watchdog
 from dlcore.train.experiment import Experiment
 
 
-def train(experiment: Experiment, flags: Flags, folder: Path, card: cards.Card, resumed: bool = False) -> int:
+def single(
+    experiment: Experiment,
+    flags: RunOptions,
+    folder: Path,
+    card: cards.Card,
+    resumed: bool = False,
+    on_progress: Progress = silent,
+) -> Trainer:
+    """The trainer of one run in `folder`, on the devices that the options name."""
+    program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
+    run = Run(experiment, flags, folder, card, resumed)
+    return Trainer(program, [run], Intervals.of(flags, experiment.steps), on_progress)
+
+
+def train(experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool = False) -> int:
     """Train `experiment` in `folder`, from its newest valid checkpoint if `resumed`; the exit code of the run."""
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
     closing = ending.closing([folder], [card], f"dlcore resume {folder}")

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import changes
 from dlcore.runs.catalog import Page
 from dlcore.runs.session import check, describe
-from dlcore.runs.trainer import single
+from dlcore.runs.training import single
 from dlcore.train.experiment import Experiment
 
 SAME, OTHER = 0, 1
 DECISIVE = ("versions", "host", "devices", "xla_flags", "data")  # of a card: what decides on numbers
 
 
-def verify(page: Page, config: Any, flags: Flags, card: cards.Card, steps: int, run: Path | None = None) -> int:
+def verify(page: Page, config: Any, flags: RunOptions, card: cards.Card, steps: int, run: Path | None = None) -> int:
     """Train the first `steps` again and print what came out; 0 if every hash is the card's, 1 if one is not.
 
     `run`: the run's folder, which keeps the text of its experiment file. UsageError: the card keeps no hash of these steps.
     """
-    experiment = page.build(config)
+    experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     within = hashes_within(card, steps)
     print(f"training the first {max(within)} steps of {page.name} again")
@@ -45,7 +45,7 @@ def verify(page: Page, config: Any, flags: Flags, card: cards.Card, steps: int, 
     return SAME if same else OTHER
 
 
-def again(experiment: Experiment, flags: Flags, last: int) -> dict[int, dict[str, Any]]:
+def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, dict[str, Any]]:
     """Train the first `last` steps: {step: {"sha256", "norm"}} of the parameters at the steps of which cards keep them."""
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(flags, log_every=last, eval_every=last + 1, save_every=last + 1, out=folder)

@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 
 import jax
 
-from dlcore.options import CPU_DEVICES, Flags
+from dlcore.options import CPU_DEVICES, RunOptions
 from dlcore.runtime import cores
 
 # On CPU XLA's own library of fused products is half as fast as Eigen's for a Transformer's shapes, and was the source of wrong
@@ -16,7 +16,7 @@ FUSION = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
 FUSION_KNOWN = ((0, 10), (0, 13))
 
 
-def prepare(flags: Flags, batch: int, environment: MutableMapping[str, str]) -> Flags:
+def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]) -> RunOptions:
     """Set XLA's flags and the number of simulated CPU devices; the flags with that number filled in."""
     xla = environment.get("XLA_FLAGS", "")
     version = tuple(int(part) for part in jax.__version__.split(".")[:2])
@@ -34,7 +34,7 @@ def prepare(flags: Flags, batch: int, environment: MutableMapping[str, str]) -> 
     return flags
 
 
-def simulated(flags: Flags, batch: int) -> int:
+def simulated(flags: RunOptions, batch: int) -> int:
     """One device a core, as far as the batch divides; as many as the mesh asks for, if it is given."""
     if flags.mesh:
         sizes = [size for _, _, size in (part.partition("=") for part in flags.mesh.split(","))]

@@ -12,13 +12,13 @@ import jax
 from dlcore import sharding
 from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs.checkpoint import Checkpoints, Unreadable
 from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
 
 
-def sound_step(experiment: Experiment, flags: Sequence[Flags], root: Path) -> int:
+def sound_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) -> int:
     """The newest step of which all runs have a sound checkpoint; 0 where one has none yet. UsageError: there is none."""
     kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
     if not all(kept):

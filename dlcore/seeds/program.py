@@ -14,11 +14,12 @@ from dlcore.analysis.diagnose import in_a_hurry, measure, named
 from dlcore.data import checks
 from dlcore.data.source import Source
 from dlcore.data.stream import Streams, in_order
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs.program import Diagnosis
 from dlcore.seeds import placement
 from dlcore.train.evaluate import Packed, evaluated, pack, summed
 from dlcore.train.evaluate import named as means
+from dlcore.train.evaluators import Collector
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial, state_of
 from dlcore.train.precision import with_precision
@@ -36,12 +37,13 @@ class SeedProgram:
 
     ahead = 2
 
-    def __init__(self, experiment: Experiment, flags: Flags, seeds: Sequence[int], stride: int) -> None:
+    def __init__(self, experiment: Experiment, flags: RunOptions, seeds: Sequence[int], stride: int) -> None:
         self._experiment, self._flags, self.stride = experiment, flags, stride
         self.layout, self._one = placement.over_seeds(len(seeds)), sharding.layout("jit", "", jax.devices()[:1])
-        self.objectives = with_precision(experiment.objectives, flags.precision, experiment.inputs)
+        self.objectives = with_precision(experiment.trained, flags.precision)
         self._prefix = f"{next(iter(self.objectives))}/" if len(self.objectives) == 1 else ""
         self._streams = Streams(experiment.train, experiment.batch, tuple(seeds))
+        self.collector = Collector(self._one, experiment.batch)
         self.metric_names: list[str] = []
         self.indices: Mapping[str, checks.Indices] = {}
         self._seeds = self._put({"seed": np.asarray(seeds, np.uint32)})["seed"]
@@ -79,7 +81,7 @@ class SeedProgram:
         step = placement.vectorised(self._steps, self.layout, donate=True)
         with checks.declared() as self.indices:
             self._step = step.lower(self._initial, example, self._seeds).compile()
-        checks.check_indices({"train": self._experiment.train, **self._experiment.eval}, self.indices)
+        checks.check_indices({"train": self._experiment.train, **self._experiment.evaluated}, self.indices)
         del self._initial
 
     def _steps(self, state: State, batches: Batch, seed: jax.Array) -> tuple[State, jax.Array]:

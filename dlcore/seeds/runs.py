@@ -14,7 +14,7 @@ import jax
 
 from dlcore import sharding
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import ending
 from dlcore.runs import folder as folders
@@ -30,23 +30,24 @@ from dlcore.runtime.signals import asked_to_stop
 from dlcore.runtime.watchdog import Watchdog
 from dlcore.seeds.common_step import sound_step
 from dlcore.seeds.program import SeedProgram
+from dlcore.train.evaluators import Evaluator
 from dlcore.train.experiment import Experiment
 
 
-def train(page: Page, config: Any, flags: Flags) -> int:
+def train(page: Page, config: Any, flags: RunOptions) -> int:
     """Begin a run for each of `--seeds`, or with `--continue-run` go on with those that were stopped. FAILED if one of them has."""
     if jax.process_count() > 1:
         raise UsageError(f"--seeds {flags.seeds} is for one process; with several, train the seeds one after the other")
     if flags.continue_run and not flags.out:
         raise UsageError("--continue-run needs --out: it names the folder of the runs to go on with")
-    experiment = page.build(config)
+    experiment = page.experiment(config, flags.source)
     run.check(experiment, flags, sharding.layout("jit", "", jax.devices()[:1]))
     with ExitStack() as held:
         root = Path(flags.out) if flags.out else held.enter_context(folders.numbered(page))
         return _train(page, config, flags, experiment, root, held)
 
 
-def _train(page: Page, config: Any, flags: Flags, experiment: Experiment, root: Path, held: ExitStack) -> int:
+def _train(page: Page, config: Any, flags: RunOptions, experiment: Experiment, root: Path, held: ExitStack) -> int:
     one = sharding.layout("jit", "", jax.devices()[:1])
     alone = replace(flags, seeds=1, continue_run=False, cpu_devices=1)
     each = [replace(alone, seed=seed, out=str(root / f"seed-{seed}")) for seed in range(flags.seed, flags.seed + flags.seeds)]
@@ -66,7 +67,7 @@ def _train(page: Page, config: Any, flags: Flags, experiment: Experiment, root: 
     return FAILED if code == DONE and "failed" in states else code
 
 
-def _begin(page: Page, config: Any, flags: Flags, base: cards.Card, again: bool, held: ExitStack) -> cards.Card:
+def _begin(page: Page, config: Any, flags: RunOptions, base: cards.Card, again: bool, held: ExitStack) -> cards.Card:
     """The card of one seed's run, whose folder is made, or was made before, and is locked; "running" if there is something to do."""
     folder, card = Path(flags.out), {**copy.deepcopy(base), "run": run.plain(flags)}
     if again and (folder / "card.json").is_file():
@@ -83,13 +84,14 @@ def _begin(page: Page, config: Any, flags: Flags, base: cards.Card, again: bool,
     return card
 
 
-def _stride(start: int, steps: int, every: Intervals) -> int:
+def _stride(start: int, steps: int, every: Intervals, evaluators: Sequence[Evaluator]) -> int:
     """Steps between which nothing is due."""
     hashes = [step for step in HASH_STEPS if start < step < steps]
-    return math.gcd(start, steps, every.log_every, every.eval_every, every.save_every, *hashes)
+    scheduled = [each.every for each in evaluators if isinstance(each.every, int)]
+    return math.gcd(start, steps, every.log_every, every.eval_every, every.save_every, *hashes, *scheduled)
 
 
-def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Sequence[cards.Card], root: Path) -> int:
+def _go(page: Page, experiment: Experiment, flags: Sequence[RunOptions], begun: Sequence[cards.Card], root: Path) -> int:
     names = sorted({f"{d['name']} {d['version']}" for d in begun[0]["data"].values()})
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
     folders_, way = [Path(each.out) for each in flags], f"the same command with --out {root} --continue-run"
@@ -99,7 +101,7 @@ def _go(page: Page, experiment: Experiment, flags: Sequence[Flags], begun: Seque
         with notices.during("compiling"):
             start = sound_step(experiment, flags, root)
             every = Intervals.of(flags[0], experiment.steps, saves=2)
-            stride = _stride(start, experiment.steps, every)
+            stride = _stride(start, experiment.steps, every, experiment.evaluators)
             program = SeedProgram(experiment, flags[0], [each.seed for each in flags], stride)
             runs = [
                 Run(experiment, each, Path(each.out), card, card.get("resumed", 0) > 0, siblings=len(flags))

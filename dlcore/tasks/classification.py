@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,25 +14,40 @@ import numpy as np
 import optax
 from jax import Array
 
+from dlcore.bounds import PositiveInt
 from dlcore.data.checks import index_below
+from dlcore.data.facts import Facts
+from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
-from dlcore.samples import Images, Table
+from dlcore.errors import UsageError
+from dlcore.samples import Images, Sample, Table
 from dlcore.train.model import Logits
-from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
 
-def classification(logits: Logits, smoothing: float = 0.0) -> Loss:
-    """Softmax cross-entropy of [batch, classes] logits against `label`, masked by `mask`; metric: accuracy.
+def loss(
+    model: Logits,
+    label_smoothing: float = 0.0,
+    evaluation_metrics: Callable[[Array, Batch], Mapping[str, Mean]] | None = None,
+) -> Loss:
+    """Softmax cross-entropy of a classifier; metric: accuracy.
 
-    With `smoothing` s the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016, eq. 9) in training only. Where a batch has
-    a `share` (mixup, cutmix), so much of the target is `label`, and the rest `partner_label`.
+    Args:
+        model: gives logits [batch, classes] of a batch with `label`, int [batch], and `mask`, float [batch].
+        label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016, eq. 9), in training only. Where a
+            batch has a `share` (mixup, cutmix), so much of the target is `label`, and the rest `partner_label`.
+        evaluation_metrics: (logits, batch) -> {name: Mean}, more metrics, in evaluation only.
+
+    Raises:
+        ValueError: a label smoothing outside [0, 1).
     """
+    smoothing = label_smoothing
     if not 0 <= smoothing < 1:
         raise ValueError(f"label smoothing {smoothing} is outside [0, 1)")
 
-    def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
-        y, extra = logits(params, extra, batch, key, train)
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y, extra = model(params, extra, batch, key, train)
         y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
         index_below("label", y.shape[-1])
         right = mean(jnp.argmax(y, -1) == batch["label"], batch["mask"])
@@ -42,37 +59,41 @@ def classification(logits: Logits, smoothing: float = 0.0) -> Loss:
             logp = y - jnp.max(y, -1, keepdims=True)
             logp = logp - jnp.log(jnp.sum(jnp.exp(logp), -1, keepdims=True))
             xent = (1 - smoothing) * xent - smoothing * logp.mean(-1)
-        return Out(mean(xent, batch["mask"]), {"accuracy": right}, extra)
+        more = evaluation_metrics(y, batch) if evaluation_metrics and not train else {}
+        return Out(mean(xent, batch["mask"]), {"accuracy": right, **more}, extra)
 
-    return loss
-
-
-def augmented(loss: Loss, change: Callable[[Batch, Array], Batch]) -> Loss:
-    """`loss` on what `change(batch, key)` makes of a batch in training, and on the batch itself in evaluation."""
-
-    def on_changed(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
-        return loss(params, extra, change(batch, key) if train else batch, key, train)
-
-    return on_changed
+    return cross_entropy
 
 
 MATRIX = 20  # classes of a confusion matrix that a person can read; of more, the pairs that are confused most often
 
 
-def predicted(
-    title: str, logits: Logits, state: State, source: Source, names: Sequence[str] = (), count: int = 40
-) -> list[Images | Table]:
-    """What a classifier of images makes of a source: its first `count` images, its worst mistakes, and its confusions.
+def samples(
+    title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
+) -> Callable[[State, Array], list[Sample]]:
+    """Samples of a classifier of images: predictions, worst mistakes, confusions.
 
-    Each image has its predicted class as a caption, and the true one where that differs; a mistake is the worse the smaller the
-    probability of the true class was.
+    Args:
+        title: what the examples are.
+        model: gives logits [batch, classes].
+        source: examples with `image` and `label`.
+        classes: the names of the classes.
+        count: how many images are shown.
+
+    Returns:
+        (state, key) -> the first `count` images, the worst mistakes, and the confusion matrix. Each image has its predicted class as
+        a caption, and the true one where that differs; a mistake is the worse the smaller the probability of the true class was.
     """
+    return lambda state, key: _image_samples(title, model, state, source, classes, count)
+
+
+def _image_samples(title: str, logits: Logits, state: State, source: Source, names: Sequence[str], count: int) -> list[Sample]:
     p, true = probabilities(logits, state, source)
-    names, guess = names or tuple(map(str, range(p.shape[1]))), p.argmax(1)
+    guess = p.argmax(1)
     first = np.arange(min(count, len(true)))
     captions = tuple(names[g] if g == t else f"{names[g]}, is {names[t]}" for g, t in zip(guess[first], true[first], strict=True))
     right = tuple((guess == true)[first].tolist())
-    shown: list[Images | Table] = [Images(title, source.gather(first)["image"], captions, right)]
+    shown: list[Sample] = [Images(title, source.gather(first)["image"], captions, right)]
     worst = _worst(p, true)
     if len(worst):
         captions = tuple(f"{names[guess[i]]} {p[i, guess[i]]:.0%}, is {names[true[i]]} {p[i, true[i]]:.0%}" for i in worst)
@@ -80,16 +101,90 @@ def predicted(
     return [*shown, confusions(title, true, guess, names)]
 
 
-def texts(
-    title: str, logits: Logits, state: State, source: Source, said: Sequence[str], names: Sequence[str], count: int = 40
-) -> list[Table]:
-    """As `predicted`, of a classifier of texts: tables of the text of an example, its classes and their probabilities."""
+@dataclasses.dataclass(frozen=True)
+class PredictorOptions:
+    """Flags of `dlcore predict` for a classifier."""
+
+    top: PositiveInt = 5
+    """how many classes are listed, the likeliest first"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagePredictor:
+    """Classes of image files, with their probabilities.
+
+    Attributes:
+        model: gives logits [batch, classes] of images as the training data have them.
+        facts: of the training data: `classes`, and the shape of `image`.
+    """
+
+    model: Logits
+    facts: Facts
+    options: PredictorOptions = PredictorOptions()
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Images of the size and the channels of the training data. UsageError: a file that is no image, or lines of text."""
+        if text:
+            raise UsageError("this model reads images: name image files")
+        return [_read_image(file, tuple(self.facts.fields["image"]["shape"])) for file in files]
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[tuple[dict[str, Any], Sample]]:
+        """For each image {"class", "probability", "classes": {name: probability}}, and the image under its class."""
+        images = np.stack(items)
+        row = np.arange(len(images), dtype=np.int32)
+        p = np.asarray(_softmax(self.model)(state.params, state.extra, {"image": images, "row": row}))
+        answers: list[tuple[dict[str, Any], Sample]] = []
+        for image, each in zip(images, p, strict=True):
+            order = np.argsort(-each, kind="stable")[: self.options.top]
+            listed = {self.facts.classes[i]: _digits(each[i]) for i in order}
+            name = self.facts.classes[order[0]]
+            answer = {"class": name, "probability": listed[name], "classes": listed}
+            answers.append((answer, Images("Predicted", image[None], (f"{name} {each[order[0]]:.0%}",))))
+        return answers
+
+
+def predictor(model: Logits, facts: Facts) -> ImagePredictor:
+    """What a classifier of images says of image files."""
+    return ImagePredictor(model, facts)
+
+
+def _read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """An image as uint8 [height, width, channels] of this shape, resized. UsageError: it cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
+    try:
+        with Image.open(file) as opened:
+            resized = opened.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+    except (OSError, UnidentifiedImageError) as error:
+        raise UsageError(f"{file} cannot be read as an image: {error}") from error
+    return np.asarray(resized, np.uint8).reshape(shape)
+
+
+def text_samples(
+    title: str, model: Logits, source: Sentences, classes: Sequence[str], count: int = 40
+) -> Callable[[State, Array], list[Sample]]:
+    """As `samples`, of a classifier of texts: tables of the text of an example, its classes and their probabilities.
+
+    Args:
+        title: what the examples are.
+        model: gives logits [batch, classes].
+        source: examples with `label`, and `texts`, the text of each.
+        classes: the names of the classes.
+        count: how many texts are shown.
+    """
+    return lambda state, key: _text_samples(title, model, state, source, classes, count)
+
+
+def _text_samples(title: str, logits: Logits, state: State, source: Sentences, names: Sequence[str], count: int) -> list[Sample]:
     p, true = probabilities(logits, state, source)
     guess, first = p.argmax(1), np.arange(min(count, len(true)))
 
     def table(title: str, rows: np.ndarray) -> Table:
-        told = ((said[i], names[guess[i]], _digits(p[i, guess[i]]), names[true[i]], _digits(p[i, true[i]])) for i in rows)
-        return Table(title, ("text", "predicted", "probability", "true", "its probability"), tuple(told))
+        cells = (
+            (source.texts[i], names[guess[i]], _digits(p[i, guess[i]]), names[true[i]], _digits(p[i, true[i]])) for i in rows
+        )
+        return Table(title, ("text", "predicted", "probability", "true", "its probability"), tuple(cells))
 
     worst = _worst(p, true)
     mistakes = [table(f"{title}: the worst mistakes", worst)] if len(worst) else []

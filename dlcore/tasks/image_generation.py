@@ -1,4 +1,4 @@
-"""Drawn images before a judge: a classifier of ours that was trained on the real ones."""
+"""Image generation: metrics of generated images on the features of a classifier, and samples."""
 
 from __future__ import annotations
 
@@ -9,87 +9,158 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from dlcore.data.splits import Splits
 from dlcore.metrics.generation import frechet, neighbours
 from dlcore.metrics.known import Metric
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
-from dlcore.train import weights as export
+from dlcore.samples import Images, Sample
+from dlcore.train import weights
 from dlcore.train.batched import over
+from dlcore.train.evaluators import Evaluator, OfState
+from dlcore.train.step import State
 
-METRICS = {
+# (state, key, count) -> images [count, height, width, channels] in [0, 1], and their classes
+Generate = Callable[[State, Array, int], tuple[np.ndarray, np.ndarray | None]]
+
+DISTANCES = {
     "frechet_on_classifier_features": Metric("lower"),
-    **dict.fromkeys(("legible", "as_asked", "rarest_class"), Metric("higher")),
+    "floor_train_against_test": Metric(None),
 }
-SURE = 0.9  # an image is legible when the judge gives a class at least this probability
+METRICS = {
+    **DISTANCES,
+    "legible": Metric("higher"),
+    "rarest_class": Metric("higher"),
+    "commonest_class": Metric(None),
+    "as_asked": Metric("higher"),
+    "precision": Metric("higher"),
+    "recall": Metric("higher"),
+}
+CONFIDENT = 0.9  # an image is legible when the classifier gives a class at least this probability
 
 
-class Seen(NamedTuple):
-    """What a judge sees in images: features [n, d] and probabilities [n, classes]."""
+class Features(NamedTuple):
+    """What a classifier computes of images: features [n, d] and probabilities [n, classes]."""
 
     features: np.ndarray
     probabilities: np.ndarray
 
 
-def judge(path: Path) -> Callable[[np.ndarray], Seen]:
-    """An exported `CNN` with batch normalisation, its sizes read from the file: images [n, h, w, c] -> `Seen`.
+Extractor = Callable[[np.ndarray], Features]
 
-    Images are bytes or floats in [0, 1].
+
+def feature_extractor(path: Path) -> Extractor:
+    """An exported `CNN` with batch normalisation, its sizes read from the file.
+
+    Returns:
+        A function of images [n, height, width, channels], bytes or floats in [0, 1].
     """
-    kept = export.load(path)
-    own = kept["params"]["net"]
-    widths = [own[f"Conv_{i}"]["kernel"].shape[-1] for i in range(sum(name.startswith("Conv_") for name in own))]
-    hidden, classes = own["Dense_1"]["kernel"].shape
+    loaded = weights.load(path)
+    params = loaded["params"]["net"]
+    layers = sum(name.startswith("Conv_") for name in params)
+    widths = [params[f"Conv_{i}"]["kernel"].shape[-1] for i in range(layers)]
+    hidden, classes = params["Dense_1"]["kernel"].shape
     net = CNN(widths, hidden, classes, norm="batch")
 
-    def see(images: jax.Array) -> jax.Array:
+    def run(images: Array) -> Array:
         images = images / 255 if images.dtype == jnp.uint8 else images
-        run = lambda **which: apply(net, "net", kept["params"], kept["extra"], images, **which)[0]  # noqa: E731
-        return jnp.concatenate([run(features=True), jax.nn.softmax(run())], -1)
 
-    def split(images: np.ndarray) -> Seen:
-        both = over(see, images)
-        return Seen(both[:, :hidden], both[:, hidden:])
+        def output(features: bool) -> Array:
+            trees = loaded["params"], loaded["extra"]
+            return apply(net, "net", *trees, images, features=features)[0]
 
-    return split
+        return jnp.concatenate([output(True), jax.nn.softmax(output(False))], -1)
+
+    def extract(images: np.ndarray) -> Features:
+        both = over(run, images)
+        return Features(both[:, :hidden], both[:, hidden:])
+
+    return extract
 
 
-def legibility(drawn: Seen, asked: np.ndarray | None = None) -> dict[str, float]:
-    """How much of what was drawn is legible, which classes it is of, and how often it is of the class `asked` [n] for.
+def legibility(generated: Features, label: np.ndarray | None = None) -> dict[str, float]:
+    """How many generated images are legible, which classes they are of, and whether the right ones.
 
-    `legible` is the share with a probability of at least 0.9; `rarest_class` and `commonest_class` are shares of the predicted classes,
-    those that never occur included.
+    Args:
+        generated: what the classifier computes of them.
+        label: the class that each was generated for, int [n]; None: none.
+
+    Returns:
+        `legible`, the fraction with a probability of at least 0.9; `rarest_class` and
+        `commonest_class`, fractions of the predicted classes, those that never occur included; with
+        labels `as_asked`, the fraction of the right class.
     """
-    guess, classes = drawn.probabilities.argmax(-1), drawn.probabilities.shape[-1]
-    shares = np.bincount(guess, minlength=classes) / len(guess)
-    told = {
-        "legible": (drawn.probabilities.max(-1) >= SURE).mean(),
-        "rarest_class": shares.min(),
-        "commonest_class": shares.max(),
+    guess, classes = generated.probabilities.argmax(-1), generated.probabilities.shape[-1]
+    fractions = np.bincount(guess, minlength=classes) / len(guess)
+    found = {
+        "legible": (generated.probabilities.max(-1) >= CONFIDENT).mean(),
+        "rarest_class": fractions.min(),
+        "commonest_class": fractions.max(),
     }
-    if asked is not None:
-        told["as_asked"] = (guess == asked).mean()
-    return {name: float(value) for name, value in told.items()}
+    if label is not None:
+        found["as_asked"] = (guess == label).mean()
+    return {name: float(value) for name, value in found.items()}
 
 
-def verdict(
-    see: Callable[[np.ndarray], Seen],
-    drawn: np.ndarray,
+def scores(
+    extract: Extractor,
+    generated: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
-    asked: np.ndarray | None = None,
+    label: np.ndarray | None = None,
     near: int = 2000,
 ) -> dict[str, float]:
-    """What a judge says of drawn images: their Fréchet distance from test, and the floor that as many of train have from it.
+    """The metrics of generated images.
 
-    Also the `legibility` of drawn, and precision and recall (`metrics.neighbours`) of its first `near` against as many of test.
+    Args:
+        extract: the classifier's features.
+        generated, train, test: images. The Fréchet distance of `generated` from `test` has as its
+            floor that of as many training images.
+        label: the class that each was generated for.
+        near: precision and recall (`metrics.generation.neighbours`) are of so many of both.
     """
-    own, held, floor = see(drawn), see(test), see(train[: len(drawn)])
-    ours, theirs = own.features[:near], held.features[:near]
+    ours, real = extract(generated), extract(test)
+    floor = extract(train[: len(generated)])
+    a, b = ours.features[:near], real.features[:near]
     return {
-        "frechet_on_classifier_features": frechet(own.features, held.features),
-        "floor_train_against_test": frechet(floor.features, held.features),
-        **legibility(own, asked),
-        "precision": neighbours(theirs, ours),
-        "recall": neighbours(ours, theirs),
+        "frechet_on_classifier_features": frechet(ours.features, real.features),
+        "floor_train_against_test": frechet(floor.features, real.features),
+        **legibility(ours, label),
+        "precision": neighbours(b, a),
+        "recall": neighbours(a, b),
     }
+
+
+def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) -> Evaluator:
+    """`scores` of `count` images that a model generates, at the end."""
+
+    def score(state: State) -> dict[str, float]:
+        generated, label = generate(state, jax.random.key(0), count)
+        extract = feature_extractor(classifier)
+        train, test = (each.arrays["image"] for each in (splits.train, splits.test))
+        return scores(extract, generated, train, test, label)
+
+    return OfState("test", score, METRICS)
+
+
+def distance_evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) -> Evaluator:
+    """The Fréchet distance of `count` images that a model generates, and its floor, at the end."""
+
+    def score(state: State) -> dict[str, float]:
+        extract = feature_extractor(classifier)
+        ours = extract(generate(state, jax.random.key(0), count)[0]).features
+        real = extract(splits.test.arrays["image"]).features
+        floor = extract(splits.train.arrays["image"][: len(splits.test)]).features
+        return {
+            "frechet_on_classifier_features": frechet(ours, real),
+            "floor_train_against_test": frechet(floor, real),
+        }
+
+    return OfState("test", score, DISTANCES)
+
+
+def samples(title: str, generate: Generate, count: int = 100) -> Callable[[State, Array], list[Sample]]:
+    """`count` generated images."""
+    return lambda state, key: [Images(title, generate(state, key, count)[0])]

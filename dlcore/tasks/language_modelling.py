@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
 from dlcore.data.checks import index_below
+from dlcore.data.tokenizer import Tokenizer
+from dlcore.data.tokens import Vocabulary
+from dlcore.samples import Sample, Text
 from dlcore.train.model import Logits
-from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, mean
+from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
+
+Generate = Callable[[State, Array, Array], Any]
 
 
-def next_token(logits: Logits, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy in nats of [batch, length, vocabulary] logits against `targets`, weighted by `weight` and `mask`.
+def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
+    """Cross-entropy of the next token, in nats.
 
-    `smoothing` as in `classification`: in training only. Where a batch says how many `bytes` each target stands for, metric:
-    bits_per_byte, which compares vocabularies of any size.
+    Args:
+        model: gives logits [batch, length, vocabulary] of a batch with `targets`, int [batch, length], their `weight`, float of the
+            same shape, and `mask`, float [batch]. Where a batch says how many `bytes` each target stands for, metric:
+            bits_per_byte, which compares vocabularies of any size.
+        label_smoothing: as of `classification.loss`, in training only.
+
+    Raises:
+        ValueError: a label smoothing outside [0, 1).
     """
+    smoothing = label_smoothing
     if not 0 <= smoothing < 1:
         raise ValueError(f"label smoothing {smoothing} is outside [0, 1)")
 
-    def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
-        y, extra = logits(params, extra, batch, key, train)
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y, extra = model(params, extra, batch, key, train)
         y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
         index_below("targets", y.shape[-1], weight="weight")
         xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["targets"])
@@ -36,4 +51,42 @@ def next_token(logits: Logits, smoothing: float = 0.0) -> Loss:
             xent = xent + smoothing * (right - y.mean(-1))
         return Out(mean(xent, batch["weight"] * batch["mask"][:, None]), metrics, extra)
 
-    return loss
+    return cross_entropy
+
+
+def samples(
+    title: str,
+    generate: Generate,
+    tokenizer: Tokenizer,
+    prompt: str = "\n",
+    start: int | None = None,
+) -> Callable[[State, Array], list[Sample]]:
+    """A text that the model generates.
+
+    Args:
+        title: of the sample.
+        generate: (state, tokens int32 [1, prompt], key) -> tokens [1, prompt + new].
+        tokenizer: of the model's tokens.
+        prompt: what the text begins with; if the tokenizer does not know it, its first character.
+        start: a token before the prompt, such as the one between documents.
+
+    Returns:
+        (state, key) -> the text.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        first = prompt
+        if isinstance(tokenizer, Vocabulary) and not set(prompt) <= set(tokenizer.symbols):
+            first = tokenizer.symbols[0]
+        encoded = [] if start is None else [start]
+        tokens = jnp.asarray([*encoded, *tokenizer.encode(first)], jnp.int32)[None]
+        drawn = np.asarray(generate(state, tokens, key))[0, tokens.shape[1] :]
+        # An embedding may have more rows than there are tokens; what they stand for is no text.
+        return [Text(title, tokenizer.decode(np.minimum(drawn, len(tokenizer) - 1)), first)]
+
+    return draw
+
+
+def appended(prompt: Array, tokens: Array) -> Array:
+    """The prompt [1, some] and tokens [1, more] after it, as `samples` takes them."""
+    return jnp.concatenate([prompt, tokens], 1)

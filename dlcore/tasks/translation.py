@@ -1,134 +1,156 @@
-"""Translation: what every encoder-decoder trains on, and its translations, searched for, scored and shown."""
+"""Translation: an encoder-decoder's loss, BLEU of its translations on a schedule, and translations to look at."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
 from dlcore.data.sets import pairs
+from dlcore.data.sets.pairs import PairRows
+from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.tokens import Pieces
 from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
-from dlcore.models.apply import apply
 from dlcore.models.beam import Step, beam_search
-from dlcore.samples import Table
-from dlcore.sharding import Rules
-from dlcore.tasks.language_modelling import next_token
-from dlcore.train.experiment import Experiment, Published, Results
-from dlcore.train.step import Objective
+from dlcore.samples import Sample, Table
+from dlcore.tasks import language_modelling
+from dlcore.train.evaluators import Collected, Evaluator, Schedule
+from dlcore.train.step import Batch, Params, State
 
 # (params, source [batch, length], its mask, beams, length) -> (step, its first state)
 Begin = Callable[[Any, Array, Array, int, int], tuple[Step, Any]]
 
+loss = language_modelling.loss
+BLEU = {name: Metric("higher") for name in ("bleu", "bleu_lowercase")}
+GREEDY = {"bleu_greedy": Metric("higher")}
+
+
+def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
+    """What an encoder-decoder reads of packed rows: `source`, `source_pair`, `tokens` and `pair`."""
+    return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Translator:
-    """Beam search with `begin` over a corpus, `batch` sentences at a time; up to half as many pieces again as the longest has."""
+    """Beam search with a trained encoder-decoder.
 
-    corpus: pairs.Corpus
-    pieces: Pieces
+    Attributes:
+        begin: what `beam_search` needs to translate.
+        tokenizer: of both languages.
+        longest: tokens of the longest source sentence; a translation has at most half as many more.
+        beams: hypotheses that are kept.
+        penalty: the exponent of the length penalty (Wu et al. 2016, eq. 14).
+        name: of the model in the state.
+    """
+
     begin: Begin
+    tokenizer: Pieces
+    longest: int
     beams: int
     penalty: float
-    batch: int = 50
+    name: str = "net"
 
-    def translate(self, params: Any, texts: Sequence[str], beams: int) -> list[str]:
-        """The best translation of each text. Raises ValueError for one longer than all of validation and test; none is cut."""
-        sentences = pairs.encoded(self.pieces, texts)
-        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # a batch is over when its last sentence is
-        out = [""] * len(texts)
-        for at in range(0, len(order), self.batch):
-            part = order[at : at + self.batch]
-            rows = [sentences[i] for i in part] + [sentences[part[0]]] * (self.batch - len(part))
-            found = np.asarray(self._search(beams, self._longest * 3 // 2, params, pairs.padded(rows, self._longest)))
-            for i, tokens in zip(part, found, strict=False):
-                out[i] = self.pieces.decode(tokens).strip()
-        return out
+    def search(self, params: Params, source: Array, beams: int) -> Array:
+        """The best translations, int32 [batch, 3/2 longest], of padded sources int32 [batch, longest]."""
+        length = self.longest * 3 // 2
+        step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
+        first = jnp.full(len(source), pairs.START, jnp.int32)
+        found, _ = beam_search(step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty)
+        return found[:, 0]
 
-    @functools.cached_property
-    def _longest(self) -> int:
-        """One length for all, so that one program serves them."""
-        texts = [text for split in ("validation", "test") for text in self.corpus.source[split]]
-        return max(map(len, pairs.encoded(self.pieces, texts)))
+    def translate(self, params: Params, texts: Sequence[str]) -> list[str]:
+        """The best translation of each text, in one batch. Raises ValueError for one longer than `longest`."""
+        source = pairs.padded(pairs.encoded(self.tokenizer, texts), self.longest)
+        return self.decoded(np.asarray(self._compiled(params, source)))
 
     @functools.cached_property
-    def _search(self) -> Any:
-        def search(beams: int, length: int, params: Any, source: Array) -> Array:
-            step, state = self.begin(params, source, source != pairs.PAD, beams, length)
-            first = jax.numpy.full(len(source), pairs.START, jax.numpy.int32)
-            found, _ = beam_search(step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty)
-            return found[:, 0]
+    def _compiled(self) -> Any:
+        return jax.jit(lambda params, source: self.search(params, source, self.beams))
 
-        return jax.jit(search, static_argnums=(0, 1))
+    def decoded(self, tokens: np.ndarray) -> list[str]:
+        """The texts of translations [N, length]."""
+        return [self.tokenizer.decode(each).strip() for each in tokens]
 
-    def evaluate(self, params: Any) -> Results:
-        """BLEU on validation and test with beams, letters as they are and in lower case, and of the greedy choice."""
-        results = {}
-        for split in ("validation", "test"):
-            source, target = self.corpus.source[split], self.corpus.target[split]
-            best, greedy = (self.translate(params, source, beams) for beams in (self.beams, 1))
-            results[split] = {
-                "bleu": bleu(best, target)[0],
-                "bleu_lowercase": bleu(best, target, lowercase=True)[0],
-                "bleu_greedy": bleu(greedy, target)[0],
-            }
-        return results
+    def sentences(self, rows: PairRows) -> Arrays:
+        """The sentences of a split for `search`: `source` int32 [N, longest] and `number`, the place in `rows.source_texts`.
 
-    def samples(self, params: Any, count: int = 10) -> list[Table]:
-        """The first test sentences with their references and translations, and how BLEU was measured."""
-        source, target = (side["test"][:count] for side in (self.corpus.source, self.corpus.target))
-        rows = tuple(zip(source, target, self.translate(params, source, self.beams), strict=True))
-        signatures = [(name, bleu(["a"], ["a"], lowercase=low)[1]) for name, low in (("bleu", False), ("bleu_lowercase", True))]
+        They are ordered by length: a batch takes as long as its longest sentence.
+        """
+        encoded = pairs.encoded(self.tokenizer, rows.source_texts)
+        order = np.array(sorted(range(len(encoded)), key=lambda i: len(encoded[i])), np.int32)
+        source = pairs.padded([encoded[i] for i in order], self.longest)
+        info = rows.info
+        return arrays(f"{info.name} sentences", info.version, info.split, {"source": source, "number": order})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BleuEvaluator:
+    """BLEU of translations by beam search (runs as an `Evaluator`, train/evaluators.py).
+
+    Attributes:
+        translator: how sentences are translated.
+        rows: {split: its packed rows, with the sentences as text}; read when the evaluator first runs.
+        beams: hypotheses that are kept; 1 is the greedy translation.
+        metrics: "bleu", "bleu_lowercase" or "bleu_greedy", the metrics that are measured.
+        every: when it runs.
+    """
+
+    translator: Translator
+    rows: Mapping[str, PairRows]
+    beams: int
+    metrics: Mapping[str, Metric]
+    every: Schedule
+
+    @functools.cached_property
+    def sources(self) -> dict[str, Source | None]:
+        """The sentences of each split."""
+        return {split: self.translator.sentences(rows) for split, rows in self.rows.items()}
+
+    def collect(self, state: State, batch: Batch) -> dict[str, Array]:
+        """The translations of a batch of sentences."""
+        found = self.translator.search(state.params, batch["source"], self.beams)
+        return {"tokens": found, "number": batch["number"]}
+
+    def score(self, state: State, collected: Collected, split: str) -> dict[str, float]:
+        """BLEU of the translations against the references of a split."""
+        texts = self.translator.decoded(collected["tokens"])
+        references = [self.rows[split].target_texts[i] for i in collected["number"]]
+        return {name: bleu(texts, references, lowercase=name == "bleu_lowercase")[0] for name in self.metrics}
+
+
+def evaluators(translator: Translator, validation: PairRows, test: PairRows) -> list[Evaluator]:
+    """BLEU of the greedy translations of validation at every evaluation; of those of the beam, of both splits, at the end."""
+    return [
+        BleuEvaluator(translator, {"validation": validation}, 1, GREEDY, "eval"),
+        BleuEvaluator(translator, {"test": test}, 1, GREEDY, "end"),
+        BleuEvaluator(translator, {"validation": validation, "test": test}, translator.beams, BLEU, "end"),
+    ]
+
+
+def samples(translator: Translator, rows: PairRows, count: int = 10) -> Callable[[State, Array], list[Sample]]:
+    """The first sentences of a split with references and translations, and how BLEU was measured."""
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        source, target = rows.source_texts[:count], rows.target_texts[:count]
+        translations = translator.translate(state.params, source)
+        head = ("source", "reference", "translation")
+        signatures = [(name, bleu(["a"], ["a"], lowercase=name != "bleu")[1]) for name in BLEU]
         return [
-            Table(f"Test sentences, {self.beams} beams", ("source", "reference", "translation"), rows),
+            Table(
+                f"Sentences of {rows.info.split}, {translator.beams} beams",
+                head,
+                tuple(zip(source, target, translations, strict=True)),
+            ),
             Table(
                 "sacreBLEU's signatures, on plain text without tokenisation of ours", ("metric", "signature"), tuple(signatures)
             ),
         ]
 
-
-def translation(
-    net: nn.Module,
-    translator: Translator,
-    optimizer: optax.GradientTransformation,
-    *,
-    batch: int,
-    steps: int,
-    row: int,
-    longest: int,
-    smoothing: float,
-    published: float | None,
-    tensor: Rules = (),
-) -> Experiment:
-    """An encoder-decoder trained by next pieces on rows of `row` pieces, sentences of at most `longest` packed into them (0: all).
-
-    net (source, source_pair, tokens, pair) -> logits [batch, row, pieces]. `published`: BLEU in lower case, of Multi30k.
-    """
-    parts = ("source", "source_pair", "tokens", "pair")
-
-    def logits(params: Any, extra: Any, batch: Any, key: Array | None, train: bool) -> Any:
-        return apply(net, "net", params, extra, *(batch[part] for part in parts), key=key, train=train, row=batch["row"])
-
-    packed = functools.partial(pairs.packed, translator.corpus, translator.pieces)
-    source = "bentrevett/pytorch-seq2seq, GRU with attention; lower case, spaCy's tokens"
-    return Experiment(
-        train=packed("train", row, longest),
-        batch=batch,
-        steps=steps,
-        init={"net": lambda key, batch: net.init(key, *(batch[part] for part in parts))},
-        objectives={"net": Objective(next_token(logits, smoothing), optimizer)},
-        eval={split: packed(split, row) for split in ("validation", "test")},
-        evaluate=lambda state: translator.evaluate(state.params["net"]),
-        sample=lambda state, key: translator.samples(state.params["net"]),
-        metrics=dict.fromkeys(("bleu_lowercase", "bleu_greedy"), Metric("higher")),
-        published=None if published is None else Published("bleu_lowercase", published, source),
-        tensor=tensor,
-    )
+    return draw

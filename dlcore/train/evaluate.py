@@ -14,7 +14,7 @@ import numpy as np
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.sharding import Layout
 from dlcore.train.optim import Averaged
 from dlcore.train.step import Batch, Mean, Objective, State, eval_step, train_step
@@ -34,7 +34,9 @@ def pack(report: Mapping[str, Mean]) -> jax.Array:
     return jnp.stack([jnp.stack([m.total, m.weight.astype(m.total.dtype)]) for _, m in sorted(report.items())])
 
 
-def packed_step(objectives: Mapping[str, Objective], flags: Flags, names: list[str]) -> Callable[..., tuple[State, jax.Array]]:
+def packed_step(
+    objectives: Mapping[str, Objective], flags: RunOptions, names: list[str]
+) -> Callable[..., tuple[State, jax.Array]]:
     """`train_step` as the loop runs it: its report packed, in the order of `names`, which are filled in when it is traced."""
 
     def step(state: State, batch: Batch, axis: str | None) -> tuple[State, jax.Array]:
@@ -56,7 +58,7 @@ def _is_average(x: Any) -> bool:
     return isinstance(x, Averaged)
 
 
-class Evaluator:
+class LossEvaluation:
     """A compiled evaluation of all objectives, compiled once for each shape of batch."""
 
     def __init__(self, objectives: Mapping[str, Objective], layout: Layout, batch: int, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +63,29 @@ def load(path: Path) -> dict[str, Any]:
             raise UsageError(f"{path} does not hold exported parameters (it has an array {name!r}); {way}")
         place[last] = array
     return tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Parameters of another run: those at `subtree` ("net/text") of a file that `dlcore export` wrote."""
+
+    file: Path
+    subtree: str
+
+
+def with_loaded(name: str, params: Mapping[str, Any], loaded: Mapping[str, Weights]) -> Mapping[str, Any]:
+    """The parameters of the model `name`, those parts replaced that `loaded` names by "model/path" (or "model" for all).
+
+    Raises UsageError where a file cannot be read, or does not fit.
+    """
+    for target, weights in loaded.items():
+        model, _, path = target.partition("/")
+        if model != name:
+            continue
+        donor = load(weights.file)["params"]
+        grafted = graft(params if path else {name: params}, donor, {path or name: weights.subtree})
+        params = grafted if path else grafted[name]
+    return params
 
 
 def graft(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Any]:

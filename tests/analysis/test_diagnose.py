@@ -23,15 +23,15 @@ from dlcore.kernels import random
 from dlcore.kernels.activations import named
 from dlcore.models.apply import apply
 from dlcore.models.mlp import MLP
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
 from dlcore.runs import session as runs
 from dlcore.runs.loop import PREEMPTED
 from dlcore.runtime import processes
-from dlcore.tasks.classification import classification
+from dlcore.tasks import classification
 from dlcore.train.init import initial
 from dlcore.train.step import Mean, Objective, Out, State, mean
-from tests.child import tiny
+from tests.child import built, tiny
 
 
 def state_of(objectives: dict[str, Objective], params: dict[str, Any]) -> State:
@@ -77,7 +77,7 @@ def network(activation: Any, widths: tuple[int, ...], rate: float = 1e-3, bias: 
 
     params = jax.tree.map(lambda x: x, net.init(jax.random.key(0), batch["x"])["params"])
     params["Dense_0"]["bias"] = params["Dense_0"]["bias"] + bias
-    objectives = {"net": Objective(classification(logits), optax.sgd(rate))}
+    objectives = {"net": Objective(classification.loss(logits), optax.sgd(rate))}
     return diagnose(objectives, state_of(objectives, {"net": params}), batch, seed=0)["net"]
 
 
@@ -154,12 +154,12 @@ def test_what_is_written_is_read_and_damage_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_experiment_can_be_diagnosed(name: str) -> None:
     """Traced, not compiled: a number for every tensor of every objective."""
-    built = catalog.load(catalog.find(name)).build(tiny(name))
+    made = built(name)
     layout = sharding.layout("jit", "", devices=jax.devices()[:1])
-    batch = layout.put(Stream(built.train, built.batch, 0, layout.local_rows(built.batch)).at(0), built.batch)
-    abstract, _ = initial(built, 0, layout, batch)
-    found = jax.eval_shape(lambda state, batch: measure(built.objectives, state, batch, 0, 2), abstract, batch)
-    tensors = {name: len(jax.tree.leaves(abstract.params[name])) for name in built.objectives}
+    batch = layout.put(Stream(made.train, made.batch, 0, layout.local_rows(made.batch)).at(0), made.batch)
+    abstract, _ = initial(made, 0, layout, batch)
+    found = jax.eval_shape(lambda state, batch: measure(made.trained, state, batch, 0, 2), abstract, batch)
+    tensors = {name: len(jax.tree.leaves(abstract.params[name])) for name in made.objectives}
     assert {name: x.shape for name, x in found.items()} == {name: (count, 4) for name, count in tensors.items()}
 
 
@@ -200,9 +200,9 @@ def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(tmp_path: Path
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
     page = catalog.load(catalog.find("mlp_digits"))
     config = dataclasses.replace(tiny("mlp_digits"), steps=100)
-    flags = Flags(out="whole", eval_every=40, save_every=30, log_every=50)
+    flags = RunOptions(offline=True, out="whole", eval_every=40, save_every=30, log_every=50, diagnose="always")
     assert runs.train(page, config, flags) == 0
-    assert runs.train(page, config, dataclasses.replace(flags, out="without", diagnose=False)) == 0
+    assert runs.train(page, config, dataclasses.replace(flags, out="without", diagnose="never")) == 0
     hashes = [json.loads(Path(out, "card.json").read_text())["params_sha256"] for out in ("whole", "without")]
     assert hashes[0] == hashes[1]
     assert not Path("without/diagnostics.jsonl").exists()
@@ -222,4 +222,4 @@ def test_a_trial_of_few_steps_is_not_diagnosed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
     monkeypatch.setattr(Diagnosis, "__call__", lambda *_: pytest.fail("a trial was diagnosed"))
-    assert runs.train(catalog.load(catalog.find("mlp_digits")), tiny("mlp_digits"), Flags(out="run")) == 0
+    assert runs.train(catalog.load(catalog.find("mlp_digits")), tiny("mlp_digits"), RunOptions(offline=True, out="run")) == 0

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.analysis.features import activations, filters, gradient, learned, saliency
+from dlcore.analysis.features import activations, filters, gradient, saliency, samples
 from dlcore.data.source import arrays
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.apply import apply
@@ -107,5 +107,5 @@ def test_activations_are_those_after_each_layer() -> None:
     assert len(activations(logits, state(params), BATCH, layers=1)) == 1
     assert activations(linear, state(LINEAR), BATCH) == []
     source = arrays("x", "1", "test", {"image": IMAGES})
-    shown = learned(logits, state(params), source, params["Conv_0"]["kernel"], count=4)
+    shown = samples(logits, source, "net/Conv_0/kernel", count=4)(state(params), jax.random.key(0))
     assert [len(each.images) for each in shown] == [3, 3, 4, 3, 3]

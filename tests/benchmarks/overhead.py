@@ -9,16 +9,16 @@ from pathlib import Path
 
 import jax
 
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
-from dlcore.runs.trainer import single
+from dlcore.runs.training import single
 
 STEPS, ROUNDS = 200, 7
 
 
 def one_round(experiment: object, folder: Path) -> tuple[float, float]:
     """Seconds a step of the bare compiled step, and of the loop, one after the other in this process."""
-    flags = Flags(cpu_devices=1, eval_every=10**9, save_every=10**9)
+    flags = RunOptions(offline=True, cpu_devices=1, eval_every=10**9, save_every=10**9)
     trainer = single(experiment, flags, folder, {})  # type: ignore[arg-type]
     step = trainer.program.step
     batch = next(trainer.program.batches(0, 1))
@@ -36,7 +36,7 @@ def one_round(experiment: object, folder: Path) -> tuple[float, float]:
 def main() -> None:
     """Print the loop's time over the bare step's: the median of interleaved rounds, and their spread."""
     page = catalog.load(catalog.find("mlp_digits"))
-    experiment = page.build(page.config(widths=(1024, 512), batch=128, steps=STEPS))
+    experiment = page.experiment(page.config(widths=(1024, 512), batch=128, steps=STEPS), "offline")
     ratios, steps = [], []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(ROUNDS):

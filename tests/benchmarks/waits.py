@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from dlcore.data.stream import Stream
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
-from dlcore.runs.trainer import single
+from dlcore.runs.training import single
 
 ROUNDS = 5
 
@@ -49,9 +49,9 @@ def first_step() -> None:
 def loop(save_every: int, steps: int, folder: Path) -> tuple[float, float]:
     """Seconds of the GPT page's loop with a checkpoint every so many steps; and of its batches alone."""
     page = catalog.load(catalog.find("gpt_tiny_shakespeare"))
-    flags = Flags(cpu_devices=1, eval_every=10**9, save_every=save_every, diagnose=False)
+    flags = RunOptions(offline=True, cpu_devices=1, eval_every=10**9, save_every=save_every, diagnose="never")
     folder.mkdir()
-    experiment = page.build(page.config(steps=steps, offline=True))
+    experiment = page.experiment(page.config(steps=steps, offline=True), "offline")
     trainer = single(experiment, flags, folder, {})
     stream = Stream(experiment.train, experiment.batch, flags.seed, np.arange(experiment.batch))
     began = time.perf_counter()

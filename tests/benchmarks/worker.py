@@ -31,11 +31,11 @@ def main(row: str, contender: str, size: str) -> None:
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
     wanted = getattr(module, size)
     if contender == "dlcore":
-        from dlcore.options import Flags
+        from dlcore.options import RunOptions
         from dlcore.runtime import devices, huge_pages
 
         huge_pages.large()  # as `dlcore train` does
-        devices.prepare(Flags(cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
+        devices.prepare(RunOptions(offline=True, cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
     if contender == "torch_compile":
         from tests.benchmarks import torched
 

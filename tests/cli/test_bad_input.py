@@ -107,10 +107,11 @@ def test_the_name_of_a_file_without_its_ending(refused: Refused, tmp_path: Path)
 @pytest.mark.quick
 def test_a_file_that_is_no_experiment(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text('"""Notes."""\nx = 1\n')
-    refused("train", "notes.py", mentions=("notes.py", "build(config)", "Config"))
-    fields = "batch: int = 1\n    steps: int = 1\n    offline: bool = False\n    width: int"
+    refused("train", "notes.py", mentions=("notes.py", "build(config, splits)", "Config"))
+    fields = "batch: int = 1\n    steps: int = 1\n    width: int"
     text = (
-        f"from dataclasses import dataclass\n\n\n@dataclass(kw_only=True)\nclass Config:\n    {fields}\n\n\ndef build(c): pass\n"
+        f"from dataclasses import dataclass\n\n\n@dataclass(kw_only=True)\nclass Config:\n    {fields}\n\n\n"
+        "def data(c, source): pass\n\n\ndef build(c, splits): pass\n"
     )
     (tmp_path / "bare.py").write_text(text)
     refused("train", "bare.py", mentions=("bare.py", "a default for width"))
@@ -281,7 +282,7 @@ def test_a_page_that_is_gone(stopped: Path, refused: Refused) -> None:
 
 
 def test_flags_that_changed(stopped: Path, refused: Refused) -> None:
-    refused("resume", stopped, "--lr", "1", mentions=("config lr: 0.002 then, 1.0 now", "--accept-changes"))
+    refused("resume", stopped, "--lr", "1", mentions=("config recipe.lr: 0.002 then, 1.0 now", "--accept-changes"))
     refused("resume", stopped, "--seed", "7", mentions=("flag seed: 0 then, 7 now", "--accept-changes"))
 
 

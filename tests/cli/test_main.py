@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.report import runs as report_runs
 from dlcore.report.command import reproduce
 from dlcore.runs import catalog
@@ -175,7 +175,7 @@ def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
 ) -> None:
     told = card(copied)
     (copied / "card.json").write_text(json.dumps(told | {"devices": told["devices"] | {"count": 4}}))
-    seen: list[Flags] = []
+    seen: list[RunOptions] = []
     monkeypatch.setattr(cli, "_environment", lambda flags, batch: seen.append(flags) or flags)
     monkeypatch.setattr(runs, "resume", lambda *_: 0)
     assert cli.main(["resume", str(copied), *words]) == 0
@@ -219,13 +219,13 @@ def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(tmp_path: Path, mon
 
 def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
-    assert cli.main(["train", "mine.py", *SHORT[2:], "--no-diagnose", "--out", "run", "--continue-run"]) == 0
+    assert cli.main(["train", "mine.py", *SHORT[2:], "--diagnose", "never", "--out", "run", "--continue-run"]) == 0
     again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
     assert again[:3] == ["dlcore", "train", str(tmp_path / "mine.py")]
-    assert "--no-diagnose" in again
+    assert again[again.index("--diagnose") + 1] == "never"
     assert "--continue-run" not in again
     assert cli.main([*again[1:], "--out", "again"]) == 0
-    assert card(Path("again"))["run"]["diagnose"] is False
+    assert card(Path("again"))["run"]["diagnose"] == "never"
     assert cli.main([*SHORT, "--out", "ours"]) == 0
     assert shlex.split(str(reproduce(report_runs.read(Path("ours")))))[2] == "mlp_digits"
 
@@ -242,9 +242,7 @@ def test_compiling_is_said_where_it_takes_long(capsys: pytest.CaptureFixture[str
 
 def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
-    Path("mine.py").write_text(
-        text.replace("\nTINY = ", "\nOFFLINE = Config(widths=(8,), batch=32, steps=3, offline=True)\nTINY = ")
-    )
+    Path("mine.py").write_text(text.replace("PRESETS = {", 'PRESETS = {"offline": Config(widths=(8,), batch=32, steps=3), '))
     assert cli.main(["train", "mine.py", "--offline", "--out", "a"]) == 0
     assert cli.main(["train", "mine.py", "--offline", "--steps", "2", "--out", "b"]) == 0
     assert card(Path("b"))["config"]["widths"] == [8]
@@ -265,7 +263,7 @@ def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     assert (code, "complete at step 6: nothing to do" in said) == (0, True), said
     code, said = run(*words, "--lr", "0.5", folder=tmp_path)
     assert code == 2
-    assert "config lr:" in said
+    assert "config recipe.lr:" in said
     without = [word for word in words if word != "--continue-run"]
     without[without.index("--out") + 1] = "other"
     code, said = run(*without, folder=tmp_path)

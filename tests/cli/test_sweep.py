@@ -54,7 +54,7 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(started: list[list[str]], 
     assert losses == sorted(losses), "lower is better"
     for trial in told:
         own = card(Path("sweeps/mlp_digits") / trial["run"])
-        assert own["config"]["lr"] == float(trial["values"]["lr"])
+        assert own["config"]["recipe"]["lr"] == float(trial["values"]["lr"])
         assert own["results"]["validation"]["loss"] == trial["validation/loss"]
     assert "Differences" in Path("sweeps/mlp_digits/report.html").read_text()
     assert capsys.readouterr().out.count("trial 00") == 4

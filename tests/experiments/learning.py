@@ -17,21 +17,17 @@ from dlcore.data.stream import Stream
 from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.metrics.generation import frechet
 from dlcore.metrics.images import psnr
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
 from dlcore.tasks import image_generation
 from dlcore.train.compile import compile_step
-from dlcore.train.evaluate import Evaluator, packed_step
+from dlcore.train.evaluate import LossEvaluation, averaged, packed_step
+from dlcore.train.evaluators import Collector
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
-from tests.child import tiny
+from tests.child import built
 
 # ---- training
-
-
-def built(name: str, **changes: Any) -> Experiment:
-    """An experiment with the small config that it has, but for `changes`."""
-    return catalog.load(catalog.find(name)).build(dataclasses.replace(tiny(name), **changes))
 
 
 class Trainer:
@@ -43,9 +39,9 @@ class Trainer:
         self.rows = self.layout.local_rows(experiment.batch)
         example = self._put(Stream(experiment.train, experiment.batch, seed, self.rows).at(0))
         abstract, self.make = initial(experiment, seed, self.layout, example)
-        step = packed_step(experiment.objectives, Flags(seed=seed), [])
+        step = packed_step(experiment.trained, RunOptions(offline=True, seed=seed), [])
         self.step = compile_step(step, self.layout, abstract, jax.tree.map(lambda x: x.sharding, abstract), example)
-        self.evaluator = Evaluator(experiment.objectives, self.layout, experiment.batch, seed)
+        self.evaluator = LossEvaluation(experiment.trained, self.layout, experiment.batch, seed)
 
     def _put(self, batch: Batch) -> Any:
         return self.layout.put(batch, self.experiment.batch)
@@ -56,12 +52,12 @@ class Trainer:
         for step in range(self.experiment.steps):
             state, _ = self.step(state, self._put(stream.at(step)))
         split, _, metric = name.partition("/")
-        if split in self.experiment.eval:
-            measured = self.evaluator(state, self.experiment.eval[split])
+        if split in self.experiment.evaluated:
+            measured = self.evaluator(state, self.experiment.evaluated[split])
             if metric in measured:
                 return measured[metric]
-        assert self.experiment.evaluate is not None, f"nothing measures {name}"
-        return self.experiment.evaluate(state)[split][metric]
+        (evaluator,) = [each for each in self.experiment.evaluators if metric in each.metrics and split in each.sources]
+        return Collector(self.layout, self.experiment.batch)(evaluator, averaged(state), split)[metric]
 
 
 # ---- data from which nothing can be learnt
@@ -135,14 +131,14 @@ def _all(source: Source, most: int = 20_000) -> Batch:
 
 def majority(experiment: Experiment, field: str = "label", split: str = "validation") -> float:
     """The share of the commonest class of training."""
-    train, held = (_all(source)[field] for source in (experiment.train, experiment.eval[split]))
+    train, held = (_all(source)[field] for source in (experiment.train, experiment.evaluated[split]))
     values, counts = np.unique(train, return_counts=True)
     return float((held == values[counts.argmax()]).mean())
 
 
 def unigram(experiment: Experiment) -> float:
     """Cross-entropy in nats of the targets of validation by their frequencies in training, and one more of each."""
-    sources = (experiment.train, experiment.eval["validation"])
+    sources = (experiment.train, experiment.evaluated["validation"])
     train, held = (batch["targets"][batch["weight"] > 0] for batch in map(_all, sources))
     counts = np.bincount(train, minlength=int(max(train.max(), held.max())) + 1) + 1.0
     return float(-np.log(counts / counts.sum())[held].mean())
@@ -153,10 +149,10 @@ def without_context(experiment: Experiment, specials: int = 3) -> float:
 
     Of ten hidden tokens eight are replaced by a mask, one by a random token, and one is left as it is (Devlin et al. 2019).
     """
-    size = int(max(_all(source)["tokens"].max() for source in (experiment.train, experiment.eval["validation"]))) + 1
+    size = int(max(_all(source)["tokens"].max() for source in (experiment.train, experiment.evaluated["validation"]))) + 1
     train, held = (
         np.bincount(tokens[tokens >= specials], minlength=size)[specials:]
-        for tokens in (_all(source)["tokens"] for source in (experiment.train, experiment.eval["validation"]))
+        for tokens in (_all(source)["tokens"] for source in (experiment.train, experiment.evaluated["validation"]))
     )
     own, true = (train + 1) / (train + 1).sum(), held / held.sum()
     shown = (np.eye(len(own)) + 1 / len(own)) / 2  # [token, shown in its place], where it is no mask
@@ -169,7 +165,7 @@ def without_the_source(experiment: Experiment) -> float:
 
     Two nouns of 40, a verb of 20, and twice either none or one of 20 adjectives.
     """
-    held = _all(experiment.eval["validation"])
+    held = _all(experiment.evaluated["validation"])
     sentences = int(held["pair"].max(1).sum())
     nats = 2 * np.log(40) + np.log(20) + 2 * (np.log(2) + 0.5 * np.log(20))
     return float(sentences * nats / held["weight"].sum())
@@ -177,7 +173,7 @@ def without_the_source(experiment: Experiment) -> float:
 
 def _images(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
     """Pixels in [0, 1] of training and validation."""
-    sources = (experiment.train, experiment.eval["validation"])
+    sources = (experiment.train, experiment.evaluated["validation"])
     train, held = (_all(source)["image"].astype(np.float64) / 255 for source in sources)
     return train.reshape(len(train), -1), held.reshape(len(held), -1)
 
@@ -191,7 +187,7 @@ def mean_image(experiment: Experiment) -> float:
 def pixel_by_pixel(experiment: Experiment) -> float:
     """PSNR of the best linear estimate of each pixel from what became of that pixel alone: it knows no other pixel."""
     train, held = _images(experiment)
-    seen = _all(experiment.eval["validation"])["degraded"].reshape(held.shape)
+    seen = _all(experiment.evaluated["validation"])["degraded"].reshape(held.shape)
     noise = ((seen - held) ** 2).mean()
     mean, variance = train.mean(0), train.var(0)
     return psnr(np.clip(mean + variance / (variance + noise) * (seen - mean), 0, 1), held)

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.plan import topologies
 from dlcore.plan.compile import Plan, own_size, plan
 from dlcore.plan.search import MICROBATCHES
@@ -42,14 +42,14 @@ def compiled(name: str, *texts: str) -> list[dict[str, Any]]:
 def main(name: str, *texts: str) -> None:
     """Prints what the step takes: of the usual preset where its data are prepared, else of the offline one."""
     jax.config.update("jax_platforms", "cpu")
-    devices.prepare(Flags(cpu_devices=1), 1, os.environ)
+    devices.prepare(RunOptions(offline=True, cpu_devices=1), 1, os.environ)
     page = catalog.load(catalog.find(name))
     try:
-        preset, experiment = "usual", page.build(page.config())
+        preset, experiment = "usual", page.experiment(page.config(), "published")
     except UsageError as error:
         if "is not prepared" not in str(error):
             raise
-        preset, experiment = "offline", page.build(page.offline)
+        preset, experiment = "offline", page.experiment(page.presets.get("offline", page.config()), "offline")
     for text in texts:
         topology = topologies.parse(text)
         here = topologies.devices(topology)
@@ -70,7 +70,7 @@ def main(name: str, *texts: str) -> None:
         print(json.dumps(told), flush=True)
 
 
-def fewest_microbatches(experiment: Experiment, flags: Flags, topology: topologies.Topology, here: list[Any]) -> Plan:
+def fewest_microbatches(experiment: Experiment, flags: RunOptions, topology: topologies.Topology, here: list[Any]) -> Plan:
     """The plan with the fewest microbatches that fits, as a user would run it; the last one tried where none does."""
     mesh, _ = own_size(experiment.batch, len(here), 1)
     for microbatches in MICROBATCHES:

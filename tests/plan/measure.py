@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from dlcore import sharding
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.plan import topologies
 from dlcore.plan.compile import abstract_batch, plan
 from dlcore.runs import catalog
@@ -38,10 +38,10 @@ def memory(field: str) -> int:
 def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     """Forecast and measured bytes of the step."""
     jax.config.update("jax_platforms", "cpu")
-    devices.prepare(Flags(cpu_devices=1), 1, os.environ)
+    devices.prepare(RunOptions(offline=True, cpu_devices=1), 1, os.environ)
     page = catalog.load(catalog.find(name))
-    experiment = page.build(dataclasses.replace(page.offline, **changes))
-    topology, flags = topologies.parse("cpu:1"), Flags()
+    experiment = page.experiment(dataclasses.replace(page.presets.get("offline", page.config()), **changes), "offline")
+    topology, flags = topologies.parse("cpu:1"), RunOptions(offline=True)
     here = topologies.devices(topology)
     forecast = plan(experiment, flags, topology, here)
 
@@ -49,7 +49,7 @@ def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     batch: Any = abstract_batch(experiment)
     abstract, _ = initial(experiment, 0, layout, batch)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    run = compile_step(packed_step(experiment.objectives, flags, []), layout, abstract, shardings, batch)
+    run = compile_step(packed_step(experiment.trained, flags, []), layout, abstract, shardings, batch)
     # Made by a program, as a run makes its state: arrays from the host could not be given on to the next step.
     ones: Any = lambda: jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), (abstract, batch))  # noqa: E731
     begin = jax.jit(ones, out_shardings=(shardings, layout.rows)).lower().compile()

@@ -16,11 +16,11 @@ import pytest
 
 from dlcore.errors import UsageError
 from dlcore.models.gpt import Size
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.plan import compile, hlo, search, topologies
 from dlcore.plan.compile import Plan, own_size
 from dlcore.runs import catalog
-from tests.child import REPOSITORY, environment, tiny
+from tests.child import REPOSITORY, built, environment
 
 # Numbers that differ, so that a shape tells what it is of.
 SIZE = Size(512, 28, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
@@ -31,15 +31,15 @@ def large(**changes: Any) -> Any:
     """The page of large models with a small one."""
     page = catalog.load(catalog.find("gpt_large"))
     module: Any = sys.modules[page.config.__module__]
-    config = dataclasses.replace(module.TINY, **({"batch": ROWS, "dropout": 0.0} | changes))
+    config = dataclasses.replace(page.presets["tiny"], **({"batch": ROWS, "dropout": 0.0} | changes))
     with mock.patch.dict(module.SIZES, tiny=SIZE):
-        return page.build(config)
+        return page.experiment(config, "offline")
 
 
 @functools.cache
 def planned(mesh: str, text: str = "cpu:8", microbatches: int = 1, **changes: Any) -> Plan:
     topology = topologies.parse(text)
-    flags = Flags(mesh=mesh, microbatches=microbatches)
+    flags = RunOptions(offline=True, mesh=mesh, microbatches=microbatches)
     return compile.plan(large(**changes), flags, topology, topologies.devices(topology), keep=True)
 
 
@@ -99,14 +99,14 @@ def test_microbatches_take_less_memory_and_the_same_work() -> None:
 def test_what_does_not_fit_is_said_not_to_fit() -> None:
     topology = topologies.parse("cpu:8")
     small = dataclasses.replace(topology, hardware=dataclasses.replace(topology.hardware, memory=2**20))
-    made = compile.plan(large(), Flags(mesh="data=8"), small, topologies.devices(small))
+    made = compile.plan(large(), RunOptions(offline=True, mesh="data=8"), small, topologies.devices(small))
     assert (made.fits, made.memory, made.needs) == (
         False,
         None,
         made.state_bytes,
     )  # the state alone is too large: nothing is compiled
     middle = dataclasses.replace(topology, hardware=dataclasses.replace(topology.hardware, memory=2.5 * 2**20))
-    compiled = compile.plan(large(), Flags(mesh="data=8"), middle, topologies.devices(middle))
+    compiled = compile.plan(large(), RunOptions(offline=True, mesh="data=8"), middle, topologies.devices(middle))
     assert not compiled.fits
     assert compiled.needs > compiled.state_bytes
 
@@ -151,14 +151,14 @@ def test_a_batch_that_does_not_divide_is_planned_with_fewer_rows() -> None:
 
 
 def test_meshes_that_do_not_fit_are_refused(devices: list[jax.Device]) -> None:
-    experiment = catalog.load(catalog.find("mlp_digits")).build(tiny("mlp_digits"))
+    experiment = built("mlp_digits")
     topology = topologies.parse("cpu:8")
     with pytest.raises(UsageError, match=r"needs 3\*1\*1 = 3 devices, but there are 8"):
-        compile.plan(experiment, Flags(mesh="data=3"), topology, devices)
+        compile.plan(experiment, RunOptions(offline=True, mesh="data=3"), topology, devices)
     with pytest.raises(UsageError, match="does not divide by 8 devices times 3 microbatches"):
-        compile.plan(experiment, Flags(microbatches=3), topology, devices)
+        compile.plan(experiment, RunOptions(offline=True, microbatches=3), topology, devices)
     with pytest.raises(UsageError, match="plan with jit or shard_map"):
-        compile.plan(experiment, Flags(parallel="pmap"), topology, devices)
+        compile.plan(experiment, RunOptions(offline=True, parallel="pmap"), topology, devices)
 
 
 @pytest.mark.quick

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.plan import roofline, search, topologies
 from dlcore.plan.compile import Plan
 
@@ -28,7 +28,7 @@ class Saving(Config):
 @dataclasses.dataclass(frozen=True)
 class Built:
     batch: int
-    tensor: tuple[()] = ()
+    tensor_parallel: tuple[()] = ()
 
 
 Told = dict[tuple[str, int, bool | None], tuple[bool, int, float]]
@@ -41,7 +41,7 @@ def searched(
     takes 9 GiB."""
     tried: list[tuple[str, int, bool | None]] = []
 
-    def plan(built: Any, flags: Flags, topology: Any, devices: Any) -> Plan:
+    def plan(built: Any, flags: RunOptions, topology: Any, devices: Any) -> Plan:
         way = (flags.mesh.split(",")[1], flags.microbatches, built.remat)
         tried.append(way)
         fits, needs, seconds = told[way]
@@ -54,7 +54,12 @@ def searched(
 
     monkeypatch.setattr(search, "plan", plan)
     found = search.search(
-        config, lambda c: WithRemat(c.batch, remat=getattr(c, "remat", None)), Flags(), EIGHT, list(range(8)), lambda line: None
+        config,
+        lambda c: WithRemat(c.batch, remat=getattr(c, "remat", None)),
+        RunOptions(offline=True),
+        EIGHT,
+        list(range(8)),
+        lambda line: None,
     )
     return found, tried
 

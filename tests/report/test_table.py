@@ -12,6 +12,7 @@ from dlcore.report import table
 from dlcore.runs import trust
 
 CARD: dict[str, Any] = {
+    "format": 2,
     "experiment": "mlp_digits",
     "status": "done",
     "file": "/somewhere/else/mlp_digits.py",
@@ -54,12 +55,13 @@ from dataclasses import dataclass
 class Config:
     batch: int = 1
     steps: int = 1
-    offline: bool = False
     lr: float = 0.1
     wide: bool = True
     fold: int = 0
 
-def build(c): ...
+def data(c, source): ...
+
+def build(c, splits): ...
 '''
 
 

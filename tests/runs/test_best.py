@@ -17,7 +17,7 @@ import pytest
 from dlcore.cli import main as cli
 from dlcore.data.source import arrays
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, sample_files
 from dlcore.runs import session as runs
@@ -29,22 +29,23 @@ from dlcore.runtime import processes
 from dlcore.seeds import runs as seeds
 from dlcore.train import weights as export
 from dlcore.train.experiment import Experiment
+from dlcore.train.recipe import Recipe
 from tests.child import card, logged, tiny
 
 # Evaluations and checkpoints fall on different steps: 40 = 8 * 5, and 12, 24, 36.
-FLAGS = Flags(eval_every=5, save_every=12, log_every=5, keep=1, diagnose=False)
+FLAGS = RunOptions(offline=True, eval_every=5, save_every=12, log_every=5, keep=1, diagnose="never")
 DIGITS = catalog.load(catalog.find("mlp_digits"))
-CONFIG = dataclasses.replace(tiny("mlp_digits"), steps=40, lr=0.02)
+CONFIG = dataclasses.replace(tiny("mlp_digits"), steps=40, recipe=Recipe("adamw", lr=0.02, weight_decay=0.05))
 PAGE = """
 '''Digits at a rate that rises too high, so that the last state is not the best one; with averaged weights.'''
 import dataclasses
 import jax.numpy as jnp
 from dlcore.train import optim
-from experiments.mlp_digits import Config, TINY, build as usual
+from experiments.mlp_digits import Config, PRESETS, build as usual, data
 
-def build(c):
-    built = usual(c)
-    noisy = optim.make("adam", lambda step: jnp.where(step < 22, c.lr, 20 * c.lr), ema=0.2)
+def build(c, splits):
+    built = usual(c, splits)
+    noisy = optim.make("adam", lambda step: jnp.where(step < 22, c.recipe.lr, 20 * c.recipe.lr), ema=0.2)
     return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=noisy)})
 """
 
@@ -55,7 +56,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
-def trained(page: Page, out: str, flags: Flags = FLAGS, **changes: Any) -> int:
+def trained(page: Page, out: str, flags: RunOptions = FLAGS, **changes: Any) -> int:
     """Train a page's smallest config."""
     return runs.train(page, dataclasses.replace(CONFIG, **changes), dataclasses.replace(flags, out=out))
 
@@ -99,7 +100,7 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
     assert [line["step"] for line in lines] == list(range(5, 41, 5))
 
     # The same numbers by hand, of the checkpoint of that step; other ones of the last.
-    experiment, flags = noisy.build(CONFIG), dataclasses.replace(FLAGS, mesh="")
+    experiment, flags = noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh="")
     state, last = (runs.restored(experiment, flags, whole, told, last=last) for last in (False, True))
     assert (int(state.step), int(last.step)) == (best["step"], 40)
     assert everything(experiment, flags, state)["test"] == pytest.approx(told["results"]["test"], rel=1e-5)
@@ -121,7 +122,7 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
             np.testing.assert_array_equal(got, want)
     # What the run drew at its end is what that state draws.
     drawn = sample_files.load(whole / "samples")
-    (redrawn,) = (experiment.sample(state, jax.random.key(0)),)
+    (redrawn,) = (experiment.draw(state, jax.random.key(0)),)
     sample_files.save(Path("again"), redrawn)
     assert json.dumps(sample_files.load(Path("again"))) == json.dumps(drawn)
 
@@ -168,7 +169,7 @@ def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
 
 
 def test_diagnostics_do_not_stand_twice_either(noisy: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = dataclasses.replace(FLAGS, diagnose=True, eval_every=50, save_every=50, log_every=50)
+    flags = dataclasses.replace(FLAGS, diagnose="always", eval_every=50, save_every=50, log_every=50)
     with monkeypatch.context() as patched:
         patched.setattr(processes, "asked_to_stop", lambda step, came: step == 100)
         assert trained(noisy, "run", flags, steps=100) == PREEMPTED
@@ -212,18 +213,18 @@ def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(nois
     damaged.write_bytes(damaged.read_bytes()[:20])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        state = runs.restored(noisy.build(CONFIG), dataclasses.replace(FLAGS, mesh=""), folder, card(folder))
+        state = runs.restored(noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh=""), folder, card(folder))
     assert int(state.step) == 40
     assert any("the best checkpoint, that of step" in str(each.message) for each in said)
 
 
 def replaced(**changes: Any) -> Experiment:
     """Digits, with other words about them."""
-    return dataclasses.replace(DIGITS.build(tiny("mlp_digits")), **changes)
+    return dataclasses.replace(DIGITS.experiment(tiny("mlp_digits"), "offline"), **changes)
 
 
 def test_a_best_that_nobody_measures_is_refused_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
-    page = dataclasses.replace(DIGITS, build=lambda c: replaced(best="validation/f1"))
+    page = dataclasses.replace(DIGITS, build=lambda c, splits: replaced(best="validation/f1"))
     for go in (
         lambda: trained(page, "run"),
         lambda: seeds.train(page, CONFIG, dataclasses.replace(FLAGS, seeds=2, out="run")),
@@ -239,14 +240,14 @@ def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
     page = catalog.load(catalog.find(name))
     assert runs.train(page, tiny(name), dataclasses.replace(FLAGS, out="run", eval_every=3)) == 0
     assert cli.main(["export", "run", "out.npz"]) == 0
-    experiment = page.build(tiny(name))
+    experiment = page.experiment(tiny(name), "offline")
     state = runs.restored(experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run")))
     for got, want in zip(
         jax.tree.leaves(export.load(Path("out.npz"))["params"]["gen"]), jax.tree.leaves(state.opt["gen"].average), strict=True
     ):
         np.testing.assert_array_equal(got, want)
-    assert experiment.evaluate is not None
-    assert card(Path("run"))["results"]["test"] == pytest.approx(experiment.evaluate(state)["test"], rel=1e-4)
+    measured = everything(experiment, dataclasses.replace(FLAGS, mesh=""), state)
+    assert card(Path("run"))["results"]["test"] == pytest.approx(measured["test"], rel=1e-4)
 
 
 @pytest.mark.quick
@@ -262,9 +263,9 @@ def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> Non
 
 
 def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> None:
-    def build(c: Any) -> Experiment:
-        built = DIGITS.build(c)
-        test: Any = built.eval["test"]
+    def build(c: Any, splits: Any) -> Experiment:
+        built = DIGITS.build(c, splits)
+        test: Any = splits.test
         images = {k: np.full(v.shape, 3e38, np.float32) if k == "image" else v for k, v in test.arrays.items()}
 
         def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -272,7 +273,7 @@ def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> Non
             return out._replace(loss=out.loss._replace(total=out.loss.total * jax.numpy.maximum(batch["image"].max(), 1)))
 
         return replaced(
-            eval={**built.eval, "test": arrays("mine", "1", "test", images)},
+            splits=dataclasses.replace(splits, test=arrays("mine", "1", "test", images)),
             objectives={"net": built.objectives["net"]._replace(loss=loss)},
         )
 

@@ -59,14 +59,14 @@ def test_parameters_are_counted_by_part() -> None:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    said = {"experiment": "mlp", "results": {"test": {"accuracy": 0.5}}, "path": tmp_path}
+    said = {"format": 2, "experiment": "mlp", "results": {"test": {"accuracy": 0.5}}, "path": tmp_path}
     card.write(tmp_path, said)
     assert card.read(tmp_path) == {**said, "path": str(tmp_path)}
     assert [p.name for p in tmp_path.iterdir()] == ["card.json"]
 
 
 def test_a_write_that_fails_half_way_leaves_the_old_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card.write(tmp_path, {"experiment": "old"})
+    card.write(tmp_path, {"format": 2, "experiment": "old"})
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -74,7 +74,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_card(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UsageError, match=r"cannot write .*card\.json: No space left on device; make room"):
         card.write(tmp_path, {"experiment": "new", "more": list(range(99))})
-    assert card.read(tmp_path) == {"experiment": "old"}
+    assert card.read(tmp_path) == {"format": 2, "experiment": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
 
 

@@ -18,7 +18,7 @@ PAGE = """
 import dataclasses
 import numpy as np
 from dlcore.data.source import Info, arrays
-from experiments.mlp_digits import Config, TINY, build as sound
+from experiments.mlp_digits import Config, PRESETS, build as usual, data
 
 class Made:
     '''Examples that lie in no arrays.'''
@@ -26,12 +26,13 @@ class Made:
     def __len__(self): return 1078
     def gather(self, index): return {name: array[index] for name, array in self.contents.items()}
 
-def build(c):
-    built = sound(c)
-    image, label = (np.asarray(built.train.arrays[name]) for name in ("image", "label"))
+def build(c, splits):
+    image, label = (np.asarray(splits.train.arrays[name]) for name in ("image", "label"))
     more = {}
     CHANGE
-    return dataclasses.replace(built, **{"train": arrays("digits", "1", "train", {"image": image, "label": label}), **more})
+    more = {"train": arrays("digits", "1", "train", {"image": image, "label": label}), **more}
+    built = usual(c, splits)
+    return dataclasses.replace(built, splits=dataclasses.replace(splits, **more))
 """
 
 
@@ -52,7 +53,7 @@ REFUSED = {
     "labels from 1": ("label = label + 1", "'label' of example 4 is 10, and the loss takes 'label' for an index of 10 outputs"),
     "label -1": ("label = np.where(np.arange(1078) == 9, -1, label)", "'label' of example 9 is -1, and the loss takes"),
     "label in validation": (
-        "more = {'eval': {'validation': arrays('digits', '1', 'v', {'image': image, 'label': label + 5})}}",
+        "more = {'validation': arrays('digits', '1', 'v', {'image': image, 'label': label + 5})}",
         "split validation (digits 1): 'label' of example 2 is 10",
     ),
     "int64": (
@@ -61,11 +62,11 @@ REFUSED = {
     ),
     "NaN": (NAN, "split train (digits 1): 'image' of example 500 is nan"),
     "NaN in test": (
-        "more = {'eval': {'test': arrays('digits', '1', 'test', {'image': image * np.float32('nan'), 'label': label})}}",
+        "more = {'test': arrays('digits', '1', 'test', {'image': image * np.float32('nan'), 'label': label})}",
         "split test (digits 1): 'image' of example 0 is nan",
     ),
     "no test": (
-        "more = {'eval': {'test': arrays('digits', '1', 'test', {'image': image[:0], 'label': label[:0]})}}",
+        "more = {'test': arrays('digits', '1', 'test', {'image': image[:0], 'label': label[:0]})}",
         "split test (digits 1) has no examples",
     ),
     "fewer than a batch": ("image, label = image[:20], label[:20]", "--batch 32 is larger than the 20 examples of split train"),
@@ -122,13 +123,14 @@ VOCABULARY = """
 import dataclasses
 import numpy as np
 from dlcore.data.source import arrays
-from experiments.mlp_digits import Config, TINY, build as sound
+from dlcore.data.splits import Splits
+from experiments.mlp_digits import Config, PRESETS, build, data as usual
 
-def build(c):
-    built = sound(c)
-    image, label = (np.asarray(built.train.arrays[name])[:COUNT] for name in ("image", "label"))
-    data = arrays("digits", "1", "train", {"image": image[:, :WIDTH], "label": label})
-    return dataclasses.replace(built, train=data, eval={"validation": data})
+def data(c, source):
+    splits = usual(c, source)
+    image, label = (np.asarray(splits.train.arrays[name])[:COUNT] for name in ("image", "label"))
+    few = arrays("digits", "1", "train", {"image": image[:, :WIDTH], "label": label})
+    return Splits(few, validation=few, test=few, facts=splits.facts, scored=('validation',))
 """
 
 

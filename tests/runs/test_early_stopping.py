@@ -12,15 +12,16 @@ import pytest
 
 from dlcore.cli import main as cli
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
 from dlcore.runs import session as runs
 from dlcore.runs.early_stopping import Patience, exhausted
 from dlcore.runs.loop import PREEMPTED
 from dlcore.runtime import processes
-from tests.child import card, logged, tiny
+from dlcore.train.recipe import Recipe
+from tests.child import built, card, logged, tiny
 
-FLAGS = Flags(patience=2, eval_every=5, save_every=7, log_every=5, diagnose=False)
+FLAGS = RunOptions(offline=True, patience=2, eval_every=5, save_every=7, log_every=5, diagnose="never")
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +66,10 @@ def test_a_resumed_run_knows_the_evaluations_up_to_its_checkpoint(tmp_path: Path
     assert Patience(3, "-validation/loss", tmp_path, 0).values == []
 
 
-def trained(out: str, flags: Flags = FLAGS, **changes: Any) -> int:
+def trained(out: str, flags: RunOptions = FLAGS, lr: float = 0.1, **changes: Any) -> int:
     """Digits at a rate that gets worse after a while."""
     page = catalog.load(catalog.find("mlp_digits"))
-    config = dataclasses.replace(tiny("mlp_digits"), steps=300, lr=0.1, **changes)
+    config = dataclasses.replace(tiny("mlp_digits"), steps=300, recipe=Recipe("adamw", lr=lr, weight_decay=0.05), **changes)
     return runs.train(page, config, dataclasses.replace(flags, out=out))
 
 
@@ -115,7 +116,7 @@ def test_nothing_to_watch_is_refused_before_the_first_step(capsys: pytest.Captur
     assert "--patience 2 needs a metric" in said
     assert "the experiment has no `best`" in said
     assert not Path("run").exists()
-    experiment = catalog.load(catalog.find("mlp_digits")).build(tiny("mlp_digits"))
+    experiment = built("mlp_digits")
     with pytest.raises(
         UsageError, match="best='test/accuracy' must be SPLIT/METRIC of a split that is evaluated during training"
     ):

@@ -18,7 +18,7 @@ from dlcore.runs import program
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runtime import signals
 from dlcore.seeds.program import SeedProgram
-from dlcore.train.evaluate import Evaluator
+from dlcore.train.evaluate import LossEvaluation
 from tests.child import card, logged
 from tests.runs.test_faults import NAME, WORDS, _here, asked, same, uninterrupted  # noqa: F401
 
@@ -27,7 +27,7 @@ TWICE = [signal.SIGINT, signal.SIGINT]
 
 @pytest.mark.parametrize(
     ("owner", "name", "call", "saved"),
-    [(Evaluator, "__call__", 2, 8), (Checkpoints, "save", 2, 6)],
+    [(LossEvaluation, "__call__", 2, 8), (Checkpoints, "save", 2, 6)],
     ids=["evaluation", "saving"],
 )
 def test_a_second_ctrl_c_saves_what_there_is(
@@ -102,7 +102,7 @@ def test_what_must_not_be_cut_in_two_is_finished_before_a_second_ctrl_c() -> Non
 
 def in_the_second_evaluation(act: Callable[[], Any]) -> Callable[..., Any]:
     """Evaluates, but for what happens in the midst of the second time."""
-    calls, call = itertools.count(1), Evaluator.__call__
+    calls, call = itertools.count(1), LossEvaluation.__call__
 
     def evaluate(*args: Any) -> Any:
         if next(calls) == 2:
@@ -121,7 +121,7 @@ def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsy
 
     uninterrupted()
     with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(interrupt))
+        patched.setattr(LossEvaluation, "__call__", in_the_second_evaluation(interrupt))
         patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=3))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     said = capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_a_run_folder_that_is_renamed_under_its_run(monkeypatch: pytest.MonkeyPa
 
     uninterrupted()
     with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(rename))
+        patched.setattr(LossEvaluation, "__call__", in_the_second_evaluation(rename))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
     said = capsys.readouterr().err
     assert said.count("dlcore: ") == 1
@@ -163,7 +163,7 @@ def test_a_run_folder_that_is_removed_under_its_run(
         if again:
             Path("run").mkdir()
 
-    monkeypatch.setattr(Evaluator, "__call__", in_the_second_evaluation(remove))
+    monkeypatch.setattr(LossEvaluation, "__call__", in_the_second_evaluation(remove))
     assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
     said = capsys.readouterr().err
     assert said.count("dlcore: ") == 1
@@ -178,7 +178,7 @@ def test_no_error_leaves_a_run_that_is_said_to_be_running(monkeypatch: pytest.Mo
 
     uninterrupted()
     with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, "__call__", in_the_second_evaluation(fail))
+        patched.setattr(LossEvaluation, "__call__", in_the_second_evaluation(fail))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2  # told at the line of this file that raised it
     assert (card(Path("run"))["status"], card(Path("run"))["error"]) == ("stopped", "a bug")
     assert cli.main(["resume", "run"]) == 0

@@ -21,7 +21,7 @@ from dlcore.data.stream import Stream
 from dlcore.runs import program
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runtime.watchdog import Watchdog
-from dlcore.train.evaluate import Evaluator
+from dlcore.train.evaluate import LossEvaluation
 from tests.child import LIMIT, card, flags_of, logged, tiny
 
 NAME = "mlp_digits"
@@ -67,9 +67,9 @@ def asked(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callable[...
     ("owner", "name", "number", "saved"),
     [
         (program, "compile_step", signal.SIGTERM, 1),
-        (Evaluator, "__call__", signal.SIGTERM, 4),
+        (LossEvaluation, "__call__", signal.SIGTERM, 4),
         (Checkpoints, "save", signal.SIGTERM, 4),
-        (Evaluator, "__call__", signal.SIGHUP, 4),
+        (LossEvaluation, "__call__", signal.SIGHUP, 4),
     ],
     ids=["compile", "evaluation", "saving", "the terminal is closed"],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, trust
 from dlcore.runs import folder as folders
@@ -41,7 +41,7 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
     train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes while the first one asks git, before there is a card: the moment at which it deleted the first one's folder."""
-    flags = Flags(out="new/run", seeds=2 if train is runs.train else 1)
+    flags = RunOptions(offline=True, out="new/run", seeds=2 if train is runs.train else 1)
     git, told = cards.git, []
 
     def slow(folder: Path) -> dict[str, Any]:
@@ -77,9 +77,9 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
 @pytest.mark.quick
 def test_two_that_begin_at_once_have_two_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one makes the folder between the look at the numbers and the making."""
-    with folders.claimed(PAGE, Flags()) as first:
+    with folders.claimed(PAGE, RunOptions(offline=True)) as first:
         monkeypatch.setattr(Path, "glob", lambda *_: iter(()))
-        with folders.claimed(PAGE, Flags()) as second:
+        with folders.claimed(PAGE, RunOptions(offline=True)) as second:
             assert (first.name, second.name) == ("001", "002")
 
 
@@ -92,7 +92,7 @@ def test_a_start_that_fails_leaves_what_was_there(out: str, error: BaseException
     before = contents(tmp_path)
 
     def begin() -> None:
-        with folders.claimed(PAGE, Flags(out=out)) as folder:
+        with folders.claimed(PAGE, RunOptions(offline=True, out=out)) as folder:
             folders.keep_page(folder, PAGE)
             cards.write(folder, {"experiment": "mlp_digits"})
             (folder / "checkpoints" / "tmp").mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_a_start_that_fails_leaves_what_was_there(out: str, error: BaseException
 
 @pytest.mark.quick
 def test_a_run_that_has_begun_to_train_stays(tmp_path: Path) -> None:
-    with contextlib.suppress(UsageError), folders.claimed(PAGE, Flags(out="run")) as folder:
+    with contextlib.suppress(UsageError), folders.claimed(PAGE, RunOptions(offline=True, out="run")) as folder:
         (folder / "metrics.jsonl").touch()
         raise UsageError("full")
     assert [path.name for path in sorted(Path("run").iterdir())] == ["lock", "metrics.jsonl"]
@@ -124,7 +124,7 @@ def test_what_a_run_would_write_over_is_refused(name: str, tmp_path: Path) -> No
         path.mkdir()
     before = contents(tmp_path)
     with pytest.raises(UsageError, match=rf"mine holds {name}, .* choose another --out"):
-        run.train(PAGE, TINY, Flags(out="mine"))
+        run.train(PAGE, TINY, RunOptions(offline=True, out="mine"))
     assert contents(tmp_path) == before
 
 
@@ -133,7 +133,7 @@ def test_what_a_killed_start_left_is_used(tmp_path: Path) -> None:
     Path("run").mkdir()
     Path("run/experiment.py").write_text(PAGE.source, encoding="utf-8")
     Path("run/lock").touch()
-    with folders.claimed(PAGE, Flags(out="run")) as folder:
+    with folders.claimed(PAGE, RunOptions(offline=True, out="run")) as folder:
         folders.keep_page(folder, PAGE)
 
 
@@ -144,7 +144,7 @@ def test_what_is_no_folder_is_said(out: str, tmp_path: Path) -> None:
     Path("dangling").symlink_to("nowhere")
     before = contents(tmp_path)
     with pytest.raises(UsageError, match=r"cannot write into .* choose another --out"):
-        run.train(PAGE, TINY, Flags(out=out))
+        run.train(PAGE, TINY, RunOptions(offline=True, out=out))
     assert contents(tmp_path) == before
 
 
@@ -164,7 +164,7 @@ def test_nothing_is_written_through_a_link(name: str, target: str, tmp_path: Pat
     (Path("run") / name).symlink_to(tmp_path / target)
     before = contents(tmp_path)
     with pytest.raises(UsageError, match=rf"{name} is a link"):
-        run.train(PAGE, TINY, Flags(out="run"))
+        run.train(PAGE, TINY, RunOptions(offline=True, out="run"))
     with pytest.raises(UsageError, match=rf"{name} is a link"), folders.alone(Path("run")):
         pytest.fail("it was opened")
     assert contents(tmp_path) == before
@@ -179,7 +179,7 @@ def test_the_user_s_own_links_do_not_disturb(tmp_path: Path) -> None:
     Path("disk/run").mkdir(parents=True)
     Path("run").symlink_to("disk/run")
     Path("disk/run/notes.txt").symlink_to("nowhere")
-    with folders.claimed(PAGE, Flags(out="run")) as folder:
+    with folders.claimed(PAGE, RunOptions(offline=True, out="run")) as folder:
         cards.write(folder, {"experiment": "mlp_digits"})
     assert Path("disk/run/card.json").exists()
 

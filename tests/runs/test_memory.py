@@ -53,7 +53,7 @@ def _megabytes(pid: int) -> float:
 def measured(folder: Path, steps: int, every: int) -> list[tuple[int, float]]:
     """(step, megabytes) of a small experiment's run in a process of its own, an evaluation and a checkpoint every so many steps."""
     words = ["train", "mlp_digits", "--steps", steps, "--widths", 16, "--batch", 32, "--eval-every", every, "--save-every", every]
-    words += ["--log-every", every, "--no-diagnose", "--out", folder]
+    words += ["--log-every", every, "--diagnose", "never", "--out", folder]
     found: list[tuple[int, float]] = []
     with (folder.parent / "said.txt").open("w") as said:
         run = subprocess.Popen(

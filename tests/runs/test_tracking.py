@@ -124,7 +124,7 @@ def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("dlcore").experiment_id])
     assert run.info.status == "FINISHED"
-    assert run.data.params["lr"] == str(tiny("mlp_digits").lr)
+    assert run.data.params["recipe.lr"] == str(tiny("mlp_digits").recipe.lr)
     history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "train/net/loss")}
     assert history == {line["step"]: line["net/loss"] for line in logged(Path("run"), "train")}
     assert SECRET not in str(run.to_dictionary())

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
 from dlcore.runs import session as runs
 from dlcore.runs.program import SingleProgram
 from dlcore.runs.trainer import Trainer
-from dlcore.train.evaluate import Evaluator
+from dlcore.train.evaluate import LossEvaluation
+from dlcore.train.recipe import Recipe
 from tests.child import card, logged, tiny
 from tests.train import budget
 
@@ -37,11 +38,11 @@ EXPLODES = """
 import dataclasses
 import jax.numpy as jnp
 import optax
-from experiments.mlp_digits import Config, TINY, build as sound
+from experiments.mlp_digits import Config, PRESETS, build as usual, data
 
-def build(c):
+def build(c, splits):
     sgd = optax.sgd(lambda step: jnp.where(step < 9, 0.01, jnp.inf))
-    built = sound(c)
+    built = usual(c, splits)
     return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=sgd)})
 """
 
@@ -53,7 +54,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
-def trained(name: str, flags: Flags) -> int:
+def trained(name: str, flags: RunOptions) -> int:
     """Train an experiment at its smallest."""
     return runs.train(catalog.load(catalog.find(name)), tiny(name), flags)
 
@@ -117,7 +118,7 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
 ) -> None:
     """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
     counts, looked, programs = [], [], []
-    save, compile, evaluate = Trainer.save, SingleProgram.compile, Evaluator.__call__
+    save, compile, evaluate = Trainer.save, SingleProgram.compile, LossEvaluation.__call__
 
     def saved(self: Trainer, step: int) -> None:
         if step == self.experiment.steps:
@@ -143,14 +144,14 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
 
         self.step = run
 
-    def looking(self: Evaluator, state: Any, source: Any) -> dict[str, float]:
+    def looking(self: LossEvaluation, state: Any, source: Any) -> dict[str, float]:
         looked.append(source.info.split)
         return evaluate(self, state, source)
 
     monkeypatch.setattr(Trainer, "save", saved)
     monkeypatch.setattr(SingleProgram, "compile", guarded)
-    monkeypatch.setattr(Evaluator, "__call__", looking)
-    flags = Flags(out="run", eval_every=2, save_every=2, log_every=1)
+    monkeypatch.setattr(LossEvaluation, "__call__", looking)
+    flags = RunOptions(offline=True, out="run", eval_every=2, save_every=2, log_every=1)
     assert trained(name, flags) == 0
     assert counts[0] > 0
     assert counts[0] == counts[1] == counts[2], counts  # after steps 2 and 4, before the last evaluation
@@ -216,7 +217,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert trained("mlp_digits", Flags(out="run")) == 0
+    assert trained("mlp_digits", RunOptions(offline=True, out="run")) == 0
     before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
     assert cli.main(["train", "mlp_digits", "--out", "run"]) == 2
     said = capsys.readouterr().err
@@ -252,15 +253,15 @@ def test_the_last_good_checkpoint_is_the_newest_of_several(tmp_path: Path, capsy
 @pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
 def test_every_way_through_the_loop(how: Any) -> None:
     """The same results to the last few bits, whatever runs the step."""
-    assert trained("mlp_digits", Flags(out=how, parallel=how, microbatches=2)) == 0
-    assert trained("mlp_digits", Flags(out="plain")) == 0
+    assert trained("mlp_digits", RunOptions(offline=True, out=how, parallel=how, microbatches=2)) == 0
+    assert trained("mlp_digits", RunOptions(offline=True, out="plain")) == 0
     got, want = card(Path(how))["results"], card(Path("plain"))["results"]
     for split in want:
         assert got[split] == pytest.approx(want[split], rel=1e-4)
 
 
 def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
-    assert trained("mlp_digits", Flags(out="run", precision="bf16")) == 0
+    assert trained("mlp_digits", RunOptions(offline=True, out="run", precision="bf16")) == 0
     assert cli.main(["export", "run", "last.npz"]) == 0
     with np.load("last.npz", allow_pickle=False) as arrays:
         assert {arrays[name].dtype for name in arrays.files} == {np.dtype(np.float32)}
@@ -269,8 +270,8 @@ def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
 def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
     name, best = "mlp_digits", {}
     page = catalog.load(catalog.find(name))
-    config = dataclasses.replace(tiny(name), steps=40, lr=0.05)
-    assert runs.train(page, config, Flags(out="run", eval_every=4, save_every=4, log_every=4, keep=1)) == 0
+    config = dataclasses.replace(tiny(name), steps=40, recipe=Recipe("adamw", lr=0.05, weight_decay=0.05))
+    assert runs.train(page, config, RunOptions(offline=True, out="run", eval_every=4, save_every=4, log_every=4, keep=1)) == 0
     for line in logged(Path("run"), "validation"):
         best[line["step"]] = line["accuracy"]
     kept = {int(path.name) for path in Path("run/checkpoints").glob("[0-9]*")}
@@ -280,7 +281,7 @@ def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
 
 
 def test_metrics_are_json_without_nan() -> None:
-    assert trained("mlp_digits", Flags(out="run", log_every=1)) == 0
+    assert trained("mlp_digits", RunOptions(offline=True, out="run", log_every=1)) == 0
     for line in Path("run/metrics.jsonl").read_text().splitlines():
         record = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
         assert record["step"] >= 1

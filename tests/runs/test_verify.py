@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dlcore.errors import UsageError
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, verify
 from dlcore.runs import session as run
@@ -23,13 +23,13 @@ CONFIG = dataclasses.replace(tiny("mlp_digits"), steps=12)
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> cards.Card:
     folder = tmp_path_factory.mktemp("run") / "a"
-    flags = Flags(out=str(folder), log_every=10)
+    flags = RunOptions(offline=True, out=str(folder), log_every=10)
     assert run.train(PAGE, CONFIG, flags) == 0
     return cards.read(folder)
 
 
 def again(card: cards.Card, steps: int) -> int:
-    return verify.verify(PAGE, CONFIG, Flags(), card, steps)
+    return verify.verify(PAGE, CONFIG, RunOptions(offline=True), card, steps)
 
 
 def test_the_same_run_has_the_same_hashes(card: cards.Card, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,12 +65,14 @@ def test_another_commit_and_other_code_are_named(
     monkeypatch.setattr(cards, "git", lambda folder: {"commit": "b" * 40, "clean": True})
     since = "code since commit aaaaaaaaaa: dlcore/models/mlp.py"
     monkeypatch.setattr(verify.changes, "code_since", lambda commit, folder: [since] if commit == "a" * 40 else [])
-    (tmp_path / "experiment.py").write_text(PAGE.source.replace("classes=10", "classes=11") + "# a comment\n")
-    assert verify.verify(PAGE, CONFIG, Flags(), other, 10, tmp_path) == 1
+    (tmp_path / "experiment.py").write_text(
+        PAGE.source.replace("classes=len(splits.facts.classes)", "classes=11") + "# a comment\n"
+    )
+    assert verify.verify(PAGE, CONFIG, RunOptions(offline=True), other, 10, tmp_path) == 1
     out = capsys.readouterr().out
     assert "  commit: aaaaaaaaaa then, bbbbbbbbbb now\n" in out
     assert f"  {since}\n" in out
     assert "-    net = MLP(c.widths, classes=11, dropout=c.dropout)" in out
     (tmp_path / "experiment.py").write_text(PAGE.source + "# a comment\n")
-    assert verify.verify(PAGE, CONFIG, Flags(), card, 10, tmp_path) == 0
+    assert verify.verify(PAGE, CONFIG, RunOptions(offline=True), card, 10, tmp_path) == 0
     assert "experiment" not in capsys.readouterr().out

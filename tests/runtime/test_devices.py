@@ -8,7 +8,7 @@ import os
 import jax
 import pytest
 
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runtime import cores, devices
 
 pytestmark = pytest.mark.quick
@@ -26,19 +26,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("batch", "flags", "expected"),
     [
-        (128, Flags(), 4),  # one a core
-        (6, Flags(), 3),  # as far as the batch divides
-        (7, Flags(), 1),
-        (8, Flags(microbatches=4), 2),
-        (3, Flags(microbatches=2), 1),
-        (128, Flags(cpu_devices=2), 2),
-        (128, Flags(mesh="data=2,fsdp=4"), 8),
-        (128, Flags(mesh="data=two"), 1),  # refused later, with a message
-        (128, Flags(mesh="data=0"), 1),
-        (128, Flags(mesh="data=1000000"), 64),
+        (128, RunOptions(), 4),  # one a core
+        (6, RunOptions(), 3),  # as far as the batch divides
+        (7, RunOptions(), 1),
+        (8, RunOptions(microbatches=4), 2),
+        (3, RunOptions(microbatches=2), 1),
+        (128, RunOptions(cpu_devices=2), 2),
+        (128, RunOptions(mesh="data=2,fsdp=4"), 8),
+        (128, RunOptions(mesh="data=two"), 1),  # refused later, with a message
+        (128, RunOptions(mesh="data=0"), 1),
+        (128, RunOptions(mesh="data=1000000"), 64),
     ],
 )
-def test_as_many_devices_as_cores_mesh_and_batch_allow(asked: dict[str, int], batch: int, flags: Flags, expected: int) -> None:
+def test_as_many_devices_as_cores_mesh_and_batch_allow(
+    asked: dict[str, int], batch: int, flags: RunOptions, expected: int
+) -> None:
     found = devices.prepare(flags, batch, {})
     assert found == dataclasses.replace(flags, cpu_devices=expected)
     assert asked == {"jax_num_cpu_devices": expected}
@@ -53,19 +55,19 @@ def test_as_many_devices_as_cores_mesh_and_batch_allow(asked: dict[str, int], ba
     ],
 )
 def test_what_somebody_else_decided_stays(asked: dict[str, int], environment: dict[str, str]) -> None:
-    assert devices.prepare(Flags(), 128, environment) == Flags()
+    assert devices.prepare(RunOptions(), 128, environment) == RunOptions()
     assert not asked
 
 
 def test_xla_is_told_once_and_only_what_was_asked_for(asked: dict[str, int]) -> None:
     environment = {"XLA_FLAGS": "--xla_other=1"}
-    devices.prepare(Flags(), 8, environment)
+    devices.prepare(RunOptions(), 8, environment)
     assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION]
-    devices.prepare(Flags(deterministic=True), 8, environment)
-    devices.prepare(Flags(deterministic=True), 8, environment)
+    devices.prepare(RunOptions(deterministic=True), 8, environment)
+    devices.prepare(RunOptions(deterministic=True), 8, environment)
     assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION, "--xla_gpu_deterministic_ops=true"]
     mine = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=MINE"}
-    devices.prepare(Flags(), 8, mine)
+    devices.prepare(RunOptions(), 8, mine)
     assert mine["XLA_FLAGS"] == "--xla_cpu_experimental_ynn_fusion_type=MINE"
 
 
@@ -75,7 +77,7 @@ def test_versions_that_may_not_know_the_flag_are_not_given_it(
 ) -> None:
     monkeypatch.setattr(jax, "__version__", version)
     environment: dict[str, str] = {}
-    devices.prepare(Flags(), 8, environment)
+    devices.prepare(RunOptions(), 8, environment)
     assert (devices.FUSION in environment["XLA_FLAGS"]) == known
 
 

@@ -93,8 +93,9 @@ def test_ctrl_c_in_one_of_two_processes_saves_in_both(tmp_path: Path) -> None:
 
 def test_the_first_process_may_take_its_time_at_the_end(tmp_path: Path) -> None:
     """It alone draws samples; the others wait for it for longer than a heartbeat."""
-    page = "import dataclasses\nimport time\nfrom experiments.mlp_digits import *\nfrom experiments.mlp_digits import build as sound\n"
-    page += "def build(c):\n    slow = lambda state, key: time.sleep(6) or []\n    return dataclasses.replace(sound(c), sample=slow)\n"
+    page = "import dataclasses\nimport time\nfrom experiments.mlp_digits import *\nfrom experiments.mlp_digits import build as usual\n"
+    page += "def build(c, splits):\n    slow = lambda state, key: time.sleep(6) or []\n"
+    page += "    return dataclasses.replace(usual(c, splits), samples=[slow])\n"
     (tmp_path / "slow.py").write_text(page)
     words = ["-m", "dlcore", "train", "slow.py", *WORDS, "--out", "run", "--heartbeat", "2"]
     with pair(lambda _: words, tmp_path, PYTHONPATH=str(REPOSITORY)) as both:

@@ -19,11 +19,11 @@ from dlcore import sharding
 from dlcore.analysis.diagnose import Diagnosis
 from dlcore.cli import main as cli
 from dlcore.data.stream import Stream
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.seeds import placement
 from dlcore.seeds.program import SeedProgram
 from dlcore.train.compile import compile_step
-from dlcore.train.evaluate import Evaluator, pack
+from dlcore.train.evaluate import LossEvaluation, pack
 from dlcore.train.init import initial
 from dlcore.train.step import train_step
 from tests.child import Child, card, flags_of, logged, run, tiny
@@ -47,14 +47,18 @@ SOME_FAIL = """
 import dataclasses
 import jax
 import jax.numpy as jnp
-from experiments.mlp_digits import Config, TINY, build as sound
+from dlcore.train.model import Model
+from experiments.mlp_digits import Config, PRESETS, build as usual, data
 
-def build(c):
-    built = sound(c)
-    made = built.init["net"]
-    def init(key, batch):
-        return jax.tree.map(lambda x: x * jnp.where(jax.random.uniform(key) < 0.5, jnp.nan, 1.0), made(key, batch))
-    return dataclasses.replace(built, init={"net": init})
+class Broken(Model):
+    def init(self, key, batch):
+        made = super().init(key, batch)
+        return jax.tree.map(lambda x: x * jnp.where(jax.random.uniform(key) < 0.5, jnp.nan, 1.0), made)
+
+def build(c, splits):
+    built = usual(c, splits)
+    (model,) = built.models
+    return dataclasses.replace(built, models=[Broken(model.name, model.net, model.inputs)])
 """
 
 
@@ -143,7 +147,7 @@ def test_other_commands_take_a_seed_s_folder(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
-    long = ["--steps", "600", "--save-every", "200", "--log-every", "10", "--eval-every", "100", "--no-diagnose"]
+    long = ["--steps", "600", "--save-every", "200", "--log-every", "10", "--eval-every", "100", "--diagnose", "never"]
     begin = [*words("mlp_digits", "runs", "--seed", 1, "--seeds", SEEDS, *long), "--continue-run"]
     folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (1, 2, 3)]
     child = Child(*begin, folder=tmp_path)
@@ -207,8 +211,8 @@ def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pyte
     """Three seeds on one device: parameters, extra state, metrics, evaluation and diagnosis of each."""
     monkeypatch.setattr(placement, "over_seeds", lambda count: sharding.layout("jit", "", jax.devices()[:1]))
     built, seeds, one = experiment(name), (3, 2**31 + 5, 5), sharding.layout("jit", "", jax.devices()[:1])
-    source = next(iter(built.eval.values()), built.train)
-    program = SeedProgram(built, Flags(microbatches=2), seeds, stride=2)
+    source = next(iter(built.evaluated.values()), built.train)
+    program = SeedProgram(built, RunOptions(offline=True, microbatches=2), seeds, stride=2)
     state, packed_metrics = program.join(program.initial()), []
     program.compile()
     for batch in program.batches(0, 4):
@@ -222,7 +226,7 @@ def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pyte
         abstract, make = initial(built, seed, one, batches[0])
 
         def step(state: Any, batch: Any, axis: Any = None, seed: int = seed) -> Any:
-            state, report = train_step(built.objectives, state, batch, seed=seed, axis=axis, microbatches=2)
+            state, report = train_step(built.trained, state, batch, seed=seed, axis=axis, microbatches=2)
             return state, pack(report)
 
         shardings = jax.tree.map(lambda x: x.sharding, abstract)
@@ -239,9 +243,9 @@ def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pyte
         np.testing.assert_allclose(logged_metrics[number, 0], rows[0], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(logged_metrics[number], rows, rtol=1e-2, atol=1e-3)
         if seed != seeds[1]:
-            want = Evaluator(built.objectives, one, built.batch, seed)(single, source)
+            want = LossEvaluation(built.trained, one, built.batch, seed)(single, source)
             assert measured[number] == pytest.approx(want, rel=1e-3, abs=1e-4)
-            rows_of = Diagnosis(built.objectives, one, seed, 2)(single, batches[4])
+            rows_of = Diagnosis(built.trained, one, seed, 2)(single, batches[4])
             for objective, tensors in rows_of.items():
                 for mine, other in zip(found[number][objective], tensors, strict=True):
                     assert (mine.name, mine.units) == (other.name, other.units)

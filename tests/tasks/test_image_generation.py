@@ -1,4 +1,4 @@
-"""A judge of drawn images: what it sees is what the classifier says, and what is counted is counted."""
+"""Metrics of generated images on the features of a classifier."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from dlcore.data.sets.embedded import digits28
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
 from dlcore.tasks import image_generation
-from dlcore.tasks.image_generation import Seen, legibility
+from dlcore.tasks.image_generation import Features, legibility
 from dlcore.train import weights as export
 from tests.child import REPOSITORY
 
-JUDGE = REPOSITORY / "experiments" / "assets" / "mnist_classifier.npz"
+CLASSIFIER = REPOSITORY / "experiments" / "assets" / "mnist_classifier.npz"
 
 
-def seen(*rows: list[float]) -> Seen:
-    return Seen(np.zeros((len(rows), 1)), np.array(rows))
+def of(*rows: list[float]) -> Features:
+    return Features(np.zeros((len(rows), 1)), np.array(rows))
 
 
 def test_legibility_by_hand() -> None:
-    drawn = seen([0.95, 0.05, 0.0], [0.9, 0.0, 0.1], [0.2, 0.8, 0.0], [0.0, 1.0, 0.0])
-    told = legibility(drawn, np.array([0, 1, 1, 1]))
-    assert told == {"legible": 0.75, "rarest_class": 0.0, "commonest_class": 0.5, "as_asked": 0.75}
-    assert "as_asked" not in legibility(drawn)
+    generated = of([0.95, 0.05, 0.0], [0.9, 0.0, 0.1], [0.2, 0.8, 0.0], [0.0, 1.0, 0.0])
+    found = legibility(generated, np.array([0, 1, 1, 1]))
+    assert found == {"legible": 0.75, "rarest_class": 0.0, "commonest_class": 0.5, "as_asked": 0.75}
+    assert "as_asked" not in legibility(generated)
 
 
-def test_a_judge_reads_its_sizes_from_the_file_and_sees_bytes_as_floats(tmp_path: Path) -> None:
+def test_a_classifier_s_sizes_are_read_from_its_file_and_bytes_are_floats(tmp_path: Path) -> None:
     net = CNN((4, 6), 5, 3, norm="batch")
     images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8)
     made = dict(net.init(jax.random.key(0), images / np.float32(255)))
@@ -39,26 +39,26 @@ def test_a_judge_reads_its_sizes_from_the_file_and_sees_bytes_as_floats(tmp_path
         jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf)
         for where, leaf in jax.tree_util.tree_leaves_with_path({"params": params, "extra": extra})
     }
-    np.savez(tmp_path / "judge.npz", allow_pickle=False, **flat)
-    assert export.load(tmp_path / "judge.npz")["params"]["net"].keys() == params["net"].keys()
-    found = image_generation.judge(tmp_path / "judge.npz")(images)
+    np.savez(tmp_path / "classifier.npz", allow_pickle=False, **flat)
+    assert export.load(tmp_path / "classifier.npz")["params"]["net"].keys() == params["net"].keys()
+    found = image_generation.feature_extractor(tmp_path / "classifier.npz")(images)
     logits = np.asarray(apply(net, "net", params, extra, images / np.float32(255))[0], np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
     assert found.features.shape == (7, 5)
-    as_floats = image_generation.judge(tmp_path / "judge.npz")((images / 255).astype(np.float32))
+    as_floats = image_generation.feature_extractor(tmp_path / "classifier.npz")((images / 255).astype(np.float32))
     np.testing.assert_allclose(as_floats.features, found.features, atol=1e-5)
 
 
 def test_real_digits_stand_nearer_to_real_digits_than_noise_does() -> None:
-    """The judge that is kept, on digits of other writers at another size: strange to it, but digits."""
+    """With the classifier that is kept, on digits of other writers at another size."""
     images = digits28("test").arrays["image"]
-    see, half = image_generation.judge(JUDGE), len(images) // 2
-    real = image_generation.verdict(see, images[:half], images[half:], images, near=150)
+    extract, half = image_generation.feature_extractor(CLASSIFIER), len(images) // 2
+    real = image_generation.scores(extract, images[:half], images[half:], images, near=150)
     noise = np.random.default_rng(0).random(images[:half].shape).astype(np.float32)
-    worse = image_generation.verdict(see, noise, images[half:], images, near=150)
+    worse = image_generation.scores(extract, noise, images[half:], images, near=150)
     assert worse["frechet_on_classifier_features"] > 3 * real["frechet_on_classifier_features"]
     assert (real["precision"], worse["recall"]) == (1.0, 0.0)
     assert real["floor_train_against_test"] == worse["floor_train_against_test"] > 0
     with pytest.raises(ValueError, match="features must be"):
-        image_generation.verdict(see, images[:1], images, images)
+        image_generation.scores(extract, images[:1], images, images)

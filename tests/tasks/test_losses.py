@@ -7,14 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from dlcore.tasks.classification import augmented, classification
-from dlcore.tasks.language_modelling import next_token
-from dlcore.train.step import value
+from dlcore.tasks import classification, language_modelling
+from dlcore.train.model import augment_batch
+from dlcore.train.step import Objective, value
 
 LABELS = np.array([0, 2, 1, 2])
 
@@ -35,7 +36,7 @@ def given_logits(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> 
 @given(st.integers(0, 99), st.lists(st.booleans(), min_size=4, max_size=4), st.sampled_from([1.0, 1e4]))
 def test_classification_is_the_mean_over_what_is_not_masked(seed: int, mask: list[bool], size: float) -> None:
     logits = np.random.default_rng(seed).standard_normal((4, 3)).astype(np.float32) * np.float32(size)
-    out = told(classification(given_logits), logits, {"label": LABELS, "mask": np.array(mask, np.float32)})
+    out = told(classification.loss(given_logits), logits, {"label": LABELS, "mask": np.array(mask, np.float32)})
     xent = -log_softmax(logits.astype(np.float64), -1)[np.arange(4), LABELS]
     right = logits.argmax(-1) == LABELS
     np.testing.assert_allclose(out.loss.total, xent[mask].sum(), rtol=1e-5, atol=1e-6)
@@ -48,21 +49,21 @@ def test_smoothing_mixes_in_the_uniform_target_in_training_alone() -> None:
     batch = {"label": LABELS, "mask": np.ones(4, np.float32)}
     logp = log_softmax(logits.astype(np.float64), -1)
     target = 0.9 * np.eye(3)[LABELS] + 0.1 / 3
-    smooth = classification(given_logits, 0.1)
+    smooth = classification.loss(given_logits, 0.1)
     np.testing.assert_allclose(value(told(smooth, logits, batch, train=True).loss), -(target * logp).sum(-1).mean(), rtol=1e-5)
     np.testing.assert_allclose(value(told(smooth, logits, batch).loss), -logp[np.arange(4), LABELS].mean(), rtol=1e-5)
-    plain = told(classification(given_logits), logits, batch, train=True)
+    plain = told(classification.loss(given_logits), logits, batch, train=True)
     np.testing.assert_allclose(value(plain.loss), -logp[np.arange(4), LABELS].mean(), rtol=1e-5)
     for wrong in (-0.1, 1.0):
         with pytest.raises(ValueError, match=r"outside \[0, 1\)"):
-            classification(given_logits, wrong)
+            classification.loss(given_logits, wrong)
 
 
 def test_gradient_is_the_difference_of_distributions() -> None:
     logits = np.random.default_rng(2).standard_normal((4, 3)).astype(np.float32)
     batch = {"label": LABELS, "mask": np.array([1, 1, 0, 1], np.float32)}
     for smoothing in (0.0, 0.2):
-        loss = classification(given_logits, smoothing)
+        loss = classification.loss(given_logits, smoothing)
         grad = jax.grad(lambda x, loss=loss: told_total(loss, x, batch))(jnp.asarray(logits))
         target = (1 - smoothing) * np.eye(3)[LABELS] + smoothing / 3
         expected = (np.exp(log_softmax(logits.astype(np.float64), -1)) - target) * batch["mask"][:, None]
@@ -76,7 +77,10 @@ def told_total(loss: Any, logits: Any, batch: Any) -> Any:
 
 def test_all_masked_weighs_nothing_even_if_the_logits_are_not_numbers() -> None:
     out = told(
-        classification(given_logits, 0.1), np.full((4, 3), np.nan, np.float32), {"label": LABELS, "mask": np.zeros(4)}, train=True
+        classification.loss(given_logits, 0.1),
+        np.full((4, 3), np.nan, np.float32),
+        {"label": LABELS, "mask": np.zeros(4)},
+        train=True,
     )
     for m in (out.loss, out.metrics["accuracy"]):
         assert (float(m.total), float(m.weight)) == (0, 0)
@@ -91,12 +95,14 @@ def test_next_token_counts_tokens_and_no_padding() -> None:
     counts = (weight * mask[:, None]).astype(bool)
     xent = -np.take_along_axis(log_softmax(logits.astype(np.float64), -1), targets[..., None], -1)[..., 0]
     logits[~counts] = np.nan  # padding may hold anything
-    out = told(next_token(given_logits), logits, {"targets": targets, "weight": weight, "mask": mask})
+    out = told(language_modelling.loss(given_logits), logits, {"targets": targets, "weight": weight, "mask": mask})
     np.testing.assert_allclose(out.loss.total, xent[counts].sum(), rtol=1e-5)
     assert float(out.loss.weight) == counts.sum() == 6
     assert not out.metrics
     size = generator.integers(0, 9, (3, 4)).astype(np.float32)
-    told_bytes = told(next_token(given_logits), logits, {"targets": targets, "weight": weight, "mask": mask, "bytes": size})
+    told_bytes = told(
+        language_modelling.loss(given_logits), logits, {"targets": targets, "weight": weight, "mask": mask, "bytes": size}
+    )
     bits = told_bytes.metrics["bits_per_byte"]
     np.testing.assert_allclose(bits.total, xent[counts].sum() / np.log(2), rtol=1e-5)
     assert float(bits.weight) == size[counts].sum()
@@ -109,17 +115,17 @@ def test_a_smoothed_next_token_is_a_smoothed_class_in_training_alone() -> None:
     tokens = {"targets": LABELS.reshape(2, 2), "weight": weight, "mask": np.ones(2, np.float32)}
     classes = {"label": LABELS, "mask": weight.reshape(-1)}
     for train in (True, False):
-        found = told(next_token(given_logits, 0.2), logits, tokens, train).loss
+        found = told(language_modelling.loss(given_logits, 0.2), logits, tokens, train).loss
         np.testing.assert_allclose(
-            found.total, told(classification(given_logits, 0.2), logits.reshape(4, 3), classes, train).loss.total, rtol=1e-5
+            found.total, told(classification.loss(given_logits, 0.2), logits.reshape(4, 3), classes, train).loss.total, rtol=1e-5
         )
     with pytest.raises(ValueError, match="outside"):
-        next_token(given_logits, 1.0)
+        language_modelling.loss(given_logits, 1.0)
 
 
 def test_narrow_logits_are_judged_in_float32() -> None:
     logits = jnp.asarray(np.random.default_rng(4).standard_normal((4, 3)), jnp.bfloat16)
-    out = told(classification(given_logits), logits, {"label": LABELS, "mask": np.ones(4, np.float32)})
+    out = told(classification.loss(given_logits), logits, {"label": LABELS, "mask": np.ones(4, np.float32)})
     expected = -log_softmax(np.asarray(logits, np.float64), -1)[np.arange(4), LABELS]
     assert out.loss.total.dtype == jnp.float32
     np.testing.assert_allclose(out.loss.total, expected.sum(), rtol=1e-6)
@@ -133,13 +139,14 @@ def test_a_shared_example_has_a_target_of_two_labels(smoothing: float) -> None:
     target = share[:, None] * np.eye(3)[LABELS] + (1 - share[:, None]) * np.eye(3)[partner]
     target = (1 - smoothing) * target + smoothing / 3
     xent = -(target * log_softmax(logits.astype(np.float64), -1)).sum(-1)
-    out = told(classification(given_logits, smoothing), logits, batch, train=True)
+    out = told(classification.loss(given_logits, smoothing), logits, batch, train=True)
     np.testing.assert_allclose(value(out.loss), xent[[0, 1, 3]].mean(), rtol=1e-5)
 
 
 def test_a_batch_is_changed_in_training_alone() -> None:
     logits = np.eye(3, dtype=np.float32)[LABELS]
-    wrong = augmented(classification(given_logits), lambda batch, key: {**batch, "label": (batch["label"] + 1) % 3})
+    objectives = {"net": Objective(classification.loss(given_logits), optax.sgd(1.0))}
+    wrong = augment_batch(objectives, lambda batch, key: {**batch, "label": (batch["label"] + 1) % 3})["net"].loss
     batch = {"label": LABELS, "mask": np.ones(4, np.float32)}
     assert float(value(told(wrong, logits, batch).metrics["accuracy"])) == 1
     assert float(value(told(wrong, logits, batch, train=True).metrics["accuracy"])) == 0

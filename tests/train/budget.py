@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from dlcore import sharding
-from dlcore.options import Flags
+from dlcore.options import RunOptions
 from dlcore.runs import catalog
 from dlcore.runs.program import SingleProgram
 from tests.child import tiny
@@ -52,7 +52,7 @@ def record() -> None:
     steps = {}
     for name in catalog.names():
         page = catalog.load(catalog.find(name))
-        program = SingleProgram(page.build(tiny(name)), Flags(), sharding.layout("auto", ""))
+        program = SingleProgram(page.experiment(tiny(name), "offline"), RunOptions(offline=True), sharding.layout("auto", ""))
         program.compile()
         steps[name] = cost(program.step)
         print(name, steps[name], flush=True)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import arrays
 from dlcore.runs import catalog
 from dlcore.samples import Images, Table
-from dlcore.tasks.classification import confusions, cross_validated, predicted, probabilities, texts
+from dlcore.tasks.classification import confusions, cross_validated, probabilities, samples, text_samples
 from dlcore.train.step import State
 
 NAMES = ("ant", "bee", "cow")
 # Probabilities of six examples, and their classes: 1 and 4 are wrong, 4 the worse; 2 is a narrow right one.
 P = np.array([[0.8, 0.1, 0.1], [0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.1, 0.1, 0.8], [0.9, 0.04, 0.06], [0.2, 0.7, 0.1]])
 TRUE = np.array([0, 1, 1, 2, 2, 1], np.int32)
+KEY = jax.random.key(0)
 STATE = State(jnp.zeros(()), {"net": jnp.array(7.0)}, {}, {})
 
 
@@ -46,7 +49,7 @@ def test_images_mistakes_and_the_matrix() -> None:
     def looked_up(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         return jnp.log(jnp.asarray(batch["p"], jnp.float32)), extra
 
-    first, worst, matrix = predicted("Test", looked_up, STATE, data, NAMES, count=3)
+    first, worst, matrix = samples("Test", looked_up, data, NAMES, count=3)(STATE, KEY)
     assert isinstance(first, Images)
     assert (first.title, first.captions, first.right) == ("Test", ("ant", "ant, is bee", "bee"), (True, False, True))
     assert first.images.ravel().tolist() == [0, 1, 2]
@@ -60,9 +63,9 @@ def test_images_mistakes_and_the_matrix() -> None:
     assert matrix.rows == (("ant", 1, 0, 0), ("bee", 1, 2, 0), ("cow", 1, 0, 1))
 
 
-def test_classes_without_names_have_numbers_and_no_mistakes_no_images() -> None:
+def test_no_mistakes_no_images_of_them() -> None:
     right = P.argmax(1).astype(np.int32)
-    first, matrix = predicted("Test", logits, STATE, source(true=right))
+    first, matrix = samples("Test", logits, source(true=right), ("0", "1", "2"))(STATE, KEY)
     assert isinstance(first, Images)
     assert first.captions == ("0", "0", "1", "2", "0", "1")
     assert isinstance(matrix, Table)
@@ -71,7 +74,8 @@ def test_classes_without_names_have_numbers_and_no_mistakes_no_images() -> None:
 
 def test_texts_mistakes_and_the_matrix() -> None:
     said = [f"text {i}" for i in range(6)]
-    first, worst, matrix = texts("Test", logits, STATE, source(), said, NAMES, count=2)
+    sentences = Sentences(source().arrays, source().info, tuple(said))
+    first, worst, matrix = text_samples("Test", logits, sentences, NAMES, count=2)(STATE, KEY)
     assert first.rows == (("text 0", "ant", 0.8, "ant", 0.8), ("text 1", "ant", 0.5, "bee", 0.3))
     assert [row[0] for row in worst.rows] == ["text 4", "text 1"]
     assert worst.rows[0] == ("text 4", "ant", 0.9, "cow", 0.06)
@@ -80,7 +84,7 @@ def test_texts_mistakes_and_the_matrix() -> None:
 
 def test_of_the_mistakes_the_twenty_worst_are_shown() -> None:
     p = np.stack([1 - np.linspace(0.01, 0.4, 30), np.linspace(0.01, 0.4, 30)], 1)
-    images = predicted("Test", logits, STATE, source(p, np.ones(30, np.int32)), ("no", "yes"))[1]
+    images = samples("Test", logits, source(p, np.ones(30, np.int32)), ("no", "yes"))(STATE, KEY)[1]
     assert isinstance(images, Images)
     assert len(images.images) == 20
     assert images.captions[0] == "no 99%, is yes 1%"
@@ -114,6 +118,7 @@ def test_a_cross_validated_classifier_of_two_classes() -> None:
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_classifier_shows_its_confusions(name: str) -> None:
     tree = ast.parse(catalog.find(name).read_text(encoding="utf-8"))
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    if "classification" in called or name == "mlp_breast_cancer":
-        assert called & {"predicted", "texts", "cross_validated"}, "its samples have no confusion matrix and no worst mistakes"
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    if "classification.loss" in called or name == "mlp_breast_cancer":
+        shown = {"classification.samples", "classification.text_samples", "cross_validation.classification_samples"}
+        assert called & shown, "its samples have no confusion matrix and no worst mistakes"

@@ -21,7 +21,7 @@ from dlcore.train.evaluate import pack
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.step import train_step
-from tests.child import tiny
+from tests.child import built
 
 STEPS, RATE, SEED = 5, 0.005, 3  # adversaries are chaotic: ten times the rate amplifies a last bit a thousandfold in five steps
 
@@ -98,9 +98,8 @@ def _quick_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
 @functools.cache
 def experiment(name: str, **changes: Any) -> Experiment:
     """An experiment at its smallest, descending by plain SGD: an adaptive optimizer hides a gradient that is a multiple of itself."""
-    page = catalog.load(catalog.find(name))
-    built = page.build(dataclasses.replace(tiny(name), **changes))
-    return dataclasses.replace(built, objectives={k: o._replace(optimizer=optax.sgd(RATE)) for k, o in built.objectives.items()})
+    usual = built(name, **changes)
+    return dataclasses.replace(usual, objectives={k: o._replace(optimizer=optax.sgd(RATE)) for k, o in usual.objectives.items()})
 
 
 def ragged(rows: int, step: int) -> np.ndarray:
@@ -133,7 +132,7 @@ def trained(built: Experiment, way: Way, precise: bool) -> tuple[Any, list[np.nd
         return layout.put({name: cast(x) for name, x in rows.items()}, built.batch)
 
     def step(state: Any, batch: Any, axis: str | None) -> Any:
-        state, report = train_step(built.objectives, state, batch, seed=SEED, axis=axis, microbatches=way.microbatches)
+        state, report = train_step(built.trained, state, batch, seed=SEED, axis=axis, microbatches=way.microbatches)
         return state, pack(report)
 
     example = batch(0)

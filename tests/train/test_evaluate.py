@@ -13,7 +13,7 @@ import pytest
 from dlcore import sharding
 from dlcore.data.source import Source, arrays
 from dlcore.kernels import random
-from dlcore.train.evaluate import Evaluator
+from dlcore.train.evaluate import LossEvaluation
 from dlcore.train.step import Mean, Objective, Out, State, mean
 
 N = 13
@@ -33,10 +33,10 @@ def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
     return Out(mean(x**2, batch["mask"]), {"pairs": pairs, "never": Mean(jnp.zeros(()), jnp.zeros(()))}, extra)
 
 
-def evaluator(batch: int, devices: list[jax.Device], names: tuple[str, ...] = ("net",)) -> Evaluator:
+def evaluator(batch: int, devices: list[jax.Device], names: tuple[str, ...] = ("net",)) -> LossEvaluation:
     """An evaluator of that loss."""
     layout = sharding.layout("jit", "", devices)
-    return Evaluator({name: Objective(loss, optax.identity()) for name in names}, layout, batch, seed=0)
+    return LossEvaluation({name: Objective(loss, optax.identity()) for name in names}, layout, batch, seed=0)
 
 
 def state() -> State:
@@ -69,7 +69,9 @@ def noisy(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
 
 def test_a_random_loss_does_not_depend_on_the_batch_size_and_repeats_nothing() -> None:
     layout, many = sharding.layout("jit", "", jax.devices()[:1]), arrays("set", "1", "test", {"x": np.zeros(200, np.float32)})
-    found = [Evaluator({"net": Objective(noisy, optax.identity())}, layout, n, seed=0)(state(), many) for n in (32, 64, 128, 200)]
+    found = [
+        LossEvaluation({"net": Objective(noisy, optax.identity())}, layout, n, seed=0)(state(), many) for n in (32, 64, 128, 200)
+    ]
     for each in found[1:]:
         assert each == pytest.approx(found[0], abs=1e-5)
     drawn = np.asarray(random.normal(jax.random.fold_in(jax.random.key(0), 0), jnp.arange(200), (3,)), np.float64)
@@ -87,7 +89,7 @@ def test_splits_with_metrics_of_their_own_keep_their_names() -> None:
     x = np.full(6, 2, np.float32)
     labelled = arrays("set", "1", "a", {"x": x, "label": np.array([1, 1, 1, 0, 0, 0], np.int32)})
     plain = arrays("set", "1", "b", {"x": x})
-    run = Evaluator({"net": Objective(loss, optax.identity())}, sharding.layout("jit", "", jax.devices()[:1]), 4, seed=0)
+    run = LossEvaluation({"net": Objective(loss, optax.identity())}, sharding.layout("jit", "", jax.devices()[:1]), 4, seed=0)
     for _ in range(2):
         assert run(state(), labelled) == {"accuracy": 0.5, "loss": 2, "z": 5}
         assert run(state(), plain) == {"loss": 2, "z": 5}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -11,15 +10,17 @@ import pytest
 
 from dlcore import sharding
 from dlcore.data.stream import Stream
-from dlcore.runs import catalog
 from dlcore.train.init import initial
 from dlcore.train.step import train_step, value
-from tests.child import tiny
+from tests.child import built
 from tests.train.test_compile_ways import Way, check
 
 pytestmark = pytest.mark.slow
 
-GAMES = {"penalty": {"loss": "wgan_gp", "critic": 2}, "hinge": {"loss": "hinge", "spectral": True, "conditional": False}}
+GAMES = {
+    "penalty": {"loss": "wasserstein", "critic_updates": 2},
+    "hinge": {"loss": "hinge", "spectral": True, "conditional": False},
+}
 
 
 @pytest.mark.parametrize("way", [pytest.param(Way("jit", 2, 4), marks=pytest.mark.nightly), Way("shard_map", 4, 1)], ids=str)
@@ -31,12 +32,12 @@ def test_same_parameters_in_every_game(game: str, way: Way) -> None:
 
 def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]]]:
     """The states after each step of a game, and what was told."""
-    built = catalog.load(catalog.find("gan_mnist")).build(dataclasses.replace(tiny("gan_mnist"), **changes))
+    gan = built("gan_mnist", **changes)
     layout = sharding.layout("jit", "", devices=jax.devices()[:1])
-    stream = Stream(built.train, built.batch, 0, layout.local_rows(built.batch))
-    batches = [layout.put(stream.at(step), built.batch) for step in range(steps)]
-    state = initial(built, 0, layout, batches[0])[1]()
-    run, states, told = jax.jit(lambda state, batch: train_step(built.objectives, state, batch, seed=0)), [state], []
+    stream = Stream(gan.train, gan.batch, 0, layout.local_rows(gan.batch))
+    batches = [layout.put(stream.at(step), gan.batch) for step in range(steps)]
+    state = initial(gan, 0, layout, batches[0])[1]()
+    run, states, told = jax.jit(lambda state, batch: train_step(gan.trained, state, batch, seed=0)), [state], []
     for batch in batches:
         state, report = run(state, batch)
         states.append(state)
@@ -45,7 +46,7 @@ def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]
 
 
 def test_the_generator_rests_while_its_critic_takes_turns() -> None:
-    states, told = played(4, loss="wgan_gp", critic=2)
+    states, told = played(4, loss="wasserstein", critic_updates=2)
     moved = {
         name: [
             any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(*map(jax.tree.leaves, pair), strict=True))

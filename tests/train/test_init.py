@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -15,10 +15,12 @@ from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
 from dlcore.data.source import arrays
+from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.models.layers import BatchNorm
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
+from dlcore.train.model import Model
 from dlcore.train.step import Objective, State
 from dlcore.train.weights import graft
 
@@ -36,8 +38,9 @@ class Net(nn.Module):
 def experiment(names: Sequence[str], trained: Sequence[str] | None = None) -> Experiment:
     """Parts of the same shape."""
     objective = Objective(lambda *a: None, optax.adam(0.1))  # type: ignore[arg-type, return-value]
-    init: Any = {name: lambda key, batch: Net().init(key, batch["x"]) for name in names}
-    return Experiment(SOURCE, 8, 1, init, dict.fromkeys(names if trained is None else trained, objective))
+    models = [Model(name, Net(), lambda batch, key, train: batch["x"]) for name in names]
+    config = SimpleNamespace(batch=8, steps=1)
+    return Experiment(config, models, dict.fromkeys(names if trained is None else trained, objective), Splits(SOURCE))
 
 
 def made(names: Sequence[str], seed: int = 0, trained: Sequence[str] | None = None, mesh: str = "") -> tuple[State, State]:
@@ -79,7 +82,7 @@ def test_parts_go_where_they_belong() -> None:
 
 
 def test_an_objective_without_a_part_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"objectives \['ghost'\] have nothing to train: `init` makes \['net'\]"):
+    with pytest.raises(UsageError, match=r"objectives \['ghost'\] have nothing to train: the models are \['net'\]"):
         made(["net"], trained=["net", "ghost"])
 
 

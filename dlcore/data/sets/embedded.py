@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dlcore.data.facts import Facts
 from dlcore.data.source import Arrays, arrays
+from dlcore.data.splits import Splits, is_offline
 from dlcore.errors import UsageError
+from dlcore.options import DataSource
 
 _PARTS = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}
 _TEXT_PARTS = {"train": (0.0, 0.9), "validation": (0.9, 1.0), "all": (0.0, 1.0)}
@@ -22,6 +25,20 @@ def digits(split: str) -> Arrays:
     version, levels, label = _digits("digits", split)
     image = (levels * 255 + 8) // 16
     return arrays("digits", version, split, {"image": image.astype(np.uint8)[..., None], "label": label})
+
+
+def load(name: str, source: DataSource) -> Splits:
+    """The digits as splits: `name` is "digits" or "digits28"; `facts.classes` are "0" to "9".
+
+    They come with a dependency: published and offline are the same. UsageError: another name, or
+    files of one's own.
+    """
+    is_offline(name, source)
+    sets = {"digits": digits, "digits28": digits28}
+    if name not in sets:
+        raise UsageError(f"{name!r} is no embedded set of images: choose {' or '.join(sets)}")
+    found = {split: sets[name](split) for split in _PARTS}
+    return Splits.of(found, facts=Facts(classes=list("0123456789")))
 
 
 def digits28(split: str) -> Arrays:

@@ -10,10 +10,13 @@ import numpy as np
 from jax import Array
 
 from dlcore.data import tfds
+from dlcore.data.facts import Facts
 from dlcore.data.sets import embedded
 from dlcore.data.source import Arrays, arrays
+from dlcore.data.splits import Splits, is_offline
 from dlcore.errors import UsageError
 from dlcore.kernels.corrupt import blur_matrix
+from dlcore.options import DataSource
 
 SPLITS = ("train", "validation", "test")
 
@@ -30,10 +33,53 @@ def splits(
         return {split: embedded.digits28(split) for split in SPLITS}, tuple("0123456789")
     parts = (f"train[:{training}]", f"train[{training}:]", "test")
     found = {split: tfds.load(name, part, features=features) for split, part in zip(SPLITS, parts, strict=True)}
+    return found, _class_names(name)
+
+
+def load(
+    name: str,
+    source: DataSource,
+    training: int | None,
+    features: Sequence[str] | None = None,
+    offline: Literal["digits28", "digits"] = "digits28",
+) -> Splits:
+    """A set of images as splits; `facts.classes` are the names of its classes.
+
+    Args:
+        name: of a prepared set with the splits train and test, such as fashion_mnist or mnist.
+        source: "published", or "offline": scikit-learn's digits.
+        training: how many of its training examples are for training, the others are for validation.
+            None: all of them, without a validation split; nothing is then scored.
+        features: those to load; None: all.
+        offline: the digits at 28x28 or 8x8.
+
+    Raises:
+        UsageError: the set is not prepared, or the source is files of one's own.
+    """
+    if is_offline(name, source):
+        digits = embedded.load(offline, source)
+        if training is not None:
+            return digits
+        return Splits(digits.train, test=digits.test, facts=digits.facts, scored=())
+    if training is not None:
+        found, classes = splits(name, training, False, features)
+        return Splits.of(found, facts=_classes(found["train"], classes))
+    train, test = (tfds.load(name, split, features=features) for split in ("train", "test"))
+    return Splits(train, test=test, facts=_classes(train, _class_names(name)), scored=())
+
+
+def _classes(train: Arrays, names: Sequence[str]) -> Facts:
+    """The classes, by their numbers where the set does not name them; none without a `label`."""
+    if not names and "label" in train.arrays:
+        names = [str(number) for number in range(int(train.arrays["label"].max()) + 1)]
+    return Facts(classes=names)
+
+
+def _class_names(name: str) -> tuple[str, ...]:
     try:
-        return found, tfds.class_names(name)
+        return tfds.class_names(name)
     except UsageError:  # MNIST names no classes
-        return found, ()
+        return ()
 
 
 def binarised(source: Arrays, seed: int) -> Arrays:

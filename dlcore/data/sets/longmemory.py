@@ -8,12 +8,20 @@ from typing import Literal
 
 import numpy as np
 
+from dlcore.data.facts import Facts
 from dlcore.data.source import Batch, Info
+from dlcore.data.splits import Splits, is_offline
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
 
 Problem = Literal["adding", "copy"]
 SYMBOLS, COPIED = 8, 10
 BLANK, MARK = 0, SYMBOLS + 1  # of the copy problem's ten tokens; what is copied is 1..8
 _SPLITS = {"train": 0, "validation": 1, "test": 2}
+_EXAMPLES = {
+    "adding": {"train": 200_000, "validation": 2000, "test": 10_000},
+    "copy": {"train": 200_000, "validation": 1000, "test": 5000},
+}
 _SEEDS, _LONGEST = 2**12 // len(_SPLITS), 2**16 - 2
 
 
@@ -55,6 +63,25 @@ def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
     if delay < 1:
         raise ValueError(f"the mark needs a delay of at least 1, not {delay}")
     return _generated("copy", delay, split, examples, seed)
+
+
+def load(name: Problem, source: DataSource, length: int) -> Splits:
+    """A problem as splits, of 200,000 training examples, as many in other splits as is usual here.
+
+    Args:
+        name: "adding" or "copy".
+        source: the examples are generated: published and offline are the same.
+        length: of `adding` the length, of `copy` the delay; in the facts too.
+
+    Raises:
+        UsageError: another name, or files of one's own.
+    """
+    is_offline(name, source)
+    if name not in _EXAMPLES:
+        raise UsageError(f"{name!r} is no problem of long memory: choose {' or '.join(_EXAMPLES)}")
+    make = adding if name == "adding" else copy
+    found = {split: make(length, split, n) for split, n in _EXAMPLES[name].items()}
+    return Splits.of(found, facts=Facts(problem=name, length=length))
 
 
 def _generated(problem: Problem, length: int, split: str, examples: int, seed: int) -> Generated:

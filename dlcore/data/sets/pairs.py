@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlcore.data import tfds
-from dlcore.data.source import Arrays, arrays
+from dlcore.data import tfds, tokenizer
+from dlcore.data.facts import Facts
+from dlcore.data.source import Arrays, Source, arrays
+from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Pieces, bpe
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
 
 PAD, START, END = 0, 1, 2
 SPECIALS = ("<pad>", "<s>", "</s>")
@@ -106,6 +110,61 @@ def packed(corpus: Corpus, pieces: Pieces, split: str, length: int, longest: int
         out["targets"][row, there], out["pair"][row, there] = [*target, END], count[row]
         used[row] += size
     return arrays(corpus.name, corpus.version, split, {**out, "weight": (out["pair"] > 0).astype(np.float32)})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairRows(Arrays):
+    """Packed rows, and the sentences of the split as text, line by line."""
+
+    source_texts: tuple[str, ...]
+    target_texts: tuple[str, ...]
+
+
+def load(
+    name: str,
+    source: DataSource,
+    vocabulary: int,
+    length: int,
+    longest: int = 0,
+    *,
+    reverse: bool = False,
+) -> Splits:
+    """Pairs of sentences as splits of packed rows, `PairRows`.
+
+    Args:
+        name: multi30k_en_de, German to English.
+        source: "published", or "offline": two artificial languages.
+        vocabulary: number of byte pairs of the vocabulary, one for both languages.
+        length: tokens of a row, at least; longer where a pair needs it.
+        longest: training pairs of more tokens on a side are left out; 0: none is.
+        reverse: English to German.
+
+    Returns:
+        Splits; `facts` has `source_tokenizer`, `target_tokenizer`, `vocabulary`, `languages`, and
+        `longest_source`, the tokens of the longest source sentence of validation and test.
+
+    Raises:
+        UsageError: another name, a set that is not prepared, or files of one's own.
+    """
+    if name != "multi30k_en_de":
+        raise UsageError(f"{name!r} is no set of sentence pairs: choose multi30k_en_de")
+    languages = ("en", "de") if reverse else ("de", "en")
+    corpus = made_up() if is_offline(name, source) else multi30k(*languages)
+    pieces = joined(corpus, vocabulary)
+    found: dict[str, Source] = {}
+    for split in ("train", "validation", "test"):
+        rows = packed(corpus, pieces, split, length, longest if split == "train" else 0)
+        texts = tuple(corpus.source[split]), tuple(corpus.target[split])
+        found[split] = PairRows(rows.arrays, rows.info, *texts)
+    held_out = [*corpus.source["validation"], *corpus.source["test"]]
+    facts = Facts(
+        source_tokenizer=tokenizer.to_facts(pieces),
+        target_tokenizer=tokenizer.to_facts(pieces),
+        vocabulary=len(pieces),
+        languages=languages if corpus.name == name else ("artificial", "artificial"),
+        longest_source=max(map(len, encoded(pieces, held_out))),
+    )
+    return Splits.of(found, facts=facts)
 
 
 def first_fit(sizes: np.ndarray, length: int) -> tuple[np.ndarray, int]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from dlcore.data import tfds, tokenizer
+from dlcore.data.facts import Facts
 from dlcore.data.sets import embedded
+from dlcore.data.source import Arrays, Source, arrays
+from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Pieces
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
 
 SPECIALS = ("[pad]", "[sep]", "[mask]")  # padding is 0: models tell it by that
 _APART = re.compile(r"[^\w\s']|_")
@@ -70,3 +77,94 @@ def cut(label: np.ndarray, folds: int, fold: int) -> dict[str, np.ndarray]:
     parts = [part for _, part in StratifiedKFold(folds, shuffle=True, random_state=0).split(label, label)]
     test, validation = parts[fold], parts[(fold + 1) % folds]
     return {"train": np.setdiff1d(np.arange(len(label)), [*test, *validation]), "validation": validation, "test": test}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sentences(Arrays):
+    """Tokens and labels of sentences, and the sentences as text."""
+
+    texts: tuple[str, ...]
+
+
+# {split: (texts, labels)}, and the names of the classes
+_Labelled = tuple[dict[str, tuple[list[str], np.ndarray]], Sequence[str]]
+
+
+def load(name: str, source: DataSource, pieces: Pieces, length: int, fold: int = 0) -> Splits:
+    """Sentences with classes as splits of `Sentences`.
+
+    Args:
+        name: clinc_oos (150 intents, and "out of scope" as the last class), or sentence_polarity.
+        source: "published", or "offline": sentences of Python's documentation by topic.
+        pieces: the tokenizer, with the specials of `SPECIALS`.
+        length: tokens of a row, see `padded`.
+        fold: of sentence_polarity: which of ten folds is the test; the next one is for validation.
+
+    Returns:
+        Splits of `tokens` int32 [length] and `label` int32; `facts` has `classes`, `tokenizer`,
+        `vocabulary` and `length`.
+
+    Raises:
+        UsageError: another name, a set that is not prepared, or files of one's own.
+    """
+    sets = {"clinc_oos": _clinc, "sentence_polarity": _polarity}
+    if name not in sets:
+        raise UsageError(f"{name!r} is no set of sentences: choose {' or '.join(sets)}")
+    offline = is_offline(name, source)
+    labelled, classes = sets[name](offline, fold)
+    version = embedded.documentation_version() if offline else tfds.version(name)
+    found: dict[str, Source] = {}
+    for split, (texts, label) in labelled.items():
+        called = f"{split} of fold {fold}" if name == "sentence_polarity" else split
+        contents = {"tokens": padded(pieces, texts, length), "label": label}
+        made = arrays("documentation" if offline else name, version, called, contents)
+        found[split] = Sentences(made.arrays, made.info, tuple(texts))
+    facts = Facts(
+        classes=classes,
+        tokenizer=tokenizer.to_facts(pieces),
+        vocabulary=len(pieces),
+        length=length,
+    )
+    return Splits.of(found, facts=facts)
+
+
+def _clinc(offline: bool, fold: int) -> _Labelled:
+    if offline:
+        texts, topic = documentation()
+        label = np.minimum(topic, 10)
+        classes = [*map("topic {}".format, range(10)), "other"]
+        return _by_split(texts, label, cut(label, 10, 0)), classes
+    read: dict[str, tuple[list[str], list[str]]] = {}
+    for split in ("train", "validation", "test"):
+        features = ["text", "intent_name"]
+        inside = tfds.columns("clinc_oos", split, features)
+        outside = tfds.columns("clinc_oos", f"{split}_oos", features)
+        intents = inside["intent_name"] + ["out of scope"] * len(outside["text"])
+        read[split] = inside["text"] + outside["text"], intents
+    classes = [*sorted({*read["train"][1]} - {"out of scope"}), "out of scope"]
+    number = {intent: i for i, intent in enumerate(classes)}
+    labelled: dict[str, tuple[list[str], np.ndarray]] = {}
+    for split, (texts, intents) in read.items():
+        labelled[split] = texts, np.array([number[intent] for intent in intents], np.int32)
+    return labelled, classes
+
+
+def _polarity(offline: bool, fold: int) -> _Labelled:
+    classes: Sequence[str]
+    if offline:
+        texts, label = documentation()
+        texts = [text for text, topic in zip(texts, label, strict=True) if topic < 2]
+        label, classes = label[label < 2], ("first topic", "second topic")
+    else:
+        columns = tfds.columns("sentence_polarity", "train", ["text", "label"])
+        texts, label = columns["text"], np.array(columns["label"], np.int32)
+        classes = tfds.class_names("sentence_polarity")
+    return _by_split(texts, label, cut(label, 10, fold)), classes
+
+
+def _by_split(
+    texts: Sequence[str],
+    label: np.ndarray,
+    parts: dict[str, np.ndarray],
+) -> dict[str, tuple[list[str], np.ndarray]]:
+    return {split: ([texts[i] for i in part], label[part]) for split, part in parts.items()}

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from dlcore.data.facts import Facts
 from dlcore.data.source import Arrays, arrays
+from dlcore.data.splits import Splits, is_offline
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
+
+_STATISTICS = ("centre", "scale", "y_centre", "y_scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +57,42 @@ def diabetes(folds: int, repeats: int) -> Folds:
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
     return _cut("diabetes", x, y, folds, repeats, stratified=False)
+
+
+def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
+    """A table for cross-validation as splits: all examples are for training and test, by fold.
+
+    Args:
+        name: breast_cancer or diabetes.
+        source: they come with a dependency: published and offline are the same.
+        folds, repeats: of the cross-validation.
+
+    Returns:
+        Splits whose `learns` says which networks learn from an example (`Folds`); `facts` has
+        `repeats` and the statistics of each fold, which `folds_of` reads.
+
+    Raises:
+        UsageError: another name, or files of one's own.
+    """
+    is_offline(name, source)
+    sets = {"breast_cancer": breast_cancer, "diabetes": diabetes}
+    if name not in sets:
+        raise UsageError(f"{name!r} is no table: choose {' or '.join(sets)}")
+    found = sets[name](folds, repeats)
+    facts = Facts(
+        {each: getattr(found, each).tolist() for each in _STATISTICS},
+        repeats=repeats,
+        folds=folds,
+        classes=["benign", "malignant"] if name == "breast_cancer" else [],
+    )
+    return Splits(found.source, test=found.source, facts=facts, scored=("test",))
+
+
+def folds_of(splits: Splits) -> Folds:
+    """The folds of splits that `load` made, their statistics from the facts, with the same bits."""
+    statistics = {name: np.array(splits.facts[name], np.float32) for name in _STATISTICS}
+    source: Any = splits.train
+    return Folds(source, splits.facts.repeats, **statistics)
 
 
 def _cut(name: str, x: np.ndarray, y: np.ndarray, folds: int, repeats: int, *, stratified: bool) -> Folds:

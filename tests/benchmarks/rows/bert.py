@@ -49,12 +49,12 @@ def dlcore(size: Size) -> Any:
     from dlcore.models import encoder
     from dlcore.models.apply import apply
     from dlcore.models.bert import Masked
-    from dlcore.tasks.language_modelling import next_token
+    from dlcore.tasks import language_modelling
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
     net = Masked(size.vocabulary, encoder.Size(size.layers, size.heads, size.width))
-    loss = next_token(
+    loss = language_modelling.loss(
         lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], b["places"], key=key, train=train, row=b["row"])
     )
     params, tokens, places, truth = given(size)

@@ -18,13 +18,13 @@ def dlcore(size: lenet.Size) -> Any:
     import jax.numpy as jnp
 
     from dlcore import sharding
-    from dlcore.train.evaluate import Evaluator
+    from dlcore.train.evaluate import LossEvaluation
     from dlcore.train.step import State
     from tests.benchmarks import ours
 
     layout, objective = sharding.layout("jit", ""), lenet.objective(size)
     _, x, label = lenet.given(size)
-    run = Evaluator({"net": objective}, layout, size.batch, 0).run
+    run = LossEvaluation({"net": objective}, layout, size.batch, 0).run
     params = {"net": jax.tree.map(jnp.asarray, lenet.tree(size))}
     state = jax.device_put(State(jnp.zeros((), jnp.int32), params, {}, {}), layout.everywhere)
     batch = layout.put(ours.with_rows({"image": x, "label": label}), size.batch)

@@ -51,13 +51,15 @@ def dlcore(size: Size, precision: Any = "f32") -> Any:
 
     from dlcore.models import gpt
     from dlcore.models.apply import apply
-    from dlcore.tasks.language_modelling import next_token
+    from dlcore.tasks import language_modelling
     from dlcore.train.precision import with_precision
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
     net = gpt.GPT(gpt.Size(size.vocabulary, size.context, size.layers, size.heads, size.width))
-    loss = next_token(lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], key=key, train=train, row=b["row"]))
+    loss = language_modelling.loss(
+        lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], key=key, train=train, row=b["row"])
+    )
     params, tokens, targets = given(size)
     batch = {"tokens": tokens, "targets": targets, "weight": np.ones(tokens.shape, np.float32)}
     objectives = {"net": Objective(loss, optax.adamw(1e-3, b2=0.99, weight_decay=0.1))}

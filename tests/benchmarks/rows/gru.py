@@ -36,7 +36,7 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models.apply import apply
     from dlcore.models.rnn import RNN, Reader
-    from dlcore.tasks.classification import classification
+    from dlcore.tasks import classification
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
@@ -46,7 +46,7 @@ def dlcore(size: Size) -> Any:
     layer |= {"input": {"kernel": weights["given"], "bias": np.zeros(3 * n, np.float32)}}
     params = {"rnn": {"layer_0": layer}, "head": {"kernel": weights["head"], "bias": np.zeros(10, np.float32)}}
     net = Reader(RNN("gru", n), outputs=10)
-    loss = classification(lambda p, e, b, key, train: apply(net, "net", p, e, b["x"], key=key, train=train, row=b["row"]))
+    loss = classification.loss(lambda p, e, b, key, train: apply(net, "net", p, e, b["x"], key=key, train=train, row=b["row"]))
     return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": params}, {"x": x, "label": label})
 
 

@@ -44,7 +44,7 @@ def objective(size: Size) -> Any:
 
     from dlcore.kernels.pool import max_pool
     from dlcore.models.apply import apply
-    from dlcore.tasks.classification import classification
+    from dlcore.tasks import classification
     from dlcore.train.step import Objective
 
     class Net(nn.Module):
@@ -56,7 +56,9 @@ def objective(size: Size) -> Any:
             return nn.Dense(10)(x)
 
     net = Net()
-    loss = classification(lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"]))
+    loss = classification.loss(
+        lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"])
+    )
     return Objective(loss, optax.adam(1e-3))
 
 

@@ -40,12 +40,14 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models.apply import apply
     from dlcore.models.mlp import MLP
-    from dlcore.tasks.classification import classification
+    from dlcore.tasks import classification
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
     net = MLP((size.width, size.width), classes=10)
-    loss = classification(lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"]))
+    loss = classification.loss(
+        lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"])
+    )
     _, x, label = given(size)
     return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": tree(size)}, {"image": x, "label": label})
 

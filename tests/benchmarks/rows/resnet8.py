@@ -58,12 +58,14 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models.apply import apply
     from dlcore.models.resnet import ResNet
-    from dlcore.tasks.classification import classification
+    from dlcore.tasks import classification
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
     net = ResNet((2 * size.width, 4 * size.width), (1, 1), classes=10, stem=size.width)
-    loss = classification(lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"]))
+    loss = classification.loss(
+        lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"])
+    )
     _, x, label = given(size)
     objectives, extra = {"net": Objective(loss, optax.sgd(0.05, 0.9))}, {"net": {"batch_stats": tree(size, "batch_stats")}}
     return ours.training(objectives, {"net": tree(size)}, {"image": x, "label": label}, extra)

@@ -52,12 +52,12 @@ def dlcore(size: Size) -> Any:
 
     from dlcore.models import seq2seq
     from dlcore.models.apply import apply
-    from dlcore.tasks.language_modelling import next_token
+    from dlcore.tasks import language_modelling
     from dlcore.train.step import Objective
     from tests.benchmarks import ours
 
     net = seq2seq.Seq2Seq(seq2seq.Size(size.vocabulary, size.layers, size.layers, size.heads, size.width))
-    loss = next_token(
+    loss = language_modelling.loss(
         lambda p, e, b, key, train: apply(net, "net", p, e, *(b[part] for part in PARTS), key=key, train=train, row=b["row"])
     )
     params, batch = given(size)

@@ -1,0 +1,158 @@
+"""Corpora of text for language models: tokenised, and laid out in rows of one length."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from dlcore.data import source as sources
+from dlcore.data import tfds, tokenizer
+from dlcore.data.facts import Facts
+from dlcore.data.packing import pack
+from dlcore.data.sets import embedded, sentences
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits, is_offline
+from dlcore.data.tokens import bpe, characters
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
+
+Layout = Literal["windows", "documents", "lines"]
+END = "<|end|>"  # the special token before and after each document of the layout `documents`
+_PARTS = {
+    "tiny_shakespeare": ("train", "validation", "test"),
+    "english_text": ("train", "validation"),
+    "state_union": ("train", "validation", "test"),
+}
+_LARGEST_OFFLINE = 4000  # tokens: the documentation has fewer pairs to merge
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """The documents of each split. `separator` stands between two of them in the original text."""
+
+    name: str
+    version: str
+    documents: dict[str, list[str]]
+    separator: str
+
+
+def corpus(name: str, source: DataSource) -> Corpus:
+    """A corpus as it is, before it is tokenised.
+
+    Args:
+        name: tiny_shakespeare, english_text or state_union.
+        source: "published" (prepared by `dlcore prepare`), or "offline": Python's documentation.
+
+    Raises:
+        UsageError: an unknown name, a set that is not prepared, or files of one's own.
+    """
+    if name not in _PARTS:
+        raise UsageError(f"{name!r} is no corpus of text: choose one of {', '.join(_PARTS)}")
+    if is_offline(name, source):
+        splits = ("train", "validation")
+        documents = {split: embedded.documentation(split).split("\n\n") for split in splits}
+        return Corpus("documentation", embedded.documentation_version(), documents, "\n\n")
+    if name == "tiny_shakespeare":
+        documents = {split: [tfds.text(name, split)] for split in _PARTS[name]}
+        return Corpus(name, tfds.version(name), documents, "")
+    documents = {split: tfds.columns(name, split, ["text"])["text"] for split in _PARTS[name]}
+    return Corpus(name, tfds.version(name), documents, "\n\n")
+
+
+def load(
+    name: str,
+    source: DataSource,
+    length: int,
+    *,
+    vocabulary: int | None = None,
+    layout: Layout = "windows",
+    overlap: int = 1,
+) -> Splits:
+    """A corpus as rows of tokens; `facts.tokenizer` and `facts.vocabulary` describe the tokens.
+
+    Args:
+        name, source: as `corpus`.
+        length: tokens of a row.
+        vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
+            None: characters, the last tenth of all text for validation; of the layout windows.
+        layout: windows: `tokens`, `targets`, `weight` [length] of the running text, at every
+            position for training, end to end else.
+            documents: packed rows in which no document sees another (`dlcore.data.packing.pack`),
+            with `bytes`, the number of bytes that each target stands for; `facts.end` is the
+            token before and after each document.
+            lines: `tokens` [length], normalised lines end to end, "[sep]" before each, for
+            masked language models (`sentences.packed`).
+        overlap: of documents: in training, segments of a long one start length / overlap apart.
+
+    Raises:
+        UsageError: as `corpus`; a vocabulary that the text is too short for.
+    """
+    found = corpus(name, source)
+    if vocabulary is None:
+        if layout != "windows":
+            raise UsageError(f"the layout {layout} needs a vocabulary of byte pairs: give its size")
+        return _character_windows(found, length)
+    size = min(vocabulary, _LARGEST_OFFLINE) if found.name == "documentation" else vocabulary
+    if layout == "lines":
+        return _lines(found, length, size)
+    if layout == "documents":
+        return _documents(found, length, size, max(1, length // overlap))
+    return _windows(found, length, size)
+
+
+def _character_windows(found: Corpus, length: int) -> Splits:
+    text = "".join(found.separator.join(documents) for documents in found.documents.values())
+    letter = characters(text)
+    tokens = letter.encode(text)
+    cut = int(0.9 * len(tokens))
+    return _of_windows(found, {"train": tokens[:cut], "validation": tokens[cut:]}, length, letter)
+
+
+def _windows(found: Corpus, length: int, size: int) -> Splits:
+    pairs = bpe(found.documents["train"], size)
+    tokens = {
+        split: np.concatenate(pairs.encode_all([f"{text}\n\n" for text in documents]))
+        for split, documents in found.documents.items()
+    }
+    return _of_windows(found, tokens, length, pairs)
+
+
+def _of_windows(
+    found: Corpus,
+    tokens: dict[str, np.ndarray],
+    length: int,
+    used: tokenizer.Tokenizer,
+) -> Splits:
+    splits: dict[str, Source] = {}
+    for split, text in tokens.items():
+        stride = 1 if split == "train" else length
+        splits[split] = sources.windows(found.name, found.version, split, text, length, stride)
+    return Splits.of(splits, facts=_facts(used))
+
+
+def _documents(found: Corpus, length: int, size: int, stride: int) -> Splits:
+    pairs = bpe(found.documents["train"], size, [END])
+    end, bytes_of = pairs.special(END), pairs.bytes().astype(np.float32)
+    splits: dict[str, Source] = {}
+    for split, documents in found.documents.items():
+        ended = [np.concatenate([[end], each, [end]]) for each in pairs.encode_all(documents)]
+        rows = pack(ended, length, stride if split == "train" else length)
+        contents = {**rows, "bytes": bytes_of[rows["targets"]]}
+        splits[split] = sources.arrays(found.name, found.version, split, contents)
+    return Splits.of(splits, facts=_facts(pairs).with_facts(end=end))
+
+
+def _lines(found: Corpus, length: int, size: int) -> Splits:
+    lines = {split: sentences.lines(texts) for split, texts in found.documents.items()}
+    pairs = bpe(lines["train"], size, sentences.SPECIALS)
+    splits: dict[str, Source] = {}
+    for split, texts in lines.items():
+        contents = {"tokens": sentences.packed(pairs, texts, length)}
+        splits[split] = sources.arrays(found.name, found.version, split, contents)
+    return Splits.of(splits, facts=_facts(pairs))
+
+
+def _facts(used: tokenizer.Tokenizer) -> Facts:
+    return Facts(tokenizer=tokenizer.to_facts(used), vocabulary=len(used))

@@ -1,0 +1,195 @@
+"""Cross-validation of a small table: one network per fold, all of them trained in one program.
+
+Every network is scored on the examples that it has not learned from; its inputs are standardised
+by the statistics of those that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dlcore.data.sets.tables import Folds
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.known import Metric
+from dlcore.samples import Plot, Sample, Series, Table
+from dlcore.tasks.classification import cross_validated
+from dlcore.train.evaluators import Evaluator, OfState
+from dlcore.train.model import Model
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+CLASSIFICATION = {
+    "accuracy_of_folds": Metric("higher"),
+    "deviation_of_folds": Metric("lower"),
+    "sensitivity": Metric("higher"),
+    "specificity": Metric("higher"),
+    "calibration_error": Metric("lower"),
+}
+_MODELS = {"": "networks", "linear_": "linear regression", "ridge_": "ridge regression"}
+REGRESSION = {
+    **{f"{name}r2": Metric("higher") for name in _MODELS},
+    **{f"{name}rmse": Metric("lower") for name in _MODELS},
+}
+
+
+def standardised(folds: Folds) -> Callable[[Batch, Array | None, bool], Array]:
+    """Inputs of the networks: `x` [batch, n] -> [networks, batch, n], by each one's statistics."""
+
+    def inputs(batch: Batch, key: Array | None, train: bool) -> Array:
+        return (batch["x"][None] - folds.centre[:, None]) / folds.scale[:, None]
+
+    return inputs
+
+
+def by_example(y: Array, batch: Batch) -> Array:
+    """Outputs [networks, batch, 1] -> [batch, networks]."""
+    return y[..., 0].T
+
+
+def _counts(batch: Batch, train: bool) -> Array:
+    """Which networks an example counts for: those that learn from it, or those that do not."""
+    return (batch["learns"] if train else 1 - batch["learns"]) * batch["mask"][:, None]
+
+
+def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
+    """Binary cross-entropy of logits [batch, networks]; metric: accuracy.
+
+    Args:
+        model: gives the logits of a batch with `y`, 0 or 1 [batch], `learns` [batch, networks], 1
+            where a network learns from an example, and `mask` [batch].
+        label_smoothing: s; the target is y (1 - s) + s / 2, in training only.
+    """
+
+    def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y, extra = model(params, extra, batch, key, train)
+        y = y.astype(jnp.float32)
+        positive = jnp.broadcast_to(batch["y"][:, None], y.shape)
+        smoothed = positive * (1 - label_smoothing) + label_smoothing / 2
+        counts = _counts(batch, train)
+        xent = optax.sigmoid_binary_cross_entropy(y, smoothed if train else positive)
+        right = mean((y > 0) == (positive > 0), counts)
+        return Out(mean(xent, counts), {"accuracy": right}, extra)
+
+    return loss
+
+
+def regression_loss(model: Model, folds: Folds) -> Loss:
+    """Squared error of outputs [batch, networks] against `y` [batch], standardised by fold."""
+
+    def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y, extra = model(params, extra, batch, key, train)
+        target = (batch["y"][:, None] - folds.y_centre[None]) / folds.y_scale[None]
+        square = (y.astype(jnp.float32) - target) ** 2
+        return Out(mean(square, _counts(batch, train)), {}, extra)
+
+    return loss
+
+
+def outputs(model: Model, folds: Folds, state: State) -> np.ndarray:
+    """The outputs of every network for every example, float64 [networks, N]."""
+    batch = {"x": jnp.asarray(folds.source.arrays["x"])}
+    return np.asarray(model(state.params, state.extra, batch, None, False)[0], np.float64).T
+
+
+def probabilities(model: Model, folds: Folds, state: State) -> np.ndarray:
+    """For each repeat the probability of every example by the network that has not seen it."""
+    return folds.held_out(1 / (1 + np.exp(-outputs(model, folds, state))))
+
+
+def classification_evaluator(model: Model, folds: Folds) -> Evaluator:
+    """Accuracy over folds and its deviation, sensitivity, specificity, calibration, at the end."""
+
+    def score(state: State) -> dict[str, float]:
+        p, y = probabilities(model, folds, state), folds.source.arrays["y"]
+        right = np.repeat((p > 0.5) == y, len(folds.parts()) // folds.repeats, axis=0)
+        of_fold = [right[fold, part].mean() for fold, part in enumerate(folds.parts())]
+        found = {
+            "accuracy_of_folds": np.mean(of_fold),
+            "deviation_of_folds": np.std(of_fold),
+            "sensitivity": (p > 0.5)[:, y == 1].mean(),
+            "specificity": (p <= 0.5)[:, y == 0].mean(),
+            "calibration_error": reliability(p.ravel(), np.tile(y, folds.repeats)).error,
+        }
+        return {name: float(value) for name, value in found.items()}
+
+    return OfState("test", score, CLASSIFICATION)
+
+
+def classification_samples(
+    title: str, model: Model, folds: Folds, classes: tuple[str, str]
+) -> Callable[[State, Array], list[Sample]]:
+    """Calibration, confusions and worst mistakes on examples that a network has not seen."""
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        p, y = probabilities(model, folds, state), folds.source.arrays["y"]
+        found = reliability(p.ravel(), np.tile(y, folds.repeats))
+        diagonal, share = np.array([0.0, 1.0]), f"fraction {classes[1]}"
+        rows = zip(found.low, found.high, found.examples, found.predicted, found.observed, strict=True)
+        head = ("probability from", "to", "predictions", "mean prediction", share)
+        series = (
+            Series("networks", found.predicted, found.observed, points=True),
+            Series("calibrated", diagonal, diagonal),
+        )
+        calibration = f"Calibration on unseen examples: expected error {found.error:.4f}"
+        return [
+            Plot(calibration, "predicted probability", share, series),
+            Table("Reliability", head, tuple(rows)),
+            *cross_validated(title, p, y, classes),
+        ]
+
+    return draw
+
+
+def regression_predictions(model: Model, folds: Folds, state: State) -> dict[str, np.ndarray]:
+    """{"": of the networks, "linear_", "ridge_": of linear models fitted on the same folds}.
+
+    Each [repeats, N], for the examples that have not been seen.
+    """
+    from sklearn.linear_model import LinearRegression, RidgeCV
+
+    x, y, learns = (folds.source.arrays[name] for name in ("x", "y", "learns"))
+    own = outputs(model, folds, state) * folds.y_scale[:, None] + folds.y_centre[:, None]
+    of_fold = (x[None] - folds.centre[:, None]) / folds.scale[:, None]
+    inputs = [(inside == 1, z) for inside, z in zip(learns.T, of_fold, strict=True)]
+    found = {"": own}
+    for name, baseline in (
+        ("linear_", LinearRegression()),
+        ("ridge_", RidgeCV(np.logspace(-2, 3, 26))),
+    ):
+        found[name] = np.stack([baseline.fit(z[i], y[i]).predict(z) for i, z in inputs])
+    return {name: folds.held_out(each) for name, each in found.items()}
+
+
+def _regression_scores(model: Model, folds: Folds, state: State) -> dict[str, float]:
+    y = np.asarray(folds.source.arrays["y"], np.float64)
+    predictions = regression_predictions(model, folds, state)
+    squares = {name: float(((p - y) ** 2).mean()) for name, p in predictions.items()}
+    explained = {f"{name}r2": float(1 - square / y.var()) for name, square in squares.items()}
+    return explained | {f"{name}rmse": square**0.5 for name, square in squares.items()}
+
+
+def regression_evaluator(model: Model, folds: Folds) -> Evaluator:
+    """R2 and root mean squared error of the networks and of linear models, at the end."""
+    return OfState("test", lambda state: _regression_scores(model, folds, state), REGRESSION)
+
+
+def regression_samples(title: str, model: Model, folds: Folds) -> Callable[[State, Array], list[Sample]]:
+    """Predictions of the first repeat against the truth, and the scores beside linear models."""
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        y = folds.source.arrays["y"]
+        predicted = regression_predictions(model, folds, state)[""][0]
+        ends = np.array([y.min(), y.max()])
+        series = (Series("examples", y, predicted, points=True), Series("exact", ends, ends))
+        scores = _regression_scores(model, folds, state)
+        rows = [(name, scores[f"{kind}r2"], scores[f"{kind}rmse"]) for kind, name in _MODELS.items()]
+        return [
+            Plot(title, "true value", "predicted value", series),
+            Table("Beside linear models on the same folds", ("model", "R2", "RMSE"), tuple(rows)),
+        ]
+
+    return draw

@@ -1,0 +1,90 @@
+"""Models with latent variables: their likelihood by importance sampling, and what they generate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.source import Arrays
+from dlcore.metrics.known import Metric
+from dlcore.models.vae import VAE, drawn, log_likelihood
+from dlcore.samples import Images, Sample
+from dlcore.tasks.autoencoding import flat, grey
+from dlcore.train.evaluators import Evaluator, OfState
+from dlcore.train.model import Model
+from dlcore.train.step import State
+
+Mean = Callable[[Array], Array]  # of the likelihood's parameters: the mean of each pixel
+
+
+def _vae(model: Model) -> VAE:
+    assert isinstance(model.net, VAE)
+    return model.net
+
+
+def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evaluator:
+    """The negative log-likelihood of flat pixels in nats, by importance sampling, at the end.
+
+    An upper bound of the negative log-likelihood (Burda et al. 2016, eq. 8). Metric: `nll_SAMPLES`.
+
+    Args:
+        model: a `VAE` whose inputs are flat pixels.
+        test: examples with `image`; the first `count` are taken.
+        samples: importance samples per image; if above 100, a multiple of 100.
+        count: how many images.
+    """
+    name = f"nll_{samples}"
+
+    def score(state: State) -> dict[str, float]:
+        x, chunk = flat(test.arrays)[:count], min(100, samples)
+        params, key = state.params[model.name], jax.random.key(0)
+        return {name: float(-log_likelihood(_vae(model), params, x, key, samples, chunk).mean())}
+
+    return OfState("test", score, {name: Metric("lower", "nats")})
+
+
+def _pictures(model: Model, state: State, z: Array, mean: Mean) -> np.ndarray:
+    """The means of the likelihoods of latent variables z [N, latent], as pictures of 28x28."""
+    parameters = drawn(_vae(model), state.params[model.name], z)
+    return np.asarray(mean(parameters)).reshape(-1, 28, 28)
+
+
+def prior_samples(model: Model, mean: Mean, count: int = 100) -> Callable[[State, Array], list[Sample]]:
+    """Images whose latent variables are drawn from the prior; shown is the mean of each pixel."""
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        z = jax.random.normal(key, (count, _vae(model).latent))
+        title = "Drawn from the prior: the probability of each pixel"
+        return [Images(title, _pictures(model, state, z, mean), columns=20)]
+
+    return draw
+
+
+def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], list[Sample]]:
+    """Images from the prior, interpolations between test images, and reconstructions.
+
+    Args:
+        model: a `VAE` of images [batch, 28, 28, 1].
+        test: examples with `image`.
+        mean: of the likelihood's parameters, the mean of each pixel.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        x, net = grey(test.arrays)[:20], _vae(model)
+        ends, _ = net.apply({"params": state.params[model.name]}, x, method=VAE.posterior)
+        weight = jnp.linspace(0, 1, 10)[None, :, None]
+        between = ends[:10, None] * (1 - weight) + ends[10:, None] * weight
+        prior = jax.random.normal(key, (100, net.latent))
+        rows = np.concatenate([x[..., 0], _pictures(model, state, ends, mean)])
+        interpolated = _pictures(model, state, between.reshape(-1, net.latent), mean)
+        return [
+            Images("Drawn from the prior", _pictures(model, state, prior, mean), columns=20),
+            Images("From one test image (left) to another (right), in latent space", interpolated),
+            Images("Test images and their reconstructions", rows, columns=20),
+        ]
+
+    return draw
