@@ -18,7 +18,7 @@ from tests.child import CACHE, REPOSITORY, run
 RESULTS = sorted((REPOSITORY / "experiments" / "results").glob("*.json"))
 DATA = REPOSITORY.parent / "shared" / "data" / "tfds"
 STEPS = 10
-DRIFT = 1e-6  # of the parameters' norm after STEPS steps: other processors add in another order
+DRIFT = 1e-5  # of the norm of the parameters after STEPS steps: other processors add in another order (1.6e-6 was seen, of a GAN)
 EMBEDDED = ("digits", "breast_cancer", "diabetes", "documentation", "adding_", "copy_")  # come with the installation
 
 
