@@ -60,7 +60,7 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
     """The page's config and the common flags from the command line."""
     from dlcore.cli.arguments import parse
 
-    parsed = parse(words, prog, page.about, config=default[0], flags=default[1])
+    parsed = parse(words, prog, page.description, config=default[0], flags=default[1])
     return parsed["config"], _environment(parsed["flags"], parsed["config"].batch)
 
 

@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
     usual = page.usual(words)
-    parsed = parse(words[1:], f"dlcore plan {words[0]}", page.about, asked=Asked(), config=usual, flags=page.flags)
+    parsed = parse(words[1:], f"dlcore plan {words[0]}", page.description, asked=Asked(), config=usual, flags=page.flags)
     asked, config, flags = parsed["asked"], parsed["config"], parsed["flags"]
     if not asked.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")

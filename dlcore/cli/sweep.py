@@ -178,7 +178,7 @@ def _checked(page: Any, words: list[str]) -> tuple[Any, Any]:
     from dlcore.runs import catalog
 
     usual = page.usual(words)
-    parsed = parse(words, f"dlcore train {catalog.word(page.path)}", page.about, config=usual, flags=page.flags)
+    parsed = parse(words, f"dlcore train {catalog.word(page.path)}", page.description, config=usual, flags=page.flags)
     return parsed["config"], parsed["flags"].source
 
 

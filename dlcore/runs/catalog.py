@@ -40,6 +40,11 @@ class Page:
     build: Callable[[Any, Splits], Experiment]
     flags: RunOptions
 
+    @property
+    def description(self) -> str:
+        """What the file says it is, and the presets that it has."""
+        return self.about + (f" --preset: {', '.join(self.presets)}." if self.presets else "")
+
     def usual(self, words: list[str]) -> Any:
         """The config that a command line begins with; takes `--preset NAME` from `words`. With `--offline` it is the preset
         "offline", where there is one. UsageError: no such preset."""

@@ -272,3 +272,18 @@ def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     assert (code, "complete at step 6: nothing to do" in said) == (0, True), said
     code, said = run("train", "mlp_digits", "--continue-run", folder=tmp_path)
     assert (code, "--continue-run needs --out" in said) == (2, True), said
+
+
+def test_a_preset_is_a_config_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "mlp_digits", "--preset", "tiny", "--steps", "2"]
+    assert cli.main([*words, "--out", "a"]) == 0
+    assert cli.main(["train", "mlp_digits", "--preset=tiny", "--steps", "2", "--out", "b"]) == 0
+    configs = [card(Path(run))["config"] for run in ("a", "b")]
+    assert configs[0] == configs[1]
+    assert (configs[0]["widths"], configs[0]["steps"]) == ([16], 2)
+    capsys.readouterr()
+    assert cli.main(["train", "mlp_digits", "--preset", "huge"]) == 2
+    assert "mlp_digits has no preset 'huge': it has tiny" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["train", "gan_mnist", "--help"])
+    assert "--preset: hinge, wgan_gp, offline, tiny." in " ".join(capsys.readouterr().out.split())
