@@ -18,7 +18,7 @@ from dlcore.errors import UsageError
 
 Tree = Any
 How = Literal["jit", "shard_map", "pmap"]
-Asked = Literal["auto", "jit", "shard_map", "pmap"]
+ParallelOption = Literal["auto", "jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
@@ -82,7 +82,7 @@ class Layout:
         return jax.device_put(dict(batch), self.everywhere)
 
 
-def layout(how: Asked, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
+def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
     """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or each other."""
     devices = list(jax.devices() if devices is None else devices)
     shape = mesh_shape(spec, len(devices))
@@ -123,9 +123,9 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
         if not re.match(r"(params|opt)\b", name):
             return layout.everywhere
         axes: list[str | None] = [None] * len(x.shape)
-        for pattern, wanted in rules:
-            if len(wanted) == len(x.shape) and re.search(pattern, name):
-                axes = [a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None for i, a in enumerate(wanted)]
+        for pattern, axes_of_rule in rules:
+            if len(axes_of_rule) == len(x.shape) and re.search(pattern, name):
+                axes = [a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None for i, a in enumerate(axes_of_rule)]
                 break
         size = layout.mesh.shape["fsdp"]
         inner = range(1 if STACKED.search(name) else 0, len(axes))

@@ -56,8 +56,10 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    letters = tokenizer.from_facts(splits.facts.tokenizer)
-    size = Size(len(letters), c.context, c.layers, c.heads, c.width, c.dropout, c.rotary, c.remat)
+    characters = tokenizer.from_facts(splits.facts.tokenizer)
+    size = Size(
+        len(characters), c.context, c.layers, c.heads, c.width, c.dropout, c.rotary, c.remat
+    )
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
 
     def continued(state, prompt, key):
@@ -70,7 +72,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[
             language_modelling.samples(
-                f"Temperature {c.temperature}, top {c.top_k}", continued, letters
+                f"Temperature {c.temperature}, top {c.top_k}", continued, characters
             ),
         ],
         best="validation/loss",

@@ -22,11 +22,11 @@ def main(argv: list[str]) -> int:
     _slurm(ways)
     _kubernetes(ways)
     _tpu(ways)
-    asked = parser.parse_args(ours)
+    options = parser.parse_args(ours)
     if not command:
         parser.error("say what to run behind --, as in: python -m launch local --processes 2 -- train mlp_digits")
     try:
-        return asked.act(asked, command)
+        return options.act(options, command)
     except Refused as refused:
         parser.error(str(refused))
 
@@ -40,23 +40,23 @@ def _way(ways: Any, name: str, about: str, act: Callable[[argparse.Namespace, li
     return way
 
 
-def _request(kind: type[Any], asked: argparse.Namespace) -> Any:
+def _request(kind: type[Any], options: argparse.Namespace) -> Any:
     """A module's Request from the flags of the same names."""
-    given = {**vars(asked), "environment": pairs(asked.env)}
+    given = {**vars(options), "environment": pairs(options.env)}
     return kind(**{each.name: given[each.name] for each in dataclasses.fields(kind) if each.name in given})
 
 
-def _submitted(asked: argparse.Namespace, text: str, submit: Callable[[str], int]) -> int:
-    if not asked.dry_run:
+def _submitted(options: argparse.Namespace, text: str, submit: Callable[[str], int]) -> int:
+    if not options.dry_run:
         return submit(text)
     print(text, end="")
     return 0
 
 
 def _local(ways: Any) -> None:
-    def act(asked: argparse.Namespace, command: list[str]) -> int:
-        at_least(1, processes=asked.processes, devices_per_process=asked.devices_per_process)
-        return local.launch(command, asked.processes, asked.devices_per_process)
+    def act(options: argparse.Namespace, command: list[str]) -> int:
+        at_least(1, processes=options.processes, devices_per_process=options.devices_per_process)
+        return local.launch(command, options.processes, options.devices_per_process)
 
     way = _way(ways, "local", "several processes on this machine, over loopback", act, submits=False)
     way.add_argument("--processes", type=int, required=True, metavar="N")
@@ -64,9 +64,9 @@ def _local(ways: Any) -> None:
 
 
 def _slurm(ways: Any) -> None:
-    def act(asked: argparse.Namespace, command: list[str]) -> int:
-        asked.modules = tuple(asked.modules)
-        return _submitted(asked, slurm.script(command, _request(slurm.Request, asked)), slurm.submit)
+    def act(options: argparse.Namespace, command: list[str]) -> int:
+        options.modules = tuple(options.modules)
+        return _submitted(options, slurm.script(command, _request(slurm.Request, options)), slurm.submit)
 
     way, usual = _way(ways, "slurm", "an sbatch script, one process a node", act), slurm.Request()
     for name in ("nodes", "gpus_per_node", "cpus_per_task", "seeds", "notice_seconds", "restarts"):
@@ -77,9 +77,9 @@ def _slurm(ways: Any) -> None:
 
 
 def _kubernetes(ways: Any) -> None:
-    def act(asked: argparse.Namespace, command: list[str]) -> int:
-        text = kubernetes.text(kubernetes.manifests(command, _request(kubernetes.Request, asked)))
-        return _submitted(asked, text, kubernetes.submit)
+    def act(options: argparse.Namespace, command: list[str]) -> int:
+        text = kubernetes.text(kubernetes.manifests(command, _request(kubernetes.Request, options)))
+        return _submitted(options, text, kubernetes.submit)
 
     way, usual = _way(ways, "kubernetes", "an Indexed Job with its Service, or a JobSet", act), kubernetes.Request("")
     way.add_argument("--image", required=True)
@@ -92,8 +92,8 @@ def _kubernetes(ways: Any) -> None:
 
 
 def _tpu(ways: Any) -> None:
-    def act(asked: argparse.Namespace, command: list[str]) -> int:
-        return _submitted(asked, tpu.script(command, _request(tpu.Request, asked)), tpu.submit)
+    def act(options: argparse.Namespace, command: list[str]) -> int:
+        return _submitted(options, tpu.script(command, _request(tpu.Request, options)), tpu.submit)
 
     way, usual = _way(ways, "tpu", "the commands for a Cloud TPU slice", act), tpu.Request("", "")
     for name in ("accelerator", "zone", "folder"):

@@ -82,8 +82,8 @@ def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int:
         # Whoever was killed comes before those who ended because of it.
         for rank, code in sorted(enumerate(codes), key=lambda each: each[1] or 0):
             if code:
-                told = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                print(f"launch: rank {rank} {told}; ending the others", file=sys.stderr, flush=True)
+                outcome = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                print(f"launch: rank {rank} {outcome}; ending the others", file=sys.stderr, flush=True)
                 return 128 - code if code < 0 else code
         if all(code == 0 for code in codes):
             return 0

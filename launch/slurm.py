@@ -61,7 +61,7 @@ def script(command: Sequence[str], request: Request) -> str:
     added = restartable(command, f'"runs/{name}/slurm-{job}"')[len(command) :]
     added += ["--seed", '"$SLURM_ARRAY_TASK_ID"'] if array else []
     words = " ".join([quoted([request.python, "-m", "dlcore", *command]), *added])
-    wanted = {
+    options = {
         "job-name": name,
         "output": f"{name}-{'%A_%a' if array else '%j'}.log",
         "open-mode": "append",
@@ -75,7 +75,7 @@ def script(command: Sequence[str], request: Request) -> str:
         "array": f"0-{request.seeds - 1}" if array else "",
         "signal": f"TERM@{request.notice_seconds}",
     }
-    lines = ["#!/bin/bash", *(f"#SBATCH --{option}={value}" for option, value in wanted.items() if value), "#SBATCH --requeue"]
+    lines = ["#!/bin/bash", *(f"#SBATCH --{option}={value}" for option, value in options.items() if value), "#SBATCH --requeue"]
     lines += ["ulimit -c 0", *(f"module load {quoted([module])}" for module in request.modules)]
     lines += [f"export {key}={quoted([value])}" for key, value in request.environment.items()]
     container = f" --container-image={quoted([request.container])}" if request.container else ""

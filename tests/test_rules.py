@@ -49,9 +49,9 @@ def test_an_experiment_is_a_page(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
     tree = parsed(path)
-    told = set(names_in(tree))
+    used = set(names_in(tree))
     for word in ("grad", "jit", "value_and_grad", "vjp", "pmap", "shard_map", "apply_updates"):
-        assert not [name for name in told if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")], word
+        assert not [name for name in used if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")], word
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)]
     assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/runs/loop.py's"
     about = catalog.about(path)
@@ -76,7 +76,7 @@ def test_files_are_short_and_know_no_machine(path: Path) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize("path", OURS, ids=relative)
 def test_each_thing_has_one_place(path: Path) -> None:
-    told, where = set(names_in(parsed(path))), relative(path).removeprefix("dlcore/")
+    used, where = set(names_in(parsed(path))), relative(path).removeprefix("dlcore/")
     places = {
         "train/step.py": ["jax.grad", "jax.value_and_grad", "optax.apply_updates"],
         "sharding.py": ["jax.sharding.Mesh", "jax.make_mesh"],
@@ -84,11 +84,11 @@ def test_each_thing_has_one_place(path: Path) -> None:
     }  # fmt: skip
     if where not in ("sharding.py", "train/compile.py", "seeds/placement.py"):
         owned = ("pmap", "shard_map", "device_put", "sharding.NamedSharding", "sharding.PartitionSpec")
-        assert not told & {f"jax.{name}" for name in (*owned, "experimental.shard_map.shard_map")}
+        assert not used & {f"jax.{name}" for name in (*owned, "experimental.shard_map.shard_map")}
     if where in ("analysis/features.py", "analysis/vanishing.py"):  # figures of gradients; nothing is trained there
-        told.discard("jax.grad")
+        used.discard("jax.grad")
     for place, owned in places.items():
-        assert place == where or not told & set(owned), f"{sorted(told & set(owned))} belong to dlcore/{place}"
+        assert place == where or not used & set(owned), f"{sorted(used & set(owned))} belong to dlcore/{place}"
     if where != "runs/loop.py":
         loops = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.For)]
         assert not [node for node in loops if "steps" in ast.unparse(node.iter) and "step_fn" in ast.unparse(node)]
@@ -99,8 +99,8 @@ def test_each_thing_has_one_place(path: Path) -> None:
 def test_nothing_pickles_and_nothing_needs_tensorflow(path: Path) -> None:
     """TensorFlow may prepare data, in a command and a process of its own: no other file names it as an import."""
     tree = parsed(path)
-    told = set(names_in(tree))
-    heads = {name.split(".")[0] for name in told}
+    used = set(names_in(tree))
+    heads = {name.split(".")[0] for name in used}
     modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     modules += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert "tensorflow" not in {module.split(".")[0] for module in modules}
@@ -109,7 +109,7 @@ def test_nothing_pickles_and_nothing_needs_tensorflow(path: Path) -> None:
         called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
         assert not called & {"eval", "exec"}
     for legacy in ("flax.training", "flax.jax_utils", "flax.metrics", "clu"):
-        assert not [name for name in told if name == legacy or name.startswith(f"{legacy}.")]
+        assert not [name for name in used if name == legacy or name.startswith(f"{legacy}.")]
 
 
 def python(program: str, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:

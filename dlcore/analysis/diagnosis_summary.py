@@ -93,16 +93,18 @@ def verdict(rows: Sequence[Row]) -> str:
     lost = [row.name for row in rows if not math.isfinite(row.grad)]
     if lost:
         return f"Gradients are not finite: {_those(lost)}."
-    told = [*_dead(kernels), *_apart([row for row in kernels if not _is_dead(row)])]
+    findings = [*_dead(kernels), *_apart([row for row in kernels if not _is_dead(row)])]
     large = [row for row in kernels if row.grad > APART * row.weight > 0]
-    if large and not any("explode" in sentence for sentence in told):
+    if large and not any("explode" in sentence for sentence in findings):
         worst = max(large, key=lambda row: row.grad / row.weight)
-        told.append(f"Gradients explode: that of {worst.name} is {worst.grad / worst.weight:,.0f} times the size of its weights.")
+        findings.append(
+            f"Gradients explode: that of {worst.name} is {worst.grad / worst.weight:,.0f} times the size of its weights."
+        )
     high = [row for row in kernels if row.ratio > HIGH]
     if high:
         worst = max(high, key=lambda row: row.ratio)
-        told.append(f"Update-to-weight ratio of {worst.name} is {worst.ratio:.2g}: the rate is too high.")
-    return " ".join(told) or HEALTHY
+        findings.append(f"Update-to-weight ratio of {worst.name} is {worst.ratio:.2g}: the rate is too high.")
+    return " ".join(findings) or HEALTHY
 
 
 def overfitting(train: Curve, validation: Curve) -> str | None:
@@ -165,18 +167,20 @@ def _apart(kernels: Sequence[Row]) -> list[str]:
     for row in kernels:
         for place in re.finditer(r"\d+", row.name):
             kinds.setdefault(f"{row.name[: place.start()]}#{row.name[place.end() :]}", []).append(row)
-    told: dict[str, None] = {}
+    findings: dict[str, None] = {}
     for rows in kinds.values():
         top = rows[-1]
         vanished = [row for row in rows if row.grad * APART < top.grad]
         if vanished:
-            told[
+            findings[
                 f"Gradients vanish from {vanished[-1].name} down: that of {rows[0].name} is "
                 f"{_share(rows[0].grad, top.grad)} of that of {top.name}."
             ] = None
         elif rows[0].grad > APART * top.grad > 0:
-            told[f"Gradients explode: that of {rows[0].name} is {rows[0].grad / top.grad:,.0f} times that of {top.name}."] = None
-    return list(told)[:3]
+            findings[f"Gradients explode: that of {rows[0].name} is {rows[0].grad / top.grad:,.0f} times that of {top.name}."] = (
+                None
+            )
+    return list(findings)[:3]
 
 
 def _share(part: float, whole: float) -> str:

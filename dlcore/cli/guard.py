@@ -54,16 +54,16 @@ def _quiet_background() -> None:
     """No tracebacks of the threads that save and restore: what fails in them is raised in the main thread as well, and told once."""
     in_thread, in_library = threading.excepthook, sys.unraisablehook
 
-    def told_elsewhere(trace: TracebackType | None) -> bool:
+    def reported_elsewhere(trace: TracebackType | None) -> bool:
         files = [frame.filename for frame in traceback.extract_tb(trace)]
         return threading.current_thread() is not threading.main_thread() and any(word in f for f in files for word in SAVING)
 
     def by_thread(error: threading.ExceptHookArgs) -> None:
-        if not told_elsewhere(error.exc_traceback):
+        if not reported_elsewhere(error.exc_traceback):
             in_thread(error)
 
     def by_library(error: sys.UnraisableHookArgs) -> None:
-        if not told_elsewhere(error.exc_traceback):
+        if not reported_elsewhere(error.exc_traceback):
             in_library(error)
 
     threading.excepthook, sys.unraisablehook = by_thread, by_library

@@ -191,13 +191,13 @@ def _verify(words: list[str]) -> int:
     parser.add_argument(
         "--trust", action="store_true", help="execute the card's experiment file though you never trained with it"
     )
-    asked = parser.parse_args(words)
+    parsed_words = parser.parse_args(words)
     from dlcore.runs import card as cards
     from dlcore.runs import trust
 
-    folder = newest(asked.run) if asked.run.is_dir() else asked.run
+    folder = newest(parsed_words.run) if parsed_words.run.is_dir() else parsed_words.run
     card = cards.read(folder) if folder.is_dir() else cards.read_file(folder)
-    page = trust.page(folder, card, asked.trust)
+    page = trust.page(folder, card, parsed_words.trust)
     config, flags = _kept(folder, page, card)
     # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
     flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
@@ -206,17 +206,19 @@ def _verify(words: list[str]) -> int:
 
     cores.keep_to(int(card.get("host", {}).get("cores", 0)))
     flags = _environment(flags, config.batch)
-    return verify.verify(page, config, flags, card, asked.steps, folder)
+    return verify.verify(page, config, flags, card, parsed_words.steps, folder)
 
 
 def _report(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dlcore report", description="One self-contained page about one or more runs.")
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", help="the page, or a folder for it; by default report.html in the run's folder")
-    asked = parser.parse_args(words)
+    parsed_words = parser.parse_args(words)
     from dlcore.report import page
 
-    print(page.write([each for run in asked.runs for each in sorted(run.glob("seed-*/")) or [newest(run)]], asked.out))
+    print(
+        page.write([each for run in parsed_words.runs for each in sorted(run.glob("seed-*/")) or [newest(run)]], parsed_words.out)
+    )
     return 0
 
 

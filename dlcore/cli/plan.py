@@ -15,7 +15,7 @@ from dlcore.options import RunOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Request:
     """What to plan for."""
 
     topology: str = ""
@@ -38,21 +38,21 @@ def main(words: list[str]) -> int:
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
     usual = page.usual(words)
-    parsed = parse(words[1:], f"dlcore plan {words[0]}", page.description, asked=Asked(), config=usual, flags=page.flags)
-    asked, config, flags = parsed["asked"], parsed["config"], parsed["flags"]
-    if not asked.topology:
+    parsed = parse(words[1:], f"dlcore plan {words[0]}", page.description, request=Request(), config=usual, flags=page.flags)
+    request, config, flags = parsed["request"], parsed["config"], parsed["flags"]
+    if not request.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")
-    if asked.json and not Path(asked.json).absolute().parent.is_dir():
-        raise UsageError(f"--json {asked.json}: its folder is not there: make it first")
+    if request.json and not Path(request.json).absolute().parent.is_dir():
+        raise UsageError(f"--json {request.json}: its folder is not there: make it first")
     from dlcore.plan import topologies
 
-    topology = topologies.parse(asked.topology)
+    topology = topologies.parse(request.topology)
     _prepare(topology.count if topology.hardware.kind == "cpu" else 1, flags.deterministic)
     devices = topologies.devices(topology)
     return (
-        _search(page, config, flags, asked, topology, devices)
-        if asked.search
-        else _one(page, config, flags, asked, topology, devices)
+        _search(page, config, flags, request, topology, devices)
+        if request.search
+        else _one(page, config, flags, request, topology, devices)
     )
 
 
@@ -69,7 +69,7 @@ def _prepare(simulated: int, deterministic: bool) -> None:
         return
 
 
-def _one(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, devices: list[Any]) -> int:
+def _one(page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]) -> int:
     from dlcore.plan import show
     from dlcore.plan.compile import own_size, plan
     from dlcore.runtime import notices
@@ -81,12 +81,12 @@ def _one(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, device
         flags = dataclasses.replace(flags, mesh=mesh)
     with notices.during("compiling"):
         made = plan(experiment, flags, topology, devices)
-    show.print_plan(page.name, made, experiment.steps, asked.price, word)
-    _write(asked.json, {**show.as_json(page.name, made, experiment.steps, asked.price), "note": word})
+    show.print_plan(page.name, made, experiment.steps, request.price, word)
+    _write(request.json, {**show.as_json(page.name, made, experiment.steps, request.price), "note": word})
     return 0 if made.fits else 1
 
 
-def _search(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, devices: list[Any]) -> int:
+def _search(page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]) -> int:
     from dlcore.plan import show
     from dlcore.plan.search import search
 
@@ -99,15 +99,15 @@ def _search(page: Any, config: Any, flags: Any, asked: Asked, topology: Any, dev
         lambda line: print(line, flush=True),
     )
     show.print_search(page.name, found)
-    told = [{"remat": each.remat, **show.as_json(page.name, each.plan, config.steps, asked.price)} for each in found]
-    _write(asked.json, {"experiment": page.name, "topology": topology.text, "candidates": told})
+    plans = [{"remat": each.remat, **show.as_json(page.name, each.plan, config.steps, request.price)} for each in found]
+    _write(request.json, {"experiment": page.name, "topology": topology.text, "candidates": plans})
     if not found[0].plan.fits:
         return 1
-    show.print_plan(page.name, found[0].plan, config.steps, asked.price, "")
+    show.print_plan(page.name, found[0].plan, config.steps, request.price, "")
     return 0
 
 
-def _write(file: str, told: dict[str, Any]) -> None:
+def _write(file: str, plans: dict[str, Any]) -> None:
     if file:
-        Path(file).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        Path(file).write_text(json.dumps(plans, indent=1) + "\n", encoding="utf-8")
         print(f"written to {file}")

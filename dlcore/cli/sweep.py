@@ -24,29 +24,32 @@ ENDED = ("done", "failed")
 class Sweep:
     """The trials of one sweep and what came of them, in its folder."""
 
-    def __init__(self, asked: argparse.Namespace, flags: list[str], metric: str) -> None:
-        self.asked, self.flags, self.folder = asked, flags, Path(asked.out)
+    def __init__(self, request: argparse.Namespace, flags: list[str], metric: str) -> None:
+        self.request, self.flags, self.folder = request, flags, Path(request.out)
         self.metric, self.lower = metric.lstrip("-"), metric.startswith("-")
         self.what: Mapping[str, Any] = {}
         self.kept: list[dict[str, Any]] = _read(self.folder / "sweep.json").get("trials", [])
-        self.launched = {trial["run"] for trial in self.kept} if asked.launcher else set()
+        self.launched = {trial["run"] for trial in self.kept} if request.launcher else set()
         self.trials: list[dict[str, Any]] = []
 
     def command(self, number: int, values: Values) -> list[str]:
         """`dlcore train` for a trial; through a launcher, its words before it."""
-        words = ["train", self.asked.experiment, *self.flags, *_flags(values)]
+        words = ["train", self.request.experiment, *self.flags, *_flags(values)]
         words += ["--out", str(self.folder / f"{number:03d}"), "--continue-run"]
-        launcher = shlex.split(self.asked.launcher.replace("{run}", f"{number:03d}"))
+        launcher = shlex.split(self.request.launcher.replace("{run}", f"{number:03d}"))
         return [*(launcher or [sys.executable, "-m", "dlcore"]), *words]
 
     def trial(self, values: Values) -> float | None:
         """Run a trial, or go on with it, unless it has ended; its score, None if it has none. UsageError: it was refused, or stopped."""
         run = f"{len(self.trials) + 1:03d}"
-        words, told = self.command(len(self.trials) + 1, values), "  ".join(f"{name} {value}" for name, value in values.items())
+        words, summary = (
+            self.command(len(self.trials) + 1, values),
+            "  ".join(f"{name} {value}" for name, value in values.items()),
+        )
         card = _read(self.folder / run / "card.json")
         if card.get("status") != "done" and run not in self.launched:
-            print(f"trial {run}: {told}\n{shlex.join(words) if self.asked.dry_run else ''}".strip(), flush=True)
-            code = DONE if self.asked.dry_run else call(words)
+            print(f"trial {run}: {summary}\n{shlex.join(words) if self.request.dry_run else ''}".strip(), flush=True)
+            code = DONE if self.request.dry_run else call(words)
             if code not in (DONE, FAILED):
                 way = "see what it says above" if code == REFUSED else "the same command goes on"
                 raise UsageError(f"trial {run} ended with exit code {code}: {way}")
@@ -64,7 +67,7 @@ class Sweep:
     def begin(self, what: Mapping[str, Any]) -> None:
         """Say in the folder what is asked, before the first trial."""
         self.what = what
-        if not self.asked.dry_run:
+        if not self.request.dry_run:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.write()
 
@@ -78,7 +81,7 @@ class Sweep:
 
     def write(self) -> None:
         """`sweep.json`, whole or not at all."""
-        if self.asked.dry_run:
+        if self.request.dry_run:
             return
         fresh = self.folder / "sweep.json.new"
         fresh.write_text(json.dumps({**self.what, "trials": self.best()}, indent=1) + "\n", encoding="utf-8")
@@ -88,8 +91,8 @@ class Sweep:
         """The table."""
         for trial in self.best():
             value = "-" if trial.get(self.metric) is None else f"{trial[self.metric]:.6g}"
-            told = "  ".join(f"{name} {word}" for name, word in trial["values"].items())
-            print(f"{trial['run']}  {trial['status']:9} {self.metric} {value}  {told}")
+            summary = "  ".join(f"{name} {word}" for name, word in trial["values"].items())
+            print(f"{trial['run']}  {trial['status']:9} {self.metric} {value}  {summary}")
 
 
 def call(words: Sequence[str]) -> int:
@@ -106,16 +109,16 @@ def call(words: Sequence[str]) -> int:
 def main(words: list[str]) -> int:
     """`dlcore sweep`: the exit code."""
     words, flags = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
-    asked = _parser().parse_args(words)
+    request = _parser().parse_args(words)
     from dlcore.runs import catalog
 
-    page = catalog.load(catalog.find(asked.experiment))
-    fields = [field(word) for word in asked.fields]
-    by = asked.by or ("grid" if all(each.words for each in fields) and not asked.trials else "random")
-    if by != "grid" and asked.trials < 1:
+    page = catalog.load(catalog.find(request.experiment))
+    fields = [field(word) for word in request.fields]
+    by = request.by or ("grid" if all(each.words for each in fields) and not request.trials else "random")
+    if by != "grid" and request.trials < 1:
         raise UsageError(f"--by {by} needs --trials: how many?")
-    asked.out = asked.out or f"sweeps/{page.name}"
-    chosen = {"grid": lambda: grid(fields), "random": lambda: drawn(fields, asked.trials, asked.seed)}.get(by, list)()
+    request.out = request.out or f"sweeps/{page.name}"
+    chosen = {"grid": lambda: grid(fields), "random": lambda: drawn(fields, request.trials, request.seed)}.get(by, list)()
     for word in (*(each.name for each in fields), *(flag.lstrip("-") for flag in flags)):
         if word.split("=")[0] in ("out", "continue-run", "seeds"):
             raise UsageError(
@@ -124,30 +127,38 @@ def main(words: list[str]) -> int:
     # Every word and both ends of every range, whatever is drawn.
     count = max(2, *(len(each.words) for each in fields)) if by == "optuna" else 0
     ends = [
-        {f.name: f.words[i % len(f.words)] if f.words else f.told((f.low, f.high)[i % 2]) for f in fields} for i in range(count)
+        {f.name: f.words[i % len(f.words)] if f.words else f.rounded((f.low, f.high)[i % 2]) for f in fields}
+        for i in range(count)
     ]
     configs = [_checked(page, [*flags, *_flags(values)]) for values in chosen or ends]
     from dlcore.train.experiment import best_of
 
-    sweep = Sweep(asked, flags, asked.metric or best_of(page.experiment(*configs[0])))
+    sweep = Sweep(request, flags, request.metric or best_of(page.experiment(*configs[0])))
     if not sweep.metric:
         raise UsageError(
             f"{page.name} does not say what is best: --metric split/name, with = and - in front where lower is better"
         )
-    what = {"experiment": page.name, "by": by, "seed": asked.seed, "metric": asked.metric, "fields": asked.fields, "flags": flags}
+    what = {
+        "experiment": page.name,
+        "by": by,
+        "seed": request.seed,
+        "metric": request.metric,
+        "fields": request.fields,
+        "flags": flags,
+    }
     _same(sweep.folder, what)
-    if by == "optuna" and (asked.dry_run or asked.launcher):
+    if by == "optuna" and (request.dry_run or request.launcher):
         raise UsageError("--by optuna chooses each trial by what came of those before: it takes neither --dry-run nor --launcher")
     sweep.begin(what)
     try:
         if by == "optuna":
-            suggested(fields, asked.trials, asked.seed, sweep.lower, sweep.trial)
+            suggested(fields, request.trials, request.seed, sweep.lower, sweep.trial)
         for values in chosen:
             sweep.trial(values)
     finally:
-        if not asked.dry_run:
+        if not request.dry_run:
             sweep.show()
-    return DONE if asked.dry_run else _page(sweep)
+    return DONE if request.dry_run else _page(sweep)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -204,8 +215,8 @@ def _same(folder: Path, what: Mapping[str, Any]) -> None:
     before, free = _read(folder / "sweep.json"), () if what["by"] == "optuna" else ("metric",)
     other = [name for name, value in what.items() if before and name not in free and before.get(name) != value]
     if other:
-        told = "; ".join(f"{name}: {before.get(name)} then, {what[name]} now" for name in other)
-        raise UsageError(f"{folder} holds another sweep ({told}): choose another --out")
+        summary = "; ".join(f"{name}: {before.get(name)} then, {what[name]} now" for name in other)
+        raise UsageError(f"{folder} holds another sweep ({summary}): choose another --out")
 
 
 def _page(sweep: Sweep) -> int:

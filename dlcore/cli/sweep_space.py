@@ -32,9 +32,9 @@ class Field:
             return str(dice.randint(int(self.low), int(self.high)))
         ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         drawn = dice.uniform(*ends)
-        return self.told(math.exp(drawn) if self.log else drawn)
+        return self.rounded(math.exp(drawn) if self.log else drawn)
 
-    def told(self, number: float) -> str:
+    def rounded(self, number: float) -> str:
         """A number of the range as a word."""
         number = min(max(number, self.low), self.high)
         return str(round(number)) if self.whole else f"{number:.6g}"
@@ -92,6 +92,6 @@ def suggested(fields: Sequence[Field], trials: int, seed: int, lower: bool, scor
             elif each.whole:
                 values[each.name] = str(trial.suggest_int(each.name, int(each.low), int(each.high), log=each.log))
             else:
-                values[each.name] = each.told(trial.suggest_float(each.name, each.low, each.high, log=each.log))
+                values[each.name] = each.rounded(trial.suggest_float(each.name, each.low, each.high, log=each.log))
         found = score(values)
         study.tell(trial, found, state=None if found is not None else optuna.trial.TrialState.FAIL)

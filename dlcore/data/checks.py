@@ -62,11 +62,11 @@ def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> N
             raise UsageError(f"{_named(split, source)} has no examples: give it some, or leave that split out of `eval`")
 
 
-def check_numbers(splits: Mapping[str, Source], wide: bool = False) -> None:
+def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
     """Raises UsageError for NaN, and for integers that JAX would cut to 32 bits unless it computes in 64 (`wide`)."""
     for split, source in splits.items():
         for field, array in _contents(source).items():
-            if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not wide:
+            if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not x64:
                 narrow = np.iinfo(np.int32 if array.dtype.kind == "i" else np.uint32)
                 if found := _first_outside(array, narrow.min, narrow.max):
                     raise UsageError(

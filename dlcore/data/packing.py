@@ -21,20 +21,20 @@ def pack(documents: Sequence[np.ndarray], length: int, stride: int = 0) -> dict[
     stride = stride or length
     if not 0 < stride <= length:
         raise ValueError(f"stretches of {length} tokens that begin {stride} apart leave tokens out, or have none")
-    stretches = [
+    segments = [
         document[start : start + length + 1] for document in documents for start in range(0, max(len(document) - 1, 0), stride)
     ]
-    if not stretches:
+    if not segments:
         raise ValueError("no document has two tokens: there is nothing to predict")
-    rows = _fit([len(stretch) - 1 for stretch in stretches], length)
+    rows = _fit([len(segment_tokens) - 1 for segment_tokens in segments], length)
     found = {name: np.zeros((len(rows), length), np.int32) for name in ("tokens", "targets", "segment", "position")}
     for i, row in enumerate(rows):
         at = 0
         for segment, number in enumerate(row, start=1):
-            stretch = stretches[number]
-            here = slice(at, at + len(stretch) - 1)
-            found["tokens"][i, here], found["targets"][i, here] = stretch[:-1], stretch[1:]
-            found["segment"][i, here], found["position"][i, here] = segment, np.arange(len(stretch) - 1)
+            segment_tokens = segments[number]
+            here = slice(at, at + len(segment_tokens) - 1)
+            found["tokens"][i, here], found["targets"][i, here] = segment_tokens[:-1], segment_tokens[1:]
+            found["segment"][i, here], found["position"][i, here] = segment, np.arange(len(segment_tokens) - 1)
             at = here.stop
     return {**found, "weight": (found["segment"] > 0).astype(np.float32)}
 

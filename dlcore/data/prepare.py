@@ -220,7 +220,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
     parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
     parser.add_argument("--manual-dir", type=Path, help="a folder with original files that were fetched by hand")
-    asked = parser.parse_args(words)
-    folders = {"data_dir": asked.data_dir, "download_dir": asked.download_dir, "manual_dir": asked.manual_dir}
-    print(prepare(asked.name, **folders))
+    options = parser.parse_args(words)
+    folders = {"data_dir": options.data_dir, "download_dir": options.download_dir, "manual_dir": options.manual_dir}
+    print(prepare(options.name, **folders))
     return 0

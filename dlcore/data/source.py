@@ -89,11 +89,11 @@ class Partnered:
         return len(self.source)
 
     def gather(self, index: np.ndarray) -> Batch:
-        return self.with_partners(index, index)
+        return self.with_paired_examples(index, index)
 
-    def with_partners(self, index: np.ndarray, partners: np.ndarray) -> Batch:
-        """The examples `index`, and beside each the one at the same place of `partners`."""
-        others = {f"partner_{name}": array for name, array in self.source.gather(partners).items()}
+    def with_paired_examples(self, index: np.ndarray, paired: np.ndarray) -> Batch:
+        """The examples `index`, and beside each the one at the same place of `paired`."""
+        others = {f"partner_{name}": array for name, array in self.source.gather(paired).items()}
         return {**self.source.gather(index), **others}
 
 

@@ -95,7 +95,7 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
     if not isinstance(first.source, Partnered):
         return first.source.gather(index)
     next_row = (first.rows + 1) % first.batch
-    return first.source.with_partners(
+    return first.source.with_paired_examples(
         index, np.concatenate([stream._examples(step, next_row) for stream in streams for step in steps])
     )
 

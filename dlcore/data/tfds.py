@@ -43,9 +43,9 @@ def load(name: str, split: str, *, data_dir: str | Path | None = None, features:
     """
     prepared = find(name, data_dir)
     plain, start, stop = _parse(prepared, split)
-    wanted = None if features is None else tuple(sorted(set(features)))
-    place = _place(prepared, plain, wanted)
-    full = cached(place, prepared.name, prepared.version, plain, lambda: _rows(prepared, plain, wanted))
+    names = None if features is None else tuple(sorted(set(features)))
+    place = _place(prepared, plain, names)
+    full = cached(place, prepared.name, prepared.version, plain, lambda: _rows(prepared, plain, names))
     if (start, stop) == (0, len(full)):
         return full
     mark = hashlib.sha256(f"{full.info.fingerprint} {start}:{stop}".encode()).hexdigest()
@@ -62,7 +62,7 @@ def text(name: str, split: str, *, data_dir: str | Path | None = None, feature: 
             f"{prepared.name}/{split}: a text is a whole split of one example, and {plain} has {prepared.splits[plain]}"
         )
     place = _place(prepared, plain, ("text of", feature))
-    found = cached(place, prepared.name, prepared.version, plain, lambda: _letters(prepared, plain, feature))
+    found = cached(place, prepared.name, prepared.version, plain, lambda: _characters(prepared, plain, feature))
     return found.arrays[feature].tobytes().decode("utf-8")
 
 
@@ -76,14 +76,14 @@ def columns(
     """
     prepared = find(name, data_dir)
     plain, start, stop = _parse(prepared, split)
-    source, told = _open(prepared, plain)
-    wanted = sorted(told) if features is None else list(features)
-    if unknown := [key for key in wanted if key not in told]:
-        raise UsageError(f"{prepared.name} has no feature {unknown[0]!r}: it has {', '.join(sorted(told))}")
-    found: dict[str, list[Any]] = {key: [] for key in wanted}
+    source, features_by_name = _open(prepared, plain)
+    names = sorted(features_by_name) if features is None else list(features)
+    if unknown := [key for key in names if key not in features_by_name]:
+        raise UsageError(f"{prepared.name} has no feature {unknown[0]!r}: it has {', '.join(sorted(features_by_name))}")
+    found: dict[str, list[Any]] = {key: [] for key in names}
     for first in range(start, stop, 1024):
         for example in _decode(prepared, plain, source, range(first, min(first + 1024, stop))):
-            for key in wanted:
+            for key in names:
                 found[key].append(_plain(example[key]))
     return found
 
@@ -134,7 +134,7 @@ def parts_of(name: str) -> tuple[str, str | None, str | None]:
 
 def find(name: str, data_dir: str | Path | None = None) -> Prepared:
     """The prepared set "name[/config][:version]", in its highest version if none is named. UsageError: it is not there."""
-    dataset, config, asked = parts_of(name)
+    dataset, config, requested = parts_of(name)
     root = data_folder(data_dir)
     title = f"{dataset}/{config}" if config else dataset
     versions = _versions(root / title)
@@ -146,7 +146,7 @@ def find(name: str, data_dir: str | Path | None = None) -> Prepared:
             else f"{title} is not prepared in {root} (TFDS_DATA_DIR chooses that folder): run `dlcore prepare {name}`, "
             "or use --offline for data that need no preparation"
         )
-    version = asked or versions[-1]
+    version = requested or versions[-1]
     if version not in versions:
         raise UsageError(f"{title} {version} is not prepared in {root}, but {', '.join(versions)}: run `dlcore prepare {name}`")
     return _described(title, version, root / title / version)
@@ -169,9 +169,9 @@ def _versions(folder: Path) -> list[str]:
 def _described(title: str, version: str, folder: Path) -> Prepared:
     again = f"remove {folder} and run `dlcore prepare {title}` (or prepare it elsewhere and set TFDS_DATA_DIR)"
     try:
-        told = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-        splits = {split["name"]: sum(map(int, split.get("shardLengths", ()))) for split in told.get("splits", ())}
-        kind = told.get("fileFormat") or "tfrecord"
+        features_by_name = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+        splits = {split["name"]: sum(map(int, split.get("shardLengths", ()))) for split in features_by_name.get("splits", ())}
+        kind = features_by_name.get("fileFormat") or "tfrecord"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder / 'dataset_info.json'} cannot be read ({error}): {again}") from error
     if kind != "array_record":
@@ -200,12 +200,12 @@ def _place(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> st
     return f"tfds/{prepared.name}/{prepared.version}/{split}-{digest.hexdigest()[:16]}"
 
 
-def _rows(prepared: Prepared, split: str, wanted: tuple[str, ...] | None) -> Rows:
+def _rows(prepared: Prepared, split: str, names: tuple[str, ...] | None) -> Rows:
     """The fixed-shape numeric features of every record."""
     source, features = _open(prepared, split)
     # TFDS reads its features in another order each time.
-    told = {key: features[key].get_tensor_info() for key in sorted(features)}
-    infos = {key: told[key] for key in wanted or told if _fits(prepared, key, told)}
+    features_by_name = {key: features[key].get_tensor_info() for key in sorted(features)}
+    infos = {key: features_by_name[key] for key in names or features_by_name if _fits(prepared, key, features_by_name)}
     size = sum(math.prod(info.shape) * np.dtype(info.np_dtype).itemsize for info in infos.values())
     step = max(1, min(1024, _CHUNK_BYTES // max(1, size)))
 
@@ -218,7 +218,7 @@ def _rows(prepared: Prepared, split: str, wanted: tuple[str, ...] | None) -> Row
     return len(source), chunks()
 
 
-def _letters(prepared: Prepared, split: str, feature: str) -> Rows:
+def _characters(prepared: Prepared, split: str, feature: str) -> Rows:
     """The UTF-8 bytes of the one text."""
     source, features = _open(prepared, split)
     if feature not in features or not isinstance(content := _decode(prepared, split, source, range(1))[0][feature], bytes):
@@ -240,12 +240,12 @@ def _open(prepared: Prepared, split: str) -> tuple[Any, Any]:
     return source, builder.info.features
 
 
-def _fits(prepared: Prepared, key: str, told: dict[str, Any]) -> bool:
+def _fits(prepared: Prepared, key: str, features_by_name: dict[str, Any]) -> bool:
     """True. UsageError: no such feature, or one that arrays do not take."""
-    if key not in told:
-        raise UsageError(f"{prepared.name} has no feature {key!r}: it has {', '.join(told)}")
-    if problem := _problem(told[key]):
-        fitting = ", ".join(other for other, info in told.items() if not _problem(info)) or "it has none such"
+    if key not in features_by_name:
+        raise UsageError(f"{prepared.name} has no feature {key!r}: it has {', '.join(features_by_name)}")
+    if problem := _problem(features_by_name[key]):
+        fitting = ", ".join(other for other, info in features_by_name.items() if not _problem(info)) or "it has none such"
         raise UsageError(
             f"feature {key!r} of {prepared.name} {problem}, and arrays take numbers of one shape only: "
             f"name the features to load ({fitting})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlcore.data.tokens import Bytes, Pieces, Vocabulary
+from dlcore.data.tokens import Bytes, Subwords, Vocabulary
 from dlcore.errors import UsageError
 
-Tokenizer = Pieces | Vocabulary | Bytes
+Tokenizer = Subwords | Vocabulary | Bytes
 
 
 def to_facts(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def to_facts(tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         "kind": "byte_pairs",
         "specials": list(tokenizer.specials),
-        "tokenizer": tokenizer.told,
+        "tokenizer": tokenizer.serialized,
     }
 
 
@@ -33,7 +33,7 @@ def from_facts(facts: Mapping[str, Any]) -> Any:
             case "bytes":
                 return Bytes()
             case "byte_pairs":
-                made = Pieces(facts["tokenizer"], tuple(facts["specials"]))
+                made = Subwords(facts["tokenizer"], tuple(facts["specials"]))
                 len(made)  # parses it: a damaged one must not fail in the middle of a run
                 return made
     except (KeyError, ValueError, TypeError) as error:

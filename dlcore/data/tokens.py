@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pieces:
+class Subwords:
     """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019): takes every text, loses nothing.
 
     `told` is the library's own JSON, so that a vocabulary can stand beside the weights that were trained with it.
     """
 
-    told: str
+    serialized: str
     specials: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class Pieces:
         from tokenizers import Tokenizer
 
         try:
-            tokenizer = Tokenizer.from_str(self.told)
+            tokenizer = Tokenizer.from_str(self.serialized)
         except Exception as error:  # the library raises plain Exception
             raise UsageError(f"this is no vocabulary of byte pairs ({error}): it must be the JSON that `save` wrote") from error
         tokenizer.encode_special_tokens = True  # a special's name in a text is text: no text can forge a special
@@ -75,21 +75,23 @@ class Pieces:
 
     def save(self, path: Path) -> None:
         """Write the vocabulary as one JSON file, which `load` reads."""
-        path.write_text(json.dumps({"specials": self.specials, "tokenizer": json.loads(self.told)}) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps({"specials": self.specials, "tokenizer": json.loads(self.serialized)}) + "\n", encoding="utf-8"
+        )
 
 
-def load(path: Path) -> Pieces:
+def load(path: Path) -> Subwords:
     """The vocabulary that `Pieces.save` wrote. UsageError: missing or damaged."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        pieces = Pieces(json.dumps(told["tokenizer"]), tuple(told["specials"]))
+        serialized = json.loads(path.read_text(encoding="utf-8"))
+        subwords = Subwords(json.dumps(serialized["tokenizer"]), tuple(serialized["specials"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} holds no vocabulary of byte pairs ({error}): name a file that Pieces.save wrote") from error
-    len(pieces)  # parse it now: a damaged one must not fail in the middle of a run
-    return pieces
+    len(subwords)  # parse it now: a damaged one must not fail in the middle of a run
+    return subwords
 
 
-def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Pieces:
+def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwords:
     """Byte pairs of `texts` merged until there are `size` pieces, `specials` among them: the same texts, the same pieces.
 
     UsageError: `size` holds not even the 256 bytes and the specials, or the texts are too short for that many pieces.
@@ -108,12 +110,12 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Pieces
         vocab_size=size, show_progress=False, special_tokens=list(specials), initial_alphabet=sorted(alphabet)
     )
     tokenizer.train_from_iterator(texts, trainer)
-    pieces = Pieces(tokenizer.to_str(), tuple(specials))
-    if len(pieces) != size:
+    subwords = Subwords(tokenizer.to_str(), tuple(specials))
+    if len(subwords) != size:
         raise UsageError(
-            f"the texts have only {len(pieces)} byte pairs that occur twice, and {size} are asked for: ask for fewer"
+            f"the texts have only {len(subwords)} byte pairs that occur twice, and {size} are asked for: ask for fewer"
         )
-    return pieces
+    return subwords
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,34 +9,34 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-Game = Literal["nonsaturating", "hinge", "wasserstein"]
+LossKind = Literal["nonsaturating", "hinge", "wasserstein"]
 
 
-def critic_loss(true: Array, false: Array, game: Game) -> Array:
+def critic_loss(true: Array, false: Array, kind: LossKind) -> Array:
     """What a critic loses on its scores of true and of forged examples, [batch] each -> [batch], dtype kept.
 
     nonsaturating: softplus(-true) + softplus(false) (Goodfellow et al. 2014, eq. 1); hinge: max(0, 1 - true) + max(0, 1 + false)
     (Lim & Ye 2017, eq. 9); wasserstein: false - true (Arjovsky et al. 2017, eq. 2). Raises ValueError for another game.
     """
-    if game == "nonsaturating":
+    if kind == "nonsaturating":
         return jax.nn.softplus(-true) + jax.nn.softplus(false)
-    if game == "hinge":
+    if kind == "hinge":
         return jax.nn.relu(1 - true) + jax.nn.relu(1 + false)
-    if game == "wasserstein":
+    if kind == "wasserstein":
         return false - true
-    raise ValueError(f"there is no game {game!r}")
+    raise ValueError(f"there is no game {kind!r}")
 
 
-def generator_loss(false: Array, game: Game) -> Array:
+def generator_loss(false: Array, kind: LossKind) -> Array:
     """What a generator loses on the critic's scores of its work, [batch] -> [batch], dtype kept.
 
     nonsaturating: softplus(-false) (Goodfellow et al. 2014, sec. 3); hinge and wasserstein: -false. Raises ValueError for another game.
     """
-    if game == "nonsaturating":
+    if kind == "nonsaturating":
         return jax.nn.softplus(-false)
-    if game in ("hinge", "wasserstein"):
+    if kind in ("hinge", "wasserstein"):
         return -false
-    raise ValueError(f"there is no game {game!r}")
+    raise ValueError(f"there is no game {kind!r}")
 
 
 def gradient_penalty(critic: Callable[[Array], Array], x: Array) -> Array:

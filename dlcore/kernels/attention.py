@@ -79,8 +79,8 @@ def _cudnn(q: Array, k: Array, v: Array, causal: bool) -> Array:
 
 
 def _forward(q: Array, k: Array, v: Array, seen: Array | None) -> tuple[Array, tuple[Array, ...]]:
-    wide = jnp.promote_types(q.dtype, jnp.float32)
-    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=wide)
+    acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=acc_dtype)
     if seen is not None:
         scores = jnp.where(seen, scores, NEVER)
     e = jnp.exp(scores - scores.max(-1, keepdims=True))
@@ -129,8 +129,8 @@ def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
 
     q [batch, heads, new, d], k and v [batch, heads, length, d]; output like q. Place j is seen by query i if j <= position + i.
     """
-    wide = jnp.promote_types(q.dtype, jnp.float32)
-    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=wide)
+    acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=acc_dtype)
     seen = jnp.arange(k.shape[2])[None] <= position + jnp.arange(q.shape[2])[:, None]
     return jnp.einsum("bhqk,bhkd->bhqd", jax.nn.softmax(jnp.where(seen, scores, NEVER), -1).astype(q.dtype), v)
 
@@ -144,12 +144,12 @@ def rotary(x: Array, position: Array | np.ndarray) -> Array:
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"rotary positions turn pairs: a head of {d} numbers cannot be paired")
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
     a, b = x[..., : d // 2], x[..., d // 2 :]
     known = isinstance(position, np.ndarray)
     with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
-        frequency = 10000 ** (-jnp.arange(0, d, 2, dtype=wide) / d)
-        angle = position[..., None].astype(wide) * frequency.reshape((1,) * position.ndim + (-1,))
+        frequency = 10000 ** (-jnp.arange(0, d, 2, dtype=acc_dtype) / d)
+        angle = position[..., None].astype(acc_dtype) * frequency.reshape((1,) * position.ndim + (-1,))
         turn = [f(angle).astype(x.dtype) for f in (jnp.cos, jnp.sin)]
     cos, sin = (jnp.broadcast_to(t, a.shape) for t in turn)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

@@ -37,20 +37,20 @@ def random_erase(key: Array, row: Array, images: Array, size: int) -> Array:
     return jnp.where(erased[..., None], jnp.zeros_like(images), images)
 
 
-def mixup(key: Array, row: Array, images: Array, partners: Array, alpha: float) -> tuple[Array, Array]:
+def mixup(key: Array, row: Array, images: Array, paired: Array, alpha: float) -> tuple[Array, Array]:
     """share x + (1 - share) partner with share ~ Beta(alpha, alpha) a row (Zhang et al. 2018, eq. 1); and share [batch].
 
-    images and partners [batch, ...] of one floating type, which the share has too. Raises ValueError unless alpha > 0.
+    images and paired [batch, ...] of one floating type, which the share has too. Raises ValueError unless alpha > 0.
     """
     share = _share(key, row, alpha).astype(images.dtype)
     part = share.reshape(-1, *(1,) * (images.ndim - 1))
-    return part * images + (1 - part) * partners, share
+    return part * images + (1 - part) * paired, share
 
 
-def cutmix(key: Array, row: Array, images: Array, partners: Array, alpha: float) -> tuple[Array, Array]:
+def cutmix(key: Array, row: Array, images: Array, paired: Array, alpha: float) -> tuple[Array, Array]:
     """A box of the partner pasted into each image (Yun et al. 2019, eqs. 1 and 2); and the share [batch] of pixels that stayed.
 
-    images and partners [batch, height, width, c] of one floating type, which the share has too. The box has
+    images and paired [batch, height, width, c] of one floating type, which the share has too. The box has
     sqrt(1 - Beta(alpha, alpha)) of each side and its centre anywhere; what reaches over the border is cut, and the share is of what
     is left. Raises ValueError unless alpha > 0.
     """
@@ -58,12 +58,12 @@ def cutmix(key: Array, row: Array, images: Array, partners: Array, alpha: float)
     sides = jnp.sqrt(1 - _share(key, row, alpha))
 
     def draw(k: Array, side: Array) -> Array:
-        tall, wide = (jnp.round(side * n).astype(jnp.int32) for n in (height, width))
-        return _box(jax.random.fold_in(k, 1), height, width, tall, wide)
+        box_height, box_width = (jnp.round(side * n).astype(jnp.int32) for n in (height, width))
+        return _box(jax.random.fold_in(k, 1), height, width, box_height, box_width)
 
     box = per_example(draw, key, row, sides)
     share = 1 - box.mean((1, 2), dtype=sides.dtype)
-    return jnp.where(box[..., None], partners, images), share.astype(images.dtype)
+    return jnp.where(box[..., None], paired, images), share.astype(images.dtype)
 
 
 def _share(key: Array, row: Array, alpha: float) -> Array:
@@ -74,9 +74,9 @@ def _share(key: Array, row: Array, alpha: float) -> Array:
     return per_example(lambda k: jax.random.beta(k, alpha, alpha), key, row)
 
 
-def _box(key: Array, height: int, width: int, tall: Array, wide: Array) -> Array:
+def _box(key: Array, height: int, width: int, box_height: Array, box_width: Array) -> Array:
     """True in a box of `tall` x `wide` pixels around a random pixel: bool [height, width]."""
-    top = jax.random.randint(jax.random.fold_in(key, 0), (), 0, height) - tall // 2
-    left = jax.random.randint(jax.random.fold_in(key, 1), (), 0, width) - wide // 2
+    top = jax.random.randint(jax.random.fold_in(key, 0), (), 0, height) - box_height // 2
+    left = jax.random.randint(jax.random.fold_in(key, 1), (), 0, width) - box_width // 2
     i, j = jnp.arange(height)[:, None], jnp.arange(width)[None]
-    return (i >= top) & (i < top + tall) & (j >= left) & (j < left + wide)
+    return (i >= top) & (i < top + box_height) & (j >= left) & (j < left + box_width)

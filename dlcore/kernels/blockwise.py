@@ -47,8 +47,8 @@ class _Blocks(NamedTuple):
     def scores(self, i: Array, j: Array, q: Array) -> Array:
         """What queries i and keys j make of each other, [batch, heads, rows, columns]: -inf where there is no such pair."""
         rows, columns = self.q.shape[3], self.k.shape[3]
-        wide = jnp.promote_types(q.dtype, jnp.float32)
-        found = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, self.k[j], preferred_element_type=wide)
+        acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
+        found = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, self.k[j], preferred_element_type=acc_dtype)
         if self.seen is not None:
             found = jnp.where(self.seen[i if self.seen.shape[0] > 1 else 0, j][:, None], found, NEVER)
         key = j * columns + jnp.arange(columns)[None]
@@ -90,7 +90,7 @@ def _run(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: 
     `skip` leaves out the blocks of keys that causal queries do not see; without it every loop has a known number of turns, which is
     what JAX wants for reverse mode, and a block's weights are made again for its derivative.
     """
-    b, wide = _blocks(q, k, v, seen, causal, block), jnp.promote_types(q.dtype, jnp.float32)
+    b, acc_dtype = _blocks(q, k, v, seen, causal, block), jnp.promote_types(q.dtype, jnp.float32)
 
     def rows(x: tuple[Array, Array]) -> tuple[Array, Array, Array]:
         i, own = x
@@ -100,12 +100,12 @@ def _run(q: Array, k: Array, v: Array, seen: Array | None, causal: bool, block: 
             scores = b.scores(i, j, own)
             above = jax.lax.stop_gradient(jnp.maximum(top, scores.max(-1, keepdims=True)))  # no result depends on it
             e, shrink = jnp.exp(scores - above), jnp.exp(top - above)
-            part = jnp.einsum("bhqk,bhkd->bhqd", e.astype(q.dtype), b.v[j], preferred_element_type=wide)
+            part = jnp.einsum("bhqk,bhkd->bhqd", e.astype(q.dtype), b.v[j], preferred_element_type=acc_dtype)
             return above, total * shrink + e.sum(-1, keepdims=True), out * shrink + part
 
-        none = jnp.zeros((*own.shape[:-1], 1), wide)
+        none = jnp.zeros((*own.shape[:-1], 1), acc_dtype)
         last, step = (b.last(i), meet) if skip else (len(b.k), jax.checkpoint(meet))
-        top, total, out = jax.lax.fori_loop(0, last, step, (none + NEVER, none, jnp.zeros(own.shape, wide)))
+        top, total, out = jax.lax.fori_loop(0, last, step, (none + NEVER, none, jnp.zeros(own.shape, acc_dtype)))
         return (out / total).astype(q.dtype), top, 1 / total
 
     out, top, share = jax.lax.map(rows, (jnp.arange(len(b.q)), b.q))
@@ -137,8 +137,10 @@ def _gradients(
     q: Array, k: Array, v: Array, seen: Array | None, out: Array, top: Array, share: Array, slope: Array, causal: bool, block: int
 ) -> tuple[Array, Array, Array]:
     """What `slope` of the output is to q, k and v."""
-    b, wide = _blocks(q, k, v, seen, causal, block), jnp.promote_types(q.dtype, jnp.float32)
-    of_row = (slope.astype(wide) * out.astype(wide)).sum(-1, keepdims=True)  # sum over keys of weight times its gradient
+    b, acc_dtype = _blocks(q, k, v, seen, causal, block), jnp.promote_types(q.dtype, jnp.float32)
+    of_row = (slope.astype(acc_dtype) * out.astype(acc_dtype)).sum(
+        -1, keepdims=True
+    )  # sum over keys of weight times its gradient
 
     def rows(sums: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         i, own, do, mean, top, share = x
@@ -147,18 +149,18 @@ def _gradients(
         def meet(j: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             dq, dk, dv = carry
             p = jnp.exp(b.scores(i, j, own) - top) * share
-            dp = jnp.einsum("bhqd,bhkd->bhqk", do, b.v[j], preferred_element_type=wide)
+            dp = jnp.einsum("bhqd,bhkd->bhqk", do, b.v[j], preferred_element_type=acc_dtype)
             ds = (p * (dp - mean) * some).astype(q.dtype)
-            dq = dq + jnp.einsum("bhqk,bhkd->bhqd", ds, b.k[j], preferred_element_type=wide)
-            dk = dk.at[j].add(jnp.einsum("bhqk,bhqd->bhkd", ds, own, preferred_element_type=wide))
-            dv = dv.at[j].add(jnp.einsum("bhqk,bhqd->bhkd", p.astype(q.dtype), do, preferred_element_type=wide))
+            dq = dq + jnp.einsum("bhqk,bhkd->bhqd", ds, b.k[j], preferred_element_type=acc_dtype)
+            dk = dk.at[j].add(jnp.einsum("bhqk,bhqd->bhkd", ds, own, preferred_element_type=acc_dtype))
+            dv = dv.at[j].add(jnp.einsum("bhqk,bhqd->bhkd", p.astype(q.dtype), do, preferred_element_type=acc_dtype))
             return dq, dk, dv
 
-        dq, dk, dv = jax.lax.fori_loop(0, b.last(i), meet, (jnp.zeros(own.shape, wide), *sums))
+        dq, dk, dv = jax.lax.fori_loop(0, b.last(i), meet, (jnp.zeros(own.shape, acc_dtype), *sums))
         return (dk, dv), dq.astype(q.dtype)
 
     size = b.q.shape[3]
-    zeros = jnp.zeros(b.k.shape, wide), jnp.zeros(b.v.shape, wide)
+    zeros = jnp.zeros(b.k.shape, acc_dtype), jnp.zeros(b.v.shape, acc_dtype)
     given = (jnp.arange(len(b.q)), b.q, _split(slope, size), _split(of_row, size), top, share)
     (dk, dv), dq = jax.lax.scan(rows, zeros, given)
     length = k.shape[2]

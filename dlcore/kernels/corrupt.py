@@ -35,9 +35,9 @@ def gaussian_blur(images: Array, sigma: float) -> Array:
 
     Two products with the matrices of `blur_matrix`. Raises ValueError for a negative sigma; 0 changes nothing.
     """
-    wide = images.astype(jnp.promote_types(images.dtype, jnp.float32))
-    down, across = (jnp.asarray(blur_matrix(n, sigma), wide.dtype) for n in images.shape[1:3])
-    return jnp.einsum("ij,bjkc,lk->bilc", down, wide, across, precision=jax.lax.Precision.HIGHEST).astype(images.dtype)
+    upcast = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    down, across = (jnp.asarray(blur_matrix(n, sigma), upcast.dtype) for n in images.shape[1:3])
+    return jnp.einsum("ij,bjkc,lk->bilc", down, upcast, across, precision=jax.lax.Precision.HIGHEST).astype(images.dtype)
 
 
 def blur_matrix(n: int, sigma: float) -> np.ndarray:

@@ -24,7 +24,7 @@ class _Paths(NamedTuple):
     log_p: Array  # [batch, length, classes]
     counts: Array  # bool [length, batch, 1]: is this a frame, and not padding?
     spoken: Array  # what each frame says of each state [length, batch, states]
-    leap: (
+    skip: (
         Array  # [batch, states]: 0 where a state is reached from the last but one (a label that is not that one), NEVER elsewhere
     )
     every: Array  # forward variables of each frame, like `spoken`
@@ -35,19 +35,19 @@ def _paths(logits: Array, frames: Array, labels: Array) -> _Paths:
     log_p = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), -1)
     log_p, states = jnp.maximum(log_p, NEVER), _states(labels)
     before = jnp.pad(states, ((0, 0), (2, 0)))[:, :-2]
-    leap = jnp.where((states != 0) & (states != before), 0, NEVER).astype(log_p.dtype)
+    skip = jnp.where((states != 0) & (states != before), 0, NEVER).astype(log_p.dtype)
     spoken = jnp.take_along_axis(log_p.swapaxes(0, 1), states[None], -1)
 
     def step(held: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
         said, counts = x
-        wide = jnp.pad(held, ((0, 0), (2, 0)), constant_values=NEVER)
-        after = jnp.where(counts, _added(held, wide[:, 1:-1], wide[:, :-2] + leap, said), held)
+        padded = jnp.pad(held, ((0, 0), (2, 0)), constant_values=NEVER)
+        after = jnp.where(counts, _added(held, padded[:, 1:-1], padded[:, :-2] + skip, said), held)
         return after, after
 
     counts = jnp.arange(len(spoken))[:, None, None] < frames[None, :, None]
-    start = jnp.full(leap.shape, NEVER, leap.dtype).at[:, 0].set(0)  # as if a blank had come before the first frame
+    start = jnp.full(skip.shape, NEVER, skip.dtype).at[:, 0].set(0)  # as if a blank had come before the first frame
     last, every = jax.lax.scan(step, start, (spoken, counts))
-    return _Paths(log_p, counts, spoken, leap, every, last)
+    return _Paths(log_p, counts, spoken, skip, every, last)
 
 
 def _added(a: Array, b: Array, c: Array, said: Array | float = 0.0) -> Array:
@@ -59,24 +59,24 @@ def _added(a: Array, b: Array, c: Array, said: Array | float = 0.0) -> Array:
 def _forward(logits: Array, frames: Array, labels: Array, count: Array) -> tuple[Array, Array]:
     labels = _spelt(labels, count)
     paths = _paths(logits, frames, labels)
-    told = _told(paths.last, count)
-    jump = jnp.pad(paths.leap, ((0, 0), (0, 2)), constant_values=NEVER)[:, 2:]  # into the next state but one
+    log_likelihood = _log_likelihood(paths.last, count)
+    jump = jnp.pad(paths.skip, ((0, 0), (0, 2)), constant_values=NEVER)[:, 2:]  # into the next state but one
 
     def step(rest: Array, x: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         """`rest`: what the frames after this one make of each state that it may end in; and the state's share of all paths."""
         said, counts, until = x
-        wide = jnp.pad(rest + said, ((0, 0), (0, 2)), constant_values=NEVER)
-        before = jnp.where(counts, _added(wide[:, :-2], wide[:, 1:-1], wide[:, 2:] + jump), rest)
-        return before, jnp.exp(until + rest - told[:, None])
+        padded = jnp.pad(rest + said, ((0, 0), (0, 2)), constant_values=NEVER)
+        before = jnp.where(counts, _added(padded[:, :-2], padded[:, 1:-1], padded[:, 2:] + jump), rest)
+        return before, jnp.exp(until + rest - log_likelihood[:, None])
 
-    to_end = 2 * count[:, None] - jnp.arange(paths.leap.shape[1])[None]
-    start = jnp.where((to_end == 0) | (to_end == 1), 0, NEVER).astype(paths.leap.dtype)
+    to_end = 2 * count[:, None] - jnp.arange(paths.skip.shape[1])[None]
+    start = jnp.where((to_end == 0) | (to_end == 1), 0, NEVER).astype(paths.skip.dtype)
     share = jax.lax.scan(step, start, (paths.spoken, paths.counts, paths.every), reverse=True)[1]
     # One-hot classes of the states: a product adds up what the states of one class have.
     hot = jax.nn.one_hot(_states(labels), logits.shape[-1], dtype=share.dtype, axis=1)
     made = jnp.einsum("tbs,bcs->btc", share, hot, precision=jax.lax.Precision.HIGHEST)
-    counts = paths.counts.swapaxes(0, 1) & ~(told <= NEVER / 2)[:, None, None]
-    return _loss(told), jnp.where(counts, jnp.exp(paths.log_p) - made, 0).astype(logits.dtype)
+    counts = paths.counts.swapaxes(0, 1) & ~(log_likelihood <= NEVER / 2)[:, None, None]
+    return _loss(log_likelihood), jnp.where(counts, jnp.exp(paths.log_p) - made, 0).astype(logits.dtype)
 
 
 def _backward(slopes: Array, dy: Array) -> tuple[Array, None, None, None]:
@@ -99,7 +99,7 @@ def ctc_loss(logits: Array, frames: Array, labels: Array, count: Array) -> Array
         raise ValueError(
             f"logits {logits.shape}, labels {labels.shape}, frames {frames.shape} and count {count.shape} do not fit"
         )
-    return _loss(_told(_paths(logits, frames, _spelt(labels, count)).last, count))
+    return _loss(_log_likelihood(_paths(logits, frames, _spelt(labels, count)).last, count))
 
 
 def _states(labels: Array) -> Array:
@@ -108,12 +108,12 @@ def _states(labels: Array) -> Array:
     return jnp.pad(pairs, ((0, 0), (0, 1)))
 
 
-def _told(last: Array, count: Array) -> Array:
+def _log_likelihood(last: Array, count: Array) -> Array:
     """The logarithm of all paths' probability: those that end in the last label, or in the blank after it."""
     blank = jnp.take_along_axis(last, 2 * count[:, None], 1)[:, 0]
     label = jnp.take_along_axis(last, jnp.maximum(2 * count[:, None] - 1, 0), 1)[:, 0]
     return jnp.logaddexp(blank, jnp.where(count > 0, label, NEVER))
 
 
-def _loss(told: Array) -> Array:
-    return jnp.where(told <= NEVER / 2, jnp.inf, -told)
+def _loss(log_likelihood: Array) -> Array:
+    return jnp.where(log_likelihood <= NEVER / 2, jnp.inf, -log_likelihood)

@@ -16,7 +16,7 @@ def gaussian_kl(mean: Array, log_var: Array) -> Array:
 
     mean, log_var [..., d] -> [...] of their dtype, computed in float32 at least.
     """
-    mean, log_var, dtype = *_wide(mean, log_var), mean.dtype
+    mean, log_var, dtype = *_upcast(mean, log_var), mean.dtype
     # expm1: e^v - 1 - v of a variance near 1 would lose all its digits.
     return (0.5 * _sum(mean * mean + (jnp.expm1(log_var) - log_var))).astype(dtype)
 
@@ -26,7 +26,7 @@ def gaussian_log_density(x: Array, mean: Array, log_var: Array) -> Array:
 
     x, mean, log_var [..., d] (any may be 1 along an axis) -> [...] of x's dtype, computed in float32 at least.
     """
-    (x, mean, log_var), dtype = _wide(x, mean, log_var), x.dtype
+    (x, mean, log_var), dtype = _upcast(x, mean, log_var), x.dtype
     away = (x - mean) * jnp.exp(-0.5 * log_var)
     return (-0.5 * _sum(math.log(2 * math.pi) + log_var + away * away)).astype(dtype)
 
@@ -36,7 +36,7 @@ def bernoulli_log_density(x: Array, logits: Array) -> Array:
 
     x in [0, 1] and logits [..., n] (x may be 1 along an axis) -> [...] of the logits' dtype, computed in float32 at least.
     """
-    (x, logits), dtype = _wide(x, logits), logits.dtype
+    (x, logits), dtype = _upcast(x, logits), logits.dtype
     # Without jax.nn.softplus's cases of infinity and NaN, which cost twice as much again.
     return _sum((x * logits - jnp.maximum(logits, 0)) - jnp.log1p(jnp.exp(-jnp.abs(logits)))).astype(dtype)
 
@@ -46,7 +46,7 @@ def continuous_bernoulli_log_density(x: Array, logits: Array) -> Array:
 
     Shapes and dtypes as `bernoulli_log_density`.
     """
-    (x, logits), dtype = _wide(x, logits), logits.dtype
+    (x, logits), dtype = _upcast(x, logits), logits.dtype
     a = jnp.abs(logits)
     near = (
         a < 0.2
@@ -59,7 +59,7 @@ def continuous_bernoulli_log_density(x: Array, logits: Array) -> Array:
 
 def continuous_bernoulli_mean(logits: Array) -> Array:
     """1 / (1 - e^-l) - 1 / l, the mean of that density (Loaiza-Ganem & Cunningham 2019, eq. 8), elementwise; dtype kept."""
-    (x,), dtype = _wide(logits), logits.dtype
+    (x,), dtype = _upcast(logits), logits.dtype
     near = jnp.abs(x) < 0.2
     b, c = jnp.where(near, x, 0.0), jnp.where(near, 1.0, jnp.abs(x))
     series = 0.5 + b / 12 - b**3 / 720 + b**5 / 30240 - b**7 / 1209600 + b**9 / 47900160
@@ -72,7 +72,7 @@ def importance_bound(log_weights: Array) -> Array:
 
     log_weights [..., K] -> [...] of their dtype, computed in float32 at least. Its gradient weighs each sample by softmax(w).
     """
-    (w,), dtype = _wide(log_weights), log_weights.dtype
+    (w,), dtype = _upcast(log_weights), log_weights.dtype
     return (jax.nn.logsumexp(w, -1) - math.log(w.shape[-1])).astype(dtype)
 
 
@@ -93,13 +93,13 @@ def keep_largest(x: Array, k: int) -> Array:
 
 def _ordered(x: Array) -> Array:
     """Unsigned integers in the order of the floating numbers x."""
-    (x,) = _wide(jax.lax.stop_gradient(x))
+    (x,) = _upcast(jax.lax.stop_gradient(x))
     bits = jax.lax.bitcast_convert_type(x, jnp.uint64 if x.dtype == jnp.float64 else jnp.uint32)
     top = jnp.asarray(1 << (jnp.iinfo(bits.dtype).bits - 1), bits.dtype)
     return jnp.where(bits >= top, ~bits, bits | top)
 
 
-def _wide(*arrays: Array) -> tuple[Array, ...]:
+def _upcast(*arrays: Array) -> tuple[Array, ...]:
     return tuple(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays)
 
 

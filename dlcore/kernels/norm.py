@@ -11,9 +11,9 @@ from dlcore.kernels.rows import column_sum, device_sum, row_sum
 
 
 def _forward(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, tuple[Array, ...]]:
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    upcast = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     n = x.shape[-1]
-    centred = wide - row_sum(wide) / n
+    centred = upcast - row_sum(upcast) / n
     inverse = jax.lax.rsqrt(row_sum(centred * centred) / n + eps)
     normal = centred * inverse
     y = normal * jnp.broadcast_to(scale, x.shape) + jnp.broadcast_to(bias, x.shape)
@@ -39,9 +39,9 @@ def layer_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
 
 
 def _rms_forward(x: Array, scale: Array, eps: float) -> tuple[Array, tuple[Array, ...]]:
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    inverse = jax.lax.rsqrt(row_sum(wide * wide) / x.shape[-1] + eps)
-    normal = wide * inverse
+    upcast = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    inverse = jax.lax.rsqrt(row_sum(upcast * upcast) / x.shape[-1] + eps)
+    normal = upcast * inverse
     return (normal * jnp.broadcast_to(scale, x.shape)).astype(x.dtype), (normal, inverse, scale, jnp.zeros((), x.dtype))
 
 

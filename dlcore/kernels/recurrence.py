@@ -12,8 +12,8 @@ from dlcore.kernels.derivatives import with_backward
 def _recurrence(decay: Array, x: Array, reverse: bool) -> Array:
     if x.ndim != 3 or decay.shape != x.shape[-1:] or decay.shape[0] % 2:
         raise ValueError(f"a decay of {decay.shape} does not fit inputs of {x.shape}: [2n] and [length, batch, 2n]")
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    decay, x = decay.astype(wide), x.astype(wide)
+    acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
+    decay, x = decay.astype(acc_dtype), x.astype(acc_dtype)
     return jax.lax.platform_dependent(
         decay, x, cpu=lambda a, x: _stepwise(a, x, reverse), default=lambda a, x: _associative(a, x, reverse)
     )

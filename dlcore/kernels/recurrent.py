@@ -72,21 +72,27 @@ def _prepared(
         raise ValueError(
             f"cut {cut} is made by the backward pass, which plain_derivatives leaves out: take cut 0, or call it outside"
         )
-    length, batch, wide = gates.shape
-    n = wide // gates_of
-    told = [x.shape for x in (*weights, carry)]
-    if told[0] != (n, wide) or told[-1] != (batch, states * n) or told[1:-1] not in ([], [(n,)]) or cut < 0 or not length:
-        raise ValueError(f"gates {gates.shape} do not fit kernel, (bias and) carry {told}, or cut {cut} is below 0")
+    length, batch, features = gates.shape
+    n = features // gates_of
+    shapes = [x.shape for x in (*weights, carry)]
+    if (
+        shapes[0] != (n, features)
+        or shapes[-1] != (batch, states * n)
+        or shapes[1:-1] not in ([], [(n,)])
+        or cut < 0
+        or not length
+    ):
+        raise ValueError(f"gates {gates.shape} do not fit kernel, (bias and) carry {shapes}, or cut {cut} is below 0")
     if mask is not None:
         if mask.shape != (length, batch):
             raise ValueError(f"a mask of {mask.shape} for {length} steps of {batch} sequences")
         mask = mask[:, :, None] > 0
         gates = jnp.where(mask, gates, 0)  # what stands in the padding may be anything, NaN too
-    hidden, last = core(gates, weights, carry.astype(_wide(gates)), mask, reverse, cut)
+    hidden, last = core(gates, weights, carry.astype(_accumulation_dtype(gates)), mask, reverse, cut)
     return hidden.astype(gates.dtype), last.astype(carry.dtype)
 
 
-def _wide(x: Array) -> Any:
+def _accumulation_dtype(x: Array) -> Any:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 

@@ -54,7 +54,7 @@ class GRU(nn.Module):
 class AttentionGRU(nn.Module):
     """Logits of a translation's next piece. Source, target and output share one embedding (Press & Wolf 2017).
 
-    The first layer of the decoder reads the target so far and the mean of the encoded source; its state asks for a place in the
+    The first layer of the decoder reads the target so far and the mean of the encoded source; its state query_state for a place in the
     source (Luong et al. 2015, eq. 8, general); the second layer reads that state and what it was told.
     """
 
@@ -66,7 +66,7 @@ class AttentionGRU(nn.Module):
         self.embed = nn.Embed(s.vocabulary, s.width, embedding_init=nn.initializers.normal(s.width**-0.5))
         self.onward = [GRU(s.width) for _ in range(s.encoder_layers)]
         self.back = [GRU(s.width, reverse=True) for _ in range(s.encoder_layers)]
-        self.ask, self.tell = GRU(s.width), GRU(s.width)
+        self.first, self.second = GRU(s.width), GRU(s.width)
         self.query, self.join = dense(2 * s.width), dense(s.width)
         self.drop = Dropout(s.dropout)
 
@@ -79,9 +79,9 @@ class AttentionGRU(nn.Module):
         """
         row = row if train else None
         fresh, zeros = _begins(pair), jnp.zeros((len(tokens), self.size.width), self.embed.embedding.dtype)
-        heard = self.read(source, source_pair, row)
+        encoder_output = self.read(source, source_pair, row)
         seen = pair[:, :, None] == source_pair[:, None]
-        return self._decode(tokens, heard, seen, lambda layer, x: layer(x, fresh, zeros), row)
+        return self._decode(tokens, encoder_output, seen, lambda layer, x: layer(x, fresh, zeros), row)
 
     def read(self, source: Array, pair: Array, row: Array | None = None) -> Array:
         """Encoded source [batch, source, 2 width]; every layer reads each sentence from both sides."""
@@ -92,7 +92,7 @@ class AttentionGRU(nn.Module):
         return x
 
     def write(
-        self, tokens: Array, heard: Array, seen: Array, state: tuple[Array, ...], position: Array
+        self, tokens: Array, encoder_output: Array, seen: Array, state: tuple[Array, ...], position: Array
     ) -> tuple[Array, tuple[Array, ...]]:
         """Logits [batch, beams, vocabulary] after tokens [batch, beams], and the states [batch, beams, width] after them."""
         after: list[Array] = []
@@ -103,17 +103,20 @@ class AttentionGRU(nn.Module):
             after.append(now.reshape(*tokens.shape, -1))
             return after[-1]
 
-        return self._decode(tokens, heard, seen[:, None], recur, None), tuple(after)
+        return self._decode(tokens, encoder_output, seen[:, None], recur, None), tuple(after)
 
-    def _decode(self, tokens: Array, heard: Array, seen: Array, recur: Callable[[GRU, Array], Array], row: Any) -> Array:
+    def _decode(self, tokens: Array, encoder_output: Array, seen: Array, recur: Callable[[GRU, Array], Array], row: Any) -> Array:
         weight = seen / jnp.maximum(seen.sum(-1, keepdims=True), 1)
-        mean = jnp.broadcast_to(weight.astype(heard.dtype) @ heard, (*tokens.shape, heard.shape[-1]))
-        asks = recur(self.ask, jnp.concatenate([self.drop(self.embed(tokens), row), mean], -1))
-        told = attention(
-            self.query(asks)[:, None], heard[:, None], heard[:, None], jnp.broadcast_to(seen, (*tokens.shape, seen.shape[-1]))
+        mean = jnp.broadcast_to(weight.astype(encoder_output.dtype) @ encoder_output, (*tokens.shape, encoder_output.shape[-1]))
+        query_state = recur(self.first, jnp.concatenate([self.drop(self.embed(tokens), row), mean], -1))
+        context = attention(
+            self.query(query_state)[:, None],
+            encoder_output[:, None],
+            encoder_output[:, None],
+            jnp.broadcast_to(seen, (*tokens.shape, seen.shape[-1])),
         )[:, 0]
-        tells = recur(self.tell, self.drop(jnp.concatenate([asks, told], -1), row))
-        out = self.drop(jnp.tanh(self.join(jnp.concatenate([tells, told], -1))), row)
+        output_state = recur(self.second, self.drop(jnp.concatenate([query_state, context], -1), row))
+        out = self.drop(jnp.tanh(self.join(jnp.concatenate([output_state, context], -1))), row)
         return self.embed.attend(out.reshape(-1, out.shape[-1])).reshape(*tokens.shape, -1)
 
 
@@ -128,9 +131,9 @@ def begin(size: Size, params: Any, source: Array, source_mask: Array, beams: int
     source_mask bool [batch, source] is False at padding.
     """
     net = AttentionGRU(size)
-    heard = net.apply({"params": params}, source, source_mask, method="read")
+    encoder_output = net.apply({"params": params}, source, source_mask, method="read")
 
     def step(tokens: Array, state: Any, position: Array) -> Any:
-        return net.apply({"params": params}, tokens, heard, source_mask, state, position, method="write")
+        return net.apply({"params": params}, tokens, encoder_output, source_mask, state, position, method="write")
 
     return step, (jnp.zeros((len(source), beams, size.width), jax.tree.leaves(params)[0].dtype),) * 2

@@ -57,8 +57,8 @@ class Block(nn.Module):
         if s.positions == "rotary":
             q, k = (rotary(t, np.arange(length)) for t in (q, k))
         drop = Dropout(s.dropout, name="drop")
-        told = dense(width, kernel_init=residual, name="out")(attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape))
-        x = x + drop(told.reshape(x.shape), row)
+        attended = dense(width, kernel_init=residual, name="out")(attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape))
+        x = x + drop(attended.reshape(x.shape), row)
         hidden = gelu(dense(4 * width, name="up")(LayerNorm(name="norm_mlp")(x.reshape(flat.shape))))
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row)

@@ -109,8 +109,8 @@ class Block(nn.Module):
             seen = attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
         else:
             seen = causal_attention(q, k, v)
-        told = dense(width, kernel_init=residual, name="out")(seen.swapaxes(1, 2).reshape(flat.shape))
-        x = x + drop(told.reshape(x.shape), row)
+        attended = dense(width, kernel_init=residual, name="out")(seen.swapaxes(1, 2).reshape(flat.shape))
+        x = x + drop(attended.reshape(x.shape), row)
         normal = norm(name="norm_mlp")(x.reshape(flat.shape))
         hidden = dense(s.hidden, name="up")(normal)
         hidden = gelu(hidden) if s.mlp == "gelu" else hidden * nn.silu(dense(s.hidden, name="gate")(normal))
@@ -206,7 +206,7 @@ def generate(
     size, params = unstacked(size, params)
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
 
-    def stretch(prompt: Array, start: Array | int, new: int) -> Array:
+    def continue_segment(prompt: Array, start: Array | int, new: int) -> Array:
         def one(carry: Any, i: Array) -> Any:
             logits, cache = carry
             token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
@@ -219,18 +219,18 @@ def generate(
         return tokens.T
 
     first = min(length, size.context - given)
-    text = jnp.concatenate([prompt, stretch(prompt, 0, first)], 1)
+    text = jnp.concatenate([prompt, continue_segment(prompt, 0, first)], 1)
     if first == length:
         return text
     whole, rest = divmod(length - first, size.context - half)
 
     def again(tail: Array, start: Array) -> tuple[Array, Array]:
-        new = stretch(tail, start, size.context - half)
+        new = continue_segment(tail, start, size.context - half)
         return jnp.concatenate([tail, new], 1)[:, -half:], new
 
-    tail, stretches = jax.lax.scan(again, text[:, -half:], first + jnp.arange(whole) * (size.context - half))
-    text = jnp.concatenate([text, stretches.swapaxes(0, 1).reshape(batch, -1)], 1)
-    return text if not rest else jnp.concatenate([text, stretch(tail, length - rest, rest)], 1)
+    tail, new_segments = jax.lax.scan(again, text[:, -half:], first + jnp.arange(whole) * (size.context - half))
+    text = jnp.concatenate([text, new_segments.swapaxes(0, 1).reshape(batch, -1)], 1)
+    return text if not rest else jnp.concatenate([text, continue_segment(tail, length - rest, rest)], 1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))

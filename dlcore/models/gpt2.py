@@ -72,18 +72,18 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
     layers = len({name.split(".")[1] for name in tensors if name.startswith("h.")})
     heads = _heads(path, config, heads, {"n_layer": layers, "n_embd": width, "n_positions": context, "vocab_size": vocabulary})
     size = Size(vocabulary, context, layers, heads, width, biases=True)
-    wanted = {name: (place, _shape(size, place)) for name, place in _ENDS.items()}
+    expected = {name: (place, _shape(size, place)) for name, place in _ENDS.items()}
     for layer in range(layers):
-        wanted |= {f"h.{layer}.{name}": ((f"block_{layer}", *place), _shape(size, place)) for name, place in _BLOCK.items()}
+        expected |= {f"h.{layer}.{name}": ((f"block_{layer}", *place), _shape(size, place)) for name, place in _BLOCK.items()}
     head = tensors.pop(_HEAD_MATRIX, None)
     if head is not None and not np.array_equal(head, tensors["wte.weight"]):
         raise UsageError(f"{path}: {_HEAD_MATRIX} is not wte.weight, and our GPT has one matrix for both: tie them before")
-    missing, left = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    missing, left = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or left:
-        told = [f"{words} {', '.join(names)}" for words, names in (("misses", missing), ("has besides", left)) if names]
-        raise UsageError(f"{path}: a GPT-2 of {layers} layers {' and '.join(told)}")
+        problems = [f"{words} {', '.join(names)}" for words, names in (("misses", missing), ("has besides", left)) if names]
+        raise UsageError(f"{path}: a GPT-2 of {layers} layers {' and '.join(problems)}")
     params: dict[str, Any] = {}
-    for name, (place, shape) in wanted.items():
+    for name, (place, shape) in expected.items():
         if tensors[name].shape != shape:
             raise UsageError(f"{path}: {name} has the shape {tensors[name].shape}, and a GPT-2 of width {width} needs {shape}")
         part = params

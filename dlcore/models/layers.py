@@ -58,15 +58,15 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """x [..., n] -> the same; `train` uses the batch's own statistics and moves the averages."""
-        n, wide = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
+        n, acc_dtype = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
         scale, bias = _scale_and_bias(self, n)
         averages = [
             self.variable("batch_stats", name, f, (n,), jnp.float32) for name, f in (("mean", jnp.zeros), ("var", jnp.ones))
         ]
         if not train:
-            mean, var = averages[0].value.astype(wide), averages[1].value.astype(wide)
+            mean, var = averages[0].value.astype(acc_dtype), averages[1].value.astype(acc_dtype)
             gain = jax.lax.rsqrt(var + self.eps) * scale
-            y = x.astype(wide) * jnp.broadcast_to(gain, x.shape) + jnp.broadcast_to(bias - mean * gain, x.shape)
+            y = x.astype(acc_dtype) * jnp.broadcast_to(gain, x.shape) + jnp.broadcast_to(bias - mean * gain, x.shape)
             return y.astype(x.dtype)
         per_device = [axis for axis in jax.sharding.get_abstract_mesh().manual_axes if axis == "data"]
         y, *statistics = norm.batch_norm(x, scale, bias, self.eps, per_device[0] if per_device else None)

@@ -39,8 +39,8 @@ class LRU(nn.Module):
             return jnp.log(jax.random.uniform(key, shape, dtype, 1e-3, 1) * self.turn)
 
         size, angle = self.param("size", ring, (s,)), self.param("angle", angles, (s,))
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        rate, phase = jnp.exp(size.astype(wide)), jnp.exp(angle.astype(wide))
+        acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
+        rate, phase = jnp.exp(size.astype(acc_dtype)), jnp.exp(angle.astype(acc_dtype))
         decay = jnp.concatenate([jnp.exp(-rate) * jnp.cos(phase), jnp.exp(-rate) * jnp.sin(phase)])
         # With this scale the states of white noise are as large as the noise; what it becomes is learnt apart from the decay.
         scale = jnp.exp(self.param("scale", lambda _, shape: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(size))), (s,)))

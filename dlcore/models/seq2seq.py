@@ -21,7 +21,7 @@ from dlcore.models.layers import Dropout, Norm
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
     (r"(qkv|query|told_\d+|up)/kernel", (None, "tensor")),
-    (r"(out|heard|down)/kernel", ("tensor", None)),
+    (r"(out|cross_out|down)/kernel", ("tensor", None)),
     (r"embed/embedding", ("tensor", None)),
 )
 
@@ -81,7 +81,7 @@ class Block(nn.Module):
         x = x + drop(dense(width, kernel_init=residual, name="out")(seen.reshape(flat.shape)).reshape(x.shape), row)
         q = dense(width, name="query")(Norm(name="norm_source")(x.reshape(flat.shape))).reshape(batch, length, s.heads, -1)
         seen = attention(q.swapaxes(1, 2), *memory, source).swapaxes(1, 2)
-        x = x + drop(dense(width, kernel_init=residual, name="heard")(seen.reshape(flat.shape)).reshape(x.shape), row)
+        x = x + drop(dense(width, kernel_init=residual, name="cross_out")(seen.reshape(flat.shape)).reshape(x.shape), row)
         hidden = gelu(dense(4 * width, name="up")(Norm(name="norm_mlp")(x.reshape(flat.shape))))
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
@@ -97,7 +97,7 @@ class Seq2Seq(nn.Module):
         dense = functools.partial(nn.Dense, 2 * s.width, use_bias=False, kernel_init=nn.initializers.normal(0.02))
         self.embed = nn.Embed(s.vocabulary, s.width, embedding_init=nn.initializers.normal(0.02))
         self.encoder = encoder.Encoder(s.encoder)
-        self.told = [dense() for _ in range(s.decoder_layers)]
+        self.source_projection = [dense() for _ in range(s.decoder_layers)]
         self.block = [Block(s) for _ in range(s.decoder_layers)]
         self.norm = Norm()
         self.drop = Dropout(s.dropout)
@@ -119,8 +119,8 @@ class Seq2Seq(nn.Module):
     def read(self, source: Array, seen: Array, *, train: bool = False, row: Array | None = None) -> Memory:
         """Keys and values of source [batch, source] for each layer; `seen` bool [batch, source (, source)]."""
         s, (batch, length) = self.size, source.shape
-        heard = self.encoder(self.embed(source), seen, train=train, row=row).reshape(batch * length, s.width)
-        both = [told(heard).reshape(batch, length, 2, s.heads, -1) for told in self.told]
+        encoder_output = self.encoder(self.embed(source), seen, train=train, row=row).reshape(batch * length, s.width)
+        both = [project(encoder_output).reshape(batch, length, 2, s.heads, -1) for project in self.source_projection]
         return tuple((each[:, :, 0].swapaxes(1, 2), each[:, :, 1].swapaxes(1, 2)) for each in both)
 
     def write(self, tokens: Array, memory: Memory, source: Array, cache: Any, position: Array) -> tuple[Array, Any]:

@@ -25,10 +25,10 @@ class Block(nn.Module):
     """x + conv(silu(norm(conv(silu(norm x))) scaled and shifted by what is told)): 3x3, the second one begins at zero."""
 
     @nn.compact
-    def __call__(self, x: Array, told: Array) -> Array:
+    def __call__(self, x: Array, conditioning: Array) -> Array:
         """x [batch, h, w, c], told [batch, n] -> like x."""
         width = x.shape[-1]
-        scale, shift = jnp.split(nn.Dense(2 * width, kernel_init=nn.initializers.zeros)(told)[:, None, None], 2, -1)
+        scale, shift = jnp.split(nn.Dense(2 * width, kernel_init=nn.initializers.zeros)(conditioning)[:, None, None], 2, -1)
         y = nn.Conv(width, (3, 3))(jax.nn.silu(LayerNorm()(x)))
         y = LayerNorm()(y)
         y = jax.nn.silu(y * jnp.broadcast_to(1 + scale, y.shape) + jnp.broadcast_to(shift, y.shape))
@@ -45,21 +45,21 @@ class UNet(nn.Module):
     @nn.compact
     def __call__(self, images: Array, time: Array, label: Array) -> Array:
         """images [batch, 4 h, 4 w, c], time [batch], label int [batch] -> like images."""
-        told = nn.Dense(4 * self.width)(waves(time, 2 * self.width))
+        conditioning = nn.Dense(4 * self.width)(waves(time, 2 * self.width))
         # Of the size of the time's part: with Flax's small default the class went unheard for a thousand steps.
         named = nn.Embed(self.classes + 1, 4 * self.width, embedding_init=nn.initializers.normal(1.0))
-        told = jax.nn.silu(told + named(label))
-        told = jax.nn.silu(nn.Dense(2 * self.width)(told))
+        conditioning = jax.nn.silu(conditioning + named(label))
+        conditioning = jax.nn.silu(nn.Dense(2 * self.width)(conditioning))
         x = nn.Conv(self.width, (3, 3))(space_to_depth(images, 2))
         for _ in range(self.depth[0]):
-            x = Block()(x, told)
+            x = Block()(x, conditioning)
         high = x
         x = nn.Dense(2 * self.width)(space_to_depth(x, 2))
         for _ in range(self.depth[1]):
-            x = Block()(x, told)
+            x = Block()(x, conditioning)
         x = depth_to_space(nn.Dense(4 * self.width)(x), 2)
         x = nn.Dense(self.width)(jnp.concatenate([x, high], -1))
         for _ in range(self.depth[0]):
-            x = Block()(x, told)
+            x = Block()(x, conditioning)
         x = jax.nn.silu(LayerNorm()(x))
         return depth_to_space(nn.Conv(4 * images.shape[-1], (3, 3), kernel_init=nn.initializers.zeros)(x), 2)

@@ -93,7 +93,7 @@ def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
 
 def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices: Sequence[Any], keep: bool = False) -> Plan:
     """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or batch do not fit the devices."""
-    began = time.monotonic()
+    start_time = time.monotonic()
     layout = sharding.layout(flags.parallel, flags.mesh, devices)
     sharding.check_batch(experiment.batch, layout, flags.microbatches)
     if layout.how == "pmap":
@@ -103,7 +103,7 @@ def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices:
     abstract, _ = initial(experiment, flags.seed, layout, batch)
     held = sum(_share(x) for x in jax.tree.leaves(abstract))
     limit = int(ROOM[topology.hardware.kind] * topology.hardware.memory)
-    told = Plan(
+    result = Plan(
         topology,
         dict(layout.mesh.shape),
         experiment.batch,
@@ -115,7 +115,7 @@ def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices:
         fits=False,
     )
     if held > limit:
-        return dataclasses.replace(told, seconds=time.monotonic() - began)
+        return dataclasses.replace(result, seconds=time.monotonic() - start_time)
     step = packed_step(with_precision(experiment.trained, flags.precision), flags, [])
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     try:
@@ -125,7 +125,7 @@ def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         least = max(held, limit, refused(str(error)))
-        return dataclasses.replace(told, needs=least, seconds=time.monotonic() - began)
+        return dataclasses.replace(result, needs=least, seconds=time.monotonic() - start_time)
     memory, program = _memory(compiled), hlo.parse(compiled.as_text())
     whole = flops.count(functools.partial(step, axis=None), abstract, batch)
     collectives = tuple(hlo.collectives(program, layout.mesh.shape))
@@ -135,7 +135,7 @@ def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices:
     moved = traffic.moved(program)
     shared = layout.devices * (layout.mesh.shape["tensor"] if _split(abstract) else 1)
     return dataclasses.replace(
-        told,
+        result,
         needs=memory.peak,
         fits=memory.peak <= limit,
         memory=memory,
@@ -143,7 +143,7 @@ def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices:
         bytes=moved,
         collectives=collectives,
         estimate=roofline.estimate(topology.hardware, whole, shared, layout.mesh.size, moved, collectives, flags.precision),
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - start_time,
         program=compiled.as_text() if keep else "",
     )
 
@@ -171,9 +171,9 @@ def _split(abstract: Any) -> bool:
 
 
 def _memory(compiled: Any) -> Memory:
-    told = compiled.memory_analysis()
-    arguments, alias = int(told.argument_size_in_bytes), int(told.alias_size_in_bytes)
-    return Memory(arguments, max(0, int(told.output_size_in_bytes) - alias), int(told.temp_size_in_bytes))
+    result = compiled.memory_analysis()
+    arguments, alias = int(result.argument_size_in_bytes), int(result.alias_size_in_bytes)
+    return Memory(arguments, max(0, int(result.output_size_in_bytes) - alias), int(result.temp_size_in_bytes))
 
 
 def refused(message: str) -> int:

@@ -74,9 +74,9 @@ class Program:
 
     def trips(self, loop: Instruction) -> int:
         """How often a while loop runs: what XLA knows, or else the number that its condition compares with; 1 if neither is told."""
-        told = re.search(r'known_trip_count"?:\{"n":"(\d+)"', loop.attributes)
-        if told:
-            return int(told[1])
+        matched = re.search(r'known_trip_count"?:\{"n":"(\d+)"', loop.attributes)
+        if matched:
+            return int(matched[1])
         condition = [self.computations[name] for name in loop.called("condition") if name in self.computations]
         numbers = [
             int(each.operands[0])
@@ -205,8 +205,8 @@ def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
 
 
 def _pairs(attributes: str) -> tuple[tuple[int, ...], ...]:
-    told = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)*)\}", attributes)
-    pairs = re.findall(r"\{(\d+),(\d+)\}", told[1]) if told else []
+    matched = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)*)\}", attributes)
+    pairs = re.findall(r"\{(\d+),(\d+)\}", matched[1]) if matched else []
     return tuple((int(a), int(b)) for a, b in pairs if a != b)
 
 
@@ -239,22 +239,22 @@ def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
     sizes = {name: int(count) for name, count in re.findall(r"'([^']+)'=(\d+)", mesh)}
     split: list[tuple[str, int]] = []
     chosen = []
-    wanted = {name: (before, part) for name, before, part in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)}
+    expected = {name: (before, part) for name, before, part in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)}
     for name, count in sizes.items():
-        before, part = (int(each) if each else None for each in wanted.get(name, ("", "")))
-        if name in wanted and before is not None and part is not None:
+        before, part = (int(each) if each else None for each in expected.get(name, ("", "")))
+        if name in expected and before is not None and part is not None:
             split += [(f"{name}<", before), (name, part), (f"{name}>", count // (before * part))]
         else:
             split.append((name, count))
-        if name in wanted:
+        if name in expected:
             chosen.append(name)
     order = np.arange(math.prod(sizes.values()))
-    told = re.match(r"\[([\d,]+)\](?:T\(([\d,]+)\))?", ids)
-    if ids and not told:
+    matched = re.match(r"\[([\d,]+)\](?:T\(([\d,]+)\))?", ids)
+    if ids and not matched:
         order = np.array([int(i) for i in ids.split(",")])
-    elif told:
-        turned = [int(i) for i in (told[2] or "").split(",") if i]
-        order = order.reshape([int(i) for i in told[1].split(",")])
+    elif matched:
+        turned = [int(i) for i in (matched[2] or "").split(",") if i]
+        order = order.reshape([int(i) for i in matched[1].split(",")])
         order = order.transpose(turned) if turned else order
     order = order.reshape([count for _, count in split])
     names = [name for name, _ in split]
@@ -272,13 +272,13 @@ def _axes(groups: Sequence[tuple[int, ...]], mesh: Mapping[str, int], pairs: boo
     if pairs:
         moved = {axis for a, b in groups for axis, x, y in zip(mesh, places[:, a], places[:, b], strict=True) if x != y}
         return tuple(axis for axis in mesh if axis in moved)
-    wanted = {frozenset(group) for group in groups}
+    expected = {frozenset(group) for group in groups}
     names = [axis for axis, count in mesh.items() if count > 1]
     order = np.arange(places.shape[1]).reshape(tuple(mesh.values()))
     for count in range(1, len(names) + 1):
         for axes in itertools.combinations(names, count):
             ends = [list(mesh).index(axis) for axis in axes]
             rows = np.moveaxis(order, ends, range(-len(ends), 0)).reshape(-1, math.prod(mesh[axis] for axis in axes))
-            if {frozenset(row.tolist()) for row in rows} == wanted:
+            if {frozenset(row.tolist()) for row in rows} == expected:
                 return axes
     return ()

@@ -22,23 +22,23 @@ class Estimate:
 
     compute: float
     memory: float
-    talk: float
+    communication: float
     efficiency: float
 
     @property
     def least(self) -> float:
         """The slowest of the three."""
-        return max(self.compute, self.memory, self.talk)
+        return max(self.compute, self.memory, self.communication)
 
     @property
     def most(self) -> float:
         """All three after each other."""
-        return self.compute + self.memory + self.talk
+        return self.compute + self.memory + self.communication
 
     @property
     def limit(self) -> str:
         """The slowest one's name."""
-        named = {"compute": self.compute, "memory": self.memory, "collectives": self.talk}
+        named = {"compute": self.compute, "memory": self.memory, "collectives": self.communication}
         return max(named, key=lambda name: named[name])
 
 
@@ -73,9 +73,9 @@ def estimate(
     """Of a step of `flops` over all devices, of which `shared` divide them; `moved` bytes of memory on each."""
     peak = hardware.bf16 if precision == "bf16" else hardware.f32
     compute, memory = flops / shared / peak, moved / hardware.bandwidth
-    talk = sum(seconds(each, hardware) for each in collectives)
-    least = max(compute, memory, talk)
-    return Estimate(compute, memory, talk, flops / devices / peak / least if least else 0.0)
+    communication = sum(seconds(each, hardware) for each in collectives)
+    least = max(compute, memory, communication)
+    return Estimate(compute, memory, communication, flops / devices / peak / least if least else 0.0)
 
 
 def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:

@@ -76,8 +76,8 @@ def search(
         tried: list[Candidate] = []
         for remat in (False, True) if savers else (None,):
             for microbatches in microbatches_for(usual.batch, mesh):
-                asked = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
-                tried.append(Candidate(mesh, microbatches, remat, plan(built[remat], asked, topology, devices)))
+                run_options = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
+                tried.append(Candidate(mesh, microbatches, remat, plan(built[remat], run_options, topology, devices)))
                 say(describe(tried[-1]))
                 if tried[-1].plan.fits or tried[-1].plan.state_bytes == tried[-1].plan.needs:
                     break  # it fits; or the state alone does not, and no saver of activations helps
@@ -86,13 +86,13 @@ def search(
 
 
 def _order(candidate: Candidate) -> tuple[bool, float, int]:
-    told = candidate.plan
-    return not told.fits, told.estimate.least if told.estimate and told.fits else float("inf"), told.needs
+    result = candidate.plan
+    return not result.fits, result.estimate.least if result.estimate and result.fits else float("inf"), result.needs
 
 
 def describe(candidate: Candidate) -> str:
     """A line about a candidate."""
-    told, remat = candidate.plan, "" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"
-    time = f"{told.estimate.least * 1e3:.3g} ms by {told.estimate.limit}, " if told.estimate else ""
-    fits = "fits" if told.fits else "does not fit"
-    return f"{candidate.mesh} microbatches={candidate.microbatches}{remat}: {time}{told.needs / 2**30:.2f} GiB a device: {fits}"
+    result, remat = candidate.plan, "" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"
+    time = f"{result.estimate.least * 1e3:.3g} ms by {result.estimate.limit}, " if result.estimate else ""
+    fits = "fits" if result.fits else "does not fit"
+    return f"{candidate.mesh} microbatches={candidate.microbatches}{remat}: {time}{result.needs / 2**30:.2f} GiB a device: {fits}"

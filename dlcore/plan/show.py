@@ -18,7 +18,7 @@ GPU_DEFAULT = 0.75  # of a GPU's memory JAX takes, unless XLA_PYTHON_CLIENT_MEM_
 def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
     """Everything that is known, in bytes, FLOPs, seconds and dollars."""
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "experiment": name,
         "topology": topology.text,
         "devices": topology.count,
@@ -41,14 +41,14 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
     if estimate:
         hours = [seconds * steps / 3600 for seconds in (estimate.least, estimate.most)]
         dollars = [each * topology.count * price if price else None for each in hours]
-        told |= {
+        fields |= {
             "flops": plan.flops,
             "bytes": plan.bytes,
             "collectives": roofline.grouped(plan.collectives, topology.hardware),
             "step": {
                 "compute": estimate.compute,
                 "memory": estimate.memory,
-                "collectives": estimate.talk,
+                "collectives": estimate.communication,
                 "least": estimate.least,
                 "most": estimate.most,
                 "limit": estimate.limit,
@@ -63,7 +63,7 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
                 "dollars_without_overlap": dollars[1],
             },
         }
-    return told
+    return fields
 
 
 def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> None:
@@ -83,10 +83,10 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
         table.add_row("  temporary", _bytes(memory.temporary))
         table.add_row("FLOPs of a step, all devices", f"{plan.flops:.3g}")
         table.add_row("memory traffic of a step", _bytes(plan.bytes))
-        for what, value in (("compute", estimate.compute), ("memory", estimate.memory), ("collectives", estimate.talk)):
+        for what, value in (("compute", estimate.compute), ("memory", estimate.memory), ("collectives", estimate.communication)):
             table.add_row(f"  time of {what}", _time(value))
-        told = f"{_time(estimate.least)} to {_time(estimate.most)}: {estimate.limit}"
-        table.add_row("a step, if all overlaps or nothing; its limit", told)
+        fields = f"{_time(estimate.least)} to {_time(estimate.most)}: {estimate.limit}"
+        table.add_row("a step, if all overlaps or nothing; its limit", fields)
         table.add_row("efficiency at best", f"{estimate.efficiency:.1%}")
         ends = [seconds * steps for seconds in (estimate.least, estimate.most)]
         table.add_row(f"{steps} steps", f"{_time(ends[0])} to {_time(ends[1])}")
@@ -94,16 +94,16 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
             dollars = [seconds / 3600 * topology.count * price for seconds in ends]
             table.add_row(f"dollars, {topology.count} devices at {price:g} an hour", f"{dollars[0]:,.2f} to {dollars[1]:,.2f}")
     console = Console()
-    wide = Console(width=max(console.width, 110))
-    wide.print(table)
+    table_console = Console(width=max(console.width, 110))
+    table_console.print(table)
     if plan.collectives:
-        talk = Table(title="collectives of a step")
+        communication = Table(title="collectives of a step")
         for column in ("kind", "axes", "runs", "bytes", "time"):
-            talk.add_column(column, justify="left" if column in ("kind", "axes") else "right")
+            communication.add_column(column, justify="left" if column in ("kind", "axes") else "right")
         for row in roofline.grouped(plan.collectives, topology.hardware):
             words = [str(row["kind"]), str(row["axes"] or "?"), str(row["count"]), _bytes(row["bytes"]), _time(row["seconds"])]
-            talk.add_row(*words)
-        wide.print(talk)
+            communication.add_row(*words)
+        table_console.print(communication)
     for line in (word, _advice(plan)):
         if line:
             print(f"dlcore: {line}")

@@ -149,9 +149,9 @@ def devices(topology: Topology) -> list[Any]:
         return list(topologies.get_topology_desc(name, platform=platform, **options).devices)
     # JAX raises NotImplementedError for a platform whose compiler cannot describe hardware that is not there.
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
-        told = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise UsageError(
-            f"--topology {topology.text!r} cannot be compiled for ({told}); try tpu:v5e:4x4 or gpu:h100:8x8"
+            f"--topology {topology.text!r} cannot be compiled for ({reason}); try tpu:v5e:4x4 or gpu:h100:8x8"
         ) from error
 
 
@@ -178,8 +178,8 @@ def _installed(module: str) -> bool:
 
 def compilable(kind: str) -> bool:
     """Whether the compiler for tpu, gpu or cpu is installed."""
-    wanted = {"tpu": ["libtpu"], "gpu": ["jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13"], "cpu": ["jax"]}
-    return any(_installed(module) for module in wanted[kind])
+    plugins = {"tpu": ["libtpu"], "gpu": ["jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13"], "cpu": ["jax"]}
+    return any(_installed(module) for module in plugins[kind])
 
 
 def _target(hardware: Hardware) -> str:
@@ -188,10 +188,10 @@ def _target(hardware: Hardware) -> str:
     A field that is left out is 0. Without `memory_bandwidth` every array takes forever to read, so that XLA gains as much by any
     fusion as by any other: programs took minutes to compile, and JAX 0.10.1 aborted on some of them.
     """
-    memory, cores, lanes, ghz, shared, block, cache, capability = hardware.gpu
+    memory, cores, fpus_per_core, ghz, shared, block, cache, capability = hardware.gpu
     return (
         "gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
-        f"shared_memory_per_core: {shared:.0f} threads_per_core_limit: 2048 core_count: {cores:.0f} fpus_per_core: {lanes:.0f} "
+        f"shared_memory_per_core: {shared:.0f} threads_per_core_limit: 2048 core_count: {cores:.0f} fpus_per_core: {fpus_per_core:.0f} "
         "block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535 "
         "thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64 "
         f"memory_bandwidth: {hardware.bandwidth:.0f} l2_cache_size: {cache:.0f} clock_rate_ghz: {ghz} "

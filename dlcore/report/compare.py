@@ -105,8 +105,8 @@ def comparison(runs: Sequence[Run]) -> Html:
         rows.append(el("tr", cells))
     table = el("table", el("thead", el("tr", top), el("tr", under)), el("tbody", rows), class_="wide")
     hint = "The best value is underlined where the experiment declares which direction is better, or the metric is a known one."
-    told = el("p", hint, class_="hint") if any(value is not None for value in best) else None
-    return el("section", el("h2", "Comparison"), told, scroll(table, "Comparison"), id="comparison")
+    note = el("p", hint, class_="hint") if any(value is not None for value in best) else None
+    return el("section", el("h2", "Comparison"), note, scroll(table, "Comparison"), id="comparison")
 
 
 def _best(values: Sequence[object], way: str | None) -> float | None:

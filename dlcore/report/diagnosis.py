@@ -23,15 +23,15 @@ def diagnosis(runs: Sequence[Run]) -> Html | None:
     for position, run in enumerate(runs):
         found, damaged = read(run.path / FILE)
         whose = el("h3", compare.name(run, position)) if len(runs) > 1 else None
-        told = _generalisation(run)
-        if told:
-            parts.append(el("article", whose, told))
+        summary = _generalisation(run)
+        if summary:
+            parts.append(el("article", whose, summary))
         if damaged:
             parts.append(el("p", f"{FILE}: damaged and left out: {damaged} line{'s' if damaged > 1 else ''}.", class_="note"))
         for name, steps in found.items():
             called = el("h3", name) if len(found) > 1 else None
             table = _table(steps) if len(runs) == 1 else None
-            parts.append(el("article", None if told else whose, called, _sentences(steps), table))
+            parts.append(el("article", None if summary else whose, called, _sentences(steps), table))
     if not parts:
         return None
     hint = (
@@ -48,21 +48,21 @@ def _generalisation(run: Run) -> Html | None:
     validation = run.series.get(("validation", "loss"))
     if len(objectives) > 1 or train is None or validation is None:
         return None
-    told = overfitting(*((steps.tolist(), values.tolist()) for steps, values in (train, validation)))
-    if told is None:
+    summary = overfitting(*((steps.tolist(), values.tolist()) for steps, values in (train, validation)))
+    if summary is None:
         return None
-    return el("div", el("p", told, class_=None if told == GENERAL else "wrong"), class_="verdict")
+    return el("div", el("p", summary, class_=None if summary == GENERAL else "wrong"), class_="verdict")
 
 
 def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
     """The verdict at the last evaluation, and the first one that was another, where something was wrong."""
-    told = {step: verdict(rows) for step, rows in steps.items()}
-    last = max(told)
-    now = el("p", el("strong", f"Step {last:,}: "), told[last], class_=None if told[last] == HEALTHY else "wrong")
+    summary = {step: verdict(rows) for step, rows in steps.items()}
+    last = max(summary)
+    now = el("p", el("strong", f"Step {last:,}: "), summary[last], class_=None if summary[last] == HEALTHY else "wrong")
     # The same trouble in other numbers is not worth a second line.
-    known = {re.sub(r"[\d.,]+", "", words) for words in (HEALTHY, told[last])}
-    before = next((step for step, words in told.items() if re.sub(r"[\d.,]+", "", words) not in known), None)
-    early = el("p", f"Earlier, at step {before:,}: {told[before]}", class_="hint") if before is not None else None
+    known = {re.sub(r"[\d.,]+", "", words) for words in (HEALTHY, summary[last])}
+    before = next((step for step, words in summary.items() if re.sub(r"[\d.,]+", "", words) not in known), None)
+    early = el("p", f"Earlier, at step {before:,}: {summary[before]}", class_="hint") if before is not None else None
     return el("div", now, early, class_="verdict")
 
 
@@ -82,8 +82,8 @@ def _table(steps: Mapping[int, Sequence[Row]]) -> Html:
 
 
 def _rows(rows: Sequence[Row], largest: Mapping[str, float], low: int, high: int) -> Html:
-    told = f"gradient, bars from 1e{low} to 1e{high}"
-    heads = ("tensor", told, "", "weights", "update / weights", "largest so far", "dead units")
+    summary = f"gradient, bars from 1e{low} to 1e{high}"
+    heads = ("tensor", summary, "", "weights", "update / weights", "largest so far", "dead units")
     head = [el("th", title, scope="col", class_="n" if i > 1 else None) for i, title in enumerate(heads)]
     body = []
     for row in rows:

@@ -88,8 +88,8 @@ def _headline(run: Run) -> Html | None:
         parts.append(el("p", f"published {number(published)}", source, class_="published"))
     if is_number(published) and (run.get("config", "offline") or run.get("run", "offline")):
         names = ", ".join(dict.fromkeys(str(run.get("data", s, "name") or "unnamed") for s in run.mapping("data")))
-        told = f"Trained offline on embedded data ({names}); the published number may be for other data."
-        parts.append(el("p", told, class_="caution"))
+        note = f"Trained offline on embedded data ({names}); the published number may be for other data."
+        parts.append(el("p", note, class_="caution"))
     return el("div", parts, class_="headline")
 
 
@@ -111,13 +111,15 @@ def _difference(ours: float, published: float, way: object) -> Html | None:
 def _tiles(run: Run) -> Html:
     """What the run cost, at a glance."""
     took = run.mapping("seconds")
-    spent = ", ".join(f"{name} {seconds(took[name])}" for name in ("compile", "train", "eval") if is_number(took.get(name)))
+    seconds_by_phase = ", ".join(
+        f"{name} {seconds(took[name])}" for name in ("compile", "train", "eval") if is_number(took.get(name))
+    )
     counts = run.numbers("parameters")
     owners = ", ".join(f"{name} {number(count)}" for name, count in counts.items()) if len(counts) > 1 else ""
     steps, early = number(run.get("step")), ", stopped early" if run.get("stopped_early") else ""
     tiles = [
         ("steps", steps, f"of {number(run.get('steps'))}{early}" if run.get("steps") is not None else ""),
-        ("time", seconds(took.get("total")), spent),
+        ("time", seconds(took.get("total")), seconds_by_phase),
         ("examples/s", number(run.get("examples_per_second")), ""),
         ("parameters", number(compare.parameters(run)), owners),
         ("peak memory", size(run.get("peak_memory_bytes")), ""),

@@ -24,8 +24,8 @@ def catalogue() -> None:
     for column in ("experiment", "family", "task", "data", "published", "ours"):
         table.add_column(column, overflow="fold")
     for name in catalog.names():
-        told = catalog.about(catalog.folder() / f"{name}.py")
-        words = [told.get(word, "") for word in ("family", "task", "data", "published")]
+        described = catalog.about(catalog.folder() / f"{name}.py")
+        words = [described.get(word, "") for word in ("family", "task", "data", "published")]
         table.add_row(name, *words, ours(result(name)))
     console = Console()
     Console(width=max(console.width, 140)).print(table)
@@ -43,11 +43,11 @@ def ours(card: dict[str, Any]) -> str:
         return "not run"
     runs, count = repeated(card)
     published = card.get("published") or {}
-    wanted = f"{published.get('split')}/{published.get('metric')}"
-    shown = [wanted] if wanted in runs[0] else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
+    headline = f"{published.get('split')}/{published.get('metric')}"
+    shown = [headline] if headline in runs[0] else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
     cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
-    told = ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown)
-    return told + (f"; {count}" if count else "") + f" ({cost})"
+    described = ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown)
+    return described + (f"; {count}" if count else "") + f" ({cost})"
 
 
 def repeated(card: dict[str, Any]) -> tuple[list[dict[str, float]], str]:
@@ -85,7 +85,7 @@ def readme() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in catalog.names():
-        told = catalog.about(catalog.folder() / f"{name}.py")
+        described = catalog.about(catalog.folder() / f"{name}.py")
         for path in sorted((catalog.folder() / "results").glob(f"{name}*.json"), key=lambda path: (len(path.stem), path.stem)):
             card = json.loads(path.read_text(encoding="utf-8"))
             if card["experiment"] != name:
@@ -93,10 +93,10 @@ def readme() -> str:
             data, published, runs = card["data"]["train"], card.get("published"), card.get("repeats", [card])
             cells = [
                 f"[`{name}`](experiments/{name}.py)" + (f" `{card['flags']}`" if card.get("flags") else ""),
-                told.get("family", ""),
+                described.get("family", ""),
                 f"{data['name']} {data['version']}",
                 f"{sum(card['parameters'].values()):,}",
-                f"{published['value']:g} ({published['source']})" if published else told.get("published", ""),
+                f"{published['value']:g} ({published['source']})" if published else described.get("published", ""),
                 ours(card).rpartition(" (")[0],
                 ", ".join(f"{min(run['seconds'][k] for run in runs):.0f} {word}" for k, word in SECONDS),
                 f"{card['host']['cpu']}, {_cores(card)}",
@@ -141,10 +141,10 @@ def _order(card: dict[str, Any]) -> tuple[Any, ...]:
 
 def _keep(cards: list[dict[str, Any]]) -> Path:
     card = cards[0]
-    told = ("results", "seconds", "params_sha256", "marks")
+    described = ("results", "seconds", "params_sha256", "marks")
     if len(cards) > 1:
         own = [{"seed": each["run"]["seed"], **{n: each["config"][n] for n in REPEATED if n in each["config"]}} for each in cards]
-        card["repeats"] = [{**who, **{k: each.get(k) for k in told}} for who, each in zip(own, cards, strict=True)]
+        card["repeats"] = [{**who, **{k: each.get(k) for k in described}} for who, each in zip(own, cards, strict=True)]
     # Without what names a machine's folders.
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
     page = trust.page(catalog.folder(), card)

@@ -55,27 +55,27 @@ def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence[str]) -> list[str]:
     """Entries of two cards that differ, of those that `words` name: "versions jax: 0.10.1 then, 0.12.0 now"."""
-    told = []
+    lines = []
     for word in words:
         # As JSON gives it back, so that a tuple is not another thing than a list.
         a, b = (json.loads(json.dumps(each.get(word))) for each in (then, now))
         if not isinstance(a, dict) or not isinstance(b, dict):
             a, b = {"": a}, {"": b}
-        told += [
+        lines += [
             f"{word} {key}: {a.get(key)} then, {b.get(key)} now".replace(" : ", ": ")
             for key in sorted({*a, *b})
             if a.get(key) != b.get(key)
         ]
-    return told
+    return lines
 
 
 def commit(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Whether two cards name different commits, or one that was not clean; nothing where one names none."""
     a, b = (each.get("git") or {} for each in (then, now))
-    told = []
+    lines = []
     if a.get("commit") and b.get("commit") and a["commit"] != b["commit"]:
-        told.append(f"commit: {a['commit'][:10]} then, {b['commit'][:10]} now")
-    return told + [f"uncommitted changes {when}" for when, git in (("then", a), ("now", b)) if git.get("clean") is False]
+        lines.append(f"commit: {a['commit'][:10]} then, {b['commit'][:10]} now")
+    return lines + [f"uncommitted changes {when}" for when, git in (("then", a), ("now", b)) if git.get("clean") is False]
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:

@@ -76,7 +76,7 @@ class Checkpoints:
             ) from None
         self.kept = {int(path.name): _metrics(path) for path in folder.glob("[0-9]*") if path.name.isdigit()}
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=_Keep(self._wanted),
+            preservation_policy=_Keep(self._to_keep),
             best_fn=self._value if best else None,  # without it the metrics would not be written
             cleanup_tmp_directories=True,
             step_prefix=None,
@@ -94,7 +94,7 @@ class Checkpoints:
         """The value of `best` among a checkpoint's metrics; NaN where it was not measured."""
         return float(metrics.get(self.best, math.nan))
 
-    def _wanted(self, steps: Sequence[int]) -> set[int]:
+    def _to_keep(self, steps: Sequence[int]) -> set[int]:
         """Which of the `steps` are kept: the last ones, but for those that were saved only for being the best, and the best."""
         regular = [step for step in steps if not self.kept.get(step, {}).get(ONLY_BEST)]
         best = self._best_of(steps)
@@ -168,8 +168,8 @@ class Checkpoints:
         # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other devices.
         place = replicated(getattr(leaves[0], "sharding", None))
         target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place)}
-        asked = self.steps() if step is None else [step]
-        for candidate in reversed(asked):
+        candidates = self.steps() if step is None else [step]
+        for candidate in reversed(candidates):
             path = self.folder / str(candidate)
             try:
                 restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
@@ -183,7 +183,7 @@ class Checkpoints:
             warnings.warn(f"checkpoint {path} is damaged (its checksum differs) and is skipped", stacklevel=2)
         if self.steps():
             raise Unreadable(
-                f"none of the checkpoints {asked} in {self.folder} can be read; mend them from a copy, "
+                f"none of the checkpoints {candidates} in {self.folder} can be read; mend them from a copy, "
                 f"or move that folder away and resume to train from the first step"
             )
         return None
@@ -199,12 +199,12 @@ class Checkpoints:
 class _Keep(NamedTuple):
     """Orbax's preservation policy: `wanted` says which of the steps are kept."""
 
-    wanted: Callable[[Sequence[int]], set[int]]
+    to_keep: Callable[[Sequence[int]], set[int]]
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """For each checkpoint, whether it is kept."""
-        wanted = self.wanted([each.step for each in checkpoints])
-        return [each.step in wanted for each in checkpoints]
+        to_keep = self.to_keep([each.step for each in checkpoints])
+        return [each.step in to_keep for each in checkpoints]
 
 
 def _metrics(checkpoint: Path) -> dict[str, float]:

@@ -23,26 +23,26 @@ from dlcore.errors import UsageError
 class Log:
     """One run's log. `active=False` (every process but the first) makes it silent; `told=False` writes it, and says nothing."""
 
-    def __init__(self, folder: Path, steps: int, start: int, active: bool = True, told: bool = True) -> None:
-        self.active, self.told, self.steps = active, told, steps
+    def __init__(self, folder: Path, steps: int, start: int, active: bool = True, to_console: bool = True) -> None:
+        self.active, self.to_console, self.steps = active, to_console, steps
         if not active:
             return
         self.console = Console(stderr=True, soft_wrap=True)
         self.file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self.events = SummaryWriter(str(folder), purge_step=start or None, flush_secs=10)
         self.bar: Progress | None = None
-        if told and self.console.is_terminal:
+        if to_console and self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self.bar = Progress(
                 *columns, TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[told]}"), console=self.console
             )
-            self.task = self.bar.add_task("training", total=steps, completed=start, rate="", told="")
+            self.task = self.bar.add_task("training", total=steps, completed=start, rate="", to_console="")
             self.bar.start()
-        self.began, self.start = time.monotonic(), start
+        self.start_time, self.start = time.monotonic(), start
 
     def say(self, line: str) -> None:
         """A line for the person at the terminal."""
-        if self.active and self.told:
+        if self.active and self.to_console:
             self.console.print(line, markup=False, highlight=False)
 
     def tick(self, step: int) -> None:
@@ -55,12 +55,12 @@ class Log:
         if not self.active:
             return
         self.write(step, "train", {**metrics, "examples_per_second": rate})
-        told = "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm"))
+        to_console = "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm"))
         if self.bar:
-            self.bar.update(self.task, completed=step, rate=f"{rate:,.0f}/s", told=told)
+            self.bar.update(self.task, completed=step, rate=f"{rate:,.0f}/s", to_console=to_console)
         else:
-            left = (time.monotonic() - self.began) / max(step - self.start, 1) * (self.steps - step)
-            self.say(f"step {step}/{self.steps}  {told}  {rate:,.0f} examples/s  {left:.0f} s left")
+            left = (time.monotonic() - self.start_time) / max(step - self.start, 1) * (self.steps - step)
+            self.say(f"step {step}/{self.steps}  {to_console}  {rate:,.0f} examples/s  {left:.0f} s left")
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """A line of metrics.jsonl, and the same for TensorBoard."""

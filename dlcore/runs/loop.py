@@ -81,7 +81,7 @@ def loop(trainer: Trainable, until: int | None = None, received_signals: Sequenc
             trainer.log(keep=every.log_every if step < trainer.last else 0)
         if step < trainer.last and trainer.evaluation_is_due(step):
             trainer.evaluate(step)
-        if processes.asked_to_stop(step, received_signals):
+        if processes.stop_requested(step, received_signals):
             interrupted = received_signals and received_signals[0] == signal.SIGINT
             code = INTERRUPTED if interrupted else PREEMPTED
         if step == trainer.last or step % every.save_every == 0 or code:

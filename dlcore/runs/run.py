@@ -92,7 +92,7 @@ class Run:
         if processes.first():
             files.write(self.folder / FACTS, self.experiment.splits.facts.to_json())
         console = self.siblings == 1
-        self.log = Log(self.folder, self.experiment.steps, self.start, processes.first(), told=console)
+        self.log = Log(self.folder, self.experiment.steps, self.start, processes.first(), to_console=console)
         self.metrics = Metrics(self.log, self.start, self._logged)
 
     # During training

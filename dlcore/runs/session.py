@@ -120,7 +120,7 @@ def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None
     """Raises UsageError for what would not run, before anything is made. `place`: where, if not where the flags say."""
     check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
     checks.check_sizes(experiment.train, experiment.batch, experiment.evaluated)
-    checks.check_numbers({"train": experiment.train, **experiment.evaluated}, wide=jax.config.read("jax_enable_x64"))
+    checks.check_numbers({"train": experiment.train, **experiment.evaluated}, x64=jax.config.read("jax_enable_x64"))
     best_of(experiment)
     early_stopping.check(experiment, flags)
 
@@ -156,10 +156,10 @@ def begun(flags: RunOptions) -> bool:
 
 def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card) -> str:
     """What has changed since a run began: its experiment file, its config, its flags; empty if nothing that matters."""
-    told: list[str] = []
+    found_changes: list[str] = []
     kept = folder / "experiment.py"
     before = kept.read_text(encoding="utf-8", errors="replace") if kept.is_file() else ""
-    told += changes_of.code_difference(before, page.source, str(page.path))
+    found_changes += changes_of.code_difference(before, page.source, str(page.path))
     # Where and how often to write, and how to spread over devices, may change between a stop and a resume.
     free = {
         "out",
@@ -184,8 +184,8 @@ def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: c
         for name in sorted({*old, *new} - (free if word == "flag" else set())):
             a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
             if a != b:
-                told.append(f"{word} {name}: {a} then, {b} now")
-    return "\n".join(told)
+                found_changes.append(f"{word} {name}: {a} then, {b} now")
+    return "\n".join(found_changes)
 
 
 def restored(experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False) -> Any:

@@ -46,7 +46,7 @@ class _Wandb:
             resume="allow",
             name=name,
             config=dict(config),
-            settings=wandb.Settings(silent=True, **quiet),
+            settings=wandb.Settings(no_progress=True, **quiet),
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -179,8 +179,8 @@ class _Follower:
 
     def _lose(self, error: Exception) -> None:
         self.lost = True
-        told = f"tracking ended after step {self.state['step']} ({error}); the run goes on, and {self.file} has all of it"
-        print(f"dlcore: warning: {told}", file=sys.stderr, flush=True)
+        warning = f"tracking ended after step {self.state['step']} ({error}); the run goes on, and {self.file} has all of it"
+        print(f"dlcore: warning: {warning}", file=sys.stderr, flush=True)
 
 
 def _keep(file: Path, state: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ MutableResults = dict[str, dict[str, float]]
 Progress = Callable[[str], None]  # is called with what the trainer does from now on
 
 
-def silent(_: str) -> None:
+def no_progress(_: str) -> None:
     """Ignores what the trainer does."""
 
 
@@ -50,7 +50,7 @@ class Trainer:
         program: Program,
         runs: Sequence[Run],
         intervals: Intervals,
-        on_progress: Progress = silent,
+        on_progress: Progress = no_progress,
         start: int | None = None,
     ) -> None:
         self.program, self.runs, self.intervals = program, list(runs), intervals

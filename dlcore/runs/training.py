@@ -16,9 +16,9 @@ from dlcore.runs.ending import Diverged
 from dlcore.runs.loop import FAILED, INTERRUPTED, Intervals
 from dlcore.runs.program import SingleProgram
 from dlcore.runs.run import Run
-from dlcore.runs.trainer import Progress, Trainer, silent
+from dlcore.runs.trainer import Progress, Trainer, no_progress
 from dlcore.runtime import notices, processes
-from dlcore.runtime.signals import asked_to_stop
+from dlcore.runtime.signals import stop_requested
 from dlcore.runtime.watchdog import Watchdog
 from dlcore.train.experiment import Experiment
 
@@ -29,7 +29,7 @@ def single(
     folder: Path,
     card: cards.Card,
     resumed: bool = False,
-    on_progress: Progress = silent,
+    on_progress: Progress = no_progress,
 ) -> Trainer:
     """The trainer of one run in `folder`, on the devices that the options name."""
     program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
@@ -44,7 +44,7 @@ def train(experiment: Experiment, flags: RunOptions, folder: Path, card: cards.C
     watchdog = Watchdog(flags.stall, stacks)
     notice = notices.Notices(processes.first(), watchdog.tell)
     # Asked to stop while it compiles, a run ends after its first step.
-    with asked_to_stop() as received_signals, watchdog, notice as on_progress, closing:
+    with stop_requested() as received_signals, watchdog, notice as on_progress, closing:
         trainer = single(experiment, flags, folder, card, resumed, on_progress)
         return trained(trainer, received_signals)
 

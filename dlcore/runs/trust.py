@@ -143,9 +143,9 @@ def _changed(run: Path, path: Path, source: str) -> str:
     except OSError:
         before = source
     lines = difflib.unified_diff(before.splitlines(), source.splitlines(), "as it began", str(path), lineterm="", n=1)
-    told = "\n".join(list(lines)[:60])
+    excerpt = "\n".join(list(lines)[:60])
     return (
-        f"{run} was begun differently, or elsewhere: you have not trained with {_shown(path)} as it is now\n{told}\n"
+        f"{run} was begun differently, or elsewhere: you have not trained with {_shown(path)} as it is now\n{excerpt}\n"
         "undo the change; or resume with --accept-changes, or execute it as it is with --trust"
     )
 

@@ -37,11 +37,11 @@ def verify(page: Page, config: Any, flags: RunOptions, card: cards.Card, steps: 
         same &= agrees
         drift = "" if agrees or "norm" not in then else f"; norm of the parameters {_drift(then['norm'], now['norm'])}"
         print(f"step {step}: {'the same parameters' if agrees else 'OTHER parameters'}, {now['sha256'][:16]}{drift}")
-    told = differences(page, experiment, card, run)
+    changed = differences(page, experiment, card, run)
     if not same:
-        print("\n  ".join(["what differs from then:", *(told or ["nothing that a card records, and no code"])]))
-    elif told:
-        print("\n  ".join(["the same, although these differ from then:", *told]))
+        print("\n  ".join(["what differs from then:", *(changed or ["nothing that a card records, and no code"])]))
+    elif changed:
+        print("\n  ".join(["the same, although these differ from then:", *changed]))
     return SAME if same else OTHER
 
 
@@ -64,10 +64,10 @@ def differences(page: Page, experiment: Experiment, card: cards.Card, run: Path 
     """What is other now than when a card was written, and may decide on numbers: versions, machine, data, commit, code."""
     folder = page.path.resolve().parent
     now = {"versions": cards.versions(), **cards.machine(), **describe(experiment), "git": cards.git(folder)}
-    told = [*changes.differences(card, now, DECISIVE), *changes.commit(card, now)]
+    changed = [*changes.differences(card, now, DECISIVE), *changes.commit(card, now)]
     if run and (kept := run / "experiment.py").is_file():
-        told += changes.code_difference(kept.read_text(encoding="utf-8", errors="replace"), page.source, str(page.path))
-    return told + changes.code_since((card.get("git") or {}).get("commit"), folder)
+        changed += changes.code_difference(kept.read_text(encoding="utf-8", errors="replace"), page.source, str(page.path))
+    return changed + changes.code_since((card.get("git") or {}).get("commit"), folder)
 
 
 def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:

@@ -20,8 +20,8 @@ _counts = {_HIT: 0, _MISS: 0}
 
 def keep(environment: Mapping[str, str] | None = None) -> Path | None:
     """Turn the cache on, in the user's cache folder unless JAX was told another one; None where JAX was told to have none."""
-    told = os.environ if environment is None else environment
-    if told.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("0", "false"):
+    variables = os.environ if environment is None else environment
+    if variables.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("0", "false"):
         return None
     if not getattr(jax.config, FOLDER):
         jax.config.update(FOLDER, str(cache.folder() / "compiled" / _processor()))

@@ -28,8 +28,8 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
     decided = "JAX_NUM_CPU_DEVICES" in environment or "xla_force_host_platform_device_count" in xla
     if decided or "DLCORE_PROCESSES" in environment:  # by the user, or by whoever launched several processes
         return flags
-    wanted = 0 if flags.seeds > 1 else flags.cpu_devices  # seeds side by side have one device each, and share the cores
-    flags = dataclasses.replace(flags, cpu_devices=wanted or simulated(flags, batch))
+    requested = 0 if flags.seeds > 1 else flags.cpu_devices  # seeds side by side have one device each, and share the cores
+    flags = dataclasses.replace(flags, cpu_devices=requested or simulated(flags, batch))
     jax.config.update("jax_num_cpu_devices", flags.cpu_devices)
     return flags
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-WANTED = "glibc.malloc.hugetlb=1"
-ASKED = "DLCORE_LARGE_PAGES"  # set once it was asked for, or by whoever does not want it
+TUNABLE = "glibc.malloc.hugetlb=1"
+REQUESTED = "DLCORE_LARGE_PAGES"  # set once it was asked for, or by whoever does not want it
 OFFERED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -20,11 +20,11 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
     million parameters then waits 36,000 times a step for a page of 4 KiB. glibc reads its settings but once, when a process begins.
     """
     before = environment.get("GLIBC_TUNABLES", "")
-    if sys.platform != "linux" or ASKED in environment or "glibc.malloc.hugetlb" in before or not _own_process():
+    if sys.platform != "linux" or REQUESTED in environment or "glibc.malloc.hugetlb" in before or not _own_process():
         return
     if not OFFERED.is_file() or "[madvise]" not in OFFERED.read_text():
         return
-    again({**environment, ASKED: "1", "GLIBC_TUNABLES": f"{before}:{WANTED}".strip(":")})
+    again({**environment, REQUESTED: "1", "GLIBC_TUNABLES": f"{before}:{TUNABLE}".strip(":")})
 
 
 def again(environment: Mapping[str, str]) -> None:

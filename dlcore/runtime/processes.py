@@ -154,10 +154,10 @@ def agreed(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.asarray(int(value))))
 
 
-def asked_to_stop(step: int, came: Sequence[int]) -> bool:
+def stop_requested(step: int, received: Sequence[int]) -> bool:
     """Has a signal come, to this process or to another? True in all of them at the same step."""
     if jax.process_count() == 1:
-        return bool(came)
+        return bool(received)
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.reached_preemption_sync_point(step))

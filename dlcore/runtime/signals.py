@@ -33,19 +33,19 @@ def handled(handler: Callable[[int, FrameType | None], None], kinds: list[int] |
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[list[int]]:
+def stop_requested() -> Iterator[list[int]]:
     """The signals that came. Each ends the run after the step at hand; Ctrl-C after another signal raises KeyboardInterrupt.
 
     The second signal waits for what is `uninterrupted`, the third for nothing.
     """
     import jax  # a launcher that passes signals on needs none
 
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
-        again = bool(came)
-        came.append(number)
-        if number == signal.SIGINT and again and (not _held or len(came) > 2):
+        again = bool(received)
+        received.append(number)
+        if number == signal.SIGINT and again and (not _held or len(received) > 2):
             raise KeyboardInterrupt
         if number == signal.SIGINT and not again and jax.process_index() == 0:
             with contextlib.suppress(OSError):
@@ -56,7 +56,7 @@ def asked_to_stop() -> Iterator[list[int]]:
     # With several processes JAX's own notifier owns SIGTERM, so that all of them stop at the same step.
     kinds = [number for number in numbers() if number != signal.SIGTERM or jax.process_count() == 1]
     with handled(note, kinds):
-        yield came
+        yield received
 
 
 @contextmanager

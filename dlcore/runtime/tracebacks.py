@@ -29,10 +29,10 @@ def explained(command: Callable[[], T]) -> T:
     except (UsageError, Disrupted):
         raise
     except Exception as error:
-        told = explain(error)
-        if told is None:
+        message = explain(error)
+        if message is None:
             raise
-        raise UsageError(told) from error
+        raise UsageError(message) from error
 
 
 def explain(error: Exception) -> str | None:

@@ -18,13 +18,13 @@ class Watchdog:
 
     def __init__(self, seconds: float, file: Path) -> None:
         self.seconds, self.file = seconds, file
-        self.busy, self.since, self.barked = "starting", time.monotonic(), False
+        self.phase, self.since, self.barked = "starting", time.monotonic(), False
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True, name="watchdog") if seconds else None
 
-    def tell(self, busy: str) -> None:
+    def tell(self, phase: str) -> None:
         """What the run does from now on."""
-        self.busy, self.since, self.barked = busy, time.monotonic(), False
+        self.phase, self.since, self.barked = phase, time.monotonic(), False
 
     def _look(self) -> None:
         while not self.over.wait(min(1.0, self.seconds / 4)):
@@ -34,11 +34,11 @@ class Watchdog:
 
     def _bark(self) -> None:
         # Said before it is written: the disk may be what hangs.
-        told = f"{self.busy} takes longer than {self.seconds:g} s; what every thread is doing stands in {self.file}"
-        print(f"dlcore: warning: {told}", file=sys.stderr, flush=True)
+        message = f"{self.phase} takes longer than {self.seconds:g} s; what every thread is doing stands in {self.file}"
+        print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
         try:
             with self.file.open("a", encoding="utf-8") as file:
-                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.busy}", file=file, flush=True)
+                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.phase}", file=file, flush=True)
                 faulthandler.dump_traceback(file, all_threads=True)
         except OSError as error:
             print(f"dlcore: warning: {self.file} cannot be written: {error.strerror}", file=sys.stderr, flush=True)

@@ -26,7 +26,7 @@ from dlcore.runs.summary import summary
 from dlcore.runs.trainer import HASH_STEPS, Trainer
 from dlcore.runs.training import trained
 from dlcore.runtime import notices
-from dlcore.runtime.signals import asked_to_stop
+from dlcore.runtime.signals import stop_requested
 from dlcore.runtime.watchdog import Watchdog
 from dlcore.seeds.common_step import sound_step
 from dlcore.seeds.program import SeedProgram
@@ -97,7 +97,7 @@ def _go(page: Page, experiment: Experiment, flags: Sequence[RunOptions], begun: 
     folders_, way = [Path(each.out) for each in flags], f"the same command with --out {root} --continue-run"
     closing = ending.closing(folders_, begun, way)
     watchdog = Watchdog(flags[0].stall, root / "stacks.txt")
-    with asked_to_stop() as received_signals, watchdog, closing:
+    with stop_requested() as received_signals, watchdog, closing:
         with notices.during("compiling"):
             start = sound_step(experiment, flags, root)
             every = Intervals.of(flags[0], experiment.steps, saves=2)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from dlcore.data.source import Source
-from dlcore.data.tokens import Pieces
+from dlcore.data.tokens import Subwords
 from dlcore.samples import Sample, Table
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, State
@@ -19,7 +19,7 @@ Mask = Callable[[Batch, Array], tuple[Array, Array]]
 
 
 def samples(
-    model: Model, masked: Mask, source: Source, tokens: Pieces, count: int = 40
+    model: Model, masked: Mask, source: Source, tokens: Subwords, count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
     """A table of texts, each with one of its masked tokens and the model's best guess.
 

@@ -14,7 +14,7 @@ def loss(model: Logits) -> Loss:
 
     def squared_error(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         y, extra = model(params, extra, batch, key, train)
-        wide = jnp.promote_types(y.dtype, jnp.float32)
-        return Out(mean((y.astype(wide) - batch["target"].astype(wide)) ** 2, batch["mask"]), {}, extra)
+        acc_dtype = jnp.promote_types(y.dtype, jnp.float32)
+        return Out(mean((y.astype(acc_dtype) - batch["target"].astype(acc_dtype)) ** 2, batch["mask"]), {}, extra)
 
     return squared_error

@@ -15,7 +15,7 @@ from jax import Array
 from dlcore.data.sets import pairs
 from dlcore.data.sets.pairs import PairRows
 from dlcore.data.source import Arrays, Source, arrays
-from dlcore.data.tokens import Pieces
+from dlcore.data.tokens import Subwords
 from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
 from dlcore.models.beam import Step, beam_search
@@ -51,7 +51,7 @@ class Translator:
     """
 
     begin: Begin
-    tokenizer: Pieces
+    tokenizer: Subwords
     longest: int
     beams: int
     penalty: float

@@ -21,14 +21,14 @@ def _along(layout: Layout, step: Callable[..., Any]) -> Callable[..., Any]:
         return step
 
     @functools.wraps(step)
-    def told(*args: Any, **kwargs: Any) -> Any:
+    def traced(*args: Any, **kwargs: Any) -> Any:
         token = _ROWS.set(layout)
         try:
             return step(*args, **kwargs)
         finally:
             _ROWS.reset(token)
 
-    return told
+    return traced
 
 
 def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sharding: Tree, batch: Tree) -> Callable[..., Any]:

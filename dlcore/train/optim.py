@@ -30,9 +30,9 @@ def matrices(params: Tree) -> Tree:
     return jax.tree_util.tree_map_with_path(leaf, params)
 
 
-def short_warmup(asked: int, steps: int) -> int:
+def short_warmup(requested: int, steps: int) -> int:
     """`asked` steps of warmup, or a fifth of `steps` where that is less: a short trial of a long recipe warms up and descends too."""
-    return min(asked, steps // 5)
+    return min(requested, steps // 5)
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> optax.Schedule:

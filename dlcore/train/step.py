@@ -90,14 +90,14 @@ def train_step(
     for turn, (name, objective) in enumerate(objectives.items()):
         play = functools.partial(_turn, name, objective, batch, jax.random.fold_in(key, turn), axis, microbatches)
         if objective.every == 1:
-            state, told = play(state)
+            state, logged = play(state)
         else:  # a turn that is skipped reports weight 0, so that means over steps stay right
 
             def rest(state: State, play: Callable[[State], Any] = play) -> tuple[State, dict[str, Mean]]:
                 return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(play, state)[1])
 
-            state, told = jax.lax.cond((state.step + 1) % objective.every == 0, play, rest, state)
-        report |= told
+            state, logged = jax.lax.cond((state.step + 1) % objective.every == 0, play, rest, state)
+        report |= logged
     return dataclasses.replace(state, step=state.step + 1), report
 
 
@@ -143,8 +143,8 @@ def _turn(
         opt={**state.opt, name: opt},
     )
     norm = jnp.sqrt(jnp.asarray(sum(map(square_sum, jax.tree.leaves(grads)))))
-    told = {"loss": out.loss, "grad_norm": Mean(norm, jnp.ones_like(out.loss.weight)), **out.metrics}
-    return after, {f"{name}/{metric}": m for metric, m in told.items()}
+    logged = {"loss": out.loss, "grad_norm": Mean(norm, jnp.ones_like(out.loss.weight)), **out.metrics}
+    return after, {f"{name}/{metric}": m for metric, m in logged.items()}
 
 
 def proposals(

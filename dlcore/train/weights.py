@@ -83,12 +83,12 @@ def with_loaded(name: str, params: Mapping[str, Any], loaded: Mapping[str, Weigh
         if model != name:
             continue
         donor = load(weights.file)["params"]
-        grafted = graft(params if path else {name: params}, donor, {path or name: weights.subtree})
-        params = grafted if path else grafted[name]
+        with_weights = load_subtree(params if path else {name: params}, donor, {path or name: weights.subtree})
+        params = with_weights if path else with_weights[name]
     return params
 
 
-def graft(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Any]:
+def load_subtree(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Any]:
     """`params` with some subtrees taken from another run's: {path here: path in the donor}, paths as "encoder/block_0".
 
     The donor is a subtree of what `train.export.load` gives. UsageError: a path or a leaf is missing on one side, or shapes differ.
@@ -96,10 +96,10 @@ def graft(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[st
     out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
     for here, there in parts.items():
         own, given = _at(params, here, "the model"), _at(donor, there, "the donor")
-        wanted, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
-        if wanted != found:
+        expected, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
+        if expected != found:
             raise UsageError(
-                f"{there} of the donor does not fit {here} of the model: {_difference(wanted, found)}. "
+                f"{there} of the donor does not fit {here} of the model: {_difference(expected, found)}. "
                 "Choose the sizes that the donor was trained with"
             )
         *above, last = here.split("/")
@@ -119,12 +119,12 @@ def _at(tree: Any, path: str, whose: str) -> Any:
     return tree
 
 
-def _difference(wanted: Any, found: Any) -> str:
+def _difference(expected: Any, found: Any) -> str:
     """The first leaf whose shape differs, in words."""
     flat = [
         {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}
         for leaves in (
-            jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple)) for tree in (wanted, found)
+            jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple)) for tree in (expected, found)
         )
     ]
     name = next(name for name in sorted({*flat[0], *flat[1]}) if flat[0].get(name) != flat[1].get(name))

@@ -84,9 +84,9 @@ def network(activation: Any, widths: tuple[int, ...], rate: float = 1e-3, bias: 
 def test_a_deep_sigmoid_network_vanishes_and_a_healthy_relu_network_does_not() -> None:
     rows = network("sigmoid", (16,) * 11)
     assert [row.name for row in rows if row.units][-2:] == ["Dense_10/kernel", "Dense_11/kernel"]
-    told = verdict(rows)
-    assert told.startswith("Gradients vanish from Dense_")
-    assert "down: that of Dense_0/kernel is " in told
+    summary = verdict(rows)
+    assert summary.startswith("Gradients vanish from Dense_")
+    assert "down: that of Dense_0/kernel is " in summary
     assert verdict(network("relu", (64,) * 4)) == HEALTHY
     assert verdict(network("sigmoid", (16,))) == HEALTHY
 
@@ -96,7 +96,7 @@ def test_dead_relus_are_found_and_counted() -> None:
     assert verdict(network("leaky_relu", (16, 16), bias=-100.0)) == HEALTHY
 
 
-def test_a_rate_that_is_too_high_is_told() -> None:
+def test_a_rate_that_is_too_high_is_reported() -> None:
     assert "Update-to-weight ratio of Dense_" in verdict(network("tanh", (16,), rate=10.0))
     assert verdict(network("tanh", (16,), rate=10.0)).endswith("the rate is too high.")
 
@@ -210,7 +210,7 @@ def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(tmp_path: Path
     assert (list(found), list(found["net"]), damaged) == (["net"], [40, 80, 100], 0)
     # Asked to stop after an evaluation; the lines after the checkpoint are forgotten.
     with monkeypatch.context() as patched:
-        patched.setattr(processes, "asked_to_stop", lambda step, came: step == 65)
+        patched.setattr(processes, "stop_requested", lambda step, received: step == 65)
         assert runs.train(page, config, dataclasses.replace(flags, out="asked")) == PREEMPTED
     with Path("asked/diagnostics.jsonl").open("a") as log:
         log.write('{"step": 80, "objective": "net", "tensors": []}\n{"step": 90, "obj')

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.quick
 STEPS = [10, 20, 30, 40]
 
 
-def told(validation: list[float], train: list[float]) -> str | None:
+def summary_of(validation: list[float], train: list[float]) -> str | None:
     """Of losses at steps 10, 20, ...; a training loss is logged twice between evaluations, around the value."""
     logged = [(step - 9 + 9 * i, value * (0.9 + 0.2 * i)) for step, value in zip(STEPS, train, strict=False) for i in (0, 1)]
     steps = STEPS[: len(validation)]
@@ -49,7 +49,7 @@ FALLING = [1.0, 0.8, 0.7, 0.6]
     ],
 )  # fmt: skip
 def test_verdicts(validation: list[float], train: list[float], words: str | None) -> None:
-    found = told(validation, train)
+    found = summary_of(validation, train)
     assert found is None if words is None else found is not None and found.startswith(words)
 
 

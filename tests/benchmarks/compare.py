@@ -27,9 +27,9 @@ class Contender:
         self.process = subprocess.Popen(
             words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.losses: list[float] = self.told()
+        self.losses: list[float] = self.metrics()
 
-    def told(self) -> Any:
+    def metrics(self) -> Any:
         """The next line. Raises RuntimeError with what the process said before it died."""
         assert self.process.stdout
         assert self.process.stderr
@@ -42,7 +42,7 @@ class Contender:
         """The time of so many steps."""
         assert self.process.stdin
         print(steps, file=self.process.stdin, flush=True)
-        return float(self.told())
+        return float(self.metrics())
 
     def __enter__(self) -> Contender:
         return self
@@ -112,12 +112,12 @@ def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]
     return {"row": name, "dlcore over": ratios, "goals": limits, "rounds": ROUNDS, "milliseconds": times, "missing": missing}
 
 
-def line(told: dict[str, Any]) -> str:
+def line(metrics: dict[str, Any]) -> str:
     """A line of the table."""
     cells = []
-    for other, found in told["dlcore over"].items():
+    for other, found in metrics["dlcore over"].items():
         low, high = found["quartiles"]
-        goal = f", goal {told['goals'][other]:g}" if other in told["goals"] else ""
+        goal = f", goal {metrics['goals'][other]:g}" if other in metrics["goals"] else ""
         cells.append(f"{other} {found['ratio']:.2f} ({low:.2f} to {high:.2f}{goal})")
-    cells += [f"{other}: {why}" for other, why in told["missing"].items()]
-    return f"{told['row']:24} dlcore over " + "   ".join(cells)
+    cells += [f"{other}: {why}" for other, why in metrics["missing"].items()]
+    return f"{metrics['row']:24} dlcore over " + "   ".join(cells)

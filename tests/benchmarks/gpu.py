@@ -39,11 +39,11 @@ def seconds(step: Callable[[], Any], steps: int) -> float:
     """The median over five rounds of a step's time."""
     rounds = []
     for _ in range(6):
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         for _ in range(steps):
             last = step()
         float(last)
-        rounds.append((time.perf_counter() - began) / steps)
+        rounds.append((time.perf_counter() - start_time) / steps)
     return float(np.median(rounds[1:]))  # the first one compiles
 
 
@@ -96,10 +96,10 @@ def measure(size: Size) -> list[dict[str, Any]]:
         )
     table = []
     for name, tokens, ours, theirs, half in made:
-        spent = seconds(ours(), size.steps)
+        step_seconds = seconds(ours(), size.steps)
         other = in_torch(theirs, half)
-        told = None if other is None else 1e3 * seconds(other, size.steps)
-        table.append({"row": name, "dlcore": 1e3 * spent, "torch_compile": told, "tokens": tokens})
+        torch_ms = None if other is None else 1e3 * seconds(other, size.steps)
+        table.append({"row": name, "dlcore": 1e3 * step_seconds, "torch_compile": torch_ms, "tokens": tokens})
     return table
 
 
@@ -116,15 +116,15 @@ def main() -> None:
 
     kind = jax.devices()[0].device_kind
     if jax.default_backend() != "gpu" or "cuda" not in jax.devices()[0].client.platform_version.lower():
-        rows = ", ".join(told["row"] for told in measure(TINY))
+        rows = ", ".join(torch_ms["row"] for torch_ms in measure(TINY))
         print(f"GPU: not measured, this is {kind}; {rows} ran at a tiny size")
         return
     peak = next((peak for name, peak in PEAK.items() if name in kind), None)
-    for told in measure(FULL):
-        rate = told["tokens"] / told["dlcore"] * 1e3
-        cells = [f"{told['row']:16} {told['dlcore']:9.3f} ms, {rate:,.0f} tokens/s"]
-        if told["row"] == "GPT-2":
+    for torch_ms in measure(FULL):
+        rate = torch_ms["tokens"] / torch_ms["dlcore"] * 1e3
+        cells = [f"{torch_ms['row']:16} {torch_ms['dlcore']:9.3f} ms, {rate:,.0f} tokens/s"]
+        if torch_ms["row"] == "GPT-2":
             cells.append(f"MFU {mfu(FULL.gpt, rate, peak):.3f}" if peak else f"no peak known for {kind}")
-        other = told["torch_compile"]
-        cells.append(f"over torch_compile {told['dlcore'] / other:.2f}" if other else "no PyTorch with CUDA")
+        other = torch_ms["torch_compile"]
+        cells.append(f"over torch_compile {torch_ms['dlcore'] / other:.2f}" if other else "no PyTorch with CUDA")
         print(", ".join(cells), flush=True)

@@ -24,11 +24,11 @@ def one_round(experiment: object, folder: Path) -> tuple[float, float]:
     batch = next(trainer.program.batches(0, 1))
     state, packed = step(jax.tree.map(lambda x: x.copy(), trainer.state), batch)
     jax.block_until_ready(state)
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     for _ in range(STEPS):
         state, packed = step(state, batch)
     jax.block_until_ready((state, packed))
-    bare = (time.perf_counter() - began) / STEPS
+    bare = (time.perf_counter() - start_time) / STEPS
     trainer.train()
     return bare, trainer.clock.seconds["train"] / STEPS
 

@@ -23,26 +23,26 @@ ROUNDS = 5
 def until(word: str, *words: str, **environment: str) -> float:
     """Seconds from a command to the line that begins with `word`, or to its end."""
     command = [sys.executable, "-m", "dlcore", *words]
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     with subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith(word):
-                return time.perf_counter() - began
-    return time.perf_counter() - began
+                return time.perf_counter() - start_time
+    return time.perf_counter() - start_time
 
 
 def first_step() -> None:
     """The help, and the first step of mlp_digits with a cold and a warm cache."""
-    asked = statistics.median(until("nothing", "--help") for _ in range(ROUNDS))
+    help_seconds = statistics.median(until("nothing", "--help") for _ in range(ROUNDS))
     with tempfile.TemporaryDirectory() as folder:
         words = ["train", "mlp_digits", "--steps", "1", "--log-every", "1", "--out"]
         waits = [until("step 1/1", *words, f"{folder}/{i}", DLCORE_CACHE=f"{folder}/cache") for i in range(1 + ROUNDS)]
     warm = statistics.median(waits[1:])
     print(
-        f"dlcore --help: {asked:.2f} s; first step of mlp_digits: {warm:.1f} s with a warm cache, {waits[0]:.1f} s with a cold one"
+        f"dlcore --help: {help_seconds:.2f} s; first step of mlp_digits: {warm:.1f} s with a warm cache, {waits[0]:.1f} s with a cold one"
     )
 
 
@@ -54,14 +54,14 @@ def loop(save_every: int, steps: int, folder: Path) -> tuple[float, float]:
     experiment = page.experiment(page.config(steps=steps, offline=True), "offline")
     trainer = single(experiment, flags, folder, {})
     stream = Stream(experiment.train, experiment.batch, flags.seed, np.arange(experiment.batch))
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     for _, _batch in zip(range(steps), stream.steps(0, steps, flags.threads), strict=False):
         pass
-    alone = time.perf_counter() - began
-    began = time.perf_counter()
+    alone = time.perf_counter() - start_time
+    start_time = time.perf_counter()
     trainer.train(until=steps)  # where nothing is saved
     trainer.close()
-    return time.perf_counter() - began, alone
+    return time.perf_counter() - start_time, alone
 
 
 def checkpoints(steps: int = 101) -> None:

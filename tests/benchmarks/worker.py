@@ -29,29 +29,29 @@ def alone() -> Iterator[None]:
 def main(row: str, contender: str, size: str) -> None:
     """Tell the first three losses, then the seconds of each order."""
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
-    wanted = getattr(module, size)
+    case = getattr(module, size)
     if contender == "dlcore":
         from dlcore.options import RunOptions
         from dlcore.runtime import devices, huge_pages
 
         huge_pages.large()  # as `dlcore train` does
-        devices.prepare(RunOptions(offline=True, cpu_devices=getattr(module, "CPU_DEVICES", 0)), wanted.batch, os.environ)
+        devices.prepare(RunOptions(offline=True, cpu_devices=getattr(module, "CPU_DEVICES", 0)), case.batch, os.environ)
     if contender == "torch_compile":
         from tests.benchmarks import torched
 
         contender, torched.COMPILED = "torch", True
-    step = getattr(module, contender)(wanted)
+    step = getattr(module, contender)(case)
     print(json.dumps([float(step()) for _ in range(3)]), flush=True)
     for line in sys.stdin:
         with alone():
             for _ in range(-(-int(line) // 4)):  # untimed: the caches and the free pages are whoever worked before
                 last = step()
             float(last)
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             for _ in range(int(line)):
                 last = step()
             float(last)
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - start_time
         print(json.dumps(seconds), flush=True)
 
 

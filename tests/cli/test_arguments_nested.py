@@ -53,9 +53,9 @@ def test_a_config_inside_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["eval", "run"]) == 0
     again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
     assert cli.main([*again[1:], "--out", "again"]) == 0
-    told = [card(Path(run)) for run in ("run", "again")]
-    assert told[0]["params_sha256"] == told[1]["params_sha256"]
-    bad = told[0] | {"config": told[0]["config"] | {"net": {"widths": "wide"}}}
+    record = [card(Path(run)) for run in ("run", "again")]
+    assert record[0]["params_sha256"] == record[1]["params_sha256"]
+    bad = record[0] | {"config": record[0]["config"] | {"net": {"widths": "wide"}}}
     Path("run/card.json").write_text(json.dumps(bad))
     assert cli.main(["resume", "run"]) == 2
     assert "damaged: its config.net says widths = 'wide'" in capsys.readouterr().err

@@ -35,9 +35,9 @@ def half() -> Iterator[Path]:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", folder / "mine.py")
     code, said = run("train", folder / "mine.py", *MLP, "--save-every", "3", "--out", "run", folder=folder)
     assert code == 0, said
-    told = card(folder / "run")
-    told |= {"status": "stopped", "steps": 12, "config": told["config"] | {"steps": 12}}
-    (folder / "run" / "card.json").write_text(json.dumps(told))
+    record = card(folder / "run")
+    record |= {"status": "stopped", "steps": 12, "config": record["config"] | {"steps": 12}}
+    (folder / "run" / "card.json").write_text(json.dumps(record))
     yield folder
     shutil.rmtree(folder)
 
@@ -47,8 +47,8 @@ def stopped(half: Path, tmp_path: Path) -> Path:
     """That run with its page, to be changed."""
     shutil.copytree(half, tmp_path, dirs_exist_ok=True)
     trust.remember(tmp_path / "mine.py", catalog.source(tmp_path / "mine.py"))
-    told = card(tmp_path / "run") | {"file": str(tmp_path / "mine.py")}
-    (tmp_path / "run" / "card.json").write_text(json.dumps(told))
+    record = card(tmp_path / "run") | {"file": str(tmp_path / "mine.py")}
+    (tmp_path / "run" / "card.json").write_text(json.dumps(record))
     return tmp_path / "run"
 
 
@@ -213,9 +213,9 @@ def test_a_page_that_changed(stopped: Path, refused: Refused, capsys: pytest.Cap
     assert "- dropout: Rate = 0.3" in said
     assert "+ dropout: Rate = 0.4" in said
     assert cli.main(["resume", "--accept-changes", str(stopped)]) == 0
-    told = card(stopped)
-    assert (told["status"], told["step"]) == ("done", 12)
-    assert "dropout: Rate = 0.4" in told["accepted_changes"][0]
+    record = card(stopped)
+    assert (record["status"], record["step"]) == ("done", 12)
+    assert "dropout: Rate = 0.4" in record["accepted_changes"][0]
     assert "dropout: Rate = 0.4" in (stopped / "experiment.py").read_text()
 
 
@@ -223,15 +223,15 @@ def test_a_comment_that_changed_is_no_change(stopped: Path) -> None:
     page = stopped.parent / "mine.py"
     page.write_text(page.read_text().replace('"""A feed-forward', '"""Once more: a feed-forward') + "\n# more\n")
     assert cli.main(["resume", str(stopped)]) == 0
-    told = card(stopped)
-    assert (told["status"], told["step"], told["accepted_changes"]) == ("done", 12, [])
+    record = card(stopped)
+    assert (record["status"], record["step"], record["accepted_changes"]) == ("done", 12, [])
     assert (stopped / "experiment.py").read_text() == page.read_text()
 
 
 def test_other_versions_and_another_commit_are_said_and_kept(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = card(stopped)
+    record = card(stopped)
     (stopped / "card.json").write_text(
-        json.dumps(told | {"versions": told["versions"] | {"jax": "0.1"}, "git": {"commit": "a" * 40, "clean": True}})
+        json.dumps(record | {"versions": record["versions"] | {"jax": "0.1"}, "git": {"commit": "a" * 40, "clean": True}})
     )
     page = stopped.parent / "mine.py"
     subprocess.run(["git", "init", "-q"], cwd=page.parent, check=True)
@@ -271,8 +271,8 @@ def test_a_page_of_the_same_name_as_an_experiment_of_ours(stopped: Path, refused
     page = stopped.parent / "mlp_digits.py"
     trust.remember(page, (stopped.parent / "mine.py").read_text())
     page.write_text((stopped.parent / "mine.py").read_text() + "\nCHANGED = True\n")
-    told = card(stopped) | {"experiment": "mlp_digits", "file": str(page)}
-    (stopped / "card.json").write_text(json.dumps(told))
+    record = card(stopped) | {"experiment": "mlp_digits", "file": str(page)}
+    (stopped / "card.json").write_text(json.dumps(record))
     assert "CHANGED = True" in refused("resume", stopped, mentions=("begun differently",))
 
 

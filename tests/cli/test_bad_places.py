@@ -61,9 +61,9 @@ def trained() -> Iterator[Path]:
 def stopped(trained: Path, tmp_path: Path) -> Path:
     """The same run as if it had been stopped before its end."""
     out = Path(shutil.copytree(trained, tmp_path / "run"))
-    told = card(out)
-    told |= {"status": "stopped", "steps": 9, "config": told["config"] | {"steps": 9}}
-    (out / "card.json").write_text(json.dumps(told))
+    record = card(out)
+    record |= {"status": "stopped", "steps": 9, "config": record["config"] | {"steps": 9}}
+    (out / "card.json").write_text(json.dumps(record))
     return out
 
 
@@ -155,8 +155,8 @@ def test_folders_without_permission(tmp_path: Path) -> None:
     # A run that may be read: looking is allowed, going on is not.
     code, said = run("train", "mlp_digits", *MLP, "--out", "run", folder=closed)
     assert code == 0, said
-    told = card(closed / "run") | {"status": "stopped"}
-    (closed / "run" / "card.json").write_text(json.dumps(told))
+    record = card(closed / "run") | {"status": "stopped"}
+    (closed / "run" / "card.json").write_text(json.dumps(record))
     before = contents(closed)
     for path in [closed, *closed.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -216,8 +216,8 @@ def test_nothing_in_a_run_is_executed(words: list[str], stopped: Path, capsys: p
     cli.main([words[0], *more])
     cli.main([words[0], *more, *(["--accept-changes"] if words == ["resume"] else [])])
     for file in (stopped / "experiment.py", stopped / "mlp_digits.py"):
-        told = card(stopped) | {"file": str(file), "status": "stopped"}
-        (stopped / "card.json").write_text(json.dumps(told))
+        record = card(stopped) | {"file": str(file), "status": "stopped"}
+        (stopped / "card.json").write_text(json.dumps(record))
         code = cli.main([words[0], *more])
         assert code == (0 if words == ["report"] else 2)
         assert words == ["report"] or "is not executed" in capsys.readouterr().err

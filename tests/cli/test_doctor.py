@@ -8,9 +8,9 @@ from dlcore.cli import doctor
 
 def test_it_says_what_is_there_and_that_sums_are_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main() == 0
-    told = capsys.readouterr().out
-    assert "jaxlib" in told
-    assert "arithmetic           right" in told
+    output = capsys.readouterr().out
+    assert "jaxlib" in output
+    assert "arithmetic           right" in output
 
 
 def test_it_notices_a_backend_that_drops_a_term(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

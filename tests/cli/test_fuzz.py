@@ -36,9 +36,9 @@ def runs() -> Iterator[Path]:
     code, said = run("train", "mlp_digits", *TINY, "--save-every", "3", "--out", "run", folder=folder, JAX_NUM_CPU_DEVICES="1")
     assert code == 0, said
     shutil.copytree(folder / "run", folder / "stopped")
-    told = card(folder / "stopped")
-    told |= {"status": "stopped", "steps": 9, "config": told["config"] | {"steps": 9}}
-    (folder / "stopped" / "card.json").write_text(json.dumps(told, indent=2))
+    record = card(folder / "stopped")
+    record |= {"status": "stopped", "steps": 9, "config": record["config"] | {"steps": 9}}
+    (folder / "stopped" / "card.json").write_text(json.dumps(record, indent=2))
     (folder / "file").write_text("a file")
     yield folder
     shutil.rmtree(folder)
@@ -97,8 +97,8 @@ def faults(kind: str, group: int, count: int, case: Callable[[random.Random, Pat
 
 def again(kind: str, group: int, found: list[str]) -> str:
     """What is said of a group with faults: how to see them again, and each of them."""
-    told = "\n".join(found)
-    return f"{len(found)} faults; DLCORE_FUZZ_SEED={SEED} pytest -m nightly tests/cli/test_fuzz.py -k {kind}-{group}\n{told}"
+    record = "\n".join(found)
+    return f"{len(found)} faults; DLCORE_FUZZ_SEED={SEED} pytest -m nightly tests/cli/test_fuzz.py -k {kind}-{group}\n{record}"
 
 
 def groups(kind: str, count: int) -> pytest.MarkDecorator:

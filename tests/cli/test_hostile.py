@@ -49,15 +49,15 @@ def test_a_stranger_s_run_executes_nothing_until_it_is_trusted(which: str, comma
     stranger = Path(shutil.copytree(trained, tmp_path / "s1"))
     if which.startswith("s1"):
         (stranger / "experiment.py").write_text(evil)
-        told = {"experiment": "s1/experiment.py", "file": ""}
+        record = {"experiment": "s1/experiment.py", "file": ""}
     else:
         (tmp_path / "s2").mkdir()
         (tmp_path / "s2" / "idea.py").write_text(evil)
-        told = {"experiment": "idea", "file": "s2/idea.py"}
-    told = {**card(stranger), **told, "status": "stopped"}
-    (stranger / "card.json").write_text(json.dumps(told))
+        record = {"experiment": "idea", "file": "s2/idea.py"}
+    record = {**card(stranger), **record, "status": "stopped"}
+    (stranger / "card.json").write_text(json.dumps(record))
     if which == KEPT:
-        (tmp_path / "kept.json").write_text(json.dumps(told))
+        (tmp_path / "kept.json").write_text(json.dumps(record))
     named = "kept.json" if which == KEPT else "s1"
     words = [command, named, *(["p.npz"] if command == "export" else []), *(["--accept-changes"] if command == "resume" else [])]
     code, said = run(*words, folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "state"))

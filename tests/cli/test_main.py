@@ -126,8 +126,8 @@ def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixtu
     assert f"step {card(trained)['best']['step']}, the best by validation/accuracy" in said
     for split, metrics in card(trained)["results"].items():
         line = next(line for line in said.splitlines() if line.startswith(f"{split}: "))
-        told = dict(zip(line.split()[1::2], map(float, line.split()[2::2]), strict=True))
-        assert told == pytest.approx(metrics, rel=1e-4)
+        printed = dict(zip(line.split()[1::2], map(float, line.split()[2::2]), strict=True))
+        assert printed == pytest.approx(metrics, rel=1e-4)
 
 
 def test_sample_report_and_export(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,8 +173,8 @@ def test_numbered_runs_and_the_newest_is_chosen_and_said(capsys: pytest.CaptureF
 def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
     words: list[str], devices: int, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = card(copied)
-    (copied / "card.json").write_text(json.dumps(told | {"devices": told["devices"] | {"count": 4}}))
+    printed = card(copied)
+    (copied / "card.json").write_text(json.dumps(printed | {"devices": printed["devices"] | {"count": 4}}))
     seen: list[RunOptions] = []
     monkeypatch.setattr(cli, "_environment", lambda flags, batch: seen.append(flags) or flags)
     monkeypatch.setattr(runs, "resume", lambda *_: 0)

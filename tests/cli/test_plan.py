@@ -23,26 +23,26 @@ def test_a_plan_is_printed_and_written(capsys: pytest.CaptureFixture[str]) -> No
     assert cli.main([*WORDS, "--topology", "cpu:8", "--price", "2", "--json", "plan.json"]) == 0
     said = capsys.readouterr().out
     assert all(word in said for word in ("peak memory", "fits", "FLOPs", "all-to-all", "data", "efficiency", "dollars"))
-    told = json.loads(Path("plan.json").read_text())
-    assert told["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
-    assert told["memory"]["fits"]
-    assert told["flops"] > 0
-    assert told["run"]["dollars"] == pytest.approx(told["run"]["hours"] * 8 * 2)
+    forecast = json.loads(Path("plan.json").read_text())
+    assert forecast["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
+    assert forecast["memory"]["fits"]
+    assert forecast["flops"] > 0
+    assert forecast["run"]["dollars"] == pytest.approx(forecast["run"]["hours"] * 8 * 2)
     assert not Path("runs").exists()
 
 
 def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--topology", "cpu:8", "--search", "--json", "plan.json"]) == 0
     assert "the quickest that fits stands first" in capsys.readouterr().out
-    told = json.loads(Path("plan.json").read_text())["candidates"]
-    least = [each["step"]["least"] for each in told if each["memory"]["fits"]]
+    forecast = json.loads(Path("plan.json").read_text())["candidates"]
+    least = [each["step"]["least"] for each in forecast if each["memory"]["fits"]]
     assert least == sorted(least)
-    assert len(told) == 2
+    assert len(forecast) == 2
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "forecast"),
     [
         (["--topology", "tpu:v9:4x4"], "there is no tpu 'v9' in the table"),
         ([], "name the hardware: --topology tpu:v5e:4x4"),
@@ -53,9 +53,9 @@ def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
         (["--topology", "cpu:8", "--search", "--batch", "12"], "no mesh of 8 devices divides a batch of 12"),
     ],
 )
-def test_bad_input_is_refused(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_refused(words: list[str], forecast: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, *words]) == 2
-    assert told in capsys.readouterr().err
+    assert forecast in capsys.readouterr().err
 
 
 def test_a_batch_that_does_not_divide_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

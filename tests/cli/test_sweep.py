@@ -46,13 +46,13 @@ def kept(folder: str = "sweeps/mlp_digits") -> dict[str, Any]:
 def test_a_grid_is_run_ranked_shown_and_not_run_again(started: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["sweep", "mlp_digits", "lr=1e-2,1e-4", "dropout=0.0,0.5", "--metric=-validation/loss", *FLAGS]
     assert cli.main(words) == 0
-    told = kept()["trials"]
-    assert {(t["values"]["lr"], t["values"]["dropout"]) for t in told} == {
+    trials = kept()["trials"]
+    assert {(t["values"]["lr"], t["values"]["dropout"]) for t in trials} == {
         (a, b) for a in ("1e-2", "1e-4") for b in ("0.0", "0.5")
     }
-    losses = [trial["validation/loss"] for trial in told]
+    losses = [trial["validation/loss"] for trial in trials]
     assert losses == sorted(losses), "lower is better"
-    for trial in told:
+    for trial in trials:
         own = card(Path("sweeps/mlp_digits") / trial["run"])
         assert own["config"]["recipe"]["lr"] == float(trial["values"]["lr"])
         assert own["results"]["validation"]["loss"] == trial["validation/loss"]
@@ -60,7 +60,7 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(started: list[list[str]], 
     assert capsys.readouterr().out.count("trial 00") == 4
     assert cli.main(words) == 0
     assert len(started) == 4, "what has ended is not run again"
-    assert kept()["trials"] == told
+    assert kept()["trials"] == trials
 
 
 def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,11 +188,11 @@ def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment(PYTHONPATH=str(REPOSITORY))
-    ) as asked:
-        assert asked.stdout
-        asked.stdout.readline()
-        asked.send_signal(signal.SIGINT)
-        assert asked.wait(60) == 75
+    ) as request:
+        assert request.stdout
+        request.stdout.readline()
+        request.send_signal(signal.SIGINT)
+        assert request.wait(60) == 75
 
 
 @pytest.mark.quick

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize(
-    ("word", "wanted"),
+    ("word", "expected"),
     [
         ("lr=1e-4..1e-2:log", Field("lr", low=1e-4, high=1e-2, log=True)),
         ("lr=0.1..2", Field("lr", low=0.1, high=2)),
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.quick
         ("a=b=c", Field("a", ("b=c",))),
     ],
 )
-def test_fields(word: str, wanted: Field) -> None:
-    assert field(word) == wanted
+def test_fields(word: str, expected: Field) -> None:
+    assert field(word) == expected
 
 
 NO_FIELDS = (
@@ -48,8 +48,8 @@ def test_words_that_are_no_field(word: str) -> None:
 
 
 def test_numbers_stay_in_the_range_and_have_six_digits() -> None:
-    assert [Field("x", low=1, high=2).told(x) for x in (0.5, 1.23456789, 3.0)] == ["1", "1.23457", "2"]
-    assert [Field("x", low=1, high=9, whole=True).told(x) for x in (0.1, 2.6, 12.0)] == ["1", "3", "9"]
+    assert [Field("x", low=1, high=2).rounded(x) for x in (0.5, 1.23456789, 3.0)] == ["1", "1.23457", "2"]
+    assert [Field("x", low=1, high=9, whole=True).rounded(x) for x in (0.1, 2.6, 12.0)] == ["1", "3", "9"]
 
 
 def test_draws() -> None:
@@ -72,8 +72,8 @@ def test_a_grid_is_every_combination_in_order() -> None:
         grid([field("a=1,2"), field("b=1..2")])
 
 
-def begun(folder: Path, metric: str, **asked: Any) -> sweep.Sweep:
-    words = {"experiment": "e", "out": str(folder), "launcher": "", "dry_run": False} | asked
+def begun(folder: Path, metric: str, **request: Any) -> sweep.Sweep:
+    words = {"experiment": "e", "out": str(folder), "launcher": "", "dry_run": False} | request
     return sweep.Sweep(argparse.Namespace(**words), ["--offline"], metric)
 
 

@@ -74,10 +74,10 @@ def test_integers_that_would_be_cut_are_refused(kind: int, dtype: type) -> None:
     checks.check_numbers({"train": kinds("y", y)[kind]})
     beyond = [limits.max + 1, 2**32 + 3] + ([limits.min - 1] if dtype is np.int64 else [])
     for value in beyond:
-        wide = kinds("y", np.array([0, 1, value], dtype))[kind]
+        large = kinds("y", np.array([0, 1, value], dtype))[kind]
         with pytest.raises(UsageError, match=rf"'y' of example 2 is {value}, which does not fit into the 32 bits"):
-            checks.check_numbers({"train": wide})
-        checks.check_numbers({"train": wide}, wide=True)
+            checks.check_numbers({"train": large})
+        checks.check_numbers({"train": large}, large=True)
 
 
 def test_integers_of_32_bits_are_never_cut() -> None:

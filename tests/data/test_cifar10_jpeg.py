@@ -33,14 +33,14 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Greys of 0 to 249: lossless in WebP, and nearly so in JPEG.
     greys = np.repeat(np.arange(1000) % 250, 32 * 32 * 3).reshape(25, 40, 32, 32, 3).transpose(0, 2, 1, 3, 4)
     mosaic = Image.fromarray(greys.reshape(25 * 32, 40 * 32, 3).astype(np.uint8))
-    told = {}
+    checksums = {}
     for split, (kind, _) in cifar10_jpeg.SPLITS.items():
         mosaic.save(folder / f"{split}_00.{kind}", **({"lossless": True} if kind == "webp" else {"quality": 90}))
         names = "\n".join(f"{split}/{cifar10_jpeg.CLASSES[i % 10]}/{i:04d}.png" for i in range(1000))
         (folder / f"{split}_names.txt.xz").write_bytes(lzma.compress(names.encode()))
         content = b"".join(path.read_bytes() for path in sorted(folder.glob(f"{split}_*")))
-        told[split] = (kind, hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(cifar10_jpeg, "SPLITS", told)
+        checksums[split] = (kind, hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(cifar10_jpeg, "SPLITS", checksums)
     return folder
 
 

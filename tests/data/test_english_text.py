@@ -25,8 +25,8 @@ def test_each_kind_of_file_is_read_as_texts() -> None:
     assert list(KINDS["ud_english_ewt"].read(tree)) == ["We saw it .\nGood .", "No ."]
     assert list(KINDS["banking77"].read(b'text,category\n"Where, is it?",card\n')) == ["Where, is it?"]
     assert list(KINDS["gap"].read(b'ID\tText\n1\tShe said "no.\n')) == ['She said "no.']
-    asked = {"data": [{"paragraphs": [{"context": "It rains.", "qas": [{"question": "Does it?"}]}]}]}
-    assert list(KINDS["xquad"].read(json.dumps(asked).encode())) == ["It rains.\nDoes it?"]
+    squad = {"data": [{"paragraphs": [{"context": "It rains.", "qas": [{"question": "Does it?"}]}]}]}
+    assert list(KINDS["xquad"].read(json.dumps(squad).encode())) == ["It rains.\nDoes it?"]
     assert [text.count("\n") for text in KINDS["multi30k"].read(b"a\n" * 60)] == [24, 24, 9]
 
 

@@ -66,7 +66,7 @@ def test_no_two_rows_could_have_been_one(lengths: list[int]) -> None:
     assert len(filled) < 2 or filled[0] + filled[1] > 20
 
 
-def test_a_stride_begins_stretches_more_often() -> None:
+def test_a_stride_begins_segments_more_often() -> None:
     rows = pack(numbered(10), 4, stride=2)
     starts = np.sort(rows["tokens"][(rows["position"] == 0) & (rows["weight"] > 0)])
     np.testing.assert_array_equal(starts, [1000, 1002, 1004, 1006, 1008])

@@ -42,8 +42,8 @@ def lay(downloads: Path, dataset: str, url: str, content: bytes) -> None:
     file.write_bytes(content)
     filename = url.rpartition("/")[2]
     url_info = {"size": len(content), "checksum": checksum, "filename": filename}
-    told = {"dataset_names": [dataset], "original_fname": filename, "urls": [url], "url_info": url_info}
-    file.with_name(file.name + ".INFO").write_text(json.dumps(told))
+    info = {"dataset_names": [dataset], "original_fname": filename, "urls": [url], "url_info": url_info}
+    file.with_name(file.name + ".INFO").write_text(json.dumps(info))
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,9 @@ def test_prepares_from_the_download_cache(tmp_path: Path, xquad: bytes, capsys: 
 
 @needs_xquad
 def test_a_file_laid_in_as_the_message_says_is_taken(tmp_path: Path, xquad: bytes) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         prepare("xquad/en", data_dir=tmp_path)
-    message = str(caught.value)
+    message = str(error_info.value)
     file = tmp_path / "downloads/manual/xquad.en.json"
     assert "no network reaches https://github.com/deepmind/xquad/raw/master/xquad.en.json" in message
     assert f"lay the file into {file}" in message

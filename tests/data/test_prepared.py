@@ -11,17 +11,17 @@ from dlcore.data import tfds
 from dlcore.errors import UsageError
 
 
-def describe(folder: Path, told: str) -> None:
+def describe(folder: Path, text: str) -> None:
     folder.mkdir(parents=True)
-    (folder / "dataset_info.json").write_text(told)
+    (folder / "dataset_info.json").write_text(text)
 
 
 def test_not_prepared_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         tfds.load("cifar10", "train")
     for part in ("cifar10 is not prepared in", str(tmp_path), "`dlcore prepare cifar10`", "--offline", "TFDS_DATA_DIR"):
-        assert part in str(caught.value)
+        assert part in str(error_info.value)
     monkeypatch.delenv("TFDS_DATA_DIR")
     assert tfds.data_folder() == Path.home() / "tensorflow_datasets"
 
@@ -56,15 +56,15 @@ def test_a_config_must_be_named(tmp_path: Path) -> None:
         tfds.find("questions", tmp_path)
 
 
-@pytest.mark.parametrize("told", ['{"fileFormat": "tfrecord"}', "{}"])
-def test_other_file_formats_are_refused(told: str, tmp_path: Path) -> None:
-    describe(tmp_path / "mnist/3.0.1", told)
+@pytest.mark.parametrize("text", ['{"fileFormat": "tfrecord"}', "{}"])
+def test_other_file_formats_are_refused(text: str, tmp_path: Path) -> None:
+    describe(tmp_path / "mnist/3.0.1", text)
     with pytest.raises(UsageError, match=r"prepared as tfrecord, .*: remove .*/mnist/3\.0\.1 and run `dlcore prepare mnist`"):
         tfds.load("mnist", "train", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("told", ["", "[]", json.dumps({"fileFormat": "array_record", "splits": [{}]})])
-def test_broken_metadata_are_named(told: str, tmp_path: Path) -> None:
-    describe(tmp_path / "mnist/3.0.1", told)
+@pytest.mark.parametrize("text", ["", "[]", json.dumps({"fileFormat": "array_record", "splits": [{}]})])
+def test_broken_metadata_are_named(text: str, tmp_path: Path) -> None:
+    describe(tmp_path / "mnist/3.0.1", text)
     with pytest.raises(UsageError, match=r"dataset_info\.json cannot be read"):
         tfds.load("mnist", "train", data_dir=tmp_path)

@@ -143,7 +143,7 @@ def test_other_sources_are_transformed_as_they_are_gathered() -> None:
     np.testing.assert_array_equal(shifted.gather(np.arange(1))["tokens"], [[1, 2, 3, 4]])
 
 
-def test_partners_are_transformed_like_the_examples() -> None:
+def test_paired_examples_are_transformed_like_the_examples() -> None:
     made = Splits(Partnered(source("train"))).map({"label": lambda batch: batch["label"] * 10})
     batch = Stream(made.train, 4, 0, np.arange(4)).at(0)
     np.testing.assert_array_equal(batch["partner_label"], np.roll(batch["label"], -1))

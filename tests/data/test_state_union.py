@@ -14,8 +14,8 @@ FOLDER = Path(__file__).parents[2] / "../shared/data/state_union"
 
 
 def test_lines_are_paragraphs_and_two_encodings_are_read() -> None:
-    told = b"TITLE \n \n\n One  a\t b. \r\n\xa1\xa7Peace,\xa1\xa8 he said\xa1Xit\xa1\xa6s \xbd\xa2\n\n"
-    assert plain(told) == "TITLE\nOne a b.\n\u201cPeace,\u201d he said\u2014it\u2019s \u00bd\u00a2"
+    raw = b"TITLE \n \n\n One  a\t b. \r\n\xa1\xa7Peace,\xa1\xa8 he said\xa1Xit\xa1\xa6s \xbd\xa2\n\n"
+    assert plain(raw) == "TITLE\nOne a b.\n\u201cPeace,\u201d he said\u2014it\u2019s \u00bd\u00a2"
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs {FOLDER}")

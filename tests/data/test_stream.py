@@ -112,7 +112,7 @@ def test_in_order_processes_share_the_batches(n: int, processes: int, each: int)
 
 
 @given(SIZES, st.integers(1, 6), st.integers(1, 6), st.integers(0, 20))
-def test_partners_are_the_next_rows_of_the_global_batch(n: int, processes: int, each: int, step: int) -> None:
+def test_paired_examples_are_the_next_rows_of_the_global_batch(n: int, processes: int, each: int, step: int) -> None:
     batch = processes * each
     alone, pairs = stream(n, batch).at(step), Partnered(source(n))
     parts = [Stream(pairs, batch, 0, np.arange(p * each, (p + 1) * each)).at(step) for p in range(processes)]
@@ -126,16 +126,16 @@ def test_partners_are_the_next_rows_of_the_global_batch(n: int, processes: int, 
 
 
 @given(SIZES, SIZES, st.integers(0, 30), st.integers(1, 4), st.booleans())
-def test_streams_of_several_seeds_are_each_seed_s_own(n: int, batch: int, step: int, steps: int, partners: bool) -> None:
-    data: Source = Partnered(source(n)) if partners else source(n)
+def test_streams_of_several_seeds_are_each_seed_s_own(n: int, batch: int, step: int, steps: int, pairing: bool) -> None:
+    data: Source = Partnered(source(n)) if pairing else source(n)
     seeds = (5, 0, 3)
     beside = Streams(data, batch, seeds).at(step, steps)
-    for lane, seed in enumerate(seeds):
+    for index, seed in enumerate(seeds):
         for k in range(steps):
             alone = Stream(data, batch, seed, np.arange(batch)).at(step + k)
             assert beside.keys() == alone.keys()
             for name, want in alone.items():
-                np.testing.assert_array_equal(beside[name][lane, k], want)
+                np.testing.assert_array_equal(beside[name][index, k], want)
                 assert beside[name].dtype == want.dtype
 
 

@@ -225,9 +225,9 @@ def test_fingerprint_of_a_slice_tells_which_examples() -> None:
     ],
 )
 def test_wrong_splits_are_explained(split: str, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         tfds.load("tiny_pictures", split)
-    assert message in str(caught.value)
+    assert message in str(error_info.value)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,9 @@ def test_wrong_splits_are_explained(split: str, message: str) -> None:
     ],
 )
 def test_features_that_no_array_takes_are_named(features: tuple[str, ...] | None, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         tfds.load("tiny_pictures", "test", features=features)
-    assert message in str(caught.value)
+    assert message in str(error_info.value)
 
 
 def test_a_record_that_cannot_be_decoded_is_named() -> None:

@@ -14,50 +14,50 @@ from dlcore.data.sets import embedded
 from dlcore.errors import UsageError
 
 TEXT = embedded.documentation()[:50_000]
-PIECES = tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]"))
+SUBWORDS = tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]"))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_every_text_comes_back(text: str) -> None:
-    pieces = PIECES.encode(text)
-    assert PIECES.decode(pieces) == text
-    assert not (pieces < 2).any()
+    subwords = SUBWORDS.encode(text)
+    assert SUBWORDS.decode(subwords) == text
+    assert not (subwords < 2).any()
 
 
 def test_every_byte_is_a_piece_of_the_smallest_vocabulary() -> None:
-    pieces = tokens.bpe([TEXT], 258, ("[PAD]", "[MASK]"))
-    assert len(pieces) == 258
+    subwords = tokens.bpe([TEXT], 258, ("[PAD]", "[MASK]"))
+    assert len(subwords) == 258
     text = "".join(map(chr, range(256))) + "€🙂"
-    found = pieces.encode(text)
+    found = subwords.encode(text)
     assert len(found) == len(text.encode())
-    assert pieces.decode(found) == text
-    assert found.dtype == pieces.encode_all([text])[0].dtype == pieces.bytes().dtype == np.int32
+    assert subwords.decode(found) == text
+    assert found.dtype == subwords.encode_all([text])[0].dtype == subwords.bytes().dtype == np.int32
 
 
 def test_merges_are_the_most_frequent_pairs() -> None:
     # Of "ab ab ab ac", a-b occurs three times, and with the space before it twice; then " ab" is one piece.
-    pieces = tokens.bpe(["ab ab ab ac"], 258)
-    assert len(pieces.encode("ab")) == 1
-    assert len(pieces.encode(" ab")) == 1
-    assert len(pieces.encode("ac")) == 2
+    subwords = tokens.bpe(["ab ab ab ac"], 258)
+    assert len(subwords.encode("ab")) == 1
+    assert len(subwords.encode(" ab")) == 1
+    assert len(subwords.encode("ac")) == 2
 
 
 def test_a_special_name_in_a_text_stays_text() -> None:
-    assert PIECES.special("[MASK]") == 1
-    assert PIECES.decode(PIECES.encode("a [MASK]\n[PAD]")) == "a [MASK]\n[PAD]"
-    assert PIECES.decode(np.array([0, *PIECES.encode("x"), 1])) == "x"
+    assert SUBWORDS.special("[MASK]") == 1
+    assert SUBWORDS.decode(SUBWORDS.encode("a [MASK]\n[PAD]")) == "a [MASK]\n[PAD]"
+    assert SUBWORDS.decode(np.array([0, *SUBWORDS.encode("x"), 1])) == "x"
     with pytest.raises(UsageError, match=r"'\[SEP\]' is not among the special pieces \[PAD\], \[MASK\]"):
-        PIECES.special("[SEP]")
+        SUBWORDS.special("[SEP]")
 
 
-def test_the_same_text_gives_the_same_pieces_also_from_a_file(tmp_path: Path) -> None:
-    assert tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]")).told == PIECES.told
-    PIECES.save(tmp_path / "v.json")
+def test_the_same_text_gives_the_same_subwords_also_from_a_file(tmp_path: Path) -> None:
+    assert tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]")).serialized == SUBWORDS.serialized
+    SUBWORDS.save(tmp_path / "v.json")
     loaded = tokens.load(tmp_path / "v.json")
-    assert loaded.specials == PIECES.specials
-    np.testing.assert_array_equal(loaded.encode(TEXT[:1000]), PIECES.encode(TEXT[:1000]))
-    for one, alone in zip(PIECES.encode_all([TEXT[:90], ""]), (TEXT[:90], ""), strict=True):
-        np.testing.assert_array_equal(one, PIECES.encode(alone))
+    assert loaded.specials == SUBWORDS.specials
+    np.testing.assert_array_equal(loaded.encode(TEXT[:1000]), SUBWORDS.encode(TEXT[:1000]))
+    for one, alone in zip(SUBWORDS.encode_all([TEXT[:90], ""]), (TEXT[:90], ""), strict=True):
+        np.testing.assert_array_equal(one, SUBWORDS.encode(alone))
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
@@ -68,13 +68,13 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"have only 25\d byte pairs"):
         tokens.bpe(["abc"], 1000)
     with pytest.raises(UsageError, match="token 400 at position 1 is outside the vocabulary of 400"):
-        PIECES.decode(np.array([5, 400]))
+        SUBWORDS.decode(np.array([5, 400]))
     (tmp_path / "v.json").write_text('{"specials": [], "tokenizer": {}}')
     with pytest.raises(UsageError, match="no vocabulary of byte pairs"):
         tokens.load(tmp_path / "v.json")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_pieces_know_how_many_bytes_they_stand_for(text: str) -> None:
-    assert PIECES.bytes()[PIECES.encode(text)].sum() == len(text.encode())
-    assert PIECES.bytes()[:2].tolist() == [0, 0]
+def test_subwords_know_how_many_bytes_they_stand_for(text: str) -> None:
+    assert SUBWORDS.bytes()[SUBWORDS.encode(text)].sum() == len(text.encode())
+    assert SUBWORDS.bytes()[:2].tolist() == [0, 0]

@@ -39,9 +39,9 @@ def test_characters_are_numbered_in_order() -> None:
 @given(st.text(min_size=1), st.text(), st.text())
 def test_unknown_character_is_named_with_its_position(unknown: str, before: str, after: str) -> None:
     before, after = (part.replace(unknown[0], "") for part in (before, after))
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         characters(before + after).encode(before + unknown[0] + after)
-    assert f"character {unknown[0]!r} at position {len(before)} " in str(caught.value)
+    assert f"character {unknown[0]!r} at position {len(before)} " in str(error_info.value)
 
 
 @pytest.mark.parametrize("vocabulary", [characters("abc"), Bytes()])

@@ -209,7 +209,7 @@ def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
     """Fréchet distance from the test images of images whose pixels are each from another image of training."""
 
     def measured(experiment: Experiment) -> float:
-        see = image_generation.judge(catalog.folder() / "assets" / f"{page}_classifier.npz")
+        see = image_generation.feature_extractor(catalog.folder() / "assets" / f"{page}_classifier.npz")
         source = scrambled("image")(experiment)
         return frechet(see(_all(source)["image"]).features, see(_all(experiment.train)["image"]).features)
 

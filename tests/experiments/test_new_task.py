@@ -163,14 +163,14 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_new_task_needs_new_files_alone() -> None:
     words = ["train", "digits_in_order.py", "--eval-every", "20", "--out", "run"]
     assert cli.main(words) == 0
-    told = card(Path("run"))
+    record = card(Path("run"))
     curve = [line["rank_error"] for line in logged(Path("run"), "validation")]
     assert len(curve) == 3
     assert curve[-1] < curve[0] < 4
-    assert told["best"]["metric"] == "validation/rank_error"
-    assert told["best"]["better"] == "lower"
-    assert told["metrics"]["rank_error"]["unit"] == "ranks"
-    assert told["results"]["test"].keys() == {"loss", "rank_error", "worst_rank_error"}
+    assert record["best"]["metric"] == "validation/rank_error"
+    assert record["best"]["better"] == "lower"
+    assert record["metrics"]["rank_error"]["unit"] == "ranks"
+    assert record["results"]["test"].keys() == {"loss", "rank_error", "worst_rank_error"}
     html = report.write([Path("run")], None).read_text()
     assert "Ranks of test examples" in html
     assert "data:image/svg+xml" in html

@@ -152,14 +152,14 @@ def test_later_tokens_change_no_output_bit(t: int, value: float) -> None:
     np.testing.assert_array_equal(_causal(*changed)[:, :, :t], _causal(*x)[:, :, :t])
 
 
-@pytest.mark.parametrize("stretches", [[1] * 6, [4, 1, 1], [2, 3, 1]])
-def test_token_by_token_over_a_cache_equals_all_at_once(stretches: list[int]) -> None:
+@pytest.mark.parametrize("lengths", [[1] * 6, [4, 1, 1], [2, 3, 1]])
+def test_token_by_token_over_a_cache_equals_all_at_once(lengths: list[int]) -> None:
     q, k, v = draw(4, 3, 2, 2, 6, 4)
     whole = causal_attention(q, k, v)
     room = 9  # places that are never filled must not be seen
     keys = values = jnp.full((2, 2, room, 4), 50.0)
     position, cached = 0, jax.jit(cached_attention)
-    for new in stretches:
+    for new in lengths:
         now = slice(position, position + new)
         keys, values = keys.at[:, :, now].set(k[:, :, now]), values.at[:, :, now].set(v[:, :, now])
         found = cached(q[:, :, now], keys, values, np.int32(position))
@@ -229,11 +229,11 @@ def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) 
 
 def test_cudnn_has_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half precision, no mask, heads of up to 128 numbers by eights, on an NVIDIA GPU; there with the axes that it wants."""
-    asked: list[tuple[int, ...]] = []
+    requested_shapes: list[tuple[int, ...]] = []
 
     def fused(q: jax.Array, k: jax.Array, v: jax.Array, *, is_causal: bool, implementation: str) -> jax.Array:
         assert implementation == "cudnn"
-        asked.append(q.shape)
+        requested_shapes.append(q.shape)
         return jax.nn.dot_product_attention(q, k, v, is_causal=is_causal)
 
     kept = jax.nn.dot_product_attention
@@ -245,10 +245,10 @@ def test_cudnn_has_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = draw(10, 3, 2, 3, 5, 8).astype(jnp.bfloat16)
     for f in (causal_attention, attention):
         np.testing.assert_allclose(*(np.asarray(f(q, k, v, impl=i), np.float32) for i in ("auto", "plain")), atol=2e-2)
-    assert asked == [(2, 5, 3, 8)] * 2
+    assert requested_shapes == [(2, 5, 3, 8)] * 2
     for odd in (q.astype(jnp.float32), q[..., :4]):
         causal_attention(odd, odd, odd)
     attention(q, k, v, jnp.ones((2, 5), bool))
-    assert len(asked) == 2
+    assert len(requested_shapes) == 2
     with pytest.raises(ValueError, match="leave impl to auto"):
         attention(q, k, v, jnp.ones((2, 5), bool), impl="cudnn")

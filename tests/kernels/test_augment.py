@@ -42,11 +42,11 @@ def shifted(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     return out
 
 
-def in_box(k: jax.Array, height: int, width: int, tall: int, wide: int) -> set[tuple[int, int]]:
+def in_box(k: jax.Array, height: int, width: int, box_height: int, box_width: int) -> set[tuple[int, int]]:
     """The pixels of a box around a random one, those outside of the image too."""
-    i = int(jax.random.randint(jax.random.fold_in(k, 0), (), 0, height)) - tall // 2
-    j = int(jax.random.randint(jax.random.fold_in(k, 1), (), 0, width)) - wide // 2
-    return {(i + a, j + b) for a in range(tall) for b in range(wide)}
+    i = int(jax.random.randint(jax.random.fold_in(k, 0), (), 0, height)) - box_height // 2
+    j = int(jax.random.randint(jax.random.fold_in(k, 1), (), 0, width)) - box_width // 2
+    return {(i + a, j + b) for a in range(box_height) for b in range(box_width)}
 
 
 def erased(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -66,28 +66,28 @@ def shares(rows: np.ndarray, alpha: float) -> np.ndarray:
     return np.array([float(draw(jax.random.fold_in(key(), int(row)))) for row in rows])
 
 
-def mixed(rows: np.ndarray, images: np.ndarray, partners: np.ndarray) -> np.ndarray:
+def mixed(rows: np.ndarray, images: np.ndarray, paired: np.ndarray) -> np.ndarray:
     """One pair after the other."""
-    return np.stack([s * a + (1 - s) * b for s, a, b in zip(shares(rows, 1.0), images, partners, strict=True)])
+    return np.stack([s * a + (1 - s) * b for s, a, b in zip(shares(rows, 1.0), images, paired, strict=True)])
 
 
-def pasted(rows: np.ndarray, images: np.ndarray, partners: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+def pasted(rows: np.ndarray, images: np.ndarray, paired: np.ndarray, alpha: float = 1.0) -> np.ndarray:
     """Pixel after pixel; the share of what stayed stands in one more row of pixels."""
     _, height, width, channels = images.shape
     out = np.empty((len(images), height + 1, width, channels))
     for n, (row, share) in enumerate(zip(rows, shares(rows, alpha), strict=True)):
-        tall, wide = (round(float(np.sqrt(1 - share)) * side) for side in (height, width))
-        box = in_box(jax.random.fold_in(jax.random.fold_in(key(), int(row)), 1), height, width, tall, wide)
+        box_height, box_width = (round(float(np.sqrt(1 - share)) * side) for side in (height, width))
+        box = in_box(jax.random.fold_in(jax.random.fold_in(key(), int(row)), 1), height, width, box_height, box_width)
         inside = {place for place in box if 0 <= place[0] < height and 0 <= place[1] < width}
         for i, j in np.ndindex(height, width):
-            out[n, i, j] = partners[n, i, j] if (i, j) in inside else images[n, i, j]
+            out[n, i, j] = paired[n, i, j] if (i, j) in inside else images[n, i, j]
         out[n, height] = 1 - len(inside) / (height * width)
     return out
 
 
-def cutmix_and_share(rows: jax.Array, images: jax.Array, partners: jax.Array, alpha: float = 1.0) -> jax.Array:
+def cutmix_and_share(rows: jax.Array, images: jax.Array, paired: jax.Array, alpha: float = 1.0) -> jax.Array:
     """Both of what cutmix returns, the share as one more row of pixels."""
-    image, share = cutmix(key(), rows, images, partners, alpha)
+    image, share = cutmix(key(), rows, images, paired, alpha)
     return jnp.concatenate([image, jnp.broadcast_to(share[:, None, None, None], (len(rows), 1, *image.shape[2:]))], 1)
 
 

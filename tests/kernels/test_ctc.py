@@ -15,7 +15,7 @@ from dlcore.kernels.ctc import ctc_loss
 from tests.kernels.case import Case
 
 
-def heard(path: tuple[int, ...]) -> list[int]:
+def collapsed(path: tuple[int, ...]) -> list[int]:
     """Repetitions are one, blanks are none."""
     return [c for c, _ in itertools.groupby(path) if c]
 
@@ -25,7 +25,7 @@ def reference(logits: np.ndarray, frames: np.ndarray, labels: np.ndarray, count:
     out = []
     for x, n, label, m in zip(logits, frames, labels, count, strict=True):
         log_p = x[:n] - np.log(np.exp(x[:n] - x[:n].max(-1, keepdims=True)).sum(-1, keepdims=True)) - x[:n].max(-1, keepdims=True)
-        paths = [p for p in itertools.product(range(x.shape[-1]), repeat=int(n)) if heard(p) == list(label[:m])]
+        paths = [p for p in itertools.product(range(x.shape[-1]), repeat=int(n)) if collapsed(p) == list(label[:m])]
         sums = [sum(log_p[t, c] for t, c in enumerate(p)) for p in paths]
         out.append(-np.logaddexp.reduce(sums) if sums else np.inf)
     return np.array(out)

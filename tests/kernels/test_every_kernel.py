@@ -54,7 +54,7 @@ def inputs(case: Case, dtype: Any) -> tuple[Any, ...]:
     return tuple(np.asarray(jnp.asarray(x, dtype)) if floating(x) else x for x in made)
 
 
-def wide(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+def in_float64(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """What the reference is given: float64 instead of any floating type."""
     return tuple(
         x.astype(np.float64) if isinstance(x, np.ndarray) and jnp.issubdtype(x.dtype, jnp.floating) else x for x in arrays
@@ -106,7 +106,7 @@ def test_float32_equals_the_reference(case: Case) -> None:
     x = inputs(case, np.float32)
     found = compiled(case)(*x)
     assert found.dtype != jnp.float64
-    assert error(found, case.reference(*wide(x))) <= case.f32
+    assert error(found, case.reference(*in_float64(x))) <= case.f32
 
 
 @each()
@@ -123,7 +123,7 @@ def test_bfloat16_keeps_its_dtype(case: Case) -> None:
     x = inputs(case, jnp.bfloat16)
     found = compiled(case)(*x)
     assert found.dtype == jnp.bfloat16
-    assert error(found, case.reference(*wide(x))) <= case.bf16
+    assert error(found, case.reference(*in_float64(x))) <= case.bf16
 
 
 @each(lambda case: case.grads)
@@ -167,7 +167,7 @@ def test_edges_equal_the_reference(case: Case) -> None:
     for name, x in case.edges.items():
         x = tuple(a.astype(np.float32) if floating(a) else a for a in x)
         with np.errstate(all="ignore"):
-            expected = case.reference(*wide(x))
+            expected = case.reference(*in_float64(x))
         found = np.asarray(compiled(case)(*x))
         np.testing.assert_allclose(found, expected, rtol=case.edge, atol=case.edge, err_msg=name)
 

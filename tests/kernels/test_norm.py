@@ -126,7 +126,7 @@ def test_rms_norm_is_layer_norm_without_the_mean() -> None:
     np.testing.assert_allclose(rms_norm(-7 * x, scale, 0.0), -rms_norm(x, scale, 0.0), rtol=1e-5)
 
 
-def test_mixed_types_keep_the_parameters_gradients_wide() -> None:
+def test_mixed_types_keep_the_parameters_gradients_in_full_precision() -> None:
     x = jnp.ones((2, 4), jnp.bfloat16) * jnp.arange(4, dtype=jnp.bfloat16)[None]
     grads = jax.grad(lambda *a: layer_norm(*a).astype(jnp.float32).sum(), argnums=(0, 1, 2))(x, jnp.ones(4), jnp.zeros(4))
     assert [g.dtype for g in grads] == [jnp.bfloat16, jnp.float32, jnp.float32]

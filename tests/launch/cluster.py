@@ -97,5 +97,5 @@ def ask(environment: dict[str, str], *words: str) -> str:
 
 def field(environment: dict[str, str], job: str, name: str) -> str:
     """A field of `scontrol show job`."""
-    told = ask(environment, "scontrol", "show", "job", job).split()
-    return next((word.partition("=")[2] for word in told if word.startswith(f"{name}=")), "")
+    fields = ask(environment, "scontrol", "show", "job", job).split()
+    return next((word.partition("=")[2] for word in fields if word.startswith(f"{name}=")), "")

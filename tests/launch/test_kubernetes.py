@@ -99,8 +99,8 @@ def test_what_cannot_be_launched_is_refused(request_: Request, why: str) -> None
 
 
 def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
-    asked = tpu.Request("v5litepod-16", "us-a", folder="/bucket/runs", queued=True)
-    make, install, train = tpu.commands(TRAIN, asked)
+    request = tpu.Request("v5litepod-16", "us-a", folder="/bucket/runs", queued=True)
+    make, install, train = tpu.commands(TRAIN, request)
     assert make[3:6] == ["queued-resources", "create", "cnn-fashion-mnist"]
     assert "--worker=all" in install
     assert train[-1] == (
@@ -110,4 +110,4 @@ def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
     with pytest.raises(Refused, match="a path that every worker sees"):
         tpu.commands(TRAIN, tpu.Request("v5litepod-16", "us-a"))
     with pytest.raises(Refused, match=r"--zone .* is nothing that gcloud takes"):
-        tpu.script(TRAIN, dataclasses.replace(asked, zone="a\ntouch /tmp/x"))
+        tpu.script(TRAIN, dataclasses.replace(request, zone="a\ntouch /tmp/x"))

@@ -31,10 +31,10 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_two_ranks_train_one_run_and_only_the_first_speaks(tmp_path: Path) -> None:
     child = start(tmp_path, "--steps", "4")
-    told, _ = child.communicate(timeout=120)
-    assert child.returncode == 0, told
-    assert "[0] done at step 4/4" in told
-    assert "[1] done" not in told
+    output, _ = child.communicate(timeout=120)
+    assert child.returncode == 0, output
+    assert "[0] done at step 4/4" in output
+    assert "[1] done" not in output
     assert [path.name for path in (tmp_path / "runs" / "mlp_digits").iterdir()] == ["001"]
 
 
@@ -48,9 +48,9 @@ def test_a_killed_rank_is_named_and_ends_the_others(tmp_path: Path) -> None:
     ranks = [int(p) for p in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()]
     places = {Path(f"/proc/{p}/environ").read_bytes().split(b"DLCORE_PROCESS_ID=")[1][:1]: p for p in ranks}
     os.kill(places[b"1"], signal.SIGKILL)
-    told, _ = child.communicate(timeout=60)
+    output, _ = child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGKILL
-    assert "rank 1 was killed by signal 9; ending the others" in told
+    assert "rank 1 was killed by signal 9; ending the others" in output
     assert not any(Path(f"/proc/{p}").exists() for p in ranks)
 
 

@@ -33,11 +33,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def submit(slurm: dict[str, str], folder: Path, *words: str) -> str:
     command = [sys.executable, "-m", "launch", "slurm", "--nodes", "2", "--env", f"PYTHONPATH={REPOSITORY}", *words]
-    told = subprocess.run(
+    finished = subprocess.run(
         command, cwd=folder, env=environment(PYTHONPATH=str(REPOSITORY), **slurm), capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stderr
-    return re.findall(r"Submitted batch job (\d+)", told.stdout)[0]
+    assert finished.returncode == 0, finished.stderr
+    return re.findall(r"Submitted batch job (\d+)", finished.stdout)[0]
 
 
 def wait(slurm: dict[str, str], job: str, folder: Path, *states: str) -> None:
@@ -65,10 +65,10 @@ def test_preempted_requeued_and_resumed_it_equals_an_uninterrupted_run(slurm: di
     assert ours["devices"]["processes"] == 2
 
     whole = [sys.executable, "-m", "launch", "local", "--processes", "2", "--", *TRAIN, "--steps", str(STEPS), "--out", "whole"]
-    told = subprocess.run(
+    finished = subprocess.run(
         whole, cwd=tmp_path, env=environment(PYTHONPATH=str(REPOSITORY)), capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stdout
+    assert finished.returncode == 0, finished.stdout
     assert ours["params_sha256"] == card(tmp_path / "whole")["params_sha256"]
 
 
@@ -94,8 +94,8 @@ def test_the_script_passes_words_through_a_shell_unharmed(name: str) -> None:
         text=True,
         check=True,
     )
-    wanted = f"-m dlcore train my page.py --name {name} --out runs/my-page/slurm-7 --continue-run".replace("\n", "\x01")
-    assert answer.stdout.strip() == wanted
+    expected = f"-m dlcore train my page.py --name {name} --out runs/my-page/slurm-7 --continue-run".replace("\n", "\x01")
+    assert answer.stdout.strip() == expected
 
 
 @pytest.mark.parametrize(
@@ -125,5 +125,5 @@ def test_what_cannot_be_launched_is_refused(command: list[str], request_: Reques
 @pytest.mark.parametrize("time", ["30", "30:00", "4:00:00", "2-12", "2-12:30:00", "UNLIMITED"])
 def test_what_slurm_takes_stands_in_the_script(time: str) -> None:
     lines = script(["train", "mlp_digits"], Request(time=time, partition="gpu_a,gpu-b", account="a.b")).splitlines()
-    wanted = {f"#SBATCH --time={time}", "#SBATCH --partition=gpu_a,gpu-b", "#SBATCH --account=a.b"}
-    assert wanted <= set(lines)
+    expected = {f"#SBATCH --time={time}", "#SBATCH --partition=gpu_a,gpu-b", "#SBATCH --account=a.b"}
+    assert expected <= set(lines)

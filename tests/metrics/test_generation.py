@@ -75,9 +75,9 @@ def test_bleu_is_that_of_the_command(tmp_path: Path) -> None:
     for name, texts in (("out", hypotheses), ("reference", references)):
         (tmp_path / name).write_text("\n".join(texts) + "\n", encoding="utf-8")
     words = ["sacrebleu", "reference", "-i", "out", "--format", "text", "-w", "6"]
-    told = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    finished = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     score, signature = bleu(hypotheses, references)
-    assert told.startswith(f"BLEU|{signature} = {score:.6f} ")
+    assert finished.startswith(f"BLEU|{signature} = {score:.6f} ")
 
 
 @pytest.mark.quick

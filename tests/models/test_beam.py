@@ -73,12 +73,12 @@ def test_in_float64_the_search_is_exact() -> None:
     with jax.enable_x64(True):
         mood, embed, mix, out = (jnp.asarray(x, jnp.float64) for x in (MOOD, EMBED, MIX, OUT))
 
-        def wide(tokens: jax.Array, state: jax.Array, position: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def decode_step(tokens: jax.Array, state: jax.Array, position: jax.Array) -> tuple[jax.Array, jax.Array]:
             state = jnp.tanh(state @ mix + embed[tokens])
             return state @ out, state
 
         state = jnp.tile(mood[:, None], (1, 31, 1))
-        run = jax.jit(lambda state, first: beam_search(wide, state, first, beams=31, length=LENGTH, end=END))
+        run = jax.jit(lambda state, first: beam_search(decode_step, state, first, beams=31, length=LENGTH, end=END))
         tokens, scores = run(state, jnp.asarray(FIRST, jnp.int64))
         assert (tokens.dtype, scores.dtype) == (jnp.int32, jnp.float64)
         for row in range(len(FIRST)):

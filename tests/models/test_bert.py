@@ -11,7 +11,7 @@ from dlcore.models.bert import Classifier, Masked
 from dlcore.models.encoder import Size
 from dlcore.train import weights as export
 from dlcore.train.step import State
-from dlcore.train.weights import graft
+from dlcore.train.weights import load_subtree
 
 SIZE, VOCABULARY = Size(layers=1, heads=2, width=8), 20
 TOKENS = np.random.default_rng(0).integers(1, VOCABULARY, (3, 6)).astype(np.int32)
@@ -25,12 +25,12 @@ def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None
     np.put_along_axis(counts, places, 1, 1)
 
     def gathered(params):  # type: ignore[no-untyped-def]
-        told = NET.apply({"params": params}, TOKENS, places)
-        return optax.softmax_cross_entropy_with_integer_labels(told, np.take_along_axis(TOKENS, places, 1)).sum()
+        logits = NET.apply({"params": params}, TOKENS, places)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, np.take_along_axis(TOKENS, places, 1)).sum()
 
     def full(params):  # type: ignore[no-untyped-def]
-        told = NET.apply({"params": params}, TOKENS, np.tile(np.arange(6), (3, 1)))
-        return (optax.softmax_cross_entropy_with_integer_labels(told, TOKENS) * counts).sum()
+        logits = NET.apply({"params": params}, TOKENS, np.tile(np.arange(6), (3, 1)))
+        return (optax.softmax_cross_entropy_with_integer_labels(logits, TOKENS) * counts).sum()
 
     found, expected = (jax.jit(jax.value_and_grad(f))(PARAMS) for f in (gathered, full))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
@@ -60,7 +60,7 @@ def test_fine_tuning_takes_the_text_part_and_nothing_else(tmp_path) -> None:  # 
     export.save(state, tmp_path / "half.npz", half=True)
     fresh = Classifier(VOCABULARY, SIZE, classes=4).init(jax.random.key(2), TOKENS)["params"]
     for file, error in (("full.npz", 0), ("half.npz", 1e-3)):
-        taken = graft(fresh, export.load(tmp_path / file)["params"]["net"], {"text": "text"})
+        taken = load_subtree(fresh, export.load(tmp_path / file)["params"]["net"], {"text": "text"})
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=error, atol=error), taken["text"], PARAMS["text"])  # noqa: B023
         jax.tree.map(np.testing.assert_array_equal, taken["head"], fresh["head"])
         assert {x.dtype for x in jax.tree.leaves(taken)} == {jnp.dtype("float32")}

@@ -17,7 +17,7 @@ X = np.random.default_rng(0).standard_normal((3, 8, 4, 2)).astype(np.float32)
 WIDTHS = (3, 4)
 
 
-def wide(tree: Any) -> Any:
+def in_float64(tree: Any) -> Any:
     """In float64."""
     return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
 
@@ -32,7 +32,7 @@ def convolved(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def textbook(params: Any, norm: str) -> tuple[np.ndarray, np.ndarray]:
     """Logits and hidden layer in float64."""
-    p, x = wide(params), X.astype(np.float64)
+    p, x = in_float64(params), X.astype(np.float64)
     for layer in range(2):
         conv = p[f"Conv_{layer}"]
         x = convolved(x, conv["kernel"]) + conv.get("bias", 0)
@@ -65,7 +65,7 @@ def test_batch_statistics_change_in_training_alone() -> None:
     _, after = net.apply(variables, X, train=False, mutable=["batch_stats"])
     jax.tree.map(np.testing.assert_array_equal, after["batch_stats"], variables["batch_stats"])
     _, after = net.apply(variables, X, train=True, mutable=["batch_stats"])
-    first = convolved(X.astype(np.float64), wide(variables["params"])["Conv_0"]["kernel"])
+    first = convolved(X.astype(np.float64), in_float64(variables["params"])["Conv_0"]["kernel"])
     stats = after["batch_stats"]["BatchNorm_0"]
     np.testing.assert_allclose(stats["mean"], 0.1 * first.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * first.var((0, 1, 2)), rtol=1e-4)
@@ -81,7 +81,7 @@ def test_the_experiments_default_has_fewer_than_100_thousand_parameters() -> Non
 def test_flat_readout_sees_every_place_of_the_image() -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, readout="flat")
     params = net.init(jax.random.key(0), X)["params"]
-    p, x = wide(params), X.astype(np.float64)
+    p, x = in_float64(params), X.astype(np.float64)
     assert p["Dense_0"]["kernel"].shape == (4 * 2 * 4, 5)
     first = np.maximum(convolved(x, p["Conv_0"]["kernel"]) + p["Conv_0"]["bias"], 0).reshape(3, 4, 2, 2, 2, -1).max((2, 4))
     second = np.maximum(convolved(first, p["Conv_1"]["kernel"]) + p["Conv_1"]["bias"], 0)

@@ -47,8 +47,8 @@ def textbook(size: Size, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
         q, k, v = (part.reshape(*x.shape[:2], size.heads, -1).swapaxes(1, 2) for part in qkv)
         if size.positions == "rotary":
             q, k = (np.stack([[test_attention.turned(head, np.arange(len(head))) for head in own] for own in a]) for a in (q, k))
-        told = test_attention.of_seen(q, k, v, seen).swapaxes(1, 2).reshape(x.shape)
-        x = x + told @ block["out"]["kernel"]
+        attended = test_attention.of_seen(q, k, v, seen).swapaxes(1, 2).reshape(x.shape)
+        x = x + attended @ block["out"]["kernel"]
         hidden = norm(x, block["norm_mlp"]) @ block["up"]["kernel"]
         x = x + test_activations.CASES["gelu"].reference(hidden) @ block["down"]["kernel"]
     return norm(x, p["norm"])

@@ -140,8 +140,8 @@ def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
             generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, 1.0, 0, top_p)
 
 
-def test_no_stretch_repeats_the_noise_of_another() -> None:
+def test_no_segment_repeats_the_noise_of_another() -> None:
     """A model without opinions draws uniformly: what it writes is its noise alone."""
     blank = jax.tree.map(jnp.zeros_like, params(LEARNED))
     drawn = np.asarray(generate(LEARNED, blank, PROMPT[:1], jax.random.key(0), 5 + 3 * 4, 1.0))[0, 8:].reshape(3, 4)
-    assert len({tuple(stretch) for stretch in drawn.tolist()}) == 3
+    assert len({tuple(segment) for segment in drawn.tolist()}) == 3

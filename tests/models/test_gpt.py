@@ -89,8 +89,8 @@ def test_forward_pass_equals_the_textbook(size: Size) -> None:
     expected = textbook(size, params(size), TOKENS)
     np.testing.assert_allclose(forward(size, params(size), TOKENS), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     with jax.enable_x64(True):
-        wide = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params(size))
-        np.testing.assert_allclose(forward(size, wide, TOKENS), expected, rtol=1e-12, atol=1e-11)
+        in_float64 = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params(size))
+        np.testing.assert_allclose(forward(size, in_float64, TOKENS), expected, rtol=1e-12, atol=1e-11)
 
 
 @pytest.mark.parametrize("size", SIZES)

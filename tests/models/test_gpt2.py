@@ -51,14 +51,14 @@ def reference(tensors: dict[str, np.ndarray], tokens: np.ndarray) -> np.ndarray:
     x = w["wte.weight"][tokens] + w["wpe.weight"][: tokens.shape[1]]
     for i in range(LAYERS):
         q, k, v = np.split(conv1d(norm(x, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn"), 3, -1)
-        told = np.zeros_like(x)
+        attended = np.zeros_like(x)
         for h in range(HEADS):
             own = slice(h * WIDTH // HEADS, (h + 1) * WIDTH // HEADS)
             scores = q[..., own] @ k[..., own].swapaxes(1, 2) / np.sqrt(WIDTH // HEADS)
             scores[:, np.triu(np.ones(scores.shape[1:], bool), 1)] = -np.inf
             e = np.exp(scores - scores.max(-1, keepdims=True))
-            told[..., own] = e / e.sum(-1, keepdims=True) @ v[..., own]
-        x = x + conv1d(told, f"h.{i}.attn.c_proj")
+            attended[..., own] = e / e.sum(-1, keepdims=True) @ v[..., own]
+        x = x + conv1d(attended, f"h.{i}.attn.c_proj")
         u = conv1d(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")
         x = x + conv1d(0.5 * u * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3))), f"h.{i}.mlp.c_proj")
     return norm(x, "ln_f") @ w["wte.weight"].T
@@ -78,8 +78,8 @@ def test_logits_are_those_of_gpt2(file: Path) -> None:
     found = jax.jit(functools.partial(GPT(size).apply, {"params": params}))(TOKENS)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     with jax.enable_x64(True):
-        wide = jax.tree.map(lambda x: x.astype(np.float64), params)
-        np.testing.assert_allclose(jax.jit(GPT(size).apply)({"params": wide}, TOKENS), expected, rtol=1e-10, atol=1e-10)
+        in_float64 = jax.tree.map(lambda x: x.astype(np.float64), params)
+        np.testing.assert_allclose(jax.jit(GPT(size).apply)({"params": in_float64}, TOKENS), expected, rtol=1e-10, atol=1e-10)
     written = np.asarray(generate(size, params, TOKENS[:, :8], jax.random.key(0), 1, 0.0))
     np.testing.assert_array_equal(written[:, -1], expected[:, 7].argmax(-1))
 

@@ -108,6 +108,6 @@ def test_layer_norm_is_the_kernel_with_parameters_of_its_own() -> None:
     np.testing.assert_allclose(LayerNorm().apply(variables, x).var(-1), 1, rtol=1e-3)
     scale, bias = np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6)
     own = {"params": {"scale": jnp.asarray(scale, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}}
-    wide = x.astype(np.float64)
-    normal = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    in_float64 = x.astype(np.float64)
+    normal = (in_float64 - in_float64.mean(-1, keepdims=True)) / np.sqrt(in_float64.var(-1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(LayerNorm().apply(own, x), normal * scale + bias, rtol=1e-4, atol=1e-5)

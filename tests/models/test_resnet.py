@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dlcore.models.resnet import ResNet
-from tests.models.test_cnn import convolved, wide
+from tests.models.test_cnn import convolved, in_float64
 
 X = np.random.default_rng(0).standard_normal((2, 6, 8, 1)).astype(np.float32)
 
@@ -29,7 +29,7 @@ def halved(x: np.ndarray) -> np.ndarray:
 
 def textbook(tree: Any, images: np.ndarray, pool: str) -> np.ndarray:
     """Logits of a network with patch 2 and one stage of one block, in float64."""
-    p = wide(tree)
+    p = in_float64(tree)
 
     def layer(x: np.ndarray, part: Any) -> np.ndarray:
         return convolved(x, part["conv"]["kernel"]) + part["conv"]["bias"]

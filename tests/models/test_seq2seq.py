@@ -41,9 +41,9 @@ def laid(pairs: list[tuple[list[int], list[int]]], source: int, target: int) -> 
     both = ([s for s, _ in pairs], [[START, *t] for _, t in pairs])
     out: list[Any] = []
     for side, length in zip(both, (source, target), strict=True):
-        pieces = [p for part in side for p in part]
+        subwords = [p for part in side for p in part]
         numbers = [n + 1 for n, part in enumerate(side) for _ in part]
-        out += [jnp.asarray([x + [0] * (length - len(x))]) for x in (pieces, numbers)]
+        out += [jnp.asarray([x + [0] * (length - len(x))]) for x in (subwords, numbers)]
     return tuple(out)
 
 
@@ -79,12 +79,12 @@ def test_a_place_sees_all_of_its_source_and_no_later_target(family: str) -> None
 
     @jax.jit
     def slopes(place: jax.Array) -> jax.Array:
-        def told(rows: jax.Array) -> jax.Array:
+        def logit_sum(rows: jax.Array) -> jax.Array:
             own = {**shared, "embed": {"embedding": jnp.concatenate([shared["embed"]["embedding"], rows])}}
             given = numbers[:, :3], source_pair, numbers[:, 3:], pair
             return NETS[family][0](whole).apply({"params": own}, *given)[0, place, :11].sum()
 
-        return jax.grad(told)(jax.random.normal(jax.random.key(5), (12, whole.width)))
+        return jax.grad(logit_sum)(jax.random.normal(jax.random.key(5), (12, whole.width)))
 
     for place, source, target in ((1, [0, 1], [0, 1]), (4, [0, 1], [0, 1, 2, 3, 4]), (6, [2], [5, 6])):
         seen = np.flatnonzero(np.abs(np.asarray(slopes(jnp.asarray(place)))).max(1) > 0)
@@ -110,8 +110,8 @@ def naive(family: str, source: jax.Array, beams: int, length: int) -> tuple[floa
         for row, (_, text) in zip(texts, alive, strict=False):
             row[: len(text)] = text
         there = np.ones((beams, source.shape[1]), np.int32)
-        told = logits(family, jnp.tile(source, (beams, 1)), there, texts, np.ones_like(texts))
-        logp = np.asarray(jax.nn.log_softmax(told[:, len(alive[0][1]) - 1]))
+        logit_sum = logits(family, jnp.tile(source, (beams, 1)), there, texts, np.ones_like(texts))
+        logp = np.asarray(jax.nn.log_softmax(logit_sum[:, len(alive[0][1]) - 1]))
         grown = sorted(((s + logp[b, t], [*text, t]) for b, (s, text) in enumerate(alive) for t in range(11)), reverse=True)
         first = grown[: 2 * beams]
         ended += [(s / ((5 + len(x) - 1) / 6), x[1:]) for s, x in first[:beams] if x[-1] == END]

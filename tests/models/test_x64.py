@@ -45,8 +45,8 @@ def test_a_network_has_one_float_type(name: str) -> None:
     variables = shapes(net, *x)
     assert types(variables) == {np.dtype(np.float32)}
     assert types(jax.eval_shape(net.apply, variables, *x)) == {np.dtype(np.float32)}
-    wide = cast(variables, jnp.float64), *cast(x, jnp.float64)
-    assert types(jax.eval_shape(net.apply, *wide)) == {np.dtype(np.float64)}
+    in_float64 = cast(variables, jnp.float64), *cast(x, jnp.float64)
+    assert types(jax.eval_shape(net.apply, *in_float64)) == {np.dtype(np.float64)}
 
 
 @pytest.mark.quick

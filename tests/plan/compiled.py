@@ -54,7 +54,7 @@ def main(name: str, *texts: str) -> None:
         topology = topologies.parse(text)
         here = topologies.devices(topology)
         made = fewest_microbatches(experiment, page.flags, topology, here)
-        told = {
+        record = {
             "experiment": name,
             "topology": text,
             "jax": jax.__version__,
@@ -67,7 +67,7 @@ def main(name: str, *texts: str) -> None:
             "seconds": round(made.seconds, 1),
             "compiler_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(record), flush=True)
 
 
 def fewest_microbatches(experiment: Experiment, flags: RunOptions, topology: topologies.Topology, here: list[Any]) -> Plan:
@@ -75,8 +75,8 @@ def fewest_microbatches(experiment: Experiment, flags: RunOptions, topology: top
     mesh, _ = own_size(experiment.batch, len(here), 1)
     for microbatches in MICROBATCHES:
         if experiment.batch % (len(here) * microbatches) == 0 or microbatches == 1:
-            asked = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
-            made = plan(experiment, asked, topology, here)
+            run_options = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
+            made = plan(experiment, run_options, topology, here)
             if made.fits:
                 break
     return made

@@ -59,8 +59,8 @@ def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     before = memory("VmRSS")
     state, held = begin()
     for _ in range(3):
-        state, told = run(state, held)
-        jax.block_until_ready(told)
+        state, metrics = run(state, held)
+        jax.block_until_ready(metrics)
     assert forecast.memory is not None
     return {"forecast": forecast.needs, "measured": memory("VmHWM") - before, "arguments": forecast.memory.arguments}
 

@@ -130,10 +130,10 @@ def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes
 
 @pytest.mark.quick
 def test_what_a_tpus_compiler_refused_is_read() -> None:
-    told = (
+    message = (
         "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 32.00G of 15.75G hbm. Exceeded hbm capacity by 16.25G."
     )
-    assert compile.refused(told) == 32 * 2**30
+    assert compile.refused(message) == 32 * 2**30
     array = "RESOURCE_EXHAUSTED: Allocation (size=68719476736) would exceed memory (size=17179869184) :: %s1 = f32[131072,131072]"
     assert compile.refused(array) == 4 * 131072**2
     assert compile.refused("Attempting to allocate 78.82G exceeds available HBM (15.75G)") == int(78.82 * 2**30)

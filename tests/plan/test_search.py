@@ -31,11 +31,11 @@ class Built:
     tensor_parallel: tuple[()] = ()
 
 
-Told = dict[tuple[str, int, bool | None], tuple[bool, int, float]]
+Plans = dict[tuple[str, int, bool | None], tuple[bool, int, float]]
 
 
 def searched(
-    told: Told, config: Any, monkeypatch: pytest.MonkeyPatch
+    plans: Plans, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[search.Candidate], list[tuple[str, int, bool | None]]]:
     """What a search finds, and what it tried in this order: `told` says (fits, GiB, seconds) of (fsdp, microbatches, remat). The state
     takes 9 GiB."""
@@ -44,7 +44,7 @@ def searched(
     def plan(built: Any, flags: RunOptions, topology: Any, devices: Any) -> Plan:
         way = (flags.mesh.split(",")[1], flags.microbatches, built.remat)
         tried.append(way)
-        fits, needs, seconds = told[way]
+        fits, needs, seconds = plans[way]
         step = None if needs == 9 else roofline.Estimate(seconds, 0.0, 0.0, 1.0)  # what does not fit by its state is not compiled
         return Plan(EIGHT, {}, 32, flags.microbatches, "f32", 1, 9 * 2**30, needs * 2**30, fits, estimate=step)
 
@@ -65,12 +65,12 @@ def searched(
 
 
 def test_it_stops_at_the_fewest_microbatches_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: Told = {
+    plans: Plans = {
         ("fsdp=1", 1, None): (False, 90, 0.0),
         ("fsdp=1", 2, None): (True, 60, 3.0),
         ("fsdp=8", 1, None): (True, 20, 2.0),
     }
-    found, tried = searched(told, Config(), monkeypatch)
+    found, tried = searched(plans, Config(), monkeypatch)
     assert tried == [("fsdp=1", 1, None), ("fsdp=1", 2, None), ("fsdp=8", 1, None)]
     assert [(each.mesh, each.microbatches) for each in found] == [
         ("data=1,fsdp=8,tensor=1", 1),
@@ -80,27 +80,27 @@ def test_it_stops_at_the_fewest_microbatches_that_fit(monkeypatch: pytest.Monkey
 
 def test_it_stops_where_the_state_alone_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """More microbatches save activations only. The same size by chance, activations included, would be another matter."""
-    told: Told = {
+    plans: Plans = {
         ("fsdp=1", 1, None): (False, 9, 0.0),
         ("fsdp=8", 1, None): (False, 8, 1.0),  # less than the state: no reason to stop
         ("fsdp=8", 2, None): (False, 10, 2.0),
         ("fsdp=8", 4, None): (False, 7, 3.0),
     }
-    found, tried = searched(told, Config(), monkeypatch)
-    assert tried == [*told]
+    found, tried = searched(plans, Config(), monkeypatch)
+    assert tried == [*plans]
     assert [(each.microbatches, each.plan.needs >> 30) for each in found] == [(4, 7), (1, 9)], "what needs least first"
 
 
 def test_it_tries_rematerialisation_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: Told = {
+    plans: Plans = {
         ("fsdp=1", 1, False): (False, 90, 0.0),
         ("fsdp=1", 2, False): (True, 70, 5.0),
         ("fsdp=1", 1, True): (True, 60, 4.0),
         ("fsdp=8", 1, False): (True, 30, 2.0),
         ("fsdp=8", 1, True): (True, 20, 3.0),
     }
-    found, tried = searched(told, Saving(), monkeypatch)
-    assert tried == [*told]
+    found, tried = searched(plans, Saving(), monkeypatch)
+    assert tried == [*plans]
     assert [(each.mesh.split(",")[1], each.microbatches, each.remat) for each in found] == [
         ("fsdp=8", 1, False),
         ("fsdp=1", 1, True),
@@ -108,11 +108,11 @@ def test_it_tries_rematerialisation_with_and_without(monkeypatch: pytest.MonkeyP
 
 
 def test_a_way_that_fits_comes_before_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: Told = {
+    plans: Plans = {
         ("fsdp=1", 1, None): (False, 9, 0.0),
         ("fsdp=8", 1, None): (True, 79, 100.0),
     }
-    found, _ = searched(told, Config(), monkeypatch)
+    found, _ = searched(plans, Config(), monkeypatch)
     assert [each.plan.fits for each in found] == [True, False]
     assert search.describe(found[0]).endswith("79.00 GiB a device: fits")
     assert search.describe(found[1]) == "data=8,fsdp=1,tensor=1 microbatches=1: 9.00 GiB a device: does not fit"

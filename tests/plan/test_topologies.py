@@ -24,7 +24,7 @@ def test_topologies_are_read(text: str, count: int) -> None:
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("v5e:4x4", "write tpu:v5e:4x4, gpu:h100:8x8"),
         ("tpu:v5e", "write tpu:v5e:4x4"),
@@ -38,10 +38,10 @@ def test_topologies_are_read(text: str, count: int) -> None:
         ("cpu:0", "write tpu:v5e:4x4"),
     ],
 )
-def test_what_does_not_exist_is_refused_with_a_way_out(text: str, told: str) -> None:
+def test_what_does_not_exist_is_refused_with_a_way_out(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
         topologies.parse(text)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.quick
@@ -58,7 +58,7 @@ def test_more_simulated_devices_than_there_are(devices: list[jax.Device]) -> Non
 
 
 @pytest.mark.quick
-def test_what_a_compiler_does_not_know_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_compiler_does_not_know_is_reported_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, **_: Any) -> Any:
         raise NotImplementedError(f"unknown topology {name}\nand more")
 
@@ -96,7 +96,7 @@ H100 = {
 
 
 @pytest.mark.quick
-def test_xla_is_told_every_number_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xla_gets_every_number_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that is left out is 0: without a bandwidth XLA's compiler aborted on three experiments, and took minutes on another."""
     targets = {}
 
@@ -133,7 +133,7 @@ def test_collectives_take_as_long_as_their_slowest_link() -> None:
 
 
 @pytest.mark.quick
-def test_a_host_has_as_many_devices_as_were_asked_for() -> None:
+def test_a_host_has_as_many_devices_as_requested() -> None:
     group = ring("all-gather", 8 * 10**9, (tuple(range(8)),))
     rates = [roofline.speed(group, topologies.parse(f"gpu:h100:{shape}").hardware) for shape in ("8", "1x8", "2x4", "4x2")]
     assert rates == [450e9, 450e9, 4 * 50e9, 2 * 50e9]
@@ -153,7 +153,7 @@ def test_a_group_uses_the_rings_of_every_side_of_a_torus_that_it_lies_on() -> No
 def test_the_slowest_of_three_bounds_a_step() -> None:
     v5e = topologies.HARDWARE["v5e"]
     found = roofline.estimate(v5e, 197e12 * 4, 4, 4, 819e9 / 2, [], "bf16")
-    assert (found.compute, found.memory, found.talk) == (pytest.approx(1.0), pytest.approx(0.5), 0)
+    assert (found.compute, found.memory, found.communication) == (pytest.approx(1.0), pytest.approx(0.5), 0)
     assert (found.least, found.most, found.limit, found.efficiency) == (1.0, 1.5, "compute", 1.0)
     repeated = roofline.estimate(v5e, 197e12 * 4, 2, 4, 0, [], "bf16")  # two devices repeat what two others do
     assert (repeated.least, repeated.efficiency) == (2.0, 0.5)

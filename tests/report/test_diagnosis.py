@@ -33,7 +33,7 @@ def words(text: str) -> str:
     return " ".join(re.sub("<[^>]*>", " ", text).split())
 
 
-def test_the_last_verdict_and_the_first_trouble_are_told(tmp_path: Path) -> None:
+def test_the_last_verdict_and_the_first_trouble_are_shown(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     assert section(run) == ""
     write(run, 10, {"net": SICK})
@@ -59,7 +59,7 @@ def test_bars_are_logarithmic(tmp_path: Path) -> None:
     assert "bars from 1e-4 to 1e0" in section(run)
 
 
-def test_two_objectives_and_two_runs_are_told_apart(tmp_path: Path) -> None:
+def test_two_objectives_and_two_runs_are_distinguished(tmp_path: Path) -> None:
     one, two = make(tmp_path / "one"), make(tmp_path / "two")
     write(one, 5, {"disc": SOUND, "gen": SICK})
     write(two, 7, {"disc": SICK})
@@ -92,7 +92,7 @@ def losses(train: list[float], validation: list[float], **more: float) -> list[d
     return lines + [{"step": 2 * i, "split": "validation", "loss": v} | more for i, v in enumerate(validation, 1)]
 
 
-def test_overfitting_is_told_without_any_diagnostics(tmp_path: Path) -> None:
+def test_overfitting_is_reported_without_any_diagnostics(tmp_path: Path) -> None:
     run = make(tmp_path / "run", lines=losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5]))
     text = section(run)
     assert (

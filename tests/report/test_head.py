@@ -46,8 +46,8 @@ def test_the_headline_is_of_the_published_metric_on_the_split_that_has_it(tmp_pa
     results = {"test": {"accuracy": 0.9}, "validation": {"f1": 0.25}, "extra": {"f1": 0.75}}
     assert headline(tmp_path / "a", published=published, results=results)[:2] == ["f1 on validation", "0.2500"]
     results["test"]["f1"] = 0.5
-    told = headline(tmp_path / "b", published=published, results=results)
-    assert told == ["f1 on test", "0.5000", "equal to the published number", "published 0.5000", "s",
+    shown_texts = headline(tmp_path / "b", published=published, results=results)
+    assert shown_texts == ["f1 on test", "0.5000", "equal to the published number", "published 0.5000", "s",
                     "Trained offline on embedded data (digits); the published number may be for other data."]  # fmt: skip
 
 
@@ -84,11 +84,11 @@ def test_the_caution_is_for_offline_runs_with_a_published_number(tmp_path: Path)
 def test_provenance_and_tiles(tmp_path: Path) -> None:
     more = {"started": "2026-03-04T05:06:07+00:00", "parameters": {"gen": 1000, "disc": 234}, "examples_per_second": 1500.0,
             "peak_memory_bytes": 2**21, "stopped_early": 12, "seconds": {"compile": 1.5, "train": 2.0, "total": 75.0}}  # fmt: skip
-    told = words(head.one(run_of(tmp_path / "a", **more)))
+    shown_texts = words(head.one(run_of(tmp_path / "a", **more)))
     for text in ("started 4 Mar 2026, 05:06 UTC", "0123456789", "(clean tree)", "seed 3", "1 × cpu", "JAX 0.10.1", "20",
                  "of 20, stopped early", "1 min 15 s", "compile 1.50 s, train 2.0 s".replace("1.50", "1.5"), "1,500", "1,234",
                  "gen 1,000, disc 234", "2.0 MiB", "jit"):  # fmt: skip
-        assert text in told, text
+        assert text in shown_texts, text
     bare = words(head.one(run_of(tmp_path / "b", git={"clean": False}, devices={"platform": "tpu", "count": 4})))
     assert "commit not recorded" in bare
     assert "4 × tpu" in bare
@@ -98,7 +98,7 @@ def test_provenance_and_tiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "words_"), [("stopped", "The run was stopped."), ("failed", "The run failed.")])
-def test_an_error_is_told(tmp_path: Path, status: str, words_: str) -> None:
+def test_an_error_is_shown(tmp_path: Path, status: str, words_: str) -> None:
     text = str(head.one(run_of(tmp_path / "a", status=status, error="no space <left>")))
     assert words(re.search(r'<div class="error".*?</div>', text)[0]) == [words_, "no space <left>"]  # type: ignore[index]
     assert 'class="error"' not in str(head.one(run_of(tmp_path / "b")))
@@ -126,9 +126,9 @@ def test_the_best_of_each_metric_is_marked_by_its_direction(tmp_path: Path) -> N
     cells = re.findall(r'<td class="(n[^"]*)">(.*?)</td>', str(compare.comparison(pair)))
     marked = [words(text) for kind, text in cells if kind == "n best"]
     assert marked == [["0.9000", "(best)"], ["0.1000", "(best)"]]
-    told = words(compare.comparison(pair))
-    assert told[1].startswith("The best value is underlined")
-    assert told[2:6] == ["Run", "test", "validation", "other"]
+    shown_texts = words(compare.comparison(pair))
+    assert shown_texts[1].startswith("The best value is underlined")
+    assert shown_texts[2:6] == ["Run", "test", "validation", "other"]
     assert "The best value" not in " ".join(words(compare.comparison([pair[0], pair[0]]))), "equal values have no best"
 
 

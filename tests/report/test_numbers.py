@@ -60,7 +60,7 @@ RANGES = st.tuples(st.floats(-1e12, 1e12), st.floats(-9, 0)).map(
 
 
 @given(RANGES, st.integers(2, 10))
-def test_ticks_can_be_told_apart_and_say_where_they_are(bounds: tuple[float, float], count: int) -> None:
+def test_ticks_can_be_distinguished_and_say_where_they_are(bounds: tuple[float, float], count: int) -> None:
     low, high = bounds
     marks = ticks(low, high, count)
     texts = labels(marks)

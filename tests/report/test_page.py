@@ -269,7 +269,7 @@ def test_thinning_keeps_the_extremes_the_ends_and_the_gaps(values: list[float], 
         assert (np.nanmin(kept), np.nanmax(kept)) == (np.nanmin(y), np.nanmax(y))
 
 
-def test_a_value_that_is_not_finite_breaks_the_line_and_is_told(tmp_path: Path) -> None:
+def test_a_value_that_is_not_finite_breaks_the_line_and_is_reported(tmp_path: Path) -> None:
     assert trace([(0, 1), (1, 2), None, (3, 4)]) == "M0.0 1.0h.01L1.0 2.0M3.0 4.0h.01"
     values = [1.0, None, 2.0, float("nan"), float("inf"), 3.0]
     text = page.render([make(tmp_path / "a", lines=[{"step": s, "loss": v} for s, v in enumerate(values)])])
@@ -289,7 +289,7 @@ def test_comparison_shows_only_the_fields_that_differ(tmp_path: Path) -> None:
     assert "Nothing that the cards record differs" in compare.differing([both[0], both[0]])
 
 
-def test_samples_of_runs_stand_side_by_side_and_damaged_ones_are_told(tmp_path: Path) -> None:
+def test_samples_of_runs_stand_side_by_side_and_damaged_ones_are_reported(tmp_path: Path) -> None:
     pair = [make(tmp_path / name) for name in ("a", "b", "c")]
     for run in pair:
         sample_files.save(run / "samples", [samples.Images("drawn", np.zeros((2, 4, 4)), right=(True, False))])

@@ -59,7 +59,7 @@ def test_a_gap_breaks_the_line_and_leaves_out_its_point(tmp_path: Path) -> None:
     assert len(points(figure, "cloud")[0]) == 4
 
 
-def test_names_titles_and_axes_are_told(tmp_path: Path) -> None:
+def test_names_titles_and_axes_are_shown(tmp_path: Path) -> None:
     figure = drawn(tmp_path, Series("ours", np.arange(3), np.arange(3)), Series("<theirs>", np.arange(3), np.arange(3), True))
     for text in ("time (s)", "speed (m/s)", "ours", "&lt;theirs&gt;"):
         assert f">{text}<" in figure

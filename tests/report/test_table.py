@@ -17,7 +17,7 @@ CARD: dict[str, Any] = {
     "status": "done",
     "file": "/somewhere/else/mlp_digits.py",
     "run": {"out": "/somewhere/else", "seed": 0},
-    "config": {"lr": 0.1, "wide": True},
+    "config": {"lr": 0.1, "large": True},
     "results": {"validation": {"loss": 1.5}, "test": {"accuracy": 0.98765}},
     "published": {"split": "validation", "metric": "loss", "value": 1.88, "source": "a book"},
     "seconds": {"compile": 1.0, "train": 10.0, "eval": 2.0, "total": 20.0},
@@ -104,20 +104,20 @@ def test_the_catalogue_has_a_row_for_every_experiment(house: Path, capsys: pytes
 
 
 def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
-    def told(loss: float, seed: int, **config: Any) -> dict[str, Any]:
+    def result(loss: float, seed: int, **config: Any) -> dict[str, Any]:
         return {"run": {"out": "", "seed": seed}, "config": config, "results": {"validation": {"loss": loss}}}
 
-    runs = [run(house, f"s{seed}", **told(1.0 + seed, seed, lr=0.1, wide=True)) for seed in (2, 0, 1)]
-    runs += [run(house, f"f{fold}", **told(3.0 + fold, 0, lr=0.1, wide=False, fold=fold)) for fold in (1, 0)]
+    runs = [run(house, f"s{seed}", **result(1.0 + seed, seed, lr=0.1, large=True)) for seed in (2, 0, 1)]
+    runs += [run(house, f"f{fold}", **result(3.0 + fold, 0, lr=0.1, large=False, fold=fold)) for fold in (1, 0)]
     usual, other = table.keep(runs)
-    assert (usual.name, other.name) == ("mlp_digits.json", "mlp_digits-no-wide.json")
+    assert (usual.name, other.name) == ("mlp_digits.json", "mlp_digits-no-large.json")
     seeds, folds = (json.loads(path.read_text()) for path in (usual, other))
     assert [each["seed"] for each in seeds["repeats"]] == [0, 1, 2]
     assert seeds["results"] == {"validation": {"loss": 1.0}}
     assert [each["fold"] for each in folds["repeats"]] == [0, 1]
     _, _, first, second = table.readme().splitlines()
     assert "validation/loss 2 ± 1; 3 runs" in first
-    assert "`--no-wide`" in second
+    assert "`--no-large`" in second
 
 
 @pytest.mark.parametrize("name", ["s1/experiment.py", "../s1/experiment", "unknown"])

@@ -32,12 +32,12 @@ def test_a_device_and_a_pipe_are_written_into_and_stay(run: Path) -> None:
     assert Path("/dev/null").is_char_device()
     assert Path("null").is_symlink()
     os.mkfifo("pipe")
-    told: list[str] = []
-    reader = threading.Thread(target=lambda: told.append(Path("pipe").read_text(encoding="utf-8")))
+    contents: list[str] = []
+    reader = threading.Thread(target=lambda: contents.append(Path("pipe").read_text(encoding="utf-8")))
     reader.start()
     page.write([run], "pipe")
     reader.join(10)
-    assert told[0].startswith("<!doctype html>")
+    assert contents[0].startswith("<!doctype html>")
     assert Path("pipe").is_fifo()
 
 

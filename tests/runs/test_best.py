@@ -87,26 +87,26 @@ def steps_of(folder: Path) -> list[int]:
 def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
     noisy: Page, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told, lines = card(whole), logged(whole, "validation")
+    run_card, lines = card(whole), logged(whole, "validation")
     best = max(lines, key=lambda line: line["accuracy"])  # the first of equals
     assert best["step"] not in (12, 24, 36, 40), "the best state must be one that no regular checkpoint has"
-    assert told["best"] == {
+    assert run_card["best"] == {
         "metric": "validation/accuracy", "better": "higher", "step": best["step"], "value": best["accuracy"],
     }  # fmt: skip
     assert steps_of(whole) == sorted({best["step"], 40})
-    assert told["results"]["validation"] == {name: best[name] for name in ("accuracy", "loss")}
+    assert run_card["results"]["validation"] == {name: best[name] for name in ("accuracy", "loss")}
     (test,) = logged(whole, "test")
     assert test["step"] == best["step"]
     assert [line["step"] for line in lines] == list(range(5, 41, 5))
 
     # The same numbers by hand, of the checkpoint of that step; other ones of the last.
     experiment, flags = noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh="")
-    state, last = (runs.restored(experiment, flags, whole, told, last=last) for last in (False, True))
+    state, last = (runs.restored(experiment, flags, whole, run_card, last=last) for last in (False, True))
     assert (int(state.step), int(last.step)) == (best["step"], 40)
-    assert everything(experiment, flags, state)["test"] == pytest.approx(told["results"]["test"], rel=1e-5)
-    assert everything(experiment, flags, last)["test"] != pytest.approx(told["results"]["test"], rel=1e-3)
+    assert everything(experiment, flags, state)["test"] == pytest.approx(run_card["results"]["test"], rel=1e-5)
+    assert everything(experiment, flags, last)["test"] != pytest.approx(run_card["results"]["test"], rel=1e-3)
     raw = Checkpoints(whole / "checkpoints").manager.restore(40)["state"]["params"]
-    assert told["params_sha256"]["end"] == cards.sha256(raw) != cards.sha256(last.params)  # of what was trained
+    assert run_card["params_sha256"]["end"] == cards.sha256(raw) != cards.sha256(last.params)  # of what was trained
     for averaged_, kept in ((state, state.opt["net"].average), (last, last.opt["net"].average)):
         assert cards.sha256(averaged_.params) == cards.sha256({"net": kept})
 
@@ -133,7 +133,7 @@ def test_stopped_and_resumed_it_finds_the_same_best_state(
 ) -> None:
     for i, at in enumerate(stops):
         with monkeypatch.context() as patched:
-            patched.setattr(processes, "asked_to_stop", lambda step, came, at=at: step == at)
+            patched.setattr(processes, "stop_requested", lambda step, received, at=at: step == at)
             assert (trained(noisy, "run") if i == 0 else cli.main(["resume", "run"])) == PREEMPTED
     assert cli.main(["resume", "run"]) == 0
     ours, want = card(Path("run")), card(whole)
@@ -171,7 +171,7 @@ def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
 def test_diagnostics_do_not_stand_twice_either(noisy: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = dataclasses.replace(FLAGS, diagnose="always", eval_every=50, save_every=50, log_every=50)
     with monkeypatch.context() as patched:
-        patched.setattr(processes, "asked_to_stop", lambda step, came: step == 100)
+        patched.setattr(processes, "stop_requested", lambda step, received: step == 100)
         assert trained(noisy, "run", flags, steps=100) == PREEMPTED
     assert cli.main(["resume", "run"]) == 0
     lines = [json.loads(line) for line in Path("run/diagnostics.jsonl").read_text().splitlines()]
@@ -181,11 +181,11 @@ def test_diagnostics_do_not_stand_twice_either(noisy: Page, monkeypatch: pytest.
 def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
     """At each evaluation the best of those before it is on the disk, though `keep` is 1 and no checkpoint was due."""
     assert trained(noisy, "run", dataclasses.replace(FLAGS, save_every=1000, patience=3, eval_every=2), steps=300) == 0
-    told, values = card(Path("run")), {line["step"]: line["accuracy"] for line in logged(Path("run"), "validation")}
-    assert told["stopped_early"]
-    assert told["best"]["value"] == max(values.values()) == told["results"]["validation"]["accuracy"]
-    assert told["best"]["step"] == told["stopped_early"] - 6
-    assert steps_of(Path("run")) == [told["best"]["step"], told["stopped_early"]]
+    run_card, values = card(Path("run")), {line["step"]: line["accuracy"] for line in logged(Path("run"), "validation")}
+    assert run_card["stopped_early"]
+    assert run_card["best"]["value"] == max(values.values()) == run_card["results"]["validation"]["accuracy"]
+    assert run_card["best"]["step"] == run_card["stopped_early"] - 6
+    assert steps_of(Path("run")) == [run_card["best"]["step"], run_card["stopped_early"]]
 
 
 @pytest.mark.slow
@@ -257,9 +257,9 @@ def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> Non
         tmp_path, {"experiment": "x", "results": {"test": {"loss": float("nan"), "accuracy": 0.5}}, "list": (1.0, float("inf"))}
     )
     text = (tmp_path / "card.json").read_text()
-    told = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-    assert told["results"] == {"test": {"loss": None, "accuracy": 0.5}}
-    assert told["list"] == [1.0, None]
+    run_card = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert run_card["results"] == {"test": {"loss": None, "accuracy": 0.5}}
+    assert run_card["list"] == [1.0, None]
 
 
 def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> None:
@@ -279,7 +279,7 @@ def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> Non
 
     with pytest.warns(UserWarning, match="test/loss is no finite number"):
         assert trained(dataclasses.replace(DIGITS, build=build), "run", steps=6) == 0
-    told = json.loads(Path("run/card.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-    assert told["status"] == "done"
-    assert told["results"]["test"]["loss"] is None
-    assert isinstance(told["results"]["validation"]["loss"], float)
+    run_card = json.loads(Path("run/card.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert run_card["status"] == "done"
+    assert run_card["results"]["test"]["loss"] is None
+    assert isinstance(run_card["results"]["validation"]["loss"], float)

@@ -116,7 +116,7 @@ def test_git_tells_commit_and_cleanness(tmp_path: Path) -> None:
 
 
 def test_machine_and_versions_can_be_written_as_json() -> None:
-    told = json.loads(json.dumps({**card.machine(), "versions": card.versions()}))
-    assert told["devices"] == {"platform": "cpu", "kind": "cpu", "count": 8, "processes": 1}
-    assert told["versions"]["jax"] == jax.__version__
+    record = json.loads(json.dumps({**card.machine(), "versions": card.versions()}))
+    assert record["devices"] == {"platform": "cpu", "kind": "cpu", "count": 8, "processes": 1}
+    assert record["versions"]["jax"] == jax.__version__
     assert card.peak_memory() > 10 * 2**20

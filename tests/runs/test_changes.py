@@ -86,11 +86,11 @@ def test_files_whose_code_is_another_since_a_commit_are_named(repository: Path) 
     assert changes.code_since(first, repository) == []
     (repository / "two.py").write_text(CODE + "y = 1\n")
     (repository / "not_run.py").write_text(CODE)
-    told = [f"code since commit {first[:10]}: two.py"]
-    assert changes.code_since(first, repository) == told
+    expected = [f"code since commit {first[:10]}: two.py"]
+    assert changes.code_since(first, repository) == expected
     git(repository, "add", ".")
     git(repository, "commit", "-qm", "second")
-    assert changes.code_since(first, repository) == told
+    assert changes.code_since(first, repository) == expected
     assert "is not in" in changes.code_since("1" * 40, repository)[0]
     assert changes.code_since(None, repository) == []
 

@@ -74,18 +74,18 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def restored(folder: Path, step: int | None = None) -> tuple[State | None, list[str]]:
     """What a fresh process restores, and what it warns of."""
     kept = Checkpoints(folder)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         found = kept.restore(LIKE, step)
     kept.close()
-    return found, [str(w.message) for w in told if "checkpoint" in str(w.message)]
+    return found, [str(w.message) for w in warned if "checkpoint" in str(w.message)]
 
 
 def test_every_bit_comes_back(folder: Path) -> None:
-    found, told = restored(folder)
+    found, warned = restored(folder)
     assert same(found, state(20))
     assert same(restored(folder, 10)[0], state(10))
-    assert not told
+    assert not warned
 
 
 def test_nothing_saved_is_nothing_restored(tmp_path: Path) -> None:
@@ -131,16 +131,16 @@ def test_damaged_metrics_of_one_checkpoint_leave_its_state_and_the_others_alone(
     broken = folder / "20" / "metrics" / "metrics"
     broken.unlink() if damage is None else broken.write_bytes(damage)
     for best in ("", "test/score"):  # as `eval` opens it, and as `resume` does
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             kept = Checkpoints(folder, keep=3, best=best)
             found = {step: kept.restore(LIKE, step) for step in (10, 20, 30)}
         assert all(same(found[step], state(step)) for step in found)
         if not best:
-            (said,) = [str(w.message) for w in told]
+            (said,) = [str(w.message) for w in warned]
             assert f"the metrics of checkpoint {folder / '20'} cannot be read and are set aside as damaged-20-metrics" in said
         else:
-            assert not told
+            assert not warned
             assert kept.best_step() == 10
             kept.save(state(40), 40, {"test/score": 0.6})
         kept.close()
@@ -205,34 +205,34 @@ def test_a_damaged_file_is_noticed_wherever_it_is(saved: Path, tmp_path: Path, d
     for number, path in enumerate(files(saved, 20)):
         folder = Path(shutil.copytree(saved, tmp_path / str(number)))
         damage(folder / path)
-        found, told = restored(folder)
+        found, warned = restored(folder)
         if same(found, state(20)):  # something said beside the numbers: of the commit, of the types, of an index since replaced
             assert path != largest
             continue
         skipped += 1
         assert same(found, state(10)), path
-        assert len(told) == 1
-        assert str(folder / "20") in told[0]
-        assert "skipped" in told[0]
+        assert len(warned) == 1
+        assert str(folder / "20") in warned[0]
+        assert "skipped" in warned[0]
     assert skipped >= 3
     gc.collect()  # what Orbax left waiting goes here, not in another test
 
 
 def test_a_folder_that_only_looks_like_a_checkpoint_is_skipped(folder: Path) -> None:
     (folder / "30").mkdir()
-    found, told = restored(folder)
+    found, warned = restored(folder)
     assert same(found, state(20))
-    assert len(told) == 1
-    assert f"checkpoint {folder / '30'} cannot be read and is skipped" in told[0]
+    assert len(warned) == 1
+    assert f"checkpoint {folder / '30'} cannot be read and is skipped" in warned[0]
 
 
 def test_what_a_killed_save_left_is_nothing(folder: Path) -> None:
     left = folder / "30.orbax-checkpoint-tmp-1" / "default"
     left.mkdir(parents=True)
     (left / "manifest.ocdbt").write_bytes(b"half")
-    found, told = restored(folder)
+    found, warned = restored(folder)
     assert same(found, state(20))
-    assert not told
+    assert not warned
     kept = Checkpoints(folder)
     kept.save(state(30), 30)
     kept.close()
@@ -258,7 +258,7 @@ def test_numbers_that_changed_on_the_way_are_noticed_by_the_checksum(folder: Pat
     kept.close()
 
 
-def test_where_all_are_damaged_the_user_is_told(folder: Path) -> None:
+def test_where_all_are_damaged_the_user_is_warned(folder: Path) -> None:
     for step in (10, 20):
         truncated(folder / next(path for path in files(folder, step) if path.name == "manifest.ocdbt"))
     kept = Checkpoints(folder)
@@ -284,9 +284,9 @@ def test_what_was_skipped_is_set_aside_and_its_step_can_be_saved_again(folder: P
     kept.set_aside(10)  # again: the first one set aside is not written over
     kept.close()
     assert sorted(p.name for p in folder.iterdir()) == ["10", "damaged-20", "damaged-20-1"]
-    found, told = restored(folder)
+    found, warned = restored(folder)
     assert same(found, state(10))
-    assert not told
+    assert not warned
 
 
 def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:

@@ -144,9 +144,9 @@ def begun(capsys: pytest.CaptureFixture[str]) -> None:
     """A run that was stopped after 6 of 12 steps."""
     page_on(100, 8)
     assert cli.main(["train", "page.py", *flags_of(tiny("mlp_digits")), "--save-every", "3", "--out", "run"]) == 0
-    told = json.loads(Path("run/card.json").read_text())
-    told |= {"status": "stopped", "steps": 12, "config": told["config"] | {"steps": 12}}
-    Path("run/card.json").write_text(json.dumps(told))
+    record = json.loads(Path("run/card.json").read_text())
+    record |= {"status": "stopped", "steps": 12, "config": record["config"] | {"steps": 12}}
+    Path("run/card.json").write_text(json.dumps(record))
     capsys.readouterr()
 
 
@@ -175,7 +175,7 @@ def test_an_evaluation_on_other_data_says_so(begun: None, capsys: pytest.Capture
     assert "validation: accuracy" in said.out
 
 
-def test_changes_of_data_are_told_split_by_split() -> None:
+def test_changes_of_data_are_reported_split_by_split() -> None:
     a = {"name": "set", "version": "1", "split": "train", "fingerprint": "a", "examples": 5}
     assert data_changes({}, {"data": {}}) == ""
     assert data_changes({"data": {"train": a}}, {"data": {"train": a}}) == ""

@@ -92,7 +92,7 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
     # Asked to stop between two evaluations, the last of which were no better; and killed right after the last checkpoint.
     for name, at in (("asked", end - 3), ("late", end)):
         with monkeypatch.context() as patched:
-            patched.setattr(processes, "asked_to_stop", lambda step, came, at=at: step == at)
+            patched.setattr(processes, "stop_requested", lambda step, received, at=at: step == at)
             assert trained(name) == PREEMPTED
         assert card(Path(name))["status"] == "stopped"
         assert cli.main(["resume", name]) == 0
@@ -105,8 +105,8 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
 
 def test_a_run_that_goes_on_getting_better_is_not_stopped() -> None:
     assert trained("run", dataclasses.replace(FLAGS, patience=50)) == 0
-    told = card(Path("run"))
-    assert (told["status"], told["step"], told["stopped_early"]) == ("done", 300, None)
+    record = card(Path("run"))
+    assert (record["status"], record["step"], record["stopped_early"]) == ("done", 300, None)
 
 
 def test_nothing_to_watch_is_refused_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:

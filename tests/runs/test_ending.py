@@ -20,7 +20,7 @@ from dlcore.runtime import signals
 from dlcore.seeds.program import SeedProgram
 from dlcore.train.evaluate import LossEvaluation
 from tests.child import card, logged
-from tests.runs.test_faults import NAME, WORDS, _here, asked, same, uninterrupted  # noqa: F401
+from tests.runs.test_faults import NAME, WORDS, _here, interrupted, same, uninterrupted  # noqa: F401
 
 TWICE = [signal.SIGINT, signal.SIGINT]
 
@@ -36,13 +36,13 @@ def test_a_second_ctrl_c_saves_what_there_is(
     """It does not wait for an evaluation, which `resume` makes up for; nothing is lost."""
     uninterrupted()
     with monkeypatch.context() as patched:
-        patched.setattr(owner, name, asked(getattr(owner, name), *TWICE, call=call))
+        patched.setattr(owner, name, interrupted(getattr(owner, name), *TWICE, call=call))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     assert "Traceback" not in capsys.readouterr().err
-    told = card(Path("run"))
-    assert told["status"] == "stopped"
-    assert told["step"] == saved
-    assert (Path("run/checkpoints") / str(told["step"])).is_dir()
+    record = card(Path("run"))
+    assert record["status"] == "stopped"
+    assert record["step"] == saved
+    assert (Path("run/checkpoints") / str(record["step"])).is_dir()
     assert cli.main(["resume", "run"]) == 0
     same(Path("run"))
     assert "unevaluated" not in card(Path("run"))
@@ -51,7 +51,7 @@ def test_a_second_ctrl_c_saves_what_there_is(
 def test_a_second_ctrl_c_before_the_first_step_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(program, "compile_step", asked(program.compile_step, *TWICE))
+    monkeypatch.setattr(program, "compile_step", interrupted(program.compile_step, *TWICE))
     assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     assert "dlcore: interrupted: nothing was trained yet\n" in capsys.readouterr().err
     assert not Path("run").exists()
@@ -62,11 +62,11 @@ def test_a_second_ctrl_c_saves_every_seed(monkeypatch: pytest.MonkeyPatch) -> No
     words = ["train", NAME, *WORDS, "--seeds", "2"]
     assert cli.main([*words, "--out", "whole"]) == 0
     with monkeypatch.context() as patched:
-        patched.setattr(SeedProgram, "evaluate", asked(SeedProgram.evaluate, *TWICE, call=2))
+        patched.setattr(SeedProgram, "evaluate", interrupted(SeedProgram.evaluate, *TWICE, call=2))
         assert cli.main([*words, "--out", "seeds"]) == 130
     for seed in ("seed-0", "seed-1"):
-        told = card(Path("seeds", seed))
-        assert (told["status"], told["step"], told["unevaluated"]) == ("stopped", 8, 8)
+        record = card(Path("seeds", seed))
+        assert (record["status"], record["step"], record["unevaluated"]) == ("stopped", 8, 8)
     assert cli.main([*words, "--out", "seeds", "--continue-run"]) == 0
     for seed in ("seed-0", "seed-1"):
         assert card(Path("seeds", seed))["params_sha256"] == card(Path("whole", seed))["params_sha256"]
@@ -79,9 +79,9 @@ def test_a_signal_that_a_process_was_begun_to_ignore_is_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert signals.numbers() == [signal.SIGTERM, signal.SIGINT]
-        with signals.asked_to_stop() as came:
+        with signals.stop_requested() as received:
             os.kill(os.getpid(), signal.SIGHUP)
-            assert came == []
+            assert received == []
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -89,12 +89,12 @@ def test_a_signal_that_a_process_was_begun_to_ignore_is_ignored() -> None:
 @pytest.mark.quick
 def test_what_must_not_be_cut_in_two_is_finished_before_a_second_ctrl_c() -> None:
     done = []
-    with signals.asked_to_stop() as came:
+    with signals.stop_requested() as received:
         with signals.uninterrupted():
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             done.append("it")
-        assert came == TWICE
+        assert received == TWICE
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert done == ["it"]
@@ -122,7 +122,7 @@ def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsy
     uninterrupted()
     with monkeypatch.context() as patched:
         patched.setattr(LossEvaluation, "__call__", in_the_second_evaluation(interrupt))
-        patched.setattr(Checkpoints, "save", asked(Checkpoints.save, signal.SIGINT, call=3))
+        patched.setattr(Checkpoints, "save", interrupted(Checkpoints.save, signal.SIGINT, call=3))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     said = capsys.readouterr().err
     assert "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on from there" in said

@@ -85,7 +85,7 @@ def test_it_is_a_curve_and_best_and_resumes_to_the_same(page: Page, monkeypatch:
     assert {"macro_f1", "loss", "accuracy"} == whole["results"]["test"].keys()
     assert whole["metrics"]["macro_f1"] == {"better": "higher", "unit": ""}
     with monkeypatch.context() as patched:
-        patched.setattr(processes, "asked_to_stop", lambda step, received: step == 12)
+        patched.setattr(processes, "stop_requested", lambda step, received: step == 12)
         assert trained(page, "stopped") == PREEMPTED
     shutil.copytree("stopped", "resumed")
     config = dataclasses.replace(tiny("mlp_digits"), steps=20)

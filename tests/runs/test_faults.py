@@ -49,18 +49,18 @@ def same(out: Path) -> None:
     assert [line["step"] for line in logged(out, "validation")] == [4, 8, 12]
 
 
-def asked(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callable[..., Any]:
+def interrupted(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callable[..., Any]:
     """`act`, with these signals in the midst of its first call, or of another one."""
     calls = itertools.count(1)
 
     @functools.wraps(act)
-    def told(*args: Any, **more: Any) -> Any:
+    def interrupting(*args: Any, **more: Any) -> Any:
         if next(calls) == call:
             for number in numbers:
                 signal.raise_signal(number)
         return act(*args, **more)
 
-    return told
+    return interrupting
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def asked(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callable[...
     ],
     ids=["compile", "evaluation", "saving", "the terminal is closed"],
 )
-def test_asked_to_stop_in_every_phase(owner: Any, name: str, number: int, saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_requested_in_every_phase(owner: Any, name: str, number: int, saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
     uninterrupted()
     with monkeypatch.context() as patched:
-        patched.setattr(owner, name, asked(getattr(owner, name), number))
+        patched.setattr(owner, name, interrupted(getattr(owner, name), number))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 75
     assert card(Path("run"))["status"] == "stopped"
     assert card(Path("run"))["step"] == saved
@@ -100,8 +100,8 @@ def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["train", NAME, *WORDS, "--save-every", "12", "--out", "run"]) == 0
     assert shift == [-86400]
     same(Path("run"))
-    told = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
-    assert all(line["examples_per_second"] > 0 for line in told if line["split"] == "train")
+    interrupting = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert all(line["examples_per_second"] > 0 for line in interrupting if line["split"] == "train")
     assert all(0 <= seconds < LIMIT for seconds in card(Path("run"))["seconds"].values())
 
 
@@ -128,7 +128,9 @@ def test_a_clock_that_jumps_while_a_checkpoint_is_written(
     same(Path("run"))
 
 
-def test_a_step_that_hangs_is_told_with_the_stacks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_that_hangs_is_reported_with_the_stacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its data do not come; once they do, the run ends as if nothing had happened."""
     uninterrupted()
     at, stacks = Stream.at, Path("run/stacks.txt")
@@ -141,10 +143,10 @@ def test_a_step_that_hangs_is_told_with_the_stacks(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Stream, "at", slow)
     assert cli.main(["train", NAME, *WORDS, "--out", "run", "--stall", "1"]) == 0
-    told = stacks.read_text()
-    assert any(line.endswith("step 8") for line in told.splitlines())
-    assert "in slow" in told, "the thread that reads"
-    assert "trainer.py" in told, "and the one that waits for it"
+    interrupting = stacks.read_text()
+    assert any(line.endswith("step 8") for line in interrupting.splitlines())
+    assert "in slow" in interrupting, "the thread that reads"
+    assert "trainer.py" in interrupting, "and the one that waits for it"
     assert "step 8 takes longer than 1 s" in capsys.readouterr().err
     same(Path("run"))
 
@@ -159,9 +161,9 @@ def test_a_watchdog_barks_once_for_each_thing_and_says_where_it_cannot_write(
     def look(dog: Watchdog) -> Iterator[bool]:
         """What happens between two looks of it, nine seconds apart: the run tells of `one`, hangs, tells of `two`, hangs."""
         nonlocal now
-        for busy in ("one", "", "", "two", "", ""):
-            if busy:
-                dog.tell(busy)
+        for phase in ("one", "", "", "two", "", ""):
+            if phase:
+                dog.tell(phase)
             now += 9
             yield False
         yield True

@@ -42,22 +42,22 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
 ) -> None:
     """It comes while the first one asks git, before there is a card: the moment at which it deleted the first one's folder."""
     flags = RunOptions(offline=True, out="new/run", seeds=2 if train is runs.train else 1)
-    git, told = cards.git, []
+    git, messages = cards.git, []
 
     def slow(folder: Path) -> dict[str, Any]:
-        if not told:
-            told.append("")
+        if not messages:
+            messages.append("")
             before = contents(Path("new")) if Path("new").exists() else None
             if train is run.train:
                 with pytest.raises(UsageError, match="another process is training in") as error:
                     train(PAGE, TINY, flags)
-                told.append(str(error.value))
+                messages.append(str(error.value))
                 assert contents(Path("new")) == before
         return git(folder)
 
     def other(*words: Any) -> None:
-        if told == [""]:
-            told.append("")
+        if messages == [""]:
+            messages.append("")
             with pytest.raises(UsageError, match="another process is training in"):
                 train(PAGE, TINY, flags)
 
@@ -66,7 +66,7 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
         keep_page = folders.keep_page
         monkeypatch.setattr(folders, "keep_page", lambda *words: (other(), keep_page(*words)))
     assert train(PAGE, TINY, flags) == 0
-    assert len(told) == 2, "the second one was there"
+    assert len(messages) == 2, "the second one was there"
     for folder in [Path("new/run")] if train is run.train else [Path("new/run/seed-0"), Path("new/run/seed-1")]:
         assert card(folder)["status"] == "done"
         assert (folder / "metrics.jsonl").exists()

@@ -84,13 +84,13 @@ def test_progress_names_step_metrics_and_speed(tmp_path: Path, capsys: pytest.Ca
     log.train(5, {"net/loss": 0.5, "net/grad_norm": 2.0}, rate=1234.0)
     log.say("[not] markup")
     log.close()
-    told = capsys.readouterr().err
-    assert "step 5/10  net/loss 0.5  1,234 examples/s" in told
-    assert "grad_norm" not in told
-    assert "[not] markup" in told
+    printed = capsys.readouterr().err
+    assert "step 5/10  net/loss 0.5  1,234 examples/s" in printed
+    assert "grad_norm" not in printed
+    assert "[not] markup" in printed
 
 
-def test_a_silent_log_writes_and_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_inactive_log_writes_and_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = Log(tmp_path, steps=10, start=0, active=False)
     log.train(1, {"a": 1.0}, 1.0)
     log.write(1, "test", {"a": 1.0})

@@ -34,14 +34,14 @@ class Memory:
     """A tracker that remembers; it fails from `until` on."""
 
     def __init__(self, until: int = 10**9) -> None:
-        self.until, self.told, self.ended = until, {}, []
+        self.until, self.sent, self.ended = until, {}, []
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         if step >= self.until:
             raise ConnectionError("no server")
         for name, value in values.items():
-            assert (step, name) not in self.told
-            self.told[step, name] = value
+            assert (step, name) not in self.sent
+            self.sent[step, name] = value
 
     def end(self, done: bool) -> None:
         self.ended.append(done)
@@ -59,15 +59,15 @@ def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPat
     stopped = [*WORDS, "--steps", "9", "--save-every", "6", "--track", "wandb", "--out", "run"]
     assert cli.main(stopped) == 0
     # As if it had been killed after step 9, with a checkpoint of step 6.
-    told = json.loads(Path("run/card.json").read_text())
-    Path("run/card.json").write_text(json.dumps(told | {"status": "running"}))
+    sent = json.loads(Path("run/card.json").read_text())
+    Path("run/card.json").write_text(json.dumps(sent | {"status": "running"}))
     for path in sorted(Path("run/checkpoints/9").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     Path("run/checkpoints/9").rmdir()
     assert cli.main(["resume", "run", "--steps", "12", "--accept-changes"]) == 0
-    logged_at, told_at = numbers(Path("run")), memory.told
-    assert {name for _, name in logged_at} == {name for _, name in told_at}
-    assert {key for key in logged_at if not key[1].startswith("test/")} <= set(told_at)
+    logged_at, logged_to = numbers(Path("run")), memory.sent
+    assert {name for _, name in logged_at} == {name for _, name in logged_to}
+    assert {key for key in logged_at if not key[1].startswith("test/")} <= set(logged_to)
     assert "tracking ended" not in capsys.readouterr().err, "what was trained again is not told again"
     assert memory.ended == [True, True]
     assert idents[0] == idents[1], "the same tracked run"
@@ -86,11 +86,11 @@ def test_a_log_that_was_rewound_to_nothing_is_read_from_its_beginning(tmp_path: 
         fresh.replace(file)
         follower.forward()
     assert not follower.lost
-    assert memory.told == {(step, "train/loss"): 1.5 for step in (1, 2, 3)}
+    assert memory.sent == {(step, "train/loss"): 1.5 for step in (1, 2, 3)}
     assert json.loads((tmp_path / "tracked.json").read_text())["step"] == 3
 
 
-def test_a_tracker_that_fails_is_told_of_once_and_ends_nothing(
+def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     memory = Memory(until=5)

@@ -155,25 +155,25 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     assert trained(name, flags) == 0
     assert counts[0] > 0
     assert counts[0] == counts[1] == counts[2], counts  # after steps 2 and 4, before the last evaluation
-    told = card(Path("run"))
-    assert told.keys() >= KEYS
-    assert told["seconds"].keys() == {"compile", "train", "eval", "total"}
-    assert told["params_sha256"]["start"] != told["params_sha256"]["end"]
-    assert (told["status"], told["step"], told["steps"]) == ("done", 6, 6)
-    for split in told["data"].values():
+    run_card = card(Path("run"))
+    assert run_card.keys() >= KEYS
+    assert run_card["seconds"].keys() == {"compile", "train", "eval", "total"}
+    assert run_card["params_sha256"]["start"] != run_card["params_sha256"]["end"]
+    assert (run_card["status"], run_card["step"], run_card["steps"]) == ("done", 6, 6)
+    for split in run_card["data"].values():
         assert split.keys() == {"name", "version", "split", "fingerprint", "examples"}
     # The test split is looked at once, at the end.
     splits = [line["split"] for line in logged(Path("run"))]
     steps = [line["step"] for line in logged(Path("run"), "train")]
     assert steps == sorted(set(steps))
     assert steps[-1] == 6
-    assert splits.count("test") == ("test" in told["results"])
+    assert splits.count("test") == ("test" in run_card["results"])
     assert looked.count("test") <= 1
     numbers = [(line["step"], line["split"], name) for line in logged(Path("run")) for name in line.keys() - {"step", "split"}]
     assert len(numbers) == len(set(numbers)), "each number once"
     validated = {line["step"] for line in logged(Path("run"), "validation")}
-    assert validated == ({2, 4, 6} if "validation" in told["results"] else set())
-    for metrics in told["results"].values():
+    assert validated == ({2, 4, 6} if "validation" in run_card["results"] else set())
+    for metrics in run_card["results"].values():
         assert all(np.isfinite(number) for number in metrics.values())
 
     # What was killed after step 4 ends with the same bits. (Processes that are really killed: tests/runs/test_resume.py.)
@@ -183,7 +183,7 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     resumed = card(Path("killed"))
     assert (resumed["status"], resumed["resumed"]) == ("done", 1)
     for key in ("params_sha256", "results", "marks"):
-        assert resumed[key] == told[key], key
+        assert resumed[key] == run_card[key], key
     assert logged(Path("killed")) == logged(Path("run"))
 
 
@@ -200,15 +200,15 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.Ca
     words += ["--eval-every", "5"]
     assert cli.main(words) == 70
     printed = capsys.readouterr()
-    said, told = printed.err, card(Path("run"))
-    assert told["status"] == "failed"
+    said, run_card = printed.err, card(Path("run"))
+    assert run_card["status"] == "failed"
     assert printed.out.splitlines()[-1] == "dlcore report run"  # resumed, it would diverge again
     logged = [record["net/loss"] for record in logged_lines() if record["split"] == "train" and record["step"] <= 5]
-    for text in (said, told["error"]):
+    for text in (said, run_card["error"]):
         assert "'net'" in text
         assert "step 10:" in text
         assert f"the last finite checkpoint is that of step 5, where net/loss was {logged[-1]:.3g}, in" in text
-    assert "net/params are not finite" in told["error"]
+    assert "net/params are not finite" in run_card["error"]
     assert "Traceback" not in said
     assert sorted(path.name for path in Path("run/checkpoints").glob("[0-9]*")) == ["5"]
     assert cli.main(["export", "run", "last.npz"]) == 0

@@ -49,10 +49,10 @@ def page(path: Path, mark: str = "executed") -> str:
     return text
 
 
-def stranger(**told: Any) -> None:
+def stranger(**fields: Any) -> None:
     """A stranger's run s1 and a card that was kept, neither of which says more than is needed to find the experiment file."""
     Path("s1").mkdir(exist_ok=True)
-    text = json.dumps({"experiment": "mlp_digits", "file": "gone.txt", "config": {}, "run": {}, "status": "stopped", **told})
+    text = json.dumps({"experiment": "mlp_digits", "file": "gone.txt", "config": {}, "run": {}, "status": "stopped", **fields})
     Path("s1/card.json").write_text(text)
     Path("kept.json").write_text(text)
 
@@ -75,13 +75,13 @@ CARDS = [
 
 @pytest.mark.quick
 @pytest.mark.parametrize("command", ON_A_RUN)
-@pytest.mark.parametrize(("told", "file"), CARDS, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("fields", "file"), CARDS, ids=lambda x: str(x)[:40])
 def test_what_a_stranger_s_card_names_is_refused_with_its_path(
-    told: dict[str, str], file: str, command: str, capsys: pytest.CaptureFixture[str]
+    fields: dict[str, str], file: str, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (Path("experiments") if "../" in str(told) else Path("s2")).mkdir(exist_ok=True)
+    (Path("experiments") if "../" in str(fields) else Path("s2")).mkdir(exist_ok=True)
     page(Path(file))
-    stranger(**told)
+    stranger(**fields)
     assert code_of(ON_A_RUN[command]) == 2
     said = capsys.readouterr().err
     assert Path(file).name in said
@@ -104,11 +104,11 @@ def test_with_trust_it_runs(command: str, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.quick
 def test_trust_in_python_and_from_then_on() -> None:
     text = page(Path("s2/idea.py"))
-    told = {"experiment": "idea", "file": "s2/idea.py"}
+    fields = {"experiment": "idea", "file": "s2/idea.py"}
     with pytest.raises(UsageError, match="is not executed"):
-        trust.page(Path("s1"), told)
-    assert trust.page(Path("s1"), told, trust=True).source == text
-    assert trust.page(Path("s1"), told).name == "idea"
+        trust.page(Path("s1"), fields)
+    assert trust.page(Path("s1"), fields, trust=True).source == text
+    assert trust.page(Path("s1"), fields).name == "idea"
     (entry,) = trust.folder().iterdir()
     assert json.loads(entry.read_text())["path"] == str(Path("s2/idea.py").resolve())
 
@@ -120,26 +120,26 @@ def test_a_known_file_is_known_by_its_path_and_its_text(tmp_path: Path) -> None:
     trust.remember(file, text)
     assert trust.is_known(tmp_path / "mine.py", text), "the path is absolute"
     page(other)
-    told = {"experiment": "mine", "file": "s2/mine.py"}
+    fields = {"experiment": "mine", "file": "s2/mine.py"}
     with pytest.raises(UsageError, match="is not executed"):
-        trust.page(Path("s1"), told)  # the same text elsewhere may import another module beside it
-    told["file"] = "mine.py"
+        trust.page(Path("s1"), fields)  # the same text elsewhere may import another module beside it
+    fields["file"] = "mine.py"
     file.write_text(text + "# a comment changes nothing that is executed\n")
-    assert trust.page(Path("s1"), told).source.endswith("executed\n")
+    assert trust.page(Path("s1"), fields).source.endswith("executed\n")
     Path("executed").rmdir()
     file.write_text(text + "CHANGED = 1\n")
     Path("s1").mkdir()
     Path("s1/experiment.py").write_text(text)
     with pytest.raises(UsageError, match=r"begun differently[\s\S]*\+CHANGED = 1[\s\S]*--accept-changes[\s\S]*--trust"):
-        trust.page(Path("s1"), told)
+        trust.page(Path("s1"), fields)
     assert not Path("executed").exists()
-    assert trust.page(Path("s1"), told, accept_changes=True).source.endswith("CHANGED = 1\n")
+    assert trust.page(Path("s1"), fields, accept_changes=True).source.endswith("CHANGED = 1\n")
     with pytest.raises(UsageError, match="begun differently"):
-        trust.page(Path("s1"), told)  # what trains remembers it; looking with another's consent does not
+        trust.page(Path("s1"), fields)  # what trains remembers it; looking with another's consent does not
     trust.remember(file, file.read_text())
-    assert trust.page(Path("s1"), told)
+    assert trust.page(Path("s1"), fields)
     file.write_text(text)
-    assert trust.page(Path("s1"), told), "every text that was trained with stays known"
+    assert trust.page(Path("s1"), fields), "every text that was trained with stays known"
 
 
 @pytest.mark.quick
@@ -177,8 +177,8 @@ def test_a_compiled_file_beside_it_is_not_what_runs(mode: str) -> None:
 @pytest.mark.parametrize("file", ["x" * 5000 + ".py", "a\0b.py", "\x1b[2Jgone.py", "", "/dev/zero", "folder.py"])
 def test_strange_names_are_refused_as_any_other(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("folder.py").mkdir()
-    for told in ({"experiment": "nobody", "file": file}, {"experiment": file or "x", "file": ""}):
-        stranger(**told)
+    for fields in ({"experiment": "nobody", "file": file}, {"experiment": file or "x", "file": ""}):
+        stranger(**fields)
         assert cli.main(["eval", "s1"]) == 2
     said = capsys.readouterr().err
     assert "\x1b" not in said
@@ -188,8 +188,8 @@ def test_strange_names_are_refused_as_any_other(file: str, capsys: pytest.Captur
 @pytest.mark.quick
 def test_the_project_s_own_run_from_any_folder_with_an_empty_list() -> None:
     for file in (REPOSITORY / "experiments" / "results").glob("mlp_*.json"):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        assert trust.page(file, told).name == told["experiment"]
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        assert trust.page(file, fields).name == fields["experiment"]
     assert not Path("state").exists()
 
 
@@ -217,18 +217,18 @@ def half() -> Iterator[Path]:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", folder / "mine.py")
     code, said = run(*launched(folder), "--steps", "6", folder=folder, XDG_STATE_HOME=str(folder / "first-pod"))
     assert code == 0, said
-    told = card(folder / "run")
+    fields = card(folder / "run")
     assert list((folder / "first-pod").rglob("*.json")), "training with a file lists it"
-    told |= {"status": "stopped", "steps": 12, "config": told["config"] | {"steps": 12}}
-    (folder / "run" / "card.json").write_text(json.dumps(told))
+    fields |= {"status": "stopped", "steps": 12, "config": fields["config"] | {"steps": 12}}
+    (folder / "run" / "card.json").write_text(json.dumps(fields))
     yield folder
     shutil.rmtree(folder)
 
 
 def launched(folder: Path) -> list[str]:
     """The words of a pod's command."""
-    asked = kubernetes.Request("image", claim="runs", name="run")
-    _, job = kubernetes.manifests(["train", str(folder / "mine.py"), *MLP, "--out", str(folder / "run")], asked)
+    request = kubernetes.Request("image", claim="runs", name="run")
+    _, job = kubernetes.manifests(["train", str(folder / "mine.py"), *MLP, "--out", str(folder / "run")], request)
     words = job["spec"]["template"]["spec"]["containers"][0]["command"]
     assert words[:3] == ["python", "-m", "dlcore"]
     return words[3:]

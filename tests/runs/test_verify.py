@@ -39,7 +39,7 @@ def test_the_same_run_has_the_same_hashes(card: cards.Card, capsys: pytest.Captu
     assert [f"step {step}: the same parameters" in out for step in (0, 10, 12)] == [True] * 3
 
 
-def test_another_run_is_told_with_its_drift_and_what_differs(card: cards.Card, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_run_is_reported_with_its_drift_and_what_differs(card: cards.Card, capsys: pytest.CaptureFixture[str]) -> None:
     other: dict[str, Any] = json.loads(json.dumps(card))
     other["marks"]["10"] = {"sha256": "0" * 64, "norm": 2 * card["marks"]["10"]["norm"]}
     other["versions"]["jax"] = "0.1"

@@ -24,7 +24,7 @@ def _restored() -> Iterator[None]:
         jax.config.update(name, value)
 
 
-def test_a_folder_that_jax_was_told_stays() -> None:
+def test_the_cache_folder_that_jax_has_is_kept() -> None:
     assert compilation_cache.keep({}) == CACHE
 
 

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+def updates(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """What JAX's configuration is asked for: here its devices exist already."""
-    asked: dict[str, int] = {}
-    monkeypatch.setattr(jax.config, "update", lambda name, value: asked.update({name: value}))
+    updates: dict[str, int] = {}
+    monkeypatch.setattr(jax.config, "update", lambda name, value: updates.update({name: value}))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))
-    return asked
+    return updates
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     ],
 )
 def test_as_many_devices_as_cores_mesh_and_batch_allow(
-    asked: dict[str, int], batch: int, flags: RunOptions, expected: int
+    updates: dict[str, int], batch: int, flags: RunOptions, expected: int
 ) -> None:
     found = devices.prepare(flags, batch, {})
     assert found == dataclasses.replace(flags, cpu_devices=expected)
-    assert asked == {"jax_num_cpu_devices": expected}
+    assert updates == {"jax_num_cpu_devices": expected}
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_as_many_devices_as_cores_mesh_and_batch_allow(
         {"DLCORE_PROCESSES": "2"},
     ],
 )
-def test_what_somebody_else_decided_stays(asked: dict[str, int], environment: dict[str, str]) -> None:
+def test_what_somebody_else_decided_stays(updates: dict[str, int], environment: dict[str, str]) -> None:
     assert devices.prepare(RunOptions(), 128, environment) == RunOptions()
-    assert not asked
+    assert not updates
 
 
-def test_xla_is_told_once_and_only_what_was_asked_for(asked: dict[str, int]) -> None:
+def test_xla_options_are_set_once_and_only_as_requested(updates: dict[str, int]) -> None:
     environment = {"XLA_FLAGS": "--xla_other=1"}
     devices.prepare(RunOptions(), 8, environment)
     assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION]
@@ -73,7 +73,7 @@ def test_xla_is_told_once_and_only_what_was_asked_for(asked: dict[str, int]) -> 
 
 @pytest.mark.parametrize(("version", "known"), [("0.9.9", False), ("0.10.1", True), ("0.12.0.1", True), ("0.13.0", False)])
 def test_versions_that_may_not_know_the_flag_are_not_given_it(
-    asked: dict[str, int], monkeypatch: pytest.MonkeyPatch, version: str, known: bool
+    updates: dict[str, int], monkeypatch: pytest.MonkeyPatch, version: str, known: bool
 ) -> None:
     monkeypatch.setattr(jax, "__version__", version)
     environment: dict[str, str] = {}

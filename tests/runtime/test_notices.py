@@ -13,13 +13,13 @@ def test_each_kind_of_work_is_said_once_and_steps_never(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notice, "SECONDS", 0.0)
-    heard: list[str] = []
+    messages: list[str] = []
     works = ["step 1", "step 2", "saving step 2", "saving step 4", "the evaluation of test at step 4"]
-    with notice.Notices(also=heard.append) as tell:
+    with notice.Notices(also=messages.append) as tell:
         for work in works:
             tell(work)
     assert capsys.readouterr().err.splitlines() == ["compiling ...", "saving step 2 ...", "the evaluation of test at step 4 ..."]
-    assert heard == ["compiling", *works]
+    assert messages == ["compiling", *works]
 
 
 def test_what_ends_soon_is_not_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_a_refusal_that_nobody_reads_is_still_one(stream: Callable[[], Any], mon
 
 
 @pytest.mark.quick
-def test_letters_that_the_output_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_that_the_output_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = ascii_only()
     monkeypatch.setattr(sys, "stdout", narrow)
     assert cli.main(["list"]) == 0
@@ -158,7 +158,7 @@ def test_a_narrow_terminal(narrow: dict[str, str]) -> None:
     ],
     ids=lambda words: " ".join(word[:12] for word in words if word not in WORDS),
 )
-def test_a_name_of_five_thousand_letters(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_of_five_thousand_characters(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert said.startswith("dlcore: ")
@@ -212,10 +212,10 @@ def test_a_status_takes_no_room(tmp_path: Path, limited: Callable[[int], None]) 
     """Where a card cannot be written anew, its status can be changed."""
     from dlcore.runs import ending
 
-    told = {"experiment": "x", "status": "running", "seconds": {}, "about": "a" * 900}
-    (tmp_path / "card.json").write_text(json.dumps(told, indent=2))
+    message_or_record = {"experiment": "x", "status": "running", "seconds": {}, "about": "a" * 900}
+    (tmp_path / "card.json").write_text(json.dumps(message_or_record, indent=2))
     limited(512)
-    with pytest.raises(RuntimeError, match="a bug"), ending.closing([tmp_path], [told], "again"):
+    with pytest.raises(RuntimeError, match="a bug"), ending.closing([tmp_path], [message_or_record], "again"):
         raise RuntimeError("a bug")
     limited(-1)
     assert card(tmp_path) == {"experiment": "x", "status": "stopped", "seconds": {}, "about": "a" * 900}
@@ -229,7 +229,7 @@ def test_what_the_system_says_has_a_way_out() -> None:
         (36, "choose a shorter name"),
         (2, "name one that is there"),
     ):
-        told = errors.operating_system(OSError(number, os.strerror(number), "place"))
-        assert told.startswith(f"cannot use place: {os.strerror(number)}; {way}")
+        message_or_record = errors.operating_system(OSError(number, os.strerror(number), "place"))
+        assert message_or_record.startswith(f"cannot use place: {os.strerror(number)}; {way}")
     assert errors.operating_system(OSError(5, "Input/output error")) == "cannot use the disk: Input/output error"
     assert errors.shortened(f"see {LONG}: none") == f"see {'a' * 80}... (5000 characters): none"

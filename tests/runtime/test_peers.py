@@ -76,8 +76,8 @@ def test_a_process_that_dies_ends_the_other_at_once_and_nothing_saved_is_lost(ra
         assert "dlcore resume run" in said
     saved = newest(tmp_path / "run")
     assert saved >= 40
-    code, told = run("resume", "run", "--steps", str(saved + 1), "--accept-changes", "--mesh=", folder=tmp_path)
-    assert code == 0, told
+    code, output = run("resume", "run", "--steps", str(saved + 1), "--accept-changes", "--mesh=", folder=tmp_path)
+    assert code == 0, output
     assert card(tmp_path / "run")["step"] == saved + 1
     assert [line["step"] for line in logged(tmp_path / "run", "train")] == list(range(1, saved + 2)), "nothing was trained again"
 

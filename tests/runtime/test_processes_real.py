@@ -123,7 +123,7 @@ def test_sharded_over_processes(tmp_path: Path) -> None:
     same(out, alone(2, name, tmp_path), tmp_path)
 
 
-def test_processes_that_disagree_are_told(tmp_path: Path) -> None:
+def test_processes_that_disagree_are_reported(tmp_path: Path) -> None:
     """A run folder that is taken is said once, by everyone's end, and no process is left waiting."""
     out = tmp_path / "taken"
     code, said = run(*words("mlp_digits", out), folder=tmp_path)

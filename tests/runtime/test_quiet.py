@@ -25,10 +25,10 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def raised(file: str) -> RuntimeError:
     """An error with one frame, of that file."""
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError) as error_info:
         exec(compile("raise RuntimeError('closed')", file, "exec"))
-    assert caught.tb
-    return caught.value.with_traceback(caught.tb.tb_next)
+    assert error_info.tb
+    return error_info.value.with_traceback(error_info.tb.tb_next)
 
 
 def coroutine(file: str) -> Any:

@@ -53,7 +53,7 @@ def test_without_affinity_locks_and_limits(tmp_path: Path) -> None:
         "assert local.available() == os.cpu_count()",
     )
     assert "does not say how much memory it has" in said
-    told = card(tmp_path / "run")
-    assert (told["status"], told["step"]) == ("done", 9)
-    assert told["peak_memory_bytes"] is None
-    assert told["host"]["cores"] >= 1
+    record = card(tmp_path / "run")
+    assert (record["status"], record["step"]) == ("done", 9)
+    assert record["peak_memory_bytes"] is None
+    assert record["host"]["cores"] >= 1

@@ -136,18 +136,18 @@ def inside(error: Exception) -> Exception:
 
 def test_a_key_that_a_loss_of_ours_misses() -> None:
     loss = classification.loss(lambda params, extra, batch, key, train: (jnp.zeros((2, 3)), extra))
-    with pytest.raises(KeyError) as caught:
+    with pytest.raises(KeyError) as error_info:
         loss({}, {}, {"image": jnp.zeros(2), "mask": jnp.ones(2)}, jax.random.key(0), True)
-    told = tracebacks.explain(inside(caught.value))
-    assert told
-    assert "classification.py" in told
-    assert "KeyError: 'label'; batch has image, mask" in told
+    message = tracebacks.explain(inside(error_info.value))
+    assert message
+    assert "classification.py" in message
+    assert "KeyError: 'label'; batch has image, mask" in message
 
 
 def test_our_own_faults_and_those_of_libraries_keep_their_traceback() -> None:
-    with pytest.raises(ValueError, match="broadcast") as caught:
+    with pytest.raises(ValueError, match="broadcast") as error_info:
         optax.apply_updates(np.ones(3), np.ones(4))
-    assert tracebacks.explain(inside(caught.value)) is None
+    assert tracebacks.explain(inside(error_info.value)) is None
     with pytest.raises(ValueError, match="broadcast"):
         tracebacks.explained(functools.partial(optax.apply_updates, np.ones(3), np.ones(4)))
 
@@ -155,19 +155,19 @@ def test_our_own_faults_and_those_of_libraries_keep_their_traceback() -> None:
 def test_an_error_of_orbax_is_one_line(tmp_path: Path) -> None:
     import orbax.checkpoint as ocp
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as error_info:  # noqa: PT011
         ocp.StandardCheckpointer().restore(tmp_path / "nothing")
-    told = tracebacks.explain(inside(caught.value))  # type: ignore[arg-type]
-    assert told
-    assert told.startswith("a checkpoint cannot be read or written: ")
-    assert "\n" not in told
+    message = tracebacks.explain(inside(error_info.value))  # type: ignore[arg-type]
+    assert message
+    assert message.startswith("a checkpoint cannot be read or written: ")
+    assert "\n" not in message
 
 
-def test_a_raise_is_told_from_an_operator() -> None:
+def test_a_raise_is_distinguished_from_an_operator() -> None:
     def raised(act: Any) -> Exception:
-        with pytest.raises(ValueError) as caught:  # noqa: PT011
+        with pytest.raises(ValueError) as error_info:  # noqa: PT011
             act()
-        return caught.value
+        return error_info.value
 
     def by_hand() -> None:
         raise ValueError("no")

@@ -22,8 +22,8 @@ HOST = re.compile(r"\b(infeed|outfeed|send|recv)\(|callback")
 
 def cost(compiled: Any) -> dict[str, int]:
     """FLOPs, bytes read and written, and temporary bytes of one device's program."""
-    told, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    flops, moved = (int(told[word]) for word in ("flops", "bytes accessed"))
+    analysis, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    flops, moved = (int(analysis[word]) for word in ("flops", "bytes accessed"))
     return {"flops": flops, "bytes": moved, "temporary_bytes": int(memory.temp_size_in_bytes)}
 
 

@@ -44,13 +44,15 @@ def step(microbatches: int) -> tuple[State, Any]:
 @pytest.mark.parametrize("n", [2, 4, 8])
 def test_any_number_of_microbatches_is_one_batch(n: int) -> None:
     with jax.enable_x64(True):
-        (one, told), (several, told_too) = step(1), step(n)
+        (one, metrics), (several, other_metrics) = step(1), step(n)
         jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12), (one.params, told), (several.params, told_too)
+            lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12),
+            (one.params, metrics),
+            (several.params, other_metrics),
         )
         assert several.params["net"]["w"].dtype == jnp.float64
         assert int(several.extra["seen"]) == n * int(one.extra["seen"])  # each sees what the one before it left
-        assert float(told_too["net/loss"].weight) == MASK.sum()
+        assert float(other_metrics["net/loss"].weight) == MASK.sum()
 
 
 def test_a_mean_of_means_would_be_something_else() -> None:

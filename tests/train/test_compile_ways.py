@@ -109,7 +109,7 @@ def ragged(rows: int, step: int) -> np.ndarray:
     return kept.astype(np.float32)
 
 
-def wide(x: Any) -> Any:
+def in_float64(x: Any) -> Any:
     """float64 where it was float32."""
     return x.astype(np.float64) if x.dtype == np.float32 else x
 
@@ -123,7 +123,7 @@ def off_zero(path: Any, x: np.ndarray) -> np.ndarray:
 
 def trained(built: Experiment, way: Way, precise: bool) -> tuple[Any, list[np.ndarray]]:
     """Parameters and extra state after some steps, and each step's metrics."""
-    cast: Callable[[Any], Any] = wide if precise else lambda x: x
+    cast: Callable[[Any], Any] = in_float64 if precise else lambda x: x
     layout = sharding.layout(way.how, way.mesh, devices=jax.devices()[: way.devices])
     stream = Stream(built.train, built.batch, SEED, layout.local_rows(built.batch))
 
@@ -142,11 +142,11 @@ def trained(built: Experiment, way: Way, precise: bool) -> tuple[Any, list[np.nd
     state = jax.tree.map(lambda x, s: jax.device_put(cast(x), s), begun, shardings)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
     run = compile_step(step, layout, abstract, shardings, example)
-    told = []
+    packed_metrics = []
     for number in range(STEPS):
         state, packed = run(state, batch(number))
-        told.append(np.asarray(jax.block_until_ready(packed)))
-    return sharding.to_host((state.params, state.extra)), told
+        packed_metrics.append(np.asarray(jax.block_until_ready(packed)))
+    return sharding.to_host((state.params, state.extra)), packed_metrics
 
 
 @functools.cache

@@ -24,10 +24,10 @@ GAMES = {
 
 
 @pytest.mark.parametrize("way", [pytest.param(Way("jit", 2, 4), marks=pytest.mark.nightly), Way("shard_map", 4, 1)], ids=str)
-@pytest.mark.parametrize("game", GAMES)
-def test_same_parameters_in_every_game(game: str, way: Way) -> None:
+@pytest.mark.parametrize("kind", GAMES)
+def test_same_parameters_for_every_loss_kind(kind: str, way: Way) -> None:
     with jax.enable_x64(True):
-        check("gan_mnist", way, precise=True, **GAMES[game])
+        check("gan_mnist", way, precise=True, **GAMES[kind])
 
 
 def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]]]:
@@ -37,16 +37,16 @@ def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]
     stream = Stream(gan.train, gan.batch, 0, layout.local_rows(gan.batch))
     batches = [layout.put(stream.at(step), gan.batch) for step in range(steps)]
     state = initial(gan, 0, layout, batches[0])[1]()
-    run, states, told = jax.jit(lambda state, batch: train_step(gan.trained, state, batch, seed=0)), [state], []
+    run, states, metrics = jax.jit(lambda state, batch: train_step(gan.trained, state, batch, seed=0)), [state], []
     for batch in batches:
         state, report = run(state, batch)
         states.append(state)
-        told.append({name: float(value(m)) for name, m in report.items()})
-    return states, told
+        metrics.append({name: float(value(m)) for name, m in report.items()})
+    return states, metrics
 
 
 def test_the_generator_rests_while_its_critic_takes_turns() -> None:
-    states, told = played(4, loss="wasserstein", critic_updates=2)
+    states, metrics = played(4, loss="wasserstein", critic_updates=2)
     moved = {
         name: [
             any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(*map(jax.tree.leaves, pair), strict=True))
@@ -55,6 +55,6 @@ def test_the_generator_rests_while_its_critic_takes_turns() -> None:
         for name in ("disc", "gen")
     }
     assert moved == {"disc": [True] * 4, "gen": [False, True, False, True]}
-    assert np.isnan(told[0]["gen/loss"])
-    assert np.isfinite(told[1]["gen/loss"])
-    assert all(np.isfinite(line["disc/penalty"]) for line in told)
+    assert np.isnan(metrics[0]["gen/loss"])
+    assert np.isfinite(metrics[1]["gen/loss"])
+    assert all(np.isfinite(line["disc/penalty"]) for line in metrics)

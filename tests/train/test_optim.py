@@ -50,7 +50,7 @@ def lion(g: np.ndarray, before: list[np.ndarray], b1: float = 0.9, b2: float = 0
 
 def by_hand(rule: Rule, decay: float, clip: float, coupled: bool = False) -> list[Tree]:
     """The parameters after each update; `coupled`: the decay is part of the gradient (Loshchilov & Hutter 2019, alg. 2, pink)."""
-    params, seen, told = dict(PARAMS), {name: [] for name in PARAMS}, []
+    params, seen, history = dict(PARAMS), {name: [] for name in PARAMS}, []
     for grads in GRADS:
         norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
         grads = {name: g * min(1, clip / norm) if clip else g for name, g in grads.items()}
@@ -60,26 +60,26 @@ def by_hand(rule: Rule, decay: float, clip: float, coupled: bool = False) -> lis
                 g, pull = g + pull, 0
             params = {**params, name: params[name] - RATE * (rule(g, seen[name]) + pull)}
             seen[name].append(g)
-        told.append(params)
-    return told
+        history.append(params)
+    return history
 
 
 def steps(optimizer: optax.GradientTransformation, params: Any, grads: list[Any]) -> tuple[list[Any], Any]:
     """The parameters after each update, and the last state."""
-    opt, told = optimizer.init(params), []
+    opt, history = optimizer.init(params), []
     for each in grads:
         updates, opt = optimizer.update(each, opt, params)
         params = optax.apply_updates(params, updates)
-        told.append(params)
-    return told, opt
+        history.append(params)
+    return history, opt
 
 
 @pytest.mark.parametrize(("kind", "rule"), [("sgd", sgd), ("adam", adam), ("adamw", adam), ("lion", lion)])
 @pytest.mark.parametrize(("decay", "clip"), [(0.0, 0.0), (DECAY, CLIP)])
 def test_the_first_two_updates_are_those_of_the_paper(kind: Any, rule: Rule, decay: float, clip: float) -> None:
     with jax.enable_x64(True):
-        told, _ = steps(optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS)
-        for found, expected in zip(told, by_hand(rule, decay, clip, kind == "adam"), strict=True):
+        history, _ = steps(optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS)
+        for found, expected in zip(history, by_hand(rule, decay, clip, kind == "adam"), strict=True):
             for name in PARAMS:
                 np.testing.assert_allclose(found[name], expected[name], rtol=1e-10)
 
@@ -184,12 +184,12 @@ def test_every_kind_goes_with_decay_clipping_and_average_and_learns(kind: Any) -
 def test_the_average_follows_its_recurrence() -> None:
     with jax.enable_x64(True):
         tree = jax.tree.map(jnp.asarray, PARAMS)
-        told, opt = steps(optim.make("adamw", RATE, decay=DECAY, ema=0.7), tree, GRADS)
+        history, opt = steps(optim.make("adamw", RATE, decay=DECAY, ema=0.7), tree, GRADS)
         plain, _ = steps(optim.make("adamw", RATE, decay=DECAY), tree, GRADS)
         for name in PARAMS:
-            expected = 0.7 * (0.7 * PARAMS[name] + 0.3 * np.asarray(told[0][name])) + 0.3 * np.asarray(told[1][name])
+            expected = 0.7 * (0.7 * PARAMS[name] + 0.3 * np.asarray(history[0][name])) + 0.3 * np.asarray(history[1][name])
             np.testing.assert_allclose(optim.average(opt)[name], expected, rtol=1e-12)
-            np.testing.assert_array_equal(told[1][name], plain[1][name])  # the average changes nothing of the training
+            np.testing.assert_array_equal(history[1][name], plain[1][name])  # the average changes nothing of the training
     with pytest.raises(ValueError, match="keeps no average: make it with ema > 0"):
         optim.average(optim.make("sgd", RATE).init({"w": jnp.zeros(2)}))
 
@@ -218,11 +218,11 @@ def test_schedules_at_their_corners() -> None:
 
 
 def test_the_optimizer_reads_its_schedule_from_step_0() -> None:
-    told, _ = steps(optim.make("sgd", optim.warmup_linear(1.0, 10, 2), momentum=0.0), jnp.zeros(()), [jnp.ones(())] * 4)
-    np.testing.assert_allclose(np.diff([0, *map(float, told)]), [0, -0.5, -1, -0.875], rtol=1e-6)
+    history, _ = steps(optim.make("sgd", optim.warmup_linear(1.0, 10, 2), momentum=0.0), jnp.zeros(()), [jnp.ones(())] * 4)
+    np.testing.assert_allclose(np.diff([0, *map(float, history)]), [0, -0.5, -1, -0.875], rtol=1e-6)
 
 
-def test_a_short_run_warms_up_for_a_fifth_of_it_and_a_long_one_as_asked() -> None:
+def test_a_short_run_warms_up_for_a_fifth_of_it_and_a_long_one_as_requested() -> None:
     assert [optim.short_warmup(100, steps) for steps in (50, 499, 500, 1200, 4)] == [10, 99, 100, 100, 0]
 
 

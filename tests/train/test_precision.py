@@ -59,13 +59,13 @@ def test_bfloat16_inside_and_float32_outside() -> None:
 
 def test_bfloat16_is_close_to_float32_and_float32_is_left_alone() -> None:
     seen: dict[str, Any] = {}
-    wide, told = step("f32", seen)
+    full, metrics = step("f32", seen)
     assert {str(seen[name]) for name in ("x", "w", "guess")} == {"float32"}
-    narrow, told_too = step("bf16", seen)
-    loss, loss_too = (float(t["net/loss"].total / t["net/loss"].weight) for t in (told, told_too))
+    narrow, other_metrics = step("bf16", seen)
+    loss, loss_too = (float(t["net/loss"].total / t["net/loss"].weight) for t in (metrics, other_metrics))
     assert loss_too != loss
     assert abs(loss_too / loss - 1) < 1e-2
-    np.testing.assert_allclose(narrow.params["net"]["w"], wide.params["net"]["w"], atol=1e-3)
+    np.testing.assert_allclose(narrow.params["net"]["w"], full.params["net"]["w"], atol=1e-3)
     plain = {"net": objective({})}
     assert with_precision(plain, "f32") == plain
 

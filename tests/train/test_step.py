@@ -93,7 +93,7 @@ def test_a_step_on_a_quadratic_is_hand_worked_gradient_descent() -> None:
     assert float(at.params["w"]) == pytest.approx(3 - 3 * 0.9**3, rel=1e-6)
 
 
-def test_objectives_train_their_own_part_and_see_what_came_before() -> None:
+def test_objectives_train_their_own_part_and_see_earlier_updates() -> None:
     """`a` goes to 4; `b` to `a`, whose gradient it would pull if it could; `frozen` has no objective."""
     objectives = {
         "a": Objective(towards(lambda p, b: p["a"] - 4 * p["frozen"]), optax.sgd(0.5)),
@@ -193,7 +193,7 @@ def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
 def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[jax.Device]) -> None:
     """Three copies of a number do not add up to three times it in float32; flags and counts are nobody's mean."""
     frozen = np.random.default_rng(0).standard_normal(300).astype(np.float32)
-    extra = {"frozen": frozen, "told": np.array([True, False]), "count": np.int32(7), "moving": np.zeros(2, np.float32)}
+    extra = {"frozen": frozen, "reported": np.array([True, False]), "count": np.int32(7), "moving": np.zeros(2, np.float32)}
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
         later = {**extra, "count": extra["count"] + 1, "moving": extra["moving"] + batch["x"].sum()}
@@ -205,7 +205,7 @@ def test_devices_leave_what_is_frozen_and_what_is_no_float_alone(devices: list[j
     run = jax.shard_map(step, mesh=place.mesh, in_specs=(P(), P("data")), out_specs=P(), check_vma=False)
     after, report = jax.jit(run)(state({"net": 2.0}, objectives, **jax.tree.map(jnp.asarray, extra)), {"x": X})
     np.testing.assert_array_equal(after.extra["frozen"], frozen)
-    np.testing.assert_array_equal(after.extra["told"], [True, False])
+    np.testing.assert_array_equal(after.extra["reported"], [True, False])
     assert int(after.extra["count"]) == 8
     np.testing.assert_allclose(after.extra["moving"], X.mean())  # each device moved it by its own example
     assert float(after.params["net"]) == pytest.approx(2.0 - 0.1 * X.mean())

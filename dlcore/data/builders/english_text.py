@@ -70,7 +70,7 @@ def _pronouns(content: bytes) -> Iterator[str]:
 def _questions(content: bytes) -> Iterator[str]:
     for article in json.loads(content)["data"]:
         for paragraph in article["paragraphs"]:
-            yield "\n".join([paragraph["context"], *(asked["question"] for asked in paragraph["qas"])])
+            yield "\n".join([paragraph["context"], *(question["question"] for question in paragraph["qas"])])
 
 
 def _problems(content: bytes) -> Iterator[str]:
@@ -78,13 +78,13 @@ def _problems(content: bytes) -> Iterator[str]:
 
 
 def _queries(content: bytes) -> Iterator[str]:
-    told = csv.DictReader(io.StringIO(content.decode()))
-    yield from _lines("\n".join(row["text"].replace("\n", " ") for row in told).encode())
+    table = csv.DictReader(io.StringIO(content.decode()))
+    yield from _lines("\n".join(row["text"].replace("\n", " ") for row in table).encode())
 
 
 def _bookings(content: bytes) -> Iterator[str]:
-    told = json.loads(content)
-    yield from _lines("\n".join(turn["userInput"]["text"].replace("\n", " ") for turn in told).encode())
+    table = json.loads(content)
+    yield from _lines("\n".join(turn["userInput"]["text"].replace("\n", " ") for turn in table).encode())
 
 
 # No text of sentence_polarity and none of clinc_oos is among them; of most sets with a test split, only the training texts. gap,

@@ -124,8 +124,8 @@ def as_sequence(image: Array, view: View, order: np.ndarray | None = None) -> Ar
     batch = image.shape[0]
     if view == "patches":
         image = jnp.reshape(image, (batch, 14, 2, 14, 2)).swapaxes(2, 3)
-    pieces = jnp.reshape(image, (batch, STEPS[view], -1))
-    return pieces if order is None else pieces[:, order]
+    sequence = jnp.reshape(image, (batch, STEPS[view], -1))
+    return sequence if order is None else sequence[:, order]
 
 
 def permutation(view: View) -> np.ndarray:

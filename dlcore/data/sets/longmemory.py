@@ -92,8 +92,8 @@ def _generated(problem: Problem, length: int, split: str, examples: int, seed: i
         raise ValueError(
             f"{problem} has seeds 0 to {_SEEDS - 1} and lengths below {_LONGEST}, not seed {seed} and length {length}"
         )
-    told = f"{problem} {length} {split} {examples} {seed}"
-    info = Info(f"{problem}_{length}", "1.0.0", split, hashlib.sha256(told.encode()).hexdigest(), examples)
+    identity = f"{problem} {length} {split} {examples} {seed}"
+    info = Info(f"{problem}_{length}", "1.0.0", split, hashlib.sha256(identity.encode()).hexdigest(), examples)
     return Generated(problem, length, seed * len(_SPLITS) + _SPLITS[split], info)
 
 

@@ -11,7 +11,7 @@ from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.splits import Splits, is_offline
-from dlcore.data.tokens import Pieces, bpe
+from dlcore.data.tokens import Subwords, bpe
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
@@ -52,23 +52,23 @@ def made_up(seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 100)) -> Co
         subject, thing = nouns[draw.integers(0, 40, 2)]
         verb, both = verbs[draw.integers(20)], adjectives[draw.integers(0, 20, 2)]
         first, second = ([tuple(each)] if draw.random() < 0.5 else [] for each in both)  # not every noun has an adjective
-        told = [subject[0], *(a for a, _ in first), thing[0], *(a for a, _ in second), verb[0]]
+        german = [subject[0], *(a for a, _ in first), thing[0], *(a for a, _ in second), verb[0]]
         said = ["the", *(a for _, a in first), subject[1], verb[1], "the", *(a for _, a in second), thing[1]]
-        made[" ".join(told)] = " ".join(said)
+        made[" ".join(german)] = " ".join(said)
     cuts = np.cumsum((0, *sizes))
     parts = {split: slice(cuts[i], cuts[i + 1]) for i, split in enumerate(("train", "validation", "test"))}
     sides = ({split: list(side)[part] for split, part in parts.items()} for side in (made.keys(), made.values()))
     return Corpus("made_up_languages", f"seed {seed}", *sides)
 
 
-def joined(corpus: Corpus, size: int) -> Pieces:
+def joined(corpus: Corpus, size: int) -> Subwords:
     """One byte-pair vocabulary of `size` for both languages, from the training sentences alone."""
     return bpe([" " + text for side in (corpus.source, corpus.target) for text in side["train"]], size, SPECIALS)
 
 
-def encoded(pieces: Pieces, texts: Sequence[str]) -> list[np.ndarray]:
+def encoded(subwords: Subwords, texts: Sequence[str]) -> list[np.ndarray]:
     """The pieces of each sentence. A blank in front gives its first word the pieces that it has elsewhere."""
-    return pieces.encode_all([" " + text for text in texts])
+    return subwords.encode_all([" " + text for text in texts])
 
 
 def padded(sentences: Sequence[np.ndarray], length: int = 0) -> np.ndarray:
@@ -82,7 +82,7 @@ def padded(sentences: Sequence[np.ndarray], length: int = 0) -> np.ndarray:
     return out
 
 
-def packed(corpus: Corpus, pieces: Pieces, split: str, length: int, longest: int = 0) -> Arrays:
+def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest: int = 0) -> Arrays:
     """Rows of several pairs each, filled first-fit in the order of the set: no more than `length` pieces on either side.
 
     source, source_pair [rows, length]  pieces, and the number (1, 2, ...) of the pair that each belongs to, 0 on padding
@@ -91,7 +91,7 @@ def packed(corpus: Corpus, pieces: Pieces, split: str, length: int, longest: int
 
     Pairs longer than `longest` are left out, none where it is 0; a row is then as long as the longest pair needs, at least.
     """
-    pairs = list(zip(encoded(pieces, corpus.source[split]), encoded(pieces, corpus.target[split]), strict=True))
+    pairs = list(zip(encoded(subwords, corpus.source[split]), encoded(subwords, corpus.target[split]), strict=True))
     sizes = np.array([(len(source), len(target) + 1) for source, target in pairs])
     if longest:
         pairs = [pair for pair, size in zip(pairs, sizes, strict=True) if size.max() <= longest]
@@ -150,19 +150,19 @@ def load(
         raise UsageError(f"{name!r} is no set of sentence pairs: choose multi30k_en_de")
     languages = ("en", "de") if reverse else ("de", "en")
     corpus = made_up() if is_offline(name, source) else multi30k(*languages)
-    pieces = joined(corpus, vocabulary)
+    subwords = joined(corpus, vocabulary)
     found: dict[str, Source] = {}
     for split in ("train", "validation", "test"):
-        rows = packed(corpus, pieces, split, length, longest if split == "train" else 0)
+        rows = packed(corpus, subwords, split, length, longest if split == "train" else 0)
         texts = tuple(corpus.source[split]), tuple(corpus.target[split])
         found[split] = PairRows(rows.arrays, rows.info, *texts)
     held_out = [*corpus.source["validation"], *corpus.source["test"]]
     facts = Facts(
-        source_tokenizer=tokenizer.to_facts(pieces),
-        target_tokenizer=tokenizer.to_facts(pieces),
-        vocabulary=len(pieces),
+        source_tokenizer=tokenizer.to_facts(subwords),
+        target_tokenizer=tokenizer.to_facts(subwords),
+        vocabulary=len(subwords),
         languages=languages if corpus.name == name else ("artificial", "artificial"),
-        longest_source=max(map(len, encoded(pieces, held_out))),
+        longest_source=max(map(len, encoded(subwords, held_out))),
     )
     return Splits.of(found, facts=facts)
 

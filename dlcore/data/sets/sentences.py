@@ -13,7 +13,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.sets import embedded
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.splits import Splits, is_offline
-from dlcore.data.tokens import Pieces
+from dlcore.data.tokens import Subwords
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
@@ -33,19 +33,19 @@ def lines(documents: Iterable[str]) -> list[str]:
     return [line for line in spelt if line]
 
 
-def packed(pieces: Pieces, lines: Sequence[str], length: int) -> np.ndarray:
+def packed(subwords: Subwords, lines: Sequence[str], length: int) -> np.ndarray:
     """All lines in a row, `[sep]` before each, cut into int32 [rows, length]; the rest that fills no row is left out."""
-    sep = np.array([pieces.special("[sep]")], np.int32)
-    stream = np.concatenate([part for tokens in pieces.encode_all(lines) for part in (sep, tokens)])
+    sep = np.array([subwords.special("[sep]")], np.int32)
+    stream = np.concatenate([part for tokens in subwords.encode_all(lines) for part in (sep, tokens)])
     if len(stream) < length:
         raise ValueError(f"the text has {len(stream)} pieces: too few for a row of {length}")
     return stream[: len(stream) // length * length].reshape(-1, length)
 
 
-def padded(pieces: Pieces, texts: Sequence[str], length: int) -> np.ndarray:
+def padded(subwords: Subwords, texts: Sequence[str], length: int) -> np.ndarray:
     """One text a row, between two `[sep]`, cut or padded with 0: int32 [texts, length]."""
-    sep, rows = pieces.special("[sep]"), np.zeros((len(texts), length), np.int32)
-    for row, tokens in zip(rows, pieces.encode_all([plain(text) for text in texts]), strict=True):
+    sep, rows = subwords.special("[sep]"), np.zeros((len(texts), length), np.int32)
+    for row, tokens in zip(rows, subwords.encode_all([plain(text) for text in texts]), strict=True):
         kept = np.concatenate([[sep], tokens, [sep]])[:length]
         row[: len(kept)] = kept
     return rows
@@ -90,7 +90,7 @@ class Sentences(Arrays):
 _Labelled = tuple[dict[str, tuple[list[str], np.ndarray]], Sequence[str]]
 
 
-def load(name: str, source: DataSource, pieces: Pieces, length: int, fold: int = 0) -> Splits:
+def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: int = 0) -> Splits:
     """Sentences with classes as splits of `Sentences`.
 
     Args:
@@ -116,13 +116,13 @@ def load(name: str, source: DataSource, pieces: Pieces, length: int, fold: int =
     found: dict[str, Source] = {}
     for split, (texts, label) in labelled.items():
         called = f"{split} of fold {fold}" if name == "sentence_polarity" else split
-        contents = {"tokens": padded(pieces, texts, length), "label": label}
+        contents = {"tokens": padded(subwords, texts, length), "label": label}
         made = arrays("documentation" if offline else name, version, called, contents)
         found[split] = Sentences(made.arrays, made.info, tuple(texts))
     facts = Facts(
         classes=classes,
-        tokenizer=tokenizer.to_facts(pieces),
-        vocabulary=len(pieces),
+        tokenizer=tokenizer.to_facts(subwords),
+        vocabulary=len(subwords),
         length=length,
     )
     return Splits.of(found, facts=facts)

@@ -29,7 +29,7 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarra
     from tests.benchmarks import encoders
 
     rng, n = np.random.default_rng(0), size.width
-    zeros = {name: np.zeros(wide, np.float32) for name, wide in (("dense", n), ("vocabulary", size.vocabulary))}
+    zeros = {name: np.zeros(size_of, np.float32) for name, size_of in (("dense", n), ("vocabulary", size.vocabulary))}
     table = rng.normal(0, 0.05, (size.vocabulary, n)).astype(np.float32)
     text = {"embed": {"embedding": table}, "norm": encoders.norm(n), "encoder": encoders.weights(rng, size.layers, n)}
     params = {"text": text, "dense": encoders.dense(rng, n, n) | {"bias": zeros["dense"]}}
@@ -122,6 +122,6 @@ def torch(size: Size) -> Any:
             x = self.norms[1](f.gelu(self.dense(x), approximate="tanh"))
             return f.linear(x, self.embed.weight, self.bias)
 
-    net, told, there, wanted = Net(), *(pt.tensor(x).long() for x in (tokens, places, truth))
+    net, inputs, there, targets = Net(), *(pt.tensor(x).long() for x in (tokens, places, truth))
     optimizer = pt.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.1)
-    return torched.training(lambda: f.cross_entropy(net(told, there).flatten(0, 1), wanted.flatten()), optimizer)
+    return torched.training(lambda: f.cross_entropy(net(inputs, there).flatten(0, 1), targets.flatten()), optimizer)

@@ -109,12 +109,12 @@ def torch(size: Size) -> Any:
             nn.init.zeros_(getattr(lstm, bias))
         getattr(lstm, f"bias_ih_l0{way}").requires_grad_(False)  # one of two that are added: the others have one
     x, frames, labels, count = (pt.tensor(each) for each in data)
-    wide = labels.long(), frames.long(), count.long()
+    int64 = labels.long(), frames.long(), count.long()
 
     def loss() -> Any:
         packed = pack_padded_sequence(x, frames, batch_first=True, enforce_sorted=False)
-        heard = head(pad_packed_sequence(lstm(packed)[0])[0]).log_softmax(-1)
-        return nn.functional.ctc_loss(heard, *wide, reduction="none").mean()
+        log_probabilities = head(pad_packed_sequence(lstm(packed)[0])[0]).log_softmax(-1)
+        return nn.functional.ctc_loss(log_probabilities, *int64, reduction="none").mean()
 
     own = [p for part in (lstm, head) for p in part.parameters() if p.requires_grad]
     return torched.training(loss, pt.optim.Adam(own, 1e-3))

@@ -52,19 +52,22 @@ def dlcore(size: Size) -> Any:
 
     gen, disc = Generator(size.width, size.side // 4), Discriminator(size.width)
 
-    def forged(params: Any, extra: Any, batch: Any) -> Any:
+    def generated(params: Any, extra: Any, batch: Any) -> Any:
         return apply(gen, "gen", params, extra, batch["noise"])[0]
 
-    def judge(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-        true, false = (apply(disc, "disc", params, extra, x)[0] for x in (batch["image"], forged(params, extra, batch)))
+    def critic_objective(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        true, false = (apply(disc, "disc", params, extra, x)[0] for x in (batch["image"], generated(params, extra, batch)))
         return Out(mean(critic_loss(true, false, "nonsaturating"), batch["mask"]), {}, extra)
 
-    def forge(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-        score = apply(disc, "disc", params, extra, forged(params, extra, batch))[0]
+    def generator_objective(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        score = apply(disc, "disc", params, extra, generated(params, extra, batch))[0]
         return Out(mean(generator_loss(score, "nonsaturating"), batch["mask"]), {}, extra)
 
     _, x, noise = given(size)
-    objectives = {name: Objective(loss, optax.adam(RATE, *BETAS)) for name, loss in (("disc", judge), ("gen", forge))}
+    objectives = {
+        name: Objective(loss, optax.adam(RATE, *BETAS))
+        for name, loss in (("disc", critic_objective), ("gen", generator_objective))
+    }
     return ours.training(objectives, trees(size), {"image": x, "noise": noise})
 
 
@@ -100,23 +103,23 @@ def flax(size: Size) -> Any:
     def score(params: Any, x: Any) -> Any:
         return Disc().apply({"params": params}, x)
 
-    def judge(disc: Any, gen: Any, x: Any, noise: Any) -> Any:
+    def critic_objective(disc: Any, gen: Any, x: Any, noise: Any) -> Any:
         return (nn.softplus(-score(disc, x)) + nn.softplus(score(disc, Gen().apply({"params": gen}, noise)))).mean()
 
-    def forge(gen: Any, disc: Any, noise: Any) -> Any:
+    def generator_objective(gen: Any, disc: Any, noise: Any) -> Any:
         return nn.softplus(-score(disc, Gen().apply({"params": gen}, noise))).mean()
 
     optimizer = optax.adam(RATE, *BETAS)
 
     @jax.jit
     def first(own: Any, opt: Any, other: Any, x: Any, noise: Any) -> Any:
-        value, slopes = jax.value_and_grad(judge)(own, other, x, noise)
+        value, slopes = jax.value_and_grad(critic_objective)(own, other, x, noise)
         updates, opt = optimizer.update(slopes, opt, own)
         return optax.apply_updates(own, updates), opt, value
 
     @jax.jit
     def second(own: Any, opt: Any, other: Any, noise: Any) -> Any:
-        updates, opt = optimizer.update(jax.grad(forge)(own, other, noise), opt, own)
+        updates, opt = optimizer.update(jax.grad(generator_objective)(own, other, noise), opt, own)
         return optax.apply_updates(own, updates), opt
 
     params = jax.tree.map(jnp.asarray, trees(size))
@@ -154,7 +157,7 @@ def torch(size: Size, channels_last: bool = False) -> Any:
         x = f.leaky_relu(x, 0.2)
         return x * pt.rsqrt((x * x).mean(1, keepdim=True) + 1e-8)
 
-    def forged() -> Any:
+    def generated() -> Any:
         y = normal(layers["start"](noises).view(-1, n, side, side))
         for name in ("up_0", "up_1"):
             y = normal(f.pixel_shuffle(layers[name](y), 2))
@@ -165,13 +168,13 @@ def torch(size: Size, channels_last: bool = False) -> Any:
             x = f.leaky_relu(layers[name](f.pixel_unshuffle(x, 2)), 0.2)
         return layers["score"](x.flatten(1))
 
-    forged, score = torched.compiled(forged), torched.compiled(score)
+    generated, score = torched.compiled(generated), torched.compiled(score)
     names = {"gen": ("start", "up_0", "up_1", "drawn"), "disc": ("down_0", "down_1", "score")}
     sides = {key: [p for name in some for p in layers[name].parameters()] for key, some in names.items()}
     disc, gen = (pt.optim.Adam(sides[key], RATE, BETAS) for key in ("disc", "gen"))
 
     def step() -> Any:
-        drawn = forged()
+        drawn = generated()
         disc.zero_grad()
         lost = (f.softplus(-score(pixels)) + f.softplus(score(drawn.detach()))).mean()
         lost.backward()

@@ -42,11 +42,11 @@ def flax(size: lenet.Size) -> Any:
     x, label = map(jnp.asarray, lenet.given(size)[1:])
 
     @jax.jit
-    def told(params: Any, x: Any, label: Any) -> Any:
+    def logged(params: Any, x: Any, label: Any) -> Any:
         y = net.apply({"params": params}, x)
         return optax.softmax_cross_entropy_with_integer_labels(y, label).mean(), (y.argmax(-1) == label).mean()
 
-    return lambda: told(params, x, label)[0]
+    return lambda: logged(params, x, label)[0]
 
 
 def torch(size: lenet.Size, channels_last: bool = False) -> Any:

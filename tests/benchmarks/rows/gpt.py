@@ -164,6 +164,6 @@ def torch(size: Size) -> Any:
     from tests.benchmarks import torched
 
     net, (_, tokens, targets) = torch_net(size), given(size)
-    told, wanted = pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
+    inputs, target = pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
     optimizer = pt.optim.AdamW(net.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=0.1)
-    return torched.training(lambda: f.cross_entropy(net(told).flatten(0, 1), wanted), optimizer)
+    return torched.training(lambda: f.cross_entropy(net(inputs).flatten(0, 1), target), optimizer)

@@ -113,8 +113,8 @@ def torch_parts(size: Size, channels_last: bool) -> Any:
         torched.fill(part.weight, kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T)
         torched.fill(part.bias, bias)
         parts.append(part)
-    side, wide = size.side // 4, 2 * size.width
-    rows = layers[2][0].reshape(side, side, wide, -1).transpose(2, 0, 1, 3).reshape(side * side * wide, -1)
+    side, channels = size.side // 4, 2 * size.width
+    rows = layers[2][0].reshape(side, side, channels, -1).transpose(2, 0, 1, 3).reshape(side * side * channels, -1)
     torched.fill(parts[2].weight, rows.T)
     halve = lambda: [nn.ReLU(), nn.MaxPool2d(2)]  # noqa: E731
     net = nn.Sequential(parts[0], *halve(), parts[1], *halve(), nn.Flatten(), parts[2], nn.ReLU(), parts[3])

@@ -63,5 +63,5 @@ def torch(size: Size) -> Any:
     from tests.benchmarks import torched
 
     hidden, targets, table = (pt.tensor(x) for x in given(size))
-    own, wanted = table.requires_grad_(), targets.long()
-    return torched.slope(lambda x: f.cross_entropy(f.linear(x, own), wanted), hidden, own)
+    own, labels = table.requires_grad_(), targets.long()
+    return torched.slope(lambda x: f.cross_entropy(f.linear(x, own), labels), hidden, own)

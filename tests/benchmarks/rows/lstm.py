@@ -116,7 +116,7 @@ def torch(size: Size) -> Any:
         for bias in (f"bias_ih_l{layer}", f"bias_hh_l{layer}"):
             nn.init.zeros_(getattr(lstm, bias))
         getattr(lstm, f"bias_ih_l{layer}").requires_grad_(False)  # one of two that are added: the others have one
-    told, wanted = pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
+    inputs, target = pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
     own = [p for part in (embed, lstm, out) for p in part.parameters() if p.requires_grad]
-    loss = lambda: nn.functional.cross_entropy(out(lstm(embed(told))[0]).flatten(0, 1), wanted)  # noqa: E731
+    loss = lambda: nn.functional.cross_entropy(out(lstm(embed(inputs))[0]).flatten(0, 1), target)  # noqa: E731
     return torched.training(loss, pt.optim.SGD(own, RATE), lambda: nn.utils.clip_grad_norm_(own, CLIP))

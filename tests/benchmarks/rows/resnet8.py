@@ -24,9 +24,9 @@ def convolutions(size: Size) -> dict[str, tuple[int, int]]:
     """The 3x3 convolutions, by name: channels in and out. Each is followed by batch normalisation and ReLU."""
     n = size.width
     found = {"stem": (3, n)}
-    for stage, wide in enumerate((2 * n, 4 * n)):
-        found |= {f"stage_{stage}": (wide // 2, wide)}
-        found |= {f"stage_{stage}_block_0/conv_{layer}": (wide, wide) for layer in range(2)}
+    for stage, channels in enumerate((2 * n, 4 * n)):
+        found |= {f"stage_{stage}": (channels // 2, channels)}
+        found |= {f"stage_{stage}_block_0/conv_{layer}": (channels, channels) for layer in range(2)}
     return found
 
 
@@ -42,8 +42,8 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
 def tree(size: Size, what: str = "params") -> dict[str, Any]:
     """Parameters as `models.resnet` names them, or `batch_stats`: the averages."""
     kernels, found = given(size)[0], dict[str, Any]()
-    for name, (_, wide) in convolutions(size).items():
-        ones, zeros = np.ones(wide, np.float32), np.zeros(wide, np.float32)
+    for name, (_, channels) in convolutions(size).items():
+        ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
         own = {"norm": {"mean": zeros, "var": ones}}
         if what == "params":
             own = {"conv": {"kernel": kernels[name]}, "norm": {"scale": ones, "bias": zeros}}
@@ -119,8 +119,8 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
     kernels, x, label = given(size)
     parts = nn.ModuleDict()
-    for name, (_, wide) in convolutions(size).items():
-        parts[name] = nn.Sequential(torched.conv(kernels[name]), nn.BatchNorm2d(wide), nn.ReLU())
+    for name, (_, channels) in convolutions(size).items():
+        parts[name] = nn.Sequential(torched.conv(kernels[name]), nn.BatchNorm2d(channels), nn.ReLU())
     parts["head"] = torched.linear(kernels["head"])
 
     class Net(nn.Module):  # type: ignore[misc]

@@ -31,15 +31,15 @@ def given(size: Size) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     params: dict[str, Any] = {"encoder": encoders.weights(rng, size.layers, n), "norm": encoders.norm(n, bias=False)}
     params["embed"] = {"embedding": rng.normal(0, 0.05, (size.vocabulary, n)).astype(np.float32)}
     for layer in range(size.layers):
-        shapes = {"qkv": (n, 3 * n), "out": (n, n), "query": (n, n), "heard": (n, n), "up": (n, 4 * n), "down": (4 * n, n)}
+        shapes = {"qkv": (n, 3 * n), "out": (n, n), "query": (n, n), "cross_out": (n, n), "up": (n, 4 * n), "down": (4 * n, n)}
         own = {name: encoders.dense(rng, *shape) for name, shape in shapes.items()}
         norms = ("norm_past", "norm_source", "norm_mlp")
         params[f"block_{layer}"] = own | {name: encoders.norm(n, bias=False) for name in norms}
         params[f"told_{layer}"] = encoders.dense(rng, n, 2 * n)
-    pieces = {name: rng.integers(1, size.vocabulary, (size.batch, size.length)) for name in ("source", "tokens", "targets")}
+    arrays = {name: rng.integers(1, size.vocabulary, (size.batch, size.length)) for name in ("source", "tokens", "targets")}
     cuts = rng.permuted(np.tile(np.arange(1, size.length), (2, size.batch, 1)), axis=-1)[..., :2]  # three pairs a row
     sides = ((np.arange(size.length) >= cut[..., None]).sum(1) + 1 for cut in cuts)
-    batch = pieces | dict(zip(("source_pair", "pair"), sides, strict=True))
+    batch = arrays | dict(zip(("source_pair", "pair"), sides, strict=True))
     return params, {name: x.astype(np.int32) for name, x in batch.items()}
 
 
@@ -86,7 +86,7 @@ def flax(size: Size) -> Any:
             x = x + dense(n, "out")(y.reshape(x.shape))
             k, v = (part.reshape(*part.shape[:2], size.heads, -1) for part in jnp.split(memory, 2, -1))
             y = nn.dot_product_attention(dense(n, "query")(norm("norm_source")).reshape(heads), k, v, mask=source)
-            x = x + dense(n, "heard")(y.reshape(x.shape))
+            x = x + dense(n, "cross_out")(y.reshape(x.shape))
             return x + dense(n, "down")(nn.gelu(dense(4 * n, "up")(norm("norm_mlp"))))
 
     class Net(nn.Module):
@@ -94,10 +94,10 @@ def flax(size: Size) -> Any:
         def __call__(self, source: Any, source_pair: Any, tokens: Any, pair: Any) -> Any:
             embed = nn.Embed(size.vocabulary, size.width, name="embed")
             same = [a[:, None, :, None] == b[:, None, None] for a, b in ((source_pair,) * 2, (pair,) * 2, (pair, source_pair))]
-            heard = encoders.flax(size.layers, size.heads)(name="encoder")(embed(source), same[0])
+            cross_out = encoders.flax(size.layers, size.heads)(name="encoder")(embed(source), same[0])
             past, x = nn.combine_masks(same[1], nn.make_causal_mask(tokens)), embed(tokens)
             for layer in range(size.layers):
-                x = Block(name=f"block_{layer}")(x, dense(2 * size.width, f"told_{layer}")(heard), past, same[2])
+                x = Block(name=f"block_{layer}")(x, dense(2 * size.width, f"told_{layer}")(cross_out), past, same[2])
             return embed.attend(nn.LayerNorm(1e-5, use_bias=False, name="norm")(x))
 
     params, batch = given(size)
@@ -127,19 +127,19 @@ def torch(size: Size) -> Any:
         return x.transpose(1, 2).flatten(2)
 
     class Block(nn.Module):  # type: ignore[misc]
-        def __init__(self, own: dict[str, Any], told: dict[str, Any]) -> None:
+        def __init__(self, own: dict[str, Any], keys_values: dict[str, Any]) -> None:
             super().__init__()
             self.norms = nn.ModuleList(nn.LayerNorm(size.width, bias=False) for _ in range(3))
             self.parts = nn.ModuleDict({name: encoders.torch_dense(each) for name, each in own.items() if "kernel" in each})
-            self.told = encoders.torch_dense(told)
+            self.keys_values = encoders.torch_dense(keys_values)
 
-        def forward(self, x: Any, heard: Any, past: Any, source: Any) -> Any:
+        def forward(self, x: Any, cross_out: Any, past: Any, source: Any) -> Any:
             q, k, v = map(split, self.parts["qkv"](self.norms[0](x)).split(size.width, 2))
             y = f.scaled_dot_product_attention(rotated(q), rotated(k), v, attn_mask=past)
             x = x + self.parts["out"](joined(y))
-            k, v = map(split, self.told(heard).split(size.width, 2))
+            k, v = map(split, self.keys_values(cross_out).split(size.width, 2))
             y = f.scaled_dot_product_attention(split(self.parts["query"](self.norms[1](x))), k, v, attn_mask=source)
-            x = x + self.parts["heard"](joined(y))
+            x = x + self.parts["cross_out"](joined(y))
             return x + self.parts["down"](f.gelu(self.parts["up"](self.norms[2](x)), approximate="tanh"))
 
     class Net(nn.Module):  # type: ignore[misc]
@@ -152,12 +152,12 @@ def torch(size: Size) -> Any:
 
         def forward(self, source: Any, source_pair: Any, tokens: Any, pair: Any) -> Any:
             same = [a[:, None, :, None] == b[:, None, None] for a, b in ((source_pair,) * 2, (pair,) * 2, (pair, source_pair))]
-            heard = self.encoder(self.embed(source), same[0])
+            cross_out = self.encoder(self.embed(source), same[0])
             past, x = same[1].tril(), self.embed(tokens)
             for block in self.blocks:
-                x = block(x, heard, past, same[2])
+                x = block(x, cross_out, past, same[2])
             return f.linear(self.norm(x), self.embed.weight)
 
-    net, parts, wanted = Net(), [pt.tensor(batch[part]).long() for part in PARTS], pt.tensor(batch["targets"]).long().flatten()
+    net, parts, target = Net(), [pt.tensor(batch[part]).long() for part in PARTS], pt.tensor(batch["targets"]).long().flatten()
     optimizer = pt.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.1)
-    return torched.training(lambda: f.cross_entropy(net(*parts).flatten(0, 1), wanted), optimizer)
+    return torched.training(lambda: f.cross_entropy(net(*parts).flatten(0, 1), target), optimizer)

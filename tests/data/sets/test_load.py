@@ -16,7 +16,7 @@ from dlcore.data.packing import pack
 from dlcore.data.sets import embedded, images, longmemory, pairs, sentences, tables, text
 from dlcore.data.source import Arrays, Source
 from dlcore.data.splits import Splits
-from dlcore.data.tokens import Bytes, Pieces, bpe, characters
+from dlcore.data.tokens import Bytes, Subwords, bpe, characters
 from dlcore.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -38,7 +38,7 @@ def check(splits: Splits, expected: dict[str, Source]) -> None:
 
 
 @functools.cache
-def subwords() -> Pieces:
+def subwords() -> Subwords:
     """A small vocabulary of the documentation."""
     lines = sentences.lines([embedded.documentation("validation")[:20_000]])
     return bpe(lines, 300, sentences.SPECIALS)
@@ -161,7 +161,7 @@ def test_byte_pairs_as_windows_and_as_lines_for_masked_models(prepared: None) ->
     found = text.load("english_text", "published", 16, vocabulary=300, layout="lines")
     check(found, {s: sources.arrays(*info, s, {"tokens": rows[s]}) for s in rows})
     used = tokenizer.from_facts(found.facts.tokenizer)
-    assert isinstance(used, Pieces)
+    assert isinstance(used, Subwords)
     assert used.special("[mask]") == 2
 
 

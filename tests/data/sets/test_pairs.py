@@ -15,13 +15,13 @@ from dlcore.data.sets import pairs
 from dlcore.errors import UsageError
 
 CORPUS = pairs.made_up(sizes=(300, 20, 20))
-PIECES = pairs.joined(CORPUS, 300)
+SUBWORDS = pairs.joined(CORPUS, 300)
 MULTI30K = Path(__file__).parents[3] / "../shared/data/multi30k_en_de"
 
 
 @pytest.mark.parametrize(("length", "longest"), [(48, 0), (40, 25), (1, 0)])
 def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -> None:
-    rows = pairs.packed(CORPUS, PIECES, "train", length, longest).arrays
+    rows = pairs.packed(CORPUS, SUBWORDS, "train", length, longest).arrays
     assert rows["source"].shape[1] >= length
     found = []
     for source, source_pair, tokens, targets, pair in zip(
@@ -35,14 +35,14 @@ def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -
             assert targets[here[-1]] == pairs.END
             np.testing.assert_array_equal(tokens[here[1:]], targets[here[:-1]])
             texts = source[source_pair == number], targets[here[:-1]]
-            found.append(tuple(PIECES.decode(text).strip() for text in texts))
+            found.append(tuple(SUBWORDS.decode(text).strip() for text in texts))
         assert not source[source_pair == 0].any()
         assert not tokens[pair == 0].any()
     np.testing.assert_array_equal(rows["weight"], rows["pair"] > 0)
     kept = [
         pair
         for pair in zip(CORPUS.source["train"], CORPUS.target["train"], strict=True)
-        if not longest or max(len(x) + side for side, x in enumerate(pairs.encoded(PIECES, pair))) <= longest
+        if not longest or max(len(x) + side for side, x in enumerate(pairs.encoded(SUBWORDS, pair))) <= longest
     ]
     assert sorted(found) == sorted(kept)
     assert 0 < len(kept) <= 300
@@ -82,9 +82,9 @@ def test_the_made_up_languages_translate_word_by_word_and_hold_out_their_tests()
 
 def test_the_vocabulary_is_of_the_training_sentences_and_takes_all() -> None:
     other = pairs.Corpus("x", "0", {**CORPUS.source, "test": ["zzzz zzzz"] * 99}, {**CORPUS.target, "test": ["zzzz"] * 99})
-    assert pairs.joined(other, 300).told == PIECES.told
-    assert [PIECES.special(name) for name in pairs.SPECIALS] == [pairs.PAD, pairs.START, pairs.END]
-    assert [PIECES.decode(x).strip() for x in pairs.encoded(PIECES, ["bali Ünß", "a"])] == ["bali Ünß", "a"]
+    assert pairs.joined(other, 300).serialized == SUBWORDS.serialized
+    assert [SUBWORDS.special(name) for name in pairs.SPECIALS] == [pairs.PAD, pairs.START, pairs.END]
+    assert [SUBWORDS.decode(x).strip() for x in pairs.encoded(SUBWORDS, ["bali Ünß", "a"])] == ["bali Ünß", "a"]
 
 
 def test_padding_cuts_nothing() -> None:
@@ -94,7 +94,7 @@ def test_padding_cuts_nothing() -> None:
     with pytest.raises(ValueError, match="2 pieces does not fit into 1"):
         pairs.padded(rows, 1)
     with pytest.raises(ValueError, match="no pair of at most 1 pieces"):
-        pairs.packed(CORPUS, PIECES, "test", 8, 1)
+        pairs.packed(CORPUS, SUBWORDS, "test", 8, 1)
 
 
 def test_multi30k_is_read_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,13 @@ from sklearn.model_selection import StratifiedKFold
 
 from dlcore.data.sets import embedded
 from dlcore.data.sets.sentences import SPECIALS, cut, documentation, lines, packed, padded, plain
-from dlcore.data.tokens import Pieces, bpe
+from dlcore.data.tokens import Subwords, bpe
 
 TEXTS = ["The film isn't bad at all.", "Don't go!", "a well-made film, and well played"]
 
 
 @functools.cache
-def pieces() -> Pieces:
+def subwords() -> Subwords:
     """A small vocabulary."""
     return bpe([plain(text) for text in TEXTS], 270, SPECIALS)
 
@@ -29,25 +29,25 @@ def test_texts_of_different_habits_are_spelt_alike() -> None:
 
 
 def test_packing_keeps_every_piece_in_its_order() -> None:
-    said, sep = [plain(text) for text in TEXTS], pieces().special("[sep]")
-    stream = np.concatenate([[sep, *pieces().encode(text)] for text in said])
+    said, sep = [plain(text) for text in TEXTS], subwords().special("[sep]")
+    stream = np.concatenate([[sep, *subwords().encode(text)] for text in said])
     for length in (7, 8, 9, len(stream) - 1, len(stream)):
-        rows = packed(pieces(), said, length)
+        rows = packed(subwords(), said, length)
         assert rows.shape == (len(stream) // length, length)
         assert rows.dtype == np.int32
         np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
     with pytest.raises(ValueError, match=f"the text has {len(stream)} pieces: too few for a row of 1000"):
-        packed(pieces(), said, 1000)
+        packed(subwords(), said, 1000)
 
 
 def test_a_text_lies_between_separators_and_padding_is_zero() -> None:
-    rows, sep = padded(pieces(), TEXTS, 24), pieces().special("[sep]")
-    assert pieces().special("[pad]") == 0
+    rows, sep = padded(subwords(), TEXTS, 24), subwords().special("[sep]")
+    assert subwords().special("[pad]") == 0
     for row, text in zip(rows, TEXTS, strict=True):
-        inside = pieces().encode(plain(text))
+        inside = subwords().encode(plain(text))
         whole = [sep, *inside, sep][:24]
         assert row.tolist() == whole + [0] * (24 - len(whole))
-    assert padded(pieces(), TEXTS[:1], 4).shape == (1, 4)
+    assert padded(subwords(), TEXTS[:1], 4).shape == (1, 4)
 
 
 def test_folds_part_the_examples_evenly_by_class_and_never_share() -> None:
@@ -71,7 +71,7 @@ def test_folds_part_the_examples_evenly_by_class_and_never_share() -> None:
             cut(label, count, fold)
 
 
-def test_sentences_of_the_documentation_are_told_apart_by_topic() -> None:
+def test_sentences_of_the_documentation_are_distinguished_by_topic() -> None:
     said, topic = documentation()
     counts = np.bincount(topic)
     assert len(said) == len(set(said)) == len(topic) > 2000
