@@ -12,7 +12,9 @@ __all__ = ["__version__", "main"]
 
 
 def __getattr__(name: str) -> Any:
-    """`main`, what `python experiments/NAME.py` runs: found on first use, so that no experiment imports the command line."""
+    """`main`, what `python experiments/NAME.py` runs: found on first use, so that no experiment
+    imports the command line.
+    """
     if name != "main":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from dlcore.cli.main import run_file

@@ -1,4 +1,6 @@
-"""Which values a field of a config may have, stated beside the field: `dropout: Annotated[float, Range(0, 1, "[)")] = 0.1`."""
+"""Which values a field of a config may have, stated beside the field: `dropout: Annotated[float,
+Range(0, 1, "[)")] = 0.1`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ FLOAT_MAX = 3.4028234e38  # and its floating-point numbers too
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """An interval of numbers; `ends` says which ends belong to it, as in mathematics: "[)" is low <= x < high."""
+    """An interval of numbers; `ends` says which ends belong to it, as in mathematics: "[)" is low
+    <= x < high.
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -53,25 +57,35 @@ def check(config: Any) -> None:
 
 
 def check_number(name: str, value: float, where: Range | None = None) -> None:
-    """Raises UsageError for a value of a flag outside `where`, or one that is not finite, or too large for 32 bits."""
+    """Raises UsageError for a value of a flag outside `where`, or one that is not finite, or too
+    large for 32 bits.
+    """
     flag, where = f"--{name.replace('_', '-')} {value}", where or Range()
     if not math.isfinite(value):
-        raise UsageError(f"{flag} is not allowed: it must be a finite number{f', {where}' if str(where) else ''}")
+        raise UsageError(
+            f"{flag} is not allowed: it must be a finite number{f', {where}' if str(where) else ''}"
+        )
     widest = INT_MAX if isinstance(value, int) else FLOAT_MAX
     if where.high < math.inf:
         widest = max(widest, where.high)
     if abs(value) > widest:
         where = Range(max(where.low, -widest), min(where.high, widest), where.ends)
     if value not in where:
-        raise UsageError(f"{flag} is too {'small' if value <= where.low else 'large'}: it must be {where}")
+        raise UsageError(
+            f"{flag} is too {'small' if value <= where.low else 'large'}: it must be {where}"
+        )
 
 
 def numbers(config: Any) -> Iterator[tuple[str, int | float, Range | None]]:
-    """(name, value, Range or None) of every number of a dataclass, those in tuples and in nested dataclasses too."""
+    """(name, value, Range or None) of every number of a dataclass, those in tuples and in nested
+    dataclasses too.
+    """
     try:
         hints = get_type_hints(type(config), include_extras=True)
     except NameError as error:
-        raise UsageError(f"the types of {type(config).__qualname__} cannot be read: {error}") from error
+        raise UsageError(
+            f"the types of {type(config).__qualname__} cannot be read: {error}"
+        ) from error
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
@@ -81,12 +95,20 @@ def numbers(config: Any) -> Iterator[tuple[str, int | float, Range | None]]:
 
 
 def _of(name: str, value: Any, hint: Any) -> Iterator[tuple[str, int | float, Range | None]]:
-    where = next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)), None)
+    where = next(
+        (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)), None
+    )
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        ranges = [each for part in get_args(hint) for each in getattr(part, "__metadata__", ()) if isinstance(each, Range)]
-        yield name, value, where or next(iter(ranges), None)  # of `Annotated[int, Range(1)] | None` too
+        ranges = [
+            each
+            for part in get_args(hint)
+            for each in getattr(part, "__metadata__", ())
+            if isinstance(each, Range)
+        ]
+        # of `Annotated[int, Range(1)] | None` too
+        yield name, value, where or next(iter(ranges), None)
     elif isinstance(value, tuple | list):
         parts = [part for part in get_args(hint) if part is not ...]
         for i, item in enumerate(value):

@@ -1,4 +1,6 @@
-"""The exceptions that end a command with a message instead of a traceback, and the messages of the operating system's own."""
+"""The exceptions that end a command with a message instead of a traceback, and the messages of the
+operating system's own.
+"""
 
 import errno
 import os
@@ -17,11 +19,15 @@ LONGEST = 300  # characters of a word that a message repeats
 
 
 class UsageError(Exception):
-    """Bad input, found before any work is lost. The message names the cause and the way out; commands exit with code 2."""
+    """Bad input, found before any work is lost. The message names the cause and the way out;
+    commands exit with code 2.
+    """
 
 
 class Disrupted(Exception):
-    """Something outside stopped the run: another process is gone, a save took too long. Commands exit with code 75, to be resumed."""
+    """Something outside stopped the run: another process is gone, a save took too long. Commands
+    exit with code 75, to be resumed.
+    """
 
 
 def operating_system(error: OSError) -> str:
@@ -32,5 +38,11 @@ def operating_system(error: OSError) -> str:
 
 
 def shortened(message: str) -> str:
-    """A message with its overlong words cut: a path of thousands of letters would hide what is said of it."""
-    return re.sub(rf"[^\s:;,]{{{LONGEST},}}", lambda word: f"{word[0][:80]}... ({len(word[0])} characters)", message)
+    """A message with its overlong words cut: a path of thousands of letters would hide what is said
+    of it.
+    """
+    return re.sub(
+        rf"[^\s:;,]{{{LONGEST},}}",
+        lambda word: f"{word[0][:80]}... ({len(word[0])} characters)",
+        message,
+    )

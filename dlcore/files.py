@@ -1,4 +1,6 @@
-"""Files written whole or not at all and without following links, files read without waiting for a pipe, and locks."""
+"""Files written whole or not at all and without following links, files read without waiting for a
+pipe, and locks.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,24 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LARGEST = 64 * 2**20  # bytes of a file that is read at once; a card has some kilobytes
-_CREATE = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_EMPTY_SECONDS = 60.0  # how long a temporary file may stay empty before its writer is taken for dead
+_CREATE = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+# how long a temporary file may stay empty before its writer is taken for dead
+_EMPTY_SECONDS = 60.0
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of `path` when the block ends; after an error `path` is what it was.
+    """Open a temporary file that takes the place of `path` when the block ends; after an error
+    `path` is what it was.
 
-    A link at `path` is replaced and not followed. Temporary files of writers that were killed are removed first. Raises OSError.
+    A link at `path` is replaced and not followed. Temporary files of writers that were killed are
+    removed first. Raises OSError.
     """
     stem = f".{path.name[:50]}."
     _sweep(path.parent, stem)
@@ -39,7 +50,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     number = os.open(fresh, _CREATE | os.O_EXCL, 0o666)
     try:
         with os.fdopen(number, "wb") as file:
-            if fcntl:  # as long as this process lives, which is how `_sweep` knows it; not every file system has locks
+            # as long as this process lives, which is how `_sweep` knows it; not every file system
+            # has locks
+            if fcntl:
                 with contextlib.suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield file
@@ -64,7 +77,9 @@ def write(path: Path, content: str) -> None:
 
 
 def write_to(path: Path, content: str) -> None:
-    """Write a text file that the user named. A link is followed, and a device or a pipe is written into. Raises OSError."""
+    """Write a text file that the user named. A link is followed, and a device or a pipe is written
+    into. Raises OSError.
+    """
     path = path.resolve()
     if os.path.exists(path) and not path.is_file() and not path.is_dir():
         with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
@@ -75,13 +90,21 @@ def write_to(path: Path, content: str) -> None:
 
 
 def read(path: Path, largest: int = LARGEST) -> bytes:
-    """The bytes of a regular file. Raises OSError, also for a pipe, a device, and a file of more than `largest` bytes."""
-    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+    """The bytes of a regular file. Raises OSError, also for a pipe, a device, and a file of more
+    than `largest` bytes.
+    """
+    with os.fdopen(
+        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    ) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         if found.st_size > largest:
-            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and at most {largest:,} are read", str(path))
+            raise OSError(
+                errno.EFBIG,
+                f"it has {found.st_size:,} bytes, and at most {largest:,} are read",
+                str(path),
+            )
         return file.read(largest)
 
 
@@ -89,8 +112,8 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, which is made where it is missing and never written to.
 
-    Raises BlockingIOError where another process holds it, UsageError where a link or no regular file stands in its place, and
-    other OSErrors where it cannot be made.
+    Raises BlockingIOError where another process holds it, UsageError where a link or no regular
+    file stands in its place, and other OSErrors where it cannot be made.
     """
     while True:
         try:
@@ -107,11 +130,14 @@ def locked(path: Path) -> Iterator[None]:
             if _is(path, number):
                 yield
                 return
-            # Whoever held it has removed it meanwhile: this lock is on a file that nobody else can open.
+            # Whoever held it has removed it meanwhile: this lock is on a file that nobody else can
+            # open.
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one of the same name, as long as it is `held`; None where there is none."""
+    """What tells a folder from another one of the same name, as long as it is `held`; None where
+    there is none.
+    """
     try:
         found = folder.stat()
     except OSError:
@@ -123,7 +149,8 @@ def identity(folder: Path) -> tuple[int, int] | None:
 def held(folder: Path) -> Iterator[None]:
     """Keep a folder open, so that none which is made after it was removed gets its `identity`."""
     number = None
-    with contextlib.suppress(OSError):  # Windows opens no folders, and removes or renames none in which a file is open
+    # Windows opens no folders, and removes or renames none in which a file is open
+    with contextlib.suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
     try:
         yield
@@ -140,7 +167,9 @@ def _is(path: Path, number: int) -> bool:
 
 
 def _sweep(folder: Path, stem: str) -> None:
-    """Remove temporary files that no process holds. An empty one may belong to a writer that has not locked it yet."""
+    """Remove temporary files that no process holds. An empty one may belong to a writer that has
+    not locked it yet.
+    """
     own = re.compile(re.escape(stem) + r"[0-9]+(\.[0-9a-f]{8})?")
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):

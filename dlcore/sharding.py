@@ -1,4 +1,6 @@
-"""Devices: one mesh, one layout of the state, three ways to run the same pure step. No other file knows of devices."""
+"""Devices: one mesh, one layout of the state, three ways to run the same pure step. No other file
+knows of devices.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +24,31 @@ ParallelOption = Literal["auto", "jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
-STACKED = re.compile(r"(^|/)blocks/")  # parameters with a leading dimension of layers, which a loop takes one by one
+# parameters with a leading dimension of layers, which a loop takes one by one
+STACKED = re.compile(r"(^|/)blocks/")
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
-    """`data=4,fsdp=2` as sizes; an empty spec puts every device on `data`. Raises UsageError unless they multiply to `devices`."""
+    """`data=4,fsdp=2` as sizes; an empty spec puts every device on `data`. Raises UsageError unless
+    they multiply to `devices`.
+    """
     shape = dict.fromkeys(AXES, 1)
     if not spec:
         return shape | {"data": devices}
     for part in spec.split(","):
         axis, _, size = part.strip().partition("=")
         if axis not in AXES or not size.isdigit() or int(size) < 1:
-            raise UsageError(f"--mesh {spec!r}: {part!r} is not an axis and a size; write for example data=4,fsdp=2,tensor=1")
+            raise UsageError(
+                f"--mesh {spec!r}: {part!r} is not an axis and a size; write for example"
+                " data=4,fsdp=2,tensor=1"
+            )
         shape[axis] = int(size)
     if np.prod(list(shape.values())) != devices:
         product = "*".join(map(str, shape.values()))
         raise UsageError(
-            f"--mesh {spec!r} needs {product} = {np.prod(list(shape.values()))} devices, but there are {devices}; give sizes that "
-            f"multiply to {devices}, or leave --mesh out (on CPU, JAX_NUM_CPU_DEVICES=N simulates N devices)"
+            f"--mesh {spec!r} needs {product} = {np.prod(list(shape.values()))} devices, but there"
+            f" are {devices}; give sizes that multiply to {devices}, or leave --mesh out (on CPU,"
+            " JAX_NUM_CPU_DEVICES=N simulates N devices)"
         )
     return shape
 
@@ -75,7 +84,10 @@ class Layout:
         """A process's rows of a batch of `size`, as global arrays laid over the devices."""
         if jax.process_count() == 1:
             return jax.device_put(dict(batch), self.rows)
-        return {name: jax.make_array_from_process_local_data(self.rows, x, (size, *x.shape[1:])) for name, x in batch.items()}
+        return {
+            name: jax.make_array_from_process_local_data(self.rows, x, (size, *x.shape[1:]))
+            for name, x in batch.items()
+        }
 
     def share(self, batch: Mapping[str, np.ndarray]) -> Tree:
         """The same arrays on every device."""
@@ -83,18 +95,32 @@ class Layout:
 
 
 def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
-    """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or each other."""
+    """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or
+    each other.
+    """
     devices = list(jax.devices() if devices is None else devices)
     shape = mesh_shape(spec, len(devices))
     if how == "auto":
-        # On CPU shard_map is faster, as XLA's partitioner sums each array by itself; and its sums over processes add in another order
+        # On CPU shard_map is faster, as XLA's partitioner sums each array by itself; and its sums
+        # over processes add in another order
         # than those inside one process, which `device_sum` does not.
-        how = "shard_map" if devices[0].platform == "cpu" and shape["data"] == len(devices) > 1 else "jit"
+        how = (
+            "shard_map"
+            if devices[0].platform == "cpu" and shape["data"] == len(devices) > 1
+            else "jit"
+        )
     elif how != "jit" and (shape["fsdp"] > 1 or shape["tensor"] > 1):
-        raise UsageError(f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need --parallel jit")
-    # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break nn.Embed.
-    # An axis may take a part of a side of a TPU's torus, as tensor=2 of v5p:4x4x4 does; make_mesh refuses that.
-    placed = mesh_utils.create_device_mesh(tuple(shape.values()), devices, allow_split_physical_axes=True)
+        raise UsageError(
+            f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need"
+            " --parallel jit"
+        )
+    # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break
+    # nn.Embed.
+    # An axis may take a part of a side of a TPU's torus, as tensor=2 of v5p:4x4x4 does; make_mesh
+    # refuses that.
+    placed = mesh_utils.create_device_mesh(
+        tuple(shape.values()), devices, allow_split_physical_axes=True
+    )
     return Layout(Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES)), how)
 
 
@@ -102,20 +128,24 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
     """Raises UsageError unless devices and microbatches divide the batch."""
     parts = layout.devices * microbatches
     if microbatches < 1 or batch < 1:
-        raise UsageError(f"--batch {batch} and --microbatches {microbatches}: both must be at least 1")
+        raise UsageError(
+            f"--batch {batch} and --microbatches {microbatches}: both must be at least 1"
+        )
     if batch % parts:
         near = max(parts, round(batch / parts) * parts)
         raise UsageError(
-            f"--batch {batch} does not divide by {layout.devices} devices times {microbatches} microbatches = {parts}; try --batch {near}"
+            f"--batch {batch} does not divide by {layout.devices} devices times {microbatches}"
+            f" microbatches = {parts}; try --batch {near}"
         )
 
 
 def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     """A NamedSharding for every leaf of an (abstract) state.
 
-    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest dimension that it divides, but
-    never that of stacked layers: every device needs each of them in its turn.
-    Optimizer moments have their parameter's path inside their own, so that one rule lays out both.
+    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest
+    dimension that it divides, but never that of stacked layers: every device needs each of them in
+    its turn. Optimizer moments have their parameter's path inside their own, so that one rule lays
+    out both.
     """
 
     def leaf(path: Any, x: Any) -> NamedSharding:
@@ -125,11 +155,16 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
         axes: list[str | None] = [None] * len(x.shape)
         for pattern, axes_of_rule in rules:
             if len(axes_of_rule) == len(x.shape) and re.search(pattern, name):
-                axes = [a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None for i, a in enumerate(axes_of_rule)]
+                axes = [
+                    a if a and x.shape[i] % layout.mesh.shape[a] == 0 else None
+                    for i, a in enumerate(axes_of_rule)
+                ]
                 break
         size = layout.mesh.shape["fsdp"]
         inner = range(1 if STACKED.search(name) else 0, len(axes))
-        free = [i for i in inner if axes[i] is None and x.shape[i] % size == 0 and x.shape[i] >= size]
+        free = [
+            i for i in inner if axes[i] is None and x.shape[i] % size == 0 and x.shape[i] >= size
+        ]
         if size > 1 and free:
             axes[max(free, key=lambda i: x.shape[i])] = "fsdp"
         return NamedSharding(layout.mesh, P(*axes))
@@ -137,15 +172,18 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
 
-# Where the rows of the step that is being traced lie; None where nothing but the batch is split, and the compiler has no choice.
+# Where the rows of the step that is being traced lie; None where nothing but the batch is split,
+# and the compiler has no choice.
 _ROWS: ContextVar[Layout | None] = ContextVar("rows", default=None)
 
 
 def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
-    """x [batch, ...] itself, told to lie as the batch does; with `rest`, whole in every other dimension.
+    """x [batch, ...] itself, told to lie as the batch does; with `rest`, whole in every other
+    dimension.
 
-    Without it the compiler is free to keep a split matrix where it is and to send the activations of all rows to it. A model says so
-    at the start of each block. Nothing happens outside a step, or where the state is not split.
+    Without it the compiler is free to keep a split matrix where it is and to send the activations
+    of all rows to it. A model says so at the start of each block. Nothing happens outside a step,
+    or where the state is not split.
     """
     layout = _ROWS.get()
     if layout is None:
@@ -155,14 +193,19 @@ def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
 
 
 def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
-    """A parameter itself, told to lie whole on every device but for `axes` of its dimensions, where these divide it.
+    """A parameter itself, told to lie whole on every device but for `axes` of its dimensions, where
+    these divide it.
 
-    For a table that rows are looked up in: otherwise the compiler may send all rows' activations, and their gradients, to its parts.
+    For a table that rows are looked up in: otherwise the compiler may send all rows' activations,
+    and their gradients, to its parts.
     """
     layout = _ROWS.get()
     if layout is None:
         return x
-    spec = [axis if axis and x.shape[i] % layout.mesh.shape[axis] == 0 else None for i, axis in enumerate(axes)]
+    spec = [
+        axis if axis and x.shape[i] % layout.mesh.shape[axis] == 0 else None
+        for i, axis in enumerate(axes)
+    ]
     return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, P(*spec)))
 
 
@@ -173,8 +216,15 @@ def replicated(sharding: Any) -> Any:
 
 def to_host(tree: Tree) -> Tree:
     """Whole arrays on this host, also where each process holds only a part."""
-    if all(getattr(x, "is_fully_addressable", True) or x.is_fully_replicated for x in jax.tree.leaves(tree)):
+    if all(
+        getattr(x, "is_fully_addressable", True) or x.is_fully_replicated
+        for x in jax.tree.leaves(tree)
+    ):
         return jax.device_get(tree)
-    whole = next(replicated(x.sharding) for x in jax.tree.leaves(tree) if isinstance(x.sharding, NamedSharding))
+    whole = next(
+        replicated(x.sharding)
+        for x in jax.tree.leaves(tree)
+        if isinstance(x.sharding, NamedSharding)
+    )
     gather = jax.jit(lambda t: t, out_shardings=whole)
     return jax.device_get(gather(tree))

@@ -1,4 +1,5 @@
-"""A BERT that learns to fill in masked tokens of English: what the fine-tuning experiments start from.
+"""A BERT that learns to fill in masked tokens of English: what the fine-tuning experiments start
+from.
 
 Family: Transformer encoder (BERT)
 Task: masked language modelling

@@ -2,7 +2,8 @@
 
 Family: Transformer encoder (BERT)
 Task: sentiment (text classification)
-Data: sentence polarity 1.0 (own TFDS builder), 10,662 sentences, ten folds; --offline: two topics of
+Data: sentence polarity 1.0 (own TFDS builder), 10,662 sentences, ten folds; --offline: two topics
+of
     the Python documentation
 Published: accuracy 0.759 over ten folds by a CNN without pretrained vectors
     (harvardnlp/sent-conv-torch README, MR, CNN-rand)

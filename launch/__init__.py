@@ -1,1 +1,3 @@
-"""Starting runs: `python -m launch HOW [options] -- train EXPERIMENT [flags]`. The training code does not know who started it."""
+"""Starting runs: `python -m launch HOW [options] -- train EXPERIMENT [flags]`. The training code
+does not know who started it.
+"""

@@ -12,9 +12,11 @@ class Refused(Exception):
 
 
 def restartable(command: Sequence[str], out: str) -> list[str]:
-    """`train EXPERIMENT ...` with `--out` and `--continue-run`: started again, the same words go on where the run stopped.
+    """`train EXPERIMENT ...` with `--out` and `--continue-run`: started again, the same words go on
+    where the run stopped.
 
-    They name the experiment file, which therefore runs also where the list of files that the user knows is empty.
+    They name the experiment file, which therefore runs also where the list of files that the user
+    knows is empty.
     """
     words = list(command)
     if not words or words[0] != "train" or len(words) < 2 or words[1].startswith("-"):
@@ -25,7 +27,9 @@ def restartable(command: Sequence[str], out: str) -> list[str]:
 
 
 def job_name(command: Sequence[str]) -> str:
-    """A name that SLURM and Kubernetes both take: lower case, digits and hyphens, at most 40 of them."""
+    """A name that SLURM and Kubernetes both take: lower case, digits and hyphens, at most 40 of
+    them.
+    """
     stem = re.sub(r"\.py$", "", command[1].rpartition("/")[2]) if len(command) > 1 else "dlcore"
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "dlcore"
 
@@ -45,7 +49,9 @@ def at_least(smallest: int, **numbers: int) -> None:
     """Raises Refused for a number that is smaller; the names are those of the flags."""
     for name, value in numbers.items():
         if value < smallest:
-            raise Refused(f"--{name.replace('_', '-')} {value} is too small: it must be at least {smallest}")
+            raise Refused(
+                f"--{name.replace('_', '-')} {value} is too small: it must be at least {smallest}"
+            )
 
 
 def quoted(words: Sequence[str]) -> str:

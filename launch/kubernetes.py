@@ -1,4 +1,6 @@
-"""A run on Kubernetes: an Indexed Job with a headless Service, or a JobSet. Not run on a cluster by the project's own tests."""
+"""A run on Kubernetes: an Indexed Job with a headless Service, or a JobSet. Not run on a cluster by
+the project's own tests.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the cluster. `tpu_topology` (as 4x4) takes a TPU slice, `gpus` that many GPUs a node."""
+    """What is asked of the cluster. `tpu_topology` (as 4x4) takes a TPU slice, `gpus` that many
+    GPUs a node.
+    """
 
     image: str
     nodes: int = 1
@@ -34,15 +38,23 @@ class Request:
 
 
 def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
-    """The objects to apply. Every pod runs the same words, which go on with the run after a restart."""
+    """The objects to apply. Every pod runs the same words, which go on with the run after a
+    restart.
+    """
     at_least(1, nodes=request.nodes, tpu_chips=request.tpu_chips)
     at_least(0, gpus=request.gpus, restarts=request.restarts)
     if request.gpus and request.tpu_topology:
         raise Refused("--gpus and --tpu-topology exclude each other")
     if bool(request.tpu_topology) != bool(request.tpu_accelerator):
-        raise Refused("a TPU slice needs both --tpu-accelerator (as tpu-v5-lite-podslice) and --tpu-topology (as 4x4)")
+        raise Refused(
+            "a TPU slice needs both --tpu-accelerator (as tpu-v5-lite-podslice) and --tpu-topology"
+            " (as 4x4)"
+        )
     if not request.claim:
-        raise Refused("--claim is needed: a volume that all pods share, or a restarted pod would find no checkpoint")
+        raise Refused(
+            "--claim is needed: a volume that all pods share, or a restarted pod would find no"
+            " checkpoint"
+        )
     name = job_name(["train", request.name]) if request.name else job_name(command)
     words = ["python", "-m", "dlcore", *restartable(command, f"/runs/{name}")]
     meta = {"name": name, **({"namespace": request.namespace} if request.namespace else {})}
@@ -53,7 +65,14 @@ def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
             "failurePolicy": {"maxRestarts": request.restarts},
             "replicatedJobs": [{"name": "workers", "replicas": 1, "template": {"spec": job}}],
         }
-        return [{"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": meta, "spec": spec}]
+        return [
+            {
+                "apiVersion": "jobset.x-k8s.io/v1alpha2",
+                "kind": "JobSet",
+                "metadata": meta,
+                "spec": spec,
+            }
+        ]
     ports: list[dict[str, Any]] = [{"name": "coordinator", "port": PORT}]
     # Ranks find each other before they are ready, and each rank by its own name.
     service: dict[str, Any] = {
@@ -71,8 +90,12 @@ def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
 
 
 def _job(coordinator: str, words: list[str], request: Request, backoff: int) -> dict[str, Any]:
-    """The spec of an Indexed Job, a pod a node. Bad input (exit code 2) fails it at once; an eviction does not count."""
-    environment: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in request.environment.items()]
+    """The spec of an Indexed Job, a pod a node. Bad input (exit code 2) fails it at once; an
+    eviction does not count.
+    """
+    environment: list[dict[str, Any]] = [
+        {"name": key, "value": value} for key, value in request.environment.items()
+    ]
     if request.nodes > 1:
         environment += [
             {"name": "DLCORE_COORDINATOR", "value": f"{coordinator}:{PORT}"},
@@ -101,7 +124,10 @@ def _job(coordinator: str, words: list[str], request: Request, backoff: int) -> 
         "volumes": [{"name": "runs", "persistentVolumeClaim": {"claimName": request.claim}}],
     }
     rules = [
-        {"action": "FailJob", "onExitCodes": {"containerName": "dlcore", "operator": "In", "values": [2]}},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": "dlcore", "operator": "In", "values": [2]},
+        },
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
     return {
@@ -122,6 +148,8 @@ def text(objects: Sequence[Mapping[str, Any]]) -> str:
 def submit(written: str) -> int:
     """Hand the manifests to kubectl; its exit code."""
     try:
-        return subprocess.run(["kubectl", "apply", "-f", "-"], input=written, text=True, check=False).returncode
+        return subprocess.run(
+            ["kubectl", "apply", "-f", "-"], input=written, text=True, check=False
+        ).returncode
     except FileNotFoundError:
         raise Refused("there is no kubectl here: look at the manifests with --dry-run") from None

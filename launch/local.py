@@ -18,13 +18,21 @@ GRACE_SECONDS = 10.0
 
 
 def launch(command: Sequence[str], processes: int, devices: int) -> int:
-    """Run `dlcore command` in `processes` ranks over loopback; the exit code of the first that failed, else 0.
+    """Run `dlcore command` in `processes` ranks over loopback; the exit code of the first that
+    failed, else 0.
 
-    One dead rank ends all: the others are asked to stop, and killed if they have not after a while. SIGTERM, SIGHUP and
-    Ctrl-C are passed on to every rank.
+    One dead rank ends all: the others are asked to stop, and killed if they have not after a while.
+    SIGTERM, SIGHUP and Ctrl-C are passed on to every rank.
     """
-    ranks = [_start(command, rank, processes, devices, port) for port in [_free_port()] for rank in range(processes)]
-    readers = [threading.Thread(target=_relay, args=(rank, child.stdout), daemon=True) for rank, child in enumerate(ranks)]
+    ranks = [
+        _start(command, rank, processes, devices, port)
+        for port in [_free_port()]
+        for rank in range(processes)
+    ]
+    readers = [
+        threading.Thread(target=_relay, args=(rank, child.stdout), daemon=True)
+        for rank, child in enumerate(ranks)
+    ]
     for reader in readers:
         reader.start()
 
@@ -48,9 +56,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(command: Sequence[str], rank: int, processes: int, devices: int, port: int) -> subprocess.Popen[str]:
+def _start(
+    command: Sequence[str], rank: int, processes: int, devices: int, port: int
+) -> subprocess.Popen[str]:
     environment = {
-        # XLA's threads, by which it splits a product: as many as one process with all these devices has, and the bits are the same.
+        # XLA's threads, by which it splits a product: as many as one process with all these devices
+        # has, and the bits are the same.
         "NPROC": str(max(available(), processes * devices)),
         **os.environ,
         "DLCORE_COORDINATOR": f"127.0.0.1:{port}",
@@ -82,8 +93,12 @@ def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int:
         # Whoever was killed comes before those who ended because of it.
         for rank, code in sorted(enumerate(codes), key=lambda each: each[1] or 0):
             if code:
-                outcome = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                print(f"launch: rank {rank} {outcome}; ending the others", file=sys.stderr, flush=True)
+                outcome = (
+                    f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                )
+                print(
+                    f"launch: rank {rank} {outcome}; ending the others", file=sys.stderr, flush=True
+                )
                 return 128 - code if code < 0 else code
         if all(code == 0 for code in codes):
             return 0

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from launch.command import Refused, at_least, job_name, quoted, restartable
 
-# One process. The others of a step are killed when one fails, and srun tells the largest code: so bad input leaves a mark.
+# One process. The others of a step are killed when one fails, and srun tells the largest code: so
+# bad input leaves a mark.
 RANK = (
     'trap : TERM; DLCORE_PROCESS_ID="$SLURM_PROCID" "$@"; code=$?; '
     'if [ "$code" -eq 2 ]; then touch ".refused-$SLURM_JOB_ID"; fi; exit "$code"'
@@ -19,7 +20,10 @@ RANK = (
 
 # What stands in an #SBATCH line, where nothing can be quoted; and how to write it.
 OPTIONS = {
-    "time": (r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}|(?i:infinite|unlimited)", "write minutes, 4:00:00 or 2-12:00:00"),
+    "time": (
+        r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}|(?i:infinite|unlimited)",
+        "write minutes, 4:00:00 or 2-12:00:00",
+    ),
     "partition": (r"[\w.,+-]+", "write a name, or several with commas between them"),
     "account": (r"[\w.,+@-]+", "write a name"),
 }
@@ -27,7 +31,9 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the cluster. `seeds` makes an array job of that many seeds, each in its own folder."""
+    """What is asked of the cluster. `seeds` makes an array job of that many seeds, each in its own
+    folder.
+    """
 
     nodes: int = 1
     gpus_per_node: int = 0
@@ -57,7 +63,8 @@ def script(command: Sequence[str], request: Request) -> str:
     if array and any(word.split("=")[0] in ("--out", "--seed") for word in command):
         raise Refused("--seeds gives each run its own --seed and --out: leave these two out")
     job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if array else "$SLURM_JOB_ID"
-    # The folder is named by the job, so that a requeued job, which keeps its number, finds it again.
+    # The folder is named by the job, so that a requeued job, which keeps its number, finds it
+    # again.
     added = restartable(command, f'"runs/{name}/slurm-{job}"')[len(command) :]
     added += ["--seed", '"$SLURM_ARRAY_TASK_ID"'] if array else []
     words = " ".join([quoted([request.python, "-m", "dlcore", *command]), *added])
@@ -75,7 +82,11 @@ def script(command: Sequence[str], request: Request) -> str:
         "array": f"0-{request.seeds - 1}" if array else "",
         "signal": f"TERM@{request.notice_seconds}",
     }
-    lines = ["#!/bin/bash", *(f"#SBATCH --{option}={value}" for option, value in options.items() if value), "#SBATCH --requeue"]
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH --{option}={value}" for option, value in options.items() if value),
+        "#SBATCH --requeue",
+    ]
     lines += ["ulimit -c 0", *(f"module load {quoted([module])}" for module in request.modules)]
     lines += [f"export {key}={quoted([value])}" for key, value in request.environment.items()]
     container = f" --container-image={quoted([request.container])}" if request.container else ""
@@ -85,12 +96,19 @@ def script(command: Sequence[str], request: Request) -> str:
             'coordinator=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
             'export DLCORE_COORDINATOR="$coordinator:$((20000 + SLURM_JOB_ID % 20000))"',
             'export DLCORE_PROCESSES="$SLURM_NTASKS"',
-            # SLURM sends its signal to the step's processes: they save together and end with 75. This script must not get it.
+            # SLURM sends its signal to the step's processes: they save together and end with 75.
+            # This script must not get it.
             f"srun --kill-on-bad-exit=1{container} bash -c {quoted([RANK])} rank {words}",
             "code=$?",
             'if [ -e ".refused-$SLURM_JOB_ID" ]; then rm ".refused-$SLURM_JOB_ID"; exit 2; fi',
-            "# 75: stopped by a signal and saved. 128 and more: a process was killed; the last checkpoint stands.",
-            f'if {{ [ "$code" -eq 75 ] || [ "$code" -ge 128 ]; }} && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {request.restarts} ]; then',
+            (
+                "# 75: stopped by a signal and saved. 128 and more: a process was killed; the last"
+                " checkpoint stands."
+            ),
+            (
+                'if { [ "$code" -eq 75 ] || [ "$code" -ge 128 ]; } && ['
+                f' "${{SLURM_RESTART_COUNT:-0}}" -lt {request.restarts} ]; then'
+            ),
             f'  echo "launch: exit code $code, queued again"; scontrol requeue "{job}"; sleep 60',
             "fi",
             'exit "$code"',
@@ -104,4 +122,7 @@ def submit(text: str) -> int:
     try:
         return subprocess.run(["sbatch"], input=text, text=True, check=False).returncode
     except FileNotFoundError:
-        raise Refused("there is no sbatch here: submit from a login node, or look at the script with --dry-run") from None
+        raise Refused(
+            "there is no sbatch here: submit from a login node, or look at the script with"
+            " --dry-run"
+        ) from None

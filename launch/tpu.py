@@ -1,4 +1,6 @@
-"""A run on a Cloud TPU slice: the commands that make it, and train on it. Not run by the project's own tests."""
+"""A run on a Cloud TPU slice: the commands that make it, and train on it. Not run by the project's
+own tests.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +28,71 @@ class Request:
 
 
 def commands(command: Sequence[str], request: Request) -> list[list[str]]:
-    """Make the slice, install, train (or go on) on every worker at once. Deleting it is left to the user."""
+    """Make the slice, install, train (or go on) on every worker at once. Deleting it is left to the
+    user.
+    """
     if not request.folder.startswith("/"):
-        raise Refused("--folder must be a path that every worker sees (a mounted bucket or disk): checkpoints are shared")
+        raise Refused(
+            "--folder must be a path that every worker sees (a mounted bucket or disk): checkpoints"
+            " are shared"
+        )
     for each in ("accelerator", "zone", "project", "version", "name"):
         if not getattr(request, each).isprintable():
-            raise Refused(f"--{each} {getattr(request, each)!r} is nothing that gcloud takes: leave line ends and the like out")
+            raise Refused(
+                f"--{each} {getattr(request, each)!r} is nothing that gcloud takes: leave line ends"
+                " and the like out"
+            )
     name = request.name or job_name(command)
-    where = [f"--zone={request.zone}", *([f"--project={request.project}"] if request.project else [])]
-    words = ["python3", "-m", "dlcore", *restartable(command, f"{request.folder.rstrip('/')}/{name}")]
+    where = [
+        f"--zone={request.zone}",
+        *([f"--project={request.project}"] if request.project else []),
+    ]
+    words = [
+        "python3",
+        "-m",
+        "dlcore",
+        *restartable(command, f"{request.folder.rstrip('/')}/{name}"),
+    ]
     # JAX finds coordinator, count and rank from the slice's own metadata.
-    settings = quoted([f"{key}={value}" for key, value in {"DLCORE_COORDINATOR": "auto", **request.environment}.items()])
+    settings = quoted(
+        [
+            f"{key}={value}"
+            for key, value in {"DLCORE_COORDINATOR": "auto", **request.environment}.items()
+        ]
+    )
     kind = [f"--accelerator-type={request.accelerator}"]
     if request.queued:
-        make = ["gcloud", "compute", "tpus", "queued-resources", "create", name, f"--node-id={name}", *where, *kind]
+        make = [
+            "gcloud",
+            "compute",
+            "tpus",
+            "queued-resources",
+            "create",
+            name,
+            f"--node-id={name}",
+            *where,
+            *kind,
+        ]
         make += [f"--runtime-version={request.version}", *(["--spot"] if request.spot else [])]
     else:
-        make = ["gcloud", "compute", "tpus", "tpu-vm", "create", name, *where, *kind, f"--version={request.version}"]
+        make = [
+            "gcloud",
+            "compute",
+            "tpus",
+            "tpu-vm",
+            "create",
+            name,
+            *where,
+            *kind,
+            f"--version={request.version}",
+        ]
         make += ["--spot"] if request.spot else []
     on_all = ["gcloud", "compute", "tpus", "tpu-vm", "ssh", name, *where, "--worker=all"]
-    return [make, [*on_all, f"--command={request.install}"], [*on_all, f"--command=env {settings} {quoted(words)}"]]
+    return [
+        make,
+        [*on_all, f"--command={request.install}"],
+        [*on_all, f"--command=env {settings} {quoted(words)}"],
+    ]
 
 
 def script(command: Sequence[str], request: Request) -> str:

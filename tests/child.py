@@ -1,4 +1,6 @@
-"""`dlcore` in processes of its own, forked from one that has imported everything, so that a run costs its own time only."""
+"""`dlcore` in processes of its own, forked from one that has imported everything, so that a run
+costs its own time only.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ CLEAN = {
     "JAX_COMPILATION_CACHE_DIR": str(CACHE),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # programs from the cache: XLA prints pages about features of the processor that it did not use
+    # programs from the cache: XLA prints pages about features of the processor that it did not use
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "COLUMNS": "130",
 }
 IMPORTED = [
@@ -75,23 +78,32 @@ def tiny(experiment: str) -> Any:
 
 
 def built(name: str, **changes: Any) -> Experiment:
-    """A small experiment on data of the installation; `changes` are fields of its config, or of the recipe in it."""
+    """A small experiment on data of the installation; `changes` are fields of its config, or of the
+    recipe in it.
+    """
     config = tiny(name)
     of_recipe = {field: changes.pop(field) for field in [*changes] if not hasattr(config, field)}
     if of_recipe:
         changes["recipe"] = dataclasses.replace(config.recipe, **of_recipe)
-    return catalog.load(catalog.find(name)).experiment(dataclasses.replace(config, **changes), "offline")
+    return catalog.load(catalog.find(name)).experiment(
+        dataclasses.replace(config, **changes), "offline"
+    )
 
 
 def experiments(*every_run: str) -> list[Any]:
     """Every experiment as a parameter of a test: those named in every run, the others nightly."""
     unknown = set(every_run) - set(catalog.names())
     assert not unknown, f"no such experiments: {sorted(unknown)}"
-    return [pytest.param(name, marks=() if name in every_run else pytest.mark.nightly) for name in catalog.names()]
+    return [
+        pytest.param(name, marks=() if name in every_run else pytest.mark.nightly)
+        for name in catalog.names()
+    ]
 
 
 class Child:
-    """A running `dlcore WORDS`. What it says goes to a file, so that it never waits for a reader."""
+    """A running `dlcore WORDS`. What it says goes to a file, so that it never waits for a
+    reader.
+    """
 
     def __init__(self, *words: str | Path, folder: Path, **more: str) -> None:
         self.said = Path(tempfile.gettempdir()) / f"dlcore-child-{uuid.uuid4().hex}.txt"
@@ -99,7 +111,9 @@ class Child:
         with _outside_environment():
             context.set_forkserver_preload(IMPORTED)
             forkserver.ensure_running()
-        self.process = context.Process(target=_become, args=([str(word) for word in words], str(folder), str(self.said), more))
+        self.process = context.Process(
+            target=_become, args=([str(word) for word in words], str(folder), str(self.said), more)
+        )
         self.process.start()
 
     def wait(self) -> int:
@@ -124,11 +138,16 @@ class Child:
         end = time.monotonic() + LIMIT
         while not met():
             if self.process.exitcode is not None or time.monotonic() > end:
-                pytest.fail(f"ended with {self.process.exitcode} before what was waited for: {self.output()}")
+                pytest.fail(
+                    f"ended with {self.process.exitcode} before what was waited for:"
+                    f" {self.output()}"
+                )
             time.sleep(every)
 
     def stop_at(self, met: Callable[[], bool]) -> None:
-        """Stop the process at a moment when `met` holds, and go on holding; the caller kills it or lets it go on."""
+        """Stop the process at a moment when `met` holds, and go on holding; the caller kills it or
+        lets it go on.
+        """
         while True:
             self.until(met, every=0.001)
             self.send(signal.SIGSTOP)
@@ -155,7 +174,9 @@ def logged(run: Path, split: str | None = None) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     records = [json.loads(line) for line in lines]
     return [
-        {k: v for k, v in record.items() if k != "examples_per_second"} for record in records if split in (None, record["split"])
+        {k: v for k, v in record.items() if k != "examples_per_second"}
+        for record in records
+        if split in (None, record["split"])
     ]
 
 

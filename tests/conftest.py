@@ -1,4 +1,6 @@
-"""Strict: simulated devices, no silent broadcasting, our own warnings are errors, the same examples in every run."""
+"""Strict: simulated devices, no silent broadcasting, our own warnings are errors, the same examples
+in every run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before jaxlib is loaded: a program from the cache makes it print pages about features of the processor that it did not use.
+# Before jaxlib is loaded: a program from the cache makes it print pages about features of the
+# processor that it did not use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis
@@ -22,7 +25,9 @@ from dlcore.runtime.devices import FUSION
 
 DEVICES = 8
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlcore" / "compiled-tests"
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlcore" / "compiled-tests"
+)
 
 # A shell's background job ignores these, and so would the tests of what they do.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,7 +38,8 @@ if hasattr(signal, "SIGHUP"):
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dlcore-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
-# All of this before anything looks at a device. The flag is the one that runs set, so that tests see the kernels that runs see.
+# All of this before anything looks at a device. The flag is the one that runs set, so that tests
+# see the kernels that runs see.
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "xla_cpu_experimental_ynn_fusion_type" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FUSION}".strip()
@@ -46,14 +52,19 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-hypothesis.settings.register_profile("tests", deadline=None, max_examples=20, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "tests", deadline=None, max_examples=20, derandomize=True, database=None
+)
 hypothesis.settings.load_profile("tests")
 
 
 MARKERS = (
     "quick: compiles nothing or next to nothing; the whole group takes seconds",
     'slow: takes seconds; `pytest -m "not slow"` is the quick tier',
-    "nightly: takes minutes, or repeats a claim over many combinations; `pytest -m nightly` runs these, and nothing else does",
+    (
+        "nightly: takes minutes, or repeats a claim over many combinations; `pytest -m nightly`"
+        " runs these, and nothing else does"
+    ),
 )
 
 
@@ -65,15 +76,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers of `-n auto`: one per core and at most 8 for the whole suite, none for single files or a debugger."""
+    """Workers of `-n auto`: one per core and at most 8 for the whole suite, none for single files
+    or a debugger.
+    """
     named = any(Path(word.partition("::")[0]).is_file() for word in config.args)
     if named or config.option.collectonly:
         return 0
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(
+        8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Nightly tests are slow, and run only when asked for. Tests of one experiment, else of one file, share a worker."""
+    """Nightly tests are slow, and run only when asked for. Tests of one experiment, else of one
+    file, share a worker.
+    """
     for item in items:
         if item.get_closest_marker("nightly"):
             item.add_marker("slow")
@@ -86,15 +103,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _group(item: pytest.Item) -> str:
-    """What is run by one worker: the tests of an experiment use the same compiled programs, those of a file its fixtures."""
+    """What is run by one worker: the tests of an experiment use the same compiled programs, those
+    of a file its fixtures.
+    """
     params = getattr(item, "callspec", None)
     name = params.params.get("name") if params else None
-    return name if isinstance(name, str) and (EXPERIMENTS / f"{name}.py").is_file() else item.nodeid.partition("::")[0]
+    return (
+        name
+        if isinstance(name, str) and (EXPERIMENTS / f"{name}.py").is_file()
+        else item.nodeid.partition("::")[0]
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _programs_do_not_pile_up() -> Iterator[None]:
-    """Linux gives a process 65,530 mappings of memory, and every compiled program takes some: one too many aborts the whole suite."""
+    """Linux gives a process 65,530 mappings of memory, and every compiled program takes some: one
+    too many aborts the whole suite.
+    """
     yield
     held = Path("/proc/self/maps")
     if held.exists() and len(held.read_bytes().splitlines()) > 20_000:

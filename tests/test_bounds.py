@@ -49,12 +49,30 @@ class Config:
         ({"dropout": 1.0}, "--dropout 1.0 is too large: it must be at least 0 and below 1"),
         ({"dropout": -1e-9}, "--dropout -1e-09 is too small: it must be at least 0 and below 1"),
         ({"gamma": 0.0}, "--gamma 0.0 is too small: it must be above 0 and at most 1"),
-        ({"gamma": math.nan}, "--gamma nan is not allowed: it must be a finite number, above 0 and at most 1"),
+        (
+            {"gamma": math.nan},
+            "--gamma nan is not allowed: it must be a finite number, above 0 and at most 1",
+        ),
         ({"warmup": -1}, "--warmup -1 is too small: it must be at least 0"),
-        ({"warmup": INT_MAX + 1}, "--warmup 2147483648 is too large: it must be at least 0 and at most 2147483647"),
+        (
+            {"warmup": INT_MAX + 1},
+            "--warmup 2147483648 is too large: it must be at least 0 and at most 2147483647",
+        ),
         ({"shift": math.inf}, "--shift inf is not allowed: it must be a finite number"),
-        ({"shift": -1e39}, "--shift -1e+39 is too small: it must be at least -3.4028234e+38 and at most 3.4028234e+38"),
-        ({"count": -(10**20)}, f"--count -{10**20} is too small: it must be at least -2147483647 and at most 2147483647"),
+        (
+            {"shift": -1e39},
+            (
+                "--shift -1e+39 is too small: it must be at least -3.4028234e+38 and at most"
+                " 3.4028234e+38"
+            ),
+        ),
+        (
+            {"count": -(10**20)},
+            (
+                f"--count -{10**20} is too small: it must be at least -2147483647 and at most"
+                " 2147483647"
+            ),
+        ),
         ({"most": 0}, "--most 0 is too small: it must be at least 1"),
         ({"net": Net(depth=0)}, "--depth 0 is too small: it must be at least 1"),
     ],
@@ -79,15 +97,26 @@ def test_what_is_allowed_passes() -> None:
         bounds.check(dataclasses.replace(Config(), **changes))
 
 
-@given(low=st.floats(-5, 5), high=st.floats(-5, 5), ends=st.sampled_from(["[]", "[)", "(]", "()"]), x=st.floats(-6, 6))
+@given(
+    low=st.floats(-5, 5),
+    high=st.floats(-5, 5),
+    ends=st.sampled_from(["[]", "[)", "(]", "()"]),
+    x=st.floats(-6, 6),
+)
 def test_a_range_is_an_interval(low: float, high: float, ends: Any, x: float) -> None:
-    inside = low < x < high or (x == low and ends[0] == "[" and x <= high) or (x == high and ends[1] == "]" and x >= low)
+    inside = (
+        low < x < high
+        or (x == low and ends[0] == "[" and x <= high)
+        or (x == high and ends[1] == "]" and x >= low)
+    )
     if low < high:
         assert (x in Range(low, high, ends)) == inside
 
 
 def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_have_their_path() -> None:
-    assert parse(["--depth", "5"], "x", "", config=Config(), flags=RunOptions())["config"].net == Net(5)
+    assert parse(["--depth", "5"], "x", "", config=Config(), flags=RunOptions())[
+        "config"
+    ].net == Net(5)
 
     @dataclasses.dataclass(frozen=True)
     class Twice:
@@ -96,8 +125,15 @@ def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_have_their_path
         batch: int = 1
         steps: int = 1
 
-    assert flag_names(Twice()) == {"depth": "depth", "net.depth": "net.depth", "batch": "batch", "steps": "steps"}
-    parsed = parse(["--depth", "2", "--net.depth", "7"], "x", "", config=Twice(), flags=RunOptions())["config"]
+    assert flag_names(Twice()) == {
+        "depth": "depth",
+        "net.depth": "net.depth",
+        "batch": "batch",
+        "steps": "steps",
+    }
+    parsed = parse(
+        ["--depth", "2", "--net.depth", "7"], "x", "", config=Twice(), flags=RunOptions()
+    )["config"]
     assert (type(parsed), parsed.depth, parsed.net) == (Twice, 2, Net(7))
 
     @dataclasses.dataclass(frozen=True)
@@ -127,7 +163,11 @@ def test_every_number_of_an_experiment_has_a_range_and_is_held_to_it(name: str) 
         whole = isinstance(value[0] if isinstance(value, tuple) else value, int)
         outside = int(outside) if whole else outside
         with pytest.raises(UsageError, match=f"--{field.name.replace('_', '-')} "):
-            bounds.check(dataclasses.replace(config, **{field.name: (outside,) if isinstance(value, tuple) else outside}))
+            bounds.check(
+                dataclasses.replace(
+                    config, **{field.name: (outside,) if isinstance(value, tuple) else outside}
+                )
+            )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +182,9 @@ def test_every_number_of_an_experiment_has_a_range_and_is_held_to_it(name: str) 
     ],
     ids=lambda words: " ".join(words),
 )
-def test_a_command_line_that_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_line_that_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1, said

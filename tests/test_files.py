@@ -53,10 +53,13 @@ def test_a_link_is_replaced_and_its_target_is_left_alone(tmp_path: Path) -> None
     assert not (tmp_path / "a").is_symlink()
 
 
-def test_what_killed_writers_left_is_removed_and_what_a_living_one_holds_is_not(tmp_path: Path) -> None:
+def test_what_killed_writers_left_is_removed_and_what_a_living_one_holds_is_not(
+    tmp_path: Path,
+) -> None:
     for name in (".a.4194305", ".a.4194305.0123abcd"):
         (tmp_path / name).write_text("half a page")
-    others = [".a.1x", ".b.1", "a.1", ".a.4194306"]  # the last is empty and young: its writer may be about to lock it
+    # the last is empty and young: its writer may be about to lock it
+    others = [".a.1x", ".b.1", "a.1", ".a.4194306"]
     for name in others:
         (tmp_path / name).write_text("" if name.endswith("6") else "not ours")
     (tmp_path / ".a.7").symlink_to("a.1")
@@ -104,8 +107,12 @@ def test_one_lock_at_a_time_and_nothing_is_written(tmp_path: Path) -> None:
         assert lock.read_text() == "kept"
 
 
-def test_a_lock_whose_file_was_removed_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between opening the file and locking it, whoever held it removes it: the lock would be on a file that nobody else opens."""
+def test_a_lock_whose_file_was_removed_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it, whoever held it removes it: the lock would be on a
+    file that nobody else opens.
+    """
     lock, flock, calls = tmp_path / "lock", files.fcntl.flock, []
 
     def late(file: int, how: int) -> None:

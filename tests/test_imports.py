@@ -1,4 +1,5 @@
-"""The order of the rooms: a module imports what stands above its room in the list, and nothing below; rooms form no cycle.
+"""The order of the rooms: a module imports what stands above its room in the list, and nothing
+below; rooms form no cycle.
 
 Imports inside functions and under TYPE_CHECKING count.
 """
@@ -14,14 +15,27 @@ from tests.child import REPOSITORY
 
 ROOMS = (
     *("errors", "bounds", "files", "options", "samples"),
-    *("kernels", "data", "sharding", "models", "metrics", "train", "analysis", "tasks", "runtime", "runs", "seeds"),
+    *(
+        "kernels",
+        "data",
+        "sharding",
+        "models",
+        "metrics",
+        "train",
+        "analysis",
+        "tasks",
+        "runtime",
+        "runs",
+        "seeds",
+    ),
     *("plan", "export", "report", "cli"),
 )
 MODELS = ("errors", "kernels", "sharding", "models")  # neither training code nor data
 MODULES = {
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((REPOSITORY / "dlcore").rglob("*.py"))
-    if path.parent != REPOSITORY / "dlcore" or not path.stem.startswith("__")  # the package itself finds `main` on first use
+    # the package itself finds `main` on first use
+    if path.parent != REPOSITORY / "dlcore" or not path.stem.startswith("__")
 }
 
 pytestmark = pytest.mark.quick
@@ -46,8 +60,14 @@ def room(module: str) -> str:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_import_runs_upwards(module: str) -> None:
-    assert room(module) in ROOMS, f"give the room {room(module)} its place in ROOMS and in CONTRIBUTING.md"
-    below = [name for name in imports(MODULES[module]) if ROOMS.index(room(name)) > ROOMS.index(room(module))]
+    assert room(module) in ROOMS, (
+        f"give the room {room(module)} its place in ROOMS and in CONTRIBUTING.md"
+    )
+    below = [
+        name
+        for name in imports(MODULES[module])
+        if ROOMS.index(room(name)) > ROOMS.index(room(module))
+    ]
     assert not below, f"{module} imports {below}, which stand below it"
     if room(module) == "models":
         assert {room(name) for name in imports(MODULES[module])} <= set(MODELS)
@@ -69,7 +89,9 @@ def test_modules_form_no_cycle() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "experiments").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "experiments").glob("*.py")), ids=lambda path: path.stem
+)
 def test_no_experiment_imports_the_command_line(path: Path) -> None:
     assert not [name for name in imports(path) if room(name) == "cli"]
 
@@ -77,5 +99,7 @@ def test_no_experiment_imports_the_command_line(path: Path) -> None:
 def test_tests_mirror_the_rooms() -> None:
     """A room's tests lie in a folder of its name."""
     folders = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir()}
-    with_code = {room(module) for module in MODULES if (REPOSITORY / "dlcore" / room(module)).is_dir()}
+    with_code = {
+        room(module) for module in MODULES if (REPOSITORY / "dlcore" / room(module)).is_dir()
+    }
     assert with_code <= folders, with_code - folders

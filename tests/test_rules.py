@@ -15,7 +15,11 @@ from dlcore.runs import catalog
 from tests.child import CACHE, REPOSITORY, environment, flags_of, tiny
 
 PAGES = sorted((REPOSITORY / "experiments").glob("*.py"))
-FILES = sorted(p for folder in ("dlcore", "experiments", "launch", "tests") for p in (REPOSITORY / folder).rglob("*.py"))
+FILES = sorted(
+    p
+    for folder in ("dlcore", "experiments", "launch", "tests")
+    for p in (REPOSITORY / folder).rglob("*.py")
+)
 OURS = [path for path in FILES if path.is_relative_to(REPOSITORY / "dlcore")]
 
 
@@ -24,14 +28,18 @@ def relative(path: Path) -> str:
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
-    """Every dotted name that a file mentions, imports resolved: grad of `from jax import grad as g` is jax.grad."""
+    """Every dotted name that a file mentions, imports resolved: grad of `from jax import grad as g`
+    is jax.grad.
+    """
     called = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             called |= {alias.asname or alias.name: alias.name for alias in node.names}
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            called |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            called |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Name):
@@ -51,11 +59,17 @@ def test_an_experiment_is_a_page(path: Path) -> None:
     tree = parsed(path)
     used = set(names_in(tree))
     for word in ("grad", "jit", "value_and_grad", "vjp", "pmap", "shard_map", "apply_updates"):
-        assert not [name for name in used if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")], word
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)]
+        assert not [
+            name for name in used if name in (f"jax.{word}", f"optax.{word}", f"flax.linen.{word}")
+        ], word
+    loops = [
+        node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)
+    ]
     assert not loops, f"line {loops[0].lineno}: the loop over steps is dlcore/runs/loop.py's"
     about = catalog.about(path)
-    assert all(about.get(word.lower()) for word in ("about", *catalog.ABOUT)), f"{path.name} must say {catalog.ABOUT}"
+    assert all(about.get(word.lower()) for word in ("about", *catalog.ABOUT)), (
+        f"{path.name} must say {catalog.ABOUT}"
+    )
     config = tiny(path.stem)
     page = sys.modules[type(config).__module__]
     assert {type(preset) for preset in page.PRESETS.values()} == {page.Config}
@@ -83,43 +97,85 @@ def test_each_thing_has_one_place(path: Path) -> None:
         "runtime/processes.py": ["jax.distributed.initialize"],
     }  # fmt: skip
     if where not in ("sharding.py", "train/compile.py", "seeds/placement.py"):
-        owned = ("pmap", "shard_map", "device_put", "sharding.NamedSharding", "sharding.PartitionSpec")
+        owned = (
+            "pmap",
+            "shard_map",
+            "device_put",
+            "sharding.NamedSharding",
+            "sharding.PartitionSpec",
+        )
         assert not used & {f"jax.{name}" for name in (*owned, "experimental.shard_map.shard_map")}
-    if where in ("analysis/features.py", "analysis/vanishing.py"):  # figures of gradients; nothing is trained there
+    # figures of gradients; nothing is trained there
+    if where in ("analysis/features.py", "analysis/vanishing.py"):
         used.discard("jax.grad")
     for place, owned in places.items():
-        assert place == where or not used & set(owned), f"{sorted(used & set(owned))} belong to dlcore/{place}"
+        assert place == where or not used & set(owned), (
+            f"{sorted(used & set(owned))} belong to dlcore/{place}"
+        )
     if where != "runs/loop.py":
         loops = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.For)]
-        assert not [node for node in loops if "steps" in ast.unparse(node.iter) and "step_fn" in ast.unparse(node)]
+        assert not [
+            node
+            for node in loops
+            if "steps" in ast.unparse(node.iter) and "step_fn" in ast.unparse(node)
+        ]
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("path", [path for path in FILES if path.name != "test_rules.py"], ids=relative)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name != "test_rules.py"], ids=relative
+)
 def test_nothing_pickles_and_nothing_needs_tensorflow(path: Path) -> None:
-    """TensorFlow may prepare data, in a command and a process of its own: no other file names it as an import."""
+    """TensorFlow may prepare data, in a command and a process of its own: no other file names it as
+    an import.
+    """
     tree = parsed(path)
     used = set(names_in(tree))
     heads = {name.split(".")[0] for name in used}
-    modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    modules = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
     modules += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert "tensorflow" not in {module.split(".")[0] for module in modules}
     if path in OURS:
         assert not heads & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-        called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        called = {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
         assert not called & {"eval", "exec"}
     for legacy in ("flax.training", "flax.jax_utils", "flax.metrics", "clu"):
         assert not [name for name in used if name == legacy or name.startswith(f"{legacy}.")]
 
 
-def python(program: str, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def python(
+    program: str, *words: str, folder: Path, **more: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, *words]
-    return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_importing_everything_leaves_tensorflow_alone(tmp_path: Path) -> None:
-    modules = [".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__") for path in OURS]
-    program = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; assert 'tensorflow' not in sys.modules"
+    modules = [
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+        for path in OURS
+    ]
+    program = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; assert"
+        " 'tensorflow' not in sys.modules"
+    )
     done = python(program, folder=tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -128,10 +184,33 @@ def test_importing_everything_leaves_tensorflow_alone(tmp_path: Path) -> None:
 def test_training_on_prepared_data_leaves_tensorflow_alone(tmp_path: Path) -> None:
     data = REPOSITORY.parent / "shared" / "data" / "tfds"
     if not (data / "fashion_mnist").is_dir():
-        pytest.skip(f"no prepared fashion_mnist in {data.parent.name}/{data.name}: dlcore prepare fashion_mnist")
-    program = "import sys; from dlcore.cli.main import main; c = main(sys.argv[1:]); assert 'tensorflow' not in sys.modules; sys.exit(c)"
-    words = ["train", "cnn_fashion_mnist", *flags_of(tiny("cnn_fashion_mnist")), "--no-offline", "--batch", "500", "--steps", "2"]
+        pytest.skip(
+            f"no prepared fashion_mnist in {data.parent.name}/{data.name}: dlcore prepare"
+            " fashion_mnist"
+        )
+    program = (
+        "import sys; from dlcore.cli.main import main; c = main(sys.argv[1:]); assert 'tensorflow'"
+        " not in sys.modules; sys.exit(c)"
+    )
+    words = [
+        "train",
+        "cnn_fashion_mnist",
+        *flags_of(tiny("cnn_fashion_mnist")),
+        "--no-offline",
+        "--batch",
+        "500",
+        "--steps",
+        "2",
+    ]
     decoded = str(CACHE.parent / "decoded-tests")
-    done = python(program, *words, "--out", "run", folder=tmp_path, TFDS_DATA_DIR=str(data), DLCORE_CACHE=decoded)
+    done = python(
+        program,
+        *words,
+        "--out",
+        "run",
+        folder=tmp_path,
+        TFDS_DATA_DIR=str(data),
+        DLCORE_CACHE=decoded,
+    )
     assert done.returncode == 0, done.stderr
     assert "fashion_mnist 3.0.1" in done.stdout

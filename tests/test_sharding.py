@@ -38,14 +38,26 @@ def test_mesh_shapes_are_read(spec: str, devices: int, shape: tuple[int, ...]) -
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("batch=8", r"--mesh 'batch=8': 'batch=8' is not an axis and a size; write for example data=4,fsdp=2,tensor=1"),
+        (
+            "batch=8",
+            (
+                r"--mesh 'batch=8': 'batch=8' is not an axis and a size; write for example"
+                r" data=4,fsdp=2,tensor=1"
+            ),
+        ),
         ("data", "'data' is not an axis and a size"),
         ("data=", "'data=' is not an axis and a size"),
         ("data=-8", "'data=-8' is not an axis and a size"),
         ("data=0", "'data=0' is not an axis and a size"),
         ("data=2.5", "is not an axis and a size"),
         ("data=8,", "'' is not an axis and a size"),
-        ("data=4,fsdp=4", r"needs 4\*4\*1 = 16 devices, but there are 8; give sizes that multiply to 8, or leave --mesh out"),
+        (
+            "data=4,fsdp=4",
+            (
+                r"needs 4\*4\*1 = 16 devices, but there are 8; give sizes that multiply to 8, or"
+                r" leave --mesh out"
+            ),
+        ),
         ("data=4", r"needs 4\*1\*1 = 4 devices, but there are 8"),
     ],
 )
@@ -56,8 +68,14 @@ def test_meshes_that_do_not_fit_are_refused_with_a_way_out(spec: str, message: s
 
 def test_cpu_devices_that_replicate_the_state_add_in_one_order(devices: list[jax.Device]) -> None:
     """One has nothing to add; and a split state needs the compiler."""
-    assert [sharding.layout("auto", "", devices[:n]).how for n in (1, 2, 8)] == ["jit", "shard_map", "shard_map"]
-    assert [sharding.layout("auto", m).how for m in ("data=8", "data=4,fsdp=2", "data=4,tensor=2")] == ["shard_map", "jit", "jit"]
+    assert [sharding.layout("auto", "", devices[:n]).how for n in (1, 2, 8)] == [
+        "jit",
+        "shard_map",
+        "shard_map",
+    ]
+    assert [
+        sharding.layout("auto", m).how for m in ("data=8", "data=4,fsdp=2", "data=4,tensor=2")
+    ] == ["shard_map", "jit", "jit"]
     assert sharding.layout("jit", "").how == "jit"
 
 
@@ -69,7 +87,9 @@ def test_devices_lie_in_a_mesh_in_their_own_order(mesh: str, devices: list[jax.D
 @pytest.mark.parametrize("how", ["shard_map", "pmap"])
 @pytest.mark.parametrize("mesh", ["data=4,fsdp=2", "data=4,tensor=2"])
 def test_a_split_state_needs_jit(how: Any, mesh: str) -> None:
-    with pytest.raises(UsageError, match=f"--parallel {how} replicates the state: .* need --parallel jit"):
+    with pytest.raises(
+        UsageError, match=f"--parallel {how} replicates the state: .* need --parallel jit"
+    ):
         sharding.layout(how, mesh)
 
 
@@ -78,7 +98,9 @@ def layout(mesh: str) -> sharding.Layout:
     return sharding.layout("jit", mesh)
 
 
-def spec(mesh: str, shape: tuple[int, ...], path: str = "params", rules: sharding.Rules = ()) -> tuple[Any, ...]:
+def spec(
+    mesh: str, shape: tuple[int, ...], path: str = "params", rules: sharding.Rules = ()
+) -> tuple[Any, ...]:
     """Where an array of this shape lies, an axis name or None a dimension."""
     tree: Any = jax.ShapeDtypeStruct(shape, jnp.float32)
     for part in reversed(path.split("/")):
@@ -108,16 +130,28 @@ def test_rules_come_first_and_fsdp_takes_what_they_leave() -> None:
     mesh = "data=2,fsdp=2,tensor=2"
     assert spec(mesh, (4, 16), "params/net/up/kernel", rules) == ("fsdp", "tensor")
     assert spec(mesh, (16, 4), "params/net/down/kernel", rules) == ("tensor", "fsdp")
-    assert spec(mesh, (4, 15), "params/net/up/kernel", rules) == ("fsdp", None)  # two do not divide 15: not split there
-    assert spec(mesh, (16,), "params/net/up/kernel", rules) == ("fsdp",)  # a rule for matrices is none for vectors
+    # two do not divide 15: not split there
+    assert spec(mesh, (4, 15), "params/net/up/kernel", rules) == ("fsdp", None)
+    # a rule for matrices is none for vectors
+    assert spec(mesh, (16,), "params/net/up/kernel", rules) == ("fsdp",)
     assert spec("data=4,tensor=2", (4, 16), "params/net/up/kernel", rules) == (None, "tensor")
-    assert spec("data=8", (4, 16), "params/net/up/kernel", rules) == (None, "tensor")  # an axis of one splits nothing
+    # an axis of one splits nothing
+    assert spec("data=8", (4, 16), "params/net/up/kernel", rules) == (None, "tensor")
 
 
 def test_tensor_rules_lay_out_parameters_and_optimizer_moments_alike() -> None:
     size = Size(vocabulary=16, context=4, layers=1, heads=2, width=8)
-    params = {"net": jax.eval_shape(lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32)))["params"]}
-    state = State(jax.ShapeDtypeStruct((), jnp.int32), params, {}, {"net": jax.eval_shape(optax.adam(0.1).init, params["net"])})
+    params = {
+        "net": jax.eval_shape(
+            lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
+        )["params"]
+    }
+    state = State(
+        jax.ShapeDtypeStruct((), jnp.int32),
+        params,
+        {},
+        {"net": jax.eval_shape(optax.adam(0.1).init, params["net"])},
+    )
     placed = sharding.sharding(layout("data=4,tensor=2"), state, TENSOR)
     for tree in (placed.params["net"], placed.opt["net"][0].mu, placed.opt["net"][0].nu):
         block = tree["block_0"]
@@ -128,7 +162,9 @@ def test_tensor_rules_lay_out_parameters_and_optimizer_moments_alike() -> None:
     assert placed.step.spec == P()
 
 
-@pytest.mark.parametrize(("mesh", "count"), [("", 8), ("data=2,fsdp=2,tensor=2", 4), ("tensor=8", 1)])
+@pytest.mark.parametrize(
+    ("mesh", "count"), [("", 8), ("data=2,fsdp=2,tensor=2", 4), ("tensor=8", 1)]
+)
 def test_rows_and_batches_lie_over_the_devices_that_share_a_batch(mesh: str, count: int) -> None:
     here = layout(mesh)
     assert here.devices == count
@@ -147,7 +183,10 @@ def test_rows_and_batches_lie_over_the_devices_that_share_a_batch(mesh: str, cou
 def test_batches_that_do_not_divide_are_refused_with_one_that_does() -> None:
     eight = layout("")
     sharding.check_batch(16, eight, 2)
-    with pytest.raises(UsageError, match="--batch 20 does not divide by 8 devices times 1 microbatches = 8; try --batch 16"):
+    with pytest.raises(
+        UsageError,
+        match="--batch 20 does not divide by 8 devices times 1 microbatches = 8; try --batch 16",
+    ):
         sharding.check_batch(20, eight, 1)
     with pytest.raises(UsageError, match="8 devices times 4 microbatches = 32; try --batch 32"):
         sharding.check_batch(3, eight, 4)

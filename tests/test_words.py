@@ -44,7 +44,11 @@ GONE = frozenset(
         "twin",
     ]
 )
-FILES = sorted(p for folder in ("dlcore", "experiments", "launch", "tests") for p in (REPOSITORY / folder).rglob("*.py"))
+FILES = sorted(
+    p
+    for folder in ("dlcore", "experiments", "launch", "tests")
+    for p in (REPOSITORY / folder).rglob("*.py")
+)
 
 
 def guessed(text: str) -> set[str]:

@@ -1,4 +1,6 @@
-"""What was done before networks, on the host: principal components, the median filter, the best linear map."""
+"""What was done before networks, on the host: principal components, the median filter, the best
+linear map.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ Filter = Callable[[np.ndarray], np.ndarray]
 
 
 class Components(NamedTuple):
-    """The mean [d] of the data and their first principal axes [k, d], orthonormal, of falling variance."""
+    """The mean [d] of the data and their first principal axes [k, d], orthonormal, of falling
+    variance.
+    """
 
     mean: np.ndarray
     axes: np.ndarray
@@ -30,7 +34,9 @@ class Components(NamedTuple):
 
 
 def principal_components(x: np.ndarray, k: int) -> Components:
-    """The first k principal components of x [n, ...] (Pearson 1901). Raises ValueError unless 1 <= k <= min(n, d)."""
+    """The first k principal components of x [n, ...] (Pearson 1901). Raises ValueError unless 1 <=
+    k <= min(n, d).
+    """
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
     if not 1 <= k <= min(flat.shape):
         raise ValueError(f"{k} components of {flat.shape[0]} examples of {flat.shape[1]} numbers")
@@ -41,14 +47,18 @@ def principal_components(x: np.ndarray, k: int) -> Components:
 
 
 def median_filter(size: int) -> Filter:
-    """Images [n, height, width, c] with each pixel the median of the size x size pixels around it, edges mirrored."""
+    """Images [n, height, width, c] with each pixel the median of the size x size pixels around it,
+    edges mirrored.
+    """
     from scipy import ndimage
 
     return lambda x: ndimage.median_filter(x, (1, size, size, 1), mode="reflect")
 
 
 def linear_map(x: np.ndarray, y: np.ndarray) -> Filter:
-    """The affine map of all of x [n, ...] to y that has the least squared error on these pairs (Wiener 1949, without its stationarity)."""
+    """The affine map of all of x [n, ...] to y that has the least squared error on these pairs
+    (Wiener 1949, without its stationarity).
+    """
     a, b = (np.asarray(z, np.float64).reshape(len(z), -1) for z in (x, y))
     mean_a, mean_b = a.mean(0), b.mean(0)
     a, b = a - mean_a, b - mean_b
@@ -60,6 +70,11 @@ def linear_map(x: np.ndarray, y: np.ndarray) -> Filter:
     return lambda z: ((z.reshape(len(z), -1) - mean_a) @ weights + mean_b).reshape(z.shape)
 
 
-def best(filters: Mapping[str, Filter], x: np.ndarray, y: np.ndarray, score: Callable[[np.ndarray, np.ndarray], float]) -> str:
+def best(
+    filters: Mapping[str, Filter],
+    x: np.ndarray,
+    y: np.ndarray,
+    score: Callable[[np.ndarray, np.ndarray], float],
+) -> str:
     """The name of the filter whose outputs for x, cut to [0, 1], score highest against y."""
     return max(filters, key=lambda name: score(np.clip(filters[name](x), 0, 1), y))

@@ -1,4 +1,6 @@
-"""Learned features made visible: the first layer's filters, activations by depth, and which pixels a decision hangs on."""
+"""Learned features made visible: the first layer's filters, activations by depth, and which pixels
+a decision hangs on.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def samples(
         count: how many images are shown.
 
     Returns:
-        (state, key) -> the filters of the first layer, and activations and saliency of the first images of the source.
+        (state, key) -> the filters of the first layer, and activations and saliency of the first
+        images of the source.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -40,16 +43,22 @@ def samples(
         for name in kernel.split("/"):
             weights = weights[name]
         batch = next(in_order(source, count, np.arange(count)))
-        return [filters(weights, patch), *activations(model, state, batch), *saliency(model, state, batch)]
+        return [
+            filters(weights, patch),
+            *activations(model, state, batch),
+            *saliency(model, state, batch),
+        ]
 
     return draw
 
 
 def filters(kernel: Any, patch: int = 1, most: int = 64) -> Images:
-    """The filters of a kernel [height, width, c, out] as pictures, each from its smallest weight (black) to its largest (white).
+    """The filters of a kernel [height, width, c, out] as pictures, each from its smallest weight
+    (black) to its largest (white).
 
-    Colours where c is 3, else the mean over c. With a `patch` the channels are the pixels of a block (`kernels.shuffle`), and the
-    pictures patch times as large; a matrix [patch^2 c, out] sees one block. Raises ValueError for a kernel of other dimensions.
+    Colours where c is 3, else the mean over c. With a `patch` the channels are the pixels of a
+    block (`kernels.shuffle`), and the pictures patch times as large; a matrix [patch^2 c, out] sees
+    one block. Raises ValueError for a kernel of other dimensions.
     """
     weights = np.asarray(kernel, np.float32)
     weights = weights[None, None] if weights.ndim == 2 else weights
@@ -58,14 +67,19 @@ def filters(kernel: Any, patch: int = 1, most: int = 64) -> Images:
     pictures = np.asarray(depth_to_space(jnp.moveaxis(jnp.asarray(weights), -1, 0), patch))[:most]
     pictures = pictures if pictures.shape[-1] == 3 else pictures.mean(-1, keepdims=True)
     low, high = (f(pictures, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
-    return Images("First-layer filters", (pictures - low) / np.where(high > low, high - low, 1), columns=16)
+    return Images(
+        "First-layer filters", (pictures - low) / np.where(high > low, high - low, 1), columns=16
+    )
 
 
-def activations(logits: Logits, state: State, batch: Mapping[str, Any], layers: int = 8, most: int = 10) -> list[Images]:
-    """The first image of a batch as it stands after each layer: that layer's strongest channels, black at 0 or below.
+def activations(
+    logits: Logits, state: State, batch: Mapping[str, Any], layers: int = 8, most: int = 10
+) -> list[Images]:
+    """The first image of a batch as it stands after each layer: that layer's strongest channels,
+    black at 0 or below.
 
-    Of the network's own modules, not those inside them, that return [batch, height, width, c] up to `layers` are taken, evenly by
-    depth. None: no picture.
+    Of the network's own modules, not those inside them, that return [batch, height, width, c] up to
+    `layers` are taken, evenly by depth. None: no picture.
     """
     first = {name: np.asarray(x[:1]) for name, x in batch.items()}
     names: list[str] = []
@@ -73,7 +87,8 @@ def activations(logits: Logits, state: State, batch: Mapping[str, Any], layers: 
     def run(params: Any, extra: Any, batch: Any) -> list[Array]:
         seen = outputs(lambda: logits(params, extra, batch, None, False))
         maps = {name: y for name, y in seen.items() if y.ndim == 4 and name and "/" not in name}
-        names.extend(maps)  # beside the result: a dict that leaves jit is sorted by name, not by depth
+        # beside the result: a dict that leaves jit is sorted by name, not by depth
+        names.extend(maps)
         return list(maps.values())
 
     maps = [np.asarray(y[0], np.float32) for y in jax.jit(run)(state.params, state.extra, first)]
@@ -87,11 +102,19 @@ def _strongest(name: str, maps: np.ndarray, most: int) -> Images:
     shown = np.moveaxis(positive[..., order], -1, 0)
     height, width, channels = maps.shape
     captions = tuple(f"channel {channel}" for channel in order)
-    return Images(f"After {name}: {height} x {width}, {channels} channels", shown / max(float(shown.max()), 1e-30), captions)
+    return Images(
+        f"After {name}: {height} x {width}, {channels} channels",
+        shown / max(float(shown.max()), 1e-30),
+        captions,
+    )
 
 
-def gradient(logits: Logits, state: State, batch: Mapping[str, Any], label: Any = None) -> np.ndarray:
-    """d logit / d pixel [batch, height, width, c] of each image's class: `label` [batch], or the predicted one if None."""
+def gradient(
+    logits: Logits, state: State, batch: Mapping[str, Any], label: Any = None
+) -> np.ndarray:
+    """d logit / d pixel [batch, height, width, c] of each image's class: `label` [batch], or the
+    predicted one if None.
+    """
 
     def chosen(image: Array, params: Any, extra: Any, batch: Any, label: Any) -> Array:
         y = logits(params, extra, {**batch, "image": image}, None, False)[0]
@@ -103,7 +126,8 @@ def gradient(logits: Logits, state: State, batch: Mapping[str, Any], label: Any 
 
 
 def saliency(logits: Logits, state: State, batch: Mapping[str, Any]) -> list[Images]:
-    """|d logit of the predicted class / d pixel|, the largest over the channels (Simonyan et al. 2014, section 3), and the images.
+    """|d logit of the predicted class / d pixel|, the largest over the channels (Simonyan et al.
+    2014, section 3), and the images.
 
     White is an image's own largest value.
     """

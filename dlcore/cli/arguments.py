@@ -12,23 +12,28 @@ from dlcore.options import check, flag_names
 
 
 def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
-    """Dataclasses from the command line, each field of each a flag; `usual` gives their defaults, `config` and `flags` among them.
+    """Dataclasses from the command line, each field of each a flag; `usual` gives their defaults,
+    `config` and `flags` among them.
 
-    A field of a nested dataclass has its own name, or its path ("generator.lr") where two have the same. An ill-typed or unknown
-    flag ends with exit code 2. UsageError: a number that nothing could be done with, or a flag that two dataclasses have.
+    A field of a nested dataclass has its own name, or its path ("generator.lr") where two have the
+    same. An ill-typed or unknown flag ends with exit code 2. UsageError: a number that nothing
+    could be done with, or a flag that two dataclasses have.
     """
     import tyro
 
     names = [name for each in usual.values() for name in flag_names(each).values()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(
-            f"the Config has a field {', '.join(twice)} that is a flag already: fields are flags without a prefix, rename it"
+            f"the Config has a field {', '.join(twice)} that is a flag already: fields are flags"
+            " without a prefix, rename it"
         )
     bare = tyro.conf.arg(name="")
     defaults = {name: _prefixed(each) for name, each in usual.items()}
     fields = [(name, Annotated[type(each), bare]) for name, each in defaults.items()]
     together: Any = dataclasses.make_dataclass("together", fields, frozen=True)
-    parsed = tyro.cli(together, args=list(words), prog=prog, default=together(**defaults), description=about)
+    parsed = tyro.cli(
+        together, args=list(words), prog=prog, default=together(**defaults), description=about
+    )
     found = {name: _restored(getattr(parsed, name), type(each)) for name, each in usual.items()}
     check(found["config"], found["flags"])
     for each in found.values():
@@ -37,10 +42,16 @@ def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str
 
 
 def _prefixed(config: Any) -> Any:
-    """A copy of a dataclass whose nested dataclasses have flags without a prefix, but for those with a name that is not unique."""
+    """A copy of a dataclass whose nested dataclasses have flags without a prefix, but for those
+    with a name that is not unique.
+    """
     import tyro
 
-    nested = [field.name for field in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, field.name))]
+    nested = [
+        field.name
+        for field in dataclasses.fields(config)
+        if dataclasses.is_dataclass(getattr(config, field.name))
+    ]
     if not nested:
         return config
     names, hints = flag_names(config), get_type_hints(type(config), include_extras=True)
@@ -49,7 +60,11 @@ def _prefixed(config: Any) -> Any:
     fields = [
         (
             field.name,
-            Annotated[hints[field.name], bare] if field.name in nested and field.name not in clashing else hints[field.name],
+            (
+                Annotated[hints[field.name], bare]
+                if field.name in nested and field.name not in clashing
+                else hints[field.name]
+            ),
         )
         for field in dataclasses.fields(config)
     ]

@@ -1,4 +1,6 @@
-"""What this machine, this installation and its data look like, and whether the numbers are right."""
+"""What this machine, this installation and its data look like, and whether the numbers are
+right.
+"""
 
 from __future__ import annotations
 
@@ -15,36 +17,63 @@ from dlcore.runs import card as cards
 
 
 def main() -> int:
-    """Print a line for each thing looked at. Returns 1 if the backend computes wrong numbers, else 0."""
+    """Print a line for each thing looked at. Returns 1 if the backend computes wrong numbers, else
+    0.
+    """
     for name, version in cards.versions().items():
         print(f"{name:20} {version}")
     machine = cards.machine()
-    print(f"{'host':20} {machine['host']['cpu']}, {machine['host']['cores']} cores, {machine['host']['system']}")
-    print(f"{'devices':20} {machine['devices']['count']} x {machine['devices']['kind']} ({machine['devices']['platform']})")
+    print(
+        f"{'host':20} {machine['host']['cpu']}, {machine['host']['cores']} cores,"
+        f" {machine['host']['system']}"
+    )
+    print(
+        f"{'devices':20} {machine['devices']['count']} x {machine['devices']['kind']}"
+        f" ({machine['devices']['platform']})"
+    )
     print(f"{'XLA flags':20} {machine['xla_flags'] or 'none'}")
     folder = tfds.data_folder()
-    found = sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("dataset_info.json")) if folder.is_dir() else []
+    found = (
+        sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("dataset_info.json"))
+        if folder.is_dir()
+        else []
+    )
     print(
-        f"{'prepared data':20} {folder}: {', '.join(found) or 'none; dlcore prepare NAME prepares a set, --offline needs none'}"
+        f"{'prepared data':20} {folder}:"
+        f" {', '.join(found) or 'none; dlcore prepare NAME prepares a set, --offline needs none'}"
     )
     print(f"{'cache':20} {cache.folder()}")
     print(
-        f"{'free disk here':20} {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB, writable: {os.access(Path.cwd(), os.W_OK)}"
+        f"{'free disk here':20} {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB, writable:"
+        f" {os.access(Path.cwd(), os.W_OK)}"
     )
     wrong = wrong_sums()
-    print(f"{'arithmetic':20} {'WRONG: ' + wrong if wrong else 'right (matrix-vector products summed under jit)'}")
+    print(
+        f"{'arithmetic':20}"
+        f" {'WRONG: ' + wrong if wrong else 'right (matrix-vector products summed under jit)'}"
+    )
     return 1 if wrong else 0
 
 
 def wrong_sums() -> str:
-    """What is wrong with a vmapped matrix-vector product followed by a sum under jit (jax-ml/jax#39103); empty if nothing."""
+    """What is wrong with a vmapped matrix-vector product followed by a sum under jit
+    (jax-ml/jax#39103); empty if nothing.
+    """
     random = np.random.default_rng(0)
-    a, x = random.normal(size=(32769, 3, 3)).astype(np.float32), random.normal(size=(32769, 3)).astype(np.float32)
-    got = np.asarray(jax.jit(lambda a, x: jnp.sum(jax.vmap(jnp.matmul)(a, x) ** 2, -1))(a, x), np.float64)
+    a, x = (
+        random.normal(size=(32769, 3, 3)).astype(np.float32),
+        random.normal(size=(32769, 3)).astype(np.float32),
+    )
+    got = np.asarray(
+        jax.jit(lambda a, x: jnp.sum(jax.vmap(jnp.matmul)(a, x) ** 2, -1))(a, x), np.float64
+    )
     want = (np.einsum("nij,nj->ni", a.astype(np.float64), x.astype(np.float64)) ** 2).sum(-1)
     error = float(np.max(np.abs(got - want) / (1 + want)))
     return (
         ""
         if error < 1e-4
-        else f"jaxlib {jax.lib.__version__} is off by {error:.1e}; install another version (see pyproject.toml)"
+        else (
+            f"jaxlib {jax.lib.__version__} is off by {error:.1e}; install another version (see"
+            " pyproject.toml)"
+        )
     )

@@ -1,4 +1,6 @@
-"""What every command runs in: streams that may fail, errors that become one line and an exit code."""
+"""What every command runs in: streams that may fail, errors that become one line and an exit
+code.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,18 @@ SAVING = ("asyncio", "orbax", "tensorstore")
 
 
 def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
-    """Run a command, of which `words` are the command line, and return its exit code: errors of a user's making become a message."""
+    """Run a command, of which `words` are the command line, and return its exit code: errors of a
+    user's making become a message.
+    """
     quiet.loader()
-    if not quiet.accelerated() and any(map(importlib.util.find_spec, ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin"))):
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")  # they are here for `plan`, and would look for their hardware
-    warnings.showwarning = lambda message, *_, **__: print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
+    if not quiet.accelerated() and any(
+        map(importlib.util.find_spec, ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin"))
+    ):
+        # they are here for `plan`, and would look for their hardware
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    warnings.showwarning = lambda message, *_, **__: print(
+        f"dlcore: warning: {message}", file=sys.stderr, flush=True
+    )
     _quiet_background()
     with output.guarded() as stdout:
         code = _ended(command)
@@ -51,12 +60,16 @@ def _ended(command: Callable[[], int]) -> int:
 
 @functools.cache
 def _quiet_background() -> None:
-    """No tracebacks of the threads that save and restore: what fails in them is raised in the main thread as well, and told once."""
+    """No tracebacks of the threads that save and restore: what fails in them is raised in the main
+    thread as well, and told once.
+    """
     in_thread, in_library = threading.excepthook, sys.unraisablehook
 
     def reported_elsewhere(trace: TracebackType | None) -> bool:
         files = [frame.filename for frame in traceback.extract_tb(trace)]
-        return threading.current_thread() is not threading.main_thread() and any(word in f for f in files for word in SAVING)
+        return threading.current_thread() is not threading.main_thread() and any(
+            word in f for f in files for word in SAVING
+        )
 
     def by_thread(error: threading.ExceptHookArgs) -> None:
         if not reported_elsewhere(error.exc_traceback):

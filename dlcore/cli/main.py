@@ -15,13 +15,14 @@ from dlcore.cli.guard import guarded, refuse
 from dlcore.errors import UsageError
 from dlcore.runtime import huge_pages, quiet
 
-TRUST = """resume, eval, sample, verify and export execute the run's experiment file if it is one of dlcore's own or you have trained
-with it; a file that came with somebody else's run only with --trust."""
+TRUST = """resume, eval, sample, verify and export execute the run's experiment file if it is one of
+dlcore's own or you have trained with it; a file that came with somebody else's run only with
+--trust."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by SIGTERM or SIGHUP (resume it),
-    130 stopped by Ctrl-C, 141 nobody read to the end.
+    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by
+    SIGTERM or SIGHUP (resume it), 130 stopped by Ctrl-C, 141 nobody read to the end.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))
@@ -29,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str], own_process: bool) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print("dlcore: train, stop, resume, look.\n\n" + "\n".join(f"  dlcore {line}" for line in COMMANDS.values()))
+        print(
+            "dlcore: train, stop, resume, look.\n\n"
+            + "\n".join(f"  dlcore {line}" for line in COMMANDS.values())
+        )
         print("\ndlcore train EXPERIMENT --help shows an experiment's flags.\n" + TRUST)
         return 0
     if words[0] not in COMMANDS:
@@ -65,7 +69,9 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
 
 
 def _environment(flags: Any, batch: int) -> Any:
-    """Set what must be set before the devices are first used; the flags with the number of simulated devices filled in."""
+    """Set what must be set before the devices are first used; the flags with the number of
+    simulated devices filled in.
+    """
     from dlcore.runtime import compilation_cache, devices, processes
 
     compilation_cache.keep()
@@ -101,8 +107,12 @@ def _resume(words: list[str]) -> int:
     return run.resume(page, config, flags, folder, card, accept)
 
 
-def _opened(command: str, words: list[str], accept: bool = False) -> tuple[Path, Any, Any, tuple[Any, Any]]:
-    """A run's folder, its experiment's page, its card, and the config and flags that stand in the card; takes --trust from `words`."""
+def _opened(
+    command: str, words: list[str], accept: bool = False
+) -> tuple[Path, Any, Any, tuple[Any, Any]]:
+    """A run's folder, its experiment's page, its card, and the config and flags that stand in the
+    card; takes --trust from `words`.
+    """
     trusted, words[:] = "--trust" in words, [word for word in words if word != "--trust"]
     if not words or words[0].startswith("-"):
         raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
@@ -120,7 +130,10 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
     from dlcore.options import RunOptions
     from dlcore.runs import card as cards
 
-    config, flags = cards.fields(folder, page.config, card, "config"), cards.fields(folder, RunOptions, card, "run")
+    config, flags = (
+        cards.fields(folder, page.config, card, "config"),
+        cards.fields(folder, RunOptions, card, "run"),
+    )
     before = card.get("devices", {})  # one process takes as many as all had together
     if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
@@ -128,8 +141,14 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
 
 
 def newest(folder: Path) -> Path:
-    """A run's folder as it is; of a folder that holds numbered runs, the newest of them, and says so."""
-    runs = [path for path in folder.glob("[0-9]*") if (path / "card.json").is_file()] if folder.is_dir() else []
+    """A run's folder as it is; of a folder that holds numbered runs, the newest of them, and says
+    so.
+    """
+    runs = (
+        [path for path in folder.glob("[0-9]*") if (path / "card.json").is_file()]
+        if folder.is_dir()
+        else []
+    )
     if not runs or (folder / "card.json").exists():
         return folder
     chosen = max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0)
@@ -145,7 +164,9 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
     from dlcore.runs import session as run
 
     # Wherever it was trained, here are the devices that are here.
-    flags = _environment(dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch)
+    flags = _environment(
+        dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch
+    )
     if command == "export":
         experiment = page.without_data(config, folder) or page.experiment(config, flags.source)
     else:
@@ -157,7 +178,11 @@ def _eval(words: list[str]) -> int:
     folder, experiment, flags, state = _state_of("eval", words)
     from dlcore.runs.session import everything
 
-    of = "" if "--last" in words or not experiment.best else f", the best by {experiment.best.removeprefix('-')}"
+    of = (
+        ""
+        if "--last" in words or not experiment.best
+        else f", the best by {experiment.best.removeprefix('-')}"
+    )
     print(f"{folder} at step {int(state.step)}{of}")
     for split, metrics in everything(experiment, flags, state).items():
         print(f"{split}: " + "  ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
@@ -185,11 +210,21 @@ def _sample(words: list[str]) -> int:
 
 
 def _verify(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dlcore verify", description="Train the first steps of a run again, and compare.")
-    parser.add_argument("run", type=Path, help="a run's folder, or a card that was kept: experiments/results/NAME.json")
-    parser.add_argument("--steps", type=int, default=100, help="how many steps to train again at most (100)")
+    parser = argparse.ArgumentParser(
+        prog="dlcore verify", description="Train the first steps of a run again, and compare."
+    )
     parser.add_argument(
-        "--trust", action="store_true", help="execute the card's experiment file though you never trained with it"
+        "run",
+        type=Path,
+        help="a run's folder, or a card that was kept: experiments/results/NAME.json",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=100, help="how many steps to train again at most (100)"
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="execute the card's experiment file though you never trained with it",
     )
     parsed_words = parser.parse_args(words)
     from dlcore.runs import card as cards
@@ -199,8 +234,11 @@ def _verify(words: list[str]) -> int:
     card = cards.read(folder) if folder.is_dir() else cards.read_file(folder)
     page = trust.page(folder, card, parsed_words.trust)
     config, flags = _kept(folder, page, card)
-    # The hash depends on how the work is split: as many devices and cores as the card names, where there are as many.
-    flags = dataclasses.replace(flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices)))
+    # The hash depends on how the work is split: as many devices and cores as the card names, where
+    # there are as many.
+    flags = dataclasses.replace(
+        flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices))
+    )
     from dlcore.runs import verify
     from dlcore.runtime import cores
 
@@ -210,14 +248,25 @@ def _verify(words: list[str]) -> int:
 
 
 def _report(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dlcore report", description="One self-contained page about one or more runs.")
+    parser = argparse.ArgumentParser(
+        prog="dlcore report", description="One self-contained page about one or more runs."
+    )
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", help="the page, or a folder for it; by default report.html in the run's folder")
+    parser.add_argument(
+        "--out", help="the page, or a folder for it; by default report.html in the run's folder"
+    )
     parsed_words = parser.parse_args(words)
     from dlcore.report import page
 
     print(
-        page.write([each for run in parsed_words.runs for each in sorted(run.glob("seed-*/")) or [newest(run)]], parsed_words.out)
+        page.write(
+            [
+                each
+                for run in parsed_words.runs
+                for each in sorted(run.glob("seed-*/")) or [newest(run)]
+            ],
+            parsed_words.out,
+        )
     )
     return 0
 

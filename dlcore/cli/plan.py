@@ -38,7 +38,14 @@ def main(words: list[str]) -> int:
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
     usual = page.usual(words)
-    parsed = parse(words[1:], f"dlcore plan {words[0]}", page.description, request=Request(), config=usual, flags=page.flags)
+    parsed = parse(
+        words[1:],
+        f"dlcore plan {words[0]}",
+        page.description,
+        request=Request(),
+        config=usual,
+        flags=page.flags,
+    )
     request, config, flags = parsed["request"], parsed["config"], parsed["flags"]
     if not request.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")
@@ -57,19 +64,26 @@ def main(words: list[str]) -> int:
 
 
 def _prepare(simulated: int, deterministic: bool) -> None:
-    """Only the CPU is used, for whatever a page computes while it is built: no accelerator that may be here is taken."""
+    """Only the CPU is used, for whatever a page computes while it is built: no accelerator that may
+    be here is taken.
+    """
     import jax
 
     from dlcore.runtime import devices
 
     jax.config.update("jax_platforms", "cpu")
     try:
-        devices.prepare(RunOptions(cpu_devices=simulated, deterministic=deterministic), 1, os.environ)
-    except RuntimeError:  # devices were looked at before; `topologies.devices` says if they are too few
+        devices.prepare(
+            RunOptions(cpu_devices=simulated, deterministic=deterministic), 1, os.environ
+        )
+    # devices were looked at before; `topologies.devices` says if they are too few
+    except RuntimeError:
         return
 
 
-def _one(page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]) -> int:
+def _one(
+    page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]
+) -> int:
     from dlcore.plan import show
     from dlcore.plan.compile import own_size, plan
     from dlcore.runtime import notices
@@ -82,11 +96,16 @@ def _one(page: Any, config: Any, flags: Any, request: Request, topology: Any, de
     with notices.during("compiling"):
         made = plan(experiment, flags, topology, devices)
     show.print_plan(page.name, made, experiment.steps, request.price, word)
-    _write(request.json, {**show.as_json(page.name, made, experiment.steps, request.price), "note": word})
+    _write(
+        request.json,
+        {**show.as_json(page.name, made, experiment.steps, request.price), "note": word},
+    )
     return 0 if made.fits else 1
 
 
-def _search(page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]) -> int:
+def _search(
+    page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]
+) -> int:
     from dlcore.plan import show
     from dlcore.plan.search import search
 
@@ -99,7 +118,10 @@ def _search(page: Any, config: Any, flags: Any, request: Request, topology: Any,
         lambda line: print(line, flush=True),
     )
     show.print_search(page.name, found)
-    plans = [{"remat": each.remat, **show.as_json(page.name, each.plan, config.steps, request.price)} for each in found]
+    plans = [
+        {"remat": each.remat, **show.as_json(page.name, each.plan, config.steps, request.price)}
+        for each in found
+    ]
     _write(request.json, {"experiment": page.name, "topology": topology.text, "candidates": plans})
     if not found[0].plan.fits:
         return 1

@@ -1,4 +1,6 @@
-"""`dlcore sweep`: many runs over fields of a config, each an ordinary run in a folder of its own; and one page about all of them."""
+"""`dlcore sweep`: many runs over fields of a config, each an ordinary run in a folder of its own;
+and one page about all of them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Sweep:
         return [*(launcher or [sys.executable, "-m", "dlcore"]), *words]
 
     def trial(self, values: Values) -> float | None:
-        """Run a trial, or go on with it, unless it has ended; its score, None if it has none. UsageError: it was refused, or stopped."""
+        """Run a trial, or go on with it, unless it has ended; its score, None if it has none.
+        UsageError: it was refused, or stopped.
+        """
         run = f"{len(self.trials) + 1:03d}"
         words, summary = (
             self.command(len(self.trials) + 1, values),
@@ -48,7 +52,8 @@ class Sweep:
         )
         card = _read(self.folder / run / "card.json")
         if card.get("status") != "done" and run not in self.launched:
-            print(f"trial {run}: {summary}\n{shlex.join(words) if self.request.dry_run else ''}".strip(), flush=True)
+            command = f"\n{shlex.join(words)}" if self.request.dry_run else ""
+            print(f"trial {run}: {summary}{command}", flush=True)
             code = DONE if self.request.dry_run else call(words)
             if code not in (DONE, FAILED):
                 way = "see what it says above" if code == REFUSED else "the same command goes on"
@@ -84,7 +89,9 @@ class Sweep:
         if self.request.dry_run:
             return
         fresh = self.folder / "sweep.json.new"
-        fresh.write_text(json.dumps({**self.what, "trials": self.best()}, indent=1) + "\n", encoding="utf-8")
+        fresh.write_text(
+            json.dumps({**self.what, "trials": self.best()}, indent=1) + "\n", encoding="utf-8"
+        )
         fresh.replace(self.folder / "sweep.json")
 
     def show(self) -> None:
@@ -96,7 +103,9 @@ class Sweep:
 
 
 def call(words: Sequence[str]) -> int:
-    """Run a command to its end, and pass SIGTERM, SIGHUP and Ctrl-C on to it: it saves what it has. Its exit code."""
+    """Run a command to its end, and pass SIGTERM, SIGHUP and Ctrl-C on to it: it saves what it has.
+    Its exit code.
+    """
     with subprocess.Popen(words, start_new_session=True) as process:
 
         def pass_on(number: int, frame: object) -> None:
@@ -108,26 +117,39 @@ def call(words: Sequence[str]) -> int:
 
 def main(words: list[str]) -> int:
     """`dlcore sweep`: the exit code."""
-    words, flags = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    words, flags = (
+        (words[: words.index("--")], words[words.index("--") + 1 :])
+        if "--" in words
+        else (words, [])
+    )
     request = _parser().parse_args(words)
     from dlcore.runs import catalog
 
     page = catalog.load(catalog.find(request.experiment))
     fields = [field(word) for word in request.fields]
-    by = request.by or ("grid" if all(each.words for each in fields) and not request.trials else "random")
+    by = request.by or (
+        "grid" if all(each.words for each in fields) and not request.trials else "random"
+    )
     if by != "grid" and request.trials < 1:
         raise UsageError(f"--by {by} needs --trials: how many?")
     request.out = request.out or f"sweeps/{page.name}"
-    chosen = {"grid": lambda: grid(fields), "random": lambda: drawn(fields, request.trials, request.seed)}.get(by, list)()
+    chosen = {
+        "grid": lambda: grid(fields),
+        "random": lambda: drawn(fields, request.trials, request.seed),
+    }.get(by, list)()
     for word in (*(each.name for each in fields), *(flag.lstrip("-") for flag in flags)):
         if word.split("=")[0] in ("out", "continue-run", "seeds"):
             raise UsageError(
-                f"--{word} is not for a sweep: each trial is one run in the sweep's folder (--out; seed=0,1,2 for seeds)"
+                f"--{word} is not for a sweep: each trial is one run in the sweep's folder (--out;"
+                " seed=0,1,2 for seeds)"
             )
     # Every word and both ends of every range, whatever is drawn.
     count = max(2, *(len(each.words) for each in fields)) if by == "optuna" else 0
     ends = [
-        {f.name: f.words[i % len(f.words)] if f.words else f.rounded((f.low, f.high)[i % 2]) for f in fields}
+        {
+            f.name: f.words[i % len(f.words)] if f.words else f.rounded((f.low, f.high)[i % 2])
+            for f in fields
+        }
         for i in range(count)
     ]
     configs = [_checked(page, [*flags, *_flags(values)]) for values in chosen or ends]
@@ -136,7 +158,8 @@ def main(words: list[str]) -> int:
     sweep = Sweep(request, flags, request.metric or best_of(page.experiment(*configs[0])))
     if not sweep.metric:
         raise UsageError(
-            f"{page.name} does not say what is best: --metric split/name, with = and - in front where lower is better"
+            f"{page.name} does not say what is best: --metric split/name, with = and - in front"
+            " where lower is better"
         )
     what = {
         "experiment": page.name,
@@ -148,7 +171,10 @@ def main(words: list[str]) -> int:
     }
     _same(sweep.folder, what)
     if by == "optuna" and (request.dry_run or request.launcher):
-        raise UsageError("--by optuna chooses each trial by what came of those before: it takes neither --dry-run nor --launcher")
+        raise UsageError(
+            "--by optuna chooses each trial by what came of those before: it takes neither"
+            " --dry-run nor --launcher"
+        )
     sweep.begin(what)
     try:
         if by == "optuna":
@@ -164,32 +190,63 @@ def main(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dlcore sweep",
-        description="Many runs over fields of a config, one after the other; the same command goes on where it stopped.",
-        epilog="Behind -- stand flags that all trials have: dlcore sweep mlp_digits lr=1e-4..1e-2:log --trials 8 -- --offline",
+        description=(
+            "Many runs over fields of a config, one after the other; the same command goes on where"
+            " it stopped."
+        ),
+        epilog=(
+            "Behind -- stand flags that all trials have: dlcore sweep mlp_digits lr=1e-4..1e-2:log"
+            " --trials 8 -- --offline"
+        ),
     )
     parser.add_argument("experiment", help="an experiment's name, or a path to your own file")
-    parser.add_argument("fields", nargs="+", metavar="FIELD=VALUES", help="1,2,3 for values; 64..256 for a range; 1e-4..1e-2:log")
-    parser.add_argument("--by", choices=("grid", "random", "optuna"), help="a grid if all fields have values, else random")
-    parser.add_argument("--trials", type=int, default=0, help="how many, where it is no grid")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws, not of the runs (that is a field)")
     parser.add_argument(
-        "--metric", default="", help="what is best, as validation/accuracy or =-validation/loss; else the page says"
+        "fields",
+        nargs="+",
+        metavar="FIELD=VALUES",
+        help="1,2,3 for values; 64..256 for a range; 1e-4..1e-2:log",
     )
-    parser.add_argument("--out", default="", help="the sweep's folder; by default sweeps/EXPERIMENT")
     parser.add_argument(
-        "--launcher", default="", help="'python -m launch slurm --time 1:00:00 --' starts each trial through it, once"
+        "--by",
+        choices=("grid", "random", "optuna"),
+        help="a grid if all fields have values, else random",
+    )
+    parser.add_argument("--trials", type=int, default=0, help="how many, where it is no grid")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the draws, not of the runs (that is a field)"
+    )
+    parser.add_argument(
+        "--metric",
+        default="",
+        help="what is best, as validation/accuracy or =-validation/loss; else the page says",
+    )
+    parser.add_argument(
+        "--out", default="", help="the sweep's folder; by default sweeps/EXPERIMENT"
+    )
+    parser.add_argument(
+        "--launcher",
+        default="",
+        help="'python -m launch slurm --time 1:00:00 --' starts each trial through it, once",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the trials' commands")
     return parser
 
 
 def _checked(page: Any, words: list[str]) -> tuple[Any, Any]:
-    """A trial's config and its source of data: every field and value is looked at before the first trial."""
+    """A trial's config and its source of data: every field and value is looked at before the first
+    trial.
+    """
     from dlcore.cli.arguments import parse
     from dlcore.runs import catalog
 
     usual = page.usual(words)
-    parsed = parse(words, f"dlcore train {catalog.word(page.path)}", page.description, config=usual, flags=page.flags)
+    parsed = parse(
+        words,
+        f"dlcore train {catalog.word(page.path)}",
+        page.description,
+        config=usual,
+        flags=page.flags,
+    )
     return parsed["config"], parsed["flags"].source
 
 
@@ -211,9 +268,15 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _same(folder: Path, what: Mapping[str, Any]) -> None:
-    """UsageError if the folder holds another sweep: only the number of trials, and what they are ranked by, may change."""
+    """UsageError if the folder holds another sweep: only the number of trials, and what they are
+    ranked by, may change.
+    """
     before, free = _read(folder / "sweep.json"), () if what["by"] == "optuna" else ("metric",)
-    other = [name for name, value in what.items() if before and name not in free and before.get(name) != value]
+    other = [
+        name
+        for name, value in what.items()
+        if before and name not in free and before.get(name) != value
+    ]
     if other:
         summary = "; ".join(f"{name}: {before.get(name)} then, {what[name]} now" for name in other)
         raise UsageError(f"{folder} holds another sweep ({summary}): choose another --out")
@@ -226,5 +289,8 @@ def _page(sweep: Sweep) -> int:
 
         print(page.write(ended, sweep.folder / "report.html"))
     if len(ended) < len(sweep.trials):
-        print(f"{len(sweep.trials) - len(ended)} of {len(sweep.trials)} trials have not ended: the same command looks again")
+        print(
+            f"{len(sweep.trials) - len(ended)} of {len(sweep.trials)} trials have not ended: the"
+            " same command looks again"
+        )
     return DONE

@@ -53,19 +53,32 @@ def field(word: str) -> Field:
     try:
         a, b = float(low), float(high)
     except ValueError:
-        raise UsageError(f"{word!r}: {low!r} and {high!r} are not the ends of a range of numbers") from None
+        raise UsageError(
+            f"{word!r}: {low!r} and {high!r} are not the ends of a range of numbers"
+        ) from None
     if how not in ("", "log") or not a < b or (how and a <= 0) or not math.isfinite(b - a):
-        raise UsageError(f"{word!r} is no range: the first end is below the second, and above 0 for :log")
-    return Field(name, low=a, high=b, log=bool(how), whole=all(end.lstrip("-").isdigit() for end in (low, high)))
+        raise UsageError(
+            f"{word!r} is no range: the first end is below the second, and above 0 for :log"
+        )
+    return Field(
+        name,
+        low=a,
+        high=b,
+        log=bool(how),
+        whole=all(end.lstrip("-").isdigit() for end in (low, high)),
+    )
 
 
 def grid(fields: Sequence[Field]) -> list[Values]:
     """Every combination. UsageError: a range has no end of values."""
     for each in fields:
         if not each.words:
-            raise UsageError(f"a grid needs values of {each.name}, not a range: --by random draws from it")
+            raise UsageError(
+                f"a grid needs values of {each.name}, not a range: --by random draws from it"
+            )
     return [
-        dict(zip([each.name for each in fields], words, strict=True)) for words in itertools.product(*[f.words for f in fields])
+        dict(zip([each.name for each in fields], words, strict=True))
+        for words in itertools.product(*[f.words for f in fields])
     ]
 
 
@@ -75,14 +88,24 @@ def drawn(fields: Sequence[Field], trials: int, seed: int) -> list[Values]:
     return [{each.name: each.draw(dice) for each in fields} for _ in range(trials)]
 
 
-def suggested(fields: Sequence[Field], trials: int, seed: int, lower: bool, score: Callable[[Values], float | None]) -> None:
-    """Let Optuna (Akiba et al. 2019; its tree of Parzen estimators) choose each trial by the scores before it."""
+def suggested(
+    fields: Sequence[Field],
+    trials: int,
+    seed: int,
+    lower: bool,
+    score: Callable[[Values], float | None],
+) -> None:
+    """Let Optuna (Akiba et al. 2019; its tree of Parzen estimators) choose each trial by the scores
+    before it.
+    """
     try:
         import optuna
     except ImportError as error:
         raise UsageError("--by optuna needs Optuna: pip install 'dlcore[sweep]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize" if lower else "maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study = optuna.create_study(
+        direction="minimize" if lower else "maximize", sampler=optuna.samplers.TPESampler(seed=seed)
+    )
     for _ in range(trials):
         trial = study.ask()
         values = {}
@@ -90,8 +113,12 @@ def suggested(fields: Sequence[Field], trials: int, seed: int, lower: bool, scor
             if each.words:
                 values[each.name] = trial.suggest_categorical(each.name, each.words)
             elif each.whole:
-                values[each.name] = str(trial.suggest_int(each.name, int(each.low), int(each.high), log=each.log))
+                values[each.name] = str(
+                    trial.suggest_int(each.name, int(each.low), int(each.high), log=each.log)
+                )
             else:
-                values[each.name] = each.rounded(trial.suggest_float(each.name, each.low, each.high, log=each.log))
+                values[each.name] = each.rounded(
+                    trial.suggest_float(each.name, each.low, each.high, log=each.log)
+                )
         found = score(values)
         study.tell(trial, found, state=None if found is not None else optuna.trial.TrialState.FAIL)

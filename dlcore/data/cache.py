@@ -1,8 +1,9 @@
 """Decoded data on disk: written once, opened as memory maps by every later run.
 
-An entry is a folder: one .npy file an array, and meta.json, which names them with their sizes and checksums. All of them are
-checked each time that an entry is opened, at 1 to 4 GB/s (CRC-32 of files that the system holds in memory; else as fast as the disk
-is). What is damaged is decoded again from the prepared records.
+An entry is a folder: one .npy file an array, and meta.json, which names them with their sizes and
+checksums. All of them are checked each time that an entry is opened, at 1 to 4 GB/s (CRC-32 of
+files that the system holds in memory; else as fast as the disk is). What is damaged is decoded
+again from the prepared records.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def folder() -> Path:
 
 
 def cached(place: str, name: str, version: str, split: str, build: Callable[[], Rows]) -> Arrays:
-    """The arrays at `place` in the cache, built there first if they are missing or damaged. UsageError: cannot write there."""
+    """The arrays at `place` in the cache, built there first if they are missing or damaged.
+    UsageError: cannot write there.
+    """
     entry, info = folder() / place, Info(name, version, split, "", 0)
     with _explained(entry):
         found = _find(entry, info)
@@ -57,12 +60,16 @@ def _find(entry: Path, info: Info) -> Arrays | None:
     except PermissionError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        warnings.warn(f"the cached data in {entry} are damaged ({error}): building them again", stacklevel=4)
+        warnings.warn(
+            f"the cached data in {entry} are damaged ({error}): building them again", stacklevel=4
+        )
         return None
 
 
 def _open(entry: Path, expected_info: Info) -> Arrays:
-    """The arrays of an entry, every byte of them checked. Raises ValueError and the like where it is not as it was written."""
+    """The arrays of an entry, every byte of them checked. Raises ValueError and the like where it
+    is not as it was written.
+    """
     meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
     checksum = meta.pop("crc32", None)  # an entry of an older version has none
     if checksum is not None and checksum != _meta_checksum(meta):
@@ -73,31 +80,40 @@ def _open(entry: Path, expected_info: Info) -> Arrays:
     for key, expected in meta["arrays"].items():
         file = entry / expected["file"]
         if file.stat().st_size != expected["bytes"]:
-            raise ValueError(f"{file.name} has {file.stat().st_size} bytes, not {expected['bytes']}")
+            raise ValueError(
+                f"{file.name} has {file.stat().st_size} bytes, not {expected['bytes']}"
+            )
         if checksum is not None and _file_checksum(file) != expected["crc32"]:
             raise ValueError(f"{file.name} has another checksum than it was written with")
         contents[key] = np.load(file, mmap_mode="r")
     if {len(array) for array in contents.values()} != {info.examples}:
-        raise ValueError(f"meta.json says {info.examples} examples, and the arrays have another number")
+        raise ValueError(
+            f"meta.json says {info.examples} examples, and the arrays have another number"
+        )
     if checksum is None:
         _accept_older(entry, meta, contents)
     return Arrays(contents, info)
 
 
 def _accept_older(entry: Path, meta: dict[str, Any], contents: Batch) -> None:
-    """Check an entry that has no checksums by its fingerprint, which is slower, and give it some for the next time."""
+    """Check an entry that has no checksums by its fingerprint, which is slower, and give it some
+    for the next time.
+    """
     if fingerprint(contents) != meta["info"]["fingerprint"]:
         raise ValueError("its arrays have another fingerprint than they were written with")
     for described in meta["arrays"].values():
         described["crc32"] = _file_checksum(entry / described["file"])
-    with contextlib.suppress(OSError):  # where nothing can be written, the fingerprint is taken each time
+    # where nothing can be written, the fingerprint is taken each time
+    with contextlib.suppress(OSError):
         _write_meta(entry, meta)
 
 
 def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """meta.json with its own checksum, replaced at once as a whole."""
     new = folder / f".{uuid.uuid4().hex}.json"
-    new.write_text(json.dumps({**meta, "crc32": _meta_checksum(meta)}, indent=1) + "\n", encoding="utf-8")
+    new.write_text(
+        json.dumps({**meta, "crc32": _meta_checksum(meta)}, indent=1) + "\n", encoding="utf-8"
+    )
     new.replace(folder / "meta.json")
 
 
@@ -146,7 +162,9 @@ def _fill(building: Path, info: Info, build: Callable[[], Rows]) -> None:
 
 
 def _write(building: Path, rows: int, chunks: Iterable[Batch]) -> dict[str, Path]:
-    """One .npy file an array, written front to back: a full disk is then an error here, and not a crash in a memory map."""
+    """One .npy file an array, written front to back: a full disk is then an error here, and not a
+    crash in a memory map.
+    """
     files: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
         opened = {}
@@ -165,9 +183,16 @@ def _write(building: Path, rows: int, chunks: Iterable[Batch]) -> dict[str, Path
 
 
 def _narrow(file: Path) -> None:
-    """int64 becomes int32 where every value fits: JAX computes in 32 bits, and labels come as 64."""
+    """int64 becomes int32 where every value fits: JAX computes in 32 bits, and labels come as
+    64.
+    """
     array, limits = np.load(file, mmap_mode="r"), np.iinfo(np.int32)
-    if array.dtype == np.int64 and array.size and limits.min <= array.min() and array.max() <= limits.max:
+    if (
+        array.dtype == np.int64
+        and array.size
+        and limits.min <= array.min()
+        and array.max() <= limits.max
+    ):
         narrow = file.with_suffix(".narrow")
         with narrow.open("wb") as out:
             np.save(out, array.astype(np.int32))
@@ -182,7 +207,8 @@ def _publish(building: Path, entry: Path, info: Info) -> Arrays:
         try:
             return _open(entry, info)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # A damaged entry stands in the way. Renaming it aside is atomic too: nothing is lost if another process did so first.
+            # A damaged entry stands in the way. Renaming it aside is atomic too: nothing is lost if
+            # another process did so first.
             aside = entry.parent / f".{uuid.uuid4().hex}.building"
             with contextlib.suppress(FileNotFoundError):
                 entry.rename(aside)

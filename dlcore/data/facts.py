@@ -86,7 +86,9 @@ class Facts(Mapping[str, Any]):
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise UsageError(f"these facts are not JSON ({error}): read a file that a run wrote") from error
+            raise UsageError(
+                f"these facts are not JSON ({error}): read a file that a run wrote"
+            ) from error
         if not isinstance(values, dict):
             raise UsageError(f"facts are a JSON object, not {type(values).__name__}")
         return cls(values)
@@ -100,7 +102,9 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise UsageError(f"fact {name!r} is {value}, which JSON does not have: give a finite number")
+            raise UsageError(
+                f"fact {name!r} is {value}, which JSON does not have: give a finite number"
+            )
         return value
     if isinstance(value, list | tuple):
         return [_plain(f"{name}[{i}]", each) for i, each in enumerate(value)]
@@ -108,5 +112,9 @@ def _plain(name: str, value: Any) -> Any:
         if wrong := [key for key in value if not isinstance(key, str)]:
             raise UsageError(f"fact {name!r} has the key {wrong[0]!r}: keys must be strings")
         return {key: _plain(f"{name}.{key}", each) for key, each in value.items()}
-    way = "give array.tolist()" if hasattr(value, "tolist") else "give strings, numbers, lists or dicts"
+    way = (
+        "give array.tolist()"
+        if hasattr(value, "tolist")
+        else "give strings, numbers, lists or dicts"
+    )
     raise UsageError(f"fact {name!r} is of type {type(value).__name__}, not plain JSON: {way}")

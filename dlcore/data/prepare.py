@@ -18,17 +18,36 @@ from typing import Any
 from dlcore.data import builders, tfds
 from dlcore.errors import UsageError
 
-# TFDS waits 204 s (10 retries, each twice as long) before it says that there is no network; 5 retries are 6 s.
+# TFDS waits 204 s (10 retries, each twice as long) before it says that there is no network; 5
+# retries are 6 s.
 _RETRIES = 5
 
-# Where TFDS keeps its older builders. It stops importing them at the first that lacks a package, and then knows none of the rest.
-# fmt: off
+# Where TFDS keeps its older builders. It stops importing them at the first that lacks a package,
+# and then knows none of the rest.
 _PACKAGES = (
-    "audio", "d4rl", "graphs", "image", "image_classification", "nearest_neighbors", "object_detection",
-    "question_answering", "ranking", "recommendation", "rl_unplugged", "rlds.datasets", "robomimic", "robotics",
-    "structured", "summarization", "text", "text_simplification", "time_series", "translate", "video", "vision_language",
+    "audio",
+    "d4rl",
+    "graphs",
+    "image",
+    "image_classification",
+    "nearest_neighbors",
+    "object_detection",
+    "question_answering",
+    "ranking",
+    "recommendation",
+    "rl_unplugged",
+    "rlds.datasets",
+    "robomimic",
+    "robotics",
+    "structured",
+    "summarization",
+    "text",
+    "text_simplification",
+    "time_series",
+    "translate",
+    "video",
+    "vision_language",
 )
-# fmt: on
 
 # Packages that pip knows by another name than Python.
 _PIP = {
@@ -50,23 +69,31 @@ def prepare(
     manual_dir: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Download and prepare "name[/config][:version]" unless that was done before; the folder that holds it.
+    """Download and prepare "name[/config][:version]" unless that was done before; the folder that
+    holds it.
 
-    A set of `dlcore.data.builders` goes before one of TFDS. `manual_dir` holds files that were fetched by hand.
+    A set of `dlcore.data.builders` goes before one of TFDS. `manual_dir` holds files that were
+    fetched by hand.
 
-    UsageError: unknown name, missing package, no network and not downloaded before, no room, or data that cannot be read back.
+    UsageError: unknown name, missing package, no network and not downloaded before, no room, or
+    data that cannot be read back.
     """
     root = tfds.data_folder(data_dir)
     downloads = Path(download_dir).expanduser() if download_dir else root / "downloads"
     manual = Path(manual_dir).expanduser() if manual_dir else downloads / "manual"
     if manual_dir and not manual.is_dir():
-        raise UsageError(f"there is no folder {manual} with files fetched by hand: name another --manual-dir")
+        raise UsageError(
+            f"there is no folder {manual} with files fetched by hand: name another --manual-dir"
+        )
     builder = _builder(name, root)
-    title = "/".join([builder.name, *([builder.builder_config.name] if builder.builder_config else [])])
+    title = "/".join(
+        [builder.name, *([builder.builder_config.name] if builder.builder_config else [])]
+    )
     if Path(builder.data_path).exists():
         if not (Path(builder.data_path) / "dataset_info.json").is_file():
             raise UsageError(
-                f"{builder.data_path} is there but holds no prepared data: remove it and run `dlcore prepare {name}`"
+                f"{builder.data_path} is there but holds no prepared data: remove it and run"
+                f" `dlcore prepare {name}`"
             )
         prepared = tfds.find(f"{title}:{builder.version}", root)
         say(f"{title} {prepared.version} is already prepared in {prepared.folder}")
@@ -89,14 +116,18 @@ def _run(builder: Any, downloads: Path, manual: Path) -> None:
     config = tensorflow_datasets.download.DownloadConfig(try_download_gcs=False, manual_dir=manual)
     before, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
     try:
-        builder.download_and_prepare(download_dir=downloads, download_config=config, file_format="array_record")
+        builder.download_and_prepare(
+            download_dir=downloads, download_config=config, file_format="array_record"
+        )
     finally:
         downloader.MAX_RETRIES = before
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back TFDS's prints and the warning of every retry: the one message at the end says what they say."""
+    """Keep back TFDS's prints and the warning of every retry: the one message at the end says what
+    they say.
+    """
     retries = logging.getLogger("urllib3.connectionpool")
     before = retries.level
     retries.setLevel(logging.ERROR)
@@ -109,7 +140,11 @@ def _quiet() -> Iterator[None]:
 
 def own_sets() -> list[str]:
     """The names of the sets that `dlcore.data.builders` prepares."""
-    return sorted(path.stem for path in Path(builders.__file__).parent.glob("*.py") if path.stem not in ("__init__", "files"))
+    return sorted(
+        path.stem
+        for path in Path(builders.__file__).parent.glob("*.py")
+        if path.stem not in ("__init__", "files")
+    )
 
 
 def _builder(name: str, root: Path) -> Any:
@@ -118,7 +153,9 @@ def _builder(name: str, root: Path) -> Any:
 
     title, config, _ = tfds.parts_of(name)
     if title in own_sets():
-        return importlib.import_module(f"dlcore.data.builders.{title}").Builder(data_dir=root, config=config)
+        return importlib.import_module(f"dlcore.data.builders.{title}").Builder(
+            data_dir=root, config=config
+        )
     try:
         with _quiet():
             known = list(_class(title).builder_configs)
@@ -128,7 +165,8 @@ def _builder(name: str, root: Path) -> Any:
     except ImportError as error:
         raise UsageError(_missing(name, error)) from error
     except (ValueError, AssertionError) as error:
-        cause = str(error).rpartition('}": ')[2].strip()  # TFDS puts its own arguments before the cause
+        # TFDS puts its own arguments before the cause
+        cause = str(error).rpartition('}": ')[2].strip()
         raise UsageError(f"{name} cannot be prepared: {cause}") from error
 
 
@@ -142,12 +180,20 @@ def _class(title: str) -> Any:
     with contextlib.suppress(DatasetNotFoundError):
         return tensorflow_datasets.builder_cls(title)
     known = [*own_sets(), *tensorflow_datasets.list_builders(with_community_datasets=False)]
-    unseen = f" (Sets that need {', '.join(lacking)} are unknown here: pip install {' '.join(lacking)})" if lacking else ""
-    raise UsageError(f"neither TFDS nor dlcore has a data set {title!r}{_nearest(title, known)}{unseen}")
+    unseen = (
+        f" (Sets that need {', '.join(lacking)} are unknown here: pip install {' '.join(lacking)})"
+        if lacking
+        else ""
+    )
+    raise UsageError(
+        f"neither TFDS nor dlcore has a data set {title!r}{_nearest(title, known)}{unseen}"
+    )
 
 
 def _import_all() -> list[str]:
-    """Make every builder known that can be; the packages which the others lack, by their names for pip."""
+    """Make every builder known that can be; the packages which the others lack, by their names for
+    pip.
+    """
     lacking = set()
     for package in _PACKAGES:
         try:
@@ -171,22 +217,32 @@ def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterato
         yield
     except ImportError as error:
         raise UsageError(_missing(title, error)) from error
-    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib.error.URLError) as error:
+    except (
+        requests.exceptions.ConnectionError,
+        requests.exceptions.Timeout,
+        urllib.error.URLError,
+    ) as error:
         raise UsageError(_no_network(title, builder, downloads, error)) from error
     except OSError as error:
         raise UsageError(
-            f"{title} cannot be prepared in {root}: {error}. Make room or give access, or set TFDS_DATA_DIR"
+            f"{title} cannot be prepared in {root}: {error}. Make room or give access, or set"
+            " TFDS_DATA_DIR"
         ) from error
     except AssertionError as error:  # TFDS's way to ask for files that only a person can fetch
         raise UsageError(f"{title} cannot be prepared: {error}") from error
     except Exception as error:
         if _MISSING.search(str(error)):  # from TFDS's thread that extracts archives
             raise UsageError(_missing(title, error)) from error
-        if type(error).__name__ not in ("DownloadError", "ExtractError", "NonMatchingChecksumError"):
+        if type(error).__name__ not in (
+            "DownloadError",
+            "ExtractError",
+            "NonMatchingChecksumError",
+        ):
             raise
         raise UsageError(
-            f"{title} cannot be downloaded: {error}\nIf the file is at fault, remove it from {downloads} and try again; "
-            "if its address is, a newer tensorflow-datasets may know the new one: pip install -U tensorflow-datasets"
+            f"{title} cannot be downloaded: {error}\nIf the file is at fault, remove it from"
+            f" {downloads} and try again; if its address is, a newer tensorflow-datasets may know"
+            " the new one: pip install -U tensorflow-datasets"
         ) from error
 
 
@@ -194,20 +250,36 @@ def _no_network(title: str, builder: Any, downloads: Path, error: Exception) -> 
     url = getattr(getattr(error, "request", None), "url", None)
     cause = getattr(error.args[0], "reason", None) if error.args else None
     known = (builder.url_infos or {}).get(url)
-    file = f"lay the file into {downloads / 'manual' / known.filename}" if known and known.filename else None
-    ways = ["connect this machine", *([file] if file else []), f"copy {downloads} from a machine where it was downloaded"]
-    return f"{title} is not downloaded yet and no network reaches {url or 'its source'} ({cause or error}): {', or '.join(ways)}"
+    file = (
+        f"lay the file into {downloads / 'manual' / known.filename}"
+        if known and known.filename
+        else None
+    )
+    ways = [
+        "connect this machine",
+        *([file] if file else []),
+        f"copy {downloads} from a machine where it was downloaded",
+    ]
+    return (
+        f"{title} is not downloaded yet and no network reaches {url or 'its source'}"
+        f" ({cause or error}): {', or '.join(ways)}"
+    )
 
 
 def _missing(title: str, error: Exception) -> str:
     package = _package(error)
     if package == "tensorflow":
-        return f"preparing {title} needs TensorFlow, which dlcore needs for nothing else: pip install 'dlcore[prepare]'"
+        return (
+            f"preparing {title} needs TensorFlow, which dlcore needs for nothing else: pip install"
+            " 'dlcore[prepare]'"
+        )
     return f"preparing {title} needs a package that is not installed: pip install {package}"
 
 
 def _package(error: Exception) -> str:
-    """The package that an import missed, by its name for pip. TFDS raises it again without `name`, but keeps the words."""
+    """The package that an import missed, by its name for pip. TFDS raises it again without `name`,
+    but keeps the words.
+    """
     said = _MISSING.search(str(error))
     top = (getattr(error, "name", None) or (said[1] if said else str(error))).split(".")[0]
     return _PIP.get(top, top)
@@ -215,12 +287,26 @@ def _package(error: Exception) -> str:
 
 def main(words: Sequence[str]) -> int:
     """`dlcore prepare`: the exit code."""
-    parser = argparse.ArgumentParser(prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord.")
-    parser.add_argument("name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/")
-    parser.add_argument("--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
-    parser.add_argument("--download-dir", type=Path, help="by default downloads/ in the data folder")
-    parser.add_argument("--manual-dir", type=Path, help="a folder with original files that were fetched by hand")
+    parser = argparse.ArgumentParser(
+        prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord."
+    )
+    parser.add_argument(
+        "name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="by default $TFDS_DATA_DIR, else ~/tensorflow_datasets"
+    )
+    parser.add_argument(
+        "--download-dir", type=Path, help="by default downloads/ in the data folder"
+    )
+    parser.add_argument(
+        "--manual-dir", type=Path, help="a folder with original files that were fetched by hand"
+    )
     options = parser.parse_args(words)
-    folders = {"data_dir": options.data_dir, "download_dir": options.download_dir, "manual_dir": options.manual_dir}
+    folders = {
+        "data_dir": options.data_dir,
+        "download_dir": options.download_dir,
+        "manual_dir": options.manual_dir,
+    }
     print(prepare(options.name, **folders))
     return 0

@@ -52,8 +52,9 @@ class Arrays:
 class Windows:
     """Windows of one long text: `tokens` [length] and `targets`, the same window one token later.
 
-    With `stride=1` every position starts a window (training); with `stride=length` every token is a target once (evaluation).
-    A last window that would run over the end is padded, and `weight` is 0 on its padding.
+    With `stride=1` every position starts a window (training); with `stride=length` every token is a
+    target once (evaluation). A last window that would run over the end is padded, and `weight` is 0
+    on its padding.
     """
 
     text: np.ndarray
@@ -68,15 +69,21 @@ class Windows:
         at = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
         inside = at < len(self.text)
         window = np.where(inside, self.text[np.minimum(at, len(self.text) - 1)], 0).astype(np.int32)
-        return {"tokens": window[:, :-1], "targets": window[:, 1:], "weight": inside[:, 1:].astype(np.float32)}
+        return {
+            "tokens": window[:, :-1],
+            "targets": window[:, 1:],
+            "weight": inside[:, 1:].astype(np.float32),
+        }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Partnered:
-    """Examples that come with another one of the same global batch, `partner_<field>`, for what mixes two (mixup, cutmix).
+    """Examples that come with another one of the same global batch, `partner_<field>`, for what
+    mixes two (mixup, cutmix).
 
-    The stream gives the example of the next row. So a partner is as random as the shuffle, another one in each epoch, and the
-    same for any number of processes, devices and microbatches: none of them has to ask another for it.
+    The stream gives the example of the next row. So a partner is as random as the shuffle, another
+    one in each epoch, and the same for any number of processes, devices and microbatches: none of
+    them has to ask another for it.
     """
 
     source: Source
@@ -123,16 +130,26 @@ def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarra
     lengths = {key: len(array) for key, array in contents.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"{name}/{split} needs arrays of one length and has {lengths}")
-    return Arrays(contents, Info(name, version, split, fingerprint(contents), len(next(iter(contents.values())))))
+    return Arrays(
+        contents,
+        Info(name, version, split, fingerprint(contents), len(next(iter(contents.values())))),
+    )
 
 
-def windows(name: str, version: str, split: str, text: np.ndarray, length: int, stride: int) -> Windows:
+def windows(
+    name: str, version: str, split: str, text: np.ndarray, length: int, stride: int
+) -> Windows:
     """A source of token windows, fingerprinted by the text."""
     if len(text) < length + 1:
-        raise ValueError(f"{name}/{split} has {len(text)} tokens: too few for a window of {length} and its targets")
+        raise ValueError(
+            f"{name}/{split} has {len(text)} tokens: too few for a window of {length} and its"
+            " targets"
+        )
     full = (len(text) - 1 - length) // stride + 1
     rest = (full - 1) * stride + length < len(text) - 1  # never so with a stride of 1
-    return Windows(text, length, stride, Info(name, version, split, fingerprint({"text": text}), full + rest))
+    return Windows(
+        text, length, stride, Info(name, version, split, fingerprint({"text": text}), full + rest)
+    )
 
 
 def fingerprint(contents: Mapping[str, np.ndarray]) -> str:

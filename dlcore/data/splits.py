@@ -29,7 +29,8 @@ def is_offline(name: str, source: DataSource) -> bool:
     """Whether the offline data of a set are meant. UsageError: files of one's own."""
     if isinstance(source, Path):
         raise UsageError(
-            f"own files are not supported by {name} yet: {source} is not read; take the published set, or offline data"
+            f"own files are not supported by {name} yet: {source} is not read; take the published"
+            " set, or offline data"
         )
     if source not in get_args(get_args(DataSource)[0]):
         raise UsageError(f"{source!r} is no source of {name}: it is published, offline or a path")
@@ -159,7 +160,8 @@ class Splits:
         UsageError: the facts are not those of splits.
         """
         found: dict[str, Source] = {
-            name: Unopened(Info(**info, examples=facts.examples[name]), facts.fields) for name, info in facts.sources.items()
+            name: Unopened(Info(**info, examples=facts.examples[name]), facts.fields)
+            for name, info in facts.sources.items()
         }
         return cls.of(found, facts=facts, scored=tuple(facts.scored))
 
@@ -220,7 +222,9 @@ def transformed(source: Source, transform: Transform) -> Source:
     if isinstance(source, Partnered):  # both of a pair, by themselves
         return Partnered(transformed(source.source, transform))
     if isinstance(source, Unopened):
-        raise UsageError(f"the data of this run are not open here: {source.info.name} cannot be transformed")
+        raise UsageError(
+            f"the data of this run are not open here: {source.info.name} cannot be transformed"
+        )
     info = source.info
     if isinstance(source, Arrays):
         contents = _checked(info, function(dict(source.arrays)), len(source))
@@ -257,4 +261,7 @@ def _fields(source: Source) -> Mapping[str, Any]:
     if isinstance(source, Unopened):
         return source.fields
     example = source.gather(np.arange(min(1, len(source))))
-    return {name: {"shape": list(array.shape[1:]), "dtype": str(array.dtype)} for name, array in sorted(example.items())}
+    return {
+        name: {"shape": list(array.shape[1:]), "dtype": str(array.dtype)}
+        for name, array in sorted(example.items())
+    }

@@ -25,7 +25,9 @@ def to_facts(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def from_facts(facts: Mapping[str, Any]) -> Any:
-    """The tokenizer of `to_facts`, of the class that it was. UsageError: damaged, or of an unknown kind."""
+    """The tokenizer of `to_facts`, of the class that it was. UsageError: damaged, or of an unknown
+    kind.
+    """
     try:
         match facts["kind"]:
             case "characters":

@@ -1,4 +1,6 @@
-"""Activations by name, and one whose gradient is written by hand because XLA's own is slow on CPU."""
+"""Activations by name, and one whose gradient is written by hand because XLA's own is slow on
+CPU.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def _backward(x: Array, dy: Array) -> tuple[Array]:
 
 @with_backward(_forward, _backward)
 def gelu(x: Array) -> Array:
-    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh form of GELU (Hendrycks & Gimpel 2016, sec. 2); dtype kept.
+    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh form of GELU (Hendrycks & Gimpel
+    2016, sec. 2); dtype kept.
 
     Forward mode and second derivatives: `derivatives.plain_derivatives`.
     """
@@ -43,10 +46,12 @@ def gelu(x: Array) -> Array:
 
 
 def named(name: Name) -> Callable[[Array], Array]:
-    """The activation of that name, an elementwise function that keeps shape and dtype: `gelu` above, the others of jax.nn.
+    """The activation of that name, an elementwise function that keeps shape and dtype: `gelu`
+    above, the others of jax.nn.
 
-    relu max(x, 0); leaky_relu x where x >= 0, else x/100 (Maas et al. 2013, sec. 2); elu x where x > 0, else e^x - 1
-    (Clevert et al. 2016, eq. 15); silu x sigmoid(x) (Hendrycks & Gimpel 2016, sec. 2). Raises ValueError for another name.
+    relu max(x, 0); leaky_relu x where x >= 0, else x/100 (Maas et al. 2013, sec. 2); elu x where x
+    > 0, else e^x - 1 (Clevert et al. 2016, eq. 15); silu x sigmoid(x) (Hendrycks & Gimpel 2016,
+    sec. 2). Raises ValueError for another name.
     """
     if name not in get_args(Name):
         raise ValueError(f"{name!r} is no activation: choose one of {', '.join(get_args(Name))}")

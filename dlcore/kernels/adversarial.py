@@ -1,4 +1,6 @@
-"""Losses of two adversaries, a value an example, and the penalty that keeps a critic's slope at one."""
+"""Losses of two adversaries, a value an example, and the penalty that keeps a critic's slope at
+one.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ LossKind = Literal["nonsaturating", "hinge", "wasserstein"]
 
 
 def critic_loss(true: Array, false: Array, kind: LossKind) -> Array:
-    """What a critic loses on its scores of true and of forged examples, [batch] each -> [batch], dtype kept.
+    """What a critic loses on its scores of true and of forged examples, [batch] each -> [batch],
+    dtype kept.
 
-    nonsaturating: softplus(-true) + softplus(false) (Goodfellow et al. 2014, eq. 1); hinge: max(0, 1 - true) + max(0, 1 + false)
-    (Lim & Ye 2017, eq. 9); wasserstein: false - true (Arjovsky et al. 2017, eq. 2). Raises ValueError for another game.
+    nonsaturating: softplus(-true) + softplus(false) (Goodfellow et al. 2014, eq. 1); hinge: max(0,
+    1 - true) + max(0, 1 + false) (Lim & Ye 2017, eq. 9); wasserstein: false - true (Arjovsky et al.
+    2017, eq. 2). Raises ValueError for another game.
     """
     if kind == "nonsaturating":
         return jax.nn.softplus(-true) + jax.nn.softplus(false)
@@ -30,7 +34,8 @@ def critic_loss(true: Array, false: Array, kind: LossKind) -> Array:
 def generator_loss(false: Array, kind: LossKind) -> Array:
     """What a generator loses on the critic's scores of its work, [batch] -> [batch], dtype kept.
 
-    nonsaturating: softplus(-false) (Goodfellow et al. 2014, sec. 3); hinge and wasserstein: -false. Raises ValueError for another game.
+    nonsaturating: softplus(-false) (Goodfellow et al. 2014, sec. 3); hinge and wasserstein: -false.
+    Raises ValueError for another game.
     """
     if kind == "nonsaturating":
         return jax.nn.softplus(-false)
@@ -40,10 +45,12 @@ def generator_loss(false: Array, kind: LossKind) -> Array:
 
 
 def gradient_penalty(critic: Callable[[Array], Array], x: Array) -> Array:
-    """(|gradient of the score by its own example| - 1)^2 (Gulrajani et al. 2017, eq. 3): x [batch, ...] -> [batch].
+    """(|gradient of the score by its own example| - 1)^2 (Gulrajani et al. 2017, eq. 3): x [batch,
+    ...] -> [batch].
 
-    `critic` maps x to scores [batch], every example for itself. It is differentiated twice when the penalty is trained on. The norm is
-    in float32 at least and has a gradient of 0, not NaN, where the slope is 0.
+    `critic` maps x to scores [batch], every example for itself. It is differentiated twice when the
+    penalty is trained on. The norm is in float32 at least and has a gradient of 0, not NaN, where
+    the slope is 0.
     """
     scores, pull = jax.vjp(critic, x)
     (slope,) = pull(jnp.ones_like(scores))

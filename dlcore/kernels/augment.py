@@ -1,4 +1,6 @@
-"""Augmentation on the device, inside the compiled step: keyed by (seed, step, row), so that a resume repeats it for free."""
+"""Augmentation on the device, inside the compiled step: keyed by (seed, step, row), so that a
+resume repeats it for free.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def random_flip(key: Array, row: Array, images: Array) -> Array:
 
 
 def random_shift(key: Array, row: Array, images: Array, pixels: int) -> Array:
-    """Each image [batch, height, width, c] moved by up to `pixels` in both directions, zeros coming in (a padded random crop)."""
+    """Each image [batch, height, width, c] moved by up to `pixels` in both directions, zeros coming
+    in (a padded random crop).
+    """
     _, height, width, channels = images.shape
     padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
 
@@ -28,31 +32,41 @@ def random_shift(key: Array, row: Array, images: Array, pixels: int) -> Array:
 
 
 def random_erase(key: Array, row: Array, images: Array, size: int) -> Array:
-    """A `size` x `size` square of each image [batch, height, width, c] becomes zeros (cutout, DeVries & Taylor 2017).
+    """A `size` x `size` square of each image [batch, height, width, c] becomes zeros (cutout,
+    DeVries & Taylor 2017).
 
     Its centre is any pixel, so that squares reach over the border; dtype kept.
     """
     _, height, width, _ = images.shape
-    erased = per_example(lambda k: _box(k, height, width, jnp.asarray(size), jnp.asarray(size)), key, row)
+    erased = per_example(
+        lambda k: _box(k, height, width, jnp.asarray(size), jnp.asarray(size)), key, row
+    )
     return jnp.where(erased[..., None], jnp.zeros_like(images), images)
 
 
-def mixup(key: Array, row: Array, images: Array, paired: Array, alpha: float) -> tuple[Array, Array]:
-    """share x + (1 - share) partner with share ~ Beta(alpha, alpha) a row (Zhang et al. 2018, eq. 1); and share [batch].
+def mixup(
+    key: Array, row: Array, images: Array, paired: Array, alpha: float
+) -> tuple[Array, Array]:
+    """share x + (1 - share) partner with share ~ Beta(alpha, alpha) a row (Zhang et al. 2018, eq.
+    1); and share [batch].
 
-    images and paired [batch, ...] of one floating type, which the share has too. Raises ValueError unless alpha > 0.
+    images and paired [batch, ...] of one floating type, which the share has too. Raises ValueError
+    unless alpha > 0.
     """
     share = _share(key, row, alpha).astype(images.dtype)
     part = share.reshape(-1, *(1,) * (images.ndim - 1))
     return part * images + (1 - part) * paired, share
 
 
-def cutmix(key: Array, row: Array, images: Array, paired: Array, alpha: float) -> tuple[Array, Array]:
-    """A box of the partner pasted into each image (Yun et al. 2019, eqs. 1 and 2); and the share [batch] of pixels that stayed.
+def cutmix(
+    key: Array, row: Array, images: Array, paired: Array, alpha: float
+) -> tuple[Array, Array]:
+    """A box of the partner pasted into each image (Yun et al. 2019, eqs. 1 and 2); and the share
+    [batch] of pixels that stayed.
 
-    images and paired [batch, height, width, c] of one floating type, which the share has too. The box has
-    sqrt(1 - Beta(alpha, alpha)) of each side and its centre anywhere; what reaches over the border is cut, and the share is of what
-    is left. Raises ValueError unless alpha > 0.
+    images and paired [batch, height, width, c] of one floating type, which the share has too. The
+    box has sqrt(1 - Beta(alpha, alpha)) of each side and its centre anywhere; what reaches over the
+    border is cut, and the share is of what is left. Raises ValueError unless alpha > 0.
     """
     _, height, width, _ = images.shape
     sides = jnp.sqrt(1 - _share(key, row, alpha))

@@ -11,7 +11,8 @@ from dlcore.kernels.random import per_example
 
 
 def gaussian_noise(key: Array, row: Array, images: Array, sigma: float) -> Array:
-    """images + sigma e, e standard normal and one draw a row; images [batch, ...], dtype kept, values may leave [0, 1].
+    """images + sigma e, e standard normal and one draw a row; images [batch, ...], dtype kept,
+    values may leave [0, 1].
 
     Raises ValueError for a negative sigma.
     """
@@ -22,7 +23,8 @@ def gaussian_noise(key: Array, row: Array, images: Array, sigma: float) -> Array
 
 
 def binarise(key: Array, row: Array, images: Array) -> Array:
-    """1 with probability images, else 0 (stochastic binarisation; Salakhutdinov & Murray 2008, sec. 5), one draw a row; dtype kept.
+    """1 with probability images, else 0 (stochastic binarisation; Salakhutdinov & Murray 2008, sec.
+    5), one draw a row; dtype kept.
 
     images [batch, ...] in [0, 1]: what is 0 or 1 already stays as it is.
     """
@@ -31,17 +33,22 @@ def binarise(key: Array, row: Array, images: Array) -> Array:
 
 
 def gaussian_blur(images: Array, sigma: float) -> Array:
-    """Images [batch, height, width, c] convolved with a Gaussian of `sigma` pixels, cut off at 4 sigma, zeros outside; dtype kept.
+    """Images [batch, height, width, c] convolved with a Gaussian of `sigma` pixels, cut off at 4
+    sigma, zeros outside; dtype kept.
 
-    Two products with the matrices of `blur_matrix`. Raises ValueError for a negative sigma; 0 changes nothing.
+    Two products with the matrices of `blur_matrix`. Raises ValueError for a negative sigma; 0
+    changes nothing.
     """
     upcast = images.astype(jnp.promote_types(images.dtype, jnp.float32))
     down, across = (jnp.asarray(blur_matrix(n, sigma), upcast.dtype) for n in images.shape[1:3])
-    return jnp.einsum("ij,bjkc,lk->bilc", down, upcast, across, precision=jax.lax.Precision.HIGHEST).astype(images.dtype)
+    return jnp.einsum(
+        "ij,bjkc,lk->bilc", down, upcast, across, precision=jax.lax.Precision.HIGHEST
+    ).astype(images.dtype)
 
 
 def blur_matrix(n: int, sigma: float) -> np.ndarray:
-    """[n, n] float64 whose product with a row of n pixels is the row blurred: w(i - j), w(d) = e^(-d^2 / 2 sigma^2) / its sum.
+    """[n, n] float64 whose product with a row of n pixels is the row blurred: w(i - j), w(d) =
+    e^(-d^2 / 2 sigma^2) / its sum.
 
     Raises ValueError for a negative sigma; 0 gives the identity.
     """

@@ -1,4 +1,6 @@
-"""Flow matching: straight paths from noise to data, and the ordinary differential equation that draws from them."""
+"""Flow matching: straight paths from noise to data, and the ordinary differential equation that
+draws from them.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,28 @@ Method = Literal["euler", "heun"]
 
 
 def straight_path(noise: Array, data: Array, time: Array) -> tuple[Array, Array]:
-    """x_t = (1 - t) noise + t data, and the velocity data - noise on the way (Lipman et al. 2023, eq. 20 and 23, sigma 0).
+    """x_t = (1 - t) noise + t data, and the velocity data - noise on the way (Lipman et al. 2023,
+    eq. 20 and 23, sigma 0).
 
-    noise, data [batch, ...], time [batch] in [0, 1]; both results like data. The mean velocity at a point x_t, which a network that is
-    fitted to it by squares learns, carries the noise's density to the data's.
+    noise, data [batch, ...], time [batch] in [0, 1]; both results like data. The mean velocity at a
+    point x_t, which a network that is fitted to it by squares learns, carries the noise's density
+    to the data's.
     """
-    t = jnp.broadcast_to(time.reshape(time.shape + (1,) * (data.ndim - time.ndim)), data.shape).astype(data.dtype)
+    t = jnp.broadcast_to(
+        time.reshape(time.shape + (1,) * (data.ndim - time.ndim)), data.shape
+    ).astype(data.dtype)
     return (1 - t) * noise + t * data, data - noise
 
 
-def integrate(velocity: Callable[[Array, Array], Array], x: Array, steps: int, method: Method = "heun") -> Array:
-    """x(1) of dx/dt = velocity(x, t) from x(0) = x, in `steps` equal steps of one compiled loop; output like x.
+def integrate(
+    velocity: Callable[[Array, Array], Array], x: Array, steps: int, method: Method = "heun"
+) -> Array:
+    """x(1) of dx/dt = velocity(x, t) from x(0) = x, in `steps` equal steps of one compiled loop;
+    output like x.
 
-    euler: x + h v(x, t), of order 1; heun: the mean of the slopes at both ends, of order 2 and two velocities a step (Karras et al. 2022,
-    alg. 1). `velocity` is given a scalar t and may have a gradient. Raises ValueError for no steps or another method.
+    euler: x + h v(x, t), of order 1; heun: the mean of the slopes at both ends, of order 2 and two
+    velocities a step (Karras et al. 2022, alg. 1). `velocity` is given a scalar t and may have a
+    gradient. Raises ValueError for no steps or another method.
     """
     if steps < 1:
         raise ValueError(f"{steps} steps lead nowhere")

@@ -1,4 +1,6 @@
-"""Layer, root-mean-square and batch normalisation with hand-written gradients; forward mode: `derivatives.plain_derivatives`."""
+"""Layer, root-mean-square and batch normalisation with hand-written gradients; forward mode:
+`derivatives.plain_derivatives`.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,19 @@ def _backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, A
     n = normal.shape[-1]
     g = dy * jnp.broadcast_to(scale, dy.shape)
     dx = inverse * (g - row_sum(g) / n - normal * (row_sum(g * normal) / n))
-    return dx.astype(like.dtype), column_sum(dy * normal).astype(scale.dtype), column_sum(dy).astype(bias.dtype)
+    return (
+        dx.astype(like.dtype),
+        column_sum(dy * normal).astype(scale.dtype),
+        column_sum(dy).astype(bias.dtype),
+    )
 
 
 @with_backward(_forward, _backward, nondiff_argnums=(3,))
 def layer_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(var + eps) * scale + bias over the last axis (Ba et al. 2016, eq. 4).
 
-    x [..., n], scale [n], bias [n]; output like x, computed in float32 at least. Mean and (biased) variance in two passes.
+    x [..., n], scale [n], bias [n]; output like x, computed in float32 at least. Mean and (biased)
+    variance in two passes.
     """
     return _forward(x, scale, bias, eps)[0]
 
@@ -42,7 +49,12 @@ def _rms_forward(x: Array, scale: Array, eps: float) -> tuple[Array, tuple[Array
     upcast = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     inverse = jax.lax.rsqrt(row_sum(upcast * upcast) / x.shape[-1] + eps)
     normal = upcast * inverse
-    return (normal * jnp.broadcast_to(scale, x.shape)).astype(x.dtype), (normal, inverse, scale, jnp.zeros((), x.dtype))
+    return (normal * jnp.broadcast_to(scale, x.shape)).astype(x.dtype), (
+        normal,
+        inverse,
+        scale,
+        jnp.zeros((), x.dtype),
+    )
 
 
 def _rms_backward(eps: float, saved: tuple[Array, ...], dy: Array) -> tuple[Array, Array]:
@@ -76,7 +88,13 @@ def _batch_forward(
     var = _shared(column_sum(centred * centred), axis_name) / n
     inverse = jax.lax.rsqrt(var + eps)
     y = centred * (inverse * scale)[None] + bias[None]
-    return (y.astype(x.dtype).reshape(x.shape), mean, var), (centred, inverse, scale, bias, jnp.zeros((), x.dtype))
+    return (y.astype(x.dtype).reshape(x.shape), mean, var), (
+        centred,
+        inverse,
+        scale,
+        bias,
+        jnp.zeros((), x.dtype),
+    )
 
 
 def _batch_backward(
@@ -86,20 +104,29 @@ def _batch_backward(
     dy = slopes[0].reshape(centred.shape).astype(centred.dtype)
     n = len(centred) if axis_name is None else len(centred) * jax.lax.axis_size(axis_name)
     dbias, dscale = column_sum(dy), column_sum(dy * centred) * inverse
-    # What reaches x through mean and variance is the sum over all devices; the parameters' own gradients are summed by the step.
+    # What reaches x through mean and variance is the sum over all devices; the parameters' own
+    # gradients are summed by the step.
     through_mean, through_var = _shared(dbias, axis_name) / n, _shared(dscale, axis_name) / n
-    dx = (inverse * scale)[None] * (dy - through_mean[None] - centred * (inverse * through_var)[None])
-    return dx.astype(like.dtype).reshape(slopes[0].shape), dscale.astype(scale.dtype), dbias.astype(bias.dtype)
+    dx = (inverse * scale)[None] * (
+        dy - through_mean[None] - centred * (inverse * through_var)[None]
+    )
+    return (
+        dx.astype(like.dtype).reshape(slopes[0].shape),
+        dscale.astype(scale.dtype),
+        dbias.astype(bias.dtype),
+    )
 
 
 @with_backward(_batch_forward, _batch_backward, nondiff_argnums=(3, 4))
 def batch_norm(
     x: Array, scale: Array, bias: Array, eps: float = 1e-5, axis_name: str | None = None
 ) -> tuple[Array, Array, Array]:
-    """(x - mean) / sqrt(var + eps) * scale + bias over all axes but the last (Ioffe & Szegedy 2015, alg. 1), and mean and var.
+    """(x - mean) / sqrt(var + eps) * scale + bias over all axes but the last (Ioffe & Szegedy 2015,
+    alg. 1), and mean and var.
 
-    x [..., n], scale [n], bias [n]; output like x, the (biased) statistics [n] in float32 at least and without a gradient.
-    `axis_name` is a per-device axis (shard_map, pmap) whose devices share their statistics.
+    x [..., n], scale [n], bias [n]; output like x, the (biased) statistics [n] in float32 at least
+    and without a gradient. `axis_name` is a per-device axis (shard_map, pmap) whose devices share
+    their statistics.
     """
     y, mean, var = _batch_forward(x, scale, bias, eps, axis_name)[0]
     return y, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(var)

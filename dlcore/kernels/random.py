@@ -1,8 +1,9 @@
-"""Randomness by place: every draw is a function of (seed, step, objective, row), never of devices or microbatches.
+"""Randomness by place: every draw is a function of (seed, step, objective, row), never of devices
+or microbatches.
 
-`row` is an example's place in the global batch. A key for the step is folded with it, so that an example meets the same noise,
-the same dropout mask and the same crop whether it is trained on one device or on eight, in one microbatch or in four, before
-or after a resume.
+`row` is an example's place in the global batch. A key for the step is folded with it, so that an
+example meets the same noise, the same dropout mask and the same crop whether it is trained on one
+device or on eight, in one microbatch or in four, before or after a resume.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from jax import Array
 
 
 def per_example(draw: Callable[..., Any], key: Array, row: Array, *args: Array) -> Any:
-    """`draw(key of the row, *args of the row)` for every row: [batch] rows in, the draws stacked on axis 0 out."""
+    """`draw(key of the row, *args of the row)` for every row: [batch] rows in, the draws stacked on
+    axis 0 out.
+    """
     return jax.vmap(lambda r, *a: draw(jax.random.fold_in(key, r), *a))(row, *args)
 
 
@@ -31,7 +34,8 @@ def uniform(key: Array, row: Array, shape: Sequence[int] = ()) -> Array:
 
 
 def dropout(key: Array, row: Array, x: Array, rate: float) -> Array:
-    """Inverted dropout (Srivastava et al. 2014): x * m / (1 - rate), m ~ Bernoulli(1 - rate), one mask a row; dtype kept.
+    """Inverted dropout (Srivastava et al. 2014): x * m / (1 - rate), m ~ Bernoulli(1 - rate), one
+    mask a row; dtype kept.
 
     Raises ValueError unless 0 <= rate < 1.
     """
@@ -44,9 +48,11 @@ def dropout(key: Array, row: Array, x: Array, rate: float) -> Array:
 
 
 def drop_row(key: Array, row: Array, x: Array, rate: float) -> Array:
-    """Whole rows dropped (stochastic depth, Huang et al. 2016, eq. 2): x b / (1 - rate), b ~ Bernoulli(1 - rate), one a row.
+    """Whole rows dropped (stochastic depth, Huang et al. 2016, eq. 2): x b / (1 - rate), b ~
+    Bernoulli(1 - rate), one a row.
 
-    x [batch, ...], dtype kept; scaled in training, so that evaluation takes x itself. Raises ValueError unless 0 <= rate < 1.
+    x [batch, ...], dtype kept; scaled in training, so that evaluation takes x itself. Raises
+    ValueError unless 0 <= rate < 1.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"drop rate {rate} is outside [0, 1)")

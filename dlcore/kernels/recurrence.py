@@ -1,4 +1,6 @@
-"""A linear recurrence with a constant diagonal of complex numbers: the memory of linear recurrent and state-space models."""
+"""A linear recurrence with a constant diagonal of complex numbers: the memory of linear recurrent
+and state-space models.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,17 @@ from dlcore.kernels.derivatives import with_backward
 
 def _recurrence(decay: Array, x: Array, reverse: bool) -> Array:
     if x.ndim != 3 or decay.shape != x.shape[-1:] or decay.shape[0] % 2:
-        raise ValueError(f"a decay of {decay.shape} does not fit inputs of {x.shape}: [2n] and [length, batch, 2n]")
+        raise ValueError(
+            f"a decay of {decay.shape} does not fit inputs of {x.shape}: [2n] and [length,"
+            " batch, 2n]"
+        )
     acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
     decay, x = decay.astype(acc_dtype), x.astype(acc_dtype)
     return jax.lax.platform_dependent(
-        decay, x, cpu=lambda a, x: _stepwise(a, x, reverse), default=lambda a, x: _associative(a, x, reverse)
+        decay,
+        x,
+        cpu=lambda a, x: _stepwise(a, x, reverse),
+        default=lambda a, x: _associative(a, x, reverse),
     )
 
 
@@ -32,7 +40,9 @@ def _stepwise(decay: Array, x: Array, reverse: bool) -> Array:
 
 
 def _associative(decay: Array, x: Array, reverse: bool) -> Array:
-    """(a, x) then (b, y) is (a b, b x + y): associative, so that any bracketing gives all prefixes."""
+    """(a, x) then (b, y) is (a b, b x + y): associative, so that any bracketing gives all
+    prefixes.
+    """
     length = len(x)
 
     def times(re: Array, im: Array, x_re: Array, x_im: Array) -> tuple[Array, Array]:
@@ -41,10 +51,15 @@ def _associative(decay: Array, x: Array, reverse: bool) -> Array:
     def then(first: tuple[Array, ...], second: tuple[Array, ...]) -> tuple[Array, ...]:
         shape = first[2].shape
         re, im, x_re, x_im = second
-        carried = times(jnp.broadcast_to(re, shape), jnp.broadcast_to(im, shape), first[2], first[3])
+        carried = times(
+            jnp.broadcast_to(re, shape), jnp.broadcast_to(im, shape), first[2], first[3]
+        )
         return *times(re, im, first[0], first[1]), carried[0] + x_re, carried[1] + x_im
 
-    real, imag = (jnp.broadcast_to(part[None, None], (length, 1, part.shape[0])) for part in jnp.split(decay, 2))
+    real, imag = (
+        jnp.broadcast_to(part[None, None], (length, 1, part.shape[0]))
+        for part in jnp.split(decay, 2)
+    )
     parts = jax.lax.associative_scan(then, (real, imag, *jnp.split(x, 2, -1)), reverse=reverse)
     return jnp.concatenate(parts[2:], -1)
 
@@ -57,7 +72,9 @@ def _forward(decay: Array, x: Array) -> tuple[Array, tuple[Array, ...]]:
 def _backward(saved: tuple[Array, ...], dy: Array) -> tuple[Array, Array]:
     decay, h, like = saved
     before = jnp.concatenate([jnp.zeros_like(h[:1]), h[:-1]])
-    ddecay, dx = jax.lax.platform_dependent(decay, before, dy, cpu=_backward_stepwise, default=_backward_associative)
+    ddecay, dx = jax.lax.platform_dependent(
+        decay, before, dy, cpu=_backward_stepwise, default=_backward_associative
+    )
     return ddecay.astype(decay.dtype), dx.astype(like.dtype)
 
 
@@ -70,16 +87,26 @@ def _backward_associative(decay: Array, before: Array, dy: Array) -> tuple[Array
     """The gradients to `decay`, the sum of conj(h_{t-1}) dx_t, and to x."""
     dx = _associative(_conjugate(decay).astype(before.dtype), dy.astype(before.dtype), True)
     (h_re, h_im), (re, im) = jnp.split(before, 2, -1), jnp.split(dx, 2, -1)
-    return jnp.concatenate([(h_re * re + h_im * im).sum((0, 1)), (h_re * im - h_im * re).sum((0, 1))]), dx
+    return (
+        jnp.concatenate([(h_re * re + h_im * im).sum((0, 1)), (h_re * im - h_im * re).sum((0, 1))]),
+        dx,
+    )
 
 
 def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, Array]:
-    """The same in one pass over memory: the products are added up while the step's values are at hand."""
+    """The same in one pass over memory: the products are added up while the step's values are at
+    hand.
+    """
     real, imag = jnp.split(_conjugate(decay).astype(before.dtype)[None], 2, -1)
 
-    def step(carry: tuple[Array, Array, Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array, Array], Array]:
+    def step(
+        carry: tuple[Array, Array, Array, Array], x: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array, Array, Array], Array]:
         re, im, sum_re, sum_im = carry
-        (h_re, h_im), (dy_re, dy_im) = jnp.split(x[0], 2, -1), jnp.split(x[1].astype(re.dtype), 2, -1)
+        (h_re, h_im), (dy_re, dy_im) = (
+            jnp.split(x[0], 2, -1),
+            jnp.split(x[1].astype(re.dtype), 2, -1),
+        )
         re, im = real * re - imag * im + dy_re, real * im + imag * re + dy_im
         sum_re, sum_im = sum_re + h_re * re + h_im * im, sum_im + h_re * im - h_im * re
         return (re, im, sum_re, sum_im), jnp.concatenate([re, im], -1)
@@ -91,11 +118,13 @@ def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, A
 
 @with_backward(_forward, _backward)
 def diagonal_recurrence(decay: Array, x: Array) -> Array:
-    """h_t = decay h_{t-1} + x_t in complex numbers, h_0 = x_0 (Orvieto et al. 2023, eq. 1, with a diagonal A).
+    """h_t = decay h_{t-1} + x_t in complex numbers, h_0 = x_0 (Orvieto et al. 2023, eq. 1, with a
+    diagonal A).
 
-    decay [2n] and x [length, batch, 2n] hold n real parts, then n imaginary ones; h like x. Summed in float32 at least.
-    On accelerators by an associative scan, log2(length) steps deep (Martin & Cundy 2018); on CPU step by step, where every step's
-    state stays in the processor's cache. The gradient is the same recurrence backwards with the conjugate of `decay`.
-    Forward mode: `derivatives.plain_derivatives`. ValueError: shapes that do not fit, or an odd number.
+    decay [2n] and x [length, batch, 2n] hold n real parts, then n imaginary ones; h like x. Summed
+    in float32 at least. On accelerators by an associative scan, log2(length) steps deep (Martin &
+    Cundy 2018); on CPU step by step, where every step's state stays in the processor's cache. The
+    gradient is the same recurrence backwards with the conjugate of `decay`. Forward mode:
+    `derivatives.plain_derivatives`. ValueError: shapes that do not fit, or an odd number.
     """
     return _recurrence(decay, x, False).astype(x.dtype)

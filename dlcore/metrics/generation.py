@@ -1,4 +1,6 @@
-"""Metrics of whole corpora and of several runs, on the host, in float64; and what is known of a metric by its exact name."""
+"""Metrics of whole corpora and of several runs, on the host, in float64; and what is known of a
+metric by its exact name.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,18 @@ import numpy as np
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) between Gaussians fitted to features [n, d] (Heusel et al. 2017, eq. 6).
+    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) between Gaussians fitted to features [n, d]
+    (Heusel et al. 2017, eq. 6).
 
-    The trace of the root comes from the singular values of C_a^(1/2) C_b^(1/2), symmetric roots, so that no complex number
-    arises. Raises ValueError unless both have the same d and at least two rows.
+    The trace of the root comes from the singular values of C_a^(1/2) C_b^(1/2), symmetric roots, so
+    that no complex number arises. Raises ValueError unless both have the same d and at least two
+    rows.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(f"features must be [n, d] with n > 1 and one d, not {a.shape} and {b.shape}")
+        raise ValueError(
+            f"features must be [n, d] with n > 1 and one d, not {a.shape} and {b.shape}"
+        )
     ca, cb = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
     root = np.linalg.svd(_root(ca) @ _root(cb), compute_uv=False).sum()
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca) + np.trace(cb) - 2 * root)
@@ -25,14 +31,17 @@ def _root(c: np.ndarray) -> np.ndarray:
 
 
 def neighbours(reference: np.ndarray, others: np.ndarray, k: int = 3) -> float:
-    """The share of `others` [n, d] within some `reference` [m, d] point's distance to its k-th neighbour (Kynkaanniemi et al. 2019, eq. 1).
+    """The share of `others` [n, d] within some `reference` [m, d] point's distance to its k-th
+    neighbour (Kynkaanniemi et al. 2019, eq. 1).
 
-    Of real features against drawn ones it is their precision, the other way round their recall. Raises ValueError unless m > k.
+    Of real features against drawn ones it is their precision, the other way round their recall.
+    Raises ValueError unless m > k.
     """
     reference, others = np.asarray(reference, np.float64), np.asarray(others, np.float64)
     if len(reference) <= k:
         raise ValueError(f"{len(reference)} points have no neighbour number {k}")
-    radius = np.partition(_squares(reference, reference), k, axis=1)[:, k]  # number 0 is the point itself
+    # number 0 is the point itself
+    radius = np.partition(_squares(reference, reference), k, axis=1)[:, k]
     return float((_squares(others, reference) <= radius).any(1).mean())
 
 

@@ -1,4 +1,6 @@
-"""The only place where training code touches Flax: a module applied to the parameters and extra state of its name."""
+"""The only place where training code touches Flax: a module applied to the parameters and extra
+state of its name.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ def apply(
     key: Array | None = None,
     **kwargs: Any,
 ) -> tuple[Any, dict[str, Any]]:
-    """`net(*args, **kwargs)` with params[name] and extra[name]; the output, and `extra` as it stands afterwards.
+    """`net(*args, **kwargs)` with params[name] and extra[name]; the output, and `extra` as it
+    stands afterwards.
 
-    Extra collections (batch statistics) change when `train=True` is among the keywords, and stay as they are otherwise.
+    Extra collections (batch statistics) change when `train=True` is among the keywords, and stay as
+    they are otherwise.
     """
     own = extra.get(name, {})
     rngs = {} if key is None else {"dropout": key}
@@ -32,13 +36,17 @@ def apply(
 
 
 def outputs(run: Callable[[], Any]) -> dict[str, Array]:
-    """What each module returned while `run()` ran, by its path, in the order of their ends; modules that return no array left out.
+    """What each module returned while `run()` ran, by its path, in the order of their ends; modules
+    that return no array left out.
 
-    `run` may stand inside one traced function, but no rematerialised or scanned module inside `run`: what these see stays there.
+    `run` may stand inside one traced function, but no rematerialised or scanned module inside
+    `run`: what these see stays there.
     """
     seen: dict[str, Array] = {}
 
-    def keep(f: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+    def keep(
+        f: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
+    ) -> Any:
         y = f(*args, **kwargs)
         if context.method_name == "__call__" and isinstance(y, Array):
             seen["/".join(context.module.path)] = y

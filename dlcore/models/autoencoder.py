@@ -12,7 +12,9 @@ from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 
 
 class Autoencoder(nn.Module):
-    """An encoder and a decoder (Hinton & Salakhutdinov 2006), with something done to the code between them."""
+    """An encoder and a decoder (Hinton & Salakhutdinov 2006), with something done to the code
+    between them.
+    """
 
     encoder: nn.Module
     decoder: nn.Module
@@ -33,7 +35,9 @@ class Autoencoder(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Images to maps of a quarter of their size: each width is a step down by two, `depth` 3x3 convolutions in each."""
+    """Images to maps of a quarter of their size: each width is a step down by two, `depth` 3x3
+    convolutions in each.
+    """
 
     widths: Sequence[int]
     depth: int = 1
@@ -41,16 +45,22 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [batch, height, width, c] -> [batch, height / 2^n, width / 2^n, widths[-1]] for n widths."""
+        """x [batch, height, width, c] -> [batch, height / 2^n, width / 2^n, widths[-1]] for n
+        widths.
+        """
         for width in self.widths:
             x = space_to_depth(x, 2)
             for _ in range(self.depth):
-                x = self.activation(nn.Conv(width, (3, 3), kernel_init=nn.initializers.he_normal())(x))
+                x = self.activation(
+                    nn.Conv(width, (3, 3), kernel_init=nn.initializers.he_normal())(x)
+                )
         return x
 
 
 class ConvDecoder(nn.Module):
-    """The way back: `depth` 3x3 convolutions of each width, the last of which shuffles channels into pixels (Shi et al. 2016)."""
+    """The way back: `depth` 3x3 convolutions of each width, the last of which shuffles channels
+    into pixels (Shi et al. 2016).
+    """
 
     widths: Sequence[int]
     channels: int = 1
@@ -64,6 +74,8 @@ class ConvDecoder(nn.Module):
         for width, after in zip(self.widths, (*self.widths[1:], 0), strict=True):
             for _ in range(self.depth - 1):
                 x = self.activation(nn.Conv(width, (3, 3), kernel_init=kernel)(x))
-            x = depth_to_space(nn.Conv(4 * (after or self.channels), (3, 3), kernel_init=kernel)(x), 2)
+            x = depth_to_space(
+                nn.Conv(4 * (after or self.channels), (3, 3), kernel_init=kernel)(x), 2
+            )
             x = self.activation(x) if after else x
         return x

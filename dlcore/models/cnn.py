@@ -17,10 +17,12 @@ Readout = Literal["mean", "flat"]
 
 
 class CNN(nn.Module):
-    """3x3 convolutions of `widths` with ReLU, halved by max pooling between them; their mean over the image, a hidden layer, logits.
+    """3x3 convolutions of `widths` with ReLU, halved by max pooling between them; their mean over
+    the image, a hidden layer, logits.
 
-    With `norm` "batch" each convolution is followed by batch normalisation. With `readout` "flat" the hidden layer sees every
-    place of the image instead of the mean: more parameters, fewer steps.
+    With `norm` "batch" each convolution is followed by batch normalisation. With `readout` "flat"
+    the hidden layer sees every place of the image instead of the mean: more parameters, fewer
+    steps.
     """
 
     widths: Sequence[int]
@@ -31,8 +33,12 @@ class CNN(nn.Module):
     readout: Readout = "mean"
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None, features: bool = False) -> Any:
-        """x [batch, height, width, c] -> logits [batch, classes], or the hidden layer [batch, hidden] if `features`."""
+    def __call__(
+        self, x: Array, *, train: bool = False, row: Array | None = None, features: bool = False
+    ) -> Any:
+        """x [batch, height, width, c] -> logits [batch, classes], or the hidden layer [batch,
+        hidden] if `features`.
+        """
         kernel = nn.initializers.he_normal()
         for layer, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3), kernel_init=kernel, use_bias=self.norm == "none")(x)
@@ -42,5 +48,7 @@ class CNN(nn.Module):
             if layer + 1 < len(self.widths):
                 x = max_pool(x)
         x = x.mean((1, 2)) if self.readout == "mean" else x.reshape(x.shape[0], -1)
-        x = Dropout(self.dropout)(jax.nn.relu(nn.Dense(self.hidden, kernel_init=kernel)(x)), row if train else None)
+        x = Dropout(self.dropout)(
+            jax.nn.relu(nn.Dense(self.hidden, kernel_init=kernel)(x)), row if train else None
+        )
         return x if features else nn.Dense(self.classes)(x)

@@ -1,4 +1,6 @@
-"""A Transformer encoder (Vaswani et al. 2017) over embedded tokens of any kind: pieces of text, patches of an image."""
+"""A Transformer encoder (Vaswani et al. 2017) over embedded tokens of any kind: pieces of text,
+patches of an image.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Size:
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)); no biases in its dense layers; every token sees every other."""
+    """x + attention(norm(x)), then x + mlp(norm(x)); no biases in its dense layers; every token
+    sees every other.
+    """
 
     size: Size
 
@@ -49,17 +53,26 @@ class Block(nn.Module):
     def __call__(self, x: Array, seen: Array | None, row: Array | None) -> Array:
         """x [batch, length, width], `seen` bool [batch, length] or None -> like x."""
         s, (batch, length, width) = self.size, x.shape
-        dense = functools.partial(nn.Dense, use_bias=False, kernel_init=nn.initializers.normal(0.02))
+        dense = functools.partial(
+            nn.Dense, use_bias=False, kernel_init=nn.initializers.normal(0.02)
+        )
         residual = nn.initializers.normal(0.02 / (2 * s.layers) ** 0.5)
-        flat = x.reshape(batch * length, width)  # matrices, not batches of matrices: CPU runs them a fifth faster
-        heads = dense(3 * width, name="qkv")(LayerNorm(name="norm_attention")(flat)).reshape(batch, length, 3, s.heads, -1)
+        # matrices, not batches of matrices: CPU runs them a fifth faster
+        flat = x.reshape(batch * length, width)
+        heads = dense(3 * width, name="qkv")(LayerNorm(name="norm_attention")(flat)).reshape(
+            batch, length, 3, s.heads, -1
+        )
         q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
         if s.positions == "rotary":
             q, k = (rotary(t, np.arange(length)) for t in (q, k))
         drop = Dropout(s.dropout, name="drop")
-        attended = dense(width, kernel_init=residual, name="out")(attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape))
+        attended = dense(width, kernel_init=residual, name="out")(
+            attention(q, k, v, seen).swapaxes(1, 2).reshape(flat.shape)
+        )
         x = x + drop(attended.reshape(x.shape), row)
-        hidden = gelu(dense(4 * width, name="up")(LayerNorm(name="norm_mlp")(x.reshape(flat.shape))))
+        hidden = gelu(
+            dense(4 * width, name="up")(LayerNorm(name="norm_mlp")(x.reshape(flat.shape)))
+        )
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row)
 
@@ -70,16 +83,23 @@ class Encoder(nn.Module):
     size: Size
 
     @nn.compact
-    def __call__(self, x: Array, seen: Array | None = None, *, train: bool = False, row: Array | None = None) -> Array:
-        """x [batch, length, width] -> like x. `seen` bool [batch, length] is False on padding, which then changes nothing else.
+    def __call__(
+        self, x: Array, seen: Array | None = None, *, train: bool = False, row: Array | None = None
+    ) -> Array:
+        """x [batch, length, width] -> like x. `seen` bool [batch, length] is False on padding,
+        which then changes nothing else.
 
         Raises ValueError for an input longer than the learned positions.
         """
         s, row = self.size, row if train else None
         if s.positions == "learned":
             if x.shape[1] > s.context:
-                raise ValueError(f"{x.shape[1]} tokens are more than the {s.context} learned positions")
-            places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32)
+                raise ValueError(
+                    f"{x.shape[1]} tokens are more than the {s.context} learned positions"
+                )
+            places = self.param(
+                "positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32
+            )
             x = x + places[None, : x.shape[1]].astype(x.dtype)
         x = Dropout(s.dropout, name="drop")(x, row)
         block = nn.remat(Block) if s.remat else Block

@@ -1,7 +1,8 @@
 """Generator and discriminator for small images (after DCGAN, Radford et al. 2016).
 
-Images grow and shrink by moving pixels between space and channels (Shi et al. 2016) instead of by strided and transposed
-convolutions: on CPU a transposed convolution is many times slower than what it computes.
+Images grow and shrink by moving pixels between space and channels (Shi et al. 2016) instead of by
+strided and transposed convolutions: on CPU a transposed convolution is many times slower than what
+it computes.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from dlcore.kernels.spectral import spectral_norm
 
 
 def pixel_norm(x: Array) -> Array:
-    """x / sqrt(mean of x^2 over channels) (Karras et al. 2018, sec. 4.2): every example for itself, unlike batch normalisation."""
+    """x / sqrt(mean of x^2 over channels) (Karras et al. 2018, sec. 4.2): every example for itself,
+    unlike batch normalisation.
+    """
     return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-8)
 
 
 class Generator(nn.Module):
-    """Noise to images in [-1, 1] of 4 * `side` pixels a side; two steps up, `width` channels at the first.
+    """Noise to images in [-1, 1] of 4 * `side` pixels a side; two steps up, `width` channels at the
+    first.
 
     With `classes` it is told which class to draw, beside the noise.
     """
@@ -37,7 +41,9 @@ class Generator(nn.Module):
     def __call__(self, noise: Array, label: Array | None = None) -> Array:
         """noise [batch, latent], label int [batch] -> images [batch, 4 side, 4 side, channels]."""
         if self.classes:
-            noise = jnp.concatenate([noise, jax.nn.one_hot(label, self.classes, dtype=noise.dtype)], -1)
+            noise = jnp.concatenate(
+                [noise, jax.nn.one_hot(label, self.classes, dtype=noise.dtype)], -1
+            )
         x = nn.Dense(self.side * self.side * self.width)(noise)
         x = pixel_norm(nn.leaky_relu(x.reshape(-1, self.side, self.side, self.width), 0.2))
         for width in (self.width // 2, self.width // 4):
@@ -49,8 +55,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images to a score, above 0 for real; with `classes`, for a real image of its label.
 
-    The last layer then has a column a class, which is a projection discriminator (Miyato & Koyama 2018, eq. 3): the term that all
-    labels share is part of every column.
+    The last layer then has a column a class, which is a projection discriminator (Miyato & Koyama
+    2018, eq. 3): the term that all labels share is part of every column.
     """
 
     width: int
@@ -63,9 +69,17 @@ class Discriminator(nn.Module):
         for width in (self.width // 2, self.width):
             x = nn.leaky_relu(nn.Conv(width, (3, 3))(space_to_depth(x, 2)), 0.2)
         scores = nn.Dense(self.classes or 1)(x.reshape(len(x), -1))
-        return (scores * jax.nn.one_hot(label, self.classes, dtype=scores.dtype)).sum(-1) if self.classes else scores[:, 0]
+        return (
+            (scores * jax.nn.one_hot(label, self.classes, dtype=scores.dtype)).sum(-1)
+            if self.classes
+            else scores[:, 0]
+        )
 
 
 def normalised(params: Any) -> Any:
-    """Every kernel, as a matrix from all its inputs to its outputs, over its spectral norm (Miyato et al. 2018, sec. 2.1)."""
-    return jax.tree.map(lambda p: p / spectral_norm(p.reshape(-1, p.shape[-1])) if p.ndim > 1 else p, params)
+    """Every kernel, as a matrix from all its inputs to its outputs, over its spectral norm (Miyato
+    et al. 2018, sec. 2.1).
+    """
+    return jax.tree.map(
+        lambda p: p / spectral_norm(p.reshape(-1, p.shape[-1])) if p.ndim > 1 else p, params
+    )

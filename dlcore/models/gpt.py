@@ -1,4 +1,6 @@
-"""GPT: a decoder-only Transformer (Radford et al. 2019) and its later variants, and text generation with a key/value cache."""
+"""GPT: a decoder-only Transformer (Radford et al. 2019) and its later variants, and text generation
+with a key/value cache.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +32,22 @@ TENSOR = (
     (r"blocks/(out|down)/kernel", (None, "tensor", None)),
 )
 
-Cache = tuple[tuple[Array, Array], ...]  # keys and values of each layer, [batch, kv heads, context, d]
+# keys and values of each layer, [batch, kv heads, context, d]
+Cache = tuple[tuple[Array, Array], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
     """The shape of a GPT.
 
-    kv_heads   heads of keys and values, each shared by heads / kv_heads queries (Ainslie et al. 2023); 0: one for each query
+    kv_heads   heads of keys and values, each shared by heads / kv_heads queries (Ainslie et al.
+               2023); 0: one for each query
     norm       layer normalisation, or by the root of the mean square alone
-    mlp        gelu, 4 width wide; or a gated unit (Shazeer 2020) of as many parameters: 8/3 width, rounded up to eights
+    mlp        gelu, 4 width wide; or a gated unit (Shazeer 2020) of as many parameters: 8/3 width,
+               rounded up to eights
     biases     in every dense layer and layer normalisation, as GPT-2 has them
-    scan       one compiled block for all layers, their parameters stacked in `blocks`: a deep model compiles as fast as a shallow one
+    scan       one compiled block for all layers, their parameters stacked in `blocks`: a deep model
+               compiles as fast as a shallow one
     """
 
     vocabulary: int
@@ -62,7 +68,9 @@ class Size:
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
         if self.kv_heads < 0 or self.heads % self.keys:
-            raise ValueError(f"{self.kv_heads} heads of keys and values cannot be shared by {self.heads} heads")
+            raise ValueError(
+                f"{self.kv_heads} heads of keys and values cannot be shared by {self.heads} heads"
+            )
 
     @property
     def keys(self) -> int:
@@ -82,21 +90,36 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, row: Array | None, cache: tuple[Array, Array] | None, position: Array, segment: Array | None
+        self,
+        x: Array,
+        row: Array | None,
+        cache: tuple[Array, Array] | None,
+        position: Array,
+        segment: Array | None,
     ) -> tuple[Array, Any]:
-        """x [batch, length, width] -> the same, and the cache with these tokens' keys and values in it (None if None)."""
+        """x [batch, length, width] -> the same, and the cache with these tokens' keys and values in
+        it (None if None).
+        """
         s, (batch, length, width) = self.size, x.shape
-        dense = functools.partial(nn.Dense, use_bias=s.biases, kernel_init=nn.initializers.normal(0.02))
+        dense = functools.partial(
+            nn.Dense, use_bias=s.biases, kernel_init=nn.initializers.normal(0.02)
+        )
         residual = nn.initializers.normal(0.02 / (2 * s.layers) ** 0.5)
         norm = functools.partial(Norm, s.norm, s.biases)
         drop = Dropout(s.dropout, name="drop")
         x = along_rows(x)
-        flat = x.reshape(batch * length, width)  # matrices, not batches of matrices: CPU runs them a fifth faster
+        # matrices, not batches of matrices: CPU runs them a fifth faster
+        flat = x.reshape(batch * length, width)
         d, groups = width // s.heads, s.heads // s.keys
-        heads = dense((s.heads + 2 * s.keys) * d, name="qkv")(norm(name="norm_attention")(flat)).reshape(batch, length, -1, d)
+        heads = dense((s.heads + 2 * s.keys) * d, name="qkv")(
+            norm(name="norm_attention")(flat)
+        ).reshape(batch, length, -1, d)
         q, k, v = (part.swapaxes(1, 2) for part in jnp.split(heads, (s.heads, s.heads + s.keys), 2))
         if s.rotary:
-            q, k = (rotary(t, position[:, None] if position.ndim else position + jnp.arange(length)) for t in (q, k))
+            q, k = (
+                rotary(t, position[:, None] if position.ndim else position + jnp.arange(length))
+                for t in (q, k)
+            )
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
@@ -109,17 +132,25 @@ class Block(nn.Module):
             seen = attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
         else:
             seen = causal_attention(q, k, v)
-        attended = dense(width, kernel_init=residual, name="out")(seen.swapaxes(1, 2).reshape(flat.shape))
+        attended = dense(width, kernel_init=residual, name="out")(
+            seen.swapaxes(1, 2).reshape(flat.shape)
+        )
         x = x + drop(attended.reshape(x.shape), row)
         normal = norm(name="norm_mlp")(x.reshape(flat.shape))
         hidden = dense(s.hidden, name="up")(normal)
-        hidden = gelu(hidden) if s.mlp == "gelu" else hidden * nn.silu(dense(s.hidden, name="gate")(normal))
+        hidden = (
+            gelu(hidden)
+            if s.mlp == "gelu"
+            else hidden * nn.silu(dense(s.hidden, name="gate")(normal))
+        )
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
 
 
 class GPT(nn.Module):
-    """Logits of the next token at every place; the output matrix is the token embedding (Press & Wolf 2017)."""
+    """Logits of the next token at every place; the output matrix is the token embedding (Press &
+    Wolf 2017).
+    """
 
     size: Size
 
@@ -134,30 +165,48 @@ class GPT(nn.Module):
         position: Array | int = 0,
         segment: Array | None = None,
     ) -> Any:
-        """tokens [batch, length] -> logits [batch, length, vocabulary]; with a `cache`, (logits, cache), tokens at `position`.
+        """tokens [batch, length] -> logits [batch, length, vocabulary]; with a `cache`, (logits,
+        cache), tokens at `position`.
 
-        Packed rows: `segment` [batch, length] says whose each token is, who sees nobody else's, and `position` [batch, length] where.
+        Packed rows: `segment` [batch, length] says whose each token is, who sees nobody else's, and
+        `position` [batch, length] where.
         """
         s = self.size
         position, row = jnp.asarray(position), row if train else None
-        embed = nn.Embed(s.vocabulary, s.width, embedding_init=nn.initializers.normal(0.02), name="embed")
+        embed = nn.Embed(
+            s.vocabulary, s.width, embedding_init=nn.initializers.normal(0.02), name="embed"
+        )
         x = jnp.take(gathered(embed.embedding, ("tensor", None)), tokens, axis=0)
         if not s.rotary:
-            places = self.param("positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32)
-            x = x + (places[position] if position.ndim else jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None])
+            places = self.param(
+                "positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32
+            )
+            x = x + (
+                places[position]
+                if position.ndim
+                else jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None]
+            )
         x = along_rows(Dropout(s.dropout)(x, row))
         block = nn.remat(Block, prevent_cse=not s.scan) if s.remat else Block
         after: list[Any] = []
         if s.scan:
             if cache is not None:
-                raise ValueError("stacked layers have no cache: `unstacked` gives the parameters of single ones")
+                raise ValueError(
+                    "stacked layers have no cache: `unstacked` gives the parameters of single ones"
+                )
             every = (nn.broadcast,) * 4
             stack = nn.scan(
-                block, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True}, in_axes=every, length=s.layers
+                block,
+                variable_axes={"params": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=every,
+                length=s.layers,
             )
             x, _ = stack(s, name="blocks")(x, row, None, position, segment)
         for layer in range(0 if s.scan else s.layers):
-            x, kept = block(s, name=f"block_{layer}")(x, row, None if cache is None else cache[layer], position, segment)
+            x, kept = block(s, name=f"block_{layer}")(
+                x, row, None if cache is None else cache[layer], position, segment
+            )
             after.append(kept)
         normal = along_rows(Norm(s.norm, s.biases, name="norm")(x.reshape(-1, s.width)))
         logits = along_rows(embed.attend(normal), rest=False).reshape(*tokens.shape, s.vocabulary)
@@ -165,11 +214,16 @@ class GPT(nn.Module):
 
 
 def unstacked(size: Size, params: Any) -> tuple[Size, Any]:
-    """The same network with each layer's parameters for themselves; as it is where nothing is stacked."""
+    """The same network with each layer's parameters for themselves; as it is where nothing is
+    stacked.
+    """
     if not size.scan:
         return size, params
     ends = {name: part for name, part in params.items() if name != "blocks"}
-    layers = {f"block_{i}": jax.tree.map(lambda x, i=i: x[i], params["blocks"]) for i in range(size.layers)}
+    layers = {
+        f"block_{i}": jax.tree.map(lambda x, i=i: x[i], params["blocks"])
+        for i in range(size.layers)
+    }
     return dataclasses.replace(size, scan=False), {**ends, **layers}
 
 
@@ -190,16 +244,19 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Array:
-    """Continue prompt [batch, some] by `length` tokens, in one compiled loop with a cache: [batch, some + length].
+    """Continue prompt [batch, some] by `length` tokens, in one compiled loop with a cache: [batch,
+    some + length].
 
-    When the context is full, its second half becomes the prompt of the next stretch. Raises ValueError for a prompt that is empty
-    or fills the context, for a temperature below 0, and a `top_p` outside (0, 1].
+    When the context is full, its second half becomes the prompt of the next stretch. Raises
+    ValueError for a prompt that is empty or fills the context, for a temperature below 0, and a
+    `top_p` outside (0, 1].
     """
     batch, given = prompt.shape
     half = max(1, size.context // 2)
     if not 0 < given < size.context or temperature < 0:
         raise ValueError(
-            f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not {given} and {temperature}"
+            f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not"
+            f" {given} and {temperature}"
         )
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is a probability above 0, not {top_p}")
@@ -211,7 +268,9 @@ def generate(
             logits, cache = carry
             token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
             here = prompt.shape[1] + i - start
-            logits, cache = net.apply({"params": params}, token[:, None], cache=cache, position=here)
+            logits, cache = net.apply(
+                {"params": params}, token[:, None], cache=cache, position=here
+            )
             return (logits[:, 0], cache), token
 
         logits, cache = net.apply({"params": params}, prompt, cache=empty_cache(size, batch, dtype))
@@ -228,22 +287,32 @@ def generate(
         new = continue_segment(tail, start, size.context - half)
         return jnp.concatenate([tail, new], 1)[:, -half:], new
 
-    tail, new_segments = jax.lax.scan(again, text[:, -half:], first + jnp.arange(whole) * (size.context - half))
+    tail, new_segments = jax.lax.scan(
+        again, text[:, -half:], first + jnp.arange(whole) * (size.context - half)
+    )
     text = jnp.concatenate([text, new_segments.swapaxes(0, 1).reshape(batch, -1)], 1)
-    return text if not rest else jnp.concatenate([text, continue_segment(tail, length - rest, rest)], 1)
+    return (
+        text
+        if not rest
+        else jnp.concatenate([text, continue_segment(tail, length - rest, rest)], 1)
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
 def likeliest(
     size: Size, params: Any, prompt: Array, length: int, beams: int, end: int, penalty: float = 1.0
 ) -> tuple[Array, Array]:
-    """The likeliest continuations of prompt [batch, some] by up to `length` tokens, best first, as `models.beam.beam_search` says.
+    """The likeliest continuations of prompt [batch, some] by up to `length` tokens, best first, as
+    `models.beam.beam_search` says.
 
-    Raises ValueError for a prompt that is empty, or does not fit the context together with `length`.
+    Raises ValueError for a prompt that is empty, or does not fit the context together with
+    `length`.
     """
     batch, given = prompt.shape
     if given < 1 or given + length > size.context:
-        raise ValueError(f"a prompt of {given} tokens and {length} more do not fit a context of {size.context}")
+        raise ValueError(
+            f"a prompt of {given} tokens and {length} more do not fit a context of {size.context}"
+        )
     size, params = unstacked(size, params)
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
     cache: Any = empty_cache(size, batch, dtype)
@@ -252,8 +321,14 @@ def likeliest(
 
     def step(tokens: Array, cache: Any, i: Array) -> tuple[Array, Any]:
         flat = jax.tree.map(lambda x: x.reshape(batch * beams, *x.shape[2:]), cache)
-        logits, flat = net.apply({"params": params}, tokens.reshape(-1, 1), cache=flat, position=given - 1 + i)
-        return logits.reshape(batch, beams, -1), jax.tree.map(lambda x: x.reshape(batch, beams, *x.shape[1:]), flat)
+        logits, flat = net.apply(
+            {"params": params}, tokens.reshape(-1, 1), cache=flat, position=given - 1 + i
+        )
+        return logits.reshape(batch, beams, -1), jax.tree.map(
+            lambda x: x.reshape(batch, beams, *x.shape[1:]), flat
+        )
 
     cache = jax.tree.map(lambda x: jnp.repeat(x[:, None], beams, 1), cache)
-    return beam_search(step, cache, prompt[:, -1], beams=beams, length=length, end=end, penalty=penalty)
+    return beam_search(
+        step, cache, prompt[:, -1], beams=beams, length=length, end=end, penalty=penalty
+    )

@@ -35,7 +35,8 @@ _MASKS = (".attn.bias", ".attn.masked_bias")  # the causal mask, which some file
 _HEAD_MATRIX = "lm_head.weight"
 
 
-# What our GPT computes, by the names of `config.json`; a name that is missing there has the first value.
+# What our GPT computes, by the names of `config.json`; a name that is missing there has the first
+# value.
 _COMPUTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of the tanh form
@@ -48,16 +49,21 @@ _COMPUTED: dict[str, tuple[Any, ...]] = {
 
 
 def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
-    """The size and the float32 parameters of a safetensors file with the names of Hugging Face's `transformers`.
+    """The size and the float32 parameters of a safetensors file with the names of Hugging Face's
+    `transformers`.
 
     Args:
-        path: the file. A `config.json` beside it is read: the number of heads is its `n_head`, and what it says of activation,
-            epsilon and attention scale must be what our GPT computes. Its dropout rates are not taken over.
-        heads: the number of heads. It need be given where there is no `config.json`, which says of a file that all else is as in
+        path: the file. A `config.json` beside it is read: the number of heads is its `n_head`, and
+        what it says of activation,
+            epsilon and attention scale must be what our GPT computes. Its dropout rates are not
+            taken over.
+        heads: the number of heads. It need be given where there is no `config.json`, which says of
+        a file that all else is as in
             the published GPT-2; where there is one, both must agree.
 
     Raises:
-        UsageError: the file or `config.json` is damaged; neither says the number of heads; the network is another one than our GPT
+        UsageError: the file or `config.json` is damaged; neither says the number of heads; the
+        network is another one than our GPT
             computes; a tensor is missing, left over or of another shape.
     """
     config = _config(path)
@@ -66,26 +72,48 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
         tensors[name].ndim != 2 for name in ("wte.weight", "wpe.weight")
     ):
         raise UsageError(
-            f"{path}: no matrices wte.weight and wpe.weight, so these are no weights of a GPT-2: name a file that has them"
+            f"{path}: no matrices wte.weight and wpe.weight, so these are no weights of a GPT-2:"
+            " name a file that has them"
         )
     (vocabulary, width), context = tensors["wte.weight"].shape, len(tensors["wpe.weight"])
     layers = len({name.split(".")[1] for name in tensors if name.startswith("h.")})
-    heads = _heads(path, config, heads, {"n_layer": layers, "n_embd": width, "n_positions": context, "vocab_size": vocabulary})
+    heads = _heads(
+        path,
+        config,
+        heads,
+        {"n_layer": layers, "n_embd": width, "n_positions": context, "vocab_size": vocabulary},
+    )
     size = Size(vocabulary, context, layers, heads, width, biases=True)
     expected = {name: (place, _shape(size, place)) for name, place in _ENDS.items()}
     for layer in range(layers):
-        expected |= {f"h.{layer}.{name}": ((f"block_{layer}", *place), _shape(size, place)) for name, place in _BLOCK.items()}
+        expected |= {
+            f"h.{layer}.{name}": ((f"block_{layer}", *place), _shape(size, place))
+            for name, place in _BLOCK.items()
+        }
     head = tensors.pop(_HEAD_MATRIX, None)
     if head is not None and not np.array_equal(head, tensors["wte.weight"]):
-        raise UsageError(f"{path}: {_HEAD_MATRIX} is not wte.weight, and our GPT has one matrix for both: tie them before")
-    missing, left = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+        raise UsageError(
+            f"{path}: {_HEAD_MATRIX} is not wte.weight, and our GPT has one matrix for both: tie"
+            " them before"
+        )
+    missing, left = (
+        sorted(expected.keys() - tensors.keys()),
+        sorted(tensors.keys() - expected.keys()),
+    )
     if missing or left:
-        problems = [f"{words} {', '.join(names)}" for words, names in (("misses", missing), ("has besides", left)) if names]
+        problems = [
+            f"{words} {', '.join(names)}"
+            for words, names in (("misses", missing), ("has besides", left))
+            if names
+        ]
         raise UsageError(f"{path}: a GPT-2 of {layers} layers {' and '.join(problems)}")
     params: dict[str, Any] = {}
     for name, (place, shape) in expected.items():
         if tensors[name].shape != shape:
-            raise UsageError(f"{path}: {name} has the shape {tensors[name].shape}, and a GPT-2 of width {width} needs {shape}")
+            raise UsageError(
+                f"{path}: {name} has the shape {tensors[name].shape}, and a GPT-2 of width {width}"
+                f" needs {shape}"
+            )
         part = params
         for key in place[:-1]:
             part = part.setdefault(key, {})
@@ -94,7 +122,9 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
 
 
 def _config(path: Path) -> dict[str, Any] | None:
-    """What is said beside the weights; None where nothing is. UsageError: it cannot be read, or names another network than ours."""
+    """What is said beside the weights; None where nothing is. UsageError: it cannot be read, or
+    names another network than ours.
+    """
     file = path.parent / "config.json"
     try:
         text = file.read_text(encoding="utf-8")
@@ -111,32 +141,45 @@ def _config(path: Path) -> dict[str, Any] | None:
     for name, known in _COMPUTED.items():
         if name in config and config[name] not in known:
             raise UsageError(
-                f"{file}: {name} is {config[name]!r}, and our GPT computes {known[0]!r}: these weights would be another network"
+                f"{file}: {name} is {config[name]!r}, and our GPT computes {known[0]!r}: these"
+                " weights would be another network"
             )
     return config
 
 
 def _heads(path: Path, config: dict[str, Any] | None, heads: int, sizes: dict[str, int]) -> int:
-    """The number of heads; UsageError where it is not known, does not fit, or config and tensors have other sizes."""
+    """The number of heads; UsageError where it is not known, does not fit, or config and tensors
+    have other sizes.
+    """
     if config is None and heads < 1:
         raise UsageError(
-            f"{path}: no config.json beside it, and the tensors do not show the number of heads: put it there, or say `heads`"
-            " (12, 16, 20 and 25 in the four published sizes)"
+            f"{path}: no config.json beside it, and the tensors do not show the number of heads:"
+            " put it there, or say `heads` (12, 16, 20 and 25 in the four published sizes)"
         )
     if config is not None:
         said = config.get("n_head")
         if type(said) is not int or said < 1:
-            raise UsageError(f"{path.parent / 'config.json'}: n_head is {said!r}, and must be the number of heads")
+            raise UsageError(
+                f"{path.parent / 'config.json'}: n_head is {said!r}, and must be the number of"
+                " heads"
+            )
         if heads not in (0, said):
             raise UsageError(
-                f"{path}: {heads} heads are asked for, and config.json beside it says {said}: leave it to config.json"
+                f"{path}: {heads} heads are asked for, and config.json beside it says {said}: leave"
+                " it to config.json"
             )
         heads = said
         for name, size in sizes.items():
             if config.get(name, size) != size:
-                raise UsageError(f"{path}: its tensors have {name} {size}, and config.json beside it says {config[name]!r}")
+                raise UsageError(
+                    f"{path}: its tensors have {name} {size}, and config.json beside it says"
+                    f" {config[name]!r}"
+                )
     if sizes["n_embd"] % heads:
-        raise UsageError(f"{path}: {heads} heads do not divide a width of {sizes['n_embd']}: say how many there are")
+        raise UsageError(
+            f"{path}: {heads} heads do not divide a width of {sizes['n_embd']}: say how many"
+            " there are"
+        )
     return heads
 
 
@@ -159,6 +202,12 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path}: cannot be read as safetensors ({error}): fetch it again, or name another file") from error
+        raise UsageError(
+            f"{path}: cannot be read as safetensors ({error}): fetch it again, or name another file"
+        ) from error
     tensors = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
-    return {name: tensor for name, tensor in tensors.items() if not (name.startswith("h.") and name.endswith(_MASKS))}
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not (name.startswith("h.") and name.endswith(_MASKS))
+    }

@@ -14,7 +14,9 @@ from dlcore.kernels.norm import layer_norm, rms_norm
 
 
 class Dropout(nn.Module):
-    """Dropout with one mask a row (`kernels.random.dropout`), the same for any number of devices and microbatches."""
+    """Dropout with one mask a row (`kernels.random.dropout`), the same for any number of devices
+    and microbatches.
+    """
 
     rate: float
 
@@ -40,16 +42,22 @@ class LayerNorm(nn.Module):
 
 
 def _scale_and_bias(module: nn.Module, n: int) -> tuple[Array, Array]:
-    """Parameters of ones and of zeros [n], in float32 also under x64, as Flax's own layers have them."""
+    """Parameters of ones and of zeros [n], in float32 also under x64, as Flax's own layers have
+    them.
+    """
     ones, zeros = nn.initializers.ones, nn.initializers.zeros
-    return module.param("scale", ones, (n,), jnp.float32), module.param("bias", zeros, (n,), jnp.float32)
+    return module.param("scale", ones, (n,), jnp.float32), module.param(
+        "bias", zeros, (n,), jnp.float32
+    )
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation (`kernels.norm.batch_norm`) over the global batch, also where the step runs per device.
+    """Batch normalisation (`kernels.norm.batch_norm`) over the global batch, also where the step
+    runs per device.
 
-    Under jit the batch axis is global already. Under shard_map and pmap the trace itself says which axes are per device.
-    Evaluation uses running averages, m <- momentum m + (1 - momentum) batch. Padding counts: masks do not reach in here.
+    Under jit the batch axis is global already. Under shard_map and pmap the trace itself says which
+    axes are per device. Evaluation uses running averages, m <- momentum m + (1 - momentum) batch.
+    Padding counts: masks do not reach in here.
     """
 
     momentum: float = 0.9
@@ -57,26 +65,39 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """x [..., n] -> the same; `train` uses the batch's own statistics and moves the averages."""
+        """x [..., n] -> the same; `train` uses the batch's own statistics and moves the
+        averages.
+        """
         n, acc_dtype = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
         scale, bias = _scale_and_bias(self, n)
         averages = [
-            self.variable("batch_stats", name, f, (n,), jnp.float32) for name, f in (("mean", jnp.zeros), ("var", jnp.ones))
+            self.variable("batch_stats", name, f, (n,), jnp.float32)
+            for name, f in (("mean", jnp.zeros), ("var", jnp.ones))
         ]
         if not train:
             mean, var = averages[0].value.astype(acc_dtype), averages[1].value.astype(acc_dtype)
             gain = jax.lax.rsqrt(var + self.eps) * scale
-            y = x.astype(acc_dtype) * jnp.broadcast_to(gain, x.shape) + jnp.broadcast_to(bias - mean * gain, x.shape)
+            y = x.astype(acc_dtype) * jnp.broadcast_to(gain, x.shape) + jnp.broadcast_to(
+                bias - mean * gain, x.shape
+            )
             return y.astype(x.dtype)
-        per_device = [axis for axis in jax.sharding.get_abstract_mesh().manual_axes if axis == "data"]
-        y, *statistics = norm.batch_norm(x, scale, bias, self.eps, per_device[0] if per_device else None)
+        per_device = [
+            axis for axis in jax.sharding.get_abstract_mesh().manual_axes if axis == "data"
+        ]
+        y, *statistics = norm.batch_norm(
+            x, scale, bias, self.eps, per_device[0] if per_device else None
+        )
         for average, now in zip(averages, statistics, strict=True):
-            average.value = self.momentum * average.value + (1 - self.momentum) * now.astype(average.value.dtype)
+            average.value = self.momentum * average.value + (1 - self.momentum) * now.astype(
+                average.value.dtype
+            )
         return y
 
 
 class StochasticDepth(nn.Module):
-    """A residual branch that training leaves out, example by example (`kernels.random.drop_row`; Huang et al. 2016)."""
+    """A residual branch that training leaves out, example by example (`kernels.random.drop_row`;
+    Huang et al. 2016).
+    """
 
     rate: float
 
@@ -100,5 +121,9 @@ class Norm(nn.Module):
         if self.kind == "rms":
             return rms_norm(x, scale)
         zeros = nn.initializers.zeros
-        bias = self.param("bias", zeros, (x.shape[-1],), jnp.float32) if self.bias else jnp.zeros_like(scale)
+        bias = (
+            self.param("bias", zeros, (x.shape[-1],), jnp.float32)
+            if self.bias
+            else jnp.zeros_like(scale)
+        )
         return layer_norm(x, scale, bias)

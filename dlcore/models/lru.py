@@ -1,4 +1,6 @@
-"""Linear recurrent units (Orvieto et al. 2023): a diagonal linear recurrence between pointwise layers."""
+"""Linear recurrent units (Orvieto et al. 2023): a diagonal linear recurrence between pointwise
+layers.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,12 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class LRU(nn.Module):
-    """h_t = decay h_{t-1} + exp(scale) B x_t in `states` complex numbers, y_t = Re(C h_t) + D x_t (Orvieto et al. 2023, eq. 1, 7).
+    """h_t = decay h_{t-1} + exp(scale) B x_t in `states` complex numbers, y_t = Re(C h_t) + D x_t
+    (Orvieto et al. 2023, eq. 1, 7).
 
-    decay = exp(-exp(size) + i exp(angle)) starts uniform in the ring least <= |decay| <= most with angles up to `turn`, and
-    cannot leave the unit circle. The logarithms are what is learnt: near 1 even bfloat16 tells them apart.
+    decay = exp(-exp(size) + i exp(angle)) starts uniform in the ring least <= |decay| <= most with
+    angles up to `turn`, and cannot leave the unit circle. The logarithms are what is learnt: near 1
+    even bfloat16 tells them apart.
     """
 
     states: int
@@ -32,7 +36,8 @@ class LRU(nn.Module):
         (length, batch, n), s = x.shape, self.states
 
         def ring(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-            square = jax.random.uniform(key, shape, dtype, self.least**2, self.most**2)  # uniform in area
+            # uniform in area
+            square = jax.random.uniform(key, shape, dtype, self.least**2, self.most**2)
             return jnp.log(-0.5 * jnp.log(square))
 
         def angles(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -42,14 +47,23 @@ class LRU(nn.Module):
         acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
         rate, phase = jnp.exp(size.astype(acc_dtype)), jnp.exp(angle.astype(acc_dtype))
         decay = jnp.concatenate([jnp.exp(-rate) * jnp.cos(phase), jnp.exp(-rate) * jnp.sin(phase)])
-        # With this scale the states of white noise are as large as the noise; what it becomes is learnt apart from the decay.
-        scale = jnp.exp(self.param("scale", lambda _, shape: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(size))), (s,)))
+        # With this scale the states of white noise are as large as the noise; what it becomes is
+        # learnt apart from the decay.
+        scale = jnp.exp(
+            self.param(
+                "scale", lambda _, shape: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(size))), (s,)
+            )
+        )
         flat = x.reshape(-1, n)
-        driven = nn.Dense(2 * s, use_bias=False, kernel_init=nn.initializers.normal((2 * n) ** -0.5), name="in")(flat)
+        driven = nn.Dense(
+            2 * s, use_bias=False, kernel_init=nn.initializers.normal((2 * n) ** -0.5), name="in"
+        )(flat)
         driven = driven * jnp.concatenate([scale, scale])[None].astype(x.dtype)
         h = diagonal_recurrence(decay, driven.reshape(length, batch, 2 * s))
         skip = self.param("skip", nn.initializers.normal(1.0), (n,), jnp.float32)
-        y = nn.Dense(n, use_bias=False, kernel_init=nn.initializers.normal(s**-0.5), name="out")(h.reshape(-1, 2 * s))
+        y = nn.Dense(n, use_bias=False, kernel_init=nn.initializers.normal(s**-0.5), name="out")(
+            h.reshape(-1, 2 * s)
+        )
         return (y + flat * skip[None]).reshape(x.shape)
 
 
@@ -66,7 +80,11 @@ class Block(nn.Module):
     def __call__(self, x: Array, row: Array | None) -> Array:
         """x [length, batch, n] -> the same."""
         n = x.shape[-1]
-        y = gelu(LRU(self.states, self.least, self.most, self.turn, name="lru")(LayerNorm(name="norm")(x)))
+        y = gelu(
+            LRU(self.states, self.least, self.most, self.turn, name="lru")(
+                LayerNorm(name="norm")(x)
+            )
+        )
         value, gate = jnp.split(nn.Dense(2 * n, name="gate")(y.reshape(-1, n)), 2, -1)
         y = (value * jax.nn.sigmoid(gate)).reshape(x.shape)
         if row is not None and self.dropout:
@@ -91,7 +109,11 @@ class Classifier(nn.Module):
         """x [batch, length, n] -> logits [batch, classes]."""
         x, row = x.swapaxes(0, 1), row if train else None
         length, batch, n = x.shape
-        x = nn.Dense(self.width, name="encoder")(x.reshape(-1, n)).reshape(length, batch, self.width)
+        x = nn.Dense(self.width, name="encoder")(x.reshape(-1, n)).reshape(
+            length, batch, self.width
+        )
         for layer in range(self.layers):
-            x = Block(self.states, self.least, self.most, self.turn, self.dropout, name=f"block_{layer}")(x, row)
+            x = Block(
+                self.states, self.least, self.most, self.turn, self.dropout, name=f"block_{layer}"
+            )(x, row)
         return nn.Dense(self.classes, name="head")(LayerNorm(name="norm")(x).mean(0))

@@ -15,9 +15,11 @@ Normalisation = Literal["none", "batch", "layer"]
 
 
 class MLP(nn.Module):
-    """Dense layers of `widths` with normalisation, an activation and dropout between them, and a last one of `classes`.
+    """Dense layers of `widths` with normalisation, an activation and dropout between them, and a
+    last one of `classes`.
 
-    With `norm` "batch" or "layer" what a dense layer gives is normalised before its activation, and has no bias of its own.
+    With `norm` "batch" or "layer" what a dense layer gives is normalised before its activation, and
+    has no bias of its own.
     """
 
     widths: Sequence[int]
@@ -41,7 +43,9 @@ class MLP(nn.Module):
 
 
 class Many(nn.Module):
-    """`count` networks of one shape, side by side in parameters [count, ...], that know nothing of each other."""
+    """`count` networks of one shape, side by side in parameters [count, ...], that know nothing of
+    each other.
+    """
 
     count: int
     widths: Sequence[int]

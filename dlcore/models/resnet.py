@@ -1,4 +1,6 @@
-"""Residual networks (He et al. 2016) in the short and wide form that trains fast on small images (Page 2018)."""
+"""Residual networks (He et al. 2016) in the short and wide form that trains fast on small images
+(Page 2018).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ Pool = Literal["before", "after"]
 
 
 class Conv(nn.Module):
-    """A 3x3 convolution, batch normalisation (or a bias), ReLU; halved by max pooling before or after the convolution."""
+    """A 3x3 convolution, batch normalisation (or a bias), ReLU; halved by max pooling before or
+    after the convolution.
+    """
 
     width: int
     norm: Normalisation
@@ -27,9 +31,17 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """x [batch, height, width, c] -> [batch, height, width, self.width], or half of both sides."""
+        """x [batch, height, width, c] -> [batch, height, width, self.width], or half of both
+        sides.
+        """
         x = max_pool(x) if self.pool == "before" else x
-        x = nn.Conv(self.width, (3, 3), kernel_init=nn.initializers.he_normal(), use_bias=self.norm == "none", name="conv")(x)
+        x = nn.Conv(
+            self.width,
+            (3, 3),
+            kernel_init=nn.initializers.he_normal(),
+            use_bias=self.norm == "none",
+            name="conv",
+        )(x)
         x = max_pool(x) if self.pool == "after" else x
         if self.norm == "batch":
             x = BatchNorm(name="norm")(x, train)
@@ -52,14 +64,18 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem; stages that widen, halve the image, and add residual blocks; the mean over the image; logits.
+    """A stem; stages that widen, halve the image, and add residual blocks; the mean over the image;
+    logits.
 
-    patch   the stem sees blocks of patch x patch pixels as one place of more channels: 2 makes all else four times cheaper
+    patch   the stem sees blocks of patch x patch pixels as one place of more channels: 2 makes all
+            else four times cheaper
     stem    the stem's channels
     widths  each stage's channels
     blocks  each stage's residual blocks
-    pool    stages halve the image before their first convolution, or after it, which costs four times as much and sees more
-    drop    the last block is skipped with this probability, the ones before it less (Huang et al. 2016, eq. 4)
+    pool    stages halve the image before their first convolution, or after it, which costs four
+            times as much and sees more
+    drop    the last block is skipped with this probability, the ones before it less (Huang et al.
+            2016, eq. 4)
     """
 
     widths: Sequence[int]
@@ -73,12 +89,16 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Any:
-        """x [batch, height, width, c] -> logits [batch, classes]; zeros around an image that patch 2^stages does not divide.
+        """x [batch, height, width, c] -> logits [batch, classes]; zeros around an image that patch
+        2^stages does not divide.
 
         Raises ValueError where widths and blocks differ in number.
         """
         if len(self.widths) != len(self.blocks):
-            raise ValueError(f"{len(self.widths)} widths and {len(self.blocks)} numbers of blocks: each stage needs both")
+            raise ValueError(
+                f"{len(self.widths)} widths and {len(self.blocks)} numbers of blocks: each stage"
+                " needs both"
+            )
         row, unit = row if train else None, self.patch * 2 ** len(self.widths)
         lacking = [-side % unit for side in x.shape[1:3]]
         around = [(each // 2, each - each // 2) for each in lacking]
@@ -89,5 +109,9 @@ class ResNet(nn.Module):
             x = Conv(width, self.norm, self.pool, name=f"stage_{stage}")(x, train)
             for block in range(count):
                 done += 1
-                x = Block(self.norm, self.drop * done / total, name=f"stage_{stage}_block_{block}")(x, train, row)
-        return nn.Dense(self.classes, kernel_init=nn.initializers.zeros, name="head")(x.mean((1, 2)))
+                x = Block(self.norm, self.drop * done / total, name=f"stage_{stage}_block_{block}")(
+                    x, train, row
+                )
+        return nn.Dense(self.classes, kernel_init=nn.initializers.zeros, name="head")(
+            x.mean((1, 2))
+        )

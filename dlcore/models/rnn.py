@@ -1,4 +1,6 @@
-"""Recurrent networks: Elman, LSTM and GRU layers, one or two directions, over batches of sequences."""
+"""Recurrent networks: Elman, LSTM and GRU layers, one or two directions, over batches of
+sequences.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,12 @@ def state_size(cell: Cell, width: int) -> int:
 
 
 class Recurrent(nn.Module):
-    """One layer in one direction. Recurrent kernels are orthogonal gate by gate (Saxe et al. 2014), times `gain`.
+    """One layer in one direction. Recurrent kernels are orthogonal gate by gate (Saxe et al. 2014),
+    times `gain`.
 
-    The gate that keeps the state (LSTM: forget, GRU: update) starts with a bias of `forget` (Jozefowicz et al. 2015). With
-    `memory` T it starts at log(u), u ~ U(1, T - 1), so that the units remember for 1 to T steps, and the LSTM's input gate at
+    The gate that keeps the state (LSTM: forget, GRU: update) starts with a bias of `forget`
+    (Jozefowicz et al. 2015). With `memory` T it starts at log(u), u ~ U(1, T - 1), so that the
+    units remember for 1 to T steps, and the LSTM's input gate at
     -log(u) (Tallec & Ollivier 2018, sec. 2).
     """
 
@@ -39,19 +43,27 @@ class Recurrent(nn.Module):
     reverse: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, carry: Array | None, mask: Array | None = None, cut: int = 0) -> tuple[Array, Array]:
-        """x [length, batch, n], carry [batch, state] or zeros, mask [length, batch] -> [length, batch, width], the last carry.
+    def __call__(
+        self, x: Array, carry: Array | None, mask: Array | None = None, cut: int = 0
+    ) -> tuple[Array, Array]:
+        """x [length, batch, n], carry [batch, state] or zeros, mask [length, batch] -> [length,
+        batch, width], the last carry.
 
-        What stands where `mask` is 0 may be anything, NaN too: it reaches neither the outputs nor any gradient.
+        What stands where `mask` is 0 may be anything, NaN too: it reaches neither the outputs nor
+        any gradient.
         """
         n, gates = self.width, GATES[self.cell]
 
         def orthogonal(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
             keys = jax.random.split(key, gates)
-            return jnp.concatenate([nn.initializers.orthogonal(self.gain)(k, (n, n), dtype) for k in keys], -1)
+            return jnp.concatenate(
+                [nn.initializers.orthogonal(self.gain)(k, (n, n), dtype) for k in keys], -1
+            )
 
         kernel = self.param("kernel", orthogonal, (n, gates * n))
-        if mask is not None:  # here and not in the gates alone: the input kernel's gradient is x^T times theirs, and 0 NaN is NaN
+        # here and not in the gates alone: the input kernel's gradient is x^T times theirs, and 0
+        # NaN is NaN
+        if mask is not None:
             x = jnp.where(mask[:, :, None] > 0, x, 0)
         given = nn.Dense(gates * n, bias_init=self._bias, name="input")(x.reshape(-1, x.shape[-1]))
         given = given.reshape(*x.shape[:2], gates * n)
@@ -75,7 +87,9 @@ class Recurrent(nn.Module):
 
 
 class RNN(nn.Module):
-    """`layers` of a cell, each over what the one before it gave; with `both`, forwards and backwards side by side."""
+    """`layers` of a cell, each over what the one before it gave; with `both`, forwards and
+    backwards side by side.
+    """
 
     cell: Cell
     width: int
@@ -106,9 +120,11 @@ class RNN(nn.Module):
         train: bool = False,
         row: Array | None = None,
     ) -> tuple[Array, Array]:
-        """x [batch, length, n] -> outputs [batch, length, width (twice with both)], and the last states [batch, scans, state].
+        """x [batch, length, n] -> outputs [batch, length, width (twice with both)], and the last
+        states [batch, scans, state].
 
-        `mask` [batch, length] is 0 on padding, which must come last. `cut`: truncated backpropagation (kernels/recurrent.py).
+        `mask` [batch, length] is 0 on padding, which must come last. `cut`: truncated
+        backpropagation (kernels/recurrent.py).
         """
         ways = (False, True) if self.both else (False,)
         mask = None if mask is None else mask.T
@@ -118,7 +134,9 @@ class RNN(nn.Module):
             outputs = []
             for reverse in ways:
                 name = f"layer_{layer}{'_back' * reverse}"
-                one = Recurrent(self.cell, self.width, self.forget, self.memory, self.gain, reverse, name=name)
+                one = Recurrent(
+                    self.cell, self.width, self.forget, self.memory, self.gain, reverse, name=name
+                )
                 output, last = one(x, None if carry is None else carry[:, len(after)], mask, cut)
                 outputs.append(output)
                 after.append(last)
@@ -129,7 +147,9 @@ class RNN(nn.Module):
 
 
 class Reader(nn.Module):
-    """An RNN over numbers, and a dense head on its last output, of both directions if it has two (`every`: on each output)."""
+    """An RNN over numbers, and a dense head on its last output, of both directions if it has two
+    (`every`: on each output).
+    """
 
     rnn: RNN
     outputs: int
@@ -138,8 +158,12 @@ class Reader(nn.Module):
     def setup(self) -> None:
         self.head = nn.Dense(self.outputs)
 
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None, mask: Array | None = None) -> Array:
-        """x [batch, length, n] -> [batch, outputs], or [batch, length, outputs]; of a padded sequence, its own last output."""
+    def __call__(
+        self, x: Array, *, train: bool = False, row: Array | None = None, mask: Array | None = None
+    ) -> Array:
+        """x [batch, length, n] -> [batch, outputs], or [batch, length, outputs]; of a padded
+        sequence, its own last output.
+        """
         y, carry = self.rnn(x, train=train, row=row, mask=mask)
         if not self.every:  # backwards, the last state is that of the first place
             return self.read(carry) if self.rnn.both else self.head(y[:, -1])
@@ -163,10 +187,19 @@ class CharRNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Array, *, carry: Array | None = None, cut: int = 0, train: bool = False, row: Array | None = None
+        self,
+        tokens: Array,
+        *,
+        carry: Array | None = None,
+        cut: int = 0,
+        train: bool = False,
+        row: Array | None = None,
     ) -> tuple[Array, Array]:
-        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states; `cut` as in `RNN`."""
-        # A product with one-hot rows is the embedding; on CPU its gradient is a product too, where a gather's is a slow scatter.
+        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states; `cut`
+        as in `RNN`.
+        """
+        # A product with one-hot rows is the embedding; on CPU its gradient is a product too, where
+        # a gather's is a slow scatter.
         # They are exact in bfloat16, and take the kernel's dtype in the product.
         x = jax.nn.one_hot(tokens, self.vocabulary, dtype=jnp.bfloat16)
         y, carry = self.rnn(x, carry=carry, cut=cut, train=train, row=row)
@@ -177,14 +210,23 @@ class CharRNN(nn.Module):
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
 def generate(
-    net: CharRNN, params: Any, prompt: Array, key: Array, length: int, temperature: float = 0.8, top_k: int = 0
+    net: CharRNN,
+    params: Any,
+    prompt: Array,
+    key: Array,
+    length: int,
+    temperature: float = 0.8,
+    top_k: int = 0,
 ) -> Array:
-    """Continue prompt [batch, some] by `length` tokens, in one compiled loop that hands the states on: [batch, some + length].
+    """Continue prompt [batch, some] by `length` tokens, in one compiled loop that hands the states
+    on: [batch, some + length].
 
     ValueError: an empty prompt, a network that reads backwards too, or a temperature below 0.
     """
     if not prompt.shape[1] or net.rnn.both or temperature < 0:
-        raise ValueError("generation needs a prompt, a network of one direction, and a temperature of at least 0")
+        raise ValueError(
+            "generation needs a prompt, a network of one direction, and a temperature of at least 0"
+        )
 
     def one(state: Any, i: Array) -> Any:
         logits, carry = state

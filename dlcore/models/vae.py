@@ -1,4 +1,6 @@
-"""Variational autoencoders (Kingma & Welling 2014) with a diagonal Gaussian posterior, and their likelihood by importance sampling."""
+"""Variational autoencoders (Kingma & Welling 2014) with a diagonal Gaussian posterior, and their
+likelihood by importance sampling.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ LogDensity = Callable[[Array, Array], Array]
 
 
 class Bounds(NamedTuple):
-    """What one pass says of each example: `elbo` and its two parts, and the tighter `importance` of all K samples; all [batch]."""
+    """What one pass says of each example: `elbo` and its two parts, and the tighter `importance` of
+    all K samples; all [batch].
+    """
 
     elbo: Array
     reconstruction: Array
@@ -31,7 +35,9 @@ class Bounds(NamedTuple):
 
 
 class VAE(nn.Module):
-    """`encoder`: x to the mean and log variance of q(z | x), `latent` each; `decoder`: z to the parameters of p(x | z)."""
+    """`encoder`: x to the mean and log variance of q(z | x), `latent` each; `decoder`: z to the
+    parameters of p(x | z).
+    """
 
     encoder: nn.Module
     decoder: nn.Module
@@ -55,7 +61,9 @@ class VAE(nn.Module):
         return self.log_density(x.reshape(batch, 1, -1), said)
 
     def __call__(self, x: Array, noise: Array) -> Bounds:
-        """x [batch, ...] and standard normal noise [batch, K, latent], through which gradients reach the posterior."""
+        """x [batch, ...] and standard normal noise [batch, K, latent], through which gradients
+        reach the posterior.
+        """
         mean, log_var = self.posterior(x)
         z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * noise
         explained, kl = self.explained(x, z), gaussian_kl(mean, log_var)
@@ -88,13 +96,21 @@ class ConvLikelihood(nn.Module):
     def __call__(self, z: Array) -> Array:
         """z [batch, latent] -> [batch, side 2^n, side 2^n, channels]."""
         x = gelu(nn.Dense(self.side * self.side * self.widths[0])(z))
-        return ConvDecoder(self.widths, self.channels)(x.reshape(-1, self.side, self.side, self.widths[0]))
+        return ConvDecoder(self.widths, self.channels)(
+            x.reshape(-1, self.side, self.side, self.widths[0])
+        )
 
 
 def _prior_over_posterior(z: Array, noise: Array, log_var: Array) -> Array:
-    """log p(z) - log q(z | x) of z = mean + e^(log_var / 2) noise: [batch, K, latent] -> [batch, K]."""
+    """log p(z) - log q(z | x) of z = mean + e^(log_var / 2) noise: [batch, K, latent] -> [batch,
+    K].
+    """
     zero = jnp.zeros((1,) * z.ndim, z.dtype)
-    return gaussian_log_density(z, zero, zero) - gaussian_log_density(noise, zero, zero) + 0.5 * log_var.sum(-1)[:, None]
+    return (
+        gaussian_log_density(z, zero, zero)
+        - gaussian_log_density(noise, zero, zero)
+        + 0.5 * log_var.sum(-1)[:, None]
+    )
 
 
 def drawn(net: VAE, params: Any, z: Array) -> Array:
@@ -103,12 +119,20 @@ def drawn(net: VAE, params: Any, z: Array) -> Array:
 
 
 def log_likelihood(
-    net: VAE, params: Any, x: np.ndarray, key: Array, samples: int, chunk: int = 100, batch: int = 20
+    net: VAE,
+    params: Any,
+    x: np.ndarray,
+    key: Array,
+    samples: int,
+    chunk: int = 100,
+    batch: int = 20,
 ) -> np.ndarray:
-    """log p(x) of each example by `samples` importance samples (Burda et al. 2016, eq. 8): x [N, ...] -> float32 [N].
+    """log p(x) of each example by `samples` importance samples (Burda et al. 2016, eq. 8): x [N,
+    ...] -> float32 [N].
 
-    `batch` examples and `chunk` samples of each are decoded at a time and their weights summed as they come. Sample k of example i
-    is keyed by (i, k): neither size changes the result, beyond rounding. Raises ValueError unless `chunk` divides `samples`.
+    `batch` examples and `chunk` samples of each are decoded at a time and their weights summed as
+    they come. Sample k of example i is keyed by (i, k): neither size changes the result, beyond
+    rounding. Raises ValueError unless `chunk` divides `samples`.
     """
     if samples % chunk:
         raise ValueError(f"{samples} samples do not divide into chunks of {chunk}")
@@ -127,7 +151,9 @@ def log_likelihood(
             weights = run(z, method=VAE.explained) + _prior_over_posterior(z, noise, log_var)
             return jnp.logaddexp(total, jax.nn.logsumexp(weights, -1))
 
-        return jax.lax.fori_loop(0, samples // chunk, more, jnp.full(len(x), -jnp.inf)) - jnp.log(samples)
+        return jax.lax.fori_loop(0, samples // chunk, more, jnp.full(len(x), -jnp.inf)) - jnp.log(
+            samples
+        )
 
     rows = np.arange(len(x) + -len(x) % batch).reshape(-1, batch)
     found = [np.asarray(of(params, x[row % len(x)], row.astype(np.int32))) for row in rows]

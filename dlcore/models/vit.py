@@ -12,7 +12,9 @@ __all__ = ["TENSOR", "Size", "ViT"]
 
 
 class ViT(nn.Module):
-    """Patches, each a vector by one matrix; an encoder; the mean over the patches (no class token); logits."""
+    """Patches, each a vector by one matrix; an encoder; the mean over the patches (no class token);
+    logits.
+    """
 
     size: Size
     patch: int
@@ -20,7 +22,9 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """x [batch, height, width, c] -> logits [batch, classes]. Raises ValueError unless patch divides height and width."""
+        """x [batch, height, width, c] -> logits [batch, classes]. Raises ValueError unless patch
+        divides height and width.
+        """
         x = space_to_depth(x, self.patch)
         x = x.reshape(x.shape[0], -1, x.shape[-1])
         x = nn.Dense(self.size.width, name="embed")(x)

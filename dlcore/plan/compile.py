@@ -1,4 +1,6 @@
-"""The step of an experiment, compiled for devices that are not there: the loop's own step and layout, nothing allocated."""
+"""The step of an experiment, compiled for devices that are not there: the loop's own step and
+layout, nothing allocated.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,19 @@ from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
 
-ROOM = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}  # of the memory, what a program may take; a TPU's compiler refuses by itself
-_REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT](?:i?B)? hbm|exceeds)")  # "Used 32.00G of 15.75G hbm"
+# of the memory, what a program may take; a TPU's compiler refuses by itself
+ROOM = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}
+# "Used 32.00G of 15.75G hbm"
+_REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT](?:i?B)? hbm|exceeds)")
 _ARRAY = re.compile(r"Allocation \(size=(\d+)\) would exceed")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes of one device while the step runs: state and batch, what else comes out, and what lives in between."""
+    """Bytes of one device while the step runs: state and batch, what else comes out, and what lives
+    in between.
+    """
 
     arguments: int
     outputs: int
@@ -48,7 +54,9 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is known of a step before any money is spent. `memory` None: more than `needs` bytes were refused."""
+    """What is known of a step before any money is spent. `memory` None: more than `needs` bytes
+    were refused.
+    """
 
     topology: Topology
     mesh: dict[str, int]
@@ -69,10 +77,12 @@ class Plan:
 
 
 def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
-    """A mesh for all devices where none was asked for, and a word about it where the batch does not divide by them.
+    """A mesh for all devices where none was asked for, and a word about it where the batch does not
+    divide by them.
 
-    Then `data` takes the largest divisor that they share, and the rest stands on `tensor`: a page with rules for it splits its
-    matrices there, and on any other page those devices repeat each other's work.
+    Then `data` takes the largest divisor that they share, and the rest stands on `tensor`: a page
+    with rules for it splits its matrices there, and on any other page those devices repeat each
+    other's work.
     """
     parts = math.gcd(devices, batch // microbatches) if batch % microbatches == 0 else 1
     if parts == devices:
@@ -80,26 +90,45 @@ def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
     near = max(1, round(batch / (devices * microbatches))) * devices * microbatches
     return (
         f"data={parts},tensor={devices // parts}",
-        f"a batch of {batch} does not divide by {devices} devices: planned with --mesh data={parts},tensor={devices // parts}; "
-        f"--batch {near} would use them all for data",
+        (
+            f"a batch of {batch} does not divide by {devices} devices: planned with --mesh"
+            f" data={parts},tensor={devices // parts}; --batch {near} would use them all for data"
+        ),
     )
 
 
 def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of a global batch, from one example."""
     one = Stream(experiment.train, experiment.batch, 0, np.arange(1)).at(0)
-    return {name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype) for name, x in one.items()}
+    return {
+        name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype)
+        for name, x in one.items()
+    }
 
 
-def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices: Sequence[Any], keep: bool = False) -> Plan:
-    """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or batch do not fit the devices."""
+def plan(
+    experiment: Experiment,
+    flags: RunOptions,
+    topology: Topology,
+    devices: Sequence[Any],
+    keep: bool = False,
+) -> Plan:
+    """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or
+    batch do not fit the devices.
+    """
     start_time = time.monotonic()
     layout = sharding.layout(flags.parallel, flags.mesh, devices)
     sharding.check_batch(experiment.batch, layout, flags.microbatches)
     if layout.how == "pmap":
-        raise UsageError("--parallel pmap puts its batch on real devices before it compiles: plan with jit or shard_map")
+        raise UsageError(
+            "--parallel pmap puts its batch on real devices before it compiles: plan with jit or"
+            " shard_map"
+        )
     shapes = abstract_batch(experiment)
-    batch: Any = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout.rows) for name, x in shapes.items()}
+    batch: Any = {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout.rows)
+        for name, x in shapes.items()
+    }
     abstract, _ = initial(experiment, flags.seed, layout, batch)
     held = sum(_share(x) for x in jax.tree.leaves(abstract))
     limit = int(ROOM[topology.hardware.kind] * topology.hardware.memory)
@@ -142,7 +171,9 @@ def plan(experiment: Experiment, flags: RunOptions, topology: Topology, devices:
         flops=whole,
         bytes=moved,
         collectives=collectives,
-        estimate=roofline.estimate(topology.hardware, whole, shared, layout.mesh.size, moved, collectives, flags.precision),
+        estimate=roofline.estimate(
+            topology.hardware, whole, shared, layout.mesh.size, moved, collectives, flags.precision
+        ),
         seconds=time.monotonic() - start_time,
         program=compiled.as_text() if keep else "",
     )
@@ -162,22 +193,30 @@ def _uncached() -> Iterator[None]:
 
 def _share(x: Any) -> int:
     """Bytes of an array on one device."""
-    return int(math.prod(x.sharding.shard_shape(x.shape))) * int(x.dtype.itemsize if hasattr(x.dtype, "itemsize") else 4)
+    return int(math.prod(x.sharding.shard_shape(x.shape))) * int(
+        x.dtype.itemsize if hasattr(x.dtype, "itemsize") else 4
+    )
 
 
 def _split(abstract: Any) -> bool:
-    """Whether any parameter is split over `tensor`, so that its devices share the work rather than repeat it."""
+    """Whether any parameter is split over `tensor`, so that its devices share the work rather than
+    repeat it.
+    """
     return any("tensor" in str(x.sharding.spec) for x in jax.tree.leaves(abstract.params))
 
 
 def _memory(compiled: Any) -> Memory:
     result = compiled.memory_analysis()
     arguments, alias = int(result.argument_size_in_bytes), int(result.alias_size_in_bytes)
-    return Memory(arguments, max(0, int(result.output_size_in_bytes) - alias), int(result.temp_size_in_bytes))
+    return Memory(
+        arguments, max(0, int(result.output_size_in_bytes) - alias), int(result.temp_size_in_bytes)
+    )
 
 
 def refused(message: str) -> int:
-    """The bytes that a TPU's compiler said it would need: for all, or for an array that is too large by itself; 0 if it said neither."""
+    """The bytes that a TPU's compiler said it would need: for all, or for an array that is too
+    large by itself; 0 if it said neither.
+    """
     array, found = _ARRAY.search(message), _REFUSED.search(message)
     if array:
         return int(array[1])

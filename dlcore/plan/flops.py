@@ -10,10 +10,12 @@ import jax
 
 
 def count(function: Callable[..., Any], *args: Any) -> int:
-    """FLOPs of all dots and convolutions of `function(*args)`, two for a product and its sum; `args` may be abstract.
+    """FLOPs of all dots and convolutions of `function(*args)`, two for a product and its sum;
+    `args` may be abstract.
 
-    A scan counts its body as often as it runs, a conditional its dearest branch, a shard_map its body on every device. A while
-    loop, whose end is not known before, counts once. Everything else (sums, norms, activations) is left to the memory's time.
+    A scan counts its body as often as it runs, a conditional its dearest branch, a shard_map its
+    body on every device. A while loop, whose end is not known before, counts once. Everything else
+    (sums, norms, activations) is left to the memory's time.
     """
     return _of(jax.make_jaxpr(function)(*args).jaxpr)
 
@@ -34,13 +36,18 @@ def _equation(eqn: Any) -> int:
     if name == "scan":
         return int(params["length"]) * inner
     if name == "shard_map":
-        axes = params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"]  # since JAX 0.12; before
+        # since JAX 0.12; before
+        axes = (
+            params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"]
+        )
         return math.prod(params["mesh"].shape[axis] for axis in axes) * inner
     return inner
 
 
 def _inside(params: dict[str, Any]) -> Iterator[Any]:
-    """The jaxprs among an equation's parameters; the rules of a custom derivative are functions, and not met here."""
+    """The jaxprs among an equation's parameters; the rules of a custom derivative are functions,
+    and not met here.
+    """
     for value in params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             inner = getattr(each, "jaxpr", each)
@@ -55,7 +62,9 @@ def _dot(eqn: Any) -> int:
 
 
 def _convolution(eqn: Any) -> int:
-    """Two FLOPs for each number of the output, tap and input channel; taps that fall on zeros between dilated inputs do no work."""
+    """Two FLOPs for each number of the output, tap and input channel; taps that fall on zeros
+    between dilated inputs do no work.
+    """
     numbers, out = eqn.params["dimension_numbers"], eqn.outvars[0].aval.shape
     kernel = eqn.invars[1].aval.shape
     channels, taps = kernel[numbers.rhs_spec[1]], math.prod(kernel[i] for i in numbers.rhs_spec[2:])

@@ -1,4 +1,6 @@
-"""Compiled programs as XLA prints them: what runs, how often, what it moves, and what the devices tell each other."""
+"""Compiled programs as XLA prints them: what runs, how often, what it moves, and what the devices
+tell each other.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+KINDS = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _ARRAY = re.compile(r"\b(pred|[a-z]\d+[a-z0-9]*|bf16)\[([\d,]*)\](\{[^}]*\})?")
 _BITS = re.compile(r"\d+")
@@ -46,7 +55,9 @@ class Program:
 
     @functools.cached_property
     def executed(self) -> list[tuple[str, Instruction, int]]:
-        """Every instruction with its computation and how often it runs; those inside a fusion too (`fused` tells them)."""
+        """Every instruction with its computation and how often it runs; those inside a fusion too
+        (`fused` tells them).
+        """
         return list(self._run(self.entry, 1))
 
     @functools.cached_property
@@ -63,9 +74,15 @@ class Program:
     def _run(self, name: str, times: int) -> Iterator[tuple[str, Instruction, int]]:
         for each in self.computations[name].values():
             yield name, each, times
-            words = {"while": ["body"], "call": ["to_apply"], "conditional": ["branch_computations", "true_computation"]}
+            words = {
+                "while": ["body"],
+                "call": ["to_apply"],
+                "conditional": ["branch_computations", "true_computation"],
+            }
             words["conditional"].append("false_computation")
-            inner = words.get(each.opcode, ["calls"] if each.opcode in ("fusion", "async-start") else [])
+            inner = words.get(
+                each.opcode, ["calls"] if each.opcode in ("fusion", "async-start") else []
+            )
             again = times * self.trips(each) if each.opcode == "while" else times
             for word in inner:
                 for called in each.called(word):
@@ -73,16 +90,24 @@ class Program:
                         yield from self._run(called, again)
 
     def trips(self, loop: Instruction) -> int:
-        """How often a while loop runs: what XLA knows, or else the number that its condition compares with; 1 if neither is told."""
+        """How often a while loop runs: what XLA knows, or else the number that its condition
+        compares with; 1 if neither is told.
+        """
         matched = re.search(r'known_trip_count"?:\{"n":"(\d+)"', loop.attributes)
         if matched:
             return int(matched[1])
-        condition = [self.computations[name] for name in loop.called("condition") if name in self.computations]
+        condition = [
+            self.computations[name]
+            for name in loop.called("condition")
+            if name in self.computations
+        ]
         numbers = [
             int(each.operands[0])
             for computation in condition
             for each in computation.values()
-            if each.opcode == "constant" and each.shape.startswith("s32[]") and each.operands[0].lstrip("-").isdigit()
+            if each.opcode == "constant"
+            and each.shape.startswith("s32[]")
+            and each.operands[0].lstrip("-").isdigit()
         ]
         return numbers[0] if len(numbers) == 1 and numbers[0] > 0 else 1
 
@@ -112,7 +137,12 @@ def _instruction(line: str) -> Instruction:
     inside = rest[opening + 1 : closing - 1]
     operands = tuple(part.split()[-1].lstrip("%") for part in _parts(inside) if part.split())
     return Instruction(
-        left.removeprefix("ROOT ").lstrip("%"), shape, rest[:opening], operands, rest[closing:], left.startswith("ROOT ")
+        left.removeprefix("ROOT ").lstrip("%"),
+        shape,
+        rest[:opening],
+        operands,
+        rest[closing:],
+        left.startswith("ROOT "),
     )
 
 
@@ -138,20 +168,26 @@ def _parts(text: str) -> list[str]:
 
 
 def size(shape: str, memory: bool = False) -> int:
-    """Bytes of a shape, tuples summed; with `memory`, without what lies in a TPU's vector memory (space 1)."""
+    """Bytes of a shape, tuples summed; with `memory`, without what lies in a TPU's vector memory
+    (space 1).
+    """
     total = 0
     for kind, dims, layout in _ARRAY.findall(shape):
         if not (memory and "S(1)" in layout):
             bits = _BITS.search(kind)
-            total += max(1, int(bits[0]) // 8 if bits else 1) * math.prod(int(d) for d in dims.split(",") if d)
+            total += max(1, int(bits[0]) // 8 if bits else 1) * math.prod(
+                int(d) for d in dims.split(",") if d
+            )
     return total
 
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """One instruction by which devices talk: its kind, how often it runs, the bytes of its whole result, and who takes part.
+    """One instruction by which devices talk: its kind, how often it runs, the bytes of its whole
+    result, and who takes part.
 
-    `axes` are those of the mesh over which the groups go; empty if it cannot be told. `sides`: of a torus, on how many a group lies.
+    `axes` are those of the mesh over which the groups go; empty if it cannot be told. `sides`: of a
+    torus, on how many a group lies.
     """
 
     kind: str
@@ -172,7 +208,11 @@ class Collective:
     def sent(self) -> float:
         """Bytes that each device sends in one run, by a ring."""
         n = self.group
-        share = {"all-reduce": 2 * (n - 1) / n, "collective-permute": 1.0, "collective-broadcast": 1.0}
+        share = {
+            "all-reduce": 2 * (n - 1) / n,
+            "collective-permute": 1.0,
+            "collective-broadcast": 1.0,
+        }
         return self.bytes * share.get(self.kind, (n - 1) / n)
 
 
@@ -184,14 +224,19 @@ def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
         if kind not in KINDS or each.opcode.endswith("-done"):
             continue
         devices = math.prod(mesh.values())
-        groups = _pairs(each.attributes) if kind == "collective-permute" else _groups(each.attributes, devices)
+        groups = (
+            _pairs(each.attributes)
+            if kind == "collective-permute"
+            else _groups(each.attributes, devices)
+        )
         local = program.computations[name]
         given = sum(size(local[o].shape) for o in each.operands if o in local)
         n = max((len(group) for group in groups), default=1)
         if n == 1:
             continue
         channel = re.search(r"channel_id=(\d+)", each.attributes)
-        if channel and name in program.fused:  # XLA for TPU spreads one collective over several fusions, to overlap it with them
+        # XLA for TPU spreads one collective over several fusions, to overlap it with them
+        if channel and name in program.fused:
             if channel[1] in begun:
                 continue
             begun.add(channel[1])
@@ -200,7 +245,9 @@ def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
         source = re.search(r'op_name="([^"]*)"', each.attributes)
         payload = given * n if kind == "all-gather" else given
         axes = _axes(groups, mesh, kind == "collective-permute")
-        found.append(Collective(kind, times, payload, groups, axes, each.shape, source[1] if source else ""))
+        found.append(
+            Collective(kind, times, payload, groups, axes, each.shape, source[1] if source else "")
+        )
     return found
 
 
@@ -211,7 +258,9 @@ def _pairs(attributes: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _groups(attributes: str, devices: int) -> tuple[tuple[int, ...], ...]:
-    """Who talks to whom, from any of XLA's three ways to write it; all to all where nothing is written."""
+    """Who talks to whom, from any of XLA's three ways to write it; all to all where nothing is
+    written.
+    """
     everyone = (tuple(range(devices)),)
     listed = re.search(r"replica_groups=\{((?:\{[\d,]*\},?)*)\}", attributes)
     if listed:
@@ -219,27 +268,38 @@ def _groups(attributes: str, devices: int) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(int(i) for i in group.split(",")) for group in groups) or everyone
     counted = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", attributes)
     if counted:
-        shape, before, turned = ([int(i) for i in (each or "").split(",") if i] for each in counted.groups())
+        shape, before, turned = (
+            [int(i) for i in (each or "").split(",") if i] for each in counted.groups()
+        )
         order = np.arange(math.prod(before)).reshape(before)
         order = order.transpose(turned) if turned else order
         return tuple(tuple(int(i) for i in row) for row in order.reshape(shape))
-    named = re.search(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(([^{]*)\))? \{([^}]*)\}", attributes)
+    named = re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(([^{]*)\))? \{([^}]*)\}", attributes
+    )
     if named:
         return _of_axes(named[1], named[2] or "", named[3])
     if "replica_groups=" in attributes and "replica_groups={}" not in attributes:
-        raise ValueError(f"XLA writes its groups in a way that is not known here: {attributes[:200]}")
+        raise ValueError(
+            f"XLA writes its groups in a way that is not known here: {attributes[:200]}"
+        )
     return everyone
 
 
 def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
-    """Groups over axes of a mesh that XLA names itself: mesh['a'=4,'b'=2] {'b'}, or {'a':(1)2}, a part of an axis.
+    """Groups over axes of a mesh that XLA names itself: mesh['a'=4,'b'=2] {'b'}, or {'a':(1)2}, a
+    part of an axis.
 
-    `ids` are the devices in the mesh's order: none for that of their numbers, a list of them, or [4,2]T(1,0), a grid and its turn.
+    `ids` are the devices in the mesh's order: none for that of their numbers, a list of them, or
+    [4,2]T(1,0), a grid and its turn.
     """
     sizes = {name: int(count) for name, count in re.findall(r"'([^']+)'=(\d+)", mesh)}
     split: list[tuple[str, int]] = []
     chosen = []
-    expected = {name: (before, part) for name, before, part in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)}
+    expected = {
+        name: (before, part)
+        for name, before, part in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)
+    }
     for name, count in sizes.items():
         before, part = (int(each) if each else None for each in expected.get(name, ("", "")))
         if name in expected and before is not None and part is not None:
@@ -264,13 +324,22 @@ def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(i) for i in row) for row in rows)
 
 
-def _axes(groups: Sequence[tuple[int, ...]], mesh: Mapping[str, int], pairs: bool) -> tuple[str, ...]:
-    """The axes of the mesh over which these groups go; all those whose coordinate differs, for pairs."""
+def _axes(
+    groups: Sequence[tuple[int, ...]], mesh: Mapping[str, int], pairs: bool
+) -> tuple[str, ...]:
+    """The axes of the mesh over which these groups go; all those whose coordinate differs, for
+    pairs.
+    """
     places = np.stack(np.unravel_index(np.arange(math.prod(mesh.values())), tuple(mesh.values())))
     if max(i for group in groups for i in group) >= places.shape[1]:
         return ()
     if pairs:
-        moved = {axis for a, b in groups for axis, x, y in zip(mesh, places[:, a], places[:, b], strict=True) if x != y}
+        moved = {
+            axis
+            for a, b in groups
+            for axis, x, y in zip(mesh, places[:, a], places[:, b], strict=True)
+            if x != y
+        }
         return tuple(axis for axis in mesh if axis in moved)
     expected = {frozenset(group) for group in groups}
     names = [axis for axis, count in mesh.items() if count > 1]
@@ -278,7 +347,9 @@ def _axes(groups: Sequence[tuple[int, ...]], mesh: Mapping[str, int], pairs: boo
     for count in range(1, len(names) + 1):
         for axes in itertools.combinations(names, count):
             ends = [list(mesh).index(axis) for axis in axes]
-            rows = np.moveaxis(order, ends, range(-len(ends), 0)).reshape(-1, math.prod(mesh[axis] for axis in axes))
+            rows = np.moveaxis(order, ends, range(-len(ends), 0)).reshape(
+                -1, math.prod(mesh[axis] for axis in axes)
+            )
             if {frozenset(row.tolist()) for row in rows} == expected:
                 return axes
     return ()

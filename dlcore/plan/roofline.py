@@ -1,4 +1,6 @@
-"""How long a step takes at the least: the slowest of arithmetic, memory and talk between devices, each at its peak."""
+"""How long a step takes at the least: the slowest of arithmetic, memory and talk between devices,
+each at its peak.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,17 @@ class Estimate:
 
 
 def seconds(each: Collective, hardware: Hardware) -> float:
-    """All runs of a collective: its bytes at the slowest link that the group must use, and a latency for each halving of the group."""
-    return each.count * (each.sent / speed(each, hardware) + hardware.hop * max(1, math.ceil(math.log2(each.group))))
+    """All runs of a collective: its bytes at the slowest link that the group must use, and a
+    latency for each halving of the group.
+    """
+    return each.count * (
+        each.sent / speed(each, hardware) + hardware.hop * max(1, math.ceil(math.log2(each.group)))
+    )
 
 
 def speed(each: Collective, hardware: Hardware) -> float:
-    """Bytes a second that a device of the group sends: inside a host over its links; over several hosts, what their networks carry.
+    """Bytes a second that a device of the group sends: inside a host over its links; over several
+    hosts, what their networks carry.
 
     On a torus, over the rings of all sides on which the group lies.
     """
@@ -62,20 +69,35 @@ def speed(each: Collective, hardware: Hardware) -> float:
 
 
 def placed(each: Collective, coordinates: Sequence[Sequence[int]]) -> Collective:
-    """`each` with its `sides`, where the devices have coordinates; they are given in the mesh's order."""
-    spans = [{len({coordinates[i][side] for i in group}) for group in each.groups} for side in range(len(coordinates[0]))]
+    """`each` with its `sides`, where the devices have coordinates; they are given in the mesh's
+    order.
+    """
+    spans = [
+        {len({coordinates[i][side] for i in group}) for group in each.groups}
+        for side in range(len(coordinates[0]))
+    ]
     return dataclasses.replace(each, sides=max(1, sum(max(span) > 1 for span in spans)))
 
 
 def estimate(
-    hardware: Hardware, flops: float, shared: int, devices: int, moved: float, collectives: Sequence[Collective], precision: str
+    hardware: Hardware,
+    flops: float,
+    shared: int,
+    devices: int,
+    moved: float,
+    collectives: Sequence[Collective],
+    precision: str,
 ) -> Estimate:
-    """Of a step of `flops` over all devices, of which `shared` divide them; `moved` bytes of memory on each."""
+    """Of a step of `flops` over all devices, of which `shared` divide them; `moved` bytes of memory
+    on each.
+    """
     peak = hardware.bf16 if precision == "bf16" else hardware.f32
     compute, memory = flops / shared / peak, moved / hardware.bandwidth
     communication = sum(seconds(each, hardware) for each in collectives)
     least = max(compute, memory, communication)
-    return Estimate(compute, memory, communication, flops / devices / peak / least if least else 0.0)
+    return Estimate(
+        compute, memory, communication, flops / devices / peak / least if least else 0.0
+    )
 
 
 def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
@@ -88,10 +110,14 @@ def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
 
 
 def grouped(collectives: Sequence[Collective], hardware: Hardware) -> list[Mapping[str, object]]:
-    """A row for each kind and axes: how many run in a step, the bytes of their results, their seconds. The slowest first."""
+    """A row for each kind and axes: how many run in a step, the bytes of their results, their
+    seconds. The slowest first.
+    """
     rows: dict[tuple[str, str], dict[str, float]] = {}
     for each in collectives:
-        row = rows.setdefault((each.kind, "+".join(each.axes)), {"count": 0, "bytes": 0, "seconds": 0.0})
+        row = rows.setdefault(
+            (each.kind, "+".join(each.axes)), {"count": 0, "bytes": 0, "seconds": 0.0}
+        )
         row["count"] += each.count
         row["bytes"] += each.count * each.bytes
         row["seconds"] += seconds(each, hardware)

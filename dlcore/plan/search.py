@@ -29,7 +29,8 @@ class Candidate:
 def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
     """Splits of the devices over the three axes whose rows the batch divides by.
 
-    For each `tensor`: all on `data`, all on `fsdp`, and `fsdp` over 8 devices; `tensor` only where a page has rules for it.
+    For each `tensor`: all on `data`, all on `fsdp`, and `fsdp` over 8 devices; `tensor` only where
+    a page has rules for it.
     """
     found = []
     for t in TENSOR if tensor else (1,):
@@ -43,7 +44,9 @@ def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
 
 
 def microbatches_for(batch: int, mesh: str) -> list[int]:
-    """How many microbatches the batch divides by on a mesh, the fewest first: each is tried only if those before it do not fit."""
+    """How many microbatches the batch divides by on a mesh, the fewest first: each is tried only if
+    those before it do not fit.
+    """
     sizes = dict(part.split("=") for part in mesh.split(","))
     rows = int(sizes["data"]) * int(sizes["fsdp"])
     return [count for count in MICROBATCHES if batch % (rows * count) == 0]
@@ -57,27 +60,41 @@ def search(
     devices: Sequence[Any],
     say: Callable[[str], None],
 ) -> list[Candidate]:
-    """Every mesh with its quickest way that fits, the quickest mesh first; those that do not fit at all last, by what they need.
+    """Every mesh with its quickest way that fits, the quickest mesh first; those that do not fit at
+    all last, by what they need.
 
-    With and without rematerialisation, each with the fewest microbatches that fit. UsageError: what it chooses was given.
+    With and without rematerialisation, each with the fewest microbatches that fit. UsageError: what
+    it chooses was given.
     """
     if flags.mesh or flags.microbatches > 1:
-        raise UsageError("--search chooses the mesh and the microbatches: leave out --mesh and --microbatches")
+        raise UsageError(
+            "--search chooses the mesh and the microbatches: leave out --mesh and --microbatches"
+        )
     savers = hasattr(config, "remat")
     usual = build(config)
     found: list[Candidate] = []
     choices = meshes(len(devices), usual.batch, bool(usual.tensor_parallel))
     if not choices:
         raise UsageError(
-            f"--search: no mesh of {len(devices)} devices divides a batch of {usual.batch}; give --batch a multiple of {len(devices)}"
+            f"--search: no mesh of {len(devices)} devices divides a batch of {usual.batch}; give"
+            f" --batch a multiple of {len(devices)}"
         )
-    built = {None: usual} | ({r: build(dataclasses.replace(config, remat=r)) for r in (False, True)} if savers else {})
+    built = {None: usual} | (
+        {r: build(dataclasses.replace(config, remat=r)) for r in (False, True)} if savers else {}
+    )
     for mesh in choices:
         tried: list[Candidate] = []
         for remat in (False, True) if savers else (None,):
             for microbatches in microbatches_for(usual.batch, mesh):
                 run_options = dataclasses.replace(flags, mesh=mesh, microbatches=microbatches)
-                tried.append(Candidate(mesh, microbatches, remat, plan(built[remat], run_options, topology, devices)))
+                tried.append(
+                    Candidate(
+                        mesh,
+                        microbatches,
+                        remat,
+                        plan(built[remat], run_options, topology, devices),
+                    )
+                )
                 say(describe(tried[-1]))
                 if tried[-1].plan.fits or tried[-1].plan.state_bytes == tried[-1].plan.needs:
                     break  # it fits; or the state alone does not, and no saver of activations helps
@@ -87,12 +104,26 @@ def search(
 
 def _order(candidate: Candidate) -> tuple[bool, float, int]:
     result = candidate.plan
-    return not result.fits, result.estimate.least if result.estimate and result.fits else float("inf"), result.needs
+    return (
+        not result.fits,
+        result.estimate.least if result.estimate and result.fits else float("inf"),
+        result.needs,
+    )
 
 
 def describe(candidate: Candidate) -> str:
     """A line about a candidate."""
-    result, remat = candidate.plan, "" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"
-    time = f"{result.estimate.least * 1e3:.3g} ms by {result.estimate.limit}, " if result.estimate else ""
+    result, remat = (
+        candidate.plan,
+        ("" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"),
+    )
+    time = (
+        f"{result.estimate.least * 1e3:.3g} ms by {result.estimate.limit}, "
+        if result.estimate
+        else ""
+    )
     fits = "fits" if result.fits else "does not fit"
-    return f"{candidate.mesh} microbatches={candidate.microbatches}{remat}: {time}{result.needs / 2**30:.2f} GiB a device: {fits}"
+    return (
+        f"{candidate.mesh} microbatches={candidate.microbatches}{remat}:"
+        f" {time}{result.needs / 2**30:.2f} GiB a device: {fits}"
+    )

@@ -12,7 +12,8 @@ from dlcore.plan import roofline
 from dlcore.plan.compile import Plan
 from dlcore.plan.search import Candidate
 
-GPU_DEFAULT = 0.75  # of a GPU's memory JAX takes, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
+# of a GPU's memory JAX takes, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
+GPU_DEFAULT = 0.75
 
 
 def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
@@ -71,7 +72,10 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
     mesh = ",".join(f"{axis}={count}" for axis, count in plan.mesh.items())
     table = Table(
-        title=f"{name} on {topology.text}: --mesh {mesh} --microbatches {plan.microbatches} --precision {plan.precision}"
+        title=(
+            f"{name} on {topology.text}: --mesh {mesh} --microbatches {plan.microbatches}"
+            f" --precision {plan.precision}"
+        )
     )
     table.add_column("one device")
     table.add_column("", justify="right")
@@ -83,7 +87,11 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
         table.add_row("  temporary", _bytes(memory.temporary))
         table.add_row("FLOPs of a step, all devices", f"{plan.flops:.3g}")
         table.add_row("memory traffic of a step", _bytes(plan.bytes))
-        for what, value in (("compute", estimate.compute), ("memory", estimate.memory), ("collectives", estimate.communication)):
+        for what, value in (
+            ("compute", estimate.compute),
+            ("memory", estimate.memory),
+            ("collectives", estimate.communication),
+        ):
             table.add_row(f"  time of {what}", _time(value))
         fields = f"{_time(estimate.least)} to {_time(estimate.most)}: {estimate.limit}"
         table.add_row("a step, if all overlaps or nothing; its limit", fields)
@@ -92,16 +100,27 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
         table.add_row(f"{steps} steps", f"{_time(ends[0])} to {_time(ends[1])}")
         if price:
             dollars = [seconds / 3600 * topology.count * price for seconds in ends]
-            table.add_row(f"dollars, {topology.count} devices at {price:g} an hour", f"{dollars[0]:,.2f} to {dollars[1]:,.2f}")
+            table.add_row(
+                f"dollars, {topology.count} devices at {price:g} an hour",
+                f"{dollars[0]:,.2f} to {dollars[1]:,.2f}",
+            )
     console = Console()
     table_console = Console(width=max(console.width, 110))
     table_console.print(table)
     if plan.collectives:
         communication = Table(title="collectives of a step")
         for column in ("kind", "axes", "runs", "bytes", "time"):
-            communication.add_column(column, justify="left" if column in ("kind", "axes") else "right")
+            communication.add_column(
+                column, justify="left" if column in ("kind", "axes") else "right"
+            )
         for row in roofline.grouped(plan.collectives, topology.hardware):
-            words = [str(row["kind"]), str(row["axes"] or "?"), str(row["count"]), _bytes(row["bytes"]), _time(row["seconds"])]
+            words = [
+                str(row["kind"]),
+                str(row["axes"] or "?"),
+                str(row["count"]),
+                _bytes(row["bytes"]),
+                _time(row["seconds"]),
+            ]
             communication.add_row(*words)
         table_console.print(communication)
     for line in (word, _advice(plan)):
@@ -113,22 +132,44 @@ def _advice(plan: Plan) -> str:
     device = plan.topology.hardware.memory
     if not plan.fits:
         return (
-            f"{_needs(plan)} do not fit {_bytes(device)}: split the state (--mesh fsdp=N), rematerialise (--remat, where the page "
-            "has it), take more --microbatches or more devices; --search tries them"
+            f"{_needs(plan)} do not fit {_bytes(device)}: split the state (--mesh fsdp=N),"
+            " rematerialise (--remat, where the page has it), take more --microbatches or more"
+            " devices; --search tries them"
         )
     if plan.topology.hardware.kind == "gpu" and plan.needs > GPU_DEFAULT * device:
-        return "more than the 75 % that JAX takes of a GPU's memory: set XLA_PYTHON_CLIENT_MEM_FRACTION=0.92"
+        return (
+            "more than the 75 % that JAX takes of a GPU's memory: set"
+            " XLA_PYTHON_CLIENT_MEM_FRACTION=0.92"
+        )
     return ""
 
 
 def print_search(name: str, found: Sequence[Candidate]) -> None:
     """The candidates, the best first."""
-    table = Table(title=f"{name} on {found[0].plan.topology.text}: the quickest that fits stands first")
-    for column in ("mesh", "microbatches", "remat", "peak memory", "fits", "step", "efficiency", "limit"):
+    table = Table(
+        title=f"{name} on {found[0].plan.topology.text}: the quickest that fits stands first"
+    )
+    for column in (
+        "mesh",
+        "microbatches",
+        "remat",
+        "peak memory",
+        "fits",
+        "step",
+        "efficiency",
+        "limit",
+    ):
         table.add_column(column)
     for each in found:
-        estimate, remat = each.plan.estimate, "" if each.remat is None else "on" if each.remat else "off"
-        times = (_time(estimate.least), f"{estimate.efficiency:.1%}", estimate.limit) if estimate else ("", "", "")
+        estimate, remat = (
+            each.plan.estimate,
+            ("" if each.remat is None else "on" if each.remat else "off"),
+        )
+        times = (
+            (_time(estimate.least), f"{estimate.efficiency:.1%}", estimate.limit)
+            if estimate
+            else ("", "", "")
+        )
         fits = "yes" if each.plan.fits else "no"
         table.add_row(each.mesh, str(each.microbatches), remat, _needs(each.plan), fits, *times)
     console = Console()

@@ -1,4 +1,6 @@
-"""Hardware that a step can be compiled for: what it is able to do by its makers' own words, and its devices without the machine."""
+"""Hardware that a step can be compiled for: what it is able to do by its makers' own words, and its
+devices without the machine.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,13 @@ EXTRA = "pip install -e '.[aot]' installs what compiles for them"
 class Hardware:
     """One kind of device.
 
-    bf16, f32   peak FLOP/s of matrix products; f32 as JAX multiplies by default: in bfloat16 on a TPU, in TF32 on a GPU
+    bf16, f32   peak FLOP/s of matrix products; f32 as JAX multiplies by default: in bfloat16 on a
+                TPU, in TF32 on a GPU
     memory      bytes; `bandwidth` bytes a second from it
-    link        bytes a second that a device sends in a ring of its neighbours (TPU: both ways round one axis of the torus)
-    network     bytes a second that a device sends out of its host, of `host` devices; a TPU slice has no such border
+    link        bytes a second that a device sends in a ring of its neighbours (TPU: both ways round
+                one axis of the torus)
+    network     bytes a second that a device sends out of its host, of `host` devices; a TPU slice
+                has no such border
     hop         seconds until the first byte arrives
     """
 
@@ -41,30 +46,77 @@ class Hardware:
     gpu: tuple[float, ...] = ()
 
 
-def _tpu(flops: float, memory: float, bandwidth: float, way: float, dimensions: int, most: int) -> Hardware:
-    """`way`: one link, one way. The chips of an axis form a ring, which is used both ways round. About 1 us a hop (jax-ml scaling book)."""
-    return Hardware("tpu", flops, flops, memory, bandwidth, 2 * way, 1e-6, dimensions=dimensions, most=most)
+def _tpu(
+    flops: float, memory: float, bandwidth: float, way: float, dimensions: int, most: int
+) -> Hardware:
+    """`way`: one link, one way. The chips of an axis form a ring, which is used both ways round.
+    About 1 us a hop (jax-ml scaling book).
+    """
+    return Hardware(
+        "tpu", flops, flops, memory, bandwidth, 2 * way, 1e-6, dimensions=dimensions, most=most
+    )
 
 
-def _gpu(bf16: float, tf32: float, bandwidth: float, nvlink: float, network: float, chip: tuple[float, ...]) -> Hardware:
-    """`nvlink`: one way, all links of a device together. NCCL's latency over NVLink and InfiniBand is of several microseconds."""
+def _gpu(
+    bf16: float,
+    tf32: float,
+    bandwidth: float,
+    nvlink: float,
+    network: float,
+    chip: tuple[float, ...],
+) -> Hardware:
+    """`nvlink`: one way, all links of a device together. NCCL's latency over NVLink and InfiniBand
+    is of several microseconds.
+    """
     return Hardware("gpu", bf16, tf32, chip[0], bandwidth, nvlink, 5e-6, network, host=8, gpu=chip)
 
 
-# Chips: the "System architecture" tables of cloud.google.com/tpu/docs/{v5e,v5p,v6e}; the interconnect per chip is divided by its ports
+# Chips: the "System architecture" tables of cloud.google.com/tpu/docs/{v5e,v5p,v6e}; the
+# interconnect per chip is divided by its ports
 # (4 on a 2D torus, 6 on a 3D torus) and by two for one way.
-# GPUs: NVIDIA's A100, H100, H200 and B200 datasheets (dense, SXM), DGX system guides for the network (one NIC a GPU), and XLA's own
-# target_config/specs for (memory, multiprocessors, lanes, GHz, shared memory of one, of it for one block, level 2 cache, capability).
+# GPUs: NVIDIA's A100, H100, H200 and B200 datasheets (dense, SXM), DGX system guides for the
+# network (one NIC a GPU), and XLA's own
+# target_config/specs for (memory, multiprocessors, lanes, GHz, shared memory of one, of it for one
+# block, level 2 cache, capability).
 HARDWARE = {
     "v5e": _tpu(197e12, 16 * 2**30, 819e9, 50e9, 2, 256),
     "v5p": _tpu(459e12, 95 * 2**30, 2765e9, 100e9, 3, 6144),
     "v6e": _tpu(918e12, 32 * 2**30, 1638e9, 100e9, 2, 256),
-    "a100": _gpu(312e12, 156e12, 2039e9, 300e9, 25e9, (85100068864, 108, 64, 1.41, 167936, 166912, 41943040, 8.0)),
-    "h100": _gpu(989e12, 494e12, 3352e9, 450e9, 50e9, (84929347584, 132, 128, 1.98, 233472, 232448, 52428800, 9.0)),
-    "h200": _gpu(989e12, 494e12, 4800e9, 450e9, 50e9, (151397597184, 132, 128, 1.98, 233472, 232448, 52428800, 9.0)),
-    "b200": _gpu(2250e12, 1125e12, 7672e9, 900e9, 50e9, (191514411008, 148, 128, 1.965, 233472, 232448, 132644864, 10.0)),
+    "a100": _gpu(
+        312e12,
+        156e12,
+        2039e9,
+        300e9,
+        25e9,
+        (85100068864, 108, 64, 1.41, 167936, 166912, 41943040, 8.0),
+    ),
+    "h100": _gpu(
+        989e12,
+        494e12,
+        3352e9,
+        450e9,
+        50e9,
+        (84929347584, 132, 128, 1.98, 233472, 232448, 52428800, 9.0),
+    ),
+    "h200": _gpu(
+        989e12,
+        494e12,
+        4800e9,
+        450e9,
+        50e9,
+        (151397597184, 132, 128, 1.98, 233472, 232448, 52428800, 9.0),
+    ),
+    "b200": _gpu(
+        2250e12,
+        1125e12,
+        7672e9,
+        900e9,
+        50e9,
+        (191514411008, 148, 128, 1.965, 233472, 232448, 132644864, 10.0),
+    ),
 }
-# A simulated device is about a core: 3 GHz, two fused products of 8 float32 a cycle; bandwidths are guesses. The memory is this machine's.
+# A simulated device is about a core: 3 GHz, two fused products of 8 float32 a cycle; bandwidths are
+# guesses. The memory is this machine's.
 CORE = Hardware("cpu", 96e9, 96e9, 0, 10e9, 5e9, 2e-5)
 FORM = "write tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host) or cpu:8"
 
@@ -95,24 +147,39 @@ def parse(text: str) -> Topology:
     shape = tuple(int(size) for size in sizes.split("x"))
     if kind == "cpu":
         if len(shape) != 1 or shape[0] > 64:
-            raise UsageError(f"--topology {text!r}: up to 64 devices are simulated on a CPU; write for example cpu:8")
-        return Topology(text, name, dataclasses.replace(CORE, memory=_memory(text) / shape[0]), shape)
+            raise UsageError(
+                f"--topology {text!r}: up to 64 devices are simulated on a CPU; write for example"
+                " cpu:8"
+            )
+        return Topology(
+            text, name, dataclasses.replace(CORE, memory=_memory(text) / shape[0]), shape
+        )
     known = [each for each, what in HARDWARE.items() if what.kind == kind]
     if name not in known:
-        raise UsageError(f"--topology {text!r}: there is no {kind} {name!r} in the table; there are {', '.join(known)}")
+        raise UsageError(
+            f"--topology {text!r}: there is no {kind} {name!r} in the table; there are"
+            f" {', '.join(known)}"
+        )
     found = Topology(text, name, HARDWARE[name], shape)
     if kind == "tpu" and len(shape) != found.hardware.dimensions:
         example = "4x4x4" if found.hardware.dimensions == 3 else "4x4"
         raise UsageError(
-            f"--topology {text!r}: the chips of a {name} stand in {found.hardware.dimensions} dimensions, as {name}:{example}"
+            f"--topology {text!r}: the chips of a {name} stand in {found.hardware.dimensions}"
+            f" dimensions, as {name}:{example}"
         )
     if kind == "gpu" and (len(shape) > 2 or shape[-1] > found.hardware.host):
-        raise UsageError(f"--topology {text!r}: a host has up to {found.hardware.host} of {name}; write hosts x devices, as 8x8")
+        raise UsageError(
+            f"--topology {text!r}: a host has up to {found.hardware.host} of {name}; write hosts x"
+            " devices, as 8x8"
+        )
     if kind == "gpu":
-        found = dataclasses.replace(found, hardware=dataclasses.replace(found.hardware, host=shape[-1]))
+        found = dataclasses.replace(
+            found, hardware=dataclasses.replace(found.hardware, host=shape[-1])
+        )
     if found.count > found.hardware.most:
         raise UsageError(
-            f"--topology {text!r} has {found.count} devices; there are up to {found.hardware.most} of {name} together"
+            f"--topology {text!r} has {found.count} devices; there are up to {found.hardware.most}"
+            f" of {name} together"
         )
     return found
 
@@ -122,11 +189,16 @@ def _memory(text: str) -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError):  # Windows
-        raise UsageError(f"--topology {text!r}: this system does not say how much memory it has; plan for a TPU or GPU") from None
+        raise UsageError(
+            f"--topology {text!r}: this system does not say how much memory it has; plan for a TPU"
+            " or GPU"
+        ) from None
 
 
 def devices(topology: Topology) -> list[Any]:
-    """The devices to compile for; none of them is there, or can be asked for anything. Raises UsageError without the plugin."""
+    """The devices to compile for; none of them is there, or can be asked for anything. Raises
+    UsageError without the plugin.
+    """
     if topology.hardware.kind == "cpu":
         return _simulated(topology.count)
     from jax.experimental import topologies
@@ -144,14 +216,19 @@ def devices(topology: Topology) -> list[Any]:
         _need(topology, "jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13")
         hosts = (1, *topology.shape)[-2]
         platform, name = "cuda", topology.name
-        options = {"target_config": _target(topology.hardware), "topology": f"1x{hosts}x{topology.shape[-1]}"}
+        options = {
+            "target_config": _target(topology.hardware),
+            "topology": f"1x{hosts}x{topology.shape[-1]}",
+        }
     try:
         return list(topologies.get_topology_desc(name, platform=platform, **options).devices)
-    # JAX raises NotImplementedError for a platform whose compiler cannot describe hardware that is not there.
+    # JAX raises NotImplementedError for a platform whose compiler cannot describe hardware that is
+    # not there.
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"--topology {topology.text!r} cannot be compiled for ({reason}); try tpu:v5e:4x4 or gpu:h100:8x8"
+            f"--topology {topology.text!r} cannot be compiled for ({reason}); try tpu:v5e:4x4 or"
+            " gpu:h100:8x8"
         ) from error
 
 
@@ -159,14 +236,18 @@ def _simulated(count: int) -> list[jax.Device]:
     here = jax.devices("cpu")
     if len(here) < count:
         raise UsageError(
-            f"--topology cpu:{count}: this process has {len(here)} devices; JAX_NUM_CPU_DEVICES={count} simulates more"
+            f"--topology cpu:{count}: this process has {len(here)} devices;"
+            f" JAX_NUM_CPU_DEVICES={count} simulates more"
         )
     return here[:count]
 
 
 def _need(topology: Topology, *modules: str) -> None:
     if not any(_installed(module) for module in modules):
-        raise UsageError(f"--topology {topology.text!r} needs the compiler of that hardware, which is not installed: {EXTRA}")
+        raise UsageError(
+            f"--topology {topology.text!r} needs the compiler of that hardware, which is not"
+            f" installed: {EXTRA}"
+        )
 
 
 def _installed(module: str) -> bool:
@@ -178,25 +259,32 @@ def _installed(module: str) -> bool:
 
 def compilable(kind: str) -> bool:
     """Whether the compiler for tpu, gpu or cpu is installed."""
-    plugins = {"tpu": ["libtpu"], "gpu": ["jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13"], "cpu": ["jax"]}
+    plugins = {
+        "tpu": ["libtpu"],
+        "gpu": ["jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13"],
+        "cpu": ["jax"],
+    }
     return any(_installed(module) for module in plugins[kind])
 
 
 def _target(hardware: Hardware) -> str:
-    """XLA's text form of a GPU (stream_executor/device_description.proto), for a compiler that cannot ask one.
+    """XLA's text form of a GPU (stream_executor/device_description.proto), for a compiler that
+    cannot ask one.
 
-    A field that is left out is 0. Without `memory_bandwidth` every array takes forever to read, so that XLA gains as much by any
-    fusion as by any other: programs took minutes to compile, and JAX 0.10.1 aborted on some of them.
+    A field that is left out is 0. Without `memory_bandwidth` every array takes forever to read, so
+    that XLA gains as much by any fusion as by any other: programs took minutes to compile, and JAX
+    0.10.1 aborted on some of them.
     """
     memory, cores, fpus_per_core, ghz, shared, block, cache, capability = hardware.gpu
     return (
-        "gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
-        f"shared_memory_per_core: {shared:.0f} threads_per_core_limit: 2048 core_count: {cores:.0f} fpus_per_core: {fpus_per_core:.0f} "
-        "block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535 "
-        "thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64 "
-        f"memory_bandwidth: {hardware.bandwidth:.0f} l2_cache_size: {cache:.0f} clock_rate_ghz: {ghz} "
-        f"device_memory_size: {memory:.0f} shared_memory_per_block_optin: {block:.0f} "
-        f"cuda_compute_capability {{ major: {capability:.0f} }} "
-        "registers_per_core_limit: 65536 registers_per_block_limit: 65536 } "
-        'platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 } runtime_version { major: 12 minor: 8 }'
+        "gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32"
+        f" shared_memory_per_block: 49152 shared_memory_per_core: {shared:.0f}"
+        f" threads_per_core_limit: 2048 core_count: {cores:.0f} fpus_per_core: {fpus_per_core:.0f}"
+        " block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535"
+        " thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64"
+        f" memory_bandwidth: {hardware.bandwidth:.0f} l2_cache_size: {cache:.0f} clock_rate_ghz:"
+        f" {ghz} device_memory_size: {memory:.0f} shared_memory_per_block_optin: {block:.0f}"
+        f" cuda_compute_capability {{ major: {capability:.0f} }} registers_per_core_limit: 65536"
+        ' registers_per_block_limit: 65536 } platform_name: "CUDA" dnn_version_info { major: 9'
+        " minor: 8 } runtime_version { major: 12 minor: 8 }"
     )

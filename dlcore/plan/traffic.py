@@ -1,4 +1,6 @@
-"""Bytes that a compiled program reads from and writes to memory: XLA's own count takes a loop's body once, and is none on a GPU."""
+"""Bytes that a compiled program reads from and writes to memory: XLA's own count takes a loop's
+body once, and is none on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ from collections.abc import Mapping
 from dlcore.plan.hlo import Computation, Instruction, Program, size
 
 # These move nothing: they name, or what they call is counted there.
-_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "call", "conditional", "after-all", "iota"}
+_FREE = {
+    "parameter",
+    "constant",
+    "tuple",
+    "get-tuple-element",
+    "bitcast",
+    "while",
+    "call",
+    "conditional",
+    "after-all",
+    "iota",
+}
 _FREE |= {"partition-id", "replica-id", "opt-barrier", "add-dependency"}
 _SLICES = {"dynamic-slice", "slice", "gather"}
 
@@ -15,12 +28,17 @@ _SLICES = {"dynamic-slice", "slice", "gather"}
 def moved(program: Program) -> int:
     """Bytes read and written by one run on one device, a loop's as often as it runs.
 
-    An instruction reads its operands and writes its result. Of what it only takes a slice of (a layer of stacked parameters) the
-    slice counts, and of what it writes a slice into, twice the slice.
+    An instruction reads its operands and writes its result. Of what it only takes a slice of (a
+    layer of stacked parameters) the slice counts, and of what it writes a slice into, twice the
+    slice.
     """
     total = 0
     for name, each, times in program.executed:
-        if name not in program.fused and each.opcode not in _FREE and not each.opcode.endswith("-done"):
+        if (
+            name not in program.fused
+            and each.opcode not in _FREE
+            and not each.opcode.endswith("-done")
+        ):
             total += times * _bytes(program, program.computations[name], each)
     return total
 
@@ -29,19 +47,29 @@ def _bytes(program: Program, local: Computation, each: Instruction) -> int:
     shapes = [local[operand].shape if operand in local else "" for operand in each.operands]
     written = size(each.shape, memory=True)
     if each.opcode.endswith("-start"):
-        return 0 if each.opcode == "async-start" else 2 * sum(size(shape, memory=True) for shape in shapes)
+        return (
+            0
+            if each.opcode == "async-start"
+            else 2 * sum(size(shape, memory=True) for shape in shapes)
+        )
     if each.opcode in _SLICES:
         return 2 * written
     if each.opcode == "dynamic-update-slice":
         return 2 * size(shapes[1], memory=True)
-    inner = program.computations.get((each.called("calls") or [""])[0]) if each.opcode == "fusion" else None
+    inner = (
+        program.computations.get((each.called("calls") or [""])[0])
+        if each.opcode == "fusion"
+        else None
+    )
     if inner is None:
         return written + sum(size(shape, memory=True) for shape in shapes)
     return _written(inner, written) + _read(inner, shapes)
 
 
 def _written(inner: Mapping[str, Instruction], whole: int) -> int:
-    """What a fusion writes: the slices alone where its results are arrays in which slices are replaced."""
+    """What a fusion writes: the slices alone where its results are arrays in which slices are
+    replaced.
+    """
     root = next((each for each in inner.values() if each.root), None)
     if root is None:
         return whole
@@ -49,7 +77,9 @@ def _written(inner: Mapping[str, Instruction], whole: int) -> int:
     for each in results:
         target = _origin(inner, each)
         if target.opcode == "dynamic-update-slice" and target.operands[1] in inner:
-            whole += size(inner[target.operands[1]].shape, memory=True) - size(each.shape, memory=True)
+            whole += size(inner[target.operands[1]].shape, memory=True) - size(
+                each.shape, memory=True
+            )
     return max(whole, 0)
 
 

@@ -13,7 +13,8 @@ from dlcore.report.runs import Run
 from dlcore.runs import catalog
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
-# Where the run was put, and whether it went on there, is no part of it; the mesh is written from the card's own entry.
+# Where the run was put, and whether it went on there, is no part of it; the mesh is written from
+# the card's own entry.
 _ELSEWHERE = ("out", "continue_run", "mesh")
 
 
@@ -23,7 +24,9 @@ def reproduce(run: Run) -> str | None:
     if not isinstance(experiment, str) or not experiment:
         return None
     file, usual = str(run.get("file") or ""), RunOptions()
-    own = file.endswith(".py") and (experiment not in catalog.names() or Path(file).parent.name != "experiments")
+    own = file.endswith(".py") and (
+        experiment not in catalog.names() or Path(file).parent.name != "experiments"
+    )
     words = ["dlcore", "train", shlex.quote(file if own else experiment)]
     for name, value in run.mapping("run").items():
         # Switches that are off unless they are asked for need no flag.

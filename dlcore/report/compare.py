@@ -10,9 +10,12 @@ from dlcore.report.curves import Chart, Curve, better
 from dlcore.report.markup import MISSING, Html, el, is_number, number, seconds, size
 from dlcore.report.runs import Run
 
-# What one chose, and what the choice ran on; differences in the second explain numbers that the first does not.
-_GROUPS = (("Choices", ("config", "run", "mesh")),
-           ("Circumstances", ("data", "git", "versions", "xla_flags", "devices", "host")))  # fmt: skip
+# What one chose, and what the choice ran on; differences in the second explain numbers that the
+# first does not.
+_GROUPS = (
+    ("Choices", ("config", "run", "mesh")),
+    ("Circumstances", ("data", "git", "versions", "xla_flags", "devices", "host")),
+)
 
 
 def flatten(value: Any, name: str) -> dict[str, Any]:
@@ -26,12 +29,25 @@ def flatten(value: Any, name: str) -> dict[str, Any]:
 
 
 def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
-    """The fields under these keys of the card in which the runs differ, each with a value a run; a missing one is None."""
+    """The fields under these keys of the card in which the runs differ, each with a value a run; a
+    missing one is None.
+    """
     # Config fields go by their own names, as on the command line.
-    each = [{k: v for key in keys for k, v in flatten(run.card.get(key), "" if key == "config" else key).items()} for run in runs]
+    each = [
+        {
+            k: v
+            for key in keys
+            for k, v in flatten(run.card.get(key), "" if key == "config" else key).items()
+        }
+        for run in runs
+    ]
     names = list(dict.fromkeys(name for fields in each for name in fields if name))
     rows = {name: [fields.get(name) for fields in each] for name in names}
-    return {name: values for name, values in rows.items() if len({_plain(value) for value in values}) > 1}
+    return {
+        name: values
+        for name, values in rows.items()
+        if len({_plain(value) for value in values}) > 1
+    }
 
 
 def _plain(value: Any) -> str:
@@ -40,18 +56,28 @@ def _plain(value: Any) -> str:
 
 def differing(runs: Sequence[Run]) -> Html:
     """The section of differences between runs."""
-    head = [el("th", "Field", scope="col"), *(el("th", name(run, i), scope="col") for i, run in enumerate(runs))]
+    head = [
+        el("th", "Field", scope="col"),
+        *(el("th", name(run, i), scope="col") for i, run in enumerate(runs)),
+    ]
     body = []
     for title, keys in _GROUPS:
         rows = differences(runs, keys)
         if rows:
-            body.append(el("tr", el("th", title, colspan=len(runs) + 1, scope="colgroup"), class_="group"))
+            body.append(
+                el("tr", el("th", title, colspan=len(runs) + 1, scope="colgroup"), class_="group")
+            )
         for field, values in rows.items():
             cells = [el("td", _plain(value), class_="code") for value in values]
             body.append(el("tr", el("th", field, scope="row", class_="code"), cells))
     table = el("table", el("thead", el("tr", head)), el("tbody", body)) if body else None
     same = el("p", "Nothing that the cards record differs.", class_="hint")
-    return el("section", el("h2", "Differences"), scroll(table, "Differences") if table else same, id="differences")
+    return el(
+        "section",
+        el("h2", "Differences"),
+        scroll(table, "Differences") if table else same,
+        id="differences",
+    )
 
 
 def name(run: Run, position: int) -> Html:
@@ -60,14 +86,18 @@ def name(run: Run, position: int) -> Html:
 
 
 def scroll(table: Html, label: str) -> Html:
-    """A table that scrolls by itself where the page is too narrow for it; focusable, so that keys can scroll it."""
+    """A table that scrolls by itself where the page is too narrow for it; focusable, so that keys
+    can scroll it.
+    """
     return el("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
 def columns(runs: Sequence[Run]) -> list[tuple[str, str, str | None]]:
     """Columns of a comparison: split, metric, and which direction is better if anything says so."""
     made: list[tuple[str, str, str | None]] = []
-    for split in dict.fromkeys(split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)):
+    for split in dict.fromkeys(
+        split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)
+    ):
         for metric in dict.fromkeys(m for run in runs for m in run.mapping("results", split)):
             ways = {way for run in runs if (way := better(run, metric))}
             made.append((split, metric, ways.pop() if len(ways) == 1 else None))
@@ -82,17 +112,29 @@ def comparison(runs: Sequence[Run]) -> Html:
     """The section that holds runs against each other: a row a run."""
     results = columns(runs)
     cost: list[tuple[str, Callable[[Run], object], Callable[[object], str]]] = [
-        ("train", lambda r: r.get("seconds", "train"), seconds), ("total", lambda r: r.get("seconds", "total"), seconds),
-        ("examples/s", lambda r: r.get("examples_per_second"), number), ("parameters", parameters, number),
-        ("peak memory", lambda r: r.get("peak_memory_bytes"), size), ("steps", lambda r: r.get("step"), number),
-    ]  # fmt: skip
+        ("train", lambda r: r.get("seconds", "train"), seconds),
+        ("total", lambda r: r.get("seconds", "total"), seconds),
+        ("examples/s", lambda r: r.get("examples_per_second"), number),
+        ("parameters", parameters, number),
+        ("peak memory", lambda r: r.get("peak_memory_bytes"), size),
+        ("steps", lambda r: r.get("step"), number),
+    ]
     groups: list[tuple[str, int]] = []
     for split in dict.fromkeys(column[0] for column in results):
         groups.append((split, sum(column[0] == split for column in results)))
-    top = [el("th", "Run", rowspan=2, scope="col"), *(el("th", s, colspan=n, scope="colgroup") for s, n in groups)]
+    top = [
+        el("th", "Run", rowspan=2, scope="col"),
+        *(el("th", s, colspan=n, scope="colgroup") for s, n in groups),
+    ]
     top.append(el("th", "cost", colspan=len(cost), scope="colgroup"))
-    under = [el("th", title, scope="col", class_="n") for title in (*(column[1] for column in results), *(c[0] for c in cost))]
-    best = [_best([run.get("results", split, metric) for run in runs], way) for split, metric, way in results]
+    under = [
+        el("th", title, scope="col", class_="n")
+        for title in (*(column[1] for column in results), *(c[0] for c in cost))
+    ]
+    best = [
+        _best([run.get("results", split, metric) for run in runs], way)
+        for split, metric, way in results
+    ]
     rows = []
     for position, run in enumerate(runs):
         cells = [el("th", name(run, position), scope="row")]
@@ -103,8 +145,13 @@ def comparison(runs: Sequence[Run]) -> Html:
             cells.append(el("td", number(value), mark, class_="n best" if won else "n"))
         cells += [el("td", write(get(run)), class_="n") for _, get, write in cost]
         rows.append(el("tr", cells))
-    table = el("table", el("thead", el("tr", top), el("tr", under)), el("tbody", rows), class_="wide")
-    hint = "The best value is underlined where the experiment declares which direction is better, or the metric is a known one."
+    table = el(
+        "table", el("thead", el("tr", top), el("tr", under)), el("tbody", rows), class_="wide"
+    )
+    hint = (
+        "The best value is underlined where the experiment declares which direction is better, or"
+        " the metric is a known one."
+    )
     note = el("p", hint, class_="hint") if any(value is not None for value in best) else None
     return el("section", el("h2", "Comparison"), note, scroll(table, "Comparison"), id="comparison")
 
@@ -125,11 +172,17 @@ def parameters(run: Run) -> int | float | None:
 
 def results(run: Run) -> Html | None:
     """The table of one run's results: a row a metric, a column a split."""
-    by_split = {split: run.mapping("results", split) for split in sorted(run.mapping("results"), key=_split_rank)}
+    by_split = {
+        split: run.mapping("results", split)
+        for split in sorted(run.mapping("results"), key=_split_rank)
+    }
     metrics = list(dict.fromkeys(metric for values in by_split.values() for metric in values))
     if not metrics:
         return None
-    head = [el("th", "Metric", scope="col"), *(el("th", split, scope="col", class_="n") for split in by_split)]
+    head = [
+        el("th", "Metric", scope="col"),
+        *(el("th", split, scope="col", class_="n") for split in by_split),
+    ]
     rows = []
     for metric in metrics:
         cells = [el("td", number(values.get(metric)), class_="n") for values in by_split.values()]
@@ -138,7 +191,9 @@ def results(run: Run) -> Html | None:
 
 
 def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) -> Html | None:
-    """The metrics that were measured once: a row a metric and split, a column a run. Those in the table of results are left out."""
+    """The metrics that were measured once: a row a metric and split, a column a run. Those in the
+    table of results are left out.
+    """
     rows = []
     for chart in charts:
         for split in sorted({curve.split for curve in chart.curves}):
@@ -150,7 +205,11 @@ def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) ->
     if not rows:
         return None
     heads = [el("th", name(run, i), scope="col", class_="n") for i, run in enumerate(runs)]
-    columns = heads if len(runs) > 1 else [el("th", title, scope="col", class_="n") for title in ("value", "step")]
+    columns = (
+        heads
+        if len(runs) > 1
+        else [el("th", title, scope="col", class_="n") for title in ("value", "step")]
+    )
     head = [el("th", "Metric", scope="col"), el("th", "split", scope="col"), *columns]
     table = el("table", el("thead", el("tr", head)), el("tbody", rows))
     return el("section", el("h2", "Measured once"), scroll(table, "Measured once"), id="once")

@@ -44,13 +44,20 @@ class Chart:
 
     @property
     def once(self) -> bool:
-        """Whether no run measured the metric more than once on any split: then it is a number and no curve."""
+        """Whether no run measured the metric more than once on any split: then it is a number and
+        no curve.
+        """
         return all(len(curve.steps) == 1 for curve in self.curves)
 
 
 def better(run: Run, metric: str) -> str | None:
-    """Which is better, "lower" or "higher": as the run's card declares, as its published number says, or as is known of that name."""
-    if metric == run.get("published", "metric") and run.get("published", "better") in ("higher", "lower"):
+    """Which is better, "lower" or "higher": as the run's card declares, as its published number
+    says, or as is known of that name.
+    """
+    if metric == run.get("published", "metric") and run.get("published", "better") in (
+        "higher",
+        "lower",
+    ):
         return str(run.get("published", "better"))
     return known(metric, run.mapping("metrics")).better
 
@@ -58,15 +65,21 @@ def better(run: Run, metric: str) -> str | None:
 def splits(runs: Sequence[Run]) -> list[str]:
     """All splits that have curves, in the order in which they are met."""
     names = {split for run in runs for split, name in run.series if name not in _NOT_DRAWN}
-    return sorted(names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    return sorted(
+        names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
+    )
 
 
 def charts(runs: Sequence[Run]) -> list[Chart]:
-    """One chart a metric: with a single objective its training metrics stand with the evaluation metrics of that name."""
+    """One chart a metric: with a single objective its training metrics stand with the evaluation
+    metrics of that name.
+    """
     order = splits(runs)
     groups: dict[str, list[Curve]] = {}
     for position, run in enumerate(runs):
-        prefixes = {name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name}
+        prefixes = {
+            name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name
+        }
         prefix = f"{prefixes.pop()}/" if len(prefixes) == 1 else None
         for (split, name), (steps, values) in run.series.items():
             if name in _NOT_DRAWN:
@@ -76,7 +89,11 @@ def charts(runs: Sequence[Run]) -> list[Chart]:
             groups.setdefault(shown, []).append(Curve(position, order.index(split), steps, values))
     references = _references(runs)
     made = [
-        Chart(name, tuple(sorted(curves, key=lambda curve: (curve.run, curve.split))), references.get(name))
+        Chart(
+            name,
+            tuple(sorted(curves, key=lambda curve: (curve.run, curve.split))),
+            references.get(name),
+        )
         for name, curves in groups.items()
     ]
     return sorted(made, key=lambda chart: (_rank(chart.name, runs), chart.name))
@@ -102,7 +119,9 @@ def _rank(name: str, runs: Sequence[Run]) -> int:
 
 
 def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points that keep the ends, every bucket's minimum and maximum, and a gap where a value is missing."""
+    """At most `limit` points that keep the ends, every bucket's minimum and maximum, and a gap
+    where a value is missing.
+    """
     count = len(steps)
     if count <= limit:
         return steps, values
@@ -119,9 +138,14 @@ def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray,
 
 
 def means(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """The buckets' means: smoothing over minima and maxima alone would drift to the middle of the noise's range."""
+    """The buckets' means: smoothing over minima and maxima alone would drift to the middle of the
+    noise's range.
+    """
     bounds = _buckets(len(steps), limit)
-    return (np.array([float(steps[a:b].mean()) for a, b in bounds]), np.array([float(values[a:b].mean()) for a, b in bounds]))
+    return (
+        np.array([float(steps[a:b].mean()) for a, b in bounds]),
+        np.array([float(values[a:b].mean()) for a, b in bounds]),
+    )
 
 
 def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
@@ -135,7 +159,11 @@ def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
         "runs": [clean(run.label) for run in runs],
         "splits": [clean(split) for split in splits(runs)],
         "charts": [
-            {"name": clean(chart.name), "reference": chart.reference, "curves": [_points(curve) for curve in chart.curves]}
+            {
+                "name": clean(chart.name),
+                "reference": chart.reference,
+                "curves": [_points(curve) for curve in chart.curves],
+            }
             for chart in drawn
         ],
     }
@@ -144,7 +172,12 @@ def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
 def _points(curve: Curve) -> dict[str, Any]:
     steps, values = thin(curve.steps, curve.values, LIMIT)
     digits = _digits(values)
-    points: dict[str, Any] = {"run": curve.run, "split": curve.split, "x": steps.tolist(), "y": _plain(values, digits)}
+    points: dict[str, Any] = {
+        "run": curve.run,
+        "split": curve.split,
+        "x": steps.tolist(),
+        "y": _plain(values, digits),
+    }
     if len(steps) < len(curve.steps):
         mean_steps, mean_values = means(curve.steps, curve.values, LIMIT // 2)
         points |= {"mx": mean_steps.tolist(), "my": _plain(mean_values, digits)}
@@ -152,11 +185,19 @@ def _points(curve: Curve) -> dict[str, Any]:
 
 
 def _digits(values: np.ndarray) -> int:
-    """The significant digits that a curve needs: six, and more where all its values lie close together far from zero."""
+    """The significant digits that a curve needs: six, and more where all its values lie close
+    together far from zero.
+    """
     finite = values[np.isfinite(values)]
     span, size = (float(np.ptp(finite)), float(np.abs(finite).max())) if finite.size else (0.0, 0.0)
-    return min(17, max(6, 4 + math.ceil(math.log10(size / span)))) if 0 < span < math.inf and size > 0 else 6
+    return (
+        min(17, max(6, 4 + math.ceil(math.log10(size / span))))
+        if 0 < span < math.inf and size > 0
+        else 6
+    )
 
 
 def _plain(values: np.ndarray, digits: int) -> list[float | None]:
-    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()]
+    return [
+        float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()
+    ]

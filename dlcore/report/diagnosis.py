@@ -1,4 +1,6 @@
-"""The section on what is wrong: whether a run overfits, what each objective suffers from, and how far its gradients reach."""
+"""The section on what is wrong: whether a run overfits, what each objective suffers from, and how
+far its gradients reach.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from dlcore.analysis.diagnosis_summary import FILE, GENERAL, HEALTHY, Row, overfitting, read, verdict
+from dlcore.analysis.diagnosis_summary import (
+    FILE,
+    GENERAL,
+    HEALTHY,
+    Row,
+    overfitting,
+    read,
+    verdict,
+)
 from dlcore.report import compare
 from dlcore.report.markup import Html, el, number
 from dlcore.report.runs import Run
@@ -15,7 +25,8 @@ _WIDTH, _HEIGHT = 150, 9
 
 
 def diagnosis(runs: Sequence[Run]) -> Html | None:
-    """Whether the runs overfit, and what their diagnostics say, with a table of tensors where there is one run alone.
+    """Whether the runs overfit, and what their diagnostics say, with a table of tensors where there
+    is one run alone.
 
     None where no run has diagnostics or enough evaluations.
     """
@@ -27,42 +38,73 @@ def diagnosis(runs: Sequence[Run]) -> Html | None:
         if summary:
             parts.append(el("article", whose, summary))
         if damaged:
-            parts.append(el("p", f"{FILE}: damaged and left out: {damaged} line{'s' if damaged > 1 else ''}.", class_="note"))
+            parts.append(
+                el(
+                    "p",
+                    f"{FILE}: damaged and left out: {damaged} line{'s' if damaged > 1 else ''}.",
+                    class_="note",
+                )
+            )
         for name, steps in found.items():
             called = el("h3", name) if len(found) > 1 else None
             table = _table(steps) if len(runs) == 1 else None
-            parts.append(el("article", None if summary else whose, called, _sentences(steps), table))
+            parts.append(
+                el("article", None if summary else whose, called, _sentences(steps), table)
+            )
     if not parts:
         return None
     hint = (
-        "Overfitting is read from the losses of training and validation; the rest from what one batch would do at an evaluation: "
-        "a gradient for every tensor, and the optimizer's update that follows from it."
+        "Overfitting is read from the losses of training and validation; the rest from what one"
+        " batch would do at an evaluation: a gradient for every tensor, and the optimizer's update"
+        " that follows from it."
     )
     return el("section", el("h2", "Diagnosis"), el("p", hint, class_="hint"), parts, id="diagnosis")
 
 
 def _generalisation(run: Run) -> Html | None:
-    """What the losses of training and validation say together; of several objectives, which may work against each other, nothing."""
-    objectives = {name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name}
+    """What the losses of training and validation say together; of several objectives, which may
+    work against each other, nothing.
+    """
+    objectives = {
+        name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name
+    }
     train = run.series.get(("train", f"{min(objectives)}/loss" if objectives else "loss"))
     validation = run.series.get(("validation", "loss"))
     if len(objectives) > 1 or train is None or validation is None:
         return None
-    summary = overfitting(*((steps.tolist(), values.tolist()) for steps, values in (train, validation)))
+    summary = overfitting(
+        *((steps.tolist(), values.tolist()) for steps, values in (train, validation))
+    )
     if summary is None:
         return None
-    return el("div", el("p", summary, class_=None if summary == GENERAL else "wrong"), class_="verdict")
+    return el(
+        "div", el("p", summary, class_=None if summary == GENERAL else "wrong"), class_="verdict"
+    )
 
 
 def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
-    """The verdict at the last evaluation, and the first one that was another, where something was wrong."""
+    """The verdict at the last evaluation, and the first one that was another, where something was
+    wrong.
+    """
     summary = {step: verdict(rows) for step, rows in steps.items()}
     last = max(summary)
-    now = el("p", el("strong", f"Step {last:,}: "), summary[last], class_=None if summary[last] == HEALTHY else "wrong")
+    now = el(
+        "p",
+        el("strong", f"Step {last:,}: "),
+        summary[last],
+        class_=None if summary[last] == HEALTHY else "wrong",
+    )
     # The same trouble in other numbers is not worth a second line.
     known = {re.sub(r"[\d.,]+", "", words) for words in (HEALTHY, summary[last])}
-    before = next((step for step, words in summary.items() if re.sub(r"[\d.,]+", "", words) not in known), None)
-    early = el("p", f"Earlier, at step {before:,}: {summary[before]}", class_="hint") if before is not None else None
+    before = next(
+        (step for step, words in summary.items() if re.sub(r"[\d.,]+", "", words) not in known),
+        None,
+    )
+    early = (
+        el("p", f"Earlier, at step {before:,}: {summary[before]}", class_="hint")
+        if before is not None
+        else None
+    )
     return el("div", now, early, class_="verdict")
 
 
@@ -77,24 +119,35 @@ def _table(steps: Mapping[int, Sequence[Row]]) -> Html:
     low, high = _decades([row.grad for row in rows])
     shown = _rows(kernels or others, largest, low, high)
     rest = _rows(others, largest, low, high) if kernels and others else None
-    folded = el("details", el("summary", f"{len(others)} biases and scales"), rest) if rest else None
+    folded = (
+        el("details", el("summary", f"{len(others)} biases and scales"), rest) if rest else None
+    )
     return el("div", shown, folded)
 
 
 def _rows(rows: Sequence[Row], largest: Mapping[str, float], low: int, high: int) -> Html:
     summary = f"gradient, bars from 1e{low} to 1e{high}"
     heads = ("tensor", summary, "", "weights", "update / weights", "largest so far", "dead units")
-    head = [el("th", title, scope="col", class_="n" if i > 1 else None) for i, title in enumerate(heads)]
+    head = [
+        el("th", title, scope="col", class_="n" if i > 1 else None) for i, title in enumerate(heads)
+    ]
     body = []
     for row in rows:
         dead = f"{row.dead:,} of {row.units:,}" if row.units else ""
         cells = [row.grad, row.weight, row.ratio, largest.get(row.name, math.nan)]
         texts = [el("td", number(value), class_="n") for value in cells]
         body.append(
-            el("tr", el("th", row.name, scope="row", class_="code"), el("td", _bar(row.grad, low, high)), texts,
-               el("td", dead, class_="n"))
-        )  # fmt: skip
-    return compare.scroll(el("table", el("thead", el("tr", head)), el("tbody", body), class_="tensors"), "Gradients")
+            el(
+                "tr",
+                el("th", row.name, scope="row", class_="code"),
+                el("td", _bar(row.grad, low, high)),
+                texts,
+                el("td", dead, class_="n"),
+            )
+        )
+    return compare.scroll(
+        el("table", el("thead", el("tr", head)), el("tbody", body), class_="tensors"), "Gradients"
+    )
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
@@ -109,6 +162,12 @@ def _bar(value: float, low: int, high: int) -> Html | None:
     if not math.isfinite(value) or value <= 0:
         return None
     length = max((math.log10(value) - low) / (high - low) * _WIDTH, 1.0)
-    ruled = "".join(f"M{(power - low) / (high - low) * _WIDTH:.1f} 0v{_HEIGHT}" for power in range(low, high + 1))
-    rule, bar = el("path", class_="rule", d=ruled), el("path", class_="measure", d=f"M0 0h{length:.1f}v{_HEIGHT}h-{length:.1f}z")
+    ruled = "".join(
+        f"M{(power - low) / (high - low) * _WIDTH:.1f} 0v{_HEIGHT}"
+        for power in range(low, high + 1)
+    )
+    rule, bar = (
+        el("path", class_="rule", d=ruled),
+        el("path", class_="measure", d=f"M0 0h{length:.1f}v{_HEIGHT}h-{length:.1f}z"),
+    )
     return el("svg", rule, bar, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", aria_hidden="true")

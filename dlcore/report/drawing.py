@@ -1,4 +1,6 @@
-"""Charts as they stand on paper and in a browser without scripts; charts.js draws over them by the same rules."""
+"""Charts as they stand on paper and in a browser without scripts; charts.js draws over them by the
+same rules.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Place = Callable[[float], float]
 
 
 def look(curve: Curve, runs: int) -> str:
-    """The classes of a curve: colour tells runs apart and dashes splits; with one run both tell the splits."""
+    """The classes of a curve: colour tells runs apart and dashes splits; with one run both tell the
+    splits.
+    """
     return f"k{(curve.run if runs > 1 else curve.split) % 8} d{min(curve.split, 3)}"
 
 
@@ -27,8 +31,12 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     if not math.isfinite(raw) or raw <= 0:
         return [low]
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next((power * factor for factor in (1, 2, 5) if power * factor >= raw * 0.999), power * 10)
-    return [step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    step = next(
+        (power * factor for factor in (1, 2, 5) if power * factor >= raw * 0.999), power * 10
+    )
+    return [
+        step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -38,31 +46,48 @@ def log_ticks(low: float, high: float) -> list[float]:
         return [tick for tick in ticks(low, high, 5) if tick > 0]
     every, factors = math.ceil((b - a) / 6), (1, 2, 5) if b - a < 2.5 else (1,)
     marks = [
-        factor * 10.0**power for power in range(math.floor(a), math.floor(b) + 1) if power % every == 0 for factor in factors
+        factor * 10.0**power
+        for power in range(math.floor(a), math.floor(b) + 1)
+        if power % every == 0
+        for factor in factors
     ]
     return [mark for mark in marks if low <= mark <= high]
 
 
 def labels(values: Sequence[float], log: bool = False) -> list[str]:
-    """The texts of an axis' ticks, with as many digits as tell each from its neighbours; `labels` of tools.js does the same.
+    """The texts of an axis' ticks, with as many digits as tell each from its neighbours; `labels`
+    of tools.js does the same.
 
     Args:
         values: the ticks, in ascending order.
-        log: whether the axis is logarithmic: then each tick has a unit (k, M, G) of its own; else all have one, and equally
+        log: whether the axis is logarithmic: then each tick has a unit (k, M, G) of its own; else
+        all have one, and equally
             many decimals.
     """
-    gap = min((b - a for a, b in pairwise(values)), default=0.01 * max(map(abs, values), default=0.0))
-    exact = (n for n in range(3, 17) if all(abs(float(f"{v:.{n - 1}e}") - v) <= 0.01 * gap for v in values))
+    gap = min(
+        (b - a for a, b in pairwise(values)), default=0.01 * max(map(abs, values), default=0.0)
+    )
+    exact = (
+        n
+        for n in range(3, 17)
+        if all(abs(float(f"{v:.{n - 1}e}") - v) <= 0.01 * gap for v in values)
+    )
     digits, size = next(exact, 17), max(map(abs, values), default=0.0)
     if log:
         return [_tick(value, digits, abs(value)) for value in values]
     texts = [_tick(value, digits, size) for value in values]
     decimals = max((len(text.rstrip("kMG").partition(".")[2]) for text in texts), default=0)
-    return texts if any("e" in text for text in texts) else [_tick(value, digits, size, decimals) for value in values]
+    return (
+        texts
+        if any("e" in text for text in texts)
+        else [_tick(value, digits, size, decimals) for value in values]
+    )
 
 
 def _tick(value: float, digits: int, size: float, decimals: int | None = None) -> str:
-    """A number with `digits` significant digits, or with so many decimals, in the unit that suits `size`."""
+    """A number with `digits` significant digits, or with so many decimals, in the unit that suits
+    `size`.
+    """
     if value == 0:
         return "0"
     if not 1e-3 <= size < 1e15:
@@ -70,11 +95,16 @@ def _tick(value: float, digits: int, size: float, decimals: int | None = None) -
         return f"{_stripped(mantissa)}e{int(exponent)}"
     # A number of more than four digits is not made shorter by a unit.
     units = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
-    unit, letter = next((unit, letter) for least, unit, letter in units if size >= least and (digits <= 4 or not letter))
+    unit, letter = next(
+        (unit, letter)
+        for least, unit, letter in units
+        if size >= least and (digits <= 4 or not letter)
+    )
     if decimals is not None:
         return f"{value / unit:.{decimals}f}{letter}"
     rounded = float(f"{value:.{digits - 1}e}") / unit
-    return f"{_stripped(f'{rounded:.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}')}{letter}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{_stripped(f'{rounded:.{decimals}f}')}{letter}"
 
 
 def _stripped(text: str) -> str:
@@ -88,7 +118,9 @@ def margin(texts: Sequence[str], least: int = 46) -> int:
 
 
 def step_ticks(first: float, last: float, width: float) -> list[float]:
-    """Ticks of an axis of steps, whole numbers, as many as have room for their labels in `width` pixels."""
+    """Ticks of an axis of steps, whole numbers, as many as have room for their labels in `width`
+    pixels.
+    """
     for count in (6, 4, 3, 2):
         marks = [tick for tick in ticks(first, last, count) if tick == round(tick)]
         if sum(6.4 * len(text) + 14 for text in labels(marks)) <= width:
@@ -112,7 +144,9 @@ def bounds(chart: Chart) -> tuple[float, float, float, float]:
 
 
 def svg(chart: Chart, runs: int) -> Html:
-    """One chart as an SVG with axes, curves, marks where values were not finite, and the published number."""
+    """One chart as an SVG with axes, curves, marks where values were not finite, and the published
+    number.
+    """
     first, last, low, high = bounds(chart)
     up = ticks(low, high, 5)
     left = margin(labels(up))
@@ -131,10 +165,18 @@ def svg(chart: Chart, runs: int) -> Html:
     for step, text in zip(along, labels(along), strict=True):
         parts.append(el("text", text, class_="tx", x=f"{x(step):.1f}", y=_HEIGHT - 6))
     if chart.reference is not None and low <= chart.reference <= high:
-        parts.append(el("path", class_="reference", d=f"M{left} {y(chart.reference):.1f}H{_WIDTH - _RIGHT}"))
+        parts.append(
+            el("path", class_="reference", d=f"M{left} {y(chart.reference):.1f}H{_WIDTH - _RIGHT}")
+        )
     for curve in chart.curves:
         parts.append(_curve(curve, look(curve, runs), x, y))
-    return el("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"{chart.name} by step")
+    return el(
+        "svg",
+        *parts,
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        role="img",
+        aria_label=f"{chart.name} by step",
+    )
 
 
 def _curve(curve: Curve, classes: str, x: Place, y: Place) -> list[Html]:
@@ -142,12 +184,19 @@ def _curve(curve: Curve, classes: str, x: Place, y: Place) -> list[Html]:
 
     def line(steps: np.ndarray, values: np.ndarray, classes: str) -> Html:
         pairs = zip(steps.tolist(), values.tolist(), strict=True)
-        return el("path", class_=f"line {classes}", d=trace((x(s), y(v)) if math.isfinite(v) else None for s, v in pairs))
+        return el(
+            "path",
+            class_=f"line {classes}",
+            d=trace((x(s), y(v)) if math.isfinite(v) else None for s, v in pairs),
+        )
 
     drawn = [line(steps, values, classes)]
     if len(steps) < len(curve.steps):
         # Thinned to extremes, noise fills the chart: it steps back behind its mean.
-        drawn = [line(steps, values, f"{classes} faint"), line(*means(curve.steps, curve.values, STATIC // 2), classes)]
+        drawn = [
+            line(steps, values, f"{classes} faint"),
+            line(*means(curve.steps, curve.values, STATIC // 2), classes),
+        ]
     gone = "".join(f"M{x(s):.1f} {_HEIGHT - _BOTTOM}v-7" for s in steps[np.isnan(values)].tolist())
     return [*drawn, el("path", class_=f"gone {classes}", d=gone)] if gone else drawn
 
@@ -157,7 +206,10 @@ def trace(points: Iterable[tuple[float, float] | None]) -> str:
     parts, drawing = [], False
     for point in points:
         if point is not None:
-            # The hair's breadth gives a point that stands alone a length, so that its line cap makes it a dot.
-            parts.append(f"{'L' if drawing else 'M'}{point[0]:.1f} {point[1]:.1f}{'' if drawing else 'h.01'}")
+            # The hair's breadth gives a point that stands alone a length, so that its line cap
+            # makes it a dot.
+            parts.append(
+                f"{'L' if drawing else 'M'}{point[0]:.1f} {point[1]:.1f}{'' if drawing else 'h.01'}"
+            )
         drawing = point is not None
     return "".join(parts)

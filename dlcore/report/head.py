@@ -1,4 +1,6 @@
-"""The head of the page: what ran, whether it ended well, its number beside the published one, and what it cost."""
+"""The head of the page: what ran, whether it ended well, its number beside the published one, and
+what it cost.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +8,51 @@ import math
 from collections.abc import Sequence
 
 from dlcore.report import compare, curves
-from dlcore.report.markup import MISSING, Html, el, is_number, join, moment, number, seconds, signed, size
+from dlcore.report.markup import (
+    MISSING,
+    Html,
+    el,
+    is_number,
+    join,
+    moment,
+    number,
+    seconds,
+    signed,
+    size,
+)
 from dlcore.report.runs import Run
 
-_STATUS = {"running": "\N{BLACK CIRCLE}", "done": "\N{CHECK MARK}",
-           "stopped": "\N{BLACK SQUARE}", "failed": "\N{MULTIPLICATION X}"}  # fmt: skip
+_STATUS = {
+    "running": "\N{BLACK CIRCLE}",
+    "done": "\N{CHECK MARK}",
+    "stopped": "\N{BLACK SQUARE}",
+    "failed": "\N{MULTIPLICATION X}",
+}
 
 
 def badge(run: Run) -> Html:
     """A run's status, told by colour, sign and word."""
     status = str(run.get("status") or "unknown")
     kind = status if status in _STATUS else "unknown"
-    return el("span", el("span", _STATUS.get(status, "?"), aria_hidden="true"), " ", status, class_=f"badge {kind}")
+    return el(
+        "span",
+        el("span", _STATUS.get(status, "?"), aria_hidden="true"),
+        " ",
+        status,
+        class_=f"badge {kind}",
+    )
 
 
 def one(run: Run) -> Html:
     """The head of a page about one run."""
     about = run.get("about")
-    words = el("div", el("p", run.label, class_="eyebrow"), el("h1", run.get("experiment") or run.label, " ", badge(run)),
-               el("p", about, class_="about") if about else None, _provenance(run))  # fmt: skip
+    words = el(
+        "div",
+        el("p", run.label, class_="eyebrow"),
+        el("h1", run.get("experiment") or run.label, " ", badge(run)),
+        el("p", about, class_="about") if about else None,
+        _provenance(run),
+    )
     return join([el("header", words, _headline(run), class_="head"), _error(run), _tiles(run)])
 
 
@@ -35,7 +63,9 @@ def several(runs: Sequence[Run]) -> Html:
         line = el("p", compare.name(run, position), " ", badge(run))
         entries.append(el("li", line, _provenance(run), _headline(run), _error(run)))
     experiments = list(dict.fromkeys(str(run.get("experiment") or "?") for run in runs))
-    names = ", ".join(experiments[:6]) + (f" and {len(experiments) - 6} more" if len(experiments) > 6 else "")
+    names = ", ".join(experiments[:6]) + (
+        f" and {len(experiments) - 6} more" if len(experiments) > 6 else ""
+    )
     about = {str(run.get("about")) for run in runs} - {"None"}
     text = el("p", about.pop(), class_="about") if len(about) == 1 else None
     head = el("div", el("p", "Comparison", class_="eyebrow"), el("h1", names), text)
@@ -45,20 +75,36 @@ def several(runs: Sequence[Run]) -> Html:
 def _error(run: Run) -> Html | None:
     error = run.get("error")
     word = "The run was stopped." if run.get("status") == "stopped" else "The run failed."
-    return el("div", el("strong", word), el("pre", error), class_="error", role="alert") if error else None
+    return (
+        el("div", el("strong", word), el("pre", error), class_="error", role="alert")
+        if error
+        else None
+    )
 
 
 def _provenance(run: Run) -> Html:
     """One line on where the numbers come from."""
     commit, clean = run.get("git", "commit"), run.get("git", "clean")
-    state = "clean tree" if clean is True else "uncommitted changes" if clean is False else "tree not known"
+    state = (
+        "clean tree"
+        if clean is True
+        else "uncommitted changes"
+        if clean is False
+        else "tree not known"
+    )
     kind = run.get("devices", "kind") or run.get("devices", "platform")
     facts: list[object] = [
         f"started {moment(run.get('started'))}" if run.get("started") else None,
-        join(["commit ", el("code", str(commit)[:10]), f" ({state})"]) if commit else "commit not recorded",
-        f"results of step {run.get('best', 'step')}, the best by {run.get('best', 'metric')}"
-        if run.get("best", "step")
-        else None,
+        (
+            join(["commit ", el("code", str(commit)[:10]), f" ({state})"])
+            if commit
+            else "commit not recorded"
+        ),
+        (
+            f"results of step {run.get('best', 'step')}, the best by {run.get('best', 'metric')}"
+            if run.get("best", "step")
+            else None
+        ),
         f"seed {run.get('run', 'seed')}" if run.get("run", "seed") is not None else None,
         f"{number(run.get('devices', 'count'))} \N{MULTIPLICATION SIGN} {kind}" if kind else None,
         f"JAX {run.get('versions', 'jax')}" if run.get("versions", "jax") else None,
@@ -69,26 +115,45 @@ def _provenance(run: Run) -> Html:
 def _headline(run: Run) -> Html | None:
     """The number that the run is about, beside the published one and their difference."""
     metric, published = str(run.get("published", "metric")), run.get("published", "value")
-    scored = [s for s in ("test", "validation", *run.mapping("results")) if run.numbers("results", s) and s != "train"]
+    scored = [
+        s
+        for s in ("test", "validation", *run.mapping("results"))
+        if run.numbers("results", s) and s != "train"
+    ]
     split = next((s for s in scored if metric in run.numbers("results", s)), None)
     if split is None and scored:
         split = scored[0]
         values = run.numbers("results", split)
-        metric = next((name for name in values if curves.better(run, name) == "higher"), next(iter(values)))
+        metric = next(
+            (name for name in values if curves.better(run, name) == "higher"), next(iter(values))
+        )
         published = None
     if split is None:
         if not is_number(published):
             return None
-        return el("div", el("p", f"published {metric}"), el("p", number(published), class_="big"), class_="headline")
+        return el(
+            "div",
+            el("p", f"published {metric}"),
+            el("p", number(published), class_="big"),
+            class_="headline",
+        )
     ours = run.numbers("results", split)[metric]
-    parts: list[object] = [el("p", f"{metric} on {split}", class_="what"), el("p", number(ours), class_="big")]
+    parts: list[object] = [
+        el("p", f"{metric} on {split}", class_="what"),
+        el("p", number(ours), class_="big"),
+    ]
     if is_number(published):
         source = el("span", run.get("published", "source") or "", class_="source")
         parts.append(_difference(ours, published, run.get("published", "better")))
         parts.append(el("p", f"published {number(published)}", source, class_="published"))
     if is_number(published) and (run.get("config", "offline") or run.get("run", "offline")):
-        names = ", ".join(dict.fromkeys(str(run.get("data", s, "name") or "unnamed") for s in run.mapping("data")))
-        note = f"Trained offline on embedded data ({names}); the published number may be for other data."
+        names = ", ".join(
+            dict.fromkeys(str(run.get("data", s, "name") or "unnamed") for s in run.mapping("data"))
+        )
+        note = (
+            f"Trained offline on embedded data ({names}); the published number may be for other"
+            " data."
+        )
         parts.append(el("p", note, class_="caution"))
     return el("div", parts, class_="headline")
 
@@ -112,18 +177,35 @@ def _tiles(run: Run) -> Html:
     """What the run cost, at a glance."""
     took = run.mapping("seconds")
     seconds_by_phase = ", ".join(
-        f"{name} {seconds(took[name])}" for name in ("compile", "train", "eval") if is_number(took.get(name))
+        f"{name} {seconds(took[name])}"
+        for name in ("compile", "train", "eval")
+        if is_number(took.get(name))
     )
     counts = run.numbers("parameters")
-    owners = ", ".join(f"{name} {number(count)}" for name, count in counts.items()) if len(counts) > 1 else ""
+    owners = (
+        ", ".join(f"{name} {number(count)}" for name, count in counts.items())
+        if len(counts) > 1
+        else ""
+    )
     steps, early = number(run.get("step")), ", stopped early" if run.get("stopped_early") else ""
     tiles = [
-        ("steps", steps, f"of {number(run.get('steps'))}{early}" if run.get("steps") is not None else ""),
+        (
+            "steps",
+            steps,
+            f"of {number(run.get('steps'))}{early}" if run.get("steps") is not None else "",
+        ),
         ("time", seconds(took.get("total")), seconds_by_phase),
         ("examples/s", number(run.get("examples_per_second")), ""),
         ("parameters", number(compare.parameters(run)), owners),
         ("peak memory", size(run.get("peak_memory_bytes")), ""),
-        ("precision", str(run.get("run", "precision") or MISSING), str(run.get("run", "parallel") or "")),
+        (
+            "precision",
+            str(run.get("run", "precision") or MISSING),
+            str(run.get("run", "parallel") or ""),
+        ),
     ]
-    boxes = [el("div", el("dt", n), el("dd", v), el("dd", hint, class_="hint") if hint else None) for n, v, hint in tiles]
+    boxes = [
+        el("div", el("dt", n), el("dd", v), el("dd", hint, class_="hint") if hint else None)
+        for n, v, hint in tiles
+    ]
     return el("dl", boxes, class_="tiles")

@@ -1,4 +1,6 @@
-"""The page that a person looks at: one HTML file without a single outside reference, from one run or several."""
+"""The page that a person looks at: one HTML file without a single outside reference, from one run
+or several.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,20 @@ from dlcore.report.head import one, several
 from dlcore.report.markup import MISSING, Html, el, join, json_block, number
 from dlcore.report.runs import Run, read_all
 
-RECORDS = ("card.json", "metrics.jsonl", "diagnostics.jsonl", "experiment.py", "tracked.json", "lock")
+RECORDS = (
+    "card.json",
+    "metrics.jsonl",
+    "diagnostics.jsonl",
+    "experiment.py",
+    "tracked.json",
+    "lock",
+)
 _ASSETS = ("tools.js", "charts.js", "page.css")
 
 
 def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
-    """Writes the page whole or not at all and returns where: into the run, or into the folder that all the runs share.
+    """Writes the page whole or not at all and returns where: into the run, or into the folder that
+    all the runs share.
 
     `out`: another file, or a folder for the page. UsageError where it cannot be written.
     """
@@ -35,13 +45,20 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
     try:
         if path is None:
             folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
-            home = folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.parent for folder in folders]))
+            home = (
+                folders[0]
+                if len(folders) == 1
+                else Path(os.path.commonpath([folder.parent for folder in folders]))
+            )
             path = home / "report.html"
             files.write(path, page)
         else:
             files.write_to(path, page)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --out, or make room for it") from error
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}; name another file with --out, or make room"
+            " for it"
+        ) from error
     return path
 
 
@@ -49,9 +66,13 @@ def target(out: str | Path) -> Path:
     """The file that `--out` names. UsageError: none, or one of a run's own."""
     if not str(out).strip():
         raise UsageError("--out is empty: name a file for the page, as --out report.html")
-    path = Path(out) / "report.html" if os.path.isdir(out) or str(out).endswith(os.sep) else Path(out)
+    path = (
+        Path(out) / "report.html" if os.path.isdir(out) or str(out).endswith(os.sep) else Path(out)
+    )
     if os.path.exists(path.parent / "card.json") and path.name in RECORDS:
-        raise UsageError(f"--out {path} is what a run keeps, and would be lost: name another file for the page")
+        raise UsageError(
+            f"--out {path} is what a run keeps, and would be lost: name another file for the page"
+        )
     return path
 
 
@@ -59,9 +80,16 @@ def render(runs: Sequence[Path]) -> str:
     """The page as text."""
     read = read_all(runs)
     measured = curves.charts(read)
-    drawn, once = [chart for chart in measured if not chart.once], [chart for chart in measured if chart.once]
+    drawn, once = (
+        [chart for chart in measured if not chart.once],
+        [chart for chart in measured if chart.once],
+    )
     first, alone = read[0], len(read) == 1
-    title = f"{first.get('experiment') or first.label} \N{MIDDLE DOT} {first.label}" if alone else f"{len(read)} runs"
+    title = (
+        f"{first.get('experiment') or first.label} \N{MIDDLE DOT} {first.label}"
+        if alone
+        else f"{len(read)} runs"
+    )
     top = one(first) if alone else several(read)
     sections = [
         None if alone else compare.comparison(read),
@@ -71,21 +99,43 @@ def render(runs: Sequence[Path]) -> str:
         diagnosis(read),
         _results(first) if alone else None,
         gallery(read),
-        el("section", el("h2", "Card" if alone else "Cards"), [_card(run, alone) for run in read], id="card"),
+        el(
+            "section",
+            el("h2", "Card" if alone else "Cards"),
+            [_card(run, alone) for run in read],
+            id="card",
+        ),
     ]
     present = [section for section in sections if section is not None]
-    foot = el("footer", "Written by ", el("code", "dlcore report"), ". This page is one file and loads nothing.")
+    foot = el(
+        "footer",
+        "Written by ",
+        el("code", "dlcore report"),
+        ". This page is one file and loads nothing.",
+    )
     body = el("main", top, _notes(read), present)
-    return _document(title, join([body, foot, json_block(curves.payload(read, drawn), "curves-data")]))
+    return _document(
+        title, join([body, foot, json_block(curves.payload(read, drawn), "curves-data")])
+    )
 
 
 def _document(title: str, body: Html) -> str:
-    """The document around the body; its policy lets a browser run the page's own script and style, and nothing else."""
-    tools, charts, style = (resources.files("dlcore.report").joinpath(name).read_text("utf-8") for name in _ASSETS)
+    """The document around the body; its policy lets a browser run the page's own script and style,
+    and nothing else.
+    """
+    tools, charts, style = (
+        resources.files("dlcore.report").joinpath(name).read_text("utf-8") for name in _ASSETS
+    )
     script = tools + charts
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
+    digests = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (script, style)
+    ]
     own = f"script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'"
-    policy = f"default-src 'none'; img-src data:; media-src data:; {own}; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; {own}; base-uri 'none'; form-action"
+        " 'none'"
+    )
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -97,11 +147,18 @@ def _document(title: str, body: Html) -> str:
         el("link", rel="icon", href="data:,"),
         el("style", Html(style)),
     )
-    return f"<!doctype html>\n{el('html', head, el('body', body, el('script', Html(script))), lang='en')}\n"
+    return (
+        "<!doctype"
+        f" html>\n{el('html', head, el('body', body, el('script', Html(script))), lang='en')}\n"
+    )
 
 
 def _notes(runs: Sequence[Run]) -> Html | None:
-    notes = [el("li", el("strong", f"{run.label}: ") if len(runs) > 1 else None, note) for run in runs for note in run.notes]
+    notes = [
+        el("li", el("strong", f"{run.label}: ") if len(runs) > 1 else None, note)
+        for run in runs
+        for note in run.notes
+    ]
     return el("aside", el("ul", notes), class_="notes", aria_label="Notes") if notes else None
 
 
@@ -110,16 +167,29 @@ def _curves(runs: Sequence[Run], drawn: Sequence[curves.Chart]) -> Html | None:
         return None
     names = curves.splits(runs)
     alone = len(runs) == 1
-    keys = [] if alone else [el("li", compare.name(run, i), data_run=str(i)) for i, run in enumerate(runs)]
+    keys = (
+        []
+        if alone
+        else [el("li", compare.name(run, i), data_run=str(i)) for i, run in enumerate(runs)]
+    )
     present = {curve.split for chart in drawn for curve in chart.curves}
     for i, split in ((i, split) for i, split in enumerate(names) if i in present):
         stroke = el("path", class_=f"line d{min(i, 3)} k{i % 8 if alone else 'n'}", d="M1 5H25")
-        keys.append(el("li", el("svg", stroke, viewBox="0 0 26 10", aria_hidden="true"), split, data_split=str(i)))
+        keys.append(
+            el(
+                "li",
+                el("svg", stroke, viewBox="0 0 26 10", aria_hidden="true"),
+                split,
+                data_split=str(i),
+            )
+        )
     bar = el("div", el("ul", keys, class_="keys"), class_="bar", id="bar")
     figures = []
     for i, chart in enumerate(drawn):
         caption = el("figcaption", el("h3", chart.name), _gone(chart))
-        figures.append(el("figure", caption, svg(chart, len(runs)), data_chart=str(i), class_="chart"))
+        figures.append(
+            el("figure", caption, svg(chart, len(runs)), data_chart=str(i), class_="chart")
+        )
     return el("section", el("h2", "Curves"), bar, el("div", figures, class_="charts"), id="curves")
 
 
@@ -141,7 +211,11 @@ def _results(run: Run) -> Html | None:
 def _card(run: Run, alone: bool) -> Html:
     """The card: how to train the run again, its data, and the whole of it as JSON."""
     command = reproduce(run)
-    again = [el("h4", "Train it again"), el("div", el("pre", el("code", command)), class_="copy")] if command else None
+    again = (
+        [el("h4", "Train it again"), el("div", el("pre", el("code", command)), class_="copy")]
+        if command
+        else None
+    )
     text = json.dumps(run.card, indent=2, ensure_ascii=False)
     whole = el("details", el("summary", "card.json"), el("div", el("pre", text), class_="copy"))
     return el("article", None if alone else el("h3", run.label), again, _data(run), whole)
@@ -159,6 +233,8 @@ def _data(run: Run) -> Html | None:
     if not rows:
         return None
     names = ("used as", "name", "version", "split", "examples", "fingerprint")
-    heads = [el("th", name, scope="col", class_="n" if name == "examples" else None) for name in names]
+    heads = [
+        el("th", name, scope="col", class_="n" if name == "examples" else None) for name in names
+    ]
     table = el("table", el("thead", el("tr", heads)), el("tbody", rows))
     return join([el("h4", "Data"), compare.scroll(table, "Data")])

@@ -1,4 +1,6 @@
-"""A plot among the samples: lines and clouds of points over axes with names, as an SVG that needs no script."""
+"""A plot among the samples: lines and clouds of points over axes with names, as an SVG that needs
+no script.
+"""
 
 from __future__ import annotations
 
@@ -18,37 +20,74 @@ _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 def plot(entry: dict[str, Any], title: str) -> Html:
     """One plot part of a sample, with the names of its series above it."""
-    series = [_read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]]
-    clouds = [len(x) for (x, _), one in zip(series, entry["series"], strict=True) if one.get("points")]
+    series = [
+        _read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]
+    ]
+    clouds = [
+        len(x) for (x, _), one in zip(series, entry["series"], strict=True) if one.get("points")
+    ]
     share = min(1.0, CLOUD / max(sum(clouds), 1))
     log_x, log_y = entry.get("log_x", False), entry.get("log_y", False)
-    up = _axis(np.concatenate([np.empty(0), *(y for _, y in series)]), log_y, _HEIGHT - _BOTTOM, _TOP)
+    up = _axis(
+        np.concatenate([np.empty(0), *(y for _, y in series)]), log_y, _HEIGHT - _BOTTOM, _TOP
+    )
     heights = labels(up[1], log_y)
     left = margin(heights, least=52)
-    across = _axis(np.concatenate([np.empty(0), *(x for x, _ in series)]), log_x, left, _WIDTH - _RIGHT)
+    across = _axis(
+        np.concatenate([np.empty(0), *(x for x, _ in series)]), log_x, left, _WIDTH - _RIGHT
+    )
     parts: list[object] = []
     for value, text in zip(up[1], heights, strict=True):
         parts.append(el("path", class_="rule", d=f"M{left} {up[0](value):.1f}H{_WIDTH - _RIGHT}"))
         parts.append(el("text", text, class_="ty", x=left - 8, y=f"{up[0](value) + 4:.1f}"))
     for value, text in zip(across[1], labels(across[1], log_x), strict=True):
         parts.append(el("path", class_="rule", d=f"M{across[0](value):.1f} {_HEIGHT - _BOTTOM}v5"))
-        parts.append(el("text", text, class_="tx", x=f"{across[0](value):.1f}", y=_HEIGHT - _BOTTOM + 19))
+        parts.append(
+            el("text", text, class_="tx", x=f"{across[0](value):.1f}", y=_HEIGHT - _BOTTOM + 19)
+        )
     parts.append(el("text", entry["y"], x=4, y=14))
-    parts.append(el("text", entry["x"], class_="tx", x=(left + _WIDTH - _RIGHT) // 2, y=_HEIGHT - 6))
+    parts.append(
+        el("text", entry["x"], class_="tx", x=(left + _WIDTH - _RIGHT) // 2, y=_HEIGHT - 6)
+    )
     for i, (one, (x, y)) in enumerate(zip(entry["series"], series, strict=True)):
-        parts.append(_cloud(x, y, share, i, across[0], up[0]) if one.get("points") else _line(x, y, i, across[0], up[0]))
-    keys = [el("li", _key(i, one.get("points", False)), one["name"]) for i, one in enumerate(entry["series"])]
+        parts.append(
+            _cloud(x, y, share, i, across[0], up[0])
+            if one.get("points")
+            else _line(x, y, i, across[0], up[0])
+        )
+    keys = [
+        el("li", _key(i, one.get("points", False)), one["name"])
+        for i, one in enumerate(entry["series"])
+    ]
     drawn = sum(_kept(count, share) for count in clouds)
-    hint = f"{drawn:,} of {sum(clouds):,} points are drawn, the same share of each series." if share < 1 else None
+    hint = (
+        f"{drawn:,} of {sum(clouds):,} points are drawn, the same share of each series."
+        if share < 1
+        else None
+    )
     label = f"{title}: {entry['y']} over {entry['x']}"
     svg = el("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
-    legend = el("ul", keys, class_="keys") if len(keys) > 1 or (keys and entry["series"][0]["name"]) else None
-    return el("figure", legend, svg, el("figcaption", hint, class_="hint") if hint else None, class_="plot")
+    legend = (
+        el("ul", keys, class_="keys")
+        if len(keys) > 1 or (keys and entry["series"][0]["name"])
+        else None
+    )
+    return el(
+        "figure",
+        legend,
+        svg,
+        el("figcaption", hint, class_="hint") if hint else None,
+        class_="plot",
+    )
 
 
 def _read(one: dict[str, Any], log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The places of a series; both NaN where either cannot be drawn: a gap, or what a logarithm does not know."""
-    x, y = (np.array([math.nan if v is None else float(v) for v in one[axis]]) for axis in ("x", "y"))
+    """The places of a series; both NaN where either cannot be drawn: a gap, or what a logarithm
+    does not know.
+    """
+    x, y = (
+        np.array([math.nan if v is None else float(v) for v in one[axis]]) for axis in ("x", "y")
+    )
     gap = np.isnan(x) | np.isnan(y) | (log_x & ~(x > NEAREST)) | (log_y & ~(y > NEAREST))
     return np.where(gap, math.nan, x), np.where(gap, math.nan, y)
 
@@ -56,7 +95,13 @@ def _read(one: dict[str, Any], log_x: bool, log_y: bool) -> tuple[np.ndarray, np
 def _axis(values: np.ndarray, log: bool, start: int, stop: int) -> tuple[Place, list[float]]:
     """Where a value lies between two edges, and the values that get a tick."""
     values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 10.0) if log else (0.0, 1.0)
+    low, high = (
+        (float(values.min()), float(values.max()))
+        if values.size
+        else (1.0, 10.0)
+        if log
+        else (0.0, 1.0)
+    )
     scale = math.log10 if log else float
     a, b = scale(low), scale(high)
     air = (b - a) * 0.04 or (0.3 if log else abs(b) * 0.06 or 1.0)
@@ -66,7 +111,8 @@ def _axis(values: np.ndarray, log: bool, start: int, stop: int) -> tuple[Place, 
 
 
 def _line(x: np.ndarray, y: np.ndarray, i: int, across: Place, up: Place) -> Html:
-    # Extremes by bucket suit a function; a path that turns back on itself keeps every n-th of its points.
+    # Extremes by bucket suit a function; a path that turns back on itself keeps every n-th of its
+    # points.
     if len(x) > LINE and not (np.diff(x[~np.isnan(x)]) >= 0).all():
         kept = np.unique(np.linspace(0, len(x) - 1, LINE).astype(int))
         x, y = x[kept], y[kept]
@@ -77,11 +123,21 @@ def _line(x: np.ndarray, y: np.ndarray, i: int, across: Place, up: Place) -> Htm
 
 
 def _cloud(x: np.ndarray, y: np.ndarray, share: float, i: int, across: Place, up: Place) -> Html:
-    kept = np.unique(np.linspace(0, len(x) - 1, _kept(len(x), share)).astype(int)) if len(x) else np.empty(0, int)
-    pairs = [(across(a), up(b)) for a, b in zip(x[kept].tolist(), y[kept].tolist(), strict=True) if not math.isnan(a + b)]
+    kept = (
+        np.unique(np.linspace(0, len(x) - 1, _kept(len(x), share)).astype(int))
+        if len(x)
+        else np.empty(0, int)
+    )
+    pairs = [
+        (across(a), up(b))
+        for a, b in zip(x[kept].tolist(), y[kept].tolist(), strict=True)
+        if not math.isnan(a + b)
+    ]
     # A hair's breadth with a round end is a dot; one path for all of them keeps the page small.
     kind = "cloud few" if len(pairs) <= 100 else "cloud"
-    return el("path", class_=f"{kind} {_look(i)}", d="".join(f"M{a:.1f} {b:.1f}h.01" for a, b in pairs))
+    return el(
+        "path", class_=f"{kind} {_look(i)}", d="".join(f"M{a:.1f} {b:.1f}h.01" for a, b in pairs)
+    )
 
 
 def _kept(count: int, share: float) -> int:
@@ -89,10 +145,14 @@ def _kept(count: int, share: float) -> int:
 
 
 def _look(i: int) -> str:
-    """Ten colours, for the ten classes of so many data; who comes after them is dashed, as points square."""
+    """Ten colours, for the ten classes of so many data; who comes after them is dashed, as points
+    square.
+    """
     return f"k{i % 10} d{min(i // 10, 3)}"
 
 
 def _key(i: int, points: bool) -> Html:
     kind, d = ("cloud", "M13 5h.01") if points else ("line", "M1 5H25")
-    return el("svg", el("path", class_=f"{kind} {_look(i)}", d=d), viewBox="0 0 26 10", aria_hidden="true")
+    return el(
+        "svg", el("path", class_=f"{kind} {_look(i)}", d=d), viewBox="0 0 26 10", aria_hidden="true"
+    )

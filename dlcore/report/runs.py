@@ -1,4 +1,6 @@
-"""Reads a run folder as data: its card, its curves, its samples, and notes about what could not be read."""
+"""Reads a run folder as data: its card, its curves, its samples, and notes about what could not be
+read.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,20 @@ from dlcore.report.markup import is_number
 from dlcore.runs import sample_files as samples
 
 LARGEST = 4 * 2**30  # bytes of a file of metrics
-EXPECTED = ("experiment", "status", "config", "run", "git", "versions", "devices", "data", "parameters", "seconds",
-            "params_sha256", "results")  # fmt: skip
+EXPECTED = (
+    "experiment",
+    "status",
+    "config",
+    "run",
+    "git",
+    "versions",
+    "devices",
+    "data",
+    "parameters",
+    "seconds",
+    "params_sha256",
+    "results",
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,9 @@ class Run:
     notes: tuple[str, ...] = ()
 
     def get(self, *keys: str) -> Any:
-        """The card's value at a path of keys; None where anything on the way is missing or no mapping."""
+        """The card's value at a path of keys; None where anything on the way is missing or no
+        mapping.
+        """
         value: Any = self.card
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -56,11 +72,17 @@ class Run:
 def read(path: Path) -> Run:
     """Reads one run; UsageError when it is no run folder."""
     if not path.is_dir():
-        raise UsageError(f"{path}: no such run folder. Pass a folder that `dlcore train` wrote: runs/EXPERIMENT/RUN")
+        raise UsageError(
+            f"{path}: no such run folder. Pass a folder that `dlcore train` wrote:"
+            " runs/EXPERIMENT/RUN"
+        )
     card = _card(path / "card.json")
     for file in (path / "metrics.jsonl", path / diagnosis_summary.FILE):
         if file.is_file() and file.stat().st_size > LARGEST:
-            raise UsageError(f"{file}: {file.stat().st_size:,} bytes are more than a run writes. Restore it, or move it away.")
+            raise UsageError(
+                f"{file}: {file.stat().st_size:,} bytes are more than a run writes. Restore it, or"
+                " move it away."
+            )
     series, notes = metrics(path / "metrics.jsonl")
     try:
         index = samples.load(path / "samples")
@@ -68,7 +90,9 @@ def read(path: Path) -> Run:
         index, notes = [], [*notes, f"The samples are left out. {error}"]
     missing = [key for key in EXPECTED if card.get(key) is None]
     if missing:
-        why = {"running": " (the run is still running)", "failed": " (the run failed)"}.get(str(card.get("status")), "")
+        why = {"running": " (the run is still running)", "failed": " (the run failed)"}.get(
+            str(card.get("status")), ""
+        )
         notes = [*notes, f"card.json does not say{why}: {', '.join(missing)}."]
     return Run(path, path.resolve().name, card, series, index, tuple(notes))
 
@@ -77,7 +101,9 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
     """Reads runs, each folder once, and gives each a label that tells it from the others."""
     unique = list({path.resolve(): path for path in map(Path, paths)}.values())
     if not unique:
-        raise UsageError("no run was named. Pass one or more run folders: dlcore report runs/EXPERIMENT/RUN")
+        raise UsageError(
+            "no run was named. Pass one or more run folders: dlcore report runs/EXPERIMENT/RUN"
+        )
     runs = [read(path) for path in unique]
     if len({str(run.get("experiment")) for run in runs}) > 1:
         runs = [replace(run, label=f"{run.get('experiment') or '?'}/{run.label}") for run in runs]
@@ -86,7 +112,11 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
         runs = [replace(run, label=f"{run.path.resolve().parent.name}/{run.label}") for run in runs]
         labels = [run.label for run in runs]
     return [
-        replace(run, label=f"{run.label} ({labels[: i + 1].count(run.label)})") if labels.count(run.label) > 1 else run
+        (
+            replace(run, label=f"{run.label} ({labels[: i + 1].count(run.label)})")
+            if labels.count(run.label) > 1
+            else run
+        )
         for i, run in enumerate(runs)
     ]
 
@@ -95,9 +125,13 @@ def _card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(files.read(path))
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: missing, so this is no run folder. Pass one that `dlcore train` wrote.") from error
+        raise UsageError(
+            f"{path}: missing, so this is no run folder. Pass one that `dlcore train` wrote."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}). Restore it, or train again.") from error
+        raise UsageError(
+            f"{path}: cannot be read ({error}). Restore it, or train again."
+        ) from error
     if not isinstance(card, dict):
         raise UsageError(f"{path}: holds no JSON object. Restore it, or train again.")
     return card
@@ -116,7 +150,8 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
                 continue
             record = _record(line)
             if record is None:
-                # A line without its end is one that a killed process was writing: nothing was lost but itself.
+                # A line without its end is one that a killed process was writing: nothing was lost
+                # but itself.
                 if line.endswith(b"\n"):
                     damaged.append(position)
                 continue
@@ -132,13 +167,23 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
     series = {}
     for key, values in points.items():
         steps = sorted(values)
-        series[key] = (np.array(steps, dtype=np.int64), np.array([values[step] for step in steps], dtype=np.float64))
+        series[key] = (
+            np.array(steps, dtype=np.int64),
+            np.array([values[step] for step in steps], dtype=np.float64),
+        )
     notes = []
     if damaged:
-        shown = ", ".join(map(str, damaged[:8])) + (f" and {len(damaged) - 8} more" if len(damaged) > 8 else "")
-        notes.append(f"metrics.jsonl: damaged and left out: line{'s' if len(damaged) > 1 else ''} {shown}.")
+        shown = ", ".join(map(str, damaged[:8])) + (
+            f" and {len(damaged) - 8} more" if len(damaged) > 8 else ""
+        )
+        notes.append(
+            f"metrics.jsonl: damaged and left out: line{'s' if len(damaged) > 1 else ''} {shown}."
+        )
     if words:
-        notes.append(f"metrics.jsonl: values that are no numbers are left out, of {', '.join(sorted(words))}.")
+        notes.append(
+            "metrics.jsonl: values that are no numbers are left out, of"
+            f" {', '.join(sorted(words))}."
+        )
     return series, notes
 
 

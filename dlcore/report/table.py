@@ -1,4 +1,6 @@
-"""What there is to train, with the published number and ours: `dlcore list`, and the README's table."""
+"""What there is to train, with the published number and ours: `dlcore list`, and the README's
+table.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from dlcore.runs import catalog, changes, trust
 
 
 def catalogue() -> None:
-    """Print every experiment with what it says of itself, and our number where a result card is kept."""
+    """Print every experiment with what it says of itself, and our number where a result card is
+    kept.
+    """
     table = Table(show_lines=True)
     for column in ("experiment", "family", "task", "data", "published", "ours"):
         table.add_column(column, overflow="fold")
@@ -38,33 +42,52 @@ def result(name: str) -> dict[str, Any]:
 
 
 def ours(card: dict[str, Any]) -> str:
-    """The number to hold against the published one (or every test result), its spread over seeds, and what it cost."""
+    """The number to hold against the published one (or every test result), its spread over seeds,
+    and what it cost.
+    """
     if not card:
         return "not run"
     runs, count = repeated(card)
     published = card.get("published") or {}
     headline = f"{published.get('split')}/{published.get('metric')}"
-    shown = [headline] if headline in runs[0] else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
-    cost = f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
+    shown = (
+        [headline]
+        if headline in runs[0]
+        else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
+    )
+    cost = (
+        f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
+    )
     described = ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown)
     return described + (f"; {count}" if count else "") + f" ({cost})"
 
 
 def repeated(card: dict[str, Any]) -> tuple[list[dict[str, float]], str]:
-    """The results of a card's runs and how many there are; of several seeds over folds, each seed's mean over its folds."""
+    """The results of a card's runs and how many there are; of several seeds over folds, each seed's
+    mean over its folds.
+    """
     repeats = card.get("repeats", [card])
     runs = [flat(each["results"]) for each in repeats]
     seeds = sorted({each["seed"] for each in repeats}) if "fold" in repeats[0] else []
     if len(seeds) > 1:
-        each = [[run for run, who in zip(runs, repeats, strict=True) if who["seed"] == seed] for seed in seeds]
-        means = [{name: statistics.fmean(run[name] for run in part) for name in part[0]} for part in each]
+        each = [
+            [run for run, who in zip(runs, repeats, strict=True) if who["seed"] == seed]
+            for seed in seeds
+        ]
+        means = [
+            {name: statistics.fmean(run[name] for run in part) for name in part[0]} for part in each
+        ]
         return means, f"{len(seeds)} seeds of {len(repeats) // len(seeds)} folds"
     return runs, f"{len(runs)} runs" if len(runs) > 1 else ""
 
 
 def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
     """{"split/metric": value}."""
-    return {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
+    return {
+        f"{split}/{name}": value
+        for split, metrics in results.items()
+        for name, value in metrics.items()
+    }
 
 
 def _spread(values: list[float]) -> str:
@@ -86,19 +109,33 @@ def readme() -> str:
     ]
     for name in catalog.names():
         described = catalog.about(catalog.folder() / f"{name}.py")
-        for path in sorted((catalog.folder() / "results").glob(f"{name}*.json"), key=lambda path: (len(path.stem), path.stem)):
+        for path in sorted(
+            (catalog.folder() / "results").glob(f"{name}*.json"),
+            key=lambda path: (len(path.stem), path.stem),
+        ):
             card = json.loads(path.read_text(encoding="utf-8"))
             if card["experiment"] != name:
                 continue
-            data, published, runs = card["data"]["train"], card.get("published"), card.get("repeats", [card])
+            data, published, runs = (
+                card["data"]["train"],
+                card.get("published"),
+                card.get("repeats", [card]),
+            )
             cells = [
-                f"[`{name}`](experiments/{name}.py)" + (f" `{card['flags']}`" if card.get("flags") else ""),
+                f"[`{name}`](experiments/{name}.py)"
+                + (f" `{card['flags']}`" if card.get("flags") else ""),
                 described.get("family", ""),
                 f"{data['name']} {data['version']}",
                 f"{sum(card['parameters'].values()):,}",
-                f"{published['value']:g} ({published['source']})" if published else described.get("published", ""),
+                (
+                    f"{published['value']:g} ({published['source']})"
+                    if published
+                    else described.get("published", "")
+                ),
                 ours(card).rpartition(" (")[0],
-                ", ".join(f"{min(run['seconds'][k] for run in runs):.0f} {word}" for k, word in SECONDS),
+                ", ".join(
+                    f"{min(run['seconds'][k] for run in runs):.0f} {word}" for k, word in SECONDS
+                ),
                 f"{card['host']['cpu']}, {_cores(card)}",
             ]
             rows.append("| " + " | ".join(cells) + " |")
@@ -106,20 +143,27 @@ def readme() -> str:
 
 
 def write(page: Path) -> None:
-    """Put the table into a Markdown page, in the place of the one that stands there. UsageError: none does."""
+    """Put the table into a Markdown page, in the place of the one that stands there. UsageError:
+    none does.
+    """
     lines = page.read_text(encoding="utf-8").splitlines()
     rows = [number for number, line in enumerate(lines) if line.startswith("|")]
     first = next((number for number in rows if lines[number].startswith("| experiment |")), None)
     if first is None:
-        raise UsageError(f"{page} has no table that begins with '| experiment |': put one line of it where the table belongs")
+        raise UsageError(
+            f"{page} has no table that begins with '| experiment |': put one line of it where the"
+            " table belongs"
+        )
     last = next(number for number in range(first, len(lines) + 1) if number not in rows)
     page.write_text("\n".join([*lines[:first], readme(), *lines[last:]]) + "\n", encoding="utf-8")
 
 
 def keep(runs: list[Path]) -> list[Path]:
-    """Copy finished runs' cards into experiments/results/, those that differ by seed (or fold) alone into one.
+    """Copy finished runs' cards into experiments/results/, those that differ by seed (or fold)
+    alone into one.
 
-    A card keeps its first run whole, the results and hashes of all as `repeats`, and as `flags` where it leaves the defaults.
+    A card keeps its first run whole, the results and hashes of all as `repeats`, and as `flags`
+    where it leaves the defaults.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
@@ -143,15 +187,30 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
     card = cards[0]
     described = ("results", "seconds", "params_sha256", "marks")
     if len(cards) > 1:
-        own = [{"seed": each["run"]["seed"], **{n: each["config"][n] for n in REPEATED if n in each["config"]}} for each in cards]
-        card["repeats"] = [{**who, **{k: each.get(k) for k in described}} for who, each in zip(own, cards, strict=True)]
+        own = [
+            {
+                "seed": each["run"]["seed"],
+                **{n: each["config"][n] for n in REPEATED if n in each["config"]},
+            }
+            for each in cards
+        ]
+        card["repeats"] = [
+            {**who, **{k: each.get(k) for k in described}}
+            for who, each in zip(own, cards, strict=True)
+        ]
     # Without what names a machine's folders.
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
     page = trust.page(catalog.folder(), card)
     usual = changes.flat(json.loads(json.dumps(dataclasses.asdict(page.config()))))
     config = changes.flat(card["config"])
-    other = {path: value for path, value in config.items() if path not in REPEATED and usual.get(path) != value}
-    card["flags"] = " ".join(_flag(short_name(path, config), value) for path, value in other.items())
+    other = {
+        path: value
+        for path, value in config.items()
+        if path not in REPEATED and usual.get(path) != value
+    }
+    card["flags"] = " ".join(
+        _flag(short_name(path, config), value) for path, value in other.items()
+    )
     slug = re.sub(r"[^a-z0-9.]+", "-", card["flags"].lower()).strip("-")
     path = catalog.folder() / "results" / ("-".join(filter(None, [page.name, slug])) + ".json")
     path.parent.mkdir(exist_ok=True)
@@ -167,7 +226,8 @@ def _flag(name: str, value: Any) -> str:
     return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
-if __name__ == "__main__":  # python -m dlcore.report.table [RUN ...]: keep the cards of these runs, renew the README's table
+# python -m dlcore.report.table [RUN ...]: keep the cards of these runs, renew the README's table
+if __name__ == "__main__":
     try:
         keep([Path(run) for run in sys.argv[1:]])
         write(Path("README.md"))

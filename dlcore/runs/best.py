@@ -1,4 +1,6 @@
-"""The best state of a run: saved when an evaluation finds it, and taken back at the end for test evaluation and samples."""
+"""The best state of a run: saved when an evaluation finds it, and taken back at the end for test
+evaluation and samples.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,19 @@ Results = Mapping[str, Mapping[str, float]]
 
 def flat(results: Results) -> dict[str, float]:
     """{"split/metric": value}."""
-    return {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
+    return {
+        f"{split}/{name}": value
+        for split, metrics in results.items()
+        for name, value in metrics.items()
+    }
 
 
 class Best:
     """Watches the experiment's `best`, and keeps its checkpoint.
 
-    With `later` a state that is found between two regular saves is held in memory and written at the next: where several seeds
-    share a program, a run's state is a copy anyway, and saves would cost more than steps.
+    With `later` a state that is found between two regular saves is held in memory and written at
+    the next: where several seeds share a program, a run's state is a copy anyway, and saves would
+    cost more than steps.
     """
 
     def __init__(self, experiment: Experiment, checkpoints: Checkpoints, later: bool) -> None:
@@ -39,7 +46,12 @@ class Best:
     def check(self, names: Callable[[Source], Collection[str]]) -> None:
         """Raises UsageError where `best` is not among the `names` of the metrics of its split."""
         if self.best:
-            scored = [name for each in self._during() for name in each.metrics if self.split in each.sources]
+            scored = [
+                name
+                for each in self._during()
+                for name in each.metrics
+                if self.split in each.sources
+            ]
             check_best(self.best, [*names(self.experiment.evaluated[self.split]), *scored])
 
     def _during(self) -> list[Evaluator]:
@@ -47,9 +59,11 @@ class Best:
         return [each for each in self.experiment.evaluators if each.every != "end"]
 
     def note(self, state: State, step: int, results: Results, regular: bool) -> bool:
-        """Is this state the best up to now? Then it is kept, by the regular save of this step if there is one.
+        """Is this state the best up to now? Then it is kept, by the regular save of this step if
+        there is one.
 
-        An evaluation that does not measure what is called best, between two that do, leaves everything as it is.
+        An evaluation that does not measure what is called best, between two that do, leaves
+        everything as it is.
         """
         if not self.best or not self.measured(results):
             return False
@@ -77,10 +91,14 @@ class Best:
         return dict(self.found[1]) if self.found[0] == step else {}
 
     def final_step(self, last: int) -> int:
-        """The step whose state a run ends with: the best one; that of `last` where nothing is `best`, or where no value was finite."""
+        """The step whose state a run ends with: the best one; that of `last` where nothing is
+        `best`, or where no value was finite.
+        """
         step = self.checkpoints.best_step()
         if self.best and step is None:
-            warnings.warn(f"no evaluation found a finite {self.metric}: the last state is used", stacklevel=2)
+            warnings.warn(
+                f"no evaluation found a finite {self.metric}: the last state is used", stacklevel=2
+            )
         return last if step is None else step
 
     def state(self, abstract: State, step: int) -> State:
@@ -90,21 +108,33 @@ class Best:
         return found
 
     def entry(self, step: int | None = None) -> dict[str, Any] | None:
-        """What a card says of the best state (or that of `step`); None where nothing is `best`, or was not measured there."""
+        """What a card says of the best state (or that of `step`); None where nothing is `best`, or
+        was not measured there.
+        """
         step = self.checkpoints.best_step() if step is None else step
         if not self.best or step is None or self.metric not in self.checkpoints.kept.get(step, {}):
             return None
         better = "lower" if self.best.startswith("-") else "higher"
-        return {"metric": self.metric, "better": better, "step": step, "value": self.checkpoints.kept[step][self.metric]}
+        return {
+            "metric": self.metric,
+            "better": better,
+            "step": step,
+            "value": self.checkpoints.kept[step][self.metric],
+        }
 
 
 def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> State | None:
-    """The state of `step`, the best one; with a warning the newest sound one where that cannot be read, or where there is none."""
+    """The state of `step`, the best one; with a warning the newest sound one where that cannot be
+    read, or where there is none.
+    """
     if step is None:
         return checkpoints.restore(abstract)
     try:
         return checkpoints.restore(abstract, step)
     except Unreadable:
         newest = checkpoints.restore(abstract)
-        warnings.warn(f"the best checkpoint, that of step {step}, cannot be read: the newest one is taken", stacklevel=2)
+        warnings.warn(
+            f"the best checkpoint, that of step {step}, cannot be read: the newest one is taken",
+            stacklevel=2,
+        )
         return newest

@@ -1,4 +1,6 @@
-"""card.json: what ran, on what, and what came out. Other tools read it: its names are an interface."""
+"""card.json: what ran, on what, and what came out. Other tools read it: its names are an
+interface.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,17 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 Card = dict[str, Any]
-PACKAGES = ("dlcore", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tensorflow-datasets")
+PACKAGES = (
+    "dlcore",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "numpy",
+    "tensorflow-datasets",
+)
 
 
 def versions() -> dict[str, str]:
@@ -45,33 +57,66 @@ def versions() -> dict[str, str]:
 
 
 def git(folder: Path) -> dict[str, Any]:
-    """The commit that `folder` stands at and whether its tree is clean; None where there is no repository."""
+    """The commit that `folder` stands at and whether its tree is clean; None where there is no
+    repository.
+    """
 
     def ask(*words: str) -> str | None:
         try:
-            answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20, check=False)
+            answer = subprocess.run(
+                ["git", "-C", str(folder), *words],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return answer.stdout.strip() if answer.returncode == 0 else None
 
-    # What runs decides: files that git keeps, and Python files beside them. Exports, sweeps and runs are no changes.
-    changed, top = ask("status", "--porcelain", "--untracked-files=no"), ask("rev-parse", "--show-toplevel")
-    fresh = ask("-c", "core.quotePath=off", "ls-files", "--others", "--exclude-standard", "--full-name", "--", ":/*.py")
-    clean = None if changed is None or fresh is None or top is None else not changed and not _sources(Path(top), fresh)
+    # What runs decides: files that git keeps, and Python files beside them. Exports, sweeps and
+    # runs are no changes.
+    changed, top = (
+        ask("status", "--porcelain", "--untracked-files=no"),
+        ask("rev-parse", "--show-toplevel"),
+    )
+    fresh = ask(
+        "-c",
+        "core.quotePath=off",
+        "ls-files",
+        "--others",
+        "--exclude-standard",
+        "--full-name",
+        "--",
+        ":/*.py",
+    )
+    clean = (
+        None
+        if changed is None or fresh is None or top is None
+        else not changed and not _sources(Path(top), fresh)
+    )
     return {"commit": ask("rev-parse", "HEAD"), "clean": clean}
 
 
 def _sources(top: Path, names: str) -> list[Path]:
-    """Of these Python files in a repository those that lie in no run: a run keeps its experiment file's text."""
+    """Of these Python files in a repository those that lie in no run: a run keeps its experiment
+    file's text.
+    """
     files = [top / name for name in names.splitlines()]
-    return [file for file in files if not any((above / "card.json").is_file() for above in file.parents)]
+    return [
+        file for file in files if not any((above / "card.json").is_file() for above in file.parents)
+    ]
 
 
 def machine() -> dict[str, Any]:
     """The host and its accelerators."""
     device = jax.devices()[0]
     return {
-        "host": {"cpu": _cpu(), "cores": cores.available(), "system": f"{platform.system()} {platform.machine()}"},
+        "host": {
+            "cpu": _cpu(),
+            "cores": cores.available(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
         "devices": {
             "platform": device.platform,
             "kind": device.device_kind,
@@ -87,12 +132,21 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def peak_memory() -> int | None:
-    """The most bytes held at once: the devices' where they count them, else this process's resident memory; None if unknown."""
-    held = [stats.get("peak_bytes_in_use", 0) for d in jax.local_devices() if (stats := d.memory_stats())]
+    """The most bytes held at once: the devices' where they count them, else this process's resident
+    memory; None if unknown.
+    """
+    held = [
+        stats.get("peak_bytes_in_use", 0)
+        for d in jax.local_devices()
+        if (stats := d.memory_stats())
+    ]
     if held and max(held):
         return int(max(held))
     if resource is None:
@@ -102,7 +156,9 @@ def peak_memory() -> int | None:
 
 
 def sha256(tree: Any) -> str:
-    """Over path, dtype, shape and bytes of every leaf, in the order of the paths; the same for every layout."""
+    """Over path, dtype, shape and bytes of every leaf, in the order of the paths; the same for
+    every layout.
+    """
     digest = hashlib.sha256()
     for path, leaf in sorted(
         (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
@@ -115,23 +171,36 @@ def sha256(tree: Any) -> str:
 
 
 def mark(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small drift from a large one."""
+    """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small
+    drift from a large one.
+    """
     host = to_host(params)
-    squares = sum(float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host))
+    squares = sum(
+        float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host)
+    )
     return {"sha256": sha256(host), "norm": math.sqrt(squares)}
 
 
 def parameters(params: dict[str, Any]) -> dict[str, int]:
     """How many numbers each part has."""
-    return {name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree)) for name, tree in params.items()}
+    return {
+        name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
+        for name, tree in params.items()
+    }
 
 
 def write(folder: Path, card: Card) -> None:
     """Replace card.json at once: a reader sees the old one or the new one, never half."""
     try:
-        files.write(folder / "card.json", json.dumps(_finite(card), indent=2, default=str, allow_nan=False) + "\n")
+        files.write(
+            folder / "card.json",
+            json.dumps(_finite(card), indent=2, default=str, allow_nan=False) + "\n",
+        )
     except OSError as error:
-        raise UsageError(f"cannot write {folder / 'card.json'}: {error.strerror}; make room or grant write permission") from error
+        raise UsageError(
+            f"cannot write {folder / 'card.json'}: {error.strerror}; make room or grant write"
+            " permission"
+        ) from error
 
 
 def _finite(value: Any) -> Any:
@@ -147,31 +216,46 @@ FORMAT = 2  # of a card; older ones are migrated when they are read (runs/card_m
 
 
 def read(folder: Path) -> Card:
-    """The card of a run. Raises UsageError when the folder, or a card that can be read, is missing."""
+    """The card of a run. Raises UsageError when the folder, or a card that can be read, is
+    missing.
+    """
     path = folder / "card.json"
     if not folder.is_dir():
-        raise UsageError(f"there is no run folder {folder}; dlcore train writes runs/EXPERIMENT/NUMBER, or where --out says")
+        raise UsageError(
+            f"there is no run folder {folder}; dlcore train writes runs/EXPERIMENT/NUMBER, or where"
+            " --out says"
+        )
     if not path.is_file():
-        raise UsageError(f"{folder} is not a run: it has no card.json; name the folder that dlcore train printed")
+        raise UsageError(
+            f"{folder} is not a run: it has no card.json; name the folder that dlcore train printed"
+        )
     return read_file(path)
 
 
 def read_file(path: Path) -> Card:
     """A card by its file. Raises UsageError when it is missing or damaged."""
     if not path.is_file():
-        raise UsageError(f"there is no card {path}; a run keeps its own as card.json, and experiments/results/ holds those kept")
+        raise UsageError(
+            f"there is no card {path}; a run keeps its own as card.json, and experiments/results/"
+            " holds those kept"
+        )
     try:
         card = json.loads(files.read(path))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}; mend it by hand, or grant permission") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}; mend it by hand, or grant permission"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged ({error}); mend it by hand, or train again into another folder") from error
+        raise UsageError(
+            f"{path} is damaged ({error}); mend it by hand, or train again into another folder"
+        ) from error
     if not isinstance(card, dict) or not isinstance(card.get("experiment"), str):
         raise UsageError(f"{path} is not the card of a run: it names no experiment")
     for word in ("config", "run", "results", "params_sha256", "seconds"):
         if not isinstance(card.get(word, {}), dict):
             raise UsageError(
-                f"{path} is damaged: its {word} is {card[word]!r}; mend it by hand, or train again into another folder"
+                f"{path} is damaged: its {word} is {card[word]!r}; mend it by hand, or train again"
+                " into another folder"
             )
     if card.get("format", 1) != FORMAT:
         card = migrated(card, path)
@@ -183,18 +267,27 @@ def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
 
     What the class no longer has, or has newly, is left to `run.difference` to tell.
     """
-    return _rebuilt(kind(), card.get(word, {}), f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word}")
+    return _rebuilt(
+        kind(),
+        card.get(word, {}),
+        f"{folder / 'card.json' if folder.is_dir() else folder} is damaged: its {word}",
+    )
 
 
 def _rebuilt(usual: Any, kept: Mapping[str, Any], whose: str) -> Any:
-    """The dataclass `usual` with the values that were kept of it, those of dataclasses inside it too."""
+    """The dataclass `usual` with the values that were kept of it, those of dataclasses inside it
+    too.
+    """
     kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
     for name, value in kept.items():
         like = getattr(usual, name)
         if dataclasses.is_dataclass(like) and isinstance(value, dict):
             kept[name] = _rebuilt(like, value, f"{whose}.{name}")
             continue
-        fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (value, like)
+        fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (
+            value,
+            like,
+        )
         if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
             raise UsageError(f"{whose} says {name} = {value!r}; mend it by hand")
     return dataclasses.replace(usual, **kept)

@@ -1,6 +1,7 @@
 """Cards of older formats, brought up to date when they are read.
 
-Format 1 (no `format` in the card): `offline` was a field of the config, and optimizers were flat fields of it.
+Format 1 (no `format` in the card): `offline` was a field of the config, and optimizers were flat
+fields of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 
 from dlcore.errors import UsageError
 
-# {field of format 1: path of format 2}, of every experiment and of some; a pair of values goes to two paths
+# {field of format 1: path of format 2}, of every experiment and of some; a pair of values goes to
+# two paths
 _RENAMED: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("recipe.optimizer",),
     "lr": ("recipe.lr",),
@@ -34,7 +36,11 @@ _RENAMED_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "betas": ("recipe.b1", "recipe.b2"),
     },
     "gru_multi30k": {"penalty": ("length_penalty",)},
-    "lru_sequential_mnist": {"least": ("min_radius",), "most": ("max_radius",), "turn": ("max_phase",)},
+    "lru_sequential_mnist": {
+        "least": ("min_radius",),
+        "most": ("max_radius",),
+        "turn": ("max_phase",),
+    },
     "resnet_cifar10": {"drop": ("stochastic_depth",)},
     "rnn_sequential_mnist": {"both": ("bidirectional",)},
     "transformer_multi30k": {"penalty": ("length_penalty",)},
@@ -44,7 +50,10 @@ _RENAMED_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 def migrated(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The card in today's format. UsageError: it is of a newer one."""
     if card.get("format", 1) != 1:
-        raise UsageError(f"{path} has format {card['format']}, which a newer dlcore has written: read it with that version")
+        raise UsageError(
+            f"{path} has format {card['format']}, which a newer dlcore has written: read it with"
+            " that version"
+        )
     return _from_1(card)
 
 

@@ -1,4 +1,6 @@
-"""Where experiment files are, what they say of themselves, and how one is loaded. Nothing is registered: a file is enough."""
+"""Where experiment files are, what they say of themselves, and how one is loaded. Nothing is
+registered: a file is enough.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ class Page:
         return self.about + (f" --preset: {', '.join(self.presets)}." if self.presets else "")
 
     def usual(self, words: list[str]) -> Any:
-        """The config that a command line begins with; takes `--preset NAME` from `words`. With `--offline` it is the preset
-        "offline", where there is one. UsageError: no such preset."""
+        """The config that a command line begins with; takes `--preset NAME` from `words`. With
+        `--offline` it is the preset "offline", where there is one. UsageError: no such preset.
+        """
         name = "offline" if "--offline" in words and "offline" in self.presets else ""
         for number, word in enumerate(words):
             flag, equals, value = word.partition("=")
@@ -56,15 +59,21 @@ class Page:
                 del words[number : number + (1 if equals else 2)]
                 break
         if name and name not in self.presets:
-            raise UsageError(f"{self.name} has no preset {name!r}: it has {', '.join(self.presets) or 'none'}")
+            raise UsageError(
+                f"{self.name} has no preset {name!r}: it has {', '.join(self.presets) or 'none'}"
+            )
         return self.presets[name] if name else self.config()
 
     def experiment(self, config: Any, source: DataSource) -> Experiment:
-        """The experiment on data that are opened here. Raises UsageError for what the experiment file refuses."""
+        """The experiment on data that are opened here. Raises UsageError for what the experiment
+        file refuses.
+        """
         return self._built(lambda: self.build(config, self.data(config, source)))
 
     def without_data(self, config: Any, run: Path) -> Experiment | None:
-        """The experiment of a run from the facts that it keeps of its data, which are not opened; None where it keeps none."""
+        """The experiment of a run from the facts that it keeps of its data, which are not opened;
+        None where it keeps none.
+        """
         from dlcore.data.facts import Facts
         from dlcore.data.splits import Splits
 
@@ -78,9 +87,12 @@ class Page:
         try:
             return build()
         except ValueError as error:
-            if not tracebacks.deliberate(error):  # a broadcast of NumPy's, say: its lines are needed
+            # a broadcast of NumPy's, say: its lines are needed
+            if not tracebacks.deliberate(error):
                 raise
-            raise UsageError(f"{self.name}: {error}; dlcore train {word(self.path)} --help shows its flags") from error
+            raise UsageError(
+                f"{self.name}: {error}; dlcore train {word(self.path)} --help shows its flags"
+            ) from error
 
 
 def folder() -> Path:
@@ -95,30 +107,42 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The file of an experiment, given its name or a path. Raises UsageError that offers the nearest name."""
+    """The file of an experiment, given its name or a path. Raises UsageError that offers the
+    nearest name.
+    """
     path = Path(name) if name.endswith(".py") else folder() / f"{name}.py"
     if path.is_file():
         return path
     if Path(f"{name}.py").is_file():
-        raise UsageError(f"there is no experiment {name!r}, but a file {name}.py: name the file, with its ending")
+        raise UsageError(
+            f"there is no experiment {name!r}, but a file {name}.py: name the file, with its ending"
+        )
     near = difflib.get_close_matches(Path(name).stem, names(), n=1, cutoff=0.4)
     offer = f"did you mean {near[0]}?" if near else "dlcore list shows them all"
-    raise UsageError(f"there is no experiment {name!r}; {offer} (a path to a file of your own works too)")
+    raise UsageError(
+        f"there is no experiment {name!r}; {offer} (a path to a file of your own works too)"
+    )
 
 
 def word(path: Path) -> str:
-    """What names an experiment file on the command line: the name of one of ours, the path of any other."""
+    """What names an experiment file on the command line: the name of one of ours, the path of any
+    other.
+    """
     ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
     return path.stem if ours else str(path)
 
 
 def recorded(path: Path) -> str:
-    """How a card names an experiment file: one's own by its whole path, so that it is found from any folder."""
+    """How a card names an experiment file: one's own by its whole path, so that it is found from
+    any folder.
+    """
     return str(path if word(path) == path.stem else path.resolve())
 
 
 def about(path: Path) -> dict[str, str]:
-    """The docstring's first paragraph and its `Family:`, `Task:`, `Data:`, `Published:` lines, read without running the file."""
+    """The docstring's first paragraph and its `Family:`, `Task:`, `Data:`, `Published:` lines, read
+    without running the file.
+    """
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     found = {"about": " ".join(text.split("\n\n")[0].split())}
     name = ""
@@ -135,7 +159,9 @@ def about(path: Path) -> dict[str, str]:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Compiles the text that was read and checked: never a .pyc beside the file, which may be of any other text."""
+    """Compiles the text that was read and checked: never a .pyc beside the file, which may be of
+    any other text.
+    """
 
     text = ""
 
@@ -152,8 +178,9 @@ def source(path: Path) -> str:
 
 
 def load(path: Path, text: str | None = None) -> Page:
-    """Run an experiment file and take its `Config`, `data` and `build`; and if it has them `PRESETS`, configs by name ("offline" is
-    what `--offline` begins with), and `RUN`, its own defaults of the run options. `text`: what `source` gave of it before.
+    """Run an experiment file and take its `Config`, `data` and `build`; and if it has them
+    `PRESETS`, configs by name ("offline" is what `--offline` begins with), and `RUN`, its own
+    defaults of the run options. `text`: what `source` gave of it before.
 
     Raises UsageError where Config, data or build is missing.
     """
@@ -166,29 +193,53 @@ def load(path: Path, text: str | None = None) -> Page:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     if (beside := str(path.resolve().parent)) not in sys.path:
-        sys.path.insert(0, beside)  # as for `python FILE`: it may import what lies beside it, in `build` too
+        # as for `python FILE`: it may import what lies beside it, in `build` too
+        sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError) as error:  # of what else a file does wrong, `tracebacks` shows the line
-        raise UsageError(f"{path} cannot be loaded: {error}; mend the file, or install what it imports") from error
+    # of what else a file does wrong, `tracebacks` shows the line
+    except (SyntaxError, ImportError) as error:
+        raise UsageError(
+            f"{path} cannot be loaded: {error}; mend the file, or install what it imports"
+        ) from error
     config, data, build = _parts(module, path)
     presets, options = getattr(module, "PRESETS", {}), getattr(module, "RUN", None)
-    return Page(path.stem, path, loader.text, about(path)["about"], config, presets, data, build, options or RunOptions())
+    return Page(
+        path.stem,
+        path,
+        loader.text,
+        about(path)["about"],
+        config,
+        presets,
+        data,
+        build,
+        options or RunOptions(),
+    )
 
 
 def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any, Any]:
-    """The Config, data and build of an experiment file. Raises UsageError where one is missing, or a field has no default."""
-    parts: tuple[Any, ...] = tuple(getattr(module, name, None) for name in ("Config", "data", "build"))
+    """The Config, data and build of an experiment file. Raises UsageError where one is missing, or
+    a field has no default.
+    """
+    parts: tuple[Any, ...] = tuple(
+        getattr(module, name, None) for name in ("Config", "data", "build")
+    )
     config, data, build = parts
     is_dataclass = isinstance(config, type) and dataclasses.is_dataclass(config)
     fields = {field.name for field in dataclasses.fields(config)} if is_dataclass else set()
     if not callable(build) or not callable(data) or not {"batch", "steps"} <= fields:
         raise UsageError(
-            f"{path} is not an experiment: it needs data(config, source), build(config, splits) and a dataclass Config with batch "
-            "and steps"
+            f"{path} is not an experiment: it needs data(config, source), build(config, splits) and"
+            " a dataclass Config with batch and steps"
         )
     missing = dataclasses.MISSING
-    bare = [field.name for field in dataclasses.fields(config) if field.default is field.default_factory is missing]
+    bare = [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.default is field.default_factory is missing
+    ]
     if bare:
-        raise UsageError(f"{path} is not an experiment: its Config needs a default for {', '.join(bare)}")
+        raise UsageError(
+            f"{path} is not an experiment: its Config needs a default for {', '.join(bare)}"
+        )
     return config, data, build

@@ -25,7 +25,9 @@ def same_code(before: str, now: str) -> bool:
 
 
 def code(text: str) -> str:
-    """A Python file's code without comments, docstrings and layout. Raises SyntaxError or ValueError where it is none."""
+    """A Python file's code without comments, docstrings and layout. Raises SyntaxError or
+    ValueError where it is none.
+    """
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -35,26 +37,42 @@ def code(text: str) -> str:
 
 
 def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def code_difference(before: str, now: str, name: str) -> list[str]:
-    """The lines of a diff between two texts of a Python file; empty where only comments, docstrings or layout differ."""
+    """The lines of a diff between two texts of a Python file; empty where only comments, docstrings
+    or layout differ.
+    """
     if same_code(before, now):
         return []
-    return list(difflib.unified_diff(before.splitlines(), now.splitlines(), "as it began", name, lineterm="", n=1))[:60]
+    return list(
+        difflib.unified_diff(
+            before.splitlines(), now.splitlines(), "as it began", name, lineterm="", n=1
+        )
+    )[:60]
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Fields of dataclasses inside a dataclass as one mapping, with dotted names."""
     found: dict[str, Any] = {}
     for name, value in fields.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        found |= (
+            flat(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{name}": value}
+        )
     return found
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence[str]) -> list[str]:
-    """Entries of two cards that differ, of those that `words` name: "versions jax: 0.10.1 then, 0.12.0 now"."""
+    """Entries of two cards that differ, of those that `words` name: "versions jax: 0.10.1 then,
+    0.12.0 now".
+    """
     lines = []
     for word in words:
         # As JSON gives it back, so that a tuple is not another thing than a list.
@@ -70,26 +88,42 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence
 
 
 def commit(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Whether two cards name different commits, or one that was not clean; nothing where one names none."""
+    """Whether two cards name different commits, or one that was not clean; nothing where one names
+    none.
+    """
     a, b = (each.get("git") or {} for each in (then, now))
     lines = []
     if a.get("commit") and b.get("commit") and a["commit"] != b["commit"]:
         lines.append(f"commit: {a['commit'][:10]} then, {b['commit'][:10]} now")
-    return lines + [f"uncommitted changes {when}" for when, git in (("then", a), ("now", b)) if git.get("clean") is False]
+    return lines + [
+        f"uncommitted changes {when}"
+        for when, git in (("then", a), ("now", b))
+        if git.get("clean") is False
+    ]
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:
-    """Which of the Python files that this process runs, in the repository of `folder`, have other code than at `commit`."""
+    """Which of the Python files that this process runs, in the repository of `folder`, have other
+    code than at `commit`.
+    """
     top = _git(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:
         return []
     names = _git(Path(top), "diff", "--name-only", "--no-renames", commit, "--", "*.py")
     if names is None:
         return [f"code: commit {commit[:10]} is not in {top}, so that it cannot be compared"]
-    running = {Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    running = {
+        Path(file).resolve()
+        for module in list(sys.modules.values())
+        if (file := getattr(module, "__file__", None))
+    }
     files = [Path(top, name) for name in names.splitlines() if Path(top, name).resolve() in running]
     other = [
-        file for file in files if not same_code(_git(Path(top), "show", f"{commit}:{file.relative_to(top)}") or "", _text(file))
+        file
+        for file in files
+        if not same_code(
+            _git(Path(top), "show", f"{commit}:{file.relative_to(top)}") or "", _text(file)
+        )
     ]
     shown = ", ".join(str(file.relative_to(top)) for file in other[:NAMED])
     more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
@@ -103,7 +137,13 @@ def _text(file: Path) -> str:
 def _git(folder: Path, *words: str) -> str | None:
     """What git answers; None where it is missing or refuses."""
     try:
-        answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

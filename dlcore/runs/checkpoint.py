@@ -1,4 +1,6 @@
-"""Checkpoints: written by Orbax in the background, committed by a rename, proven by a checksum when they are read."""
+"""Checkpoints: written by Orbax in the background, committed by a rename, proven by a checksum when
+they are read.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,12 @@ from dlcore.train.step import State
 
 
 def checksum(tree: Any) -> Array:
-    """uint32 [leaves, 2]: for each leaf the sum of its words, and that of its words mixed with their places, modulo 2^32.
+    """uint32 [leaves, 2]: for each leaf the sum of its words, and that of its words mixed with
+    their places, modulo 2^32.
 
-    Computed on the device, stored inside the checkpoint: any flipped bit between the device that saved and the device that
-    restores changes the first sum, swapped words change the second (all but one in 2^32 times).
+    Computed on the device, stored inside the checkpoint: any flipped bit between the device that
+    saved and the device that restores changes the first sum, swapped words change the second (all
+    but one in 2^32 times).
     """
 
     def leaf(x: Array) -> Array:
@@ -44,7 +48,9 @@ def checksum(tree: Any) -> Array:
 
 
 def _mixed(x: Array) -> Array:
-    """MurmurHash3's last step. A sum of word times place would not do: it stays the same when neighbours x and -x are swapped."""
+    """MurmurHash3's last step. A sum of word times place would not do: it stays the same when
+    neighbours x and -x are swapped.
+    """
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
@@ -58,23 +64,35 @@ class Unreadable(UsageError):
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric", "-" in front: lower is better).
+    """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric",
+    "-" in front: lower is better).
 
-    Where a checkpoint's file of metrics is damaged, it is moved away with a warning, as Orbax reads those of all steps at the start:
-    the checkpoint counts as not evaluated, and its state is as sound as its checksum says.
+    Where a checkpoint's file of metrics is damaged, it is moved away with a warning, as Orbax reads
+    those of all steps at the start: the checkpoint counts as not evaluated, and its state is as
+    sound as its checksum says.
     """
 
     def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
-        self.folder, self.keep, self.best, self.lower = folder, keep, best.removeprefix("-"), best.startswith("-")
+        self.folder, self.keep, self.best, self.lower = (
+            folder,
+            keep,
+            best.removeprefix("-"),
+            best.startswith("-"),
+        )
         try:
             str(folder.resolve()).encode()
         except (
             UnicodeEncodeError
-        ):  # a name of other bytes; or one of any letters beyond ASCII, where Python was told of no others
+            # a name of other bytes; or one of any letters beyond ASCII, where Python was told of no
+            # others
+        ):
             raise UsageError(
-                f"the path of {folder} is no UTF-8, and checkpoints cannot be written there: choose another --out, or set PYTHONUTF8=1"
+                f"the path of {folder} is no UTF-8, and checkpoints cannot be written there: choose"
+                " another --out, or set PYTHONUTF8=1"
             ) from None
-        self.kept = {int(path.name): _metrics(path) for path in folder.glob("[0-9]*") if path.name.isdigit()}
+        self.kept = {
+            int(path.name): _metrics(path) for path in folder.glob("[0-9]*") if path.name.isdigit()
+        }
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_Keep(self._to_keep),
             best_fn=self._value if best else None,  # without it the metrics would not be written
@@ -82,12 +100,16 @@ class Checkpoints:
             step_prefix=None,
         )
         try:
-            # The handler is named, or Orbax would guess it from the first folder that it reads, and a damaged one misleads it.
+            # The handler is named, or Orbax would guess it from the first folder that it reads, and
+            # a damaged one misleads it.
             handler = ocp.StandardCheckpointHandler()
-            self.manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handler)
+            self.manager = ocp.CheckpointManager(
+                folder.resolve(), options=options, item_handlers=handler
+            )
         except OSError as error:
             raise UsageError(
-                f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another --out"
+                f"cannot write checkpoints into {folder}: {error.strerror or error}; choose another"
+                " --out"
             ) from error
 
     def _value(self, metrics: Mapping[str, float]) -> float:
@@ -95,14 +117,19 @@ class Checkpoints:
         return float(metrics.get(self.best, math.nan))
 
     def _to_keep(self, steps: Sequence[int]) -> set[int]:
-        """Which of the `steps` are kept: the last ones, but for those that were saved only for being the best, and the best."""
+        """Which of the `steps` are kept: the last ones, but for those that were saved only for
+        being the best, and the best.
+        """
         regular = [step for step in steps if not self.kept.get(step, {}).get(ONLY_BEST)]
         best = self._best_of(steps)
         return {*regular[-self.keep :], *([] if best is None else [best])}
 
     def _best_of(self, steps: Sequence[int]) -> int | None:
         """The first of the best steps among these, None where none has a value."""
-        worth = {step: self._value(self.kept.get(step, {})) * (1 if self.lower else -1) for step in sorted(steps)}
+        worth = {
+            step: self._value(self.kept.get(step, {})) * (1 if self.lower else -1)
+            for step in sorted(steps)
+        }
         worth = {step: value for step, value in worth.items() if not math.isnan(value)}
         return min(worth, key=lambda step: worth[step]) if worth else None
 
@@ -110,28 +137,51 @@ class Checkpoints:
         """The step of the best checkpoint; None where none was evaluated, or nothing is `best`."""
         return self._best_of(self.manager.all_steps()) if self.best else None
 
-    def is_better(self, metrics: Mapping[str, float], held: Mapping[str, float] | None = None) -> bool:
-        """Is a state of these metrics ("split/metric") better than every checkpoint, and than `held`, which is to be saved?
+    def is_better(
+        self, metrics: Mapping[str, float], held: Mapping[str, float] | None = None
+    ) -> bool:
+        """Is a state of these metrics ("split/metric") better than every checkpoint, and than
+        `held`, which is to be saved?
 
         Equal is not better, and what is no finite number never is.
         """
         step, value = self.best_step(), self._value(metrics)
-        before = [self._value(each) for each in (None if step is None else self.kept[step], held) if each is not None]
-        return math.isfinite(value) and all(value < each if self.lower else value > each for each in before)
+        before = [
+            self._value(each)
+            for each in (None if step is None else self.kept[step], held)
+            if each is not None
+        ]
+        return math.isfinite(value) and all(
+            value < each if self.lower else value > each for each in before
+        )
 
-    def save(self, state: State, step: int, metrics: Mapping[str, float] | None = None, only_best: bool = False) -> None:
-        """Save in the background; waits only for the save before it. `metrics` ("split/metric") make it a candidate for best.
+    def save(
+        self,
+        state: State,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+        only_best: bool = False,
+    ) -> None:
+        """Save in the background; waits only for the save before it. `metrics` ("split/metric")
+        make it a candidate for best.
 
         With `only_best` it is not one of the last checkpoints: it goes when a better one comes.
         """
-        known = {self.best: metrics[self.best]} if metrics and math.isfinite(metrics.get(self.best, math.nan)) else {}
+        known = (
+            {self.best: metrics[self.best]}
+            if metrics and math.isfinite(metrics.get(self.best, math.nan))
+            else {}
+        )
         if step in self.manager.all_steps():
-            if known and self.best not in self.kept.get(step, {}):  # saved when its evaluation was interrupted
+            # saved when its evaluation was interrupted
+            if known and self.best not in self.kept.get(step, {}):
                 self._add(step, known)
             return
         known |= {ONLY_BEST: 1.0} if only_best else {}
         saved = {"state": state, "checksum": _checksum(state)}
-        self.kept = {each: self.kept[each] for each in self.manager.all_steps() if each in self.kept} | {step: known}
+        self.kept = {
+            each: self.kept[each] for each in self.manager.all_steps() if each in self.kept
+        } | {step: known}
         with _writing(self.folder):
             self.manager.save(step, args=ocp.args.StandardSave(saved), metrics=known or None)
 
@@ -160,14 +210,20 @@ class Checkpoints:
         return sorted(self.manager.all_steps())
 
     def restore(self, abstract: State, step: int | None = None) -> State | None:
-        """The newest sound checkpoint (or that of `step`), laid out as `abstract` says; None if there is none.
+        """The newest sound checkpoint (or that of `step`), laid out as `abstract` says; None if
+        there is none.
 
-        A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning that names it.
+        A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning that
+        names it.
         """
         leaves = jax.tree.leaves(abstract)
-        # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other devices.
+        # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other
+        # devices.
         place = replicated(getattr(leaves[0], "sharding", None))
-        target = {"state": abstract, "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place)}
+        target = {
+            "state": abstract,
+            "checksum": jax.ShapeDtypeStruct((len(leaves), 2), jnp.uint32, sharding=place),
+        }
         candidates = self.steps() if step is None else [step]
         for candidate in reversed(candidates):
             path = self.folder / str(candidate)
@@ -175,21 +231,31 @@ class Checkpoints:
                 restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
             except Exception as error:  # whatever a damaged file makes Orbax and TensorStore raise
                 quiet.failed_reads()
-                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                warnings.warn(f"checkpoint {path} cannot be read and is skipped: {reason}", stacklevel=2)
+                reason = (
+                    str(error).strip().splitlines()[0][:200]
+                    if str(error).strip()
+                    else type(error).__name__
+                )
+                warnings.warn(
+                    f"checkpoint {path} cannot be read and is skipped: {reason}", stacklevel=2
+                )
                 continue
             if (_checksum(restored["state"]) == restored["checksum"]).all():
                 return restored["state"]
-            warnings.warn(f"checkpoint {path} is damaged (its checksum differs) and is skipped", stacklevel=2)
+            warnings.warn(
+                f"checkpoint {path} is damaged (its checksum differs) and is skipped", stacklevel=2
+            )
         if self.steps():
             raise Unreadable(
-                f"none of the checkpoints {candidates} in {self.folder} can be read; mend them from a copy, "
-                f"or move that folder away and resume to train from the first step"
+                f"none of the checkpoints {candidates} in {self.folder} can be read; mend them from"
+                " a copy, or move that folder away and resume to train from the first step"
             )
         return None
 
     def set_aside(self, step: int) -> None:
-        """Rename the checkpoints after `step`, skipped as damaged: their steps are about to be written again."""
+        """Rename the checkpoints after `step`, skipped as damaged: their steps are about to be
+        written again.
+        """
         later = [found for found in self.steps() if found > step]
         for found in later:
             (self.folder / str(found)).rename(_free_name(self.folder / f"damaged-{found}"))
@@ -208,10 +274,14 @@ class _Keep(NamedTuple):
 
 
 def _metrics(checkpoint: Path) -> dict[str, float]:
-    """The metrics that a checkpoint was saved with; none where their file is damaged, which is moved away."""
+    """The metrics that a checkpoint was saved with; none where their file is damaged, which is
+    moved away.
+    """
     try:
         found = json.loads((checkpoint / "metrics" / "metrics").read_bytes())
-        if isinstance(found, dict) and all(isinstance(value, int | float) for value in found.values()):
+        if isinstance(found, dict) and all(
+            isinstance(value, int | float) for value in found.values()
+        ):
             return found
     except FileNotFoundError:
         if not (checkpoint / "metrics").is_dir():  # saved without
@@ -224,24 +294,28 @@ def _metrics(checkpoint: Path) -> dict[str, float]:
             (checkpoint / "metrics").rename(aside)
     except OSError as error:
         raise UsageError(
-            f"{checkpoint / 'metrics'} is damaged, and cannot be moved away: {error.strerror}; grant write permission, or remove it"
+            f"{checkpoint / 'metrics'} is damaged, and cannot be moved away: {error.strerror};"
+            " grant write permission, or remove it"
         ) from error
     warnings.warn(
-        f"the metrics of checkpoint {checkpoint} cannot be read and are set aside as {aside.name}: it counts as not evaluated",
+        f"the metrics of checkpoint {checkpoint} cannot be read and are set aside as {aside.name}:"
+        " it counts as not evaluated",
         stacklevel=4,
     )
     return {}
 
 
 def check_room(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
-    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more, of each run, fit on the disk."""
+    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more,
+    of each run, fit on the disk.
+    """
     size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
     there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
     free, need = shutil.disk_usage(folder).free, max(1, keep + 2 - there) * size
     if free < need:
         raise UsageError(
-            f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need {need / 2**20:.0f} MiB: "
-            "make room, or choose another --out"
+            f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need"
+            f" {need / 2**20:.0f} MiB: make room, or choose another --out"
         )
 
 
@@ -252,7 +326,9 @@ def _free_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turns a failed write into a message that names the folder; what was committed before stays as it is."""
+    """Turns a failed write into a message that names the folder; what was committed before stays as
+    it is.
+    """
     try:
         yield
     except Exception as error:
@@ -262,19 +338,26 @@ def _writing(folder: Path) -> Iterator[None]:
         ):  # TensorStore's
             raise
         last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
-        kept = "no checkpoint is complete yet" if last is None else f"the checkpoint of step {last} is complete"
+        kept = (
+            "no checkpoint is complete yet"
+            if last is None
+            else f"the checkpoint of step {last} is complete"
+        )
         if isinstance(error, TimeoutError):  # Orbax waits by the wall clock
             raise Disrupted(
-                f"a checkpoint into {folder} took too long ({text.splitlines()[0][:300]}): the disk or another process hangs, or the clock "
-                f"jumped; {kept}: dlcore resume {folder.parent}"
+                f"a checkpoint into {folder} took too long ({text.splitlines()[0][:300]}): the disk"
+                f" or another process hangs, or the clock jumped; {kept}: dlcore resume"
+                f" {folder.parent}"
             ) from error
         raise UsageError(
-            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: "
-            f"make room (ulimit -f limits files as well; or grant write permission), then dlcore resume {folder.parent}"
+            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: make"
+            " room (ulimit -f limits files as well; or grant write permission), then dlcore resume"
+            f" {folder.parent}"
         ) from error
 
 
-# What Orbax logs of a failed read or write it raises as well, and it is said once here; the rest is advice to its developers.
+# What Orbax logs of a failed read or write it raises as well, and it is said once here; the rest is
+# advice to its developers.
 for name in ("absl", "asyncio"):  # asyncio: readers of a damaged file that were still waiting
     logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -1,4 +1,6 @@
-"""The seconds that a process spends compiling, training and evaluating, and the speed of training."""
+"""The seconds that a process spends compiling, training and evaluating, and the speed of
+training.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ Kind = Literal["compile", "train", "eval"]
 
 
 class Clock:
-    """Counts `seconds` by kind. While training, time counts as "train", but for what a `pause` takes out of it.
+    """Counts `seconds` by kind. While training, time counts as "train", but for what a `pause`
+    takes out of it.
 
     Args:
         examples: examples of one step, over all runs of the program.
@@ -35,7 +38,9 @@ class Clock:
         self._last_log_time, self._last_logged_step = time.monotonic(), step
 
     def trained_until(self, step: int) -> None:
-        """The steps up to `step` are done: counts the time since the last call as training, and measures its speed."""
+        """The steps up to `step` are done: counts the time since the last call as training, and
+        measures its speed.
+        """
         now = time.monotonic()
         elapsed, steps = now - self._last_log_time, step - self._last_logged_step
         if steps > 0:
@@ -45,7 +50,9 @@ class Clock:
 
     @contextmanager
     def pause(self, kind: Kind | None = None) -> Iterator[None]:
-        """The time of the block is not training; it counts as `kind`, or as nothing but the total."""
+        """The time of the block is not training; it counts as `kind`, or as nothing but the
+        total.
+        """
         start = time.monotonic()
         try:
             yield

@@ -1,4 +1,6 @@
-"""Early stopping: when evaluations have stopped getting better, read from what the run has logged."""
+"""Early stopping: when evaluations have stopped getting better, read from what the run has
+logged.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from dlcore.train.experiment import Experiment, best_of
 
 
 def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
-    """Did the last `patience` values bring nothing better than the best before them? Equal is not better, NaN never is."""
+    """Did the last `patience` values bring nothing better than the best before them? Equal is not
+    better, NaN never is.
+    """
     best, since = math.inf, 0
     for value in values:
         signed = value if lower else -value
@@ -25,13 +29,16 @@ def check(experiment: Experiment, flags: RunOptions) -> None:
     """Raises UsageError where `--patience` has nothing to watch."""
     if flags.patience and not best_of(experiment):
         raise UsageError(
-            f"--patience {flags.patience} needs a metric that is evaluated during training, and the experiment has no `best`: "
-            'leave --patience out, or give the Experiment one, as best="validation/accuracy"'
+            f"--patience {flags.patience} needs a metric that is evaluated during training, and the"
+            " experiment has no `best`: leave --patience out, or give the Experiment one, as"
+            ' best="validation/accuracy"'
         )
 
 
 class Patience:
-    """The values of `best` ("split/metric", "-" in front: lower is better) at every evaluation up to now."""
+    """The values of `best` ("split/metric", "-" in front: lower is better) at every evaluation up
+    to now.
+    """
 
     def __init__(self, patience: int, best: str, folder: Path, start: int) -> None:
         self.patience, self.lower = patience, best.startswith("-")

@@ -1,4 +1,6 @@
-"""A run that does not come to its end: interrupted, its folder taken away, an error. Its card never stays "running"."""
+"""A run that does not come to its end: interrupted, its folder taken away, an error. Its card never
+stays "running".
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,15 @@ class Diverged(Exception):
 @jax.jit
 def finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
     """For each tree of parameters, whether all of its numbers are finite."""
-    floating = {n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)] for n, p in params.items()}
-    return {name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) for name, leaves in floating.items() if leaves}
+    floating = {
+        n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)]
+        for n, p in params.items()
+    }
+    return {
+        name: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves]))
+        for name, leaves in floating.items()
+        if leaves
+    }
 
 
 def not_finite_parts(params: Mapping[str, Any]) -> list[str]:
@@ -40,7 +49,9 @@ def not_finite_parts(params: Mapping[str, Any]) -> list[str]:
 def not_finite(
     names: Sequence[str], objectives: Iterable[str], steps: Sequence[int], numbers: np.ndarray
 ) -> Iterator[tuple[int, str, float]]:
-    """The losses and gradient norms among the metrics [steps, metrics, 2] that are not finite: (step, metric, value)."""
+    """The losses and gradient norms among the metrics [steps, metrics, 2] that are not finite:
+    (step, metric, value).
+    """
     watched = [f"{name}/{metric}" for name in objectives for metric in ("loss", "grad_norm")]
     for step, row in zip(steps, numbers, strict=True):
         for metric in watched:
@@ -54,13 +65,23 @@ class FolderGone(UsageError):
 
     def __init__(self, folder: Path, now: Path | None) -> None:
         self.now = now
-        way = f"it is {now} now: dlcore resume {now} goes on with it" if now else "train again, or resume it where it is now"
-        super().__init__(f"{folder} was removed or renamed under its run, which ends, as it can save nothing there: {way}")
+        way = (
+            f"it is {now} now: dlcore resume {now} goes on with it"
+            if now
+            else "train again, or resume it where it is now"
+        )
+        super().__init__(
+            f"{folder} was removed or renamed under its run, which ends, as it can save nothing"
+            f" there: {way}"
+        )
 
 
 def last_checkpoint(folder: Path) -> int | None:
     """The step of the newest checkpoint that is committed."""
-    return max((int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdigit()), default=None)
+    return max(
+        (int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdigit()),
+        default=None,
+    )
 
 
 def lost(folder: Path, way: str) -> str:
@@ -75,7 +96,9 @@ def lost(folder: Path, way: str) -> str:
 
 @contextmanager
 def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
-    """Where a card cannot be written anew, its status is written over the old one, which takes no room."""
+    """Where a card cannot be written anew, its status is written over the old one, which takes no
+    room.
+    """
     try:
         yield
     except UsageError:
@@ -91,7 +114,8 @@ def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
 
 @contextmanager
 def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> Iterator[None]:
-    """Where an error ends the block, the cards of the runs in `folders` that are "running" become "stopped", with its message.
+    """Where an error ends the block, the cards of the runs in `folders` that are "running" become
+    "stopped", with its message.
 
     A KeyboardInterrupt gets a message that says what is lost, and the `way` to go on.
     """
@@ -105,7 +129,12 @@ def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> I
         for folder, card, before in zip(folders, books, known, strict=True):
             if card.get("status") == "running":
                 card |= {"status": "stopped", "error": str(error) or type(error).__name__}
-            if card.get("status") == "stopped" and processes.first() and before and files.identity(folder) == before:
+            if (
+                card.get("status") == "stopped"
+                and processes.first()
+                and before
+                and files.identity(folder) == before
+            ):
                 with no_space_for_the_card(folder, card):
                     cards.write(folder, card)
         if isinstance(error, KeyboardInterrupt) and not str(error):

@@ -1,4 +1,6 @@
-"""The folder of a run: made and locked by one process, so that of two that want it one trains and the other touches nothing."""
+"""The folder of a run: made and locked by one process, so that of two that want it one trains and
+the other touches nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,35 @@ from dlcore.runs import trust
 from dlcore.runs.catalog import Page
 from dlcore.runtime import processes
 
-CONTENTS = ("metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples")  # what a run adds to, or replaces
-OURS = (*CONTENTS, "card.json", "experiment.py", "lock", "tracked.json", "stacks*.txt", "events.out.tfevents.*", ".card.json.*")
-TEMPORARY = ("metrics.jsonl.new", "diagnostics.jsonl.new", "tracked.new", "card.json.new", ".samples.new", ".samples.old")
+# what a run adds to, or replaces
+CONTENTS = ("metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples")
+OURS = (
+    *CONTENTS,
+    "card.json",
+    "experiment.py",
+    "lock",
+    "tracked.json",
+    "stacks*.txt",
+    "events.out.tfevents.*",
+    ".card.json.*",
+)
+TEMPORARY = (
+    "metrics.jsonl.new",
+    "diagnostics.jsonl.new",
+    "tracked.new",
+    "card.json.new",
+    ".samples.new",
+    ".samples.old",
+)
 
 
 @contextmanager
 def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
-    """A new run's folder, `--out` or the next free number, made and locked by the first process until the block ends.
+    """A new run's folder, `--out` or the next free number, made and locked by the first process
+    until the block ends.
 
-    An error before training begins removes what was made. UsageError: there is a run already, or no permission.
+    An error before training begins removes what was made. UsageError: there is a run already, or no
+    permission.
     """
     with ExitStack() as held:
         folder, number = Path(flags.out), 0
@@ -47,9 +68,13 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
 
 @contextmanager
 def numbered(page: Page) -> Iterator[Path]:
-    """Make runs/NAME/NUMBER of the next free number; after an error the folders that were made and are empty are removed."""
+    """Make runs/NAME/NUMBER of the next free number; after an error the folders that were made and
+    are empty are removed.
+    """
     there = (Path("runs") / page.name).glob("[0-9]*")
-    for number in itertools.count(1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)):
+    for number in itertools.count(
+        1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)
+    ):
         made = _make(folder := _numbered(page, number))
         if folder in made:  # and not made meanwhile by another process
             break
@@ -68,7 +93,8 @@ def _numbered(page: Page, number: int) -> Path:
 def claim(folder: Path, page: Page) -> Iterator[None]:
     """Make a run's folder, unless it is there, and hold its lock.
 
-    An error before training begins removes what was made. UsageError: a run is there, or what a run would write over.
+    An error before training begins removes what was made. UsageError: a run is there, or what a run
+    would write over.
     """
     _refuse_card(folder, page)
     made = _make(folder)
@@ -81,7 +107,8 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
             yield
         except BaseException:
             begun = (folder / "metrics.jsonl").exists() and "metrics.jsonl" not in before
-            if not begun and files.identity(folder) == known:  # and not another one, where it was removed or renamed
+            # and not another one, where it was removed or renamed
+            if not begun and files.identity(folder) == known:
                 _remove_new(folder, before)
                 _remove_empty(made)
             raise
@@ -89,30 +116,42 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run that was begun before. UsageError: another process has it, or links lead out of the folder."""
+    """Hold the lock of a run that was begun before. UsageError: another process has it, or links
+    lead out of the folder.
+    """
     refuse_links(folder)
     with _locked(folder):
         yield
 
 
 def keep_page(folder: Path, page: Page) -> None:
-    """Keep the experiment file's text in the run, for `resume` to compare with; and list the file as one that the user knows."""
+    """Keep the experiment file's text in the run, for `resume` to compare with; and list the file
+    as one that the user knows.
+    """
     trust.remember(page.path, page.source)
     try:
         files.write(folder / "experiment.py", page.source)
     except OSError as error:
         raise UsageError(
-            f"cannot write {folder / 'experiment.py'}: {error.strerror}; make room, grant write permission, or choose another --out"
+            f"cannot write {folder / 'experiment.py'}: {error.strerror}; make room, grant write"
+            " permission, or choose another --out"
         ) from error
 
 
 def refuse_links(folder: Path) -> None:
-    """Raises UsageError where a link stands in the place of something that a run writes: it would be written to its target."""
-    inside = [path for path in folder.glob("*") if any(fnmatch.fnmatch(path.name, name) for name in (*OURS, *TEMPORARY))]
+    """Raises UsageError where a link stands in the place of something that a run writes: it would
+    be written to its target.
+    """
+    inside = [
+        path
+        for path in folder.glob("*")
+        if any(fnmatch.fnmatch(path.name, name) for name in (*OURS, *TEMPORARY))
+    ]
     links = [path for path in (*inside, *(folder / "checkpoints").glob("*")) if path.is_symlink()]
     if links:
         raise UsageError(
-            f"{links[0]} is a link to {os.readlink(links[0])!r}: a run does not write through links. Remove it, or put there what it names"
+            f"{links[0]} is a link to {os.readlink(links[0])!r}: a run does not write through"
+            " links. Remove it, or put there what it names"
         )
 
 
@@ -122,10 +161,13 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             held.enter_context(files.locked(folder / "lock"))
         except BlockingIOError:
-            raise UsageError(f"another process is training in {folder}; wait for it, or choose another --out") from None
+            raise UsageError(
+                f"another process is training in {folder}; wait for it, or choose another --out"
+            ) from None
         except OSError as error:
             raise UsageError(
-                f"cannot write into {folder}: {error.strerror}; grant write permission or choose another --out"
+                f"cannot write into {folder}: {error.strerror}; grant write permission or choose"
+                " another --out"
             ) from error
         yield
 
@@ -134,7 +176,11 @@ def _refuse_card(folder: Path, page: Page) -> None:
     if not os.path.lexists(folder / "card.json"):
         return
     old = cards.read(folder)["experiment"]
-    way = f"dlcore resume {folder} goes on with it" if old == page.name else f"it belongs to experiment {old}"
+    way = (
+        f"dlcore resume {folder} goes on with it"
+        if old == page.name
+        else f"it belongs to experiment {old}"
+    )
     raise UsageError(f"{folder} already holds a run: {way}; a new run needs another --out")
 
 
@@ -144,14 +190,17 @@ def _refuse_contents(folder: Path, page: Page, names: set[str]) -> None:
     taken = sorted(names & set(CONTENTS))
     if "experiment.py" in names:  # a start that was killed leaves one of the same text
         try:
-            same = files.read(folder / "experiment.py").decode("utf-8", errors="replace") == page.source
+            same = (
+                files.read(folder / "experiment.py").decode("utf-8", errors="replace")
+                == page.source
+            )
         except OSError:
             same = False
         taken += [] if same else ["experiment.py"]
     if taken:
         raise UsageError(
-            f"{folder} holds {' and '.join(taken)}, and no run that dlcore began: training there would write over that; "
-            "choose another --out, or move it away"
+            f"{folder} holds {' and '.join(taken)}, and no run that dlcore began: training there"
+            " would write over that; choose another --out, or move it away"
         )
 
 
@@ -167,14 +216,17 @@ def _make(folder: Path) -> list[Path]:
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(folder))
     except OSError as error:
         raise UsageError(
-            f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or choose another --out"
+            f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or"
+            " choose another --out"
         ) from error
     return made
 
 
 def _remove_new(folder: Path, before: set[str]) -> None:
     for path in list(folder.iterdir()):
-        if path.name not in before and any(fnmatch.fnmatch(path.name, name) for name in (*OURS, *TEMPORARY)):
+        if path.name not in before and any(
+            fnmatch.fnmatch(path.name, name) for name in (*OURS, *TEMPORARY)
+        ):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -1,4 +1,6 @@
-"""What a run tells while it runs: a progress bar or plain lines, metrics.jsonl, TensorBoard events."""
+"""What a run tells while it runs: a progress bar or plain lines, metrics.jsonl, TensorBoard
+events.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,13 @@ from dlcore.errors import UsageError
 
 
 class Log:
-    """One run's log. `active=False` (every process but the first) makes it silent; `told=False` writes it, and says nothing."""
+    """One run's log. `active=False` (every process but the first) makes it silent; `told=False`
+    writes it, and says nothing.
+    """
 
-    def __init__(self, folder: Path, steps: int, start: int, active: bool = True, to_console: bool = True) -> None:
+    def __init__(
+        self, folder: Path, steps: int, start: int, active: bool = True, to_console: bool = True
+    ) -> None:
         self.active, self.to_console, self.steps = active, to_console, steps
         if not active:
             return
@@ -32,11 +38,21 @@ class Log:
         self.events = SummaryWriter(str(folder), purge_step=start or None, flush_secs=10)
         self.bar: Progress | None = None
         if to_console and self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self.bar = Progress(
-                *columns, TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[told]}"), console=self.console
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
             )
-            self.task = self.bar.add_task("training", total=steps, completed=start, rate="", to_console="")
+            self.bar = Progress(
+                *columns,
+                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[told]}"),
+                console=self.console,
+            )
+            self.task = self.bar.add_task(
+                "training", total=steps, completed=start, rate="", to_console=""
+            )
             self.bar.start()
         self.start_time, self.start = time.monotonic(), start
 
@@ -55,12 +71,20 @@ class Log:
         if not self.active:
             return
         self.write(step, "train", {**metrics, "examples_per_second": rate})
-        to_console = "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm"))
+        to_console = "  ".join(
+            f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm")
+        )
         if self.bar:
             self.bar.update(self.task, completed=step, rate=f"{rate:,.0f}/s", to_console=to_console)
         else:
-            left = (time.monotonic() - self.start_time) / max(step - self.start, 1) * (self.steps - step)
-            self.say(f"step {step}/{self.steps}  {to_console}  {rate:,.0f} examples/s  {left:.0f} s left")
+            left = (
+                (time.monotonic() - self.start_time)
+                / max(step - self.start, 1)
+                * (self.steps - step)
+            )
+            self.say(
+                f"step {step}/{self.steps}  {to_console}  {rate:,.0f} examples/s  {left:.0f} s left"
+            )
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """A line of metrics.jsonl, and the same for TensorBoard."""
@@ -87,7 +111,8 @@ class Log:
             self.file.close()
         try:
             self.events.close()
-        except OSError:  # the same full disk: without this its writer tries again at exit, and complains again
+        # the same full disk: without this its writer tries again at exit, and complains again
+        except OSError:
             writer = self.events.file_writer.event_writer
             writer._worker.stop()
             writer._closed = True
@@ -95,16 +120,28 @@ class Log:
 
 
 def loss_at(folder: Path, step: int) -> str:
-    """ ", where net/loss was 2.3": the training losses logged last up to a step; empty where there are none."""
+    """ ", where net/loss was 2.3": the training losses logged last up to a step; empty where there
+    are none.
+    """
     found = {}
     for record in records(folder / "metrics.jsonl"):
         if record.get("split") == "train" and record["step"] <= step:
-            found = {name: value for name, value in record.items() if name.endswith("/loss") and value is not None}
-    return f", where {' and '.join(f'{name} was {value:.3g}' for name, value in found.items())}," if found else ""
+            found = {
+                name: value
+                for name, value in record.items()
+                if name.endswith("/loss") and value is not None
+            }
+    return (
+        f", where {' and '.join(f'{name} was {value:.3g}' for name, value in found.items())},"
+        if found
+        else ""
+    )
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of metrics.jsonl or diagnostics.jsonl that can be read: one that was cut in half or damaged is left out."""
+    """The lines of metrics.jsonl or diagnostics.jsonl that can be read: one that was cut in half or
+    damaged is left out.
+    """
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             record = json.loads(line)
@@ -115,24 +152,39 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def rewind(folder: Path, step: int, ended: bool = False, before: int | None = None) -> set[str]:
-    """Drop from the run's lines what was logged after `step` (and damaged lines): the steps are about to be trained again.
+    """Drop from the run's lines what was logged after `step` (and damaged lines): the steps are
+    about to be trained again.
 
-    A run that has `ended` at `step` trains none, and measures again what is measured at the end: that is dropped too. What was
-    evaluated during training, the validation of this step among it, stays: the splits whose evaluation at `step` is there are
-    returned. `before` is the step that the run's card names.
+    A run that has `ended` at `step` trains none, and measures again what is measured at the end:
+    that is dropped too. What was evaluated during training, the validation of this step among it,
+    stays: the splits whose evaluation at `step` is there are returned. `before` is the step that
+    the run's card names.
     """
     if step == 0 and before:
-        warnings.warn(f"{folder} had come to step {before}, but has no checkpoint left: it begins again at step 0", stacklevel=2)
+        warnings.warn(
+            f"{folder} had come to step {before}, but has no checkpoint left: it begins again at"
+            " step 0",
+            stacklevel=2,
+        )
     logged = [record for record in records(folder / "metrics.jsonl") if record["step"] <= step]
     if ended:
-        last = max((i for i, record in enumerate(logged) if record.get("split") == "train"), default=-1)
-        during = {r.get("split"): r for r in reversed(logged[last + 1 :]) if r["step"] == step and r.get("split") != "test"}
+        last = max(
+            (i for i, record in enumerate(logged) if record.get("split") == "train"), default=-1
+        )
+        during = {
+            r.get("split"): r
+            for r in reversed(logged[last + 1 :])
+            if r["step"] == step and r.get("split") != "test"
+        }
         logged[last + 1 :] = during.values()
     else:
         during = {}
     _rewrite(folder / "metrics.jsonl", logged)
     found = records(folder / "diagnostics.jsonl")
-    _rewrite(folder / "diagnostics.jsonl", [record for record in found if record["step"] < step + (not ended)])
+    _rewrite(
+        folder / "diagnostics.jsonl",
+        [record for record in found if record["step"] < step + (not ended)],
+    )
     return set(during)
 
 

@@ -24,11 +24,17 @@ class Intervals:
     @classmethod
     def of(cls, flags: RunOptions, steps: int, saves: int = 10) -> Intervals:
         """As the options say; by default ten evaluations, and `saves` checkpoints."""
-        return cls(flags.log_every, flags.eval_every or max(1, steps // 10), flags.save_every or max(1, steps // saves))
+        return cls(
+            flags.log_every,
+            flags.eval_every or max(1, steps // 10),
+            flags.save_every or max(1, steps // saves),
+        )
 
 
 class Trainable(Protocol):
-    """What the loop drives. It reads `last`, which early stopping may bring nearer, and writes nothing."""
+    """What the loop drives. It reads `last`, which early stopping may bring nearer, and writes
+    nothing.
+    """
 
     start: int  # the step that training continues from
     last: int  # the step that ends training
@@ -48,7 +54,9 @@ class Trainable(Protocol):
         """Train on the next of `batches` to `step`, which is `stride` steps further."""
 
     def log(self, keep: int) -> None:
-        """Log the steps whose metrics are ready: all but the last `keep`, which the device may still be computing."""
+        """Log the steps whose metrics are ready: all but the last `keep`, which the device may
+        still be computing.
+        """
 
     def evaluation_is_due(self, step: int) -> bool:
         """Whether anything is evaluated at a step."""
@@ -64,7 +72,8 @@ class Trainable(Protocol):
 
 
 def loop(trainer: Trainable, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
-    """Train to the last step, to `until` (where nothing is evaluated or saved), or until a signal is received.
+    """Train to the last step, to `until` (where nothing is evaluated or saved), or until a signal
+    is received.
 
     Returns the exit code: DONE, PREEMPTED (SIGTERM or SIGHUP) or INTERRUPTED (Ctrl-C).
     """

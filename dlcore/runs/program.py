@@ -29,12 +29,14 @@ Diagnosis = Mapping[str, list[Row]]
 class Program(Protocol):
     """What a trainer runs: the computations of one run, or of several seeds that share one program.
 
-    A state is that of the whole program; `split` gives the states of its runs, which checkpoints and evaluations are of.
+    A state is that of the whole program; `split` gives the states of its runs, which checkpoints
+    and evaluations are of.
     """
 
     abstract: State  # shapes and shardings of one run's state
     metric_names: list[str]  # of what `step` returns; filled in by `compile`
-    indices: Mapping[str, checks.Indices]  # which arrays of a batch are indices, and below what; filled in by `compile`
+    # which arrays of a batch are indices, and below what; filled in by `compile`
+    indices: Mapping[str, checks.Indices]
     stride: int  # steps of one call of `step`
     ahead: int  # calls that the host may be ahead of the devices
 
@@ -54,16 +56,22 @@ class Program(Protocol):
         """The batches of the steps start..stop on the devices, a `stride` at a time."""
 
     def step(self, state: State, batch: Any, /) -> tuple[State, jax.Array]:
-        """`stride` training steps: the state after them and their packed metrics. The given state is donated."""
+        """`stride` training steps: the state after them and their packed metrics. The given state
+        is donated.
+        """
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """What calls of `step` returned, on the host: float64 [runs, steps, metrics, 2] of totals and weights."""
+        """What calls of `step` returned, on the host: float64 [runs, steps, metrics, 2] of totals
+        and weights.
+        """
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
         """{metric: mean over the source} of each run."""
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The metrics that `evaluate` gives of a source; traced, and neither compiled nor computed."""
+        """The metrics that `evaluate` gives of a source; traced, and neither compiled nor
+        computed.
+        """
 
     @property
     def collector(self) -> Collector:
@@ -81,10 +89,15 @@ class SingleProgram:
     def __init__(self, experiment: Experiment, flags: RunOptions, layout: Layout) -> None:
         self._experiment, self._flags, self.layout = experiment, flags, layout
         self.objectives = with_precision(experiment.trained, flags.precision)
-        self.stream = Stream(experiment.train, experiment.batch, flags.seed, layout.local_rows(experiment.batch))
+        self.stream = Stream(
+            experiment.train, experiment.batch, flags.seed, layout.local_rows(experiment.batch)
+        )
         self._evaluation = LossEvaluation(self.objectives, layout, experiment.batch, flags.seed)
-        self._diagnosis = diagnose.Diagnosis(self.objectives, layout, flags.seed, flags.microbatches)
-        # The host runs two steps ahead at most. Simulated devices share few threads: they would wait for each other.
+        self._diagnosis = diagnose.Diagnosis(
+            self.objectives, layout, flags.seed, flags.microbatches
+        )
+        # The host runs two steps ahead at most. Simulated devices share few threads: they would
+        # wait for each other.
         self.ahead = 1 if layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
         self.collector = Collector(layout, experiment.batch)
         self.metric_names: list[str] = []
@@ -109,12 +122,16 @@ class SingleProgram:
         return [state]
 
     def compile(self) -> None:
-        """Compiles the training step. Raises UsageError where an example's index is outside what the model declares."""
+        """Compiles the training step. Raises UsageError where an example's index is outside what
+        the model declares.
+        """
         step = packed_step(self.objectives, self._flags, self.metric_names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         with checks.declared() as self.indices:
             self.step = compile_step(step, self.layout, self.abstract, shardings, self._example)
-        checks.check_indices({"train": self._experiment.train, **self._experiment.evaluated}, self.indices)
+        checks.check_indices(
+            {"train": self._experiment.train, **self._experiment.evaluated}, self.indices
+        )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of the steps start..stop."""

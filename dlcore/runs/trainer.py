@@ -22,7 +22,8 @@ from dlcore.train.evaluate import averaged
 from dlcore.train.evaluators import Evaluator, is_due
 from dlcore.train.step import State
 
-HASH_STEPS = (10, 100, 1000)  # steps whose parameters' hash and norm the card keeps, for `dlcore verify`
+# steps whose parameters' hash and norm the card keeps, for `dlcore verify`
+HASH_STEPS = (10, 100, 1000)
 MutableResults = dict[str, dict[str, float]]
 Progress = Callable[[str], None]  # is called with what the trainer does from now on
 
@@ -32,10 +33,11 @@ def no_progress(_: str) -> None:
 
 
 class Trainer:
-    """Trains the runs of a program: one, or several seeds. A run that diverges is closed as failed, and the others continue.
+    """Trains the runs of a program: one, or several seeds. A run that diverges is closed as failed,
+    and the others continue.
 
-    Owns the state, the metrics that are still on the device, and the step that ends training. Every run owns its folder, card,
-    log and checkpoints; the clock is shared.
+    Owns the state, the metrics that are still on the device, and the step that ends training. Every
+    run owns its folder, card, log and checkpoints; the clock is shared.
 
     Args:
         program: what is computed; it is compiled here.
@@ -58,10 +60,13 @@ class Trainer:
         self.experiment = self.runs[0].experiment
         self.clock = Clock(self.experiment.batch * len(self.runs))
         self._failed: set[int] = set()
-        self._pending: list[tuple[int, jax.Array]] = []  # steps whose metrics are still on the device
+        # steps whose metrics are still on the device
+        self._pending: list[tuple[int, jax.Array]] = []
         restored = [run.restored(program, start) for run in self.runs]
         initial = program.initial() if any(state is None for state in restored) else restored
-        states: list[Any] = [new if state is None else state for state, new in zip(restored, initial, strict=True)]
+        states: list[Any] = [
+            new if state is None else state for state, new in zip(restored, initial, strict=True)
+        ]
         del restored, initial
         for run, state in zip(self.runs, states, strict=True):
             run.begin(state, self.experiment.steps)
@@ -76,7 +81,9 @@ class Trainer:
         cached = compilation_cache.found()
         if total := sum(cached.values()):
             seconds = self.clock.seconds["compile"]
-            self.runs[0].log.say(f"compiled in {seconds:.1f} s, {cached['hits']} of {total} programs from the cache")
+            self.runs[0].log.say(
+                f"compiled in {seconds:.1f} s, {cached['hits']} of {total} programs from the cache"
+            )
 
     @property
     def stride(self) -> int:
@@ -102,7 +109,8 @@ class Trainer:
         """Train on the next of `batches` to `step`."""
         self._on_progress(f"step {step}")
         batch = next(batches)
-        with uninterrupted():  # the state is donated to the step: between the call and the assignment there is none
+        # the state is donated to the step: between the call and the assignment there is none
+        with uninterrupted():
             self._states = None
             self.state, packed = self.program.step(self.state, batch)
             self._step = step
@@ -131,7 +139,11 @@ class Trainer:
                 self._failed.add(number)
                 run.fail(error, self.clock)
                 several = len(self.runs) > 1
-                self._say(f"dlcore: seed {run.flags.seed}: {error}. The other seeds go on" if several else f"dlcore: {error}")
+                self._say(
+                    f"dlcore: seed {run.flags.seed}: {error}. The other seeds go on"
+                    if several
+                    else f"dlcore: {error}"
+                )
         if len(self._failed) == len(self.runs):
             raise Diverged("no run is left")
 
@@ -144,7 +156,9 @@ class Trainer:
 
     @uninterrupted()
     def log(self, keep: int) -> None:
-        """Log the steps whose metrics are ready: all but the last `keep`, which the device may still be computing."""
+        """Log the steps whose metrics are ready: all but the last `keep`, which the device may
+        still be computing.
+        """
         newest = self._pending[-1][0] if self._pending else 0
         ready = [packed for step, packed in self._pending if step <= newest - keep]
         if not ready:
@@ -156,14 +170,26 @@ class Trainer:
         self.clock.trained_until(newest)
         speed, names = self.clock.examples_per_second, self.program.metric_names
         each = speed / len(self.runs)
-        self._each(lambda number, run: run.log_training(names, steps, values[number], each, self.program))
+        self._each(
+            lambda number, run: run.log_training(names, steps, values[number], each, self.program)
+        )
         if len(self.runs) == 1:
             self.runs[0].log.tick(newest)
             return
-        sums = values[[number for number in range(len(self.runs)) if number not in self._failed]].sum(1)
+        sums = values[
+            [number for number in range(len(self.runs)) if number not in self._failed]
+        ].sum(1)
         # An objective whose update was skipped weighs nothing.
-        named = [(name, each) for name, each in zip(names, sums.swapaxes(0, 1), strict=True) if (each[:, 1] > 0).all()]
-        means = {name: (each[:, 0] / each[:, 1]).tolist() for name, each in named if not name.endswith("grad_norm")}
+        named = [
+            (name, each)
+            for name, each in zip(names, sums.swapaxes(0, 1), strict=True)
+            if (each[:, 1] > 0).all()
+        ]
+        means = {
+            name: (each[:, 0] / each[:, 1]).tolist()
+            for name, each in named
+            if not name.endswith("grad_norm")
+        }
         self._say(f"step {done}/{self.last}  {spread(means, '.4g')}  {speed:,.0f} examples/s")
 
     def evaluation_is_due(self, step: int) -> bool:
@@ -172,7 +198,9 @@ class Trainer:
         return regular or any(is_due(each, step, regular) for each in self.experiment.evaluators)
 
     def evaluate(self, step: int) -> None:
-        """Measure what is due, but for the test split, which is looked at once; the best state is kept."""
+        """Measure what is due, but for the test split, which is looked at once; the best state is
+        kept.
+        """
         for run in self.runs:
             run.unevaluated = step
         self._evaluate(step)
@@ -183,7 +211,9 @@ class Trainer:
         self.log(keep=0)
         with self.clock.pause("eval"):
             regular = step % self.intervals.eval_every == 0 or step == self.last
-            during = [split for split in self.experiment.evaluated if split != "test"] if regular else []
+            during = (
+                [split for split in self.experiment.evaluated if split != "test"] if regular else []
+            )
             due = [each for each in self.experiment.evaluators if is_due(each, step, regular)]
             results = self._measured(self.state, step, during)
             states = self._split()
@@ -208,7 +238,9 @@ class Trainer:
         return how == "always" or (how == "auto" and self.experiment.steps >= diagnose.WORTH)
 
     def _measured(self, state: State, step: int, splits: Sequence[str]) -> list[MutableResults]:
-        """{split: {metric: value}} of every run; of the averaged parameters where these are kept."""
+        """{split: {metric: value}} of every run; of the averaged parameters where these are
+        kept.
+        """
         results: list[MutableResults] = [{} for _ in self.runs]
         for split in splits:
             self._on_progress(f"the evaluation of {split} at step {step}")
@@ -218,9 +250,16 @@ class Trainer:
         return results
 
     def _scored(
-        self, results: list[MutableResults], states: Sequence[State], step: int, due: Sequence[Evaluator], during: bool
+        self,
+        results: list[MutableResults],
+        states: Sequence[State],
+        step: int,
+        due: Sequence[Evaluator],
+        during: bool,
     ) -> None:
-        """Add to `results` what evaluators score of each run's state; `during` training not of the test split."""
+        """Add to `results` what evaluators score of each run's state; `during` training not of the
+        test split.
+        """
         for evaluator in due:
             for split in evaluator.sources:
                 if during and split == "test":
@@ -239,13 +278,18 @@ class Trainer:
                 self._say(f"step {step} {split}: {line}")
 
     def _stop_early(self, step: int) -> None:
-        """End training here if the only run's evaluations have stopped getting better; seeds take the same steps."""
+        """End training here if the only run's evaluations have stopped getting better; seeds take
+        the same steps.
+        """
         if len(self.runs) == 1 and self.runs[0].stops_early(step):
             self.last = step
 
     def save(self, step: int) -> None:
-        """Write a checkpoint, and the card, of every run; evaluates first if this step is the last."""
-        self.log(keep=0)  # every step before this one has been checked: a checkpoint is never of a diverged state
+        """Write a checkpoint, and the card, of every run; evaluates first if this step is the
+        last.
+        """
+        # every step before this one has been checked: a checkpoint is never of a diverged state
+        self.log(keep=0)
         if step == self.last and any(run.metrics.step != step for run in self.runs):
             self._make_up(step)
         with self.clock.pause():
@@ -265,8 +309,11 @@ class Trainer:
         self._evaluate(step)
 
     def save_unevaluated(self) -> None:
-        """Write a checkpoint, and the card, without an evaluation; `resume` makes up for one that was interrupted."""
-        if any(run.final_step >= 0 for run in self.runs):  # the last state is saved, and is not at hand any more
+        """Write a checkpoint, and the card, without an evaluation; `resume` makes up for one that
+        was interrupted.
+        """
+        # the last state is saved, and is not at hand any more
+        if any(run.final_step >= 0 for run in self.runs):
             return
         step, states = self._step, self._split()
 
@@ -278,7 +325,9 @@ class Trainer:
         self._each(save)
 
     def finish(self, code: int) -> None:
-        """Close the runs; those that are complete are measured and sampled at their best states first."""
+        """Close the runs; those that are complete are measured and sampled at their best states
+        first.
+        """
         if code == DONE:
             self._complete()
         else:
@@ -288,10 +337,15 @@ class Trainer:
         processes.barrier("the end", seconds=24 * 3600)  # the first process draws samples alone
 
     def _complete(self) -> None:
-        if any(run.metrics.step != self.last for number, run in enumerate(self.runs) if number not in self._failed):
+        if any(
+            run.metrics.step != self.last
+            for number, run in enumerate(self.runs)
+            if number not in self._failed
+        ):
             self._make_up(self.last)  # resumed at its end
             step, states = self.last, self._split()
-            self._each(lambda number, run: run.save(states[number], step, self.clock))  # it may lack its metrics
+            # it may lack its metrics
+            self._each(lambda number, run: run.save(states[number], step, self.clock))
         finals: list[Any] = self._split()
         self.state = self._states = None  # type: ignore[assignment]  # the device need not hold both
         self._each(lambda number, run: run.take_best(finals, number, self.program, self.last))
@@ -303,7 +357,9 @@ class Trainer:
     def _measure_final(self, finals: list[State]) -> None:
         """Measure and show the states that the runs end with."""
         known: list[Results] = [run.known_results() for run in self.runs]
-        missing = [split for split in self.experiment.evaluated if any(split not in each for each in known)]
+        missing = [
+            split for split in self.experiment.evaluated if any(split not in each for each in known)
+        ]
         step = max(run.final_step for run in self.runs)
         found = self._measured(self.state, step, missing)
         merged: list[MutableResults] = []
@@ -313,8 +369,12 @@ class Trainer:
         states = self._on_host(finals)
         scheduled = [each for each in self.experiment.evaluators if each.every != "end"]
         self._scored(merged, states, step, scheduled, during=True)
-        # What is measured during training was logged when this state was, maybe by a process before.
-        earlier = [{split: dict(metrics) for split, metrics in each.items() if split != "test"} for each in merged]
+        # What is measured during training was logged when this state was, maybe by a process
+        # before.
+        earlier = [
+            {split: dict(metrics) for split, metrics in each.items() if split != "test"}
+            for each in merged
+        ]
         self._scored(merged, states, step, self.experiment.evaluators, during=False)
 
         def complete(number: int, run: Run) -> None:
@@ -326,8 +386,14 @@ class Trainer:
         self._each(complete)
 
     def _on_host(self, states: Sequence[State]) -> list[State]:
-        """The states where one process alone can use them: the parts of a sharded state come from all processes together."""
-        return [sharding.to_host(state) for state in states] if jax.process_count() > 1 else list(states)
+        """The states where one process alone can use them: the parts of a sharded state come from
+        all processes together.
+        """
+        return (
+            [sharding.to_host(state) for state in states]
+            if jax.process_count() > 1
+            else list(states)
+        )
 
     def close(self) -> None:
         """Close what is open, and write nothing."""

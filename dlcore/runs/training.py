@@ -37,8 +37,12 @@ def single(
     return Trainer(program, [run], Intervals.of(flags, experiment.steps), on_progress)
 
 
-def train(experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool = False) -> int:
-    """Train `experiment` in `folder`, from its newest valid checkpoint if `resumed`; the exit code of the run."""
+def train(
+    experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool = False
+) -> int:
+    """Train `experiment` in `folder`, from its newest valid checkpoint if `resumed`; the exit code
+    of the run.
+    """
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
     closing = ending.closing([folder], [card], f"dlcore resume {folder}")
     watchdog = Watchdog(flags.stall, stacks)
@@ -50,9 +54,11 @@ def train(experiment: Experiment, flags: RunOptions, folder: Path, card: cards.C
 
 
 def trained(trainer: Trainer, received_signals: Sequence[int]) -> int:
-    """Train to the end, or until a signal is received; the exit code. What ends the runs before is written in their cards.
+    """Train to the end, or until a signal is received; the exit code. What ends the runs before is
+    written in their cards.
 
-    Raises FolderGone for whatever a missing folder leads to, and UsageError for what may be mended, as a full disk.
+    Raises FolderGone for whatever a missing folder leads to, and UsageError for what may be mended,
+    as a full disk.
     """
     try:
         return _interruptible(trainer, received_signals)
@@ -83,8 +89,11 @@ def _interruptible(trainer: Trainer, received_signals: Sequence[int]) -> int:
 
 
 def _interrupted(trainer: Trainer) -> int:
-    """Save where the runs stand, without an evaluation. Raises KeyboardInterrupt: that was not possible, or interrupted too."""
-    if jax.process_count() > 1:  # the others may be in the midst of something that takes all of them
+    """Save where the runs stand, without an evaluation. Raises KeyboardInterrupt: that was not
+    possible, or interrupted too.
+    """
+    # the others may be in the midst of something that takes all of them
+    if jax.process_count() > 1:
         raise KeyboardInterrupt
     try:
         trainer.log(keep=0)

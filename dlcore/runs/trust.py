@@ -1,7 +1,9 @@
-"""Which experiment files run. What a card names is a stranger's word: such a file runs only if this user knows it.
+"""Which experiment files run. What a card names is a stranger's word: such a file runs only if this
+user knows it.
 
-A file runs if it is one of the project's own experiments, if the user named it on the command line, or if this user trained with
-it before: its path and the sha256 of its text are then listed in the user's state folder. Anything else needs `--trust`.
+A file runs if it is one of the project's own experiments, if the user named it on the command line,
+or if this user trained with it before: its path and the sha256 of its text are then listed in the
+user's state folder. Anything else needs `--trust`.
 """
 
 from __future__ import annotations
@@ -24,12 +26,18 @@ EXPERIMENTS = (Path(__file__).resolve().parents[2] / "experiments").resolve()
 
 
 def folder() -> Path:
-    """Where the list is kept: $XDG_STATE_HOME/dlcore/trusted, by default ~/.local/state/dlcore/trusted."""
+    """Where the list is kept: $XDG_STATE_HOME/dlcore/trusted, by default
+    ~/.local/state/dlcore/trusted.
+    """
     given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".local" / "state") / "dlcore" / "trusted"
+    return (
+        (given if given.is_absolute() else Path.home() / ".local" / "state") / "dlcore" / "trusted"
+    )
 
 
-def page(run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes: bool = False) -> Page:
+def page(
+    run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes: bool = False
+) -> Page:
     """Load the experiment file of a run.
 
     Args:
@@ -45,14 +53,17 @@ def page(run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes
     try:
         source = catalog.source(path)
     except OSError as error:
-        raise UsageError(f"{_shown(path)}, which began {run}, cannot be read: {error.strerror}") from error
+        raise UsageError(
+            f"{_shown(path)}, which began {run}, cannot be read: {error.strerror}"
+        ) from error
     if trust:
         remember(path, source)
     elif not is_known(path, source):
         if not _records(path):
             raise UsageError(
-                f"{_shown(run if run.is_file() else run / 'card.json')} names {_shown(path)} as its experiment, with which you "
-                "have not trained: such a file is not executed. Look at it; --trust executes it"
+                f"{_shown(run if run.is_file() else run / 'card.json')} names {_shown(path)} as its"
+                " experiment, with which you have not trained: such a file is not executed. Look"
+                " at it; --trust executes it"
             )
         if not accept_changes:
             raise UsageError(_changed(run, path, source))
@@ -60,7 +71,9 @@ def page(run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes
 
 
 def is_known(path: Path, source: str) -> bool:
-    """Is it one of the project's experiments, or a file of this text with which this user has trained?"""
+    """Is it one of the project's experiments, or a file of this text with which this user has
+    trained?
+    """
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
     code = _code(source)
@@ -68,18 +81,24 @@ def is_known(path: Path, source: str) -> bool:
 
 
 def remember(path: Path, source: str) -> None:
-    """List a file with which the user trains. Where that cannot be written down, a warning says what follows."""
+    """List a file with which the user trains. Where that cannot be written down, a warning says
+    what follows.
+    """
     if is_known(path, source):
         return
     record = folder() / _record(path, source)
-    entry = {"path": str(path.resolve()), "sha256": hashlib.sha256(source.encode()).hexdigest(), "code": _code(source)}
+    entry = {
+        "path": str(path.resolve()),
+        "sha256": hashlib.sha256(source.encode()).hexdigest(),
+        "code": _code(source),
+    }
     try:
         record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         files.write(record, json.dumps(entry) + "\n")
     except OSError as error:
         warnings.warn(
-            f"cannot write into {folder()} that you trained with {path} ({error.strerror}): dlcore resume, eval and the like will "
-            "want --trust",
+            f"cannot write into {folder()} that you trained with {path} ({error.strerror}): dlcore"
+            " resume, eval and the like will want --trust",
             stacklevel=2,
         )
 
@@ -91,11 +110,15 @@ def _named(run: Path, card: Mapping[str, Any]) -> Path:
         return file
     name = card["experiment"]
     if file.suffix == ".py" and name not in catalog.names():
-        raise UsageError(f"{run} was begun with {_shown(file)}, which is not there any more: put it back")
+        raise UsageError(
+            f"{run} was begun with {_shown(file)}, which is not there any more: put it back"
+        )
     try:
         return catalog.find(name)
     except OSError as error:  # a name that no file can have
-        raise UsageError(f"{run} names no experiment that could be found: {error.strerror}") from error
+        raise UsageError(
+            f"{run} names no experiment that could be found: {error.strerror}"
+        ) from error
 
 
 def _is_file(path: Path) -> bool:
@@ -110,7 +133,9 @@ def _record(path: Path, source: str) -> str:
 
 
 def _code(source: str) -> str | None:
-    """The sha256 of the file without comments and docstrings: when these change it is no other file. None where it is no Python."""
+    """The sha256 of the file without comments and docstrings: when these change it is no other
+    file. None where it is no Python.
+    """
     try:
         return hashlib.sha256(changes.code(source).encode()).hexdigest()
     except (SyntaxError, ValueError, RecursionError):
@@ -142,11 +167,14 @@ def _changed(run: Path, path: Path, source: str) -> str:
         before = files.read(kept).decode("utf-8", errors="replace")
     except OSError:
         before = source
-    lines = difflib.unified_diff(before.splitlines(), source.splitlines(), "as it began", str(path), lineterm="", n=1)
+    lines = difflib.unified_diff(
+        before.splitlines(), source.splitlines(), "as it began", str(path), lineterm="", n=1
+    )
     excerpt = "\n".join(list(lines)[:60])
     return (
-        f"{run} was begun differently, or elsewhere: you have not trained with {_shown(path)} as it is now\n{excerpt}\n"
-        "undo the change; or resume with --accept-changes, or execute it as it is with --trust"
+        f"{run} was begun differently, or elsewhere: you have not trained with {_shown(path)} as it"
+        f" is now\n{excerpt}\nundo the change; or resume with --accept-changes, or execute it as it"
+        " is with --trust"
     )
 
 

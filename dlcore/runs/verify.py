@@ -1,4 +1,6 @@
-"""Does a run come out the same again? Its first steps trained anew from its card, hash against hash."""
+"""Does a run come out the same again? Its first steps trained anew from its card, hash against
+hash.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,23 @@ from dlcore.runs.training import single
 from dlcore.train.experiment import Experiment
 
 SAME, OTHER = 0, 1
-DECISIVE = ("versions", "host", "devices", "xla_flags", "data")  # of a card: what decides on numbers
+# of a card: what decides on numbers
+DECISIVE = ("versions", "host", "devices", "xla_flags", "data")
 
 
-def verify(page: Page, config: Any, flags: RunOptions, card: cards.Card, steps: int, run: Path | None = None) -> int:
-    """Train the first `steps` again and print what came out; 0 if every hash is the card's, 1 if one is not.
+def verify(
+    page: Page,
+    config: Any,
+    flags: RunOptions,
+    card: cards.Card,
+    steps: int,
+    run: Path | None = None,
+) -> int:
+    """Train the first `steps` again and print what came out; 0 if every hash is the card's, 1 if
+    one is not.
 
-    `run`: the run's folder, which keeps the text of its experiment file. UsageError: the card keeps no hash of these steps.
+    `run`: the run's folder, which keeps the text of its experiment file. UsageError: the card keeps
+    no hash of these steps.
     """
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
@@ -35,20 +47,38 @@ def verify(page: Page, config: Any, flags: RunOptions, card: cards.Card, steps: 
         then, now = within[step], found[step]
         agrees = then["sha256"] == now["sha256"]
         same &= agrees
-        drift = "" if agrees or "norm" not in then else f"; norm of the parameters {_drift(then['norm'], now['norm'])}"
-        print(f"step {step}: {'the same parameters' if agrees else 'OTHER parameters'}, {now['sha256'][:16]}{drift}")
+        drift = (
+            ""
+            if agrees or "norm" not in then
+            else f"; norm of the parameters {_drift(then['norm'], now['norm'])}"
+        )
+        print(
+            f"step {step}: {'the same parameters' if agrees else 'OTHER parameters'},"
+            f" {now['sha256'][:16]}{drift}"
+        )
     changed = differences(page, experiment, card, run)
     if not same:
-        print("\n  ".join(["what differs from then:", *(changed or ["nothing that a card records, and no code"])]))
+        print(
+            "\n  ".join(
+                [
+                    "what differs from then:",
+                    *(changed or ["nothing that a card records, and no code"]),
+                ]
+            )
+        )
     elif changed:
         print("\n  ".join(["the same, although these differ from then:", *changed]))
     return SAME if same else OTHER
 
 
 def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, dict[str, Any]]:
-    """Train the first `last` steps: {step: {"sha256", "norm"}} of the parameters at the steps of which cards keep them."""
+    """Train the first `last` steps: {step: {"sha256", "norm"}} of the parameters at the steps of
+    which cards keep them.
+    """
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
-        quiet = dataclasses.replace(flags, log_every=last, eval_every=last + 1, save_every=last + 1, out=folder)
+        quiet = dataclasses.replace(
+            flags, log_every=last, eval_every=last + 1, save_every=last + 1, out=folder
+        )
         fresh: cards.Card = {}
         trainer = single(experiment, quiet, Path(folder), fresh)
         try:
@@ -60,13 +90,24 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, dic
             trainer.close()
 
 
-def differences(page: Page, experiment: Experiment, card: cards.Card, run: Path | None = None) -> list[str]:
-    """What is other now than when a card was written, and may decide on numbers: versions, machine, data, commit, code."""
+def differences(
+    page: Page, experiment: Experiment, card: cards.Card, run: Path | None = None
+) -> list[str]:
+    """What is other now than when a card was written, and may decide on numbers: versions, machine,
+    data, commit, code.
+    """
     folder = page.path.resolve().parent
-    now = {"versions": cards.versions(), **cards.machine(), **describe(experiment), "git": cards.git(folder)}
+    now = {
+        "versions": cards.versions(),
+        **cards.machine(),
+        **describe(experiment),
+        "git": cards.git(folder),
+    }
     changed = [*changes.differences(card, now, DECISIVE), *changes.commit(card, now)]
     if run and (kept := run / "experiment.py").is_file():
-        changed += changes.code_difference(kept.read_text(encoding="utf-8", errors="replace"), page.source, str(page.path))
+        changed += changes.code_difference(
+            kept.read_text(encoding="utf-8", errors="replace"), page.source, str(page.path)
+        )
     return changed + changes.code_since((card.get("git") or {}).get("commit"), folder)
 
 
@@ -76,8 +117,8 @@ def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:
     within = {step: each for step, each in kept.items() if step <= steps}
     if not within or max(within) == 0:
         raise UsageError(
-            f"the card keeps the hashes of the steps {', '.join(map(str, sorted(kept)))}, and --steps {steps} reaches none after "
-            "the start: ask for more steps"
+            f"the card keeps the hashes of the steps {', '.join(map(str, sorted(kept)))}, and"
+            f" --steps {steps} reaches none after the start: ask for more steps"
         )
     return within
 

@@ -19,7 +19,9 @@ _counts = {_HIT: 0, _MISS: 0}
 
 
 def keep(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Turn the cache on, in the user's cache folder unless JAX was told another one; None where JAX was told to have none."""
+    """Turn the cache on, in the user's cache folder unless JAX was told another one; None where JAX
+    was told to have none.
+    """
     variables = os.environ if environment is None else environment
     if variables.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("0", "false"):
         return None
@@ -47,7 +49,9 @@ def _count(event: str, **_: str | int) -> None:
 
 
 def _processor() -> str:
-    """A name for what this processor can do: a program for another one may not run here, and home folders are shared."""
+    """A name for what this processor can do: a program for another one may not run here, and home
+    folders are shared.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

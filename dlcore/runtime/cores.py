@@ -1,4 +1,6 @@
-"""The processor cores that this process may use. Linux limits a process to some of them; macOS and Windows do not say."""
+"""The processor cores that this process may use. Linux limits a process to some of them; macOS and
+Windows do not say.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def available() -> int:
 
 
 def keep_to(count: int) -> None:
-    """Keep to `count` of them, if there are more: how many there are decides how sums are split. Does nothing but on Linux."""
+    """Keep to `count` of them, if there are more: how many there are decides how sums are split.
+    Does nothing but on Linux.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return
     own = sorted(os.sched_getaffinity(0))

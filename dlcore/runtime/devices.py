@@ -10,32 +10,43 @@ import jax
 from dlcore.options import CPU_DEVICES, RunOptions
 from dlcore.runtime import cores
 
-# On CPU XLA's own library of fused products is half as fast as Eigen's for a Transformer's shapes, and was the source of wrong
-# results in jaxlib 0.10.2; only its reductions are kept. Versions outside this range may not know the flag, and would abort.
+# On CPU XLA's own library of fused products is half as fast as Eigen's for a Transformer's shapes,
+# and was the source of wrong
+# results in jaxlib 0.10.2; only its reductions are kept. Versions outside this range may not know
+# the flag, and would abort.
 FUSION = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
 FUSION_KNOWN = ((0, 10), (0, 13))
 
 
 def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]) -> RunOptions:
-    """Set XLA's flags and the number of simulated CPU devices; the flags with that number filled in."""
+    """Set XLA's flags and the number of simulated CPU devices; the flags with that number filled
+    in.
+    """
     xla = environment.get("XLA_FLAGS", "")
     version = tuple(int(part) for part in jax.__version__.split(".")[:2])
-    if FUSION_KNOWN[0] <= version < FUSION_KNOWN[1] and "xla_cpu_experimental_ynn_fusion_type" not in xla:
+    if (
+        FUSION_KNOWN[0] <= version < FUSION_KNOWN[1]
+        and "xla_cpu_experimental_ynn_fusion_type" not in xla
+    ):
         xla = f"{xla} {FUSION}"
     if flags.deterministic and "xla_gpu_deterministic_ops" not in xla:
         xla = f"{xla} --xla_gpu_deterministic_ops=true"
     environment["XLA_FLAGS"] = xla.strip()
     decided = "JAX_NUM_CPU_DEVICES" in environment or "xla_force_host_platform_device_count" in xla
-    if decided or "DLCORE_PROCESSES" in environment:  # by the user, or by whoever launched several processes
+    # by the user, or by whoever launched several processes
+    if decided or "DLCORE_PROCESSES" in environment:
         return flags
-    requested = 0 if flags.seeds > 1 else flags.cpu_devices  # seeds side by side have one device each, and share the cores
+    # seeds side by side have one device each, and share the cores
+    requested = 0 if flags.seeds > 1 else flags.cpu_devices
     flags = dataclasses.replace(flags, cpu_devices=requested or simulated(flags, batch))
     jax.config.update("jax_num_cpu_devices", flags.cpu_devices)
     return flags
 
 
 def simulated(flags: RunOptions, batch: int) -> int:
-    """One device a core, as far as the batch divides; as many as the mesh asks for, if it is given."""
+    """One device a core, as far as the batch divides; as many as the mesh asks for, if it is
+    given.
+    """
     if flags.mesh:
         sizes = [size for _, _, size in (part.partition("=") for part in flags.mesh.split(","))]
         if not all(size.isdigit() and int(size) for size in sizes):
@@ -44,9 +55,14 @@ def simulated(flags: RunOptions, batch: int) -> int:
         for size in sizes:
             count *= int(size)
         return min(
-            count, CPU_DEVICES
-        )  # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not there
+            count,
+            CPU_DEVICES,
+            # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not
+            # there
+        )
     own = cores.available()
     if flags.seeds > 1:
         return next(n for n in range(own, 0, -1) if flags.seeds % n == 0)
-    return next(n for n in range(own, 0, -1) if n == 1 or batch % (n * max(1, flags.microbatches)) == 0)
+    return next(
+        n for n in range(own, 0, -1) if n == 1 or batch % (n * max(1, flags.microbatches)) == 0
+    )

@@ -1,4 +1,6 @@
-"""A line for the person at the terminal where a run would say nothing for seconds, as while XLA compiles."""
+"""A line for the person at the terminal where a run would say nothing for seconds, as while XLA
+compiles.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ SECONDS = 2.0  # of silence, after which it is said what goes on
 
 
 class Notices:
-    """Is told what a run does from now on, and says it once that has taken `SECONDS`; each kind of work once, steps never.
+    """Is told what a run does from now on, and says it once that has taken `SECONDS`; each kind of
+    work once, steps never.
 
-    As a context it begins with "compiling", and says nothing more when it ends. `also` is told the same.
+    As a context it begins with "compiling", and says nothing more when it ends. `also` is told the
+    same.
     """
 
-    def __init__(self, active: bool = True, also: Callable[[str], None] = lambda work: None) -> None:
+    def __init__(
+        self, active: bool = True, also: Callable[[str], None] = lambda work: None
+    ) -> None:
         self.active, self.also, self.said = active, also, set[str]()
         self.timer: threading.Timer | None = None
 
@@ -49,7 +55,12 @@ class Notices:
         self("compiling")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._cancel()
 
 

@@ -19,12 +19,14 @@ WAIT_SECONDS = 1800  # for another process to come to a barrier: it may be decod
 SHUTDOWN_SECONDS = 300
 # What the collectives of CPU and NVIDIA, and JAX's own service, say of a process that is gone.
 _GONE = re.compile(
-    r"Gloo|NCCL|heartbeat|[Cc]oordination|[Bb]arrier|UNAVAILABLE|DEADLINE_EXCEEDED|Connection (reset|closed|refused)"
+    r"Gloo|NCCL|heartbeat|[Cc]oordination|[Bb]arrier|UNAVAILABLE|DEADLINE_EXCEEDED|Connection"
+    r" (reset|closed|refused)"
 )
 
 
 def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
-    """(coordinator address, processes, this process), or None for a run of one process. Raises UsageError for half of it.
+    """(coordinator address, processes, this process), or None for a run of one process. Raises
+    UsageError for half of it.
 
     `DLCORE_COORDINATOR=auto` alone gives (AUTO, 0, 0).
     """
@@ -36,16 +38,21 @@ def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
     if len(given) < len(NAMES):
         missing = ", ".join(name for name in NAMES if name not in given)
         raise UsageError(
-            f"{', '.join(given)} is set but {missing} is not: set all of {', '.join(NAMES)}, or none for one process"
+            f"{', '.join(given)} is set but {missing} is not: set all of {', '.join(NAMES)}, or"
+            " none for one process"
         )
     try:
         address, count, process = given[NAMES[0]], int(given[NAMES[1]]), int(given[NAMES[2]])
     except ValueError:
         raise UsageError(
-            f"{NAMES[1]} and {NAMES[2]} must be whole numbers, not {given[NAMES[1]]!r} and {given[NAMES[2]]!r}"
+            f"{NAMES[1]} and {NAMES[2]} must be whole numbers, not {given[NAMES[1]]!r} and"
+            f" {given[NAMES[2]]!r}"
         ) from None
     if not 0 <= process < count or ":" not in address:
-        raise UsageError(f"{NAMES[2]}={process} must be below {NAMES[1]}={count}, and {NAMES[0]}={address!r} must be host:port")
+        raise UsageError(
+            f"{NAMES[2]}={process} must be below {NAMES[1]}={count}, and {NAMES[0]}={address!r}"
+            " must be host:port"
+        )
     return address, count, process
 
 
@@ -59,7 +66,9 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         return False
     address, count, process = place
     if address == AUTO:
-        jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
+        jax.distributed.initialize(
+            heartbeat_timeout_seconds=heartbeat_seconds, shutdown_timeout_seconds=SHUTDOWN_SECONDS
+        )
         return jax.process_count() > 1
     address, loopback = normal(address)
     jax.distributed.initialize(
@@ -76,9 +85,11 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
 
 
 def normal(address: str) -> tuple[str, bool]:
-    """host:port as gRPC takes it, brackets around an IPv6 address; and whether only this machine can reach that host.
+    """host:port as gRPC takes it, brackets around an IPv6 address; and whether only this machine
+    can reach that host.
 
-    Of names only `localhost` and those that end in `.localhost` are taken for loopback: a machine's own name may stand for
+    Of names only `localhost` and those that end in `.localhost` are taken for loopback: a machine's
+    own name may stand for
     127.0.1.1 in its own /etc/hosts, and for its network address everywhere else.
     """
     host, _, port = address.rpartition(":")
@@ -98,7 +109,8 @@ def first() -> bool:
 
 
 def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
-    """Wait until every process is here. Disrupted: one has not come in time; the message names the barrier and who is missing.
+    """Wait until every process is here. Disrupted: one has not come in time; the message names the
+    barrier and who is missing.
 
     A process that dies meanwhile ends all through its missing heartbeat.
     """
@@ -113,7 +125,9 @@ def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
     except jax.errors.JaxRuntimeError as error:
         missing = re.findall(r"^\d+$", str(error), re.MULTILINE)
         who = f"process {', '.join(missing)}" if missing else "another process"
-        raise Disrupted(f"{who} did not come to the barrier {name!r} in {seconds} s: see what it said") from error
+        raise Disrupted(
+            f"{who} did not come to the barrier {name!r} in {seconds} s: see what it said"
+        ) from error
 
 
 @contextmanager
@@ -125,11 +139,15 @@ def together(way_on: str) -> Iterator[None]:
         if jax.process_count() == 1 or not _GONE.search(str(error)):
             raise
         first_line = str(error).splitlines()[0]
-        raise Disrupted(f"another process of this run has died or cannot be reached ({first_line}); {way_on}") from error
+        raise Disrupted(
+            f"another process of this run has died or cannot be reached ({first_line}); {way_on}"
+        ) from error
 
 
 def by_first(act: Callable[[], None]) -> None:
-    """Let the first process alone `act`, the others wait for it. Its UsageError is raised in all: none waits for one that has left."""
+    """Let the first process alone `act`, the others wait for it. Its UsageError is raised in all:
+    none waits for one that has left.
+    """
     refusal = ""
     if first():
         try:
@@ -140,7 +158,11 @@ def by_first(act: Callable[[], None]) -> None:
         from jax.experimental import multihost_utils
 
         text = np.frombuffer(refusal.encode()[:4096].ljust(4096, b"\0"), np.uint8)
-        refusal = bytes(np.asarray(multihost_utils.broadcast_one_to_all(text))).rstrip(b"\0").decode(errors="ignore")
+        refusal = (
+            bytes(np.asarray(multihost_utils.broadcast_one_to_all(text)))
+            .rstrip(b"\0")
+            .decode(errors="ignore")
+        )
     if refusal:
         raise UsageError(refusal)
 
@@ -164,8 +186,11 @@ def stop_requested(step: int, received: Sequence[int]) -> bool:
 
 
 def leave(code: int) -> int:
-    """The exit code; with several processes, at once: at a usual exit JAX would wait for one that is gone."""
-    from jax._src import distributed  # jax.process_count() would look for devices, where none were needed so far
+    """The exit code; with several processes, at once: at a usual exit JAX would wait for one that
+    is gone.
+    """
+    # jax.process_count() would look for devices, where none were needed so far
+    from jax._src import distributed
 
     if (distributed.global_state.num_processes or 1) > 1:
         os._exit(code)

@@ -1,4 +1,6 @@
-"""What libraries print beside their errors, and nobody can use: XLA's loader of programs; Orbax and asyncio after a failed read."""
+"""What libraries print beside their errors, and nobody can use: XLA's loader of programs; Orbax and
+asyncio after a failed read.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,11 @@ def accelerated() -> bool:
 
 
 def loader() -> bool:
-    """Silences XLA's pages about features of the processor that a program from the cache did not use; True if it came too late.
+    """Silences XLA's pages about features of the processor that a program from the cache did not
+    use; True if it came too late.
 
-    XLA reads the level when it is loaded: an experiment file that runs as a program has loaded it by then. With an accelerator, or
-    where the user has set a level, the log is kept.
+    XLA reads the level when it is loaded: an experiment file that runs as a program has loaded it
+    by then. With an accelerator, or where the user has set a level, the log is kept.
     """
     loaded, level = "jaxlib" in sys.modules, os.environ.get("TF_CPP_MIN_LOG_LEVEL")
     if accelerated() or (level is not None and not (loaded and level == JAX_LEVEL)):
@@ -49,7 +52,9 @@ def failed_reads() -> None:
         if not (_of_storage(code) or _only_storage(about.exc_traceback)):
             forgotten(about)
 
-    def except_hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def except_hook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
         if not _only_storage(trace):
             uncaught(kind, error, trace)
 

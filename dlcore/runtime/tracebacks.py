@@ -1,4 +1,6 @@
-"""What an error says: of an experiment file its own lines, with the frames of JAX, of other libraries and of ours left out."""
+"""What an error says: of an experiment file its own lines, with the frames of JAX, of other
+libraries and of ours left out.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,22 @@ from typing import TypeVar
 from dlcore.errors import Disrupted, UsageError
 
 T = TypeVar("T")
-Frames = Sequence[tuple[FrameType, traceback.FrameSummary]]  # from the outermost to the one that raised
+# from the outermost to the one that raised
+Frames = Sequence[tuple[FrameType, traceback.FrameSummary]]
 OURS = Path(__file__).resolve().parents[1]
-LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+LIBRARIES = [
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+]
 STORAGE = ("orbax", "tensorstore")  # what writes and reads checkpoints
 SHOW_ALL = "JAX_TRACEBACK_FILTERING"  # JAX's own variable: "off" shows every frame
 LINES = 15  # of a message: JAX's may fill a page
 
 
 def explained(command: Callable[[], T]) -> T:
-    """What `command` returns. An exception from an experiment file, or from storage, becomes a UsageError that says where."""
+    """What `command` returns. An exception from an experiment file, or from storage, becomes a
+    UsageError that says where.
+    """
     try:
         return command()
     except (UsageError, Disrupted):
@@ -36,34 +44,54 @@ def explained(command: Callable[[], T]) -> T:
 
 
 def explain(error: Exception) -> str | None:
-    """The error, where it happened and the experiment file's own frames, the last one last; None if it is none of these."""
+    """The error, where it happened and the experiment file's own frames, the last one last; None if
+    it is none of these.
+    """
     if os.environ.get(SHOW_ALL, "").lower() == "off":
         return None
-    frames = list(zip(_frames(error.__traceback__), traceback.extract_tb(error.__traceback__), strict=True))
+    frames = list(
+        zip(_frames(error.__traceback__), traceback.extract_tb(error.__traceback__), strict=True)
+    )
     own = [each for each in frames if _is_own(each[0].f_code)]
     packages = [_package(frame) for frame, _ in frames]
     what, place = _message(error, frames), _place((own or frames)[-1][1])
     if own:
-        hidden = sorted({_package(frame) for frame, _ in frames if not _is_own(frame.f_code)} - {""})
-        note = f"\n(frames of {', '.join(hidden)} are left out: {SHOW_ALL}=off shows them)" if hidden else ""
-        shown = "".join(traceback.StackSummary.from_list([line for _, line in own]).format()).rstrip()
+        hidden = sorted(
+            {_package(frame) for frame, _ in frames if not _is_own(frame.f_code)} - {""}
+        )
+        note = (
+            f"\n(frames of {', '.join(hidden)} are left out: {SHOW_ALL}=off shows them)"
+            if hidden
+            else ""
+        )
+        shown = "".join(
+            traceback.StackSummary.from_list([line for _, line in own]).format()
+        ).rstrip()
         return f"{place}: {what}{note}\n{shown}"
     if any(package in STORAGE for package in packages):
-        return f"a checkpoint cannot be read or written: {what.splitlines()[0]}; {SHOW_ALL}=off shows where"
-    if packages[-1] == "dlcore" and isinstance(error, KeyError) and _keys(error, frames):  # a loss of ours misses it
+        return (
+            f"a checkpoint cannot be read or written: {what.splitlines()[0]}; {SHOW_ALL}=off shows"
+            " where"
+        )
+    # a loss of ours misses it
+    if packages[-1] == "dlcore" and isinstance(error, KeyError) and _keys(error, frames):
         return f"{place}: {what}"
     return None
 
 
 def deliberate(error: Exception) -> bool:
-    """Was this raised by a `raise` of an experiment file or of dlcore, and not by a library or an operator?"""
+    """Was this raised by a `raise` of an experiment file or of dlcore, and not by a library or an
+    operator?
+    """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     if last is None:
         return False
     code, at = last.tb_frame.f_code, last.tb_lasti
-    return (_is_own(code) or OURS in Path(code.co_filename).parents) and dis.opname[code.co_code[at]] == "RAISE_VARARGS"
+    return (_is_own(code) or OURS in Path(code.co_filename).parents) and dis.opname[
+        code.co_code[at]
+    ] == "RAISE_VARARGS"
 
 
 def _frames(trace: TracebackType | None) -> Iterator[FrameType]:
@@ -73,7 +101,9 @@ def _frames(trace: TracebackType | None) -> Iterator[FrameType]:
 
 
 def _is_own(code: CodeType) -> bool:
-    """Is this code of an experiment file, or of a module beside it: neither ours nor a library's?"""
+    """Is this code of an experiment file, or of a module beside it: neither ours nor a
+    library's?
+    """
     file = Path(code.co_filename)
     return file.suffix == ".py" and not any(above in file.parents for above in (OURS, *LIBRARIES))
 
@@ -83,7 +113,9 @@ def _package(frame: FrameType) -> str:
 
 
 def _place(line: traceback.FrameSummary) -> str:
-    return f"{Path(line.filename).name}, line {line.lineno}" + (f", in {line.name}" if line.name != "<module>" else "")
+    return f"{Path(line.filename).name}, line {line.lineno}" + (
+        f", in {line.name}" if line.name != "<module>" else ""
+    )
 
 
 def _message(error: Exception, frames: Frames) -> str:
@@ -95,7 +127,9 @@ def _message(error: Exception, frames: Frames) -> str:
 
 
 def _keys(error: KeyError, frames: Frames) -> str:
-    """The keys that there are where one was missing: "batch has image, label"; empty where the line does not say what it looks into."""
+    """The keys that there are where one was missing: "batch has image, label"; empty where the line
+    does not say what it looks into.
+    """
     key = error.args[0] if error.args else None
     for frame, line in [*frames[-1:], *[each for each in frames if _is_own(each[0].f_code)][-1:]]:
         for name, value in frame.f_locals.items():

@@ -11,7 +11,8 @@ from types import TracebackType
 
 
 class Watchdog:
-    """Writes the stacks of all threads to `file`, once, when nothing was told for `seconds`; 0 for never. The run itself goes on.
+    """Writes the stacks of all threads to `file`, once, when nothing was told for `seconds`; 0 for
+    never. The run itself goes on.
 
     Its thread runs while the main one waits for a device, a disk or another process.
     """
@@ -20,7 +21,9 @@ class Watchdog:
         self.seconds, self.file = seconds, file
         self.phase, self.since, self.barked = "starting", time.monotonic(), False
         self.over = threading.Event()
-        self.thread = threading.Thread(target=self._look, daemon=True, name="watchdog") if seconds else None
+        self.thread = (
+            threading.Thread(target=self._look, daemon=True, name="watchdog") if seconds else None
+        )
 
     def tell(self, phase: str) -> None:
         """What the run does from now on."""
@@ -34,21 +37,33 @@ class Watchdog:
 
     def _bark(self) -> None:
         # Said before it is written: the disk may be what hangs.
-        message = f"{self.phase} takes longer than {self.seconds:g} s; what every thread is doing stands in {self.file}"
+        message = (
+            f"{self.phase} takes longer than {self.seconds:g} s; what every thread is doing stands"
+            f" in {self.file}"
+        )
         print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
         try:
             with self.file.open("a", encoding="utf-8") as file:
                 print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.phase}", file=file, flush=True)
                 faulthandler.dump_traceback(file, all_threads=True)
         except OSError as error:
-            print(f"dlcore: warning: {self.file} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+            print(
+                f"dlcore: warning: {self.file} cannot be written: {error.strerror}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __enter__(self) -> Watchdog:
         if self.thread:
             self.thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.over.set()
         if self.thread:
             self.thread.join(1)  # it may hang with the disk

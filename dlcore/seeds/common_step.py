@@ -19,15 +19,24 @@ from dlcore.train.init import initial
 
 
 def sound_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) -> int:
-    """The newest step of which all runs have a sound checkpoint; 0 where one has none yet. UsageError: there is none."""
-    kept = [{int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()} for each in flags]
+    """The newest step of which all runs have a sound checkpoint; 0 where one has none yet.
+    UsageError: there is none.
+    """
+    kept = [
+        {int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()}
+        for each in flags
+    ]
     if not all(kept):
         if any(kept):
-            warnings.warn("a seed was ended before its first checkpoint: all seeds begin again at step 0", stacklevel=2)
+            warnings.warn(
+                "a seed was ended before its first checkpoint: all seeds begin again at step 0",
+                stacklevel=2,
+            )
         return 0
     if not (common := sorted(set.intersection(*kept))):
         raise UsageError(
-            f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with each of them alone"
+            f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with"
+            " each of them alone"
         )
     one, batch = sharding.layout("jit", "", jax.devices()[:1]), experiment.batch
     example = Stream(experiment.train, batch, flags[0].seed, one.local_rows(batch)).at(0)
@@ -36,7 +45,9 @@ def sound_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) 
         step = common.pop()
         try:
             for each in flags:
-                with closing(Checkpoints(Path(each.out) / "checkpoints", each.keep, best_of(experiment))) as checkpoints:
+                with closing(
+                    Checkpoints(Path(each.out) / "checkpoints", each.keep, best_of(experiment))
+                ) as checkpoints:
                     checkpoints.restore(abstract, step)
             return step
         except Unreadable as error:

@@ -1,4 +1,6 @@
-"""Several seeds of an experiment in one compiled program, vectorised over a leading seed axis; no seed affects another."""
+"""Several seeds of an experiment in one compiled program, vectorised over a leading seed axis; no
+seed affects another.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from dlcore.train.step import Batch, State, train_step
 
 
 class SeedProgram:
-    """The `Program` (runs/program.py) of several seeds: arrays have the seeds as their first axis, spread over the devices.
+    """The `Program` (runs/program.py) of several seeds: arrays have the seeds as their first axis,
+    spread over the devices.
 
     Args:
         experiment, flags: as of a single run; `flags.seed` is not used.
@@ -37,9 +40,14 @@ class SeedProgram:
 
     ahead = 2
 
-    def __init__(self, experiment: Experiment, flags: RunOptions, seeds: Sequence[int], stride: int) -> None:
+    def __init__(
+        self, experiment: Experiment, flags: RunOptions, seeds: Sequence[int], stride: int
+    ) -> None:
         self._experiment, self._flags, self.stride = experiment, flags, stride
-        self.layout, self._one = placement.over_seeds(len(seeds)), sharding.layout("jit", "", jax.devices()[:1])
+        self.layout, self._one = (
+            placement.over_seeds(len(seeds)),
+            sharding.layout("jit", "", jax.devices()[:1]),
+        )
         self.objectives = with_precision(experiment.trained, flags.precision)
         self._prefix = f"{next(iter(self.objectives))}/" if len(self.objectives) == 1 else ""
         self._streams = Streams(experiment.train, experiment.batch, tuple(seeds))
@@ -49,13 +57,19 @@ class SeedProgram:
         self._seeds = self._put({"seed": np.asarray(seeds, np.uint32)})["seed"]
         example = self._streams.at(0)
         first = {name: x[0, 0] for name, x in example.items()}
-        self.abstract, _ = initial(experiment, seeds[0], self._one, self._one.put(first, experiment.batch))
-        make = placement.vectorised(lambda seed, batch: state_of(experiment, seed, batch), self.layout)
+        self.abstract, _ = initial(
+            experiment, seeds[0], self._one, self._one.put(first, experiment.batch)
+        )
+        make = placement.vectorised(
+            lambda seed, batch: state_of(experiment, seed, batch), self.layout
+        )
         self._initial = make(self._seeds, self._put({name: x[:, 0] for name, x in example.items()}))
         self._step: Any = None
         self._evaluated = placement.vectorised(self._evaluation, self.layout, shared=(1,))
         self._diagnosed = placement.vectorised(
-            lambda state, batch, seed: measure(self.objectives, state, batch, seed, flags.microbatches),
+            lambda state, batch, seed: measure(
+                self.objectives, state, batch, seed, flags.microbatches
+            ),
             self.layout,
             options=in_a_hurry(),
         )
@@ -76,12 +90,16 @@ class SeedProgram:
         return placement.unstacked(state, self._one)
 
     def compile(self) -> None:
-        """Compiles the training step. Raises UsageError where an example's index is outside what the model declares."""
+        """Compiles the training step. Raises UsageError where an example's index is outside what
+        the model declares.
+        """
         example = self._put(self._streams.at(0, self.stride))
         step = placement.vectorised(self._steps, self.layout, donate=True)
         with checks.declared() as self.indices:
             self._step = step.lower(self._initial, example, self._seeds).compile()
-        checks.check_indices({"train": self._experiment.train, **self._experiment.evaluated}, self.indices)
+        checks.check_indices(
+            {"train": self._experiment.train, **self._experiment.evaluated}, self.indices
+        )
         del self._initial
 
     def _steps(self, state: State, batches: Batch, seed: jax.Array) -> tuple[State, jax.Array]:
@@ -89,15 +107,23 @@ class SeedProgram:
 
         def step(state: State, batch: Batch) -> tuple[State, jax.Array]:
             microbatches = self._flags.microbatches
-            state, report = train_step(self.objectives, state, batch, seed=seed, microbatches=microbatches)
+            state, report = train_step(
+                self.objectives, state, batch, seed=seed, microbatches=microbatches
+            )
             self.metric_names[:] = sorted(report)
             return state, pack(report)
 
         return jax.lax.scan(step, state, batches)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of the steps start..stop of every seed, a stride at a time: [seeds, stride, batch, ...]."""
-        made = self._streams.steps(start, stop, self.stride, self._flags.threads) if start < stop else iter(())
+        """The batches of the steps start..stop of every seed, a stride at a time: [seeds, stride,
+        batch, ...].
+        """
+        made = (
+            self._streams.steps(start, stop, self.stride, self._flags.threads)
+            if start < stop
+            else iter(())
+        )
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
@@ -107,7 +133,9 @@ class SeedProgram:
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
         """The packed metrics of some calls on the host."""
-        return np.concatenate([np.asarray(each, np.float64) for each in jax.device_get(list(packed))], axis=1)
+        return np.concatenate(
+            [np.asarray(each, np.float64) for each in jax.device_get(list(packed))], axis=1
+        )
 
     def _evaluation(self, state: State, batch: Batch, seed: jax.Array) -> Packed:
         return evaluated(self.objectives, state, batch, seed)
@@ -128,7 +156,10 @@ class SeedProgram:
         return [name.removeprefix(self._prefix) for name in shapes.names]
 
     def _in_order(self, source: Source) -> Iterator[Batch]:
-        return map(self.layout.share, in_order(source, self._experiment.batch, np.arange(self._experiment.batch)))
+        return map(
+            self.layout.share,
+            in_order(source, self._experiment.batch, np.arange(self._experiment.batch)),
+        )
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
         """What the batch of the step after `step` would do to every tensor, of every seed."""

@@ -1,4 +1,6 @@
-"""Several seeds of an experiment at once: one program, and for every seed a folder, as if it had been trained alone."""
+"""Several seeds of an experiment at once: one program, and for every seed a folder, as if it had
+been trained alone.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,18 @@ from dlcore.train.experiment import Experiment
 
 
 def train(page: Page, config: Any, flags: RunOptions) -> int:
-    """Begin a run for each of `--seeds`, or with `--continue-run` go on with those that were stopped. FAILED if one of them has."""
+    """Begin a run for each of `--seeds`, or with `--continue-run` go on with those that were
+    stopped. FAILED if one of them has.
+    """
     if jax.process_count() > 1:
-        raise UsageError(f"--seeds {flags.seeds} is for one process; with several, train the seeds one after the other")
+        raise UsageError(
+            f"--seeds {flags.seeds} is for one process; with several, train the seeds one after the"
+            " other"
+        )
     if flags.continue_run and not flags.out:
-        raise UsageError("--continue-run needs --out: it names the folder of the runs to go on with")
+        raise UsageError(
+            "--continue-run needs --out: it names the folder of the runs to go on with"
+        )
     experiment = page.experiment(config, flags.source)
     run.check(experiment, flags, sharding.layout("jit", "", jax.devices()[:1]))
     with ExitStack() as held:
@@ -47,28 +56,51 @@ def train(page: Page, config: Any, flags: RunOptions) -> int:
         return _train(page, config, flags, experiment, root, held)
 
 
-def _train(page: Page, config: Any, flags: RunOptions, experiment: Experiment, root: Path, held: ExitStack) -> int:
+def _train(
+    page: Page, config: Any, flags: RunOptions, experiment: Experiment, root: Path, held: ExitStack
+) -> int:
     one = sharding.layout("jit", "", jax.devices()[:1])
     alone = replace(flags, seeds=1, continue_run=False, cpu_devices=1)
-    each = [replace(alone, seed=seed, out=str(root / f"seed-{seed}")) for seed in range(flags.seed, flags.seed + flags.seeds)]
+    each = [
+        replace(alone, seed=seed, out=str(root / f"seed-{seed}"))
+        for seed in range(flags.seed, flags.seed + flags.seeds)
+    ]
     base = run.begun_card(page, config, alone, experiment, one)
-    base["devices"]["count"], base["together"] = 1, flags.seeds  # together: so many runs shared the seconds of the card
+    # together: so many runs shared the seconds of the card
+    base["devices"]["count"], base["together"] = 1, flags.seeds
     begun = [_begin(page, config, one_of, base, flags.continue_run, held) for one_of in each]
     going = [number for number, card in enumerate(begun) if card["status"] == "running"]
-    code = _go(page, experiment, [each[i] for i in going], [begun[i] for i in going], root) if going else DONE
-    for split, line in summary([card["results"] for card in begun if card["status"] == "done"]).items():
+    code = (
+        _go(page, experiment, [each[i] for i in going], [begun[i] for i in going], root)
+        if going
+        else DONE
+    )
+    for split, line in summary(
+        [card["results"] for card in begun if card["status"] == "done"]
+    ).items():
         print(f"{split}: {line}")
     states = [card["status"] for card in begun]
-    print(f"{', '.join(f'{states.count(state)} {state}' for state in dict.fromkeys(states))} of {len(begun)} seeds")
     print(
-        f"dlcore report {root}" if code in (DONE, FAILED) else f"the same command with --out {root} --continue-run goes on",
+        f"{', '.join(f'{states.count(state)} {state}' for state in dict.fromkeys(states))} of"
+        f" {len(begun)} seeds"
+    )
+    print(
+        (
+            f"dlcore report {root}"
+            if code in (DONE, FAILED)
+            else f"the same command with --out {root} --continue-run goes on"
+        ),
         flush=True,
     )
     return FAILED if code == DONE and "failed" in states else code
 
 
-def _begin(page: Page, config: Any, flags: RunOptions, base: cards.Card, again: bool, held: ExitStack) -> cards.Card:
-    """The card of one seed's run, whose folder is made, or was made before, and is locked; "running" if there is something to do."""
+def _begin(
+    page: Page, config: Any, flags: RunOptions, base: cards.Card, again: bool, held: ExitStack
+) -> cards.Card:
+    """The card of one seed's run, whose folder is made, or was made before, and is locked;
+    "running" if there is something to do.
+    """
     folder, card = Path(flags.out), {**copy.deepcopy(base), "run": run.plain(flags)}
     if again and (folder / "card.json").is_file():
         known, card = card, cards.read(folder)
@@ -88,13 +120,24 @@ def _stride(start: int, steps: int, every: Intervals, evaluators: Sequence[Evalu
     """Steps between which nothing is due."""
     hashes = [step for step in HASH_STEPS if start < step < steps]
     scheduled = [each.every for each in evaluators if isinstance(each.every, int)]
-    return math.gcd(start, steps, every.log_every, every.eval_every, every.save_every, *hashes, *scheduled)
+    return math.gcd(
+        start, steps, every.log_every, every.eval_every, every.save_every, *hashes, *scheduled
+    )
 
 
-def _go(page: Page, experiment: Experiment, flags: Sequence[RunOptions], begun: Sequence[cards.Card], root: Path) -> int:
+def _go(
+    page: Page,
+    experiment: Experiment,
+    flags: Sequence[RunOptions],
+    begun: Sequence[cards.Card],
+    root: Path,
+) -> int:
     names = sorted({f"{d['name']} {d['version']}" for d in begun[0]["data"].values()})
     print(f"training {len(flags)} seeds of {page.name} on {', '.join(names)} in {root}", flush=True)
-    folders_, way = [Path(each.out) for each in flags], f"the same command with --out {root} --continue-run"
+    folders_, way = (
+        [Path(each.out) for each in flags],
+        f"the same command with --out {root} --continue-run",
+    )
     closing = ending.closing(folders_, begun, way)
     watchdog = Watchdog(flags[0].stall, root / "stacks.txt")
     with stop_requested() as received_signals, watchdog, closing:
@@ -104,7 +147,14 @@ def _go(page: Page, experiment: Experiment, flags: Sequence[RunOptions], begun: 
             stride = _stride(start, experiment.steps, every, experiment.evaluators)
             program = SeedProgram(experiment, flags[0], [each.seed for each in flags], stride)
             runs = [
-                Run(experiment, each, Path(each.out), card, card.get("resumed", 0) > 0, siblings=len(flags))
+                Run(
+                    experiment,
+                    each,
+                    Path(each.out),
+                    card,
+                    card.get("resumed", 0) > 0,
+                    siblings=len(flags),
+                )
                 for each, card in zip(flags, begun, strict=True)
             ]
             trainer = Trainer(program, runs, every, watchdog.tell, start)

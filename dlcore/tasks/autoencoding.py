@@ -25,7 +25,9 @@ FILTERS = ("median_filter", "components", "best_linear_map", "nothing")
 
 
 def flat(batch: Mapping[str, Any]) -> Any:
-    """The pixels of `image`, uint8 [batch, height, width, channels], as float32 [batch, n] in [0, 1]."""
+    """The pixels of `image`, uint8 [batch, height, width, channels], as float32 [batch, n] in [0,
+    1].
+    """
     image = batch["image"]
     return image.reshape(len(image), -1).astype(jnp.float32) / 255
 
@@ -79,7 +81,10 @@ def code_samples(
         plane = principal_components(code, 2).code(code)
         linear = principal_components(flat(train.arrays), size).project(x[:20])
         rows = np.stack([x[:20], jax.nn.sigmoid(logits[:20]), np.clip(linear, 0, 1)])
-        clouds = tuple(Series(name, plane[label == i, 0], plane[label == i, 1], points=True) for i, name in enumerate(classes))
+        clouds = tuple(
+            Series(name, plane[label == i, 0], plane[label == i, 1], points=True)
+            for i, name in enumerate(classes)
+        )
         title = f"Test images, reconstructed from {size} numbers, and by principal components"
         return [
             Images(title, rows.reshape(-1, 28, 28), columns=20),
@@ -127,7 +132,9 @@ def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arra
     return OfState("test", score, metrics)
 
 
-def restoration_samples(model: Model, test: Arrays, count: int = 20) -> Callable[[State, Array], list[Sample]]:
+def restoration_samples(
+    model: Model, test: Arrays, count: int = 20
+) -> Callable[[State, Array], list[Sample]]:
     """Test images: degraded, filtered, restored by the network, original."""
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -163,7 +170,9 @@ def sparse_evaluator(model: Model, train: Arrays, test: Arrays, mean: np.ndarray
     return OfState("test", score, {name: Metric("lower") for name in names})
 
 
-def sparse_samples(model: Model, test: Arrays, mean: np.ndarray, count: int = 1000) -> Callable[[State, Array], list[Sample]]:
+def sparse_samples(
+    model: Model, test: Arrays, mean: np.ndarray, count: int = 1000
+) -> Callable[[State, Array], list[Sample]]:
     """What units add to an image, from the most to the least active ones; and reconstructions."""
 
     def draw(state: State, key: Array) -> list[Sample]:

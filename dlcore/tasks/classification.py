@@ -34,9 +34,11 @@ def loss(
     """Softmax cross-entropy of a classifier; metric: accuracy.
 
     Args:
-        model: gives logits [batch, classes] of a batch with `label`, int [batch], and `mask`, float [batch].
-        label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016, eq. 9), in training only. Where a
-            batch has a `share` (mixup, cutmix), so much of the target is `label`, and the rest `partner_label`.
+        model: gives logits [batch, classes] of a batch with `label`, int [batch], and `mask`, float
+        [batch]. label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al.
+        2016, eq. 9), in training only. Where a
+            batch has a `share` (mixup, cutmix), so much of the target is `label`, and the rest
+            `partner_label`.
         evaluation_metrics: (logits, batch) -> {name: Mean}, more metrics, in evaluation only.
 
     Raises:
@@ -65,7 +67,9 @@ def loss(
     return cross_entropy
 
 
-MATRIX = 20  # classes of a confusion matrix that a person can read; of more, the pairs that are confused most often
+# classes of a confusion matrix that a person can read; of more, the pairs that are confused most
+# often
+MATRIX = 20
 
 
 def samples(
@@ -81,23 +85,39 @@ def samples(
         count: how many images are shown.
 
     Returns:
-        (state, key) -> the first `count` images, the worst mistakes, and the confusion matrix. Each image has its predicted class as
-        a caption, and the true one where that differs; a mistake is the worse the smaller the probability of the true class was.
+        (state, key) -> the first `count` images, the worst mistakes, and the confusion matrix. Each
+        image has its predicted class as a caption, and the true one where that differs; a mistake
+        is the worse the smaller the probability of the true class was.
     """
     return lambda state, key: _image_samples(title, model, state, source, classes, count)
 
 
-def _image_samples(title: str, logits: Logits, state: State, source: Source, names: Sequence[str], count: int) -> list[Sample]:
+def _image_samples(
+    title: str, logits: Logits, state: State, source: Source, names: Sequence[str], count: int
+) -> list[Sample]:
     p, true = probabilities(logits, state, source)
     guess = p.argmax(1)
     first = np.arange(min(count, len(true)))
-    captions = tuple(names[g] if g == t else f"{names[g]}, is {names[t]}" for g, t in zip(guess[first], true[first], strict=True))
+    captions = tuple(
+        names[g] if g == t else f"{names[g]}, is {names[t]}"
+        for g, t in zip(guess[first], true[first], strict=True)
+    )
     right = tuple((guess == true)[first].tolist())
     shown: list[Sample] = [Images(title, source.gather(first)["image"], captions, right)]
     worst = _worst(p, true)
     if len(worst):
-        captions = tuple(f"{names[guess[i]]} {p[i, guess[i]]:.0%}, is {names[true[i]]} {p[i, true[i]]:.0%}" for i in worst)
-        shown.append(Images(f"{title}: the worst mistakes", source.gather(worst)["image"], captions, (False,) * len(worst)))
+        captions = tuple(
+            f"{names[guess[i]]} {p[i, guess[i]]:.0%}, is {names[true[i]]} {p[i, true[i]]:.0%}"
+            for i in worst
+        )
+        shown.append(
+            Images(
+                f"{title}: the worst mistakes",
+                source.gather(worst)["image"],
+                captions,
+                (False,) * len(worst),
+            )
+        )
     return [*shown, confusions(title, true, guess, names)]
 
 
@@ -123,23 +143,33 @@ class ImagePredictor:
     options: PredictorOptions = PredictorOptions()
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Images of the size and the channels of the training data. UsageError: a file that is no image, or lines of text."""
+        """Images of the size and the channels of the training data. UsageError: a file that is no
+        image, or lines of text.
+        """
         if text:
             raise UsageError("this model reads images: name image files")
         return [_read_image(file, tuple(self.facts.fields["image"]["shape"])) for file in files]
 
-    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[tuple[dict[str, Any], Sample]]:
-        """For each image {"class", "probability", "classes": {name: probability}}, and the image under its class."""
+    def batch(
+        self, state: State, items: Sequence[np.ndarray]
+    ) -> list[tuple[dict[str, Any], Sample]]:
+        """For each image {"class", "probability", "classes": {name: probability}}, and the image
+        under its class.
+        """
         images = np.stack(items)
         row = np.arange(len(images), dtype=np.int32)
-        p = np.asarray(_softmax(self.model)(state.params, state.extra, {"image": images, "row": row}))
+        p = np.asarray(
+            _softmax(self.model)(state.params, state.extra, {"image": images, "row": row})
+        )
         answers: list[tuple[dict[str, Any], Sample]] = []
         for image, each in zip(images, p, strict=True):
             order = np.argsort(-each, kind="stable")[: self.options.top]
             listed = {self.facts.classes[i]: _digits(each[i]) for i in order}
             name = self.facts.classes[order[0]]
             answer = {"class": name, "probability": listed[name], "classes": listed}
-            answers.append((answer, Images("Predicted", image[None], (f"{name} {each[order[0]]:.0%}",))))
+            answers.append(
+                (answer, Images("Predicted", image[None], (f"{name} {each[order[0]]:.0%}",)))
+            )
         return answers
 
 
@@ -149,13 +179,17 @@ def predictor(model: Logits, facts: Facts) -> ImagePredictor:
 
 
 def _read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """An image as uint8 [height, width, channels] of this shape, resized. UsageError: it cannot be read."""
+    """An image as uint8 [height, width, channels] of this shape, resized. UsageError: it cannot be
+    read.
+    """
     from PIL import Image, UnidentifiedImageError
 
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     try:
         with Image.open(file) as opened:
-            resized = opened.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+            resized = opened.convert("L" if channels == 1 else "RGB").resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
     except (OSError, UnidentifiedImageError) as error:
         raise UsageError(f"{file} cannot be read as an image: {error}") from error
     return np.asarray(resized, np.uint8).reshape(shape)
@@ -164,7 +198,8 @@ def _read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
 def text_samples(
     title: str, model: Logits, source: Sentences, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """As `samples`, of a classifier of texts: tables of the text of an example, its classes and their probabilities.
+    """As `samples`, of a classifier of texts: tables of the text of an example, its classes and
+    their probabilities.
 
     Args:
         title: what the examples are.
@@ -176,23 +211,38 @@ def text_samples(
     return lambda state, key: _text_samples(title, model, state, source, classes, count)
 
 
-def _text_samples(title: str, logits: Logits, state: State, source: Sentences, names: Sequence[str], count: int) -> list[Sample]:
+def _text_samples(
+    title: str, logits: Logits, state: State, source: Sentences, names: Sequence[str], count: int
+) -> list[Sample]:
     p, true = probabilities(logits, state, source)
     guess, first = p.argmax(1), np.arange(min(count, len(true)))
 
     def table(title: str, rows: np.ndarray) -> Table:
         cells = (
-            (source.texts[i], names[guess[i]], _digits(p[i, guess[i]]), names[true[i]], _digits(p[i, true[i]])) for i in rows
+            (
+                source.texts[i],
+                names[guess[i]],
+                _digits(p[i, guess[i]]),
+                names[true[i]],
+                _digits(p[i, true[i]]),
+            )
+            for i in rows
         )
-        return Table(title, ("text", "predicted", "probability", "true", "its probability"), tuple(cells))
+        return Table(
+            title, ("text", "predicted", "probability", "true", "its probability"), tuple(cells)
+        )
 
     worst = _worst(p, true)
     mistakes = [table(f"{title}: the worst mistakes", worst)] if len(worst) else []
     return [table(title, first), *mistakes, confusions(title, true, guess, names)]
 
 
-def probabilities(logits: Logits, state: State, source: Source, batch: int = 250) -> tuple[np.ndarray, np.ndarray]:
-    """The softmax of the logits [N, classes] and the true labels [N] of all examples of a source, in order."""
+def probabilities(
+    logits: Logits, state: State, source: Source, batch: int = 250
+) -> tuple[np.ndarray, np.ndarray]:
+    """The softmax of the logits [N, classes] and the true labels [N] of all examples of a source,
+    in order.
+    """
     batch, run = min(batch, len(source)), _softmax(logits)
     parts, labels = [], []
     for rows in in_order(source, batch, np.arange(batch)):
@@ -202,13 +252,20 @@ def probabilities(logits: Logits, state: State, source: Source, batch: int = 250
     return np.concatenate(parts), np.concatenate(labels)
 
 
-@functools.lru_cache(maxsize=1)  # runs of several seeds ask one after the other, and are of one shape
+# runs of several seeds ask one after the other, and are of one shape
+@functools.lru_cache(maxsize=1)
 def _softmax(logits: Logits) -> Callable[..., Any]:
-    return jax.jit(lambda params, extra, batch: jax.nn.softmax(logits(params, extra, batch, None, False)[0].astype(jnp.float32)))
+    return jax.jit(
+        lambda params, extra, batch: jax.nn.softmax(
+            logits(params, extra, batch, None, False)[0].astype(jnp.float32)
+        )
+    )
 
 
 def _worst(p: np.ndarray, true: np.ndarray, count: int = 20) -> np.ndarray:
-    """The examples whose class is predicted wrongly, those with the smallest probability of the true class first."""
+    """The examples whose class is predicted wrongly, those with the smallest probability of the
+    true class first.
+    """
     of_true = p[np.arange(len(true)), true]
     order = np.argsort(of_true, kind="stable")
     return order[p.argmax(1)[order] != true[order]][:count]
@@ -218,8 +275,11 @@ def _digits(probability: float) -> float:
     return round(float(probability), 3)
 
 
-def confusions(title: str, true: np.ndarray, guess: np.ndarray, names: Sequence[str], most: int = 20) -> Table:
-    """How often examples of a class (rows) are taken for another (columns); of many classes, the most frequent confusions alone.
+def confusions(
+    title: str, true: np.ndarray, guess: np.ndarray, names: Sequence[str], most: int = 20
+) -> Table:
+    """How often examples of a class (rows) are taken for another (columns); of many classes, the
+    most frequent confusions alone.
 
     Args:
         title: what the examples are.
@@ -233,18 +293,31 @@ def confusions(title: str, true: np.ndarray, guess: np.ndarray, names: Sequence[
         rows = tuple((name, *row.tolist()) for name, row in zip(names, counts, strict=True))
         return Table(f"{title}: confusion matrix", ("true \\ predicted", *names), rows)
     wrong = counts * (1 - np.eye(len(names), dtype=int))
-    pairs = [divmod(int(at), len(names)) for at in np.argsort(-wrong, axis=None, kind="stable")[:most]]
-    rows = tuple((names[t], names[g], int(wrong[t, g]), int(counts[t].sum())) for t, g in pairs if wrong[t, g])
-    return Table(f"{title}: the most frequent confusions", ("true", "predicted", "times", "examples of the true class"), rows)
+    pairs = [
+        divmod(int(at), len(names)) for at in np.argsort(-wrong, axis=None, kind="stable")[:most]
+    ]
+    rows = tuple(
+        (names[t], names[g], int(wrong[t, g]), int(counts[t].sum()))
+        for t, g in pairs
+        if wrong[t, g]
+    )
+    return Table(
+        f"{title}: the most frequent confusions",
+        ("true", "predicted", "times", "examples of the true class"),
+        rows,
+    )
 
 
-def cross_validated(title: str, p: np.ndarray, true: np.ndarray, names: tuple[str, str]) -> list[Table]:
-    """The confusions of a cross-validated classifier of two classes, and the examples on which it is wrong most often.
+def cross_validated(
+    title: str, p: np.ndarray, true: np.ndarray, names: tuple[str, str]
+) -> list[Table]:
+    """The confusions of a cross-validated classifier of two classes, and the examples on which it
+    is wrong most often.
 
     Args:
         title: what the examples are.
-        p: the probability of the second class [repeats, N], each from a network that has not seen the example.
-        true: 1 for an example of the second class, else 0 [N].
+        p: the probability of the second class [repeats, N], each from a network that has not seen
+        the example. true: 1 for an example of the second class, else 0 [N].
         names: the classes.
     """
     truth = true.astype(int)
@@ -254,4 +327,7 @@ def cross_validated(title: str, p: np.ndarray, true: np.ndarray, names: tuple[st
     rows = tuple((i, names[truth[i]], _digits(wrong[i]), _digits(p[:, i].mean())) for i in worst)
     head = ("example", "true", "share of repeats that are wrong", f"mean probability of {names[1]}")
     mistakes = [Table(f"{title}: the worst mistakes", head, rows)] if rows else []
-    return [confusions(f"{title}, all repeats", np.tile(truth, len(p)), guess.ravel(), names), *mistakes]
+    return [
+        confusions(f"{title}, all repeats", np.tile(truth, len(p)), guess.ravel(), names),
+        *mistakes,
+    ]

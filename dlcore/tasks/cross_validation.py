@@ -128,7 +128,9 @@ def classification_samples(
         p, y = probabilities(model, folds, state), folds.source.arrays["y"]
         found = reliability(p.ravel(), np.tile(y, folds.repeats))
         diagonal, share = np.array([0.0, 1.0]), f"fraction {classes[1]}"
-        rows = zip(found.low, found.high, found.examples, found.predicted, found.observed, strict=True)
+        rows = zip(
+            found.low, found.high, found.examples, found.predicted, found.observed, strict=True
+        )
         head = ("probability from", "to", "predictions", "mean prediction", share)
         series = (
             Series("networks", found.predicted, found.observed, points=True),
@@ -177,7 +179,9 @@ def regression_evaluator(model: Model, folds: Folds) -> Evaluator:
     return OfState("test", lambda state: _regression_scores(model, folds, state), REGRESSION)
 
 
-def regression_samples(title: str, model: Model, folds: Folds) -> Callable[[State, Array], list[Sample]]:
+def regression_samples(
+    title: str, model: Model, folds: Folds
+) -> Callable[[State, Array], list[Sample]]:
     """Predictions of the first repeat against the truth, and the scores beside linear models."""
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -186,7 +190,9 @@ def regression_samples(title: str, model: Model, folds: Folds) -> Callable[[Stat
         ends = np.array([y.min(), y.max()])
         series = (Series("examples", y, predicted, points=True), Series("exact", ends, ends))
         scores = _regression_scores(model, folds, state)
-        rows = [(name, scores[f"{kind}r2"], scores[f"{kind}rmse"]) for kind, name in _MODELS.items()]
+        rows = [
+            (name, scores[f"{kind}r2"], scores[f"{kind}rmse"]) for kind, name in _MODELS.items()
+        ]
         return [
             Plot(title, "true value", "predicted value", series),
             Table("Beside linear models on the same folds", ("model", "R2", "RMSE"), tuple(rows)),

@@ -145,7 +145,9 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
     return OfState("test", score, METRICS)
 
 
-def distance_evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) -> Evaluator:
+def distance_evaluator(
+    classifier: Path, generate: Generate, splits: Splits, count: int
+) -> Evaluator:
     """The Fréchet distance of `count` images that a model generates, and its floor, at the end."""
 
     def score(state: State) -> dict[str, float]:
@@ -161,6 +163,8 @@ def distance_evaluator(classifier: Path, generate: Generate, splits: Splits, cou
     return OfState("test", score, DISTANCES)
 
 
-def samples(title: str, generate: Generate, count: int = 100) -> Callable[[State, Array], list[Sample]]:
+def samples(
+    title: str, generate: Generate, count: int = 100
+) -> Callable[[State, Array], list[Sample]]:
     """`count` generated images."""
     return lambda state, key: [Images(title, generate(state, key, count)[0])]

@@ -25,9 +25,10 @@ def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
     """Cross-entropy of the next token, in nats.
 
     Args:
-        model: gives logits [batch, length, vocabulary] of a batch with `targets`, int [batch, length], their `weight`, float of the
-            same shape, and `mask`, float [batch]. Where a batch says how many `bytes` each target stands for, metric:
-            bits_per_byte, which compares vocabularies of any size.
+        model: gives logits [batch, length, vocabulary] of a batch with `targets`, int [batch,
+        length], their `weight`, float of the
+            same shape, and `mask`, float [batch]. Where a batch says how many `bytes` each target
+            stands for, metric: bits_per_byte, which compares vocabularies of any size.
         label_smoothing: as of `classification.loss`, in training only.
 
     Raises:
@@ -45,8 +46,11 @@ def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
         metrics = {}
         if "bytes" in batch:
             where = batch["weight"] * batch["mask"][:, None]
-            metrics["bits_per_byte"] = Mean(mean(xent, where).total / math.log(2), mean(batch["bytes"], where).total)
-        if train and smoothing:  # a share of the mass moves from the target's logit to the mean of all
+            metrics["bits_per_byte"] = Mean(
+                mean(xent, where).total / math.log(2), mean(batch["bytes"], where).total
+            )
+        # a share of the mass moves from the target's logit to the mean of all
+        if train and smoothing:
             right = jnp.take_along_axis(y, batch["targets"][..., None], -1)[..., 0]
             xent = xent + smoothing * (right - y.mean(-1))
         return Out(mean(xent, batch["weight"] * batch["mask"][:, None]), metrics, extra)

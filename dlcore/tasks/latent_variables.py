@@ -53,7 +53,9 @@ def _pictures(model: Model, state: State, z: Array, mean: Mean) -> np.ndarray:
     return np.asarray(mean(parameters)).reshape(-1, 28, 28)
 
 
-def prior_samples(model: Model, mean: Mean, count: int = 100) -> Callable[[State, Array], list[Sample]]:
+def prior_samples(
+    model: Model, mean: Mean, count: int = 100
+) -> Callable[[State, Array], list[Sample]]:
     """Images whose latent variables are drawn from the prior; shown is the mean of each pixel."""
 
     def draw(state: State, key: Array) -> list[Sample]:

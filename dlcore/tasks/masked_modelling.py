@@ -44,7 +44,9 @@ def samples(
         def row(i: int) -> tuple[str, str, str, float]:
             at = positions[i, middle]
             before, after = (tokens.decode(each) for each in (shown[i, :at], shown[i, at + 1 :]))
-            hidden, best = (tokens.decode(np.array([x])) for x in (original[i, at], guess[i, middle]))
+            hidden, best = (
+                tokens.decode(np.array([x])) for x in (original[i, at], guess[i, middle])
+            )
             return f"{before} ____{after}", hidden, best, round(float(probability[i, middle]), 3)
 
         head = ("text (other masked tokens are left out)", "hidden", "best guess", "probability")

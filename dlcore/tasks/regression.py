@@ -15,6 +15,10 @@ def loss(model: Logits) -> Loss:
     def squared_error(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         y, extra = model(params, extra, batch, key, train)
         acc_dtype = jnp.promote_types(y.dtype, jnp.float32)
-        return Out(mean((y.astype(acc_dtype) - batch["target"].astype(acc_dtype)) ** 2, batch["mask"]), {}, extra)
+        return Out(
+            mean((y.astype(acc_dtype) - batch["target"].astype(acc_dtype)) ** 2, batch["mask"]),
+            {},
+            extra,
+        )
 
     return squared_error

@@ -1,4 +1,6 @@
-"""Translation: an encoder-decoder's loss, BLEU of its translations on a schedule, and translations to look at."""
+"""Translation: an encoder-decoder's loss, BLEU of its translations on a schedule, and translations
+to look at.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ GREEDY = {"bleu_greedy": Metric("higher")}
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """What an encoder-decoder reads of packed rows: `source`, `source_pair`, `tokens` and `pair`."""
+    """What an encoder-decoder reads of packed rows: `source`, `source_pair`, `tokens` and
+    `pair`.
+    """
     return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
 
 
@@ -58,15 +62,21 @@ class Translator:
     name: str = "net"
 
     def search(self, params: Params, source: Array, beams: int) -> Array:
-        """The best translations, int32 [batch, 3/2 longest], of padded sources int32 [batch, longest]."""
+        """The best translations, int32 [batch, 3/2 longest], of padded sources int32 [batch,
+        longest].
+        """
         length = self.longest * 3 // 2
         step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
         first = jnp.full(len(source), pairs.START, jnp.int32)
-        found, _ = beam_search(step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty)
+        found, _ = beam_search(
+            step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty
+        )
         return found[:, 0]
 
     def translate(self, params: Params, texts: Sequence[str]) -> list[str]:
-        """The best translation of each text, in one batch. Raises ValueError for one longer than `longest`."""
+        """The best translation of each text, in one batch. Raises ValueError for one longer than
+        `longest`.
+        """
         source = pairs.padded(pairs.encoded(self.tokenizer, texts), self.longest)
         return self.decoded(np.asarray(self._compiled(params, source)))
 
@@ -79,7 +89,8 @@ class Translator:
         return [self.tokenizer.decode(each).strip() for each in tokens]
 
     def sentences(self, rows: PairRows) -> Arrays:
-        """The sentences of a split for `search`: `source` int32 [N, longest] and `number`, the place in `rows.source_texts`.
+        """The sentences of a split for `search`: `source` int32 [N, longest] and `number`, the
+        place in `rows.source_texts`.
 
         They are ordered by length: a batch takes as long as its longest sentence.
         """
@@ -87,7 +98,9 @@ class Translator:
         order = np.array(sorted(range(len(encoded)), key=lambda i: len(encoded[i])), np.int32)
         source = pairs.padded([encoded[i] for i in order], self.longest)
         info = rows.info
-        return arrays(f"{info.name} sentences", info.version, info.split, {"source": source, "number": order})
+        return arrays(
+            f"{info.name} sentences", info.version, info.split, {"source": source, "number": order}
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,8 +109,8 @@ class BleuEvaluator:
 
     Attributes:
         translator: how sentences are translated.
-        rows: {split: its packed rows, with the sentences as text}; read when the evaluator first runs.
-        beams: hypotheses that are kept; 1 is the greedy translation.
+        rows: {split: its packed rows, with the sentences as text}; read when the evaluator first
+        runs. beams: hypotheses that are kept; 1 is the greedy translation.
         metrics: "bleu", "bleu_lowercase" or "bleu_greedy", the metrics that are measured.
         every: when it runs.
     """
@@ -122,20 +135,31 @@ class BleuEvaluator:
         """BLEU of the translations against the references of a split."""
         texts = self.translator.decoded(collected["tokens"])
         references = [self.rows[split].target_texts[i] for i in collected["number"]]
-        return {name: bleu(texts, references, lowercase=name == "bleu_lowercase")[0] for name in self.metrics}
+        return {
+            name: bleu(texts, references, lowercase=name == "bleu_lowercase")[0]
+            for name in self.metrics
+        }
 
 
 def evaluators(translator: Translator, validation: PairRows, test: PairRows) -> list[Evaluator]:
-    """BLEU of the greedy translations of validation at every evaluation; of those of the beam, of both splits, at the end."""
+    """BLEU of the greedy translations of validation at every evaluation; of those of the beam, of
+    both splits, at the end.
+    """
     return [
         BleuEvaluator(translator, {"validation": validation}, 1, GREEDY, "eval"),
         BleuEvaluator(translator, {"test": test}, 1, GREEDY, "end"),
-        BleuEvaluator(translator, {"validation": validation, "test": test}, translator.beams, BLEU, "end"),
+        BleuEvaluator(
+            translator, {"validation": validation, "test": test}, translator.beams, BLEU, "end"
+        ),
     ]
 
 
-def samples(translator: Translator, rows: PairRows, count: int = 10) -> Callable[[State, Array], list[Sample]]:
-    """The first sentences of a split with references and translations, and how BLEU was measured."""
+def samples(
+    translator: Translator, rows: PairRows, count: int = 10
+) -> Callable[[State, Array], list[Sample]]:
+    """The first sentences of a split with references and translations, and how BLEU was
+    measured.
+    """
 
     def draw(state: State, key: Array) -> list[Sample]:
         source, target = rows.source_texts[:count], rows.target_texts[:count]
@@ -149,7 +173,9 @@ def samples(translator: Translator, rows: PairRows, count: int = 10) -> Callable
                 tuple(zip(source, target, translations, strict=True)),
             ),
             Table(
-                "sacreBLEU's signatures, on plain text without tokenisation of ours", ("metric", "signature"), tuple(signatures)
+                "sacreBLEU's signatures, on plain text without tokenisation of ours",
+                ("metric", "signature"),
+                tuple(signatures),
             ),
         ]
 

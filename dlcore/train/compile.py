@@ -31,10 +31,14 @@ def _along(layout: Layout, step: Callable[..., Any]) -> Callable[..., Any]:
     return traced
 
 
-def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sharding: Tree, batch: Tree) -> Callable[..., Any]:
-    """`step(state, batch, axis=...) -> (state, report)`, compiled ahead of time; the old state's memory is given to the new one.
+def compile_step(
+    step: Callable[..., Any], layout: Layout, state: Tree, state_sharding: Tree, batch: Tree
+) -> Callable[..., Any]:
+    """`step(state, batch, axis=...) -> (state, report)`, compiled ahead of time; the old state's
+    memory is given to the new one.
 
-    jit lets XLA partition one global program; shard_map and pmap run the step per device, which then sums over `axis` itself.
+    jit lets XLA partition one global program; shard_map and pmap run the step per device, which
+    then sums over `axis` itself.
     """
     if layout.how == "jit":
         run = jax.jit(
@@ -45,8 +49,11 @@ def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sh
         )
         return run.lower(state, batch).compile()
     local = functools.partial(step, axis="data")
-    if layout.how == "shard_map":  # check_vma=False: the step sums gradients itself, exactly as under pmap
-        mapped = jax.shard_map(local, mesh=layout.mesh, in_specs=(P(), BATCH), out_specs=(P(), P()), check_vma=False)
+    # check_vma=False: the step sums gradients itself, exactly as under pmap
+    if layout.how == "shard_map":
+        mapped = jax.shard_map(
+            local, mesh=layout.mesh, in_specs=(P(), BATCH), out_specs=(P(), P()), check_vma=False
+        )
         run = jax.jit(
             mapped,
             in_shardings=(layout.everywhere, layout.rows),
@@ -57,21 +64,33 @@ def compile_step(step: Callable[..., Any], layout: Layout, state: Tree, state_sh
     return _pmapped(local, layout, state, batch)
 
 
-def _pmapped(local: Callable[..., Any], layout: Layout, state: Tree, batch: Tree) -> Callable[..., Any]:
-    """pmap of a step over the replicated state: no leading device axis, so that a checkpoint does not know how it was made."""
+def _pmapped(
+    local: Callable[..., Any], layout: Layout, state: Tree, batch: Tree
+) -> Callable[..., Any]:
+    """pmap of a step over the replicated state: no leading device axis, so that a checkpoint does
+    not know how it was made.
+    """
     devices, mesh = list(layout.mesh.devices.flat), layout.mesh
     run = jax.pmap(local, axis_name="data", in_axes=(None, 0), out_axes=None, devices=devices)
     split = jax.jit(
-        lambda batch: jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch), out_shardings=layout.rows
+        lambda batch: jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch),
+        out_shardings=layout.rows,
     )
 
     def zeros(tree: Tree, where: NamedSharding) -> Tree:
-        return jax.jit(lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree), out_shardings=where)()
+        return jax.jit(
+            lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree), out_shardings=where
+        )()
 
     parts = split(zeros(batch, layout.rows))
-    if jax.process_count() > 1:  # then pmap lowers only what is real, as the parts that a process holds
-        state, parts = zeros(state, layout.everywhere), multihost_utils.global_array_to_host_local_array(parts, mesh, BATCH)
-    compiled = run.lower(state, parts).compile()  # takes and returns global arrays, for any number of processes
+    # then pmap lowers only what is real, as the parts that a process holds
+    if jax.process_count() > 1:
+        state, parts = (
+            zeros(state, layout.everywhere),
+            multihost_utils.global_array_to_host_local_array(parts, mesh, BATCH),
+        )
+    # takes and returns global arrays, for any number of processes
+    compiled = run.lower(state, parts).compile()
 
     def step(state: Tree, batch: Tree) -> Tree:
         return jax.device_put(compiled(state, split(batch)), layout.everywhere)

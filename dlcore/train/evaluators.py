@@ -1,4 +1,6 @@
-"""Metrics that are no means over examples: collected on the devices, scored on the host, on a schedule."""
+"""Metrics that are no means over examples: collected on the devices, scored on the host, on a
+schedule.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,17 @@ from dlcore.metrics.known import Metric
 from dlcore.sharding import Layout
 from dlcore.train.step import Batch, State
 
-Schedule = Literal["eval", "end"] | int  # at every evaluation; of the final state; every n steps, and of the final state
+# at every evaluation; of the final state; every n steps, and of the final state
+Schedule = Literal["eval", "end"] | int
 Collected = dict[str, np.ndarray]
 
 
 class Evaluator(Protocol):
-    """Metrics of a state: `collect` runs compiled over the batches of a source, `score` once on the host.
+    """Metrics of a state: `collect` runs compiled over the batches of a source, `score` once on the
+    host.
 
-    The state is the averaged one where an average is kept. In a run over several processes each collects its share of the rows;
-    all of them score the same collected arrays.
+    The state is the averaged one where an average is kept. In a run over several processes each
+    collects its share of the rows; all of them score the same collected arrays.
     """
 
     @property
@@ -37,13 +41,17 @@ class Evaluator(Protocol):
 
     @property
     def sources(self) -> Mapping[str, Source | None]:
-        """{split: what is collected over}: the split, or a part of it; None where there is nothing to collect."""
+        """{split: what is collected over}: the split, or a part of it; None where there is nothing
+        to collect.
+        """
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
         """Arrays [batch, ...] of a batch; traced and compiled."""
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """{metric: value} of a split, from what was collected of its examples, in order; padding is left out."""
+        """{metric: value} of a split, from what was collected of its examples, in order; padding is
+        left out.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,14 +112,18 @@ class OfState:
 
 
 def is_due(evaluator: Evaluator, step: int, regular: bool) -> bool:
-    """Whether an evaluator runs at a step of training, at which losses are evaluated if `regular`."""
+    """Whether an evaluator runs at a step of training, at which losses are evaluated if
+    `regular`.
+    """
     if isinstance(evaluator.every, int):
         return step % evaluator.every == 0
     return regular and evaluator.every == "eval"
 
 
 class Collector:
-    """Runs evaluators on a layout; each is compiled once. `batch` examples are collected at a time."""
+    """Runs evaluators on a layout; each is compiled once. `batch` examples are collected at a
+    time.
+    """
 
     def __init__(self, layout: Layout, batch: int) -> None:
         self._layout, self._batch = layout, batch
@@ -121,7 +133,9 @@ class Collector:
         """The metrics of `split`."""
         source = evaluator.sources[split]
         collected = {} if source is None else self._collect(evaluator, state, source)
-        return {name: float(value) for name, value in evaluator.score(state, collected, split).items()}
+        return {
+            name: float(value) for name, value in evaluator.score(state, collected, split).items()
+        }
 
     def _collect(self, evaluator: Evaluator, state: State, source: Source) -> Collected:
         if id(evaluator) not in self._compiled:

@@ -1,4 +1,6 @@
-"""What an experiment file builds: models, objectives, data, and what to measure and show. The loop does the rest."""
+"""What an experiment file builds: models, objectives, data, and what to measure and show. The loop
+does the rest.
+"""
 
 from __future__ import annotations
 
@@ -40,20 +42,23 @@ class Experiment:
     """A model family on a data set.
 
     Attributes:
-        config: the experiment file's `Config`; its `batch` is the examples of a step, its `steps` how long to train.
-        models: the networks, each with the name of its parameters. One without an objective is frozen.
-        objectives: {name: Objective}; each trains the parameters of its name. Their order is the order of updates.
-        splits: the data. Losses and metrics of the splits that it scores are means in which every example counts once; "test"
+        config: the experiment file's `Config`; its `batch` is the examples of a step, its `steps`
+        how long to train. models: the networks, each with the name of its parameters. One without
+        an objective is frozen. objectives: {name: Objective}; each trains the parameters of its
+        name. Their order is the order of updates. splits: the data. Losses and metrics of the
+        splits that it scores are means in which every example counts once; "test"
             is evaluated once, at the end.
         augment: (batch, key) -> batch, of training batches, inside the compiled step.
         load: {"model/path": Weights}: parameters that start from another run's.
         evaluators: metrics that are no means over examples (train/evaluators.py).
         samples: (state, key) -> what a person wants to see, one sample or several.
         predictor: what the model says of a user's own files.
-        best: "split/metric", evaluated during training. The best state is kept, and is what test evaluation, samples and export
-            use; `metrics`, an evaluator or the table of known metrics says whether lower is better, or a "-" in front does.
-        metrics: {name: Metric}: direction and unit of metrics that `dlcore.metrics.known.KNOWN` does not have.
-        published: the number that this is compared with.
+        best: "split/metric", evaluated during training. The best state is kept, and is what test
+        evaluation, samples and export
+            use; `metrics`, an evaluator or the table of known metrics says whether lower is better,
+            or a "-" in front does.
+        metrics: {name: Metric}: direction and unit of metrics that `dlcore.metrics.known.KNOWN`
+        does not have. published: the number that this is compared with.
         tensor_parallel: rules (pattern of a parameter's path, axis names of its dimensions).
     """
 
@@ -94,12 +99,16 @@ class Experiment:
     @functools.cached_property
     def trained(self) -> dict[str, Objective]:
         """The objectives, with augmentation in training."""
-        return augment_batch(self.objectives, self.augment) if self.augment else dict(self.objectives)
+        return (
+            augment_batch(self.objectives, self.augment) if self.augment else dict(self.objectives)
+        )
 
     @functools.cached_property
     def known_metrics(self) -> dict[str, Metric]:
         """The metrics that the experiment or its evaluators declare."""
-        declared = {name: metric for each in self.evaluators for name, metric in each.metrics.items()}
+        declared = {
+            name: metric for each in self.evaluators for name, metric in each.metrics.items()
+        }
         return {**declared, **self.metrics}
 
     def draw(self, state: State, key: Array) -> list[Sample]:
@@ -109,9 +118,11 @@ class Experiment:
 
 
 def best_of(experiment: Experiment) -> str:
-    """`best` with its direction: "split/metric", "-" in front where lower is better; "" where there is none.
+    """`best` with its direction: "split/metric", "-" in front where lower is better; "" where there
+    is none.
 
-    Raises UsageError where it cannot be followed: a split that is not evaluated during training, or no direction, or two.
+    Raises UsageError where it cannot be followed: a split that is not evaluated during training, or
+    no direction, or two.
     """
     if not experiment.best:
         return ""
@@ -120,17 +131,23 @@ def best_of(experiment: Experiment) -> str:
     during = [each for each in experiment.evaluated if each != "test"]
     if split not in during or not name:
         raise UsageError(
-            f"best={experiment.best!r} must be SPLIT/METRIC of a split that is evaluated during training, one of "
-            f"{', '.join(during) or 'none'} (test is looked at once, at the end): name such a metric, or leave best out"
+            f"best={experiment.best!r} must be SPLIT/METRIC of a split that is evaluated during"
+            f" training, one of {', '.join(during) or 'none'} (test is looked at once, at the end):"
+            " name such a metric, or leave best out"
         )
     better = known(name, experiment.known_metrics).better
     if experiment.best.startswith("-"):
         if better == "higher":
-            raise UsageError(f"best={experiment.best!r} says that lower is better, and of {name} higher is: write {path!r}")
+            raise UsageError(
+                f"best={experiment.best!r} says that lower is better, and of {name} higher is:"
+                f" write {path!r}"
+            )
         better = "lower"
     if better is None:
         raise UsageError(
-            f"best={experiment.best!r}: nothing says whether higher or lower is better: declare it, as "
-            f'Experiment(metrics={{"{name}": Metric("higher")}}), with Metric from dlcore.metrics.known'
+            f"best={experiment.best!r}: nothing says whether higher or lower is better: declare"
+            " it, as "
+            f'Experiment(metrics={{"{name}": Metric("higher")}}), with Metric from'
+            " dlcore.metrics.known"
         )
     return f"-{path}" if better == "lower" else path

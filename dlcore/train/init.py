@@ -17,15 +17,20 @@ from dlcore.train.step import Batch, State
 from dlcore.train.weights import with_loaded
 
 
-def initial(experiment: Experiment, seed: int, layout: sharding.Layout, batch: Batch) -> tuple[State, Callable[[], State]]:
+def initial(
+    experiment: Experiment, seed: int, layout: sharding.Layout, batch: Batch
+) -> tuple[State, Callable[[], State]]:
     """The abstract state (shapes and where they lie), and a function that makes the real one.
 
-    Each part's key is folded with its name, so that adding a part never shifts another's initialisation.
+    Each part's key is folded with its name, so that adding a part never shifts another's
+    initialisation.
     """
     initialisers = init_of(experiment.models)
     missing = [name for name in experiment.objectives if name not in initialisers]
     if missing:
-        raise UsageError(f"objectives {missing} have nothing to train: the models are {sorted(initialisers)}")
+        raise UsageError(
+            f"objectives {missing} have nothing to train: the models are {sorted(initialisers)}"
+        )
     unknown = [target for target in experiment.load if target.partition("/")[0] not in initialisers]
     if unknown:
         raise UsageError(f"load={unknown} names no model: the models are {sorted(initialisers)}")
@@ -35,7 +40,9 @@ def initial(experiment: Experiment, seed: int, layout: sharding.Layout, batch: B
 
     shape = jax.eval_shape(make, batch)
     shardings = sharding.sharding(layout, shape, experiment.tensor_parallel)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings)
+    abstract = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings
+    )
     return abstract, lambda: jax.jit(make, out_shardings=shardings)(batch)
 
 
@@ -47,7 +54,13 @@ def state_of(experiment: Experiment, seed: int | Array, batch: Batch) -> State:
         name: dict(initialise(jax.random.fold_in(key, zlib.crc32(name.encode())), batch))
         for name, initialise in init_of(experiment.models).items()
     }
-    params = {name: with_loaded(name, variables.pop("params"), experiment.load) for name, variables in made.items()}
-    opt = {name: objective.optimizer.init(params[name]) for name, objective in experiment.objectives.items()}
+    params = {
+        name: with_loaded(name, variables.pop("params"), experiment.load)
+        for name, variables in made.items()
+    }
+    opt = {
+        name: objective.optimizer.init(params[name])
+        for name, objective in experiment.objectives.items()
+    }
     extra = {name: variables for name, variables in made.items() if variables}
     return State(step=jnp.zeros((), jnp.int32), params=params, extra=extra, opt=opt)

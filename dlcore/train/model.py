@@ -53,7 +53,9 @@ class Model:
         arguments, keywords = _split(self.inputs(batch, None, False))
         return dict(self.net.init(key, *arguments, **keywords))
 
-    def __call__(self, params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool) -> tuple[Any, dict[str, Any]]:
+    def __call__(
+        self, params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
+    ) -> tuple[Any, dict[str, Any]]:
         """The output for a batch, after `output`, and `extra` with the state after this pass."""
         arguments, keywords = _split(self.inputs(batch, key, train))
         how = {"key": key, "train": train, "row": batch.get("row"), **keywords}
@@ -101,12 +103,16 @@ def init_of(models: Iterable[Model]) -> dict[str, Callable[[Array, Batch], Mappi
     found: dict[str, Callable[[Array, Batch], Mapping[str, Any]]] = {}
     for model in models:
         if model.name in found:
-            raise UsageError(f"two models have the name {model.name!r}: parameters have one owner, rename one")
+            raise UsageError(
+                f"two models have the name {model.name!r}: parameters have one owner, rename one"
+            )
         found[model.name] = model.init
     return found
 
 
-def augment_batch(objectives: Mapping[str, Objective], change: Callable[[Batch, Array], Batch]) -> dict[str, Objective]:
+def augment_batch(
+    objectives: Mapping[str, Objective], change: Callable[[Batch, Array], Batch]
+) -> dict[str, Objective]:
     """The objectives with losses that see `change(batch, key)` in training, else the batch itself.
 
     `key` is the one that the loss gets.
@@ -118,7 +124,10 @@ def augment_batch(objectives: Mapping[str, Objective], change: Callable[[Batch, 
 
         return on_changed
 
-    return {name: objective._replace(loss=changed(objective.loss)) for name, objective in objectives.items()}
+    return {
+        name: objective._replace(loss=changed(objective.loss))
+        for name, objective in objectives.items()
+    }
 
 
 def _split(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -137,15 +146,25 @@ def _accepted(module: Any, method: Any) -> frozenset[str]:
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return frozenset(("train", "row"))
-    positional = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
-    return frozenset(p.name for p in parameters if p.name in ("train", "row")) - frozenset(positional)
+    positional = [
+        parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY
+    ]
+    return frozenset(p.name for p in parameters if p.name in ("train", "row")) - frozenset(
+        positional
+    )
 
 
 def _is_bfloat16(params: Any) -> bool:
     """Whether the floating parameters, of which there are some, are bfloat16."""
-    dtypes = {leaf.dtype for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    dtypes = {
+        leaf.dtype for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
     return dtypes == {jnp.dtype(jnp.bfloat16)}
 
 
 def _rounded(x: Any) -> Any:
-    return x.astype(jnp.bfloat16) if isinstance(x, Array | np.ndarray) and x.dtype == jnp.float32 else x
+    return (
+        x.astype(jnp.bfloat16)
+        if isinstance(x, Array | np.ndarray) and x.dtype == jnp.float32
+        else x
+    )

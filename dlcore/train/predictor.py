@@ -21,7 +21,11 @@ class Predictor(Protocol):
         """Flags of `dlcore predict` and their defaults."""
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
-        """What is predicted one by one, read from files and lines of text. Raises UsageError that names a file it cannot read."""
+        """What is predicted one by one, read from files and lines of text. Raises UsageError that
+        names a file it cannot read.
+        """
 
     def batch(self, state: State, items: Sequence[Any]) -> list[tuple[dict[str, Any], Sample]]:
-        """For each item the answer of a trained state as plain JSON, and what a person sees of it."""
+        """For each item the answer of a trained state as plain JSON, and what a person sees of
+        it.
+        """

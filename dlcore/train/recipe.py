@@ -41,7 +41,8 @@ class Recipe:
     """How parameters are trained. `recipe(steps)` makes the Optax transformation.
 
     Attributes:
-        optimizer: sgd, adam (Kingma & Ba 2015; weight decay is coupled: L2), adamw (Loshchilov & Hutter
+        optimizer: sgd, adam (Kingma & Ba 2015; weight decay is coupled: L2), adamw (Loshchilov &
+        Hutter
             2019), rmsprop (Hinton 2012), lion (Chen et al. 2023), muon (Jordan et al. 2024, for
             matrices of dense layers; Adam for the rest), adafactor (Shazeer & Stern 2018), lamb
             (You et al. 2020), schedule_free_adamw (Defazio et al. 2024).
@@ -101,11 +102,15 @@ class Recipe:
         """
         self._check(steps)
         if not 0 <= ema < 1:
-            raise UsageError(f"--ema {ema} is outside [0, 1): it is what an average keeps at each step")
+            raise UsageError(
+                f"--ema {ema} is outside [0, 1): it is what an average keeps at each step"
+            )
         rate = self._rate(steps)
         if self.optimizer == "schedule_free_adamw":
             if ema:
-                raise UsageError(f"--ema {ema}: schedule_free_adamw keeps an average of its own; give 0")
+                raise UsageError(
+                    f"--ema {ema}: schedule_free_adamw keeps an average of its own; give 0"
+                )
             return self._schedule_free(rate)
         optimizer = self._optimizer(rate)
         if self.layer_decay != 1:
@@ -122,7 +127,8 @@ class Recipe:
         """The number of steps of warm-up among so many."""
         if self.warmup >= 1:
             return optim.short_warmup(int(self.warmup), steps)
-        return math.floor(self.warmup * steps + 1e-9)  # 0.1 * 30 steps are 3, whatever 0.1 is in binary
+        # 0.1 * 30 steps are 3, whatever 0.1 is in binary
+        return math.floor(self.warmup * steps + 1e-9)
 
     def _rate(self, steps: int) -> float | optax.Schedule:
         """A number where it never changes: then the optimizer keeps no count of steps."""
@@ -204,9 +210,13 @@ class Recipe:
             raise UsageError(f"--warmup {self.warmup} is neither a fraction nor a number of steps")
         if self.end and self.schedule not in _WITH_END:
             usable = ", ".join(_WITH_END)
-            raise UsageError(f"--end {self.end} is not of --schedule {self.schedule}: take {usable}, or 0")
+            raise UsageError(
+                f"--end {self.end} is not of --schedule {self.schedule}: take {usable}, or 0"
+            )
         if self.schedule == "step" and list(self.drops) != sorted(set(self.drops)):
-            raise UsageError(f"--drops {self.drops} must be fractions of the steps in ascending order")
+            raise UsageError(
+                f"--drops {self.drops} must be fractions of the steps in ascending order"
+            )
         if self.schedule == "restarts" and self.cycles > steps - self.warmup_steps(steps):
             raise UsageError(f"--cycles {self.cycles} do not fit into {steps} steps: give fewer")
         if self.optimizer == "schedule_free_adamw":
@@ -215,10 +225,13 @@ class Recipe:
     def _check_schedule_free(self) -> None:
         if self.schedule != "constant":
             raise UsageError(
-                f"--schedule {self.schedule}: schedule_free_adamw averages in its place; take --schedule constant, with a warm-up"
+                f"--schedule {self.schedule}: schedule_free_adamw averages in its place; take"
+                " --schedule constant, with a warm-up"
             )
         if self.b1 == 0:
-            raise UsageError("--b1 0.0: schedule_free_adamw divides by it; give more than 0, as 0.9")
+            raise UsageError(
+                "--b1 0.0: schedule_free_adamw divides by it; give more than 0, as 0.9"
+            )
 
 
 def layerwise(factor: float) -> optax.GradientTransformation:
@@ -229,7 +242,9 @@ def layerwise(factor: float) -> optax.GradientTransformation:
 
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
         depth = _depth(updates)
-        scaled = jax.tree_util.tree_map_with_path(lambda path, u: u * _factors(_name(path), u, factor, depth), updates)
+        scaled = jax.tree_util.tree_map_with_path(
+            lambda path, u: u * _factors(_name(path), u, factor, depth), updates
+        )
         return scaled, state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
@@ -242,7 +257,9 @@ def _factors(name: str, update: jax.Array, factor: float, depth: int) -> Any:
         return powers.reshape(-1, *(1,) * (update.ndim - 1))
     if found := _BLOCK.search(name):
         return factor ** (depth - int(found[1]))
-    first = any(part.startswith(("embed", "stem", "patch", "positions")) for part in name.split("/"))
+    first = any(
+        part.startswith(("embed", "stem", "patch", "positions")) for part in name.split("/")
+    )
     return factor ** (depth + 1) if first else 1.0
 
 

@@ -25,29 +25,43 @@ def check(path: Path) -> None:
     if os.path.exists(path) and not path.is_file():
         raise UsageError(f"cannot write {path}: a folder or device is there; name another file")
     if not os.path.isdir(path.parent):
-        raise UsageError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file")
+        raise UsageError(
+            f"cannot write {path}: there is no folder {path.parent}; make it, or name another file"
+        )
 
 
 def save(state: State, path: Path, half: bool = False) -> None:
     """Write parameters and extra state; a leaf's name is its path, as in params/net/Dense_0/kernel.
 
-    A file that was there stays until the new one is complete. With `half` floating numbers are rounded to float16: half the
-    size, three digits, for weights to start from.
+    A file that was there stays until the new one is complete. With `half` floating numbers are
+    rounded to float16: half the size, three digits, for weights to start from.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(to_host({"params": state.params, "extra": state.extra}))
-    named = {jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves}
+    leaves = jax.tree_util.tree_leaves_with_path(
+        to_host({"params": state.params, "extra": state.extra})
+    )
+    named = {
+        jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf)
+        for where, leaf in leaves
+    }
     if half:
-        named = {name: a.astype(np.float16) if np.issubdtype(a.dtype, np.floating) else a for name, a in named.items()}
+        named = {
+            name: a.astype(np.float16) if np.issubdtype(a.dtype, np.floating) else a
+            for name, a in named.items()
+        }
     check(path)
     try:
         with files.replacing(path.resolve()) as file:
             np.savez_compressed(file, allow_pickle=False, **named)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; make room or name another file") from error
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}; make room or name another file"
+        ) from error
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The tree that `save` wrote. Raises UsageError when the file is missing, damaged, or not one of them."""
+    """The tree that `save` wrote. Raises UsageError when the file is missing, damaged, or not one
+    of them.
+    """
     tree: dict[str, Any] = {"params": {}, "extra": {}}
     way = f"dlcore export RUN {path} writes such a file"
     try:
@@ -59,22 +73,34 @@ def load(path: Path) -> dict[str, Any]:
         place = tree
         for part in above:
             place = place.setdefault(part, {}) if isinstance(place, dict) else {}
-        if not above or not isinstance(place, dict) or last in place or above[0] not in ("params", "extra"):
-            raise UsageError(f"{path} does not hold exported parameters (it has an array {name!r}); {way}")
+        if (
+            not above
+            or not isinstance(place, dict)
+            or last in place
+            or above[0] not in ("params", "extra")
+        ):
+            raise UsageError(
+                f"{path} does not hold exported parameters (it has an array {name!r}); {way}"
+            )
         place[last] = array
     return tree
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Parameters of another run: those at `subtree` ("net/text") of a file that `dlcore export` wrote."""
+    """Parameters of another run: those at `subtree` ("net/text") of a file that `dlcore export`
+    wrote.
+    """
 
     file: Path
     subtree: str
 
 
-def with_loaded(name: str, params: Mapping[str, Any], loaded: Mapping[str, Weights]) -> Mapping[str, Any]:
-    """The parameters of the model `name`, those parts replaced that `loaded` names by "model/path" (or "model" for all).
+def with_loaded(
+    name: str, params: Mapping[str, Any], loaded: Mapping[str, Weights]
+) -> Mapping[str, Any]:
+    """The parameters of the model `name`, those parts replaced that `loaded` names by "model/path"
+    (or "model" for all).
 
     Raises UsageError where a file cannot be read, or does not fit.
     """
@@ -83,15 +109,21 @@ def with_loaded(name: str, params: Mapping[str, Any], loaded: Mapping[str, Weigh
         if model != name:
             continue
         donor = load(weights.file)["params"]
-        with_weights = load_subtree(params if path else {name: params}, donor, {path or name: weights.subtree})
+        with_weights = load_subtree(
+            params if path else {name: params}, donor, {path or name: weights.subtree}
+        )
         params = with_weights if path else with_weights[name]
     return params
 
 
-def load_subtree(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Any]:
-    """`params` with some subtrees taken from another run's: {path here: path in the donor}, paths as "encoder/block_0".
+def load_subtree(
+    params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]
+) -> dict[str, Any]:
+    """`params` with some subtrees taken from another run's: {path here: path in the donor}, paths
+    as "encoder/block_0".
 
-    The donor is a subtree of what `train.export.load` gives. UsageError: a path or a leaf is missing on one side, or shapes differ.
+    The donor is a subtree of what `train.export.load` gives. UsageError: a path or a leaf is
+    missing on one side, or shapes differ.
     """
     out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
     for here, there in parts.items():
@@ -99,8 +131,8 @@ def load_subtree(params: Mapping[str, Any], donor: Mapping[str, Any], parts: Map
         expected, found = (jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (own, given))
         if expected != found:
             raise UsageError(
-                f"{there} of the donor does not fit {here} of the model: {_difference(expected, found)}. "
-                "Choose the sizes that the donor was trained with"
+                f"{there} of the donor does not fit {here} of the model:"
+                f" {_difference(expected, found)}. Choose the sizes that the donor was trained with"
             )
         *above, last = here.split("/")
         place = out
@@ -124,8 +156,11 @@ def _difference(expected: Any, found: Any) -> str:
     flat = [
         {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}
         for leaves in (
-            jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple)) for tree in (expected, found)
+            jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, tuple))
+            for tree in (expected, found)
         )
     ]
-    name = next(name for name in sorted({*flat[0], *flat[1]}) if flat[0].get(name) != flat[1].get(name))
+    name = next(
+        name for name in sorted({*flat[0], *flat[1]}) if flat[0].get(name) != flat[1].get(name)
+    )
     return f"{name or 'it'} is {flat[1].get(name, 'missing')}, not {flat[0].get(name, 'missing')}"

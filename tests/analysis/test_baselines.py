@@ -12,12 +12,19 @@ from dlcore.metrics.images import psnr
 
 def test_components_equal_scikit_learns() -> None:
     random = np.random.default_rng(0)
-    x, other = random.standard_normal((50, 4, 3)) * np.arange(1, 4), random.standard_normal((7, 4, 3))
+    x, other = (
+        random.standard_normal((50, 4, 3)) * np.arange(1, 4),
+        random.standard_normal((7, 4, 3)),
+    )
     own, theirs = principal_components(x, 5), PCA(5, svd_solver="full").fit(x.reshape(50, 12))
     want = theirs.inverse_transform(theirs.transform(other.reshape(7, 12)))
     np.testing.assert_allclose(own.project(other), want.reshape(7, 4, 3), atol=1e-10)
-    np.testing.assert_allclose(np.abs(own.code(other)), np.abs(theirs.transform(other.reshape(7, 12))), atol=1e-10)
-    np.testing.assert_allclose(own.first(2).project(other), principal_components(x, 2).project(other), atol=1e-10)
+    np.testing.assert_allclose(
+        np.abs(own.code(other)), np.abs(theirs.transform(other.reshape(7, 12))), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        own.first(2).project(other), principal_components(x, 2).project(other), atol=1e-10
+    )
     np.testing.assert_allclose(principal_components(x, 12).project(other), other, atol=1e-10)
 
 
@@ -30,7 +37,9 @@ def test_components_that_are_not_there_are_refused(k: int) -> None:
 def test_median_filter_takes_out_a_speck_and_keeps_images_apart() -> None:
     images = np.zeros((2, 5, 5, 1))
     images[0, 2, 2], images[1] = 1, 0.5
-    np.testing.assert_array_equal(median_filter(3)(images)[..., 0], np.stack([np.zeros((5, 5)), np.full((5, 5), 0.5)]))
+    np.testing.assert_array_equal(
+        median_filter(3)(images)[..., 0], np.stack([np.zeros((5, 5)), np.full((5, 5), 0.5)])
+    )
 
 
 def test_linear_map_finds_an_affine_map_and_under_noise_shrinks_as_wiener_says() -> None:
@@ -45,5 +54,6 @@ def test_linear_map_finds_an_affine_map_and_under_noise_shrinks_as_wiener_says()
 
 def test_the_best_filter_is_by_score_of_what_was_cut() -> None:
     y = np.full((3, 4), 0.9)
-    filters = {"near": lambda x: x + 0.1, "far above": lambda x: x + 9.0}  # 0.6 of a pixel, and 1 after the cut
+    # 0.6 of a pixel, and 1 after the cut
+    filters = {"near": lambda x: x + 0.1, "far above": lambda x: x + 9.0}
     assert best(filters, np.full((3, 4), 0.5), y, psnr) == "far above"

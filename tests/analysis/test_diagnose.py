@@ -1,4 +1,6 @@
-"""Diagnosis: norms worked by hand, sick networks that are told what they have, healthy ones that are let alone."""
+"""Diagnosis: norms worked by hand, sick networks that are told what they have, healthy ones that
+are let alone.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +37,30 @@ from tests.child import built, tiny
 
 
 def state_of(objectives: dict[str, Objective], params: dict[str, Any]) -> State:
-    return State(jnp.zeros((), jnp.int32), params, {}, {n: o.optimizer.init(params[n]) for n, o in objectives.items()})
+    return State(
+        jnp.zeros((), jnp.int32),
+        params,
+        {},
+        {n: o.optimizer.init(params[n]) for n, o in objectives.items()},
+    )
 
 
 def test_norms_ratios_and_dead_units_worked_by_hand() -> None:
-    """Loss mean of (x w) c / 2 with x = (1, 2) and c = (3, 0): the gradient of w is x c^T / 2, the second unit gets nothing."""
+    """Loss mean of (x w) c / 2 with x = (1, 2) and c = (3, 0): the gradient of w is x c^T / 2, the
+    second unit gets nothing.
+    """
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
-        y = (batch["x"] @ params["net"]["kernel"] + params["net"]["bias"][None]) * jnp.array([[3.0, 0.0]])
+        y = (batch["x"] @ params["net"]["kernel"] + params["net"]["bias"][None]) * jnp.array(
+            [[3.0, 0.0]]
+        )
         return Out(mean(y), {}, extra)
 
     objectives = {"net": Objective(loss, optax.sgd(0.1))}
     params = {"net": {"kernel": jnp.array([[3.0, 0.0], [0.0, 4.0]]), "bias": jnp.array([0.0, 0.0])}}
-    found = diagnose(objectives, state_of(objectives, params), {"x": jnp.array([[1.0, 2.0]])}, seed=0)
+    found = diagnose(
+        objectives, state_of(objectives, params), {"x": jnp.array([[1.0, 2.0]])}, seed=0
+    )
     bias, kernel = found["net"]
     assert kernel.name == "kernel"
     assert kernel.grad == pytest.approx(1.5 * math.sqrt(5))
@@ -61,8 +74,12 @@ def test_norms_ratios_and_dead_units_worked_by_hand() -> None:
     assert verdict(found["net"]) == "50 % of the units of kernel are dead."
 
 
-def network(activation: Any, widths: tuple[int, ...], rate: float = 1e-3, bias: float = 0.0) -> list[Row]:
-    """The rows of a classifier of noise at its beginning; `bias` shifts the units of its first layer."""
+def network(
+    activation: Any, widths: tuple[int, ...], rate: float = 1e-3, bias: float = 0.0
+) -> list[Row]:
+    """The rows of a classifier of noise at its beginning; `bias` shifts the units of its first
+    layer.
+    """
     net = MLP(widths, classes=4, activation=named(activation))
     numbers = np.random.default_rng(0)
     batch = {
@@ -92,7 +109,9 @@ def test_a_deep_sigmoid_network_vanishes_and_a_healthy_relu_network_does_not() -
 
 
 def test_dead_relus_are_found_and_counted() -> None:
-    assert verdict(network("relu", (16, 16), bias=-100.0)).startswith("100 % of the units of Dense_0/kernel, Dense_1/kernel")
+    assert verdict(network("relu", (16, 16), bias=-100.0)).startswith(
+        "100 % of the units of Dense_0/kernel, Dense_1/kernel"
+    )
     assert verdict(network("leaky_relu", (16, 16), bias=-100.0)) == HEALTHY
 
 
@@ -110,25 +129,40 @@ def kernel(name: str, grad: float, weight: float = 1.0, update: float = 1e-3, de
     ("rows", "words"),
     [
         ([kernel("L_0", 1.0), kernel("L_1", 1e-2), kernel("L_2", 1e-2)], HEALTHY),
-        ([kernel("L_0", 1e-8), kernel("L_1", 1e-5), kernel("L_2", 1.0)], "Gradients vanish from L_1 down: that of L_0 is 1e-08"),
-        ([kernel("L_0", 0.5), kernel("L_1", 1.0), kernel("L_2", 1e-4)], "Gradients explode: that of L_0 is 5,000 times that of L_2."),
-        ([kernel("a", 3e4), kernel("b", 1.0)], "Gradients explode: that of a is 30,000 times the size of its weights."),
+        (
+            [kernel("L_0", 1e-8), kernel("L_1", 1e-5), kernel("L_2", 1.0)],
+            "Gradients vanish from L_1 down: that of L_0 is 1e-08",
+        ),
+        (
+            [kernel("L_0", 0.5), kernel("L_1", 1.0), kernel("L_2", 1e-4)],
+            "Gradients explode: that of L_0 is 5,000 times that of L_2.",
+        ),
+        (
+            [kernel("a", 3e4), kernel("b", 1.0)],
+            "Gradients explode: that of a is 30,000 times the size of its weights.",
+        ),
         ([kernel("a", math.inf), kernel("b", math.nan)], "Gradients are not finite: a, b."),
         ([kernel("a", 1.0, dead=2)], HEALTHY),  # a fifth may happen
         ([kernel("a", 1.0, dead=3)], "30 % of the units of a are dead."),
-        ([kernel("a", 1.0, update=0.3)], "Update-to-weight ratio of a is 0.3: the rate is too high."),
+        (
+            [kernel("a", 1.0, update=0.3)],
+            "Update-to-weight ratio of a is 0.3: the rate is too high.",
+        ),
         ([kernel("a", 1.0, weight=0.0)], HEALTHY),  # begins at zero
         ([Row("bias", 1e9, 1e-9, 1.0, 0, 0)], HEALTHY),  # no kernel
         ([], HEALTHY),
     ],
-)  # fmt: skip
+)
 def test_verdicts(rows: list[Row], words: str) -> None:
     assert verdict(rows).startswith(words)
 
 
 @pytest.mark.quick
 def test_what_is_written_is_read_and_damage_is_counted(tmp_path: Path) -> None:
-    rows = [Row("a/kernel", 0.123456789, 2.0, math.nan, 3, 1), Row("a/bias", math.inf, 0.0, 0.0, 0, 0)]
+    rows = [
+        Row("a/kernel", 0.123456789, 2.0, math.nan, 3, 1),
+        Row("a/bias", math.inf, 0.0, 0.0, 0, 0),
+    ]
     write(tmp_path, 10, {"net": rows, "other": rows[:1]})
     write(tmp_path, 20, {"net": rows[:1]})
     path = tmp_path / "diagnostics.jsonl"
@@ -156,36 +190,66 @@ def test_every_experiment_can_be_diagnosed(name: str) -> None:
     """Traced, not compiled: a number for every tensor of every objective."""
     made = built(name)
     layout = sharding.layout("jit", "", devices=jax.devices()[:1])
-    batch = layout.put(Stream(made.train, made.batch, 0, layout.local_rows(made.batch)).at(0), made.batch)
+    batch = layout.put(
+        Stream(made.train, made.batch, 0, layout.local_rows(made.batch)).at(0), made.batch
+    )
     abstract, _ = initial(made, 0, layout, batch)
-    found = jax.eval_shape(lambda state, batch: measure(made.trained, state, batch, 0, 2), abstract, batch)
+    found = jax.eval_shape(
+        lambda state, batch: measure(made.trained, state, batch, 0, 2), abstract, batch
+    )
     tensors = {name: len(jax.tree.leaves(abstract.params[name])) for name in made.objectives}
-    assert {name: x.shape for name, x in found.items()} == {name: (count, 4) for name, count in tensors.items()}
+    assert {name: x.shape for name, x in found.items()} == {
+        name: (count, 4) for name, count in tensors.items()
+    }
 
 
 def test_two_objectives_on_eight_devices_are_diagnosed_as_on_one() -> None:
-    """Sharded rows, a sharded state, microbatches: the numbers are those of one device, and the state is what it was."""
+    """Sharded rows, a sharded state, microbatches: the numbers are those of one device, and the
+    state is what it was.
+    """
 
     def drawn(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
         noise = random.normal(key, batch["row"], (8,))
-        return Out(mean(jnp.tanh(noise @ params["gen"]["kernel"]) @ params["disc"]["kernel"], batch["mask"]), {}, extra)
+        return Out(
+            mean(
+                jnp.tanh(noise @ params["gen"]["kernel"]) @ params["disc"]["kernel"], batch["mask"]
+            ),
+            {},
+            extra,
+        )
 
     def judged(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
         true = mean((batch["x"] @ params["disc"]["kernel"]) ** 2, batch["mask"])
-        return Out(Mean(true.total - drawn(params, extra, batch, key, train).loss.total, true.weight), {}, extra)
+        return Out(
+            Mean(true.total - drawn(params, extra, batch, key, train).loss.total, true.weight),
+            {},
+            extra,
+        )
 
-    objectives = {"disc": Objective(judged, optax.adam(0.1)), "gen": Objective(drawn, optax.sgd(0.1))}
+    objectives = {
+        "disc": Objective(judged, optax.adam(0.1)),
+        "gen": Objective(drawn, optax.sgd(0.1)),
+    }
     numbers = np.random.default_rng(0)
     kernels = {"disc": numbers.standard_normal((8, 4)), "gen": numbers.standard_normal((8, 8))}
-    rows = {"x": numbers.standard_normal((32, 8)).astype(np.float32), "mask": (np.arange(32) < 27).astype(np.float32)}
+    rows = {
+        "x": numbers.standard_normal((32, 8)).astype(np.float32),
+        "mask": (np.arange(32) < 27).astype(np.float32),
+    }
     found = []
     for devices, mesh, microbatches in ((1, "", 1), (8, "data=2,fsdp=4", 2)):
         layout = sharding.layout("jit", mesh, devices=jax.devices()[:devices])
         batch = layout.put({**rows, "row": np.arange(32, dtype=np.int32)}, 32)
-        plain = state_of(objectives, {name: {"kernel": jnp.asarray(x, jnp.float32)} for name, x in kernels.items()})
+        plain = state_of(
+            objectives,
+            {name: {"kernel": jnp.asarray(x, jnp.float32)} for name, x in kernels.items()},
+        )
         state = jax.device_put(plain, sharding.sharding(layout, plain))
         found.append(Diagnosis(objectives, layout, 0, microbatches)(state, batch))
-        assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (plain, jax.device_get(state))), strict=True))
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(*map(jax.tree.leaves, (plain, jax.device_get(state))), strict=True)
+        )
     one, eight = found
     assert list(one) == list(eight) == ["disc", "gen"]
     for name in one:
@@ -194,16 +258,27 @@ def test_two_objectives_on_eight_devices_are_diagnosed_as_on_one() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once an evaluation, of the batch that comes next; none is kept of steps that a resume trains again."""
+def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once an evaluation, of the batch that comes next; none is kept of steps that a resume trains
+    again.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
     page = catalog.load(catalog.find("mlp_digits"))
     config = dataclasses.replace(tiny("mlp_digits"), steps=100)
-    flags = RunOptions(offline=True, out="whole", eval_every=40, save_every=30, log_every=50, diagnose="always")
+    flags = RunOptions(
+        offline=True, out="whole", eval_every=40, save_every=30, log_every=50, diagnose="always"
+    )
     assert runs.train(page, config, flags) == 0
-    assert runs.train(page, config, dataclasses.replace(flags, out="without", diagnose="never")) == 0
-    hashes = [json.loads(Path(out, "card.json").read_text())["params_sha256"] for out in ("whole", "without")]
+    assert (
+        runs.train(page, config, dataclasses.replace(flags, out="without", diagnose="never")) == 0
+    )
+    hashes = [
+        json.loads(Path(out, "card.json").read_text())["params_sha256"]
+        for out in ("whole", "without")
+    ]
     assert hashes[0] == hashes[1]
     assert not Path("without/diagnostics.jsonl").exists()
     found, damaged = read(Path("whole/diagnostics.jsonl"))
@@ -215,11 +290,22 @@ def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(tmp_path: Path
     with Path("asked/diagnostics.jsonl").open("a") as log:
         log.write('{"step": 80, "objective": "net", "tensors": []}\n{"step": 90, "obj')
     assert cli.main(["resume", "asked"]) == 0
-    assert Path("asked/diagnostics.jsonl").read_bytes() == Path("whole/diagnostics.jsonl").read_bytes()
+    assert (
+        Path("asked/diagnostics.jsonl").read_bytes() == Path("whole/diagnostics.jsonl").read_bytes()
+    )
 
 
-def test_a_trial_of_few_steps_is_not_diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_of_few_steps_is_not_diagnosed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
     monkeypatch.setattr(Diagnosis, "__call__", lambda *_: pytest.fail("a trial was diagnosed"))
-    assert runs.train(catalog.load(catalog.find("mlp_digits")), tiny("mlp_digits"), RunOptions(offline=True, out="run")) == 0
+    assert (
+        runs.train(
+            catalog.load(catalog.find("mlp_digits")),
+            tiny("mlp_digits"),
+            RunOptions(offline=True, out="run"),
+        )
+        == 0
+    )

@@ -1,4 +1,6 @@
-"""Learned features as pictures: what is shown is what the network holds, computes and listens to."""
+"""Learned features as pictures: what is shown is what the network holds, computes and listens
+to.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ from dlcore.train.step import State
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.integers(0, 256, (3, 4, 4, 2), dtype=np.uint8)
-BATCH = {"image": IMAGES, "mask": np.array([1, 1, 0], np.float32), "row": np.arange(3, dtype=np.int32)}
+BATCH = {
+    "image": IMAGES,
+    "mask": np.array([1, 1, 0], np.float32),
+    "row": np.arange(3, dtype=np.int32),
+}
 LINEAR = GENERATOR.standard_normal((4 * 4 * 2, 5)).astype(np.float32)
 
 
@@ -31,7 +37,10 @@ def state(params: Any) -> State:
 
 def linear(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
     """W x, of pixels in [0, 1] as a page's logits see them."""
-    return batch["image"].astype(jnp.float32).reshape(len(batch["image"]), -1) / 255 @ params["net"], extra
+    return (
+        batch["image"].astype(jnp.float32).reshape(len(batch["image"]), -1) / 255 @ params["net"],
+        extra,
+    )
 
 
 def test_saliency_of_a_linear_model_is_the_size_of_its_weights() -> None:
@@ -65,10 +74,15 @@ def test_filters_are_scaled_to_0_and_1_each_by_itself() -> None:
 
 
 def test_filters_over_patches_are_shown_over_pixels() -> None:
-    """The picture that a filter answers most to is the filter itself: block by block it must come back."""
+    """The picture that a filter answers most to is the filter itself: block by block it must come
+    back.
+    """
     kernel = GENERATOR.standard_normal((6, 4, 3, 1)).astype(np.float32)
-    blocks = np.asarray(space_to_depth(jnp.moveaxis(jnp.asarray(kernel), -1, 0), 2))  # [1, 3, 2, 12]
-    np.testing.assert_array_equal(filters(np.moveaxis(blocks, 0, -1), patch=2).images, filters(kernel).images)
+    # [1, 3, 2, 12]
+    blocks = np.asarray(space_to_depth(jnp.moveaxis(jnp.asarray(kernel), -1, 0), 2))
+    np.testing.assert_array_equal(
+        filters(np.moveaxis(blocks, 0, -1), patch=2).images, filters(kernel).images
+    )
     matrix = kernel[:2, :2].reshape(12, 1)
     np.testing.assert_array_equal(filters(matrix, patch=2).images, filters(kernel[:2, :2]).images)
 
@@ -84,7 +98,11 @@ class Deep(nn.Module):
 
 def test_layers_are_shown_by_depth_and_without_what_is_inside_them() -> None:
     params = jax.jit(Deep().init)(jax.random.key(0), IMAGES / np.float32(255))["params"]
-    shown = activations(lambda p, e, b, k, t: (Deep().apply({"params": p["net"]}, b["image"] / 255), e), state(params), BATCH)
+    shown = activations(
+        lambda p, e, b, k, t: (Deep().apply({"params": p["net"]}, b["image"] / 255), e),
+        state(params),
+        BATCH,
+    )
     assert [each.title.split()[1] for each in shown] == ["c:", "b:"]
 
 
@@ -93,7 +111,9 @@ def test_activations_are_those_after_each_layer() -> None:
     params = jax.jit(net.init)(jax.random.key(0), IMAGES / np.float32(255))["params"]
 
     def logits(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-        return apply(net, "net", params, extra, batch["image"].astype(jnp.float32) / 255, train=train)
+        return apply(
+            net, "net", params, extra, batch["image"].astype(jnp.float32) / 255, train=train
+        )
 
     first, second = activations(logits, state(params), BATCH)
     assert first.title == "After Conv_0: 4 x 4, 3 channels"
@@ -101,7 +121,9 @@ def test_activations_are_those_after_each_layer() -> None:
     conv = nn.Conv(3, (3, 3)).apply({"params": params["Conv_0"]}, IMAGES[:1] / np.float32(255))
     maps = np.maximum(np.asarray(conv)[0], 0)
     for caption, picture in zip(first.captions, first.images, strict=True):
-        np.testing.assert_allclose(picture, maps[..., int(caption.split()[1])] / maps.max(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            picture, maps[..., int(caption.split()[1])] / maps.max(), rtol=1e-4, atol=1e-6
+        )
     means = [float(picture.mean()) for picture in first.images]
     assert means == sorted(means, reverse=True)
     assert len(activations(logits, state(params), BATCH, layers=1)) == 1

@@ -1,4 +1,6 @@
-"""Gradients through time: a linear network, whose powers are known, and the plain one beside the gated ones."""
+"""Gradients through time: a linear network, whose powers are known, and the plain one beside the
+gated ones.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,15 @@ from dlcore.models.rnn import RNN, Reader
 
 
 def test_a_linear_network_has_the_powers_of_its_matrix() -> None:
-    """state_t = state_{t-1} A + x_t and a loss of w . state_T: the gradient at t is A^(T-t) w, whatever the input."""
+    """state_t = state_{t-1} A + x_t and a loss of w . state_T: the gradient at t is A^(T-t) w,
+    whatever the input.
+    """
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
         a, w, x = (generator.standard_normal(shape) for shape in ((4, 4), (4,), (6, 3, 4)))
-        found = through_time(lambda s, x: s @ a + x, lambda s: s @ w, jnp.zeros((3, 4)), jnp.asarray(x))
+        found = through_time(
+            lambda s, x: s @ a + x, lambda s: s @ w, jnp.zeros((3, 4)), jnp.asarray(x)
+        )
         expected = [np.linalg.norm(np.linalg.matrix_power(a, 5 - t) @ w) for t in range(6)]
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
@@ -24,17 +30,27 @@ def test_a_linear_network_has_the_powers_of_its_matrix() -> None:
 def test_a_rotation_keeps_the_norm_and_its_multiples_shrink_and_grow_it() -> None:
     turn = jnp.array([[0.6, 0.8], [-0.8, 0.6]])
     for size in (0.5, 1.0, 2.0):
-        norm = through_time(lambda s, _, size=size: size * s @ turn, lambda s: s[:, 0], jnp.ones((1, 2)), jnp.zeros((8, 1, 2)))
+        norm = through_time(
+            lambda s, _, size=size: size * s @ turn,
+            lambda s: s[:, 0],
+            jnp.ones((1, 2)),
+            jnp.zeros((8, 1, 2)),
+        )
         np.testing.assert_allclose(norm, size ** np.arange(7.0, -1, -1), rtol=1e-5)
 
 
 def test_norms_whose_squares_leave_float32_are_right() -> None:
     for size in (1e25, 1e-25):
         norm = through_time(
-            lambda s, _: s, lambda s, size=size: size * (3 * s[:, 0] + 4 * s[:, 1]), jnp.ones((1, 2)), jnp.zeros((3, 1, 2))
+            lambda s, _: s,
+            lambda s, size=size: size * (3 * s[:, 0] + 4 * s[:, 1]),
+            jnp.ones((1, 2)),
+            jnp.zeros((3, 1, 2)),
         )
         np.testing.assert_allclose(norm, 5 * size, rtol=1e-6)
-    none = through_time(lambda s, _: s, lambda s: 0 * s[:, 0], jnp.ones((1, 2)), jnp.zeros((3, 1, 2)))
+    none = through_time(
+        lambda s, _: s, lambda s: 0 * s[:, 0], jnp.ones((1, 2)), jnp.zeros((3, 1, 2))
+    )
     np.testing.assert_array_equal(none, 0)
 
 
@@ -46,7 +62,11 @@ def test_the_figure_shows_vanishing_and_exploding() -> None:
         "gated": Reader(RNN("gru", 16, memory=60), outputs=1),
         "loud": Reader(RNN("elman", 64, gain=2.0), outputs=1),
     }
-    plot = figure({name: (net, net.init(jax.random.key(0), x)["params"]) for name, net in nets.items()}, x, target)
+    plot = figure(
+        {name: (net, net.init(jax.random.key(0), x)["params"]) for name, net in nets.items()},
+        x,
+        target,
+    )
     assert plot.log_y
     first_over_last = {line.name: line.y[0] / line.y[-1] for line in plot.series}
     assert first_over_last["plain"] < 1e-6

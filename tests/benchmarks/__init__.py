@@ -1,1 +1,3 @@
-"""Speed comparisons, run by hand: `python -m tests.benchmarks [names]`. Ratios of interleaved runs; never a clock in a test."""
+"""Speed comparisons, run by hand: `python -m tests.benchmarks [names]`. Ratios of interleaved runs;
+never a clock in a test.
+"""

@@ -1,4 +1,6 @@
-"""python -m tests.benchmarks [names] [--json FILE]: each row prints its ratios as soon as it is measured."""
+"""python -m tests.benchmarks [names] [--json FILE]: each row prints its ratios as soon as it is
+measured.
+"""
 
 import argparse
 import importlib
@@ -12,10 +14,21 @@ from tests.benchmarks import compare, gpu, overhead, rows, waits
 OTHERS = {"overhead": overhead.main, "waits": waits.main, "gpu": gpu.main}
 ROWS = [module.name for module in pkgutil.iter_modules(rows.__path__)]
 
-parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Ratios of interleaved runs.")
-parser.add_argument("names", nargs="*", default=ROWS, help=f"by default every row: {', '.join(ROWS)}; also {', '.join(OTHERS)}")
+parser = argparse.ArgumentParser(
+    prog="python -m tests.benchmarks", description="Ratios of interleaved runs."
+)
+parser.add_argument(
+    "names",
+    nargs="*",
+    default=ROWS,
+    help=f"by default every row: {', '.join(ROWS)}; also {', '.join(OTHERS)}",
+)
 parser.add_argument("--json", type=Path, help="a file for the table")
-parser.add_argument("--compile", action="store_true", help="PyTorch through torch.compile too, which wants a C++ compiler")
+parser.add_argument(
+    "--compile",
+    action="store_true",
+    help="PyTorch through torch.compile too, which wants a C++ compiler",
+)
 parser.add_argument("--list", action="store_true", help="only name the rows")
 options = parser.parse_args()
 unknown = [name for name in options.names if name not in ROWS and name not in OTHERS]

@@ -25,7 +25,12 @@ class Contender:
         environment = os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self.name = name
         self.process = subprocess.Popen(
-            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.losses: list[float] = self.metrics()
 
@@ -47,7 +52,12 @@ class Contender:
     def __enter__(self) -> Contender:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.process.kill()
         self.process.communicate()
 
@@ -56,7 +66,9 @@ def present(row: str) -> list[str]:
     """The row's contenders that can run here."""
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
     names = [name for name in CONTENDERS if hasattr(module, name)]
-    return [name for name in names if not name.startswith("torch") or importlib.util.find_spec("torch")]
+    return [
+        name for name in names if not name.startswith("torch") or importlib.util.find_spec("torch")
+    ]
 
 
 def losses(row: str, size: str) -> dict[str, list[float]]:
@@ -81,9 +93,11 @@ def compiler() -> str | None:
 
 
 def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]:
-    """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the losses must agree.
+    """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the
+    losses must agree.
 
-    With `compiled` there is one contender more, PyTorch through `torch.compile`, where there is a C++ compiler.
+    With `compiled` there is one contender more, PyTorch through `torch.compile`, where there is a
+    C++ compiler.
     """
     others = present(name)
     without = compiled and "torch" in others and not compiler()
@@ -97,7 +111,10 @@ def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]
         for each in running:
             each.seconds(3)
             steps[each.name] = max(3, round(SECONDS / (each.seconds(3) / 3)))
-        rounds = [{each.name: each.seconds(steps[each.name]) / steps[each.name] for each in running} for _ in range(ROUNDS)]
+        rounds = [
+            {each.name: each.seconds(steps[each.name]) / steps[each.name] for each in running}
+            for _ in range(ROUNDS)
+        ]
     finally:
         for each in running:
             each.__exit__(None, None, None)
@@ -107,9 +124,18 @@ def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]
         low, _, high = statistics.quantiles(found, n=4)
         ratios[other] = {"ratio": statistics.median(found), "quartiles": [low, high]}
     limits = importlib.import_module(f"tests.benchmarks.rows.{name}").LIMITS
-    times = {each: round(1e3 * statistics.median(found[each] for found in rounds), 3) for each in others}
+    times = {
+        each: round(1e3 * statistics.median(found[each] for found in rounds), 3) for each in others
+    }
     missing = {"torch_compile": "no C++ compiler (g++ or clang++)"} if without else {}
-    return {"row": name, "dlcore over": ratios, "goals": limits, "rounds": ROUNDS, "milliseconds": times, "missing": missing}
+    return {
+        "row": name,
+        "dlcore over": ratios,
+        "goals": limits,
+        "rounds": ROUNDS,
+        "milliseconds": times,
+        "missing": missing,
+    }
 
 
 def line(metrics: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""A Transformer encoder with rotary positions, for the rows that have one: its weights, and itself in Flax and in PyTorch."""
+"""A Transformer encoder with rotary positions, for the rows that have one: its weights, and itself
+in Flax and in PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ def dense(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
 
 def norm(width: int, bias: bool = True) -> dict[str, np.ndarray]:
     """A layer normalisation's scale, and its bias."""
-    return {"scale": np.ones(width, np.float32)} | ({"bias": np.zeros(width, np.float32)} if bias else {})
+    return {"scale": np.ones(width, np.float32)} | (
+        {"bias": np.zeros(width, np.float32)} if bias else {}
+    )
 
 
 def weights(rng: np.random.Generator, layers: int, width: int) -> dict[str, Any]:
@@ -34,11 +38,15 @@ def flax_rotated(x: Any) -> Any:
     length, d = x.shape[1], x.shape[-1]
     angle = jnp.arange(length)[:, None, None] * 10000 ** (-jnp.arange(0, d, 2) / d)
     a, b = jnp.split(x, 2, -1)
-    return jnp.concatenate([a * jnp.cos(angle) - b * jnp.sin(angle), a * jnp.sin(angle) + b * jnp.cos(angle)], -1)
+    return jnp.concatenate(
+        [a * jnp.cos(angle) - b * jnp.sin(angle), a * jnp.sin(angle) + b * jnp.cos(angle)], -1
+    )
 
 
 def flax(layers: int, heads: int) -> Any:
-    """`nn.Dense`, `nn.LayerNorm`, `nn.gelu`, `nn.dot_product_attention`; it takes a mask [batch, 1, 1 or length, length]."""
+    """`nn.Dense`, `nn.LayerNorm`, `nn.gelu`, `nn.dot_product_attention`; it takes a mask [batch, 1,
+    1 or length, length].
+    """
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -46,11 +54,19 @@ def flax(layers: int, heads: int) -> Any:
         @nn.compact
         def __call__(self, x: Any, seen: Any) -> Any:
             width, split = x.shape[-1], (*x.shape[:2], heads, -1)
-            y = nn.Dense(3 * width, use_bias=False, name="qkv")(nn.LayerNorm(1e-5, name="norm_attention")(x))
+            y = nn.Dense(3 * width, use_bias=False, name="qkv")(
+                nn.LayerNorm(1e-5, name="norm_attention")(x)
+            )
             q, k, v = (part.reshape(split) for part in jnp.split(y, 3, -1))
-            y = nn.dot_product_attention(flax_rotated(q), flax_rotated(k), v, mask=seen).reshape(x.shape)
+            y = nn.dot_product_attention(flax_rotated(q), flax_rotated(k), v, mask=seen).reshape(
+                x.shape
+            )
             x = x + nn.Dense(width, use_bias=False, name="out")(y)
-            y = nn.gelu(nn.Dense(4 * width, use_bias=False, name="up")(nn.LayerNorm(1e-5, name="norm_mlp")(x)))
+            y = nn.gelu(
+                nn.Dense(4 * width, use_bias=False, name="up")(
+                    nn.LayerNorm(1e-5, name="norm_mlp")(x)
+                )
+            )
             return x + nn.Dense(width, use_bias=False, name="down")(y)
 
     class Encoder(nn.Module):
@@ -91,7 +107,9 @@ def torch_rotation(length: int, d: int) -> Any:
 
 
 def torch(params: dict[str, Any], heads: int, length: int) -> Any:
-    """`nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`; it takes a mask [batch, 1, 1 or length, length]."""
+    """`nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`; it takes a mask
+    [batch, 1, 1 or length, length].
+    """
     from torch import nn
     from torch.nn import functional as f
 
@@ -102,11 +120,16 @@ def torch(params: dict[str, Any], heads: int, length: int) -> Any:
         def __init__(self, own: dict[str, Any]) -> None:
             super().__init__()
             self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-            self.qkv, self.out, self.up, self.down = (torch_dense(own[name]) for name in ("qkv", "out", "up", "down"))
+            self.qkv, self.out, self.up, self.down = (
+                torch_dense(own[name]) for name in ("qkv", "out", "up", "down")
+            )
 
         def forward(self, x: Any, seen: Any) -> Any:
             split = (*x.shape[:2], heads, -1)
-            q, k, v = (part.view(split).transpose(1, 2) for part in self.qkv(self.norms[0](x)).split(width, 2))
+            q, k, v = (
+                part.view(split).transpose(1, 2)
+                for part in self.qkv(self.norms[0](x)).split(width, 2)
+            )
             y = f.scaled_dot_product_attention(rotated(q), rotated(k), v, attn_mask=seen)
             x = x + self.out(y.transpose(1, 2).reshape(x.shape))
             return x + self.down(f.gelu(self.up(self.norms[1](x)), approximate="tanh"))

@@ -11,10 +11,16 @@ import optax
 
 
 def training(
-    loss: Callable[..., Any], params: Any, optimizer: optax.GradientTransformation, *data: Any, changing: Any = None
+    loss: Callable[..., Any],
+    params: Any,
+    optimizer: optax.GradientTransformation,
+    *data: Any,
+    changing: Any = None,
 ) -> Callable[[], Any]:
-    """A jitted step of `loss(params, *data)`, its state donated. With what is `changing` (batch statistics) it is
-    `loss(params, changing, *data)`, which also returns that as it is afterwards."""
+    """A jitted step of `loss(params, *data)`, its state donated. With what is `changing` (batch
+    statistics) it is `loss(params, changing, *data)`, which also returns that as it is
+    afterwards.
+    """
     params = jax.tree.map(jnp.asarray, params)
     data = tuple(jnp.asarray(x) for x in data)
 
@@ -26,7 +32,9 @@ def training(
         if changing is None:
             value, slopes = jax.value_and_grad(loss)(params, *data)
         else:
-            (value, changing), slopes = jax.value_and_grad(loss, has_aux=True)(params, changing, *data)
+            (value, changing), slopes = jax.value_and_grad(loss, has_aux=True)(
+                params, changing, *data
+            )
         updates, opt = optimizer.update(slopes, opt, params)
         return optax.apply_updates(params, updates), opt, changing, value
 
@@ -41,7 +49,9 @@ def training(
 
 
 def slope(loss: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[[], Any]:
-    """`loss(*data)`, or `loss(*data, shared)`, with its gradients by the first of the data and by what is shared."""
+    """`loss(*data)`, or `loss(*data, shared)`, with its gradients by the first of the data and by
+    what is shared.
+    """
     given = tuple(jnp.asarray(x) for x in (data if shared is None else (*data, shared)))
     run = jax.jit(jax.value_and_grad(loss, argnums=(0,) if shared is None else (0, len(data))))
     return lambda: run(*given)[0]
@@ -50,10 +60,18 @@ def slope(loss: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[
 def halved(x: Any) -> Any:
     """Blocks of 2 x 2 pixels into channels."""
     b, h, w, c = x.shape
-    return x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h // 2, w // 2, 4 * c)
+    return (
+        x.reshape(b, h // 2, 2, w // 2, 2, c)
+        .transpose(0, 1, 3, 2, 4, 5)
+        .reshape(b, h // 2, w // 2, 4 * c)
+    )
 
 
 def doubled(x: Any) -> Any:
     """The inverse of `halved`."""
     b, h, w, c = x.shape
-    return x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c // 4)
+    return (
+        x.reshape(b, h, w, 2, 2, c // 4)
+        .transpose(0, 1, 3, 2, 4, 5)
+        .reshape(b, 2 * h, 2 * w, c // 4)
+    )

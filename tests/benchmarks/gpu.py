@@ -1,6 +1,8 @@
-"""What an NVIDIA GPU does: GPT-2's 124 million parameters in bfloat16, an LSTM, long attention; beside compiled PyTorch.
+"""What an NVIDIA GPU does: GPT-2's 124 million parameters in bfloat16, an LSTM, long attention;
+beside compiled PyTorch.
 
-Elsewhere the same code runs at a tiny size, so that it stays whole, and nothing counts as measured. There is no ResNet-50 in dlcore.
+Elsewhere the same code runs at a tiny size, so that it stays whole, and nothing counts as measured.
+There is no ResNet-50 in dlcore.
 """
 
 from __future__ import annotations
@@ -16,12 +18,22 @@ import numpy as np
 
 from tests.benchmarks.rows import attention_8192, gpt, lstm
 
-# Dense bfloat16 operations a second, from NVIDIA's data sheets (the SXM form where there are several).
-PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
+# Dense bfloat16 operations a second, from NVIDIA's data sheets (the SXM form where there are
+# several).
+PEAK = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "RTX 4090": 165e12,
+}
 
 
 class Size(NamedTuple):
-    """A GPT, an LSTM, the lengths of attention, its heads and their width, and how many steps are timed."""
+    """A GPT, an LSTM, the lengths of attention, its heads and their width, and how many steps are
+    timed.
+    """
 
     gpt: gpt.Size
     lstm: lstm.Size
@@ -48,7 +60,9 @@ def seconds(step: Callable[[], Any], steps: int) -> float:
 
 
 def in_torch(make: Callable[[], Any], half: bool) -> Callable[[], Any] | None:
-    """A contender in PyTorch, compiled, on the GPU if JAX has one; None where PyTorch is missing or has none."""
+    """A contender in PyTorch, compiled, on the GPU if JAX has one; None where PyTorch is missing or
+    has none.
+    """
     if not importlib.util.find_spec("torch"):
         return None
     import jax
@@ -86,36 +100,63 @@ def attention(size: attention_8192.Size) -> Any:
 def measure(size: Size) -> list[dict[str, Any]]:
     """{row, milliseconds of dlcore, of PyTorch (None without), tokens in a step} for each row."""
     made: list[tuple[str, int, Any, Any, bool]] = [
-        ("GPT-2", size.gpt.batch * size.gpt.context, lambda: gpt.dlcore(size.gpt, "bf16"), lambda: gpt.torch(size.gpt), True),
-        ("LSTM", size.lstm.batch * size.lstm.length, lambda: lstm.dlcore(size.lstm), lambda: lstm.torch(size.lstm), False),
+        (
+            "GPT-2",
+            size.gpt.batch * size.gpt.context,
+            lambda: gpt.dlcore(size.gpt, "bf16"),
+            lambda: gpt.torch(size.gpt),
+            True,
+        ),
+        (
+            "LSTM",
+            size.lstm.batch * size.lstm.length,
+            lambda: lstm.dlcore(size.lstm),
+            lambda: lstm.torch(size.lstm),
+            False,
+        ),
     ]
     for length in size.lengths:
         own = attention_8192.Size(size.heads, size.d, length, 1)
         made.append(
-            (f"attention {length}", length, lambda own=own: attention(own), lambda own=own: attention_8192.torch(own), True)
+            (
+                f"attention {length}",
+                length,
+                lambda own=own: attention(own),
+                lambda own=own: attention_8192.torch(own),
+                True,
+            )
         )
     table = []
     for name, tokens, ours, theirs, half in made:
         step_seconds = seconds(ours(), size.steps)
         other = in_torch(theirs, half)
         torch_ms = None if other is None else 1e3 * seconds(other, size.steps)
-        table.append({"row": name, "dlcore": 1e3 * step_seconds, "torch_compile": torch_ms, "tokens": tokens})
+        table.append(
+            {"row": name, "dlcore": 1e3 * step_seconds, "torch_compile": torch_ms, "tokens": tokens}
+        )
     return table
 
 
 def mfu(size: gpt.Size, tokens_a_second: float, peak: float) -> float:
-    """Share of the peak, with 6 operations a parameter and 12 layers x width x context of attention a token (Chowdhery et al. 2022)."""
+    """Share of the peak, with 6 operations a parameter and 12 layers x width x context of attention
+    a token (Chowdhery et al. 2022).
+    """
     kernels = 12 * size.layers * size.width**2 + size.vocabulary * size.width
     return tokens_a_second * (6 * kernels + 12 * size.layers * size.width * size.context) / peak
 
 
 def main() -> None:
-    """Print the table; on anything but an NVIDIA GPU run the tiny sizes and say that nothing was measured."""
+    """Print the table; on anything but an NVIDIA GPU run the tiny sizes and say that nothing was
+    measured.
+    """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch wants some memory too
     import jax
 
     kind = jax.devices()[0].device_kind
-    if jax.default_backend() != "gpu" or "cuda" not in jax.devices()[0].client.platform_version.lower():
+    if (
+        jax.default_backend() != "gpu"
+        or "cuda" not in jax.devices()[0].client.platform_version.lower()
+    ):
         rows = ", ".join(torch_ms["row"] for torch_ms in measure(TINY))
         print(f"GPU: not measured, this is {kind}; {rows} ran at a tiny size")
         return
@@ -124,7 +165,13 @@ def main() -> None:
         rate = torch_ms["tokens"] / torch_ms["dlcore"] * 1e3
         cells = [f"{torch_ms['row']:16} {torch_ms['dlcore']:9.3f} ms, {rate:,.0f} tokens/s"]
         if torch_ms["row"] == "GPT-2":
-            cells.append(f"MFU {mfu(FULL.gpt, rate, peak):.3f}" if peak else f"no peak known for {kind}")
+            cells.append(
+                f"MFU {mfu(FULL.gpt, rate, peak):.3f}" if peak else f"no peak known for {kind}"
+            )
         other = torch_ms["torch_compile"]
-        cells.append(f"over torch_compile {torch_ms['dlcore'] / other:.2f}" if other else "no PyTorch with CUDA")
+        cells.append(
+            f"over torch_compile {torch_ms['dlcore'] / other:.2f}"
+            if other
+            else "no PyTorch with CUDA"
+        )
         print(", ".join(cells), flush=True)

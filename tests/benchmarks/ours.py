@@ -1,4 +1,6 @@
-"""dlcore's contender: the step that every experiment trains with, laid out and compiled as `dlcore train` does."""
+"""dlcore's contender: the step that every experiment trains with, laid out and compiled as `dlcore
+train` does.
+"""
 
 from __future__ import annotations
 
@@ -29,38 +31,57 @@ def training(
     batch: Mapping[str, np.ndarray],
     extra: Mapping[str, Any] | None = None,
 ) -> Step:
-    """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the first objective's loss."""
+    """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the
+    first objective's loss.
+    """
     layout, first = sharding.layout("auto", ""), next(iter(objectives))
     example = layout.put(with_rows(batch), len(next(iter(batch.values()))))
 
     def make() -> State:
         trees = jax.tree.map(jnp.asarray, dict(params))
-        opt = {name: objective.optimizer.init(trees[name]) for name, objective in objectives.items()}
-        return State(step=jnp.zeros((), jnp.int32), params=trees, extra=jax.tree.map(jnp.asarray, dict(extra or {})), opt=opt)
+        opt = {
+            name: objective.optimizer.init(trees[name]) for name, objective in objectives.items()
+        }
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=trees,
+            extra=jax.tree.map(jnp.asarray, dict(extra or {})),
+            opt=opt,
+        )
 
     shape = jax.eval_shape(make)
     shardings = sharding.sharding(layout, shape)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings)
+    abstract = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings
+    )
 
     def one(state: State, batch: Any, axis: str | None) -> Any:
-        state, report = train_step(dict(objectives), state, batch, seed=0, axis=axis, microbatches=1)
+        state, report = train_step(
+            dict(objectives), state, batch, seed=0, axis=axis, microbatches=1
+        )
         total, weight = report[f"{first}/loss"]
-        return state, (total / weight, pack(report))  # all that the loop logs: what is not returned is not computed
+        # all that the loop logs: what is not returned is not computed
+        return state, (total / weight, pack(report))
 
     compiled = compile_step(one, layout, abstract, shardings, example)
     held = [jax.jit(make, out_shardings=shardings)()]
 
     def step() -> Any:
         held[0], (loss, _) = compiled(held[0], example)
-        return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss  # as the loop does, and why: runs/trainer.py
+        # as the loop does, and why: runs/trainer.py
+        return jax.block_until_ready(loss) if layout.mesh.size > 1 else loss
 
     return step
 
 
 def slope(loss: Callable[..., Any], *batch: np.ndarray, shared: np.ndarray | None = None) -> Step:
-    """`loss(*batch)`, or `loss(*batch, shared)`, with its gradients by the first of the batch and by what is shared."""
+    """`loss(*batch)`, or `loss(*batch, shared)`, with its gradients by the first of the batch and
+    by what is shared.
+    """
     layout, own = sharding.layout("jit", ""), () if shared is None else (shared,)
-    given = tuple(layout.put({"x": x}, len(x))["x"] for x in batch) + jax.device_put(own, layout.everywhere)
+    given = tuple(layout.put({"x": x}, len(x))["x"] for x in batch) + jax.device_put(
+        own, layout.everywhere
+    )
     by = (0,) if shared is None else (0, len(batch))
     run = jax.jit(jax.value_and_grad(loss, argnums=by)).lower(*given).compile()
 

@@ -17,7 +17,9 @@ STEPS, ROUNDS = 200, 7
 
 
 def one_round(experiment: object, folder: Path) -> tuple[float, float]:
-    """Seconds a step of the bare compiled step, and of the loop, one after the other in this process."""
+    """Seconds a step of the bare compiled step, and of the loop, one after the other in this
+    process.
+    """
     flags = RunOptions(offline=True, cpu_devices=1, eval_every=10**9, save_every=10**9)
     trainer = single(experiment, flags, folder, {})  # type: ignore[arg-type]
     step = trainer.program.step
@@ -34,7 +36,9 @@ def one_round(experiment: object, folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print the loop's time over the bare step's: the median of interleaved rounds, and their spread."""
+    """Print the loop's time over the bare step's: the median of interleaved rounds, and their
+    spread.
+    """
     page = catalog.load(catalog.find("mlp_digits"))
     experiment = page.experiment(page.config(widths=(1024, 512), batch=128, steps=STEPS), "offline")
     ratios, steps = [], []
@@ -45,5 +49,8 @@ def main() -> None:
             bare, loop = one_round(experiment, place)
             ratios.append(loop / bare)
             steps.append(bare)
-    print(f"loop over bare step: {statistics.median(ratios):.3f} (rounds {', '.join(f'{r:.3f}' for r in sorted(ratios))})")
+    print(
+        f"loop over bare step: {statistics.median(ratios):.3f} (rounds"
+        f" {', '.join(f'{r:.3f}' for r in sorted(ratios))})"
+    )
     print(f"the bare step took about {statistics.median(steps) * 1e3:.1f} ms")

@@ -1,7 +1,9 @@
-"""python -m tests.benchmarks.worker ROW CONTENDER SIZE: a contender in a process of its own; lines of JSON, one for each order.
+"""python -m tests.benchmarks.worker ROW CONTENDER SIZE: a contender in a process of its own; lines
+of JSON, one for each order.
 
-A number on standard input is an order for so many steps. Between orders the process sleeps. Whoever works holds a lock on the machine,
-so that two comparisons at a time take turns: PyTorch's threads wait for each other, and lose most where a core is taken from one.
+A number on standard input is an order for so many steps. Between orders the process sleeps. Whoever
+works holds a lock on the machine, so that two comparisons at a time take turns: PyTorch's threads
+wait for each other, and lose most where a core is taken from one.
 """
 
 from __future__ import annotations
@@ -35,7 +37,11 @@ def main(row: str, contender: str, size: str) -> None:
         from dlcore.runtime import devices, huge_pages
 
         huge_pages.large()  # as `dlcore train` does
-        devices.prepare(RunOptions(offline=True, cpu_devices=getattr(module, "CPU_DEVICES", 0)), case.batch, os.environ)
+        devices.prepare(
+            RunOptions(offline=True, cpu_devices=getattr(module, "CPU_DEVICES", 0)),
+            case.batch,
+            os.environ,
+        )
     if contender == "torch_compile":
         from tests.benchmarks import torched
 
@@ -44,7 +50,8 @@ def main(row: str, contender: str, size: str) -> None:
     print(json.dumps([float(step()) for _ in range(3)]), flush=True)
     for line in sys.stdin:
         with alone():
-            for _ in range(-(-int(line) // 4)):  # untimed: the caches and the free pages are whoever worked before
+            # untimed: the caches and the free pages are whoever worked before
+            for _ in range(-(-int(line) // 4)):
                 last = step()
             float(last)
             start_time = time.perf_counter()

@@ -67,8 +67,28 @@ PLACES = [
     "a" * 5000,
 ]
 FLAGS = [f for f in TINY if f.startswith("--")]
-FLAGS += ["--out", "--seed", "--seeds", "--parallel", "--cpu-devices", "--mesh", "--microbatches", "--precision", "--log-every"]
-FLAGS += ["--eval-every", "--patience", "--save-every", "--keep", "--threads", "--track", "--heartbeat", "--stall", "--diagnose"]
+FLAGS += [
+    "--out",
+    "--seed",
+    "--seeds",
+    "--parallel",
+    "--cpu-devices",
+    "--mesh",
+    "--microbatches",
+    "--precision",
+    "--log-every",
+]
+FLAGS += [
+    "--eval-every",
+    "--patience",
+    "--save-every",
+    "--keep",
+    "--threads",
+    "--track",
+    "--heartbeat",
+    "--stall",
+    "--diagnose",
+]
 FLAGS += [
     "--continue-run",
     "--deterministic",
@@ -80,8 +100,30 @@ FLAGS += [
     "--json",
     "--price",
 ]
-MESHES = ["data=1", "data=2", "data=1,fsdp=1,tensor=1", "data=0", "fsdp", "data=-1", "data=99999", "x=1", "data=1,data=1", ","]
-TOPOLOGIES = ["cpu:1", "cpu:2", "cpu:65", "tpu:v5e:2x2", "gpu:h100:8", "tpu:v9:1", "cpu:", ":", "gpu:h100:1x", "cpu:1x1"]
+MESHES = [
+    "data=1",
+    "data=2",
+    "data=1,fsdp=1,tensor=1",
+    "data=0",
+    "fsdp",
+    "data=-1",
+    "data=99999",
+    "x=1",
+    "data=1,data=1",
+    ",",
+]
+TOPOLOGIES = [
+    "cpu:1",
+    "cpu:2",
+    "cpu:65",
+    "tpu:v5e:2x2",
+    "gpu:h100:8",
+    "tpu:v9:1",
+    "cpu:",
+    ":",
+    "gpu:h100:1x",
+    "cpu:1x1",
+]
 
 
 def lines(draw: random.Random) -> list[str]:
@@ -120,8 +162,25 @@ def spoilt(words: list[str], draw: random.Random) -> list[str]:
         at = draw.randrange(len(words) + 1)
         here = min(at, len(words) - 1)
         junk = draw.choice(draw.choice([NUMBERS, WORDS, PLACES, FLAGS, MESHES, TOPOLOGIES]))
-        change = draw.choice(["number", "number", "insert", "replace", "drop", "twice", "swap", "letter", "join", "flag"])
-        valued = [i + 1 for i, word in enumerate(words[:-1]) if word.startswith("--") and not words[i + 1].startswith("--")]
+        change = draw.choice(
+            [
+                "number",
+                "number",
+                "insert",
+                "replace",
+                "drop",
+                "twice",
+                "swap",
+                "letter",
+                "join",
+                "flag",
+            ]
+        )
+        valued = [
+            i + 1
+            for i, word in enumerate(words[:-1])
+            if word.startswith("--") and not words[i + 1].startswith("--")
+        ]
         if change == "number" and valued:
             words[draw.choice(valued)] = draw.choice(NUMBERS)
         elif change == "insert":
@@ -137,7 +196,9 @@ def spoilt(words: list[str], draw: random.Random) -> list[str]:
             words[here], words[other] = words[other], words[here]
         elif change == "letter" and words and words[here]:
             letter = draw.randrange(len(words[here]))
-            words[here] = words[here][:letter] + draw.choice("aZ0-=_. é") + words[here][letter + 1 :]
+            words[here] = (
+                words[here][:letter] + draw.choice("aZ0-=_. é") + words[here][letter + 1 :]
+            )
         elif change == "join" and len(words) > here + 1:
             words[here : here + 2] = ["=".join(words[here : here + 2])]
         elif change == "flag":
@@ -147,13 +208,31 @@ def spoilt(words: list[str], draw: random.Random) -> list[str]:
 
 def harmless(words: list[str]) -> bool:
     """Whether a command line writes only here, and downloads nothing."""
-    return words[:1] != ["prepare"] and not any(word in ("..", ".") or word.startswith("/work") for word in words)
+    return words[:1] != ["prepare"] and not any(
+        word in ("..", ".") or word.startswith("/work") for word in words
+    )
 
 
 def of_any(draw: random.Random) -> Any:
     """A JSON value of any kind."""
     return draw.choice(
-        [None, True, -1, 0, 10**30, 1e300, float("nan"), "", "x", "é\n", [], {}, [1, [2, {}]], {"a": None}, "a" * 10000]
+        [
+            None,
+            True,
+            -1,
+            0,
+            10**30,
+            1e300,
+            float("nan"),
+            "",
+            "x",
+            "é\n",
+            [],
+            {},
+            [1, [2, {}]],
+            {"a": None},
+            "a" * 10000,
+        ]
     )
 
 
@@ -177,9 +256,28 @@ def damage(folder: Path, draw: random.Random) -> str:
     """Damage one thing in a run's folder; what was done."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     known = [path for path in files if path.parent == folder]
-    path = draw.choice(draw.choice([files, known, [folder / "card.json"] * ((folder / "card.json").is_file()) or known]))
+    path = draw.choice(
+        draw.choice(
+            [files, known, [folder / "card.json"] * ((folder / "card.json").is_file()) or known]
+        )
+    )
     old = path.read_bytes()
-    how = draw.choice(["json", "json", "cut", "flip", "empty", "junk", "append", "remove", "folder", "loop", "link", "pipe"])
+    how = draw.choice(
+        [
+            "json",
+            "json",
+            "cut",
+            "flip",
+            "empty",
+            "junk",
+            "append",
+            "remove",
+            "folder",
+            "loop",
+            "link",
+            "pipe",
+        ]
+    )
     if how == "json" and path.suffix == ".json":
         path.write_text(in_json(old.decode(), draw) if old.startswith(b"{") else "[1")
     elif how in ("json", "flip") and old:
@@ -191,7 +289,17 @@ def damage(folder: Path, draw: random.Random) -> str:
         path.write_bytes(draw.randbytes(draw.randrange(2000)))
     elif how == "append":
         path.write_bytes(
-            old + draw.choice([b"\xff\xfe\n", b"{}\n", b"null\n", b"\0" * 100, b'{"step": "x"}\n', b'{"step": 1e999}\n'])
+            old
+            + draw.choice(
+                [
+                    b"\xff\xfe\n",
+                    b"{}\n",
+                    b"null\n",
+                    b"\0" * 100,
+                    b'{"step": "x"}\n',
+                    b'{"step": 1e999}\n',
+                ]
+            )
         )
     else:
         path.unlink()
@@ -203,7 +311,8 @@ def damage(folder: Path, draw: random.Random) -> str:
             path.symlink_to(path.name)
         elif how == "link":
             path.symlink_to(folder.parent / "file")
-        elif how == "pipe" and "checkpoints" not in path.parts:  # TensorStore waits for a pipe's writer
+        # TensorStore waits for a pipe's writer
+        elif how == "pipe" and "checkpoints" not in path.parts:
             os.mkfifo(path)
     return f"{how} {path.relative_to(folder)}"
 

@@ -39,7 +39,11 @@ class Config:
 def test_a_config_inside_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
     head, fields = text.split("@dataclass(frozen=True)\nclass Config:\n")
-    fields = fields.split("    recipe: ", 1)[1].replace("c.widths", "c.net.widths").replace("c.dropout", "c.net.dropout")
+    fields = (
+        fields.split("    recipe: ", 1)[1]
+        .replace("c.widths", "c.net.widths")
+        .replace("c.dropout", "c.net.dropout")
+    )
     fields = fields.replace("Config(widths=(16,), ", "Config(")
     Path("mine.py").write_text(head + NESTED.lstrip() + "    recipe: " + fields)
     words = ["--widths", "8", "--no-bias", "--batch", "32", "--steps", "6"]

@@ -1,4 +1,6 @@
-"""What a user can get wrong: exit code 2, one message that names the cause and the way out, and nothing lost or left behind."""
+"""What a user can get wrong: exit code 2, one message that names the cause and the way out, and
+nothing lost or left behind.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def half() -> Iterator[Path]:
     """A run of a page of one's own that was stopped after 6 of 12 steps."""
     folder = Path(tempfile.mkdtemp())
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", folder / "mine.py")
-    code, said = run("train", folder / "mine.py", *MLP, "--save-every", "3", "--out", "run", folder=folder)
+    code, said = run(
+        "train", folder / "mine.py", *MLP, "--save-every", "3", "--out", "run", folder=folder
+    )
     assert code == 0, said
     record = card(folder / "run")
     record |= {"status": "stopped", "steps": 12, "config": record["config"] | {"steps": 12}}
@@ -71,7 +75,9 @@ class Refused:
         for mention in mentions:
             assert mention in text, said.err
         assert "Traceback" not in said.err
-        assert said.err.count("dlcore: ") + said.err.count("full helptext") == 1, f"one message: {said.err}"
+        assert said.err.count("dlcore: ") + said.err.count("full helptext") == 1, (
+            f"one message: {said.err}"
+        )
         assert contents(Path.cwd()) == before
         return text
 
@@ -110,8 +116,8 @@ def test_a_file_that_is_no_experiment(refused: Refused, tmp_path: Path) -> None:
     refused("train", "notes.py", mentions=("notes.py", "build(config, splits)", "Config"))
     fields = "batch: int = 1\n    steps: int = 1\n    width: int"
     text = (
-        f"from dataclasses import dataclass\n\n\n@dataclass(kw_only=True)\nclass Config:\n    {fields}\n\n\n"
-        "def data(c, source): pass\n\n\ndef build(c, splits): pass\n"
+        "from dataclasses import dataclass\n\n\n@dataclass(kw_only=True)\nclass Config:\n   "
+        f" {fields}\n\n\ndef data(c, source): pass\n\n\ndef build(c, splits): pass\n"
     )
     (tmp_path / "bare.py").write_text(text)
     refused("train", "bare.py", mentions=("bare.py", "a default for width"))
@@ -139,9 +145,15 @@ def test_flags(flags: list[str], mentions: tuple[str, ...], refused: Refused) ->
 
 
 @pytest.mark.parametrize("name", ["cnn_fashion_mnist", "gpt_tiny_shakespeare"])
-def test_data_that_are_not_prepared(name: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_are_not_prepared(
+    name: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    refused("train", name, mentions=("is not prepared", f"dlcore prepare {name.partition('_')[2]}", "--offline"))
+    refused(
+        "train",
+        name,
+        mentions=("is not prepared", f"dlcore prepare {name.partition('_')[2]}", "--offline"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,7 +191,9 @@ def test_data_that_are_not_prepared(name: str, refused: Refused, tmp_path: Path,
     ],
     ids=lambda x: "_".join(x),
 )
-def test_numbers_that_do_not_fit(flags: list[str], mentions: tuple[str, ...], refused: Refused) -> None:
+def test_numbers_that_do_not_fit(
+    flags: list[str], mentions: tuple[str, ...], refused: Refused
+) -> None:
     refused(*TRAIN, *flags, mentions=mentions)
 
 
@@ -193,9 +207,17 @@ def test_a_run_that_is_missing_or_none(command: str, refused: Refused, tmp_path:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"experiment": "mlp_di', "\x00\x80junk", "[1, 2]", "{}", "", '{"experiment": "mlp_digits", "config": 3}',
-     '{"experiment": "mlp_digits", "config": {"lr": "fast"}, "run": {}}', '{"experiment": "gone", "config": {}, "run": {}}'],
-)  # fmt: skip
+    [
+        '{"experiment": "mlp_di',
+        "\x00\x80junk",
+        "[1, 2]",
+        "{}",
+        "",
+        '{"experiment": "mlp_digits", "config": 3}',
+        '{"experiment": "mlp_digits", "config": {"lr": "fast"}, "run": {}}',
+        '{"experiment": "gone", "config": {}, "run": {}}',
+    ],
+)
 @pytest.mark.parametrize("command", ["resume", "eval"])
 def test_a_damaged_card(command: str, text: str, stopped: Path, refused: Refused) -> None:
     (stopped / "card.json").write_bytes(text.encode("latin-1"))
@@ -206,7 +228,9 @@ def test_a_run_of_another_experiment(stopped: Path, refused: Refused) -> None:
     refused(*TRAIN, "--out", stopped, mentions=("already holds a run", "experiment mine", "--out"))
 
 
-def test_a_page_that_changed(stopped: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_that_changed(
+    stopped: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = stopped.parent / "mine.py"
     page.write_text(page.read_text().replace("dropout: Rate = 0.3", "dropout: Rate = 0.4"))
     said = refused("resume", stopped, mentions=("begun differently", "--accept-changes"))
@@ -221,22 +245,34 @@ def test_a_page_that_changed(stopped: Path, refused: Refused, capsys: pytest.Cap
 
 def test_a_comment_that_changed_is_no_change(stopped: Path) -> None:
     page = stopped.parent / "mine.py"
-    page.write_text(page.read_text().replace('"""A feed-forward', '"""Once more: a feed-forward') + "\n# more\n")
+    page.write_text(
+        page.read_text().replace('"""A feed-forward', '"""Once more: a feed-forward') + "\n# more\n"
+    )
     assert cli.main(["resume", str(stopped)]) == 0
     record = card(stopped)
     assert (record["status"], record["step"], record["accepted_changes"]) == ("done", 12, [])
     assert (stopped / "experiment.py").read_text() == page.read_text()
 
 
-def test_other_versions_and_another_commit_are_said_and_kept(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_versions_and_another_commit_are_said_and_kept(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record = card(stopped)
     (stopped / "card.json").write_text(
-        json.dumps(record | {"versions": record["versions"] | {"jax": "0.1"}, "git": {"commit": "a" * 40, "clean": True}})
+        json.dumps(
+            record
+            | {
+                "versions": record["versions"] | {"jax": "0.1"},
+                "git": {"commit": "a" * 40, "clean": True},
+            }
+        )
     )
     page = stopped.parent / "mine.py"
     subprocess.run(["git", "init", "-q"], cwd=page.parent, check=True)
     own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *own, "commit", "-q", "--allow-empty", "-m", "first"], cwd=page.parent, check=True)
+    subprocess.run(
+        ["git", *own, "commit", "-q", "--allow-empty", "-m", "first"], cwd=page.parent, check=True
+    )
     subprocess.run(["git", "add", page.name], cwd=page.parent, check=True)
     assert cli.main(["resume", str(stopped)]) == 0
     said, now = capsys.readouterr().out, card(stopped)
@@ -244,17 +280,24 @@ def test_other_versions_and_another_commit_are_said_and_kept(stopped: Path, caps
     assert "differs from when it began: commit: aaaaaaaaaa then, " in said
     assert "uncommitted changes now" in said
     assert [line.split(":")[0] for line in now["noted_changes"]] == [
-        "versions jax", "commit", "uncommitted changes now"
-    ]  # fmt: skip
+        "versions jax",
+        "commit",
+        "uncommitted changes now",
+    ]
 
 
-def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(stopped / "checkpoints")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert cli.main(["resume", str(stopped)]) == 0
     said = capsys.readouterr().err
-    assert f"warning: {stopped} had come to step 6, but has no checkpoint left: it begins again at step 0" in said
+    assert (
+        f"warning: {stopped} had come to step 6, but has no checkpoint left: it begins again at"
+        " step 0" in said
+    )
     assert card(stopped)["step"] == 12
 
 
@@ -282,16 +325,31 @@ def test_a_page_that_is_gone(stopped: Path, refused: Refused) -> None:
 
 
 def test_flags_that_changed(stopped: Path, refused: Refused) -> None:
-    refused("resume", stopped, "--lr", "1", mentions=("config recipe.lr: 0.002 then, 1.0 now", "--accept-changes"))
-    refused("resume", stopped, "--seed", "7", mentions=("flag seed: 0 then, 7 now", "--accept-changes"))
+    refused(
+        "resume",
+        stopped,
+        "--lr",
+        "1",
+        mentions=("config recipe.lr: 0.002 then, 1.0 now", "--accept-changes"),
+    )
+    refused(
+        "resume", stopped, "--seed", "7", mentions=("flag seed: 0 then, 7 now", "--accept-changes")
+    )
 
 
 def test_words_that_are_too_many_or_missing(stopped: Path, refused: Refused) -> None:
-    refused("verify", "MISSING.json", mentions=("there is no card MISSING.json", "experiments/results"))
+    refused(
+        "verify", "MISSING.json", mentions=("there is no card MISSING.json", "experiments/results")
+    )
     refused("verify", "missing/run", mentions=("there is no card missing/run",))
     refused("resume", mentions=("name a run",))
     refused("eval", stopped, "more", mentions=("too many words",))
     refused("export", stopped, mentions=("FILE.npz",))
     refused("export", stopped, "last.txt", mentions=("FILE.npz",))
     refused("export", stopped, "--half", "--trust", mentions=("FILE.npz",))
-    refused("export", stopped, "no/such/folder/last.npz", mentions=("no/such/folder/last.npz", "name another file"))
+    refused(
+        "export",
+        stopped,
+        "no/such/folder/last.npz",
+        mentions=("no/such/folder/last.npz", "name another file"),
+    )

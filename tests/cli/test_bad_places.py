@@ -1,4 +1,6 @@
-"""Folders that are full, closed, taken or hostile: exit code 2, a message, and what was there before is as it was."""
+"""Folders that are full, closed, taken or hostile: exit code 2, a message, and what was there
+before is as it was.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def trained() -> Iterator[Path]:
     """A short run."""
     folder = Path(tempfile.mkdtemp())
-    code, said = run("train", "mlp_digits", *MLP, "--save-every", "3", "--out", "run", folder=folder)
+    code, said = run(
+        "train", "mlp_digits", *MLP, "--save-every", "3", "--out", "run", folder=folder
+    )
     assert code == 0, said
     yield folder / "run"
     shutil.rmtree(folder)
@@ -68,7 +72,11 @@ def stopped(trained: Path, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lock"}
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "lock"
+    }
 
 
 def command(*words: Any) -> list[str]:
@@ -78,7 +86,9 @@ def command(*words: Any) -> list[str]:
 def test_no_room_is_said_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 100, 100))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 100, 100)
+    )
     assert cli.main(["train", "mlp_digits", *MLP, "--out", "new/run"]) == 2
     said = capsys.readouterr().err
     assert "0 MiB free" in said
@@ -90,11 +100,20 @@ def test_no_room_is_said_before_the_first_step(
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
     monkeypatch.undo()
     os.chdir(tmp_path)
-    os.environ["JAX_NUM_CPU_DEVICES"], before = str(jax.device_count()), os.environ.get("JAX_NUM_CPU_DEVICES")
+    os.environ["JAX_NUM_CPU_DEVICES"], before = (
+        str(jax.device_count()),
+        os.environ.get("JAX_NUM_CPU_DEVICES"),
+    )
     try:
-        assert cli.main(["train", "mlp_digits", *MLP, "--out", "mine"]) == 0, "and the folder can be used once there is room"
+        assert cli.main(["train", "mlp_digits", *MLP, "--out", "mine"]) == 0, (
+            "and the folder can be used once there is room"
+        )
     finally:
-        os.environ.pop("JAX_NUM_CPU_DEVICES") if before is None else os.environ.update(JAX_NUM_CPU_DEVICES=before)
+        (
+            os.environ.pop("JAX_NUM_CPU_DEVICES")
+            if before is None
+            else os.environ.update(JAX_NUM_CPU_DEVICES=before)
+        )
 
 
 def test_a_disk_that_fills_up_while_training(
@@ -115,33 +134,60 @@ def test_a_disk_that_fills_up_while_training(
     assert "the checkpoint of step 6 is complete" in said
     assert "dlcore resume" in said
     assert "Traceback" not in said
-    assert {name: before[name] for name in before} == {name: contents(stopped / "checkpoints").get(name) for name in before}
+    assert {name: before[name] for name in before} == {
+        name: contents(stopped / "checkpoints").get(name) for name in before
+    }
     assert card(stopped)["status"] == "stopped"
     assert cli.main(["resume", str(stopped)]) == 0
     assert card(stopped)["status"] == "done"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ROOT or not shutil.which("unshare"), reason="a small disk of one's own needs root and unshare")
+@pytest.mark.skipif(
+    not ROOT or not shutil.which("unshare"),
+    reason="a small disk of one's own needs root and unshare",
+)
 def test_a_real_full_disk(tmp_path: Path) -> None:
     """A disk of 300 KiB: the first checkpoints fit, then none does."""
     disk, script = tmp_path / "disk", tmp_path / "on-a-small-disk.sh"
     disk.mkdir()
-    words = command("train", "mlp_digits", *MLP, "--steps", 400, "--save-every", 3, "--keep", 6, "--out", disk / "run")
+    words = command(
+        "train",
+        "mlp_digits",
+        *MLP,
+        "--steps",
+        400,
+        "--save-every",
+        3,
+        "--keep",
+        6,
+        "--out",
+        disk / "run",
+    )
     script.write_text(ON_A_SMALL_DISK)
     call = ["unshare", "-m", "sh", str(script), str(disk), *words]
-    done = subprocess.run(call, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        call,
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     if "code" not in done.stdout:
         pytest.skip(f"no disk of one's own here: {done.stderr[:200]}")
     assert "code 2" in done.stdout, done
     assert "make room" in done.stderr
-    assert done.stderr.count("dlcore: ") == 1, done.stderr  # Orbax's threads may say more, at their own end
+    # Orbax's threads may say more, at their own end
+    assert done.stderr.count("dlcore: ") == 1, done.stderr
     assert "then 0" in done.stdout, done
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    ROOT and not shutil.which("setpriv"), reason="root may write anywhere, and there is no setpriv to change that"
+    ROOT and not shutil.which("setpriv"),
+    reason="root may write anywhere, and there is no setpriv to change that",
 )
 def test_folders_without_permission(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
@@ -150,7 +196,15 @@ def test_folders_without_permission(tmp_path: Path) -> None:
 
     def bounded(*words: Any) -> subprocess.CompletedProcess[str]:
         call = [*bound, *command(*words)]
-        return subprocess.run(call, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=200, check=False)
+        return subprocess.run(
+            call,
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
 
     # A run that may be read: looking is allowed, going on is not.
     code, said = run("train", "mlp_digits", *MLP, "--out", "run", folder=closed)
@@ -180,7 +234,9 @@ def test_folders_without_permission(tmp_path: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def test_a_folder_that_another_process_trains_in(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_another_process_trains_in(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(stopped)
     with (stopped / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -198,15 +254,29 @@ class Boom:
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("words", [["resume"], ["eval"], ["sample"], ["report"], ["export", "last.npz"]], ids=lambda x: x[0])
-def test_nothing_in_a_run_is_executed(words: list[str], stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither its copy of the experiment, nor a file that its card names, nor a pickle where arrays or metadata should be."""
+@pytest.mark.parametrize(
+    "words",
+    [["resume"], ["eval"], ["sample"], ["report"], ["export", "last.npz"]],
+    ids=lambda x: x[0],
+)
+def test_nothing_in_a_run_is_executed(
+    words: list[str], stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its copy of the experiment, nor a file that its card names, nor a pickle where arrays
+    or metadata should be.
+    """
     evil = f"import os\nos.mkdir({str(Path.cwd() / 'executed')!r})\n"
     (stopped / "experiment.py").write_text(evil)
     (stopped / "mlp_digits.py").write_text(evil)
     (stopped / "samples").mkdir(exist_ok=True)
     loads = np.array([Boom()], dtype=object)
-    for folder in [stopped, *(stopped / place for place in ("samples", "checkpoints", "checkpoints/6", "checkpoints/6/default"))]:
+    for folder in [
+        stopped,
+        *(
+            stopped / place
+            for place in ("samples", "checkpoints", "checkpoints/6", "checkpoints/6/default")
+        ),
+    ]:
         (folder / "state.pkl").write_bytes(pickle.dumps(Boom()))
         np.save(folder / "array.npy", loads, allow_pickle=True)
         np.savez(folder / "arrays.npz", loads)

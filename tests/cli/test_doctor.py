@@ -13,7 +13,9 @@ def test_it_says_what_is_there_and_that_sums_are_right(capsys: pytest.CaptureFix
     assert "arithmetic           right" in output
 
 
-def test_it_notices_a_backend_that_drops_a_term(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_notices_a_backend_that_drops_a_term(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     right = jnp.matmul
     monkeypatch.setattr(jnp, "matmul", lambda a, x: right(a, x).at[0].set(0))
     assert doctor.main() == 1

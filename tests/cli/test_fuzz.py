@@ -1,7 +1,9 @@
-"""Command lines and run folders that nobody would write: a message, an exit code, no traceback, no hang, no run left "running".
+"""Command lines and run folders that nobody would write: a message, an exit code, no traceback, no
+hang, no run left "running".
 
-All of it is drawn from DLCORE_FUZZ_SEED, by default the number of the day. A failure says which seed and cases to draw again:
-`DLCORE_FUZZ_SEED=739000 pytest -m nightly tests/cli/test_fuzz.py -k lines-3`.
+All of it is drawn from DLCORE_FUZZ_SEED, by default the number of the day. A failure says which
+seed and cases to draw again: `DLCORE_FUZZ_SEED=739000 pytest -m nightly tests/cli/test_fuzz.py -k
+lines-3`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,17 @@ CODES = {0, 1, 2, 70, 75, 130}  # 1: verify finds a difference
 def runs() -> Iterator[Path]:
     """A folder with a run that is done, one that is stopped, and a file that is neither."""
     folder = Path(tempfile.mkdtemp())
-    code, said = run("train", "mlp_digits", *TINY, "--save-every", "3", "--out", "run", folder=folder, JAX_NUM_CPU_DEVICES="1")
+    code, said = run(
+        "train",
+        "mlp_digits",
+        *TINY,
+        "--save-every",
+        "3",
+        "--out",
+        "run",
+        folder=folder,
+        JAX_NUM_CPU_DEVICES="1",
+    )
     assert code == 0, said
     shutil.copytree(folder / "run", folder / "stopped")
     record = card(folder / "stopped")
@@ -53,13 +65,17 @@ def running(folder: Path) -> set[Path]:
         except (OSError, ValueError, AttributeError):
             return None
 
-    return {file for file in folder.rglob("card.json") if file.is_file() and status(file) == "running"}
+    return {
+        file for file in folder.rglob("card.json") if file.is_file() and status(file) == "running"
+    }
 
 
 def fault(words: list[str], folder: Path) -> str:
     """Run a command; what is wrong with how it ended, or nothing."""
     before = running(folder)
-    child = Child(*words, folder=folder, JAX_NUM_CPU_DEVICES="1", XDG_STATE_HOME=str(folder / "state"))
+    child = Child(
+        *words, folder=folder, JAX_NUM_CPU_DEVICES="1", XDG_STATE_HOME=str(folder / "state")
+    )
     for seconds, end in ((SECONDS, child.process.terminate), (MORE_SECONDS, child.process.kill)):
         child.process.join(seconds)
         if child.process.exitcode is not None:
@@ -68,7 +84,8 @@ def fault(words: list[str], folder: Path) -> str:
     child.process.join(MORE_SECONDS)
     code, said = child.process.exitcode, child.output()
     child.said.unlink(missing_ok=True)
-    stopped_early = code == -signal.SIGTERM and not running(folder) - before  # in a phase that has nothing to save
+    # in a phase that has nothing to save
+    stopped_early = code == -signal.SIGTERM and not running(folder) - before
     wrong = []
     if code == -signal.SIGKILL:
         wrong.append(f"it did not stop {MORE_SECONDS} s after it was asked to")
@@ -83,7 +100,13 @@ def fault(words: list[str], folder: Path) -> str:
     return f"{words} in {folder}: {', '.join(wrong)}\n{said[-3000:]}" if wrong else ""
 
 
-def faults(kind: str, group: int, count: int, case: Callable[[random.Random, Path], Iterator[str]], runs: Path) -> list[str]:
+def faults(
+    kind: str,
+    group: int,
+    count: int,
+    case: Callable[[random.Random, Path], Iterator[str]],
+    runs: Path,
+) -> list[str]:
     """What is wrong with a group of cases, each in a folder of its own."""
     found = []
     for number in range(group * GROUP, min(count, (group + 1) * GROUP)):
@@ -98,14 +121,18 @@ def faults(kind: str, group: int, count: int, case: Callable[[random.Random, Pat
 def again(kind: str, group: int, found: list[str]) -> str:
     """What is said of a group with faults: how to see them again, and each of them."""
     record = "\n".join(found)
-    return f"{len(found)} faults; DLCORE_FUZZ_SEED={SEED} pytest -m nightly tests/cli/test_fuzz.py -k {kind}-{group}\n{record}"
+    return (
+        f"{len(found)} faults; DLCORE_FUZZ_SEED={SEED} pytest -m nightly tests/cli/test_fuzz.py -k"
+        f" {kind}-{group}\n{record}"
+    )
 
 
 def groups(kind: str, count: int) -> pytest.MarkDecorator:
     """The groups of `count` cases, for two processes of the test run."""
     shared = [pytest.mark.xdist_group(f"fuzz-{half}") for half in range(2)]
     return pytest.mark.parametrize(
-        "group", [pytest.param(n, marks=shared[n % 2], id=f"{kind}-{n}") for n in range(count // GROUP)]
+        "group",
+        [pytest.param(n, marks=shared[n % 2], id=f"{kind}-{n}") for n in range(count // GROUP)],
     )
 
 

@@ -1,4 +1,6 @@
-"""At night, with processes of their own: strangers' runs, two runs that want one folder, exports that are killed or find no room."""
+"""At night, with processes of their own: strangers' runs, two runs that want one folder, exports
+that are killed or find no room.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +38,34 @@ def trained() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-RUNS, KEPT = ["s1/experiment.py as experiment", "s2/idea.py as file"], "kept.json and a file beside it"
+RUNS, KEPT = (
+    [
+        "s1/experiment.py as experiment",
+        "s2/idea.py as file",
+    ],
+    "kept.json and a file beside it",
+)
 
 
 @pytest.mark.parametrize(
     ("which", "command"),
-    [*((which, command) for which in RUNS for command in ("eval", "resume", "sample", "export", "verify")), (KEPT, "verify")],
+    [
+        *(
+            (which, command)
+            for which in RUNS
+            for command in ("eval", "resume", "sample", "export", "verify")
+        ),
+        (KEPT, "verify"),
+    ],
 )
-def test_a_stranger_s_run_executes_nothing_until_it_is_trusted(which: str, command: str, trained: Path, tmp_path: Path) -> None:
+def test_a_stranger_s_run_executes_nothing_until_it_is_trusted(
+    which: str, command: str, trained: Path, tmp_path: Path
+) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
-    evil = f"{text}\nimport pathlib\n\npathlib.Path({str(tmp_path / 'executed')!r}).mkdir(exist_ok=True)\n"
+    evil = (
+        f"{text}\nimport"
+        f" pathlib\n\npathlib.Path({str(tmp_path / 'executed')!r}).mkdir(exist_ok=True)\n"
+    )
     stranger = Path(shutil.copytree(trained, tmp_path / "s1"))
     if which.startswith("s1"):
         (stranger / "experiment.py").write_text(evil)
@@ -59,7 +79,12 @@ def test_a_stranger_s_run_executes_nothing_until_it_is_trusted(which: str, comma
     if which == KEPT:
         (tmp_path / "kept.json").write_text(json.dumps(record))
     named = "kept.json" if which == KEPT else "s1"
-    words = [command, named, *(["p.npz"] if command == "export" else []), *(["--accept-changes"] if command == "resume" else [])]
+    words = [
+        command,
+        named,
+        *(["p.npz"] if command == "export" else []),
+        *(["--accept-changes"] if command == "resume" else []),
+    ]
     code, said = run(*words, folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "state"))
     assert code == 2, said
     assert "is not executed" in said
@@ -86,13 +111,19 @@ def test_of_two_that_want_a_folder_one_trains_and_the_other_touches_nothing(tmp_
         assert ("another process is training in" in said) or ("already holds a run" in said), said
         assert card(out)["status"] == "done", (pair, said)
         assert (out / "checkpoints" / "6").is_dir()
-        assert (out / "experiment.py").read_text() == (REPOSITORY / "experiments" / "mlp_digits.py").read_text()
+        assert (out / "experiment.py").read_text() == (
+            REPOSITORY / "experiments" / "mlp_digits.py"
+        ).read_text()
         shutil.rmtree(out.parent)
 
 
 @pytest.mark.parametrize("how", ["killed", "no room"])
-def test_an_export_leaves_the_old_file_or_the_new_one(how: str, trained: Path, tmp_path: Path) -> None:
-    """Killed once half of the file is written, or stopped by a limit on the size of a file, as by a full disk."""
+def test_an_export_leaves_the_old_file_or_the_new_one(
+    how: str, trained: Path, tmp_path: Path
+) -> None:
+    """Killed once half of the file is written, or stopped by a limit on the size of a file, as by a
+    full disk.
+    """
     file, draw, ends = tmp_path / "p.npz", random.Random(0), []
     whole = tmp_path / "whole.npz"
     code, said = run("export", trained, whole, folder=tmp_path)
@@ -104,7 +135,12 @@ def test_an_export_leaves_the_old_file_or_the_new_one(how: str, trained: Path, t
         child = Child("export", trained, file, folder=tmp_path)
         if how == "killed":
             wait = draw.random()
-            child.until(lambda wait=wait: any(p.stat().st_size > wait * sizes for p in tmp_path.glob(".p.npz.*")), every=0.001)
+            child.until(
+                lambda wait=wait: any(
+                    p.stat().st_size > wait * sizes for p in tmp_path.glob(".p.npz.*")
+                ),
+                every=0.001,
+            )
             child.send(signal.SIGKILL)
         else:
             limit = draw.randrange(sizes // 10, sizes)
@@ -122,6 +158,9 @@ def test_an_export_leaves_the_old_file_or_the_new_one(how: str, trained: Path, t
         assert ends.count(-9) > KILLS // 4, ends
     code, said = run("export", trained, file, folder=tmp_path)
     assert code == 0, said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.npz", "whole.npz"], "what the killed ones left is gone"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "p.npz",
+        "whole.npz",
+    ], "what the killed ones left is gone"
     with np.load(file, allow_pickle=False) as ours, np.load(whole, allow_pickle=False) as theirs:
         assert sorted(ours.files) == sorted(theirs.files)

@@ -54,7 +54,13 @@ def copied(trained: Path, tmp_path: Path) -> Path:
 def python(*words: str, folder: Path, without: str = "") -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in environment().items() if name != without}
     return subprocess.run(
-        [sys.executable, *words], cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *words],
+        cwd=folder,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -62,15 +68,35 @@ def python(*words: str, folder: Path, without: str = "") -> subprocess.Completed
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["nonsense"]])
 def test_what_needs_no_jax_does_not_wait_for_it(words: list[str], tmp_path: Path) -> None:
     done = python(
-        "-c", f"import sys; from dlcore.cli.main import main; main({words}); assert 'jax' not in sys.modules", folder=tmp_path
+        "-c",
+        f"import sys; from dlcore.cli.main import main; main({words}); assert 'jax' not in"
+        " sys.modules",
+        folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout or done.stderr
 
 
 # By hand: what the code says of itself proves nothing.
-COMMANDS = ["train", "resume", "eval", "sample", "report", "verify", "export", "list", "prepare", "sweep", "plan", "doctor"]
-EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "experiments").iterdir() if re.fullmatch(r"[a-z]\w*\.py", path.name))
+COMMANDS = [
+    "train",
+    "resume",
+    "eval",
+    "sample",
+    "report",
+    "verify",
+    "export",
+    "list",
+    "prepare",
+    "sweep",
+    "plan",
+    "doctor",
+]
+EXPERIMENTS = sorted(
+    path.stem
+    for path in (REPOSITORY / "experiments").iterdir()
+    if re.fullmatch(r"[a-z]\w*\.py", path.name)
+)
 
 
 @pytest.mark.quick
@@ -92,7 +118,9 @@ def test_unknown_command_names_the_known(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.quick
-def test_list_shows_every_experiment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_every_experiment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "500")
     assert cli.main(["list"]) == 0
     rows = [re.split("[│┃]", line) for line in capsys.readouterr().out.splitlines()]
@@ -111,12 +139,23 @@ def test_every_file_of_the_folder_is_an_experiment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_help_of_an_experiment_names_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_an_experiment_names_its_flags(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["train", name, "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    for word in ("--batch", "--steps", "--offline", "--seed", "--out", "--mesh", "--microbatches", "--precision"):
+    for word in (
+        "--batch",
+        "--steps",
+        "--offline",
+        "--seed",
+        "--out",
+        "--mesh",
+        "--microbatches",
+        "--precision",
+    ):
         assert word in said
 
 
@@ -143,7 +182,9 @@ def test_sample_report_and_export(copied: Path, capsys: pytest.CaptureFixture[st
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert cli.main(["export", str(copied), "last.npz"]) == 0
     with np.load("last.npz", allow_pickle=False) as arrays:
-        assert sum(arrays[name].size for name in arrays.files) == sum(card(copied)["parameters"].values())
+        assert sum(arrays[name].size for name in arrays.files) == sum(
+            card(copied)["parameters"].values()
+        )
 
 
 def test_report_sets_runs_side_by_side(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +193,9 @@ def test_report_sets_runs_side_by_side(copied: Path, capsys: pytest.CaptureFixtu
     assert Path("both.html").stat().st_size > 1000
 
 
-def test_numbered_runs_and_the_newest_is_chosen_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbered_runs_and_the_newest_is_chosen_and_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for number in ("001", "002"):
         assert cli.main(SHORT) == 0
         assert card(Path("runs/mlp_digits") / number)["status"] == "done"
@@ -169,12 +212,16 @@ def test_numbered_runs_and_the_newest_is_chosen_and_said(capsys: pytest.CaptureF
     assert sorted(path.name for path in Path("runs/mlp_digits").iterdir()) == ["002", "003"]
 
 
-@pytest.mark.parametrize(("words", "devices"), [([], 4), (["--mesh", "data=2"], 2), (["--mesh=data=2,fsdp=4"], 8)])
+@pytest.mark.parametrize(
+    ("words", "devices"), [([], 4), (["--mesh", "data=2"], 2), (["--mesh=data=2,fsdp=4"], 8)]
+)
 def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
     words: list[str], devices: int, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = card(copied)
-    (copied / "card.json").write_text(json.dumps(printed | {"devices": printed["devices"] | {"count": 4}}))
+    (copied / "card.json").write_text(
+        json.dumps(printed | {"devices": printed["devices"] | {"count": 4}})
+    )
     seen: list[RunOptions] = []
     monkeypatch.setattr(cli, "_environment", lambda flags, batch: seen.append(flags) or flags)
     monkeypatch.setattr(runs, "resume", lambda *_: 0)
@@ -188,15 +235,20 @@ def test_a_page_is_a_program(tmp_path: Path) -> None:
     done = python(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert card(tmp_path / "run")["experiment"] == "mlp_digits"
-    # XLA reads its level when the page imports jax: with none given, its loader of cached programs must be silent all the same.
+    # XLA reads its level when the page imports jax: with none given, its loader of cached programs
+    # must be silent all the same.
     words[-1] = "again"
     done = python(*words, folder=tmp_path, without="TF_CPP_MIN_LOG_LEVEL")
     assert done.returncode == 0, done.stderr
     assert "cpu_aot_loader" not in done.stderr
-    assert all(line.startswith(("step ", "compil")) for line in done.stderr.splitlines()), done.stderr
+    assert all(line.startswith(("step ", "compil")) for line in done.stderr.splitlines()), (
+        done.stderr
+    )
 
 
-def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_ones_own_trains_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mine = tmp_path / "elsewhere" / "mine.py"
     mine.parent.mkdir()
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", mine)
@@ -208,7 +260,9 @@ def test_a_file_of_ones_own_trains_and_goes_on(tmp_path: Path, capsys: pytest.Ca
     assert "step 9" in capsys.readouterr().out
 
 
-def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("there").mkdir()
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
     assert cli.main(["train", "mine.py", *SHORT[2:], "--out", "run"]) == 0
@@ -217,9 +271,25 @@ def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(tmp_path: Path, mon
     assert cli.main(["resume", "../run", "--steps", "7", "--accept-changes"]) == 0
 
 
-def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(tmp_path: Path) -> None:
+def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(
+    tmp_path: Path,
+) -> None:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
-    assert cli.main(["train", "mine.py", *SHORT[2:], "--diagnose", "never", "--out", "run", "--continue-run"]) == 0
+    assert (
+        cli.main(
+            [
+                "train",
+                "mine.py",
+                *SHORT[2:],
+                "--diagnose",
+                "never",
+                "--out",
+                "run",
+                "--continue-run",
+            ]
+        )
+        == 0
+    )
     again = shlex.split(str(reproduce(report_runs.read(Path("run")))))
     assert again[:3] == ["dlcore", "train", str(tmp_path / "mine.py")]
     assert again[again.index("--diagnose") + 1] == "never"
@@ -230,19 +300,33 @@ def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(
     assert shlex.split(str(reproduce(report_runs.read(Path("ours")))))[2] == "mlp_digits"
 
 
-def test_compiling_is_said_where_it_takes_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_is_said_where_it_takes_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notices, "SECONDS", 0.0)
     assert cli.main([*SHORT, "--out", "run"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert lines.index("compiling ...") < next(i for i, line in enumerate(lines) if line.startswith("step "))
-    assert sum(line.endswith(" ...") and line.startswith("the evaluation of validation") for line in lines) == 1
+    assert lines.index("compiling ...") < next(
+        i for i, line in enumerate(lines) if line.startswith("step ")
+    )
+    assert (
+        sum(
+            line.endswith(" ...") and line.startswith("the evaluation of validation")
+            for line in lines
+        )
+        == 1
+    )
     assert cli.main(["eval", "run"]) == 0
     assert "compiling ..." in capsys.readouterr().err.splitlines()
 
 
 def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
-    Path("mine.py").write_text(text.replace("PRESETS = {", 'PRESETS = {"offline": Config(widths=(8,), batch=32, steps=3), '))
+    Path("mine.py").write_text(
+        text.replace(
+            "PRESETS = {", 'PRESETS = {"offline": Config(widths=(8,), batch=32, steps=3), '
+        )
+    )
     assert cli.main(["train", "mine.py", "--offline", "--out", "a"]) == 0
     assert cli.main(["train", "mine.py", "--offline", "--steps", "2", "--out", "b"]) == 0
     assert card(Path("b"))["config"]["widths"] == [8]

@@ -22,7 +22,10 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_is_printed_and_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--topology", "cpu:8", "--price", "2", "--json", "plan.json"]) == 0
     said = capsys.readouterr().out
-    assert all(word in said for word in ("peak memory", "fits", "FLOPs", "all-to-all", "data", "efficiency", "dollars"))
+    assert all(
+        word in said
+        for word in ("peak memory", "fits", "FLOPs", "all-to-all", "data", "efficiency", "dollars")
+    )
     forecast = json.loads(Path("plan.json").read_text())
     assert forecast["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
     assert forecast["memory"]["fits"]
@@ -47,20 +50,31 @@ def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
         (["--topology", "tpu:v9:4x4"], "there is no tpu 'v9' in the table"),
         ([], "name the hardware: --topology tpu:v5e:4x4"),
         (["--topology", "cpu:8", "--mesh", "data=3"], "needs 3*1*1 = 3 devices, but there are 8"),
-        (["--topology", "cpu:8", "--mesh", "data=8", "--batch", "12"], "--batch 12 does not divide by 8 devices"),
+        (
+            ["--topology", "cpu:8", "--mesh", "data=8", "--batch", "12"],
+            "--batch 12 does not divide by 8 devices",
+        ),
         (["--topology", "cpu:8", "--search", "--mesh", "data=8"], "leave out --mesh"),
         (["--topology", "cpu:8", "--json", "no/such/plan.json"], "its folder is not there"),
-        (["--topology", "cpu:8", "--search", "--batch", "12"], "no mesh of 8 devices divides a batch of 12"),
+        (
+            ["--topology", "cpu:8", "--search", "--batch", "12"],
+            "no mesh of 8 devices divides a batch of 12",
+        ),
     ],
 )
-def test_bad_input_is_refused(words: list[str], forecast: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_refused(
+    words: list[str], forecast: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main([*WORDS, *words]) == 2
     assert forecast in capsys.readouterr().err
 
 
 def test_a_batch_that_does_not_divide_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--batch", "12", "--topology", "cpu:8"]) == 0
-    assert "planned with --mesh data=4,tensor=2; --batch 16 would use them all" in capsys.readouterr().out
+    assert (
+        "planned with --mesh data=4,tensor=2; --batch 16 would use them all"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.quick

@@ -1,4 +1,6 @@
-"""Many runs over fields of a config: what is tried, that it goes on where it stopped, and what is refused before the first trial."""
+"""Many runs over fields of a config: what is tried, that it goes on where it stopped, and what is
+refused before the first trial.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,17 @@ def kept(folder: str = "sweeps/mlp_digits") -> dict[str, Any]:
     return json.loads((Path(folder) / "sweep.json").read_text())
 
 
-def test_a_grid_is_run_ranked_shown_and_not_run_again(started: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sweep", "mlp_digits", "lr=1e-2,1e-4", "dropout=0.0,0.5", "--metric=-validation/loss", *FLAGS]
+def test_a_grid_is_run_ranked_shown_and_not_run_again(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "sweep",
+        "mlp_digits",
+        "lr=1e-2,1e-4",
+        "dropout=0.0,0.5",
+        "--metric=-validation/loss",
+        *FLAGS,
+    ]
     assert cli.main(words) == 0
     trials = kept()["trials"]
     assert {(t["values"]["lr"], t["values"]["dropout"]) for t in trials} == {
@@ -72,14 +83,23 @@ def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.M
     assert kept()["fields"] == ["seed=3,4"], "what was asked is known from the beginning"
     assert cli.main(words) == 0
     assert [trial["status"] for trial in kept()["trials"]] == ["done", "done"]
-    assert {card(Path("sweeps/mlp_digits") / name)["run"]["seed"] for name in ("001", "002")} == {3, 4}
+    assert {card(Path("sweeps/mlp_digits") / name)["run"]["seed"] for name in ("001", "002")} == {
+        3,
+        4,
+    }
     assert all("--continue-run" in words for words in started)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs the extra `sweep`")
 def test_optuna_learns_and_repeats_itself() -> None:
-    """A parabola in log lr and a wrong choice: after ten trials at random it does better than these."""
-    fields = [sweep_space.field("lr=1e-6..1:log"), sweep_space.field("kind=a,b"), sweep_space.field("width=8..64")]
+    """A parabola in log lr and a wrong choice: after ten trials at random it does better than
+    these.
+    """
+    fields = [
+        sweep_space.field("lr=1e-6..1:log"),
+        sweep_space.field("kind=a,b"),
+        sweep_space.field("width=8..64"),
+    ]
 
     def tried(seed: int) -> list[float]:
         found: list[float] = []
@@ -126,7 +146,16 @@ def test_a_dry_run_shows_commands_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["sweep", "mlp_digits", "widths=16 16,32", "dropout=0.1", "--dry-run", "--metric", "test/accuracy", *FLAGS]
+    words = [
+        "sweep",
+        "mlp_digits",
+        "widths=16 16,32",
+        "dropout=0.1",
+        "--dry-run",
+        "--metric",
+        "test/accuracy",
+        *FLAGS,
+    ]
     assert cli.main(words) == 0
     said = capsys.readouterr().out
     assert "--widths 16 16 --dropout 0.1 --out sweeps/mlp_digits/001 --continue-run" in said
@@ -147,11 +176,27 @@ def test_a_dry_run_shows_commands_and_writes_nothing(
         (["lr=1e-4..1e-2"], "needs --trials"),
         (["lr=1e-4..1e-2", "--by", "grid"], "needs values of lr"),
         (["lr=1e-3", "--metric", "test/accuracy", "--", "--batch", "0"], "--batch 0 is too small"),
-        (["lr=1..2", "--by", "optuna", "--trials", "2", "--metric", "test/accuracy", "--dry-run"], "neither --dry-run"),
+        (
+            [
+                "lr=1..2",
+                "--by",
+                "optuna",
+                "--trials",
+                "2",
+                "--metric",
+                "test/accuracy",
+                "--dry-run",
+            ],
+            "neither --dry-run",
+        ),
     ],
 )
 def test_bad_words_are_refused(
-    words: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["sweep", "mlp_digits", *words]) == 2
@@ -174,20 +219,35 @@ def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
     started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["sweep", "mlp_digits", "seed=1", "--metric", "validation/bleu", *FLAGS]) == 2
-    assert "there is no validation/bleu among the results of trial 001: validation/accuracy" in capsys.readouterr().err
-    assert cli.main(["sweep", "mlp_digits", "seed=1", "--metric", "validation/accuracy", *FLAGS]) == 0
+    assert (
+        "there is no validation/bleu among the results of trial 001: validation/accuracy"
+        in capsys.readouterr().err
+    )
+    assert (
+        cli.main(["sweep", "mlp_digits", "seed=1", "--metric", "validation/accuracy", *FLAGS]) == 0
+    )
     assert len(started) == 1, "the trial had been trained"
-    assert cli.main(["sweep", "mlp_digits", "seed=2", "--metric", "validation/accuracy", *FLAGS]) == 2
-    assert "holds another sweep (fields: ['seed=1'] then, ['seed=2'] now)" in capsys.readouterr().err
+    assert (
+        cli.main(["sweep", "mlp_digits", "seed=2", "--metric", "validation/accuracy", *FLAGS]) == 2
+    )
+    assert (
+        "holds another sweep (fields: ['seed=1'] then, ['seed=2'] now)" in capsys.readouterr().err
+    )
 
 
 def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None:
-    child = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(1), sys.exit(75))); print(flush=True)"
+    child = (
+        "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(1),"
+        " sys.exit(75))); print(flush=True)"
+    )
     code = (
-        f"import sys; from dlcore.cli import sweep; sys.exit(sweep.call([sys.executable, '-c', {child + '; time.sleep(60)'!r}]))"
+        "import sys; from dlcore.cli import sweep; sys.exit(sweep.call([sys.executable, '-c',"
+        f" {child + '; time.sleep(60)'!r}]))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment(PYTHONPATH=str(REPOSITORY))
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env=environment(PYTHONPATH=str(REPOSITORY)),
     ) as request:
         assert request.stdout
         request.stdout.readline()
@@ -196,13 +256,19 @@ def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None
 
 
 @pytest.mark.quick
-@given(low=st.floats(1e-6, 1e3), ratio=st.floats(1.01, 1e6), seed=st.integers(0, 99), log=st.booleans())
-def test_draws_stay_in_their_range_and_begin_alike(low: float, ratio: float, seed: int, log: bool) -> None:
+@given(
+    low=st.floats(1e-6, 1e3), ratio=st.floats(1.01, 1e6), seed=st.integers(0, 99), log=st.booleans()
+)
+def test_draws_stay_in_their_range_and_begin_alike(
+    low: float, ratio: float, seed: int, log: bool
+) -> None:
     each = sweep_space.Field("lr", low=low, high=low * ratio, log=log)
     few, many = sweep_space.drawn([each], 5, seed), sweep_space.drawn([each], 9, seed)
     assert many[:5] == few
     for values in many:
-        assert float(values["lr"]) == pytest.approx(min(max(float(values["lr"]), low), low * ratio), rel=1e-5)
+        assert float(values["lr"]) == pytest.approx(
+            min(max(float(values["lr"]), low), low * ratio), rel=1e-5
+        )
 
 
 @pytest.mark.quick

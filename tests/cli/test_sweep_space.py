@@ -1,4 +1,6 @@
-"""What a sweep tries, by hand: fields from words, draws, grids; and how its trials are ranked and its flags written."""
+"""What a sweep tries, by hand: fields from words, draws, grids; and how its trials are ranked and
+its flags written.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,18 @@ def test_fields(word: str, expected: Field) -> None:
 
 
 NO_FIELDS = (
-    *("lr", "lr=", "=1", "--=1", "lr=2..2", "lr=2..1", "lr=0..1:log", "lr=-1..1:log", "lr=1..2:lin", "lr=1..nan"),
+    *(
+        "lr",
+        "lr=",
+        "=1",
+        "--=1",
+        "lr=2..2",
+        "lr=2..1",
+        "lr=0..1:log",
+        "lr=-1..1:log",
+        "lr=1..2:lin",
+        "lr=1..nan",
+    ),
     *("lr=..1", "lr=a..1", "lr=-inf..1"),
 )
 
@@ -48,8 +61,16 @@ def test_words_that_are_no_field(word: str) -> None:
 
 
 def test_numbers_stay_in_the_range_and_have_six_digits() -> None:
-    assert [Field("x", low=1, high=2).rounded(x) for x in (0.5, 1.23456789, 3.0)] == ["1", "1.23457", "2"]
-    assert [Field("x", low=1, high=9, whole=True).rounded(x) for x in (0.1, 2.6, 12.0)] == ["1", "3", "9"]
+    assert [Field("x", low=1, high=2).rounded(x) for x in (0.5, 1.23456789, 3.0)] == [
+        "1",
+        "1.23457",
+        "2",
+    ]
+    assert [Field("x", low=1, high=9, whole=True).rounded(x) for x in (0.1, 2.6, 12.0)] == [
+        "1",
+        "3",
+        "9",
+    ]
 
 
 def test_draws() -> None:
@@ -57,17 +78,24 @@ def test_draws() -> None:
     assert {Field("x", ("a", "b")).draw(dice) for _ in range(50)} == {"a", "b"}
     logs = [int(field("x=1..1000:log").draw(dice)) for _ in range(400)]
     assert set(logs) <= set(range(1, 1001))
-    assert 0.4 < sum(value < 32 for value in logs) / 400 < 0.6, "as many below the middle of the exponents as above"
+    assert 0.4 < sum(value < 32 for value in logs) / 400 < 0.6, (
+        "as many below the middle of the exponents as above"
+    )
     even = [float(field("x=0.0..1").draw(dice)) for _ in range(400)]
     assert 0.4 < sum(value < 0.5 for value in even) / 400 < 0.6
-    assert len({json.dumps(each) for each in drawn([field("a=0.0..1"), field("b=0.0..1")], 5, 3)}) == 5
+    assert (
+        len({json.dumps(each) for each in drawn([field("a=0.0..1"), field("b=0.0..1")], 5, 3)}) == 5
+    )
     assert drawn([field("a=0.0..1")], 3, 3) != drawn([field("a=0.0..1")], 3, 4)
 
 
 def test_a_grid_is_every_combination_in_order() -> None:
     assert grid([field("a=1,2"), field("b=x,y")]) == [
-        {"a": "1", "b": "x"}, {"a": "1", "b": "y"}, {"a": "2", "b": "x"}, {"a": "2", "b": "y"}
-    ]  # fmt: skip
+        {"a": "1", "b": "x"},
+        {"a": "1", "b": "y"},
+        {"a": "2", "b": "x"},
+        {"a": "2", "b": "y"},
+    ]
     with pytest.raises(UsageError, match="needs values of b"):
         grid([field("a=1,2"), field("b=1..2")])
 
@@ -77,25 +105,45 @@ def begun(folder: Path, metric: str, **request: Any) -> sweep.Sweep:
     return sweep.Sweep(argparse.Namespace(**words), ["--offline"], metric)
 
 
-@pytest.mark.parametrize(("metric", "order"), [("validation/f1", "bacd"), ("-validation/f1", "cabd")])
-def test_trials_are_ranked_and_those_without_a_score_are_last(tmp_path: Path, metric: str, order: str) -> None:
+@pytest.mark.parametrize(
+    ("metric", "order"), [("validation/f1", "bacd"), ("-validation/f1", "cabd")]
+)
+def test_trials_are_ranked_and_those_without_a_score_are_last(
+    tmp_path: Path, metric: str, order: str
+) -> None:
     one = begun(tmp_path, metric)
     assert one.metric == "validation/f1"
     for run, score in zip("abcd", (2.0, 3.0, 1.0, None), strict=True):
-        one.trials.append({"run": run, "values": {}, "status": "done" if score else "failed", "validation/f1": score})
+        one.trials.append(
+            {
+                "run": run,
+                "values": {},
+                "status": "done" if score else "failed",
+                "validation/f1": score,
+            }
+        )
     assert "".join(trial["run"] for trial in one.best()) == order
     one.begin({"seed": 3})
     kept = json.loads((tmp_path / "sweep.json").read_text())
     assert (kept["seed"], "".join(trial["run"] for trial in kept["trials"])) == (3, order)
     again = begun(tmp_path, metric)
     again.trials.append({"run": "c", "values": {}, "status": "done", "validation/f1": 9.0})
-    assert "".join(trial["run"] for trial in again.best()) == ("cbad" if order == "bacd" else "abcd"), "a new score counts"
+    assert "".join(trial["run"] for trial in again.best()) == (
+        "cbad" if order == "bacd" else "abcd"
+    ), "a new score counts"
 
 
 def test_the_table_of_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = begun(tmp_path, "test/f1")
-    one.trials = [{"run": "001", "values": {"lr": "1", "width": "8"}, "status": "done", "test/f1": 0.123456789},
-                  {"run": "002", "values": {"lr": "2"}, "status": "failed", "test/f1": None}]  # fmt: skip
+    one.trials = [
+        {
+            "run": "001",
+            "values": {"lr": "1", "width": "8"},
+            "status": "done",
+            "test/f1": 0.123456789,
+        },
+        {"run": "002", "values": {"lr": "2"}, "status": "failed", "test/f1": None},
+    ]
     one.show()
     assert capsys.readouterr().out.splitlines() == [
         "001  done      test/f1 0.123457  lr 1  width 8",
@@ -105,7 +153,19 @@ def test_the_table_of_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_commands(tmp_path: Path) -> None:
     values = {"lr": "1e-3", "widths": "8 16", "pretrained": "False", "augment": "true"}
-    words = ["train", "e", "--offline", "--lr", "1e-3", "--widths", "8", "16", "--no-pretrained", "--augment", "--out"]
+    words = [
+        "train",
+        "e",
+        "--offline",
+        "--lr",
+        "1e-3",
+        "--widths",
+        "8",
+        "16",
+        "--no-pretrained",
+        "--augment",
+        "--out",
+    ]
     assert begun(tmp_path, "x").command(12, values)[1:] == [
         "-m",
         "dlcore",
@@ -132,9 +192,14 @@ def test_only_more_trials_and_another_ranking_may_change(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("code", "way"),
-    [(2, "ended with exit code 2: see what it says above"), (75, "ended with exit code 75: the same command goes on")],
+    [
+        (2, "ended with exit code 2: see what it says above"),
+        (75, "ended with exit code 75: the same command goes on"),
+    ],
 )
-def test_a_trial_that_did_not_end_stops_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, way: str) -> None:
+def test_a_trial_that_did_not_end_stops_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, way: str
+) -> None:
     monkeypatch.setattr(sweep, "call", lambda words: code)
     one = begun(tmp_path, "test/f1")
     one.begin({})
@@ -155,7 +220,10 @@ def test_a_trial_that_diverged_has_no_score_and_one_that_is_done_is_not_run(
     assert one.trial({"lr": "1"}) is None
     assert one.trial({"lr": "2"}) == 0.5
     assert len(called) == 1
-    assert [(trial["run"], trial["status"]) for trial in one.trials] == [("001", "launched"), ("002", "done")]
+    assert [(trial["run"], trial["status"]) for trial in one.trials] == [
+        ("001", "launched"),
+        ("002", "done"),
+    ]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -176,6 +244,8 @@ def test_optuna_asks_for_words_whole_numbers_and_others_and_learns_the_direction
             tried.append(float(values["lr"]))
             return tried[-1]
 
-        sweep_space.suggested([field("lr=0.0..1"), field("kind=a,b"), field("width=1..100:log")], 40, 0, lower, score)
+        sweep_space.suggested(
+            [field("lr=0.0..1"), field("kind=a,b"), field("width=1..100:log")], 40, 0, lower, score
+        )
         means.append(sum(tried[-10:]) / 10)
     assert means[0] < 0.3 < 0.7 < means[1]

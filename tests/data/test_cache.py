@@ -32,7 +32,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def build() -> Rows:
-    return 5, ({"image": IMAGE[part], "a/label": LABEL[part]} for part in (slice(0, 2), slice(2, 5)))
+    return 5, (
+        {"image": IMAGE[part], "a/label": LABEL[part]} for part in (slice(0, 2), slice(2, 5))
+    )
 
 
 def never() -> Rows:
@@ -53,15 +55,25 @@ def test_written_once_then_mapped(root: Path) -> None:
         assert all(isinstance(array, np.memmap) for array in found.arrays.values())
         assert type(found.gather(np.array([1, 0]))["image"]) is np.ndarray
     assert first.info == second.info
-    assert first.info.fingerprint == fingerprint({"image": IMAGE, "a/label": LABEL.astype(np.int32)})
-    assert (first.info.name, first.info.version, first.info.split, first.info.examples) == ("set", "1.0.0", "train", 5)
+    assert first.info.fingerprint == fingerprint(
+        {"image": IMAGE, "a/label": LABEL.astype(np.int32)}
+    )
+    assert (first.info.name, first.info.version, first.info.split, first.info.examples) == (
+        "set",
+        "1.0.0",
+        "train",
+        5,
+    )
     assert [path.name for path in (root / "kind/set/1.0.0").iterdir()] == ["train-0"]
 
 
 def test_int64_becomes_int32_only_where_it_fits() -> None:
     small, large = np.array([-(2**31), 2**31 - 1]), np.array([0, 2**31])
     found = cached("x", "set", "1", "train", lambda: (2, [{"small": small, "large": large}]))
-    assert {key: array.dtype for key, array in found.arrays.items()} == {"small": np.dtype(np.int32), "large": np.dtype(np.int64)}
+    assert {key: array.dtype for key, array in found.arrays.items()} == {
+        "small": np.dtype(np.int32),
+        "large": np.dtype(np.int64),
+    }
     np.testing.assert_array_equal(found.arrays["small"], small)
     np.testing.assert_array_equal(found.arrays["large"], large)
 
@@ -91,7 +103,8 @@ def test_the_first_of_two_processes_wins(root: Path) -> None:
         return build()
 
     np.testing.assert_array_equal(get(slow).arrays["image"], IMAGE)
-    assert firsts == {path.name: path.stat().st_ino for path in entry.iterdir()}  # its files, not ours in their place
+    # its files, not ours in their place
+    assert firsts == {path.name: path.stat().st_ino for path in entry.iterdir()}
     assert [path.name for path in entry.parent.iterdir()] == ["train-0"]
 
 
@@ -103,15 +116,26 @@ def test_what_was_opened_stays_when_the_entry_is_replaced(root: Path) -> None:
 
 def test_left_overs_of_killed_processes_are_removed(root: Path) -> None:
     parent = root / "kind/set/1.0.0"
-    ages = {".new.building": 0.0, ".young.building": 23.9, ".old.building": 24.1, ".ancient.building": 9999.0}
+    ages = {
+        ".new.building": 0.0,
+        ".young.building": 23.9,
+        ".old.building": 24.1,
+        ".ancient.building": 9999.0,
+    }
     for name, hours in ages.items():
         (parent / name).mkdir(parents=True)
         os.utime(parent / name, (0, time.time() - hours * 3600))
     get()
-    assert sorted(path.name for path in parent.iterdir()) == [".new.building", ".young.building", "train-0"]
+    assert sorted(path.name for path in parent.iterdir()) == [
+        ".new.building",
+        ".young.building",
+        "train-0",
+    ]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UsageError, match=rf"{tmp_path}/file/cache.*Not a directory.*DLCORE_CACHE"):
@@ -119,7 +143,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
 
 
 def test_a_full_disk_is_named(root: Path) -> None:
-    """A limit on the size of a file stands in for the full disk: the same error from the same call."""
+    """A limit on the size of a file stands in for the full disk: the same error from the same
+    call.
+    """
     pytest.importorskip("resource")
     program = """
 import resource, numpy as np
@@ -127,11 +153,14 @@ from dlcore.data.cache import cached
 from dlcore.errors import UsageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
-    cached("big", "set", "1", "train", lambda: (8, ({"image": np.zeros((1, 1 << 18), np.uint8)} for _ in range(8))))
+    row = {"image": np.zeros((1, 1 << 18), np.uint8)}
+    cached("big", "set", "1", "train", lambda: (8, (row for _ in range(8))))
 except UsageError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert "File too large" in done.stdout
     assert str(root) in done.stdout
     assert "DLCORE_CACHE" in done.stdout

@@ -41,7 +41,9 @@ def lose_array(entry: Path) -> None:
     (entry / "image.npy").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, break_json, other_json, other_shape, lose_meta, lose_array])
+@pytest.mark.parametrize(
+    "damage", [truncate, break_json, other_json, other_shape, lose_meta, lose_array]
+)
 def test_damage_is_named_and_mended(damage: Callable[[Path], None], root: Path) -> None:
     get()
     entry = root / "kind/set/1.0.0/train-0"
@@ -81,7 +83,9 @@ FILE_DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", ["image.npy", "a%2Flabel.npy", "meta.json"])
 @pytest.mark.parametrize("damage", FILE_DAMAGE.values(), ids=FILE_DAMAGE)
-def test_a_damaged_file_is_never_used(damage: Callable[[Path], object], name: str, root: Path) -> None:
+def test_a_damaged_file_is_never_used(
+    damage: Callable[[Path], object], name: str, root: Path
+) -> None:
     info = get().info
     damage(root / "kind/set/1.0.0/train-0" / name)
     with pytest.warns(UserWarning, match="are damaged"):
@@ -108,7 +112,9 @@ CHANGED = "has another checksum than it was written with"
         ("image.npy", FILE_DAMAGE["longer"], "has 159 bytes, not 158"),
     ],
 )
-def test_what_is_damaged_is_named(name: str, damage: Callable[[Path], object], message: str, root: Path) -> None:
+def test_what_is_damaged_is_named(
+    name: str, damage: Callable[[Path], object], message: str, root: Path
+) -> None:
     get()
     damage(root / "kind/set/1.0.0/train-0" / name)
     with pytest.warns(UserWarning, match=f"damaged \\({name} {message}\\)"):
@@ -125,7 +131,9 @@ def without_checksums(entry: Path, **info: object) -> str:
     return (entry / "meta.json").read_text()
 
 
-def test_an_entry_without_checksums_is_checked_by_its_fingerprint_and_given_some(root: Path) -> None:
+def test_an_entry_without_checksums_is_checked_by_its_fingerprint_and_given_some(
+    root: Path,
+) -> None:
     entry, sound = root / "kind/set/1.0.0/train-0", get()
     complete = json.loads((entry / "meta.json").read_text())
     without_checksums(entry)
@@ -141,7 +149,9 @@ def test_an_entry_without_checksums_is_checked_by_its_fingerprint_and_given_some
             assert get().info == sound.info
 
 
-def test_an_entry_without_checksums_in_a_place_that_is_read_only(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_without_checksums_in_a_place_that_is_read_only(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry, sound = root / "kind/set/1.0.0/train-0", get()
     before = without_checksums(entry)
 

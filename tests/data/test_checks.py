@@ -1,4 +1,6 @@
-"""Data that an experiment cannot take: refused with the place of the fault, and nothing refused that it can take."""
+"""Data that an experiment cannot take: refused with the place of the fault, and nothing refused
+that it can take.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +47,16 @@ def test_sizes() -> None:
     ten, none = source(x=np.zeros(10)), source(x=np.zeros(0))
     checks.check_sizes(ten, 10, {"test": ten})
     with pytest.raises(
-        UsageError, match=r"--batch 11 is larger than the 10 examples of split train \(set 1\).*--batch 10 or less"
+        UsageError,
+        match=(
+            r"--batch 11 is larger than the 10 examples of split train \(set 1\).*--batch 10 or"
+            r" less"
+        ),
     ):
         checks.check_sizes(ten, 11, {})
-    with pytest.raises(UsageError, match=r"--batch 1 is larger than the 0 examples .*give it examples"):
+    with pytest.raises(
+        UsageError, match=r"--batch 1 is larger than the 0 examples .*give it examples"
+    ):
         checks.check_sizes(none, 1, {})
     with pytest.raises(UsageError, match=r"split test \(set 1\) has no examples"):
         checks.check_sizes(ten, 10, {"validation": ten, "test": none})
@@ -62,7 +70,9 @@ def test_nan_is_refused_and_infinity_is_not(kind: int, dtype: type) -> None:
     sound = kinds("x", x.copy())[kind]
     checks.check_numbers({"train": sound})
     x[7, 2] = x[9, 1] = np.nan
-    with pytest.raises(UsageError, match=r"split test \(\w+ 1\): 'x' of example 7 is nan.*np\.nan_to_num"):
+    with pytest.raises(
+        UsageError, match=r"split test \(\w+ 1\): 'x' of example 7 is nan.*np\.nan_to_num"
+    ):
         checks.check_numbers({"train": sound, "test": kinds("x", x)[kind]})
 
 
@@ -75,32 +85,53 @@ def test_integers_that_would_be_cut_are_refused(kind: int, dtype: type) -> None:
     beyond = [limits.max + 1, 2**32 + 3] + ([limits.min - 1] if dtype is np.int64 else [])
     for value in beyond:
         large = kinds("y", np.array([0, 1, value], dtype))[kind]
-        with pytest.raises(UsageError, match=rf"'y' of example 2 is {value}, which does not fit into the 32 bits"):
+        with pytest.raises(
+            UsageError, match=rf"'y' of example 2 is {value}, which does not fit into the 32 bits"
+        ):
             checks.check_numbers({"train": large})
         checks.check_numbers({"train": large}, large=True)
 
 
 def test_integers_of_32_bits_are_never_cut() -> None:
-    checks.check_numbers({"train": source(a=np.array([2**32 - 1], np.uint32), b=np.array([-(2**31)], np.int32), c=[True])})
+    checks.check_numbers(
+        {
+            "train": source(
+                a=np.array([2**32 - 1], np.uint32), b=np.array([-(2**31)], np.int32), c=[True]
+            )
+        }
+    )
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64])
 def test_labels_outside_the_classes_are_refused(kind: int, dtype: type) -> None:
-    checks.check_indices({"train": kinds("label", np.arange(10).astype(dtype))[kind]}, {"label": Indices(10)})
+    checks.check_indices(
+        {"train": kinds("label", np.arange(10).astype(dtype))[kind]}, {"label": Indices(10)}
+    )
     with pytest.raises(
         UsageError,
-        match=r"split train \(\w+ 1\): 'label' of example 9 is 10, and the loss takes 'label' for an index of 10 outputs: "
-        "it must be 0 to 9; number the classes from 0",
+        match=(
+            r"split train \(\w+ 1\): 'label' of example 9 is 10, and the loss takes 'label' for an"
+            r" index of 10 outputs: "
+            "it must be 0 to 9; number the classes from 0"
+        ),
     ):
-        checks.check_indices({"train": kinds("label", np.arange(1, 11).astype(dtype))[kind]}, {"label": Indices(10)})
+        checks.check_indices(
+            {"train": kinds("label", np.arange(1, 11).astype(dtype))[kind]}, {"label": Indices(10)}
+        )
     if np.iinfo(dtype).min < 0:
         with pytest.raises(UsageError, match="'label' of example 3 is -1"):
-            checks.check_indices({"test": kinds("label", np.array([0, 1, 2, -1], dtype))[kind]}, {"label": Indices(10)})
+            checks.check_indices(
+                {"test": kinds("label", np.array([0, 1, 2, -1], dtype))[kind]},
+                {"label": Indices(10)},
+            )
 
 
 def test_fields_that_no_loss_has_declared_may_hold_anything() -> None:
-    checks.check_indices({"train": source(identity=[-5, 10**6], label=[0, 1])}, {"label": Indices(2), "absent": Indices(1)})
+    checks.check_indices(
+        {"train": source(identity=[-5, 10**6], label=[0, 1])},
+        {"label": Indices(2), "absent": Indices(1)},
+    )
 
 
 def test_what_weighs_nothing_may_be_any_number() -> None:
@@ -109,12 +140,20 @@ def test_what_weighs_nothing_may_be_any_number() -> None:
     checks.check_indices({"train": source(targets=targets, weight=weight)}, fields)
     with pytest.raises(UsageError, match="'targets' of example 0 is -100"):
         checks.check_indices({"train": source(targets=targets, weight=np.ones((2, 2)))}, fields)
-    with pytest.raises(UsageError, match="'targets' of example 0 is -100"):  # weights of another shape say nothing of one number
-        checks.check_indices({"train": source(targets=targets, weight=np.array([1.0, 0.0]))}, fields)
+    # weights of another shape say nothing of one number
+    with pytest.raises(UsageError, match="'targets' of example 0 is -100"):
+        checks.check_indices(
+            {"train": source(targets=targets, weight=np.array([1.0, 0.0]))}, fields
+        )
 
 
 def test_what_holds_no_numbers_is_left_alone() -> None:
-    odd = source(label=np.array(["a", "b"]), flag=np.array([True, False]), nothing=np.zeros((2, 0)), none=np.zeros((2, 0), int))
+    odd = source(
+        label=np.array(["a", "b"]),
+        flag=np.array([True, False]),
+        nothing=np.zeros((2, 0)),
+        none=np.zeros((2, 0), int),
+    )
     fields = {name: Indices(1) for name in odd.arrays}
     checks.check_numbers({"train": odd})
     checks.check_indices({"train": odd}, fields)
@@ -132,7 +171,11 @@ def test_arrays_are_read_to_their_end_and_other_sources_for_64_examples() -> Non
     label = np.zeros(200, np.int32)
     label[64] = -1
     fields = {"label": Indices(2)}
-    for behind in (source(label=label), Partnered(source(label=label)), Partnered(Partnered(source(label=label)))):
+    for behind in (
+        source(label=label),
+        Partnered(source(label=label)),
+        Partnered(Partnered(source(label=label))),
+    ):
         with pytest.raises(UsageError, match="'label' of example 64 is -1"):
             checks.check_indices({"train": behind}, fields)
     checks.check_indices({"train": Made("label", label)}, fields)
@@ -144,7 +187,10 @@ def test_tokens_of_a_text_are_looked_at_where_they_lie() -> None:
     text = np.array([0, 1, 2, 3, 2, 1])
     made = windows("text", "1", "train", text, 2, 1)
     checks.check_indices({"train": made}, {"targets": Indices(4, "weight")})
-    with pytest.raises(UsageError, match=r"split train \(text 1\): token 3 is 3, and .* 3 outputs: it must be 0 to 2"):
+    with pytest.raises(
+        UsageError,
+        match=r"split train \(text 1\): token 3 is 3, and .* 3 outputs: it must be 0 to 2",
+    ):
         checks.check_indices({"train": made}, {"targets": Indices(3, "weight")})
     cut = windows("text", "1", "train", text + np.array([0, 0, 0, 0, 2**32, 0]), 2, 1)
     with pytest.raises(UsageError, match="token 4 is 4294967298, which does not fit"):
@@ -165,10 +211,14 @@ def test_large_arrays_are_read_to_their_end_in_blocks(monkeypatch: pytest.Monkey
         checks.check_indices({"train": source(label=label)}, {"label": Indices(10)})
     weight = np.ones(1000, np.float32)
     weight[977] = 0
-    checks.check_indices({"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")})
+    checks.check_indices(
+        {"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")}
+    )
     label[40] = 11
     with pytest.raises(UsageError, match="'label' of example 40 is 11"):
-        checks.check_indices({"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")})
+        checks.check_indices(
+            {"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")}
+        )
     with pytest.raises(UsageError, match="'x' of example 998 is nan"):
         checks.check_numbers({"train": source(x=x)})
     monkeypatch.setattr(checks, "_MOST", 998 * 8)  # what lies behind is seen when a step fails
@@ -195,9 +245,12 @@ def test_batches_of_a_source_that_is_no_arrays_are_watched() -> None:
     for each in (made, Partnered(made)):
         seen = checks.watched(iter(batches), each, fields)
         assert [next(seen) is batch for batch in batches[:9]] == [True] * 9
-        with pytest.raises(UsageError, match=r"split train \(made 1\): 'label' holds -1, and the loss takes"):
+        with pytest.raises(
+            UsageError, match=r"split train \(made 1\): 'label' holds -1, and the loss takes"
+        ):
             next(seen)
-    assert len(list(checks.watched(batches, source(label=label), fields))) == 10  # arrays were read before
+    # arrays were read before
+    assert len(list(checks.watched(batches, source(label=label), fields))) == 10
     assert len(list(checks.watched(batches[:9], made, fields))) == 9
 
 
@@ -208,10 +261,16 @@ def test_the_fault_of_a_batch_is_found() -> None:
     for value in (np.nan, np.inf):
         x = np.array([[0, 0], [0, value], [np.nan, 0]])
         assert checks.find_fault({**batch, "x": x}, examples, {}) == f"'x' of example 60 is {value}"
-    assert "'label' holds 2, and the loss takes" in checks.find_fault(batch, examples, {"label": Indices(2)})
-    assert checks.find_fault(batch, examples, {"label": Indices(2)}).endswith("it must be 0 to 1; " + ADVICE)
+    assert "'label' holds 2, and the loss takes" in checks.find_fault(
+        batch, examples, {"label": Indices(2)}
+    )
+    assert checks.find_fault(batch, examples, {"label": Indices(2)}).endswith(
+        "it must be 0 to 1; " + ADVICE
+    )
     weighed = {**batch, "label": np.array([0, -1, 2]), "weight": np.array([1, 0, 1])}
-    assert "'label' holds -1" in checks.find_fault(weighed, examples, {"label": Indices(3, "weight")})
+    assert "'label' holds -1" in checks.find_fault(
+        weighed, examples, {"label": Indices(3, "weight")}
+    )
 
 
 ADVICE = "number the classes from 0, or give the model more outputs"

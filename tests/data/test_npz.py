@@ -36,7 +36,8 @@ CONTENTS = {"plain": saved(np.savez), "compressed": saved(np.savez_compressed)}
 
 def same(found: dict[str, np.ndarray]) -> bool:
     return found.keys() == ARRAYS.keys() and all(
-        (found[key].dtype, found[key].shape, found[key].tobytes()) == (array.dtype, array.shape, array.tobytes())
+        (found[key].dtype, found[key].shape, found[key].tobytes())
+        == (array.dtype, array.shape, array.tobytes())
         for key, array in ARRAYS.items()
     )
 
@@ -51,7 +52,9 @@ def test_sound_files_are_read_whole(content: bytes, tmp_path: Path) -> None:
 
 
 def changed(place: float, mask: int = 0xFF, count: int = 1) -> Callable[[Path], None]:
-    """Damage to `count` bytes from a place on that is given as a part of the file, or counted from its end if negative."""
+    """Damage to `count` bytes from a place on that is given as a part of the file, or counted from
+    its end if negative.
+    """
 
     def damage(file: Path) -> None:
         content = bytearray(file.read_bytes())
@@ -78,7 +81,9 @@ def folder_instead(file: Path) -> None:
 
 def first_header(offset: int) -> Callable[[Path], object]:
     """Damage to one byte of the first array's header in the archive."""
-    return lambda file: file.write_bytes(bytes(b ^ 0x3F if i == offset else b for i, b in enumerate(file.read_bytes())))
+    return lambda file: file.write_bytes(
+        bytes(b ^ 0x3F if i == offset else b for i, b in enumerate(file.read_bytes()))
+    )
 
 
 def directory(offset: int) -> Callable[[Path], object]:
@@ -127,7 +132,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_file_is_named(damage: Callable[[Path], object], content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(
+    damage: Callable[[Path], object], content: bytes, tmp_path: Path
+) -> None:
     file = tmp_path / "weights.npz"
     file.write_bytes(content)
     damage(file)
@@ -153,7 +160,8 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("this system has no named pipes")
     os.mkfifo(tmp_path / "pipe.npz")
-    both_ends = os.open(tmp_path / "pipe.npz", os.O_RDWR)  # so that opening it would not wait either
+    # so that opening it would not wait either
+    both_ends = os.open(tmp_path / "pipe.npz", os.O_RDWR)
     try:
         with pytest.raises(UsageError, match="is no file"):
             npz.read(tmp_path / "pipe.npz")
@@ -179,13 +187,21 @@ def test_no_pickle_is_run(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "sprung",)
 
     np.savez(tmp_path / "trap.npz", sound=np.zeros(3), x=np.array([Trap()], object))
-    with pytest.raises(UsageError, match=r"array 'x' cannot be read .*Object arrays cannot be loaded"):
+    with pytest.raises(
+        UsageError, match=r"array 'x' cannot be read .*Object arrays cannot be loaded"
+    ):
         npz.read(tmp_path / "trap.npz")
     assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize(
-    "names", [["weights"], ["params/net", "params/net/kernel"], ["params/net/kernel", "params/net"], ["opt/x"]]
+    "names",
+    [
+        ["weights"],
+        ["params/net", "params/net/kernel"],
+        ["params/net/kernel", "params/net"],
+        ["opt/x"],
+    ],
 )
 def test_arrays_that_are_no_parameters(names: list[str], tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **{name: np.zeros(2) for name in names})

@@ -1,4 +1,6 @@
-"""Packed documents: every pair of a token and its successor once, nothing across a boundary, and few empty places."""
+"""Packed documents: every pair of a token and its successor once, nothing across a boundary, and
+few empty places.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ def numbered(*lengths: int) -> list[np.ndarray]:
 
 def test_a_worked_example() -> None:
     rows = pack(numbered(4, 3, 6), 5)
-    np.testing.assert_array_equal(rows["tokens"], [[3000, 3001, 3002, 3003, 3004], [1000, 1001, 1002, 2000, 2001]])
-    np.testing.assert_array_equal(rows["targets"], [[3001, 3002, 3003, 3004, 3005], [1001, 1002, 1003, 2001, 2002]])
+    np.testing.assert_array_equal(
+        rows["tokens"], [[3000, 3001, 3002, 3003, 3004], [1000, 1001, 1002, 2000, 2001]]
+    )
+    np.testing.assert_array_equal(
+        rows["targets"], [[3001, 3002, 3003, 3004, 3005], [1001, 1002, 1003, 2001, 2002]]
+    )
     np.testing.assert_array_equal(rows["segment"], [[1, 1, 1, 1, 1], [1, 1, 1, 2, 2]])
     np.testing.assert_array_equal(rows["position"], [[0, 1, 2, 3, 4], [0, 1, 2, 0, 1]])
     np.testing.assert_array_equal(rows["weight"], np.ones((2, 5)))
@@ -39,7 +45,9 @@ def test_what_has_no_two_tokens_is_left_out_or_refused() -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(1, 12))
-def test_each_token_but_the_first_of_its_document_is_a_target_once(lengths: list[int], length: int) -> None:
+def test_each_token_but_the_first_of_its_document_is_a_target_once(
+    lengths: list[int], length: int
+) -> None:
     documents = numbered(*lengths)
     if max(lengths) < 2:
         with pytest.raises(ValueError, match="no document has two tokens"):
@@ -52,12 +60,15 @@ def test_each_token_but_the_first_of_its_document_is_a_target_once(lengths: list
     assert collections.Counter(rows["targets"][inside].tolist()) == expected
     np.testing.assert_array_equal(inside, rows["segment"] > 0)
     assert (rows["targets"][~inside] == 0).all()
-    for tokens, segment, position in zip(rows["tokens"], rows["segment"], rows["position"], strict=True):
+    for tokens, segment, position in zip(
+        rows["tokens"], rows["segment"], rows["position"], strict=True
+    ):
         for number in range(1, segment.max() + 1):
             own = segment == number
             np.testing.assert_array_equal(position[own], np.arange(own.sum()))
             np.testing.assert_array_equal(np.diff(tokens[own]), 1)  # one document, in its order
-        assert (np.diff(np.where(segment > 0, segment, 99)) >= 0).all()  # side by side, padding last
+        # side by side, padding last
+        assert (np.diff(np.where(segment > 0, segment, 99)) >= 0).all()
 
 
 @given(st.lists(st.integers(2, 21), min_size=1, max_size=60))
@@ -76,5 +87,7 @@ def test_a_stride_begins_segments_more_often() -> None:
 
 
 def test_the_same_documents_give_the_same_rows() -> None:
-    one, other = (pack(numbered(*np.random.default_rng(0).integers(2, 50, 40).tolist()), 16) for _ in range(2))
+    one, other = (
+        pack(numbered(*np.random.default_rng(0).integers(2, 50, 40).tolist()), 16) for _ in range(2)
+    )
     assert all((one[name] == other[name]).all() for name in one)

@@ -1,4 +1,6 @@
-"""Preparing: from files that were downloaded before, with no network; and what it says when it cannot."""
+"""Preparing: from files that were downloaded before, with no network; and what it says when it
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ def lay(downloads: Path, dataset: str, url: str, content: bytes) -> None:
     file.write_bytes(content)
     filename = url.rpartition("/")[2]
     url_info = {"size": len(content), "checksum": checksum, "filename": filename}
-    info = {"dataset_names": [dataset], "original_fname": filename, "urls": [url], "url_info": url_info}
+    info = {
+        "dataset_names": [dataset],
+        "original_fname": filename,
+        "urls": [url],
+        "url_info": url_info,
+    }
     file.with_name(file.name + ".INFO").write_text(json.dumps(info))
 
 
@@ -52,8 +59,15 @@ def xquad() -> bytes:
 
 
 @needs_xquad
-def test_prepares_from_the_download_cache(tmp_path: Path, xquad: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    lay(tmp_path / "dl", "xquad", "https://github.com/deepmind/xquad/raw/master/xquad.en.json", xquad)
+def test_prepares_from_the_download_cache(
+    tmp_path: Path, xquad: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay(
+        tmp_path / "dl",
+        "xquad",
+        "https://github.com/deepmind/xquad/raw/master/xquad.en.json",
+        xquad,
+    )
     folder = prepare("xquad/en", data_dir=tmp_path / "data", download_dir=tmp_path / "dl")
     assert folder == tmp_path / "data/xquad/en/3.0.0"
     assert tfds.find("xquad/en", tmp_path / "data").splits == {"test": 1190}
@@ -73,7 +87,9 @@ def test_a_file_laid_in_as_the_message_says_is_taken(tmp_path: Path, xquad: byte
         prepare("xquad/en", data_dir=tmp_path)
     message = str(error_info.value)
     file = tmp_path / "downloads/manual/xquad.en.json"
-    assert "no network reaches https://github.com/deepmind/xquad/raw/master/xquad.en.json" in message
+    assert (
+        "no network reaches https://github.com/deepmind/xquad/raw/master/xquad.en.json" in message
+    )
     assert f"lay the file into {file}" in message
     file.parent.mkdir(parents=True)
     file.write_bytes(xquad[:-1] + b" ")
@@ -83,18 +99,29 @@ def test_a_file_laid_in_as_the_message_says_is_taken(tmp_path: Path, xquad: byte
     assert (prepare("xquad/en", data_dir=tmp_path) / "dataset_info.json").is_file()
 
 
-@pytest.mark.parametrize("kind", [ModuleNotFoundError, RuntimeError])  # the second: TFDS's own, from its thread that extracts
-def test_what_tensorflow_is_needed_for_says_so(kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# the second: TFDS's own, from its thread that extracts
+@pytest.mark.parametrize("kind", [ModuleNotFoundError, RuntimeError])
+def test_what_tensorflow_is_needed_for_says_so(
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def without(*_: Any, **__: Any) -> None:
-        raise kind("Error while extracting: No module named 'tensorflow'\nFailed importing tensorflow.")
+        raise kind(
+            "Error while extracting: No module named 'tensorflow'\nFailed importing tensorflow."
+        )
 
     monkeypatch.setattr(module, "_run", without)
-    with pytest.raises(UsageError, match=r"mnist needs TensorFlow.*pip install 'dlcore\[prepare\]'"):
+    with pytest.raises(
+        UsageError, match=r"mnist needs TensorFlow.*pip install 'dlcore\[prepare\]'"
+    ):
         prepare("mnist", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize(("missing", "pip"), [("conllu", "conllu"), ("pydub.utils", "pydub"), ("bs4", "beautifulsoup4")])
-def test_a_missing_package_is_named(missing: str, pip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "pip"), [("conllu", "conllu"), ("pydub.utils", "pydub"), ("bs4", "beautifulsoup4")]
+)
+def test_a_missing_package_is_named(
+    missing: str, pip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def without(*_: Any, **__: Any) -> None:
         raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
 
@@ -106,7 +133,10 @@ def test_a_missing_package_is_named(missing: str, pip: str, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("fashion_mnst", "TFDS nor dlcore has a data set 'fashion_mnst': did you mean fashion_mnist"),
+        (
+            "fashion_mnst",
+            "TFDS nor dlcore has a data set 'fashion_mnst': did you mean fashion_mnist",
+        ),
         ("xqad/en", "TFDS nor dlcore has a data set 'xqad': did you mean xquad"),
         ("xquad/eng", "xquad has no config 'eng': did you mean en"),
         ("../mnist", "'../mnist' is no name of a data set"),
@@ -130,12 +160,17 @@ def test_sets_after_an_import_error_are_known(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module.importlib, "import_module", lacks_h5py)
     assert "h5py" in module._import_all()
     assert module._class("xquad").__name__ == "Xquad"
-    with pytest.raises(UsageError, match=r"Sets that need h5py.* are unknown here: pip install h5py"):
+    with pytest.raises(
+        UsageError, match=r"Sets that need h5py.* are unknown here: pip install h5py"
+    ):
         module._class("d4rl_mujoco_nothing")
 
 
 def test_files_that_a_person_must_fetch_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"imagenet2012 cannot be prepared: Manual directory(.|\n)*ILSVRC2012_img_train.tar"):
+    with pytest.raises(
+        UsageError,
+        match=r"imagenet2012 cannot be prepared: Manual directory(.|\n)*ILSVRC2012_img_train.tar",
+    ):
         prepare("imagenet2012", data_dir=tmp_path)
 
 
@@ -144,20 +179,26 @@ def test_a_place_without_room_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "_run", full)
-    with pytest.raises(UsageError, match=f"cannot be prepared in {tmp_path}: .*No space left.*TFDS_DATA_DIR"):
+    with pytest.raises(
+        UsageError, match=f"cannot be prepared in {tmp_path}: .*No space left.*TFDS_DATA_DIR"
+    ):
         prepare("mnist", data_dir=tmp_path)
 
 
 def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
     (tmp_path / "mnist/3.0.1").mkdir(parents=True)
-    with pytest.raises(UsageError, match=r"mnist/3\.0\.1 is there but holds no prepared data: remove it"):
+    with pytest.raises(
+        UsageError, match=r"mnist/3\.0\.1 is there but holds no prepared data: remove it"
+    ):
         prepare("mnist", data_dir=tmp_path)
 
 
 def test_another_file_format_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "mnist/3.0.1"
     folder.mkdir(parents=True)
-    (folder / "dataset_info.json").write_text(json.dumps({"name": "mnist", "version": "3.0.1", "fileFormat": "tfrecord"}))
+    (folder / "dataset_info.json").write_text(
+        json.dumps({"name": "mnist", "version": "3.0.1", "fileFormat": "tfrecord"})
+    )
     with pytest.raises(UsageError, match=r"prepared as tfrecord.*remove .*dlcore prepare mnist"):
         prepare("mnist", data_dir=tmp_path)
 
@@ -166,7 +207,9 @@ POLARITY = Path(__file__).parents[2] / "../shared/data/sentence_polarity"
 
 
 @pytest.mark.skipif(not POLARITY.is_dir(), reason=f"needs {POLARITY}")
-def test_our_own_set_is_prepared_from_files_fetched_by_hand_and_read_as_columns(tmp_path: Path) -> None:
+def test_our_own_set_is_prepared_from_files_fetched_by_hand_and_read_as_columns(
+    tmp_path: Path,
+) -> None:
     folder = prepare("sentence_polarity", data_dir=tmp_path, manual_dir=POLARITY)
     assert folder == tmp_path / "sentence_polarity/1.0.0"
     found = tfds.columns("sentence_polarity", "train", data_dir=tmp_path)
@@ -182,7 +225,10 @@ def test_our_own_set_is_prepared_from_files_fetched_by_hand_and_read_as_columns(
 def test_a_file_fetched_by_hand_must_be_the_right_one(tmp_path: Path) -> None:
     (tmp_path / "manual").mkdir()
     (tmp_path / "manual/sentence_polarity.zip").write_bytes(b"another")
-    with pytest.raises(UsageError, match=r"sentence_polarity.zip is not the file that the set is made of: its sha256 is"):
+    with pytest.raises(
+        UsageError,
+        match=r"sentence_polarity.zip is not the file that the set is made of: its sha256 is",
+    ):
         prepare("sentence_polarity", data_dir=tmp_path, manual_dir=tmp_path / "manual")
     with pytest.raises(UsageError, match="there is no folder"):
         prepare("sentence_polarity", data_dir=tmp_path, manual_dir=tmp_path / "nowhere")
@@ -196,5 +242,7 @@ def test_a_network_error_without_a_cause_is_a_message_too(
         raise requests.exceptions.ConnectionError
 
     monkeypatch.setattr(module, "_run", without)
-    with pytest.raises(UsageError, match="mnist is not downloaded yet and no network reaches its source"):
+    with pytest.raises(
+        UsageError, match="mnist is not downloaded yet and no network reaches its source"
+    ):
         prepare("mnist", data_dir=tmp_path)

@@ -20,7 +20,13 @@ def test_not_prepared_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with pytest.raises(UsageError) as error_info:
         tfds.load("cifar10", "train")
-    for part in ("cifar10 is not prepared in", str(tmp_path), "`dlcore prepare cifar10`", "--offline", "TFDS_DATA_DIR"):
+    for part in (
+        "cifar10 is not prepared in",
+        str(tmp_path),
+        "`dlcore prepare cifar10`",
+        "--offline",
+        "TFDS_DATA_DIR",
+    ):
         assert part in str(error_info.value)
     monkeypatch.delenv("TFDS_DATA_DIR")
     assert tfds.data_folder() == Path.home() / "tensorflow_datasets"
@@ -50,20 +56,30 @@ def test_the_highest_version_unless_one_is_named(tmp_path: Path) -> None:
 
 def test_a_config_must_be_named(tmp_path: Path) -> None:
     for config in ("de", "en"):
-        describe(tmp_path / "questions" / config / "1.0.0", json.dumps({"fileFormat": "array_record"}))
+        describe(
+            tmp_path / "questions" / config / "1.0.0", json.dumps({"fileFormat": "array_record"})
+        )
     assert tfds.find("questions/de", tmp_path).name == "questions/de"
-    with pytest.raises(UsageError, match=r"questions is prepared in .* only as questions/de, questions/en: name one of them"):
+    with pytest.raises(
+        UsageError,
+        match=r"questions is prepared in .* only as questions/de, questions/en: name one of them",
+    ):
         tfds.find("questions", tmp_path)
 
 
 @pytest.mark.parametrize("text", ['{"fileFormat": "tfrecord"}', "{}"])
 def test_other_file_formats_are_refused(text: str, tmp_path: Path) -> None:
     describe(tmp_path / "mnist/3.0.1", text)
-    with pytest.raises(UsageError, match=r"prepared as tfrecord, .*: remove .*/mnist/3\.0\.1 and run `dlcore prepare mnist`"):
+    with pytest.raises(
+        UsageError,
+        match=r"prepared as tfrecord, .*: remove .*/mnist/3\.0\.1 and run `dlcore prepare mnist`",
+    ):
         tfds.load("mnist", "train", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", json.dumps({"fileFormat": "array_record", "splits": [{}]})])
+@pytest.mark.parametrize(
+    "text", ["", "[]", json.dumps({"fileFormat": "array_record", "splits": [{}]})]
+)
 def test_broken_metadata_are_named(text: str, tmp_path: Path) -> None:
     describe(tmp_path / "mnist/3.0.1", text)
     with pytest.raises(UsageError, match=r"dataset_info\.json cannot be read"):

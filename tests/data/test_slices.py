@@ -1,4 +1,6 @@
-"""Which examples a split names: as Python's slices and TFDS's percentages, and nothing that is not there."""
+"""Which examples a split names: as Python's slices and TFDS's percentages, and nothing that is not
+there.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,17 @@ def test_numbers_mean_what_they_mean_in_a_list(start: int | None, stop: int | No
     if inside and expected:
         assert bounds("set 1", SPLITS, split) == ("test", expected[0], expected[-1] + 1)
     else:
-        with pytest.raises(UsageError, match=r"set 1, test\[.*\] would be examples .* of 200: choose some that are there"):
+        with pytest.raises(
+            UsageError,
+            match=r"set 1, test\[.*\] would be examples .* of 200: choose some that are there",
+        ):
             bounds("set 1", SPLITS, split)
 
 
-@pytest.mark.parametrize("split", ["", "train[", "train[1]", "train[1:2:3]", "train[a:]", "train+test", "train[:5.5%]", "[:5]"])
+@pytest.mark.parametrize(
+    "split",
+    ["", "train[", "train[1]", "train[1:2:3]", "train[a:]", "train+test", "train[:5.5%]", "[:5]"],
+)
 def test_what_is_no_split(split: str) -> None:
     with pytest.raises(UsageError, match=r"is no split: write train, train\[:90%\]"):
         bounds("set 1", SPLITS, split)
@@ -58,7 +66,10 @@ def test_a_split_that_the_set_has_not() -> None:
         bounds("set 1", SPLITS, "dev[:5]")
 
 
-@pytest.mark.parametrize("split", ["train[3:3]", "train[7:]", "train[:0]", "train[5:2]", "train[:8]", "train[-8:]", "train[:1%]"])
+@pytest.mark.parametrize(
+    "split",
+    ["train[3:3]", "train[7:]", "train[:0]", "train[5:2]", "train[:8]", "train[-8:]", "train[:1%]"],
+)
 def test_nothing_and_what_is_not_there(split: str) -> None:
     with pytest.raises(UsageError, match="choose some that are there"):
         bounds("set 1", SPLITS, split)

@@ -38,11 +38,18 @@ def test_fingerprint_sees_neither_order_nor_memory_layout() -> None:
 
 
 def test_arrays_gather_and_tell_what_they_are() -> None:
-    source = arrays("set", "1.0.0", "train", {"x": np.arange(10.0), "y": np.arange(20).reshape(10, 2)})
+    source = arrays(
+        "set", "1.0.0", "train", {"x": np.arange(10.0), "y": np.arange(20).reshape(10, 2)}
+    )
     batch = source.gather(np.array([7, 0, 7]))
     np.testing.assert_array_equal(batch["x"], [7, 0, 7])
     np.testing.assert_array_equal(batch["y"], [[14, 15], [0, 1], [14, 15]])
-    assert (len(source), source.info.name, source.info.version, source.info.split) == (10, "set", "1.0.0", "train")
+    assert (len(source), source.info.name, source.info.version, source.info.split) == (
+        10,
+        "set",
+        "1.0.0",
+        "train",
+    )
     assert source.info.fingerprint == fingerprint(source.arrays)
 
 
@@ -56,12 +63,15 @@ def test_arrays_of_different_lengths_are_refused() -> None:
 def test_with_stride_length_every_token_is_a_target_once(size: int, length: int) -> None:
     length = min(length, size - 1)
     text = np.arange(size) + 1000
-    batch = (source := windows("set", "1", "test", text, length, length)).gather(np.arange(len(source)))
+    batch = (source := windows("set", "1", "test", text, length, length)).gather(
+        np.arange(len(source))
+    )
     counted = batch["targets"][batch["weight"] == 1]
     np.testing.assert_array_equal(np.sort(counted), text[1:])
     assert batch["weight"].sum() == size - 1
     assert len(source) == -(-(size - 1) // length)  # no window of padding alone
-    np.testing.assert_array_equal(batch["tokens"][:, 0], text[:-1:length])  # each begins where the one before ends
+    # each begins where the one before ends
+    np.testing.assert_array_equal(batch["tokens"][:, 0], text[:-1:length])
     assert not batch["targets"][batch["weight"] == 0].any()
     np.testing.assert_array_equal(batch["tokens"][batch["weight"] == 1], counted - 1)
 
@@ -81,13 +91,21 @@ def test_with_stride_one_every_position_starts_a_window(size: int, length: int) 
 
 
 def test_a_worked_example_of_windows_that_follow_each_other() -> None:
-    for size, last_targets, last_weight in ((7, [4, 5, 6], [1, 1, 1]), (8, [7, 0, 0], [1, 0, 0]), (6, [4, 5, 0], [1, 1, 0])):
+    for size, last_targets, last_weight in (
+        (7, [4, 5, 6], [1, 1, 1]),
+        (8, [7, 0, 0], [1, 0, 0]),
+        (6, [4, 5, 0], [1, 1, 0]),
+    ):
         source = windows("set", "1", "test", np.arange(size), 3, 3)
         batch = source.gather(np.array([0, len(source) - 1]))
         np.testing.assert_array_equal(batch["tokens"][0], [0, 1, 2])
         np.testing.assert_array_equal(batch["targets"], [[1, 2, 3], last_targets])
         np.testing.assert_array_equal(batch["weight"], [[1, 1, 1], last_weight])
-        assert len(source) == len(source.gather(np.arange(len(source)))["tokens"]) == {6: 2, 7: 2, 8: 3}[size]
+        assert (
+            len(source)
+            == len(source.gather(np.arange(len(source)))["tokens"])
+            == {6: 2, 7: 2, 8: 3}[size]
+        )
     assert source.info.name == "set"
     assert (source.info.version, source.info.split, source.info.examples) == ("1", "test", 2)
     assert source.info.fingerprint == fingerprint({"text": np.arange(6)})

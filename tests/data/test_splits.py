@@ -31,7 +31,9 @@ def splits(**more: Any) -> Splits:
 
 
 def test_facts_are_read_by_name_and_by_attribute_and_convert_numpy_scalars_and_tuples() -> None:
-    facts = Facts({"classes": ("a", "b"), "scale": np.float32(0.1)}, n=np.int64(3), on=np.True_, none=None)
+    facts = Facts(
+        {"classes": ("a", "b"), "scale": np.float32(0.1)}, n=np.int64(3), on=np.True_, none=None
+    )
     assert facts.classes == facts["classes"] == ["a", "b"]
     assert facts.scale == float(np.float32(0.1))
     assert (type(facts.n), facts.on, facts.none) == (int, True, None)
@@ -176,7 +178,9 @@ def test_without_data_splits_know_facts_and_templates_and_refuse_examples() -> N
     assert closed.template(5) == made.template(5)
     assert closed.template(5)["image"] == jax.ShapeDtypeStruct((5, 2, 3), np.uint8)
     assert closed.template(5)["row"].dtype == np.int32
-    real = {name: (x.shape, x.dtype) for name, x in Stream(made.train, 5, 0, np.arange(5)).at(0).items()}
+    real = {
+        name: (x.shape, x.dtype) for name, x in Stream(made.train, 5, 0, np.arange(5)).at(0).items()
+    }
     assert {name: (x.shape, x.dtype) for name, x in made.template(5).items()} == real
     assert isinstance(closed.train, Unopened)
     for refused in (

@@ -14,15 +14,24 @@ FOLDER = Path(__file__).parents[2] / "../shared/data/state_union"
 
 
 def test_lines_are_paragraphs_and_two_encodings_are_read() -> None:
-    raw = b"TITLE \n \n\n One  a\t b. \r\n\xa1\xa7Peace,\xa1\xa8 he said\xa1Xit\xa1\xa6s \xbd\xa2\n\n"
+    raw = (
+        b"TITLE \n \n\n One  a\t b. \r\n\xa1\xa7Peace,\xa1\xa8 he said\xa1Xit\xa1\xa6s \xbd\xa2\n\n"
+    )
     assert plain(raw) == "TITLE\nOne a b.\n\u201cPeace,\u201d he said\u2014it\u2019s \u00bd\u00a2"
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs {FOLDER}")
 def test_every_speech_is_in_one_split(tmp_path: Path) -> None:
     prepare("state_union", data_dir=tmp_path, manual_dir=FOLDER)
-    found = {split: tfds.columns("state_union", split, data_dir=tmp_path) for split in ("train", "validation", "test")}
-    assert {split: len(columns["text"]) for split, columns in found.items()} == {"train": 52, "validation": 7, "test": 6}
+    found = {
+        split: tfds.columns("state_union", split, data_dir=tmp_path)
+        for split in ("train", "validation", "test")
+    }
+    assert {split: len(columns["text"]) for split, columns in found.items()} == {
+        "train": 52,
+        "validation": 7,
+        "test": 6,
+    }
     names = [name for columns in found.values() for name in columns["speech"]]
     assert len(set(names)) == 65
     assert sorted(found["test"]["speech"])[0] == "1955-Eisenhower"

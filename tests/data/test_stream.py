@@ -29,7 +29,9 @@ def stream(n: int, batch: int, seed: int = 0) -> Stream:
 
 @given(SIZES, SIZES, st.integers(0, 3))
 def test_an_epoch_holds_every_example_once(n: int, batch: int, epoch: int) -> None:
-    """Batches go on over the end of an epoch: cut anew, each n examples that follow one another are all of them."""
+    """Batches go on over the end of an epoch: cut anew, each n examples that follow one another are
+    all of them.
+    """
     first, last = epoch * n // batch, -(-(epoch + 1) * n // batch)
     drawn = np.concatenate([stream(n, batch).at(step)["x"] for step in range(first, last)])
     drawn = drawn[epoch * n - first * batch :][:n]
@@ -52,25 +54,38 @@ def test_a_batch_depends_on_seed_and_step_alone(n: int, batch: int, seed: int, s
 
 
 @given(SIZES, st.integers(1, 6), st.integers(1, 6), st.integers(0, 20))
-def test_rows_of_several_processes_are_the_global_batch(n: int, processes: int, each: int, step: int) -> None:
+def test_rows_of_several_processes_are_the_global_batch(
+    n: int, processes: int, each: int, step: int
+) -> None:
     batch = processes * each
     whole = stream(n, batch).at(step)
-    parts = [Stream(source(n), batch, 0, np.arange(p * each, (p + 1) * each)).at(step) for p in range(processes)]
+    parts = [
+        Stream(source(n), batch, 0, np.arange(p * each, (p + 1) * each)).at(step)
+        for p in range(processes)
+    ]
     for name in whole:
         np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), whole[name])
 
 
 def test_epochs_and_seeds_are_shuffled_differently_and_well() -> None:
-    orders = [tuple(permutation(100, seed, epoch).tolist()) for seed in range(3) for epoch in range(3)]
+    orders = [
+        tuple(permutation(100, seed, epoch).tolist()) for seed in range(3) for epoch in range(3)
+    ]
     assert len(set(orders)) == 9
     for order in orders:
         assert abs(np.corrcoef(order, np.arange(100))[0, 1]) < 0.3
-    kept = sum(a == b for one, other in itertools.combinations(orders, 2) for a, b in zip(one, other, strict=True))
+    kept = sum(
+        a == b
+        for one, other in itertools.combinations(orders, 2)
+        for a, b in zip(one, other, strict=True)
+    )
     assert kept < 3 * 36  # one place in a hundred stays by chance
 
 
 def test_the_order_is_the_same_for_ever() -> None:
-    """Resuming and comparing runs rests on it. Where this changes, say so in the changelog: every run's data changes."""
+    """Resuming and comparing runs rests on it. Where this changes, say so in the changelog: every
+    run's data changes.
+    """
     assert permutation(10, 0, 0).tolist() == GOLDEN[0]
     assert permutation(10, 7, 3).tolist() == GOLDEN[1]
     assert permutation(10, 0, 0).dtype == np.int32
@@ -96,7 +111,9 @@ def test_in_order_every_example_counts_once(n: int, batch: int) -> None:
     np.testing.assert_array_equal(counted, np.arange(n))
     assert sum(float((b["mask"] == 0).sum()) for b in batches) == -n % batch
     # A row is the example's index, whatever the batch size; the padding goes on counting.
-    np.testing.assert_array_equal(np.concatenate([b["row"] for b in batches]), np.arange(len(batches) * batch))
+    np.testing.assert_array_equal(
+        np.concatenate([b["row"] for b in batches]), np.arange(len(batches) * batch)
+    )
     assert {b["row"].dtype for b in batches} == {np.dtype(np.int32)}
 
 
@@ -104,18 +121,29 @@ def test_in_order_every_example_counts_once(n: int, batch: int) -> None:
 def test_in_order_processes_share_the_batches(n: int, processes: int, each: int) -> None:
     batch = processes * each
     whole = list(in_order(source(n), batch, np.arange(batch)))
-    parts = [list(in_order(source(n), batch, np.arange(p * each, (p + 1) * each))) for p in range(processes)]
-    for step, together in enumerate(whole):  # as many batches for each, also where one of them is all padding
+    parts = [
+        list(in_order(source(n), batch, np.arange(p * each, (p + 1) * each)))
+        for p in range(processes)
+    ]
+    # as many batches for each, also where one of them is all padding
+    for step, together in enumerate(whole):
         for name in together:
-            np.testing.assert_array_equal(np.concatenate([part[step][name] for part in parts]), together[name])
+            np.testing.assert_array_equal(
+                np.concatenate([part[step][name] for part in parts]), together[name]
+            )
     assert {len(part) for part in parts} == {len(whole)}
 
 
 @given(SIZES, st.integers(1, 6), st.integers(1, 6), st.integers(0, 20))
-def test_paired_examples_are_the_next_rows_of_the_global_batch(n: int, processes: int, each: int, step: int) -> None:
+def test_paired_examples_are_the_next_rows_of_the_global_batch(
+    n: int, processes: int, each: int, step: int
+) -> None:
     batch = processes * each
     alone, pairs = stream(n, batch).at(step), Partnered(source(n))
-    parts = [Stream(pairs, batch, 0, np.arange(p * each, (p + 1) * each)).at(step) for p in range(processes)]
+    parts = [
+        Stream(pairs, batch, 0, np.arange(p * each, (p + 1) * each)).at(step)
+        for p in range(processes)
+    ]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     assert set(whole) == {"x", "y", "row", "mask", "partner_x", "partner_y"}
     for name in alone:
@@ -126,7 +154,9 @@ def test_paired_examples_are_the_next_rows_of_the_global_batch(n: int, processes
 
 
 @given(SIZES, SIZES, st.integers(0, 30), st.integers(1, 4), st.booleans())
-def test_streams_of_several_seeds_are_each_seed_s_own(n: int, batch: int, step: int, steps: int, pairing: bool) -> None:
+def test_streams_of_several_seeds_are_each_seed_s_own(
+    n: int, batch: int, step: int, steps: int, pairing: bool
+) -> None:
     data: Source = Partnered(source(n)) if pairing else source(n)
     seeds = (5, 0, 3)
     beside = Streams(data, batch, seeds).at(step, steps)
@@ -143,4 +173,6 @@ def test_streams_iterate_a_stride_at_a_time() -> None:
     streams = Streams(source(10), 4, (0, 1))
     made = list(streams.steps(6, 12, stride=3))
     assert len(made) == 2
-    np.testing.assert_array_equal(np.concatenate([each["x"] for each in made], axis=1), streams.at(6, 6)["x"])
+    np.testing.assert_array_equal(
+        np.concatenate([each["x"] for each in made], axis=1), streams.at(6, 6)["x"]
+    )

@@ -31,7 +31,9 @@ def test_each_order_of_each_seed_is_made_once(monkeypatch: pytest.MonkeyPatch) -
 
 def test_one_step_unless_more_are_requested() -> None:
     streams = stream.Streams(TEN, 4, (3, 4))
-    assert {name: x.shape for name, x in streams.at(1).items()} == dict.fromkeys(("x", "row", "mask"), (2, 1, 4))
+    assert {name: x.shape for name, x in streams.at(1).items()} == dict.fromkeys(
+        ("x", "row", "mask"), (2, 1, 4)
+    )
     assert streams.at(1, 3)["x"].shape == (2, 3, 4)
 
 

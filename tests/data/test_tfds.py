@@ -38,7 +38,9 @@ def encoded(number: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set with every kind of feature, written by TFDS as ArrayRecord. Split `bad` holds a picture that is none."""
+    """A set with every kind of feature, written by TFDS as ArrayRecord. Split `bad` holds a picture
+    that is none.
+    """
     import tensorflow_datasets
 
     class TinyPictures(tensorflow_datasets.core.GeneratorBasedBuilder):
@@ -64,7 +66,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         def _generate_examples(self, count: int, bad: int) -> Iterator[tuple[int, dict[str, Any]]]:
             for number in range(count):
                 picture = io.BytesIO(b"no picture" if number == bad else encoded(number))
-                rest = {"number": number + 2**40, "point": [number, 0.5], "tags": [1] * (number % 3), "word": f"word {number}"}
+                rest = {
+                    "number": number + 2**40,
+                    "point": [number, 0.5],
+                    "tags": [1] * (number % 3),
+                    "word": f"word {number}",
+                }
                 yield number, {"image": picture, "label": number % 2, **rest}
 
     root = tmp_path_factory.mktemp("prepared")
@@ -84,7 +91,12 @@ def places(cache: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def python(program: str, **environment: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -97,10 +109,17 @@ def test_every_example_is_there_once_with_its_own_values(split: str, count: int)
     for row, n in enumerate(number):
         np.testing.assert_array_equal(source.arrays["image"][row], pictures(int(n)))
     np.testing.assert_array_equal(source.arrays["label"], number % 2)
-    np.testing.assert_array_equal(source.arrays["point"], np.stack([number, np.full(count, 0.5)], 1))
+    np.testing.assert_array_equal(
+        source.arrays["point"], np.stack([number, np.full(count, 0.5)], 1)
+    )
     dtypes = {key: array.dtype.name for key, array in source.arrays.items()}
     assert dtypes == dict(zip(FIXED, ("uint8", "int32", "int64", "float32"), strict=True))
-    assert (source.info.name, source.info.version, source.info.split, len(source)) == ("tiny_pictures", "1.10.0", split, count)
+    assert (source.info.name, source.info.version, source.info.split, len(source)) == (
+        "tiny_pictures",
+        "1.10.0",
+        split,
+        count,
+    )
 
 
 @needs_real
@@ -117,12 +136,16 @@ def test_fashion_mnist_is_what_tfds_gives() -> None:
         assert batch["label"][row] == example["label"]
     np.testing.assert_array_equal(np.bincount(source.arrays["label"]), [1000] * 10)
     assert (source.arrays["image"].dtype, source.arrays["label"].dtype) == (np.uint8, np.int32)
-    assert source.info.fingerprint.startswith("6ffdfc93cf16a0dd")  # cards carry it: it must not move with our code
+    # cards carry it: it must not move with our code
+    assert source.info.fingerprint.startswith("6ffdfc93cf16a0dd")
 
 
 @needs_real
 def test_tiny_shakespeare_is_the_published_text() -> None:
-    text = "".join(tfds.text("tiny_shakespeare", split, data_dir=REAL) for split in ("train", "validation", "test"))
+    text = "".join(
+        tfds.text("tiny_shakespeare", split, data_dir=REAL)
+        for split in ("train", "validation", "test")
+    )
     assert len(text) == 1_115_394
     assert hashlib.sha256(text.encode()).hexdigest().startswith("86c4e6aa9db7c042")
     assert text.startswith("First Citizen:\nBefore we proceed any further, hear me speak.")
@@ -137,7 +160,10 @@ def test_class_names_of_real_sets() -> None:
 
 @needs_real
 def test_ragged_sets_name_the_feature() -> None:
-    with pytest.raises(UsageError, match=r"'objects' of bccd is a group of features.*the features to load \(image\)"):
+    with pytest.raises(
+        UsageError,
+        match=r"'objects' of bccd is a group of features.*the features to load \(image\)",
+    ):
         tfds.load("bccd", "test", data_dir=REAL, features=("objects",))
     with pytest.raises(UsageError, match=r"xquad is prepared in .* only as xquad/en"):
         tfds.load("xquad", "test", data_dir=REAL)
@@ -151,8 +177,9 @@ def test_class_names() -> None:
 
 def test_neither_tensorflow_nor_on_the_second_load_tfds_is_imported(tmp_path: Path) -> None:
     program = (
-        "import sys; from dlcore.data import tfds; s = tfds.load('tiny_pictures', 'test', features=('image', 'label'));"
-        "print(s.info.fingerprint, 'tensorflow_datasets' in sys.modules, 'tensorflow' in sys.modules)"
+        "import sys; from dlcore.data import tfds; s = tfds.load('tiny_pictures', 'test',"
+        " features=('image', 'label'));print(s.info.fingerprint, 'tensorflow_datasets' in"
+        " sys.modules, 'tensorflow' in sys.modules)"
     )
     first, second = (python(program, DLCORE_CACHE=str(tmp_path)).split() for _ in range(2))
     assert first[1:] == ["True", "False"]
@@ -161,17 +188,27 @@ def test_neither_tensorflow_nor_on_the_second_load_tfds_is_imported(tmp_path: Pa
 
 
 def test_two_processes_at_once(tmp_path: Path) -> None:
-    program = "from dlcore.data import tfds; print(tfds.load('tiny_pictures', 'train', features=('image',)).info.fingerprint)"
+    program = (
+        "from dlcore.data import tfds; print(tfds.load('tiny_pictures', 'train',"
+        " features=('image',)).info.fingerprint)"
+    )
     environment = {**os.environ, "DLCORE_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", program]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
     printed = {process.communicate()[0] for process in running}
     assert [process.returncode for process in running] == [0, 0]
-    assert printed == {tfds.load("tiny_pictures", "train", features=("image",)).info.fingerprint + "\n"}
+    assert printed == {
+        tfds.load("tiny_pictures", "train", features=("image",)).info.fingerprint + "\n"
+    }
     assert len(list((tmp_path / "tfds/tiny_pictures/1.10.0").iterdir())) == 1
 
 
-def test_truncated_cache_is_named_and_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_cache_is_named_and_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path))
     before = tfds.load("tiny_pictures", "test", features=("image",))
     (file,) = tmp_path.rglob("image.npy")
@@ -185,7 +222,14 @@ def test_truncated_cache_is_named_and_rebuilt(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("written", "start", "stop"),
-    [("[:90%]", 0, 27), ("[90%:]", 27, 30), ("[5:]", 5, 30), ("[:-5]", 0, 25), ("[-10%:]", 27, 30), ("[3:7]", 3, 7)],
+    [
+        ("[:90%]", 0, 27),
+        ("[90%:]", 27, 30),
+        ("[5:]", 5, 30),
+        ("[:-5]", 0, 25),
+        ("[-10%:]", 27, 30),
+        ("[3:7]", 3, 7),
+    ],
 )
 def test_slices_are_those_of_tfds(written: str, start: int, stop: int) -> None:
     import tensorflow_datasets
@@ -208,7 +252,13 @@ def test_fingerprint_of_a_slice_tells_which_examples() -> None:
     full, first, second, half, all_of_it = (info.fingerprint for info in infos)
     assert len({full, first, second}) == 3
     assert (half, all_of_it) == (first, full)
-    assert [info.split for info in infos] == ["test", "test[:15]", "test[15:]", "test[:50%]", "test"]
+    assert [info.split for info in infos] == [
+        "test",
+        "test[:15]",
+        "test[15:]",
+        "test[:50%]",
+        "test",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +289,9 @@ def test_wrong_splits_are_explained(split: str, message: str) -> None:
         (("picture",), "has no feature 'picture': it has image, label, number, point, tags, word"),
     ],
 )
-def test_features_that_no_array_takes_are_named(features: tuple[str, ...] | None, message: str) -> None:
+def test_features_that_no_array_takes_are_named(
+    features: tuple[str, ...] | None, message: str
+) -> None:
     with pytest.raises(UsageError) as error_info:
         tfds.load("tiny_pictures", "test", features=features)
     assert message in str(error_info.value)
@@ -247,7 +299,11 @@ def test_features_that_no_array_takes_are_named(features: tuple[str, ...] | None
 
 def test_a_record_that_cannot_be_decoded_is_named() -> None:
     with pytest.raises(
-        UsageError, match=r"tiny_pictures 1\.10\.0, split bad: record \d cannot be decoded.*dlcore prepare tiny_pictures"
+        UsageError,
+        match=(
+            r"tiny_pictures 1\.10\.0, split bad: record \d cannot be decoded.*dlcore prepare"
+            r" tiny_pictures"
+        ),
     ):
         tfds.load("tiny_pictures", "bad", features=("image",))
 
@@ -287,14 +343,22 @@ def test_a_data_folder_that_is_read_only(tiny: Path, tmp_path: Path) -> None:
     before = [path.stat().st_mtime_ns for path in paths]
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    assert len(tfds.load("tiny_pictures", "test", data_dir=tmp_path / "data", features=("label",))) == TEST
+    assert (
+        len(tfds.load("tiny_pictures", "test", data_dir=tmp_path / "data", features=("label",)))
+        == TEST
+    )
     for path in paths:
         path.chmod(0o755)
-    assert [path.stat().st_mtime_ns for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]] == before
+    assert [
+        path.stat().st_mtime_ns for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+    ] == before
 
 
 def test_text_is_for_sets_of_one_text() -> None:
-    with pytest.raises(UsageError, match="tiny_pictures/test: a text is a whole split of one example, and test has 30"):
+    with pytest.raises(
+        UsageError,
+        match="tiny_pictures/test: a text is a whole split of one example, and test has 30",
+    ):
         tfds.text("tiny_pictures", "test", feature="word")
 
 

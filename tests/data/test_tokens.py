@@ -35,7 +35,8 @@ def test_every_byte_is_a_piece_of_the_smallest_vocabulary() -> None:
 
 
 def test_merges_are_the_most_frequent_pairs() -> None:
-    # Of "ab ab ab ac", a-b occurs three times, and with the space before it twice; then " ab" is one piece.
+    # Of "ab ab ab ac", a-b occurs three times, and with the space before it twice; then " ab" is
+    # one piece.
     subwords = tokens.bpe(["ab ab ab ac"], 258)
     assert len(subwords.encode("ab")) == 1
     assert len(subwords.encode(" ab")) == 1
@@ -46,7 +47,9 @@ def test_a_special_name_in_a_text_stays_text() -> None:
     assert SUBWORDS.special("[MASK]") == 1
     assert SUBWORDS.decode(SUBWORDS.encode("a [MASK]\n[PAD]")) == "a [MASK]\n[PAD]"
     assert SUBWORDS.decode(np.array([0, *SUBWORDS.encode("x"), 1])) == "x"
-    with pytest.raises(UsageError, match=r"'\[SEP\]' is not among the special pieces \[PAD\], \[MASK\]"):
+    with pytest.raises(
+        UsageError, match=r"'\[SEP\]' is not among the special pieces \[PAD\], \[MASK\]"
+    ):
         SUBWORDS.special("[SEP]")
 
 
@@ -67,7 +70,9 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         tokens.bpe([TEXT], 400, ["[PAD]", "[PAD]"])
     with pytest.raises(UsageError, match=r"have only 25\d byte pairs"):
         tokens.bpe(["abc"], 1000)
-    with pytest.raises(UsageError, match="token 400 at position 1 is outside the vocabulary of 400"):
+    with pytest.raises(
+        UsageError, match="token 400 at position 1 is outside the vocabulary of 400"
+    ):
         SUBWORDS.decode(np.array([5, 400]))
     (tmp_path / "v.json").write_text('{"specials": [], "tokenizer": {}}')
     with pytest.raises(UsageError, match="no vocabulary of byte pairs"):

@@ -37,7 +37,9 @@ def test_characters_are_numbered_in_order() -> None:
 
 
 @given(st.text(min_size=1), st.text(), st.text())
-def test_unknown_character_is_named_with_its_position(unknown: str, before: str, after: str) -> None:
+def test_unknown_character_is_named_with_its_position(
+    unknown: str, before: str, after: str
+) -> None:
     before, after = (part.replace(unknown[0], "") for part in (before, after))
     with pytest.raises(UsageError) as error_info:
         characters(before + after).encode(before + unknown[0] + after)
@@ -47,7 +49,10 @@ def test_unknown_character_is_named_with_its_position(unknown: str, before: str,
 @pytest.mark.parametrize("vocabulary", [characters("abc"), Bytes()])
 @pytest.mark.parametrize("token", [-1, 256])
 def test_number_outside_the_vocabulary_is_named(vocabulary: Vocabulary | Bytes, token: int) -> None:
-    with pytest.raises(UsageError, match=f"token {token} at position 1 is outside the vocabulary of {len(vocabulary)}"):
+    with pytest.raises(
+        UsageError,
+        match=f"token {token} at position 1 is outside the vocabulary of {len(vocabulary)}",
+    ):
         vocabulary.decode(np.array([0, token]))
 
 

@@ -1,4 +1,6 @@
-"""What a learning test of an experiment needs: training in this process, data whose answers are torn from its questions, baselines."""
+"""What a learning test of an experiment needs: training in this process, data whose answers are
+torn from its questions, baselines.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from tests.child import built
 
 
 class Trainer:
-    """Trains an experiment on one device through the step that runs use, compiled once for all that it is trained on."""
+    """Trains an experiment on one device through the step that runs use, compiled once for all that
+    it is trained on.
+    """
 
     def __init__(self, experiment: Experiment, seed: int = 0) -> None:
         self.experiment, self.seed = experiment, seed
@@ -40,7 +44,9 @@ class Trainer:
         example = self._put(Stream(experiment.train, experiment.batch, seed, self.rows).at(0))
         abstract, self.make = initial(experiment, seed, self.layout, example)
         step = packed_step(experiment.trained, RunOptions(offline=True, seed=seed), [])
-        self.step = compile_step(step, self.layout, abstract, jax.tree.map(lambda x: x.sharding, abstract), example)
+        self.step = compile_step(
+            step, self.layout, abstract, jax.tree.map(lambda x: x.sharding, abstract), example
+        )
         self.evaluator = LossEvaluation(experiment.trained, self.layout, experiment.batch, seed)
 
     def _put(self, batch: Batch) -> Any:
@@ -56,8 +62,14 @@ class Trainer:
             measured = self.evaluator(state, self.experiment.evaluated[split])
             if metric in measured:
                 return measured[metric]
-        (evaluator,) = [each for each in self.experiment.evaluators if metric in each.metrics and split in each.sources]
-        return Collector(self.layout, self.experiment.batch)(evaluator, averaged(state), split)[metric]
+        (evaluator,) = [
+            each
+            for each in self.experiment.evaluators
+            if metric in each.metrics and split in each.sources
+        ]
+        return Collector(self.layout, self.experiment.batch)(evaluator, averaged(state), split)[
+            metric
+        ]
 
 
 # ---- data from which nothing can be learnt
@@ -65,7 +77,9 @@ class Trainer:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Torn:
-    """A source of which some fields are those of other examples: what they hold is as it was, but tells nothing of the rest."""
+    """A source of which some fields are those of other examples: what they hold is as it was, but
+    tells nothing of the rest.
+    """
 
     source: Source
     fields: tuple[str, ...]
@@ -89,13 +103,19 @@ def torn(*fields: str) -> Callable[[Experiment], Source]:
 
 
 def scrambled(field: str, whole: bool = False, seed: int = 0) -> Callable[[Experiment], Source]:
-    """The training examples, each entry of `field` from another example, or with `whole` from any place of any."""
+    """The training examples, each entry of `field` from another example, or with `whole` from any
+    place of any.
+    """
 
     def changed(experiment: Experiment) -> Source:
         source = experiment.train
         assert isinstance(source, Arrays)
         draw, array = np.random.default_rng(seed), source.arrays[field]
-        mixed = draw.permutation(array.reshape(-1)).reshape(array.shape) if whole else draw.permuted(array, axis=0)
+        mixed = (
+            draw.permutation(array.reshape(-1)).reshape(array.shape)
+            if whole
+            else draw.permuted(array, axis=0)
+        )
         return Arrays({**source.arrays, field: mixed}, source.info)
 
     return changed
@@ -110,7 +130,10 @@ def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
         def false(*words: Any) -> pairs.Corpus:
             corpus = true(*words)
             order = np.random.default_rng(0).permutation(len(corpus.source["train"]))
-            return dataclasses.replace(corpus, source={**corpus.source, "train": [corpus.source["train"][i] for i in order]})
+            return dataclasses.replace(
+                corpus,
+                source={**corpus.source, "train": [corpus.source["train"][i] for i in order]},
+            )
 
         pairs.made_up = false
         try:
@@ -131,13 +154,17 @@ def _all(source: Source, most: int = 20_000) -> Batch:
 
 def majority(experiment: Experiment, field: str = "label", split: str = "validation") -> float:
     """The share of the commonest class of training."""
-    train, held = (_all(source)[field] for source in (experiment.train, experiment.evaluated[split]))
+    train, held = (
+        _all(source)[field] for source in (experiment.train, experiment.evaluated[split])
+    )
     values, counts = np.unique(train, return_counts=True)
     return float((held == values[counts.argmax()]).mean())
 
 
 def unigram(experiment: Experiment) -> float:
-    """Cross-entropy in nats of the targets of validation by their frequencies in training, and one more of each."""
+    """Cross-entropy in nats of the targets of validation by their frequencies in training, and one
+    more of each.
+    """
     sources = (experiment.train, experiment.evaluated["validation"])
     train, held = (batch["targets"][batch["weight"] > 0] for batch in map(_all, sources))
     counts = np.bincount(train, minlength=int(max(train.max(), held.max())) + 1) + 1.0
@@ -145,23 +172,38 @@ def unigram(experiment: Experiment) -> float:
 
 
 def without_context(experiment: Experiment, specials: int = 3) -> float:
-    """Cross-entropy in nats of hidden tokens for one who sees what stands in a token's place, and no other token.
+    """Cross-entropy in nats of hidden tokens for one who sees what stands in a token's place, and
+    no other token.
 
-    Of ten hidden tokens eight are replaced by a mask, one by a random token, and one is left as it is (Devlin et al. 2019).
+    Of ten hidden tokens eight are replaced by a mask, one by a random token, and one is left as it
+    is (Devlin et al. 2019).
     """
-    size = int(max(_all(source)["tokens"].max() for source in (experiment.train, experiment.evaluated["validation"]))) + 1
+    size = (
+        int(
+            max(
+                _all(source)["tokens"].max()
+                for source in (experiment.train, experiment.evaluated["validation"])
+            )
+        )
+        + 1
+    )
     train, held = (
         np.bincount(tokens[tokens >= specials], minlength=size)[specials:]
-        for tokens in (_all(source)["tokens"] for source in (experiment.train, experiment.evaluated["validation"]))
+        for tokens in (
+            _all(source)["tokens"]
+            for source in (experiment.train, experiment.evaluated["validation"])
+        )
     )
     own, true = (train + 1) / (train + 1).sum(), held / held.sum()
-    shown = (np.eye(len(own)) + 1 / len(own)) / 2  # [token, shown in its place], where it is no mask
+    # [token, shown in its place], where it is no mask
+    shown = (np.eye(len(own)) + 1 / len(own)) / 2
     guess = own[:, None] * shown / (own[:, None] * shown).sum(0)
     return float(-(0.8 * true @ np.log(own) + 0.2 * (true[:, None] * shown * np.log(guess)).sum()))
 
 
 def without_the_source(experiment: Experiment) -> float:
-    """Entropy in nats a target piece of the made-up language: what is left to one who knows it but not the sentence to translate.
+    """Entropy in nats a target piece of the made-up language: what is left to one who knows it but
+    not the sentence to translate.
 
     Two nouns of 40, a verb of 20, and twice either none or one of 20 adjectives.
     """
@@ -185,7 +227,9 @@ def mean_image(experiment: Experiment) -> float:
 
 
 def pixel_by_pixel(experiment: Experiment) -> float:
-    """PSNR of the best linear estimate of each pixel from what became of that pixel alone: it knows no other pixel."""
+    """PSNR of the best linear estimate of each pixel from what became of that pixel alone: it knows
+    no other pixel.
+    """
     train, held = _images(experiment)
     seen = _all(experiment.evaluated["validation"])["degraded"].reshape(held.shape)
     noise = ((seen - held) ** 2).mean()
@@ -197,20 +241,34 @@ def independent_pixels(experiment: Experiment) -> float:
     """Nats an image, by independent Bernoulli pixels with the means of training."""
     train, held = _images(experiment)
     mean = np.clip(train.mean(0), 1e-3, 1 - 1e-3)
-    return float(-np.asarray(bernoulli_log_density(jnp.asarray(held), jnp.asarray(np.log(mean / (1 - mean)))[None])).mean())
+    return float(
+        -np.asarray(
+            bernoulli_log_density(jnp.asarray(held), jnp.asarray(np.log(mean / (1 - mean)))[None])
+        ).mean()
+    )
 
 
-def learnt_from(nothing: Callable[[Experiment], Source], metric: str) -> Callable[[Experiment], float]:
-    """What the model itself makes of data from which nothing but the frequencies of single values can be learnt."""
+def learnt_from(
+    nothing: Callable[[Experiment], Source], metric: str
+) -> Callable[[Experiment], float]:
+    """What the model itself makes of data from which nothing but the frequencies of single values
+    can be learnt.
+    """
     return lambda experiment: Trainer(experiment).metric(metric, nothing(experiment))
 
 
 def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
-    """Fréchet distance from the test images of images whose pixels are each from another image of training."""
+    """Fréchet distance from the test images of images whose pixels are each from another image of
+    training.
+    """
 
     def measured(experiment: Experiment) -> float:
-        see = image_generation.feature_extractor(catalog.folder() / "assets" / f"{page}_classifier.npz")
+        see = image_generation.feature_extractor(
+            catalog.folder() / "assets" / f"{page}_classifier.npz"
+        )
         source = scrambled("image")(experiment)
-        return frechet(see(_all(source)["image"]).features, see(_all(experiment.train)["image"]).features)
+        return frechet(
+            see(_all(source)["image"]).features, see(_all(experiment.train)["image"]).features
+        )
 
     return measured

@@ -23,7 +23,9 @@ def test_the_model_of_a_run_is_built_without_its_data(name: str) -> None:
     again = catalog.load(catalog.find(name)).build(tiny(name), Splits.from_facts(facts))
     assert again.splits.facts == whole.splits.facts
     layout = sharding.layout("jit", "", jax.devices()[:1])
-    batch = layout.put(Stream(whole.train, whole.batch, 0, np.arange(whole.batch)).at(0), whole.batch)
+    batch = layout.put(
+        Stream(whole.train, whole.batch, 0, np.arange(whole.batch)).at(0), whole.batch
+    )
     states = [
         initial(whole, 0, layout, batch)[0],
         initial(again, 0, layout, again.splits.template(again.batch))[0],  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""Every experiment learns: it beats what can be said without learning, and does not once answers are torn from questions."""
+"""Every experiment learns: it beats what can be said without learning, and does not once answers
+are torn from questions.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ class Row:
     """What an experiment is held to.
 
     metric    "split/name" after training; `better` says which direction is
-    baseline  what can be said without having learnt; it is beaten if the metric is better by `margin`
-    nothing   training data from which nothing can be learnt: trained on them, the metric is not better by half of that
+    baseline  what can be said without having learnt; it is beaten if the metric is better by
+              `margin`
+    nothing   training data from which nothing can be learnt: trained on them, the metric is not
+              better by half of that
     changes   fields of the config that differ from the page's TINY
     """
 
@@ -43,70 +47,156 @@ def classifier(margin: float = 0.25, **changes: Any) -> Row:
 
 
 def language(margin: float = 0.3, **changes: Any) -> Row:
-    """A language model against the frequencies of its tokens; what follows is torn from what it follows."""
+    """A language model against the frequencies of its tokens; what follows is torn from what it
+    follows.
+    """
     return Row("validation/loss", unigram, margin, torn("targets"), changes, "lower")
 
 
 def translator(name: str, margin: float, **changes: Any) -> Row:
-    """A translator against one who knows the made-up language and not the sentence; each sentence has another's translation."""
+    """A translator against one who knows the made-up language and not the sentence; each sentence
+    has another's translation.
+    """
     nothing = learning.mistranslated(name, **changes)
     return Row("validation/loss", learning.without_the_source, margin, nothing, changes, "lower")
 
 
 ROWS = {
-    "autoencoder_denoise": Row("validation/psnr", learning.pixel_by_pixel, 1.0, scrambled("image"), {"widths": (8, 16), "steps": 150}),
-    "autoencoder_mnist": Row("validation/squared_error", learning.mean_image, 10.0, scrambled("image"),
-                             {"widths": (64,), "code": 16, "steps": 200}, "lower"),
-    "autoencoder_sparse": Row("validation/squared_error", learning.mean_image, 10.0, scrambled("image"), {"steps": 400}, "lower"),
+    "autoencoder_denoise": Row(
+        "validation/psnr",
+        learning.pixel_by_pixel,
+        1.0,
+        scrambled("image"),
+        {"widths": (8, 16), "steps": 150},
+    ),
+    "autoencoder_mnist": Row(
+        "validation/squared_error",
+        learning.mean_image,
+        10.0,
+        scrambled("image"),
+        {"widths": (64,), "code": 16, "steps": 200},
+        "lower",
+    ),
+    "autoencoder_sparse": Row(
+        "validation/squared_error",
+        learning.mean_image,
+        10.0,
+        scrambled("image"),
+        {"steps": 400},
+        "lower",
+    ),
     "bert_clinc": classifier(0.12, steps=1000, lr=5e-3),
-    "bert_english": Row("validation/loss", learning.without_context, 0.3, scrambled("tokens", whole=True),
-                        {"steps": 1500, "width": 32, "lr": 5e-3}, "lower"),
+    "bert_english": Row(
+        "validation/loss",
+        learning.without_context,
+        0.3,
+        scrambled("tokens", whole=True),
+        {"steps": 1500, "width": 32, "lr": 5e-3},
+        "lower",
+    ),
     "bert_polarity": classifier(0.2, steps=200, lr=5e-3),
     "cnn_fashion_mnist": classifier(steps=300, widths=(16, 32), hidden=32, norm="batch"),
     "cnn_mnist": classifier(steps=200),
-    "flow_mnist": Row("test/frechet_on_classifier_features", learning.drawn_pixel_by_pixel("mnist"), 130.0, scrambled("image"),
-                      {"steps": 600, "width": 10, "num_samples": 200, "solver_steps": 8, "ema": 0.98}, "lower"),
-    "gan_fashion_mnist": Row("test/frechet_on_classifier_features", learning.drawn_pixel_by_pixel("fashion_mnist"), 8.0,
-                             scrambled("image"), {"steps": 800, "width": 16, "num_samples": 200, "ema": 0.98, "lr": 1e-3}, "lower"),
-    "gan_mnist": Row("test/as_asked", lambda e: 0.1, 0.12, torn("label"),
-                     {"steps": 1500, "width": 16, "num_samples": 500, "ema": 0.98, "lr": 1e-3}),
+    "flow_mnist": Row(
+        "test/frechet_on_classifier_features",
+        learning.drawn_pixel_by_pixel("mnist"),
+        130.0,
+        scrambled("image"),
+        {"steps": 600, "width": 10, "num_samples": 200, "solver_steps": 8, "ema": 0.98},
+        "lower",
+    ),
+    "gan_fashion_mnist": Row(
+        "test/frechet_on_classifier_features",
+        learning.drawn_pixel_by_pixel("fashion_mnist"),
+        8.0,
+        scrambled("image"),
+        {"steps": 800, "width": 16, "num_samples": 200, "ema": 0.98, "lr": 1e-3},
+        "lower",
+    ),
+    "gan_mnist": Row(
+        "test/as_asked",
+        lambda e: 0.1,
+        0.12,
+        torn("label"),
+        {"steps": 1500, "width": 16, "num_samples": 500, "ema": 0.98, "lr": 1e-3},
+    ),
     "gpt_large": language(steps=400, lr=5e-3),
     "gpt_speeches": language(steps=400),
     "gpt_tiny_shakespeare": language(steps=400),
     "gru_multi30k": translator("gru_multi30k", 0.2, width=64, vocabulary=400, steps=600),
     "lru_sequential_mnist": classifier(steps=150),
-    "mlp_breast_cancer": Row("test/accuracy", lambda e: majority(e, "y", "test"), 0.15, torn("y"), {"steps": 100}),
+    "mlp_breast_cancer": Row(
+        "test/accuracy", lambda e: majority(e, "y", "test"), 0.15, torn("y"), {"steps": 100}
+    ),
     "mlp_diabetes": Row("test/loss", lambda e: 1.0, 0.2, torn("y"), {"steps": 100}, "lower"),
     "mlp_digits": classifier(steps=100),
     "mlp_fashion_mnist": classifier(steps=100),
     "resnet_cifar10": classifier(steps=400, cutmix=0.0),
-    "rnn_adding": Row("validation/loss", lambda e: 1 / 6, 0.08, torn("target"), {"width": 32, "steps": 400}, "lower"),
-    "rnn_copy_memory": Row("validation/loss", lambda e: 10 * 2.0794 / 25, 0.2, torn("targets"), {"width": 64, "steps": 300}, "lower"),
+    "rnn_adding": Row(
+        "validation/loss",
+        lambda e: 1 / 6,
+        0.08,
+        torn("target"),
+        {"width": 32, "steps": 400},
+        "lower",
+    ),
+    "rnn_copy_memory": Row(
+        "validation/loss",
+        lambda e: 10 * 2.0794 / 25,
+        0.2,
+        torn("targets"),
+        {"width": 64, "steps": 300},
+        "lower",
+    ),
     "rnn_sequential_mnist": classifier(steps=100, width=32),
     "rnn_tiny_shakespeare": language(steps=100),
-    "transformer_multi30k": translator("transformer_multi30k", 0.2, width=64, heads=4, vocabulary=400, steps=400),
-    "vae_fashion_mnist": Row("validation/loss", learning.learnt_from(scrambled("image", seed=1), "validation/loss"), 0.1,
-                             scrambled("image"), {"widths": (8, 16), "steps": 800}, "lower"),
-    "vae_mnist": Row("validation/loss", learning.independent_pixels, 10.0, scrambled("image"), {"steps": 200, "latent": 8}, "lower"),
+    "transformer_multi30k": translator(
+        "transformer_multi30k", 0.2, width=64, heads=4, vocabulary=400, steps=400
+    ),
+    "vae_fashion_mnist": Row(
+        "validation/loss",
+        learning.learnt_from(scrambled("image", seed=1), "validation/loss"),
+        0.1,
+        scrambled("image"),
+        {"widths": (8, 16), "steps": 800},
+        "lower",
+    ),
+    "vae_mnist": Row(
+        "validation/loss",
+        learning.independent_pixels,
+        10.0,
+        scrambled("image"),
+        {"steps": 200, "latent": 8},
+        "lower",
+    ),
     "vit_fashion_mnist": classifier(steps=300, width=16),
-}  # fmt: skip
+}
 
 
 @pytest.mark.quick
 def test_every_experiment_has_a_row() -> None:
-    assert sorted(ROWS) == catalog.names(), "an experiment needs a row in ROWS: a metric, and what it must beat"
+    assert sorted(ROWS) == catalog.names(), (
+        "an experiment needs a row in ROWS: a metric, and what it must beat"
+    )
 
 
 QUICK = ("mlp_digits", "mlp_diabetes", "gpt_tiny_shakespeare")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ROWS])
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in ROWS],
+)
 def test_it_beats_the_baseline_and_does_not_where_there_is_nothing_to_learn(name: str) -> None:
     row = ROWS[name]
     experiment = learning.built(name, **row.changes)
     trainer, baseline = learning.Trainer(experiment), row.baseline(experiment)
     learnt = trainer.metric(row.metric, experiment.train)
-    assert row.gain(learnt, baseline) > row.margin, f"{row.metric} is {learnt:.4g}, without learning {baseline:.4g}"
+    assert row.gain(learnt, baseline) > row.margin, (
+        f"{row.metric} is {learnt:.4g}, without learning {baseline:.4g}"
+    )
     nothing = trainer.metric(row.metric, row.nothing(experiment))
-    assert row.gain(nothing, baseline) < row.margin / 2, f"{row.metric} is {nothing:.4g} where nothing can be learnt"
+    assert row.gain(nothing, baseline) < row.margin / 2, (
+        f"{row.metric} is {nothing:.4g} where nothing can be learnt"
+    )

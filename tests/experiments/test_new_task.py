@@ -1,4 +1,6 @@
-"""A task that dlcore does not have, added in new files alone: its loss, metric, sample, predictor and experiment."""
+"""A task that dlcore does not have, added in new files alone: its loss, metric, sample, predictor
+and experiment.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from dlcore.runs import catalog, trust
 from tests.child import card, logged
 
 TASK = '''
-"""Ordinal regression: classes in an order, by the probability of being above each threshold (Cheng et al. 2008)."""
+"""Ordinal regression: classes in an order, by the probability of being above each threshold.
+
+Cheng et al. 2008.
+"""
 
 import dataclasses
 
@@ -66,10 +71,12 @@ class Ladder:
     true: np.ndarray
 
     def parts(self, files):
-        rungs = "".join(f'<circle cx="{10 + 9 * i}" cy="{90 - 8 * int(r)}" r="3"/>' for i, r in enumerate(self.predicted))
+        points = [(10 + 9 * i, 90 - 8 * int(rank)) for i, rank in enumerate(self.predicted)]
+        rungs = "".join(f'<circle cx="{x}" cy="{y}" r="3"/>' for x, y in points)
         drawn = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 100">{rungs}</svg>'
         rows = [[int(a), int(b)] for a, b in zip(self.predicted, self.true, strict=True)]
-        return [files.svg(drawn.encode(), "predicted ranks"), files.table(("predicted", "true"), rows)]
+        picture = files.svg(drawn.encode(), "predicted ranks")
+        return [picture, files.table(("predicted", "true"), rows)]
 
 
 def samples(model, source, count=10):
@@ -99,7 +106,7 @@ class Predictor:
         images = np.stack(items).astype(np.uint8)
         batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
         ranks = np.asarray(rank(self.model(state.params, state.extra, batch, None, False)[0]))
-        return [({"rank": int(each)}, Ladder("Rank", ranks[i : i + 1], ranks[i : i + 1])) for i, each in enumerate(ranks)]
+        return [({"rank": int(each)}, Ladder("Rank", each[None], each[None])) for each in ranks]
 '''
 EXPERIMENT = '''
 """Digits in their order.
@@ -134,7 +141,7 @@ def data(c, source):
 
 def build(c, splits):
     net = MLP((c.width,), classes=len(splits.facts.classes) - 1)
-    model = Model("net", net, inputs=lambda batch, key, train: batch["image"].astype(jnp.float32) / 255)
+    model = Model("net", net, lambda batch, key, train: batch["image"].astype(jnp.float32) / 255)
     return Experiment(
         config=c,
         splits=splits,
@@ -174,7 +181,8 @@ def test_a_new_task_needs_new_files_alone() -> None:
     html = report.write([Path("run")], None).read_text()
     assert "Ranks of test examples" in html
     assert "data:image/svg+xml" in html
-    # What is predicted needs no training data: the experiment is built from the facts in the run's folder.
+    # What is predicted needs no training data: the experiment is built from the facts in the run's
+    # folder.
     folder = Path("run")
     page = trust.page(folder, cards.read(folder), True)
     experiment = page.without_data(page.config(), folder)

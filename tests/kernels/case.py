@@ -20,8 +20,10 @@ class Case:
     inputs        (generator) -> arrays; the floating ones are cast to the type under test
     grads         which arguments it is differentiated by; empty: not differentiable
     batched       which arguments have the batch as first axis; empty: none
-    f32, bf16     largest error over the reference's largest magnitude (absolute, where that is below 1)
-    edges         {name: arrays} where float32 must equal the reference too, NaN and infinity at the same places
+    f32, bf16     largest error over the reference's largest magnitude (absolute, where that is
+                  below 1)
+    edges         {name: arrays} where float32 must equal the reference too, NaN and infinity at the
+                  same places
     edge          tolerance there, relative to each single value
     """
 

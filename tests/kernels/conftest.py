@@ -1,4 +1,6 @@
-"""The tests of one case stand one after the other: they share its compiled programs, which are dropped before the next case."""
+"""The tests of one case stand one after the other: they share its compiled programs, which are
+dropped before the next case.
+"""
 
 from __future__ import annotations
 

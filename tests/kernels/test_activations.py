@@ -88,7 +88,9 @@ def test_slope_has_no_step_where_the_closed_form_ends() -> None:
 def test_second_use_of_the_gradient_is_scaled_by_the_cotangent() -> None:
     _, pull = jax.vjp(gelu, jnp.array([0.3, -2.0]))
     np.testing.assert_allclose(
-        pull(jnp.array([2.0, 0.0]))[0], 2 * pull(jnp.array([1.0, 5.0]))[0] * jnp.array([1.0, 0.0]), rtol=1e-6
+        pull(jnp.array([2.0, 0.0]))[0],
+        2 * pull(jnp.array([1.0, 5.0]))[0] * jnp.array([1.0, 0.0]),
+        rtol=1e-6,
     )
 
 

@@ -33,24 +33,44 @@ CASES = {
     "critic_loss:nonsaturating": Case(
         lambda t, f: critic_loss(t, f, "nonsaturating"),
         lambda t, f: softplus(-t) + softplus(f),
-        PAIRS, grads=(0, 1), batched=(0, 1), edges=FAR,
+        PAIRS,
+        grads=(0, 1),
+        batched=(0, 1),
+        edges=FAR,
     ),
     "critic_loss:hinge": Case(
         lambda t, f: critic_loss(t, f, "hinge"),
         lambda t, f: np.maximum(0, 1 - t) + np.maximum(0, 1 + f),
-        PAIRS, grads=(0, 1), batched=(0, 1), edges=FAR,
+        PAIRS,
+        grads=(0, 1),
+        batched=(0, 1),
+        edges=FAR,
     ),
     "critic_loss:wasserstein": Case(
-        lambda t, f: critic_loss(t, f, "wasserstein"), lambda t, f: f - t, PAIRS, grads=(0, 1), batched=(0, 1), edges=FAR
+        lambda t, f: critic_loss(t, f, "wasserstein"),
+        lambda t, f: f - t,
+        PAIRS,
+        grads=(0, 1),
+        batched=(0, 1),
+        edges=FAR,
     ),
     "generator_loss:nonsaturating": Case(
-        lambda f: generator_loss(f, "nonsaturating"), lambda f: softplus(-f), normals((6,)), grads=(0,),
+        lambda f: generator_loss(f, "nonsaturating"),
+        lambda f: softplus(-f),
+        normals((6,)),
+        grads=(0,),
         edges={name: scores[1:] for name, scores in FAR.items()},
     ),
-    "generator_loss:hinge": Case(lambda f: generator_loss(f, "hinge"), lambda f: -f, normals((6,)), grads=(0,)),
-    "generator_loss:wasserstein": Case(lambda f: generator_loss(f, "wasserstein"), lambda f: -f, normals((6,)), grads=(0,)),
+    "generator_loss:hinge": Case(
+        lambda f: generator_loss(f, "hinge"), lambda f: -f, normals((6,)), grads=(0,)
+    ),
+    "generator_loss:wasserstein": Case(
+        lambda f: generator_loss(f, "wasserstein"), lambda f: -f, normals((6,)), grads=(0,)
+    ),
     "gradient_penalty": Case(
-        lambda w, x: gradient_penalty(lambda x: (jnp.broadcast_to(w, x.shape) * x * x).sum(-1) / 2, x),
+        lambda w, x: gradient_penalty(
+            lambda x: (jnp.broadcast_to(w, x.shape) * x * x).sum(-1) / 2, x
+        ),
         slopes_of,
         normals((5,), (4, 5)),
         grads=(0, 1),
@@ -64,15 +84,19 @@ CASES = {
             "not a number": (np.ones(2), np.array([[np.nan, 1.0], [3.0, 4.0]])),
         },
     ),
-}  # fmt: skip
+}
 
 
 def test_values_by_hand() -> None:
     true, false = jnp.array([0.0, 2.0]), jnp.array([0.0, -0.5])
-    np.testing.assert_allclose(critic_loss(true, false, "nonsaturating"), [2 * np.log(2), 0.126928 + 0.474077], rtol=1e-5)
+    np.testing.assert_allclose(
+        critic_loss(true, false, "nonsaturating"), [2 * np.log(2), 0.126928 + 0.474077], rtol=1e-5
+    )
     np.testing.assert_allclose(critic_loss(true, false, "hinge"), [2.0, 0.5])
     np.testing.assert_allclose(critic_loss(true, false, "wasserstein"), [0.0, -2.5])
-    np.testing.assert_allclose(generator_loss(false, "nonsaturating"), [np.log(2), 0.974077], rtol=1e-5)
+    np.testing.assert_allclose(
+        generator_loss(false, "nonsaturating"), [np.log(2), 0.974077], rtol=1e-5
+    )
 
 
 def test_a_right_hinge_critic_learns_nothing_more_and_a_lost_generator_still_does() -> None:
@@ -82,7 +106,9 @@ def test_a_right_hinge_critic_learns_nothing_more_and_a_lost_generator_still_doe
 
 
 def test_penalty_of_a_linear_critic_is_the_same_everywhere() -> None:
-    """(|w| - 1)^2, and its gradient by w, 2 (|w| - 1) w / |w|: the second derivative through the critic."""
+    """(|w| - 1)^2, and its gradient by w, 2 (|w| - 1) w / |w|: the second derivative through the
+    critic.
+    """
     w = jnp.array([[3.0], [4.0]])
     x = jax.random.normal(jax.random.key(0), (6, 2))
     penalty = lambda w: gradient_penalty(lambda x: (x @ w)[:, 0], x)  # noqa: E731

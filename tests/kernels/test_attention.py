@@ -1,4 +1,6 @@
-"""Attention: what may be seen, what the cache changes (nothing), and what rotary positions depend on."""
+"""Attention: what may be seen, what the cache changes (nothing), and what rotary positions depend
+on.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ def of_seen(q: np.ndarray, k: np.ndarray, v: np.ndarray, seen: np.ndarray) -> np
     out = np.empty((*q.shape[:-1], v.shape[-1]))
     for b, h, i in np.ndindex(q.shape[:3]):
         own = seen[b] if seen.ndim == 2 else seen[b, i]
-        weights = softmax(k[b, h, own] @ q[b, h, i] / np.sqrt(q.shape[-1])) if own.any() else np.full(len(own), 1 / len(own))
+        weights = (
+            softmax(k[b, h, own] @ q[b, h, i] / np.sqrt(q.shape[-1]))
+            if own.any()
+            else np.full(len(own), 1 / len(own))
+        )
         out[b, h, i] = weights @ (v[b, h, own] if own.any() else v[b, h])
     return out
 
@@ -51,7 +57,8 @@ def turned(x: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 
 def _edge(q: float, k: float, v: float, length: int = 4) -> tuple[np.ndarray, ...]:
-    # Small integers times a power of ten: float32 holds the scores exactly, so that nothing but the softmax is judged.
+    # Small integers times a power of ten: float32 holds the scores exactly, so that nothing but the
+    # softmax is judged.
     whole = np.random.default_rng(2).integers(-3, 4, (3, 1, 2, length, 4)).astype(np.float64)
     return tuple(part * size for part, size in zip(whole, (q, k, v), strict=True))
 
@@ -62,7 +69,8 @@ EDGES = {
     "huge values": _edge(1, 1, 1e30),
     "tiny": _edge(1e-30, 1e-30, 1e-30),
     "a query that is not a number": tuple(
-        np.where(np.arange(4)[:, None] == 3, [np.nan, 1, 1][i], a) for i, a in enumerate(_edge(1, 1, 1))
+        np.where(np.arange(4)[:, None] == 3, [np.nan, 1, 1][i], a)
+        for i, a in enumerate(_edge(1, 1, 1))
     ),
 }
 
@@ -86,12 +94,15 @@ CASES = {
         grads=(0, 1, 2),
         batched=(0, 1, 2, 3),
         edges={
-            # Huge values are positive here: the reference adds in another order, and where they cancel only rounding is left.
+            # Huge values are positive here: the reference adds in another order, and where they
+            # cancel only rounding is left.
             name: (q, k, np.abs(v) if name == "huge values" else v, np.ones((1, q.shape[2]), bool))
             for name, (q, k, v) in EDGES.items()
         },
     ),
-    "attention:each its own": Case(attention, of_seen, _masked(2, 3, 5), grads=(0, 1, 2), batched=(0, 1, 2, 3)),
+    "attention:each its own": Case(
+        attention, of_seen, _masked(2, 3, 5), grads=(0, 1, 2), batched=(0, 1, 2, 3)
+    ),
     "attention:all": Case(
         attention,
         lambda q, k, v: of_seen(q, k, v, np.ones((2, 5), bool)),
@@ -100,7 +111,12 @@ CASES = {
         batched=(0, 1, 2),
     ),
     "causal_attention": Case(
-        causal_attention, reference, normals(*[(2, 2, 5, 4)] * 3), grads=(0, 1, 2), batched=(0, 1, 2), edges=EDGES
+        causal_attention,
+        reference,
+        normals(*[(2, 2, 5, 4)] * 3),
+        grads=(0, 1, 2),
+        batched=(0, 1, 2),
+        edges=EDGES,
     ),
     "cached_attention": Case(
         cached_attention,
@@ -134,12 +150,17 @@ def draw(seed: int, *shape: int) -> jax.Array:
 def test_an_output_has_exactly_no_gradient_to_later_inputs() -> None:
     q, k, v = draw(0, 3, 1, 2, 4, 4)
     weight = draw(1, 1, 2, 4)
-    slopes = jax.jit(jax.grad(lambda *a: (causal_attention(*a[:3])[:, :, a[3]] * weight).sum(), argnums=(0, 1, 2)))
+    slopes = jax.jit(
+        jax.grad(
+            lambda *a: (causal_attention(*a[:3])[:, :, a[3]] * weight).sum(), argnums=(0, 1, 2)
+        )
+    )
     for t in range(4):
         grads = slopes(q, k, v, np.int32(t))
         for grad in grads:
             np.testing.assert_array_equal(grad[:, :, t + 1 :], 0)
-        assert (np.abs(np.asarray(grads[2][:, :, : t + 1])) > 0).all()  # and each earlier value counts
+        # and each earlier value counts
+        assert (np.abs(np.asarray(grads[2][:, :, : t + 1])) > 0).all()
 
 
 _causal = jax.jit(causal_attention)
@@ -201,7 +222,9 @@ def test_rotary_at_places_known_while_tracing_gives_the_same_bits(dtype: Any) ->
 
 
 def test_bfloat16_inputs_are_compared_in_float32() -> None:
-    """Scores of 64 and 64.25 are one number in bfloat16; their softmax weights differ by a quarter."""
+    """Scores of 64 and 64.25 are one number in bfloat16; their softmax weights differ by a
+    quarter.
+    """
     q = jnp.full((1, 1, 2, 4), 8.0, jnp.bfloat16)
     k = jnp.stack([jnp.full(4, 4.0), jnp.array([4, 4, 4, 4.0625])]).astype(jnp.bfloat16)[None, None]
     v = jnp.array([[0.0], [1.0]], jnp.bfloat16)[None, None] * jnp.ones((1, 1, 1, 4), jnp.bfloat16)
@@ -214,24 +237,42 @@ def test_bfloat16_inputs_are_compared_in_float32() -> None:
 def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """On both sides of each of its bounds; what a caller names is taken as it is."""
 
-    def chosen(q: int, k: int, d: int = 8, dtype: Any = jnp.bfloat16, seen: Any = None, impl: Any = "auto") -> str:
+    def chosen(
+        q: int, k: int, d: int = 8, dtype: Any = jnp.bfloat16, seen: Any = None, impl: Any = "auto"
+    ) -> str:
         shapes = (jax.ShapeDtypeStruct((1, 1, length, d), dtype) for length in (q, k))
         return attention_module._chosen(impl, *shapes, seen)  # type: ignore[arg-type]
 
-    assert [chosen(n, m) for n, m in ((1024, 1024), (1023, 1024), (1024, 1023))] == ["blockwise", "plain", "plain"]
+    assert [chosen(n, m) for n, m in ((1024, 1024), (1023, 1024), (1024, 1023))] == [
+        "blockwise",
+        "plain",
+        "plain",
+    ]
     monkeypatch.setattr(attention_module, "_nvidia", lambda: True)
     assert [chosen(5, 5, d) for d in (8, 128, 136, 12)] == ["cudnn", "cudnn", "plain", "plain"]
-    assert [chosen(5, 5, dtype=dtype) for dtype in (jnp.float16, jnp.float32, jnp.float64)] == ["cudnn", "plain", "plain"]
+    assert [chosen(5, 5, dtype=dtype) for dtype in (jnp.float16, jnp.float32, jnp.float64)] == [
+        "cudnn",
+        "plain",
+        "plain",
+    ]
     assert chosen(5, 5, seen=np.ones((1, 5), bool)) == "plain"
     assert chosen(2048, 2048, seen=np.ones((1, 2048), bool)) == "blockwise"
-    assert [chosen(5, 5, impl=impl) for impl in ("blockwise", "plain", "cudnn")] == ["blockwise", "plain", "cudnn"]
+    assert [chosen(5, 5, impl=impl) for impl in ("blockwise", "plain", "cudnn")] == [
+        "blockwise",
+        "plain",
+        "cudnn",
+    ]
 
 
 def test_cudnn_has_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half precision, no mask, heads of up to 128 numbers by eights, on an NVIDIA GPU; there with the axes that it wants."""
+    """Half precision, no mask, heads of up to 128 numbers by eights, on an NVIDIA GPU; there with
+    the axes that it wants.
+    """
     requested_shapes: list[tuple[int, ...]] = []
 
-    def fused(q: jax.Array, k: jax.Array, v: jax.Array, *, is_causal: bool, implementation: str) -> jax.Array:
+    def fused(
+        q: jax.Array, k: jax.Array, v: jax.Array, *, is_causal: bool, implementation: str
+    ) -> jax.Array:
         assert implementation == "cudnn"
         requested_shapes.append(q.shape)
         return jax.nn.dot_product_attention(q, k, v, is_causal=is_causal)
@@ -240,11 +281,15 @@ def test_cudnn_has_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlcore.kernels.attention._nvidia", lambda: True)
     monkeypatch.setattr(
         "dlcore.kernels.attention.jax.nn.dot_product_attention",
-        lambda *a, implementation=None, **k: fused(*a, implementation=implementation, **k) if implementation else kept(*a, **k),
+        lambda *a, implementation=None, **k: (
+            fused(*a, implementation=implementation, **k) if implementation else kept(*a, **k)
+        ),
     )
     q, k, v = draw(10, 3, 2, 3, 5, 8).astype(jnp.bfloat16)
     for f in (causal_attention, attention):
-        np.testing.assert_allclose(*(np.asarray(f(q, k, v, impl=i), np.float32) for i in ("auto", "plain")), atol=2e-2)
+        np.testing.assert_allclose(
+            *(np.asarray(f(q, k, v, impl=i), np.float32) for i in ("auto", "plain")), atol=2e-2
+        )
     assert requested_shapes == [(2, 5, 3, 8)] * 2
     for odd in (q.astype(jnp.float32), q[..., :4]):
         causal_attention(odd, odd, odd)

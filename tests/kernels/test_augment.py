@@ -25,7 +25,9 @@ def key() -> jax.Array:
 def flipped(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     """One image after the other."""
     coins = [bool(jax.random.bernoulli(jax.random.fold_in(key(), int(row)))) for row in rows]
-    return np.stack([image[:, ::-1] if coin else image for coin, image in zip(coins, images, strict=True)])
+    return np.stack(
+        [image[:, ::-1] if coin else image for coin, image in zip(coins, images, strict=True)]
+    )
 
 
 def shifted(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -42,7 +44,9 @@ def shifted(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     return out
 
 
-def in_box(k: jax.Array, height: int, width: int, box_height: int, box_width: int) -> set[tuple[int, int]]:
+def in_box(
+    k: jax.Array, height: int, width: int, box_height: int, box_width: int
+) -> set[tuple[int, int]]:
     """The pixels of a box around a random one, those outside of the image too."""
     i = int(jax.random.randint(jax.random.fold_in(k, 0), (), 0, height)) - box_height // 2
     j = int(jax.random.randint(jax.random.fold_in(k, 1), (), 0, width)) - box_width // 2
@@ -68,16 +72,28 @@ def shares(rows: np.ndarray, alpha: float) -> np.ndarray:
 
 def mixed(rows: np.ndarray, images: np.ndarray, paired: np.ndarray) -> np.ndarray:
     """One pair after the other."""
-    return np.stack([s * a + (1 - s) * b for s, a, b in zip(shares(rows, 1.0), images, paired, strict=True)])
+    return np.stack(
+        [s * a + (1 - s) * b for s, a, b in zip(shares(rows, 1.0), images, paired, strict=True)]
+    )
 
 
-def pasted(rows: np.ndarray, images: np.ndarray, paired: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+def pasted(
+    rows: np.ndarray, images: np.ndarray, paired: np.ndarray, alpha: float = 1.0
+) -> np.ndarray:
     """Pixel after pixel; the share of what stayed stands in one more row of pixels."""
     _, height, width, channels = images.shape
     out = np.empty((len(images), height + 1, width, channels))
     for n, (row, share) in enumerate(zip(rows, shares(rows, alpha), strict=True)):
-        box_height, box_width = (round(float(np.sqrt(1 - share)) * side) for side in (height, width))
-        box = in_box(jax.random.fold_in(jax.random.fold_in(key(), int(row)), 1), height, width, box_height, box_width)
+        box_height, box_width = (
+            round(float(np.sqrt(1 - share)) * side) for side in (height, width)
+        )
+        box = in_box(
+            jax.random.fold_in(jax.random.fold_in(key(), int(row)), 1),
+            height,
+            width,
+            box_height,
+            box_width,
+        )
         inside = {place for place in box if 0 <= place[0] < height and 0 <= place[1] < width}
         for i, j in np.ndindex(height, width):
             out[n, i, j] = paired[n, i, j] if (i, j) in inside else images[n, i, j]
@@ -85,10 +101,14 @@ def pasted(rows: np.ndarray, images: np.ndarray, paired: np.ndarray, alpha: floa
     return out
 
 
-def cutmix_and_share(rows: jax.Array, images: jax.Array, paired: jax.Array, alpha: float = 1.0) -> jax.Array:
+def cutmix_and_share(
+    rows: jax.Array, images: jax.Array, paired: jax.Array, alpha: float = 1.0
+) -> jax.Array:
     """Both of what cutmix returns, the share as one more row of pixels."""
     image, share = cutmix(key(), rows, images, paired, alpha)
-    return jnp.concatenate([image, jnp.broadcast_to(share[:, None, None, None], (len(rows), 1, *image.shape[2:]))], 1)
+    return jnp.concatenate(
+        [image, jnp.broadcast_to(share[:, None, None, None], (len(rows), 1, *image.shape[2:]))], 1
+    )
 
 
 def _pairs(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -102,8 +122,14 @@ def _edges_of_pairs() -> dict[str, tuple[np.ndarray, ...]]:
 def _edges() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {
         "one pixel": (ROWS, np.arange(6.0).reshape(6, 1, 1, 1)),
-        "huge and tiny": (ROWS, np.tile(np.array([1e4, 1e30, 1e-30]).reshape(1, 1, 3, 1), (6, 2, 1, 1))),
-        "not finite": (ROWS, np.tile(np.array([np.nan, np.inf, -np.inf]).reshape(1, 1, 3, 1), (6, 2, 1, 1))),
+        "huge and tiny": (
+            ROWS,
+            np.tile(np.array([1e4, 1e30, 1e-30]).reshape(1, 1, 3, 1), (6, 2, 1, 1)),
+        ),
+        "not finite": (
+            ROWS,
+            np.tile(np.array([np.nan, np.inf, -np.inf]).reshape(1, 1, 3, 1), (6, 2, 1, 1)),
+        ),
     }
 
 
@@ -113,7 +139,14 @@ def _images(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 CASES = {
     "random_flip": Case(
-        lambda rows, x: random_flip(key(), rows, x), flipped, _images, grads=(1,), batched=(0, 1), f32=0, bf16=0, edges=_edges()
+        lambda rows, x: random_flip(key(), rows, x),
+        flipped,
+        _images,
+        grads=(1,),
+        batched=(0, 1),
+        f32=0,
+        bf16=0,
+        edges=_edges(),
     ),
     "random_shift": Case(
         lambda rows, x: random_shift(key(), rows, x, PIXELS),
@@ -144,12 +177,18 @@ CASES = {
         edges=_edges_of_pairs(),
     ),
     "mixup:share": Case(
-        lambda rows, x, y: mixup(key(), rows, x, y, ALPHA)[1], lambda rows, x, y: shares(rows, ALPHA), _pairs, batched=(0, 1, 2)
+        lambda rows, x, y: mixup(key(), rows, x, y, ALPHA)[1],
+        lambda rows, x, y: shares(rows, ALPHA),
+        _pairs,
+        batched=(0, 1, 2),
     ),
-    "cutmix": Case(cutmix_and_share, pasted, _pairs, grads=(1, 2), batched=(0, 1, 2), edges=_edges_of_pairs()),
+    "cutmix": Case(
+        cutmix_and_share, pasted, _pairs, grads=(1, 2), batched=(0, 1, 2), edges=_edges_of_pairs()
+    ),
 }
 
-IMAGES = jnp.arange(1, 1 + 200 * 3 * 4 * 2, dtype=jnp.float32).reshape(200, 3, 4, 2)  # every pixel is another number, none is 0
+# every pixel is another number, none is 0
+IMAGES = jnp.arange(1, 1 + 200 * 3 * 4 * 2, dtype=jnp.float32).reshape(200, 3, 4, 2)
 
 
 def test_flip_mirrors_half_of_the_images_and_twice_is_nothing() -> None:
@@ -188,10 +227,14 @@ def test_images_in_another_order_are_changed_the_same_way(kernel) -> None:
 
 
 def test_squares_are_erased_around_every_pixel() -> None:
-    gone = np.asarray(jax.jit(random_erase, static_argnums=3)(key(), jnp.arange(200), IMAGES, 1)) == 0
+    gone = (
+        np.asarray(jax.jit(random_erase, static_argnums=3)(key(), jnp.arange(200), IMAGES, 1)) == 0
+    )
     assert (gone.sum((1, 2, 3)) == 2).all()  # one pixel, both channels
     assert gone.any(0).all()
-    assert random_erase(key(), jnp.arange(2), jnp.ones((2, 3, 4, 1), jnp.uint8), 2).dtype == jnp.uint8
+    assert (
+        random_erase(key(), jnp.arange(2), jnp.ones((2, 3, 4, 1), jnp.uint8), 2).dtype == jnp.uint8
+    )
 
 
 def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
@@ -199,7 +242,9 @@ def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
     for alpha in (0.4, 1.0):
         image, share = jax.jit(mixup, static_argnums=4)(key(), rows, ones, zeros, alpha)
         np.testing.assert_allclose(image.mean((1, 2, 3)), share, rtol=1e-5)
-        assert scipy.stats.kstest(np.asarray(share), scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+        assert (
+            scipy.stats.kstest(np.asarray(share), scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+        )
     image, share = jax.jit(cutmix, static_argnums=4)(key(), rows, ones, zeros, 1.0)
     np.testing.assert_allclose(image.mean((1, 2, 3)), share, rtol=1e-5)
     assert set(np.unique(image)) == {0.0, 1.0}
@@ -207,9 +252,16 @@ def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
 
 
 def test_boxes_of_a_beta_distribution_are_pasted_too() -> None:
-    """The cases above draw from Beta(1, 1), which needs none of the loops that take seconds to compile."""
-    x = tuple(np.asarray(a, np.int32 if a is ROWS else np.float32) for a in _pairs(np.random.default_rng(0)))
-    np.testing.assert_allclose(jax.jit(cutmix_and_share, static_argnums=3)(*x, ALPHA), pasted(*x, ALPHA), rtol=1e-6)
+    """The cases above draw from Beta(1, 1), which needs none of the loops that take seconds to
+    compile.
+    """
+    x = tuple(
+        np.asarray(a, np.int32 if a is ROWS else np.float32)
+        for a in _pairs(np.random.default_rng(0))
+    )
+    np.testing.assert_allclose(
+        jax.jit(cutmix_and_share, static_argnums=3)(*x, ALPHA), pasted(*x, ALPHA), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("kernel", [mixup, cutmix])

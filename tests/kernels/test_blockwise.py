@@ -1,4 +1,6 @@
-"""Attention block by block: as if all weights had been written out, in memory that does not grow with the square of the length."""
+"""Attention block by block: as if all weights had been written out, in memory that does not grow
+with the square of the length.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ CASES = {
             for name, (q, k, v) in EDGES.items()
         },
     ),
-    "blockwise_attention:each its own": Case(of_two, of_seen, _masked(2, 3, 5), grads=(0, 1, 2), batched=(0, 1, 2, 3)),
+    "blockwise_attention:each its own": Case(
+        of_two, of_seen, _masked(2, 3, 5), grads=(0, 1, 2), batched=(0, 1, 2, 3)
+    ),
     "blockwise_attention:all": Case(
         of_two,
         lambda q, k, v: of_seen(q, k, v, np.ones((2, 5), bool)),
@@ -63,7 +67,9 @@ CASES = {
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize(("length", "blocks"), [(1, (1, 3)), (6, (2, 6)), (7, (1, 3, 8))])
 def test_no_block_changes_the_result(length: int, blocks: tuple[int, ...], causal: bool) -> None:
-    """Blocks that divide the length, leave a rest, are of one token and larger than all: values and gradients."""
+    """Blocks that divide the length, leave a rest, are of one token and larger than all: values and
+    gradients.
+    """
     x, weight = draw(length, 3, 1, 2, length, 4), draw(8, 1, 2, length, 4)
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -71,17 +77,31 @@ def test_no_block_changes_the_result(length: int, blocks: tuple[int, ...], causa
         value, pull = jax.vjp(f, *x)
         return value, *pull(weight)
 
-    expected = value_and_slopes(functools.partial(causal_attention if causal else attention, impl="plain"), x, weight)
+    expected = value_and_slopes(
+        functools.partial(causal_attention if causal else attention, impl="plain"), x, weight
+    )
     for block in blocks:
-        found = value_and_slopes(functools.partial(blockwise_attention, causal=causal, block=block), x, weight)
+        found = value_and_slopes(
+            functools.partial(blockwise_attention, causal=causal, block=block), x, weight
+        )
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5, err_msg=str(block))
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_second_derivatives_are_those_of_all_weights_written_out_which_are_not(causal: bool) -> None:
-    """Of a penalty on the gradient, in reverse mode twice; the last block filled up, and without order a query that sees no key."""
-    seen = None if causal else jnp.asarray(np.array([[True, False, True, True, False]]) & (np.arange(5) != 2)[None, :, None])
+def test_second_derivatives_are_those_of_all_weights_written_out_which_are_not(
+    causal: bool,
+) -> None:
+    """Of a penalty on the gradient, in reverse mode twice; the last block filled up, and without
+    order a query that sees no key.
+    """
+    seen = (
+        None
+        if causal
+        else jnp.asarray(
+            np.array([[True, False, True, True, False]]) & (np.arange(5) != 2)[None, :, None]
+        )
+    )
     with jax.enable_x64(True):
         *x, weight = jnp.asarray(np.random.default_rng(4).standard_normal((4, 1, 1, 5, 3)))
 
@@ -90,7 +110,11 @@ def test_second_derivatives_are_those_of_all_weights_written_out_which_are_not(c
             twice = jax.grad(lambda *x: sum((s**2).sum() for s in slopes(*x)), argnums=(0, 1, 2))
             return jax.jit(twice).lower(*x).compile()
 
-        plain = penalty(lambda *x: causal_attention(*x, impl="plain") if causal else attention(*x, seen, impl="plain"))
+        plain = penalty(
+            lambda *x: (
+                causal_attention(*x, impl="plain") if causal else attention(*x, seen, impl="plain")
+            )
+        )
         blocks = penalty(lambda *x: blockwise_attention(*x, seen, causal=causal, block=2))
         for a, b in zip(blocks(*x), plain(*x), strict=True):
             assert np.abs(b).max() > 1e-3
@@ -104,7 +128,9 @@ def test_masked_equals_sliced() -> None:
     q, k, v = draw(0, 3, 1, 2, 7, 4)
     seen = jnp.array([[True, False, True, True, False, False, True]])
     kept = np.flatnonzero(seen[0])
-    np.testing.assert_allclose(of_two(q, k, v, seen), of_two(q, k[:, :, kept], v[:, :, kept]), atol=1e-6)
+    np.testing.assert_allclose(
+        of_two(q, k, v, seen), of_two(q, k[:, :, kept], v[:, :, kept]), atol=1e-6
+    )
 
 
 def test_padding_and_packed_rows_are_causal_too() -> None:
@@ -112,7 +138,9 @@ def test_padding_and_packed_rows_are_causal_too() -> None:
     segment = jnp.array([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 2, 2]])
     same = segment[:, :, None] == segment[:, None]
     expected = attention(q, k, v, same & jnp.tril(jnp.ones((6, 6), bool))[None], impl="plain")
-    np.testing.assert_allclose(blockwise_attention(q, k, v, same, causal=True, block=4), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        blockwise_attention(q, k, v, same, causal=True, block=4), expected, atol=1e-6
+    )
 
 
 def test_later_tokens_change_no_output_bit() -> None:
@@ -126,7 +154,11 @@ def test_later_tokens_change_no_output_bit() -> None:
 def test_8192_tokens_need_no_square(causal: bool) -> None:
     shape = jax.ShapeDtypeStruct((1, 2, 8192, 32), jnp.float32)
     f = causal_attention if causal else attention
-    made = jax.jit(jax.grad(lambda *a: f(*a).sum(), argnums=(0, 1, 2))).lower(shape, shape, shape).compile()
+    made = (
+        jax.jit(jax.grad(lambda *a: f(*a).sum(), argnums=(0, 1, 2)))
+        .lower(shape, shape, shape)
+        .compile()
+    )
     assert "8192,8192]" not in made.as_text()
     assert made.memory_analysis().temp_size_in_bytes < 8192 * 8192  # of one byte a pair of one head
 
@@ -146,9 +178,16 @@ def test_long_sequences_go_in_blocks_and_short_ones_do_not(seen: tuple[int, ...]
 def test_half_precision_is_summed_in_float32() -> None:
     """Every product of the forward and of the backward pass."""
     x = jax.ShapeDtypeStruct((1, 1, 4, 8), jnp.bfloat16)
-    slopes = jax.grad(lambda *x: blockwise_attention(*x, block=2).astype(jnp.float32).sum(), argnums=(0, 1, 2))
-    products = [line for line in str(jax.make_jaxpr(slopes)(x, x, x)).splitlines() if "= dot_general[" in line]
-    assert len(products) == 7  # scores and output; scores again, and the gradients by weights, q, k and v
+    slopes = jax.grad(
+        lambda *x: blockwise_attention(*x, block=2).astype(jnp.float32).sum(), argnums=(0, 1, 2)
+    )
+    products = [
+        line
+        for line in str(jax.make_jaxpr(slopes)(x, x, x)).splitlines()
+        if "= dot_general[" in line
+    ]
+    # scores and output; scores again, and the gradients by weights, q, k and v
+    assert len(products) == 7
     assert all(re.search(r":f32\[[^]]*\] = dot_general", line) for line in products), products
     assert [g.dtype for g in jax.eval_shape(slopes, x, x, x)] == [jnp.bfloat16] * 3
 

@@ -22,13 +22,19 @@ def key() -> jax.Array:
 
 def noisy(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     """One image after the other."""
-    drawn = [np.asarray(jax.random.normal(jax.random.fold_in(key(), int(row)), images.shape[1:])) for row in rows]
+    drawn = [
+        np.asarray(jax.random.normal(jax.random.fold_in(key(), int(row)), images.shape[1:]))
+        for row in rows
+    ]
     return images + 0.3 * np.stack(drawn)
 
 
 def binary(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     """One image after the other."""
-    drawn = [np.asarray(jax.random.uniform(jax.random.fold_in(key(), int(row)), images.shape[1:])) for row in rows]
+    drawn = [
+        np.asarray(jax.random.uniform(jax.random.fold_in(key(), int(row)), images.shape[1:]))
+        for row in rows
+    ]
     return (np.stack(drawn) < images).astype(np.float64)
 
 
@@ -53,7 +59,10 @@ CASES = {
         _shares,
         grads=(1,),
         batched=(0, 1),
-        edges={"huge": (ROWS[:1], np.full((1, 2), 1e30)), "not finite": (ROWS[:1], np.array([[np.nan, np.inf]]))},
+        edges={
+            "huge": (ROWS[:1], np.full((1, 2), 1e30)),
+            "not finite": (ROWS[:1], np.array([[np.nan, np.inf]])),
+        },
     ),
     "binarise": Case(
         lambda rows, x: binarise(key(), rows, x),
@@ -62,7 +71,10 @@ CASES = {
         batched=(0, 1),
         f32=0,
         bf16=0,
-        edges={"certain": (ROWS[:1], np.array([[0.0, 1.0]])), "tiny": (ROWS[:1], np.array([[1e-30, 1 - 1e-30]]))},
+        edges={
+            "certain": (ROWS[:1], np.array([[0.0, 1.0]])),
+            "tiny": (ROWS[:1], np.array([[1e-30, 1 - 1e-30]])),
+        },
     ),
     "gaussian_blur": Case(
         lambda x: gaussian_blur(x, 1.3),
@@ -76,7 +88,12 @@ CASES = {
         },
     ),
     "blur_matrix": Case(
-        lambda x: jnp.asarray(blur_matrix(x.shape[0], 1.3), jnp.promote_types(x.dtype, jnp.float32)).astype(x.dtype) @ x,
+        lambda x: (
+            jnp.asarray(
+                blur_matrix(x.shape[0], 1.3), jnp.promote_types(x.dtype, jnp.float32)
+            ).astype(x.dtype)
+            @ x
+        ),
         blurred_by_matrix,
         lambda generator: (generator.random((6, 3)),),
         batched=(),
@@ -110,6 +127,9 @@ def test_blur_keeps_the_sum_of_what_is_far_from_the_edge_and_0_changes_nothing()
 
 
 def test_negative_sizes_are_refused() -> None:
-    for call in (lambda: gaussian_noise(key(), ROWS, jnp.ones((4, 2)), -1.0), lambda: blur_matrix(3, -1.0)):
+    for call in (
+        lambda: gaussian_noise(key(), ROWS, jnp.ones((4, 2)), -1.0),
+        lambda: blur_matrix(3, -1.0),
+    ):
         with pytest.raises(ValueError, match="negative"):
             call()

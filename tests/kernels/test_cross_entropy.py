@@ -13,7 +13,9 @@ from dlcore.kernels.cross_entropy import linear_cross_entropy
 from tests.kernels.case import Case
 
 
-def reference(hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def reference(
+    hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
     kept = weight > 0
     logits = hidden[kept] @ table.T
     top = logits.max(-1, keepdims=True, initial=-np.inf)
@@ -23,18 +25,29 @@ def reference(hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight
 
 def made(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
     weight = generator.uniform(0, 2, 7) * (generator.uniform(size=7) > 0.3)
-    return (generator.standard_normal((7, 5)), generator.standard_normal((11, 5)), generator.integers(0, 11, 7), weight)
+    return (
+        generator.standard_normal((7, 5)),
+        generator.standard_normal((11, 5)),
+        generator.integers(0, 11, 7),
+        weight,
+    )
 
 
-def few(hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, ...]:
-    return tuple(np.asarray(x, np.int32 if x is targets else np.float32) for x in (hidden, table, targets, weight))
+def few(
+    hidden: np.ndarray, table: np.ndarray, targets: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    return tuple(
+        np.asarray(x, np.int32 if x is targets else np.float32)
+        for x in (hidden, table, targets, weight)
+    )
 
 
 H, E, T, W = few(*made(np.random.default_rng(1)))
 NAN = np.where(np.arange(7)[:, None] == 2, np.nan, H).astype(np.float32)
 CASES = {
     "linear_cross_entropy": Case(
-        lambda h, *x: linear_cross_entropy(h, *x, elements=30).astype(h.dtype),  # chunks of two rows, the last one filled up
+        # chunks of two rows, the last one filled up
+        lambda h, *x: linear_cross_entropy(h, *x, elements=30).astype(h.dtype),
         reference,
         made,
         grads=(0, 1),
@@ -44,7 +57,12 @@ CASES = {
             "one row": (H[:1], E, T[:1], np.ones(1, np.float32)),
             "one word": (H, E[:1], np.zeros(7, np.int32), W),
             "all masked": (H, E, T, np.zeros(7, np.float32)),
-            "NaN where nothing is weighed": (NAN, E, T, np.where(np.arange(7) == 2, 0, 1).astype(np.float32)),
+            "NaN where nothing is weighed": (
+                NAN,
+                E,
+                T,
+                np.where(np.arange(7) == 2, 0, 1).astype(np.float32),
+            ),
             "NaN": (NAN, E, T, np.ones(7, np.float32)),
             "huge": (1e4 * H, E, T, W),
             "tiny": (1e-30 * H, E, T, W),
@@ -55,12 +73,20 @@ CASES = {
 
 @pytest.mark.parametrize(("rows", "elements"), [(1, 1), (9, 1), (9, 6), (9, 13), (8, 24), (5, 60)])
 def test_chunks_change_nothing(rows: int, elements: int) -> None:
-    """Chunks of a row and of all, that divide the rows or leave a rest; where a gradient is asked for, and where none is."""
+    """Chunks of a row and of all, that divide the rows or leave a rest; where a gradient is asked
+    for, and where none is.
+    """
     generator = np.random.default_rng(rows)
-    h, e, t = generator.standard_normal((rows, 3)), generator.standard_normal((6, 3)), generator.integers(0, 6, rows)
+    h, e, t = (
+        generator.standard_normal((rows, 3)),
+        generator.standard_normal((6, 3)),
+        generator.integers(0, 6, rows),
+    )
     w = generator.uniform(0, 1, rows)
     x, expected = [jnp.asarray(a) for a in (h, e, t, w)], reference(h, e, t, w)
-    assert float(jax.jit(linear_cross_entropy, static_argnums=4)(*x, elements)) == pytest.approx(expected, 1e-5)
+    assert float(jax.jit(linear_cross_entropy, static_argnums=4)(*x, elements)) == pytest.approx(
+        expected, 1e-5
+    )
     value, slope = jax.jit(jax.value_and_grad(linear_cross_entropy), static_argnums=4)(*x, elements)
     assert float(value) == pytest.approx(expected, 1e-5)
     logits = h @ e.T
@@ -90,19 +116,26 @@ def test_memory_is_flat_in_the_vocabulary() -> None:
     targets = jax.ShapeDtypeStruct((4096,), jnp.int32)
 
     def temporary(f: object) -> int:
-        analysis = jax.jit(jax.grad(f, (0, 1))).lower(hidden, table, targets).compile().memory_analysis()  # type: ignore[arg-type]
+        analysis = (
+            jax.jit(jax.grad(f, (0, 1))).lower(hidden, table, targets).compile().memory_analysis()
+        )  # type: ignore[arg-type]
         return int(analysis.temp_size_in_bytes)
 
     ours = temporary(lambda h, e, t: linear_cross_entropy(h, e, t, jnp.ones(len(h))))
-    plain = temporary(lambda h, e, t: optax.softmax_cross_entropy_with_integer_labels(h @ e.T, t).sum())
+    plain = temporary(
+        lambda h, e, t: optax.softmax_cross_entropy_with_integer_labels(h @ e.T, t).sum()
+    )
     assert ours < plain / 4
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("rows", "elements", "shape"), [(40, 11 * 40, (1, 40)), (40, 11 * 39, (2, 32)), (100, 11 * 34, (3, 48)), (9, 1, (9, 16))]
+    ("rows", "elements", "shape"),
+    [(40, 11 * 40, (1, 40)), (40, 11 * 39, (2, 32)), (100, 11 * 34, (3, 48)), (9, 1, (9, 16))],
 )
-def test_chunks_are_as_many_as_the_logits_need_and_much_alike(rows: int, elements: int, shape: tuple[int, int]) -> None:
+def test_chunks_are_as_many_as_the_logits_need_and_much_alike(
+    rows: int, elements: int, shape: tuple[int, int]
+) -> None:
     """One chunk as it is; several in sixteens of rows, the last filled up with rows of weight 0."""
     h, t, w = np.ones((rows, 5), np.float32), np.ones(rows, np.int32), np.ones(rows, np.float32)
     hidden, targets, weight = cross_entropy._chunks(h, E, t, w, elements)

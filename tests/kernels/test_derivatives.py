@@ -36,7 +36,14 @@ def marked(x: jax.Array) -> jax.Array:
 
 
 CASES = {
-    "with_backward": Case(lambda x: cube(x, times=2.0), lambda x: 2 * x**3, normals((3, 4)), grads=(0,), f32=2e-6, bf16=4e-2),
+    "with_backward": Case(
+        lambda x: cube(x, times=2.0),
+        lambda x: 2 * x**3,
+        normals((3, 4)),
+        grads=(0,),
+        f32=2e-6,
+        bf16=4e-2,
+    ),
 }
 
 
@@ -57,7 +64,9 @@ def test_what_is_decorated_keeps_its_name_and_words() -> None:
 
 
 def test_forward_over_reverse_mode_through_kernels_in_a_row() -> None:
-    """A product with the Hessian, through normalisation, GELU and causal attention: the difference of two gradients, in float64."""
+    """A product with the Hessian, through normalisation, GELU and causal attention: the difference
+    of two gradients, in float64.
+    """
     with jax.enable_x64(True):
         x, way = jnp.asarray(np.random.default_rng(0).standard_normal((2, 1, 1, 3, 4)))
         weight = jnp.arange(4.0)
@@ -69,17 +78,24 @@ def test_forward_over_reverse_mode_through_kernels_in_a_row() -> None:
         slope = jax.jit(jax.grad(loss))
         with plain_derivatives(True):
             found = jax.jit(lambda x: jax.jvp(jax.grad(loss), (x,), (way,))[1])(x)
-        np.testing.assert_allclose(found, (slope(x + 1e-5 * way) - slope(x - 1e-5 * way)) / 2e-5, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            found, (slope(x + 1e-5 * way) - slope(x - 1e-5 * way)) / 2e-5, rtol=1e-6, atol=1e-7
+        )
 
 
 def test_statistics_of_a_batch_have_no_gradient_inside_either() -> None:
     x = jnp.arange(6.0).reshape(3, 2)
     with plain_derivatives(True):
-        slopes = jax.grad(lambda x: sum(jnp.sum(s) for s in norm.batch_norm(x, jnp.ones(2), jnp.zeros(2))[1:]))(x)
+        slopes = jax.grad(
+            lambda x: sum(jnp.sum(s) for s in norm.batch_norm(x, jnp.ones(2), jnp.zeros(2))[1:])
+        )(x)
     np.testing.assert_array_equal(slopes, 0)
 
 
 def test_a_cut_gradient_is_refused_where_nothing_would_cut_it() -> None:
     x: Any = jnp.ones((4, 1, 2)), jnp.ones((2, 2)), jnp.zeros((1, 2))
-    with plain_derivatives(True), pytest.raises(ValueError, match="cut 2 is made by the backward pass"):
+    with (
+        plain_derivatives(True),
+        pytest.raises(ValueError, match="cut 2 is made by the backward pass"),
+    ):
         recurrent.elman(*x, cut=2)

@@ -1,4 +1,6 @@
-"""No kernel without proof: each public function has a case, and each case is held to float64, in every dtype."""
+"""No kernel without proof: each public function has a case, and each case is held to float64, in
+every dtype.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,23 @@ from dlcore.kernels.derivatives import plain_derivatives
 from tests.kernels.case import Case, floating
 
 MODULES = [module.name for module in pkgutil.iter_modules(dlcore.kernels.__path__)]
-BRANCHED = ("conv", "recurrence", "rows")  # the modules that compute something else on CPU than elsewhere
+# the modules that compute something else on CPU than elsewhere
+BRANCHED = ("conv", "recurrence", "rows")
 
 
 def public(module: str) -> set[str]:
     """The public functions that a module of kernels defines."""
     found = importlib.import_module(f"dlcore.kernels.{module}")
-    here = [name for name, f in vars(found).items() if callable(f) and getattr(f, "__module__", None) == found.__name__]
-    return {name for name in here if not name.startswith("_") and not isinstance(getattr(found, name), type)}
+    here = [
+        name
+        for name, f in vars(found).items()
+        if callable(f) and getattr(f, "__module__", None) == found.__name__
+    ]
+    return {
+        name
+        for name in here
+        if not name.startswith("_") and not isinstance(getattr(found, name), type)
+    }
 
 
 def cases(module: str) -> dict[str, Case]:
@@ -37,10 +48,16 @@ def cases(module: str) -> dict[str, Case]:
         return {}
 
 
-def each(has: Callable[[Case], Any] = lambda case: True, modules: Any = MODULES) -> pytest.MarkDecorator:
-    """A test for each of the cases that have what it is about; the others are not collected. One worker has a module's cases."""
+def each(
+    has: Callable[[Case], Any] = lambda case: True, modules: Any = MODULES
+) -> pytest.MarkDecorator:
+    """A test for each of the cases that have what it is about; the others are not collected. One
+    worker has a module's cases.
+    """
     found = [
-        pytest.param(case, id=f"{module}.{name}", marks=pytest.mark.xdist_group(f"kernels-{module}"))
+        pytest.param(
+            case, id=f"{module}.{name}", marks=pytest.mark.xdist_group(f"kernels-{module}")
+        )
         for module in modules
         for name, case in cases(module).items()
         if has(case)
@@ -49,7 +66,9 @@ def each(has: Callable[[Case], Any] = lambda case: True, modules: Any = MODULES)
 
 
 def inputs(case: Case, dtype: Any) -> tuple[Any, ...]:
-    """A case's inputs with floating arrays of a dtype, and such that the reference sees the very same numbers."""
+    """A case's inputs with floating arrays of a dtype, and such that the reference sees the very
+    same numbers.
+    """
     made = case.inputs(np.random.default_rng(0))
     return tuple(np.asarray(jnp.asarray(x, dtype)) if floating(x) else x for x in made)
 
@@ -57,7 +76,12 @@ def inputs(case: Case, dtype: Any) -> tuple[Any, ...]:
 def in_float64(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """What the reference is given: float64 instead of any floating type."""
     return tuple(
-        x.astype(np.float64) if isinstance(x, np.ndarray) and jnp.issubdtype(x.dtype, jnp.floating) else x for x in arrays
+        (
+            x.astype(np.float64)
+            if isinstance(x, np.ndarray) and jnp.issubdtype(x.dtype, jnp.floating)
+            else x
+        )
+        for x in arrays
     )
 
 
@@ -70,7 +94,9 @@ def error(found: Any, expected: Any) -> float:
 
 @functools.lru_cache(maxsize=1)
 def compiled(case: Case) -> Callable[..., Any]:
-    """One compiled function for all tests of a case; a new one, so that its programs go with it (conftest.py)."""
+    """One compiled function for all tests of a case; a new one, so that its programs go with it
+    (conftest.py).
+    """
     return jax.jit(lambda *x: case.call(*x))
 
 
@@ -128,7 +154,9 @@ def test_bfloat16_keeps_its_dtype(case: Case) -> None:
 
 @each(lambda case: case.grads)
 def test_derivatives_equal_finite_differences(case: Case) -> None:
-    """Reverse mode through the kernel's own backward pass where it has one, forward mode without it."""
+    """Reverse mode through the kernel's own backward pass where it has one, forward mode without
+    it.
+    """
     with jax.enable_x64(True):
         x = inputs(case, np.float64)
         (own, ways), size = directions(case, x), 1e-5
@@ -150,7 +178,9 @@ def test_derivatives_equal_finite_differences(case: Case) -> None:
         ahead, back = both(own, ways, slope)
         assert error(ahead, numerically) <= 1e-7
         through = sum(float((a * b).sum()) for a, b in zip(back, ways, strict=True))
-        assert through == pytest.approx(float((slope * np.asarray(ahead)).sum()), rel=1e-9, abs=1e-9)
+        assert through == pytest.approx(
+            float((slope * np.asarray(ahead)).sum()), rel=1e-9, abs=1e-9
+        )
 
 
 @each(lambda case: case.batched)
@@ -158,7 +188,9 @@ def test_a_batch_equals_its_examples_one_by_one(case: Case) -> None:
     x = inputs(case, np.float32)
     together = np.asarray(compiled(case)(*x))
     for i in range(len(together)):
-        alone = compiled(case)(*(a[i : i + 1] if place in case.batched else a for place, a in enumerate(x)))
+        alone = compiled(case)(
+            *(a[i : i + 1] if place in case.batched else a for place, a in enumerate(x))
+        )
         np.testing.assert_allclose(np.asarray(alone)[0], together[i], rtol=1e-5, atol=1e-6)
 
 
@@ -174,7 +206,11 @@ def test_edges_equal_the_reference(case: Case) -> None:
 
 def finite(case: Case) -> dict[str, tuple[Any, ...]]:
     """The edges that hold neither NaN nor infinity, where a derivative must be finite too."""
-    return {name: x for name, x in case.edges.items() if all(np.isfinite(a).all() for a in x if floating(a))}
+    return {
+        name: x
+        for name, x in case.edges.items()
+        if all(np.isfinite(a).all() for a in x if floating(a))
+    }
 
 
 @each(lambda case: case.grads and finite(case))
@@ -188,29 +224,47 @@ def test_gradients_are_finite_at_finite_edges(case: Case) -> None:
 
 @each()
 def test_cuda_and_tpu_can_be_lowered_for(case: Case) -> None:
-    """Value and gradient: what runs there is another branch than on CPU, and nothing else here looks at it."""
+    """Value and gradient: what runs there is another branch than on CPU, and nothing else here
+    looks at it.
+    """
     x = inputs(case, np.float32)
     jax.export.export(compiled(case), platforms=("cuda", "tpu"))(*x)
     if case.grads:
         own, _ = directions(case, x)
-        slopes = jax.jit(jax.grad(lambda *own: of_grads(case, x)(*own).sum(), argnums=tuple(range(len(own)))))
+        slopes = jax.jit(
+            jax.grad(lambda *own: of_grads(case, x)(*own).sum(), argnums=tuple(range(len(own))))
+        )
         jax.export.export(slopes, platforms=("cuda", "tpu"))(*own)
 
 
-@each(lambda case: case not in [cases("conv")[f"conv:{name}"] for name in ("many", "even")], BRANCHED)
-def test_what_other_platforms_compute_is_the_same(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The branches that are not for CPU, run on CPU: the value against the reference, gradients against those of the CPU's branch."""
+@each(
+    lambda case: case not in [cases("conv")[f"conv:{name}"] for name in ("many", "even")], BRANCHED
+)
+def test_what_other_platforms_compute_is_the_same(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branches that are not for CPU, run on CPU: the value against the reference, gradients
+    against those of the CPU's branch.
+    """
     with jax.enable_x64(True):
         x = inputs(case, np.float64)
         expected = case.reference(*x)
-        own, slope, taken = directions(case, x)[0], np.random.default_rng(2).standard_normal(np.shape(expected)), []
+        own, slope, taken = (
+            directions(case, x)[0],
+            np.random.default_rng(2).standard_normal(np.shape(expected)),
+            [],
+        )
 
         def value_and_slopes(own: Any, slope: Any) -> Any:
             value, pull = jax.vjp(of_grads(case, x), *own)
             return value, pull(slope)
 
         here = jax.jit(value_and_slopes)(own, slope)[1]
-        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *a, cpu, default: (taken.append(cpu), default(*a))[1])
+        monkeypatch.setattr(
+            jax.lax,
+            "platform_dependent",
+            lambda *a, cpu, default: (taken.append(cpu), default(*a))[1],
+        )
         value, elsewhere = jax.jit(lambda *a: value_and_slopes(*a))(own, slope)
         assert taken
         assert error(value, expected) <= 1e-12

@@ -24,7 +24,9 @@ def stepped(x: np.ndarray, steps: int, heun: bool) -> np.ndarray:
 CASES = {
     "straight_path": Case(
         lambda noise, data, time: jnp.concatenate(straight_path(noise, data, time), 1),
-        lambda noise, data, time: np.concatenate([noise + time[:, None] * (data - noise), data - noise], 1),
+        lambda noise, data, time: np.concatenate(
+            [noise + time[:, None] * (data - noise), data - noise], 1
+        ),
         lambda generator: (*generator.standard_normal((2, 4, 3)), generator.random(4)),
         grads=(0, 1, 2),
         batched=(0, 1, 2),
@@ -49,18 +51,24 @@ CASES = {
 
 
 def best(mean: float, std: float, x: jax.Array, t: jax.Array | float) -> jax.Array:
-    """E[data - noise | x_t = x] for data of N(mean, std^2): both are Gaussian with x_t, so that it is linear in x."""
+    """E[data - noise | x_t = x] for data of N(mean, std^2): both are Gaussian with x_t, so that it
+    is linear in x.
+    """
     slope = (t * std**2 - (1 - t)) / ((1 - t) ** 2 + (t * std) ** 2)
     return mean + slope * (x - t * mean)
 
 
 @pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2)])
 def test_error_falls_with_the_order_of_the_method(method: Method, order: int) -> None:
-    """dx/dt = A x, a turn with decay: twice the steps, half or a quarter of the distance from exp(A) x."""
+    """dx/dt = A x, a turn with decay: twice the steps, half or a quarter of the distance from
+    exp(A) x.
+    """
     a = np.array([[-0.3, 2.0], [-2.0, -0.3]])
     with jax.enable_x64(True):
         x = jnp.array([[1.0, 0.0], [0.5, -2.0]])
-        found = [integrate(lambda x, t: x @ jnp.asarray(a).T, x, steps, method) for steps in (64, 128)]
+        found = [
+            integrate(lambda x, t: x @ jnp.asarray(a).T, x, steps, method) for steps in (64, 128)
+        ]
         error = [float(np.abs(y - np.asarray(x) @ scipy.linalg.expm(a).T).max()) for y in found]
     assert np.log2(error[0] / error[1]) == pytest.approx(order, abs=0.1)
 
@@ -70,10 +78,14 @@ def test_what_squares_learn_of_straight_paths_to_a_gaussian() -> None:
     random, mean, std = np.random.default_rng(0), 2.0, 0.5
     noise, data = random.standard_normal((2, 200_000, 1)) * [[[1.0]], [[std]]] + [[[0.0]], [[mean]]]
     for time in (0.0, 0.3, 0.8):
-        at, velocity = straight_path(jnp.asarray(noise), jnp.asarray(data), jnp.full(len(data), time))
+        at, velocity = straight_path(
+            jnp.asarray(noise), jnp.asarray(data), jnp.full(len(data), time)
+        )
         slope, height = np.polyfit(np.asarray(at)[:, 0], np.asarray(velocity)[:, 0], 1)
         for x in (-1.0, 1.0):
-            assert slope * x + height == pytest.approx(float(best(mean, std, jnp.asarray(x), time)), abs=0.02)
+            assert slope * x + height == pytest.approx(
+                float(best(mean, std, jnp.asarray(x), time)), abs=0.02
+            )
 
 
 def test_its_flow_carries_the_noise_to_the_gaussian() -> None:

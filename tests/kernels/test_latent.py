@@ -40,11 +40,15 @@ def gaussian(x: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> np.ndarray
 
 def bernoulli(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """x log p + (1 - x) log (1 - p)."""
-    return (x * scipy.special.log_expit(logits) + (1 - x) * scipy.special.log_expit(-logits)).sum(-1)
+    return (x * scipy.special.log_expit(logits) + (1 - x) * scipy.special.log_expit(-logits)).sum(
+        -1
+    )
 
 
 def continuous_bernoulli(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Beside it the norm 2 artanh(1 - 2p) / (1 - 2p), as the paper writes it, which is l / tanh(l / 2)."""
+    """Beside it the norm 2 artanh(1 - 2p) / (1 - 2p), as the paper writes it, which is l / tanh(l /
+    2).
+    """
     half = np.where(np.abs(logits) < 1e-9, 1.0, logits) / 2
     norm = np.where(np.abs(logits) < 1e-9, np.log(2), np.log(2 * half / np.tanh(half)))
     return bernoulli(x, logits) + norm.sum(-1)
@@ -54,7 +58,9 @@ def continuous_bernoulli_by_moments(logits: np.ndarray) -> np.ndarray:
     """The mean, from coth: 1/2 + (coth(l/2) - 2/l) / 2, and its series at 0."""
     small = np.abs(logits) < 1e-3
     safe = np.where(small, 1.0, logits)
-    return np.where(small, 0.5 + logits / 12 - logits**3 / 720, 0.5 + 0.5 / np.tanh(safe / 2) - 1 / safe)
+    return np.where(
+        small, 0.5 + logits / 12 - logits**3 / 720, 0.5 + 0.5 / np.tanh(safe / 2) - 1 / safe
+    )
 
 
 def largest(x: np.ndarray) -> np.ndarray:
@@ -64,7 +70,10 @@ def largest(x: np.ndarray) -> np.ndarray:
 
 def _shares(*shape: int) -> Callable[[np.random.Generator], tuple[Any, ...]]:
     # Logits on both sides of where a series takes over.
-    return lambda generator: (generator.random(shape), generator.standard_normal(shape) * np.geomspace(0.01, 10, shape[-1]))
+    return lambda generator: (
+        generator.random(shape),
+        generator.standard_normal(shape) * np.geomspace(0.01, 10, shape[-1]),
+    )
 
 
 LOGITS = {
@@ -105,7 +114,13 @@ CASES = {
         },
     ),
     "bernoulli_log_density": Case(
-        bernoulli_log_density, bernoulli, _shares(3, 6), grads=(0, 1), batched=(0, 1), f32=2e-6, edges=LOGITS
+        bernoulli_log_density,
+        bernoulli,
+        _shares(3, 6),
+        grads=(0, 1),
+        batched=(0, 1),
+        f32=2e-6,
+        edges=LOGITS,
     ),
     "continuous_bernoulli_log_density": Case(
         continuous_bernoulli_log_density,
@@ -155,14 +170,22 @@ CASES = {
 
 def test_kl_equals_an_integral() -> None:
     q = scipy.stats.norm(0.7, np.exp(-0.4))
-    found, _ = scipy.integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - scipy.stats.norm.logpdf(z)), -10, 10)
+    found, _ = scipy.integrate.quad(
+        lambda z: q.pdf(z) * (q.logpdf(z) - scipy.stats.norm.logpdf(z)), -10, 10
+    )
     assert gaussian_kl(jnp.array([0.7]), jnp.array([-0.8])) == pytest.approx(found, rel=1e-5)
 
 
 @pytest.mark.parametrize("logit", [-30.0, -0.21, -0.19, 1e-3, 0.0, 3.0])
 def test_continuous_bernoulli_is_a_density_with_that_mean(logit: float) -> None:
     def density(x: float) -> float:
-        return float(np.exp(continuous_bernoulli_log_density(np.array([x], np.float64), np.array([logit], np.float64))))
+        return float(
+            np.exp(
+                continuous_bernoulli_log_density(
+                    np.array([x], np.float64), np.array([logit], np.float64)
+                )
+            )
+        )
 
     with jax.enable_x64(True):
         assert scipy.integrate.quad(density, 0, 1, epsabs=1e-9)[0] == pytest.approx(1, abs=1e-7)
@@ -171,14 +194,21 @@ def test_continuous_bernoulli_is_a_density_with_that_mean(logit: float) -> None:
 
 
 def _linear_gaussian(samples: int, images: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Log weights [images, samples] of x = 2 z + e with a posterior that is exact, or too wide; and log p(x) [images]."""
+    """Log weights [images, samples] of x = 2 z + e with a posterior that is exact, or too wide; and
+    log p(x) [images].
+    """
     random = np.random.default_rng(0)
     x = 2 * random.standard_normal((images, 1)) + random.standard_normal((images, 1))
-    mean, log_var = 2 * x / 5 + (0 if exact else 0.3), np.full_like(x, np.log(1 / 5) + (0 if exact else 0.8))
+    mean, log_var = (
+        2 * x / 5 + (0 if exact else 0.3),
+        np.full_like(x, np.log(1 / 5) + (0 if exact else 0.8)),
+    )
     z = mean + np.exp(log_var / 2) * random.standard_normal((images, samples))
     x, z, mean, log_var = (jnp.asarray(a, jnp.float32) for a in (x, z, mean, log_var))
     zero = jnp.zeros((images, 1, 1))
-    joint = gaussian_log_density(x[..., None], 2 * z[..., None], zero) + gaussian_log_density(z[..., None], zero, zero)
+    joint = gaussian_log_density(x[..., None], 2 * z[..., None], zero) + gaussian_log_density(
+        z[..., None], zero, zero
+    )
     weights = joint - gaussian_log_density(z[..., None], mean[..., None], log_var[..., None])
     return np.asarray(weights), scipy.stats.norm(scale=np.sqrt(5)).logpdf(np.asarray(x)[:, 0])
 
@@ -201,17 +231,28 @@ def test_bound_of_one_sample_is_the_elbo_and_it_rises_with_samples_to_the_likeli
 
 
 @given(st.integers(0, 99), st.floats(-50, 50))
-def test_bound_shifts_with_its_weights_and_its_gradient_is_their_share(seed: int, shift: float) -> None:
+def test_bound_shifts_with_its_weights_and_its_gradient_is_their_share(
+    seed: int, shift: float
+) -> None:
     w = jnp.asarray(np.random.default_rng(seed).standard_normal((2, 5)), jnp.float32)
-    np.testing.assert_allclose(importance_bound(w + jnp.float32(shift)), importance_bound(w) + jnp.float32(shift), atol=1e-4)
-    np.testing.assert_allclose(jax.grad(lambda w: importance_bound(w).sum())(w), jax.nn.softmax(w, -1), atol=1e-6)
+    np.testing.assert_allclose(
+        importance_bound(w + jnp.float32(shift)),
+        importance_bound(w) + jnp.float32(shift),
+        atol=1e-4,
+    )
+    np.testing.assert_allclose(
+        jax.grad(lambda w: importance_bound(w).sum())(w), jax.nn.softmax(w, -1), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_keep_largest_keeps_as_many_as_top_k_and_passes_gradient_there_alone(dtype: Any) -> None:
-    x = jax.random.permutation(jax.random.key(0), jnp.arange(-50, 50, dtype=dtype).reshape(2, 50), axis=1, independent=True)
+    x = jax.random.permutation(
+        jax.random.key(0), jnp.arange(-50, 50, dtype=dtype).reshape(2, 50), axis=1, independent=True
+    )
     kept = keep_largest(x, 7)
-    np.testing.assert_array_equal(np.sort(kept, -1)[0, :7], np.sort(x, -1)[0, -7:])  # all are negative in this row
+    # all are negative in this row
+    np.testing.assert_array_equal(np.sort(kept, -1)[0, :7], np.sort(x, -1)[0, -7:])
     grad = jax.grad(lambda x: keep_largest(x, 7).astype(jnp.float32).sum())(x)
     np.testing.assert_array_equal(grad.sum(-1), [7, 7])
     np.testing.assert_array_equal(grad[0] == 1, kept[0] != 0)

@@ -1,4 +1,6 @@
-"""Corruption for masked language modelling: how much of it, what becomes of it, and that each row decides for itself."""
+"""Corruption for masked language modelling: how much of it, what becomes of it, and that each row
+decides for itself.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def key() -> jax.Array:
 
 
 def chosen(rows: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Row by row: the three allowed places with the smallest draws, others only where there are too few."""
+    """Row by row: the three allowed places with the smallest draws, others only where there are too
+    few.
+    """
     out = []
     for row, own in zip(rows, allowed, strict=True):
         draws = np.asarray(jax.random.uniform(jax.random.fold_in(key(), int(row)), own.shape))
@@ -35,14 +39,20 @@ def spoilt(rows: np.ndarray, tokens: np.ndarray, places: np.ndarray) -> np.ndarr
     for row, own, given in zip(rows, out, places, strict=True):
         of_row = jax.random.fold_in(key(), int(row))
         fates = jax.random.uniform(jax.random.fold_in(of_row, 0), given.shape)
-        others = jax.random.randint(jax.random.fold_in(of_row, 1), given.shape, FIRST, VOCABULARY, np.int32)
+        others = jax.random.randint(
+            jax.random.fold_in(of_row, 1), given.shape, FIRST, VOCABULARY, np.int32
+        )
         for place, fate, other in zip(given, np.asarray(fates), np.asarray(others), strict=True):
             own[place] = MASK if fate < 0.8 else other if fate < 0.9 else own[place]
     return out
 
 
 def _texts(generator: np.random.Generator) -> Arrays:
-    return ROWS, generator.integers(FIRST, VOCABULARY, (4, 20)).astype(np.int32), np.tile(np.arange(2, 14), (4, 1))
+    return (
+        ROWS,
+        generator.integers(FIRST, VOCABULARY, (4, 20)).astype(np.int32),
+        np.tile(np.arange(2, 14), (4, 1)),
+    )
 
 
 def _allowed(*rows: list[int]) -> Arrays:
@@ -56,10 +66,16 @@ CASES = {
         lambda generator: (ROWS, generator.random((4, 9)) < 0.7),
         batched=(0, 1),
         f32=0,
-        edges={"none allowed": _allowed([0] * 5), "too few": _allowed([0, 0, 1, 0, 1]), "just as many": _allowed([1, 1, 1])},
+        edges={
+            "none allowed": _allowed([0] * 5),
+            "too few": _allowed([0, 0, 1, 0, 1]),
+            "just as many": _allowed([1, 1, 1]),
+        },
     ),
     "corrupted": Case(
-        lambda rows, tokens, places: corrupted(key(), rows, tokens, places, MASK, FIRST, VOCABULARY),
+        lambda rows, tokens, places: corrupted(
+            key(), rows, tokens, places, MASK, FIRST, VOCABULARY
+        ),
         spoilt,
         _texts,
         batched=(0, 1, 2),
@@ -71,9 +87,15 @@ CASES = {
 
 def test_four_fifths_are_hidden_a_tenth_is_another_and_a_tenth_stays() -> None:
     rows, length, count = np.arange(2000, dtype=np.int32), 64, 10
-    tokens = jnp.asarray(np.random.default_rng(0).integers(FIRST, 1000, (len(rows), length)), jnp.int32)
+    tokens = jnp.asarray(
+        np.random.default_rng(0).integers(FIRST, 1000, (len(rows), length)), jnp.int32
+    )
     places = jax.jit(chosen_places, static_argnums=3)(key(), rows, tokens >= FIRST, count)
-    after = np.asarray(jax.jit(corrupted, static_argnums=(4, 5, 6))(jax.random.key(5), rows, tokens, places, MASK, FIRST, 1000))
+    after = np.asarray(
+        jax.jit(corrupted, static_argnums=(4, 5, 6))(
+            jax.random.key(5), rows, tokens, places, MASK, FIRST, 1000
+        )
+    )
     before, places = np.asarray(tokens), np.asarray(places)
     at = np.take_along_axis(after, places, 1), np.take_along_axis(before, places, 1)
     hidden, same = (at[0] == MASK).mean(), (at[0] == at[1]).mean()

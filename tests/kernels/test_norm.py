@@ -44,7 +44,8 @@ CASES = {
         normals((3, 4, 8), (8,), (8,)),
         grads=(0, 1, 2),
         f32=2e-6,
-        # The rounding of a mean of 1e4; a variance in one pass, E x^2 - (E x)^2, would be off by more than all of it.
+        # The rounding of a mean of 1e4; a variance in one pass, E x^2 - (E x)^2, would be off by
+        # more than all of it.
         edge=2e-3,
         edges={
             "one element": _edge([3.0], [-1e30]),
@@ -86,7 +87,9 @@ CASES = {
         },
     ),
     "batch_norm:statistics": Case(
-        lambda x: jnp.stack(batch_norm(x, jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], x.dtype))[1:]).astype(x.dtype),
+        lambda x: jnp.stack(
+            batch_norm(x, jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], x.dtype))[1:]
+        ).astype(x.dtype),
         lambda x: np.stack([x.mean((0, 1)), x.var((0, 1))]),
         normals((3, 4, 5)),
         batched=(),
@@ -105,15 +108,21 @@ def test_numbers_whose_squares_overflow_stay_finite() -> None:
 def test_shift_and_scale_of_the_input_do_not_matter(seed: int, shift: float, factor: float) -> None:
     x = np.random.default_rng(seed).standard_normal((2, 8)).astype(np.float32)
     one = layer_norm(jnp.asarray(x), jnp.ones(8), jnp.zeros(8), 0.0)
-    other = layer_norm(jnp.asarray(x * np.float32(factor) + np.float32(shift)), jnp.ones(8), jnp.zeros(8), 0.0)
+    other = layer_norm(
+        jnp.asarray(x * np.float32(factor) + np.float32(shift)), jnp.ones(8), jnp.zeros(8), 0.0
+    )
     np.testing.assert_allclose(other, one, atol=2e-3)
 
 
 def test_gradient_is_orthogonal_to_what_the_output_ignores() -> None:
-    """Along a constant and along the input itself the output does not move, so the gradient has no part there."""
+    """Along a constant and along the input itself the output does not move, so the gradient has no
+    part there.
+    """
     with jax.enable_x64(True):
         x, weight = jax.random.normal(jax.random.key(0), (2, 3, 8))
-        grad = jax.jit(jax.grad(lambda x: (layer_norm(x, jnp.ones(8), jnp.zeros(8), 0.0) * weight).sum()))(x)
+        grad = jax.jit(
+            jax.grad(lambda x: (layer_norm(x, jnp.ones(8), jnp.zeros(8), 0.0) * weight).sum())
+        )(x)
         np.testing.assert_allclose(grad.sum(-1), 0, atol=1e-12)
         np.testing.assert_allclose((grad * x).sum(-1), 0, atol=1e-12)
 
@@ -121,21 +130,32 @@ def test_gradient_is_orthogonal_to_what_the_output_ignores() -> None:
 def test_rms_norm_is_layer_norm_without_the_mean() -> None:
     x, scale = jax.random.normal(jax.random.key(1), (3, 8)), jnp.linspace(0.5, 2, 8)
     centred = x - x.mean(-1, keepdims=True)
-    np.testing.assert_allclose(rms_norm(centred, scale, 1e-5), layer_norm(x, scale, jnp.zeros(8)), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose((rms_norm(x + 3, jnp.ones(8), 0.0) ** 2).mean(-1), 1, rtol=1e-5)  # a mean that is not 0 stays
+    np.testing.assert_allclose(
+        rms_norm(centred, scale, 1e-5), layer_norm(x, scale, jnp.zeros(8)), rtol=1e-5, atol=1e-6
+    )
+    # a mean that is not 0 stays
+    np.testing.assert_allclose((rms_norm(x + 3, jnp.ones(8), 0.0) ** 2).mean(-1), 1, rtol=1e-5)
     np.testing.assert_allclose(rms_norm(-7 * x, scale, 0.0), -rms_norm(x, scale, 0.0), rtol=1e-5)
 
 
 def test_mixed_types_keep_the_parameters_gradients_in_full_precision() -> None:
     x = jnp.ones((2, 4), jnp.bfloat16) * jnp.arange(4, dtype=jnp.bfloat16)[None]
-    grads = jax.grad(lambda *a: layer_norm(*a).astype(jnp.float32).sum(), argnums=(0, 1, 2))(x, jnp.ones(4), jnp.zeros(4))
+    grads = jax.grad(lambda *a: layer_norm(*a).astype(jnp.float32).sum(), argnums=(0, 1, 2))(
+        x, jnp.ones(4), jnp.zeros(4)
+    )
     assert [g.dtype for g in grads] == [jnp.bfloat16, jnp.float32, jnp.float32]
     np.testing.assert_allclose(grads[2], 2)
 
 
-def test_batch_statistics_shared_by_devices_give_the_global_gradient(devices: list[jax.Device]) -> None:
-    """Each device holds two of eight examples; its gradient to them goes through everybody's mean and variance."""
-    x, weight = (jnp.asarray(a, jnp.float32) for a in np.random.default_rng(0).standard_normal((2, 8, 3)) + 2)
+def test_batch_statistics_shared_by_devices_give_the_global_gradient(
+    devices: list[jax.Device],
+) -> None:
+    """Each device holds two of eight examples; its gradient to them goes through everybody's mean
+    and variance.
+    """
+    x, weight = (
+        jnp.asarray(a, jnp.float32) for a in np.random.default_rng(0).standard_normal((2, 8, 3)) + 2
+    )
     scale, bias = jnp.array([1.0, 2.0, 3.0]), jnp.zeros(3)
 
     def grads(x: jax.Array, weight: jax.Array, axis: str | None = None) -> tuple[jax.Array, ...]:
@@ -145,7 +165,13 @@ def test_batch_statistics_shared_by_devices_give_the_global_gradient(devices: li
 
     mesh = sharding.layout("shard_map", "data=4", devices[:4]).mesh
     mapped = jax.shard_map(
-        lambda x, w: grads(x, w, "data"), mesh=mesh, in_specs=P("data"), out_specs=(P("data"), P(), P()), check_vma=False
+        lambda x, w: grads(x, w, "data"),
+        mesh=mesh,
+        in_specs=P("data"),
+        out_specs=(P("data"), P(), P()),
+        check_vma=False,
     )
-    for found, expected in zip(jax.block_until_ready(jax.jit(mapped)(x, weight)), jax.jit(grads)(x, weight), strict=True):
+    for found, expected in zip(
+        jax.block_until_ready(jax.jit(mapped)(x, weight)), jax.jit(grads)(x, weight), strict=True
+    ):
         np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-5)

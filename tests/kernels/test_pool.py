@@ -15,7 +15,9 @@ from dlcore.kernels.pool import max_pool, mean_pool
 from tests.kernels.case import Case, normals
 
 
-def loop(reduce: Callable[[np.ndarray], float], size: int = 2) -> Callable[[np.ndarray], np.ndarray]:
+def loop(
+    reduce: Callable[[np.ndarray], float], size: int = 2
+) -> Callable[[np.ndarray], np.ndarray]:
     """Pooling, one block after the other."""
 
     def pool(x: np.ndarray) -> np.ndarray:
@@ -42,11 +44,24 @@ EDGES = {
 }
 
 CASES = {
-    "max_pool": Case(max_pool, loop(np.max), normals((2, 4, 6, 3)), grads=(0,), f32=0, bf16=0, edges=EDGES, edge=0),
-    "max_pool:3": Case(lambda x: max_pool(x, 3), loop(np.max, 3), normals((2, 3, 6, 2)), grads=(0,), f32=0, bf16=0),
+    "max_pool": Case(
+        max_pool,
+        loop(np.max),
+        normals((2, 4, 6, 3)),
+        grads=(0,),
+        f32=0,
+        bf16=0,
+        edges=EDGES,
+        edge=0,
+    ),
+    "max_pool:3": Case(
+        lambda x: max_pool(x, 3), loop(np.max, 3), normals((2, 3, 6, 2)), grads=(0,), f32=0, bf16=0
+    ),
     "max_pool:1": Case(lambda x: max_pool(x, 1), lambda x: x, normals((1, 2, 3, 2)), f32=0, bf16=0),
     "mean_pool": Case(mean_pool, loop(np.mean), normals((2, 4, 6, 3)), grads=(0,), edges=EDGES),
-    "mean_pool:3": Case(lambda x: mean_pool(x, 3), loop(np.mean, 3), normals((2, 3, 6, 2)), grads=(0,)),
+    "mean_pool:3": Case(
+        lambda x: mean_pool(x, 3), loop(np.mean, 3), normals((2, 3, 6, 2)), grads=(0,)
+    ),
 }
 
 

@@ -44,7 +44,9 @@ def dropped(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
 def rows_dropped(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Whole rows dropped, with the coins thrown one by one."""
     keep = each(lambda k: jax.random.bernoulli(k, 1 - RATE), rows)
-    return np.stack([a / (1 - RATE) if kept else 0 * np.nan_to_num(a) for a, kept in zip(x, keep, strict=True)])
+    return np.stack(
+        [a / (1 - RATE) if kept else 0 * np.nan_to_num(a) for a, kept in zip(x, keep, strict=True)]
+    )
 
 
 def _rows_and(*shape: int) -> Callable[[np.random.Generator], tuple[Any, ...]]:
@@ -82,7 +84,12 @@ CASES = {
         edges={"one element": (ROWS[:1],)},
     ),
     "dropout": Case(
-        lambda rows, x: dropout(key(), rows, x, RATE), dropped, _rows_and(6), grads=(1,), batched=(0, 1), edges=EDGES
+        lambda rows, x: dropout(key(), rows, x, RATE),
+        dropped,
+        _rows_and(6),
+        grads=(1,),
+        batched=(0, 1),
+        edges=EDGES,
     ),
     "drop_row": Case(
         lambda rows, x: drop_row(key(), rows, x, RATE),
@@ -113,7 +120,9 @@ def test_rows_in_another_order_take_their_draws_along(name: str, order: list[int
 @pytest.mark.parametrize("rows", [[4], [1, 4], [4, 900, 3]])
 def test_a_row_draws_the_same_in_any_company(name: str, rows: list[int]) -> None:
     among = np.asarray(DRAWS[name](np.arange(6, dtype=np.int32)))[4]
-    np.testing.assert_array_equal(np.asarray(DRAWS[name](np.array(rows, np.int32)))[rows.index(4)], among)
+    np.testing.assert_array_equal(
+        np.asarray(DRAWS[name](np.array(rows, np.int32)))[rows.index(4)], among
+    )
 
 
 def test_rows_and_keys_differ() -> None:
@@ -129,7 +138,14 @@ def test_distributions_are_what_they_are_called() -> None:
     assert scipy.stats.kstest(flat, "uniform").pvalue > 0.01
     assert flat.min() >= 0
     assert flat.max() < 1
-    assert abs(scipy.stats.pearsonr(np.asarray(uniform(key(), rows))[1:], np.asarray(uniform(key(), rows))[:-1]).statistic) < 0.1
+    assert (
+        abs(
+            scipy.stats.pearsonr(
+                np.asarray(uniform(key(), rows))[1:], np.asarray(uniform(key(), rows))[:-1]
+            ).statistic
+        )
+        < 0.1
+    )
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -158,7 +174,9 @@ def test_rate_of_0_is_the_identity_and_bad_rates_are_refused() -> None:
 
 
 def test_rows_are_dropped_whole_and_keep_the_mean() -> None:
-    y = np.asarray(drop_row(key(), jnp.arange(400), jnp.full((400, 3, 2), 3.0), 0.25)).reshape(400, -1)
+    y = np.asarray(drop_row(key(), jnp.arange(400), jnp.full((400, 3, 2), 3.0), 0.25)).reshape(
+        400, -1
+    )
     assert set(np.unique(y)) == {np.float32(0), np.float32(4)}
     assert (y == y[:, :1]).all()
     assert abs((y[:, 0] == 0).sum() - 100) < 4 * np.sqrt(400 * 0.25 * 0.75)

@@ -24,7 +24,9 @@ def reference(x: np.ndarray, decay: np.ndarray) -> np.ndarray:
 
 def stable(generator: np.random.Generator) -> Arrays:
     size, angle = generator.uniform(0.5, 1, 2), generator.uniform(0, 6, 2)
-    return generator.standard_normal((3, 9, 4)), np.concatenate([size * np.cos(angle), size * np.sin(angle)])
+    return generator.standard_normal((3, 9, 4)), np.concatenate(
+        [size * np.cos(angle), size * np.sin(angle)]
+    )
 
 
 def batch_major(x: jax.Array, decay: jax.Array) -> jax.Array:
@@ -63,8 +65,12 @@ def test_the_associative_scan_is_the_loop(length: int, reverse: bool) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 7])
-def test_the_associative_backward_pass_is_the_loop_and_the_sum_of_the_definition(length: int) -> None:
-    """What runs on GPU and TPU: dx_t = dy_t + conj(a) dx_{t+1}, and for a the sum of conj(h_{t-1}) dx_t."""
+def test_the_associative_backward_pass_is_the_loop_and_the_sum_of_the_definition(
+    length: int,
+) -> None:
+    """What runs on GPU and TPU: dx_t = dy_t + conj(a) dx_{t+1}, and for a the sum of conj(h_{t-1})
+    dx_t.
+    """
     with jax.enable_x64(True):
         before, dy = np.random.default_rng(0).standard_normal((2, length, 3, 4))
         decay = stable(np.random.default_rng(length))[1]
@@ -76,7 +82,9 @@ def test_the_associative_backward_pass_is_the_loop_and_the_sum_of_the_definition
         for f in (recurrence._backward_associative, recurrence._backward_stepwise):
             found = jax.jit(f)(decay, before, dy)
             for x, z in zip(found, (slope, dx), strict=True):
-                np.testing.assert_allclose(x, np.concatenate([z.real, z.imag], -1), rtol=1e-12, atol=1e-12)
+                np.testing.assert_allclose(
+                    x, np.concatenate([z.real, z.imag], -1), rtol=1e-12, atol=1e-12
+                )
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -15,7 +15,8 @@ from dlcore.kernels.recurrent import elman, gru, lstm
 from tests.kernels.case import Arrays, Case
 
 N = 3
-PADDED = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], np.float32)  # [batch, length]
+# [batch, length]
+PADDED = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], np.float32)
 Step = Callable[..., np.ndarray]
 
 
@@ -36,8 +37,12 @@ def gru_step(z: np.ndarray, state: np.ndarray, kernel: np.ndarray, bias: np.ndar
     return (1 - u) * np.tanh(d + r * (m + bias)) + u * state
 
 
-def reference(step: Step, mask: np.ndarray | None = None, reverse: bool = False) -> Callable[..., np.ndarray]:
-    """Step by step, one sequence after the other: batch-major gates, then the carry, then weights."""
+def reference(
+    step: Step, mask: np.ndarray | None = None, reverse: bool = False
+) -> Callable[..., np.ndarray]:
+    """Step by step, one sequence after the other: batch-major gates, then the carry, then
+    weights.
+    """
 
     def run(gates: np.ndarray, carry: np.ndarray, *weights: np.ndarray) -> np.ndarray:
         n, rows = len(weights[0]), []
@@ -57,7 +62,13 @@ def call(kernel: Any, mask: np.ndarray | None = None, **more: Any) -> Callable[.
     """The same arguments and one array: all hidden states and the last state, a row an example."""
 
     def run(gates: jax.Array, carry: jax.Array, *weights: jax.Array) -> jax.Array:
-        hidden, last = kernel(gates.swapaxes(0, 1), *weights, carry, None if mask is None else jnp.asarray(mask.T), **more)
+        hidden, last = kernel(
+            gates.swapaxes(0, 1),
+            *weights,
+            carry,
+            None if mask is None else jnp.asarray(mask.T),
+            **more,
+        )
         return jnp.concatenate([hidden.swapaxes(0, 1).reshape(len(last), -1), last], -1)
 
     return run
@@ -76,7 +87,11 @@ def edges(gates: int, states: int, bias: bool = False) -> dict[str, Arrays]:
     x, carry, *weights = inputs(gates, states, bias)(np.random.default_rng(1))
     return {
         "saturated": (1e4 * np.sign(x), carry, *weights),
-        "infinite": (np.where(np.arange(x.shape[-1]) % 2, np.inf, -np.inf) * np.ones_like(x), carry, *weights),
+        "infinite": (
+            np.where(np.arange(x.shape[-1]) % 2, np.inf, -np.inf) * np.ones_like(x),
+            carry,
+            *weights,
+        ),
         "zeros": tuple(0 * a for a in (x, carry, *weights)),
         "one step": (x[:, :1], carry, *weights),
     }
@@ -91,11 +106,16 @@ CASES = {}
 for _name, (_kernel, _step, _sizes) in CELLS.items():
     _grads = (0, 1, 2, 3) if _sizes[2] else (0, 1, 2)
     _held: dict[str, Any] = {"grads": _grads, "batched": (0, 1), "bf16": 4e-2}
-    CASES[_name] = Case(call(_kernel), reference(_step), inputs(*_sizes), edges=edges(*_sizes), **_held)
+    CASES[_name] = Case(
+        call(_kernel), reference(_step), inputs(*_sizes), edges=edges(*_sizes), **_held
+    )
     _held["batched"] = ()  # the mask has its own rows
     for _reverse in (False, True):
         CASES[f"{_name}:padded{'_reverse' * _reverse}"] = Case(
-            call(_kernel, PADDED, reverse=_reverse), reference(_step, PADDED, _reverse), inputs(*_sizes), **_held
+            call(_kernel, PADDED, reverse=_reverse),
+            reference(_step, PADDED, _reverse),
+            inputs(*_sizes),
+            **_held,
         )
 
 each_cell = pytest.mark.parametrize("name", CELLS)
@@ -104,9 +124,13 @@ each_cell = pytest.mark.parametrize("name", CELLS)
 @each_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> None:
-    """Outputs, last state and gradients are those of the sequence cut to its length, NaN in the padding or not."""
+    """Outputs, last state and gradients are those of the sequence cut to its length, NaN in the
+    padding or not.
+    """
     kernel, _, sizes = CELLS[name]
-    gates, carry, *weights = (jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(2)))
+    gates, carry, *weights = (
+        jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(2))
+    )
     mask, length = PADDED[1:2], 3
 
     def loss(gates: jax.Array, carry: jax.Array, weights: Any, mask: Any) -> jax.Array:
@@ -118,7 +142,11 @@ def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> No
     alone = grad(given[:length], state, weights, None)
     padded = grad(given.at[length:].set(jnp.nan), state, weights, jnp.asarray(mask.T))
     np.testing.assert_array_equal(padded[0][length:], 0)
-    for a, b in zip(jax.tree.leaves((alone[0], alone[1:])), jax.tree.leaves((padded[0][:length], padded[1:])), strict=True):
+    for a, b in zip(
+        jax.tree.leaves((alone[0], alone[1:])),
+        jax.tree.leaves((padded[0][:length], padded[1:])),
+        strict=True,
+    ):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
 
 
@@ -126,17 +154,25 @@ def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> No
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_cut_is_chunks_with_a_stopped_gradient_between(name: str, reverse: bool) -> None:
     kernel, _, sizes = CELLS[name]
-    gates, carry, *weights = (jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(3)))
+    gates, carry, *weights = (
+        jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(3))
+    )
     gates = gates.swapaxes(0, 1)
 
     def whole(gates: jax.Array, carry: jax.Array, weights: Any) -> tuple[jax.Array, jax.Array]:
         return kernel(gates, *weights, carry, reverse=reverse, cut=2)
 
     def chunks(gates: jax.Array, carry: jax.Array, weights: Any) -> tuple[jax.Array, jax.Array]:
-        parts = [gates[4:], gates[2:4], gates[:2]] if not reverse else [gates[:1], gates[1:3], gates[3:]]
+        parts = (
+            [gates[4:], gates[2:4], gates[:2]]
+            if not reverse
+            else [gates[:1], gates[1:3], gates[3:]]
+        )
         hidden = []
         for i, part in enumerate(reversed(parts)):
-            some, carry = kernel(part, *weights, carry if i == 0 else jax.lax.stop_gradient(carry), reverse=reverse)
+            some, carry = kernel(
+                part, *weights, carry if i == 0 else jax.lax.stop_gradient(carry), reverse=reverse
+            )
             hidden.append(some)
         return jnp.concatenate(hidden[::-1] if reverse else hidden), carry
 
@@ -145,7 +181,9 @@ def test_a_cut_is_chunks_with_a_stopped_gradient_between(name: str, reverse: boo
             states = f(*args)
             return sum((x**3).sum() for x in states), states
 
-        slopes, states = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(gates, carry, weights)
+        slopes, states = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(
+            gates, carry, weights
+        )
         return states, jax.tree.leaves(slopes)
 
     (states, one), (by_chunks, other), (_, uncut) = map(
@@ -161,7 +199,9 @@ def test_a_cut_is_chunks_with_a_stopped_gradient_between(name: str, reverse: boo
 @each_cell
 def test_what_does_not_fit_is_refused(name: str) -> None:
     kernel, _, sizes = CELLS[name]
-    gates, carry, *weights = (jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(0)))
+    gates, carry, *weights = (
+        jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(0))
+    )
     gates = gates.swapaxes(0, 1)
     wrong: list[tuple[Any, ...]] = [
         (gates, *weights, carry[:, :-1]),

@@ -20,7 +20,9 @@ EDGES = {
 }
 
 CASES = {
-    "row_sum": Case(row_sum, lambda x: x.sum(-1, keepdims=True), normals((3, 4, 5)), grads=(0,), edges=EDGES),
+    "row_sum": Case(
+        row_sum, lambda x: x.sum(-1, keepdims=True), normals((3, 4, 5)), grads=(0,), edges=EDGES
+    ),
     "device_sum": Case(
         jax.vmap(lambda x: device_sum(x, "data"), axis_name="data"),
         lambda x: np.broadcast_to(x.sum(0), x.shape),
@@ -30,7 +32,12 @@ CASES = {
         edges=EDGES,
     ),
     "column_sum": Case(
-        column_sum, lambda x: x.reshape(-1, x.shape[-1]).sum(0), normals((3, 4, 5)), grads=(0,), batched=(), edges=EDGES
+        column_sum,
+        lambda x: x.reshape(-1, x.shape[-1]).sum(0),
+        normals((3, 4, 5)),
+        grads=(0,),
+        batched=(),
+        edges=EDGES,
     ),
     "square_sum": Case(
         lambda x: square_sum(x).astype(x.dtype),
@@ -45,11 +52,18 @@ CASES = {
 
 
 def test_devices_sums_of_a_tree_are_added_in_their_order() -> None:
-    """Large and small, of several types and of none: each to the bit what adding the devices' terms one by one gives."""
+    """Large and small, of several types and of none: each to the bit what adding the devices' terms
+    one by one gives.
+    """
     rng = np.random.default_rng(0)
     shapes = {"large": (4, 33, 31), "one": (4,), "none": (4, 0), "small": (4, 3)}
-    tree: dict[str, np.ndarray] = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    tree |= {"counts": rng.integers(0, 9, (4, 700)).astype(np.int32), "half": rng.standard_normal((4, 5)).astype(jnp.bfloat16)}
+    tree: dict[str, np.ndarray] = {
+        name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()
+    }
+    tree |= {
+        "counts": rng.integers(0, 9, (4, 700)).astype(np.int32),
+        "half": rng.standard_normal((4, 5)).astype(jnp.bfloat16),
+    }
     got = jax.jit(jax.vmap(lambda x: device_sum(x, "data"), axis_name="data"))(tree)
     for name, terms in tree.items():
         want = terms[0]
@@ -59,13 +73,20 @@ def test_devices_sums_of_a_tree_are_added_in_their_order() -> None:
         if name == "half":  # the compiler may add in a wider type
             want = want.astype(np.float32)
             np.testing.assert_allclose(
-                np.asarray(got[name], np.float32), np.broadcast_to(want, terms.shape), rtol=0.02, atol=0.02
+                np.asarray(got[name], np.float32),
+                np.broadcast_to(want, terms.shape),
+                rtol=0.02,
+                atol=0.02,
             )
         else:
-            np.testing.assert_array_equal(got[name], np.broadcast_to(want, terms.shape), err_msg=name)
+            np.testing.assert_array_equal(
+                got[name], np.broadcast_to(want, terms.shape), err_msg=name
+            )
 
 
-@pytest.mark.parametrize(("n", "dtype"), [(1, "float32"), (127, "float32"), (3001, "float32"), (256, "bfloat16")])
+@pytest.mark.parametrize(
+    ("n", "dtype"), [(1, "float32"), (127, "float32"), (3001, "float32"), (256, "bfloat16")]
+)
 def test_ones_are_counted_exactly(n: int, dtype: str) -> None:
     ones = jnp.ones((1, n), dtype)
     assert float(row_sum(ones)[0, 0]) == ones.size
@@ -91,7 +112,9 @@ def test_squares_of_half_precision_are_added_in_float32() -> None:
 
 def test_large_sums_over_devices_are_shared_out_and_small_ones_are_not() -> None:
     def collectives(size: int) -> set[str]:
-        traced = str(jax.make_jaxpr(lambda x: device_sum(x, "data"), axis_env=[("data", 4)])(jnp.ones(size)))
+        traced = str(
+            jax.make_jaxpr(lambda x: device_sum(x, "data"), axis_env=[("data", 4)])(jnp.ones(size))
+        )
         return {name for name in ("all_to_all", "all_gather") if f" {name}[" in traced}
 
     assert collectives(64 * 4 - 1) == {"all_gather"}

@@ -39,11 +39,31 @@ FLAT = {name: (x.reshape(1, 2, 2, 1),) for name, (x,) in EDGES.items()}
 
 CASES = {
     "depth_to_space": Case(
-        lambda x: depth_to_space(x, 2), spread, normals((2, 3, 2, 8)), grads=(0,), f32=0, bf16=0, edges=EDGES, edge=0
+        lambda x: depth_to_space(x, 2),
+        spread,
+        normals((2, 3, 2, 8)),
+        grads=(0,),
+        f32=0,
+        bf16=0,
+        edges=EDGES,
+        edge=0,
     ),
-    "depth_to_space:3": Case(lambda x: depth_to_space(x, 3), lambda x: spread(x, 3), normals((1, 2, 1, 18)), f32=0, bf16=0),
+    "depth_to_space:3": Case(
+        lambda x: depth_to_space(x, 3),
+        lambda x: spread(x, 3),
+        normals((1, 2, 1, 18)),
+        f32=0,
+        bf16=0,
+    ),
     "space_to_depth": Case(
-        lambda x: space_to_depth(x, 2), gathered, normals((2, 6, 4, 2)), grads=(0,), f32=0, bf16=0, edges=FLAT, edge=0
+        lambda x: space_to_depth(x, 2),
+        gathered,
+        normals((2, 6, 4, 2)),
+        grads=(0,),
+        f32=0,
+        bf16=0,
+        edges=FLAT,
+        edge=0,
     ),
 }
 
@@ -58,5 +78,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="6 channels do not divide into blocks of 2 x 2"):
         depth_to_space(jnp.zeros((1, 2, 2, 6)), 2)
     for shape in ((1, 3, 4, 1), (1, 4, 3, 1)):
-        with pytest.raises(ValueError, match=r"an image of . x . does not divide into blocks of 2 x 2"):
+        with pytest.raises(
+            ValueError, match=r"an image of . x . does not divide into blocks of 2 x 2"
+        ):
             space_to_depth(jnp.zeros(shape), 2)

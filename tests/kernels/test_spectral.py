@@ -16,7 +16,9 @@ def largest(w: np.ndarray) -> np.ndarray:
 
 
 def apart(*shape: int) -> np.ndarray:
-    """A matrix whose singular values are 1, 1/2, 1/3 ...: the power iteration converges to the last bit."""
+    """A matrix whose singular values are 1, 1/2, 1/3 ...: the power iteration converges to the last
+    bit.
+    """
     u, _, v = np.linalg.svd(np.random.default_rng(1).standard_normal(shape), full_matrices=False)
     return (u / np.arange(1, len(v) + 1)) @ v
 
@@ -62,7 +64,9 @@ def test_the_gradient_is_the_outer_product_of_the_singular_vectors() -> None:
     w = apart(5, 3)
     u, _, v = np.linalg.svd(w, full_matrices=False)
     slope = jax.jit(jax.grad(spectral_norm))
-    np.testing.assert_allclose(slope(jnp.asarray(w, jnp.float32)), np.outer(u[:, 0], v[0]), atol=1e-5)
+    np.testing.assert_allclose(
+        slope(jnp.asarray(w, jnp.float32)), np.outer(u[:, 0], v[0]), atol=1e-5
+    )
     np.testing.assert_array_equal(slope(jnp.zeros((5, 3))), 0)
 
 

@@ -1,4 +1,6 @@
-"""A real SLURM of two nodes on loopback, started as this user's own processes and stopped with them. No root, no system services."""
+"""A real SLURM of two nodes on loopback, started as this user's own processes and stopped with
+them. No root, no system services.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def configuration(folder: Path, nodes: int) -> str:
-    """slurm.conf. Nodes are named by addresses, so that the first one's name resolves; all of them listen on loopback alone."""
+    """slurm.conf. Nodes are named by addresses, so that the first one's name resolves; all of them
+    listen on loopback alone.
+    """
     control, *ports = free_ports(1 + nodes)
     host, user = socket.gethostname(), getpass.getuser()
     lines = [
@@ -51,7 +55,9 @@ def configuration(folder: Path, nodes: int) -> str:
     for number, port in enumerate(ports, start=1):
         node = f"NodeName=127.0.0.{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
         lines.append(f"{node} CPUs=8 RealMemory=1000 State=UNKNOWN")
-    lines.append(f"PartitionName=main Nodes=127.0.0.[1-{nodes}] Default=YES MaxTime=INFINITE State=UP\n")
+    lines.append(
+        f"PartitionName=main Nodes=127.0.0.[1-{nodes}] Default=YES MaxTime=INFINITE State=UP\n"
+    )
     return "\n".join(lines)
 
 
@@ -65,17 +71,26 @@ def cluster(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     environment = {"PATH": SEARCH, "SLURM_CONF": str(conf)}
     command = [["slurmctld", "-D", "-c", "-f", str(conf)]]
-    command += [["slurmd", "-D", "-f", str(conf), "-N", f"127.0.0.{number}"] for number in range(1, nodes + 1)]
+    command += [
+        ["slurmd", "-D", "-f", str(conf), "-N", f"127.0.0.{number}"]
+        for number in range(1, nodes + 1)
+    ]
     daemons = []
     try:
         for words in command:
             words[0] = shutil.which(words[0], path=SEARCH) or words[0]
             with (folder / "daemons.log").open("a") as log:
-                daemons.append(subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, **environment}))
+                daemons.append(
+                    subprocess.Popen(
+                        words, stdout=log, stderr=log, env={**os.environ, **environment}
+                    )
+                )
         limit = time.monotonic() + 30
         while ask(environment, "sinfo", "-h", "-o", "%D %t") != f"{nodes} idle":
             if time.monotonic() > limit or any(daemon.poll() is not None for daemon in daemons):
-                raise RuntimeError("\n".join(path.read_text() for path in sorted(folder.glob("*.log"))))
+                raise RuntimeError(
+                    "\n".join(path.read_text() for path in sorted(folder.glob("*.log")))
+                )
             time.sleep(0.1)
         yield environment
     finally:
@@ -91,7 +106,14 @@ def cluster(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
 
 def ask(environment: dict[str, str], *words: str) -> str:
     """What one of SLURM's commands says."""
-    answer = subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=30)
+    answer = subprocess.run(
+        words,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
     return answer.stdout.strip()
 
 

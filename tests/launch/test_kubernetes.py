@@ -14,7 +14,14 @@ from launch.kubernetes import Request
 
 TRAIN = ["train", "cnn_fashion_mnist", "--steps", "10"]
 GPU = Request("registry/image:1", nodes=4, gpus=8, claim="runs", environment={"A": "1"})
-TPU = Request("i", nodes=4, tpu_accelerator="tpu-v5-lite-podslice", tpu_topology="4x4", claim="runs", jobset=True)
+TPU = Request(
+    "i",
+    nodes=4,
+    tpu_accelerator="tpu-v5-lite-podslice",
+    tpu_topology="4x4",
+    claim="runs",
+    jobset=True,
+)
 
 
 def validate(manifest: dict[str, Any]) -> None:
@@ -25,7 +32,12 @@ def validate(manifest: dict[str, Any]) -> None:
 def job_of(jobset: dict[str, Any]) -> dict[str, Any]:
     """The Job that a JobSet makes: its schema is Kubernetes' own."""
     (replicated,) = jobset["spec"]["replicatedJobs"]
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, **replicated["template"]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "job"},
+        **replicated["template"],
+    }
 
 
 def test_an_indexed_job_and_its_service_are_valid() -> None:
@@ -39,7 +51,11 @@ def test_an_indexed_job_and_its_service_are_valid() -> None:
     environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     assert environment["DLCORE_COORDINATOR"] == "cnn-fashion-mnist-0.cnn-fashion-mnist:8476"
     assert (environment["DLCORE_PROCESSES"], job["spec"]["completions"]) == ("4", 4)
-    assert pod["containers"][0]["command"][-3:] == ["--out", "/runs/cnn-fashion-mnist", "--continue-run"]
+    assert pod["containers"][0]["command"][-3:] == [
+        "--out",
+        "/runs/cnn-fashion-mnist",
+        "--continue-run",
+    ]
 
 
 def test_a_trial_of_a_sweep_has_its_own_name_and_folder() -> None:
@@ -47,7 +63,11 @@ def test_a_trial_of_a_sweep_has_its_own_name_and_folder() -> None:
     _, job = kubernetes.manifests(words, dataclasses.replace(GPU, name="Trial 001"))
     validate(job)
     assert job["metadata"]["name"] == "trial-001"
-    assert job["spec"]["template"]["spec"]["containers"][0]["command"][-3:] == ["--out", "/runs/lr/001", "--continue-run"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["command"][-3:] == [
+        "--out",
+        "/runs/lr/001",
+        "--continue-run",
+    ]
 
 
 def test_a_jobset_for_a_tpu_slice_is_valid() -> None:
@@ -55,7 +75,10 @@ def test_a_jobset_for_a_tpu_slice_is_valid() -> None:
     validate(job_of(jobset))
     assert set(jobset["spec"]) == {"network", "failurePolicy", "replicatedJobs"}
     assert jobset["spec"]["failurePolicy"] == {"maxRestarts": 100}
-    assert jobset["spec"]["network"] == {"enableDNSHostnames": True, "subdomain": "cnn-fashion-mnist"}
+    assert jobset["spec"]["network"] == {
+        "enableDNSHostnames": True,
+        "subdomain": "cnn-fashion-mnist",
+    }
     limits = job_of(jobset)["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits == {"google.com/tpu": "4"}
 
@@ -103,9 +126,10 @@ def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
     make, install, train = tpu.commands(TRAIN, request)
     assert make[3:6] == ["queued-resources", "create", "cnn-fashion-mnist"]
     assert "--worker=all" in install
-    assert train[-1] == (
-        "--command=env DLCORE_COORDINATOR=auto python3 -m dlcore train cnn_fashion_mnist --steps 10 "
-        "--out /bucket/runs/cnn-fashion-mnist --continue-run"
+    assert (
+        train[-1]
+        == "--command=env DLCORE_COORDINATOR=auto python3 -m dlcore train cnn_fashion_mnist --steps"
+        " 10 --out /bucket/runs/cnn-fashion-mnist --continue-run"
     )
     with pytest.raises(Refused, match="a path that every worker sees"):
         tpu.commands(TRAIN, tpu.Request("v5litepod-16", "us-a"))

@@ -17,7 +17,19 @@ FLAGS = ["--widths", "16", "--batch", "32", "--offline", "--log-every", "1"]
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "launch", "local", "--processes", "2", "--", "train", "mlp_digits", *FLAGS, *words]
+    command = [
+        sys.executable,
+        "-m",
+        "launch",
+        "local",
+        "--processes",
+        "2",
+        "--",
+        "train",
+        "mlp_digits",
+        *FLAGS,
+        *words,
+    ]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -45,8 +57,13 @@ def test_a_killed_rank_is_named_and_ends_the_others(tmp_path: Path) -> None:
     for line in child.stdout:
         if re.match(r"\[0\] step \d", line):
             break
-    ranks = [int(p) for p in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()]
-    places = {Path(f"/proc/{p}/environ").read_bytes().split(b"DLCORE_PROCESS_ID=")[1][:1]: p for p in ranks}
+    ranks = [
+        int(p) for p in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    ]
+    places = {
+        Path(f"/proc/{p}/environ").read_bytes().split(b"DLCORE_PROCESS_ID=")[1][:1]: p
+        for p in ranks
+    }
     os.kill(places[b"1"], signal.SIGKILL)
     output, _ = child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGKILL
@@ -56,11 +73,19 @@ def test_a_killed_rank_is_named_and_ends_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [(["local", "--processes", "2"], "say what to run behind --"), (["local", "--processes", "0", "--", "list"], "at least 1")],
+    [
+        (["local", "--processes", "2"], "say what to run behind --"),
+        (["local", "--processes", "0", "--", "list"], "at least 1"),
+    ],
 )
 def test_what_cannot_be_launched_is_refused(words: list[str], why: str) -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "launch", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "launch", *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert answer.returncode == 2
     assert why in answer.stderr

@@ -20,7 +20,9 @@ from dlcore.runs.summary import spread, summary
 
 def test_frechet_of_two_one_dimensional_samples_by_hand() -> None:
     # Means 1 and 4, variances 2 and 2: (1 - 4)^2 + 2 + 2 - 2 sqrt(2 * 2) = 9.
-    assert frechet(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]])) == pytest.approx(9.0, abs=1e-12)
+    assert frechet(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]])) == pytest.approx(
+        9.0, abs=1e-12
+    )
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8))
@@ -58,7 +60,8 @@ def test_psnr_by_hand() -> None:
 
 
 def test_bleu_by_hand() -> None:
-    # Of 5, 4, 3 and 2 n-grams 5, 3, 2 and 1 are right: their product is 1/4. Five words for six cost e^(1 - 6/5).
+    # Of 5, 4, 3 and 2 n-grams 5, 3, 2 and 1 are right: their product is 1/4. Five words for six
+    # cost e^(1 - 6/5).
     score, signature = bleu(["the cat sat on mat"], ["the cat sat on the mat"])
     assert score == pytest.approx(100 * math.exp(-0.2) * 0.25**0.25)
     assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
@@ -71,11 +74,19 @@ def test_bleu_by_hand() -> None:
 
 
 def test_bleu_is_that_of_the_command(tmp_path: Path) -> None:
-    hypotheses, references = ["A man, in a hat.", "Two dogs are running!"], ["A man in a red hat.", "Two dogs run."]
+    hypotheses, references = (
+        ["A man, in a hat.", "Two dogs are running!"],
+        [
+            "A man in a red hat.",
+            "Two dogs run.",
+        ],
+    )
     for name, texts in (("out", hypotheses), ("reference", references)):
         (tmp_path / name).write_text("\n".join(texts) + "\n", encoding="utf-8")
     words = ["sacrebleu", "reference", "-i", "out", "--format", "text", "-w", "6"]
-    finished = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    finished = subprocess.run(
+        [sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
     score, signature = bleu(hypotheses, references)
     assert finished.startswith(f"BLEU|{signature} = {score:.6f} ")
 
@@ -103,9 +114,16 @@ def test_every_bound_is_in_the_bin_below_it(bins: int, dtype: str) -> None:
     np.testing.assert_array_equal(found.examples, np.ones(bins))
     np.testing.assert_array_equal(found.high.astype(dtype), bounds)
     np.testing.assert_allclose(found.low, np.arange(bins) / bins)
-    above = reliability(np.nextafter(np.append(0, bounds[:-1]).astype(dtype), np.ones(bins, dtype)), np.ones(bins), bins)
+    above = reliability(
+        np.nextafter(np.append(0, bounds[:-1]).astype(dtype), np.ones(bins, dtype)),
+        np.ones(bins),
+        bins,
+    )
     np.testing.assert_array_equal(above.high, found.high)
-    assert reliability(np.array([0, 1]), np.ones(2), bins).low.tolist() == sorted({0.0, (bins - 1) / bins})  # whole numbers
+    # whole numbers
+    assert reliability(np.array([0, 1]), np.ones(2), bins).low.tolist() == sorted(
+        {0.0, (bins - 1) / bins}
+    )
     with pytest.raises(ValueError, match="0 bins"):
         reliability(bounds, np.ones(bins), 0)
 
@@ -123,7 +141,8 @@ def test_reliability_of_calibrated_and_of_overconfident_probabilities() -> None:
 
 
 def test_neighbours_by_hand() -> None:
-    # On a line at 0, 1 and 3 the second neighbours are 3, 2 and 3 away: the balls are [-3, 3], [-1, 3] and [0, 6].
+    # On a line at 0, 1 and 3 the second neighbours are 3, 2 and 3 away: the balls are [-3, 3], [-1,
+    # 3] and [0, 6].
     line = np.array([[0.0], [1.0], [3.0]])
     assert neighbours(line, np.array([[-3.0], [-3.1], [6.0], [6.1]]), k=2) == 0.5
     # The first neighbours are 1, 1 and 2 away: [-1, 1], [0, 2], [1, 5].
@@ -144,6 +163,11 @@ def test_neighbours_tell_what_is_missing_from_what_is_wrong() -> None:
 
 @pytest.mark.quick
 def test_means_over_seeds_stand_numbers_that_are_none_and_metrics_that_one_lacks() -> None:
-    assert spread({"loss": [1.0, 2.0], "worse": [1.0, float("nan")]}) == "loss 1.5000 ± 0.71  worse nan ± nan"
-    assert summary([{"test": {"a": 1.0, "b": 2.0}}, {"test": {"a": 3.0}}]) == {"test": "a 2.0000 ± 1.4"}
+    assert (
+        spread({"loss": [1.0, 2.0], "worse": [1.0, float("nan")]})
+        == "loss 1.5000 ± 0.71  worse nan ± nan"
+    )
+    assert summary([{"test": {"a": 1.0, "b": 2.0}}, {"test": {"a": 3.0}}]) == {
+        "test": "a 2.0000 ± 1.4"
+    }
     assert summary([]) == {}

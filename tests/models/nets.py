@@ -7,7 +7,23 @@ from typing import Any
 import numpy as np
 
 from dlcore.kernels.latent import bernoulli_log_density
-from dlcore.models import attention_gru, autoencoder, bert, cnn, encoder, gan, gpt, lru, mlp, resnet, rnn, seq2seq, unet, vae, vit
+from dlcore.models import (
+    attention_gru,
+    autoencoder,
+    bert,
+    cnn,
+    encoder,
+    gan,
+    gpt,
+    lru,
+    mlp,
+    resnet,
+    rnn,
+    seq2seq,
+    unet,
+    vae,
+    vit,
+)
 
 TOKENS = np.ones((2, 5), np.int32)
 LABELS = np.zeros(2, np.int32)
@@ -40,8 +56,15 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "generator": (gan.Generator(8, 2, 1, 3), (np.zeros((2, 4), np.float32), LABELS)),
     "discriminator": (gan.Discriminator(8, 3), (IMAGES, LABELS)),
     "autoencoder": (
-        autoencoder.Autoencoder(autoencoder.ConvEncoder((4, 6), 2), autoencoder.ConvDecoder((6, 4), depth=2)),
+        autoencoder.Autoencoder(
+            autoencoder.ConvEncoder((4, 6), 2), autoencoder.ConvDecoder((6, 4), depth=2)
+        ),
         (IMAGES,),
     ),
-    "vae": (vae.VAE(vae.ConvPosterior((4, 6), 3), vae.ConvLikelihood((6, 4), 2), 3, bernoulli_log_density), (IMAGES, SERIES)),
+    "vae": (
+        vae.VAE(
+            vae.ConvPosterior((4, 6), 3), vae.ConvLikelihood((6, 4), 2), 3, bernoulli_log_density
+        ),
+        (IMAGES, SERIES),
+    ),
 }

@@ -19,7 +19,11 @@ NET = CNN((2, 3), hidden=4, classes=3, norm="batch")
 def state() -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and extra of two networks, and something that is no network's."""
     made = jax.jit(NET.init)(jax.random.key(0), X)
-    extra = {"a": {"batch_stats": made["batch_stats"]}, "b": {"batch_stats": made["batch_stats"]}, "carry": jnp.zeros(2)}
+    extra = {
+        "a": {"batch_stats": made["batch_stats"]},
+        "b": {"batch_stats": made["batch_stats"]},
+        "carry": jnp.zeros(2),
+    }
     return {"a": made["params"], "b": jax.tree.map(lambda x: x * 2, made["params"])}, extra
 
 
@@ -53,7 +57,11 @@ def test_the_parameters_of_the_name_are_used() -> None:
 def test_the_key_reaches_dropout_and_a_network_without_extra_gets_none() -> None:
     net = MLP((32,), classes=3, dropout=0.5)
     params = {"net": net.init(jax.random.key(0), X)["params"]}
-    run = lambda key: apply(net, "net", params, {"other": {}}, X, key=jax.random.key(key), train=True, row=jnp.arange(4))  # noqa: E731
+
+    def run(seed: int) -> Any:
+        options: Any = {"key": jax.random.key(seed), "train": True, "row": jnp.arange(4)}
+        return apply(net, "net", params, {"other": {}}, X, **options)
+
     y, after = run(0)
     assert after == {"other": {}}
     np.testing.assert_array_equal(run(0)[0], y)

@@ -1,4 +1,6 @@
-"""BERT: only the masked places meet the softmax and nothing is lost by it; padding is no text; fine-tuning takes what it should."""
+"""BERT: only the masked places meet the softmax and nothing is lost by it; padding is no text;
+fine-tuning takes what it should.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None
 
     def gathered(params):  # type: ignore[no-untyped-def]
         logits = NET.apply({"params": params}, TOKENS, places)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, np.take_along_axis(TOKENS, places, 1)).sum()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            logits, np.take_along_axis(TOKENS, places, 1)
+        ).sum()
 
     def full(params):  # type: ignore[no-untyped-def]
         logits = NET.apply({"params": params}, TOKENS, np.tile(np.arange(6), (3, 1)))
@@ -34,12 +38,15 @@ def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None
 
     found, expected = (jax.jit(jax.value_and_grad(f))(PARAMS) for f in (gathered, full))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found[1], expected[1])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found[1], expected[1]
+    )
 
 
 def test_the_output_matrix_is_the_embedding() -> None:
     twice = jax.tree.map(lambda x: x, PARAMS)
-    twice["text"]["embed"]["embedding"] = PARAMS["text"]["embed"]["embedding"].at[7].multiply(-3)  # of a piece that is not read
+    # of a piece that is not read
+    twice["text"]["embed"]["embedding"] = PARAMS["text"]["embed"]["embedding"].at[7].multiply(-3)
     tokens = np.where(TOKENS == 7, 8, TOKENS)
     before, after = (NET.apply({"params": p}, tokens, tokens[:, :1] * 0) for p in (PARAMS, twice))
     moved = np.abs(after - before).max((0, 1)) > 1e-6
@@ -51,7 +58,8 @@ def test_padding_is_no_text() -> None:
     own = net.init(jax.random.key(1), TOKENS)
     padded = np.pad(TOKENS, ((0, 0), (0, 5)))
     np.testing.assert_allclose(net.apply(own, padded), net.apply(own, TOKENS), rtol=1e-4, atol=1e-6)
-    assert np.isfinite(net.apply(own, np.zeros((1, 6), np.int32))).all()  # the rows that fill up a last batch
+    # the rows that fill up a last batch
+    assert np.isfinite(net.apply(own, np.zeros((1, 6), np.int32))).all()
 
 
 def test_fine_tuning_takes_the_text_part_and_nothing_else(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -61,7 +69,13 @@ def test_fine_tuning_takes_the_text_part_and_nothing_else(tmp_path) -> None:  # 
     fresh = Classifier(VOCABULARY, SIZE, classes=4).init(jax.random.key(2), TOKENS)["params"]
     for file, error in (("full.npz", 0), ("half.npz", 1e-3)):
         taken = load_subtree(fresh, export.load(tmp_path / file)["params"]["net"], {"text": "text"})
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=error, atol=error), taken["text"], PARAMS["text"])  # noqa: B023
+        jax.tree.map(
+            lambda a, b, error=error: np.testing.assert_allclose(a, b, rtol=error, atol=error),
+            taken["text"],
+            PARAMS["text"],
+        )
         jax.tree.map(np.testing.assert_array_equal, taken["head"], fresh["head"])
         assert {x.dtype for x in jax.tree.leaves(taken)} == {jnp.dtype("float32")}
-    assert {leaf.dtype for leaf in jax.tree.leaves(export.load(tmp_path / "half.npz"))} == {np.dtype("float16")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(export.load(tmp_path / "half.npz"))} == {
+        np.dtype("float16")
+    }

@@ -50,7 +50,9 @@ def test_equals_loops_in_float64(norm: Any) -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, norm=norm)
     variables = jax.jit(net.init)(jax.random.key(0), X)
     # Biases start at 0: give them a part to play.
-    shaken = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 and norm == "none" else x, variables["params"])
+    shaken = jax.tree.map(
+        lambda x: x + 0.1 if x.ndim == 1 and norm == "none" else x, variables["params"]
+    )
     variables = {**variables, "params": shaken}
     logits, hidden = textbook(variables["params"], norm)
     run = jax.jit(lambda v, x: (net.apply(v, x), net.apply(v, x, features=True)))
@@ -83,7 +85,11 @@ def test_flat_readout_sees_every_place_of_the_image() -> None:
     params = net.init(jax.random.key(0), X)["params"]
     p, x = in_float64(params), X.astype(np.float64)
     assert p["Dense_0"]["kernel"].shape == (4 * 2 * 4, 5)
-    first = np.maximum(convolved(x, p["Conv_0"]["kernel"]) + p["Conv_0"]["bias"], 0).reshape(3, 4, 2, 2, 2, -1).max((2, 4))
+    first = (
+        np.maximum(convolved(x, p["Conv_0"]["kernel"]) + p["Conv_0"]["bias"], 0)
+        .reshape(3, 4, 2, 2, 2, -1)
+        .max((2, 4))
+    )
     second = np.maximum(convolved(first, p["Conv_1"]["kernel"]) + p["Conv_1"]["bias"], 0)
     hidden = np.maximum(second.reshape(3, -1) @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"], 0)
     found = net.apply({"params": params}, X, features=True)

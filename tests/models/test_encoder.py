@@ -1,4 +1,6 @@
-"""The encoder: equal to the textbook in float64, sees both ways, and padding, batch and order of the keys change nothing."""
+"""The encoder: equal to the textbook in float64, sees both ways, and padding, batch and order of
+the keys change nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tests.kernels import test_activations, test_attention, test_norm
 ROTARY = Size(layers=2, heads=2, width=8)
 LEARNED = dataclasses.replace(ROTARY, positions="learned", context=6)
 SETS = dataclasses.replace(ROTARY, positions="none")
-each_size = pytest.mark.parametrize("size", [ROTARY, LEARNED, SETS], ids=lambda size: size.positions)
+each_size = pytest.mark.parametrize(
+    "size", [ROTARY, LEARNED, SETS], ids=lambda size: size.positions
+)
 X = np.random.default_rng(0).standard_normal((3, 6, 8)).astype(np.float32)
 SEEN = np.arange(6)[None] < np.array([[6], [4], [1]])
 
@@ -27,7 +31,9 @@ def params(size: Size) -> Any:
     """Parameters large enough that every part matters."""
     shape = jax.eval_shape(lambda: Encoder(size).init(jax.random.key(0), X))["params"]
     generator = np.random.default_rng(1)
-    return jax.tree.map(lambda x: np.float32(generator.standard_normal(x.shape) * 0.5 + (x.ndim == 1)), shape)
+    return jax.tree.map(
+        lambda x: np.float32(generator.standard_normal(x.shape) * 0.5 + (x.ndim == 1)), shape
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -40,13 +46,23 @@ def textbook(size: Size, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """One forward pass in float64, from the formulas."""
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params(size))
     norm = lambda x, part: test_norm.reference(x, part["scale"], part["bias"])  # noqa: E731
-    x = x.astype(np.float64) + (p["positions"][None, : x.shape[1]] if size.positions == "learned" else 0)
+    x = x.astype(np.float64) + (
+        p["positions"][None, : x.shape[1]] if size.positions == "learned" else 0
+    )
     for layer in range(size.layers):
         block = p[f"block_{layer}"]
         qkv = np.split(norm(x, block["norm_attention"]) @ block["qkv"]["kernel"], 3, -1)
         q, k, v = (part.reshape(*x.shape[:2], size.heads, -1).swapaxes(1, 2) for part in qkv)
         if size.positions == "rotary":
-            q, k = (np.stack([[test_attention.turned(head, np.arange(len(head))) for head in own] for own in a]) for a in (q, k))
+            q, k = (
+                np.stack(
+                    [
+                        [test_attention.turned(head, np.arange(len(head))) for head in own]
+                        for own in a
+                    ]
+                )
+                for a in (q, k)
+            )
         attended = test_attention.of_seen(q, k, v, seen).swapaxes(1, 2).reshape(x.shape)
         x = x + attended @ block["out"]["kernel"]
         hidden = norm(x, block["norm_mlp"]) @ block["up"]["kernel"]
@@ -56,14 +72,18 @@ def textbook(size: Size, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 @each_size
 def test_it_equals_the_textbook(size: Size) -> None:
-    np.testing.assert_allclose(run(size, X, SEEN)[SEEN], textbook(size, X, SEEN)[SEEN], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        run(size, X, SEEN)[SEEN], textbook(size, X, SEEN)[SEEN], rtol=1e-4, atol=1e-4
+    )
 
 
 @each_size
 def test_padding_changes_nothing(size: Size) -> None:
     together = run(size, X, SEEN)
     for i, length in enumerate(SEEN.sum(1)):
-        np.testing.assert_allclose(together[i, :length], run(size, X[i : i + 1, :length])[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            together[i, :length], run(size, X[i : i + 1, :length])[0], rtol=1e-4, atol=1e-5
+        )
     loud = np.where(SEEN[..., None], X, 1e3).astype(np.float32)
     np.testing.assert_array_equal(run(size, loud, SEEN)[SEEN], together[SEEN])
 
@@ -77,7 +97,9 @@ def test_an_example_does_not_see_its_neighbours(size: Size) -> None:
 
 def test_every_token_sees_those_before_and_after_it() -> None:
     for place in (0, 5):
-        grad = jax.grad(lambda x, place=place: (run(ROTARY, x)[:, place] * X[:, 0]).sum())(jnp.asarray(X))
+        grad = jax.grad(lambda x, place=place: (run(ROTARY, x)[:, place] * X[:, 0]).sum())(
+            jnp.asarray(X)
+        )
         assert (np.abs(np.asarray(grad)).max(-1) > 1e-6).all()
 
 
@@ -94,7 +116,9 @@ def test_dropout_belongs_to_the_row_and_rematerialisation_changes_nothing() -> N
     def drop(x: np.ndarray, row: list[int], **other: Any) -> np.ndarray:
         net = Encoder(dataclasses.replace(size, **other))
         rngs = {"dropout": jax.random.key(2)}
-        return np.asarray(net.apply({"params": params(ROTARY)}, x, train=True, row=jnp.array(row), rngs=rngs))
+        return np.asarray(
+            net.apply({"params": params(ROTARY)}, x, train=True, row=jnp.array(row), rngs=rngs)
+        )
 
     whole = drop(X, [0, 1, 2])
     np.testing.assert_allclose(drop(X[1:], [1, 2]), whole[1:], rtol=1e-4, atol=1e-5)

@@ -36,14 +36,19 @@ def test_pixel_norm_makes_the_mean_square_one() -> None:
 
 def test_a_class_is_drawn_and_judged_by_its_label() -> None:
     gen, disc = Generator(width=8, classes=3), Discriminator(width=8, classes=3)
-    noise, label = jnp.broadcast_to(jax.random.normal(jax.random.key(0), (1, 4)), (3, 4)), jnp.arange(3)
+    noise, label = (
+        jnp.broadcast_to(jax.random.normal(jax.random.key(0), (1, 4)), (3, 4)),
+        jnp.arange(3),
+    )
     image = gen.apply(gen.init(jax.random.key(1), noise, label), noise, label)
     assert float(jnp.abs(image[0] - image[1]).max()) > 1e-3
     variables = disc.init(jax.random.key(2), image, label)
     same = jnp.broadcast_to(image[:1], image.shape)
     scores = disc.apply(variables, same, label)
     assert len(set(scores.tolist())) == 3
-    np.testing.assert_allclose(disc.apply(variables, same[:2], jnp.array([2, 2])), scores[2], atol=1e-6)
+    np.testing.assert_allclose(
+        disc.apply(variables, same[:2], jnp.array([2, 2])), scores[2], atol=1e-6
+    )
 
 
 def test_a_normalised_tree_has_kernels_of_norm_one_and_the_same_biases() -> None:
@@ -52,5 +57,7 @@ def test_a_normalised_tree_has_kernels_of_norm_one_and_the_same_biases() -> None
     params = jax.tree.map(lambda p: 7 * p + 1, params)
     for name, layer in normalised(params).items():
         kernel = np.asarray(layer["kernel"], np.float64)
-        assert np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False).max() == pytest.approx(1, abs=3e-3)
+        assert np.linalg.svd(
+            kernel.reshape(-1, kernel.shape[-1]), compute_uv=False
+        ).max() == pytest.approx(1, abs=3e-3)
         np.testing.assert_array_equal(layer["bias"], params[name]["bias"])

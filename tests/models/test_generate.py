@@ -18,22 +18,31 @@ PROMPT = jnp.asarray(TOKENS[:, :3])
 
 
 def naive(size: Size, prompt: np.ndarray, length: int) -> np.ndarray:
-    """The likeliest token of one whole forward pass after the other; a full context goes on from its second half."""
+    """The likeliest token of one whole forward pass after the other; a full context goes on from
+    its second half.
+    """
     text, window = [np.asarray(prompt)], np.asarray(prompt)
     for _ in range(length):
         if window.shape[1] == size.context:
             window = window[:, -(size.context // 2) :]
-        token = np.asarray(forward(size, params(size), jnp.asarray(window)))[:, -1].argmax(-1)[:, None]
+        token = np.asarray(forward(size, params(size), jnp.asarray(window)))[:, -1].argmax(-1)[
+            :, None
+        ]
         window = np.concatenate([window, token], 1)
         text.append(token)
     return np.concatenate(text, 1)
 
 
-@pytest.mark.parametrize(("size", "lengths"), [(LEARNED, (0, 13)), (MODERN, (5, 23))], ids=["learned", "modern"])
-def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(size: Size, lengths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("size", "lengths"), [(LEARNED, (0, 13)), (MODERN, (5, 23))], ids=["learned", "modern"]
+)
+def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(
+    size: Size, lengths: tuple[int, ...]
+) -> None:
     expected = naive(size, PROMPT, 23)
     assert len(np.unique(expected)) > 3  # a model that repeats one token would prove little
-    # Nothing, or exactly a full context; then whole stretches of half a context, without and with a rest.
+    # Nothing, or exactly a full context; then whole stretches of half a context, without and with a
+    # rest.
     for length in lengths:
         found = generate(size, params(size), PROMPT, jax.random.key(0), length, 0.0)
         np.testing.assert_array_equal(found, expected[:, : 3 + length])
@@ -49,7 +58,15 @@ def test_prompts_of_a_batch_do_not_meet() -> None:
 def sampled(key: int, length: int = 6, **how: Any) -> np.ndarray:
     """A drawn continuation."""
     return np.asarray(
-        generate(ROTARY, params(ROTARY), PROMPT, jax.random.key(key), length, how.get("temperature", 1.0), how.get("top_k", 0))
+        generate(
+            ROTARY,
+            params(ROTARY),
+            PROMPT,
+            jax.random.key(key),
+            length,
+            how.get("temperature", 1.0),
+            how.get("top_k", 0),
+        )
     )
 
 
@@ -87,10 +104,18 @@ def test_tokens_are_drawn_from_the_distribution(temperature: float, top_k: int) 
 
 @pytest.mark.parametrize(
     ("top_p", "kept"),
-    [(1e-6, [3]), (0.55, [3]), (0.7, [3, 0]), (0.85, [3, 0, 2]), (0.999, [0, 1, 2, 3, 4]), (1.0, [0, 1, 2, 3, 4])],
+    [
+        (1e-6, [3]),
+        (0.55, [3]),
+        (0.7, [3, 0]),
+        (0.85, [3, 0, 2]),
+        (0.999, [0, 1, 2, 3, 4]),
+        (1.0, [0, 1, 2, 3, 4]),
+    ],
 )
 def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: list[int]) -> None:
-    logits = np.array([1.0, -1.0, 0.5, 2.0, 0.0], np.float32)  # probabilities 0.207, 0.028, 0.126, 0.563, 0.076
+    # probabilities 0.207, 0.028, 0.126, 0.563, 0.076
+    logits = np.array([1.0, -1.0, 0.5, 2.0, 0.0], np.float32)
     drawn = np.asarray(choose(jax.random.key(0), jnp.tile(logits, (4000, 1)), 1.0, 0, top_p))
     expected = np.zeros(5)
     expected[kept] = np.exp(logits.astype(np.float64))[kept]
@@ -115,7 +140,9 @@ def test_the_search_with_one_beam_is_greedy_and_with_all_beams_finds_the_best() 
     np.testing.assert_array_equal(texts[:, 0], greedy)
     beams = size.vocabulary**2  # nothing is ever cut off
     texts, scores = likeliest(size, params(size), PROMPT[:1], length, beams, -1, 0.0)
-    every = np.stack(np.meshgrid(*[np.arange(size.vocabulary)] * length, indexing="ij"), -1).reshape(-1, length)
+    every = np.stack(
+        np.meshgrid(*[np.arange(size.vocabulary)] * length, indexing="ij"), -1
+    ).reshape(-1, length)
     given = np.concatenate([np.tile(PROMPT[:1], (len(every), 1)), every], 1)
     logp = np.asarray(jax.nn.log_softmax(forward(size, params(size), jnp.asarray(given)), -1))
     total = sum(logp[np.arange(len(every)), 2 + i, every[:, i]] for i in range(length))
@@ -132,7 +159,9 @@ def test_a_search_that_does_not_fit_the_context_is_refused() -> None:
 def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
     for given in (0, LEARNED.context):
         with pytest.raises(ValueError, match="a prompt of 1 to 7 tokens"):
-            generate(LEARNED, params(LEARNED), jnp.zeros((1, given), jnp.int32), jax.random.key(0), 3)
+            generate(
+                LEARNED, params(LEARNED), jnp.zeros((1, given), jnp.int32), jax.random.key(0), 3
+            )
     with pytest.raises(ValueError, match="a temperature of at least 0"):
         generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, -1.0)
     for top_p in (0.0, 1.5):
@@ -143,5 +172,7 @@ def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
 def test_no_segment_repeats_the_noise_of_another() -> None:
     """A model without opinions draws uniformly: what it writes is its noise alone."""
     blank = jax.tree.map(jnp.zeros_like, params(LEARNED))
-    drawn = np.asarray(generate(LEARNED, blank, PROMPT[:1], jax.random.key(0), 5 + 3 * 4, 1.0))[0, 8:].reshape(3, 4)
+    drawn = np.asarray(generate(LEARNED, blank, PROMPT[:1], jax.random.key(0), 5 + 3 * 4, 1.0))[
+        0, 8:
+    ].reshape(3, 4)
     assert len({tuple(segment) for segment in drawn.tolist()}) == 3

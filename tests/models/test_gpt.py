@@ -1,4 +1,6 @@
-"""GPT: equal to the textbook in float64, causal to the bit, and the same with a cache, with rematerialisation, in parts."""
+"""GPT: equal to the textbook in float64, causal to the bit, and the same with a cache, with
+rematerialisation, in parts.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,31 @@ ROTARY = dataclasses.replace(LEARNED, rotary=True)
 MODERN = dataclasses.replace(ROTARY, kv_heads=1, norm="rms", mlp="swiglu")
 GPT2 = dataclasses.replace(LEARNED, biases=True)
 SIZES = [
-    pytest.param(size, id=name) for name, size in (("learned", LEARNED), ("rotary", ROTARY), ("modern", MODERN), ("gpt2", GPT2))
+    pytest.param(size, id=name)
+    for name, size in (("learned", LEARNED), ("rotary", ROTARY), ("modern", MODERN), ("gpt2", GPT2))
 ]
 TOKENS = np.random.default_rng(0).integers(0, 11, (2, 8))
 
 
 @functools.cache
 def drawn(size: Size, seed: int) -> Any:
-    """NumPy arrays: what JAX makes while a function is traced would be a tracer, and must not be kept."""
-    shape = jax.eval_shape(lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, size.context), jnp.int32)))["params"]
+    """NumPy arrays: what JAX makes while a function is traced would be a tracer, and must not be
+    kept.
+    """
+    shape = jax.eval_shape(
+        lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, size.context), jnp.int32))
+    )["params"]
     generator = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: np.asarray(generator.standard_normal(x.shape) * 0.6 + (x.ndim == 1), np.float32), shape)
+    return jax.tree.map(
+        lambda x: np.asarray(generator.standard_normal(x.shape) * 0.6 + (x.ndim == 1), np.float32),
+        shape,
+    )
 
 
 def params(size: Size, seed: int = 0) -> Any:
-    """Parameters large enough that every part matters: at initialisation a GPT hardly listens to its attention."""
+    """Parameters large enough that every part matters: at initialisation a GPT hardly listens to
+    its attention.
+    """
     return jax.tree.map(jnp.asarray, drawn(size, seed))
 
 
@@ -58,14 +70,20 @@ def textbook(size: Size, tree: Any, tokens: np.ndarray) -> np.ndarray:
         x = x + p["positions"][: tokens.shape[1]]
     for layer in range(size.layers):
         block = p[f"block_{layer}"]
-        qkv, keys = dense(norm(x, block["norm_attention"]), block["qkv"]), size.kv_heads or size.heads
+        qkv, keys = (
+            dense(norm(x, block["norm_attention"]), block["qkv"]),
+            size.kv_heads or size.heads,
+        )
         d = size.width // size.heads
         parts = np.split(qkv, (size.heads * d, (size.heads + keys) * d), -1)
         q, k, v = (part.reshape(*tokens.shape, -1, d).swapaxes(1, 2) for part in parts)
         if size.rotary:
             q, k = (test_attention.turned(t, np.arange(tokens.shape[1])) for t in (q, k))
-        shared = np.arange(size.heads) // (size.heads // keys)  # whose keys and values a head looks at
-        seen = test_attention.reference(q, k[:, shared], v[:, shared]).swapaxes(1, 2).reshape(x.shape)
+        # whose keys and values a head looks at
+        shared = np.arange(size.heads) // (size.heads // keys)
+        seen = (
+            test_attention.reference(q, k[:, shared], v[:, shared]).swapaxes(1, 2).reshape(x.shape)
+        )
         x = x + dense(seen, block["out"])
         normal = norm(x, block["norm_mlp"])
         hidden = dense(normal, block["up"])
@@ -87,10 +105,14 @@ def forward(size: Size, tree: Any, tokens: Any) -> jax.Array:
 @pytest.mark.parametrize("size", SIZES)
 def test_forward_pass_equals_the_textbook(size: Size) -> None:
     expected = textbook(size, params(size), TOKENS)
-    np.testing.assert_allclose(forward(size, params(size), TOKENS), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        forward(size, params(size), TOKENS), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
     with jax.enable_x64(True):
         in_float64 = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params(size))
-        np.testing.assert_allclose(forward(size, in_float64, TOKENS), expected, rtol=1e-12, atol=1e-11)
+        np.testing.assert_allclose(
+            forward(size, in_float64, TOKENS), expected, rtol=1e-12, atol=1e-11
+        )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -113,12 +135,20 @@ def test_a_logit_has_exactly_no_gradient_to_later_tokens(size: Size) -> None:
 
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "rotary": (False, True), "kv_heads": (0, 2, 1), "norm": ("layer", "rms"), "mlp": ("gelu", "swiglu"), "biases": (False, True),
-}  # fmt: skip
-COMBINATIONS = [dict(zip(OPTIONS, values, strict=True)) for values in itertools.product(*OPTIONS.values())]
+    "rotary": (False, True),
+    "kv_heads": (0, 2, 1),
+    "norm": ("layer", "rms"),
+    "mlp": ("gelu", "swiglu"),
+    "biases": (False, True),
+}
+COMBINATIONS = [
+    dict(zip(OPTIONS, values, strict=True)) for values in itertools.product(*OPTIONS.values())
+]
 
 
-@pytest.mark.parametrize("options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values())))
+@pytest.mark.parametrize(
+    "options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values()))
+)
 def test_token_by_token_with_a_cache_equals_all_at_once(options: dict[str, Any]) -> None:
     size = Size(vocabulary=11, context=6, layers=1, heads=4, width=16, **options)
     run = functools.partial(GPT(size).apply, {"params": params(size)})
@@ -137,7 +167,8 @@ def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> No
     packed = jax.jit(functools.partial(GPT(size).apply, {"params": params(size)}))(
         rows["tokens"], segment=rows["segment"], position=rows["position"]
     )
-    alone = np.asarray(forward(size, params(size), TOKENS[:1]))[0]  # all documents begin alike, and the past decides
+    # all documents begin alike, and the past decides
+    alone = np.asarray(forward(size, params(size), TOKENS[:1]))[0]
     np.testing.assert_array_equal(rows["weight"].sum(1), [8, 7])
     expected = alone[rows["position"]]
     inside = rows["weight"] > 0
@@ -145,20 +176,31 @@ def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> No
 
 
 def test_tensor_rules_cover_every_large_parameter_of_every_option() -> None:
-    """Every matrix of a block and every bias that goes with a split output lies along `tensor`; nothing else does."""
+    """Every matrix of a block and every bias that goes with a split output lies along `tensor`;
+    nothing else does.
+    """
     for size in (LEARNED, MODERN, GPT2, dataclasses.replace(MODERN, biases=True)):
         split = {}
         for path, x in jax.tree_util.tree_leaves_with_path(params(size)):
             name = jax.tree_util.keystr(path, simple=True, separator="/")
-            split[name] = [axes for pattern, axes in TENSOR if len(axes) == x.ndim and re.search(pattern, name)]
+            split[name] = [
+                axes for pattern, axes in TENSOR if len(axes) == x.ndim and re.search(pattern, name)
+            ]
         for name, axes in split.items():
             part, leaf = name.split("/")[-2:] if "/" in name else ("", name)
-            along = {"qkv": (None, "tensor"), "up": (None, "tensor"), "gate": (None, "tensor"), "embed": ("tensor", None)}.get(
-                part
-            )
+            along = {
+                "qkv": (None, "tensor"),
+                "up": (None, "tensor"),
+                "gate": (None, "tensor"),
+                "embed": ("tensor", None),
+            }.get(part)
             along = ("tensor", None) if part in ("out", "down") else along
-            along = None if leaf == "scale" or (leaf == "bias" and along != (None, "tensor")) else along
-            assert axes == ([] if along is None else [along[-1:] if leaf == "bias" else along]), name
+            along = (
+                None if leaf == "scale" or (leaf == "bias" and along != (None, "tensor")) else along
+            )
+            assert axes == ([] if along is None else [along[-1:] if leaf == "bias" else along]), (
+                name
+            )
         assert any("gate" in name for name in split) == (size.mlp == "swiglu")
 
 
@@ -180,7 +222,11 @@ def test_dropout_is_the_same_for_any_split_of_the_batch() -> None:
         key, rows = {"dropout": jax.random.key(3)}, np.asarray(rows, np.int32)
         tokens = np.random.default_rng(1).integers(0, 11, (6, 8))[rows]
         return np.asarray(
-            jax.jit(lambda t, r: GPT(size).apply({"params": params(LEARNED)}, t, train=True, row=r, rngs=key))(tokens, rows)
+            jax.jit(
+                lambda t, r: GPT(size).apply(
+                    {"params": params(LEARNED)}, t, train=True, row=r, rngs=key
+                )
+            )(tokens, rows)
         )
 
     whole = run(np.arange(6))
@@ -191,18 +237,25 @@ def test_dropout_is_the_same_for_any_split_of_the_batch() -> None:
 
 def test_dropout_is_off_in_evaluation() -> None:
     net = GPT(dataclasses.replace(LEARNED, dropout=0.3))
-    found = jax.jit(lambda: net.apply({"params": params(LEARNED)}, TOKENS, row=jnp.arange(2)))()  # no key for dropout is given
-    np.testing.assert_allclose(found, forward(LEARNED, params(LEARNED), TOKENS), rtol=1e-4, atol=1e-4)
+    # no key for dropout is given
+    found = jax.jit(lambda: net.apply({"params": params(LEARNED)}, TOKENS, row=jnp.arange(2)))()
+    np.testing.assert_allclose(
+        found, forward(LEARNED, params(LEARNED), TOKENS), rtol=1e-4, atol=1e-4
+    )
 
 
 def count(size: Size) -> int:
     """How many parameters a GPT of this size has."""
-    shape = jax.eval_shape(lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, size.context), jnp.int32)))["params"]
+    shape = jax.eval_shape(
+        lambda: GPT(size).init(jax.random.key(0), jnp.zeros((1, size.context), jnp.int32))
+    )["params"]
     return sum(x.size for x in jax.tree.leaves(shape))
 
 
 def test_nanogpts_cpu_recipe_has_its_number_of_parameters() -> None:
-    """4 layers of width 128 over 65 characters and 64 places, without biases, the output matrix tied to the embedding."""
+    """4 layers of width 128 over 65 characters and 64 places, without biases, the output matrix
+    tied to the embedding.
+    """
     size = Size(vocabulary=65, context=64, layers=4, heads=4, width=128)
     assert count(size) == 804_096
     assert count(size) - count(dataclasses.replace(size, rotary=True)) == 64 * 128
@@ -230,5 +283,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
         dataclasses.replace(LEARNED, heads=3)
     for kv_heads in (3, -1, 4):
-        with pytest.raises(ValueError, match=f"{kv_heads} heads of keys and values cannot be shared by 2 heads"):
+        with pytest.raises(
+            ValueError, match=f"{kv_heads} heads of keys and values cannot be shared by 2 heads"
+        ):
             dataclasses.replace(LEARNED, kv_heads=kv_heads)

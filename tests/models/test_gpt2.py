@@ -1,4 +1,6 @@
-"""GPT-2's weights: read by their published names, and the same network as the published one, written out in float64."""
+"""GPT-2's weights: read by their published names, and the same network as the published one,
+written out in float64.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,17 @@ TOKENS = np.random.default_rng(1).integers(0, VOCABULARY, (2, 9))
 def published(prefix: str = "") -> dict[str, np.ndarray]:
     """Random tensors with the names and shapes of the published files."""
     generator = np.random.default_rng(0)
-    shapes = {"wte.weight": (VOCABULARY, WIDTH), "wpe.weight": (CONTEXT, WIDTH), "ln_f.weight": (WIDTH,), "ln_f.bias": (WIDTH,)}
+    shapes = {
+        "wte.weight": (VOCABULARY, WIDTH),
+        "wpe.weight": (CONTEXT, WIDTH),
+        "ln_f.weight": (WIDTH,),
+        "ln_f.bias": (WIDTH,),
+    }
     for i in range(LAYERS):
         sizes = {"ln_1": WIDTH, "ln_2": WIDTH}
-        shapes |= {f"h.{i}.{name}.{kind}": (n,) for name, n in sizes.items() for kind in ("weight", "bias")}
+        shapes |= {
+            f"h.{i}.{name}.{kind}": (n,) for name, n in sizes.items() for kind in ("weight", "bias")
+        }
         for name, into, out in (
             ("attn.c_attn", WIDTH, 3 * WIDTH),
             ("attn.c_proj", WIDTH, WIDTH),
@@ -34,7 +43,10 @@ def published(prefix: str = "") -> dict[str, np.ndarray]:
             ("mlp.c_proj", 4 * WIDTH, WIDTH),
         ):
             shapes |= {f"h.{i}.{name}.weight": (into, out), f"h.{i}.{name}.bias": (out,)}
-    return {prefix + name: generator.normal(0, 0.4, shape).astype(np.float32) for name, shape in shapes.items()}
+    return {
+        prefix + name: generator.normal(0, 0.4, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def reference(tensors: dict[str, np.ndarray], tokens: np.ndarray) -> np.ndarray:
@@ -60,7 +72,9 @@ def reference(tensors: dict[str, np.ndarray], tokens: np.ndarray) -> np.ndarray:
             attended[..., own] = e / e.sum(-1, keepdims=True) @ v[..., own]
         x = x + conv1d(attended, f"h.{i}.attn.c_proj")
         u = conv1d(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")
-        x = x + conv1d(0.5 * u * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3))), f"h.{i}.mlp.c_proj")
+        x = x + conv1d(
+            0.5 * u * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3))), f"h.{i}.mlp.c_proj"
+        )
     return norm(x, "ln_f") @ w["wte.weight"].T
 
 
@@ -73,13 +87,24 @@ def file(tmp_path: Path) -> Path:
 
 def test_logits_are_those_of_gpt2(file: Path) -> None:
     size, params = gpt2.load(file, HEADS)
-    assert (size.vocabulary, size.context, size.layers, size.heads, size.width) == (VOCABULARY, CONTEXT, LAYERS, HEADS, WIDTH)
+    assert (size.vocabulary, size.context, size.layers, size.heads, size.width) == (
+        VOCABULARY,
+        CONTEXT,
+        LAYERS,
+        HEADS,
+        WIDTH,
+    )
     expected = reference(published(), TOKENS)
     found = jax.jit(functools.partial(GPT(size).apply, {"params": params}))(TOKENS)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     with jax.enable_x64(True):
         in_float64 = jax.tree.map(lambda x: x.astype(np.float64), params)
-        np.testing.assert_allclose(jax.jit(GPT(size).apply)({"params": in_float64}, TOKENS), expected, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(
+            jax.jit(GPT(size).apply)({"params": in_float64}, TOKENS),
+            expected,
+            rtol=1e-10,
+            atol=1e-10,
+        )
     written = np.asarray(generate(size, params, TOKENS[:, :8], jax.random.key(0), 1, 0.0))
     np.testing.assert_array_equal(written[:, -1], expected[:, 7].argmax(-1))
 
@@ -87,10 +112,14 @@ def test_logits_are_those_of_gpt2(file: Path) -> None:
 def test_the_loaded_tree_is_what_the_module_makes(file: Path) -> None:
     size, params = gpt2.load(file, HEADS)
     made = jax.eval_shape(lambda: GPT(size).init(jax.random.key(0), TOKENS))["params"]
-    assert jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype)), made) == jax.tree.map(lambda x: (x.shape, x.dtype), params)
+    assert jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype)), made) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), params
+    )
 
 
-def test_prefixes_masks_a_tied_head_and_half_precision_are_understood(tmp_path: Path, file: Path) -> None:
+def test_prefixes_masks_a_tied_head_and_half_precision_are_understood(
+    tmp_path: Path, file: Path
+) -> None:
     tensors = published("transformer.") | {"lm_head.weight": published()["wte.weight"]}
     for i in range(LAYERS):
         tensors |= {f"transformer.h.{i}.attn.bias": np.ones((1, 1, 4, 4), np.float32)}
@@ -98,7 +127,10 @@ def test_prefixes_masks_a_tied_head_and_half_precision_are_understood(tmp_path: 
     save_file(tensors, tmp_path / "head.safetensors")
     (_, plain), (_, other) = gpt2.load(file, HEADS), gpt2.load(tmp_path / "head.safetensors", HEADS)
     jax.tree.map(np.testing.assert_array_equal, other, plain)
-    save_file({name: tensor.astype(np.float16) for name, tensor in published().items()}, tmp_path / "half.safetensors")
+    save_file(
+        {name: tensor.astype(np.float16) for name, tensor in published().items()},
+        tmp_path / "half.safetensors",
+    )
     _, half = gpt2.load(tmp_path / "half.safetensors", HEADS)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), half, plain)
     assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {np.dtype(np.float32)}
@@ -128,7 +160,13 @@ def say(file: Path, **more: Any) -> None:
 def test_config_json_says_how_many_heads_there_are(file: Path) -> None:
     _, alone = gpt2.load(file, 2)
     for heads in (2, 4):
-        say(file, n_head=heads, scale_attn_weights=True, n_inner=None, activation_function="gelu_pytorch_tanh")
+        say(
+            file,
+            n_head=heads,
+            scale_attn_weights=True,
+            n_inner=None,
+            activation_function="gelu_pytorch_tanh",
+        )
         size, params = gpt2.load(file)
         assert (size.heads, size.width) == (heads, WIDTH)
         assert gpt2.load(file, heads)[0] == size
@@ -139,7 +177,10 @@ def test_config_json_says_how_many_heads_there_are(file: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"activation_function": "relu"}, r"activation_function is 'relu', and our GPT computes 'gelu_new'"),
+        (
+            {"activation_function": "relu"},
+            r"activation_function is 'relu', and our GPT computes 'gelu_new'",
+        ),
         ({"activation_function": "gelu"}, "activation_function is 'gelu'"),
         ({"layer_norm_epsilon": 1e-6}, r"layer_norm_epsilon is 1e-06"),
         ({"scale_attn_weights": False}, "scale_attn_weights is False"),
@@ -157,7 +198,9 @@ def test_config_json_says_how_many_heads_there_are(file: Path) -> None:
     ],
     ids=str,
 )
-def test_a_network_that_ours_is_not_is_refused(file: Path, more: dict[str, Any], message: str) -> None:
+def test_a_network_that_ours_is_not_is_refused(
+    file: Path, more: dict[str, Any], message: str
+) -> None:
     say(file, **more)
     with pytest.raises(UsageError, match=message):
         gpt2.load(file)
@@ -168,9 +211,15 @@ def test_heads_that_nobody_names_are_not_guessed(file: Path) -> None:
     with pytest.raises(UsageError, match=r"no config\.json beside it.*say `heads`"):
         gpt2.load(file)
     say(file)
-    with pytest.raises(UsageError, match=r"4 heads are asked for, and config\.json beside it says 3"):
+    with pytest.raises(
+        UsageError, match=r"4 heads are asked for, and config\.json beside it says 3"
+    ):
         gpt2.load(file, 4)
-    for content, message in ((b"{", "is no JSON"), (b"[1]", "holds no names"), (b"\xff\xfe", "cannot be read")):
+    for content, message in (
+        (b"{", "is no JSON"),
+        (b"[1]", "holds no names"),
+        (b"\xff\xfe", "cannot be read"),
+    ):
         (file.parent / "config.json").write_bytes(content)
         with pytest.raises(UsageError, match=rf"config\.json: {message}"):
             gpt2.load(file, HEADS)
@@ -186,7 +235,10 @@ def _without(name: str) -> dict[str, np.ndarray]:
         (_without("wte.weight"), r"no matrices wte\.weight and wpe\.weight"),
         (_without("h.1.attn.c_attn.bias"), r"a GPT-2 of 2 layers misses h\.1\.attn\.c_attn\.bias$"),
         (_without("ln_f.weight"), r"misses ln_f\.weight$"),
-        (published() | {"h.0.attn.extra": np.zeros(2)}, r"a GPT-2 of 2 layers has besides h\.0\.attn\.extra$"),
+        (
+            published() | {"h.0.attn.extra": np.zeros(2)},
+            r"a GPT-2 of 2 layers has besides h\.0\.attn\.extra$",
+        ),
         (
             {**_without("h.0.ln_1.bias"), "h.0.ln_1.beta": np.zeros(2)},
             r"misses h\.0\.ln_1\.bias and has besides h\.0\.ln_1\.beta$",
@@ -196,13 +248,31 @@ def _without(name: str) -> dict[str, np.ndarray]:
             r"h\.0\.mlp\.c_fc\.weight has the shape \(96, 24\).*needs \(24, 96\)",
         ),
         (published() | {"wpe.weight": np.zeros((12, 23))}, r"wpe\.weight has the shape \(12, 23\)"),
-        (published() | {"lm_head.weight": np.zeros((23, 24))}, r"lm_head\.weight is not wte\.weight"),
+        (
+            published() | {"lm_head.weight": np.zeros((23, 24))},
+            r"lm_head\.weight is not wte\.weight",
+        ),
         (published() | {"wte.weight": np.zeros(7)}, r"no matrices wte\.weight and wpe\.weight"),
     ],
-    ids=["no embedding", "missing", "missing end", "left over", "renamed", "turned", "narrow", "untied", "flat"],
+    ids=[
+        "no embedding",
+        "missing",
+        "missing end",
+        "left over",
+        "renamed",
+        "turned",
+        "narrow",
+        "untied",
+        "flat",
+    ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, tensors: dict[str, np.ndarray], message: str) -> None:
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, tmp_path / "bad.safetensors")
+def test_what_does_not_fit_is_named(
+    tmp_path: Path, tensors: dict[str, np.ndarray], message: str
+) -> None:
+    save_file(
+        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
+        tmp_path / "bad.safetensors",
+    )
     with pytest.raises(UsageError, match=message):
         gpt2.load(tmp_path / "bad.safetensors", HEADS)
 

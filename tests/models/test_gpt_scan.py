@@ -17,7 +17,8 @@ from dlcore.train import optim
 from tests.models.test_gpt import GPT2, LEARNED, MODERN, TOKENS, forward, params, textbook
 
 SIZES = [
-    pytest.param(dataclasses.replace(s, scan=True), id=n) for n, s in (("learned", LEARNED), ("modern", MODERN), ("gpt2", GPT2))
+    pytest.param(dataclasses.replace(s, scan=True), id=n)
+    for n, s in (("learned", LEARNED), ("modern", MODERN), ("gpt2", GPT2))
 ]
 
 
@@ -29,7 +30,9 @@ def test_stacked_layers_equal_the_textbook(size: Size) -> None:
     assert not single.scan
     assert jax.tree.map(jnp.shape, apart) == jax.tree.map(jnp.shape, params(single))
     expected = textbook(single, apart, TOKENS)
-    np.testing.assert_allclose(forward(size, tree, TOKENS), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        forward(size, tree, TOKENS), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
     assert unstacked(single, apart) == (single, apart)
 
 
@@ -39,11 +42,15 @@ def test_their_gradients_are_those_of_single_layers(remat: bool) -> None:
     tree = params(dataclasses.replace(size, remat=False))
 
     def grads(size: Size, tree: Any) -> Any:
-        return jax.jit(jax.grad(lambda tree: jnp.sin(GPT(size).apply({"params": tree}, TOKENS)).sum()))(tree)  # type: ignore[arg-type]
+        return jax.jit(
+            jax.grad(lambda tree: jnp.sin(GPT(size).apply({"params": tree}, TOKENS)).sum())
+        )(tree)  # type: ignore[arg-type]
 
     found = unstacked(size, grads(size, tree))[1]
     expected = grads(*unstacked(dataclasses.replace(size, remat=False), tree))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found, expected)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found, expected
+    )
 
 
 @pytest.mark.slow
@@ -52,8 +59,12 @@ def test_a_stacked_network_writes_what_its_layers_write() -> None:
     single, apart = unstacked(size, params(size))
     for temperature, length in ((0.0, 9), (1.0, 4)):
         found = generate(size, params(size), prompt, jax.random.key(1), length, temperature)
-        np.testing.assert_array_equal(found, generate(single, apart, prompt, jax.random.key(1), length, temperature))
-    best, expected = (likeliest(s, p, prompt, 4, 2, 0) for s, p in ((size, params(size)), (single, apart)))
+        np.testing.assert_array_equal(
+            found, generate(single, apart, prompt, jax.random.key(1), length, temperature)
+        )
+    best, expected = (
+        likeliest(s, p, prompt, 4, 2, 0) for s, p in ((size, params(size)), (single, apart))
+    )
     np.testing.assert_array_equal(best[0], expected[0])
     with pytest.raises(ValueError, match="stacked layers have no cache"):
         GPT(size).apply({"params": params(size)}, prompt, cache=())
@@ -66,11 +77,18 @@ def test_each_layer_has_its_own_beginning_and_its_own_dropout() -> None:
     assert len(np.unique(kernel[:, 0, 0])) == size.layers
     assert float(kernel.std()) == pytest.approx(0.02 / 12**0.5, rel=0.05)
 
-    # Blocks that add one to whatever they see, but for dropout: what comes out is as many layers' masks, summed.
-    ones = jax.tree.map(jnp.zeros_like, tree["blocks"]) | {"down": {"kernel": jnp.ones_like(tree["blocks"]["down"]["kernel"])}}
+    # Blocks that add one to whatever they see, but for dropout: what comes out is as many layers'
+    # masks, summed.
+    ones = jax.tree.map(jnp.zeros_like, tree["blocks"]) | {
+        "down": {"kernel": jnp.ones_like(tree["blocks"]["down"]["kernel"])}
+    }
     ones["up"] = {"kernel": jnp.ones_like(tree["blocks"]["up"]["kernel"])}
     ones["norm_mlp"] = {"scale": jnp.ones_like(tree["blocks"]["norm_mlp"]["scale"])}
-    run = jax.jit(lambda t, row: GPT(size).apply({"params": {**tree, "blocks": ones}}, t, train=True, row=row, rngs=keys))
+    run = jax.jit(
+        lambda t, row: GPT(size).apply(
+            {"params": {**tree, "blocks": ones}}, t, train=True, row=row, rngs=keys
+        )
+    )
     keys, tokens = {"dropout": jax.random.key(3)}, np.random.default_rng(1).integers(0, 64, (6, 8))
     whole = np.asarray(run(tokens, np.arange(6)))
     for part in (np.array([0, 2, 4]), np.array([3])):
@@ -104,5 +122,7 @@ def test_stacked_layers_are_split_as_single_ones_are(devices: list[jax.Device]) 
 
     found = parts(shardings["blocks"], tree["blocks"], 1)
     assert found == parts(apart["block_0"], unstacked(size, tree)[1]["block_0"], 0)
-    whole = jax.tree.map(lambda s, x: s.shard_shape(x.shape)[0], shardings["blocks"], tree["blocks"])
+    whole = jax.tree.map(
+        lambda s, x: s.shard_shape(x.shape)[0], shardings["blocks"], tree["blocks"]
+    )
     assert set(jax.tree.leaves(whole)) == {size.layers}, "no device misses a layer"

@@ -13,7 +13,11 @@ from jax.sharding import PartitionSpec as P
 from dlcore import sharding
 from dlcore.models.layers import BatchNorm, Dropout, LayerNorm
 
-X = np.random.default_rng(0).standard_normal((8, 2, 2, 3)).astype(np.float32) * np.array([1, 2, 3], np.float32) + 5
+X = (
+    np.random.default_rng(0).standard_normal((8, 2, 2, 3)).astype(np.float32)
+    * np.array([1, 2, 3], np.float32)
+    + 5
+)
 
 
 class Two(nn.Module):
@@ -66,7 +70,9 @@ def test_statistics_and_running_average_are_those_of_the_formula() -> None:
 def test_evaluation_uses_the_running_average() -> None:
     variables = {
         **_initial(),
-        "batch_stats": {"BatchNorm_0": {"mean": jnp.array([1.0, 2.0, 3.0]), "var": jnp.array([4.0, 9.0, 16.0])}},
+        "batch_stats": {
+            "BatchNorm_0": {"mean": jnp.array([1.0, 2.0, 3.0]), "var": jnp.array([4.0, 9.0, 16.0])}
+        },
     }
     y = Normed().apply(variables, X, False)
     np.testing.assert_allclose(y, (X - [1, 2, 3]) / [2, 3, 4], rtol=1e-5, atol=1e-5)
@@ -83,23 +89,31 @@ def test_evaluation_in_float64_is_exact_also_with_an_average_kept_in_float32() -
         np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_statistics_are_those_of_the_global_batch_on_four_devices(devices: list[jax.Device]) -> None:
+def test_statistics_are_those_of_the_global_batch_on_four_devices(
+    devices: list[jax.Device],
+) -> None:
     layout = sharding.layout("shard_map", "data=4", devices[:4])
     variables = _initial()
     expected, stats = jax.jit(_run)(variables, X)
 
     mapped = jax.shard_map(
-        _run, mesh=layout.mesh, in_specs=(P(), sharding.BATCH), out_specs=(sharding.BATCH, P()), check_vma=False
+        _run,
+        mesh=layout.mesh,
+        in_specs=(P(), sharding.BATCH),
+        out_specs=(sharding.BATCH, P()),
+        check_vma=False,
     )
     split = jax.jit(mapped)(variables, jax.device_put(X, layout.rows))
     jax.block_until_ready(split)
-    pmapped = jax.pmap(_run, axis_name="data", in_axes=(None, 0), out_axes=(0, None), devices=devices[:4])(
-        variables, X.reshape(4, 2, 2, 2, 3)
-    )
+    pmapped = jax.pmap(
+        _run, axis_name="data", in_axes=(None, 0), out_axes=(0, None), devices=devices[:4]
+    )(variables, X.reshape(4, 2, 2, 2, 3))
     jax.block_until_ready(pmapped)
     for y, found in (split, pmapped):
         np.testing.assert_allclose(np.asarray(y).reshape(X.shape), expected, rtol=1e-5, atol=1e-5)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(np.asarray(a), b, rtol=1e-5), found, stats)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(np.asarray(a), b, rtol=1e-5), found, stats
+        )
 
 
 def test_layer_norm_is_the_kernel_with_parameters_of_its_own() -> None:
@@ -107,7 +121,13 @@ def test_layer_norm_is_the_kernel_with_parameters_of_its_own() -> None:
     variables = LayerNorm().init(jax.random.key(0), x)
     np.testing.assert_allclose(LayerNorm().apply(variables, x).var(-1), 1, rtol=1e-3)
     scale, bias = np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6)
-    own = {"params": {"scale": jnp.asarray(scale, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}}
+    own = {
+        "params": {"scale": jnp.asarray(scale, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
+    }
     in_float64 = x.astype(np.float64)
-    normal = (in_float64 - in_float64.mean(-1, keepdims=True)) / np.sqrt(in_float64.var(-1, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(LayerNorm().apply(own, x), normal * scale + bias, rtol=1e-4, atol=1e-5)
+    normal = (in_float64 - in_float64.mean(-1, keepdims=True)) / np.sqrt(
+        in_float64.var(-1, keepdims=True) + 1e-5
+    )
+    np.testing.assert_allclose(
+        LayerNorm().apply(own, x), normal * scale + bias, rtol=1e-4, atol=1e-5
+    )

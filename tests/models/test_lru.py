@@ -14,18 +14,26 @@ def test_the_layer_is_its_equation_in_complex_numbers() -> None:
     net = LRU(states=5, least=0.5, most=0.9, turn=3.0)
     x = np.random.default_rng(0).standard_normal((7, 2, 3))
     variables = net.init(jax.random.key(1), jnp.asarray(x, jnp.float32))
-    p = {name: np.asarray(value, np.float64) for name, value in flatten_dict(variables["params"], sep="/").items()}
+    p = {
+        name: np.asarray(value, np.float64)
+        for name, value in flatten_dict(variables["params"], sep="/").items()
+    }
     decay = np.exp(-np.exp(p["size"]) + 1j * np.exp(p["angle"]))
     assert (np.abs(decay) >= 0.5).all()
     assert (np.abs(decay) <= 0.9).all()
     assert (np.exp(p["angle"]) <= 3).all()
     np.testing.assert_allclose(np.exp(p["scale"]), np.sqrt(1 - np.abs(decay) ** 2), rtol=1e-5)
-    into, out = p["in/kernel"][:, :5] + 1j * p["in/kernel"][:, 5:], p["out/kernel"][:5] - 1j * p["out/kernel"][5:]
+    into, out = (
+        p["in/kernel"][:, :5] + 1j * p["in/kernel"][:, 5:],
+        p["out/kernel"][:5] - 1j * p["out/kernel"][5:],
+    )
     h, expected = np.zeros((2, 5), complex), []
     for t in range(7):
         h = decay * h + np.sqrt(1 - np.abs(decay) ** 2) * (x[t] @ into)
         expected.append((h @ out).real + p["skip"] * x[t])
-    np.testing.assert_allclose(net.apply(variables, jnp.asarray(x, jnp.float32)), np.stack(expected), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        net.apply(variables, jnp.asarray(x, jnp.float32)), np.stack(expected), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_states_of_noise_have_the_size_of_the_noise() -> None:

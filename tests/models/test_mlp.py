@@ -30,7 +30,9 @@ def test_dropout_zeroes_hidden_units_by_row_in_training_alone() -> None:
 
     def run(rows: list[int]) -> np.ndarray:
         rngs = {"dropout": jax.random.key(1)}
-        return np.asarray(net.apply({"params": params}, X[rows], train=True, row=jnp.asarray(rows), rngs=rngs))
+        return np.asarray(
+            net.apply({"params": params}, X[rows], train=True, row=jnp.asarray(rows), rngs=rngs)
+        )
 
     hidden = np.asarray(plain.apply({"params": params}, X))
     np.testing.assert_array_equal(net.apply({"params": params}, X, row=jnp.arange(4)), hidden)
@@ -48,19 +50,27 @@ def test_normalisation_stands_between_product_and_activation() -> None:
         params = variables["params"]
         assert "bias" not in params["Dense_0"]
         own = next(key for key in params if key.endswith("Norm_0"))
-        scale, bias = np.linspace(0.5, 1.5, 5, dtype=np.float32), np.linspace(-1, 1, 5, dtype=np.float32)
+        scale, bias = (
+            np.linspace(0.5, 1.5, 5, dtype=np.float32),
+            np.linspace(-1, 1, 5, dtype=np.float32),
+        )
         params = {**params, own: {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}}
         y = X.reshape(4, 6).astype(np.float64) @ np.asarray(params["Dense_0"]["kernel"], np.float64)
         axis = 1 if norm == "layer" else 0
         y = (y - y.mean(axis, keepdims=True)) / np.sqrt(y.var(axis, keepdims=True) + 1e-5)
         want = np.tanh(y * scale + bias) @ np.asarray(params["Dense_1"]["kernel"], np.float64)
         extra = {key: value for key, value in variables.items() if key != "params"}
-        found = net.apply({"params": params, **extra}, X, train=True, row=jnp.arange(4), mutable=list(extra))[0]
+        found = net.apply(
+            {"params": params, **extra}, X, train=True, row=jnp.arange(4), mutable=list(extra)
+        )[0]
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
 
 
 def test_many_networks_are_each_as_if_it_were_alone() -> None:
-    many, one = Many(3, (5,), classes=2, activation=jnp.tanh), MLP((5,), classes=2, activation=jnp.tanh)
+    many, one = (
+        Many(3, (5,), classes=2, activation=jnp.tanh),
+        MLP((5,), classes=2, activation=jnp.tanh),
+    )
     x = np.random.default_rng(1).standard_normal((3, 4, 6)).astype(np.float32)
     params = many.init(jax.random.key(0), x)["params"]
     (inner,) = params.values()
@@ -83,7 +93,9 @@ def test_many_networks_drop_units_of_their_own_by_row() -> None:
 
     def run(rows: list[int]) -> np.ndarray:
         rngs = {"dropout": jax.random.key(1)}
-        return np.asarray(many.apply({"params": params}, x[:, rows], train=True, row=jnp.asarray(rows), rngs=rngs))
+        return np.asarray(
+            many.apply({"params": params}, x[:, rows], train=True, row=jnp.asarray(rows), rngs=rngs)
+        )
 
     dropped = run([0, 1, 2, 3])
     assert not np.allclose(dropped[0], dropped[1])

@@ -1,7 +1,8 @@
 """What each network begins with: names, shapes and first values, as in parameters.json.
 
-Checkpoints are read by these names, and a parameter is drawn by its name: whoever changes one of them makes old checkpoints unreadable,
-or every run another one. `python -m tests.models.test_parameters` writes the file anew.
+Checkpoints are read by these names, and a parameter is drawn by its name: whoever changes one of
+them makes old checkpoints unreadable, or every run another one. `python -m
+tests.models.test_parameters` writes the file anew.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def shapes(name: str) -> dict[str, list[int]]:
     """The shape of each parameter and statistic by its path."""
     net, x = NETS[name]
     variables = jax.eval_shape(net.init, jax.random.key(0), *x)
-    return {path: list(value.shape) for path, value in flatten_dict(dict(variables), sep="/").items()}
+    return {
+        path: list(value.shape) for path, value in flatten_dict(dict(variables), sep="/").items()
+    }
 
 
 def values(name: str) -> dict[str, list[float]]:
@@ -58,9 +61,15 @@ def test_first_values_are_those_of_old_runs(name: str) -> None:
 
 def main() -> None:
     """Write the file."""
-    content = {"shapes": {name: shapes(name) for name in NETS}, "values": {name: values(name) for name in DRAWN}}
+    content = {
+        "shapes": {name: shapes(name) for name in NETS},
+        "values": {name: values(name) for name in DRAWN},
+    }
     text = json.dumps(content, indent=1)
-    FILE.write_text(re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n", encoding="utf-8")
+    FILE.write_text(
+        re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Residual networks: equal to loops in float64, the identity where a branch is dropped, any size of image."""
+"""Residual networks: equal to loops in float64, the identity where a branch is dropped, any size of
+image.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ X = np.random.default_rng(0).standard_normal((2, 6, 8, 1)).astype(np.float32)
 def shaken(tree: Any) -> Any:
     """Parameters none of which is zero: biases and the last layer begin there."""
     generator = np.random.default_rng(1)
-    return jax.tree.map(lambda x: jnp.asarray(x + 0.1 * generator.standard_normal(x.shape), jnp.float32), tree)
+    return jax.tree.map(
+        lambda x: jnp.asarray(x + 0.1 * generator.standard_normal(x.shape), jnp.float32), tree
+    )
 
 
 def halved(x: np.ndarray) -> np.ndarray:
@@ -48,23 +52,37 @@ def textbook(tree: Any, images: np.ndarray, pool: str) -> np.ndarray:
 def test_equals_loops_in_float64_on_an_image_that_is_padded(pool: Any) -> None:
     net = ResNet((4,), (1,), classes=3, stem=3, patch=2, pool=pool, norm="none")
     params = shaken(jax.jit(net.init)(jax.random.key(0), X)["params"])
-    padded = np.pad(X, ((0, 0), (1, 1), (0, 0), (0, 0)))  # 6 x 8 -> 8 x 8: what 2 x 2 patches, halved, divide
-    np.testing.assert_allclose(jax.jit(net.apply)({"params": params}, X), textbook(params, padded, pool), rtol=1e-4, atol=1e-5)
+    # 6 x 8 -> 8 x 8: what 2 x 2 patches, halved, divide
+    padded = np.pad(X, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    np.testing.assert_allclose(
+        jax.jit(net.apply)({"params": params}, X),
+        textbook(params, padded, pool),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_training_drops_the_branch_of_some_rows_and_doubles_it_for_the_others() -> None:
-    """One block, dropped with probability one half: an image's output is that without the block, or with twice the branch."""
+    """One block, dropped with probability one half: an image's output is that without the block, or
+    with twice the branch.
+    """
     net = ResNet((4,), (1,), classes=3, stem=3, norm="none", drop=0.5)
     params = shaken(jax.jit(net.init)(jax.random.key(0), X)["params"])
     without = ResNet((4,), (0,), classes=3, stem=3, norm="none")
     images = np.repeat(X[:1], 20, 0)
-    run = jax.jit(lambda p, x, row: net.apply({"params": p}, x, train=True, row=row, rngs={"dropout": jax.random.key(3)}))
+    run = jax.jit(
+        lambda p, x, row: net.apply(
+            {"params": p}, x, train=True, row=row, rngs={"dropout": jax.random.key(3)}
+        )
+    )
     found = np.asarray(run(params, images, jnp.arange(20)))
     skipped = np.asarray(without.apply({"params": params}, X[:1]))[0]
     whole = np.asarray(net.apply({"params": params}, X[:1]))[0]
     kept = np.abs(found - skipped).max(1) > 1e-6
     assert 4 < kept.sum() < 16
-    np.testing.assert_allclose(found[kept], np.broadcast_to(skipped + 2 * (whole - skipped), found[kept].shape), rtol=1e-4)
+    np.testing.assert_allclose(
+        found[kept], np.broadcast_to(skipped + 2 * (whole - skipped), found[kept].shape), rtol=1e-4
+    )
     backwards = np.asarray(run(params, images, jnp.arange(20)[::-1]))
     np.testing.assert_allclose(backwards, found[::-1], rtol=1e-5)
 

@@ -65,7 +65,9 @@ def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
-    """Those of a padded batch are those of its sequences alone, and finite: the input kernel's and the inputs' too."""
+    """Those of a padded batch are those of its sequences alone, and finite: the input kernel's and
+    the inputs' too.
+    """
     net = Reader(RNN(cell, 4, both=True), outputs=3)
     params = made(net, X)["params"]
     mask = jnp.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], jnp.float32)
@@ -87,11 +89,15 @@ def test_step_by_step_is_the_sequence(cell: Any) -> None:
     carry = net.rnn.start(2)
     for t in range(X.shape[1]):
         carry = net.apply(variables, carry, X[:, t], method="advance")
-    np.testing.assert_allclose(net.apply(variables, carry, method="read"), net.apply(variables, X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        net.apply(variables, carry, method="read"), net.apply(variables, X), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("elman", 1), ("lstm", 4), ("gru", 3)])
-def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(cell: Any, gates: int) -> None:
+def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(
+    cell: Any, gates: int
+) -> None:
     kernel = made(Recurrent(cell, 5, gain=1.5), X.swapaxes(0, 1), None)["params"]["kernel"]
     for gate in np.split(np.asarray(kernel), gates, 1):
         np.testing.assert_allclose(gate @ gate.T, 2.25 * np.eye(5), atol=1e-5)
@@ -99,14 +105,17 @@ def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(cell: An
 
 def test_biases_of_the_gates_that_keep() -> None:
     def bias(cell: Any, **more: Any) -> np.ndarray:
-        return np.asarray(made(Recurrent(cell, 200, **more), X.swapaxes(0, 1), None)["params"]["input"]["bias"]).reshape(-1, 200)
+        return np.asarray(
+            made(Recurrent(cell, 200, **more), X.swapaxes(0, 1), None)["params"]["input"]["bias"]
+        ).reshape(-1, 200)
 
     np.testing.assert_array_equal(bias("lstm", forget=2.0)[:, 0], [0, 2, 0, 0])
     np.testing.assert_array_equal(bias("gru", forget=2.0)[:, 0], [0, 2, 0])
     np.testing.assert_array_equal(bias("elman"), 0)
     chrono = bias("lstm", memory=50)
     np.testing.assert_array_equal(chrono[0], -chrono[1])
-    times = np.exp(chrono[1])  # sigmoid(log u) = u / (1 + u): what is kept of a step ago, for u steps or so
+    # sigmoid(log u) = u / (1 + u): what is kept of a step ago, for u steps or so
+    times = np.exp(chrono[1])
     assert 1 <= times.min() < 3
     assert 45 < times.max() <= 49.1
 

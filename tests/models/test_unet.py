@@ -12,10 +12,16 @@ from dlcore.models.unet import UNet, waves
 
 def made() -> tuple[Any, Any, tuple[jax.Array, ...]]:
     net = UNet(width=4, depth=(1, 1), classes=3)
-    args = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([0.1, 0.7]), jnp.array([0, 3])
+    args = (
+        jax.random.normal(jax.random.key(0), (2, 8, 8, 1)),
+        jnp.array([0.1, 0.7]),
+        jnp.array([0, 3]),
+    )
     variables = net.init(jax.random.key(1), *args)
     # Blocks and output begin at zero: moved off it, so that something can be seen.
-    moved = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), variables)
+    moved = jax.tree.map(
+        lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), variables
+    )
     return net, moved, args
 
 
@@ -24,7 +30,9 @@ def test_a_velocity_does_not_depend_on_the_others_in_its_batch() -> None:
     together = net.apply(variables, *args)
     assert together.shape == (2, 8, 8, 1)
     for i in range(2):
-        np.testing.assert_allclose(net.apply(variables, *(a[i : i + 1] for a in args))[0], together[i], atol=1e-5)
+        np.testing.assert_allclose(
+            net.apply(variables, *(a[i : i + 1] for a in args))[0], together[i], atol=1e-5
+        )
 
 
 @pytest.mark.slow
@@ -45,4 +53,6 @@ def test_a_fresh_network_says_nothing() -> None:
 
 def test_waves_by_hand() -> None:
     found = waves(jnp.array([0.25]), 4, fastest=100.0)
-    np.testing.assert_allclose(found, [[np.cos(0.25), np.cos(25), np.sin(0.25), np.sin(25)]], atol=1e-5)
+    np.testing.assert_allclose(
+        found, [[np.cos(0.25), np.cos(25), np.sin(0.25), np.sin(25)]], atol=1e-5
+    )

@@ -1,4 +1,6 @@
-"""Variational autoencoders: their bounds, and their likelihood against an integral over the latent space."""
+"""Variational autoencoders: their bounds, and their likelihood against an integral over the latent
+space.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def made() -> tuple[VAE, Any]:
     """A small VAE of one latent number, away from its zero biases."""
     net = VAE(MLP((8,), classes=2), MLP((8,), classes=6), 1, bernoulli_log_density)
     params = net.init(jax.random.key(0), X, jnp.zeros((5, 1, 1)))["params"]
-    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape), params)
+    params = jax.tree.map(
+        lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape), params
+    )
     # Wide: the weights of samples of a posterior that is too narrow have no variance.
     params["encoder"]["Dense_1"]["bias"] = jnp.array([0.0, 2.5])
     return net, params
@@ -47,9 +51,13 @@ def test_bounds_are_the_parts_they_are_called() -> None:
     weights = []
     for k in range(3):
         z = mean + jnp.exp(log_var / 2) * noise[:, k]
-        joint = bernoulli_log_density(X, drawn(NET, PARAMS, z)) + gaussian_log_density(z, jnp.zeros((1, 1)), jnp.zeros((1, 1)))
+        joint = bernoulli_log_density(X, drawn(NET, PARAMS, z)) + gaussian_log_density(
+            z, jnp.zeros((1, 1)), jnp.zeros((1, 1))
+        )
         weights.append(joint - gaussian_log_density(z, mean, log_var))
-    np.testing.assert_allclose(bounds.importance, jax.nn.logsumexp(jnp.stack(weights), 0) - np.log(3), rtol=1e-5)
+    np.testing.assert_allclose(
+        bounds.importance, jax.nn.logsumexp(jnp.stack(weights), 0) - np.log(3), rtol=1e-5
+    )
     np.testing.assert_allclose(bounds.kl, gaussian_kl(mean, log_var), rtol=1e-6)
     np.testing.assert_allclose(bounds.elbo, bounds.reconstruction - bounds.kl, rtol=1e-6)
 
@@ -70,7 +78,9 @@ def test_likelihood_equals_the_integral_and_neither_chunks_nor_batches_change_it
     np.testing.assert_allclose(found, exact(), atol=0.03)
     few = log_likelihood(NET, PARAMS, X, key, samples=60, chunk=60, batch=5)
     for chunk, batch in ((10, 5), (1, 2), (30, 3)):
-        np.testing.assert_allclose(log_likelihood(NET, PARAMS, X, key, 60, chunk, batch), few, rtol=1e-6)
+        np.testing.assert_allclose(
+            log_likelihood(NET, PARAMS, X, key, 60, chunk, batch), few, rtol=1e-6
+        )
     assert (log_likelihood(NET, PARAMS, X, jax.random.key(4), 60, 60) != few).all()
     with pytest.raises(ValueError, match="do not divide"):
         log_likelihood(NET, PARAMS, X, key, 60, 7)
@@ -91,7 +101,9 @@ class Twice(nn.Module):
 
 
 def test_an_exact_posterior_needs_one_sample() -> None:
-    net = VAE(Exact(), Twice(), 1, lambda x, mean: gaussian_log_density(x, mean, jnp.zeros_like(mean)))
+    net = VAE(
+        Exact(), Twice(), 1, lambda x, mean: gaussian_log_density(x, mean, jnp.zeros_like(mean))
+    )
     x = np.array([[0.5], [-3.0], [2.0]], np.float32)
     want = scipy.stats.norm(scale=np.sqrt(5)).logpdf(x[:, 0])
     np.testing.assert_allclose(log_likelihood(net, {}, x, jax.random.key(0), 1, 1), want, atol=1e-5)

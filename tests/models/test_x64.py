@@ -1,4 +1,6 @@
-"""With float64 switched on: parameters stay float32 unless somebody casts them, and index types do not mix. Traced, not compiled."""
+"""With float64 switched on: parameters stay float32 unless somebody casts them, and index types do
+not mix. Traced, not compiled.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def shapes(net: Any, *x: np.ndarray) -> Any:
 
 def types(tree: Any) -> set[np.dtype]:
     """The types of a tree's floating leaves."""
-    return {np.dtype(x.dtype) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)}
+    return {
+        np.dtype(x.dtype) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)
+    }
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -40,7 +44,9 @@ def cast(tree: Any, dtype: Any) -> Any:
 @pytest.mark.quick
 @pytest.mark.parametrize("name", NETS)
 def test_a_network_has_one_float_type(name: str) -> None:
-    """float32 as it begins, and of its outputs; float64 all through where parameters and inputs are."""
+    """float32 as it begins, and of its outputs; float64 all through where parameters and inputs
+    are.
+    """
     net, x = NETS[name]
     variables = shapes(net, *x)
     assert types(variables) == {np.dtype(np.float32)}
@@ -54,7 +60,9 @@ def test_a_network_has_one_float_type(name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> None:
     def zeros(net: Any, *x: Any) -> Any:
-        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), cast(shapes(net, *x)["params"], dtype))
+        return jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype), cast(shapes(net, *x)["params"], dtype)
+        )
 
     prompt, key = TOKENS[:, :2].astype(index), jax.random.key(0)
     params = zeros(gpt.GPT(SIZE), TOKENS)
@@ -67,9 +75,16 @@ def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> N
     for name, (module, net, size) in TRANSLATORS.items():
 
         def search(module: Any = module, net: Any = net, size: Any = size) -> Any:
-            step, state = module.begin(size, zeros(net(size), *(TOKENS,) * 4), prompt, prompt != 0, 3, 4)
+            step, state = module.begin(
+                size, zeros(net(size), *(TOKENS,) * 4), prompt, prompt != 0, 3, 4
+            )
             return beam_search(step, state, prompt[:, 0], beams=3, length=4, end=0)
 
         found[name] = jax.eval_shape(search)
     for name, (tokens, scores) in found.items():
-        assert (tokens.shape, tokens.dtype, scores.shape, scores.dtype) == ((2, 3, 4), np.int32, (2, 3), dtype), name
+        assert (tokens.shape, tokens.dtype, scores.shape, scores.dtype) == (
+            (2, 3, 4),
+            np.int32,
+            (2, 3),
+            dtype,
+        ), name

@@ -1,4 +1,5 @@
-"""Compiles an experiment's step for hardware that is not there, in a process of its own: XLA aborts where one of its checks fails.
+"""Compiles an experiment's step for hardware that is not there, in a process of its own: XLA aborts
+where one of its checks fails.
 
 `python -m tests.plan.compiled EXPERIMENT TOPOLOGY ...` prints a line of JSON for each topology.
 """
@@ -29,18 +30,31 @@ LIMIT = 1800.0  # seconds for all topologies of one experiment, on a busy machin
 
 
 def compiled(name: str, *texts: str) -> list[dict[str, Any]]:
-    """What `main` prints in a process of its own. AssertionError with XLA's words: it did not compile for every topology."""
+    """What `main` prints in a process of its own. AssertionError with XLA's words: it did not
+    compile for every topology.
+    """
     words = [sys.executable, "-m", "tests.plan.compiled", name, *texts]
     done = subprocess.run(
-        words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, errors="replace", timeout=LIMIT, check=False
+        words,
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=LIMIT,
+        check=False,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert done.returncode == 0, f"{name} for {texts[len(lines)]}: exit code {done.returncode}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{name} for {texts[len(lines)]}: exit code {done.returncode}\n{done.stderr[-4000:]}"
+    )
     return lines
 
 
 def main(name: str, *texts: str) -> None:
-    """Prints what the step takes: of the usual preset where its data are prepared, else of the offline one."""
+    """Prints what the step takes: of the usual preset where its data are prepared, else of the
+    offline one.
+    """
     jax.config.update("jax_platforms", "cpu")
     devices.prepare(RunOptions(offline=True, cpu_devices=1), 1, os.environ)
     page = catalog.load(catalog.find(name))
@@ -49,7 +63,10 @@ def main(name: str, *texts: str) -> None:
     except UsageError as error:
         if "is not prepared" not in str(error):
             raise
-        preset, experiment = "offline", page.experiment(page.presets.get("offline", page.config()), "offline")
+        preset, experiment = (
+            "offline",
+            page.experiment(page.presets.get("offline", page.config()), "offline"),
+        )
     for text in texts:
         topology = topologies.parse(text)
         here = topologies.devices(topology)
@@ -70,8 +87,12 @@ def main(name: str, *texts: str) -> None:
         print(json.dumps(record), flush=True)
 
 
-def fewest_microbatches(experiment: Experiment, flags: RunOptions, topology: topologies.Topology, here: list[Any]) -> Plan:
-    """The plan with the fewest microbatches that fits, as a user would run it; the last one tried where none does."""
+def fewest_microbatches(
+    experiment: Experiment, flags: RunOptions, topology: topologies.Topology, here: list[Any]
+) -> Plan:
+    """The plan with the fewest microbatches that fits, as a user would run it; the last one tried
+    where none does.
+    """
     mesh, _ = own_size(experiment.batch, len(here), 1)
     for microbatches in MICROBATCHES:
         if experiment.batch % (len(here) * microbatches) == 0 or microbatches == 1:

@@ -1,4 +1,5 @@
-"""A process that runs an experiment's step on one CPU device and prints the memory that was forecast and what it really took.
+"""A process that runs an experiment's step on one CPU device and prints the memory that was
+forecast and what it really took.
 
 `python -m tests.plan.measure EXPERIMENT FIELD=VALUE ...`
 """
@@ -40,7 +41,9 @@ def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     jax.config.update("jax_platforms", "cpu")
     devices.prepare(RunOptions(offline=True, cpu_devices=1), 1, os.environ)
     page = catalog.load(catalog.find(name))
-    experiment = page.experiment(dataclasses.replace(page.presets.get("offline", page.config()), **changes), "offline")
+    experiment = page.experiment(
+        dataclasses.replace(page.presets.get("offline", page.config()), **changes), "offline"
+    )
     topology, flags = topologies.parse("cpu:1"), RunOptions(offline=True)
     here = topologies.devices(topology)
     forecast = plan(experiment, flags, topology, here)
@@ -49,20 +52,29 @@ def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
     batch: Any = abstract_batch(experiment)
     abstract, _ = initial(experiment, 0, layout, batch)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    run = compile_step(packed_step(experiment.trained, flags, []), layout, abstract, shardings, batch)
-    # Made by a program, as a run makes its state: arrays from the host could not be given on to the next step.
+    run = compile_step(
+        packed_step(experiment.trained, flags, []), layout, abstract, shardings, batch
+    )
+    # Made by a program, as a run makes its state: arrays from the host could not be given on to the
+    # next step.
     ones: Any = lambda: jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), (abstract, batch))  # noqa: E731
     begin = jax.jit(ones, out_shardings=(shardings, layout.rows)).lower().compile()
-    jax.block_until_ready(jnp.ones((64, 64)) @ jnp.ones((64, 64)))  # threads and libraries are there
+    # threads and libraries are there
+    jax.block_until_ready(jnp.ones((64, 64)) @ jnp.ones((64, 64)))
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark begins anew
+    # the high-water mark begins anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = memory("VmRSS")
     state, held = begin()
     for _ in range(3):
         state, metrics = run(state, held)
         jax.block_until_ready(metrics)
     assert forecast.memory is not None
-    return {"forecast": forecast.needs, "measured": memory("VmHWM") - before, "arguments": forecast.memory.arguments}
+    return {
+        "forecast": forecast.needs,
+        "measured": memory("VmHWM") - before,
+        "arguments": forecast.memory.arguments,
+    }
 
 
 if __name__ == "__main__":

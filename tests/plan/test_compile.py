@@ -1,4 +1,6 @@
-"""Plans on simulated devices, against hand counts and against the memory that a process really took."""
+"""Plans on simulated devices, against hand counts and against the memory that a process really
+took.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def large(**changes: Any) -> Any:
     """The page of large models with a small one."""
     page = catalog.load(catalog.find("gpt_large"))
     module: Any = sys.modules[page.config.__module__]
-    config = dataclasses.replace(page.presets["tiny"], **({"batch": ROWS, "dropout": 0.0} | changes))
+    config = dataclasses.replace(
+        page.presets["tiny"], **({"batch": ROWS, "dropout": 0.0} | changes)
+    )
     with mock.patch.dict(module.SIZES, tiny=SIZE):
         return page.experiment(config, "offline")
 
@@ -44,26 +48,41 @@ def planned(mesh: str, text: str = "cpu:8", microbatches: int = 1, **changes: An
 
 
 def gathers_parameters_alone(made: Plan) -> None:
-    """No device is sent what is another's rows', and what is summed over devices with rows of their own is a gradient."""
+    """No device is sent what is another's rows', and what is summed over devices with rows of their
+    own is a gradient.
+    """
     gathers = [each for each in made.collectives if each.kind == "all-gather"]
     assert gathers
-    arrays = [hlo.size(array) for each in gathers for array in re.findall(r"\w+\[[\d,]*\]", each.shape)]
-    assert max(arrays) <= 4 * SIZE.vocabulary * SIZE.width, "something larger than any parameter is gathered"
+    arrays = [
+        hlo.size(array) for each in gathers for array in re.findall(r"\w+\[[\d,]*\]", each.shape)
+    ]
+    assert max(arrays) <= 4 * SIZE.vocabulary * SIZE.width, (
+        "something larger than any parameter is gathered"
+    )
     rows = [ROWS // n for n in (1, made.mesh["data"] * made.mesh["fsdp"])]
     of_rows = [f"[{n},{SIZE.context}" for n in rows] + [f"[{n * SIZE.context}," for n in rows]
     for each in made.collectives:
         activations = any(start in each.shape for start in of_rows)
         assert not (each.kind == "all-gather" and activations), f"activations are gathered: {each}"
-        assert not (each.kind == "all-reduce" and activations and "tensor" not in each.axes), f"activations are summed: {each}"
-        # Queries, keys and values are one matrix: cut over `tensor`, their heads change places there.
-        assert each.kind != "collective-permute" or each.axes == ("tensor",), f"rows change places: {each}"
+        assert not (each.kind == "all-reduce" and activations and "tensor" not in each.axes), (
+            f"activations are summed: {each}"
+        )
+        # Queries, keys and values are one matrix: cut over `tensor`, their heads change places
+        # there.
+        assert each.kind != "collective-permute" or each.axes == ("tensor",), (
+            f"rows change places: {each}"
+        )
 
 
 @pytest.mark.parametrize("mesh", ["data=2,fsdp=4", "fsdp=8", "fsdp=4,tensor=2"])
 def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
     made = planned(mesh)
     gathers_parameters_alone(made)
-    layers = [each.count for each in made.collectives if each.kind == "all-gather" and "while" in each.source]
+    layers = [
+        each.count
+        for each in made.collectives
+        if each.kind == "all-gather" and "while" in each.source
+    ]
     assert set(layers) == {SIZE.layers}
 
 
@@ -81,14 +100,18 @@ def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
     scanned, single = planned("fsdp=8"), planned("fsdp=8", scan=False)
     assert scanned.parameters == single.parameters
     assert scanned.flops == single.flops
-    gathered = [sum(c.count * c.bytes for c in made.collectives if c.kind == "all-gather") for made in (scanned, single)]
+    gathered = [
+        sum(c.count * c.bytes for c in made.collectives if c.kind == "all-gather")
+        for made in (scanned, single)
+    ]
     assert gathered[0] == pytest.approx(gathered[1], rel=0.4)
     assert scanned.bytes == pytest.approx(single.bytes, rel=0.5)
 
 
 @pytest.mark.slow
 def test_microbatches_take_less_memory_and_the_same_work() -> None:
-    # Rows enough that their activations are more than the sum of gradients, which microbatches need.
+    # Rows enough that their activations are more than the sum of gradients, which microbatches
+    # need.
     one, four = (planned("data=4,fsdp=2", batch=128, microbatches=n) for n in (1, 4))
     assert four.memory is not None
     assert one.memory is not None
@@ -98,15 +121,23 @@ def test_microbatches_take_less_memory_and_the_same_work() -> None:
 
 def test_what_does_not_fit_is_said_not_to_fit() -> None:
     topology = topologies.parse("cpu:8")
-    small = dataclasses.replace(topology, hardware=dataclasses.replace(topology.hardware, memory=2**20))
-    made = compile.plan(large(), RunOptions(offline=True, mesh="data=8"), small, topologies.devices(small))
+    small = dataclasses.replace(
+        topology, hardware=dataclasses.replace(topology.hardware, memory=2**20)
+    )
+    made = compile.plan(
+        large(), RunOptions(offline=True, mesh="data=8"), small, topologies.devices(small)
+    )
     assert (made.fits, made.memory, made.needs) == (
         False,
         None,
         made.state_bytes,
     )  # the state alone is too large: nothing is compiled
-    middle = dataclasses.replace(topology, hardware=dataclasses.replace(topology.hardware, memory=2.5 * 2**20))
-    compiled = compile.plan(large(), RunOptions(offline=True, mesh="data=8"), middle, topologies.devices(middle))
+    middle = dataclasses.replace(
+        topology, hardware=dataclasses.replace(topology.hardware, memory=2.5 * 2**20)
+    )
+    compiled = compile.plan(
+        large(), RunOptions(offline=True, mesh="data=8"), middle, topologies.devices(middle)
+    )
     assert not compiled.fits
     assert compiled.needs > compiled.state_bytes
 
@@ -120,9 +151,19 @@ def test_what_does_not_fit_is_said_not_to_fit() -> None:
     ],
 )
 @pytest.mark.slow
-def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes: list[str]) -> None:
+def test_the_forecast_of_memory_is_what_a_process_takes(
+    experiment: str, changes: list[str]
+) -> None:
     words = [sys.executable, "-m", "tests.plan.measure", experiment, *changes]
-    done = subprocess.run(words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        words,
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["measured"] == pytest.approx(found["forecast"], rel=0.2)
@@ -131,12 +172,18 @@ def test_the_forecast_of_memory_is_what_a_process_takes(experiment: str, changes
 @pytest.mark.quick
 def test_what_a_tpus_compiler_refused_is_read() -> None:
     message = (
-        "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 32.00G of 15.75G hbm. Exceeded hbm capacity by 16.25G."
+        "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 32.00G of 15.75G hbm."
+        " Exceeded hbm capacity by 16.25G."
     )
     assert compile.refused(message) == 32 * 2**30
-    array = "RESOURCE_EXHAUSTED: Allocation (size=68719476736) would exceed memory (size=17179869184) :: %s1 = f32[131072,131072]"
+    array = (
+        "RESOURCE_EXHAUSTED: Allocation (size=68719476736) would exceed memory (size=17179869184)"
+        " :: %s1 = f32[131072,131072]"
+    )
     assert compile.refused(array) == 4 * 131072**2
-    assert compile.refused("Attempting to allocate 78.82G exceeds available HBM (15.75G)") == int(78.82 * 2**30)
+    assert compile.refused("Attempting to allocate 78.82G exceeds available HBM (15.75G)") == int(
+        78.82 * 2**30
+    )
     assert compile.refused("no room") == 0
     assert compile.refused("Used 20.00M of 16.00M vmem") == 0
 
@@ -163,7 +210,10 @@ def test_meshes_that_do_not_fit_are_refused(devices: list[jax.Device]) -> None:
 
 @pytest.mark.quick
 def test_a_search_tries_savers_only_where_they_are_needed() -> None:
-    assert search.meshes(8, 16, tensor=False) == ["data=8,fsdp=1,tensor=1", "data=1,fsdp=8,tensor=1"]
+    assert search.meshes(8, 16, tensor=False) == [
+        "data=8,fsdp=1,tensor=1",
+        "data=1,fsdp=8,tensor=1",
+    ]
     assert "data=1,fsdp=4,tensor=2" in search.meshes(8, 16, tensor=True)
     assert search.meshes(8, 12, tensor=False) == []
     assert search.microbatches_for(16, "data=1,fsdp=8,tensor=1") == [1, 2]

@@ -25,7 +25,10 @@ def of(*shape: int) -> jax.ShapeDtypeStruct:
 @pytest.mark.quick
 def test_dots() -> None:
     assert count(jnp.matmul, of(3, 4), of(4, 5)) == 2 * 3 * 4 * 5
-    assert count(lambda a, b: jnp.einsum("bij,bjk->bik", a, b), of(7, 3, 4), of(7, 4, 5)) == 7 * 2 * 3 * 4 * 5
+    assert (
+        count(lambda a, b: jnp.einsum("bij,bjk->bik", a, b), of(7, 3, 4), of(7, 4, 5))
+        == 7 * 2 * 3 * 4 * 5
+    )
     assert count(jax.jit(jnp.matmul), of(3, 4), of(4, 5)) == 120
     assert count(lambda x: jnp.sin(x).sum(), of(9)) == 0
 
@@ -37,8 +40,13 @@ def test_loops_and_branches() -> None:
 
     assert count(loop, of(4, 4)) == 11 * 128
     assert count(lambda x: jax.lax.fori_loop(0, 5, lambda _, c: c @ c, x), of(4, 4)) == 5 * 128
-    assert count(lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: x @ x @ x, lambda x: x, x), of(4, 4)) == 2 * 128
-    assert count(jax.grad(lambda x: jax.checkpoint(loop)(x).sum()), of(4, 4)) > count(jax.grad(lambda x: loop(x).sum()), of(4, 4))
+    assert (
+        count(lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: x @ x @ x, lambda x: x, x), of(4, 4))
+        == 2 * 128
+    )
+    assert count(jax.grad(lambda x: jax.checkpoint(loop)(x).sum()), of(4, 4)) > count(
+        jax.grad(lambda x: loop(x).sum()), of(4, 4)
+    )
 
 
 @pytest.mark.quick
@@ -46,27 +54,34 @@ def test_loops_and_branches() -> None:
 def test_convolutions_and_their_gradients(stride: int, groups: int) -> None:
     def f(x: Any, w: Any) -> Any:
         dims = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=dims, feature_group_count=groups)
+        return jax.lax.conv_general_dilated(
+            x, w, (stride, stride), "SAME", dimension_numbers=dims, feature_group_count=groups
+        )
 
     x, w = of(2, 8, 8, 4), of(3, 3, 4 // groups, 16)
     forward = 2 * 2 * (8 // stride) ** 2 * 16 * 9 * 4 // groups
     assert count(f, x, w) == forward
     both = count(jax.grad(lambda x, w: f(x, w).sum(), (0, 1)), x, w)
-    # The gradient's taps at the edges fall on padding, which is counted; a third of the whole at this size.
+    # The gradient's taps at the edges fall on padding, which is counted; a third of the whole at
+    # this size.
     assert forward * 2 <= both <= forward * 3.2
 
 
 def test_a_shard_map_counts_every_device(devices: list[jax.Device]) -> None:
     mesh = layout("jit", "", devices).mesh
-    mapped = jax.shard_map(lambda x: x @ x.T, mesh=mesh, in_specs=jax.P("data"), out_specs=jax.P("data"))
+    mapped = jax.shard_map(
+        lambda x: x @ x.T, mesh=mesh, in_specs=jax.P("data"), out_specs=jax.P("data")
+    )
     assert count(mapped, of(16, 4)) == 8 * 2 * 2 * 4 * 2
 
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_a_gpt_takes_six_times_parameters_times_tokens(scan: bool) -> None:
-    """6 N D (Kaplan et al. 2020) with N the matrices, the embedding once as the output's; and 12 layers x length x width a token.
+    """6 N D (Kaplan et al. 2020) with N the matrices, the embedding once as the output's; and 12
+    layers x length x width a token.
 
-    Norms and softmax sum their rows by products with ones, which are less than one in a hundred even here.
+    Norms and softmax sum their rows by products with ones, which are less than one in a hundred
+    even here.
     """
     size = dataclasses.replace(SIZE, scan=scan)
     net, tokens = GPT(size), jax.ShapeDtypeStruct((ROWS, size.context), jnp.int32)
@@ -84,7 +99,8 @@ def test_a_gpt_takes_six_times_parameters_times_tokens(scan: bool) -> None:
     again = GPT(dataclasses.replace(size, remat=True))
     more = count(jax.grad(lambda p, t: again.apply({"params": p}, t).sum()), params, tokens)  # type: ignore[union-attr]
     blocks = found - 6 * size.vocabulary * size.width * d
-    # All of the blocks' forward pass once more, but for the product whose result nobody needs: at most a third.
+    # All of the blocks' forward pass once more, but for the product whose result nobody needs: at
+    # most a third.
     assert found + 0.2 * blocks < more <= found + blocks / 3
 
 

@@ -1,4 +1,6 @@
-"""GPUs and TPUs that are not there, with their compilers: `.ci/plan` installs these and runs this file."""
+"""GPUs and TPUs that are not there, with their compilers: `.ci/plan` installs these and runs this
+file.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from tests.plan.compiled import compiled
 from tests.plan.test_compile import gathers_parameters_alone, planned
 
 TOPOLOGIES = ("gpu:h100:1x1", "gpu:h100:1x8", "tpu:v5e:1x1", "tpu:v5e:2x4")
-ABORTED = ("flow_mnist", "vae_mnist", "vit_fashion_mnist")  # XLA's compiler for GPUs aborted on these, told of no bandwidth
+# XLA's compiler for GPUs aborted on these, told of no bandwidth
+ABORTED = ("flow_mnist", "vae_mnist", "vit_fashion_mnist")
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +27,9 @@ def need_compiler(*texts: str) -> None:
             pytest.skip(f"the compiler for {kind} is not installed: pip install -e '.[aot]'")
 
 
-@pytest.mark.parametrize("text", ["tpu:v5e:2x4", "tpu:v5e:1x1", "tpu:v5p:2x2x1", "tpu:v6e:4x4", "gpu:b200:2x4"])
+@pytest.mark.parametrize(
+    "text", ["tpu:v5e:2x4", "tpu:v5e:1x1", "tpu:v5p:2x2x1", "tpu:v6e:4x4", "gpu:b200:2x4"]
+)
 def test_every_chip_is_one_device(text: str) -> None:
     need_compiler(text)
     found = topologies.parse(text)
@@ -32,7 +37,12 @@ def test_every_chip_is_one_device(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mesh"), [("tpu:v5e:2x4", "data=2,fsdp=4"), ("gpu:h100:8", "data=2,fsdp=4"), ("gpu:a100:2x4", "fsdp=4,tensor=2")]
+    ("text", "mesh"),
+    [
+        ("tpu:v5e:2x4", "data=2,fsdp=4"),
+        ("gpu:h100:8", "data=2,fsdp=4"),
+        ("gpu:a100:2x4", "fsdp=4,tensor=2"),
+    ],
 )
 def test_hardware_that_is_not_there(text: str, mesh: str) -> None:
     need_compiler(text)
@@ -57,7 +67,10 @@ def test_every_step_compiles_for_one_and_for_eight_devices(name: str) -> None:
     lines = compiled(name, *TOPOLOGIES)
     assert [line["topology"] for line in lines] == list(TOPOLOGIES)
     if lines[0]["preset"] == "offline":
-        warnings.warn(f"{name}: its data are not prepared, so that its offline preset was compiled", stacklevel=1)
+        warnings.warn(
+            f"{name}: its data are not prepared, so that its offline preset was compiled",
+            stacklevel=1,
+        )
     for line in lines:
         assert line["compiled"], line
         assert line["fits"], line

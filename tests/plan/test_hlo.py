@@ -27,7 +27,8 @@ LOOP = """HloModule step, is_scheduled=true
   %one = s32[] constant(1)
   %next = s32[] add(%i, %one)
   %x = f32[4,8]{1,0} get-tuple-element(%state), index=1
-  %all-reduce.1 = f32[4,8]{1,0} all-reduce(%x), channel_id=1, replica_groups={{0,1},{2,3},{4,5},{6,7}}, to_apply=%add
+  %all-reduce.1 = f32[4,8]{1,0} all-reduce(%x), channel_id=1, \
+replica_groups={{0,1},{2,3},{4,5},{6,7}}, to_apply=%add
   ROOT %out = (s32[], f32[4,8]{1,0}) tuple(%next, /*index=1*/%all-reduce.1)
 }
 
@@ -44,7 +45,8 @@ ENTRY %main (x: f32[4,8]) -> f32[4,32] {
   %begin = (s32[], f32[4,8]{1,0}) tuple(%zero, %x)
   %while = (s32[], f32[4,8]{1,0}) while(%begin), condition=%condition, body=%body KNOWN
   %y = f32[4,8]{1,0} get-tuple-element(%while), index=1
-  %start = ((f32[4,8]{1,0}), (f32[4,32]{1,0})) all-gather-start(%y), channel_id=2, GROUPS, dimensions={1}, metadata={op_name="step/dot"}
+  %start = ((f32[4,8]{1,0}), (f32[4,32]{1,0})) all-gather-start(%y), \
+channel_id=2, GROUPS, dimensions={1}, metadata={op_name="step/dot"}
   ROOT %z = f32[4,32]{1,0} all-gather-done(%start)
 }
 """
@@ -58,9 +60,20 @@ def program(known: str = "", groups: str = "replica_groups=[2,4]<=[8]") -> hlo.P
 @pytest.mark.parametrize("known", ["", ', backend_config={"known_trip_count":{"n":"12"}}'])
 def test_a_collective_in_a_loop_counts_as_often_as_the_loop_runs(known: str) -> None:
     reduced, gathered = collectives(program(known), MESH)
-    assert (reduced.kind, reduced.count, reduced.bytes, reduced.axes, reduced.group) == ("all-reduce", 12, 128, ("tensor",), 2)
+    assert (reduced.kind, reduced.count, reduced.bytes, reduced.axes, reduced.group) == (
+        "all-reduce",
+        12,
+        128,
+        ("tensor",),
+        2,
+    )
     assert reduced.sent == 128  # 2 (n - 1) / n
-    assert (gathered.kind, gathered.count, gathered.bytes, gathered.axes) == ("all-gather", 1, 512, ("fsdp", "tensor"))
+    assert (gathered.kind, gathered.count, gathered.bytes, gathered.axes) == (
+        "all-gather",
+        1,
+        512,
+        ("fsdp", "tensor"),
+    )
     assert gathered.sent == 384
     assert gathered.source == "step/dot"
 
@@ -74,15 +87,29 @@ def test_a_collective_in_a_loop_counts_as_often_as_the_loop_runs(known: str) -> 
         ("replica_groups=[4,2]<=[8]", ("tensor",), (0, 1)),
         ("replica_groups=[2,4]<=[4,2]T(1,0)", ("data", "fsdp"), (0, 2, 4, 6)),
         ("replica_groups={}", ("data", "fsdp", "tensor"), tuple(range(8))),
-        ("replica_groups=mesh['axis_0'=2,'axis_1'=2,'axis_2'=1,'axis_3'=2] {'axis_1'}", ("fsdp",), (0, 2)),
-        ("replica_groups=mesh['a'=1,'b'=2,'c'=4], device_ids=([4,2]T(1,0)) {'c'}", ("data", "fsdp"), (0, 2, 4, 6)),
+        (
+            "replica_groups=mesh['axis_0'=2,'axis_1'=2,'axis_2'=1,'axis_3'=2] {'axis_1'}",
+            ("fsdp",),
+            (0, 2),
+        ),
+        (
+            "replica_groups=mesh['a'=1,'b'=2,'c'=4], device_ids=([4,2]T(1,0)) {'c'}",
+            ("data", "fsdp"),
+            (0, 2, 4, 6),
+        ),
         ("replica_groups=mesh['a'=8] {'a':(4)2}", ("tensor",), (0, 1)),
         ("replica_groups=mesh['a'=4,'b'=2], device_ids=(0,4,1,5,2,6,3,7) {'b'}", ("data",), (0, 4)),
-        ("replica_groups=mesh['a'=2,'b'=2,'c'=2], device_ids=(0,4,1,5,2,6,3,7) {'b'}", ("tensor",), (0, 1)),
+        (
+            "replica_groups=mesh['a'=2,'b'=2,'c'=2], device_ids=(0,4,1,5,2,6,3,7) {'b'}",
+            ("tensor",),
+            (0, 1),
+        ),
         ("replica_groups={{0,1,2},{3,4,5},{6,7}}", (), (0, 1, 2)),
     ],
 )
-def test_every_way_to_write_groups_names_its_axes(written: str, axes: tuple[str, ...], first: tuple[int, ...]) -> None:
+def test_every_way_to_write_groups_names_its_axes(
+    written: str, axes: tuple[str, ...], first: tuple[int, ...]
+) -> None:
     _, found = collectives(program(groups=written), MESH)
     assert found.axes == axes
     assert found.groups[0] == first
@@ -131,7 +158,14 @@ def test_a_compiled_psum_is_found_with_its_axis(devices: list[jax.Device]) -> No
 
         return jax.lax.scan(once, x, length=7)[0]
 
-    mapped = jax.jit(jax.shard_map(f, mesh=place.mesh, in_specs=P("data"), out_specs=P("data"), check_vma=False))
+    mapped = jax.jit(
+        jax.shard_map(f, mesh=place.mesh, in_specs=P("data"), out_specs=P("data"), check_vma=False)
+    )
     text = mapped.lower(jax.ShapeDtypeStruct((16, 5), np.float32)).compile().as_text()
     (found,) = collectives(parse(text), place.mesh.shape)
-    assert (found.kind, found.count, found.bytes, found.axes) == ("all-reduce", 7, 8 * 5 * 4, ("fsdp",))
+    assert (found.kind, found.count, found.bytes, found.axes) == (
+        "all-reduce",
+        7,
+        8 * 5 * 4,
+        ("fsdp",),
+    )

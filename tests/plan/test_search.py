@@ -37,16 +37,29 @@ Plans = dict[tuple[str, int, bool | None], tuple[bool, int, float]]
 def searched(
     plans: Plans, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[search.Candidate], list[tuple[str, int, bool | None]]]:
-    """What a search finds, and what it tried in this order: `told` says (fits, GiB, seconds) of (fsdp, microbatches, remat). The state
-    takes 9 GiB."""
+    """What a search finds, and what it tried in this order: `told` says (fits, GiB, seconds) of
+    (fsdp, microbatches, remat). The state takes 9 GiB.
+    """
     tried: list[tuple[str, int, bool | None]] = []
 
     def plan(built: Any, flags: RunOptions, topology: Any, devices: Any) -> Plan:
         way = (flags.mesh.split(",")[1], flags.microbatches, built.remat)
         tried.append(way)
         fits, needs, seconds = plans[way]
-        step = None if needs == 9 else roofline.Estimate(seconds, 0.0, 0.0, 1.0)  # what does not fit by its state is not compiled
-        return Plan(EIGHT, {}, 32, flags.microbatches, "f32", 1, 9 * 2**30, needs * 2**30, fits, estimate=step)
+        # what does not fit by its state is not compiled
+        step = None if needs == 9 else roofline.Estimate(seconds, 0.0, 0.0, 1.0)
+        return Plan(
+            EIGHT,
+            {},
+            32,
+            flags.microbatches,
+            "f32",
+            1,
+            9 * 2**30,
+            needs * 2**30,
+            fits,
+            estimate=step,
+        )
 
     @dataclasses.dataclass(frozen=True)
     class WithRemat(Built):
@@ -79,7 +92,9 @@ def test_it_stops_at_the_fewest_microbatches_that_fit(monkeypatch: pytest.Monkey
 
 
 def test_it_stops_where_the_state_alone_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More microbatches save activations only. The same size by chance, activations included, would be another matter."""
+    """More microbatches save activations only. The same size by chance, activations included, would
+    be another matter.
+    """
     plans: Plans = {
         ("fsdp=1", 1, None): (False, 9, 0.0),
         ("fsdp=8", 1, None): (False, 8, 1.0),  # less than the state: no reason to stop
@@ -88,7 +103,10 @@ def test_it_stops_where_the_state_alone_does_not_fit(monkeypatch: pytest.MonkeyP
     }
     found, tried = searched(plans, Config(), monkeypatch)
     assert tried == [*plans]
-    assert [(each.microbatches, each.plan.needs >> 30) for each in found] == [(4, 7), (1, 9)], "what needs least first"
+    assert [(each.microbatches, each.plan.needs >> 30) for each in found] == [
+        (4, 7),
+        (1, 9),
+    ], "what needs least first"
 
 
 def test_it_tries_rematerialisation_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,4 +133,7 @@ def test_a_way_that_fits_comes_before_one_that_does_not(monkeypatch: pytest.Monk
     found, _ = searched(plans, Config(), monkeypatch)
     assert [each.plan.fits for each in found] == [True, False]
     assert search.describe(found[0]).endswith("79.00 GiB a device: fits")
-    assert search.describe(found[1]) == "data=8,fsdp=1,tensor=1 microbatches=1: 9.00 GiB a device: does not fit"
+    assert (
+        search.describe(found[1])
+        == "data=8,fsdp=1,tensor=1 microbatches=1: 9.00 GiB a device: does not fit"
+    )

@@ -16,7 +16,14 @@ from dlcore.plan.hlo import Collective
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("tpu:v5e:4x4", 16), ("tpu:v5p:4x4x4", 64), ("gpu:h100:8x8", 64), ("gpu:a100:4", 4), ("cpu:8", 8), ("tpu:v6e:1x1", 1)],
+    [
+        ("tpu:v5e:4x4", 16),
+        ("tpu:v5p:4x4x4", 64),
+        ("gpu:h100:8x8", 64),
+        ("gpu:a100:4", 4),
+        ("cpu:8", 8),
+        ("tpu:v6e:1x1", 1),
+    ],
 )
 def test_topologies_are_read(text: str, count: int) -> None:
     assert topologies.parse(text).count == count
@@ -46,7 +53,9 @@ def test_what_does_not_exist_is_refused_with_a_way_out(text: str, message: str) 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("text", ["tpu:v5e:4x4", "gpu:h100:8"])
-def test_a_missing_compiler_names_the_way_to_install_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_names_the_way_to_install_it(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(topologies, "_installed", lambda module: False)
     with pytest.raises(UsageError, match=r"not installed: pip install -e '\.\[aot\]'"):
         topologies.devices(topologies.parse(text))
@@ -58,19 +67,26 @@ def test_more_simulated_devices_than_there_are(devices: list[jax.Device]) -> Non
 
 
 @pytest.mark.quick
-def test_what_a_compiler_does_not_know_is_reported_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_compiler_does_not_know_is_reported_with_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(name: str, **_: Any) -> Any:
         raise NotImplementedError(f"unknown topology {name}\nand more")
 
     monkeypatch.setattr(topologies, "_installed", lambda module: True)
     monkeypatch.setattr("jax.experimental.topologies.get_topology_desc", refuse)
     for text, name in (("tpu:v5e:6x10", "v5e:6x10"), ("gpu:h100:8", "h100")):
-        with pytest.raises(UsageError, match=rf"'{text}' cannot be compiled for \(unknown topology {name}\); try tpu:v5e:4x4"):
+        with pytest.raises(
+            UsageError,
+            match=rf"'{text}' cannot be compiled for \(unknown topology {name}\); try tpu:v5e:4x4",
+        ):
             topologies.devices(topologies.parse(text))
 
 
-# Fields of XLA's GpuDeviceInfoProto that its cost model and its launch dimensions use, as xla/backends/gpu/target_config/specs has
-# them for an H100 (SXM); the bandwidth is NVIDIA's rounded figure, the memory that of a card without reserved pages.
+# Fields of XLA's GpuDeviceInfoProto that its cost model and its launch dimensions use, as
+# xla/backends/gpu/target_config/specs has
+# them for an H100 (SXM); the bandwidth is NVIDIA's rounded figure, the memory that of a card
+# without reserved pages.
 H100 = {
     "threads_per_block_limit": 1024,
     "threads_per_warp": 32,
@@ -97,7 +113,9 @@ H100 = {
 
 @pytest.mark.quick
 def test_xla_gets_every_number_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field that is left out is 0: without a bandwidth XLA's compiler aborted on three experiments, and took minutes on another."""
+    """A field that is left out is 0: without a bandwidth XLA's compiler aborted on three
+    experiments, and took minutes on another.
+    """
     targets = {}
 
     def refuse(name: str, target_config: str, **_: Any) -> Any:
@@ -127,7 +145,8 @@ def test_collectives_take_as_long_as_their_slowest_link() -> None:
     one_host = ring("all-gather", 8 * 10**9, (tuple(range(8)),))
     assert roofline.seconds(one_host, h100) == pytest.approx(7e9 / 450e9 + 3 * h100.hop)
     two_hosts = ring("all-gather", 8 * 10**9, (tuple(range(16)),))
-    assert roofline.seconds(two_hosts, h100) == pytest.approx(7.5e9 / 400e9 + 4 * h100.hop)  # eight networks beside each other
+    # eight networks beside each other
+    assert roofline.seconds(two_hosts, h100) == pytest.approx(7.5e9 / 400e9 + 4 * h100.hop)
     one_each = ring("all-reduce", 10**9, tuple((i, i + 8) for i in range(8)))
     assert roofline.seconds(one_each, h100) == pytest.approx(1e9 / 50e9 + h100.hop)
 
@@ -135,7 +154,10 @@ def test_collectives_take_as_long_as_their_slowest_link() -> None:
 @pytest.mark.quick
 def test_a_host_has_as_many_devices_as_requested() -> None:
     group = ring("all-gather", 8 * 10**9, (tuple(range(8)),))
-    rates = [roofline.speed(group, topologies.parse(f"gpu:h100:{shape}").hardware) for shape in ("8", "1x8", "2x4", "4x2")]
+    rates = [
+        roofline.speed(group, topologies.parse(f"gpu:h100:{shape}").hardware)
+        for shape in ("8", "1x8", "2x4", "4x2")
+    ]
     assert rates == [450e9, 450e9, 4 * 50e9, 2 * 50e9]
 
 
@@ -143,23 +165,36 @@ def test_a_host_has_as_many_devices_as_requested() -> None:
 def test_a_group_uses_the_rings_of_every_side_of_a_torus_that_it_lies_on() -> None:
     v5p = topologies.HARDWARE["v5p"]
     places = [(x, y, z) for x in range(2) for y in range(2) for z in range(4)]
-    whole, line = ring("all-gather", 16 * 10**9, (tuple(range(16)),)), ring("all-gather", 4 * 10**9, ((0, 1, 2, 3), (4, 5, 6, 7)))
+    whole, line = (
+        ring("all-gather", 16 * 10**9, (tuple(range(16)),)),
+        ring("all-gather", 4 * 10**9, ((0, 1, 2, 3), (4, 5, 6, 7))),
+    )
     assert [roofline.placed(each, places).sides for each in (whole, line)] == [3, 1]
-    assert roofline.seconds(roofline.placed(whole, places), v5p) == pytest.approx(15e9 / 600e9 + 4 * v5p.hop)
-    assert roofline.seconds(roofline.placed(line, places), v5p) == pytest.approx(3e9 / 200e9 + 2 * v5p.hop)
+    assert roofline.seconds(roofline.placed(whole, places), v5p) == pytest.approx(
+        15e9 / 600e9 + 4 * v5p.hop
+    )
+    assert roofline.seconds(roofline.placed(line, places), v5p) == pytest.approx(
+        3e9 / 200e9 + 2 * v5p.hop
+    )
 
 
 @pytest.mark.quick
 def test_the_slowest_of_three_bounds_a_step() -> None:
     v5e = topologies.HARDWARE["v5e"]
     found = roofline.estimate(v5e, 197e12 * 4, 4, 4, 819e9 / 2, [], "bf16")
-    assert (found.compute, found.memory, found.communication) == (pytest.approx(1.0), pytest.approx(0.5), 0)
+    assert (found.compute, found.memory, found.communication) == (
+        pytest.approx(1.0),
+        pytest.approx(0.5),
+        0,
+    )
     assert (found.least, found.most, found.limit, found.efficiency) == (1.0, 1.5, "compute", 1.0)
-    repeated = roofline.estimate(v5e, 197e12 * 4, 2, 4, 0, [], "bf16")  # two devices repeat what two others do
+    # two devices repeat what two others do
+    repeated = roofline.estimate(v5e, 197e12 * 4, 2, 4, 0, [], "bf16")
     assert (repeated.least, repeated.efficiency) == (2.0, 0.5)
 
 
-# What the makers say of one device, in GB or GiB as they write it: cloud.google.com/tpu/docs (v5e, v5p, v6e), NVIDIA's data sheets.
+# What the makers say of one device, in GB or GiB as they write it: cloud.google.com/tpu/docs (v5e,
+# v5p, v6e), NVIDIA's data sheets.
 MAKERS = {
     "v5e": (16 * 2**30, 197e12, 819e9, 256),
     "v5p": (95 * 2**30, 459e12, 2765e9, 6144),
@@ -176,11 +211,14 @@ MAKERS = {
 def test_a_device_is_as_large_and_as_fast_as_its_maker_says(name: str) -> None:
     assert MAKERS.keys() == topologies.HARDWARE.keys()
     found, (memory, flops, bandwidth, most) = topologies.HARDWARE[name], MAKERS[name]
-    assert found.memory == pytest.approx(memory, rel=0.08 if found.kind == "gpu" else 1e-12)  # a driver keeps a part for itself
+    # a driver keeps a part for itself
+    assert found.memory == pytest.approx(memory, rel=0.08 if found.kind == "gpu" else 1e-12)
     assert found.bf16 == pytest.approx(flops, rel=1e-3)
     assert found.bandwidth == pytest.approx(bandwidth, rel=5e-3)
     assert found.most == most
-    assert found.f32 == (found.bf16 if found.kind == "tpu" else pytest.approx(found.bf16 / 2, rel=1e-2))
+    assert found.f32 == (
+        found.bf16 if found.kind == "tpu" else pytest.approx(found.bf16 / 2, rel=1e-2)
+    )
 
 
 @pytest.mark.quick

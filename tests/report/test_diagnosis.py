@@ -1,4 +1,6 @@
-"""The section on what is wrong: what it says, what it draws, and that a stranger's diagnostics become no markup."""
+"""The section on what is wrong: what it says, what it draws, and that a stranger's diagnostics
+become no markup.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ SOUND = [
     Row("Dense_0/kernel", 1e-2, 2.0, 2e-3, 64, 3),
     Row("Dense_1/kernel", 1.0, 4.0, 4e-3, 10, 0),
 ]
-SICK = [Row("Dense_0/kernel", 1e-8, 2.0, 1e-3, 64, 0), Row("Dense_1/kernel", 1.0, 4.0, 2.0, 10, 0)]  # fmt: skip
+SICK = [Row("Dense_0/kernel", 1e-8, 2.0, 1e-3, 64, 0), Row("Dense_1/kernel", 1.0, 4.0, 2.0, 10, 0)]
 
 
 def section(*folders: Path) -> str:
@@ -52,7 +54,10 @@ def test_the_last_verdict_and_the_first_trouble_are_shown(tmp_path: Path) -> Non
 
 def test_bars_are_logarithmic(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
-    rows = [Row(f"Dense_{i}/kernel", grad, 1.0, 1e-3, 8, 0) for i, grad in enumerate((1e-4, 1e-2, 1.0, 0.0, math.nan))]
+    rows = [
+        Row(f"Dense_{i}/kernel", grad, 1.0, 1e-3, 8, 0)
+        for i, grad in enumerate((1e-4, 1e-2, 1.0, 0.0, math.nan))
+    ]
     write(run, 5, {"net": rows})
     lengths = [float(x) for x in re.findall(r'class="measure" d="M0 0h([\d.]+)v', section(run))]
     assert lengths == [1.0, 75.0, 150.0]  # zero and NaN have no bar
@@ -79,7 +84,10 @@ def test_damage_and_strange_names_stay_text(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     write(run, 5, {"<b>": [Row("<script>alert(1)</script>", 1.0, 1.0, 0.5, 4, 0)]})
     with (run / "diagnostics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": 6, "objective": "net", "tensors": [{"name": "<i>"}]}) + "\nnonsense\n")
+        file.write(
+            json.dumps({"step": 6, "objective": "net", "tensors": [{"name": "<i>"}]})
+            + "\nnonsense\n"
+        )
     whole = page.render([run])
     assert "<script>alert" not in whole
     assert "damaged and left out: 2 lines" in " ".join(Parsed(whole).texts)
@@ -88,15 +96,21 @@ def test_damage_and_strange_names_stay_text(tmp_path: Path) -> None:
 
 def losses(train: list[float], validation: list[float], **more: float) -> list[dict[str, object]]:
     """Lines of metrics: a training loss a step, and a validation loss every second step."""
-    lines: list[dict[str, object]] = [{"step": s, "split": "train", "net/loss": v} for s, v in enumerate(train, 1)]
-    return lines + [{"step": 2 * i, "split": "validation", "loss": v} | more for i, v in enumerate(validation, 1)]
+    lines: list[dict[str, object]] = [
+        {"step": s, "split": "train", "net/loss": v} for s, v in enumerate(train, 1)
+    ]
+    return lines + [
+        {"step": 2 * i, "split": "validation", "loss": v} | more
+        for i, v in enumerate(validation, 1)
+    ]
 
 
 def test_overfitting_is_reported_without_any_diagnostics(tmp_path: Path) -> None:
     run = make(tmp_path / "run", lines=losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5]))
     text = section(run)
     assert (
-        "Overfitting since step 4: the validation loss rose from 1 to 1.5, while the training loss fell from 0.9 to 0.15." in text
+        "Overfitting since step 4: the validation loss rose from 1 to 1.5, while the training loss"
+        " fell from 0.9 to 0.15." in text
     )
     assert 'class="wrong"' in text
     sound = make(tmp_path / "sound", lines=losses([3.0, 2.0, 1.0, 0.8, 0.5, 0.4], [2.0, 1.0, 0.9]))
@@ -109,9 +123,16 @@ def test_overfitting_is_reported_without_any_diagnostics(tmp_path: Path) -> None
 def test_overfitting_stands_beside_the_gradients_of_the_same_run(tmp_path: Path) -> None:
     run = make(tmp_path / "run", lines=losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5]))
     write(run, 6, {"net": SOUND})
-    assert words(section(run)).index("Overfitting since step 4") < words(section(run)).index(HEALTHY)
+    assert words(section(run)).index("Overfitting since step 4") < words(section(run)).index(
+        HEALTHY
+    )
 
 
 def test_objectives_that_work_against_each_other_do_not_overfit(tmp_path: Path) -> None:
     lines = losses([3.0, 2.0, 1.0, 0.8, 0.2, 0.1], [2.0, 1.0, 1.5])
-    assert section(make(tmp_path / "run", lines=[*lines, {"step": 1, "split": "train", "other/loss": 1.0}])) == ""
+    assert (
+        section(
+            make(tmp_path / "run", lines=[*lines, {"step": 1, "split": "train", "other/loss": 1.0}])
+        )
+        == ""
+    )

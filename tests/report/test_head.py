@@ -29,7 +29,8 @@ def run_of(folder: Path, lines: Lines | None = None, **changes: Any) -> runs.Run
 
 
 @pytest.mark.parametrize(
-    ("status", "shown"), [("done", "✓"), ("running", "●"), ("stopped", "■"), ("failed", "✕"), ("odd", "?"), (None, "?")]
+    ("status", "shown"),
+    [("done", "✓"), ("running", "●"), ("stopped", "■"), ("failed", "✕"), ("odd", "?"), (None, "?")],
 )
 def test_a_status_has_a_sign_and_a_word(tmp_path: Path, status: str | None, shown: str) -> None:
     badge = head.badge(run_of(tmp_path / "a", status=status))
@@ -38,38 +39,71 @@ def test_a_status_has_a_sign_and_a_word(tmp_path: Path, status: str | None, show
 
 
 def headline(folder: Path, **changes: Any) -> list[str]:
-    return words(re.search(r'<div class="headline">.*?</div>', str(head.one(run_of(folder, **changes))), re.DOTALL)[0])  # type: ignore[index]
+    return words(
+        re.search(
+            r'<div class="headline">.*?</div>', str(head.one(run_of(folder, **changes))), re.DOTALL
+        )[0]
+    )  # type: ignore[index]
 
 
 def test_the_headline_is_of_the_published_metric_on_the_split_that_has_it(tmp_path: Path) -> None:
     published = {"metric": "f1", "value": 0.5, "source": "s", "better": "higher"}
     results = {"test": {"accuracy": 0.9}, "validation": {"f1": 0.25}, "extra": {"f1": 0.75}}
-    assert headline(tmp_path / "a", published=published, results=results)[:2] == ["f1 on validation", "0.2500"]
+    assert headline(tmp_path / "a", published=published, results=results)[:2] == [
+        "f1 on validation",
+        "0.2500",
+    ]
     results["test"]["f1"] = 0.5
     shown_texts = headline(tmp_path / "b", published=published, results=results)
-    assert shown_texts == ["f1 on test", "0.5000", "equal to the published number", "published 0.5000", "s",
-                    "Trained offline on embedded data (digits); the published number may be for other data."]  # fmt: skip
+    assert shown_texts == [
+        "f1 on test",
+        "0.5000",
+        "equal to the published number",
+        "published 0.5000",
+        "s",
+        "Trained offline on embedded data (digits); the published number may be for other data.",
+    ]
 
 
-def test_without_a_published_number_the_headline_is_a_metric_of_which_more_is_better(tmp_path: Path) -> None:
+def test_without_a_published_number_the_headline_is_a_metric_of_which_more_is_better(
+    tmp_path: Path,
+) -> None:
     results = {"train": {"accuracy": 1.0}, "test": {"loss": 0.1, "accuracy": 0.9}}
-    assert headline(tmp_path / "a", published=None, results=results) == ["accuracy on test", "0.9000"]
-    assert headline(tmp_path / "b", published=None, results={"validation": {"loss": 0.1, "x": 2.0}})[0] == "loss on validation"
+    assert headline(tmp_path / "a", published=None, results=results) == [
+        "accuracy on test",
+        "0.9000",
+    ]
+    assert (
+        headline(tmp_path / "b", published=None, results={"validation": {"loss": 0.1, "x": 2.0}})[0]
+        == "loss on validation"
+    )
     far = {"metric": "f1", "value": 0.5, "better": "higher"}
-    assert headline(tmp_path / "c", published=far, results=results) == ["accuracy on test", "0.9000"], "of another metric"
+    assert headline(tmp_path / "c", published=far, results=results) == [
+        "accuracy on test",
+        "0.9000",
+    ], "of another metric"
     assert headline(tmp_path / "d", published=far, results={}) == ["published f1", "0.5000"]
     assert 'class="headline"' not in head.one(run_of(tmp_path / "e", published=None, results={}))
 
 
 @pytest.mark.parametrize(
     ("better", "value", "shown", "kind"),
-    [("higher", 0.6, ["▼", "−0.1000, worse than published"], "bad"), ("higher", 0.4, ["▲", "+0.1000, better than published"], "good"),
-     ("lower", 0.6, ["▼", "−0.1000, better than published"], "good"), ("lower", 0.4, ["▲", "+0.1000, worse than published"], "bad"),
-     ("odd", 0.4, ["+0.1000 against published"], ""), ("higher", float("nan"), [], "")],
-)  # fmt: skip
-def test_the_difference_says_which_way_is_good(tmp_path: Path, better: str, value: float, shown: list[str], kind: str) -> None:
+    [
+        ("higher", 0.6, ["▼", "−0.1000, worse than published"], "bad"),
+        ("higher", 0.4, ["▲", "+0.1000, better than published"], "good"),
+        ("lower", 0.6, ["▼", "−0.1000, better than published"], "good"),
+        ("lower", 0.4, ["▲", "+0.1000, worse than published"], "bad"),
+        ("odd", 0.4, ["+0.1000 against published"], ""),
+        ("higher", float("nan"), [], ""),
+    ],
+)
+def test_the_difference_says_which_way_is_good(
+    tmp_path: Path, better: str, value: float, shown: list[str], kind: str
+) -> None:
     published = {"metric": "accuracy", "value": value, "better": better}
-    text = str(head.one(run_of(tmp_path / "a", published=published, results={"test": {"accuracy": 0.5}})))
+    text = str(
+        head.one(run_of(tmp_path / "a", published=published, results={"test": {"accuracy": 0.5}}))
+    )
     found = re.search(r'<p class="delta ?([a-z]*)">.*?</p>', text)
     assert (words(found[0]), found[1]) == (shown, kind) if found else shown == []
 
@@ -77,27 +111,57 @@ def test_the_difference_says_which_way_is_good(tmp_path: Path, better: str, valu
 def test_the_caution_is_for_offline_runs_with_a_published_number(tmp_path: Path) -> None:
     online = CARD["run"] | {"offline": False}
     assert "Trained offline" not in str(head.one(run_of(tmp_path / "a", run=online)))
-    assert "Trained offline" in str(head.one(run_of(tmp_path / "b", run=online, config={"offline": True})))
+    assert "Trained offline" in str(
+        head.one(run_of(tmp_path / "b", run=online, config={"offline": True}))
+    )
     assert "Trained offline" not in str(head.one(run_of(tmp_path / "c", published=None)))
 
 
 def test_provenance_and_tiles(tmp_path: Path) -> None:
-    more = {"started": "2026-03-04T05:06:07+00:00", "parameters": {"gen": 1000, "disc": 234}, "examples_per_second": 1500.0,
-            "peak_memory_bytes": 2**21, "stopped_early": 12, "seconds": {"compile": 1.5, "train": 2.0, "total": 75.0}}  # fmt: skip
+    more = {
+        "started": "2026-03-04T05:06:07+00:00",
+        "parameters": {"gen": 1000, "disc": 234},
+        "examples_per_second": 1500.0,
+        "peak_memory_bytes": 2**21,
+        "stopped_early": 12,
+        "seconds": {"compile": 1.5, "train": 2.0, "total": 75.0},
+    }
     shown_texts = words(head.one(run_of(tmp_path / "a", **more)))
-    for text in ("started 4 Mar 2026, 05:06 UTC", "0123456789", "(clean tree)", "seed 3", "1 × cpu", "JAX 0.10.1", "20",
-                 "of 20, stopped early", "1 min 15 s", "compile 1.50 s, train 2.0 s".replace("1.50", "1.5"), "1,500", "1,234",
-                 "gen 1,000, disc 234", "2.0 MiB", "jit"):  # fmt: skip
+    for text in (
+        "started 4 Mar 2026, 05:06 UTC",
+        "0123456789",
+        "(clean tree)",
+        "seed 3",
+        "1 × cpu",
+        "JAX 0.10.1",
+        "20",
+        "of 20, stopped early",
+        "1 min 15 s",
+        "compile 1.50 s, train 2.0 s".replace("1.50", "1.5"),
+        "1,500",
+        "1,234",
+        "gen 1,000, disc 234",
+        "2.0 MiB",
+        "jit",
+    ):
         assert text in shown_texts, text
-    bare = words(head.one(run_of(tmp_path / "b", git={"clean": False}, devices={"platform": "tpu", "count": 4})))
+    bare = words(
+        head.one(
+            run_of(tmp_path / "b", git={"clean": False}, devices={"platform": "tpu", "count": 4})
+        )
+    )
     assert "commit not recorded" in bare
     assert "4 × tpu" in bare
     assert "net 1,234,567" not in bare, "one owner needs no name"
-    assert "(uncommitted changes)" in words(head.one(run_of(tmp_path / "c", git={"commit": "abc", "clean": False})))
+    assert "(uncommitted changes)" in words(
+        head.one(run_of(tmp_path / "c", git={"commit": "abc", "clean": False}))
+    )
     assert "(tree not known)" in words(head.one(run_of(tmp_path / "d", git={"commit": "abc"})))
 
 
-@pytest.mark.parametrize(("status", "words_"), [("stopped", "The run was stopped."), ("failed", "The run failed.")])
+@pytest.mark.parametrize(
+    ("status", "words_"), [("stopped", "The run was stopped."), ("failed", "The run failed.")]
+)
 def test_an_error_is_shown(tmp_path: Path, status: str, words_: str) -> None:
     text = str(head.one(run_of(tmp_path / "a", status=status, error="no space <left>")))
     assert words(re.search(r'<div class="error".*?</div>', text)[0]) == [words_, "no space <left>"]  # type: ignore[index]
@@ -108,7 +172,10 @@ def test_the_head_of_a_comparison(tmp_path: Path) -> None:
     several = [run_of(tmp_path / str(i), experiment=f"e{i}") for i in range(8)]
     text = words(head.several(several))
     assert text[:3] == ["Comparison", "e0, e1, e2, e3, e4, e5 and 2 more", "A perceptron."]
-    assert "A perceptron." not in words(head.several([several[0], run_of(tmp_path / "x", about="Another.")]))[:3]
+    assert (
+        "A perceptron."
+        not in words(head.several([several[0], run_of(tmp_path / "x", about="Another.")]))[:3]
+    )
     assert words(head.several([several[0], several[0]]))[1] == "e0"
 
 
@@ -117,25 +184,36 @@ def test_the_head_of_a_comparison(tmp_path: Path) -> None:
 
 def test_the_best_of_each_metric_is_marked_by_its_direction(tmp_path: Path) -> None:
     def one(name: str, **test: float) -> runs.Run:
-        return run_of(tmp_path / name, published=None, results={"validation": {"loss": 1.0}, "test": test, "other": {"odd": 1.0}})
+        return run_of(
+            tmp_path / name,
+            published=None,
+            results={"validation": {"loss": 1.0}, "test": test, "other": {"odd": 1.0}},
+        )
 
     pair = [one("a", accuracy=0.9, loss=0.2, odd=1.0), one("b", accuracy=0.8, loss=0.1, odd=2.0)]
     assert compare.columns(pair)[:4] == [
-        ("test", "accuracy", "higher"), ("test", "loss", "lower"), ("test", "odd", None), ("validation", "loss", "lower")
-    ]  # fmt: skip
+        ("test", "accuracy", "higher"),
+        ("test", "loss", "lower"),
+        ("test", "odd", None),
+        ("validation", "loss", "lower"),
+    ]
     cells = re.findall(r'<td class="(n[^"]*)">(.*?)</td>', str(compare.comparison(pair)))
     marked = [words(text) for kind, text in cells if kind == "n best"]
     assert marked == [["0.9000", "(best)"], ["0.1000", "(best)"]]
     shown_texts = words(compare.comparison(pair))
     assert shown_texts[1].startswith("The best value is underlined")
     assert shown_texts[2:6] == ["Run", "test", "validation", "other"]
-    assert "The best value" not in " ".join(words(compare.comparison([pair[0], pair[0]]))), "equal values have no best"
+    assert "The best value" not in " ".join(words(compare.comparison([pair[0], pair[0]]))), (
+        "equal values have no best"
+    )
 
 
 def test_a_card_says_the_direction_where_no_name_does(tmp_path: Path) -> None:
     def one(name: str, better: str) -> runs.Run:
         return run_of(
-            tmp_path / name, published={"metric": "odd", "value": 1.0, "better": better}, results={"test": {"odd": 1.0}}
+            tmp_path / name,
+            published={"metric": "odd", "value": 1.0, "better": better},
+            results={"test": {"odd": 1.0}},
         )
 
     assert compare.columns([one("a", "lower")]) == [("test", "odd", "lower")]
@@ -144,29 +222,70 @@ def test_a_card_says_the_direction_where_no_name_does(tmp_path: Path) -> None:
 
 def test_not_a_number_never_wins(tmp_path: Path) -> None:
     values = [float("nan"), 0.5, 0.25]
-    three = [run_of(tmp_path / str(i), results={"test": {"accuracy": v}}) for i, v in enumerate(values)]
+    three = [
+        run_of(tmp_path / str(i), results={"test": {"accuracy": v}}) for i, v in enumerate(values)
+    ]
     text = str(compare.comparison(three))
     assert re.findall(r'<td class="n best">([\d.]+)', text) == ["0.5000"]
-    assert re.findall(r'<td class="n best">', str(compare.comparison(three[:2]))) == [], "alone it wins nothing"
+    assert re.findall(r'<td class="n best">', str(compare.comparison(three[:2]))) == [], (
+        "alone it wins nothing"
+    )
 
 
 def test_results_of_one_run(tmp_path: Path) -> None:
-    results = {"validation": {"loss": 2.0}, "extra": {"x": 3.0}, "test": {"accuracy": 0.5, "loss": 1.0}}
+    results = {
+        "validation": {"loss": 2.0},
+        "extra": {"x": 3.0},
+        "test": {"accuracy": 0.5, "loss": 1.0},
+    }
     assert words(compare.results(run_of(tmp_path / "a", results=results))) == [
-        "Metric", "test", "validation", "extra", "accuracy", "0.5000", "—", "—", "loss", "1.000", "2.000", "—", "x", "—", "—", "3.000"
-    ]  # fmt: skip
+        "Metric",
+        "test",
+        "validation",
+        "extra",
+        "accuracy",
+        "0.5000",
+        "—",
+        "—",
+        "loss",
+        "1.000",
+        "2.000",
+        "—",
+        "x",
+        "—",
+        "—",
+        "3.000",
+    ]
     assert compare.results(run_of(tmp_path / "b", results={})) is None
 
 
 def test_fields_are_flattened_and_parameters_summed(tmp_path: Path) -> None:
-    assert compare.flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": 3}, "x") == {"x.a.b": 1, "x.a.c.d": [2], "x.e": 3}
+    assert compare.flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": 3}, "x") == {
+        "x.a.b": 1,
+        "x.a.c.d": [2],
+        "x.e": 3,
+    }
     assert compare.flatten({"a": 1}, "") == {"a": 1}
     assert compare.parameters(run_of(tmp_path / "a", parameters={"g": 2, "d": 3, "bad": "x"})) == 5
     assert compare.parameters(run_of(tmp_path / "b", parameters={})) is None
 
 
 def test_differences_are_in_two_groups(tmp_path: Path) -> None:
-    pair = [run_of(tmp_path / "a"), run_of(tmp_path / "b", versions={"jax": "0.12"}, mesh={"data": 4, "fsdp": 1})]
+    pair = [
+        run_of(tmp_path / "a"),
+        run_of(tmp_path / "b", versions={"jax": "0.12"}, mesh={"data": 4, "fsdp": 1}),
+    ]
     assert words(compare.differing(pair)) == [
-        "Differences", "Field", "a", "b", "Choices", "mesh.data", "2", "4", "Circumstances", "versions.jax", "0.10.1", "0.12"
-    ]  # fmt: skip
+        "Differences",
+        "Field",
+        "a",
+        "b",
+        "Choices",
+        "mesh.data",
+        "2",
+        "4",
+        "Circumstances",
+        "versions.jax",
+        "0.10.1",
+        "0.12",
+    ]

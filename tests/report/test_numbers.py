@@ -1,4 +1,6 @@
-"""Numbers of the page: ticks that can be told apart, the same in Python and in the browser, and what was measured once."""
+"""Numbers of the page: ticks that can be told apart, the same in Python and in the browser, and
+what was measured once.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,15 @@ def test_labels(values: list[float], texts: list[str]) -> None:
 
 
 def test_labels_of_a_logarithmic_axis_have_a_unit_each() -> None:
-    assert labels([1e-4, 1e-3, 0.1, 10.0, 1e3, 1e4, 1e6], log=True) == ["1e-4", "0.001", "0.1", "10", "1000", "10k", "1M"]
+    assert labels([1e-4, 1e-3, 0.1, 10.0, 1e3, 1e4, 1e6], log=True) == [
+        "1e-4",
+        "0.001",
+        "0.1",
+        "10",
+        "1000",
+        "10k",
+        "1M",
+    ]
     assert labels(log_ticks(0.9701, 0.9709), log=True) == ["0.9702", "0.9704", "0.9706", "0.9708"]
 
 
@@ -60,7 +70,9 @@ RANGES = st.tuples(st.floats(-1e12, 1e12), st.floats(-9, 0)).map(
 
 
 @given(RANGES, st.integers(2, 10))
-def test_ticks_can_be_distinguished_and_say_where_they_are(bounds: tuple[float, float], count: int) -> None:
+def test_ticks_can_be_distinguished_and_say_where_they_are(
+    bounds: tuple[float, float], count: int
+) -> None:
     low, high = bounds
     marks = ticks(low, high, count)
     texts = labels(marks)
@@ -101,18 +113,28 @@ def test_the_browser_writes_the_same_labels() -> None:
         const out = {{ linear: {json.dumps(spans)}.map(([a, b]) => labels(ticks(a, b, 5))),
                        log: {json.dumps(logs)}.map(([a, b]) => labels(logTicks(a, b), true)),
                        margin: [margin(["1"]), margin(["0.123456"])],
-                       steps: [[1, 2], [0, 1200], [12345678, 12345690]].map(([a, b]) => stepTicks(a, b, 384)) }};
+                       steps: [[1, 2], [0, 1200], [12345678, 12345690]]
+                         .map(([a, b]) => stepTicks(a, b, 384)) }};
         process.stdout.write(JSON.stringify(out));
     """
-    found = json.loads(subprocess.run([node, "-"], input=program, capture_output=True, text=True, check=True).stdout)
+    found = json.loads(
+        subprocess.run(
+            [node, "-"], input=program, capture_output=True, text=True, check=True
+        ).stdout
+    )
     assert found["linear"] == [labels(ticks(a, b, 5)) for a, b in spans]
     assert found["log"] == [labels(log_ticks(a, b), log=True) for a, b in logs]
     assert found["margin"] == [drawing.margin(["1"]), drawing.margin(["0.123456"])] == [46, 62]
-    assert found["steps"] == [step_ticks(a, b, 384) for a, b in ((1, 2), (0, 1200), (12345678, 12345690))]
+    assert found["steps"] == [
+        step_ticks(a, b, 384) for a, b in ((1, 2), (0, 1200), (12345678, 12345690))
+    ]
 
 
 def test_a_chart_of_values_that_lie_close_together_says_which_they_are(tmp_path: Path) -> None:
-    lines = [{"step": s, "split": "validation", "accuracy": 0.9701 + 0.0002 * s, "far": 1e6 + s / 100} for s in range(5)]
+    lines = [
+        {"step": s, "split": "validation", "accuracy": 0.9701 + 0.0002 * s, "far": 1e6 + s / 100}
+        for s in range(5)
+    ]
     text = page.render([make(tmp_path / "a", lines=lines)])
     drawn = dict(re.findall(r"<h3>(\w+)</h3></figcaption>(<svg.*?</svg>)", text))
     for chart in ("accuracy", "far"):
@@ -122,13 +144,18 @@ def test_a_chart_of_values_that_lie_close_together_says_which_they_are(tmp_path:
         assert steps == ["0", "1", "2", "3", "4"]
     assert "0.9704" in drawn["accuracy"]
     (far,) = [chart for chart in json.loads(Parsed(text).block)["charts"] if chart["name"] == "far"]
-    assert far["curves"][0]["y"] == pytest.approx([1e6 + s / 100 for s in range(5)], abs=1e-4), "six digits would be a flat line"
+    assert far["curves"][0]["y"] == pytest.approx([1e6 + s / 100 for s in range(5)], abs=1e-4), (
+        "six digits would be a flat line"
+    )
 
 
 def once(folder: Path, **card: Any) -> Path:
     """A run with a curve of the loss, and metrics that were measured at the end alone."""
     lines = [{"step": s, "split": "train", "net/loss": 1 / s} for s in (1, 2, 3)]
-    lines += [{"step": 3, "split": "test", "psnr": 27.25, "ssim": 0.91}, {"step": 3, "split": "validation", "psnr": 28.5}]
+    lines += [
+        {"step": 3, "split": "test", "psnr": 27.25, "ssim": 0.91},
+        {"step": 3, "split": "validation", "psnr": 28.5},
+    ]
     return make(folder, CARD | {"published": None} | card, lines)
 
 
@@ -139,7 +166,11 @@ def test_a_metric_that_was_measured_once_is_a_number_and_no_chart(tmp_path: Path
     assert [chart["name"] for chart in json.loads(parsed.block)["charts"]] == ["loss"]
     assert text.count('class="chart"') == 1
     table = text[text.index('<section id="once"') :].partition("</section>")[0]
-    rows = re.findall(r'<th scope="row">(\w+)</th><td>(\w+)</td><td class="n">([\d.]+)</td><td class="n">(\d+)</td>', table)
+    rows = re.findall(
+        r'<th scope="row">(\w+)</th><td>(\w+)</td><td class="n">([\d.]+)</td><td'
+        r' class="n">(\d+)</td>',
+        table,
+    )
     assert rows == [("psnr", "validation", "28.500", "3"), ("psnr", "test", "27.250", "3")]
     assert "ssim" not in table, "the results have it"
     assert "0.9100" in text
@@ -160,7 +191,9 @@ def test_of_several_runs_each_has_a_column(tmp_path: Path) -> None:
 
 def test_a_metric_of_which_one_run_has_a_curve_stays_a_chart(tmp_path: Path) -> None:
     short = make(tmp_path / "a", lines=[{"step": 1, "split": "validation", "loss": 1.0}])
-    long = make(tmp_path / "b", lines=[{"step": s, "split": "validation", "loss": 1.0} for s in (1, 2)])
+    long = make(
+        tmp_path / "b", lines=[{"step": s, "split": "validation", "loss": 1.0} for s in (1, 2)]
+    )
     assert [chart.once for chart in curves.charts(runs.read_all([short, long]))] == [False]
     assert [chart.once for chart in curves.charts(runs.read_all([short]))] == [True]
     assert 'id="once"' not in page.render([short, long])
@@ -168,9 +201,15 @@ def test_a_metric_of_which_one_run_has_a_curve_stays_a_chart(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u202a", "\u2069", "\u200f", "\u061c"])
-def test_characters_that_change_the_direction_are_shown_by_name(tmp_path: Path, character: str) -> None:
+def test_characters_that_change_the_direction_are_shown_by_name(
+    tmp_path: Path, character: str
+) -> None:
     name = f"model{character}gnp.exe"
-    run = make(tmp_path / "a", CARD | {"about": name, "config": {"name": name}}, [{"step": s, name: 1.0} for s in (1, 2)])
+    run = make(
+        tmp_path / "a",
+        CARD | {"about": name, "config": {"name": name}},
+        [{"step": s, name: 1.0} for s in (1, 2)],
+    )
     text = page.render([run])
     assert character not in text
     shown = f"model[U+{ord(character):04X}]gnp.exe"

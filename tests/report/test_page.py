@@ -1,4 +1,6 @@
-"""The page shows what a run left, says what is missing or damaged, and lets nothing from a run become markup."""
+"""The page shows what a run left, says what is missing or damaged, and lets nothing from a run
+become markup.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +26,77 @@ from dlcore.report.drawing import trace
 from dlcore.runs import sample_files
 
 CARD: dict[str, Any] = {
-    "experiment": "mlp_digits", "about": "A perceptron.", "status": "done",
+    "experiment": "mlp_digits",
+    "about": "A perceptron.",
+    "status": "done",
     "config": {"learning_rate": 0.1, "hidden": [256, 128], "augment": False, "name": "it's"},
-    "run": {"steps": 20, "seed": 3, "offline": True, "parallel": "jit", "deterministic": False, "out": "elsewhere"},
-    "git": {"commit": "0123456789abcdef", "clean": True}, "versions": {"jax": "0.10.1"},
-    "devices": {"platform": "cpu", "kind": "cpu", "count": 1}, "mesh": {"data": 2, "fsdp": 1},
-    "data": {"train": {"name": "digits", "version": "1", "split": "train", "fingerprint": "ab" * 32, "examples": 7}},
-    "parameters": {"net": 1234567}, "step": 20, "steps": 20, "seconds": {"train": 2.0, "total": 75.0},
-    "params_sha256": {"start": "aa", "end": "bb"}, "results": {"test": {"accuracy": 0.98, "loss": 0.07}},
+    "run": {
+        "steps": 20,
+        "seed": 3,
+        "offline": True,
+        "parallel": "jit",
+        "deterministic": False,
+        "out": "elsewhere",
+    },
+    "git": {"commit": "0123456789abcdef", "clean": True},
+    "versions": {"jax": "0.10.1"},
+    "devices": {"platform": "cpu", "kind": "cpu", "count": 1},
+    "mesh": {"data": 2, "fsdp": 1},
+    "data": {
+        "train": {
+            "name": "digits",
+            "version": "1",
+            "split": "train",
+            "fingerprint": "ab" * 32,
+            "examples": 7,
+        }
+    },
+    "parameters": {"net": 1234567},
+    "step": 20,
+    "steps": 20,
+    "seconds": {"train": 2.0, "total": 75.0},
+    "params_sha256": {"start": "aa", "end": "bb"},
+    "results": {"test": {"accuracy": 0.98, "loss": 0.07}},
     "published": {"metric": "accuracy", "value": 0.974, "source": "a book", "better": "higher"},
-}  # fmt: skip
+}
 
 
 TAGS = {
-    *("html", "head", "meta", "title", "link", "style", "body", "script", "main", "footer", "header", "section", "aside"),
-    *("article", "div", "span", "p", "i", "b", "strong", "code", "pre", "h1", "h2", "h3", "h4", "ul", "li", "dl", "dt", "dd"),
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "link",
+        "style",
+        "body",
+        "script",
+        "main",
+        "footer",
+        "header",
+        "section",
+        "aside",
+    ),
+    *(
+        "article",
+        "div",
+        "span",
+        "p",
+        "i",
+        "b",
+        "strong",
+        "code",
+        "pre",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "ul",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+    ),
     *(
         "table",
         "thead",
@@ -59,12 +117,16 @@ TAGS = {
 }
 
 
-def make(folder: Path, card: dict[str, Any] | None = None, lines: list[Any] | None = None, tail: str = "") -> Path:
+def make(
+    folder: Path, card: dict[str, Any] | None = None, lines: list[Any] | None = None, tail: str = ""
+) -> Path:
     """A run folder with this card and these lines of metrics."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").write_text(json.dumps(CARD if card is None else card), encoding="utf-8")
     if lines is None:
-        lines = [{"step": s, "split": "train", "net/loss": 1 / s, "seconds": s} for s in range(1, 21)]
+        lines = [
+            {"step": s, "split": "train", "net/loss": 1 / s, "seconds": s} for s in range(1, 21)
+        ]
         lines += [{"step": s, "split": "validation", "loss": 2 / s} for s in (10, 20)]
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text + tail, encoding="utf-8")
@@ -121,31 +183,51 @@ def everywhere(folder: Path, word: str) -> Path:
     """A run in which `word` stands wherever a run can put text."""
     w = "w" + word
     card = CARD | {
-        "experiment": w, "about": w, "status": w, "error": w, "config": {w: w, "x": [w, {w: w}]}, "versions": {"jax": w},
-        "git": {"commit": w, "clean": w}, "devices": {"kind": w, "count": w}, "started": w, "host": {w: w},
-        "data": {w: {"name": w, "version": w, "split": w, "fingerprint": w, "examples": w}}, "parameters": {w: 3, "b": 4},
-        "results": {"test": {w: 1.5}}, "published": {"metric": w, "value": 2, "source": w, "better": "higher"},
-    }  # fmt: skip
+        "experiment": w,
+        "about": w,
+        "status": w,
+        "error": w,
+        "config": {w: w, "x": [w, {w: w}]},
+        "versions": {"jax": w},
+        "git": {"commit": w, "clean": w},
+        "devices": {"kind": w, "count": w},
+        "started": w,
+        "host": {w: w},
+        "data": {w: {"name": w, "version": w, "split": w, "fingerprint": w, "examples": w}},
+        "parameters": {w: 3, "b": 4},
+        "results": {"test": {w: 1.5}},
+        "published": {"metric": w, "value": 2, "source": w, "better": "higher"},
+    }
     lines = [{"step": s, "split": w, "m" + w: 1.0 * s} for s in range(3)]
     run = make(folder, card, lines)
     pictures = samples.Images(w, np.zeros((2, 2, 2)), (w, w), (True, False))
     table = samples.Table(w, (w, "n"), ((w, 1.0), ("a", w)))
     plot = samples.Plot(
-        w, w, w, (samples.Series(w, np.arange(3), np.arange(3)), samples.Series(w, np.arange(3), np.ones(3), True))
+        w,
+        w,
+        w,
+        (
+            samples.Series(w, np.arange(3), np.arange(3)),
+            samples.Series(w, np.arange(3), np.ones(3), True),
+        ),
     )
     sample_files.save(run / "samples", [samples.Text(w, w, w), pictures, table, plot, Parts(w)])
     return run
 
 
 NASTY = st.one_of(
-    st.sampled_from(["</script><img src=x onerror=alert(1)>", "<!--", "]]>", "\"onload='x'", "&lt;&#0;&amp"]),
+    st.sampled_from(
+        ["</script><img src=x onerror=alert(1)>", "<!--", "]]>", "\"onload='x'", "&lt;&#0;&amp"]
+    ),
     st.sampled_from(["\u2028\u2029", "\ud800", "\0", "'><svg onload=x>"]),
     st.text(alphabet=st.characters(exclude_characters="/"), max_size=12),
 )
 
 
 @given(word=NASTY)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_text_of_a_run_becomes_markup(tmp_path: Path, word: str) -> None:
     plain = Parsed(page.render([everywhere(tmp_path / "a", ""), make(tmp_path / "b")]))
     nasty = Parsed(page.render([everywhere(tmp_path / "a", word), make(tmp_path / "b")]))
@@ -162,7 +244,9 @@ def test_no_text_of_a_run_becomes_markup(tmp_path: Path, word: str) -> None:
 LEAVES = st.none() | st.booleans() | st.integers() | st.text()
 
 
-@given(value=st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    value=st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
 @settings(max_examples=60, deadline=None)
 def test_json_in_the_page_comes_back_and_holds_no_markup(value: Any) -> None:
     block = markup.json_block({"value": value}, "x")
@@ -178,7 +262,10 @@ def test_the_page_asks_for_nothing_and_allows_only_its_own_script(tmp_path: Path
     assert "unsafe" not in policy
     names = {name for _, names in parsed.tags for name in names}
     assert "style" not in names  # the policy would drop it
-    assert not any(value.startswith(("http:", "https:", "//", "javascript:", "file:")) for value in parsed.values)
+    assert not any(
+        value.startswith(("http:", "https:", "//", "javascript:", "file:"))
+        for value in parsed.values
+    )
     for asset in ("tools.js", "charts.js", "page.css"):
         text = (Path(page.__file__).parent / asset).read_text(encoding="utf-8")
         assert "</" not in text
@@ -188,7 +275,13 @@ def test_the_page_asks_for_nothing_and_allows_only_its_own_script(tmp_path: Path
 
 def test_a_run_shows_its_number_beside_the_published_one(tmp_path: Path) -> None:
     text = " ".join(Parsed(page.render([make(tmp_path / "a")])).texts)
-    numbers = ("0.9800", "published 0.9740", "+0.0060, better than published", "1 min 15 s", "1,234,567")
+    numbers = (
+        "0.9800",
+        "published 0.9740",
+        "+0.0060, better than published",
+        "1 min 15 s",
+        "1,234,567",
+    )
     for words in ("mlp_digits", "a book", *numbers):
         assert words in text
     assert "embedded data (digits)" in text
@@ -196,7 +289,10 @@ def test_a_run_shows_its_number_beside_the_published_one(tmp_path: Path) -> None
     assert "+0.0200, worse than published" in page.render([make(tmp_path / "b", lower)])
 
 
-@pytest.mark.parametrize("card", [{}, {"status": "running", "experiment": "x"}, {"status": "failed", "error": "it broke"}])
+@pytest.mark.parametrize(
+    "card",
+    [{}, {"status": "running", "experiment": "x"}, {"status": "failed", "error": "it broke"}],
+)
 def test_a_card_with_little_in_it_still_makes_a_page(tmp_path: Path, card: dict[str, Any]) -> None:
     folder = make(tmp_path / "a", card)
     (folder / "metrics.jsonl").unlink()
@@ -232,22 +328,36 @@ def test_half_a_last_line_is_skipped_and_a_damaged_line_is_named(tmp_path: Path)
     run = runs.read(make(tmp_path / "a", lines=good, tail='{"step": 3, "lo'))
     assert run.notes == ()
     np.testing.assert_array_equal(run.series["train", "loss"][0], [1, 2])
-    lines = [good[0], '{"step": 3, "lo', "[]", '{"step": "x"}', good[1], {"step": 4, "mood": "good"}]
+    lines = [
+        good[0],
+        '{"step": 3, "lo',
+        "[]",
+        '{"step": "x"}',
+        good[1],
+        {"step": 4, "mood": "good"},
+    ]
     text = page.render([make(tmp_path / "b", lines=lines)])
     assert "values that are no numbers are left out, of mood." in text
     assert "metrics.jsonl: damaged and left out: lines 2, 3, 4." in text
 
 
 def test_a_resumed_run_draws_each_step_once(tmp_path: Path) -> None:
-    lines = [{"step": s, "loss": v} for s, v in ((1, 1.0), (2, 2.0), (3, 3.0), (2, 20.0), (3, 30.0))]
+    lines = [
+        {"step": s, "loss": v} for s, v in ((1, 1.0), (2, 2.0), (3, 3.0), (2, 20.0), (3, 30.0))
+    ]
     series, _ = runs.metrics(make(tmp_path / "a", lines=lines) / "metrics.jsonl")
     np.testing.assert_array_equal(series["train", "loss"], [[1, 2, 3], [1, 20, 30]])
 
 
-def test_train_and_validation_of_a_metric_share_a_chart_with_one_objective_only(tmp_path: Path) -> None:
+def test_train_and_validation_of_a_metric_share_a_chart_with_one_objective_only(
+    tmp_path: Path,
+) -> None:
     one = curves.charts([runs.read(make(tmp_path / "a"))])
     assert [(chart.name, len(chart.curves)) for chart in one] == [("loss", 2)]
-    lines = [{"step": 1, "gen/loss": 1.0, "disc/loss": 2.0}, {"step": 1, "split": "validation", "loss": 3.0}]
+    lines = [
+        {"step": 1, "gen/loss": 1.0, "disc/loss": 2.0},
+        {"step": 1, "split": "validation", "loss": 3.0},
+    ]
     two = curves.charts([runs.read(make(tmp_path / "b", lines=lines))])
     assert [chart.name for chart in two] == ["disc/loss", "gen/loss", "loss"]
 
@@ -272,7 +382,9 @@ def test_thinning_keeps_the_extremes_the_ends_and_the_gaps(values: list[float], 
 def test_a_value_that_is_not_finite_breaks_the_line_and_is_reported(tmp_path: Path) -> None:
     assert trace([(0, 1), (1, 2), None, (3, 4)]) == "M0.0 1.0h.01L1.0 2.0M3.0 4.0h.01"
     values = [1.0, None, 2.0, float("nan"), float("inf"), 3.0]
-    text = page.render([make(tmp_path / "a", lines=[{"step": s, "loss": v} for s, v in enumerate(values)])])
+    text = page.render(
+        [make(tmp_path / "a", lines=[{"step": s, "loss": v} for s, v in enumerate(values)])]
+    )
     (chart,) = json.loads(Parsed(text).block)["charts"]
     assert chart["curves"][0]["y"] == [1.0, None, 2.0, None, None, 3.0]
     assert "3 values are not finite, from step 1" in text
@@ -282,7 +394,10 @@ def test_comparison_shows_only_the_fields_that_differ(tmp_path: Path) -> None:
     other = json.loads(json.dumps(CARD))
     other["config"] |= {"learning_rate": 0.2, "fresh": 1}
     both = [runs.read(make(tmp_path / "a")), runs.read(make(tmp_path / "b", other))]
-    assert compare.differences(both, ("config", "run", "mesh")) == {"learning_rate": [0.1, 0.2], "fresh": [None, 1]}
+    assert compare.differences(both, ("config", "run", "mesh")) == {
+        "learning_rate": [0.1, 0.2],
+        "fresh": [None, 1],
+    }
     text = compare.differing(both)
     assert "learning_rate" in text
     assert "hidden" not in text
@@ -292,7 +407,9 @@ def test_comparison_shows_only_the_fields_that_differ(tmp_path: Path) -> None:
 def test_samples_of_runs_stand_side_by_side_and_damaged_ones_are_reported(tmp_path: Path) -> None:
     pair = [make(tmp_path / name) for name in ("a", "b", "c")]
     for run in pair:
-        sample_files.save(run / "samples", [samples.Images("drawn", np.zeros((2, 4, 4)), right=(True, False))])
+        sample_files.save(
+            run / "samples", [samples.Images("drawn", np.zeros((2, 4, 4)), right=(True, False))]
+        )
     (pair[2] / "samples" / "index.json").write_text("{")
     parsed = Parsed(page.render(pair))
     assert parsed.texts.count("drawn") == 1
@@ -303,19 +420,29 @@ def test_samples_of_runs_stand_side_by_side_and_damaged_ones_are_reported(tmp_pa
 
 def test_the_command_trains_the_run_again(tmp_path: Path) -> None:
     card = CARD | {"config": CARD["config"] | {"opt": {"nesterov": False}, "--x y": 1}}
-    assert reproduce(runs.read(make(tmp_path / "a", card))) == (
-        "dlcore train mlp_digits --steps 20 --seed 3 --offline --parallel jit --mesh data=2,fsdp=1 "
+    assert (
+        reproduce(runs.read(make(tmp_path / "a", card)))
+        == "dlcore train mlp_digits --steps 20 --seed 3 --offline --parallel jit --mesh"
+        " data=2,fsdp=1 "
         "--learning-rate 0.1 --hidden 256 128 --no-augment --name 'it'\"'\"'s' --no-nesterov"
     )
 
 
-def test_write_goes_into_the_run_or_the_folder_that_runs_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_goes_into_the_run_or_the_folder_that_runs_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, b = make(tmp_path / "runs" / "x" / "a"), make(tmp_path / "runs" / "y" / "b")
     assert page.write([a]) == a / "report.html"
     assert page.write([a, b]) == tmp_path / "runs" / "report.html"
-    assert page.write([a], tmp_path / "new" / "p.html").read_text("utf-8").startswith("<!doctype html>")
+    assert (
+        page.write([a], tmp_path / "new" / "p.html")
+        .read_text("utf-8")
+        .startswith("<!doctype html>")
+    )
     before = (a / "report.html").read_bytes()
-    monkeypatch.setattr(Path, "replace", lambda self, target: os.rename(self, tmp_path / "no" / "such"))
+    monkeypatch.setattr(
+        Path, "replace", lambda self, target: os.rename(self, tmp_path / "no" / "such")
+    )
     with pytest.raises(UsageError, match=r"cannot write .*report\.html: No such file"):
         page.write([a])
     assert (a / "report.html").read_bytes() == before
@@ -323,5 +450,12 @@ def test_write_goes_into_the_run_or_the_folder_that_runs_share(tmp_path: Path, m
 
 
 def test_the_report_needs_no_jax() -> None:
-    code = "import sys, dlcore.report.page, dlcore.runs.sample_files; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+    code = (
+        "import sys, dlcore.report.page, dlcore.runs.sample_files; sys.exit('jax' in sys.modules)"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False
+        ).returncode
+        == 0
+    )

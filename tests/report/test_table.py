@@ -34,14 +34,24 @@ def test_the_number_beside_the_published_one_is_of_the_same_metric() -> None:
 
 
 def test_several_runs_are_a_mean_with_its_spread() -> None:
-    repeats = [{"results": {"validation": {"loss": value}}} for value in (1.0, 2.0, 4.5)]  # mean 2.5, sample deviation 1.803
-    assert table.ours({**CARD, "repeats": repeats}) == "validation/loss 2.5 ± 2; 3 runs (13 s on 2 cores)"
+    # mean 2.5, sample deviation 1.803
+    repeats = [{"results": {"validation": {"loss": value}}} for value in (1.0, 2.0, 4.5)]
+    assert (
+        table.ours({**CARD, "repeats": repeats})
+        == "validation/loss 2.5 ± 2; 3 runs (13 s on 2 cores)"
+    )
 
 
 def test_seeds_over_folds_are_the_spread_of_the_seeds_means() -> None:
-    values = {(0, 0): 1.0, (0, 1): 3.0, (1, 0): 2.0, (1, 1): 5.0}  # means over folds 2 and 3.5: sample deviation 1.06
-    repeats = [{"seed": s, "fold": f, "results": {"validation": {"loss": value}}} for (s, f), value in values.items()]
-    assert table.ours({**CARD, "repeats": repeats}).startswith("validation/loss 2.75 ± 1; 2 seeds of 2 folds (")
+    # means over folds 2 and 3.5: sample deviation 1.06
+    values = {(0, 0): 1.0, (0, 1): 3.0, (1, 0): 2.0, (1, 1): 5.0}
+    repeats = [
+        {"seed": s, "fold": f, "results": {"validation": {"loss": value}}}
+        for (s, f), value in values.items()
+    ]
+    assert table.ours({**CARD, "repeats": repeats}).startswith(
+        "validation/loss 2.75 ± 1; 2 seeds of 2 folds ("
+    )
 
 
 PAGE = '''"""What.
@@ -71,8 +81,11 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("mlp_digits", "not_run"):
         (tmp_path / "experiments" / f"{name}.py").write_text(PAGE)
         trust.remember(tmp_path / "experiments" / f"{name}.py", PAGE)
-        # A page that is loaded takes the name of the project's own in sys.modules: not beyond the test.
-        monkeypatch.setitem(sys.modules, f"experiments.{name}", sys.modules.get(f"experiments.{name}"))  # type: ignore[arg-type]
+        # A page that is loaded takes the name of the project's own in sys.modules: not beyond the
+        # test.
+        monkeypatch.setitem(
+            sys.modules, f"experiments.{name}", sys.modules.get(f"experiments.{name}")
+        )  # type: ignore[arg-type]
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -92,10 +105,16 @@ def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: 
     assert "| 1,234 | 1.88 (a book) | validation/loss 1.5 |" in rows[0]
 
 
-def test_the_catalogue_has_a_row_for_every_experiment(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_catalogue_has_a_row_for_every_experiment(
+    house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table.keep([run(house, "a")])
     table.catalogue()
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+        if "│" in line
+    ]
     named = {row[0]: row for row in rows if row[0]}
     assert list(named) == ["mlp_digits", "not_run"]
     assert named["mlp_digits"][1:5] == ["MLP", "", "", "0.97"]
@@ -105,10 +124,19 @@ def test_the_catalogue_has_a_row_for_every_experiment(house: Path, capsys: pytes
 
 def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
     def result(loss: float, seed: int, **config: Any) -> dict[str, Any]:
-        return {"run": {"out": "", "seed": seed}, "config": config, "results": {"validation": {"loss": loss}}}
+        return {
+            "run": {"out": "", "seed": seed},
+            "config": config,
+            "results": {"validation": {"loss": loss}},
+        }
 
-    runs = [run(house, f"s{seed}", **result(1.0 + seed, seed, lr=0.1, large=True)) for seed in (2, 0, 1)]
-    runs += [run(house, f"f{fold}", **result(3.0 + fold, 0, lr=0.1, large=False, fold=fold)) for fold in (1, 0)]
+    runs = [
+        run(house, f"s{seed}", **result(1.0 + seed, seed, lr=0.1, large=True)) for seed in (2, 0, 1)
+    ]
+    runs += [
+        run(house, f"f{fold}", **result(3.0 + fold, 0, lr=0.1, large=False, fold=fold))
+        for fold in (1, 0)
+    ]
     usual, other = table.keep(runs)
     assert (usual.name, other.name) == ("mlp_digits.json", "mlp_digits-no-large.json")
     seeds, folds = (json.loads(path.read_text()) for path in (usual, other))
@@ -121,7 +149,9 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
 
 
 @pytest.mark.parametrize("name", ["s1/experiment.py", "../s1/experiment", "unknown"])
-def test_a_stranger_s_card_does_not_choose_the_file_that_is_executed(house: Path, name: str) -> None:
+def test_a_stranger_s_card_does_not_choose_the_file_that_is_executed(
+    house: Path, name: str
+) -> None:
     (house / "s1").mkdir()
     evil = PAGE + f"\nimport pathlib\npathlib.Path({str(house / 'executed')!r}).touch()\n"
     (house / "s1" / "experiment.py").write_text(evil)
@@ -139,7 +169,9 @@ def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:
 def test_the_table_takes_the_place_of_the_old_one(house: Path) -> None:
     table.keep([run(house, "a")])
     page = house / "README.md"
-    page.write_text("before\n\n| other |\n|---|\n\n| experiment | old |\n|---|---|\n| x | y |\n\nafter\n")
+    page.write_text(
+        "before\n\n| other |\n|---|\n\n| experiment | old |\n|---|---|\n| x | y |\n\nafter\n"
+    )
     table.write(page)
     assert page.read_text() == f"before\n\n| other |\n|---|\n\n{table.readme()}\n\nafter\n"
     page.write_text("no table")

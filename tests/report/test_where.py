@@ -33,7 +33,9 @@ def test_a_device_and_a_pipe_are_written_into_and_stay(run: Path) -> None:
     assert Path("null").is_symlink()
     os.mkfifo("pipe")
     contents: list[str] = []
-    reader = threading.Thread(target=lambda: contents.append(Path("pipe").read_text(encoding="utf-8")))
+    reader = threading.Thread(
+        target=lambda: contents.append(Path("pipe").read_text(encoding="utf-8"))
+    )
     reader.start()
     page.write([run], "pipe")
     reader.join(10)
@@ -43,7 +45,8 @@ def test_a_device_and_a_pipe_are_written_into_and_stay(run: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_device_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("full").symlink_to("/dev/full")  # a fault here would replace the link, and not this machine's device
+    # a fault here would replace the link, and not this machine's device
+    Path("full").symlink_to("/dev/full")
     assert cli.main(["report", str(run), "--out", "full"]) == 2
     assert "cannot write full: No space left on device" in capsys.readouterr().err
 
@@ -67,7 +70,9 @@ def test_a_folder_gets_the_page(run: Path, out: str, capsys: pytest.CaptureFixtu
         ("x" * 300, "cannot write"),
     ],
 )
-def test_where_no_page_can_be(run: Path, out: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_no_page_can_be(
+    run: Path, out: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.read_bytes() for path in run.iterdir()}
     assert cli.main(["report", str(run), "--out", out]) == 2
     assert why in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""The best state: found at any evaluation, kept, and what test evaluation, samples, eval and export use."""
+"""The best state: found at any evaluation, kept, and what test evaluation, samples, eval and export
+use.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,11 @@ from tests.child import card, logged, tiny
 # Evaluations and checkpoints fall on different steps: 40 = 8 * 5, and 12, 24, 36.
 FLAGS = RunOptions(offline=True, eval_every=5, save_every=12, log_every=5, keep=1, diagnose="never")
 DIGITS = catalog.load(catalog.find("mlp_digits"))
-CONFIG = dataclasses.replace(tiny("mlp_digits"), steps=40, recipe=Recipe("adamw", lr=0.02, weight_decay=0.05))
+CONFIG = dataclasses.replace(
+    tiny("mlp_digits"), steps=40, recipe=Recipe("adamw", lr=0.02, weight_decay=0.05)
+)
 PAGE = """
-'''Digits at a rate that rises too high, so that the last state is not the best one; with averaged weights.'''
+'''Digits at a rate that rises too high: the last state is not the best; with averaged weights.'''
 import dataclasses
 import jax.numpy as jnp
 from dlcore.train import optim
@@ -45,8 +49,9 @@ from experiments.mlp_digits import Config, PRESETS, build as usual, data
 
 def build(c, splits):
     built = usual(c, splits)
-    noisy = optim.make("adam", lambda step: jnp.where(step < 22, c.recipe.lr, 20 * c.recipe.lr), ema=0.2)
-    return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=noisy)})
+    rate = lambda step: jnp.where(step < 22, c.recipe.lr, 20 * c.recipe.lr)
+    noisy = built.objectives["net"]._replace(optimizer=optim.make("adam", rate, ema=0.2))
+    return dataclasses.replace(built, objectives={"net": noisy})
 """
 
 
@@ -58,7 +63,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(page: Page, out: str, flags: RunOptions = FLAGS, **changes: Any) -> int:
     """Train a page's smallest config."""
-    return runs.train(page, dataclasses.replace(CONFIG, **changes), dataclasses.replace(flags, out=out))
+    return runs.train(
+        page, dataclasses.replace(CONFIG, **changes), dataclasses.replace(flags, out=out)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +96,18 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
 ) -> None:
     run_card, lines = card(whole), logged(whole, "validation")
     best = max(lines, key=lambda line: line["accuracy"])  # the first of equals
-    assert best["step"] not in (12, 24, 36, 40), "the best state must be one that no regular checkpoint has"
+    assert best["step"] not in (
+        12,
+        24,
+        36,
+        40,
+    ), "the best state must be one that no regular checkpoint has"
     assert run_card["best"] == {
-        "metric": "validation/accuracy", "better": "higher", "step": best["step"], "value": best["accuracy"],
-    }  # fmt: skip
+        "metric": "validation/accuracy",
+        "better": "higher",
+        "step": best["step"],
+        "value": best["accuracy"],
+    }
     assert steps_of(whole) == sorted({best["step"], 40})
     assert run_card["results"]["validation"] == {name: best[name] for name in ("accuracy", "loss")}
     (test,) = logged(whole, "test")
@@ -101,12 +116,19 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
 
     # The same numbers by hand, of the checkpoint of that step; other ones of the last.
     experiment, flags = noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh="")
-    state, last = (runs.restored(experiment, flags, whole, run_card, last=last) for last in (False, True))
+    state, last = (
+        runs.restored(experiment, flags, whole, run_card, last=last) for last in (False, True)
+    )
     assert (int(state.step), int(last.step)) == (best["step"], 40)
-    assert everything(experiment, flags, state)["test"] == pytest.approx(run_card["results"]["test"], rel=1e-5)
-    assert everything(experiment, flags, last)["test"] != pytest.approx(run_card["results"]["test"], rel=1e-3)
+    assert everything(experiment, flags, state)["test"] == pytest.approx(
+        run_card["results"]["test"], rel=1e-5
+    )
+    assert everything(experiment, flags, last)["test"] != pytest.approx(
+        run_card["results"]["test"], rel=1e-3
+    )
     raw = Checkpoints(whole / "checkpoints").manager.restore(40)["state"]["params"]
-    assert run_card["params_sha256"]["end"] == cards.sha256(raw) != cards.sha256(last.params)  # of what was trained
+    # of what was trained
+    assert run_card["params_sha256"]["end"] == cards.sha256(raw) != cards.sha256(last.params)
     for averaged_, kept in ((state, state.opt["net"].average), (last, last.opt["net"].average)):
         assert cards.sha256(averaged_.params) == cards.sha256({"net": kept})
 
@@ -115,10 +137,16 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
     assert f"at step {best['step']}" in capsys.readouterr().out
     assert cli.main(["eval", str(whole), "--last"]) == 0
     assert "at step 40" in capsys.readouterr().out
-    assert cli.main(["export", str(whole), "best.npz"]) == cli.main(["export", str(whole), "last.npz", "--last"]) == 0
+    assert (
+        cli.main(["export", str(whole), "best.npz"])
+        == cli.main(["export", str(whole), "last.npz", "--last"])
+        == 0
+    )
     for file, expected in (("best.npz", state), ("last.npz", last)):
         exported = export.load(Path(file))["params"]
-        for got, want in zip(jax.tree.leaves(exported), jax.tree.leaves(expected.params), strict=True):
+        for got, want in zip(
+            jax.tree.leaves(exported), jax.tree.leaves(expected.params), strict=True
+        ):
             np.testing.assert_array_equal(got, want)
     # What the run drew at its end is what that state draws.
     drawn = sample_files.load(whole / "samples")
@@ -140,7 +168,9 @@ def test_stopped_and_resumed_it_finds_the_same_best_state(
     for key in ("status", "step", "results", "best", "params_sha256"):
         assert ours[key] == want[key], key
     without_speed = lambda folder: [  # noqa: E731
-        {k: v for k, v in line.items() if k != "examples_per_second"} for line in logged(folder) if line["split"] != "train"
+        {k: v for k, v in line.items() if k != "examples_per_second"}
+        for line in logged(folder)
+        if line["split"] != "train"
     ]
     assert without_speed(Path("run")) == without_speed(whole)
 
@@ -148,7 +178,9 @@ def test_stopped_and_resumed_it_finds_the_same_best_state(
 def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
     noisy: Page, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As kill -9 leaves it: the checkpoint is complete, the lines are written, and the card says "running"."""
+    """As kill -9 leaves it: the checkpoint is complete, the lines are written, and the card says
+    "running".
+    """
 
     class Killed(BaseException):
         pass
@@ -157,7 +189,11 @@ def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
         raise Killed
 
     for resumed in (False, True):  # and once more while it is resumed
-        go = functools.partial(cli.main, ["resume", "run"]) if resumed else functools.partial(trained, noisy, "run")
+        go = (
+            functools.partial(cli.main, ["resume", "run"])
+            if resumed
+            else functools.partial(trained, noisy, "run")
+        )
         with monkeypatch.context() as patched:
             patched.setattr(sample_files, "save", killed)
             with pytest.raises(Killed):
@@ -168,8 +204,12 @@ def test_killed_between_the_last_evaluation_and_the_end_no_line_stands_twice(
     assert card(Path("run"))["results"] == card(whole)["results"]
 
 
-def test_diagnostics_do_not_stand_twice_either(noisy: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = dataclasses.replace(FLAGS, diagnose="always", eval_every=50, save_every=50, log_every=50)
+def test_diagnostics_do_not_stand_twice_either(
+    noisy: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = dataclasses.replace(
+        FLAGS, diagnose="always", eval_every=50, save_every=50, log_every=50
+    )
     with monkeypatch.context() as patched:
         patched.setattr(processes, "stop_requested", lambda step, received: step == 100)
         assert trained(noisy, "run", flags, steps=100) == PREEMPTED
@@ -179,11 +219,28 @@ def test_diagnostics_do_not_stand_twice_either(noisy: Page, monkeypatch: pytest.
 
 
 def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
-    """At each evaluation the best of those before it is on the disk, though `keep` is 1 and no checkpoint was due."""
-    assert trained(noisy, "run", dataclasses.replace(FLAGS, save_every=1000, patience=3, eval_every=2), steps=300) == 0
-    run_card, values = card(Path("run")), {line["step"]: line["accuracy"] for line in logged(Path("run"), "validation")}
+    """At each evaluation the best of those before it is on the disk, though `keep` is 1 and no
+    checkpoint was due.
+    """
+    assert (
+        trained(
+            noisy,
+            "run",
+            dataclasses.replace(FLAGS, save_every=1000, patience=3, eval_every=2),
+            steps=300,
+        )
+        == 0
+    )
+    run_card, values = (
+        card(Path("run")),
+        {line["step"]: line["accuracy"] for line in logged(Path("run"), "validation")},
+    )
     assert run_card["stopped_early"]
-    assert run_card["best"]["value"] == max(values.values()) == run_card["results"]["validation"]["accuracy"]
+    assert (
+        run_card["best"]["value"]
+        == max(values.values())
+        == run_card["results"]["validation"]["accuracy"]
+    )
     assert run_card["best"]["step"] == run_card["stopped_early"] - 6
     assert steps_of(Path("run")) == [run_card["best"]["step"], run_card["stopped_early"]]
 
@@ -194,7 +251,9 @@ def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy
     assert seeds.train(noisy, CONFIG, flags) == 0
     best = set()
     for seed in range(3):
-        alone = dataclasses.replace(FLAGS, seed=seed, out=f"alone-{seed}", eval_every=4, parallel="jit", mesh="")
+        alone = dataclasses.replace(
+            FLAGS, seed=seed, out=f"alone-{seed}", eval_every=4, parallel="jit", mesh=""
+        )
         with pytest.MonkeyPatch.context() as patched:  # one device, as each seed has
             patched.setattr(jax, "devices", lambda *_: jax.local_devices()[:1])
             assert runs.train(noisy, CONFIG, alone) == 0
@@ -207,13 +266,22 @@ def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy
     assert len(best) > 1, "each seed has a best step of its own"
 
 
-def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(noisy: Page, whole: Path, tmp_path: Path) -> None:
+def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(
+    noisy: Page, whole: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "run"))
-    damaged = folder / "checkpoints" / str(card(whole)["best"]["step"]) / "default" / "manifest.ocdbt"
+    damaged = (
+        folder / "checkpoints" / str(card(whole)["best"]["step"]) / "default" / "manifest.ocdbt"
+    )
     damaged.write_bytes(damaged.read_bytes()[:20])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        state = runs.restored(noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh=""), folder, card(folder))
+        state = runs.restored(
+            noisy.experiment(CONFIG, "offline"),
+            dataclasses.replace(FLAGS, mesh=""),
+            folder,
+            card(folder),
+        )
     assert int(state.step) == 40
     assert any("the best checkpoint, that of step" in str(each.message) for each in said)
 
@@ -223,13 +291,18 @@ def replaced(**changes: Any) -> Experiment:
     return dataclasses.replace(DIGITS.experiment(tiny("mlp_digits"), "offline"), **changes)
 
 
-def test_a_best_that_nobody_measures_is_refused_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_best_that_nobody_measures_is_refused_before_the_first_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     page = dataclasses.replace(DIGITS, build=lambda c, splits: replaced(best="validation/f1"))
     for go in (
         lambda: trained(page, "run"),
         lambda: seeds.train(page, CONFIG, dataclasses.replace(FLAGS, seeds=2, out="run")),
     ):
-        with pytest.raises(UsageError, match=r"nothing measures 'f1' on validation.* the metrics there are accuracy, loss"):
+        with pytest.raises(
+            UsageError,
+            match=r"nothing measures 'f1' on validation.* the metrics there are accuracy, loss",
+        ):
             go()
         assert not Path("run").exists()
 
@@ -241,9 +314,13 @@ def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
     assert runs.train(page, tiny(name), dataclasses.replace(FLAGS, out="run", eval_every=3)) == 0
     assert cli.main(["export", "run", "out.npz"]) == 0
     experiment = page.experiment(tiny(name), "offline")
-    state = runs.restored(experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run")))
+    state = runs.restored(
+        experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run"))
+    )
     for got, want in zip(
-        jax.tree.leaves(export.load(Path("out.npz"))["params"]["gen"]), jax.tree.leaves(state.opt["gen"].average), strict=True
+        jax.tree.leaves(export.load(Path("out.npz"))["params"]["gen"]),
+        jax.tree.leaves(state.opt["gen"].average),
+        strict=True,
     ):
         np.testing.assert_array_equal(got, want)
     measured = everything(experiment, dataclasses.replace(FLAGS, mesh=""), state)
@@ -252,9 +329,16 @@ def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
 
 @pytest.mark.quick
 def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> None:
-    """Data with NaN are refused before the first step; a loss may still overflow on one split alone."""
+    """Data with NaN are refused before the first step; a loss may still overflow on one split
+    alone.
+    """
     cards.write(
-        tmp_path, {"experiment": "x", "results": {"test": {"loss": float("nan"), "accuracy": 0.5}}, "list": (1.0, float("inf"))}
+        tmp_path,
+        {
+            "experiment": "x",
+            "results": {"test": {"loss": float("nan"), "accuracy": 0.5}},
+            "list": (1.0, float("inf")),
+        },
     )
     text = (tmp_path / "card.json").read_text()
     run_card = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
@@ -266,11 +350,18 @@ def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> Non
     def build(c: Any, splits: Any) -> Experiment:
         built = DIGITS.build(c, splits)
         test: Any = splits.test
-        images = {k: np.full(v.shape, 3e38, np.float32) if k == "image" else v for k, v in test.arrays.items()}
+        images = {
+            k: np.full(v.shape, 3e38, np.float32) if k == "image" else v
+            for k, v in test.arrays.items()
+        }
 
         def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
             out = built.objectives["net"].loss(params, extra, batch, key, train)
-            return out._replace(loss=out.loss._replace(total=out.loss.total * jax.numpy.maximum(batch["image"].max(), 1)))
+            return out._replace(
+                loss=out.loss._replace(
+                    total=out.loss.total * jax.numpy.maximum(batch["image"].max(), 1)
+                )
+            )
 
         return replaced(
             splits=dataclasses.replace(splits, test=arrays("mine", "1", "test", images)),
@@ -279,7 +370,10 @@ def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> Non
 
     with pytest.warns(UserWarning, match="test/loss is no finite number"):
         assert trained(dataclasses.replace(DIGITS, build=build), "run", steps=6) == 0
-    run_card = json.loads(Path("run/card.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    run_card = json.loads(
+        Path("run/card.json").read_text(),
+        parse_constant=lambda word: pytest.fail(f"{word} is not JSON"),
+    )
     assert run_card["status"] == "done"
     assert run_card["results"]["test"]["loss"] is None
     assert isinstance(run_card["results"]["validation"]["loss"], float)

@@ -30,7 +30,9 @@ from tests.runs.test_best import replaced
         ("validation", {}, "must be SPLIT/METRIC"),
     ],
 )
-def test_which_direction_is_better_is_declared(best: str, metrics: dict[str, Metric], expected: str) -> None:
+def test_which_direction_is_better_is_declared(
+    best: str, metrics: dict[str, Metric], expected: str
+) -> None:
     experiment = replaced(best=best, metrics=metrics)
     if " " in expected:
         with pytest.raises(UsageError, match=expected):

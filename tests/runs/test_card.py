@@ -22,7 +22,10 @@ from dlcore.errors import UsageError
 from dlcore.runs import card
 
 pytestmark = pytest.mark.quick
-TREE = {"net": {"w": np.arange(16, dtype=np.float32).reshape(4, 4), "b": np.zeros(3, np.int8)}, "other": np.array([True])}
+TREE = {
+    "net": {"w": np.arange(16, dtype=np.float32).reshape(4, 4), "b": np.zeros(3, np.int8)},
+    "other": np.array([True]),
+}
 
 
 @given(st.sampled_from([("net", "w"), ("net", "b"), ("other",)]), st.data())
@@ -39,7 +42,13 @@ def test_sha256_changes_with_any_bit(path: tuple[str, ...], data: st.DataObject)
 
 def test_sha256_changes_with_name_shape_and_dtype() -> None:
     w = TREE["net"]["w"]
-    others = ({"v": w}, {"w": w.reshape(2, 8)}, {"w": w.view(np.int32)}, {"w": w.astype(np.float64)}, {"x": {"w": w}})
+    others = (
+        {"v": w},
+        {"w": w.reshape(2, 8)},
+        {"w": w.view(np.int32)},
+        {"w": w.astype(np.float64)},
+        {"x": {"w": w}},
+    )
     assert len({card.sha256(tree) for tree in ({"w": w}, *others)}) == 6
 
 
@@ -55,24 +64,36 @@ def test_sha256_does_not_see_order_or_layout(devices: list[jax.Device]) -> None:
 
 
 def test_parameters_are_counted_by_part() -> None:
-    assert card.parameters({"a": {"w": jnp.zeros((3, 4)), "b": jnp.zeros(())}, "b": {}}) == {"a": 13, "b": 0}
+    assert card.parameters({"a": {"w": jnp.zeros((3, 4)), "b": jnp.zeros(())}, "b": {}}) == {
+        "a": 13,
+        "b": 0,
+    }
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    said = {"format": 2, "experiment": "mlp", "results": {"test": {"accuracy": 0.5}}, "path": tmp_path}
+    said = {
+        "format": 2,
+        "experiment": "mlp",
+        "results": {"test": {"accuracy": 0.5}},
+        "path": tmp_path,
+    }
     card.write(tmp_path, said)
     assert card.read(tmp_path) == {**said, "path": str(tmp_path)}
     assert [p.name for p in tmp_path.iterdir()] == ["card.json"]
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_half_way_leaves_the_old_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card.write(tmp_path, {"format": 2, "experiment": "old"})
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UsageError, match=r"cannot write .*card\.json: No space left on device; make room"):
+    with pytest.raises(
+        UsageError, match=r"cannot write .*card\.json: No space left on device; make room"
+    ):
         card.write(tmp_path, {"experiment": "new", "more": list(range(99))})
     assert card.read(tmp_path) == {"format": 2, "experiment": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
@@ -90,9 +111,13 @@ def test_a_write_that_fails_half_way_leaves_the_old_card(tmp_path: Path, monkeyp
         ("{}", "names no experiment"),
     ],
 )
-def test_what_is_no_card_is_refused_with_a_way_out(tmp_path: Path, content: str | bytes | None, message: str) -> None:
+def test_what_is_no_card_is_refused_with_a_way_out(
+    tmp_path: Path, content: str | bytes | None, message: str
+) -> None:
     if content is not None:
-        (tmp_path / "card.json").write_bytes(content.encode() if isinstance(content, str) else content)
+        (tmp_path / "card.json").write_bytes(
+            content.encode() if isinstance(content, str) else content
+        )
     with pytest.raises(UsageError, match=message) as error:
         card.read(tmp_path)
     assert str(tmp_path) in str(error.value)
@@ -105,8 +130,15 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_git_tells_commit_and_cleanness(tmp_path: Path) -> None:
     assert card.git(tmp_path) == {"commit": None, "clean": None}
-    plain = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PATH": os.environ["PATH"]}
-    for words in (["init", "-q"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "m"]):
+    plain = {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        "PATH": os.environ["PATH"],
+    }
+    for words in (
+        ["init", "-q"],
+        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "m"],
+    ):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True, env=plain)
     found = card.git(tmp_path)
     assert len(found["commit"]) == 40

@@ -59,9 +59,18 @@ def test_today_s_format_is_left_alone_and_a_newer_one_is_refused(tmp_path: Path)
         read(tmp_path, {**card, "format": 3})
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("experiments/results/*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted(Path(__file__).parents[2].glob("experiments/results/*.json")),
+    ids=lambda p: p.stem,
+)
 def test_every_kept_card_is_of_today_s_format_and_config(path: Path) -> None:
     card = json.loads(path.read_text(encoding="utf-8"))
     assert card["format"] == cards.FORMAT
     page = catalog.load(catalog.find(card["experiment"]))
-    assert json.loads(json.dumps(cards.fields(path, page.config, card, "config").__dict__, default=vars)) == card["config"]
+    assert (
+        json.loads(
+            json.dumps(cards.fields(path, page.config, card, "config").__dict__, default=vars)
+        )
+        == card["config"]
+    )

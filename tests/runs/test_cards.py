@@ -1,7 +1,9 @@
-"""Nightly: the first steps of every card in experiments/results, trained again. A card that no longer holds is stale.
+"""Nightly: the first steps of every card in experiments/results, trained again. A card that no
+longer holds is stale.
 
-On a processor of the card's kind every bit must be the same. On another one a change of the last bits cannot be told from the
-processor's own: there the data must be the same to the bit, and the parameters' norm nearly so.
+On a processor of the card's kind every bit must be the same. On another one a change of the last
+bits cannot be told from the processor's own: there the data must be the same to the bit, and the
+parameters' norm nearly so.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from tests.child import CACHE, REPOSITORY, run
 RESULTS = sorted((REPOSITORY / "experiments" / "results").glob("*.json"))
 DATA = REPOSITORY.parent / "shared" / "data" / "tfds"
 STEPS = 10
-DRIFT = 1e-5  # of the norm of the parameters after STEPS steps: other processors add in another order (1.6e-6 was seen, of a GAN)
-EMBEDDED = ("digits", "breast_cancer", "diabetes", "documentation", "adding_", "copy_")  # come with the installation
+# of the norm of the parameters after STEPS steps: other processors add in another order (1.6e-6 was
+# seen, of a GAN)
+DRIFT = 1e-5
+# come with the installation
+EMBEDDED = ("digits", "breast_cancer", "diabetes", "documentation", "adding_", "copy_")
 
 
 def needed(card: dict[str, Any]) -> list[str]:
@@ -33,9 +38,14 @@ def needed(card: dict[str, Any]) -> list[str]:
 def test_a_card_holds(path: Path, tmp_path: Path) -> None:
     card = json.loads(path.read_text(encoding="utf-8"))
     names, places = needed(card), [tfds.data_folder(), DATA]
-    folder = next((place for place in places if all((place / name).is_dir() for name in names)), None)
+    folder = next(
+        (place for place in places if all((place / name).is_dir() for name in names)), None
+    )
     if folder is None:
-        pytest.skip(f"{', '.join(names)}: not prepared in {tfds.data_folder()} or ../shared/data/tfds; dlcore prepare {names[0]}")
+        pytest.skip(
+            f"{', '.join(names)}: not prepared in {tfds.data_folder()} or ../shared/data/tfds;"
+            f" dlcore prepare {names[0]}"
+        )
     code, said = run(
         "verify", path, "--steps", str(STEPS), folder=tmp_path,
         TFDS_DATA_DIR=str(folder), DLCORE_CACHE=str(CACHE.parent / "decoded-tests"),
@@ -44,6 +54,12 @@ def test_a_card_holds(path: Path, tmp_path: Path) -> None:
     if code == 0:
         return
     host = {line.strip().split(":")[0] for line in said.splitlines() if line.startswith("  ")}
-    assert host & {"host cpu", "host cores", "versions jaxlib", "versions jax", "devices kind"}, f"stale: {said}"
+    assert host & {
+        "host cpu",
+        "host cores",
+        "versions jaxlib",
+        "versions jax",
+        "devices kind",
+    }, f"stale: {said}"
     drift = float(said.split(" of it)")[0].rsplit("(", 1)[1])
     assert drift < DRIFT, said

@@ -1,4 +1,6 @@
-"""What is other now than when a run began: code is compared, not comments; versions and commits are named."""
+"""What is other now than when a run began: code is compared, not comments; versions and commits are
+named.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def test_a_difference_is_shown_as_a_diff() -> None:
 
 def git(folder: Path, *words: str) -> str:
     own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", "-C", str(folder), *own, *words], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(folder), *own, *words], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -100,7 +104,9 @@ def test_commits_are_compared() -> None:
     assert changes.commit(old, old) == []
     assert changes.commit(old, new) == ["commit: aaaaaaaaaa then, bbbbbbbbbb now"]
     assert changes.commit(old, {"git": {"commit": None, "clean": None}}) == []
-    assert changes.commit({"git": {"commit": "a" * 40, "clean": False}}, old) == ["uncommitted changes then"]
+    assert changes.commit({"git": {"commit": "a" * 40, "clean": False}}, old) == [
+        "uncommitted changes then"
+    ]
 
 
 def test_a_tree_is_clean_beside_exports_sweeps_and_runs(repository: Path) -> None:

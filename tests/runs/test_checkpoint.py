@@ -27,7 +27,8 @@ def state(step: int) -> State:
     """A state with leaves of every kind, other bits for every step."""
     generator = np.random.default_rng(step)
     params = {
-        "float32": jnp.asarray(generator.standard_normal((128, 64)), jnp.float32),  # nearly all of the largest file
+        # nearly all of the largest file
+        "float32": jnp.asarray(generator.standard_normal((128, 64)), jnp.float32),
         "odd": jnp.array([np.nan, -0.0, np.inf, 1e-42], jnp.float32),
         "bfloat16": jnp.asarray(generator.standard_normal(5), jnp.bfloat16),
         "float16": jnp.asarray(generator.standard_normal(2), jnp.float16),
@@ -36,7 +37,12 @@ def state(step: int) -> State:
         "uint32": jnp.asarray(generator.integers(0, 2**32, 3), jnp.uint32),
         "scalar": jnp.asarray(step, jnp.int32),
     }
-    return State(jnp.asarray(step, jnp.int32), {"net": params}, {"net": {"empty": {}}}, {"net": (params["float32"][0] + 1, ())})
+    return State(
+        jnp.asarray(step, jnp.int32),
+        {"net": params},
+        {"net": {"empty": {}}},
+        {"net": (params["float32"][0] + 1, ())},
+    )
 
 
 def abstract(tree: Any) -> Any:
@@ -51,7 +57,12 @@ def same(found: Any, expected: Any) -> bool:
     """Of the same types and bits."""
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-    return all(a.dtype == b.dtype and a.shape == b.shape and np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+    return all(
+        a.dtype == b.dtype
+        and a.shape == b.shape
+        and np.asarray(a).tobytes() == np.asarray(b).tobytes()
+        for a, b in pairs
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +107,9 @@ def test_a_checkpoint_does_not_know_the_layout_it_was_made_in(folder: Path) -> N
     layout = sharding.layout("jit", "data=2,fsdp=4")
     shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), LIKE)
     placed = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, sharding.sharding(layout, shape)
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        shape,
+        sharding.sharding(layout, shape),
     )
     kept = Checkpoints(folder)
     found = jax.block_until_ready(kept.restore(placed))
@@ -108,21 +121,34 @@ def test_a_checkpoint_does_not_know_the_layout_it_was_made_in(folder: Path) -> N
 
 
 def test_the_last_ones_and_the_best_one_are_kept(tmp_path: Path) -> None:
-    for best, expected in (("", [40, 50]), ("test/score", [20, 40, 50]), ("-test/score", [30, 40, 50])):
+    for best, expected in (
+        ("", [40, 50]),
+        ("test/score", [20, 40, 50]),
+        ("-test/score", [30, 40, 50]),
+    ):
         folder = tmp_path / (best.replace("/", "_") or "none")
         for steps in ((10, 20, 30), (40, 50)):  # the second time as after a resume
             kept = Checkpoints(folder, keep=2, best=best)
             for step in steps:
-                score = {10: 0.5, 20: 0.9, 30: 0.1, 40: 0.6}.get(step)  # the last one was not evaluated
-                kept.save(state(step), step, {"test/score": score, "test/other": step} if score else None)
+                # the last one was not evaluated
+                score = {10: 0.5, 20: 0.9, 30: 0.1, 40: 0.6}.get(step)
+                kept.save(
+                    state(step), step, {"test/score": score, "test/other": step} if score else None
+                )
             kept.close()
         assert kept.steps() == expected, best
         assert sorted(int(p.name) for p in folder.iterdir()) == expected
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"test/score": "high"}', b"\xff\xfe", None])
-def test_damaged_metrics_of_one_checkpoint_leave_its_state_and_the_others_alone(tmp_path: Path, damage: bytes | None) -> None:
-    """As a full disk or a bad sector leaves it: Orbax reads the metrics of all checkpoints before it reads any state."""
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[1]", b'{"test/score": "high"}', b"\xff\xfe", None]
+)
+def test_damaged_metrics_of_one_checkpoint_leave_its_state_and_the_others_alone(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    """As a full disk or a bad sector leaves it: Orbax reads the metrics of all checkpoints before
+    it reads any state.
+    """
     folder = tmp_path / "checkpoints"
     kept = Checkpoints(folder, keep=3, best="test/score")
     for step in (10, 20, 30):
@@ -138,18 +164,33 @@ def test_damaged_metrics_of_one_checkpoint_leave_its_state_and_the_others_alone(
         assert all(same(found[step], state(step)) for step in found)
         if not best:
             (said,) = [str(w.message) for w in warned]
-            assert f"the metrics of checkpoint {folder / '20'} cannot be read and are set aside as damaged-20-metrics" in said
+            assert (
+                f"the metrics of checkpoint {folder / '20'} cannot be read and are set aside as"
+                " damaged-20-metrics" in said
+            )
         else:
             assert not warned
             assert kept.best_step() == 10
             kept.save(state(40), 40, {"test/score": 0.6})
         kept.close()
-    assert sorted(p.name for p in folder.iterdir()) == ["10", "20", "30", "40", "damaged-20-metrics"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "10",
+        "20",
+        "30",
+        "40",
+        "damaged-20-metrics",
+    ]
 
 
 def test_what_is_saved_only_for_being_the_best_is_not_one_of_the_last(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, keep=2, best="-a/loss")
-    for step, loss, only in ((1, None, False), (2, 3.0, True), (3, None, False), (4, 2.0, True), (5, 4.0, False)):
+    for step, loss, only in (
+        (1, None, False),
+        (2, 3.0, True),
+        (3, None, False),
+        (4, 2.0, True),
+        (5, 4.0, False),
+    ):
         kept.save(state(step), step, None if loss is None else {"a/loss": loss}, only_best=only)
     kept.close()
     assert kept.steps() == [3, 4, 5]
@@ -198,15 +239,22 @@ def files(folder: Path, step: int) -> Iterator[Path]:
     yield from sorted(p.relative_to(folder) for p in (folder / str(step)).rglob("*") if p.is_file())
 
 
-@pytest.mark.parametrize("damage", [truncated, emptied, Path.unlink, flipped(0.1), flipped(0.5), flipped(0.9)])
-def test_a_damaged_file_is_noticed_wherever_it_is(saved: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """Either the file holds nothing of the state, and every bit comes back, or the checkpoint is skipped by name."""
+@pytest.mark.parametrize(
+    "damage", [truncated, emptied, Path.unlink, flipped(0.1), flipped(0.5), flipped(0.9)]
+)
+def test_a_damaged_file_is_noticed_wherever_it_is(
+    saved: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """Either the file holds nothing of the state, and every bit comes back, or the checkpoint is
+    skipped by name.
+    """
     skipped, largest = 0, max(files(saved, 20), key=lambda path: (saved / path).stat().st_size)
     for number, path in enumerate(files(saved, 20)):
         folder = Path(shutil.copytree(saved, tmp_path / str(number)))
         damage(folder / path)
         found, warned = restored(folder)
-        if same(found, state(20)):  # something said beside the numbers: of the commit, of the types, of an index since replaced
+        # something said beside the numbers: of the commit, of the types, of an index since replaced
+        if same(found, state(20)):
             assert path != largest
             continue
         skipped += 1
@@ -240,7 +288,9 @@ def test_what_a_killed_save_left_is_nothing(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["10", "20", "30"]
 
 
-def test_numbers_that_changed_on_the_way_are_noticed_by_the_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_changed_on_the_way_are_noticed_by_the_checksum(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk or a wire that changes a bit and mends its own checksum: only ours can see it."""
     kept = Checkpoints(folder)
     honest = kept.manager.restore
@@ -248,11 +298,15 @@ def test_numbers_that_changed_on_the_way_are_noticed_by_the_checksum(folder: Pat
     def lying(step: int, **how: Any) -> Any:
         tree = honest(step, **how)
         if step == 20:
-            tree["state"].params["net"]["int8"] = tree["state"].params["net"]["int8"] ^ jnp.array([0, 1, 0], jnp.int8)
+            tree["state"].params["net"]["int8"] = tree["state"].params["net"]["int8"] ^ jnp.array(
+                [0, 1, 0], jnp.int8
+            )
         return tree
 
     monkeypatch.setattr(kept.manager, "restore", lying)
-    with pytest.warns(UserWarning, match=r"checkpoint .*20 is damaged \(its checksum differs\) and is skipped"):
+    with pytest.warns(
+        UserWarning, match=r"checkpoint .*20 is damaged \(its checksum differs\) and is skipped"
+    ):
         found = kept.restore(LIKE)
     assert same(found, state(10))
     kept.close()
@@ -260,7 +314,9 @@ def test_numbers_that_changed_on_the_way_are_noticed_by_the_checksum(folder: Pat
 
 def test_where_all_are_damaged_the_user_is_warned(folder: Path) -> None:
     for step in (10, 20):
-        truncated(folder / next(path for path in files(folder, step) if path.name == "manifest.ocdbt"))
+        truncated(
+            folder / next(path for path in files(folder, step) if path.name == "manifest.ocdbt")
+        )
     kept = Checkpoints(folder)
     with (
         pytest.warns(UserWarning, match="skipped"),
@@ -291,5 +347,7 @@ def test_what_was_skipped_is_set_aside_and_its_step_can_be_saved_again(folder: P
 
 def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file is in the way")
-    with pytest.raises(UsageError, match=r"cannot write checkpoints into .*checkpoints: .*; choose another --out"):
+    with pytest.raises(
+        UsageError, match=r"cannot write checkpoints into .*checkpoints: .*; choose another --out"
+    ):
         Checkpoints(tmp_path / "run" / "checkpoints")

@@ -25,7 +25,8 @@ def test_the_checksum_notices_any_flipped_bit(words: list[int], place: int, bit:
     before = padded(words)
     after = before.copy()
     after[place] ^= np.uint32(1 << bit)
-    assert (np.asarray(summed(before)) != np.asarray(summed(after)))[0, 0]  # the first sum alone, always
+    # the first sum alone, always
+    assert (np.asarray(summed(before)) != np.asarray(summed(after)))[0, 0]
 
 
 @given(WORDS, st.integers(0, 19), st.integers(0, 19), st.sampled_from([0, 2**31, 2**30, 1]))
@@ -46,6 +47,8 @@ def test_the_checksum_sees_every_type_and_leaf(dtype: str) -> None:
     assert one.shape == (2, 2)
     assert one.dtype == np.uint32
     for i in range(15):
-        other = np.asarray(checksum({"a": x, "b": x.reshape(-1).at[i].set(jnp.ones((), dtype)).reshape(3, 5)}))
+        other = np.asarray(
+            checksum({"a": x, "b": x.reshape(-1).at[i].set(jnp.ones((), dtype)).reshape(3, 5)})
+        )
         np.testing.assert_array_equal(other[0], one[0])
         assert (other[1] != one[1]).all()

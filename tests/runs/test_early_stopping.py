@@ -1,4 +1,6 @@
-"""Early stopping: what counts as better, and that a run stopped and resumed ends where one does that was not."""
+"""Early stopping: what counts as better, and that a run stopped and resumed ends where one does
+that was not.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from dlcore.runtime import processes
 from dlcore.train.recipe import Recipe
 from tests.child import built, card, logged, tiny
 
-FLAGS = RunOptions(offline=True, patience=2, eval_every=5, save_every=7, log_every=5, diagnose="never")
+FLAGS = RunOptions(
+    offline=True, patience=2, eval_every=5, save_every=7, log_every=5, diagnose="never"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +49,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([math.nan, math.nan, 7], 3, True, False),
     ],
 )
-def test_patience_counts_from_the_best(values: list[float], patience: int, lower: bool, over: bool) -> None:
+def test_patience_counts_from_the_best(
+    values: list[float], patience: int, lower: bool, over: bool
+) -> None:
     assert exhausted(values, patience, lower) is over
 
 
@@ -69,7 +75,9 @@ def test_a_resumed_run_knows_the_evaluations_up_to_its_checkpoint(tmp_path: Path
 def trained(out: str, flags: RunOptions = FLAGS, lr: float = 0.1, **changes: Any) -> int:
     """Digits at a rate that gets worse after a while."""
     page = catalog.load(catalog.find("mlp_digits"))
-    config = dataclasses.replace(tiny("mlp_digits"), steps=300, recipe=Recipe("adamw", lr=lr, weight_decay=0.05), **changes)
+    config = dataclasses.replace(
+        tiny("mlp_digits"), steps=300, recipe=Recipe("adamw", lr=lr, weight_decay=0.05), **changes
+    )
     return runs.train(page, config, dataclasses.replace(flags, out=out))
 
 
@@ -89,7 +97,8 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
     assert cli.main(["resume", "whole"]) == 0  # complete: nothing to do
     assert card(Path("whole")) == whole
 
-    # Asked to stop between two evaluations, the last of which were no better; and killed right after the last checkpoint.
+    # Asked to stop between two evaluations, the last of which were no better; and killed right
+    # after the last checkpoint.
     for name, at in (("asked", end - 3), ("late", end)):
         with monkeypatch.context() as patched:
             patched.setattr(processes, "stop_requested", lambda step, received, at=at: step == at)
@@ -100,7 +109,9 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
         for key in ("status", "step", "stopped_early", "results", "best", "params_sha256"):
             assert ours[key] == whole[key], key
         got = {(line["step"], line["accuracy"]) for line in logged(Path(name), "validation")}
-        assert got == {(line["step"], line["accuracy"]) for line in logged(Path("whole"), "validation")}
+        assert got == {
+            (line["step"], line["accuracy"]) for line in logged(Path("whole"), "validation")
+        }
 
 
 def test_a_run_that_goes_on_getting_better_is_not_stopped() -> None:
@@ -109,8 +120,20 @@ def test_a_run_that_goes_on_getting_better_is_not_stopped() -> None:
     assert (record["status"], record["step"], record["stopped_early"]) == ("done", 300, None)
 
 
-def test_nothing_to_watch_is_refused_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["train", "gan_fashion_mnist", "--offline", "--steps", "5", "--patience", "2", "--out", "run"]
+def test_nothing_to_watch_is_refused_before_the_first_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [
+        "train",
+        "gan_fashion_mnist",
+        "--offline",
+        "--steps",
+        "5",
+        "--patience",
+        "2",
+        "--out",
+        "run",
+    ]
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert "--patience 2 needs a metric" in said
@@ -118,6 +141,12 @@ def test_nothing_to_watch_is_refused_before_the_first_step(capsys: pytest.Captur
     assert not Path("run").exists()
     experiment = built("mlp_digits")
     with pytest.raises(
-        UsageError, match="best='test/accuracy' must be SPLIT/METRIC of a split that is evaluated during training"
+        UsageError,
+        match=(
+            "best='test/accuracy' must be SPLIT/METRIC of a split that is evaluated during training"
+        ),
     ):
-        runs.check(dataclasses.replace(experiment, best="test/accuracy"), dataclasses.replace(FLAGS, mesh=""))
+        runs.check(
+            dataclasses.replace(experiment, best="test/accuracy"),
+            dataclasses.replace(FLAGS, mesh=""),
+        )

@@ -1,4 +1,6 @@
-"""Runs that are interrupted twice or three times, whose folder goes away, that end in an error: nothing lost, nothing "running"."""
+"""Runs that are interrupted twice or three times, whose folder goes away, that end in an error:
+nothing lost, nothing "running".
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ from dlcore.runtime import signals
 from dlcore.seeds.program import SeedProgram
 from dlcore.train.evaluate import LossEvaluation
 from tests.child import card, logged
-from tests.runs.test_faults import NAME, WORDS, _here, interrupted, same, uninterrupted  # noqa: F401
+from tests.runs.test_faults import (
+    NAME,
+    WORDS,
+    interrupted,
+    same,
+    uninterrupted,
+)
 
 TWICE = [signal.SIGINT, signal.SIGINT]
 
@@ -31,7 +39,12 @@ TWICE = [signal.SIGINT, signal.SIGINT]
     ids=["evaluation", "saving"],
 )
 def test_a_second_ctrl_c_saves_what_there_is(
-    owner: Any, name: str, call: int, saved: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    owner: Any,
+    name: str,
+    call: int,
+    saved: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It does not wait for an evaluation, which `resume` makes up for; nothing is lost."""
     uninterrupted()
@@ -69,8 +82,12 @@ def test_a_second_ctrl_c_saves_every_seed(monkeypatch: pytest.MonkeyPatch) -> No
         assert (record["status"], record["step"], record["unevaluated"]) == ("stopped", 8, 8)
     assert cli.main([*words, "--out", "seeds", "--continue-run"]) == 0
     for seed in ("seed-0", "seed-1"):
-        assert card(Path("seeds", seed))["params_sha256"] == card(Path("whole", seed))["params_sha256"]
-        assert logged(Path("seeds", seed), "validation") == logged(Path("whole", seed), "validation")
+        assert (
+            card(Path("seeds", seed))["params_sha256"] == card(Path("whole", seed))["params_sha256"]
+        )
+        assert logged(Path("seeds", seed), "validation") == logged(
+            Path("whole", seed), "validation"
+        )
 
 
 @pytest.mark.quick
@@ -112,7 +129,9 @@ def in_the_second_evaluation(act: Callable[[], Any]) -> Callable[..., Any]:
     return evaluate
 
 
-def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_third_ctrl_c_says_what_is_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupt() -> None:
         while not Path("run/checkpoints/5").is_dir():  # it is written in the background
             threading.Event().wait(0.01)
@@ -125,13 +144,18 @@ def test_a_third_ctrl_c_says_what_is_lost(monkeypatch: pytest.MonkeyPatch, capsy
         patched.setattr(Checkpoints, "save", interrupted(Checkpoints.save, signal.SIGINT, call=3))
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     said = capsys.readouterr().err
-    assert "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on from there" in said
+    assert (
+        "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on"
+        " from there" in said
+    )
     assert card(Path("run"))["status"] == "stopped"
     assert cli.main(["resume", "run"]) == 0
     same(Path("run"))
 
 
-def test_a_run_folder_that_is_renamed_under_its_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_folder_that_is_renamed_under_its_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def rename() -> None:
         while not Path("run/checkpoints/5").is_dir():  # it is written in the background
             threading.Event().wait(0.01)
@@ -179,7 +203,8 @@ def test_no_error_leaves_a_run_that_is_said_to_be_running(monkeypatch: pytest.Mo
     uninterrupted()
     with monkeypatch.context() as patched:
         patched.setattr(LossEvaluation, "__call__", in_the_second_evaluation(fail))
-        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2  # told at the line of this file that raised it
+        # told at the line of this file that raised it
+        assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
     assert (card(Path("run"))["status"], card(Path("run"))["error"]) == ("stopped", "a bug")
     assert cli.main(["resume", "run"]) == 0
     same(Path("run"))

@@ -1,4 +1,6 @@
-"""A metric that is no mean over examples: a curve, what is best, a reason to stop early, and the same after a resume."""
+"""A metric that is no mean over examples: a curve, what is best, a reason to stop early, and the
+same after a resume.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,10 @@ def build(c, splits):
         return {"classes": len(set(collected["predicted"].tolist()))}
 
     sources = {"validation": splits.validation, "test": splits.test}
+    held_out = {"validation": splits.validation}
     evaluators = [
         Scored(sources, collect, f1, {"macro_f1": Metric("higher")}),
-        Scored({"validation": splits.validation}, collect, classes, {"classes": Metric(None)}, every=4),
+        Scored(held_out, collect, classes, {"classes": Metric(None)}, every=4),
     ]
     return dataclasses.replace(built, evaluators=evaluators, best="validation/macro_f1")
 """
@@ -71,16 +74,24 @@ def trained(page: Page, out: str, **changes: Any) -> int:
     return runs.train(page, config, dataclasses.replace(FLAGS, out=out, **changes))
 
 
-def test_it_is_a_curve_and_best_and_resumes_to_the_same(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_a_curve_and_best_and_resumes_to_the_same(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert trained(page, "whole") == 0
     whole = card(Path("whole"))
     lines = logged(Path("whole"), "validation")
     assert [line["step"] for line in lines if "macro_f1" in line] == [5, 10, 15, 20]
     assert [line["step"] for line in lines if "classes" in line] == [4, 8, 12, 16, 20]
-    assert all(("loss" in line) == ("macro_f1" in line) for line in lines), "losses at the regular evaluations alone"
+    assert all(("loss" in line) == ("macro_f1" in line) for line in lines), (
+        "losses at the regular evaluations alone"
+    )
     values = {line["step"]: line["macro_f1"] for line in lines if "macro_f1" in line}
     best = max(values, key=lambda step: values[step])
-    assert (whole["best"]["metric"], whole["best"]["better"], whole["best"]["step"]) == ("validation/macro_f1", "higher", best)
+    assert (whole["best"]["metric"], whole["best"]["better"], whole["best"]["step"]) == (
+        "validation/macro_f1",
+        "higher",
+        best,
+    )
     assert whole["results"]["validation"]["macro_f1"] == values[best]
     assert {"macro_f1", "loss", "accuracy"} == whole["results"]["test"].keys()
     assert whole["metrics"]["macro_f1"] == {"better": "higher", "unit": ""}
@@ -97,12 +108,16 @@ def test_it_is_a_curve_and_best_and_resumes_to_the_same(page: Page, monkeypatch:
 
 
 def test_it_stops_a_run_early(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a metric that never gets better, `--patience` ends the run after so many regular evaluations."""
+    """With a metric that never gets better, `--patience` ends the run after so many regular
+    evaluations.
+    """
     monkeypatch.setattr("sklearn.metrics.f1_score", lambda *a, **k: 0.5)
     flat = Path("flat.py")
     flat.write_text(PAGE)
     assert trained(catalog.load(flat), "run", patience=2) == 0
-    assert card(Path("run"))["stopped_early"] == 15, "best at 5, no better at 10 and 15; evaluations of `classes` do not count"
+    assert card(Path("run"))["stopped_early"] == 15, (
+        "best at 5, no better at 10 and 15; evaluations of `classes` do not count"
+    )
 
 
 def test_seeds_in_one_program_score_each_state(page: Page) -> None:
@@ -110,7 +125,9 @@ def test_seeds_in_one_program_score_each_state(page: Page) -> None:
     assert seeds.train(page, config, dataclasses.replace(FLAGS, seeds=2, out="both")) == 0
     for seed in (0, 1):
         assert trained(page, f"alone-{seed}", seed=seed, cpu_devices=1, parallel="jit") == 0
-        ours, alone = (logged(Path(folder), "validation") for folder in (f"both/seed-{seed}", f"alone-{seed}"))
+        ours, alone = (
+            logged(Path(folder), "validation") for folder in (f"both/seed-{seed}", f"alone-{seed}")
+        )
         assert [line["step"] for line in ours] == [line["step"] for line in alone]
         for a, b in zip(ours, alone, strict=True):
             assert {k: pytest.approx(v, abs=1e-4) for k, v in b.items()} == a

@@ -1,4 +1,6 @@
-"""What happens to jobs: asked to stop in any phase, hanging, clocks that jump, other processes that are gone."""
+"""What happens to jobs: asked to stop in any phase, hanging, clocks that jump, other processes that
+are gone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,17 @@ from dlcore.train.evaluate import LossEvaluation
 from tests.child import LIMIT, card, flags_of, logged, tiny
 
 NAME = "mlp_digits"
-WORDS = [*flags_of(tiny(NAME)), "--steps", "12", "--save-every", "5", "--eval-every", "4", "--log-every", "1"]
+WORDS = [
+    *flags_of(tiny(NAME)),
+    "--steps",
+    "12",
+    "--save-every",
+    "5",
+    "--eval-every",
+    "4",
+    "--log-every",
+    "1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +85,9 @@ def interrupted(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callab
     ],
     ids=["compile", "evaluation", "saving", "the terminal is closed"],
 )
-def test_stop_requested_in_every_phase(owner: Any, name: str, number: int, saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_requested_in_every_phase(
+    owner: Any, name: str, number: int, saved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uninterrupted()
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, interrupted(getattr(owner, name), number))
@@ -86,7 +100,9 @@ def test_stop_requested_in_every_phase(owner: Any, name: str, number: int, saved
 
 
 def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day forward before one step, two back before another: nothing that is told of the run changes."""
+    """A day forward before one step, two back before another: nothing that is told of the run
+    changes.
+    """
     uninterrupted()
     now, at, days = time.time, Stream.at, {3: 1, 7: -1}
     shift = [0]
@@ -108,7 +124,9 @@ def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_clock_that_jumps_while_a_checkpoint_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Orbax then believes that it has waited for too long. The checkpoints before are whole, and the run goes on from them."""
+    """Orbax then believes that it has waited for too long. The checkpoints before are whole, and
+    the run goes on from them.
+    """
     uninterrupted()
     now, waited = time.time, iter(range(10**9))
     with monkeypatch.context() as patched:
@@ -137,7 +155,11 @@ def test_a_step_that_hangs_is_reported_with_the_stacks(
 
     def slow(self: Stream, step: int) -> Any:
         end = time.monotonic() + LIMIT
-        while step == 7 and "step 8" not in (stacks.read_text() if stacks.exists() else "") and time.monotonic() < end:
+        while (
+            step == 7
+            and "step 8" not in (stacks.read_text() if stacks.exists() else "")
+            and time.monotonic() < end
+        ):
             threading.Event().wait(0.01)
         return at(self, step)
 
@@ -159,7 +181,9 @@ def test_a_watchdog_barks_once_for_each_thing_and_says_where_it_cannot_write(
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
     def look(dog: Watchdog) -> Iterator[bool]:
-        """What happens between two looks of it, nine seconds apart: the run tells of `one`, hangs, tells of `two`, hangs."""
+        """What happens between two looks of it, nine seconds apart: the run tells of `one`, hangs,
+        tells of `two`, hangs.
+        """
         nonlocal now
         for phase in ("one", "", "", "two", "", ""):
             if phase:
@@ -173,8 +197,13 @@ def test_a_watchdog_barks_once_for_each_thing_and_says_where_it_cannot_write(
         looks = look(dog)
         dog.over.wait = lambda _, looks=looks: next(looks)  # type: ignore[method-assign, misc]
         dog._look()
-        lines = [line.removeprefix("dlcore: warning: ") for line in capsys.readouterr().err.splitlines()]
-        assert [line.split(" ")[0] for line in lines if "takes longer than 10 s" in line] == ["one", "two"]
+        lines = [
+            line.removeprefix("dlcore: warning: ") for line in capsys.readouterr().err.splitlines()
+        ]
+        assert [line.split(" ")[0] for line in lines if "takes longer than 10 s" in line] == [
+            "one",
+            "two",
+        ]
         assert sum("cannot be written: No such file" in line for line in lines) == refused
     assert Watchdog(0, tmp_path / "never.txt").thread is None
 

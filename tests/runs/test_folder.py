@@ -31,7 +31,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def contents(folder: Path) -> dict[str, Any]:
     """Every entry; of files their text, of links what they name."""
     return {
-        str(path): os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        str(path): (
+            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        )
         for path in sorted(folder.rglob("*"))
     }
 
@@ -40,7 +42,9 @@ def contents(folder: Path) -> dict[str, Any]:
 def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
     train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes while the first one asks git, before there is a card: the moment at which it deleted the first one's folder."""
+    """It comes while the first one asks git, before there is a card: the moment at which it deleted
+    the first one's folder.
+    """
     flags = RunOptions(offline=True, out="new/run", seeds=2 if train is runs.train else 1)
     git, messages = cards.git, []
 
@@ -67,7 +71,11 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
         monkeypatch.setattr(folders, "keep_page", lambda *words: (other(), keep_page(*words)))
     assert train(PAGE, TINY, flags) == 0
     assert len(messages) == 2, "the second one was there"
-    for folder in [Path("new/run")] if train is run.train else [Path("new/run/seed-0"), Path("new/run/seed-1")]:
+    for folder in (
+        [Path("new/run")]
+        if train is run.train
+        else [Path("new/run/seed-0"), Path("new/run/seed-1")]
+    ):
         assert card(folder)["status"] == "done"
         assert (folder / "metrics.jsonl").exists()
     with pytest.raises(UsageError, match="already holds a run"):
@@ -86,7 +94,9 @@ def test_two_that_begin_at_once_have_two_numbers(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.quick
 @pytest.mark.parametrize("error", [UsageError("full"), KeyboardInterrupt(), ValueError("a bug")])
 @pytest.mark.parametrize("out", ["", "a/b/run", "mine"])
-def test_a_start_that_fails_leaves_what_was_there(out: str, error: BaseException, tmp_path: Path) -> None:
+def test_a_start_that_fails_leaves_what_was_there(
+    out: str, error: BaseException, tmp_path: Path
+) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("mine")
     before = contents(tmp_path)
@@ -107,14 +117,19 @@ def test_a_start_that_fails_leaves_what_was_there(out: str, error: BaseException
 
 @pytest.mark.quick
 def test_a_run_that_has_begun_to_train_stays(tmp_path: Path) -> None:
-    with contextlib.suppress(UsageError), folders.claimed(PAGE, RunOptions(offline=True, out="run")) as folder:
+    with (
+        contextlib.suppress(UsageError),
+        folders.claimed(PAGE, RunOptions(offline=True, out="run")) as folder,
+    ):
         (folder / "metrics.jsonl").touch()
         raise UsageError("full")
     assert [path.name for path in sorted(Path("run").iterdir())] == ["lock", "metrics.jsonl"]
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("name", ["experiment.py", "metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples"])
+@pytest.mark.parametrize(
+    "name", ["experiment.py", "metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples"]
+)
 def test_what_a_run_would_write_over_is_refused(name: str, tmp_path: Path) -> None:
     path = Path("mine") / name
     path.parent.mkdir()
@@ -148,14 +163,26 @@ def test_what_is_no_folder_is_said(out: str, tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-LINKS = ["lock", "experiment.py", "card.json.new", "metrics.jsonl", "metrics.jsonl.new", "diagnostics.jsonl", "stacks.txt"]
+LINKS = [
+    "lock",
+    "experiment.py",
+    "card.json.new",
+    "metrics.jsonl",
+    "metrics.jsonl.new",
+    "diagnostics.jsonl",
+    "stacks.txt",
+]
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("name", [*LINKS, "tracked.json", "checkpoints", "samples", "checkpoints/3"])
+@pytest.mark.parametrize(
+    "name", [*LINKS, "tracked.json", "checkpoints", "samples", "checkpoints/3"]
+)
 @pytest.mark.parametrize("target", ["mine.txt", "missing.txt", "folder"])
 def test_nothing_is_written_through_a_link(name: str, target: str, tmp_path: Path) -> None:
-    """In a new run's folder, in one that goes on, and where a card or a page is written in spite of it."""
+    """In a new run's folder, in one that goes on, and where a card or a page is written in spite of
+    it.
+    """
     Path("mine.txt").write_text("mine")
     Path("folder").mkdir()
     Path("run/checkpoints").mkdir(parents=True)

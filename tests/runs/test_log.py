@@ -1,4 +1,6 @@
-"""What a run tells: lines that can be read, TensorBoard events, and a rewind that forgets what will be trained again."""
+"""What a run tells: lines that can be read, TensorBoard events, and a rewind that forgets what will
+be trained again.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def lines(folder: Path) -> list[dict]:
 
 
 def events(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """(name, step, value) of every scalar: a record is its length, a checksum, the message, another checksum."""
+    """(name, step, value) of every scalar: a record is its length, a checksum, the message, another
+    checksum.
+    """
     for path in sorted(folder.glob("events.out.*")):
         raw = path.read_bytes()
         while raw:
@@ -41,7 +45,9 @@ def test_the_losses_at_a_step_are_the_last_ones_logged(tmp_path: Path) -> None:
         {"step": 4, "split": "validation", "a/loss": 7.0},
         {"step": 6, "split": "train", "a/loss": 8.0},
     ]
-    (tmp_path / "metrics.jsonl").write_text("\n".join([*map(json.dumps, lines[:3]), "cut {", json.dumps(lines[3])]))
+    (tmp_path / "metrics.jsonl").write_text(
+        "\n".join([*map(json.dumps, lines[:3]), "cut {", json.dumps(lines[3])])
+    )
     assert loss_at(tmp_path, 3) == ", where a/loss was 1 and b/loss was 2,"
     assert loss_at(tmp_path, 5) == ", where a/loss was 3e+31,"
     assert loss_at(tmp_path, 1) == ""
@@ -53,7 +59,13 @@ def test_lines_and_events_say_the_same(tmp_path: Path) -> None:
     log.write(5, "validation", {"loss": 0.25})
     log.close()
     assert lines(tmp_path) == [
-        {"step": 5, "split": "train", "net/loss": 0.5, "net/grad_norm": 2.0, "examples_per_second": 100.0},
+        {
+            "step": 5,
+            "split": "train",
+            "net/loss": 0.5,
+            "net/grad_norm": 2.0,
+            "examples_per_second": 100.0,
+        },
         {"step": 5, "split": "validation", "loss": 0.25},
     ]
     assert set(events(tmp_path)) == {
@@ -68,7 +80,9 @@ def test_what_is_not_a_number_becomes_null(tmp_path: Path) -> None:
     log = Log(tmp_path, steps=10, start=0)
     log.write(1, "train", {"a": float("nan"), "b": float("inf"), "c": float("-inf"), "d": 1.0})
     log.close()
-    assert lines(tmp_path) == [{"step": 1, "split": "train", "a": None, "b": None, "c": None, "d": 1.0}]
+    assert lines(tmp_path) == [
+        {"step": 1, "split": "train", "a": None, "b": None, "c": None, "d": 1.0}
+    ]
     assert np.isnan({name: value for name, _, value in events(tmp_path)}["train/a"])
 
 
@@ -79,7 +93,9 @@ def test_a_line_is_on_disk_before_the_log_is_closed(tmp_path: Path) -> None:
     log.close()
 
 
-def test_progress_names_step_metrics_and_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_names_step_metrics_and_speed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = Log(tmp_path, steps=10, start=0)
     log.train(5, {"net/loss": 0.5, "net/grad_norm": 2.0}, rate=1234.0)
     log.say("[not] markup")
@@ -90,7 +106,9 @@ def test_progress_names_step_metrics_and_speed(tmp_path: Path, capsys: pytest.Ca
     assert "[not] markup" in printed
 
 
-def test_an_inactive_log_writes_and_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_inactive_log_writes_and_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = Log(tmp_path, steps=10, start=0, active=False)
     log.train(1, {"a": 1.0}, 1.0)
     log.write(1, "test", {"a": 1.0})
@@ -110,12 +128,18 @@ def test_rewind_drops_later_lines_and_half_ones_and_the_log_goes_on(tmp_path: Pa
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "split": "tr')
     rewind(tmp_path, 4)
-    assert [(line["step"], line["split"]) for line in lines(tmp_path)] == [(2, "train"), (4, "train"), (4, "validation")]
+    assert [(line["step"], line["split"]) for line in lines(tmp_path)] == [
+        (2, "train"),
+        (4, "train"),
+        (4, "validation"),
+    ]
     log = Log(tmp_path, steps=10, start=4)
     log.write(6, "train", {"a": 6.0})
     log.close()
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 4, 6]
-    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith("events")} == {"metrics.jsonl"}
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith("events")} == {
+        "metrics.jsonl"
+    }
 
 
 def test_rewind_of_nothing_makes_no_file(tmp_path: Path) -> None:
@@ -123,22 +147,38 @@ def test_rewind_of_nothing_makes_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-DAMAGED = (b"\xff\xfe\x00", b"5", b"[]", b'{"split": "train"}', b'{"step": "4"}', b'{"step": 4', b"[" * 10_000)
+DAMAGED = (
+    b"\xff\xfe\x00",
+    b"5",
+    b"[]",
+    b'{"split": "train"}',
+    b'{"step": "4"}',
+    b'{"step": 4',
+    b"[" * 10_000,
+)
 
 
 def test_rewind_survives_whatever_bytes_stand_in_the_files(tmp_path: Path) -> None:
-    """One byte that is not UTF-8, and what else a bad disk leaves: the line is dropped, the others stay as they are."""
-    for name, more in (("metrics.jsonl", '"split": "train"'), ("diagnostics.jsonl", '"objective": "net", "tensors": []')):
+    """One byte that is not UTF-8, and what else a bad disk leaves: the line is dropped, the others
+    stay as they are.
+    """
+    for name, more in (
+        ("metrics.jsonl", '"split": "train"'),
+        ("diagnostics.jsonl", '"objective": "net", "tensors": []'),
+    ):
         sound = [f'{{"step": {step}, {more}, "a": 1e-07}}'.encode() for step in (2, 4, 6)]
         broken = [sound[0][:-3] + b"\xff" + sound[0][-3:], *DAMAGED]
         (tmp_path / name).write_bytes(b"\n".join([sound[0], *broken, *sound[1:]]) + b"\n")
         assert [record["step"] for record in records(tmp_path / name)] == [2, 4, 6]
     assert rewind(tmp_path, 4) == set()
     for name in ("metrics.jsonl", "diagnostics.jsonl"):
-        assert [json.loads(line)["step"] for line in (tmp_path / name).read_bytes().splitlines()] == [2, 4]
+        assert [
+            json.loads(line)["step"] for line in (tmp_path / name).read_bytes().splitlines()
+        ] == [2, 4]
     assert (
-        tmp_path / "metrics.jsonl"
-    ).read_bytes() == b'{"step": 2, "split": "train", "a": 1e-07}\n{"step": 4, "split": "train", "a": 1e-07}\n'
+        (tmp_path / "metrics.jsonl").read_bytes()
+        == b'{"step": 2, "split": "train", "a": 1e-07}\n{"step": 4, "split": "train", "a": 1e-07}\n'
+    )
 
 
 def test_rewind_of_a_run_that_has_ended_drops_what_is_measured_at_the_end(tmp_path: Path) -> None:
@@ -158,6 +198,8 @@ def test_rewind_of_a_run_that_has_ended_drops_what_is_measured_at_the_end(tmp_pa
     for _ in range(2):  # whatever comes in between, the second time drops nothing more
         assert rewind(tmp_path, 10, ended=True) == {"validation"}
         assert [line["i"] for line in lines(tmp_path)] == [0, 1, 2, 3]
-        assert [json.loads(line) for line in (tmp_path / "diagnostics.jsonl").read_text().splitlines()] == [{"step": 5}]
+        assert [
+            json.loads(line) for line in (tmp_path / "diagnostics.jsonl").read_text().splitlines()
+        ] == [{"step": 5}]
     assert rewind(tmp_path, 5) == set()
     assert [line["i"] for line in lines(tmp_path)] == [0, 1]

@@ -21,7 +21,9 @@ ALLOWED = 5.0  # megabytes
 
 
 def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
-    """TensorStore never frees the JSON that it returns; Orbax asked for some at each save, and for some more for each array."""
+    """TensorStore never frees the JSON that it returns; Orbax asked for some at each save, and for
+    some more for each array.
+    """
     tree = {f"layer_{i}": jnp.zeros(3) for i in range(20)}
     state = State(jnp.zeros((), jnp.int32), {"net": tree}, {}, {})
     kept = Checkpoints(tmp_path / "checkpoints", keep=1)
@@ -31,7 +33,10 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
             kept.save(state, step)
             kept.wait()
         gc.collect()  # cycles are no leak
-        return sum(each.size for each in tracemalloc.take_snapshot().filter_traces(own).statistics("filename"))
+        return sum(
+            each.size
+            for each in tracemalloc.take_snapshot().filter_traces(own).statistics("filename")
+        )
 
     own = [tracemalloc.Filter(True, "*/orbax/*/tensorstore_utils.py")]
     tracemalloc.start()
@@ -45,14 +50,35 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
 
 
 def _megabytes(pid: int) -> float:
-    """Anonymous memory of a process, in RAM or swapped out: what it has asked for and not given back."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    """Anonymous memory of a process, in RAM or swapped out: what it has asked for and not given
+    back.
+    """
+    fields = dict(
+        line.split(":", 1)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if ":" in line
+    )
     return sum(int(fields[name].split()[0]) for name in ("RssAnon", "VmSwap")) / 1024
 
 
 def measured(folder: Path, steps: int, every: int) -> list[tuple[int, float]]:
-    """(step, megabytes) of a small experiment's run in a process of its own, an evaluation and a checkpoint every so many steps."""
-    words = ["train", "mlp_digits", "--steps", steps, "--widths", 16, "--batch", 32, "--eval-every", every, "--save-every", every]
+    """(step, megabytes) of a small experiment's run in a process of its own, an evaluation and a
+    checkpoint every so many steps.
+    """
+    words = [
+        "train",
+        "mlp_digits",
+        "--steps",
+        steps,
+        "--widths",
+        16,
+        "--batch",
+        32,
+        "--eval-every",
+        every,
+        "--save-every",
+        every,
+    ]
     words += ["--log-every", every, "--diagnose", "never", "--out", folder]
     found: list[tuple[int, float]] = []
     with (folder.parent / "said.txt").open("w") as said:
@@ -64,21 +90,34 @@ def measured(folder: Path, steps: int, every: int) -> list[tuple[int, float]]:
         )
         while run.poll() is None:
             time.sleep(0.5)
-            lines = (folder / "metrics.jsonl").read_text().splitlines()[-1:] if (folder / "metrics.jsonl").exists() else []
+            lines = (
+                (folder / "metrics.jsonl").read_text().splitlines()[-1:]
+                if (folder / "metrics.jsonl").exists()
+                else []
+            )
             if lines and run.poll() is None:
-                found.append((int(lines[0].split('"step": ')[1].split(",")[0]), _megabytes(run.pid)))
+                found.append(
+                    (int(lines[0].split('"step": ')[1].split(",")[0]), _megabytes(run.pid))
+                )
     assert run.returncode == 0, (folder.parent / "said.txt").read_text()[-2000:]
     return found
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads a process's memory from /proc, which is Linux's")
-def test_resident_memory_is_flat_over_60000_steps_with_1200_evaluations_and_checkpoints(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(),
+    reason="reads a process's memory from /proc, which is Linux's",
+)
+def test_resident_memory_is_flat_over_60000_steps_with_1200_evaluations_and_checkpoints(
+    tmp_path: Path,
+) -> None:
     steps = int(os.environ.get("DLCORE_TEST_STEPS", "60000"))
     found = measured(tmp_path / "run", steps, 50)
     after = [(step, size) for step, size in found if step >= steps // 12]
     start = min(size for step, size in after if step <= steps // 6)
-    table = "\n".join(f"step {step}: {size:.1f} MB" for step, size in found[:: max(1, len(found) // 30)])
+    table = "\n".join(
+        f"step {step}: {size:.1f} MB" for step, size in found[:: max(1, len(found) // 30)]
+    )
     print(table)
     assert card(tmp_path / "run")["status"] == "done"
     assert len(logged(tmp_path / "run", "validation")) == steps // 50
@@ -86,5 +125,7 @@ def test_resident_memory_is_flat_over_60000_steps_with_1200_evaluations_and_chec
 
 
 if __name__ == "__main__":  # python -m tests.runs.test_memory FOLDER: the table alone
-    for at, size_ in measured(Path(sys.argv[1]).resolve() / "run", int(sys.argv[2]) if len(sys.argv) > 2 else 60000, 50)[::10]:
+    for at, size_ in measured(
+        Path(sys.argv[1]).resolve() / "run", int(sys.argv[2]) if len(sys.argv) > 2 else 60000, 50
+    )[::10]:
         print(f"step {at}: {size_:.1f} MB", flush=True)

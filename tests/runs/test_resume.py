@@ -1,4 +1,6 @@
-"""Stopping and going on: the same bits as without a stop, however a run was stopped, and whenever."""
+"""Stopping and going on: the same bits as without a stop, however a run was stopped, and
+whenever.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def last_step(out: Path) -> int:
 
 
 def unfinished(out: Path) -> set[int]:
-    """The checkpoints that are being written. Orbax writes into a folder of another name and renames it at the end."""
+    """The checkpoints that are being written. Orbax writes into a folder of another name and
+    renames it at the end.
+    """
     found = set()
     for path in (out / "checkpoints").glob("*tmp*"):
         with contextlib.suppress(FileNotFoundError):
@@ -51,7 +55,8 @@ def unfinished(out: Path) -> set[int]:
 def same(name: str, out: Path, stopped: set[int] = frozenset()) -> None:
     """Parameters, results and the log are those of the uninterrupted run.
 
-    A run that was asked to stop logs what it has done so far: the mean over an interval then stands in two lines.
+    A run that was asked to stop logs what it has done so far: the mean over an interval then stands
+    in two lines.
     """
     whole, ours = uninterrupted(name), card(out)
     assert ours["status"] == "done"
@@ -59,17 +64,31 @@ def same(name: str, out: Path, stopped: set[int] = frozenset()) -> None:
     assert ours["params_sha256"] == card(whole)["params_sha256"]
     assert ours["results"] == card(whole)["results"]
     want, got = logged(whole), logged(out)
-    places = [(line["step"], line["split"], name) for line in got for name in line.keys() - {"step", "split"}]
+    places = [
+        (line["step"], line["split"], name)
+        for line in got
+        for name in line.keys() - {"step", "split"}
+    ]
     assert len(places) == len(set(places))
-    split = {step for step in stopped if step not in {line["step"] for line in want if line["split"] == "train"}}
+    split = {
+        step
+        for step in stopped
+        if step not in {line["step"] for line in want if line["split"] == "train"}
+    }
     after = {min(line["step"] for line in want if line["step"] > step) for step in split}
-    keep = [line for line in got if not (line["split"] == "train" and line["step"] in split | after)]
-    assert keep == [line for line in want if not (line["split"] == "train" and line["step"] in after)]
+    keep = [
+        line for line in got if not (line["split"] == "train" and line["step"] in split | after)
+    ]
+    assert keep == [
+        line for line in want if not (line["split"] == "train" and line["step"] in after)
+    ]
 
 
 @pytest.mark.parametrize("name", experiments("mlp_digits", "gan_mnist"))
 def test_killed_twice_and_interrupted_once(name: str, tmp_path: Path) -> None:
-    """kill -9 at any moment, kill -9 while a checkpoint is being written, SIGTERM at any moment; then to the end."""
+    """kill -9 at any moment, kill -9 while a checkpoint is being written, SIGTERM at any moment;
+    then to the end.
+    """
     dice = random.Random(f"{SEED} {name}")
     print(f"seed {SEED}")
     out = tmp_path / "run"

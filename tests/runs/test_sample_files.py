@@ -1,4 +1,6 @@
-"""Samples come back as they were saved, are replaced whole or not at all, and never lead out of their folder."""
+"""Samples come back as they were saved, are replaced whole or not at all, and never lead out of
+their folder.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,12 @@ def parts(folder: Path) -> list[dict]:
 
 
 def pixels(folder: Path, entry: dict) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(io.BytesIO(read(folder, image["file"])))) for image in entry["images"]])
+    return np.stack(
+        [
+            np.asarray(Image.open(io.BytesIO(read(folder, image["file"]))))
+            for image in entry["images"]
+        ]
+    )
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (3, 5, 7, 1), (2, 5, 7, 3), (0, 5, 7)])
@@ -38,7 +45,10 @@ def test_bytes_come_back_pixel_by_pixel(tmp_path: Path, shape: tuple[int, ...]) 
 
 def test_floats_that_stand_for_bytes_come_back_exactly(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    save(tmp_path / "samples", [Images("a", levels / 255), Images("b", levels.astype(np.float32) / np.float32(255))])
+    save(
+        tmp_path / "samples",
+        [Images("a", levels / 255), Images("b", levels.astype(np.float32) / np.float32(255))],
+    )
     for entry in parts(tmp_path / "samples"):
         np.testing.assert_array_equal(pixels(tmp_path / "samples", entry), levels)
         assert entry["outside"] == 0
@@ -53,27 +63,47 @@ def test_what_is_clipped_is_counted(tmp_path: Path) -> None:
 
 def test_words_and_numbers_come_back(tmp_path: Path) -> None:
     text = "one\r\ntwo\t\N{SNOWMAN} </script>"
-    table = Table("t", ("x", "y"), (("a", np.float32(1.5)), ("b", float("nan")), ("c", np.int64(3))))
+    table = Table(
+        "t", ("x", "y"), (("a", np.float32(1.5)), ("b", float("nan")), ("c", np.int64(3)))
+    )
     images = Images("i", np.zeros((2, 2, 2)), ("<b>", "\N{SNOWMAN}"), (True, False), columns=2)
     save(tmp_path / "samples", [Text("w", text, "once"), table, images])
     words, numbers, pictures = parts(tmp_path / "samples")
     assert read(tmp_path / "samples", words["file"]).decode() == "once" + text
     assert words["spans"] == [{"start": 0, "end": 4, "label": "", "colour": "prompt"}]
     assert numbers["rows"] == [["a", 1.5], ["b", "nan"], ["c", 3]]
-    assert [(image["caption"], image["right"]) for image in pictures["images"]] == [("<b>", True), ("\N{SNOWMAN}", False)]
+    assert [(image["caption"], image["right"]) for image in pictures["images"]] == [
+        ("<b>", True),
+        ("\N{SNOWMAN}", False),
+    ]
 
 
 def test_a_plots_numbers_come_back_and_what_is_not_finite_is_a_gap(tmp_path: Path) -> None:
     y = np.array([0.1, np.nan, np.inf, -np.inf, 1e300], np.float64)
     narrow = Series("narrow", np.array([1, 2]), np.array([0.1, 1 / 3], np.float32), points=True)
-    save(tmp_path / "samples", [Plot("p", "steps", "loss (nats)", (Series("coarse", np.arange(5), y), narrow), log_y=True)])
+    save(
+        tmp_path / "samples",
+        [
+            Plot(
+                "p", "steps", "loss (nats)", (Series("coarse", np.arange(5), y), narrow), log_y=True
+            )
+        ],
+    )
     text = (tmp_path / "samples" / "index.json").read_text()
     index = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert index["version"] == 2
     assert load(tmp_path / "samples") == index["samples"]
     ((entry,),) = [sample["parts"] for sample in index["samples"]]
-    assert (entry["x"], entry["y"], entry["log_x"], entry["log_y"]) == ("steps", "loss (nats)", False, True)
-    assert [(one["name"], one["points"]) for one in entry["series"]] == [("coarse", False), ("narrow", True)]
+    assert (entry["x"], entry["y"], entry["log_x"], entry["log_y"]) == (
+        "steps",
+        "loss (nats)",
+        False,
+        True,
+    )
+    assert [(one["name"], one["points"]) for one in entry["series"]] == [
+        ("coarse", False),
+        ("narrow", True),
+    ]
     assert entry["series"][0]["y"] == [0.1, None, None, None, None]
     np.testing.assert_array_equal(np.float32(entry["series"][1]["y"]), narrow.y)
 
@@ -88,7 +118,10 @@ def test_a_plots_numbers_come_back_and_what_is_not_finite_is_a_gap(tmp_path: Pat
             "too many",
             "x",
             "y",
-            (Series("s", np.zeros(PLOT_VALUES), np.zeros(PLOT_VALUES)), Series("t", np.zeros(1), np.zeros(1))),
+            (
+                Series("s", np.zeros(PLOT_VALUES), np.zeros(PLOT_VALUES)),
+                Series("t", np.zeros(1), np.zeros(1)),
+            ),
         ),
         Images("flat", np.zeros((4, 4))),
         Images("two channels", np.zeros((1, 4, 4, 2))),
@@ -106,7 +139,9 @@ def test_a_failed_save_leaves_the_old_samples(tmp_path: Path, sample: samples.Sa
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]
 
 
-def test_a_failed_swap_puts_the_old_samples_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_swap_puts_the_old_samples_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(tmp_path / "samples", [Text("old", "still here")])
     rename = Path.rename
 
@@ -126,7 +161,10 @@ def test_save_replaces_everything_and_clears_what_a_killed_process_left(tmp_path
     (tmp_path / ".samples.new" / "junk.png").touch()
     save(tmp_path / "samples", [Images("a", np.zeros((5, 2, 2)))])
     save(tmp_path / "samples", [Text("b", "b")])
-    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["00-0000.txt", "index.json"]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
+        "00-0000.txt",
+        "index.json",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]
 
 
@@ -134,7 +172,16 @@ def test_no_folder_means_no_samples(tmp_path: Path) -> None:
     assert load(tmp_path / "samples") == []
 
 
-OUTSIDE = ("../secret.txt", "/etc/hostname", "link.txt", "..", "", "a\0.txt", "card.json", "door/secret.txt")
+OUTSIDE = (
+    "../secret.txt",
+    "/etc/hostname",
+    "link.txt",
+    "..",
+    "",
+    "a\0.txt",
+    "card.json",
+    "door/secret.txt",
+)
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -169,13 +216,32 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> N
         '[{"kind": "plot", "title": "t", "x": "x", "y": "y"}]',
         '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "log_x": 1, "series": []}]',
         '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"x": [], "y": []}]}]',
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": 1, "y": 1}]}]',
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": []}]}]',
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": ["2"]}]}]',
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [true]}]}]',
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [NaN]}]}]',
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1], "y": [1' + "0" * 400 + "]}]}]",
-        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "points": "no", "x": [], "y": []}]}]',
+        (
+            '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": 1,'
+            ' "y": 1}]}]'
+        ),
+        (
+            '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1],'
+            ' "y": []}]}]'
+        ),
+        (
+            '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1],'
+            ' "y": ["2"]}]}]'
+        ),
+        (
+            '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1],'
+            ' "y": [true]}]}]'
+        ),
+        (
+            '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1],'
+            ' "y": [NaN]}]}]'
+        ),
+        '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "x": [1],'
+        ' "y": [1' + "0" * 400 + "]}]}]",
+        (
+            '[{"kind": "plot", "title": "t", "x": "x", "y": "y", "series": [{"name": "s", "points":'
+            ' "no", "x": [], "y": []}]}]'
+        ),
         "[" * 100_000,
     ],
 )
@@ -230,7 +296,10 @@ def test_a_damaged_part_is_named(tmp_path: Path, part: str, reason: str) -> None
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('{"version": 3, "samples": []}', "format version 3, and this dlcore reads up to 2; update"),
+        (
+            '{"version": 3, "samples": []}',
+            "format version 3, and this dlcore reads up to 2; update",
+        ),
         ('{"version": "2", "samples": []}', "not a list of samples"),
         ('{"version": 2}', "not a list of samples"),
         ('{"version": 2, "samples": [3]}', "sample 0: no title"),

@@ -1,4 +1,6 @@
-"""Trackers without a network: each number once, over a stop and a resume; one that fails ends no run; nothing secret leaves."""
+"""Trackers without a network: each number once, over a stop and a resume; one that fails ends no
+run; nothing secret leaves.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,17 @@ from dlcore.cli import main as cli
 from dlcore.runs import tracking
 from tests.child import LIMIT, flags_of, logged, tiny
 
-WORDS = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--steps", "12", "--log-every", "1", "--eval-every", "4"]
+WORDS = [
+    "train",
+    "mlp_digits",
+    *flags_of(tiny("mlp_digits")),
+    "--steps",
+    "12",
+    "--log-every",
+    "1",
+    "--eval-every",
+    "4",
+]
 SECRET = "a-key-that-nobody-may-see"
 
 
@@ -50,12 +62,21 @@ class Memory:
 def numbers(run: Path) -> dict[tuple[int, str], float]:
     """What metrics.jsonl says."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return {(line["step"], f"{line['split']}/{k}"): v for line in lines for k, v in line.items() if k not in ("step", "split")}
+    return {
+        (line["step"], f"{line['split']}/{k}"): v
+        for line in lines
+        for k, v in line.items()
+        if k not in ("step", "split")
+    }
 
 
-def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_number_once_over_a_stop_and_a_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     memory, idents = Memory(), []
-    monkeypatch.setattr(tracking, "_Wandb", lambda name, config, ident, folder: idents.append(ident) or memory)
+    monkeypatch.setattr(
+        tracking, "_Wandb", lambda name, config, ident, folder: idents.append(ident) or memory
+    )
     stopped = [*WORDS, "--steps", "9", "--save-every", "6", "--track", "wandb", "--out", "run"]
     assert cli.main(stopped) == 0
     # As if it had been killed after step 9, with a checkpoint of step 6.
@@ -68,7 +89,9 @@ def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPat
     logged_at, logged_to = numbers(Path("run")), memory.sent
     assert {name for _, name in logged_at} == {name for _, name in logged_to}
     assert {key for key in logged_at if not key[1].startswith("test/")} <= set(logged_to)
-    assert "tracking ended" not in capsys.readouterr().err, "what was trained again is not told again"
+    assert "tracking ended" not in capsys.readouterr().err, (
+        "what was trained again is not told again"
+    )
     assert memory.ended == [True, True]
     assert idents[0] == idents[1], "the same tracked run"
 
@@ -77,7 +100,10 @@ def test_each_number_once_over_a_stop_and_a_resume(monkeypatch: pytest.MonkeyPat
 def test_a_log_that_was_rewound_to_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
     memory, file = Memory(), tmp_path / "metrics.jsonl"
     follower = tracking._Follower(
-        memory, tmp_path, tmp_path / "tracked.json", {"kind": "wandb", "step": 0, "splits": [], "names": []}
+        memory,
+        tmp_path,
+        tmp_path / "tracked.json",
+        {"kind": "wandb", "step": 0, "splits": [], "names": []},
     )
     line = '{"step": %d, "split": "train", "loss": 1.5}\n'
     for content in (line % 1 + line % 2, "", line % 1 + line % 2 + line % 3 + '{"step": 4, "spl'):
@@ -109,10 +135,15 @@ def test_one_that_cannot_begin_is_said_before_anything_is_trained(
 
     monkeypatch.setattr(tracking, "_Wandb", refuse)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2
-    assert "--track wandb cannot begin: no API key; wandb login, or WANDB_MODE=offline" in capsys.readouterr().err
+    assert (
+        "--track wandb cannot begin: no API key; wandb login, or WANDB_MODE=offline"
+        in capsys.readouterr().err
+    )
     assert not Path("run").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(tracking.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    monkeypatch.setattr(
+        tracking.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name))
+    )
     with pytest.raises(tracking.UsageError, match=r"pip install 'dlcore\[track\]'"):
         tracking._imported("wandb")
 
@@ -125,7 +156,9 @@ def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (run,) = client.search_runs([client.get_experiment_by_name("dlcore").experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.params["recipe.lr"] == str(tiny("mlp_digits").recipe.lr)
-    history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "train/net/loss")}
+    history = {
+        m.step: m.value for m in client.get_metric_history(run.info.run_id, "train/net/loss")
+    }
     assert history == {line["step"]: line["net/loss"] for line in logged(Path("run"), "train")}
     assert SECRET not in str(run.to_dictionary())
     assert SECRET not in Path("run/card.json").read_text()

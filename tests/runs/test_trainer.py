@@ -1,4 +1,6 @@
-"""The loop: compiles once, moves nothing behind one's back, stops at the first number that is none, keeps its books."""
+"""The loop: compiles once, moves nothing behind one's back, stops at the first number that is none,
+keeps its books.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,30 @@ from tests.train import budget
 
 # card.json is an interface: other tools read these names.
 KEYS = {
-    "experiment", "about", "file", "status", "step", "steps", "started", "config", "run", "git", "versions", "host", "devices",
-    "xla_flags", "mesh", "data", "published", "seconds", "params_sha256", "results", "parameters", "examples_per_second",
+    "experiment",
+    "about",
+    "file",
+    "status",
+    "step",
+    "steps",
+    "started",
+    "config",
+    "run",
+    "git",
+    "versions",
+    "host",
+    "devices",
+    "xla_flags",
+    "mesh",
+    "data",
+    "published",
+    "seconds",
+    "params_sha256",
+    "results",
+    "parameters",
+    "examples_per_second",
     "peak_memory_bytes",
-}  # fmt: skip
+}
 
 EXPLODES = """
 '''A network whose steps become infinite.'''
@@ -43,7 +65,8 @@ from experiments.mlp_digits import Config, PRESETS, build as usual, data
 def build(c, splits):
     sgd = optax.sgd(lambda step: jnp.where(step < 9, 0.01, jnp.inf))
     built = usual(c, splits)
-    return dataclasses.replace(built, objectives={"net": built.objectives["net"]._replace(optimizer=sgd)})
+    objective = built.objectives["net"]._replace(optimizer=sgd)
+    return dataclasses.replace(built, objectives={"net": objective})
 """
 
 
@@ -75,9 +98,13 @@ def compiled() -> Any:
 
 @pytest.mark.quick
 def test_this_version_has_budgets() -> None:
-    """The steps are held to them in test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits."""
+    """The steps are held to them in
+    test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits.
+    """
     if jax.__version__ not in budget.recorded():
-        pytest.skip(f"no budgets of JAX {jax.__version__}: python -m tests.train.budget records them")
+        pytest.skip(
+            f"no budgets of JAX {jax.__version__}: python -m tests.train.budget records them"
+        )
     assert sorted(budget.recorded()[jax.__version__]) == catalog.names()
 
 
@@ -94,7 +121,9 @@ class Program:
         return {"flops": self.cost["flops"], "bytes accessed": self.cost["bytes"]}
 
     def memory_analysis(self) -> Any:
-        return SimpleNamespace(alias_size_in_bytes=16, temp_size_in_bytes=self.cost["temporary_bytes"])
+        return SimpleNamespace(
+            alias_size_in_bytes=16, temp_size_in_bytes=self.cost["temporary_bytes"]
+        )
 
 
 @pytest.mark.quick
@@ -116,7 +145,9 @@ def test_a_step_over_its_budget_is_refused(what: str, monkeypatch: pytest.Monkey
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the device but what is put there."""
+    """Nothing is compiled after the first step, evaluation and checkpoint; nothing goes to the
+    device but what is put there.
+    """
     counts, looked, programs = [], [], []
     save, compile, evaluate = Trainer.save, SingleProgram.compile, LossEvaluation.__call__
 
@@ -154,7 +185,8 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     flags = RunOptions(offline=True, out="run", eval_every=2, save_every=2, log_every=1)
     assert trained(name, flags) == 0
     assert counts[0] > 0
-    assert counts[0] == counts[1] == counts[2], counts  # after steps 2 and 4, before the last evaluation
+    # after steps 2 and 4, before the last evaluation
+    assert counts[0] == counts[1] == counts[2], counts
     run_card = card(Path("run"))
     assert run_card.keys() >= KEYS
     assert run_card["seconds"].keys() == {"compile", "train", "eval", "total"}
@@ -169,17 +201,32 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     assert steps[-1] == 6
     assert splits.count("test") == ("test" in run_card["results"])
     assert looked.count("test") <= 1
-    numbers = [(line["step"], line["split"], name) for line in logged(Path("run")) for name in line.keys() - {"step", "split"}]
+    numbers = [
+        (line["step"], line["split"], name)
+        for line in logged(Path("run"))
+        for name in line.keys() - {"step", "split"}
+    ]
     assert len(numbers) == len(set(numbers)), "each number once"
     validated = {line["step"] for line in logged(Path("run"), "validation")}
     assert validated == ({2, 4, 6} if "validation" in run_card["results"] else set())
     for metrics in run_card["results"].values():
         assert all(np.isfinite(number) for number in metrics.values())
 
-    # What was killed after step 4 ends with the same bits. (Processes that are really killed: tests/runs/test_resume.py.)
+    # What was killed after step 4 ends with the same bits. (Processes that are really killed:
+    # tests/runs/test_resume.py.)
     page, killed = catalog.load(catalog.find(name)), card(Path("killed"))
     assert (killed["status"], killed["step"]) == ("running", 4)
-    assert runs.resume(page, tiny(name), dataclasses.replace(flags, out="killed"), Path("killed"), killed, False) == 0
+    assert (
+        runs.resume(
+            page,
+            tiny(name),
+            dataclasses.replace(flags, out="killed"),
+            Path("killed"),
+            killed,
+            False,
+        )
+        == 0
+    )
     resumed = card(Path("killed"))
     assert (resumed["status"], resumed["resumed"]) == ("done", 1)
     for key in ("params_sha256", "results", "marks"):
@@ -191,23 +238,47 @@ def logged_lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 70; the message names step, objective and metric; what was saved before is finite."""
+def test_a_loss_that_is_no_number_ends_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 70; the message names step, objective and metric; what was saved before is
+    finite.
+    """
     page = tmp_path / "explodes.py"
     page.write_text(EXPLODES)
     # Step 10 moves the parameters to infinity with a finite loss; a checkpoint is due right then.
-    words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "5", "--log-every", "4", "--out", "run"]
+    words = [
+        "train",
+        str(page),
+        "--batch",
+        "32",
+        "--steps",
+        "40",
+        "--save-every",
+        "5",
+        "--log-every",
+        "4",
+        "--out",
+        "run",
+    ]
     words += ["--eval-every", "5"]
     assert cli.main(words) == 70
     printed = capsys.readouterr()
     said, run_card = printed.err, card(Path("run"))
     assert run_card["status"] == "failed"
     assert printed.out.splitlines()[-1] == "dlcore report run"  # resumed, it would diverge again
-    logged = [record["net/loss"] for record in logged_lines() if record["split"] == "train" and record["step"] <= 5]
+    logged = [
+        record["net/loss"]
+        for record in logged_lines()
+        if record["split"] == "train" and record["step"] <= 5
+    ]
     for text in (said, run_card["error"]):
         assert "'net'" in text
         assert "step 10:" in text
-        assert f"the last finite checkpoint is that of step 5, where net/loss was {logged[-1]:.3g}, in" in text
+        assert (
+            f"the last finite checkpoint is that of step 5, where net/loss was {logged[-1]:.3g}, in"
+            in text
+        )
     assert "net/params are not finite" in run_card["error"]
     assert "Traceback" not in said
     assert sorted(path.name for path in Path("run/checkpoints").glob("[0-9]*")) == ["5"]
@@ -226,34 +297,71 @@ def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixt
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
 
 
-def test_a_loss_that_is_no_number_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_that_is_no_number_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Found when the loss is fetched, where no checkpoint is due before."""
     page = tmp_path / "explodes.py"
     page.write_text(EXPLODES)
     assert (
-        cli.main(["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "9", "--log-every", "4", "--out", "run"])
+        cli.main(
+            [
+                "train",
+                str(page),
+                "--batch",
+                "32",
+                "--steps",
+                "40",
+                "--save-every",
+                "9",
+                "--log-every",
+                "4",
+                "--out",
+                "run",
+            ]
+        )
         == 70
     )
     assert "step 11: objective 'net': net/loss is nan" in card(Path("run"))["error"]
     assert "that of step 9" in capsys.readouterr().err
 
 
-def test_the_last_good_checkpoint_is_the_newest_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_good_checkpoint_is_the_newest_of_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "explodes.py"
     page.write_text(EXPLODES)
-    words = ["train", str(page), "--batch", "32", "--steps", "40", "--save-every", "3", "--log-every", "4", "--out", "run"]
+    words = [
+        "train",
+        str(page),
+        "--batch",
+        "32",
+        "--steps",
+        "40",
+        "--save-every",
+        "3",
+        "--log-every",
+        "4",
+        "--out",
+        "run",
+    ]
     assert cli.main(words) == 70
     kept = sorted(int(path.name) for path in Path("run/checkpoints").glob("[0-9]*"))
     assert len(kept) >= 2
     assert kept[-1] == 9
-    assert "the last finite checkpoint is that of step 9, where net/loss was " in card(Path("run"))["error"]
+    assert (
+        "the last finite checkpoint is that of step 9, where net/loss was "
+        in card(Path("run"))["error"]
+    )
     assert "that of step 9, where" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
 def test_every_way_through_the_loop(how: Any) -> None:
     """The same results to the last few bits, whatever runs the step."""
-    assert trained("mlp_digits", RunOptions(offline=True, out=how, parallel=how, microbatches=2)) == 0
+    assert (
+        trained("mlp_digits", RunOptions(offline=True, out=how, parallel=how, microbatches=2)) == 0
+    )
     assert trained("mlp_digits", RunOptions(offline=True, out="plain")) == 0
     got, want = card(Path(how))["results"], card(Path("plain"))["results"]
     for split in want:
@@ -270,8 +378,17 @@ def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
 def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
     name, best = "mlp_digits", {}
     page = catalog.load(catalog.find(name))
-    config = dataclasses.replace(tiny(name), steps=40, recipe=Recipe("adamw", lr=0.05, weight_decay=0.05))
-    assert runs.train(page, config, RunOptions(offline=True, out="run", eval_every=4, save_every=4, log_every=4, keep=1)) == 0
+    config = dataclasses.replace(
+        tiny(name), steps=40, recipe=Recipe("adamw", lr=0.05, weight_decay=0.05)
+    )
+    assert (
+        runs.train(
+            page,
+            config,
+            RunOptions(offline=True, out="run", eval_every=4, save_every=4, log_every=4, keep=1),
+        )
+        == 0
+    )
     for line in logged(Path("run"), "validation"):
         best[line["step"]] = line["accuracy"]
     kept = {int(path.name) for path in Path("run/checkpoints").glob("[0-9]*")}

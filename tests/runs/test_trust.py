@@ -1,4 +1,6 @@
-"""Which experiment files run: the project's, those named on the command line, those trained with before; a stranger's never."""
+"""Which experiment files run: the project's, those named on the command line, those trained with
+before; a stranger's never.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,20 @@ def page(path: Path, mark: str = "executed") -> str:
 
 
 def stranger(**fields: Any) -> None:
-    """A stranger's run s1 and a card that was kept, neither of which says more than is needed to find the experiment file."""
+    """A stranger's run s1 and a card that was kept, neither of which says more than is needed to
+    find the experiment file.
+    """
     Path("s1").mkdir(exist_ok=True)
-    text = json.dumps({"experiment": "mlp_digits", "file": "gone.txt", "config": {}, "run": {}, "status": "stopped", **fields})
+    text = json.dumps(
+        {
+            "experiment": "mlp_digits",
+            "file": "gone.txt",
+            "config": {},
+            "run": {},
+            "status": "stopped",
+            **fields,
+        }
+    )
     Path("s1/card.json").write_text(text)
     Path("kept.json").write_text(text)
 
@@ -96,7 +109,9 @@ def test_what_a_stranger_s_card_names_is_refused_with_its_path(
 def test_with_trust_it_runs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     page(Path("s1/experiment.py"))
     stranger(experiment="s1/experiment.py")
-    assert code_of(ON_A_RUN[command], "--trust") == 2, "there is no checkpoint, nor are there hashes"
+    assert code_of(ON_A_RUN[command], "--trust") == 2, (
+        "there is no checkpoint, nor are there hashes"
+    )
     assert "is not executed" not in capsys.readouterr().err
     assert Path("executed").exists()
 
@@ -122,7 +137,8 @@ def test_a_known_file_is_known_by_its_path_and_its_text(tmp_path: Path) -> None:
     page(other)
     fields = {"experiment": "mine", "file": "s2/mine.py"}
     with pytest.raises(UsageError, match="is not executed"):
-        trust.page(Path("s1"), fields)  # the same text elsewhere may import another module beside it
+        # the same text elsewhere may import another module beside it
+        trust.page(Path("s1"), fields)
     fields["file"] = "mine.py"
     file.write_text(text + "# a comment changes nothing that is executed\n")
     assert trust.page(Path("s1"), fields).source.endswith("executed\n")
@@ -130,12 +146,16 @@ def test_a_known_file_is_known_by_its_path_and_its_text(tmp_path: Path) -> None:
     file.write_text(text + "CHANGED = 1\n")
     Path("s1").mkdir()
     Path("s1/experiment.py").write_text(text)
-    with pytest.raises(UsageError, match=r"begun differently[\s\S]*\+CHANGED = 1[\s\S]*--accept-changes[\s\S]*--trust"):
+    with pytest.raises(
+        UsageError,
+        match=r"begun differently[\s\S]*\+CHANGED = 1[\s\S]*--accept-changes[\s\S]*--trust",
+    ):
         trust.page(Path("s1"), fields)
     assert not Path("executed").exists()
     assert trust.page(Path("s1"), fields, accept_changes=True).source.endswith("CHANGED = 1\n")
     with pytest.raises(UsageError, match="begun differently"):
-        trust.page(Path("s1"), fields)  # what trains remembers it; looking with another's consent does not
+        # what trains remembers it; looking with another's consent does not
+        trust.page(Path("s1"), fields)
     trust.remember(file, file.read_text())
     assert trust.page(Path("s1"), fields)
     file.write_text(text)
@@ -155,7 +175,9 @@ def test_a_link_is_its_target(tmp_path: Path) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize("mode", ["checked by its time", "never checked"])
 def test_a_compiled_file_beside_it_is_not_what_runs(mode: str) -> None:
-    """Python would take experiment.pyc for the file, by its time and size or without looking at all."""
+    """Python would take experiment.pyc for the file, by its time and size or without looking at
+    all.
+    """
     text = page(Path("mine.py"))
     evil = page(Path("evil.py"), "evil")
     if mode == "never checked":
@@ -163,10 +185,16 @@ def test_a_compiled_file_beside_it_is_not_what_runs(mode: str) -> None:
     else:
         how = py_compile.PycInvalidationMode.TIMESTAMP
         Path("evil.py").write_text(evil + "#" * (len(text.encode()) - len(evil.encode())))
-        Path("mine.py").write_text(text + "#" * (Path("evil.py").stat().st_size - len(text.encode())))
+        Path("mine.py").write_text(
+            text + "#" * (Path("evil.py").stat().st_size - len(text.encode()))
+        )
         os.utime("evil.py", (1e9, 1e9))
         os.utime("mine.py", (1e9, 1e9))
-    py_compile.compile("evil.py", cfile=importlib.util.cache_from_source(str(Path("mine.py").resolve())), invalidation_mode=how)
+    py_compile.compile(
+        "evil.py",
+        cfile=importlib.util.cache_from_source(str(Path("mine.py").resolve())),
+        invalidation_mode=how,
+    )
     Path("evil.py").unlink()
     catalog.load(Path("mine.py").resolve())
     assert Path("executed").exists()
@@ -174,8 +202,12 @@ def test_a_compiled_file_beside_it_is_not_what_runs(mode: str) -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("file", ["x" * 5000 + ".py", "a\0b.py", "\x1b[2Jgone.py", "", "/dev/zero", "folder.py"])
-def test_strange_names_are_refused_as_any_other(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "file", ["x" * 5000 + ".py", "a\0b.py", "\x1b[2Jgone.py", "", "/dev/zero", "folder.py"]
+)
+def test_strange_names_are_refused_as_any_other(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("folder.py").mkdir()
     for fields in ({"experiment": "nobody", "file": file}, {"experiment": file or "x", "file": ""}):
         stranger(**fields)
@@ -194,10 +226,13 @@ def test_the_project_s_own_run_from_any_folder_with_an_empty_list() -> None:
 
 
 @pytest.mark.quick
-def test_the_list_is_in_the_user_s_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_list_is_in_the_user_s_state_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert trust.folder() == tmp_path / "state" / "dlcore" / "trusted"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for unset in ("", "relative"):  # the standard tells to ignore a relative one, which a stranger's folder could hold
+    # the standard tells to ignore a relative one, which a stranger's folder could hold
+    for unset in ("", "relative"):
         monkeypatch.setenv("XDG_STATE_HOME", unset)
         assert trust.folder() == tmp_path / "home" / ".local" / "state" / "dlcore" / "trusted"
 
@@ -215,7 +250,9 @@ def half() -> Iterator[Path]:
     """A run of a page of one's own as a launcher starts it, stopped after 6 of 12 steps."""
     folder = Path(tempfile.mkdtemp())
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", folder / "mine.py")
-    code, said = run(*launched(folder), "--steps", "6", folder=folder, XDG_STATE_HOME=str(folder / "first-pod"))
+    code, said = run(
+        *launched(folder), "--steps", "6", folder=folder, XDG_STATE_HOME=str(folder / "first-pod")
+    )
     assert code == 0, said
     fields = card(folder / "run")
     assert list((folder / "first-pod").rglob("*.json")), "training with a file lists it"
@@ -228,19 +265,31 @@ def half() -> Iterator[Path]:
 def launched(folder: Path) -> list[str]:
     """The words of a pod's command."""
     request = kubernetes.Request("image", claim="runs", name="run")
-    _, job = kubernetes.manifests(["train", str(folder / "mine.py"), *MLP, "--out", str(folder / "run")], request)
+    _, job = kubernetes.manifests(
+        ["train", str(folder / "mine.py"), *MLP, "--out", str(folder / "run")], request
+    )
     words = job["spec"]["template"]["spec"]["containers"][0]["command"]
     assert words[:3] == ["python", "-m", "dlcore"]
     return words[3:]
 
 
 def test_a_pod_that_is_started_again_with_an_empty_list_goes_on(half: Path, tmp_path: Path) -> None:
-    """What a launcher starts names the experiment file; `resume` elsewhere does not, and wants --trust."""
+    """What a launcher starts names the experiment file; `resume` elsewhere does not, and wants
+    --trust.
+    """
     shutil.copytree(half / "run", "run")
     code, said = run("resume", "run", folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "second-pod"))
     assert (code, "--trust" in said) == (2, True), said
-    code, said = run(*launched(half), "--steps", "12", folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "second-pod"))
+    code, said = run(
+        *launched(half),
+        "--steps",
+        "12",
+        folder=tmp_path,
+        XDG_STATE_HOME=str(tmp_path / "second-pod"),
+    )
     assert (code, "done at step 12/12" in said) == (0, True), said
     assert card(half / "run")["resumed"] == 1
-    code, said = run("resume", "run", "--trust", folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "third-pod"))
+    code, said = run(
+        "resume", "run", "--trust", folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "third-pod")
+    )
     assert (code, "done at step 12/12" in said) == (0, True), said

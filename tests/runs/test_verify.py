@@ -32,14 +32,18 @@ def again(card: cards.Card, steps: int) -> int:
     return verify.verify(PAGE, CONFIG, RunOptions(offline=True), card, steps)
 
 
-def test_the_same_run_has_the_same_hashes(card: cards.Card, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_run_has_the_same_hashes(
+    card: cards.Card, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert set(card["marks"]) == {"10"}
     assert again(card, 100) == 0
     out = capsys.readouterr().out
     assert [f"step {step}: the same parameters" in out for step in (0, 10, 12)] == [True] * 3
 
 
-def test_another_run_is_reported_with_its_drift_and_what_differs(card: cards.Card, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_run_is_reported_with_its_drift_and_what_differs(
+    card: cards.Card, capsys: pytest.CaptureFixture[str]
+) -> None:
     other: dict[str, Any] = json.loads(json.dumps(card))
     other["marks"]["10"] = {"sha256": "0" * 64, "norm": 2 * card["marks"]["10"]["norm"]}
     other["versions"]["jax"] = "0.1"
@@ -52,19 +56,26 @@ def test_another_run_is_reported_with_its_drift_and_what_differs(card: cards.Car
 
 
 def test_a_card_without_hashes_that_early_is_refused(card: cards.Card) -> None:
-    with pytest.raises(UsageError, match=r"hashes of the steps 0, 10, 12, and --steps 9 reaches none"):
+    with pytest.raises(
+        UsageError, match=r"hashes of the steps 0, 10, 12, and --steps 9 reaches none"
+    ):
         again(card, 9)
 
 
 def test_another_commit_and_other_code_are_named(
-    card: cards.Card, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    card: cards.Card,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     other: dict[str, Any] = json.loads(json.dumps(card))
     other["marks"]["10"]["sha256"] = "0" * 64
     other["git"] = {"commit": "a" * 40, "clean": True}
     monkeypatch.setattr(cards, "git", lambda folder: {"commit": "b" * 40, "clean": True})
     since = "code since commit aaaaaaaaaa: dlcore/models/mlp.py"
-    monkeypatch.setattr(verify.changes, "code_since", lambda commit, folder: [since] if commit == "a" * 40 else [])
+    monkeypatch.setattr(
+        verify.changes, "code_since", lambda commit, folder: [since] if commit == "a" * 40 else []
+    )
     (tmp_path / "experiment.py").write_text(
         PAGE.source.replace("classes=len(splits.facts.classes)", "classes=11") + "# a comment\n"
     )

@@ -13,7 +13,11 @@ import pytest
 from dlcore.runtime import compilation_cache
 from tests.conftest import CACHE
 
-OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")
+OPTIONS = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
 
 
 @pytest.fixture
@@ -29,7 +33,9 @@ def test_the_cache_folder_that_jax_has_is_kept() -> None:
 
 
 @pytest.mark.usefixtures("_restored")
-def test_without_one_it_is_the_users_cache_folder_by_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_one_it_is_the_users_cache_folder_by_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
@@ -38,7 +44,9 @@ def test_without_one_it_is_the_users_cache_folder_by_processor(tmp_path: Path, m
     assert found.parent == tmp_path / "compiled"
     assert getattr(jax.config, compilation_cache.FOLDER) == str(found)
     smallest = "jax_persistent_cache_min_entry_size_bytes"
-    assert getattr(jax.config, smallest) == -1, "0 leaves the choice to the file system; -1 keeps entries of any size"
+    assert getattr(jax.config, smallest) == -1, (
+        "0 leaves the choice to the file system; -1 keeps entries of any size"
+    )
 
 
 def test_it_can_be_turned_off() -> None:

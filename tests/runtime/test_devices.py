@@ -54,7 +54,9 @@ def test_as_many_devices_as_cores_mesh_and_batch_allow(
         {"DLCORE_PROCESSES": "2"},
     ],
 )
-def test_what_somebody_else_decided_stays(updates: dict[str, int], environment: dict[str, str]) -> None:
+def test_what_somebody_else_decided_stays(
+    updates: dict[str, int], environment: dict[str, str]
+) -> None:
     assert devices.prepare(RunOptions(), 128, environment) == RunOptions()
     assert not updates
 
@@ -65,13 +67,20 @@ def test_xla_options_are_set_once_and_only_as_requested(updates: dict[str, int])
     assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION]
     devices.prepare(RunOptions(deterministic=True), 8, environment)
     devices.prepare(RunOptions(deterministic=True), 8, environment)
-    assert environment["XLA_FLAGS"].split() == ["--xla_other=1", devices.FUSION, "--xla_gpu_deterministic_ops=true"]
+    assert environment["XLA_FLAGS"].split() == [
+        "--xla_other=1",
+        devices.FUSION,
+        "--xla_gpu_deterministic_ops=true",
+    ]
     mine = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=MINE"}
     devices.prepare(RunOptions(), 8, mine)
     assert mine["XLA_FLAGS"] == "--xla_cpu_experimental_ynn_fusion_type=MINE"
 
 
-@pytest.mark.parametrize(("version", "known"), [("0.9.9", False), ("0.10.1", True), ("0.12.0.1", True), ("0.13.0", False)])
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("0.9.9", False), ("0.10.1", True), ("0.12.0.1", True), ("0.13.0", False)],
+)
 def test_versions_that_may_not_know_the_flag_are_not_given_it(
     updates: dict[str, int], monkeypatch: pytest.MonkeyPatch, version: str, known: bool
 ) -> None:

@@ -1,4 +1,6 @@
-"""Streams that are closed, full or narrow, files that may not grow, endless names: a message and an exit code, and no work lost."""
+"""Streams that are closed, full or narrow, files that may not grow, endless names: a message and an
+exit code, and no work lost.
+"""
 
 from __future__ import annotations
 
@@ -53,12 +55,16 @@ def missing() -> None:
     """What Python gives where the descriptor is closed."""
 
 
-needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
+needs_full = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="there is no /dev/full on this system"
+)
 BROKEN = [pytest.param(full, marks=needs_full), unread, closed, missing]
 
 
 @pytest.mark.parametrize("stream", BROKEN)
-def test_a_run_goes_on_where_nobody_reads_it(stream: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_where_nobody_reads_it(
+    stream: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdout", stream())
     monkeypatch.setattr(sys, "stderr", stream())
     assert cli.main(["train", "mlp_digits", *WORDS, "--out", "run"]) == 0
@@ -66,16 +72,29 @@ def test_a_run_goes_on_where_nobody_reads_it(stream: Callable[[], Any], monkeypa
 
 
 @needs_full
-def test_a_run_warns_once_of_a_full_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_warns_once_of_a_full_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdout", full())
     assert cli.main(["train", "mlp_digits", *WORDS, "--out", "run"]) == 0
-    assert capsys.readouterr().err.count("warning: standard output cannot be written (No space left on device)") == 1
+    assert (
+        capsys.readouterr().err.count(
+            "warning: standard output cannot be written (No space left on device)"
+        )
+        == 1
+    )
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(("stream", "code"), [pytest.param(full, 2, marks=needs_full), (unread, 141), (closed, 2), (missing, 0)])
+@pytest.mark.parametrize(
+    ("stream", "code"),
+    [pytest.param(full, 2, marks=needs_full), (unread, 141), (closed, 2), (missing, 0)],
+)
 def test_a_command_whose_result_cannot_be_written(
-    stream: Callable[[], Any], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stream: Callable[[], Any],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "stdout", stream())
     assert cli.main(["list"]) == code
@@ -84,7 +103,9 @@ def test_a_command_whose_result_cannot_be_written(
 
 @pytest.mark.quick
 @pytest.mark.parametrize("stream", BROKEN)
-def test_a_refusal_that_nobody_reads_is_still_one(stream: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_that_nobody_reads_is_still_one(
+    stream: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stderr", stream())
     assert cli.main(["nonsense"]) == 2
 
@@ -103,7 +124,9 @@ CLI = [sys.executable, "-m", "dlcore"]
 
 def process(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     environ = environment(**more.pop("env", {}))
-    return subprocess.run(words, env=environ, stderr=subprocess.PIPE, text=True, timeout=120, check=False, **more)
+    return subprocess.run(
+        words, env=environ, stderr=subprocess.PIPE, text=True, timeout=120, check=False, **more
+    )
 
 
 @pytest.mark.quick
@@ -158,7 +181,9 @@ def test_a_narrow_terminal(narrow: dict[str, str]) -> None:
     ],
     ids=lambda words: " ".join(word[:12] for word in words if word not in WORDS),
 )
-def test_a_name_of_five_thousand_characters(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_of_five_thousand_characters(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert said.startswith("dlcore: ")
@@ -192,7 +217,8 @@ def test_a_limit_on_the_size_of_files(
     assert "make room" in said
     if Path("run/card.json").exists():
         assert card(Path("run"))["status"] == "stopped"
-        code, said = run("resume", "run", folder=tmp_path)  # in a process of its own: threads of the first try may still be at it
+        # in a process of its own: threads of the first try may still be at it
+        code, said = run("resume", "run", folder=tmp_path)
         assert code == 0, said
         assert card(Path("run"))["params_sha256"] == card(Path("before"))["params_sha256"]
 
@@ -215,10 +241,18 @@ def test_a_status_takes_no_room(tmp_path: Path, limited: Callable[[int], None]) 
     message_or_record = {"experiment": "x", "status": "running", "seconds": {}, "about": "a" * 900}
     (tmp_path / "card.json").write_text(json.dumps(message_or_record, indent=2))
     limited(512)
-    with pytest.raises(RuntimeError, match="a bug"), ending.closing([tmp_path], [message_or_record], "again"):
+    with (
+        pytest.raises(RuntimeError, match="a bug"),
+        ending.closing([tmp_path], [message_or_record], "again"),
+    ):
         raise RuntimeError("a bug")
     limited(-1)
-    assert card(tmp_path) == {"experiment": "x", "status": "stopped", "seconds": {}, "about": "a" * 900}
+    assert card(tmp_path) == {
+        "experiment": "x",
+        "status": "stopped",
+        "seconds": {},
+        "about": "a" * 900,
+    }
 
 
 @pytest.mark.quick
@@ -231,5 +265,8 @@ def test_what_the_system_says_has_a_way_out() -> None:
     ):
         message_or_record = errors.operating_system(OSError(number, os.strerror(number), "place"))
         assert message_or_record.startswith(f"cannot use place: {os.strerror(number)}; {way}")
-    assert errors.operating_system(OSError(5, "Input/output error")) == "cannot use the disk: Input/output error"
+    assert (
+        errors.operating_system(OSError(5, "Input/output error"))
+        == "cannot use the disk: Input/output error"
+    )
     assert errors.shortened(f"see {LONG}: none") == f"see {'a' * 80}... (5000 characters): none"

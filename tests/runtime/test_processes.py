@@ -68,7 +68,11 @@ def test_only_this_machine_reaches_a_coordinator_on_loopback(
 ) -> None:
     """On any other address it listens for everybody: how JAX is called says which."""
     called: dict[str, object] = {}
-    monkeypatch.setattr(processes.jax.distributed, "initialize", lambda *words, **how: called.update(how, words=words))
+    monkeypatch.setattr(
+        processes.jax.distributed,
+        "initialize",
+        lambda *words, **how: called.update(how, words=words),
+    )
     assert processes.join(20, {**WHOLE, "DLCORE_COORDINATOR": address})
     assert called["words"] == (normal, 4, 3)
     assert called["coordinator_bind_address"] == (normal if loopback else None)

@@ -1,4 +1,6 @@
-"""Several real processes on loopback: the same run as one process with as many devices; and checkpoints know no devices."""
+"""Several real processes on loopback: the same run as one process with as many devices; and
+checkpoints know no devices.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +32,28 @@ def words(name: str, out: Path, *more: str) -> list[Any]:
 def together(
     count: int, arguments: Sequence[Any], folder: Path, stopped: Callable[[], bool] | None = None
 ) -> list[tuple[int, str]]:
-    """Run `dlcore ARGUMENTS` in `count` processes, as a launcher would, asked to stop once `stopped` holds: each one's exit code and
-    what it said."""
+    """Run `dlcore ARGUMENTS` in `count` processes, as a launcher would, asked to stop once
+    `stopped` holds: each one's exit code and what it said.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = []
     for place in range(count):
-        own = {"DLCORE_COORDINATOR": f"127.0.0.1:{port}", "DLCORE_PROCESSES": str(count), "DLCORE_PROCESS_ID": str(place)}
+        own = {
+            "DLCORE_COORDINATOR": f"127.0.0.1:{port}",
+            "DLCORE_PROCESSES": str(count),
+            "DLCORE_PROCESS_ID": str(place),
+        }
         own |= {"NPROC": str(max(len(os.sched_getaffinity(0)), count))}
         command = [sys.executable, "-m", "dlcore", *map(str, arguments)]
         pipe = (folder / f"said-{place}.txt").open("w")
         with pipe:
-            started.append(subprocess.Popen(command, cwd=folder, env=environment(**own), stdout=pipe, stderr=pipe))
+            started.append(
+                subprocess.Popen(
+                    command, cwd=folder, env=environment(**own), stdout=pipe, stderr=pipe
+                )
+            )
     try:
         end = time.monotonic() + LIMIT
         while stopped and not stopped() and time.monotonic() < end:
@@ -97,15 +108,24 @@ def same(ours: Path, whole: Path, folder: Path) -> None:
         pytest.param(2, "gpt_tiny_shakespeare", "jit", marks=pytest.mark.nightly),
     ],
 )
-def test_processes_train_what_one_process_trains(count: int, name: str, how: str, tmp_path: Path) -> None:
+def test_processes_train_what_one_process_trains(
+    count: int, name: str, how: str, tmp_path: Path
+) -> None:
     out = tmp_path / "together"
     ended = together(count, words(name, out, "--parallel", how), tmp_path)
     assert [code for code, _ in ended] == [0] * count, ended
     whole = alone(count, name, tmp_path, "--parallel", how)
     same(out, whole, tmp_path)
     if how == "auto":
-        assert card(out)["params_sha256"] == card(whole)["params_sha256"], "to the bit: the devices' terms are added in one order"
-    assert card(out)["devices"] | {"kind": ""} == {"platform": "cpu", "kind": "", "count": count, "processes": count}
+        assert card(out)["params_sha256"] == card(whole)["params_sha256"], (
+            "to the bit: the devices' terms are added in one order"
+        )
+    assert card(out)["devices"] | {"kind": ""} == {
+        "platform": "cpu",
+        "kind": "",
+        "count": count,
+        "processes": count,
+    }
     # Only the first one writes cards, logs and lines about the run.
     places = [(line["step"], line["split"]) for line in logged(out)]
     assert len(places) == len(set(places)) == len(logged(tmp_path / "alone"))
@@ -124,7 +144,9 @@ def test_sharded_over_processes(tmp_path: Path) -> None:
 
 
 def test_processes_that_disagree_are_reported(tmp_path: Path) -> None:
-    """A run folder that is taken is said once, by everyone's end, and no process is left waiting."""
+    """A run folder that is taken is said once, by everyone's end, and no process is left
+    waiting.
+    """
     out = tmp_path / "taken"
     code, said = run(*words("mlp_digits", out), folder=tmp_path)
     assert code == 0, said
@@ -139,7 +161,9 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
     name, whole = "mlp_digits", alone(4, "mlp_digits", tmp_path)
     for devices in (1, 2, 8):
         out = tmp_path / str(devices)
-        code, said = run(*words(name, out, "--cpu-devices", "4", "--mesh", "fsdp=4"), folder=tmp_path)
+        code, said = run(
+            *words(name, out, "--cpu-devices", "4", "--mesh", "fsdp=4"), folder=tmp_path
+        )
         assert code == 0, said
         assert card(out)["devices"]["count"] == 4
         # As if it had been stopped at its first checkpoint.
@@ -155,13 +179,17 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
 
 
 def test_a_run_of_four_processes_goes_on_with_one_two_or_eight(tmp_path: Path) -> None:
-    """Stopped by SIGTERM, as a cluster does it; which examples a step sees does not depend on how many share them."""
+    """Stopped by SIGTERM, as a cluster does it; which examples a step sees does not depend on how
+    many share them.
+    """
     name, out, often = (
         "mlp_digits",
         tmp_path / "four",
         ["--log-every", "1", "--eval-every", "1"],
     )  # so that the signal comes in time
-    ended = together(4, words(name, out, *often), tmp_path, stopped=lambda: bool(logged(out, "train")))
+    ended = together(
+        4, words(name, out, *often), tmp_path, stopped=lambda: bool(logged(out, "train"))
+    )
     assert [code for code, _ in ended] == [75] * 4, ended
     reached = card(out)["step"]
     assert 0 < reached < 12
@@ -176,7 +204,13 @@ def test_a_run_of_four_processes_goes_on_with_one_two_or_eight(tmp_path: Path) -
         assert [code for code, _ in ended] == [0] * count, ended
         assert card(ours)["devices"]["count"] == count * devices
         same(ours, whole, tmp_path)
-    code, said = run("resume", out, folder=tmp_path)  # by itself one process takes as many devices, and the bits are the same
+    # by itself one process takes as many devices, and the bits are the same
+    code, said = run("resume", out, folder=tmp_path)
     assert code == 0, said
-    assert card(out)["devices"] | {"kind": ""} == {"platform": "cpu", "kind": "", "count": 4, "processes": 1}
+    assert card(out)["devices"] | {"kind": ""} == {
+        "platform": "cpu",
+        "kind": "",
+        "count": 4,
+        "processes": 1,
+    }
     assert card(out)["params_sha256"] == card(whole)["params_sha256"]

@@ -43,8 +43,12 @@ def test_tracebacks_of_asyncio_and_orbax_are_dropped(shown: list[str]) -> None:
         error = raised(file)
         sys.excepthook(RuntimeError, error, error.__traceback__)
         forgotten = coroutine(file)
-        sys.unraisablehook(types.SimpleNamespace(exc_value=error, exc_traceback=error.__traceback__, object=None))
-        sys.unraisablehook(types.SimpleNamespace(exc_value=error, exc_traceback=None, object=forgotten))
+        sys.unraisablehook(
+            types.SimpleNamespace(exc_value=error, exc_traceback=error.__traceback__, object=None)
+        )
+        sys.unraisablehook(
+            types.SimpleNamespace(exc_value=error, exc_traceback=None, object=forgotten)
+        )
         forgotten.close()
     assert shown == []
 
@@ -53,7 +57,9 @@ def test_all_others_are_shown(shown: list[str]) -> None:
     error = raised("/opt/mine.py")
     forgotten = coroutine("/opt/mine.py")
     sys.excepthook(RuntimeError, error, error.__traceback__)
-    sys.unraisablehook(types.SimpleNamespace(exc_value=error, exc_traceback=error.__traceback__, object=None))
+    sys.unraisablehook(
+        types.SimpleNamespace(exc_value=error, exc_traceback=error.__traceback__, object=None)
+    )
     sys.unraisablehook(types.SimpleNamespace(exc_value=error, exc_traceback=None, object=forgotten))
     forgotten.close()
     assert shown == ["closed"] * 3

@@ -1,4 +1,6 @@
-"""What macOS and Windows have not is not needed: taken away here, runs train, resume, and hold their lock as far as there are locks."""
+"""What macOS and Windows have not is not needed: taken away here, runs train, resume, and hold
+their lock as far as there are locks.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ import sys, os, signal, types
 import jax, orbax.checkpoint, grain, tensorboardX, tyro, sklearn.datasets
 for name in ("fcntl", "resource"):
     sys.modules[name] = None
-for owner, names in ((os, ("sched_getaffinity", "sched_setaffinity", "sysconf", "O_NOFOLLOW", "O_NONBLOCK")), (signal, ("SIGHUP",))):
+missing = ("sched_getaffinity", "sched_setaffinity", "sysconf", "O_NOFOLLOW", "O_NONBLOCK")
+for owner, names in ((os, missing), (signal, ("SIGHUP",))):
     for name in names:
         delattr(owner, name)
 from dlcore.cli import main as cli

@@ -30,7 +30,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said_of(capsys: pytest.CaptureFixture[str], before: str, after: str, *words: str) -> str:
-    """What is printed when mlp_digits is trained with `before` replaced by `after`: it is refused, and no run is left."""
+    """What is printed when mlp_digits is trained with `before` replaced by `after`: it is refused,
+    and no run is left.
+    """
     assert before in PAGE
     Path("mine.py").write_text(PAGE.replace(before, after))
     assert cli.main(["train", "mine.py", *MLP, *words]) == 2
@@ -43,7 +45,9 @@ def said_of(capsys: pytest.CaptureFixture[str], before: str, after: str, *words:
 
 def line_of(text: str) -> int:
     """The number of the line of mine.py that has this text."""
-    return next(i for i, line in enumerate(Path("mine.py").read_text().splitlines(), 1) if text in line)
+    return next(
+        i for i, line in enumerate(Path("mine.py").read_text().splitlines(), 1) if text in line
+    )
 
 
 def own_lines(said: str) -> list[str]:
@@ -51,7 +55,9 @@ def own_lines(said: str) -> list[str]:
     return [line.strip() for line in said.splitlines() if line.startswith("  File ")]
 
 
-def test_a_missing_key_in_a_loss_names_the_keys_of_the_batch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_key_in_a_loss_names_the_keys_of_the_batch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     said = said_of(capsys, 'batch["image"].astype', 'batch["picture"].astype')
     head = said.splitlines()[0]
     line = line_of('batch["picture"]')
@@ -60,30 +66,51 @@ def test_a_missing_key_in_a_loss_names_the_keys_of_the_batch(capsys: pytest.Capt
     assert shown
     assert all("mine.py" in line for line in shown), said
     assert shown[-1].endswith(f"line {line}, in <lambda>")
-    assert said.rstrip().splitlines()[-2].strip().endswith('batch["picture"].astype(jnp.float32) / 255')
+    assert (
+        said.rstrip()
+        .splitlines()[-2]
+        .strip()
+        .endswith('batch["picture"].astype(jnp.float32) / 255')
+    )
     assert "JAX_TRACEBACK_FILTERING=off shows them" in said.splitlines()[1]
 
 
-def test_shapes_that_do_not_fit_in_a_loss_are_shown_at_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shapes_that_do_not_fit_in_a_loss_are_shown_at_its_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     said = said_of(capsys, "astype(jnp.float32) / 255", "astype(jnp.float32) @ jnp.ones(7)")
     assert f"line {line_of('jnp.ones(7)')}, in <lambda>: TypeError: " in said.splitlines()[0]
     assert "@ jnp.ones(7)" in said
     assert "site-packages" not in said
 
 
-def test_an_error_of_numpy_in_build_is_no_word_about_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    said = said_of(capsys, "    net = MLP(", "    wrong = jnp.ones(2).__array__() + jnp.ones(3).__array__()\n    net = MLP(")
-    assert f"line {line_of('wrong = ')}, in build: ValueError: operands could not be broadcast together" in said.splitlines()[0]
+def test_an_error_of_numpy_in_build_is_no_word_about_flags(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = said_of(
+        capsys,
+        "    net = MLP(",
+        "    wrong = jnp.ones(2).__array__() + jnp.ones(3).__array__()\n    net = MLP(",
+    )
+    assert (
+        f"line {line_of('wrong = ')}, in build: ValueError: operands could not be broadcast"
+        " together" in said.splitlines()[0]
+    )
     assert "wrong = " in said
     assert "--help" not in said
 
 
 @pytest.mark.parametrize(
     "line",
-    ['raise ValueError("a warmup of 9 steps leaves nothing")', "from dlcore.train import optim; optim.warmup_cosine(1.0, 9, 9)"],
+    [
+        'raise ValueError("a warmup of 9 steps leaves nothing")',
+        "from dlcore.train import optim; optim.warmup_cosine(1.0, 9, 9)",
+    ],
     ids=["its own", "ours"],
 )
-def test_a_value_that_build_refuses_is_one_line_with_the_way_to_its_flags(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_value_that_build_refuses_is_one_line_with_the_way_to_its_flags(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = said_of(capsys, "    net = MLP(", f"    {line}\n    net = MLP(")
     assert said.count("\n") == 1
     assert "warmup of 9 steps leaves nothing" in said
@@ -92,11 +119,16 @@ def test_a_value_that_build_refuses_is_one_line_with_the_way_to_its_flags(line: 
 
 def test_an_error_while_the_file_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
     said = said_of(capsys, "cpu_devices=1", "cpu_devices=one")
-    assert f"mine.py, line {line_of('=one')}: NameError: name 'one' is not defined" in said.splitlines()[0]
+    assert (
+        f"mine.py, line {line_of('=one')}: NameError: name 'one' is not defined"
+        in said.splitlines()[0]
+    )
     assert "cpu_devices=one" in said
 
 
-def test_a_module_beside_the_file_is_found_and_its_lines_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_beside_the_file_is_found_and_its_lines_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     Path("beside_tracebacks.py").write_text("def scale(x):\n    return x / factor\n")
     said = said_of(
         capsys,
@@ -107,13 +139,15 @@ def test_a_module_beside_the_file_is_found_and_its_lines_are_shown(capsys: pytes
     assert [line.rpartition(" ")[2] for line in own_lines(said)] == ["build", "scale"]
 
 
-def test_a_module_beside_the_file_is_imported_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_beside_the_file_is_imported_from_any_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "beside_widths.py").write_text("WIDTHS = (8,)\n")
-    text = PAGE.replace("import dlcore\n", "import dlcore\nfrom beside_widths import WIDTHS\n").replace(
-        "= (256, 256)", "= WIDTHS"
-    )
+    text = PAGE.replace(
+        "import dlcore\n", "import dlcore\nfrom beside_widths import WIDTHS\n"
+    ).replace("= (256, 256)", "= WIDTHS")
     (folder / "mine.py").write_text(text)
     with pytest.raises(SystemExit) as end:
         cli.main(["train", "elsewhere/mine.py", "--help"])
@@ -173,14 +207,18 @@ def test_a_raise_is_distinguished_from_an_operator() -> None:
         raise ValueError("no")
 
     assert tracebacks.deliberate(raised(by_hand))
-    assert tracebacks.deliberate(raised(lambda: classification.loss(lambda *_: None, label_smoothing=2.0)))  # type: ignore[arg-type]
+    assert tracebacks.deliberate(
+        raised(lambda: classification.loss(lambda *_: None, label_smoothing=2.0))
+    )  # type: ignore[arg-type]
     assert not tracebacks.deliberate(raised(lambda: np.ones(3) + np.ones(4)))
     assert not tracebacks.deliberate(raised(lambda: int("x")))
     assert not tracebacks.deliberate(raised(lambda: np.ones(3).reshape(2, 2)))
     assert not tracebacks.deliberate(raised(lambda: jnp.stack([])))
 
 
-def test_a_failed_start_leaves_the_folder_that_was_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_start_leaves_the_folder_that_was_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     Path("mine.py").write_text(PAGE)
     assert cli.main(["train", "mine.py", *MLP]) == 0
     shutil.copytree("runs", "before")

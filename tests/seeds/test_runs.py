@@ -1,4 +1,6 @@
-"""Seeds side by side in one program: each is the run that it would have been alone, and leaves what that would have left."""
+"""Seeds side by side in one program: each is the run that it would have been alone, and leaves what
+that would have left.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ from experiments.mlp_digits import Config, PRESETS, build as usual, data
 class Broken(Model):
     def init(self, key, batch):
         made = super().init(key, batch)
-        return jax.tree.map(lambda x: x * jnp.where(jax.random.uniform(key) < 0.5, jnp.nan, 1.0), made)
+        factor = jnp.where(jax.random.uniform(key) < 0.5, jnp.nan, 1.0)
+        return jax.tree.map(lambda x: x * factor, made)
 
 def build(c, splits):
     built = usual(c, splits)
@@ -95,9 +98,16 @@ def together() -> Path:
 
 
 def equal(ours: Path, whole: Path, steps: int = STEPS) -> None:
-    """The same parameters, bit for bit, and the same results; a loss is a sum, whose last bit may be another one."""
+    """The same parameters, bit for bit, and the same results; a loss is a sum, whose last bit may
+    be another one.
+    """
     a, b = card(ours), card(whole)
-    assert (a["status"], a["step"], a["experiment"], a["parameters"]) == ("done", steps, b["experiment"], b["parameters"])
+    assert (a["status"], a["step"], a["experiment"], a["parameters"]) == (
+        "done",
+        steps,
+        b["experiment"],
+        b["parameters"],
+    )
     mine, others = parameters(ours), parameters(whole)
     assert mine.keys() == others.keys()
     for each in mine:
@@ -114,17 +124,30 @@ def test_a_seed_is_the_run_that_it_would_have_been_alone(seed: int) -> None:
     equal(ours, whole)
     got, want = logged(ours), logged(whole)
     assert [line.keys() for line in got] == [line.keys() for line in want]
-    assert [(line["step"], line["split"]) for line in got] == [(line["step"], line["split"]) for line in want]
+    assert [(line["step"], line["split"]) for line in got] == [
+        (line["step"], line["split"]) for line in want
+    ]
     for mine, other in zip(got, want, strict=True):
-        assert mine == {k: v if isinstance(v, str) else pytest.approx(v, rel=1e-6) for k, v in other.items()}
+        assert mine == {
+            k: v if isinstance(v, str) else pytest.approx(v, rel=1e-6) for k, v in other.items()
+        }
     assert card(ours)["marks"] == card(whole)["marks"]
-    assert sorted(p.name for p in (ours / "checkpoints").iterdir()) == sorted(p.name for p in (whole / "checkpoints").iterdir())
-    assert {p.name.split(".")[0] for p in ours.iterdir()} == {p.name.split(".")[0] for p in whole.iterdir()}
+    assert sorted(p.name for p in (ours / "checkpoints").iterdir()) == sorted(
+        p.name for p in (whole / "checkpoints").iterdir()
+    )
+    assert {p.name.split(".")[0] for p in ours.iterdir()} == {
+        p.name.split(".")[0] for p in whole.iterdir()
+    }
     a, b = card(ours), card(whole)
     assert {key: value for key, value in a["run"].items() if key != "out"} == {
         key: value for key, value in b["run"].items() if key != "out"
     }
-    assert (a["devices"], a["mesh"], a["data"], a["config"]) == (b["devices"], b["mesh"], b["data"], b["config"])
+    assert (a["devices"], a["mesh"], a["data"], a["config"]) == (
+        b["devices"],
+        b["mesh"],
+        b["data"],
+        b["config"],
+    )
     assert (a["together"], a.keys() - b.keys(), b.keys() - a.keys()) == (SEEDS, {"together"}, set())
 
 
@@ -133,7 +156,9 @@ def test_seeds_differ() -> None:
     assert len({each["start"] for each in hashes}) == len({each["end"] for each in hashes}) == SEEDS
 
 
-def test_other_commands_take_a_seed_s_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_commands_take_a_seed_s_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [together() / f"seed-{seed}" for seed in (1, 2, 3)]
     code, said = run("eval", folders[0], folder=tmp_path)
     assert (code, f"at step {STEPS}" in said) == (0, True), said
@@ -147,7 +172,18 @@ def test_other_commands_take_a_seed_s_folder(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
-    long = ["--steps", "600", "--save-every", "200", "--log-every", "10", "--eval-every", "100", "--diagnose", "never"]
+    long = [
+        "--steps",
+        "600",
+        "--save-every",
+        "200",
+        "--log-every",
+        "10",
+        "--eval-every",
+        "100",
+        "--diagnose",
+        "never",
+    ]
     begin = [*words("mlp_digits", "runs", "--seed", 1, "--seeds", SEEDS, *long), "--continue-run"]
     folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (1, 2, 3)]
     child = Child(*begin, folder=tmp_path)
@@ -167,7 +203,9 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
     code, said = run(*begin, folder=tmp_path)
     assert (code, "3 done of 3 seeds" in said, "training" in said) == (0, True, False), said
     for seed in (1, 2):
-        code, said = run(*words("mlp_digits", f"alone-{seed}", "--seed", seed, *long), folder=tmp_path)
+        code, said = run(
+            *words("mlp_digits", f"alone-{seed}", "--seed", seed, *long), folder=tmp_path
+        )
         assert code == 0, said
         equal(folders[seed - 1], tmp_path / f"alone-{seed}", steps=600)
         places = [(line["step"], line["split"]) for line in logged(folders[seed - 1])]
@@ -175,42 +213,66 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
 
 
 def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path: Path) -> None:
-    begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"), "--continue-run"]
+    begin = [
+        *words("mlp_digits", "runs", "--seeds", 2, "--steps", "300", "--save-every", "20"),
+        "--continue-run",
+    ]
     folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
     child = Child(*begin, folder=tmp_path)
     child.until(lambda: (folders[1] / "checkpoints" / "60").is_dir())
     child.send(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    saved = [{int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()} for folder in folders]
+    saved = [
+        {int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()}
+        for folder in folders
+    ]
     for path in (folders[1] / "checkpoints" / str(max(set.intersection(*saved)))).rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     code, said = run(*begin, folder=tmp_path)
     assert code == 0, said
     assert "all seeds go on from an older step" in said
-    code, said = run(*words("mlp_digits", "alone", "--steps", "300", "--save-every", "20"), folder=tmp_path)
+    code, said = run(
+        *words("mlp_digits", "alone", "--steps", "300", "--save-every", "20"), folder=tmp_path
+    )
     assert code == 0, said
     equal(folders[0], tmp_path / "alone", steps=300)
 
 
 def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
-    begin = [*words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"), "--continue-run"]
+    begin = [
+        *words("mlp_digits", "runs", "--seeds", 2, "--steps", "40", "--save-every", "20"),
+        "--continue-run",
+    ]
     assert run(*begin, folder=tmp_path)[0] == 0
     folders = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
     for folder, lost in zip(folders, ("20", "40"), strict=True):
         shutil.rmtree(folder / "checkpoints" / lost)
         (folder / "card.json").write_text(json.dumps(card(folder) | {"status": "stopped"}))
     code, said = run(*begin, folder=tmp_path)
-    assert (code, "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said) == (2, True), said
+    assert (
+        code,
+        "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said,
+    ) == (2, True), said
     for folder in folders:
         assert run("resume", folder, folder=tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three seeds on one device: parameters, extra state, metrics, evaluation and diagnosis of each."""
-    monkeypatch.setattr(placement, "over_seeds", lambda count: sharding.layout("jit", "", jax.devices()[:1]))
-    built, seeds, one = experiment(name), (3, 2**31 + 5, 5), sharding.layout("jit", "", jax.devices()[:1])
+def test_every_kind_of_experiment_goes_side_by_side(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three seeds on one device: parameters, extra state, metrics, evaluation and diagnosis of
+    each.
+    """
+    monkeypatch.setattr(
+        placement, "over_seeds", lambda count: sharding.layout("jit", "", jax.devices()[:1])
+    )
+    built, seeds, one = (
+        experiment(name),
+        (3, 2**31 + 5, 5),
+        sharding.layout("jit", "", jax.devices()[:1]),
+    )
     source = next(iter(built.evaluated.values()), built.train)
     program = SeedProgram(built, RunOptions(offline=True, microbatches=2), seeds, stride=2)
     state, packed_metrics = program.join(program.initial()), []
@@ -226,17 +288,25 @@ def test_every_kind_of_experiment_goes_side_by_side(name: str, monkeypatch: pyte
         abstract, make = initial(built, seed, one, batches[0])
 
         def step(state: Any, batch: Any, axis: Any = None, seed: int = seed) -> Any:
-            state, report = train_step(built.trained, state, batch, seed=seed, axis=axis, microbatches=2)
+            state, report = train_step(
+                built.trained, state, batch, seed=seed, axis=axis, microbatches=2
+            )
             return state, pack(report)
 
         shardings = jax.tree.map(lambda x: x.sharding, abstract)
-        compiled, single, rows = compile_step(step, one, abstract, shardings, batches[0]), make(), []
+        compiled, single, rows = (
+            compile_step(step, one, abstract, shardings, batches[0]),
+            make(),
+            [],
+        )
         for batch in batches[:4]:
             single, packed = compiled(single, batch)
             rows.append(np.asarray(packed))
         ours = program.split(state)[number]
         assert jax.tree.structure(ours) == jax.tree.structure(single)
-        for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(single), jax.tree.leaves(ours), strict=True):
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(single), jax.tree.leaves(ours), strict=True
+        ):
             assert (a.dtype, a.shape) == (b.dtype, b.shape)
             a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
             assert np.abs(a - b).max() <= 1e-6 * np.abs(a).max(), (seed, jax.tree_util.keystr(path))
@@ -256,7 +326,10 @@ def test_the_number_of_runs_does_not_matter_to_one() -> None:
     def f(x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.tanh(x @ y).sum(0)
 
-    x, y = np.random.default_rng(0).normal(size=(7, 5, 4)).astype(np.float32), np.eye(4, 3, dtype=np.float32)
+    x, y = (
+        np.random.default_rng(0).normal(size=(7, 5, 4)).astype(np.float32),
+        np.eye(4, 3, dtype=np.float32),
+    )
     want = np.stack([np.tanh(each @ y).sum(0) for each in x])
     for count in range(1, 8):
         layout = sharding.layout("jit", "", jax.devices()[:1])
@@ -285,13 +358,25 @@ def test_a_seed_that_diverges_is_closed_as_failed_and_the_others_go_on(tmp_path:
     assert code == 70, said
     code, said = run(*short, "--seed", kept[0], "--out", "sound", folder=tmp_path)
     assert code == 0, said
-    assert found[kept[0]]["results"]["test"]["accuracy"] == card(tmp_path / "sound")["results"]["test"]["accuracy"]
+    assert (
+        found[kept[0]]["results"]["test"]["accuracy"]
+        == card(tmp_path / "sound")["results"]["test"]["accuracy"]
+    )
 
 
 def test_when_no_seed_is_left_the_command_ends(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SOME_FAIL.replace("< 0.5", "< 2.0"))
     code, said = run(
-        "train", "mine.py", *flags_of(tiny("mlp_digits")), "--steps", "500", "--seeds", "2", "--out", "runs", folder=tmp_path
+        "train",
+        "mine.py",
+        *flags_of(tiny("mlp_digits")),
+        "--steps",
+        "500",
+        "--seeds",
+        "2",
+        "--out",
+        "runs",
+        folder=tmp_path,
     )
     assert (code, "2 failed of 2 seeds" in said) == (70, True), said
     assert {card(tmp_path / "runs" / f"seed-{seed}")["step"] for seed in (0, 1)} == {0}

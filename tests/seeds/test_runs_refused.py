@@ -24,6 +24,9 @@ from dlcore.cli import main as cli
 def test_what_does_not_go_side_by_side_is_refused(
     flags: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["train", "mlp_digits", "--seeds", "4", "--out", str(tmp_path / "runs"), *flags]) == 2
+    assert (
+        cli.main(["train", "mlp_digits", "--seeds", "4", "--out", str(tmp_path / "runs"), *flags])
+        == 2
+    )
     assert why in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

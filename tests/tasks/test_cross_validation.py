@@ -1,4 +1,6 @@
-"""Fifty networks on a table: each is scored on what it has not learned from, and on nothing else."""
+"""Fifty networks on a table: each is scored on what it has not learned from, and on nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def given(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
     return jnp.asarray(LOGITS), extra
 
 
-def test_an_example_counts_for_the_networks_that_learn_from_it_or_in_evaluation_for_the_others() -> None:
+def test_an_example_counts_for_networks_that_learn_from_it_or_in_evaluation_for_the_others() -> (
+    None
+):
     loss: Any = cross_validation.classification_loss(given, 0.2)  # type: ignore[arg-type]
 
     def xent(logit: float, target: float) -> float:

@@ -1,4 +1,6 @@
-"""Augmentation of image batches: composed of the kernels, each with its key, and the mixing of pairs."""
+"""Augmentation of image batches: composed of the kernels, each with its key, and the mixing of
+pairs.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def test_mixup_weights_both_views_by_the_fraction_that_the_loss_gets() -> None:
     change = mixed(flip=True, mixup=1.0)
     after = change(batch(), KEY)
     views = [
-        augment.random_flip(jax.random.fold_in(jax.random.fold_in(KEY, i), 0), ROW, batch()[name]).astype(jnp.float32)
+        augment.random_flip(
+            jax.random.fold_in(jax.random.fold_in(KEY, i), 0), ROW, batch()[name]
+        ).astype(jnp.float32)
         for i, name in enumerate(("image", "partner_image"))
     ]
     share = after["share"][:, None, None, None]

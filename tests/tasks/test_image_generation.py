@@ -46,7 +46,9 @@ def test_a_classifier_s_sizes_are_read_from_its_file_and_bytes_are_floats(tmp_pa
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
     assert found.features.shape == (7, 5)
-    as_floats = image_generation.feature_extractor(tmp_path / "classifier.npz")((images / 255).astype(np.float32))
+    as_floats = image_generation.feature_extractor(tmp_path / "classifier.npz")(
+        (images / 255).astype(np.float32)
+    )
     np.testing.assert_allclose(as_floats.features, found.features, atol=1e-5)
 
 

@@ -30,7 +30,9 @@ def test_a_row_shows_the_text_around_a_masked_token_and_the_most_probable_guess(
 
     def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         assert not train
-        logits = jnp.zeros((2, 1, len(TOKENS))).at[:, :, guess].set(jnp.log(3.0 * (len(TOKENS) - 1)))
+        logits = (
+            jnp.zeros((2, 1, len(TOKENS))).at[:, :, guess].set(jnp.log(3.0 * (len(TOKENS) - 1)))
+        )
         return logits, extra
 
     state = State(jnp.zeros((), jnp.int32), {}, {}, {})
@@ -39,4 +41,8 @@ def test_a_row_shows_the_text_around_a_masked_token_and_the_most_probable_guess(
     text, hidden, best, probability = table.rows[0]
     before, after = TOKENS.decode(TEXT[:at]), TOKENS.decode(TEXT[at + 1 :])
     assert text == f"{before} ____{after}"
-    assert (hidden, best, probability) == (TOKENS.decode(TEXT[at : at + 1]), TOKENS.decode(TEXT[:1]), 0.75)
+    assert (hidden, best, probability) == (
+        TOKENS.decode(TEXT[at : at + 1]),
+        TOKENS.decode(TEXT[:1]),
+        0.75,
+    )

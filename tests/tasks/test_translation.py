@@ -27,8 +27,12 @@ LONGEST = max(map(len, pairs.encoded(TOKENS, HELD_OUT)))
 def copier(params: Any, source: jax.Array, mask: jax.Array, beams: int, length: int) -> Any:
     """A model that repeats its source with confidence."""
 
-    def step(tokens: jax.Array, state: jax.Array, position: jax.Array) -> tuple[jax.Array, jax.Array]:
-        now = jnp.take(jnp.pad(source, ((0, 0), (0, length)), constant_values=pairs.PAD), position, axis=1)
+    def step(
+        tokens: jax.Array, state: jax.Array, position: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        now = jnp.take(
+            jnp.pad(source, ((0, 0), (0, length)), constant_values=pairs.PAD), position, axis=1
+        )
         target = jnp.where(now == pairs.PAD, pairs.END, now)
         logits = params * jax.nn.one_hot(target, len(TOKENS))[:, None]
         return jnp.broadcast_to(logits, (*tokens.shape, len(TOKENS))), state
@@ -42,11 +46,16 @@ STATE = State(jnp.zeros((), jnp.int32), {"net": jnp.array(20.0)}, {}, {})
 
 def rows(split: str) -> PairRows:
     packed = pairs.packed(CORPUS, TOKENS, split, 32)
-    return PairRows(packed.arrays, packed.info, tuple(CORPUS.source[split]), tuple(CORPUS.target[split]))
+    return PairRows(
+        packed.arrays, packed.info, tuple(CORPUS.source[split]), tuple(CORPUS.target[split])
+    )
 
 
 def test_a_text_comes_back_whole_and_one_that_is_too_long_is_refused() -> None:
-    assert TRANSLATOR.translate(STATE.params, CORPUS.source["validation"]) == CORPUS.source["validation"]
+    assert (
+        TRANSLATOR.translate(STATE.params, CORPUS.source["validation"])
+        == CORPUS.source["validation"]
+    )
     with pytest.raises(ValueError, match="does not fit"):
         TRANSLATOR.translate(STATE.params, ["far longer than anything in validation and test " * 9])
 
@@ -56,13 +65,19 @@ def test_bleu_is_of_each_split_against_its_own_references(batch: int) -> None:
     collector = Collector(sharding.layout("jit", "", jax.devices()[:1]), batch)
     measured: dict[str, dict[str, float]] = {"validation": {}, "test": {}}
     evaluators = translation.evaluators(TRANSLATOR, rows("validation"), rows("test"))
-    assert [each.every for each in evaluators] == ["eval", "end", "end"], "the beam is searched once, at the end"
+    assert [each.every for each in evaluators] == [
+        "eval",
+        "end",
+        "end",
+    ], "the beam is searched once, at the end"
     for each in evaluators:
         for split in each.sources:
             measured[split] |= collector(each, STATE, split)
     for split, metrics in measured.items():
         expected = sacrebleu.corpus_bleu(CORPUS.source[split], [CORPUS.target[split]]).score
-        assert metrics == {name: pytest.approx(expected) for name in ("bleu", "bleu_lowercase", "bleu_greedy")}
+        assert metrics == {
+            name: pytest.approx(expected) for name in ("bleu", "bleu_lowercase", "bleu_greedy")
+        }
 
 
 def test_sentences_are_ordered_by_length_and_know_their_place() -> None:

@@ -1,4 +1,6 @@
-"""What a compiled training step may cost, in counts that need no clock. `python -m tests.train.budget` records them anew."""
+"""What a compiled training step may cost, in counts that need no clock. `python -m
+tests.train.budget` records them anew.
+"""
 
 from __future__ import annotations
 
@@ -33,26 +35,38 @@ def recorded() -> dict[str, dict[str, dict[str, int]]]:
 
 
 def check(name: str, compiled: Any, state: Any) -> None:
-    """No talk with the host inside the step, the state's memory given on to the next one, and no more of anything than recorded."""
+    """No talk with the host inside the step, the state's memory given on to the next one, and no
+    more of anything than recorded.
+    """
     assert not HOST.search(compiled.as_text()), f"{name}: the step talks to the host"
     held = sum(x.dtype.itemsize * x.size for x in jax.tree.leaves(state))
     given = int(compiled.memory_analysis().alias_size_in_bytes)
-    assert given >= held, f"{name}: {held - given} bytes of the state are copied instead of given on"
+    assert given >= held, (
+        f"{name}: {held - given} bytes of the state are copied instead of given on"
+    )
     kept = recorded().get(jax.__version__, {})
-    for what, found in cost(compiled).items() if kept else ():  # test_this_version_has_budgets skips where there are none
+    # test_this_version_has_budgets skips where there are none
+    for what, found in cost(compiled).items() if kept else ():
         assert name in kept, f"{name} has no budget yet: python -m tests.train.budget"
         allowed = kept[name][what]
         assert found <= ROOM * allowed, (
-            f"{name}: {found} {what}, {allowed} were recorded; if that is right, python -m tests.train.budget"
+            f"{name}: {found} {what}, {allowed} were recorded; if that is right, python -m"
+            " tests.train.budget"
         )
 
 
 def record() -> None:
-    """Compile the step of every page's TINY on the test suite's devices, and write down what it costs with this version of JAX."""
+    """Compile the step of every page's TINY on the test suite's devices, and write down what it
+    costs with this version of JAX.
+    """
     steps = {}
     for name in catalog.names():
         page = catalog.load(catalog.find(name))
-        program = SingleProgram(page.experiment(tiny(name), "offline"), RunOptions(offline=True), sharding.layout("auto", ""))
+        program = SingleProgram(
+            page.experiment(tiny(name), "offline"),
+            RunOptions(offline=True),
+            sharding.layout("auto", ""),
+        )
         program.compile()
         steps[name] = cost(program.step)
         print(name, steps[name], flush=True)

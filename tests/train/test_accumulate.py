@@ -14,7 +14,8 @@ from dlcore.train.accumulate import over_microbatches
 from dlcore.train.step import Objective, Out, State, mean, train_step
 
 GENERATOR = np.random.default_rng(0)
-MASK = np.array([1, 0, 0, 0, 1, 1, 0, 1], np.float64)  # ragged: microbatches of two hold 2, 1, 0 and 1 examples
+# ragged: microbatches of two hold 2, 1, 0 and 1 examples
+MASK = np.array([1, 0, 0, 0, 1, 1, 0, 1], np.float64)
 BATCH = {
     "x": GENERATOR.standard_normal((8, 3)),
     "y": GENERATOR.standard_normal(8),
@@ -28,14 +29,21 @@ def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
     """A small regression, with a mask."""
     guess = jnp.tanh(batch["x"] @ params["net"]["w"])[:, 0] + params["net"]["b"]
     error = mean((guess - batch["y"]) ** 2, batch["mask"])
-    return Out(error, {"bias": mean(guess - batch["y"], batch["mask"])}, {"seen": extra["seen"] + 1})
+    return Out(
+        error, {"bias": mean(guess - batch["y"], batch["mask"])}, {"seen": extra["seen"] + 1}
+    )
 
 
 def step(microbatches: int) -> tuple[State, Any]:
     """Two steps of gradient descent."""
     objectives = {"net": Objective(loss, optax.sgd(0.1))}
     params = {"net": jax.tree.map(jnp.asarray, PARAMS)}
-    at = State(jnp.zeros((), jnp.int32), params, {"seen": jnp.zeros((), jnp.int32)}, {"net": optax.sgd(0.1).init(params["net"])})
+    at = State(
+        jnp.zeros((), jnp.int32),
+        params,
+        {"seen": jnp.zeros((), jnp.int32)},
+        {"net": optax.sgd(0.1).init(params["net"])},
+    )
     run = jax.jit(lambda s: train_step(objectives, s, BATCH, seed=0, microbatches=microbatches))
     at, _ = run(at)
     return run(at)
@@ -51,12 +59,15 @@ def test_any_number_of_microbatches_is_one_batch(n: int) -> None:
             (several.params, other_metrics),
         )
         assert several.params["net"]["w"].dtype == jnp.float64
-        assert int(several.extra["seen"]) == n * int(one.extra["seen"])  # each sees what the one before it left
+        # each sees what the one before it left
+        assert int(several.extra["seen"]) == n * int(one.extra["seen"])
         assert float(other_metrics["net/loss"].weight) == MASK.sum()
 
 
 def test_a_mean_of_means_would_be_something_else() -> None:
-    """What the sums are there for: the same microbatches, each divided by its own weight, miss the gradient by far."""
+    """What the sums are there for: the same microbatches, each divided by its own weight, miss the
+    gradient by far.
+    """
     with jax.enable_x64(True):
 
         def grad(own: Any, extra: Any, batch: Any) -> Any:
@@ -69,13 +80,20 @@ def test_a_mean_of_means_would_be_something_else() -> None:
         params, extra = jax.tree.map(jnp.asarray, PARAMS), {"seen": jnp.zeros((), jnp.int32)}
         grads, out = over_microbatches(grad, params, extra, jax.tree.map(jnp.asarray, BATCH), 4)
         right = np.asarray(grads["w"] / out.loss.weight)
-        parts = [grad(params, extra, {k: jnp.asarray(v[i::4]) for k, v in BATCH.items()}) for i in range(4)]
-        means = np.mean([np.asarray(g["w"] / o.loss.weight) for g, o in parts if o.loss.weight > 0], 0)
+        parts = [
+            grad(params, extra, {k: jnp.asarray(v[i::4]) for k, v in BATCH.items()})
+            for i in range(4)
+        ]
+        means = np.mean(
+            [np.asarray(g["w"] / o.loss.weight) for g, o in parts if o.loss.weight > 0], 0
+        )
         assert np.abs(means - right).max() > 0.1 * np.abs(right).max()
 
 
 def test_microbatches_are_taken_from_every_device_evenly() -> None:
-    """Microbatch i holds the rows i, i + n, ...: a device's rows, which follow one another, give as many to each."""
+    """Microbatch i holds the rows i, i + n, ...: a device's rows, which follow one another, give as
+    many to each.
+    """
     seen = []
 
     def grad(own: Any, extra: Any, batch: Any) -> Any:

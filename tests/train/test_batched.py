@@ -1,4 +1,6 @@
-"""What a classifier's predictions are shown as: worst mistakes in the right order, and confusions counted by hand."""
+"""What a classifier's predictions are shown as: worst mistakes in the right order, and confusions
+counted by hand.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +16,37 @@ from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import arrays
 from dlcore.runs import catalog
 from dlcore.samples import Images, Table
-from dlcore.tasks.classification import confusions, cross_validated, probabilities, samples, text_samples
+from dlcore.tasks.classification import (
+    confusions,
+    cross_validated,
+    probabilities,
+    samples,
+    text_samples,
+)
 from dlcore.train.step import State
 
 NAMES = ("ant", "bee", "cow")
-# Probabilities of six examples, and their classes: 1 and 4 are wrong, 4 the worse; 2 is a narrow right one.
-P = np.array([[0.8, 0.1, 0.1], [0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.1, 0.1, 0.8], [0.9, 0.04, 0.06], [0.2, 0.7, 0.1]])
+# Probabilities of six examples, and their classes: 1 and 4 are wrong, 4 the worse; 2 is a narrow
+# right one.
+P = np.array(
+    [
+        [0.8, 0.1, 0.1],
+        [0.5, 0.3, 0.2],
+        [0.3, 0.4, 0.3],
+        [0.1, 0.1, 0.8],
+        [0.9, 0.04, 0.06],
+        [0.2, 0.7, 0.1],
+    ]
+)
 TRUE = np.array([0, 1, 1, 2, 2, 1], np.int32)
 KEY = jax.random.key(0)
 STATE = State(jnp.zeros(()), {"net": jnp.array(7.0)}, {}, {})
 
 
 def source(p: np.ndarray = P, true: np.ndarray = TRUE) -> Any:
-    """Examples whose image holds the logarithms of the probabilities, 7 too large; the state's parameter takes the 7 away."""
+    """Examples whose image holds the logarithms of the probabilities, 7 too large; the state's
+    parameter takes the 7 away.
+    """
     image = np.float32(np.log(p) + 7).reshape(len(p), 1, -1, 1)
     return arrays("made", "1", "test", {"image": image, "label": true, "tokens": image})
 
@@ -44,17 +64,29 @@ def test_probabilities_of_every_example_in_order_and_none_of_the_padding() -> No
 
 
 def test_images_mistakes_and_the_matrix() -> None:
-    data = arrays("made", "1", "test", {"image": np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), "label": TRUE, "p": P})
+    data = arrays(
+        "made",
+        "1",
+        "test",
+        {"image": np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), "label": TRUE, "p": P},
+    )
 
     def looked_up(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         return jnp.log(jnp.asarray(batch["p"], jnp.float32)), extra
 
     first, worst, matrix = samples("Test", looked_up, data, NAMES, count=3)(STATE, KEY)
     assert isinstance(first, Images)
-    assert (first.title, first.captions, first.right) == ("Test", ("ant", "ant, is bee", "bee"), (True, False, True))
+    assert (first.title, first.captions, first.right) == (
+        "Test",
+        ("ant", "ant, is bee", "bee"),
+        (True, False, True),
+    )
     assert first.images.ravel().tolist() == [0, 1, 2]
     assert isinstance(worst, Images)
-    assert worst.images.ravel().tolist() == [4, 1], "the smallest probability of the true class first"
+    assert worst.images.ravel().tolist() == [
+        4,
+        1,
+    ], "the smallest probability of the true class first"
     assert worst.captions == ("ant 90%, is cow 6%", "ant 50%, is bee 30%")
     assert worst.right == (False, False)
     assert isinstance(matrix, Table)
@@ -103,15 +135,24 @@ def test_of_many_classes_the_pairs_that_are_confused_most_often() -> None:
 
 @pytest.mark.parametrize("classes", [20, 21])
 def test_up_to_twenty_classes_are_a_matrix(classes: int) -> None:
-    table = confusions("Test", np.arange(classes), np.arange(classes), list(map(str, range(classes))))
+    table = confusions(
+        "Test", np.arange(classes), np.arange(classes), list(map(str, range(classes)))
+    )
     assert (len(table.rows) == classes) == (classes == 20)
 
 
 def test_a_cross_validated_classifier_of_two_classes() -> None:
-    p = np.array([[0.9, 0.2, 0.7, 0.5], [0.8, 0.6, 0.9, 0.4], [0.7, 0.4, 0.8, 0.3]])  # [repeats, examples]
-    matrix, worst = cross_validated("Tumours", p, np.array([1, 0, 0, 1], np.float32), ("benign", "malignant"))
+    # [repeats, examples]
+    p = np.array([[0.9, 0.2, 0.7, 0.5], [0.8, 0.6, 0.9, 0.4], [0.7, 0.4, 0.8, 0.3]])
+    matrix, worst = cross_validated(
+        "Tumours", p, np.array([1, 0, 0, 1], np.float32), ("benign", "malignant")
+    )
     assert matrix.rows == (("benign", 2, 4), ("malignant", 3, 3))
-    assert worst.rows == ((2, "benign", 1.0, 0.8), (3, "malignant", 1.0, 0.4), (1, "benign", 0.333, 0.4))
+    assert worst.rows == (
+        (2, "benign", 1.0, 0.8),
+        (3, "malignant", 1.0, 0.4),
+        (1, "benign", 0.333, 0.4),
+    )
     assert len(cross_validated("Tumours", p[:, :1], np.array([1]), ("benign", "malignant"))) == 1
 
 
@@ -120,5 +161,9 @@ def test_every_classifier_shows_its_confusions(name: str) -> None:
     tree = ast.parse(catalog.find(name).read_text(encoding="utf-8"))
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     if "classification.loss" in called or name == "mlp_breast_cancer":
-        shown = {"classification.samples", "classification.text_samples", "cross_validation.classification_samples"}
+        shown = {
+            "classification.samples",
+            "classification.text_samples",
+            "cross_validation.classification_samples",
+        }
         assert called & shown, "its samples have no confusion matrix and no worst mistakes"

@@ -1,4 +1,6 @@
-"""One step, many ways: whatever the devices, the layout and the microbatches, the same parameters."""
+"""One step, many ways: whatever the devices, the layout and the microbatches, the same
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from dlcore.train.init import initial
 from dlcore.train.step import train_step
 from tests.child import built
 
-STEPS, RATE, SEED = 5, 0.005, 3  # adversaries are chaotic: ten times the rate amplifies a last bit a thousandfold in five steps
+# adversaries are chaotic: ten times the rate amplifies a last bit a thousandfold in five steps
+STEPS, RATE, SEED = 5, 0.005, 3
 
 
 class Way(NamedTuple):
@@ -38,7 +41,8 @@ class Way(NamedTuple):
         return f"{self.how}-{self.devices}-{self.microbatches}{self.mesh and '-'}{self.mesh}"
 
 
-# Every kind on every number of devices, with every number of microbatches; every layout of the state.
+# Every kind on every number of devices, with every number of microbatches; every layout of the
+# state.
 ALL = [
     Way("jit", 1, 4),
     Way("jit", 2, 2),
@@ -56,14 +60,27 @@ ALL = [
     Way("jit", 4, 2, "fsdp=4"),
     Way("jit", 8, 1, "data=2,fsdp=2,tensor=2"),
 ]
-# What compiles slowly takes those in which each kind, number and layout still occurs; and the many pages that are built of the same
+# What compiles slowly takes those in which each kind, number and layout still occurs; and the many
+# pages that are built of the same
 # parts take two, beside two in float64, in which each kind and layout occurs.
-SOME = [Way("jit", 2, 4), Way("shard_map", 8, 1), Way("pmap", 4, 2), Way("jit", 4, 2, "fsdp=4"), ALL[-1]]
+SOME = [
+    Way("jit", 2, 4),
+    Way("shard_map", 8, 1),
+    Way("pmap", 4, 2),
+    Way("jit", 4, 2, "fsdp=4"),
+    ALL[-1],
+]
 EXACT = [Way("shard_map", 4, 4), Way("jit", 4, 2, "data=2,fsdp=2")]
 BATCH_NORM = [Way("jit", 8, 1, "data=4,fsdp=2"), Way("shard_map", 4), Way("pmap", 2)]
 FEW = [Way("pmap", 4, 2), ALL[-1]]
-OFTEN = {"mlp_digits": ALL, "cnn_fashion_mnist": SOME, "gan_fashion_mnist": SOME, "gpt_tiny_shakespeare": SOME}
-# A page of each kind of model takes one in every run, in float64, where a wrong term cannot hide in rounding; all else is nightly.
+OFTEN = {
+    "mlp_digits": ALL,
+    "cnn_fashion_mnist": SOME,
+    "gan_fashion_mnist": SOME,
+    "gpt_tiny_shakespeare": SOME,
+}
+# A page of each kind of model takes one in every run, in float64, where a wrong term cannot hide in
+# rounding; all else is nightly.
 FAMILIES = (
     "bert_clinc",
     "cnn_mnist",
@@ -89,17 +106,26 @@ EXACT_CASES = [
 
 @pytest.fixture(autouse=True)
 def _quick_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Partitioning and the order of sums are the same; LLVM takes a quarter of the time. (At level 0 it computes NaN.)"""
+    """Partitioning and the order of sums are the same; LLVM takes a quarter of the time. (At level
+    0 it computes NaN.)
+    """
     compile = jax.stages.Lowered.compile
     options = {"xla_backend_optimization_level": 1}
-    monkeypatch.setattr(jax.stages.Lowered, "compile", lambda self: compile(self, compiler_options=options))
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda self: compile(self, compiler_options=options)
+    )
 
 
 @functools.cache
 def experiment(name: str, **changes: Any) -> Experiment:
-    """An experiment at its smallest, descending by plain SGD: an adaptive optimizer hides a gradient that is a multiple of itself."""
+    """An experiment at its smallest, descending by plain SGD: an adaptive optimizer hides a
+    gradient that is a multiple of itself.
+    """
     usual = built(name, **changes)
-    return dataclasses.replace(usual, objectives={k: o._replace(optimizer=optax.sgd(RATE)) for k, o in usual.objectives.items()})
+    return dataclasses.replace(
+        usual,
+        objectives={k: o._replace(optimizer=optax.sgd(RATE)) for k, o in usual.objectives.items()},
+    )
 
 
 def ragged(rows: int, step: int) -> np.ndarray:
@@ -115,7 +141,9 @@ def in_float64(x: Any) -> Any:
 
 
 def off_zero(path: Any, x: np.ndarray) -> np.ndarray:
-    """Biases begin at zero, where a relative bound asks for more digits than their gradients have; and zeros hide errors."""
+    """Biases begin at zero, where a relative bound asks for more digits than their gradients have;
+    and zeros hide errors.
+    """
     if not jax.tree_util.keystr(path).startswith(".params"):
         return x
     return (x + np.random.default_rng(x.size).normal(0, 0.1, x.shape)).astype(x.dtype)
@@ -132,7 +160,9 @@ def trained(built: Experiment, way: Way, precise: bool) -> tuple[Any, list[np.nd
         return layout.put({name: cast(x) for name, x in rows.items()}, built.batch)
 
     def step(state: Any, batch: Any, axis: str | None) -> Any:
-        state, report = train_step(built.trained, state, batch, seed=SEED, axis=axis, microbatches=way.microbatches)
+        state, report = train_step(
+            built.trained, state, batch, seed=SEED, axis=axis, microbatches=way.microbatches
+        )
         return state, pack(report)
 
     example = batch(0)
@@ -140,7 +170,9 @@ def trained(built: Experiment, way: Way, precise: bool) -> tuple[Any, list[np.nd
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     begun = jax.tree_util.tree_map_with_path(off_zero, jax.device_get(make()))
     state = jax.tree.map(lambda x, s: jax.device_put(cast(x), s), begun, shardings)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
+    abstract = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings
+    )
     run = compile_step(step, layout, abstract, shardings, example)
     packed_metrics = []
     for number in range(STEPS):
@@ -156,15 +188,23 @@ def reference(name: str, precise: bool, **changes: Any) -> tuple[Any, list[np.nd
 
 
 def check(name: str, way: Way, precise: bool, **changes: Any) -> None:
-    """Parameters, extra state and the first step's metrics are those of one device, relative to the size of each."""
+    """Parameters, extra state and the first step's metrics are those of one device, relative to the
+    size of each.
+    """
     bound = 1e-12 if precise else 1e-5
-    want, got = reference(name, precise, **changes), trained(experiment(name, **changes), way, precise)
+    want, got = (
+        reference(name, precise, **changes),
+        trained(experiment(name, **changes), way, precise),
+    )
     assert jax.tree.structure(want) == jax.tree.structure(got)
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(want[0]), jax.tree.leaves(got[0]), strict=True):
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(want[0]), jax.tree.leaves(got[0]), strict=True
+    ):
         assert a.dtype == b.dtype
         assert a.dtype == np.float64 or not precise or not np.issubdtype(a.dtype, np.floating)
         assert np.abs(a - b).max() <= bound * np.abs(a).max() + 1e-30, jax.tree_util.keystr(path)
-    # Of the first step, where the parameters are still the same: later ones see the parameters' last bits, many times enlarged.
+    # Of the first step, where the parameters are still the same: later ones see the parameters'
+    # last bits, many times enlarged.
     assert np.abs(want[1][0]).max() > 0
     np.testing.assert_allclose(got[1][0], want[1][0], rtol=bound, atol=bound)
 

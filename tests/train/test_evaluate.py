@@ -30,13 +30,21 @@ def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
     """Means over examples, over weights, and over nothing."""
     x = batch["score"] * params["net"]
     pairs = mean(jnp.stack([x, 2 * x], 1), batch["weight"] * batch["mask"][:, None])
-    return Out(mean(x**2, batch["mask"]), {"pairs": pairs, "never": Mean(jnp.zeros(()), jnp.zeros(()))}, extra)
+    return Out(
+        mean(x**2, batch["mask"]),
+        {"pairs": pairs, "never": Mean(jnp.zeros(()), jnp.zeros(()))},
+        extra,
+    )
 
 
-def evaluator(batch: int, devices: list[jax.Device], names: tuple[str, ...] = ("net",)) -> LossEvaluation:
+def evaluator(
+    batch: int, devices: list[jax.Device], names: tuple[str, ...] = ("net",)
+) -> LossEvaluation:
     """An evaluator of that loss."""
     layout = sharding.layout("jit", "", devices)
-    return LossEvaluation({name: Objective(loss, optax.identity()) for name in names}, layout, batch, seed=0)
+    return LossEvaluation(
+        {name: Objective(loss, optax.identity()) for name in names}, layout, batch, seed=0
+    )
 
 
 def state() -> State:
@@ -48,7 +56,8 @@ def state() -> State:
 def test_every_example_counts_once_for_any_batch(batch: int, devices: int) -> None:
     found = evaluator(batch, jax.devices()[:devices])(state(), source())
     pairs = np.stack([3 * SCORE, 6 * SCORE], 1)
-    assert set(found) == {"loss", "pairs"}  # one objective's name is left out, and so is what was never weighed
+    # one objective's name is left out, and so is what was never weighed
+    assert set(found) == {"loss", "pairs"}
     assert found["loss"] == pytest.approx((9 * SCORE**2).mean(), rel=1e-6)
     assert found["pairs"] == pytest.approx((pairs * WEIGHT).sum() / WEIGHT.sum(), rel=1e-5)
 
@@ -68,35 +77,62 @@ def noisy(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
 
 
 def test_a_random_loss_does_not_depend_on_the_batch_size_and_repeats_nothing() -> None:
-    layout, many = sharding.layout("jit", "", jax.devices()[:1]), arrays("set", "1", "test", {"x": np.zeros(200, np.float32)})
+    layout, many = (
+        sharding.layout("jit", "", jax.devices()[:1]),
+        arrays("set", "1", "test", {"x": np.zeros(200, np.float32)}),
+    )
     found = [
-        LossEvaluation({"net": Objective(noisy, optax.identity())}, layout, n, seed=0)(state(), many) for n in (32, 64, 128, 200)
+        LossEvaluation({"net": Objective(noisy, optax.identity())}, layout, n, seed=0)(
+            state(), many
+        )
+        for n in (32, 64, 128, 200)
     ]
     for each in found[1:]:
         assert each == pytest.approx(found[0], abs=1e-5)
-    drawn = np.asarray(random.normal(jax.random.fold_in(jax.random.key(0), 0), jnp.arange(200), (3,)), np.float64)
-    assert found[0]["loss"] == pytest.approx(drawn.sum(-1).mean(), abs=1e-5)  # as many draws as there are examples
+    drawn = np.asarray(
+        random.normal(jax.random.fold_in(jax.random.key(0), 0), jnp.arange(200), (3,)), np.float64
+    )
+    # as many draws as there are examples
+    assert found[0]["loss"] == pytest.approx(drawn.sum(-1).mean(), abs=1e-5)
     assert found[0]["square"] == pytest.approx((drawn**2).mean(), abs=1e-5)
 
 
 def test_splits_with_metrics_of_their_own_keep_their_names() -> None:
-    """A split that has labels, then one that has none, then the first again, which is not traced anew."""
+    """A split that has labels, then one that has none, then the first again, which is not traced
+    anew.
+    """
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
         metrics = {"accuracy": mean(batch["label"] == 1, batch["mask"])} if "label" in batch else {}
-        return Out(mean(batch["x"], batch["mask"]), {**metrics, "z": mean(batch["x"] * 0 + 5, batch["mask"])}, extra)
+        return Out(
+            mean(batch["x"], batch["mask"]),
+            {**metrics, "z": mean(batch["x"] * 0 + 5, batch["mask"])},
+            extra,
+        )
 
     x = np.full(6, 2, np.float32)
     labelled = arrays("set", "1", "a", {"x": x, "label": np.array([1, 1, 1, 0, 0, 0], np.int32)})
     plain = arrays("set", "1", "b", {"x": x})
-    run = LossEvaluation({"net": Objective(loss, optax.identity())}, sharding.layout("jit", "", jax.devices()[:1]), 4, seed=0)
+    run = LossEvaluation(
+        {"net": Objective(loss, optax.identity())},
+        sharding.layout("jit", "", jax.devices()[:1]),
+        4,
+        seed=0,
+    )
     for _ in range(2):
         assert run(state(), labelled) == {"accuracy": 0.5, "loss": 2, "z": 5}
         assert run(state(), plain) == {"loss": 2, "z": 5}
 
 
 def test_sums_over_many_batches_lose_nothing() -> None:
-    """20,000 batches' worth of a float32 sum would have drifted; the sums are float64 on the host."""
-    many = arrays("set", "1", "test", {"score": np.full(4000, 0.1, np.float32), "weight": np.ones((4000, 2), np.float32)})
+    """20,000 batches' worth of a float32 sum would have drifted; the sums are float64 on the
+    host.
+    """
+    many = arrays(
+        "set",
+        "1",
+        "test",
+        {"score": np.full(4000, 0.1, np.float32), "weight": np.ones((4000, 2), np.float32)},
+    )
     found = evaluator(8, jax.devices()[:1])(state(), many)
     assert found["loss"] == pytest.approx(float((np.float32(0.1) * np.float32(3)) ** 2), rel=2e-7)

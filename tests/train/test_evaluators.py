@@ -1,4 +1,6 @@
-"""Evaluators: every example is collected once, on any number of devices, and each runs when it says."""
+"""Evaluators: every example is collected once, on any number of devices, and each runs when it
+says.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def doubled(state: State, batch: Any) -> dict[str, jax.Array]:
     return {"y": state.params["net"] * batch["x"]}
 
 
-MEDIAN = Scored({"validation": SOURCE}, doubled, median, {"median": Metric("higher"), "examples": Metric(None)})
+MEDIAN = Scored(
+    {"validation": SOURCE}, doubled, median, {"median": Metric("higher"), "examples": Metric(None)}
+)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 8])
@@ -54,7 +58,9 @@ def test_collected_arrays_keep_the_order_of_the_source() -> None:
 
 def test_an_evaluator_of_the_state_collects_nothing() -> None:
     layout = sharding.layout("jit", "", jax.devices()[:1])
-    norm = OfState("test", lambda state: {"norm": float(state.params["net"])}, {"norm": Metric("lower")})
+    norm = OfState(
+        "test", lambda state: {"norm": float(state.params["net"])}, {"norm": Metric("lower")}
+    )
     assert Collector(layout, 8)(norm, STATE, "test") == {"norm": 2.0}
 
 

@@ -1,4 +1,6 @@
-"""The games of gan_mnist that its smallest configuration does not play: whatever the devices and microbatches, the same."""
+"""The games of gan_mnist that its smallest configuration does not play: whatever the devices and
+microbatches, the same.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ GAMES = {
 }
 
 
-@pytest.mark.parametrize("way", [pytest.param(Way("jit", 2, 4), marks=pytest.mark.nightly), Way("shard_map", 4, 1)], ids=str)
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(Way("jit", 2, 4), marks=pytest.mark.nightly), Way("shard_map", 4, 1)],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", GAMES)
 def test_same_parameters_for_every_loss_kind(kind: str, way: Way) -> None:
     with jax.enable_x64(True):
@@ -37,7 +43,11 @@ def played(steps: int, **changes: Any) -> tuple[list[Any], list[dict[str, float]
     stream = Stream(gan.train, gan.batch, 0, layout.local_rows(gan.batch))
     batches = [layout.put(stream.at(step), gan.batch) for step in range(steps)]
     state = initial(gan, 0, layout, batches[0])[1]()
-    run, states, metrics = jax.jit(lambda state, batch: train_step(gan.trained, state, batch, seed=0)), [state], []
+    run, states, metrics = (
+        jax.jit(lambda state, batch: train_step(gan.trained, state, batch, seed=0)),
+        [state],
+        [],
+    )
     for batch in batches:
         state, report = run(state, batch)
         states.append(state)
@@ -49,8 +59,13 @@ def test_the_generator_rests_while_its_critic_takes_turns() -> None:
     states, metrics = played(4, loss="wasserstein", critic_updates=2)
     moved = {
         name: [
-            any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(*map(jax.tree.leaves, pair), strict=True))
-            for pair in zip([s.params[name] for s in states], [s.params[name] for s in states[1:]], strict=False)
+            any(
+                (np.asarray(a) != np.asarray(b)).any()
+                for a, b in zip(*map(jax.tree.leaves, pair), strict=True)
+            )
+            for pair in zip(
+                [s.params[name] for s in states], [s.params[name] for s in states[1:]], strict=False
+            )
         ]
         for name in ("disc", "gen")
     }

@@ -40,14 +40,23 @@ def experiment(names: Sequence[str], trained: Sequence[str] | None = None) -> Ex
     objective = Objective(lambda *a: None, optax.adam(0.1))  # type: ignore[arg-type, return-value]
     models = [Model(name, Net(), lambda batch, key, train: batch["x"]) for name in names]
     config = SimpleNamespace(batch=8, steps=1)
-    return Experiment(config, models, dict.fromkeys(names if trained is None else trained, objective), Splits(SOURCE))
+    return Experiment(
+        config,
+        models,
+        dict.fromkeys(names if trained is None else trained, objective),
+        Splits(SOURCE),
+    )
 
 
-def made(names: Sequence[str], seed: int = 0, trained: Sequence[str] | None = None, mesh: str = "") -> tuple[State, State]:
+def made(
+    names: Sequence[str], seed: int = 0, trained: Sequence[str] | None = None, mesh: str = ""
+) -> tuple[State, State]:
     """The abstract state and the real one."""
     count = 4 if mesh else 1
     layout = sharding.layout("jit", mesh, jax.devices()[:count])
-    abstract, make = initial(experiment(names, trained), seed, layout, layout.put(SOURCE.gather(np.arange(8)), 8))
+    abstract, make = initial(
+        experiment(names, trained), seed, layout, layout.put(SOURCE.gather(np.arange(8)), 8)
+    )
     state = make()
     jax.block_until_ready(state)
     return abstract, state
@@ -82,7 +91,9 @@ def test_parts_go_where_they_belong() -> None:
 
 
 def test_an_objective_without_a_part_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"objectives \['ghost'\] have nothing to train: the models are \['net'\]"):
+    with pytest.raises(
+        UsageError, match=r"objectives \['ghost'\] have nothing to train: the models are \['net'\]"
+    ):
         made(["net"], trained=["net", "ghost"])
 
 
@@ -95,12 +106,17 @@ def test_the_abstract_state_says_what_the_real_one_is_and_layout_changes_no_bit(
     for said, real in zip(jax.tree.leaves(abstract), jax.tree.leaves(laid), strict=True):
         assert (said.shape, said.dtype) == (real.shape, real.dtype)
         assert real.sharding.is_equivalent_to(said.sharding, real.ndim)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), laid, plain)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), laid, plain
+    )
     assert jnp.issubdtype(laid.step.dtype, jnp.integer)
 
 
 def test_a_subtree_takes_just_the_named_subtrees() -> None:
-    own = {"encoder": {"dense": {"kernel": np.zeros((2, 3), np.float32)}, "other": np.zeros(2)}, "head": np.ones(4)}
+    own = {
+        "encoder": {"dense": {"kernel": np.zeros((2, 3), np.float32)}, "other": np.zeros(2)},
+        "head": np.ones(4),
+    }
     donor = {"body": {"kernel": np.full((2, 3), 7, np.float16)}, "head": np.zeros(4)}
     got = load_subtree(own, donor, {"encoder/dense": "body"})
     np.testing.assert_array_equal(got["encoder"]["dense"]["kernel"], np.full((2, 3), 7))
@@ -113,10 +129,23 @@ def test_a_subtree_takes_just_the_named_subtrees() -> None:
     ("parts", "message"),
     [
         ({"encoder": "body"}, r"the donor has no 'body': where 'body' should be, it has encoder"),
-        ({"encoder/nothing": "encoder"}, r"the model has no 'encoder/nothing': where 'nothing' should be, it has kernel"),
-        ({"encoder": "encoder"}, r"encoder of the donor does not fit encoder of the model: kernel is \(3, 2\), not \(2, 3\)"),
+        (
+            {"encoder/nothing": "encoder"},
+            r"the model has no 'encoder/nothing': where 'nothing' should be, it has kernel",
+        ),
+        (
+            {"encoder": "encoder"},
+            (
+                r"encoder of the donor does not fit encoder of the model: kernel is \(3, 2\), not"
+                r" \(2, 3\)"
+            ),
+        ),
     ],
 )
 def test_a_subtree_that_does_not_fit_is_refused(parts: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        load_subtree({"encoder": {"kernel": np.zeros((2, 3))}}, {"encoder": {"kernel": np.zeros((3, 2))}}, parts)
+        load_subtree(
+            {"encoder": {"kernel": np.zeros((2, 3))}},
+            {"encoder": {"kernel": np.zeros((3, 2))}},
+            parts,
+        )

@@ -70,7 +70,11 @@ def test_initialisation_and_training_with_dropout_and_batch_norm_have_the_bits_o
         found = model(params, extra, BATCH, KEY, train)
         jax.tree.map(np.testing.assert_array_equal, found, expected)
     trained = model(params, extra, BATCH, KEY, True)[1]["net"]["batch_stats"]
-    assert any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), trained, extra["net"]["batch_stats"])))
+    assert any(
+        jax.tree.leaves(
+            jax.tree.map(lambda a, b: bool((a != b).any()), trained, extra["net"]["batch_stats"])
+        )
+    )
 
 
 def test_inputs_get_the_same_key_as_the_loss_and_none_at_initialisation() -> None:
@@ -102,7 +106,9 @@ def test_tuples_are_arguments_a_dict_behind_them_keywords_and_a_namedtuple_one_a
     for factor, model in zip(list(forms)[1:], others, strict=True):
         np.testing.assert_array_equal(model(params, extra, BATCH, None, False)[0], y * factor)
     pair = Pair(x, {"k": x})
-    found = Model("net", Echo(), lambda *_: pair)({"net": {"weight": jnp.ones(1)}}, {}, BATCH, None, False)[0]
+    found = Model("net", Echo(), lambda *_: pair)(
+        {"net": {"weight": jnp.ones(1)}}, {}, BATCH, None, False
+    )[0]
     assert isinstance(found, Pair)
 
 
@@ -114,7 +120,9 @@ def test_train_and_row_reach_only_methods_that_take_them() -> None:
     found, after = model(params, extra, BATCH, KEY, True)
     np.testing.assert_array_equal(found, y[:, 0] + BATCH["row"])
     assert after == {}
-    np.testing.assert_array_equal(model.apply(params, extra, x, train=True, method=Plain.doubled)[0], 2 * y)
+    np.testing.assert_array_equal(
+        model.apply(params, extra, x, train=True, method=Plain.doubled)[0], 2 * y
+    )
     np.testing.assert_array_equal(model.on(params, extra, x, method="doubled"), y)
     np.testing.assert_array_equal(model.on(params, extra, x, shift=1.0), y + 1)
 
@@ -154,7 +162,9 @@ def test_every_objective_sees_the_changed_batch_in_training_alone() -> None:
     def loss(params: Any, extra: Any, batch: Any, key: Array, train: bool) -> Out:
         return Out(mean(batch["target"], batch["mask"]), {}, extra)
 
-    changed = augment_batch({name: Objective(loss, optax.sgd(0.1), every=2) for name in "ab"}, change)
+    changed = augment_batch(
+        {name: Objective(loss, optax.sgd(0.1), every=2) for name in "ab"}, change
+    )
     drawn, kept = float(jax.random.normal(KEY)), float(BATCH["target"].mean())
     for objective in changed.values():
         assert objective.every == 2

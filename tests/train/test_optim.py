@@ -16,7 +16,10 @@ from dlcore.train import optim
 
 GENERATOR = np.random.default_rng(0)
 PARAMS = {"kernel": GENERATOR.standard_normal((3, 2)), "bias": GENERATOR.standard_normal(2)}
-GRADS = [{name: GENERATOR.standard_normal(p.shape) * size for name, p in PARAMS.items()} for size in (3.0, 0.01)]
+GRADS = [
+    {name: GENERATOR.standard_normal(p.shape) * size for name, p in PARAMS.items()}
+    for size in (3.0, 0.01)
+]
 RATE, DECAY, CLIP = 0.1, 0.05, 1.0
 
 Tree = dict[str, np.ndarray]
@@ -49,7 +52,9 @@ def lion(g: np.ndarray, before: list[np.ndarray], b1: float = 0.9, b2: float = 0
 
 
 def by_hand(rule: Rule, decay: float, clip: float, coupled: bool = False) -> list[Tree]:
-    """The parameters after each update; `coupled`: the decay is part of the gradient (Loshchilov & Hutter 2019, alg. 2, pink)."""
+    """The parameters after each update; `coupled`: the decay is part of the gradient (Loshchilov &
+    Hutter 2019, alg. 2, pink).
+    """
     params, seen, history = dict(PARAMS), {name: [] for name in PARAMS}, []
     for grads in GRADS:
         norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
@@ -64,7 +69,9 @@ def by_hand(rule: Rule, decay: float, clip: float, coupled: bool = False) -> lis
     return history
 
 
-def steps(optimizer: optax.GradientTransformation, params: Any, grads: list[Any]) -> tuple[list[Any], Any]:
+def steps(
+    optimizer: optax.GradientTransformation, params: Any, grads: list[Any]
+) -> tuple[list[Any], Any]:
     """The parameters after each update, and the last state."""
     opt, history = optimizer.init(params), []
     for each in grads:
@@ -74,12 +81,20 @@ def steps(optimizer: optax.GradientTransformation, params: Any, grads: list[Any]
     return history, opt
 
 
-@pytest.mark.parametrize(("kind", "rule"), [("sgd", sgd), ("adam", adam), ("adamw", adam), ("lion", lion)])
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("sgd", sgd), ("adam", adam), ("adamw", adam), ("lion", lion)]
+)
 @pytest.mark.parametrize(("decay", "clip"), [(0.0, 0.0), (DECAY, CLIP)])
-def test_the_first_two_updates_are_those_of_the_paper(kind: Any, rule: Rule, decay: float, clip: float) -> None:
+def test_the_first_two_updates_are_those_of_the_paper(
+    kind: Any, rule: Rule, decay: float, clip: float
+) -> None:
     with jax.enable_x64(True):
-        history, _ = steps(optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS)
-        for found, expected in zip(history, by_hand(rule, decay, clip, kind == "adam"), strict=True):
+        history, _ = steps(
+            optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS
+        )
+        for found, expected in zip(
+            history, by_hand(rule, decay, clip, kind == "adam"), strict=True
+        ):
             for name in PARAMS:
                 np.testing.assert_allclose(found[name], expected[name], rtol=1e-10)
 
@@ -97,14 +112,21 @@ def test_betas_and_momentum_reach_the_optimizer() -> None:
             ("lion", {"momentum": 0.5, "b2": 0.8}, lambda g, seen: lion(g, seen, 0.5, 0.8)),
         ):
             found = steps(optim.make(kind, RATE, **how), tree, GRADS)[0][-1]
-            np.testing.assert_allclose(found["kernel"], by_hand(rule, 0, 0)[-1]["kernel"], rtol=1e-10, err_msg=kind)
+            np.testing.assert_allclose(
+                found["kernel"], by_hand(rule, 0, 0)[-1]["kernel"], rtol=1e-10, err_msg=kind
+            )
 
 
 def test_adam_and_adamw_differ_by_where_the_decay_goes() -> None:
-    """Where the gradient is 0 adamw shrinks a weight by rate * decay; adam sees decay * p alone, whatever its size: a whole step."""
+    """Where the gradient is 0 adamw shrinks a weight by rate * decay; adam sees decay * p alone,
+    whatever its size: a whole step.
+    """
     with jax.enable_x64(True):
         params, none = {"kernel": jnp.full((2, 2), 3.0)}, {"kernel": jnp.zeros((2, 2))}
-        coupled, decoupled = (steps(optim.make(k, RATE, decay=DECAY), params, [none])[0][0]["kernel"] for k in ("adam", "adamw"))
+        coupled, decoupled = (
+            steps(optim.make(k, RATE, decay=DECAY), params, [none])[0][0]["kernel"]
+            for k in ("adam", "adamw")
+        )
         np.testing.assert_allclose(decoupled, 3 * (1 - RATE * DECAY), rtol=1e-12)
         np.testing.assert_allclose(coupled, 3 - RATE, rtol=1e-6)
 
@@ -125,7 +147,9 @@ def test_adam_and_adamw_differ_by_where_the_decay_goes() -> None:
         ("adagrad", {}, "'adagrad' is no optimizer: choose one of sgd, adam, adamw, lion, muon"),
     ],
 )
-def test_numbers_that_no_optimizer_takes_are_refused(kind: Any, how: dict[str, float], message: str) -> None:
+def test_numbers_that_no_optimizer_takes_are_refused(
+    kind: Any, how: dict[str, float], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         optim.make(kind, RATE, **how)
 
@@ -134,7 +158,9 @@ def test_numbers_that_no_optimizer_takes_are_refused(kind: Any, how: dict[str, f
 def test_muon_moves_a_matrix_by_an_orthogonal_one(shape: tuple[int, int]) -> None:
     grad = jnp.asarray(np.random.default_rng(1).standard_normal(shape), jnp.float32)
     params = {"kernel": jnp.zeros(shape)}
-    update = np.asarray(steps(optim.make("muon", 1.0), params, [{"kernel": grad}])[0][0]["kernel"], np.float64)
+    update = np.asarray(
+        steps(optim.make("muon", 1.0), params, [{"kernel": grad}])[0][0]["kernel"], np.float64
+    )
     sizes = np.linalg.svd(update, compute_uv=False) / (0.2 * max(shape) ** 0.5)
     assert sizes.min() > 0.5
     assert sizes.max() < 1.3
@@ -147,26 +173,42 @@ def test_muon_moves_a_matrix_by_an_orthogonal_one(shape: tuple[int, int]) -> Non
 def test_muon_leaves_all_but_the_kernels_of_dense_layers_to_adam() -> None:
     shapes = {"kernel": (3, 2), "embedding": (3, 2), "bias": (2,), "scale": (2,)}
     conv = {"kernel": (3, 3, 2, 2)}
-    ones = lambda tree: jax.tree.map(lambda s: jnp.full(s, 0.5), tree, is_leaf=lambda s: isinstance(s, tuple))  # noqa: E731
+
+    def ones(tree: Any) -> Any:
+        return jax.tree.map(
+            lambda s: jnp.full(s, 0.5), tree, is_leaf=lambda s: isinstance(s, tuple)
+        )
+
     params = {"dense": ones(shapes), "conv": ones(conv)}
-    grads = jax.tree.map(lambda p: jnp.asarray(np.random.default_rng(2).standard_normal(p.shape), jnp.float32), params)
+    grads = jax.tree.map(
+        lambda p: jnp.asarray(np.random.default_rng(2).standard_normal(p.shape), jnp.float32),
+        params,
+    )
     muon, _ = steps(optim.make("muon", RATE), params, [grads, grads])
     plain, _ = steps(optim.make("adam", RATE), params, [grads, grads])
     jax.tree.map_with_path(
         lambda path, a, b: (
-            None if "['dense']['kernel']" in jax.tree_util.keystr(path) else np.testing.assert_allclose(a, b, rtol=1e-5)
+            None
+            if "['dense']['kernel']" in jax.tree_util.keystr(path)
+            else np.testing.assert_allclose(a, b, rtol=1e-5)
         ),
         muon[-1],
         plain[-1],
     )
-    assert np.abs(np.asarray(muon[-1]["dense"]["kernel"] - plain[-1]["dense"]["kernel"])).max() > 1e-3
+    assert (
+        np.abs(np.asarray(muon[-1]["dense"]["kernel"] - plain[-1]["dense"]["kernel"])).max() > 1e-3
+    )
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "lion", "muon"])
 def test_every_kind_goes_with_decay_clipping_and_average_and_learns(kind: Any) -> None:
     optimizer = optim.make(kind, optim.warmup_cosine(0.4, 40, 4), decay=1e-4, clip=1.0, ema=0.5)
     aim = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
-    loss = lambda p: sum(jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(p), jax.tree.leaves(aim), strict=True))  # noqa: E731
+
+    def loss(p: Any) -> Any:
+        pairs = zip(jax.tree.leaves(p), jax.tree.leaves(aim), strict=True)
+        return sum(jnp.sum((a - b) ** 2) for a, b in pairs)
+
     params = start = jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), PARAMS)
     opt = optimizer.init(params)
 
@@ -187,9 +229,12 @@ def test_the_average_follows_its_recurrence() -> None:
         history, opt = steps(optim.make("adamw", RATE, decay=DECAY, ema=0.7), tree, GRADS)
         plain, _ = steps(optim.make("adamw", RATE, decay=DECAY), tree, GRADS)
         for name in PARAMS:
-            expected = 0.7 * (0.7 * PARAMS[name] + 0.3 * np.asarray(history[0][name])) + 0.3 * np.asarray(history[1][name])
+            expected = 0.7 * (
+                0.7 * PARAMS[name] + 0.3 * np.asarray(history[0][name])
+            ) + 0.3 * np.asarray(history[1][name])
             np.testing.assert_allclose(optim.average(opt)[name], expected, rtol=1e-12)
-            np.testing.assert_array_equal(history[1][name], plain[1][name])  # the average changes nothing of the training
+            # the average changes nothing of the training
+            np.testing.assert_array_equal(history[1][name], plain[1][name])
     with pytest.raises(ValueError, match="keeps no average: make it with ema > 0"):
         optim.average(optim.make("sgd", RATE).init({"w": jnp.zeros(2)}))
 
@@ -218,12 +263,22 @@ def test_schedules_at_their_corners() -> None:
 
 
 def test_the_optimizer_reads_its_schedule_from_step_0() -> None:
-    history, _ = steps(optim.make("sgd", optim.warmup_linear(1.0, 10, 2), momentum=0.0), jnp.zeros(()), [jnp.ones(())] * 4)
+    history, _ = steps(
+        optim.make("sgd", optim.warmup_linear(1.0, 10, 2), momentum=0.0),
+        jnp.zeros(()),
+        [jnp.ones(())] * 4,
+    )
     np.testing.assert_allclose(np.diff([0, *map(float, history)]), [0, -0.5, -1, -0.875], rtol=1e-6)
 
 
 def test_a_short_run_warms_up_for_a_fifth_of_it_and_a_long_one_as_requested() -> None:
-    assert [optim.short_warmup(100, steps) for steps in (50, 499, 500, 1200, 4)] == [10, 99, 100, 100, 0]
+    assert [optim.short_warmup(100, steps) for steps in (50, 499, 500, 1200, 4)] == [
+        10,
+        99,
+        100,
+        100,
+        0,
+    ]
 
 
 def test_muon_without_a_matrix_is_refused() -> None:

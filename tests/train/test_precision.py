@@ -26,7 +26,10 @@ def objective(seen: dict[str, Any]) -> Objective:
         weight = params["net"]["w"]
         guess = batch["x"].astype(weight.dtype) @ weight  # as a Model does
         seen.update(
-            {k: v.dtype for k, v in batch.items()}, w=params["net"]["w"].dtype, guess=guess.dtype, extra=extra["average"].dtype
+            {k: v.dtype for k, v in batch.items()},
+            w=params["net"]["w"].dtype,
+            guess=guess.dtype,
+            extra=extra["average"].dtype,
         )
         return Out(mean((guess - 1) ** 2), {}, extra)
 
@@ -62,7 +65,9 @@ def test_bfloat16_is_close_to_float32_and_float32_is_left_alone() -> None:
     full, metrics = step("f32", seen)
     assert {str(seen[name]) for name in ("x", "w", "guess")} == {"float32"}
     narrow, other_metrics = step("bf16", seen)
-    loss, loss_too = (float(t["net/loss"].total / t["net/loss"].weight) for t in (metrics, other_metrics))
+    loss, loss_too = (
+        float(t["net/loss"].total / t["net/loss"].weight) for t in (metrics, other_metrics)
+    )
     assert loss_too != loss
     assert abs(loss_too / loss - 1) < 1e-2
     np.testing.assert_allclose(narrow.params["net"]["w"], full.params["net"]["w"], atol=1e-3)
@@ -75,4 +80,7 @@ def test_updates_smaller_than_bfloat16_can_hold_are_not_lost() -> None:
     start = jnp.linspace(0.1, 0.4, 3)[:, None]
     moved = np.asarray(at.params["net"]["w"] - start)
     assert (np.abs(moved) > 0.005).all()
-    assert (np.asarray(at.params["net"]["w"].astype(jnp.bfloat16).astype(jnp.float32)) != np.asarray(at.params["net"]["w"])).any()
+    assert (
+        np.asarray(at.params["net"]["w"].astype(jnp.bfloat16).astype(jnp.float32))
+        != np.asarray(at.params["net"]["w"])
+    ).any()

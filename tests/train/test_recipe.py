@@ -22,7 +22,10 @@ PARAMS = {
     "dense": {"kernel": RANDOM.standard_normal((3, 2)).astype(np.float32)},
     "bias": RANDOM.standard_normal(2).astype(np.float32),
 }
-GRADS = [jax.tree.map(lambda p: RANDOM.standard_normal(p.shape).astype(np.float32), PARAMS) for _ in range(4)]
+GRADS = [
+    jax.tree.map(lambda p: RANDOM.standard_normal(p.shape).astype(np.float32), PARAMS)
+    for _ in range(4)
+]
 FLAT = Recipe(lr=0.1, schedule="constant", warmup=0)
 
 
@@ -42,7 +45,9 @@ def same(found: Any, expected: Any) -> None:
 
 
 def close(found: Any, expected: Any) -> None:
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), found, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), found, expected
+    )
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "lion", "muon"])
@@ -51,7 +56,9 @@ def close(found: Any, expected: Any) -> None:
     [
         (
             Recipe(lr=0.004, end=0.1, weight_decay=0.1, clip_norm=1.0, b2=0.99, warmup=60),
-            lambda steps: optim.warmup_cosine(0.004, steps, optim.short_warmup(60, steps), end=0.004 / 10),
+            lambda steps: optim.warmup_cosine(
+                0.004, steps, optim.short_warmup(60, steps), end=0.004 / 10
+            ),
             {"decay": 0.1, "clip": 1.0, "b2": 0.99},
             0.0,
         ),
@@ -69,7 +76,9 @@ def close(found: Any, expected: Any) -> None:
         ),
     ],
 )
-def test_what_optim_makes_has_the_same_bits(kind: Kind, recipe: Recipe, rate: Any, how: dict[str, float], ema: float) -> None:
+def test_what_optim_makes_has_the_same_bits(
+    kind: Kind, recipe: Recipe, rate: Any, how: dict[str, float], ema: float
+) -> None:
     expected, old = trained(optim.make(kind, rate(10), **how, ema=ema))  # type: ignore[arg-type]
     found, new = trained(dataclasses.replace(recipe, optimizer=kind)(10, ema))
     same(found, expected)
@@ -159,7 +168,10 @@ def test_the_others_are_optax_own() -> None:
 
 
 def test_decay_of_rmsprop_is_beside_the_update_and_spares_vectors() -> None:
-    plain, decayed = (trained(dataclasses.replace(FLAT, optimizer="rmsprop", weight_decay=w)(10))[0][0] for w in (0.0, 0.5))
+    plain, decayed = (
+        trained(dataclasses.replace(FLAT, optimizer="rmsprop", weight_decay=w)(10))[0][0]
+        for w in (0.0, 0.5)
+    )
     pull = plain["dense"]["kernel"] - decayed["dense"]["kernel"]
     np.testing.assert_allclose(pull, 0.1 * 0.5 * PARAMS["dense"]["kernel"], rtol=1e-4)
     same(plain["bias"], decayed["bias"])

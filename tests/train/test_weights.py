@@ -16,7 +16,12 @@ from dlcore.train.step import State
 
 def test_a_tree_comes_back_exactly(tmp_path: Path) -> None:
     params = {
-        "net": {"Dense_0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "bias": np.zeros(3, np.float64)}},
+        "net": {
+            "Dense_0": {
+                "kernel": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+                "bias": np.zeros(3, np.float64),
+            }
+        },
         "other": {"scale": np.array([1, 2], np.int32)},
     }
     tree = {"params": params, "extra": {"net": {"batch_stats": {"mean": np.ones(3, np.float32)}}}}
@@ -43,7 +48,12 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 def small(value: float = 0.0) -> State:
-    return State(step=jnp.zeros((), int), params={"net": {"w": np.full(6, value, np.float32)}}, extra={}, opt={})
+    return State(
+        step=jnp.zeros((), int),
+        params={"net": {"w": np.full(6, value, np.float32)}},
+        extra={},
+        opt={},
+    )
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -61,7 +71,9 @@ def test_the_file_that_was_there_stays_until_the_new_one_is_complete(
         raise error
 
     monkeypatch.setattr(np, "savez_compressed", half)
-    kind, why = (UsageError, "No space left") if isinstance(error, OSError) else (KeyboardInterrupt, None)
+    kind, why = (
+        (UsageError, "No space left") if isinstance(error, OSError) else (KeyboardInterrupt, None)
+    )
     with pytest.raises(kind, match=why):
         export.save(small(1.0), file)
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]

@@ -1,4 +1,6 @@
-"""CIFAR-10 (Krizhevsky 2009) whose training images went through JPEG of quality 90; the test images are the exact ones."""
+"""CIFAR-10 (Krizhevsky 2009) whose training images went through JPEG of quality 90; the test images
+are the exact ones.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from dlcore.errors import UsageError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 ROWS, COLUMNS, SIDE = 25, 40, 32  # a mosaic: 1,000 images, row by row
-# Of each split: how its mosaics are stored, and the sha256 of all its files one after the other, in the order of their names.
+# Of each split: how its mosaics are stored, and the sha256 of all its files one after the other, in
+# the order of their names.
 SPLITS = {
     "train": ("jpg", "0d874b36a253937879792ade40d7b28ed52daacf472cbfb0db51f03242c00a00"),
     "test": ("webp", "0af9ce6f74c2b71e532a36d621d58e96315aa75409c39104da5099c884515add"),
@@ -24,11 +27,15 @@ SPLITS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Mosaics made of github.com/cyizhuo/CIFAR-10-dataset; no licence is stated there. TFDS's own `cifar10` has the exact pixels."""
+    """Mosaics made of github.com/cyizhuo/CIFAR-10-dataset; no licence is stated there. TFDS's own
+    `cifar10` has the exact pixels.
+    """
 
     name = "cifar10_jpeg"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Lay train_00.jpg to train_49.jpg, test_00.webp to test_09.webp and *_names.txt.xz there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Lay train_00.jpg to train_49.jpg, test_00.webp to test_09.webp and *_names.txt.xz there."
+    )
 
     def _info(self) -> tfds.core.DatasetInfo:
         # A plain array: TFDS's Image feature would need TensorFlow to write.
@@ -44,29 +51,38 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        folder = Path(dl_manager._manual_dir or "")  # its public twin asserts that the folder exists
+        # its public twin asserts that the folder exists
+        folder = Path(dl_manager._manual_dir or "")
         return {split: self._generate_examples(files(folder, split)) for split in SPLITS}
 
     def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
         names = lzma.decompress(paths[-1].read_bytes()).decode().split()
-        for image, name in zip(images(paths[:-1]), names, strict=True):  # a name is split/class/file
+        # a name is split/class/file
+        for image, name in zip(images(paths[:-1]), names, strict=True):
             yield name, {"image": image, "label": name.split("/")[1]}
 
 
 def files(folder: Path, split: str) -> list[Path]:
-    """The mosaics of a split, and last the list of names. UsageError: they are not there, or are others."""
+    """The mosaics of a split, and last the list of names. UsageError: they are not there, or are
+    others.
+    """
     kind, sha256 = SPLITS[split]
-    found, digest = sorted((*folder.glob(f"{split}_??.{kind}"), *folder.glob(f"{split}_names.txt.xz"))), hashlib.sha256()
+    found, digest = (
+        sorted((*folder.glob(f"{split}_??.{kind}"), *folder.glob(f"{split}_names.txt.xz"))),
+        hashlib.sha256(),
+    )
     if not found:
         raise UsageError(
-            f"{split}_00.{kind} and its like must be given: dlcore prepare cifar10_jpeg --manual-dir FOLDER_WITH_THEM"
+            f"{split}_00.{kind} and its like must be given: dlcore prepare cifar10_jpeg"
+            " --manual-dir FOLDER_WITH_THEM"
         )
     for file in found:
         digest.update(file.read_bytes())
     if digest.hexdigest() != sha256:
         raise UsageError(
-            f"the {len(found)} files {found[0].name} to {found[-1].name} in {folder} are not those that the set is made of: "
-            f"the sha256 of all of them in this order is {digest.hexdigest()}, and not {sha256}"
+            f"the {len(found)} files {found[0].name} to {found[-1].name} in {folder} are not those"
+            " that the set is made of: the sha256 of all of them in this order is"
+            f" {digest.hexdigest()}, and not {sha256}"
         )
     return found
 

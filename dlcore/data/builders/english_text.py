@@ -1,4 +1,6 @@
-"""English of many kinds, to pretrain on: encyclopedia, speeches, dialogues, reviews, captions, questions. Texts alone, no labels."""
+"""English of many kinds, to pretrain on: encyclopedia, speeches, dialogues, reviews, captions,
+questions. Texts alone, no labels.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ Read = Callable[[bytes], Iterator[str]]
 
 
 class Kind(NamedTuple):
-    """Files of one kind: where they lie in the folder, the sha256 of all of them in the order of their names, how they are read."""
+    """Files of one kind: where they lie in the folder, the sha256 of all of them in the order of
+    their names, how they are read.
+    """
 
     files: str
     sha256: str
@@ -33,9 +37,19 @@ class Kind(NamedTuple):
 
 
 def _articles(content: bytes) -> Iterator[str]:
-    """WikiText: a title of one `=` begins an article; its marks for unknown words and joined characters are taken out."""
-    text = content.decode().replace("<unk>", "").replace(" @-@ ", "-").replace(" @,@ ", ",").replace(" @.@ ", ".")
-    yield from (part.strip() for part in re.split(r"(?m)^ = (?!=).*(?<!=) = $", text) if part.strip())
+    """WikiText: a title of one `=` begins an article; its marks for unknown words and joined
+    characters are taken out.
+    """
+    text = (
+        content.decode()
+        .replace("<unk>", "")
+        .replace(" @-@ ", "-")
+        .replace(" @,@ ", ",")
+        .replace(" @.@ ", ".")
+    )
+    yield from (
+        part.strip() for part in re.split(r"(?m)^ = (?!=).*(?<!=) = $", text) if part.strip()
+    )
 
 
 def _speeches(content: bytes) -> Iterator[str]:
@@ -64,17 +78,28 @@ def _sentences(content: bytes) -> Iterator[str]:
 
 
 def _pronouns(content: bytes) -> Iterator[str]:
-    yield from (row["Text"] for row in csv.DictReader(io.StringIO(content.decode()), delimiter="\t", quoting=csv.QUOTE_NONE))
+    yield from (
+        row["Text"]
+        for row in csv.DictReader(
+            io.StringIO(content.decode()), delimiter="\t", quoting=csv.QUOTE_NONE
+        )
+    )
 
 
 def _questions(content: bytes) -> Iterator[str]:
     for article in json.loads(content)["data"]:
         for paragraph in article["paragraphs"]:
-            yield "\n".join([paragraph["context"], *(question["question"] for question in paragraph["qas"])])
+            yield "\n".join(
+                [paragraph["context"], *(question["question"] for question in paragraph["qas"])]
+            )
 
 
 def _problems(content: bytes) -> Iterator[str]:
-    yield from _lines("\n".join(json.loads(line)["question"].replace("\n", " ") for line in content.splitlines()).encode())
+    yield from _lines(
+        "\n".join(
+            json.loads(line)["question"].replace("\n", " ") for line in content.splitlines()
+        ).encode()
+    )
 
 
 def _queries(content: bytes) -> Iterator[str]:
@@ -84,55 +109,110 @@ def _queries(content: bytes) -> Iterator[str]:
 
 def _bookings(content: bytes) -> Iterator[str]:
     table = json.loads(content)
-    yield from _lines("\n".join(turn["userInput"]["text"].replace("\n", " ") for turn in table).encode())
+    yield from _lines(
+        "\n".join(turn["userInput"]["text"].replace("\n", " ") for turn in table).encode()
+    )
 
 
-# No text of sentence_polarity and none of clinc_oos is among them; of most sets with a test split, only the training texts. gap,
-# wikitext2, xquad and state_union are there whole, with what they are tested on: no model that begins here may be judged by those.
+# No text of sentence_polarity and none of clinc_oos is among them; of most sets with a test split,
+# only the training texts. gap,
+# wikitext2, xquad and state_union are there whole, with what they are tested on: no model that
+# begins here may be judged by those.
 KINDS = {
-    "banking77": Kind("banking77/train.csv.gz", "986431813f89f842cbc396388c2f2630ae33fa30a533cc5cfa9e199f0e527bb0", _queries),
-    "gap": Kind("gap/gap-*.tsv.gz", "8536738eca184923df89b7a1404a9e64f551801fe3bcbf2a1158b3566c793e71", _pronouns),
-    "gsm8k": Kind("gsm8k/train.jsonl.gz", "d52a31668743a4f18e4a284514e54eea07a06ae31fcf4293af2506c198c05bda", _problems),
-    "multi30k": Kind("multi30k_en_de/train.en.gz", "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f", _lines),
+    "banking77": Kind(
+        "banking77/train.csv.gz",
+        "986431813f89f842cbc396388c2f2630ae33fa30a533cc5cfa9e199f0e527bb0",
+        _queries,
+    ),
+    "gap": Kind(
+        "gap/gap-*.tsv.gz",
+        "8536738eca184923df89b7a1404a9e64f551801fe3bcbf2a1158b3566c793e71",
+        _pronouns,
+    ),
+    "gsm8k": Kind(
+        "gsm8k/train.jsonl.gz",
+        "d52a31668743a4f18e4a284514e54eea07a06ae31fcf4293af2506c198c05bda",
+        _problems,
+    ),
+    "multi30k": Kind(
+        "multi30k_en_de/train.en.gz",
+        "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+        _lines,
+    ),
     "restaurant8k": Kind(
-        "restaurant8k/train_*.json.gz", "084e0c4c92700d2ea966d5ec7dc9e74b366929278637a65fbf77ec94fb955e87", _bookings
+        "restaurant8k/train_*.json.gz",
+        "084e0c4c92700d2ea966d5ec7dc9e74b366929278637a65fbf77ec94fb955e87",
+        _bookings,
     ),
     "sgd_dialogue": Kind(
-        "sgd_dialogue/train/dialogues_*.json.gz", "73c723e5fc99dc6cc56cfe5f7eb4e90466908344d8a6b41b2fc6504f900eade8", _dialogues
+        "sgd_dialogue/train/dialogues_*.json.gz",
+        "73c723e5fc99dc6cc56cfe5f7eb4e90466908344d8a6b41b2fc6504f900eade8",
+        _dialogues,
     ),
     "state_union": Kind(
-        "state_union/state_union.zip", "366c1dc82b2abf896f42b2ec50ba802a0141a29f75d29ca48a7a243ce5bfbe8d", _speeches
+        "state_union/state_union.zip",
+        "366c1dc82b2abf896f42b2ec50ba802a0141a29f75d29ca48a7a243ce5bfbe8d",
+        _speeches,
     ),
-    "tanaka": Kind("small_parallel_enja/train.en.gz", "bad7b53b45300a0c8b1f0ed75e67b4d39b7812785e179695520640e9187bb49c", _lines),
+    "tanaka": Kind(
+        "small_parallel_enja/train.en.gz",
+        "bad7b53b45300a0c8b1f0ed75e67b4d39b7812785e179695520640e9187bb49c",
+        _lines,
+    ),
     "taskmaster4": Kind(
-        "taskmaster4/data/data_*.json.gz", "a0dce9c096115a2a94ea68f7a6c5e475a9f311dcbffabf4df2b71893a7cd2a24", _dialogues
+        "taskmaster4/data/data_*.json.gz",
+        "a0dce9c096115a2a94ea68f7a6c5e475a9f311dcbffabf4df2b71893a7cd2a24",
+        _dialogues,
     ),
     "ud_english_ewt": Kind(
-        "ud_english_ewt/en_ewt-ud-train.conllu.xz", "c39ab16bcbf48d617e1694c3c23ed9ee7bd4f551f129dee29738947ada40f2c6", _sentences
+        "ud_english_ewt/en_ewt-ud-train.conllu.xz",
+        "c39ab16bcbf48d617e1694c3c23ed9ee7bd4f551f129dee29738947ada40f2c6",
+        _sentences,
     ),
     "wikitext2": Kind(
-        "wikitext2_valid_test/*.txt.xz", "b7fba5e304319021736d91c88077f9c0f590dbc08a158c1dc55ad2963fc8f879", _articles
+        "wikitext2_valid_test/*.txt.xz",
+        "b7fba5e304319021736d91c88077f9c0f590dbc08a158c1dc55ad2963fc8f879",
+        _articles,
     ),
-    "xquad": Kind("xquad/xquad.en.json.gz", "5d48a9af186bf7398f36304c0528fba87e0f52c5c7d7975755ece7c43516f298", _questions),
+    "xquad": Kind(
+        "xquad/xquad.en.json.gz",
+        "5d48a9af186bf7398f36304c0528fba87e0f52c5c7d7975755ece7c43516f298",
+        _questions,
+    ),
 }
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licences differ by kind: public domain, MIT, Apache, CC BY, CC BY-SA; multi30k's captions are for research alone."""
+    """Licences differ by kind: public domain, MIT, Apache, CC BY, CC BY-SA; multi30k's captions are
+    for research alone.
+    """
 
     name = "english_text"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Lay these files there: " + ", ".join(kind.files for kind in KINDS.values()) + "."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Lay these files there: " + ", ".join(kind.files for kind in KINDS.values()) + "."
+    )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {"text": tfds.features.Text(), "kind": tfds.features.ClassLabel(names=list(KINDS))}
-        return tfds.core.DatasetInfo(builder=self, description=__doc__, features=tfds.features.FeaturesDict(features))
+        features = {
+            "text": tfds.features.Text(),
+            "kind": tfds.features.ClassLabel(names=list(KINDS)),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, description=__doc__, features=tfds.features.FeaturesDict(features)
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        folder = Path(dl_manager._manual_dir or "")  # its public twin asserts that the folder exists
-        return {split: self._generate_examples(folder, split == "validation") for split in ("train", "validation")}
+        # its public twin asserts that the folder exists
+        folder = Path(dl_manager._manual_dir or "")
+        return {
+            split: self._generate_examples(folder, split == "validation")
+            for split in ("train", "validation")
+        }
 
-    def _generate_examples(self, folder: Path, held_back: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(
+        self, folder: Path, held_back: bool
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, kind in KINDS.items():
             for number, document in enumerate(documents(folder, kind)):
                 if (number % HELD_BACK == HELD_BACK - 1) == held_back:
@@ -143,15 +223,21 @@ def documents(folder: Path, kind: Kind) -> Iterator[str]:
     """The texts of one kind. UsageError: its files are not there, or are others."""
     files, digest = sorted(folder.glob(kind.files)), hashlib.sha256()
     if not files:
-        raise UsageError(f"{kind.files} must be given: dlcore prepare english_text --manual-dir FOLDER_WITH_ALL_OF_THEM")
+        raise UsageError(
+            f"{kind.files} must be given: dlcore prepare english_text --manual-dir"
+            " FOLDER_WITH_ALL_OF_THEM"
+        )
     contents = [file.read_bytes() for file in files]
     for content in contents:
         digest.update(content)
     if digest.hexdigest() != kind.sha256:
         raise UsageError(
-            f"the {len(files)} files {kind.files} in {folder} are not those that the set is made of: "
-            f"the sha256 of all of them in the order of their names is {digest.hexdigest()}, and not {kind.sha256}"
+            f"the {len(files)} files {kind.files} in {folder} are not those that the set is made"
+            f" of: the sha256 of all of them in the order of their names is {digest.hexdigest()},"
+            f" and not {kind.sha256}"
         )
     unpack: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
     for file, content in zip(files, contents, strict=True):
-        yield from (text for text in kind.read(unpack.get(file.suffix, bytes)(content)) if text.strip())
+        yield from (
+            text for text in kind.read(unpack.get(file.suffix, bytes)(content)) if text.strip()
+        )

@@ -10,7 +10,9 @@ from dlcore.errors import UsageError
 
 
 class File(NamedTuple):
-    """An original file. Without a `url` it cannot be downloaded and must be given with --manual-dir."""
+    """An original file. Without a `url` it cannot be downloaded and must be given with
+    --manual-dir.
+    """
 
     name: str
     sha256: str
@@ -18,16 +20,23 @@ class File(NamedTuple):
 
 
 def fetch(dl_manager: Any, file: File) -> Path:
-    """The file, from the manual folder where it lies there, else downloaded. UsageError: neither, or it is another file."""
-    manual = Path(dl_manager._manual_dir or "") / file.name  # its public twin asserts that the folder exists
+    """The file, from the manual folder where it lies there, else downloaded. UsageError: neither,
+    or it is another file.
+    """
+    # its public twin asserts that the folder exists
+    manual = Path(dl_manager._manual_dir or "") / file.name
     if not manual.is_file():
         if not file.url:
-            raise UsageError(f"{file.name} must be given: dlcore prepare {dl_manager._dataset_name} --manual-dir FOLDER_WITH_IT")
+            raise UsageError(
+                f"{file.name} must be given: dlcore prepare {dl_manager._dataset_name} --manual-dir"
+                " FOLDER_WITH_IT"
+            )
         manual = Path(dl_manager.download(file.url))
     found = hashlib.sha256(manual.read_bytes()).hexdigest()
     if found != file.sha256:
         raise UsageError(
-            f"{manual} is not the file that the set is made of: its sha256 is {found}, and not {file.sha256}. "
-            "Remove it, and fetch it again from " + (file.url or "where the set is published")
+            f"{manual} is not the file that the set is made of: its sha256 is {found}, and not"
+            f" {file.sha256}. Remove it, and fetch it again from "
+            + (file.url or "where the set is published")
         )
     return manual

@@ -1,4 +1,6 @@
-"""Multi30k, task 1 (Elliott et al. 2016): 29,000 image captions in English and German, 1,014 for validation, test 2016 of 1,000."""
+"""Multi30k, task 1 (Elliott et al. 2016): 29,000 image captions in English and German, 1,014 for
+validation, test 2016 of 1,000.
+"""
 
 from __future__ import annotations
 
@@ -34,17 +36,23 @@ SPLITS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: the captions stand under the terms of Flickr30k, for research that is not commercial."""
+    """Licence: the captions stand under the terms of Flickr30k, for research that is not
+    commercial.
+    """
 
     name = "multi30k_en_de"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay train, val and test_2016_flickr, .en.gz and .de.gz, from {PLACE} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"Lay train, val and test_2016_flickr, .en.gz and .de.gz, from {PLACE} there."
+    )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
             description=__doc__,
-            features=tfds.features.FeaturesDict({"en": tfds.features.Text(), "de": tfds.features.Text()}),
+            features=tfds.features.FeaturesDict(
+                {"en": tfds.features.Text(), "de": tfds.features.Text()}
+            ),
             supervised_keys=("de", "en"),
             homepage="https://github.com/multi30k/dataset",
         )
@@ -52,14 +60,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         def files(stem: str, *marks: str) -> list[Path]:
             names = [f"{stem}.{language}.gz" for language in ("en", "de")]
-            return [fetch(dl_manager, File(name, mark, PLACE + name)) for name, mark in zip(names, marks, strict=True)]
+            return [
+                fetch(dl_manager, File(name, mark, PLACE + name))
+                for name, mark in zip(names, marks, strict=True)
+            ]
 
         return {split: self._generate_examples(*files(*parts)) for split, parts in SPLITS.items()}
 
-    def _generate_examples(self, english: Path, german: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    def _generate_examples(
+        self, english: Path, german: Path
+    ) -> Iterator[tuple[str, dict[str, str]]]:
         en, de = sentences(english), sentences(german)
         if len(en) != len(de):
-            raise UsageError(f"{english.name} has {len(en)} lines and {german.name} {len(de)}: they are not of one another")
+            raise UsageError(
+                f"{english.name} has {len(en)} lines and {german.name} {len(de)}: they are not of"
+                " one another"
+            )
         for number, pair in enumerate(zip(en, de, strict=True)):
             yield f"{number:05d}", dict(zip(("en", "de"), pair, strict=True))
 
@@ -67,4 +83,5 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def sentences(path: Path) -> list[str]:
     """The lines of a compressed file, without the blanks around them."""
     text = gzip.decompress(path.read_bytes()).decode("utf-8")
-    return [line.strip() for line in text.removesuffix("\n").split("\n")]  # splitlines would cut at other characters too
+    # splitlines would cut at other characters too
+    return [line.strip() for line in text.removesuffix("\n").split("\n")]

@@ -1,4 +1,6 @@
-"""Sentence polarity 1.0 (Pang & Lee 2005): 10,662 sentences of film reviews, half of them positive. No fixed split."""
+"""Sentence polarity 1.0 (Pang & Lee 2005): 10,662 sentences of film reviews, half of them positive.
+No fixed split.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {ARCHIVE.name} from {ARCHIVE.url} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=["negative", "positive"])}
+        features = {
+            "text": tfds.features.Text(),
+            "label": tfds.features.ClassLabel(names=["negative", "positive"]),
+        }
         return tfds.core.DatasetInfo(
             builder=self,
             description=__doc__,

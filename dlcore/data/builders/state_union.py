@@ -1,4 +1,6 @@
-"""State of the Union 1.0: 65 speeches of the presidents of the United States to the Congress, 1945 to 2006."""
+"""State of the Union 1.0: 65 speeches of the presidents of the United States to the Congress, 1945
+to 2006.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,14 @@ ARCHIVE = File(
     "366c1dc82b2abf896f42b2ec50ba802a0141a29f75d29ca48a7a243ce5bfbe8d",
     "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/state_union.zip",
 )
-_PLACES = {"validation": (4,), "test": (9,)}  # of every ten speeches in the order of their years; train has the others
+# of every ten speeches in the order of their years; train has the others
+_PLACES = {"validation": (4,), "test": (9,)}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: public domain. Of ten speeches that follow each other, eight are for training, one each for validation and test."""
+    """Licence: public domain. Of ten speeches that follow each other, eight are for training, one
+    each for validation and test.
+    """
 
     name = "state_union"
     VERSION = tfds.core.Version("1.0.0")
@@ -40,9 +45,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         path = fetch(dl_manager, ARCHIVE)
         held = [place for places in _PLACES.values() for place in places]
         places = {"train": tuple(place for place in range(10) if place not in held), **_PLACES}
-        return {split: self._generate_examples(path, places[split]) for split in ("train", "validation", "test")}
+        return {
+            split: self._generate_examples(path, places[split])
+            for split in ("train", "validation", "test")
+        }
 
-    def _generate_examples(self, path: Path, places: tuple[int, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(
+        self, path: Path, places: tuple[int, ...]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(".txt"))
             for number, name in enumerate(names):
@@ -53,7 +63,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def plain(content: bytes) -> str:
     """A speech as text: one line a paragraph, without blank lines or spaces at the ends."""
-    # Latin-1, but in five speeches of Nixon's the dashes and quotation marks are Big5's, all of them behind the byte A1.
-    text = re.sub(r"\xa1.", lambda mark: mark[0].encode("latin-1").decode("big5"), content.decode("latin-1"))
+    # Latin-1, but in five speeches of Nixon's the dashes and quotation marks are Big5's, all of
+    # them behind the byte A1.
+    text = re.sub(
+        r"\xa1.", lambda mark: mark[0].encode("latin-1").decode("big5"), content.decode("latin-1")
+    )
     lines = (re.sub(r"\s+", " ", line).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line)

@@ -21,10 +21,14 @@ _SPLIT_SEED = 1797
 
 
 def digits(split: str) -> Arrays:
-    """scikit-learn's handwritten digits, 8x8: `image` uint8 [N, 8, 8, 1], `label` int32 [N]. UsageError: unknown split."""
+    """scikit-learn's handwritten digits, 8x8: `image` uint8 [N, 8, 8, 1], `label` int32 [N].
+    UsageError: unknown split.
+    """
     version, levels, label = _digits("digits", split)
     image = (levels * 255 + 8) // 16
-    return arrays("digits", version, split, {"image": image.astype(np.uint8)[..., None], "label": label})
+    return arrays(
+        "digits", version, split, {"image": image.astype(np.uint8)[..., None], "label": label}
+    )
 
 
 def load(name: str, source: DataSource) -> Splits:
@@ -42,11 +46,15 @@ def load(name: str, source: DataSource) -> Splits:
 
 
 def digits28(split: str) -> Arrays:
-    """The same digits and splits at 28x28: stands in for the MNIST family. UsageError: unknown split."""
+    """The same digits and splits at 28x28: stands in for the MNIST family. UsageError: unknown
+    split.
+    """
     version, levels, label = _digits("digits28", split)
     ninths = _three_times(_three_times(levels, 1), 2)
     image = np.pad((ninths * 255 + 72) // 144, ((0, 0), (2, 2), (2, 2)))
-    return arrays("digits28", version, split, {"image": image.astype(np.uint8)[..., None], "label": label})
+    return arrays(
+        "digits28", version, split, {"image": image.astype(np.uint8)[..., None], "label": label}
+    )
 
 
 @functools.cache
@@ -60,7 +68,9 @@ def topics() -> dict[str, str]:
 
 
 def documentation(split: str = "all") -> str:
-    """The text of `topics`: `train` is the first 90 %, `validation` the rest. UsageError: unknown split."""
+    """The text of `topics`: `train` is the first 90 %, `validation` the rest. UsageError: unknown
+    split.
+    """
     _check_split("documentation", split, _TEXT_PARTS)
     text = "\n\n".join(topics()[name].strip() for name in sorted(topics())) + "\n"
     start, stop = (int(part * len(text)) for part in _TEXT_PARTS[split])
@@ -80,7 +90,11 @@ def _digits(name: str, split: str) -> tuple[str, np.ndarray, np.ndarray]:
 
     data, label = load_digits(return_X_y=True)
     rows = _stratified(label, *_PARTS[split])
-    return sklearn.__version__, data[rows].astype(np.int64).reshape(-1, 8, 8), label[rows].astype(np.int32)
+    return (
+        sklearn.__version__,
+        data[rows].astype(np.int64).reshape(-1, 8, 8),
+        label[rows].astype(np.int32),
+    )
 
 
 def _stratified(label: np.ndarray, start: float, stop: float) -> np.ndarray:
@@ -95,7 +109,9 @@ def _stratified(label: np.ndarray, start: float, stop: float) -> np.ndarray:
 
 
 def _three_times(levels: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation to three times the length, in whole thirds: integers give the same bytes on every machine."""
+    """Linear interpolation to three times the length, in whole thirds: integers give the same bytes
+    on every machine.
+    """
     first, last = np.take(levels, [0], axis), np.take(levels, [-1], axis)
     before = np.concatenate([first, np.delete(levels, -1, axis)], axis)
     after = np.concatenate([np.delete(levels, 0, axis), last], axis)

@@ -24,15 +24,19 @@ SPLITS = ("train", "validation", "test")
 def splits(
     name: str, training: int, offline: bool, features: Sequence[str] | None = None
 ) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """{"train", "validation", "test"} of a prepared set, and the names of its classes, () where it has none.
+    """{"train", "validation", "test"} of a prepared set, and the names of its classes, () where it
+    has none.
 
-    The first `training` of its training examples are for training, the others for validation. Offline: scikit-learn's digits,
-    enlarged to 28x28. UsageError: the set is not prepared.
+    The first `training` of its training examples are for training, the others for validation.
+    Offline: scikit-learn's digits, enlarged to 28x28. UsageError: the set is not prepared.
     """
     if offline:
         return {split: embedded.digits28(split) for split in SPLITS}, tuple("0123456789")
     parts = (f"train[:{training}]", f"train[{training}:]", "test")
-    found = {split: tfds.load(name, part, features=features) for split, part in zip(SPLITS, parts, strict=True)}
+    found = {
+        split: tfds.load(name, part, features=features)
+        for split, part in zip(SPLITS, parts, strict=True)
+    }
     return found, _class_names(name)
 
 
@@ -83,28 +87,39 @@ def _class_names(name: str) -> tuple[str, ...]:
 
 
 def binarised(source: Arrays, seed: int) -> Arrays:
-    """The source with `image` (uint8) replaced by 0 or 255, the latter with probability image / 255."""
+    """The source with `image` (uint8) replaced by 0 or 255, the latter with probability image /
+    255.
+    """
     image = source.arrays["image"]
     # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
     drawn = np.random.RandomState(seed).random_sample(image.shape)
     image = np.where(drawn * 255 < image, 255, 0).astype(np.uint8)
-    return arrays(f"{source.info.name} binarised", source.info.version, source.info.split, {**source.arrays, "image": image})
+    return arrays(
+        f"{source.info.name} binarised",
+        source.info.version,
+        source.info.split,
+        {**source.arrays, "image": image},
+    )
 
 
 def degraded(source: Arrays, blur: float, noise: float, seed: int) -> Arrays:
-    """The source with `degraded` beside `image`: image / 255 blurred by a Gaussian of `blur` pixels, plus noise of that deviation.
+    """The source with `degraded` beside `image`: image / 255 blurred by a Gaussian of `blur`
+    pixels, plus noise of that deviation.
 
     image uint8 [N, height, width, c] -> degraded float32 of the same shape, not clipped to [0, 1].
     """
     image = source.arrays["image"]
     down, across = (blur_matrix(n, blur).astype(np.float32) for n in image.shape[1:3])
     random, worse = np.random.RandomState(seed), np.empty(image.shape, np.float32)
-    for start in range(0, len(image), 1000):  # the float64 draws of a whole training set would take gigabytes
+    # the float64 draws of a whole training set would take gigabytes
+    for start in range(0, len(image), 1000):
         part = image[start : start + 1000].astype(np.float32) / 255
         part = np.einsum("ij,bjkc,lk->bilc", down, part, across, optimize=True) if blur else part
         worse[start : start + 1000] = part + noise * random.standard_normal(part.shape)
     name = f"{source.info.name} degraded"
-    return arrays(name, source.info.version, source.info.split, {**source.arrays, "degraded": worse})
+    return arrays(
+        name, source.info.version, source.info.split, {**source.arrays, "degraded": worse}
+    )
 
 
 View = Literal["rows", "patches", "pixels"]
@@ -117,9 +132,11 @@ _SEED = 92916
 
 
 def as_sequence(image: Array, view: View, order: np.ndarray | None = None) -> Array:
-    """[batch, 28, 28, 1] as [batch, steps, numbers a step], in the order of reading, or that of `order` [steps].
+    """[batch, 28, 28, 1] as [batch, steps, numbers a step], in the order of reading, or that of
+    `order` [steps].
 
-    rows: 28 steps of 28 pixels; patches: 14 x 14 steps of the 4 pixels of a 2x2 patch; pixels: 784 steps of 1.
+    rows: 28 steps of 28 pixels; patches: 14 x 14 steps of the 4 pixels of a 2x2 patch; pixels: 784
+    steps of 1.
     """
     batch = image.shape[0]
     if view == "patches":

@@ -1,4 +1,6 @@
-"""The adding and the copy problem: sequences that ask for what stood far back. Example i is a function of (seed, i)."""
+"""The adding and the copy problem: sequences that ask for what stood far back. Example i is a
+function of (seed, i).
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,12 @@ class Generated:
 
 
 def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
-    """The adding problem (Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al. 2016, sec. 5.2).
+    """The adding problem (Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al.
+    2016, sec. 5.2).
 
-    `x` float32 [N, length, 2]: a number in [0, 1), and a mark, 1 at one place of each half; `target` float32 [N]: the sum of the two
-    numbers marked. Always saying 1 has a mean squared error of 1/6. ValueError: a length below 2, an unknown split, a seed beyond 1364.
+    `x` float32 [N, length, 2]: a number in [0, 1), and a mark, 1 at one place of each half;
+    `target` float32 [N]: the sum of the two numbers marked. Always saying 1 has a mean squared
+    error of 1/6. ValueError: a length below 2, an unknown split, a seed beyond 1364.
     """
     if length < 2:
         raise ValueError(f"two marks need a length of at least 2, not {length}")
@@ -54,11 +58,13 @@ def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
 
 
 def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
-    """The copy problem (Hochreiter & Schmidhuber 1997, sec. 5.1; as in Arjovsky et al. 2016, sec. 5.1).
+    """The copy problem (Hochreiter & Schmidhuber 1997, sec. 5.1; as in Arjovsky et al. 2016, sec.
+    5.1).
 
-    `tokens` int32 [N, delay + 20]: ten of 1..8, blanks (0), a mark (9) ten places before the end; `targets`: blanks, then those ten
-    in their order; `weight` float32, 1. Without memory the best mean cross-entropy is 10 ln 8 / (delay + 20).
-    ValueError: a delay below 1, an unknown split, a seed beyond 1364.
+    `tokens` int32 [N, delay + 20]: ten of 1..8, blanks (0), a mark (9) ten places before the end;
+    `targets`: blanks, then those ten in their order; `weight` float32, 1. Without memory the best
+    mean cross-entropy is 10 ln 8 / (delay + 20). ValueError: a delay below 1, an unknown split, a
+    seed beyond 1364.
     """
     if delay < 1:
         raise ValueError(f"the mark needs a delay of at least 1, not {delay}")
@@ -90,16 +96,29 @@ def _generated(problem: Problem, length: int, split: str, examples: int, seed: i
     # The 64 bits of a place: 12 of the key, 36 of the example, 16 of the number within it.
     if not 0 <= seed < _SEEDS or length >= _LONGEST:
         raise ValueError(
-            f"{problem} has seeds 0 to {_SEEDS - 1} and lengths below {_LONGEST}, not seed {seed} and length {length}"
+            f"{problem} has seeds 0 to {_SEEDS - 1} and lengths below {_LONGEST}, not seed {seed}"
+            f" and length {length}"
         )
     identity = f"{problem} {length} {split} {examples} {seed}"
-    info = Info(f"{problem}_{length}", "1.0.0", split, hashlib.sha256(identity.encode()).hexdigest(), examples)
+    info = Info(
+        f"{problem}_{length}",
+        "1.0.0",
+        split,
+        hashlib.sha256(identity.encode()).hexdigest(),
+        examples,
+    )
     return Generated(problem, length, seed * len(_SPLITS) + _SPLITS[split], info)
 
 
 def _bits(index: np.ndarray, key: int, count: int) -> np.ndarray:
-    """uint64 [N, count] that look random: SplitMix64 (Steele et al. 2014) at the place (key, example, number)."""
-    place = (np.uint64(key) << np.uint64(52)) + (index[:, None] << np.uint64(16)) + np.arange(count, dtype=np.uint64)
+    """uint64 [N, count] that look random: SplitMix64 (Steele et al. 2014) at the place (key,
+    example, number).
+    """
+    place = (
+        (np.uint64(key) << np.uint64(52))
+        + (index[:, None] << np.uint64(16))
+        + np.arange(count, dtype=np.uint64)
+    )
     z: np.ndarray = (place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

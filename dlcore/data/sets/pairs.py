@@ -1,4 +1,6 @@
-"""Pairs of sentences for translation: prepared sets, a made-up twin, and rows that several short pairs share."""
+"""Pairs of sentences for translation: prepared sets, a made-up twin, and rows that several short
+pairs share.
+"""
 
 from __future__ import annotations
 
@@ -30,49 +32,85 @@ class Corpus:
 
 
 def multi30k(source: str = "de", target: str = "en") -> Corpus:
-    """Multi30k, task 1, as `dlcore prepare multi30k_en_de` left it: train, validation, and test 2016."""
+    """Multi30k, task 1, as `dlcore prepare multi30k_en_de` left it: train, validation, and test
+    2016.
+    """
     name = "multi30k_en_de"
-    texts = {split: tfds.columns(name, split, ["en", "de"]) for split in ("train", "validation", "test")}
-    sides = ({split: columns[language] for split, columns in texts.items()} for language in (source, target))
+    texts = {
+        split: tfds.columns(name, split, ["en", "de"]) for split in ("train", "validation", "test")
+    }
+    sides = (
+        {split: columns[language] for split, columns in texts.items()}
+        for language in (source, target)
+    )
     return Corpus(name, tfds.version(name), *sides)
 
 
 def made_up(seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 100)) -> Corpus:
-    """Two made-up languages whose sentences translate exactly, by a dictionary and another order of the words.
+    """Two made-up languages whose sentences translate exactly, by a dictionary and another order of
+    the words.
 
-    The source puts the verb last and adjectives behind their nouns, "noun adjective noun adjective verb"; the target says
-    "the adjective noun verb the adjective noun". Sentences of validation and test are not among those of train.
+    The source puts the verb last and adjectives behind their nouns, "noun adjective noun adjective
+    verb"; the target says "the adjective noun verb the adjective noun". Sentences of validation and
+    test are not among those of train.
     """
     draw = np.random.default_rng(seed)
     syllables = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeiou"]
-    words = list(dict.fromkeys("".join(draw.choice(syllables, draw.integers(2, 4))) for _ in range(400)))[:160]
-    nouns, verbs, adjectives = (np.reshape(words[at : at + 2 * n], (n, 2)) for at, n in ((0, 40), (80, 20), (120, 20)))
+    words = list(
+        dict.fromkeys("".join(draw.choice(syllables, draw.integers(2, 4))) for _ in range(400))
+    )[:160]
+    nouns, verbs, adjectives = (
+        np.reshape(words[at : at + 2 * n], (n, 2)) for at, n in ((0, 40), (80, 20), (120, 20))
+    )
     made: dict[str, str] = {}
     while len(made) < sum(sizes):
         subject, thing = nouns[draw.integers(0, 40, 2)]
         verb, both = verbs[draw.integers(20)], adjectives[draw.integers(0, 20, 2)]
-        first, second = ([tuple(each)] if draw.random() < 0.5 else [] for each in both)  # not every noun has an adjective
+        # not every noun has an adjective
+        first, second = ([tuple(each)] if draw.random() < 0.5 else [] for each in both)
         german = [subject[0], *(a for a, _ in first), thing[0], *(a for a, _ in second), verb[0]]
-        said = ["the", *(a for _, a in first), subject[1], verb[1], "the", *(a for _, a in second), thing[1]]
+        said = [
+            "the",
+            *(a for _, a in first),
+            subject[1],
+            verb[1],
+            "the",
+            *(a for _, a in second),
+            thing[1],
+        ]
         made[" ".join(german)] = " ".join(said)
     cuts = np.cumsum((0, *sizes))
-    parts = {split: slice(cuts[i], cuts[i + 1]) for i, split in enumerate(("train", "validation", "test"))}
-    sides = ({split: list(side)[part] for split, part in parts.items()} for side in (made.keys(), made.values()))
+    parts = {
+        split: slice(cuts[i], cuts[i + 1])
+        for i, split in enumerate(("train", "validation", "test"))
+    }
+    sides = (
+        {split: list(side)[part] for split, part in parts.items()}
+        for side in (made.keys(), made.values())
+    )
     return Corpus("made_up_languages", f"seed {seed}", *sides)
 
 
 def joined(corpus: Corpus, size: int) -> Subwords:
     """One byte-pair vocabulary of `size` for both languages, from the training sentences alone."""
-    return bpe([" " + text for side in (corpus.source, corpus.target) for text in side["train"]], size, SPECIALS)
+    return bpe(
+        [" " + text for side in (corpus.source, corpus.target) for text in side["train"]],
+        size,
+        SPECIALS,
+    )
 
 
 def encoded(subwords: Subwords, texts: Sequence[str]) -> list[np.ndarray]:
-    """The pieces of each sentence. A blank in front gives its first word the pieces that it has elsewhere."""
+    """The pieces of each sentence. A blank in front gives its first word the pieces that it has
+    elsewhere.
+    """
     return subwords.encode_all([" " + text for text in texts])
 
 
 def padded(sentences: Sequence[np.ndarray], length: int = 0) -> np.ndarray:
-    """int32 [sentences, length], filled with PAD; by default as long as the longest. Raises ValueError for a longer one."""
+    """int32 [sentences, length], filled with PAD; by default as long as the longest. Raises
+    ValueError for a longer one.
+    """
     longest = max(map(len, sentences))
     if length and longest > length:
         raise ValueError(f"a sentence of {longest} pieces does not fit into {length}")
@@ -83,15 +121,25 @@ def padded(sentences: Sequence[np.ndarray], length: int = 0) -> np.ndarray:
 
 
 def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest: int = 0) -> Arrays:
-    """Rows of several pairs each, filled first-fit in the order of the set: no more than `length` pieces on either side.
+    """Rows of several pairs each, filled first-fit in the order of the set: no more than `length`
+    pieces on either side.
 
-    source, source_pair [rows, length]  pieces, and the number (1, 2, ...) of the pair that each belongs to, 0 on padding
-    tokens, targets, pair [rows, length]  the target after START, the target up to END, and its pairs' numbers
+    source, source_pair [rows, length]  pieces, and the number (1, 2, ...) of the pair that each
+                                        belongs to, 0 on padding
+    tokens, targets, pair [rows, length]  the target after START, the target up to END, and its
+                                          pairs' numbers
     weight  1 on the targets that are there
 
-    Pairs longer than `longest` are left out, none where it is 0; a row is then as long as the longest pair needs, at least.
+    Pairs longer than `longest` are left out, none where it is 0; a row is then as long as the
+    longest pair needs, at least.
     """
-    pairs = list(zip(encoded(subwords, corpus.source[split]), encoded(subwords, corpus.target[split]), strict=True))
+    pairs = list(
+        zip(
+            encoded(subwords, corpus.source[split]),
+            encoded(subwords, corpus.target[split]),
+            strict=True,
+        )
+    )
     sizes = np.array([(len(source), len(target) + 1) for source, target in pairs])
     if longest:
         pairs = [pair for pair, size in zip(pairs, sizes, strict=True) if size.max() <= longest]
@@ -100,16 +148,23 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         raise ValueError(f"{corpus.name}/{split} has no pair of at most {longest} pieces")
     length = max(length, int(sizes.max()))
     place, rows = first_fit(sizes, length)
-    out = {key: np.zeros((rows, length), np.int32) for key in ("source", "source_pair", "tokens", "targets", "pair")}
+    out = {
+        key: np.zeros((rows, length), np.int32)
+        for key in ("source", "source_pair", "tokens", "targets", "pair")
+    }
     used, count = np.zeros((rows, 2), int), np.zeros(rows, int)
     for (source, target), size, row in zip(pairs, sizes, place, strict=True):
         count[row] += 1
-        here, there = (slice(start, start + more) for start, more in zip(used[row], size, strict=True))
+        here, there = (
+            slice(start, start + more) for start, more in zip(used[row], size, strict=True)
+        )
         out["source"][row, here], out["source_pair"][row, here] = source, count[row]
         out["tokens"][row, there] = [START, *target]
         out["targets"][row, there], out["pair"][row, there] = [*target, END], count[row]
         used[row] += size
-    return arrays(corpus.name, corpus.version, split, {**out, "weight": (out["pair"] > 0).astype(np.float32)})
+    return arrays(
+        corpus.name, corpus.version, split, {**out, "weight": (out["pair"] > 0).astype(np.float32)}
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,7 +223,9 @@ def load(
 
 
 def first_fit(sizes: np.ndarray, length: int) -> tuple[np.ndarray, int]:
-    """The row of each item [items, sides], the first in which all its sides still fit, and how many rows that takes."""
+    """The row of each item [items, sides], the first in which all its sides still fit, and how many
+    rows that takes.
+    """
     room, place, rows = np.full(sizes.T.shape, length), np.empty(len(sizes), int), 0
     for item, size in enumerate(sizes):
         place[item] = row = int(np.argmax((room[:, : rows + 1] >= size[:, None]).all(0)))

@@ -1,4 +1,6 @@
-"""English as rows of pieces: normalised, packed without gaps to pretrain on, or padded one text a row to classify."""
+"""English as rows of pieces: normalised, packed without gaps to pretrain on, or padded one text a
+row to classify.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _APART = re.compile(r"[^\w\s']|_")
 
 
 def plain(text: str) -> str:
-    """Lower case, one space before each word and around each sign, `don't` as `don 't`: one spelling for corpora of many habits."""
+    """Lower case, one space before each word and around each sign, `don't` as `don 't`: one
+    spelling for corpora of many habits.
+    """
     spaced = _APART.sub(r" \g<0> ", text.lower()).replace("'", " '")
     return "".join(f" {word}" for word in spaced.split())
 
@@ -34,9 +38,13 @@ def lines(documents: Iterable[str]) -> list[str]:
 
 
 def packed(subwords: Subwords, lines: Sequence[str], length: int) -> np.ndarray:
-    """All lines in a row, `[sep]` before each, cut into int32 [rows, length]; the rest that fills no row is left out."""
+    """All lines in a row, `[sep]` before each, cut into int32 [rows, length]; the rest that fills
+    no row is left out.
+    """
     sep = np.array([subwords.special("[sep]")], np.int32)
-    stream = np.concatenate([part for tokens in subwords.encode_all(lines) for part in (sep, tokens)])
+    stream = np.concatenate(
+        [part for tokens in subwords.encode_all(lines) for part in (sep, tokens)]
+    )
     if len(stream) < length:
         raise ValueError(f"the text has {len(stream)} pieces: too few for a row of {length}")
     return stream[: len(stream) // length * length].reshape(-1, length)
@@ -52,7 +60,9 @@ def padded(subwords: Subwords, texts: Sequence[str], length: int) -> np.ndarray:
 
 
 def documentation() -> tuple[list[str], np.ndarray]:
-    """Sentences of Python's own documentation, and the topic of each: 0 for the topic of most sentences, and so on."""
+    """Sentences of Python's own documentation, and the topic of each: 0 for the topic of most
+    sentences, and so on.
+    """
     topics = embedded.topics()
     found: dict[str, str] = {}  # topics share passages: a sentence belongs to the first that has it
     for topic in sorted(topics):
@@ -66,17 +76,27 @@ def documentation() -> tuple[list[str], np.ndarray]:
 
 
 def cut(label: np.ndarray, folds: int, fold: int) -> dict[str, np.ndarray]:
-    """Numbers of the examples of each split of a stratified cross-validation: `fold` is the test, the next one the validation.
+    """Numbers of the examples of each split of a stratified cross-validation: `fold` is the test,
+    the next one the validation.
 
     The folds are the same in every run. Raises ValueError unless 0 <= fold < folds and folds >= 3.
     """
     from sklearn.model_selection import StratifiedKFold
 
     if folds < 3 or not 0 <= fold < folds:
-        raise ValueError(f"fold {fold} of {folds}: folds are counted from 0, and two of at least three are held out")
-    parts = [part for _, part in StratifiedKFold(folds, shuffle=True, random_state=0).split(label, label)]
+        raise ValueError(
+            f"fold {fold} of {folds}: folds are counted from 0, and two of at least three are"
+            " held out"
+        )
+    parts = [
+        part for _, part in StratifiedKFold(folds, shuffle=True, random_state=0).split(label, label)
+    ]
     test, validation = parts[fold], parts[(fold + 1) % folds]
-    return {"train": np.setdiff1d(np.arange(len(label)), [*test, *validation]), "validation": validation, "test": test}
+    return {
+        "train": np.setdiff1d(np.arange(len(label)), [*test, *validation]),
+        "validation": validation,
+        "test": test,
+    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

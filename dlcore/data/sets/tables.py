@@ -1,4 +1,6 @@
-"""scikit-learn's small tables, cut into folds: every example says which networks may learn from it."""
+"""scikit-learn's small tables, cut into folds: every example says which networks may learn from
+it.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ _STATISTICS = ("centre", "scale", "y_centre", "y_scale")
 class Folds:
     """A table for cross-validation, all folds at once.
 
-    source       `x` float32 [N, features], `y` float32 [N], `learns` float32 [N, folds]: 1 where a fold's network may learn from
+    source       `x` float32 [N, features], `y` float32 [N], `learns` float32 [N, folds]: 1 where a
+                 fold's network may learn from
                  the example, 0 where it is judged by it; folds of one repeat stand side by side
-    centre, scale              [folds, features]: mean and deviation of x over what each fold learns from, and of nothing else
+    centre, scale              [folds, features]: mean and deviation of x over what each fold learns
+                               from, and of nothing else
     y_centre, y_scale          [folds]: the same of y
     """
 
@@ -34,7 +38,9 @@ class Folds:
     y_scale: np.ndarray
 
     def held_out(self, predicted: np.ndarray) -> np.ndarray:
-        """From predictions [folds, N] of every network for every example, those of the networks that never saw it: [repeats, N]."""
+        """From predictions [folds, N] of every network for every example, those of the networks
+        that never saw it: [repeats, N].
+        """
         unseen = self.source.arrays["learns"].T == 0
         return np.where(unseen, predicted, 0).reshape(self.repeats, -1, len(self.source)).sum(1)
 
@@ -44,7 +50,9 @@ class Folds:
 
 
 def breast_cancer(folds: int, repeats: int) -> Folds:
-    """The Wisconsin diagnostic set: 569 tumours, 30 measurements of cell nuclei; y is 1 for a malignant one. Folds are stratified."""
+    """The Wisconsin diagnostic set: 569 tumours, 30 measurements of cell nuclei; y is 1 for a
+    malignant one. Folds are stratified.
+    """
     from sklearn.datasets import load_breast_cancer
 
     x, benign = load_breast_cancer(return_X_y=True)
@@ -95,19 +103,28 @@ def folds_of(splits: Splits) -> Folds:
     return Folds(source, splits.facts.repeats, **statistics)
 
 
-def _cut(name: str, x: np.ndarray, y: np.ndarray, folds: int, repeats: int, *, stratified: bool) -> Folds:
+def _cut(
+    name: str, x: np.ndarray, y: np.ndarray, folds: int, repeats: int, *, stratified: bool
+) -> Folds:
     import sklearn
     from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 
     if folds < 2 or repeats < 1:
-        raise ValueError(f"{folds} folds and {repeats} repeats: cross-validation needs two folds and one repeat at least")
+        raise ValueError(
+            f"{folds} folds and {repeats} repeats: cross-validation needs two folds and one repeat"
+            " at least"
+        )
     kind = RepeatedStratifiedKFold if stratified else RepeatedKFold
     split = kind(n_splits=folds, n_repeats=repeats, random_state=0)
     learns = np.zeros((len(x), folds * repeats), np.float32)
     for fold, (inside, _) in enumerate(split.split(x, y)):
         learns[inside, fold] = 1
     seen = [column == 1 for column in learns.T]
-    statistics = [np.stack([f(values[inside], axis=0) for inside in seen]) for values in (x, y) for f in (np.mean, np.std)]
+    statistics = [
+        np.stack([f(values[inside], axis=0) for inside in seen])
+        for values in (x, y)
+        for f in (np.mean, np.std)
+    ]
     centre, scale, y_centre, y_scale = (each.astype(np.float32) for each in statistics)
     contents = {"x": x.astype(np.float32), "y": y.astype(np.float32), "learns": learns}
     source = arrays(name, sklearn.__version__, f"{repeats} x {folds} folds", contents)

@@ -1,4 +1,6 @@
-"""Causal attention over 8,192 tokens, forward and gradients: 2 texts, 1 head of 64; dlcore makes no array of 8,192 x 8,192."""
+"""Causal attention over 8,192 tokens, forward and gradients: 2 texts, 1 head of 64; dlcore makes no
+array of 8,192 x 8,192.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ FULL, TINY = Size(), Size(2, 8, 12, 2)
 
 def given(size: Size) -> np.ndarray:
     """Queries, keys and values [batch, 3, heads, length, d]."""
-    return np.random.default_rng(0).normal(size=(size.batch, 3, size.heads, size.length, size.d)).astype(np.float32)
+    return (
+        np.random.default_rng(0)
+        .normal(size=(size.batch, 3, size.heads, size.length, size.d))
+        .astype(np.float32)
+    )
 
 
 def dlcore(size: Size) -> Any:
@@ -31,7 +37,9 @@ def dlcore(size: Size) -> Any:
     from dlcore.kernels.attention import causal_attention
     from tests.benchmarks import ours
 
-    return ours.slope(lambda x: (causal_attention(x[:, 0], x[:, 1], x[:, 2]) ** 2).mean(), given(size))
+    return ours.slope(
+        lambda x: (causal_attention(x[:, 0], x[:, 1], x[:, 2]) ** 2).mean(), given(size)
+    )
 
 
 def flax(size: Size) -> Any:
@@ -43,7 +51,9 @@ def flax(size: Size) -> Any:
 
     def loss(x: Any) -> Any:
         q, k, v = (x[:, i].swapaxes(1, 2) for i in range(3))
-        return (nn.dot_product_attention(q, k, v, mask=nn.make_causal_mask(jnp.ones(q.shape[:2]))) ** 2).mean()
+        return (
+            nn.dot_product_attention(q, k, v, mask=nn.make_causal_mask(jnp.ones(q.shape[:2]))) ** 2
+        ).mean()
 
     return flaxed.slope(loss, given(size))
 
@@ -56,6 +66,8 @@ def torch(size: Size) -> Any:
     from tests.benchmarks import torched
 
     def loss(x: Any) -> Any:
-        return (f.scaled_dot_product_attention(x[:, 0], x[:, 1], x[:, 2], is_causal=True) ** 2).mean()
+        return (
+            f.scaled_dot_product_attention(x[:, 0], x[:, 1], x[:, 2], is_causal=True) ** 2
+        ).mean()
 
     return torched.slope(loss, pt.tensor(given(size)))

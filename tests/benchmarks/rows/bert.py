@@ -1,4 +1,6 @@
-"""A BERT that fills in masked pieces: 2 layers of 4 heads, width 128, 64 texts of up to 64 pieces of 8,192, AdamW."""
+"""A BERT that fills in masked pieces: 2 layers of 4 heads, width 128, 64 texts of up to 64 pieces
+of 8,192, AdamW.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,22 @@ FULL, TINY = Size(), Size(2, 2, 8, 6, 2, 11, 4)
 
 
 def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray]:
-    """Parameters as dlcore names them; tokens, 0 where a text is over; masked places, and what stood there."""
+    """Parameters as dlcore names them; tokens, 0 where a text is over; masked places, and what
+    stood there.
+    """
     from tests.benchmarks import encoders
 
     rng, n = np.random.default_rng(0), size.width
-    zeros = {name: np.zeros(size_of, np.float32) for name, size_of in (("dense", n), ("vocabulary", size.vocabulary))}
+    zeros = {
+        name: np.zeros(size_of, np.float32)
+        for name, size_of in (("dense", n), ("vocabulary", size.vocabulary))
+    }
     table = rng.normal(0, 0.05, (size.vocabulary, n)).astype(np.float32)
-    text = {"embed": {"embedding": table}, "norm": encoders.norm(n), "encoder": encoders.weights(rng, size.layers, n)}
+    text = {
+        "embed": {"embedding": table},
+        "norm": encoders.norm(n),
+        "encoder": encoders.weights(rng, size.layers, n),
+    }
     params = {"text": text, "dense": encoders.dense(rng, n, n) | {"bias": zeros["dense"]}}
     params |= {"norm": encoders.norm(n), "bias": zeros["vocabulary"]}
     tokens = rng.integers(1, size.vocabulary, (size.batch, size.length)).astype(np.int32)
@@ -39,7 +50,12 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarra
     places = np.stack([rng.permutation(n)[: size.masked] for n in length]).astype(np.int32)
     truth = np.take_along_axis(tokens, places, 1)
     np.put_along_axis(tokens, places, 1, 1)
-    return params, np.where(np.arange(size.length) < length[:, None], tokens, 0).astype(np.int32), places, truth
+    return (
+        params,
+        np.where(np.arange(size.length) < length[:, None], tokens, 0).astype(np.int32),
+        places,
+        truth,
+    )
 
 
 def dlcore(size: Size) -> Any:
@@ -55,11 +71,20 @@ def dlcore(size: Size) -> Any:
 
     net = Masked(size.vocabulary, encoder.Size(size.layers, size.heads, size.width))
     loss = language_modelling.loss(
-        lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], b["places"], key=key, train=train, row=b["row"])
+        lambda p, e, b, key, train: apply(
+            net, "net", p, e, b["tokens"], b["places"], key=key, train=train, row=b["row"]
+        )
     )
     params, tokens, places, truth = given(size)
-    batch = {"tokens": tokens, "places": places, "targets": truth, "weight": np.ones(truth.shape, np.float32)}
-    return ours.training({"net": Objective(loss, optax.adamw(1e-3, weight_decay=0.1))}, {"net": params}, batch)
+    batch = {
+        "tokens": tokens,
+        "places": places,
+        "targets": truth,
+        "weight": np.ones(truth.shape, np.float32),
+    }
+    return ours.training(
+        {"net": Objective(loss, optax.adamw(1e-3, weight_decay=0.1))}, {"net": params}, batch
+    )
 
 
 def flax(size: Size) -> Any:
@@ -92,13 +117,17 @@ def flax(size: Size) -> Any:
     params, tokens, places, truth = given(size)
 
     def loss(params: Any, tokens: Any, places: Any, truth: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(Net().apply({"params": params}, tokens, places), truth).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            Net().apply({"params": params}, tokens, places), truth
+        ).mean()
 
     return flaxed.training(loss, params, optax.adamw(1e-3, weight_decay=0.1), tokens, places, truth)
 
 
 def torch(size: Size) -> Any:
-    """`nn.Embedding`, `nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`, eager."""
+    """`nn.Embedding`, `nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`,
+    eager.
+    """
     import torch as pt
     from torch import nn
     from torch.nn import functional as f
@@ -113,7 +142,10 @@ def torch(size: Size) -> Any:
             self.embed = nn.Embedding(size.vocabulary, size.width)
             torched.fill(self.embed.weight, params["text"]["embed"]["embedding"])
             self.encoder = encoders.torch(params["text"]["encoder"], size.heads, size.length)
-            self.dense, self.norms = encoders.torch_dense(params["dense"]), nn.ModuleList(nn.LayerNorm(size.width) for _ in "ab")
+            self.dense, self.norms = (
+                encoders.torch_dense(params["dense"]),
+                nn.ModuleList(nn.LayerNorm(size.width) for _ in "ab"),
+            )
             self.bias = nn.Parameter(pt.zeros(size.vocabulary))
 
         def forward(self, tokens: Any, places: Any) -> Any:
@@ -124,4 +156,6 @@ def torch(size: Size) -> Any:
 
     net, inputs, there, targets = Net(), *(pt.tensor(x).long() for x in (tokens, places, truth))
     optimizer = pt.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.1)
-    return torched.training(lambda: f.cross_entropy(net(inputs, there).flatten(0, 1), targets.flatten()), optimizer)
+    return torched.training(
+        lambda: f.cross_entropy(net(inputs, there).flatten(0, 1), targets.flatten()), optimizer
+    )

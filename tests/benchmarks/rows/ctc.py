@@ -1,4 +1,6 @@
-"""A bidirectional LSTM of 128 with CTC: 32 utterances of up to 200 frames of 40 numbers, up to 30 letters of 28, Adam."""
+"""A bidirectional LSTM of 128 with CTC: 32 utterances of up to 200 frames of 40 numbers, up to 30
+letters of 28, Adam.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,22 @@ FULL, TINY = Size(), Size(8, 4, 9, 3, 4, 4)
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
-    """Weights (gates input, forget, cell, output side by side; `_back` reads from the end); sounds, frames, labels, their number."""
+    """Weights (gates input, forget, cell, output side by side; `_back` reads from the end); sounds,
+    frames, labels, their number.
+    """
     rng, n = np.random.default_rng(0), size.width
     shapes = {"head": (2 * n, size.classes)}
     for way in ("", "_back"):
         shapes |= {f"given{way}": (size.inputs, 4 * n), f"kernel{way}": (n, 4 * n)}
-    weights = {name: rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights = {
+        name: rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
     x = rng.normal(size=(size.batch, size.frames, size.inputs)).astype(np.float32)
-    return weights, (x, *ctc_loss.lengths(ctc_loss.Size(size.frames, size.labels, size.classes, size.batch)))
+    return weights, (
+        x,
+        *ctc_loss.lengths(ctc_loss.Size(size.frames, size.labels, size.classes, size.batch)),
+    )
 
 
 def dlcore(size: Size) -> Any:
@@ -52,14 +62,26 @@ def dlcore(size: Size) -> Any:
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         seen = (jnp.arange(size.frames)[None] < batch["frames"][:, None]).astype(jnp.float32)
-        logits, extra = apply(net, "net", params, extra, batch["x"], key=key, train=train, mask=seen, row=batch["row"])
-        return Out(mean(ctc_loss(logits, batch["frames"], batch["labels"], batch["count"]), batch["mask"]), {}, extra)
+        logits, extra = apply(
+            net, "net", params, extra, batch["x"], key=key, train=train, mask=seen, row=batch["row"]
+        )
+        return Out(
+            mean(ctc_loss(logits, batch["frames"], batch["labels"], batch["count"]), batch["mask"]),
+            {},
+            extra,
+        )
 
     weights, data = given(size)
     zeros, rnn = np.zeros(4 * size.width, np.float32), {}
     for way in ("", "_back"):
-        rnn[f"layer_0{way}"] = {"kernel": weights[f"kernel{way}"], "input": {"kernel": weights[f"given{way}"], "bias": zeros}}
-    params = {"rnn": rnn, "head": {"kernel": weights["head"], "bias": np.zeros(size.classes, np.float32)}}
+        rnn[f"layer_0{way}"] = {
+            "kernel": weights[f"kernel{way}"],
+            "input": {"kernel": weights[f"given{way}"], "bias": zeros},
+        }
+    params = {
+        "rnn": rnn,
+        "head": {"kernel": weights["head"], "bias": np.zeros(size.classes, np.float32)},
+    }
     batch = dict(zip(("x", "frames", "labels", "count"), data, strict=True))
     return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": params}, batch)
 
@@ -74,13 +96,23 @@ def flax(size: Size) -> Any:
     class Net(nn.Module):
         @nn.compact
         def __call__(self, x: Any, frames: Any) -> Any:
-            ways = (nn.RNN(nn.OptimizedLSTMCell(size.width, name=name)) for name in ("cell", "cell_back"))
-            return nn.Dense(size.classes, name="head")(nn.Bidirectional(*ways)(x, seq_lengths=frames))
+            ways = (
+                nn.RNN(nn.OptimizedLSTMCell(size.width, name=name))
+                for name in ("cell", "cell_back")
+            )
+            return nn.Dense(size.classes, name="head")(
+                nn.Bidirectional(*ways)(x, seq_lengths=frames)
+            )
 
     weights, data = given(size)
-    params: dict[str, Any] = {"head": {"kernel": weights["head"], "bias": np.zeros(size.classes, np.float32)}}
+    params: dict[str, Any] = {
+        "head": {"kernel": weights["head"], "bias": np.zeros(size.classes, np.float32)}
+    }
     for way in ("", "_back"):
-        own = {f"i{gate}": {"kernel": k} for gate, k in zip("ifgo", np.split(weights[f"given{way}"], 4, 1), strict=True)}
+        own = {
+            f"i{gate}": {"kernel": k}
+            for gate, k in zip("ifgo", np.split(weights[f"given{way}"], 4, 1), strict=True)
+        }
         for gate, kernel in zip("ifgo", np.split(weights[f"kernel{way}"], 4, 1), strict=True):
             own[f"h{gate}"] = {"kernel": kernel, "bias": np.zeros(size.width, np.float32)}
         params[f"cell{way}"] = own
@@ -107,7 +139,8 @@ def torch(size: Size) -> Any:
         torched.fill(getattr(lstm, f"weight_hh_l0{way}"), weights[f"kernel{name}"].T)
         for bias in (f"bias_ih_l0{way}", f"bias_hh_l0{way}"):
             nn.init.zeros_(getattr(lstm, bias))
-        getattr(lstm, f"bias_ih_l0{way}").requires_grad_(False)  # one of two that are added: the others have one
+        # one of two that are added: the others have one
+        getattr(lstm, f"bias_ih_l0{way}").requires_grad_(False)
     x, frames, labels, count = (pt.tensor(each) for each in data)
     int64 = labels.long(), frames.long(), count.long()
 

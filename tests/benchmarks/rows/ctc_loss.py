@@ -1,4 +1,6 @@
-"""Connectionist temporal classification alone, forward and gradient: 32 sequences of 200 frames, 29 classes, 30 labels."""
+"""Connectionist temporal classification alone, forward and gradient: 32 sequences of 200 frames, 29
+classes, 30 labels.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +73,8 @@ def torch(size: Size) -> Any:
 
     def loss(x: Any) -> Any:
         log_p = f.log_softmax(x, -1).transpose(0, 1)
-        return f.ctc_loss(log_p, labels.long(), frames.long(), count.long(), reduction="none").mean()
+        return f.ctc_loss(
+            log_p, labels.long(), frames.long(), count.long(), reduction="none"
+        ).mean()
 
     return torched.slope(loss, logits)

@@ -1,4 +1,6 @@
-"""Generator and critic of 28x28 images, a step of each in turn in the non-saturating game; batch 64, Adam; the noise is given."""
+"""Generator and critic of 28x28 images, a step of each in turn in the non-saturating game; batch
+64, Adam; the noise is given.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,36 @@ FULL, TINY = Size(), Size(8, 4, 8, 8)
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Kernels by name, images and noise."""
     rng, n, least = np.random.default_rng(0), size.width, size.side // 4
-    shapes: dict[str, tuple[int, ...]] = {"start": (size.latent, least**2 * n), "up_0": (3, 3, n, 2 * n)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "start": (size.latent, least**2 * n),
+        "up_0": (3, 3, n, 2 * n),
+    }
     shapes |= {"up_1": (3, 3, n // 2, n), "drawn": (3, 3, n // 4, 1)}
     shapes |= {"down_0": (3, 3, 4, n // 2), "down_1": (3, 3, 2 * n, n), "score": (least**2 * n, 1)}
-    kernels = {name: rng.normal(0, np.prod(s[:-1]) ** -0.5, s).astype(np.float32) for name, s in shapes.items()}
+    kernels = {
+        name: rng.normal(0, np.prod(s[:-1]) ** -0.5, s).astype(np.float32)
+        for name, s in shapes.items()
+    }
     x = rng.uniform(-1, 1, size=(size.batch, size.side, size.side, 1)).astype(np.float32)
     return kernels, x, rng.normal(size=(size.batch, size.latent)).astype(np.float32)
 
 
 def trees(size: Size) -> dict[str, Any]:
     """Parameters of both as `models.gan` names them."""
-    own = {name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)} for name, k in given(size)[0].items()}
-    gen = {"Dense_0": own["start"], "Conv_0": own["up_0"], "Conv_1": own["up_1"], "Conv_2": own["drawn"]}
-    return {"gen": gen, "disc": {"Conv_0": own["down_0"], "Conv_1": own["down_1"], "Dense_0": own["score"]}}
+    own = {
+        name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)}
+        for name, k in given(size)[0].items()
+    }
+    gen = {
+        "Dense_0": own["start"],
+        "Conv_0": own["up_0"],
+        "Conv_1": own["up_1"],
+        "Conv_2": own["drawn"],
+    }
+    return {
+        "gen": gen,
+        "disc": {"Conv_0": own["down_0"], "Conv_1": own["down_1"], "Dense_0": own["score"]},
+    }
 
 
 def dlcore(size: Size) -> Any:
@@ -56,7 +75,10 @@ def dlcore(size: Size) -> Any:
         return apply(gen, "gen", params, extra, batch["noise"])[0]
 
     def critic_objective(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-        true, false = (apply(disc, "disc", params, extra, x)[0] for x in (batch["image"], generated(params, extra, batch)))
+        true, false = (
+            apply(disc, "disc", params, extra, x)[0]
+            for x in (batch["image"], generated(params, extra, batch))
+        )
         return Out(mean(critic_loss(true, false, "nonsaturating"), batch["mask"]), {}, extra)
 
     def generator_objective(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -104,7 +126,10 @@ def flax(size: Size) -> Any:
         return Disc().apply({"params": params}, x)
 
     def critic_objective(disc: Any, gen: Any, x: Any, noise: Any) -> Any:
-        return (nn.softplus(-score(disc, x)) + nn.softplus(score(disc, Gen().apply({"params": gen}, noise)))).mean()
+        return (
+            nn.softplus(-score(disc, x))
+            + nn.softplus(score(disc, Gen().apply({"params": gen}, noise)))
+        ).mean()
 
     def generator_objective(gen: Any, disc: Any, noise: Any) -> Any:
         return nn.softplus(-score(disc, Gen().apply({"params": gen}, noise))).mean()
@@ -123,7 +148,10 @@ def flax(size: Size) -> Any:
         return optax.apply_updates(own, updates), opt
 
     params = jax.tree.map(jnp.asarray, trees(size))
-    held, (x, noise) = {name: (own, optimizer.init(own)) for name, own in params.items()}, map(jnp.asarray, given(size)[1:])
+    held, (x, noise) = (
+        {name: (own, optimizer.init(own)) for name, own in params.items()},
+        map(jnp.asarray, given(size)[1:]),
+    )
 
     def step() -> Any:
         *after, value = first(*held["disc"], held["gen"][0], x, noise)
@@ -135,7 +163,9 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`nn.Conv2d`, `F.pixel_shuffle`, two optimizers, the forgery detached for the critic; eager."""
+    """`nn.Conv2d`, `F.pixel_shuffle`, two optimizers, the forgery detached for the critic;
+    eager.
+    """
     import torch as pt
     from torch.nn import functional as f
 
@@ -170,7 +200,9 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
     generated, score = torched.compiled(generated), torched.compiled(score)
     names = {"gen": ("start", "up_0", "up_1", "drawn"), "disc": ("down_0", "down_1", "score")}
-    sides = {key: [p for name in some for p in layers[name].parameters()] for key, some in names.items()}
+    sides = {
+        key: [p for name in some for p in layers[name].parameters()] for key, some in names.items()
+    }
     disc, gen = (pt.optim.Adam(sides[key], RATE, BETAS) for key in ("disc", "gen"))
 
     def step() -> Any:

@@ -44,7 +44,10 @@ def flax(size: lenet.Size) -> Any:
     @jax.jit
     def logged(params: Any, x: Any, label: Any) -> Any:
         y = net.apply({"params": params}, x)
-        return optax.softmax_cross_entropy_with_integer_labels(y, label).mean(), (y.argmax(-1) == label).mean()
+        return (
+            optax.softmax_cross_entropy_with_integer_labels(y, label).mean(),
+            (y.argmax(-1) == label).mean(),
+        )
 
     return lambda: logged(params, x, label)[0]
 

@@ -1,6 +1,8 @@
-"""A text of 256 characters by the GPT of nanoGPT's CPU recipe, likeliest first: dlcore with a cache, the others as nanoGPT, without.
+"""A text of 256 characters by the GPT of nanoGPT's CPU recipe, likeliest first: dlcore with a
+cache, the others as nanoGPT, without.
 
-PyTorch may take any length and is given what there is; a compiled Flax wants one shape, and is given the whole context each time.
+PyTorch may take any length and is given what there is; a compiled Flax wants one shape, and is
+given the whole context each time.
 """
 
 from __future__ import annotations
@@ -17,9 +19,14 @@ FULL, TINY = gpt.Size(context=256, batch=1), gpt.Size(2, 2, 8, 6, 7, 1)
 
 
 def weights(size: gpt.Size) -> dict[str, Any]:
-    """Those of the row `gpt`, with what a token and its place say made louder, so that rounding chooses no other letter."""
+    """Those of the row `gpt`, with what a token and its place say made louder, so that rounding
+    chooses no other letter.
+    """
     params = gpt.given(size)[0]
-    return params | {"embed": {"embedding": 20 * params["embed"]["embedding"]}, "positions": 60 * params["positions"]}
+    return params | {
+        "embed": {"embedding": 20 * params["embed"]["embedding"]},
+        "positions": 60 * params["positions"],
+    }
 
 
 def dlcore(size: gpt.Size) -> Any:
@@ -36,7 +43,9 @@ def dlcore(size: gpt.Size) -> Any:
 
 
 def flax(size: gpt.Size) -> Any:
-    """One compiled forward pass of the whole context a token, and the loop over tokens compiled too."""
+    """One compiled forward pass of the whole context a token, and the loop over tokens compiled
+    too.
+    """
     import jax
     import jax.numpy as jnp
 

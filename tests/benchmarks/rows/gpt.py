@@ -1,4 +1,6 @@
-"""nanoGPT's CPU recipe: 4 layers of 4 heads, width 128, context 64, 65 characters, batch 12, AdamW."""
+"""nanoGPT's CPU recipe: 4 layers of 4 heads, width 128, context 64, 65 characters, batch 12,
+AdamW.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     }
     for layer in range(size.layers):
         shapes = {"qkv": (n, 3 * n), "out": (n, n), "up": (n, 4 * n), "down": (4 * n, n)}
-        params[f"block_{layer}"] = {name: {"kernel": dense(*shape)} for name, shape in shapes.items()}
+        params[f"block_{layer}"] = {
+            name: {"kernel": dense(*shape)} for name, shape in shapes.items()
+        }
         params[f"block_{layer}"] |= {"norm_attention": ones, "norm_mlp": ones}
     text = rng.integers(0, size.vocabulary, (size.batch, size.context + 1)).astype(np.int32)
     return params, text[:, :-1].copy(), text[:, 1:].copy()
@@ -58,7 +62,9 @@ def dlcore(size: Size, precision: Any = "f32") -> Any:
 
     net = gpt.GPT(gpt.Size(size.vocabulary, size.context, size.layers, size.heads, size.width))
     loss = language_modelling.loss(
-        lambda p, e, b, key, train: apply(net, "net", p, e, b["tokens"], key=key, train=train, row=b["row"])
+        lambda p, e, b, key, train: apply(
+            net, "net", p, e, b["tokens"], key=key, train=train, row=b["row"]
+        )
     )
     params, tokens, targets = given(size)
     batch = {"tokens": tokens, "targets": targets, "weight": np.ones(tokens.shape, np.float32)}
@@ -78,12 +84,17 @@ def flax_net(size: Size) -> Any:
         @nn.compact
         def __call__(self, x: Any) -> Any:
             heads = (*x.shape[:2], size.heads, -1)
-            y = dense(3 * size.width, "qkv")(nn.LayerNorm(1e-5, use_bias=False, name="norm_attention")(x))
+            y = dense(3 * size.width, "qkv")(
+                nn.LayerNorm(1e-5, use_bias=False, name="norm_attention")(x)
+            )
             q, k, v = (part.reshape(heads) for part in jnp.split(y, 3, -1))
             mask = nn.make_causal_mask(jnp.ones(x.shape[:2]))
-            x = x + dense(size.width, "out")(nn.dot_product_attention(q, k, v, mask=mask).reshape(x.shape))
+            x = x + dense(size.width, "out")(
+                nn.dot_product_attention(q, k, v, mask=mask).reshape(x.shape)
+            )
             y = nn.gelu(
-                dense(4 * size.width, "up")(nn.LayerNorm(1e-5, use_bias=False, name="norm_mlp")(x)), approximate=APPROXIMATE
+                dense(4 * size.width, "up")(nn.LayerNorm(1e-5, use_bias=False, name="norm_mlp")(x)),
+                approximate=APPROXIMATE,
             )
             return x + dense(size.width, "down")(y)
 
@@ -91,7 +102,9 @@ def flax_net(size: Size) -> Any:
         @nn.compact
         def __call__(self, tokens: Any) -> Any:
             embed = nn.Embed(size.vocabulary, size.width, name="embed")
-            x = embed(tokens) + self.param("positions", nn.initializers.normal(), (size.context, size.width))
+            x = embed(tokens) + self.param(
+                "positions", nn.initializers.normal(), (size.context, size.width)
+            )
             for layer in range(size.layers):
                 x = Block(name=f"block_{layer}")(x)
             return embed.attend(nn.LayerNorm(1e-5, use_bias=False, name="norm")(x))
@@ -108,9 +121,13 @@ def flax(size: Size) -> Any:
     net, (params, tokens, targets) = flax_net(size), given(size)
 
     def loss(params: Any, tokens: Any, targets: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(net.apply({"params": params}, tokens), targets).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            net.apply({"params": params}, tokens), targets
+        ).mean()
 
-    return flaxed.training(loss, params, optax.adamw(1e-3, b2=0.99, weight_decay=0.1), tokens, targets)
+    return flaxed.training(
+        loss, params, optax.adamw(1e-3, b2=0.99, weight_decay=0.1), tokens, targets
+    )
 
 
 def torch_net(size: Size) -> Any:
@@ -132,19 +149,29 @@ def torch_net(size: Size) -> Any:
         def __init__(self, own: dict[str, Any]) -> None:
             super().__init__()
             self.norms = nn.ModuleList(nn.LayerNorm(size.width, bias=False) for _ in range(2))
-            self.qkv, self.out, self.up, self.down = (linear(own[name]["kernel"]) for name in ("qkv", "out", "up", "down"))
+            self.qkv, self.out, self.up, self.down = (
+                linear(own[name]["kernel"]) for name in ("qkv", "out", "up", "down")
+            )
 
         def forward(self, x: Any) -> Any:
             heads = (*x.shape[:2], size.heads, -1)
-            q, k, v = (part.view(heads).transpose(1, 2) for part in self.qkv(self.norms[0](x)).split(size.width, 2))
+            q, k, v = (
+                part.view(heads).transpose(1, 2)
+                for part in self.qkv(self.norms[0](x)).split(size.width, 2)
+            )
             seen = f.scaled_dot_product_attention(q, k, v, is_causal=True)
             x = x + self.out(seen.transpose(1, 2).reshape(x.shape))
-            return x + self.down(f.gelu(self.up(self.norms[1](x)), approximate="tanh" if APPROXIMATE else "none"))
+            return x + self.down(
+                f.gelu(self.up(self.norms[1](x)), approximate="tanh" if APPROXIMATE else "none")
+            )
 
     class Net(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.embed, self.norm = nn.Embedding(size.vocabulary, size.width), nn.LayerNorm(size.width, bias=False)
+            self.embed, self.norm = (
+                nn.Embedding(size.vocabulary, size.width),
+                nn.LayerNorm(size.width, bias=False),
+            )
             torched.fill(self.embed.weight, params["embed"]["embedding"])
             self.positions = nn.Parameter(pt.tensor(params["positions"]))
             self.blocks = nn.Sequential(*(Block(params[f"block_{i}"]) for i in range(size.layers)))

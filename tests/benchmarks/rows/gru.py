@@ -25,7 +25,10 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Weights (gates reset, update, new side by side), sequences and labels."""
     rng, n = np.random.default_rng(0), size.width
     shapes = {"given": (size.inputs, 3 * n), "kernel": (n, 3 * n), "head": (n, 10)}
-    weights = {name: rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights = {
+        name: rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
     x = rng.uniform(size=(size.batch, size.length, size.inputs)).astype(np.float32)
     return weights, x, rng.integers(0, 10, size.batch).astype(np.int32)
 
@@ -44,10 +47,19 @@ def dlcore(size: Size) -> Any:
     n = size.width
     layer = {"kernel": weights["kernel"], "bias": np.zeros(n, np.float32)}
     layer |= {"input": {"kernel": weights["given"], "bias": np.zeros(3 * n, np.float32)}}
-    params = {"rnn": {"layer_0": layer}, "head": {"kernel": weights["head"], "bias": np.zeros(10, np.float32)}}
+    params = {
+        "rnn": {"layer_0": layer},
+        "head": {"kernel": weights["head"], "bias": np.zeros(10, np.float32)},
+    }
     net = Reader(RNN("gru", n), outputs=10)
-    loss = classification.loss(lambda p, e, b, key, train: apply(net, "net", p, e, b["x"], key=key, train=train, row=b["row"]))
-    return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": params}, {"x": x, "label": label})
+    loss = classification.loss(
+        lambda p, e, b, key, train: apply(
+            net, "net", p, e, b["x"], key=key, train=train, row=b["row"]
+        )
+    )
+    return ours.training(
+        {"net": Objective(loss, optax.adam(1e-3))}, {"net": params}, {"x": x, "label": label}
+    )
 
 
 def flax(size: Size) -> Any:
@@ -64,13 +76,24 @@ def flax(size: Size) -> Any:
 
     weights, x, label = given(size)
     n, zeros = size.width, np.zeros(size.width, np.float32)
-    cell = {f"i{gate}": {"kernel": weights["given"][:, i * n : (i + 1) * n], "bias": zeros} for i, gate in enumerate("rzn")}
-    cell |= {f"h{gate}": {"kernel": weights["kernel"][:, i * n : (i + 1) * n]} for i, gate in enumerate("rzn")}
+    cell = {
+        f"i{gate}": {"kernel": weights["given"][:, i * n : (i + 1) * n], "bias": zeros}
+        for i, gate in enumerate("rzn")
+    }
+    cell |= {
+        f"h{gate}": {"kernel": weights["kernel"][:, i * n : (i + 1) * n]}
+        for i, gate in enumerate("rzn")
+    }
     cell["hn"] |= {"bias": zeros}
-    params = {"cell": cell, "Dense_0": {"kernel": weights["head"], "bias": np.zeros(10, np.float32)}}
+    params = {
+        "cell": cell,
+        "Dense_0": {"kernel": weights["head"], "bias": np.zeros(10, np.float32)},
+    }
 
     def loss(params: Any, x: Any, label: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(Net().apply({"params": params}, x), label).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            Net().apply({"params": params}, x), label
+        ).mean()
 
     return flaxed.training(loss, params, optax.adam(1e-3), x, label)
 

@@ -1,4 +1,6 @@
-"""3x3 convolutions of 32 and 64, each halved by max-pooling, a hidden layer of 256; 28x28, batch 128, Adam."""
+"""3x3 convolutions of 32 and 64, each halved by max-pooling, a hidden layer of 256; 28x28, batch
+128, Adam.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,32 @@ FULL, TINY = Size(), Size(4, 8, 8, 8)
 
 
 def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]:
-    """Kernels (of convolutions [3, 3, n, m], of dense layers [n, m]) with biases; images [batch, side, side, 1] and labels."""
+    """Kernels (of convolutions [3, 3, n, m], of dense layers [n, m]) with biases; images [batch,
+    side, side, 1] and labels.
+    """
     rng = np.random.default_rng(0)
     flat = (size.side // 4) ** 2 * 2 * size.width
-    shapes = [(3, 3, 1, size.width), (3, 3, size.width, 2 * size.width), (flat, size.hidden), (size.hidden, 10)]
+    shapes = [
+        (3, 3, 1, size.width),
+        (3, 3, size.width, 2 * size.width),
+        (flat, size.hidden),
+        (size.hidden, 10),
+    ]
     kernels = [rng.normal(0, np.prod(s[:-1]) ** -0.5, s).astype(np.float32) for s in shapes]
     x = rng.uniform(size=(size.batch, size.side, size.side, 1)).astype(np.float32)
-    return [(k, np.zeros(k.shape[-1], np.float32)) for k in kernels], x, rng.integers(0, 10, size.batch).astype(np.int32)
+    return (
+        [(k, np.zeros(k.shape[-1], np.float32)) for k in kernels],
+        x,
+        rng.integers(0, 10, size.batch).astype(np.int32),
+    )
 
 
 def tree(size: Size) -> dict[str, Any]:
     """The layers as Flax names them."""
     names = ("Conv_0", "Conv_1", "Dense_0", "Dense_1")
-    return {name: {"kernel": k, "bias": b} for name, (k, b) in zip(names, given(size)[0], strict=True)}
+    return {
+        name: {"kernel": k, "bias": b} for name, (k, b) in zip(names, given(size)[0], strict=True)
+    }
 
 
 def objective(size: Size) -> Any:
@@ -57,7 +72,9 @@ def objective(size: Size) -> Any:
 
     net = Net()
     loss = classification.loss(
-        lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"])
+        lambda p, e, b, key, train: apply(
+            net, "net", p, e, b["image"], key=key, train=train, row=b["row"]
+        )
     )
     return Objective(loss, optax.adam(1e-3))
 
@@ -67,7 +84,9 @@ def dlcore(size: Size) -> Any:
     from tests.benchmarks import ours
 
     _, x, label = given(size)
-    return ours.training({"net": objective(size)}, {"net": tree(size)}, {"image": x, "label": label})
+    return ours.training(
+        {"net": objective(size)}, {"net": tree(size)}, {"image": x, "label": label}
+    )
 
 
 def flax_net(size: Size) -> Any:
@@ -94,13 +113,17 @@ def flax(size: Size) -> Any:
     net = flax_net(size)
 
     def loss(params: Any, x: Any, label: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(net.apply({"params": params}, x), label).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            net.apply({"params": params}, x), label
+        ).mean()
 
     return flaxed.training(loss, tree(size), optax.adam(1e-3), *given(size)[1:])
 
 
 def torch_parts(size: Size, channels_last: bool) -> Any:
-    """`nn.Conv2d` and `nn.MaxPool2d`, images and labels; the first dense layer reads its input in Flax's order."""
+    """`nn.Conv2d` and `nn.MaxPool2d`, images and labels; the first dense layer reads its input in
+    Flax's order.
+    """
     import torch as pt
     from torch import nn
 
@@ -109,18 +132,32 @@ def torch_parts(size: Size, channels_last: bool) -> Any:
     layers, x, label = given(size)
     parts: list[Any] = []
     for kernel, bias in layers:
-        part = nn.Conv2d(*kernel.shape[2:], 3, padding=1) if kernel.ndim == 4 else nn.Linear(*kernel.shape)
+        part = (
+            nn.Conv2d(*kernel.shape[2:], 3, padding=1)
+            if kernel.ndim == 4
+            else nn.Linear(*kernel.shape)
+        )
         torched.fill(part.weight, kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T)
         torched.fill(part.bias, bias)
         parts.append(part)
     side, channels = size.side // 4, 2 * size.width
-    rows = layers[2][0].reshape(side, side, channels, -1).transpose(2, 0, 1, 3).reshape(side * side * channels, -1)
+    rows = (
+        layers[2][0]
+        .reshape(side, side, channels, -1)
+        .transpose(2, 0, 1, 3)
+        .reshape(side * side * channels, -1)
+    )
     torched.fill(parts[2].weight, rows.T)
     halve = lambda: [nn.ReLU(), nn.MaxPool2d(2)]  # noqa: E731
-    net = nn.Sequential(parts[0], *halve(), parts[1], *halve(), nn.Flatten(), parts[2], nn.ReLU(), parts[3])
+    net = nn.Sequential(
+        parts[0], *halve(), parts[1], *halve(), nn.Flatten(), parts[2], nn.ReLU(), parts[3]
+    )
     pixels, target = pt.tensor(x.transpose(0, 3, 1, 2).copy()), pt.tensor(label).long()
     if channels_last:
-        net, pixels = net.to(memory_format=pt.channels_last), pixels.to(memory_format=pt.channels_last)
+        net, pixels = (
+            net.to(memory_format=pt.channels_last),
+            pixels.to(memory_format=pt.channels_last),
+        )
     return net, pixels, target
 
 
@@ -132,7 +169,9 @@ def torch(size: Size, channels_last: bool = False) -> Any:
     from tests.benchmarks import torched
 
     net, pixels, target = torch_parts(size, channels_last)
-    return torched.training(lambda: f.cross_entropy(net(pixels), target), pt.optim.Adam(net.parameters(), 1e-3))
+    return torched.training(
+        lambda: f.cross_entropy(net(pixels), target), pt.optim.Adam(net.parameters(), 1e-3)
+    )
 
 
 def torch_channels_last(size: Size) -> Any:

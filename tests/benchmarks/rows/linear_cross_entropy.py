@@ -1,4 +1,6 @@
-"""Softmax cross-entropy of a linear layer with 50,000 words, forward and gradients: 2,048 rows of 128, against logits that are kept."""
+"""Softmax cross-entropy of a linear layer with 50,000 words, forward and gradients: 2,048 rows of
+128, against logits that are kept.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ FULL, TINY = Size(), Size(8, 11, 8)
 def given(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, the words that come next, and the table of words."""
     rng = np.random.default_rng(0)
-    hidden, table = (rng.normal(size=(n, size.width)).astype(np.float32) for n in (size.batch, size.vocabulary))
+    hidden, table = (
+        rng.normal(size=(n, size.width)).astype(np.float32) for n in (size.batch, size.vocabulary)
+    )
     return hidden, rng.integers(0, size.vocabulary, size.batch).astype(np.int32), 0.1 * table
 
 

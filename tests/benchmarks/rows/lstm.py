@@ -1,4 +1,6 @@
-"""Zaremba's small language model: 2 LSTM layers of 200, 10,000 words, 20 texts of 35 words, SGD with clipping."""
+"""Zaremba's small language model: 2 LSTM layers of 200, 10,000 words, 20 texts of 35 words, SGD
+with clipping.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     shapes = {"embed": (size.vocabulary, n), "out": (size.vocabulary, n)}
     for layer in range(size.layers):
         shapes |= {f"given_{layer}": (n, 4 * n), f"kernel_{layer}": (n, 4 * n)}
-    weights = {name: rng.uniform(-0.1, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights = {
+        name: rng.uniform(-0.1, 0.1, shape).astype(np.float32) for name, shape in shapes.items()
+    }
     text = rng.integers(0, size.vocabulary, (size.batch, size.length + 1)).astype(np.int32)
     return weights, text[:, :-1].copy(), text[:, 1:].copy()
 
@@ -51,22 +55,37 @@ def dlcore(size: Size) -> Any:
         def __call__(self, tokens: Any) -> Any:
             x = nn.Embed(size.vocabulary, size.width, name="embed")(tokens)
             out = self.param("out", nn.initializers.normal(), (size.vocabulary, size.width))
-            return RNN("lstm", size.width, size.layers, name="rnn")(x)[0].reshape(-1, size.width), out
+            return (
+                RNN("lstm", size.width, size.layers, name="rnn")(x)[0].reshape(-1, size.width),
+                out,
+            )
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         (hidden, out), extra = apply(Net(), "net", params, extra, batch["tokens"], key=key)
         weight = batch["mask"].repeat(size.length)
-        return Out(Mean(linear_cross_entropy(hidden, out, batch["targets"].reshape(-1), weight), weight.sum()), {}, extra)
+        return Out(
+            Mean(
+                linear_cross_entropy(hidden, out, batch["targets"].reshape(-1), weight),
+                weight.sum(),
+            ),
+            {},
+            extra,
+        )
 
     weights, tokens, targets = given(size)
     zeros = np.zeros(4 * size.width, np.float32)
     rnn = {
-        f"layer_{i}": {"kernel": weights[f"kernel_{i}"], "input": {"kernel": weights[f"given_{i}"], "bias": zeros}}
+        f"layer_{i}": {
+            "kernel": weights[f"kernel_{i}"],
+            "input": {"kernel": weights[f"given_{i}"], "bias": zeros},
+        }
         for i in range(size.layers)
     }
     params = {"embed": {"embedding": weights["embed"]}, "rnn": rnn, "out": weights["out"]}
     optimizer = optax.chain(optax.clip_by_global_norm(CLIP), optax.sgd(RATE))
-    return ours.training({"net": Objective(loss, optimizer)}, {"net": params}, {"tokens": tokens, "targets": targets})
+    return ours.training(
+        {"net": Objective(loss, optimizer)}, {"net": params}, {"tokens": tokens, "targets": targets}
+    )
 
 
 def flax(size: Size) -> Any:
@@ -85,17 +104,27 @@ def flax(size: Size) -> Any:
             return nn.Dense(size.vocabulary, use_bias=False, name="out")(x)
 
     weights, tokens, targets = given(size)
-    params: dict[str, Any] = {"embed": {"embedding": weights["embed"]}, "out": {"kernel": weights["out"].T}}
+    params: dict[str, Any] = {
+        "embed": {"embedding": weights["embed"]},
+        "out": {"kernel": weights["out"].T},
+    }
     for layer in range(size.layers):
-        own = {f"i{gate}": {"kernel": k} for gate, k in zip("ifgo", np.split(weights[f"given_{layer}"], 4, 1), strict=True)}
+        own = {
+            f"i{gate}": {"kernel": k}
+            for gate, k in zip("ifgo", np.split(weights[f"given_{layer}"], 4, 1), strict=True)
+        }
         for gate, kernel in zip("ifgo", np.split(weights[f"kernel_{layer}"], 4, 1), strict=True):
             own[f"h{gate}"] = {"kernel": kernel, "bias": np.zeros(size.width, np.float32)}
         params[f"cell_{layer}"] = own
 
     def loss(params: Any, tokens: Any, targets: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(Net().apply({"params": params}, tokens), targets).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            Net().apply({"params": params}, tokens), targets
+        ).mean()
 
-    return flaxed.training(loss, params, optax.chain(optax.clip_by_global_norm(CLIP), optax.sgd(RATE)), tokens, targets)
+    return flaxed.training(
+        loss, params, optax.chain(optax.clip_by_global_norm(CLIP), optax.sgd(RATE)), tokens, targets
+    )
 
 
 def torch(size: Size) -> Any:
@@ -106,7 +135,10 @@ def torch(size: Size) -> Any:
     from tests.benchmarks import torched
 
     weights, tokens, targets = given(size)
-    embed, out = nn.Embedding(size.vocabulary, size.width), nn.Linear(size.width, size.vocabulary, bias=False)
+    embed, out = (
+        nn.Embedding(size.vocabulary, size.width),
+        nn.Linear(size.width, size.vocabulary, bias=False),
+    )
     lstm = nn.LSTM(size.width, size.width, size.layers, batch_first=True)
     torched.fill(embed.weight, weights["embed"])
     torched.fill(out.weight, weights["out"])
@@ -115,8 +147,11 @@ def torch(size: Size) -> Any:
         torched.fill(getattr(lstm, f"weight_hh_l{layer}"), weights[f"kernel_{layer}"].T)
         for bias in (f"bias_ih_l{layer}", f"bias_hh_l{layer}"):
             nn.init.zeros_(getattr(lstm, bias))
-        getattr(lstm, f"bias_ih_l{layer}").requires_grad_(False)  # one of two that are added: the others have one
+        # one of two that are added: the others have one
+        getattr(lstm, f"bias_ih_l{layer}").requires_grad_(False)
     inputs, target = pt.tensor(tokens).long(), pt.tensor(targets).long().flatten()
     own = [p for part in (embed, lstm, out) for p in part.parameters() if p.requires_grad]
     loss = lambda: nn.functional.cross_entropy(out(lstm(embed(inputs))[0]).flatten(0, 1), target)  # noqa: E731
-    return torched.training(loss, pt.optim.SGD(own, RATE), lambda: nn.utils.clip_grad_norm_(own, CLIP))
+    return torched.training(
+        loss, pt.optim.SGD(own, RATE), lambda: nn.utils.clip_grad_norm_(own, CLIP)
+    )

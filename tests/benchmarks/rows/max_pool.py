@@ -41,7 +41,9 @@ def flax(size: Size) -> Any:
 
     from tests.benchmarks import flaxed
 
-    return flaxed.slope(lambda x, weight: (nn.max_pool(x, (2, 2), (2, 2)) * weight).mean(), *given(size))
+    return flaxed.slope(
+        lambda x, weight: (nn.max_pool(x, (2, 2), (2, 2)) * weight).mean(), *given(size)
+    )
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:

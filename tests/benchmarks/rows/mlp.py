@@ -25,13 +25,23 @@ def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, 
     """Layers (kernel [n, m], bias [m]), pixels and labels."""
     rng, widths = np.random.default_rng(0), (784, size.width, size.width, 10)
     pairs = list(itertools.pairwise(widths))
-    layers = [(rng.normal(0, n**-0.5, (n, m)).astype(np.float32), np.zeros(m, np.float32)) for n, m in pairs]
-    return layers, rng.uniform(size=(size.batch, 784)).astype(np.float32), rng.integers(0, 10, size.batch).astype(np.int32)
+    layers = [
+        (rng.normal(0, n**-0.5, (n, m)).astype(np.float32), np.zeros(m, np.float32))
+        for n, m in pairs
+    ]
+    return (
+        layers,
+        rng.uniform(size=(size.batch, 784)).astype(np.float32),
+        rng.integers(0, 10, size.batch).astype(np.int32),
+    )
 
 
 def tree(size: Size) -> dict[str, Any]:
     """The layers as Flax names them."""
-    return {f"Dense_{i}": {"kernel": kernel, "bias": bias} for i, (kernel, bias) in enumerate(given(size)[0])}
+    return {
+        f"Dense_{i}": {"kernel": kernel, "bias": bias}
+        for i, (kernel, bias) in enumerate(given(size)[0])
+    }
 
 
 def dlcore(size: Size) -> Any:
@@ -46,10 +56,16 @@ def dlcore(size: Size) -> Any:
 
     net = MLP((size.width, size.width), classes=10)
     loss = classification.loss(
-        lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"])
+        lambda p, e, b, key, train: apply(
+            net, "net", p, e, b["image"], key=key, train=train, row=b["row"]
+        )
     )
     _, x, label = given(size)
-    return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": tree(size)}, {"image": x, "label": label})
+    return ours.training(
+        {"net": Objective(loss, optax.adam(1e-3))},
+        {"net": tree(size)},
+        {"image": x, "label": label},
+    )
 
 
 def flax(size: Size) -> Any:
@@ -67,7 +83,9 @@ def flax(size: Size) -> Any:
             return nn.Dense(10)(x)
 
     def loss(params: Any, x: Any, label: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(Net().apply({"params": params}, x), label).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            Net().apply({"params": params}, x), label
+        ).mean()
 
     return flaxed.training(loss, tree(size), optax.adam(1e-3), *given(size)[1:])
 

@@ -1,4 +1,6 @@
-"""A residual network of eight layers with batch normalisation, halved by max-pooling; 32x32, batch 128, SGD with momentum."""
+"""A residual network of eight layers with batch normalisation, halved by max-pooling; 32x32, batch
+128, SGD with momentum.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ FULL, TINY = Size(), Size(4, 8, 8)
 
 
 def convolutions(size: Size) -> dict[str, tuple[int, int]]:
-    """The 3x3 convolutions, by name: channels in and out. Each is followed by batch normalisation and ReLU."""
+    """The 3x3 convolutions, by name: channels in and out. Each is followed by batch normalisation
+    and ReLU.
+    """
     n = size.width
     found = {"stem": (3, n)}
     for stage, channels in enumerate((2 * n, 4 * n)):
@@ -32,9 +36,15 @@ def convolutions(size: Size) -> dict[str, tuple[int, int]]:
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Kernels by name, images and labels."""
-    rng, shapes = np.random.default_rng(0), {name: (3, 3, *both) for name, both in convolutions(size).items()}
+    rng, shapes = (
+        np.random.default_rng(0),
+        {name: (3, 3, *both) for name, both in convolutions(size).items()},
+    )
     shapes |= {"head": (4 * size.width, 10)}
-    kernels = {name: rng.normal(0, (2 / np.prod(s[:-1])) ** 0.5, s).astype(np.float32) for name, s in shapes.items()}
+    kernels = {
+        name: rng.normal(0, (2 / np.prod(s[:-1])) ** 0.5, s).astype(np.float32)
+        for name, s in shapes.items()
+    }
     x = rng.normal(size=(size.batch, size.side, size.side, 3)).astype(np.float32)
     return kernels, x, rng.integers(0, 10, size.batch).astype(np.int32)
 
@@ -49,7 +59,11 @@ def tree(size: Size, what: str = "params") -> dict[str, Any]:
             own = {"conv": {"kernel": kernels[name]}, "norm": {"scale": ones, "bias": zeros}}
         outer, _, inner = name.partition("/")
         found[outer] = {**found.get(outer, {}), inner: own} if inner else own
-    return found | ({"head": {"kernel": kernels["head"], "bias": np.zeros(10, np.float32)}} if what == "params" else {})
+    return found | (
+        {"head": {"kernel": kernels["head"], "bias": np.zeros(10, np.float32)}}
+        if what == "params"
+        else {}
+    )
 
 
 def dlcore(size: Size) -> Any:
@@ -64,10 +78,15 @@ def dlcore(size: Size) -> Any:
 
     net = ResNet((2 * size.width, 4 * size.width), (1, 1), classes=10, stem=size.width)
     loss = classification.loss(
-        lambda p, e, b, key, train: apply(net, "net", p, e, b["image"], key=key, train=train, row=b["row"])
+        lambda p, e, b, key, train: apply(
+            net, "net", p, e, b["image"], key=key, train=train, row=b["row"]
+        )
     )
     _, x, label = given(size)
-    objectives, extra = {"net": Objective(loss, optax.sgd(0.05, 0.9))}, {"net": {"batch_stats": tree(size, "batch_stats")}}
+    objectives, extra = (
+        {"net": Objective(loss, optax.sgd(0.05, 0.9))},
+        {"net": {"batch_stats": tree(size, "batch_stats")}},
+    )
     return ours.training(objectives, {"net": tree(size)}, {"image": x, "label": label}, extra)
 
 
@@ -103,7 +122,10 @@ def flax(size: Size) -> Any:
 
     def loss(params: Any, stats: Any, x: Any, label: Any) -> Any:
         y, after = Net().apply({"params": params, "batch_stats": stats}, x, mutable=["batch_stats"])
-        return optax.softmax_cross_entropy_with_integer_labels(y, label).mean(), after["batch_stats"]
+        return (
+            optax.softmax_cross_entropy_with_integer_labels(y, label).mean(),
+            after["batch_stats"],
+        )
 
     stats, optimizer = tree(size, "batch_stats"), optax.sgd(0.05, 0.9)
     return flaxed.training(loss, tree(size), optimizer, *given(size)[1:], changing=stats)
@@ -120,7 +142,9 @@ def torch(size: Size, channels_last: bool = False) -> Any:
     kernels, x, label = given(size)
     parts = nn.ModuleDict()
     for name, (_, channels) in convolutions(size).items():
-        parts[name] = nn.Sequential(torched.conv(kernels[name]), nn.BatchNorm2d(channels), nn.ReLU())
+        parts[name] = nn.Sequential(
+            torched.conv(kernels[name]), nn.BatchNorm2d(channels), nn.ReLU()
+        )
     parts["head"] = torched.linear(kernels["head"])
 
     class Net(nn.Module):  # type: ignore[misc]

@@ -1,4 +1,6 @@
-"""A transposed convolution alone, 4x4 of stride 2 as in DCGAN, forward and gradients: 14x14 of 64 channels to 28x28 of 32, batch 64."""
+"""A transposed convolution alone, 4x4 of stride 2 as in DCGAN, forward and gradients: 14x14 of 64
+channels to 28x28 of 32, batch 64.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ def dlcore(size: Size) -> Any:
     from tests.benchmarks import ours
 
     x, weight, kernel = given(size)
-    return ours.slope(lambda x, weight, kernel: (transposed_conv(x, kernel, 2) * weight).mean(), x, weight, shared=kernel)
+    return ours.slope(
+        lambda x, weight, kernel: (transposed_conv(x, kernel, 2) * weight).mean(),
+        x,
+        weight,
+        shared=kernel,
+    )
 
 
 def flax(size: Size) -> Any:
@@ -44,7 +51,9 @@ def flax(size: Size) -> Any:
     from tests.benchmarks import flaxed
 
     def loss(x: Any, weight: Any, kernel: Any) -> Any:
-        y = jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        y = jax.lax.conv_transpose(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
         return (y * weight).mean()
 
     x, weight, kernel = given(size)
@@ -62,7 +71,9 @@ def torch(size: Size, channels_last: bool = False) -> Any:
     own = torched.images(kernel[::-1, ::-1].transpose(2, 0, 1, 3), channels_last).requires_grad_()
     pixels, weights = (torched.images(each, channels_last) for each in (x, weight))
     assert isinstance(own, pt.Tensor)
-    return torched.slope(lambda x: (f.conv_transpose2d(x, own, stride=2, padding=1) * weights).mean(), pixels, own)
+    return torched.slope(
+        lambda x: (f.conv_transpose2d(x, own, stride=2, padding=1) * weights).mean(), pixels, own
+    )
 
 
 def torch_channels_last(size: Size) -> Any:

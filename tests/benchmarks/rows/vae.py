@@ -1,4 +1,6 @@
-"""A convolutional variational autoencoder of binarised 28x28 images, latent 32, batch 128, Adam; the noise is given."""
+"""A convolutional variational autoencoder of binarised 28x28 images, latent 32, batch 128, Adam;
+the noise is given.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ LIMITS = {"torch": 1.0, "torch_channels_last": 1.0, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Channels after the first step down (twice as many after the second), latent numbers, side of the image, batch."""
+    """Channels after the first step down (twice as many after the second), latent numbers, side of
+    the image, batch.
+    """
 
     width: int = 32
     latent: int = 32
@@ -25,18 +29,33 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Kernels by name, images and noise."""
     rng, n, least = np.random.default_rng(0), size.width, size.side // 4
     shapes: dict[str, tuple[int, ...]] = {"down_0": (3, 3, 4, n), "down_1": (3, 3, 4 * n, 2 * n)}
-    shapes |= {"code": (least**2 * 2 * n, 2 * size.latent), "start": (size.latent, least**2 * 2 * n)}
+    shapes |= {
+        "code": (least**2 * 2 * n, 2 * size.latent),
+        "start": (size.latent, least**2 * 2 * n),
+    }
     shapes |= {"up_0": (3, 3, 2 * n, 4 * n), "up_1": (3, 3, n, 4)}
-    kernels = {name: rng.normal(0, np.prod(s[:-1]) ** -0.5, s).astype(np.float32) for name, s in shapes.items()}
+    kernels = {
+        name: rng.normal(0, np.prod(s[:-1]) ** -0.5, s).astype(np.float32)
+        for name, s in shapes.items()
+    }
     x = (rng.uniform(size=(size.batch, size.side, size.side, 1)) < 0.3).astype(np.float32)
     return kernels, x, rng.normal(size=(size.batch, size.latent)).astype(np.float32)
 
 
 def tree(size: Size) -> dict[str, Any]:
     """Parameters as `models.vae` names them."""
-    own = {name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)} for name, k in given(size)[0].items()}
-    encoder = {"ConvEncoder_0": {f"Conv_{i}": own[f"down_{i}"] for i in range(2)}, "Dense_0": own["code"]}
-    decoder = {"ConvDecoder_0": {f"Conv_{i}": own[f"up_{i}"] for i in range(2)}, "Dense_0": own["start"]}
+    own = {
+        name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)}
+        for name, k in given(size)[0].items()
+    }
+    encoder = {
+        "ConvEncoder_0": {f"Conv_{i}": own[f"down_{i}"] for i in range(2)},
+        "Dense_0": own["code"],
+    }
+    decoder = {
+        "ConvDecoder_0": {f"Conv_{i}": own[f"up_{i}"] for i in range(2)},
+        "Dense_0": own["start"],
+    }
     return {"encoder": encoder, "decoder": decoder}
 
 
@@ -51,7 +70,10 @@ def dlcore(size: Size) -> Any:
     from tests.benchmarks import ours
 
     widths = (size.width, 2 * size.width)
-    encoder, decoder = ConvPosterior(widths, size.latent), ConvLikelihood(widths[::-1], size.side // 4)
+    encoder, decoder = (
+        ConvPosterior(widths, size.latent),
+        ConvLikelihood(widths[::-1], size.side // 4),
+    )
     net = VAE(encoder, decoder, size.latent, bernoulli_log_density)
 
     def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
@@ -59,7 +81,11 @@ def dlcore(size: Size) -> Any:
         return Out(mean(-bounds.elbo, batch["mask"]), {}, extra)
 
     _, x, noise = given(size)
-    return ours.training({"net": Objective(loss, optax.adam(1e-3))}, {"net": tree(size)}, {"image": x, "noise": noise})
+    return ours.training(
+        {"net": Objective(loss, optax.adam(1e-3))},
+        {"net": tree(size)},
+        {"image": x, "noise": noise},
+    )
 
 
 def flax(size: Size) -> Any:
@@ -77,11 +103,16 @@ def flax(size: Size) -> Any:
                 x = nn.gelu(nn.Conv(width, (3, 3), name=f"down_{i}")(flaxed.halved(x)))
             code = nn.Dense(2 * size.latent, name="code")(x.reshape(len(x), -1))
             mean, log_var = jnp.split(code, 2, -1)
-            y = nn.gelu(nn.Dense(x[0].size, name="start")(mean + jnp.exp(log_var / 2) * noise)).reshape(x.shape)
+            y = nn.gelu(
+                nn.Dense(x[0].size, name="start")(mean + jnp.exp(log_var / 2) * noise)
+            ).reshape(x.shape)
             y = nn.gelu(flaxed.doubled(nn.Conv(4 * size.width, (3, 3), name="up_0")(y)))
             return flaxed.doubled(nn.Conv(4, (3, 3), name="up_1")(y)), mean, log_var
 
-    params = {name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)} for name, k in given(size)[0].items()}
+    params = {
+        name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)}
+        for name, k in given(size)[0].items()
+    }
 
     def loss(params: Any, x: Any, noise: Any) -> Any:
         y, mean, log_var = Net().apply({"params": params}, x, noise)
@@ -92,7 +123,9 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`nn.Conv2d`, `F.pixel_shuffle`, eager; its shuffles count channels before places, as the kernels are laid out for."""
+    """`nn.Conv2d`, `F.pixel_shuffle`, eager; its shuffles count channels before places, as the
+    kernels are laid out for.
+    """
     import torch as pt
     from torch.nn import functional as f
 

@@ -20,30 +20,50 @@ def test_digits_are_the_whole_set_once() -> None:
 
     data, label = load_digits(return_X_y=True)
     parts = [embedded.digits(split).arrays for split in SPLITS]
-    ours = [(part["image"][row].tobytes(), int(part["label"][row])) for part in parts for row in range(len(part["label"]))]
-    theirs = [(np.floor(x * 255 / 16 + 0.5).astype(np.uint8).tobytes(), int(y)) for x, y in zip(data, label, strict=True)]
+    ours = [
+        (part["image"][row].tobytes(), int(part["label"][row]))
+        for part in parts
+        for row in range(len(part["label"]))
+    ]
+    theirs = [
+        (np.floor(x * 255 / 16 + 0.5).astype(np.uint8).tobytes(), int(y))
+        for x, y in zip(data, label, strict=True)
+    ]
     assert sorted(ours) == sorted(theirs)
     assert len(set(ours)) == 1797  # all different, so that equal multisets mean disjoint splits
 
 
 def test_digits_are_stratified() -> None:
-    counts = np.array([np.bincount(embedded.digits(split).arrays["label"], minlength=10) for split in SPLITS])
-    np.testing.assert_allclose(counts / counts.sum(0), np.array([[0.6], [0.2], [0.2]]) * np.ones(10), atol=0.005)
+    counts = np.array(
+        [np.bincount(embedded.digits(split).arrays["label"], minlength=10) for split in SPLITS]
+    )
+    np.testing.assert_allclose(
+        counts / counts.sum(0), np.array([[0.6], [0.2], [0.2]]) * np.ones(10), atol=0.005
+    )
 
 
 def test_digits_have_the_documented_form() -> None:
     import sklearn
 
     source = embedded.digits("train")
-    assert (source.arrays["image"].shape, source.arrays["image"].dtype) == ((1078, 8, 8, 1), np.uint8)
+    assert (source.arrays["image"].shape, source.arrays["image"].dtype) == (
+        (1078, 8, 8, 1),
+        np.uint8,
+    )
     assert (source.arrays["label"].shape, source.arrays["label"].dtype) == ((1078,), np.int32)
     assert (source.arrays["image"].min(), source.arrays["image"].max()) == (0, 255)
-    assert (source.info.name, source.info.version, source.info.split) == ("digits", sklearn.__version__, "train")
+    assert (source.info.name, source.info.version, source.info.split) == (
+        "digits",
+        sklearn.__version__,
+        "train",
+    )
     assert source.info.fingerprint == embedded.digits("train").info.fingerprint
 
 
 def test_digits_do_not_change() -> None:
-    """Cards carry these fingerprints: a change here makes every published result on digits another data set's."""
+    """Cards carry these fingerprints: a change here makes every published result on digits another
+    data set's.
+    """
     assert embedded.digits("test").info.fingerprint[:16] == "2447f286f17867b9"
     assert embedded.digits28("test").info.fingerprint[:16] == "6e8b15352553e6dc"
 
@@ -54,7 +74,8 @@ def test_digits28_are_the_same_digits_enlarged(split: str) -> None:
     assert (large["image"].shape[1:], large["image"].dtype) == ((28, 28, 1), np.uint8)
     np.testing.assert_array_equal(large["label"], small["label"])
     inner = large["image"][:, 2:26, 2:26]
-    np.testing.assert_array_equal(inner[:, 1::3, 1::3], small["image"])  # a pixel keeps its grey in the middle of its block
+    # a pixel keeps its grey in the middle of its block
+    np.testing.assert_array_equal(inner[:, 1::3, 1::3], small["image"])
     assert large["image"].sum() == inner.sum()
     between = inner[:, 1, 2, 0].astype(int)  # a third of the way from pixel (0, 0) to pixel (0, 1)
     expected = (2 * small["image"][:, 0, 0, 0].astype(int) + small["image"][:, 0, 1, 0]) / 3
@@ -62,7 +83,9 @@ def test_digits28_are_the_same_digits_enlarged(split: str) -> None:
 
 
 def test_documentation_is_split_ninety_to_ten() -> None:
-    whole, train, validation = (embedded.documentation(split) for split in ("all", "train", "validation"))
+    whole, train, validation = (
+        embedded.documentation(split) for split in ("all", "train", "validation")
+    )
     assert train + validation == whole
     assert len(train) == int(0.9 * len(whole))
     assert len(whole) > 200_000
@@ -71,7 +94,8 @@ def test_documentation_is_split_ninety_to_ten() -> None:
 
 def test_documentation_is_the_same_in_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cards carry its version: offline results of two Pythons are of one text."""
-    monkeypatch.setitem(sys.modules, "pydoc_data", None)  # what another Python has, or none, does not matter
+    # what another Python has, or none, does not matter
+    monkeypatch.setitem(sys.modules, "pydoc_data", None)
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
     embedded.topics.cache_clear()

@@ -24,6 +24,7 @@ def test_a_permutation_moves_steps_and_changes_nothing_in_them() -> None:
     assert sorted(order.tolist()) == list(range(196))
     assert (order != np.arange(196)).sum() > 180
     np.testing.assert_array_equal(permutation("patches"), order)
-    assert permutation("pixels")[:8].tolist() == [319, 576, 323, 107, 355, 716, 197, 20]  # cards are of this one
+    # cards are of this one
+    assert permutation("pixels")[:8].tolist() == [319, 576, 323, 107, 355, 716, 197, 20]
     plain, moved = as_sequence(IMAGE, "patches")[0], as_sequence(IMAGE, "patches", order)[0]
     np.testing.assert_array_equal(moved[3], plain[order[3]])

@@ -80,7 +80,9 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.quick
 def test_embedded_digits_and_images_offline() -> None:
-    small, large = ({split: make(split) for split in SPLITS} for make in (embedded.digits, embedded.digits28))
+    small, large = (
+        {split: make(split) for split in SPLITS} for make in (embedded.digits, embedded.digits28)
+    )
     check(embedded.load("digits", "published"), small)  # type: ignore[arg-type]
     check(images.load("mnist", "offline", 55000), large)  # type: ignore[arg-type]
     tiny = images.load("cifar10", "offline", 45000, offline="digits")
@@ -147,11 +149,15 @@ def test_characters_as_windows_offline_and_of_a_text_in_three_files(prepared: No
 def test_byte_pairs_as_windows_and_as_lines_for_masked_models(prepared: None) -> None:
     documents = {s: tfds.columns("english_text", s)["text"] for s in ("train", "validation")}
     learned = bpe(documents["train"], 300)
-    tokens = {split: np.concatenate(learned.encode_all([f"{t}\n\n" for t in texts])) for split, texts in documents.items()}
+    tokens = {
+        split: np.concatenate(learned.encode_all([f"{t}\n\n" for t in texts]))
+        for split, texts in documents.items()
+    }
     found = text.load("english_text", "published", 16, vocabulary=300)
     info = ("english_text", "1.2.3")
     expected: dict[str, Source] = {
-        split: sources.windows(*info, split, tokens[split], 16, 1 if split == "train" else 16) for split in tokens
+        split: sources.windows(*info, split, tokens[split], 16, 1 if split == "train" else 16)
+        for split in tokens
     }
     check(found, expected)
     assert tokenizer.from_facts(found.facts.tokenizer) == learned
@@ -194,7 +200,8 @@ def test_sentences_of_topics_and_of_a_fold_offline() -> None:
     parts = sentences.cut(label, 10, 0)
     found = sentences.load("clinc_oos", "offline", used, 16)
     expected: dict[str, Source] = {
-        s: sources.arrays(*DOCUMENTATION, s, {"tokens": rows[p], "label": label[p]}) for s, p in parts.items()
+        s: sources.arrays(*DOCUMENTATION, s, {"tokens": rows[p], "label": label[p]})
+        for s, p in parts.items()
     }
     check(found, {split: expected[split] for split in parts})
     assert found.facts.classes[-2:] == ["topic 9", "other"]
@@ -233,7 +240,10 @@ def test_pairs_are_packed_and_keep_their_texts() -> None:
     corpus = pairs.made_up()
     learned = pairs.joined(corpus, 400)
     found = pairs.load("multi30k_en_de", "offline", 400, 32, longest=20)
-    expected = {split: pairs.packed(corpus, learned, split, 32, 20 if split == "train" else 0) for split in SPLITS}
+    expected = {
+        split: pairs.packed(corpus, learned, split, 32, 20 if split == "train" else 0)
+        for split in SPLITS
+    }
     check(found, expected)  # type: ignore[arg-type]
     assert tokenizer.from_facts(found.facts.source_tokenizer) == learned
     assert tokenizer.from_facts(found.facts.target_tokenizer) == learned

@@ -16,7 +16,10 @@ def test_adding_asks_for_the_two_that_are_marked() -> None:
     assert set(np.unique(mark)) == {0, 1}
     np.testing.assert_array_equal(mark[:, :5].sum(1), 1)
     np.testing.assert_array_equal(mark[:, 5:].sum(1), 1)
-    by_hand = [sum(float(v) for v, m in zip(row, marks, strict=True) if m) for row, marks in zip(number, mark, strict=True)]
+    by_hand = [
+        sum(float(v) for v, m in zip(row, marks, strict=True) if m)
+        for row, marks in zip(number, mark, strict=True)
+    ]
     np.testing.assert_allclose(batch["target"], by_hand, rtol=1e-6)
     assert ((number >= 0) & (number < 1)).all()
 
@@ -30,7 +33,8 @@ def test_always_saying_one_has_an_error_of_a_sixth() -> None:
 def test_numbers_and_places_are_spread_evenly_and_do_not_repeat() -> None:
     batch = longmemory.adding(20, "train", 4000).gather(ALL)
     counts, _ = np.histogram(batch["x"][..., 0], bins=16, range=(0, 1))
-    assert np.abs(counts / counts.mean() - 1).max() < 0.06  # 5,000 a bin: a deviation of 4 in a row of 16 is rarer than this
+    # 5,000 a bin: a deviation of 4 in a row of 16 is rarer than this
+    assert np.abs(counts / counts.mean() - 1).max() < 0.06
     assert np.abs(batch["x"][..., 1].mean(0) / 0.1 - 1).max() < 0.2
     assert len(np.unique(batch["x"][..., 0])) > 0.99 * 4000 * 20
     assert abs(np.corrcoef(batch["x"][:, 0, 0], batch["x"][:, 1, 0])[0, 1]) < 0.06
@@ -42,7 +46,8 @@ def test_copy_repeats_what_it_was_shown_after_the_mark() -> None:
     assert tokens.shape == targets.shape == (4000, 27)
     np.testing.assert_array_equal(tokens[:, :10], targets[:, -10:])
     assert ((tokens[:, :10] >= 1) & (tokens[:, :10] <= 8)).all()
-    np.testing.assert_array_equal(np.argwhere(tokens == longmemory.MARK)[:, 1], 16)  # ten places are left to answer in
+    # ten places are left to answer in
+    np.testing.assert_array_equal(np.argwhere(tokens == longmemory.MARK)[:, 1], 16)
     assert not targets[:, :-10].any()
     assert not tokens[:, 17:].any()
     counts = np.bincount(tokens[:, :10].reshape(-1), minlength=9)[1:]
@@ -70,13 +75,18 @@ def test_the_last_seed_is_another_than_the_first_and_further_ones_are_refused(ma
     first, last = (make(12, "test", 100, seed=seed).gather(ALL[:5]) for seed in (0, 1364))  # type: ignore[operator]
     assert all((first[name] != last[name]).any() for name in first if name != "weight")
     for length, seed in ((12, -1), (12, 1365), (2**16 - 2, 0)):
-        with pytest.raises(ValueError, match=f"seeds 0 to 1364 and lengths below 65534, not seed {seed} and length {length}"):
+        with pytest.raises(
+            ValueError,
+            match=f"seeds 0 to 1364 and lengths below 65534, not seed {seed} and length {length}",
+        ):
             make(length, "train", 100, seed=seed)  # type: ignore[operator]
     assert len(make(2**16 - 3, "train", 100)) == 100  # type: ignore[operator]
 
 
 def splitmix(place: int) -> int:
-    """SplitMix64 in plain integers (Steele et al. 2014): output number `place` + 1 of the generator that starts at 0."""
+    """SplitMix64 in plain integers (Steele et al. 2014): output number `place` + 1 of the generator
+    that starts at 0.
+    """
     z = (place + 1) * 0x9E3779B97F4A7C15 % 2**64
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
@@ -85,12 +95,18 @@ def splitmix(place: int) -> int:
 
 def test_the_reference_is_splitmix64() -> None:
     # The published first outputs for seed 0.
-    assert [splitmix(n) for n in range(3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert [splitmix(n) for n in range(3)] == [
+        0xE220A8397B1DCDAF,
+        0x6E789E6AA1B965F4,
+        0x06C45D188009454F,
+    ]
 
 
 @pytest.mark.parametrize(("split", "number"), [("train", 0), ("validation", 1), ("test", 2)])
 def test_examples_do_not_change(split: str, number: int) -> None:
-    """Cards are verified against them: each is what the generator gives at (seed and split, example, place)."""
+    """Cards are verified against them: each is what the generator gives at (seed and split,
+    example, place).
+    """
     seed, example, length = 5, 2**34 + 77, 7  # whichever example: the shifts must not meet
     index = np.array([1, example])
 
@@ -102,7 +118,9 @@ def test_examples_do_not_change(split: str, number: int) -> None:
         "x": (np.dtype(np.float32), (2, length, 2)),
         "target": (np.dtype(np.float32), (2,)),
     }
-    np.testing.assert_array_equal(batch["x"][1, :, 0], [np.float32((draw(place) >> 40) / 2**24) for place in range(length)])
+    np.testing.assert_array_equal(
+        batch["x"][1, :, 0], [np.float32((draw(place) >> 40) / 2**24) for place in range(length)]
+    )
     marks = [draw(length) % 3, 3 + draw(length + 1) % 4]
     assert np.flatnonzero(batch["x"][1, :, 1]).tolist() == marks
     batch = longmemory.copy(length, split, 10, seed).gather(index)

@@ -1,4 +1,6 @@
-"""Pairs of sentences: nothing is lost or mixed when they share rows, and the made-up languages are what they say."""
+"""Pairs of sentences: nothing is lost or mixed when they share rows, and the made-up languages are
+what they say.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def test_packed_rows_hold_every_pair_once_and_whole(length: int, longest: int) -
     kept = [
         pair
         for pair in zip(CORPUS.source["train"], CORPUS.target["train"], strict=True)
-        if not longest or max(len(x) + side for side, x in enumerate(pairs.encoded(SUBWORDS, pair))) <= longest
+        if not longest
+        or max(len(x) + side for side, x in enumerate(pairs.encoded(SUBWORDS, pair))) <= longest
     ]
     assert sorted(found) == sorted(kept)
     assert 0 < len(kept) <= 300
@@ -67,7 +70,11 @@ def test_the_made_up_languages_translate_word_by_word_and_hold_out_their_tests()
     same = pairs.made_up(sizes=(300, 20, 20))
     assert (same.source, same.target) == (CORPUS.source, CORPUS.target)
     assert pairs.made_up(1, (300, 20, 20)).source != CORPUS.source
-    assert {split: len(texts) for split, texts in CORPUS.source.items()} == {"train": 300, "validation": 20, "test": 20}
+    assert {split: len(texts) for split, texts in CORPUS.source.items()} == {
+        "train": 300,
+        "validation": 20,
+        "test": 20,
+    }
     everything = [text for texts in CORPUS.source.values() for text in texts]
     assert len(set(everything)) == len(everything)
     seen: dict[str, str] = {}
@@ -81,10 +88,22 @@ def test_the_made_up_languages_translate_word_by_word_and_hold_out_their_tests()
 
 
 def test_the_vocabulary_is_of_the_training_sentences_and_takes_all() -> None:
-    other = pairs.Corpus("x", "0", {**CORPUS.source, "test": ["zzzz zzzz"] * 99}, {**CORPUS.target, "test": ["zzzz"] * 99})
+    other = pairs.Corpus(
+        "x",
+        "0",
+        {**CORPUS.source, "test": ["zzzz zzzz"] * 99},
+        {**CORPUS.target, "test": ["zzzz"] * 99},
+    )
     assert pairs.joined(other, 300).serialized == SUBWORDS.serialized
-    assert [SUBWORDS.special(name) for name in pairs.SPECIALS] == [pairs.PAD, pairs.START, pairs.END]
-    assert [SUBWORDS.decode(x).strip() for x in pairs.encoded(SUBWORDS, ["bali Ünß", "a"])] == ["bali Ünß", "a"]
+    assert [SUBWORDS.special(name) for name in pairs.SPECIALS] == [
+        pairs.PAD,
+        pairs.START,
+        pairs.END,
+    ]
+    assert [SUBWORDS.decode(x).strip() for x in pairs.encoded(SUBWORDS, ["bali Ünß", "a"])] == [
+        "bali Ünß",
+        "a",
+    ]
 
 
 def test_padding_cuts_nothing() -> None:
@@ -105,14 +124,31 @@ def test_multi30k_is_read_line_by_line(tmp_path: Path, monkeypatch: pytest.Monke
         files = [MULTI30K / f"{stem}.{language}.gz" for language in ("en", "de")]
         assert [hashlib.sha256(file.read_bytes()).hexdigest() for file in files] == marks
         examples = dict(multi30k_en_de.Builder(data_dir=tmp_path)._generate_examples(*files))
-        splits[split] = {language: [each[language] for each in examples.values()] for language in ("en", "de")}
+        splits[split] = {
+            language: [each[language] for each in examples.values()] for language in ("en", "de")
+        }
     assert [len(columns["de"]) for columns in splits.values()] == [29000, 1014, 1000]
-    assert not [text for columns in splits.values() for side in columns.values() for text in side if not text.strip()]
+    assert not [
+        text
+        for columns in splits.values()
+        for side in columns.values()
+        for text in side
+        if not text.strip()
+    ]
     monkeypatch.setattr(pairs.tfds, "columns", lambda name, split, features: splits[split])
     monkeypatch.setattr(pairs.tfds, "version", lambda name: "1.0.0")
     corpus, reverse = pairs.multi30k(), pairs.multi30k("en", "de")
-    known = "Ein Mann mit einem orangefarbenen Hut, der etwas anstarrt.", "A man in an orange hat starring at something."
+    known = (
+        "Ein Mann mit einem orangefarbenen Hut, der etwas anstarrt.",
+        "A man in an orange hat starring at something.",
+    )
     assert (corpus.source["test"][0], corpus.target["test"][0]) == known
     assert (reverse.source, reverse.target) == (corpus.target, corpus.source)
-    with pytest.raises(UsageError, match=r"1000 lines and test_2017_mscoco.de.gz 461: they are not of one another"):
-        list(multi30k_en_de.Builder(data_dir=tmp_path)._generate_examples(files[0], MULTI30K / "test_2017_mscoco.de.gz"))
+    with pytest.raises(
+        UsageError, match=r"1000 lines and test_2017_mscoco.de.gz 461: they are not of one another"
+    ):
+        list(
+            multi30k_en_de.Builder(data_dir=tmp_path)._generate_examples(
+                files[0], MULTI30K / "test_2017_mscoco.de.gz"
+            )
+        )

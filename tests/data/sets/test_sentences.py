@@ -1,4 +1,6 @@
-"""English as rows: one spelling, nothing lost in packing, nothing but padding behind a text, folds that share nothing."""
+"""English as rows: one spelling, nothing lost in packing, nothing but padding behind a text, folds
+that share nothing.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def test_packing_keeps_every_piece_in_its_order() -> None:
         assert rows.shape == (len(stream) // length, length)
         assert rows.dtype == np.int32
         np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
-    with pytest.raises(ValueError, match=f"the text has {len(stream)} pieces: too few for a row of 1000"):
+    with pytest.raises(
+        ValueError, match=f"the text has {len(stream)} pieces: too few for a row of 1000"
+    ):
         packed(subwords(), said, 1000)
 
 
@@ -57,13 +61,20 @@ def test_folds_part_the_examples_evenly_by_class_and_never_share() -> None:
         parts = cut(label, 10, fold)
         together = np.concatenate(list(parts.values()))
         assert sorted(together) == list(range(100))
-        assert {split: len(part) for split, part in parts.items()} == {"train": 80, "validation": 10, "test": 10}
+        assert {split: len(part) for split, part in parts.items()} == {
+            "train": 80,
+            "validation": 10,
+            "test": 10,
+        }
         assert label[parts["test"]].sum() == label[parts["validation"]].sum() == 4
         tested += parts["test"].tolist()
     assert sorted(tested) == list(range(100))  # each example is tested once
     for fold in range(10):
-        np.testing.assert_array_equal(cut(label, 10, fold)["validation"], cut(label, 10, (fold + 1) % 10)["test"])
-    folds = StratifiedKFold(10, shuffle=True, random_state=0).split(label, label)  # cards are of these folds
+        np.testing.assert_array_equal(
+            cut(label, 10, fold)["validation"], cut(label, 10, (fold + 1) % 10)["test"]
+        )
+    # cards are of these folds
+    folds = StratifiedKFold(10, shuffle=True, random_state=0).split(label, label)
     np.testing.assert_array_equal(cut(label, 10, 0)["test"], next(folds)[1])
     assert [len(part) for part in cut(label, 3, 2).values()] == [33, 34, 33]
     for count, fold in ((10, 10), (10, -1), (3, 3), (2, 0)):
@@ -79,7 +90,9 @@ def test_sentences_of_the_documentation_are_distinguished_by_topic() -> None:
     assert counts[1] > 100
 
 
-def test_a_sentence_of_the_documentation_has_the_number_of_its_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sentence_of_the_documentation_has_the_number_of_its_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     topics = {
         "zeta": "A b c d e.  F g h\ni j.\n\nThis is too short.",
         "alpha": "K l m n o. These words stand in both.",
@@ -114,7 +127,9 @@ def test_each_number_is_one_topic_of_the_documentation() -> None:
     found = []
     for number in range(topic.max() + 1):
         own = [sentence for sentence, each in zip(said, topic, strict=True) if each == number]
-        found.append({name for name, text in texts.items() if all(sentence in text for sentence in own)})
+        found.append(
+            {name for name, text in texts.items() if all(sentence in text for sentence in own)}
+        )
     assert all(found)
     assert len(set.union(*found)) >= len(found)
     assert found[0] == {"compound"}

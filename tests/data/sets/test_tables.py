@@ -1,4 +1,6 @@
-"""Tables in folds: every example is held out once a repeat, and nothing of it reaches what judges it."""
+"""Tables in folds: every example is held out once a repeat, and nothing of it reaches what judges
+it.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,17 @@ def test_every_example_is_held_out_once_a_repeat(make: object) -> None:
 def test_folds_of_tumours_have_the_same_share_of_malignant_ones() -> None:
     data = tables.breast_cancer(5, 2)
     y = data.source.arrays["y"]
-    assert (len(y), y.sum()) == (569, 212)  # 212 malignant, 357 benign: the data set's own description
+    # 212 malignant, 357 benign: the data set's own description
+    assert (len(y), y.sum()) == (569, 212)
     shares = [y[part].mean() for part in data.parts()]
     np.testing.assert_allclose(shares, 212 / 569, atol=0.01)
 
 
 def test_statistics_are_those_of_what_a_fold_learns_from() -> None:
     data = tables.diabetes(3, 2)
-    x, y, learns = (np.asarray(data.source.arrays[name], np.float64) for name in ("x", "y", "learns"))
+    x, y, learns = (
+        np.asarray(data.source.arrays[name], np.float64) for name in ("x", "y", "learns")
+    )
     for fold in range(6):
         inside = learns[:, fold] == 1
         np.testing.assert_allclose(data.centre[fold], x[inside].mean(0), rtol=1e-5)
@@ -71,7 +76,9 @@ def test_too_few_folds_are_refused() -> None:
 
 
 def test_folds_do_not_change() -> None:
-    """Cards are of scikit-learn's folds for the seed 0: stratified for classes, plain for numbers."""
+    """Cards are of scikit-learn's folds for the seed 0: stratified for classes, plain for
+    numbers.
+    """
     for data, kind, load in (
         (tables.breast_cancer(3, 2), RepeatedStratifiedKFold, load_breast_cancer),
         (tables.diabetes(3, 2), RepeatedKFold, functools.partial(load_diabetes, scaled=False)),
@@ -89,6 +96,16 @@ def test_folds_do_not_change() -> None:
 
 def test_a_table_says_what_it_is() -> None:
     info = tables.diabetes(3, 2).source.info
-    assert (info.name, info.version, info.split, info.examples) == ("diabetes", sklearn.__version__, "2 x 3 folds", 442)
+    assert (info.name, info.version, info.split, info.examples) == (
+        "diabetes",
+        sklearn.__version__,
+        "2 x 3 folds",
+        442,
+    )
     info = tables.breast_cancer(4, 1).source.info
-    assert (info.name, info.version, info.split, info.examples) == ("breast_cancer", sklearn.__version__, "1 x 4 folds", 569)
+    assert (info.name, info.version, info.split, info.examples) == (
+        "breast_cancer",
+        sklearn.__version__,
+        "1 x 4 folds",
+        569,
+    )
