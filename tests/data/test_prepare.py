@@ -139,7 +139,7 @@ def test_a_missing_package_is_named(
         ),
         ("xqad/en", "TFDS nor dlcore has a data set 'xqad': did you mean xquad"),
         ("xquad/eng", "xquad has no config 'eng': did you mean en"),
-        ("../mnist", "'../mnist' is no name of a data set"),
+        ("../mnist", "'../mnist' is not a name of a data set"),
         ("mnist:1.2.3", r"mnist:1.2.3 cannot be prepared: .*only: 3\.0\.1"),
     ],
 )

@@ -34,12 +34,12 @@ def test_not_prepared_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("name", ["../secret", "a b", "mnist:1", "", "mnist//x"])
 def test_a_name_that_is_none(name: str) -> None:
-    with pytest.raises(UsageError, match="is no name of a data set"):
+    with pytest.raises(UsageError, match="is not a name of a data set"):
         tfds.load(name, "train")
 
 
 def test_data_elsewhere_than_in_a_folder_is_refused() -> None:
-    with pytest.raises(UsageError, match="gs://bucket is none: mount or copy it"):
+    with pytest.raises(UsageError, match="gs://bucket is a URL: mount or copy it"):
         tfds.load("mnist", "train", data_dir="gs://bucket")
 
 

@@ -3,91 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from dlcore.data import tfds
 from dlcore.errors import UsageError
+from tests.data.tiny_pictures import FIXED, TEST, TRAIN, pictures
 
 REAL = (Path(__file__).parents[2] / "../shared/data/tfds").resolve()
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the prepared sets in {REAL}")
-TRAIN, TEST, BAD = 700, 30, 4
-FIXED = ("image", "label", "number", "point")
-
-
-def pictures(number: int) -> np.ndarray:
-    return np.random.RandomState(number).randint(0, 256, (4, 5, 1), np.uint8)
-
-
-def encoded(number: int) -> bytes:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(pictures(number)[..., 0]).save(out, "PNG")
-    return out.getvalue()
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set with every kind of feature, written by TFDS as ArrayRecord. Split `bad` holds a picture
-    that is none.
-    """
-    import tensorflow_datasets
-
-    class TinyPictures(tensorflow_datasets.core.GeneratorBasedBuilder):
-        VERSION = tensorflow_datasets.core.Version("1.10.0")
-        pkg_dir_path = tmp_path_factory.mktemp("package")
-
-        def _info(self) -> Any:
-            kinds = tensorflow_datasets.features
-            features = {
-                "image": kinds.Image(shape=(4, 5, 1)),
-                "label": kinds.ClassLabel(names=["even", "odd"]),
-                "number": np.int64,
-                "point": kinds.Tensor(shape=(2,), dtype=np.float32),
-                "tags": kinds.Sequence(np.int64),
-                "word": kinds.Text(),
-            }
-            return self.dataset_info_from_configs(features=kinds.FeaturesDict(features))
-
-        def _split_generators(self, manager: Any) -> dict[str, Any]:
-            splits = (("train", TRAIN, -1), ("test", TEST, -1), ("bad", 5, BAD))
-            return {split: self._generate_examples(count, bad) for split, count, bad in splits}
-
-        def _generate_examples(self, count: int, bad: int) -> Iterator[tuple[int, dict[str, Any]]]:
-            for number in range(count):
-                picture = io.BytesIO(b"no picture" if number == bad else encoded(number))
-                rest = {
-                    "number": number + 2**40,
-                    "point": [number, 0.5],
-                    "tags": [1] * (number % 3),
-                    "word": f"word {number}",
-                }
-                yield number, {"image": picture, "label": number % 2, **rest}
-
-    root = tmp_path_factory.mktemp("prepared")
-    TinyPictures(data_dir=root).download_and_prepare(file_format="array_record")
-    return root
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def places(cache: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DLCORE_CACHE", str(cache))
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tiny))
+pytestmark = pytest.mark.usefixtures("places")
 
 
 def python(program: str, **environment: str) -> str:
@@ -169,12 +100,6 @@ def test_ragged_sets_name_the_feature() -> None:
         tfds.load("xquad", "test", data_dir=REAL)
 
 
-def test_class_names() -> None:
-    assert tfds.class_names("tiny_pictures") == ("even", "odd")
-    with pytest.raises(UsageError, match="classes of 'word'; it names those of: label"):
-        tfds.class_names("tiny_pictures", "word")
-
-
 def test_neither_tensorflow_nor_on_the_second_load_tfds_is_imported(tmp_path: Path) -> None:
     program = (
         "import sys; from dlcore.data import tfds; s = tfds.load('tiny_pictures', 'test',"
@@ -221,66 +146,6 @@ def test_truncated_cache_is_named_and_rebuilt(
 
 
 @pytest.mark.parametrize(
-    ("written", "start", "stop"),
-    [
-        ("[:90%]", 0, 27),
-        ("[90%:]", 27, 30),
-        ("[5:]", 5, 30),
-        ("[:-5]", 0, 25),
-        ("[-10%:]", 27, 30),
-        ("[3:7]", 3, 7),
-    ],
-)
-def test_slices_are_those_of_tfds(written: str, start: int, stop: int) -> None:
-    import tensorflow_datasets
-
-    full = tfds.load("tiny_pictures", "test", features=FIXED)
-    part = tfds.load("tiny_pictures", f"test{written}", features=FIXED)
-    builder = tensorflow_datasets.builder_from_directory(tfds.find("tiny_pictures").folder)
-    theirs = [example["number"] for example in builder.as_data_source(split=f"test{written}")]
-    np.testing.assert_array_equal(part.arrays["number"], theirs)
-    np.testing.assert_array_equal(part.arrays["number"], full.arrays["number"][start:stop])
-    assert len(part) == part.info.examples == stop - start
-    assert type(part.gather(np.arange(2))["image"]) is np.ndarray
-
-
-def test_fingerprint_of_a_slice_tells_which_examples() -> None:
-    infos = [
-        tfds.load("tiny_pictures", f"test{part}", features=("label",)).info
-        for part in ("", "[:15]", "[15:]", "[:50%]", "[:100%]")
-    ]
-    full, first, second, half, all_of_it = (info.fingerprint for info in infos)
-    assert len({full, first, second}) == 3
-    assert (half, all_of_it) == (first, full)
-    assert [info.split for info in infos] == [
-        "test",
-        "test[:15]",
-        "test[15:]",
-        "test[:50%]",
-        "test",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("split", "message"),
-    [
-        ("dev", "tiny_pictures 1.10.0 has no split 'dev': it has train, test, bad"),
-        ("test[5]", "is no split: write train"),
-        ("test[1:2:3]", "is no split: write train"),
-        ("test[:5shard]", "is no split: write train"),
-        ("train+test", "is no split: write train"),
-        ("test[5:5]", "would be examples 5 to 5 of 30"),
-        ("test[:31]", "would be examples 0 to 31 of 30"),
-        ("test[:200%]", "would be examples 0 to 60 of 30"),
-    ],
-)
-def test_wrong_splits_are_explained(split: str, message: str) -> None:
-    with pytest.raises(UsageError) as error_info:
-        tfds.load("tiny_pictures", split)
-    assert message in str(error_info.value)
-
-
-@pytest.mark.parametrize(
     ("features", "message"),
     [
         (("image", "tags"), "feature 'tags' of tiny_pictures varies in shape (?), "),
@@ -308,35 +173,6 @@ def test_a_record_that_cannot_be_decoded_is_named() -> None:
         tfds.load("tiny_pictures", "bad", features=("image",))
 
 
-def test_check_reads_both_ends_of_every_split(tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    (records,) = tmp_path.rglob("*-test.array_record-*")
-    with records.open("rb+") as file:
-        file.seek(70_000)
-        file.write(b"\xff" * 4000)
-        file.truncate(90_000)
-    with pytest.raises(UsageError, match=r"split test: (record \d+|its records) cannot be decoded"):
-        tfds.check(tfds.find("tiny_pictures", tmp_path))
-
-
-def test_lost_records_are_named(tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    for file in tmp_path.rglob("*-test.array_record-*"):
-        file.unlink()
-    with pytest.raises(UsageError, match=r"holds no records of test.*dlcore prepare tiny_pictures"):
-        tfds.load("tiny_pictures", "test", data_dir=tmp_path)
-
-
-def test_changed_records_are_decoded_again(tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    load = lambda: tfds.load("tiny_pictures", "test", data_dir=tmp_path, features=("label",))  # noqa: E731
-    before = load().arrays["label"].filename
-    (records,) = tmp_path.rglob("*-test.array_record-*")
-    assert load().arrays["label"].filename == before
-    os.utime(records, (1, 1))
-    assert load().arrays["label"].filename != before
-
-
 def test_a_data_folder_that_is_read_only(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "data")
     paths = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
@@ -360,10 +196,3 @@ def test_text_is_for_sets_of_one_text() -> None:
         match="tiny_pictures/test: a text is a whole split of one example, and test has 30",
     ):
         tfds.text("tiny_pictures", "test", feature="word")
-
-
-def test_plain_values_are_texts_and_lists_of_texts_and_arrays_of_numbers() -> None:
-    words, numbers = np.array([b"one", b"two"], object), np.arange(3)
-    plain = tfds._plain({"word": b"a", "words": words, "numbers": numbers, "groups": [{"n": 1}]})
-    assert plain.pop("numbers") is numbers
-    assert plain == {"word": "a", "words": ["one", "two"], "groups": [{"n": 1}]}
