@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 from dlcore.errors import UsageError
 
-Tree = Any
+Tree = Any  # a pytree of arrays, of their shapes or of their shardings
 How = Literal["jit", "shard_map", "pmap"]
 ParallelOption = Literal["auto", "jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]

@@ -1,41 +1,51 @@
-"""Gradients over microbatches, in one compiled scan."""
+"""Gradients summed over microbatches in one compiled scan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-Tree = Any
+from dlcore.sharding import Tree
+
+# (params, extra, batch) -> (gradients, out), as `jax.grad(loss, has_aux=True)` computes them
+Gradient = Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
 
 
 def over_microbatches(
-    grad: Callable[..., Any], own: Tree, extra: Tree, batch: Tree, n: int
-) -> tuple[Tree, Any]:
-    """`grad(own, extra, batch) -> (gradients, out)`, summed over `n` microbatches; `extra` goes
-    from one to the next.
+    grad: Gradient, params: Tree, extra: Tree, batch: Tree, count: int
+) -> tuple[Tree, Tree]:
+    """Computes gradients and metrics of a batch in `count` microbatches, one after the other.
 
-    Totals and weights are summed, never means of means, so that ragged masks weigh what they
-    should.
+    Totals and weights are summed and never averaged, so that every example has the same weight
+    however many examples of a microbatch are masked.
+
+    Args:
+        grad: gradients with respect to `params` of the total of a loss, and the loss's `Out` (step.py).
+        params: parameters that are trained.
+        extra: extra state; each microbatch receives the one that its predecessor returned.
+        batch: arrays [rows, ...]; `rows` is a multiple of `count`.
+        count: number of microbatches; 1: the batch as it is, without a scan.
+
+    Returns:
+        The sum of the gradients, and `Out` with sums of all means and the last extra state.
     """
-    if n == 1:
-        return grad(own, extra, batch)
-    # Microbatch i takes the rows i, i + n, ...: each device's rows stay on that device, nothing is
-    # sent around.
-    parts = jax.tree.map(
-        lambda x: x.reshape(x.shape[0] // n, n, *x.shape[1:]).swapaxes(0, 1), batch
+    if count == 1:
+        return grad(params, extra, batch)
+    # Microbatch i takes the rows i, i + count, ...: each row stays on its device.
+    microbatches = jax.tree.map(
+        lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1), batch
     )
 
-    def body(carry: tuple[Tree, Tree], part: Tree) -> tuple[tuple[Tree, Tree], None]:
+    def body(carry: tuple[Tree, Tree], microbatch: Tree) -> tuple[tuple[Tree, Tree], None]:
         sums, extra = carry
-        grads, out = grad(own, extra, part)
+        grads, out = grad(params, extra, microbatch)
         return (jax.tree.map(jnp.add, sums, (grads, out._replace(extra={}))), out.extra), None
 
-    first = jax.tree.map(lambda x: x[0], parts)
-    grads, out = jax.eval_shape(grad, own, extra, first)
+    first = jax.tree.map(lambda x: x[0], microbatches)
+    grads, out = jax.eval_shape(grad, params, extra, first)
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, out._replace(extra={})))
-    (sums, extra), _ = jax.lax.scan(body, (zero, extra), parts)
+    (sums, extra), _ = jax.lax.scan(body, (zero, extra), microbatches)
     grads, out = sums
     return grads, out._replace(extra=extra)

@@ -1,25 +1,33 @@
-"""A trained model over many examples: predictions to look at, features to measure with."""
+"""A function of arrays applied to many examples in batches of one size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 
 
-def over(f: Callable[..., Any], *inputs: np.ndarray, batch: int = 500) -> np.ndarray:
-    """f(*inputs) on the host, a batch at a time through one compiled program; the last batch is
-    padded and cut.
+def over(f: Callable[..., Array], *inputs: np.ndarray, batch: int = 500) -> np.ndarray:
+    """Applies a function to all examples, in batches, through one compiled program.
+
+    Args:
+        f: arrays [batch, ...] -> array [batch, ...]; must treat every row by itself, since the
+            last batch is padded with copies of its first row.
+        inputs: arrays [N, ...] on the host, the arguments of f.
+        batch: rows of a batch.
+
+    Returns:
+        f(*inputs), [N, ...], on the host.
     """
-    run, parts = jax.jit(f), []
+    compiled, outputs = jax.jit(f), []
     for start in range(0, len(inputs[0]), batch):
-        rows = [each[start : start + batch] for each in inputs]
-        short = batch - len(rows[0])
-        full = [
-            np.concatenate([part, np.repeat(part[:1], short, 0)]) if short else part
-            for part in rows
+        rows = [array[start : start + batch] for array in inputs]
+        missing = batch - len(rows[0])
+        padded = [
+            np.concatenate([array, np.repeat(array[:1], missing, 0)]) if missing else array
+            for array in rows
         ]
-        parts.append(np.asarray(run(*full))[: len(rows[0])])
-    return np.concatenate(parts)
+        outputs.append(np.asarray(compiled(*padded))[: len(rows[0])])
+    return np.concatenate(outputs)

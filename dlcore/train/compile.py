@@ -1,10 +1,10 @@
-"""The compiled training step, by jit, shard_map or pmap."""
+"""Compiles the training step for jit, shard_map or pmap."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,18 @@ from jax.sharding import PartitionSpec as P
 
 from dlcore.sharding import _ROWS, BATCH, Layout, Tree
 
+Step = Callable[..., tuple[Tree, Tree]]  # (state, batch, axis=...) -> (state, metrics)
+Compiled = Callable[[Tree, Tree], tuple[Tree, Tree]]  # (state, batch) -> (state, metrics)
+T = TypeVar("T")
 
-def _along(layout: Layout, step: Callable[..., Any]) -> Callable[..., Any]:
-    """`step`, with `along_rows` told where the rows lie while it is traced."""
+
+def _with_row_layout(layout: Layout, step: Step) -> Step:
+    """`step`, which is traced while `sharding.along_rows` knows the layout of the rows."""
     if layout.devices * layout.mesh.shape["tensor"] == layout.mesh.shape["data"]:
         return step
 
     @functools.wraps(step)
-    def traced(*args: Any, **kwargs: Any) -> Any:
+    def traced(*args: Tree, **kwargs: str | None) -> tuple[Tree, Tree]:
         token = _ROWS.set(layout)
         try:
             return step(*args, **kwargs)
@@ -32,44 +36,50 @@ def _along(layout: Layout, step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def compile_step(
-    step: Callable[..., Any], layout: Layout, state: Tree, state_sharding: Tree, batch: Tree
-) -> Callable[..., Any]:
-    """`step(state, batch, axis=...) -> (state, report)`, compiled ahead of time; the old state's
-    memory is given to the new one.
+    step: Step, layout: Layout, state: Tree, state_sharding: Tree, batch: Tree
+) -> Compiled:
+    """Compiles a step ahead of time; the compiled step reuses the memory of the state it is given.
 
-    jit lets XLA partition one global program; shard_map and pmap run the step per device, which
-    then sums over `axis` itself.
+    Under jit XLA partitions one global program. Under shard_map and pmap the step runs on each
+    device's rows, with `axis="data"`, and sums over that axis itself.
+
+    Args:
+        step: (state, batch, axis) -> (state, metrics).
+        layout: devices, and which of the three to use.
+        state: abstract or real state.
+        state_sharding: tree of shardings of the state; used under jit only, elsewhere the state is
+            replicated.
+        batch: abstract or real global batch, arrays [rows, ...].
+
+    Returns:
+        (state, batch) -> (state, metrics), of global arrays. Its state argument is donated.
     """
     if layout.how == "jit":
-        run = jax.jit(
-            functools.partial(_along(layout, step), axis=None),
+        jitted = jax.jit(
+            functools.partial(_with_row_layout(layout, step), axis=None),
             in_shardings=(state_sharding, layout.rows),
             out_shardings=(state_sharding, layout.everywhere),
             donate_argnums=0,
         )
-        return run.lower(state, batch).compile()
+        return jitted.lower(state, batch).compile()
     local = functools.partial(step, axis="data")
     # check_vma=False: the step sums gradients itself, exactly as under pmap
     if layout.how == "shard_map":
         mapped = jax.shard_map(
             local, mesh=layout.mesh, in_specs=(P(), BATCH), out_specs=(P(), P()), check_vma=False
         )
-        run = jax.jit(
+        jitted = jax.jit(
             mapped,
             in_shardings=(layout.everywhere, layout.rows),
             out_shardings=(layout.everywhere, layout.everywhere),
             donate_argnums=0,
         )
-        return run.lower(state, batch).compile()
+        return jitted.lower(state, batch).compile()
     return _pmapped(local, layout, state, batch)
 
 
-def _pmapped(
-    local: Callable[..., Any], layout: Layout, state: Tree, batch: Tree
-) -> Callable[..., Any]:
-    """pmap of a step over the replicated state: no leading device axis, so that a checkpoint does
-    not know how it was made.
-    """
+def _pmapped(local: Step, layout: Layout, state: Tree, batch: Tree) -> Compiled:
+    """A pmapped step whose state has no device axis: checkpoints are those of jit and shard_map."""
     devices, mesh = list(layout.mesh.devices.flat), layout.mesh
     run = jax.pmap(local, axis_name="data", in_axes=(None, 0), out_axes=None, devices=devices)
     split = jax.jit(
@@ -77,22 +87,23 @@ def _pmapped(
         out_shardings=layout.rows,
     )
 
-    def zeros(tree: Tree, where: NamedSharding) -> Tree:
+    def zeros(tree: T, sharding: NamedSharding) -> T:
         return jax.jit(
-            lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree), out_shardings=where
+            lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree),
+            out_shardings=sharding,
         )()
 
-    parts = split(zeros(batch, layout.rows))
-    # then pmap lowers only what is real, as the parts that a process holds
+    shards = split(zeros(batch, layout.rows))
+    # With several processes pmap is lowered for real arrays only: the rows of this process.
     if jax.process_count() > 1:
-        state, parts = (
+        state, shards = (
             zeros(state, layout.everywhere),
-            multihost_utils.global_array_to_host_local_array(parts, mesh, BATCH),
+            multihost_utils.global_array_to_host_local_array(shards, mesh, BATCH),
         )
     # takes and returns global arrays, for any number of processes
-    compiled = run.lower(state, parts).compile()
+    compiled = run.lower(state, shards).compile()
 
-    def step(state: Tree, batch: Tree) -> Tree:
+    def step(state: Tree, batch: Tree) -> tuple[Tree, Tree]:
         return jax.device_put(compiled(state, split(batch)), layout.everywhere)
 
     return step

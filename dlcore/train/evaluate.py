@@ -1,4 +1,4 @@
-"""Losses and metrics over whole splits: every example counts exactly once."""
+"""Losses and metrics over whole splits, in which every example counts exactly once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from dlcore.train.step import Batch, Mean, Objective, State, eval_step, train_st
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["names"])
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """The sums of one batch, `values` [metrics, 2] of totals and weights, and the `names` that its
-    own trace gave them.
+    """The sums of one batch in one array.
+
+    Attributes:
+        values: float [metrics, 2], totals and weights.
+        names: the names of the metrics, sorted; known once the evaluation is traced.
     """
 
     values: jax.Array
@@ -32,8 +35,13 @@ class Packed:
 
 
 def pack(report: Mapping[str, Mean]) -> jax.Array:
-    """[metrics, 2] totals and weights in the order of the sorted names: one array to fetch instead
-    of dozens.
+    """Packs means into one array, since one array is fetched from a device faster than dozens.
+
+    Args:
+        report: {metric: Mean}.
+
+    Returns:
+        Float [metrics, 2]: totals and weights, in the order of the sorted names.
     """
     return jnp.stack(
         [jnp.stack([m.total, m.weight.astype(m.total.dtype)]) for _, m in sorted(report.items())]
@@ -43,8 +51,15 @@ def pack(report: Mapping[str, Mean]) -> jax.Array:
 def packed_step(
     objectives: Mapping[str, Objective], flags: RunOptions, names: list[str]
 ) -> Callable[..., tuple[State, jax.Array]]:
-    """`train_step` as the loop runs it: its report packed, in the order of `names`, which are
-    filled in when it is traced.
+    """Returns `train_step` as the loop runs it, with its metrics packed by `pack`.
+
+    Args:
+        objectives: as of `train_step`.
+        flags: the run's options, for seed and microbatches.
+        names: a list that is filled with the metrics' names when the step is traced.
+
+    Returns:
+        (state, batch, axis) -> (state, metrics [metrics, 2]).
     """
 
     def step(state: State, batch: Batch, axis: str | None) -> tuple[State, jax.Array]:
@@ -58,14 +73,15 @@ def packed_step(
 
 
 def averaged(state: State) -> State:
-    """The state that is evaluated, shown and exported: with the averaged parameters where an
-    optimizer keeps them (`ema`).
+    """Returns the state that is evaluated, shown and exported.
+
+    Where an optimizer keeps an average of its parameters (`ema`), that average replaces them.
     """
-    kept = {
+    found = {
         name: [x for x in jax.tree.leaves(opt, is_leaf=_is_average) if _is_average(x)]
         for name, opt in state.opt.items()
     }
-    averages = {name: found[0].average for name, found in kept.items() if found}
+    averages = {name: each[0].average for name, each in found.items() if each}
     return dataclasses.replace(state, params={**state.params, **averages})
 
 
@@ -74,28 +90,49 @@ def _is_average(x: Any) -> bool:
 
 
 class LossEvaluation:
-    """A compiled evaluation of all objectives, compiled once for each shape of batch."""
+    """Evaluates the losses and metrics of all objectives over whole sources.
+
+    It is compiled once for each shape of batch.
+    """
 
     def __init__(
         self, objectives: Mapping[str, Objective], layout: Layout, batch: int, seed: int
     ) -> None:
+        """Sets up the compiled function; nothing is compiled before the first call.
+
+        Args:
+            objectives: whose losses are evaluated.
+            layout: the devices to evaluate on.
+            batch: examples per batch, over all devices.
+            seed: of the run.
+        """
         self.layout, self.batch = layout, batch
-        self.run: Any = jax.jit(
+        self.run = jax.jit(
             lambda state, batch: evaluated(objectives, state, batch, seed),
             out_shardings=layout.everywhere,
         )
         self.only = f"{next(iter(objectives))}/" if len(objectives) == 1 else ""
 
     def __call__(self, state: State, source: Source) -> dict[str, float]:
-        """{metric: mean over the source}, summed in float64 on the host. One objective's name is
-        left out.
+        """Evaluates a state over a source.
+
+        Args:
+            state: the state, with averages in place of parameters if they are to be evaluated.
+            source: the examples.
+
+        Returns:
+            {metric: mean over all examples}, summed in float64 on the host. The prefix "objective/"
+            is left out where there is only one objective.
         """
         names, sums = summed(self.run, state, self._batches(source), self.layout.mesh.size > 1)
         return named(names, sums, self.only)
 
     def names(self, state: State, source: Source) -> list[str]:
-        """The metrics that a source has, for an abstract state: traced, and neither compiled nor
-        computed.
+        """Returns the names of a source's metrics, by tracing and without compiling.
+
+        Args:
+            state: abstract state.
+            source: the examples.
         """
         return [
             name.removeprefix(self.only)
@@ -108,21 +145,27 @@ class LossEvaluation:
 
 
 def check_best(best: str, names: Collection[str]) -> None:
-    """Raises UsageError where `best` ("split/metric") is not among the `names` of the metrics that
-    its split has.
+    """Checks that the metric that is called best exists.
+
+    Args:
+        best: "split/metric" or "-split/metric".
+        names: the metrics that are evaluated on that split.
+
+    Raises:
+        UsageError: the metric is not among `names`.
     """
     split, _, metric = best.removeprefix("-").partition("/")
     if metric not in names:
         raise UsageError(
             f"nothing measures {metric!r} on {split}, which the experiment calls best: the metrics"
-            f" there are {', '.join(sorted(names))}"
+            f" of that split are {', '.join(sorted(names))}"
         )
 
 
 def evaluated(
     objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int | jax.Array
 ) -> Packed:
-    """`eval_step`, packed."""
+    """Computes `eval_step` and packs its means by `pack`."""
     report = eval_step(objectives, state, batch, seed=seed)
     return Packed(pack(report), tuple(sorted(report)))
 
@@ -130,28 +173,45 @@ def evaluated(
 def summed(
     run: Callable[[State, Batch], Packed], state: State, batches: Iterable[Batch], wait: bool
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """What `run` returns, summed over the batches in float64 on the host, and its names; with
-    `wait` one batch at a time.
+    """Sums the packed metrics of all batches in float64 on the host.
+
+    Args:
+        run: (state, batch) -> the batch's sums.
+        state: passed to `run`.
+        batches: passed to `run` one after the other.
+        wait: whether to wait for each batch before the next one starts; needed on several devices,
+            where programs that overlap can block each other's collectives.
+
+    Returns:
+        The names of the metrics and their sums, float64 [metrics, 2].
     """
     names: tuple[str, ...] = ()
     sums = np.zeros(())
-    late: list[jax.Array] = []
+    pending: list[jax.Array] = []
     for batch in batches:
         packed = run(state, batch)
         names = packed.names
-        late.append(packed.values)
+        pending.append(packed.values)
         if wait:
-            jax.block_until_ready(late[-1])
-        # fetched two batches late, so that the host prepares the next one meanwhile
-        if len(late) > 2:
-            sums = sums + np.asarray(late.pop(0), np.float64)
-    for values in late:
+            jax.block_until_ready(pending[-1])
+        # fetched two batches later, so that the host prepares the next one meanwhile
+        if len(pending) > 2:
+            sums = sums + np.asarray(pending.pop(0), np.float64)
+    for values in pending:
         sums = sums + np.asarray(values, np.float64)
     return names, sums
 
 
-def named(names: Sequence[str], sums: np.ndarray, only: str) -> dict[str, float]:
-    """{metric: mean} of packed sums [metrics, 2]; the prefix `only` is left out."""
+def named(names: Sequence[str], sums: np.ndarray, prefix: str) -> dict[str, float]:
+    """Divides packed sums: {metric: mean}, without metrics whose weight is 0.
+
+    Args:
+        names: of the metrics.
+        sums: totals and weights, [metrics, 2].
+        only: a prefix that is removed from the names.
+    """
     return {
-        name.removeprefix(only): float(t / w) for name, (t, w) in zip(names, sums, strict=True) if w
+        name.removeprefix(prefix): float(t / w)
+        for name, (t, w) in zip(names, sums, strict=True)
+        if w
     }

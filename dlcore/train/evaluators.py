@@ -1,12 +1,13 @@
-"""Metrics that are no means over examples: collected on the devices, scored on the host, on a
-schedule.
+"""Evaluators: metrics that are not means over examples, such as BLEU, on a schedule.
+
+Arrays are collected on the devices, and scored once on the host.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import jax
 import numpy as np
@@ -18,50 +19,51 @@ from dlcore.metrics.known import Metric
 from dlcore.sharding import Layout
 from dlcore.train.step import Batch, State
 
-# at every evaluation; of the final state; every n steps, and of the final state
+# "eval": whenever losses are evaluated; "end": of the final state; n: every n steps and at the end
 Schedule = Literal["eval", "end"] | int
-Collected = dict[str, np.ndarray]
+Collected = dict[str, np.ndarray]  # {name: [examples, ...]}, in the order of the source
 
 
 class Evaluator(Protocol):
-    """Metrics of a state: `collect` runs compiled over the batches of a source, `score` once on the
-    host.
+    """Computes metrics of a state: `collect` on the devices over all batches, then `score` once.
 
-    The state is the averaged one where an average is kept. In a run over several processes each
-    collects its share of the rows; all of them score the same collected arrays.
+    The state has averaged parameters where an optimizer keeps an average. In a run over several
+    processes each collects its part of the rows, and all of them score the same arrays.
     """
 
     @property
     def every(self) -> Schedule:
-        """When it runs."""
+        """When the evaluator runs."""
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
-        """The direction and unit of each metric that `score` gives."""
+        """Direction and unit of each metric that `score` returns, by name."""
 
     @property
     def sources(self) -> Mapping[str, Source | None]:
-        """{split: what is collected over}: the split, or a part of it; None where there is nothing
-        to collect.
-        """
+        """{split: examples to collect over}; None where nothing is collected."""
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Arrays [batch, ...] of a batch; traced and compiled."""
+        """Computes {name: array [batch, ...]} of one batch; it is traced and compiled."""
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """{metric: value} of a split, from what was collected of its examples, in order; padding is
-        left out.
+        """Computes {metric: value} of a split on the host.
+
+        Args:
+            state: the state that was evaluated.
+            collected: the arrays of all examples, in the order of the source, without padding.
+            split: the split's name.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """An evaluator made of functions.
+    """An evaluator that is made of functions.
 
     Attributes:
-        sources: {split: what is collected over}.
-        collects: (state, batch) -> {name: array [batch, ...]}.
-        scores: (collected, split) -> {metric: value}.
+        sources: {split: examples to collect over}.
+        collects: (state, batch) -> {name: array [batch, ...]}, traced and compiled.
+        scores: (collected, split) -> {metric: value}, on the host.
         metrics: direction and unit of each metric.
         every: when it runs.
     """
@@ -73,21 +75,21 @@ class Scored:
     every: Schedule = "eval"
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Arrays of a batch."""
+        """Computes the arrays of one batch."""
         return self.collects(state, batch)
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """The metrics of what was collected."""
+        """Computes the metrics of a split."""
         return self.scores(collected, split)
 
 
 @dataclasses.dataclass(frozen=True)
 class OfState:
-    """An evaluator of the state alone, such as of what a generative model draws.
+    """An evaluator of the state alone, for example of the images that a generative model samples.
 
     Attributes:
-        split: where its metrics are listed.
-        scores: (state) -> {metric: value}.
+        split: the split under which its metrics are listed.
+        scores: (state) -> {metric: value}, on the host.
         metrics: direction and unit of each metric.
         every: when it runs.
     """
@@ -99,38 +101,56 @@ class OfState:
 
     @property
     def sources(self) -> Mapping[str, Source | None]:
-        """Nothing to collect."""
+        """{split: None}: nothing is collected."""
         return {self.split: None}
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Nothing."""
+        """Collects nothing."""
         return {}
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """The metrics of the state."""
+        """Computes the metrics of the state."""
         return self.scores(state)
 
 
 def is_due(evaluator: Evaluator, step: int, regular: bool) -> bool:
-    """Whether an evaluator runs at a step of training, at which losses are evaluated if
-    `regular`.
+    """Returns whether an evaluator runs at a step of training.
+
+    Args:
+        evaluator: the evaluator.
+        step: number of steps taken.
+        regular: whether losses are evaluated at this step.
     """
     if isinstance(evaluator.every, int):
         return step % evaluator.every == 0
     return regular and evaluator.every == "eval"
 
 
+# (state, batch) -> what `collect` computes, and the batch's mask
+Collect = Callable[[State, Batch], tuple[dict[str, Array], Array]]
+
+
 class Collector:
-    """Runs evaluators on a layout; each is compiled once. `batch` examples are collected at a
-    time.
-    """
+    """Runs evaluators on the devices of a layout; each evaluator is compiled once."""
 
     def __init__(self, layout: Layout, batch: int) -> None:
+        """Sets up an empty cache of compiled functions.
+
+        Args:
+            layout: the devices.
+            batch: examples that are collected at a time, over all devices.
+        """
         self._layout, self._batch = layout, batch
-        self._compiled: dict[int, Any] = {}
+        self._compiled: dict[int, Collect] = {}  # by the evaluator's id
 
     def __call__(self, evaluator: Evaluator, state: State, split: str) -> dict[str, float]:
-        """The metrics of `split`."""
+        """Computes {metric: value} of an evaluator on one of its splits.
+
+        Args:
+            evaluator: the evaluator.
+            state: the state to evaluate.
+            split: one of `evaluator.sources`.
+        """
         source = evaluator.sources[split]
         collected = {} if source is None else self._collect(evaluator, state, source)
         return {
@@ -143,10 +163,10 @@ class Collector:
                 lambda state, batch: (dict(evaluator.collect(state, batch)), batch["mask"]),
                 out_shardings=self._layout.everywhere,
             )
-        run, parts = self._compiled[id(evaluator)], []
+        run, chunks = self._compiled[id(evaluator)], []
         rows = self._layout.local_rows(self._batch)
         for batch in in_order(source, self._batch, rows):
             arrays, mask = jax.device_get(run(state, self._layout.put(batch, self._batch)))
             counts = np.asarray(mask) > 0
-            parts.append({name: np.asarray(array)[counts] for name, array in arrays.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            chunks.append({name: np.asarray(array)[counts] for name, array in arrays.items()})
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -1,13 +1,11 @@
-"""What an experiment file builds: models, objectives, data, and what to measure and show. The loop
-does the rest.
-"""
+"""What an experiment file builds: models, objectives, data, and what to measure and show."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from jax import Array
 
@@ -23,12 +21,20 @@ from dlcore.train.predictor import Predictor
 from dlcore.train.step import Batch, Objective, State
 from dlcore.train.weights import Weights
 
-Results = Mapping[str, Mapping[str, float]]
+Results = Mapping[str, Mapping[str, float]]  # {split: {metric: value}}
 Draw = Callable[[State, Array], Sample | Sequence[Sample]]
 
 
 class Published(NamedTuple):
-    """The number that an experiment is compared with: `metric` of `split`."""
+    """A published result with which an experiment is compared.
+
+    Attributes:
+        metric: name of the metric.
+        value: its published value.
+        source: where it was published.
+        better: which values are better.
+        split: the split on which it was measured.
+    """
 
     metric: str
     value: float
@@ -37,32 +43,48 @@ class Published(NamedTuple):
     split: str = "test"
 
 
+class Config(Protocol):
+    """The dataclass of an experiment file, whose fields are flags."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def batch(self) -> int:
+        """Number of examples per step, over all devices."""
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A model family on a data set.
+    """A model family on a data set, with all that a run needs to train it.
 
     Attributes:
-        config: the experiment file's `Config`; its `batch` is the examples of a step, its `steps`
-        how long to train. models: the networks, each with the name of its parameters. One without
-        an objective is frozen. objectives: {name: Objective}; each trains the parameters of its
-        name. Their order is the order of updates. splits: the data. Losses and metrics of the
-        splits that it scores are means in which every example counts once; "test"
+        config: the experiment file's `Config`; its `batch` is the number of examples per step, its
+            `steps` the number of steps.
+        models: the networks, each with the name of its parameters. A model without an objective is
+            frozen.
+        objectives: {name: Objective}; each trains the parameters of its name. Their order is the
+            order of updates.
+        splits: the data. Losses and metrics are evaluated on the splits in `splits.scored`; "test"
             is evaluated once, at the end.
-        augment: (batch, key) -> batch, of training batches, inside the compiled step.
-        load: {"model/path": Weights}: parameters that start from another run's.
-        evaluators: metrics that are no means over examples (train/evaluators.py).
-        samples: (state, key) -> what a person wants to see, one sample or several.
-        predictor: what the model says of a user's own files.
-        best: "split/metric", evaluated during training. The best state is kept, and is what test
-        evaluation, samples and export
-            use; `metrics`, an evaluator or the table of known metrics says whether lower is better,
-            or a "-" in front does.
+        augment: (batch, key) -> batch, applied to training batches inside the compiled step.
+        load: {"model/path": Weights}: parameters that are initialised from another run.
+        evaluators: metrics that are not means over examples (train/evaluators.py).
+        samples: (state, key) -> one sample or several, shown in the report.
+        predictor: applies the trained model to a user's files.
+        best: "split/metric", a metric that is evaluated during training. The best state is kept,
+            and is what test evaluation, samples and export use. Whether lower is better is declared
+            in `metrics`, by an evaluator or in the table of known metrics; or by "-" in front.
         metrics: {name: Metric}: direction and unit of metrics that `dlcore.metrics.known.KNOWN`
-        does not have. published: the number that this is compared with.
-        tensor_parallel: rules (pattern of a parameter's path, axis names of its dimensions).
+            does not list.
+        published: a published result to compare with.
+        tensor_parallel: rules (pattern of a parameter's path, mesh axis of each of its dimensions).
     """
 
-    config: Any
+    config: Config
     models: Sequence[Model]
     objectives: Mapping[str, Objective]
     splits: Splits
@@ -78,51 +100,62 @@ class Experiment:
 
     @property
     def batch(self) -> int:
-        """Examples of a step, over all devices."""
+        """Number of examples per step, over all devices."""
         return int(self.config.batch)
 
     @property
     def steps(self) -> int:
-        """How many steps are trained."""
+        """Number of training steps."""
         return int(self.config.steps)
 
     @property
     def train(self) -> Source:
-        """What is trained on."""
+        """The training examples."""
         return self.splits.train
 
     @functools.cached_property
     def evaluated(self) -> dict[str, Source]:
-        """{split: source} of which losses and metrics are measured."""
+        """{split: source} of the splits on which losses and metrics are evaluated."""
         return self.splits.evaluated()
 
     @functools.cached_property
     def trained(self) -> dict[str, Objective]:
-        """The objectives, with augmentation in training."""
+        """The objectives, whose losses augment the batch in training."""
         return (
             augment_batch(self.objectives, self.augment) if self.augment else dict(self.objectives)
         )
 
     @functools.cached_property
     def known_metrics(self) -> dict[str, Metric]:
-        """The metrics that the experiment or its evaluators declare."""
+        """{name: Metric} of the metrics that the experiment and its evaluators declare."""
         declared = {
             name: metric for each in self.evaluators for name, metric in each.metrics.items()
         }
         return {**declared, **self.metrics}
 
     def draw(self, state: State, key: Array) -> list[Sample]:
-        """All samples of a state."""
-        drawn = [sample(state, key) for sample in self.samples]
-        return [one for each in drawn for one in (each if isinstance(each, Sequence) else [each])]
+        """Returns all samples of a state.
+
+        Args:
+            state: the state to show.
+            key: for samples that are random.
+        """
+        samples: list[Sample] = []
+        for draw in self.samples:
+            result = draw(state, key)
+            samples.extend(result if isinstance(result, Sequence) else [result])
+        return samples
 
 
 def best_of(experiment: Experiment) -> str:
-    """`best` with its direction: "split/metric", "-" in front where lower is better; "" where there
-    is none.
+    """Returns `experiment.best` with its direction: with "-" in front where lower is better.
 
-    Raises UsageError where it cannot be followed: a split that is not evaluated during training, or
-    no direction, or two.
+    Returns:
+        "split/metric", "-split/metric", or "" where the experiment names no best metric.
+
+    Raises:
+        UsageError: the split is not evaluated during training, or the direction is unknown or
+            contradicts the declared one.
     """
     if not experiment.best:
         return ""
@@ -132,21 +165,21 @@ def best_of(experiment: Experiment) -> str:
     if split not in during or not name:
         raise UsageError(
             f"best={experiment.best!r} must be SPLIT/METRIC of a split that is evaluated during"
-            f" training, one of {', '.join(during) or 'none'} (test is looked at once, at the end):"
+            f" training, one of {', '.join(during) or 'none'} (test is evaluated once, at the end):"
             " name such a metric, or leave best out"
         )
     better = known(name, experiment.known_metrics).better
     if experiment.best.startswith("-"):
         if better == "higher":
             raise UsageError(
-                f"best={experiment.best!r} says that lower is better, and of {name} higher is:"
-                f" write {path!r}"
+                f"best={experiment.best!r} says that lower is better, but {name} is declared as"
+                f" better when higher: write {path!r}"
             )
         better = "lower"
     if better is None:
         raise UsageError(
-            f"best={experiment.best!r}: nothing says whether higher or lower is better: declare"
-            " it, as "
+            f"best={experiment.best!r}: it is not declared whether higher or lower is better:"
+            " declare it, as "
             f'Experiment(metrics={{"{name}": Metric("higher")}}), with Metric from'
             " dlcore.metrics.known"
         )

@@ -1,4 +1,4 @@
-"""The state of step 0, made where it will lie."""
+"""The state of step 0, created on the devices that will hold it."""
 
 from __future__ import annotations
 
@@ -20,47 +20,60 @@ from dlcore.train.weights import with_loaded
 def initial(
     experiment: Experiment, seed: int, layout: sharding.Layout, batch: Batch
 ) -> tuple[State, Callable[[], State]]:
-    """The abstract state (shapes and where they lie), and a function that makes the real one.
+    """Returns the abstract state of step 0, and a function that creates the real one.
 
-    Each part's key is folded with its name, so that adding a part never shifts another's
-    initialisation.
+    The key of each model is folded with its name, so that adding a model does not change the
+    initialisation of the others.
+
+    Args:
+        experiment: models and objectives.
+        seed: of the run.
+        layout: devices, and the sharding of the state.
+        batch: abstract or real batch, for the shapes of the models' inputs.
+
+    Returns:
+        Shapes, dtypes and shardings of the state; () -> the state.
+
+    Raises:
+        UsageError: an objective or an entry of `load` that belongs to no model, or weights that do
+            not fit.
     """
     initialisers = init_of(experiment.models)
-    missing = [name for name in experiment.objectives if name not in initialisers]
-    if missing:
+    untrained = [name for name in experiment.objectives if name not in initialisers]
+    if untrained:
         raise UsageError(
-            f"objectives {missing} have nothing to train: the models are {sorted(initialisers)}"
+            f"objectives {untrained} have nothing to train: the models are {sorted(initialisers)}"
         )
     unknown = [target for target in experiment.load if target.partition("/")[0] not in initialisers]
     if unknown:
         raise UsageError(f"load={unknown} names no model: the models are {sorted(initialisers)}")
 
-    def make(batch: Batch) -> State:
+    def create(batch: Batch) -> State:
         return state_of(experiment, seed, batch)
 
-    shape = jax.eval_shape(make, batch)
-    shardings = sharding.sharding(layout, shape, experiment.tensor_parallel)
+    abstract_state = jax.eval_shape(create, batch)
+    shardings = sharding.sharding(layout, abstract_state, experiment.tensor_parallel)
     abstract = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, shardings
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract_state, shardings
     )
-    return abstract, lambda: jax.jit(make, out_shardings=shardings)(batch)
+    return abstract, lambda: jax.jit(create, out_shardings=shardings)(batch)
 
 
 def state_of(experiment: Experiment, seed: int | Array, batch: Batch) -> State:
-    """The state of step 0 that belongs to a seed."""
-    # The last uint32: no step ever folds it in.
+    """Computes the state of step 0 of a seed; pure, for use under jit and vmap."""
+    # The largest uint32: no step reaches it, so that no step uses the same key.
     key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))
-    made = {
+    variables = {
         name: dict(initialise(jax.random.fold_in(key, zlib.crc32(name.encode())), batch))
         for name, initialise in init_of(experiment.models).items()
     }
     params = {
-        name: with_loaded(name, variables.pop("params"), experiment.load)
-        for name, variables in made.items()
+        name: with_loaded(name, collections.pop("params"), experiment.load)
+        for name, collections in variables.items()
     }
     opt = {
         name: objective.optimizer.init(params[name])
         for name, objective in experiment.objectives.items()
     }
-    extra = {name: variables for name, variables in made.items() if variables}
+    extra = {name: collections for name, collections in variables.items() if collections}
     return State(step=jnp.zeros((), jnp.int32), params=params, extra=extra, opt=opt)

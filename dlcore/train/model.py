@@ -1,4 +1,4 @@
-"""A network, its name in the state, and what it reads of a batch."""
+"""A network with the name of its parameters, and how a batch becomes its arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,121 +15,153 @@ from jax import Array
 
 from dlcore.errors import UsageError
 from dlcore.models.apply import apply
+from dlcore.sharding import Tree
 from dlcore.train.step import Batch, Extra, Loss, Objective, Out, Params
 
 # (params, extra, batch, key, train) -> (logits, extra)
-Logits = Callable[[Params, Extra, Batch, Array | None, bool], tuple[Array, Any]]
+Logits = Callable[[Params, Extra, Batch, Array | None, bool], tuple[Array, Extra]]
 
 # (batch, key, train) -> an array, a tuple of arguments, or (arguments, keywords)
-Inputs = Callable[[Batch, Array | None, bool], Any]
+Inputs = Callable[[Batch, Array | None, bool], Tree]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A Linen module, its parameters' name, and how a batch becomes its arguments: a `Logits`.
+    """A Linen module, the name of its parameters, and how a batch becomes its arguments.
+
+    A model is a function of type `Logits`: call it with (params, extra, batch, key, train).
 
     Attributes:
-        name: where `params` and `extra` hold its variables.
+        name: the entry of `params` and `extra` with the module's variables.
         net: the module.
         inputs: (batch, key, train) -> one array, a plain tuple of arguments, or a pair of a tuple
-            of arguments and a dict of keywords. The only place that casts, scales, augments. `key`
-            is the loss's key, not folded (dropout gets the same one), and None at initialisation
-            and in inference; `train` is then False.
-        output: (y, batch) -> what `__call__` returns in place of the network's output y.
+            of arguments and a dict of keywords. The only place that casts, scales and augments.
+            `key` is that of the loss, not folded (dropout gets the same one). At initialisation and
+            in inference `key` is None and `train` False.
+        output: (y, batch) -> the result of `__call__`, from the network's output y. None: y.
 
-    Precision: with bfloat16 parameters (`--precision bf16` rounds them) the float32 arrays of the
-    arguments are rounded to bfloat16 too, after `inputs`; nothing else of a batch is. With other
-    parameters arguments keep their bits.
+    Precision: where the parameters are bfloat16 (`--precision bf16` rounds them), the float32
+    arrays among the arguments are rounded to bfloat16 too, after `inputs`; nothing else of a batch
+    is. Otherwise arguments keep their bits.
     """
 
     name: str
     net: nn.Module
     inputs: Inputs
-    output: Callable[[Any, Batch], Any] | None = None
+    output: Callable[[Tree, Batch], Tree] | None = None
 
-    def init(self, key: Array, batch: Batch) -> dict[str, Any]:
-        """The variables of the network, drawn with `key` for arguments of the shapes of `batch`."""
+    def init(self, key: Array, batch: Batch) -> dict[str, Tree]:
+        """Initialises the network's variables.
+
+        Args:
+            key: of the initialisers.
+            batch: a batch, for the shapes of the arguments.
+
+        Returns:
+            {collection: variables}, as `flax.linen.Module.init`.
+        """
         arguments, keywords = _split(self.inputs(batch, None, False))
         return dict(self.net.init(key, *arguments, **keywords))
 
     def __call__(
         self, params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
-    ) -> tuple[Any, dict[str, Any]]:
-        """The output for a batch, after `output`, and `extra` with the state after this pass."""
+    ) -> tuple[Tree, dict[str, Tree]]:
+        """Applies the network to a batch.
+
+        Args:
+            params, extra: of all models, by name.
+            batch: arrays [rows, ...], passed to `inputs`.
+            key: of dropout and `inputs`; None: no dropout.
+            train: whether batch statistics are updated and dropout is active.
+
+        Returns:
+            The output after `output`, and `extra` as it is after this forward pass.
+        """
         arguments, keywords = _split(self.inputs(batch, key, train))
-        how = {"key": key, "train": train, "row": batch.get("row"), **keywords}
-        y, extra = self.apply(params, extra, *arguments, **how)
+        options = {"key": key, "train": train, "row": batch.get("row"), **keywords}
+        y, extra = self.apply(params, extra, *arguments, **options)
         return y if self.output is None else self.output(y, batch), dict(extra)
 
     def apply(
         self,
         params: Params,
         extra: Extra,
-        *arguments: Any,
+        *arguments: Tree,
         key: Array | None = None,
         train: bool = False,
         row: Array | None = None,
-        **keywords: Any,
-    ) -> tuple[Any, dict[str, Any]]:
-        """The network on arguments of its own, past `inputs` and `output`.
+        **keywords: Tree,
+    ) -> tuple[Tree, dict[str, Tree]]:
+        """Applies the network to arguments, without `inputs` and `output`.
 
         Args:
             params, extra: of all models, by name.
-            arguments, keywords: the module's; `method` chooses another of its methods.
-            key: of dropout; None for none.
-            train, row: passed on if the method has parameters of these names. row: [batch], int32.
+            arguments, keywords: of the module; `method` chooses another of its methods.
+            key: of dropout; None: no dropout.
+            train: passed on where the method has a parameter of this name.
+            row: int32 [batch], index of each example; passed on like `train`.
 
         Returns:
-            The output, and `extra` with the state after this pass.
+            The output, and `extra` as it is after this forward pass.
         """
-        module: Any = type(self.net)
-        accepted = _accepted(module, keywords.get("method"))
-        how = {name: value for name, value in (("train", train), ("row", row)) if name in accepted}
+        accepted = _accepted(type(self.net), keywords.get("method"))  # type: ignore[arg-type]
+        options = {
+            name: value for name, value in (("train", train), ("row", row)) if name in accepted
+        }
         if _is_bfloat16(params[self.name]):
             arguments, keywords = jax.tree.map(_rounded, (arguments, keywords))
-        return apply(self.net, self.name, params, extra, *arguments, key=key, **how, **keywords)
+        return apply(self.net, self.name, params, extra, *arguments, key=key, **options, **keywords)
 
-    def on(self, params: Params, extra: Extra, *arguments: Any, **keywords: Any) -> Any:
-        """The output alone of `apply` in inference."""
+    def on(self, params: Params, extra: Extra, *arguments: Tree, **keywords: Tree) -> Tree:
+        """Returns the output of `apply` in inference."""
         return self.apply(params, extra, *arguments, **keywords)[0]
 
 
-def init_of(models: Iterable[Model]) -> dict[str, Callable[[Array, Batch], Mapping[str, Any]]]:
-    """{name: (key, batch) -> variables} of models, as `Experiment.init` takes it.
+Initialiser = Callable[[Array, Batch], Mapping[str, Tree]]  # (key, batch) -> variables
 
-    Raises UsageError where two models have the same name.
+
+def init_of(models: Iterable[Model]) -> dict[str, Initialiser]:
+    """Returns the initialisers of models: {name: (key, batch) -> variables}.
+
+    Raises:
+        UsageError: two models have the same name.
     """
-    found: dict[str, Callable[[Array, Batch], Mapping[str, Any]]] = {}
+    initialisers: dict[str, Initialiser] = {}
     for model in models:
-        if model.name in found:
+        if model.name in initialisers:
             raise UsageError(
                 f"two models have the name {model.name!r}: parameters have one owner, rename one"
             )
-        found[model.name] = model.init
-    return found
+        initialisers[model.name] = model.init
+    return initialisers
 
 
 def augment_batch(
-    objectives: Mapping[str, Objective], change: Callable[[Batch, Array], Batch]
+    objectives: Mapping[str, Objective], augment: Callable[[Batch, Array], Batch]
 ) -> dict[str, Objective]:
-    """The objectives with losses that see `change(batch, key)` in training, else the batch itself.
+    """Returns objectives whose losses receive an augmented batch in training.
 
-    `key` is the one that the loss gets.
+    Args:
+        objectives: {name: Objective}.
+        change: (batch, key) -> batch, with the key that the loss receives. In evaluation the loss
+            receives the batch itself.
     """
 
-    def changed(loss: Loss) -> Loss:
-        def on_changed(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
-            return loss(params, extra, change(batch, key) if train else batch, key, train)
+    def augmented(loss: Loss) -> Loss:
+        def of_augmented(
+            params: Params, extra: Extra, batch: Batch, key: Array, train: bool
+        ) -> Out:
+            return loss(params, extra, augment(batch, key) if train else batch, key, train)
 
-        return on_changed
+        return of_augmented
 
     return {
-        name: objective._replace(loss=changed(objective.loss))
+        name: objective._replace(loss=augmented(objective.loss))
         for name, objective in objectives.items()
     }
 
 
-def _split(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _split(inputs: Tree) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
     """Arguments and keywords of what `Model.inputs` returned. A NamedTuple is one argument."""
     if type(inputs) is not tuple:
         return (inputs,), {}
@@ -140,8 +171,8 @@ def _split(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 @functools.lru_cache(maxsize=256)
-def _accepted(module: Any, method: Any) -> frozenset[str]:
-    """Which of `train` and `row` a method of a module takes by keyword."""
+def _accepted(module: type[nn.Module], method: str | Callable[..., Tree] | None) -> frozenset[str]:
+    """Those of `train` and `row` that a method of a module accepts as keywords."""
     function = getattr(module, method) if isinstance(method, str) else method or module.__call__
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -154,15 +185,15 @@ def _accepted(module: Any, method: Any) -> frozenset[str]:
     )
 
 
-def _is_bfloat16(params: Any) -> bool:
-    """Whether the floating parameters, of which there are some, are bfloat16."""
+def _is_bfloat16(params: Tree) -> bool:
+    """Whether there are floating-point parameters, and all of them are bfloat16."""
     dtypes = {
         leaf.dtype for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.floating)
     }
     return dtypes == {jnp.dtype(jnp.bfloat16)}
 
 
-def _rounded(x: Any) -> Any:
+def _rounded(x: Tree) -> Tree:
     return (
         x.astype(jnp.bfloat16)
         if isinstance(x, Array | np.ndarray) and x.dtype == jnp.float32

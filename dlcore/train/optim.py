@@ -1,30 +1,34 @@
-"""Optimizers and schedules: Optax, put together as the field uses it."""
+"""Optimizers and learning-rate schedules, composed from Optax."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import optax
 from optax import contrib
 
 from dlcore.errors import UsageError
-from dlcore.sharding import STACKED
+from dlcore.sharding import STACKED, Tree
 
-Tree = Any
 Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
 
 
 def matrices(params: Tree) -> Tree:
-    """True for what weight decay applies to: parameters of two dimensions or more, so no bias and
-    no normalisation scale, but for networks side by side (`models.mlp.Many`), whose biases have
-    two.
+    """Marks the parameters to which weight decay applies: those of two dimensions or more.
 
-    Stacked layers have a dimension more, which does not count.
+    Biases and normalisation scales are left out by that, except the biases of parallel networks
+    (`models.mlp.Many`), which have two. The leading dimension of stacked layers does not count.
+
+    Args:
+        params: tree of parameters.
+
+    Returns:
+        Tree of bool.
     """
 
-    def leaf(path: Any, p: Any) -> bool:
+    def leaf(path: jax.tree_util.KeyPath, p: jax.Array) -> bool:
         stacked = STACKED.search(jax.tree_util.keystr(path, simple=True, separator="/"))
         return bool(p.ndim - (stacked is not None) >= 2)
 
@@ -32,15 +36,26 @@ def matrices(params: Tree) -> Tree:
 
 
 def short_warmup(requested: int, steps: int) -> int:
-    """`asked` steps of warmup, or a fifth of `steps` where that is less: a short trial of a long
-    recipe warms up and descends too.
+    """Limits a number of warm-up steps to a fifth of all steps, so that short runs descend too.
+
+    Args:
+        requested: number of warm-up steps of the full recipe.
+        steps: number of all steps.
     """
     return min(requested, steps // 5)
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> optax.Schedule:
-    """Linear from 0 to `peak` over `warmup` steps, then half a cosine (Loshchilov & Hutter 2017)
-    down to `end` at `steps`.
+    """Linear warm-up, then half a cosine (Loshchilov & Hutter 2017).
+
+    Args:
+        peak: the rate after the warm-up.
+        steps: number of all steps.
+        warmup: number of steps from 0 to `peak`.
+        end: the rate at `steps`.
+
+    Raises:
+        ValueError: the warm-up is not shorter than `steps`.
     """
     if warmup >= steps:
         raise ValueError(f"warmup of {warmup} steps leaves nothing of {steps} steps")
@@ -48,7 +63,16 @@ def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) ->
 
 
 def warmup_linear(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:
-    """Linear from 0 to `peak` over `warmup` steps, then linear down to 0 at `steps`."""
+    """Linear warm-up, then linear decay to 0.
+
+    Args:
+        peak: the rate after the warm-up.
+        steps: number of all steps; the rate is 0 there.
+        warmup: number of steps from 0 to `peak`.
+
+    Raises:
+        ValueError: the warm-up is not shorter than `steps`.
+    """
     if warmup >= steps:
         raise ValueError(f"warmup of {warmup} steps leaves nothing of {steps} steps")
     down = optax.linear_schedule(peak, 0.0, steps - warmup)
@@ -63,31 +87,35 @@ def make(
     kind: Kind,
     rate: float | optax.Schedule,
     *,
-    decay: float = 0.0,
-    clip: float = 0.0,
+    weight_decay: float = 0.0,
+    clip_norm: float = 0.0,
     momentum: float = 0.9,
     b2: float | None = None,
     ema: float = 0.0,
 ) -> optax.GradientTransformation:
-    """One of five optimizers, with weight decay on matrices only, global-norm clipping and a
-    parameter average.
+    """Composes an optimizer: clipping, weight decay on matrices, and an average of the parameters.
 
     Args:
-        kind: sgd (Nesterov), adam (Kingma & Ba 2015), adamw (Loshchilov & Hutter 2019), lion, muon.
+        kind: "sgd" (with Nesterov momentum), "adam" (Kingma & Ba 2015), "adamw" (Loshchilov &
+            Hutter 2019), "lion" (Chen et al. 2023) or "muon" (Jordan et al. 2024).
         rate: the learning rate, or a schedule of it.
-        decay: weight decay. It is decoupled (rate * decay * p is taken from p beside the update),
-        but for adam, where
-            decay * p is added to the gradient after clipping (L2 regularisation), and so passes
-            through both moments.
-        clip: the largest global norm of the gradient; 0: no clipping.
+        weight_decay: of matrices. It is decoupled (rate * weight_decay * p is subtracted beside the
+            update), but for adam, where weight_decay * p is added to the gradient after clipping
+            (L2 regularisation) and so enters both moments.
+        clip_norm: largest global norm of the gradient; 0: no clipping.
         momentum: of sgd and muon; the first beta of the others. In [0, 1).
-        b2: the second beta, in [0, 1); None: 0.99 for lion, 0.999 for the others. sgd has none and
-        ignores it. ema: the decay of the parameter average (`averaged`); 0: no average.
+        b2: the second beta, in [0, 1); None: 0.99 for lion, 0.999 for the others. Ignored by sgd.
+        ema: decay of the average of the parameters (`averaged`), in [0, 1); 0: no average.
 
     Raises:
-        UsageError: a kind that is not there, or a number outside of its range.
+        UsageError: an unknown kind, or a number outside its range.
     """
-    _check(kind, decay, clip, {"momentum": momentum, "b2": 0.0 if b2 is None else b2, "ema": ema})
+    _check(
+        kind,
+        weight_decay,
+        clip_norm,
+        {"momentum": momentum, "b2": 0.0 if b2 is None else b2, "ema": ema},
+    )
     second = (0.99 if kind == "lion" else 0.999) if b2 is None else b2
     scales: dict[Kind, optax.GradientTransformation] = {
         "sgd": optax.trace(momentum, nesterov=True) if momentum else optax.identity(),
@@ -96,24 +124,25 @@ def make(
         "lion": optax.scale_by_lion(momentum, second),
         "muon": _muon(momentum, second),
     }
-    parts = [optax.clip_by_global_norm(clip)] if clip else []
+    clipping = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     scaled = [scales[kind]]
-    if decay:
-        scaled.insert(0 if kind == "adam" else 1, optax.add_decayed_weights(decay, mask=matrices))
-    optimizer = optax.chain(*parts, *scaled, optax.scale_by_learning_rate(rate))
+    if weight_decay:
+        scaled.insert(
+            0 if kind == "adam" else 1, optax.add_decayed_weights(weight_decay, mask=matrices)
+        )
+    optimizer = optax.chain(*clipping, *scaled, optax.scale_by_learning_rate(rate))
     return averaged(optimizer, ema) if ema else optimizer
 
 
-def _check(kind: Kind, decay: float, clip: float, fractions: dict[str, float]) -> None:
+def _check(kind: Kind, weight_decay: float, clip_norm: float, fractions: dict[str, float]) -> None:
     if kind not in get_args(Kind):
-        raise UsageError(f"{kind!r} is no optimizer: choose one of {', '.join(get_args(Kind))}")
+        raise UsageError(f"{kind!r} is not an optimizer: choose one of {', '.join(get_args(Kind))}")
     for name, value in fractions.items():
         if not 0 <= value < 1:
             raise UsageError(
-                f"{name} {value} of {kind} is outside [0, 1): it is what an average keeps at each"
-                " step"
+                f"{name} {value} of {kind} is outside [0, 1): it is the decay of an average"
             )
-    for name, value in (("decay", decay), ("clip", clip)):
+    for name, value in (("weight_decay", weight_decay), ("clip_norm", clip_norm)):
         if not 0 <= value < math.inf:
             raise UsageError(
                 f"{name} {value} of {kind}: it must be at least 0 (0: none) and finite"
@@ -121,15 +150,14 @@ def _check(kind: Kind, decay: float, clip: float, fractions: dict[str, float]) -
 
 
 def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for the matrices of dense layers, Adam for everything else,
-    embeddings too.
+    """Muon (Jordan et al. 2024) for the kernels of dense layers, Adam for all other parameters.
 
-    An orthogonal update is scaled by 0.2 sqrt(larger side), to the size of Adam's (Liu et al. 2025,
-    eq. 4): one rate fits both.
+    An orthogonal update is scaled by 0.2 sqrt(larger dimension), which gives it the size of an
+    update of Adam's, so that one learning rate fits both (Liu et al. 2025, eq. 4).
     """
 
     def labels(params: Tree) -> Tree:
-        found = jax.tree_util.tree_map_with_path(
+        kinds = jax.tree_util.tree_map_with_path(
             lambda path, p: (
                 "muon"
                 if p.ndim == 2 and jax.tree_util.keystr(path[-1:], simple=True) == "kernel"
@@ -137,26 +165,31 @@ def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
             ),
             params,
         )
-        if "muon" not in jax.tree.leaves(found):
+        if "muon" not in jax.tree.leaves(kinds):
             raise UsageError(
                 "muon finds no matrix of a dense layer among these parameters (stacked ones are"
                 " none): take adamw"
             )
-        return found
+        return kinds
 
-    # A leaf that is not Muon's is masked here: sides must be named for the others, or Optax looks
-    # for them in what is masked.
-    sides = lambda tree: jax.tree.map(lambda _: contrib.MuonDimensionNumbers(0, 1), tree)  # noqa: E731
+    # Leaves of Adam's are masked here. Optax must be told the dimensions of the others, since it
+    # would look for them in masked leaves too.
+    dimensions = lambda tree: jax.tree.map(lambda _: contrib.MuonDimensionNumbers(0, 1), tree)  # noqa: E731
     sized = optax.stateless(
         lambda updates, _: jax.tree.map(lambda u: u * (0.2 * max(u.shape) ** 0.5), updates)
     )
-    muon = optax.chain(contrib.scale_by_muon(beta=momentum, weight_dimension_numbers=sides), sized)
+    muon = optax.chain(
+        contrib.scale_by_muon(beta=momentum, weight_dimension_numbers=dimensions), sized
+    )
     return optax.multi_transform({"muon": muon, "adam": optax.scale_by_adam(0.9, b2)}, labels)
 
 
 class Averaged(NamedTuple):
-    """The state of `averaged`: the inner optimizer's, and the exponential moving average of the
-    parameters.
+    """The state of `averaged`.
+
+    Attributes:
+        inner: the state of the inner optimizer.
+        average: exponential moving average of the parameters, a tree of their structure.
     """
 
     inner: optax.OptState
@@ -164,25 +197,36 @@ class Averaged(NamedTuple):
 
 
 def averaged(inner: optax.GradientTransformation, decay: float) -> optax.GradientTransformation:
-    """`inner`, and beside it an average of the parameters after each update: a <- decay a + (1 -
-    decay) p (Polyak 1990).
+    """Adds to an optimizer an exponential moving average of the parameters (Polyak 1990).
+
+    After each update average <- decay * average + (1 - decay) * parameters. It starts at the
+    initial parameters.
+
+    Args:
+        inner: the optimizer.
+        decay: in [0, 1).
     """
 
     def init(params: Tree) -> Averaged:
         return Averaged(inner.init(params), params)
 
     def update(grads: Tree, state: Averaged, params: Tree | None = None) -> tuple[Tree, Averaged]:
-        updates, after = inner.update(grads, state.inner, params)
-        now = jax.tree.map(lambda p, u: p + u, params, updates)
+        updates, inner_state = inner.update(grads, state.inner, params)
+        new_params = jax.tree.map(lambda p, u: p + u, params, updates)
         return updates, Averaged(
-            after, jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, now)
+            inner_state,
+            jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, new_params),
         )
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
 
-def average(opt: Any) -> Tree:
-    """The averaged parameters that an optimizer made with `ema` keeps."""
+def average(opt: optax.OptState) -> Tree:
+    """Returns the average of the parameters from the state of an optimizer made with `ema`.
+
+    Raises:
+        ValueError: the optimizer keeps no average.
+    """
     if not isinstance(opt, Averaged):
         raise ValueError("this optimizer keeps no average: make it with ema > 0")
     return opt.average

@@ -1,16 +1,15 @@
-"""Mixed precision as a policy on the loss: float32 parameters, a compute type inside, float32
-gradients outside.
-"""
+"""Mixed precision: losses computed in bfloat16, with parameters and gradients in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.sharding import Tree
 from dlcore.train.step import Batch, Extra, Loss, Objective, Out, Params
 
 Precision = Literal["f32", "bf16"]
@@ -19,12 +18,17 @@ Precision = Literal["f32", "bf16"]
 def with_precision(
     objectives: Mapping[str, Objective], precision: Precision
 ) -> dict[str, Objective]:
-    """The same objectives, computing in bfloat16: the parameters are rounded on the way in.
+    """Returns objectives that compute in the given precision.
 
-    A `Model` rounds the floating arguments of a network with bfloat16 parameters too; nothing else
-    of a batch is rounded, neither targets nor weights nor boxes. Gradients pass back through the
-    cast, so that parameters, optimizer state and updates stay float32. Sums of losses are float32
-    already (`step.mean`); losses cast their logits themselves.
+    With "bf16" the loss receives parameters rounded to bfloat16, and a `Model` rounds the float32
+    arguments of a network with such parameters too. Nothing else of a batch is rounded: targets,
+    weights and boxes keep their bits. Gradients pass back through the cast, so that parameters,
+    optimizer state and updates stay float32. `step.mean` sums in float32, and losses cast their
+    logits themselves.
+
+    Args:
+        objectives: {name: Objective}.
+        precision: "f32" (unchanged) or "bf16".
     """
     if precision == "f32":
         return dict(objectives)
@@ -41,5 +45,5 @@ def _in_bfloat16(loss: Loss) -> Loss:
     return rounded
 
 
-def _cast(tree: Any) -> Any:
+def _cast(tree: Tree) -> Tree:
     return jax.tree.map(lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x, tree)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -38,34 +38,34 @@ _BLOCK = re.compile(r"(?:^|/)block_(\d+)(?=/|$)")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How parameters are trained. `recipe(steps)` makes the Optax transformation.
+    """How parameters are trained: `recipe(steps)` returns the Optax transformation.
 
     Attributes:
-        optimizer: sgd, adam (Kingma & Ba 2015; weight decay is coupled: L2), adamw (Loshchilov &
-        Hutter
-            2019), rmsprop (Hinton 2012), lion (Chen et al. 2023), muon (Jordan et al. 2024, for
-            matrices of dense layers; Adam for the rest), adafactor (Shazeer & Stern 2018), lamb
-            (You et al. 2020), schedule_free_adamw (Defazio et al. 2024).
+        optimizer: sgd, adam (Kingma & Ba 2015; its weight decay is coupled: L2 regularisation),
+            adamw (Loshchilov & Hutter 2019), rmsprop (Hinton 2012), lion (Chen et al. 2023), muon
+            (Jordan et al. 2024, for kernels of dense layers; Adam for the rest), adafactor (Shazeer
+            & Stern 2018), lamb (You et al. 2020), schedule_free_adamw (Defazio et al. 2024).
         lr: the peak learning rate.
         end: the last learning rate as a fraction of `lr`; of linear, cosine, wsd and restarts.
         warmup: linear warm-up from 0: a fraction of the steps if below 1, else a number of steps,
-            of which at most a fifth of all steps is taken, so that short trials descend too.
+            limited to a fifth of all steps so that short runs descend too.
         schedule: what follows the warm-up, see `dlcore.train.schedules`.
         weight_decay: of matrices alone (`optim.matrices`), per step times the learning rate.
-        clip_norm: the largest global norm of the gradient; 0: no clipping.
+        clip_norm: largest global norm of the gradient; 0: no clipping.
         b1: momentum of sgd, muon, rmsprop and adafactor, the first beta of the others. None: 0.9,
-            but none for rmsprop and adafactor.
+            but no momentum for rmsprop and adafactor.
         b2: the second beta; None: 0.999, but 0.99 for lion, 0.9 for rmsprop. sgd and adafactor
             have none and ignore it.
         nesterov: whether the momentum of sgd is Nesterov's.
-        layer_decay: the learning rate of layer i of L is that of the head times
-            layer_decay ** (L - i). Layers are modules named block_N or stacked ones; all that
-            precedes them ("embed", "stem", "patch" and "positions" begin their names) is layer -1.
-        drops: of the schedule step: the fractions of the steps at which the rate drops.
-        drop_factor: of step: what the rate is multiplied by at each drop (He et al. 2016).
-        decay_fraction: of wsd: the last fraction of the steps, which descends.
-        cycles: of the schedule restarts: the number of cycles.
-        cycle_growth: of restarts: the factor by which each cycle is longer than the one before.
+        layer_decay: layer i of L is trained with the learning rate times layer_decay ** (L - i);
+            what follows the layers with the full rate. Layers are modules named block_N or stacked
+            ones; modules before them, whose names begin with "embed", "stem", "patch" or
+            "positions", are layer -1.
+        drops: of the schedule step: fractions of the steps at which the rate drops.
+        drop_factor: of step: the factor by which the rate drops (He et al. 2016).
+        decay_fraction: of wsd: fraction of the steps, at the end, in which the rate decays.
+        cycles: of restarts: number of cycles.
+        cycle_growth: of restarts: ratio of the lengths of a cycle and the one before.
     """
 
     optimizer: Kind = "adamw"
@@ -86,24 +86,24 @@ class Recipe:
     cycle_growth: PositiveInt = 2
 
     def __post_init__(self) -> None:
-        # A whole number is written as one, and read back from a card as a float.
+        # A card stores 1.0 as 1: converted here, so that a recipe read from a card is equal.
         for name in ("lr", "end", "warmup", "weight_decay", "clip_norm"):
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, steps: int, ema: float = 0.0) -> optax.GradientTransformation:
-        """The optimizer for so many updates.
+        """Returns the optimizer for a number of updates.
 
         Args:
-            steps: the number of updates, at least 1.
-            ema: the decay of the parameter average that it keeps (`optim.average`); 0: none.
+            steps: number of updates, at least 1.
+            ema: decay of an average of the parameters (`optim.average`); 0: no average.
 
         Raises:
-            UsageError: a number outside of its range, or two fields that exclude each other.
+            UsageError: a number outside its range, or two fields that exclude each other.
         """
         self._check(steps)
         if not 0 <= ema < 1:
             raise UsageError(
-                f"--ema {ema} is outside [0, 1): it is what an average keeps at each step"
+                f"--ema {ema} is outside [0, 1): it is the decay of an average per step"
             )
         rate = self._rate(steps)
         if self.optimizer == "schedule_free_adamw":
@@ -118,20 +118,24 @@ class Recipe:
         return optim.averaged(optimizer, ema) if ema else optimizer
 
     def rate(self, steps: int) -> optax.Schedule:
-        """The learning rate as a function of the step, 0 for the first. Raises as `__call__`."""
+        """Returns the learning rate as a function of the step, which is 0 for the first update.
+
+        Raises:
+            UsageError: as `__call__`.
+        """
         self._check(steps)
         rate = self._rate(steps)
         return rate if callable(rate) else optax.constant_schedule(rate)
 
     def warmup_steps(self, steps: int) -> int:
-        """The number of steps of warm-up among so many."""
+        """Returns the number of warm-up steps among `steps` steps."""
         if self.warmup >= 1:
             return optim.short_warmup(int(self.warmup), steps)
         # 0.1 * 30 steps are 3, whatever 0.1 is in binary
         return math.floor(self.warmup * steps + 1e-9)
 
     def _rate(self, steps: int) -> float | optax.Schedule:
-        """A number where it never changes: then the optimizer keeps no count of steps."""
+        """The learning rate: a number where it is constant, so that no step count is kept."""
         warmup = self.warmup_steps(steps)
         if self.schedule == "constant" and not warmup:
             return self.lr
@@ -140,20 +144,21 @@ class Recipe:
     def _optimizer(self, rate: float | optax.Schedule) -> optax.GradientTransformation:
         if self.optimizer in _MADE_BY_OPTIM and (self.nesterov or self.optimizer != "sgd"):
             b1 = 0.9 if self.b1 is None else self.b1
-            how = {
-                "decay": self.weight_decay,
-                "clip": self.clip_norm,
-                "momentum": b1,
-                "b2": self.b2,
-            }
-            return optim.make(self.optimizer, rate, **how)  # type: ignore[arg-type]
-        # The trust ratio of lamb is of the update with its decay; elsewhere the decay is beside it.
-        last = [optax.scale_by_trust_ratio()] if self.optimizer == "lamb" else []
-        scaled = [*self._scaled(), *self._decay(), *last]
+            return optim.make(
+                self.optimizer,  # type: ignore[arg-type]
+                rate,
+                weight_decay=self.weight_decay,
+                clip_norm=self.clip_norm,
+                momentum=b1,
+                b2=self.b2,
+            )
+        # The trust ratio of lamb is computed from the update including its weight decay.
+        trust_ratio = [optax.scale_by_trust_ratio()] if self.optimizer == "lamb" else []
+        scaled = [*self._scaled(), *self._decay(), *trust_ratio]
         return optax.chain(*self._clip(), *scaled, optax.scale_by_learning_rate(rate))
 
     def _scaled(self) -> list[optax.GradientTransformation]:
-        """The gradient scaled to an update, without learning rate and weight decay."""
+        """The transformation of gradients to updates, without learning rate and weight decay."""
         momentum = 0.0 if self.b1 is None else self.b1
         if self.optimizer == "sgd":
             return [optax.trace(0.9 if self.b1 is None else self.b1)]
@@ -161,9 +166,9 @@ class Recipe:
             scale = optax.scale_by_rms(0.9 if self.b2 is None else self.b2)
             return [scale, optax.trace(momentum)] if momentum else [scale]
         if self.optimizer == "adafactor":
-            parts = [optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)]
-            parts.append(optax.scale_by_param_block_rms())
-            return [*parts, optax.ema(momentum, debias=False)] if momentum else parts
+            chain = [optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)]
+            chain.append(optax.scale_by_param_block_rms())
+            return [*chain, optax.ema(momentum, debias=False)] if momentum else chain
         b1, b2 = self._betas()
         return [optax.scale_by_adam(b1, b2, eps=1e-6)]  # lamb's epsilon
 
@@ -179,12 +184,12 @@ class Recipe:
         return [optax.add_decayed_weights(self.weight_decay, mask=optim.matrices)]
 
     def _schedule_free(self, rate: float | optax.Schedule) -> optax.GradientTransformation:
-        """Schedule-free AdamW, whose average is in `Averaged`, where evaluation looks for it."""
+        """Schedule-free AdamW; its average is kept in `Averaged`, which evaluation reads."""
         b1, b2 = self._betas()
         rms = optax.scale_by_rms(b2, eps_in_sqrt=False, bias_correction=True)
-        layers = [layerwise(self.layer_decay)] if self.layer_decay != 1 else []
-        lr = optax.scale_by_learning_rate(rate)
-        base = optax.chain(*self._clip(), rms, *self._decay(), lr, *layers)
+        by_layer = [layerwise(self.layer_decay)] if self.layer_decay != 1 else []
+        scaled_by_rate = optax.scale_by_learning_rate(rate)
+        base = optax.chain(*self._clip(), rms, *self._decay(), scaled_by_rate, *by_layer)
         inner = contrib.schedule_free(base, rate, b1)
 
         def update(
@@ -192,9 +197,11 @@ class Recipe:
             state: Averaged,
             params: Tree | None = None,
         ) -> tuple[Tree, Averaged]:
-            updates, after = inner.update(grads, state.inner, params)
-            now = jax.tree.map(lambda p, u: p + u, params, updates)
-            return updates, Averaged(after, contrib.schedule_free_eval_params(after, now))
+            updates, inner_state = inner.update(grads, state.inner, params)
+            new_params = jax.tree.map(lambda p, u: p + u, params, updates)
+            return updates, Averaged(
+                inner_state, contrib.schedule_free_eval_params(inner_state, new_params)
+            )
 
         def init(params: Tree) -> Averaged:
             return Averaged(inner.init(params), params)
@@ -202,16 +209,19 @@ class Recipe:
         return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
     def _check(self, steps: int) -> None:
-        """Raises UsageError, which names the field."""
+        """Raises UsageError, which names the field, for invalid or contradictory values."""
         bounds.check(self)
         if steps < 1:
             raise UsageError(f"--steps {steps} is too small: an optimizer needs 1 at least")
         if self.warmup > 1 and self.warmup != int(self.warmup):
-            raise UsageError(f"--warmup {self.warmup} is neither a fraction nor a number of steps")
+            raise UsageError(
+                f"--warmup {self.warmup} is neither a fraction nor a number of steps: give one"
+            )
         if self.end and self.schedule not in _WITH_END:
             usable = ", ".join(_WITH_END)
             raise UsageError(
-                f"--end {self.end} is not of --schedule {self.schedule}: take {usable}, or 0"
+                f"--end {self.end} does not apply to --schedule {self.schedule}: choose {usable},"
+                " or --end 0"
             )
         if self.schedule == "step" and list(self.drops) != sorted(set(self.drops)):
             raise UsageError(
@@ -225,8 +235,8 @@ class Recipe:
     def _check_schedule_free(self) -> None:
         if self.schedule != "constant":
             raise UsageError(
-                f"--schedule {self.schedule}: schedule_free_adamw averages in its place; take"
-                " --schedule constant, with a warm-up"
+                f"--schedule {self.schedule}: schedule_free_adamw averages instead of a schedule;"
+                " choose --schedule constant, with a warm-up"
             )
         if self.b1 == 0:
             raise UsageError(
@@ -235,12 +245,20 @@ class Recipe:
 
 
 def layerwise(factor: float) -> optax.GradientTransformation:
-    """Multiplies the updates of layer i of L by factor ** (L - i); see `Recipe.layer_decay`.
+    """Scales the updates of layer i of L by factor ** (L - i), see `Recipe.layer_decay`.
 
-    Source: Clark et al. 2020 (ELECTRA), Bao et al. 2022. UsageError: no parameter is in a layer.
+    Source: Clark et al. 2020 (ELECTRA), Bao et al. 2022 (BEiT).
+
+    Args:
+        factor: in (0, 1].
+
+    Raises:
+        UsageError: no parameter is in a layer (at the first update, while it is traced).
     """
 
-    def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
+    def update(
+        updates: Tree, state: optax.OptState, params: Tree | None = None
+    ) -> tuple[Tree, optax.OptState]:
         depth = _depth(updates)
         scaled = jax.tree_util.tree_map_with_path(
             lambda path, u: u * _factors(_name(path), u, factor, depth), updates
@@ -250,13 +268,13 @@ def layerwise(factor: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def _factors(name: str, update: jax.Array, factor: float, depth: int) -> Any:
-    """What an update is multiplied by: a number, or an array over its leading axis of layers."""
+def _factors(name: str, update: jax.Array, factor: float, depth: int) -> float | jax.Array:
+    """The factor of an update: a number, or an array over the leading axis of stacked layers."""
     if STACKED.search(name):
         powers = jnp.asarray(factor, update.dtype) ** jnp.arange(depth, 0, -1, dtype=update.dtype)
         return powers.reshape(-1, *(1,) * (update.ndim - 1))
-    if found := _BLOCK.search(name):
-        return factor ** (depth - int(found[1]))
+    if match := _BLOCK.search(name):
+        return factor ** (depth - int(match[1]))
     first = any(
         part.startswith(("embed", "stem", "patch", "positions")) for part in name.split("/")
     )
@@ -264,14 +282,14 @@ def _factors(name: str, update: jax.Array, factor: float, depth: int) -> Any:
 
 
 def _depth(tree: Tree) -> int:
-    """The number of layers. UsageError: there are none."""
+    """The number of layers. UsageError: no parameter is in a layer."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    numbered = [int(found[1]) + 1 for path, _ in leaves if (found := _BLOCK.search(_name(path)))]
+    numbered = [int(match[1]) + 1 for path, _ in leaves if (match := _BLOCK.search(_name(path)))]
     stacked = [leaf.shape[0] for path, leaf in leaves if STACKED.search(_name(path))]
     if not numbered + stacked:
         raise UsageError("--layer-decay finds no layers (modules block_N or blocks): give 1")
     return max(numbered + stacked)
 
 
-def _name(path: Any) -> str:
+def _name(path: jax.tree_util.KeyPath) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -14,7 +14,7 @@ Schedule = Literal["constant", "linear", "cosine", "step", "inverse_sqrt", "wsd"
 
 
 class Shape(Protocol):
-    """What a curve is drawn from; `dlcore.train.recipe.Recipe` documents the fields."""
+    """The fields of a schedule; `dlcore.train.recipe.Recipe` documents them."""
 
     @property
     def schedule(self) -> Schedule: ...
@@ -35,21 +35,21 @@ class Shape(Protocol):
 
 
 def curve(shape: Shape, steps: int, warmup: int) -> optax.Schedule:
-    """The learning rate as a function of the step, 0 for the first.
+    """Returns the learning rate as a function of the step, which is 0 for the first update.
 
     Args:
-        shape: the schedule and its numbers:
+        shape: the schedule and its parameters:
             constant      lr
-            linear        down to end * lr at `steps`
-            cosine        half a cosine (Loshchilov & Hutter 2017) down to end * lr at `steps`
+            linear        linear decay to end * lr at `steps`
+            cosine        half a cosine (Loshchilov & Hutter 2017) to end * lr at `steps`
             step          times `drop_factor` at each of `drops`, fractions of the steps
             inverse_sqrt  lr * sqrt(warmup / step) (Vaswani et al. 2017, sec. 5.3)
-            wsd           lr, then linear down to end * lr in the last `decay_fraction` of the steps
-                          (warm-up, stable, decay: Hu et al. 2024)
+            wsd           lr, then linear decay to end * lr in the last `decay_fraction` of the
+                          steps (warm-up, stable, decay: Hu et al. 2024)
             restarts      `cycles` half cosines to end * lr, each `cycle_growth` times as long as
                           the one before (SGDR: Loshchilov & Hutter 2017)
-        steps: the number of all steps.
-        warmup: the number of steps of the linear warm-up from 0, fewer than `steps`.
+        steps: number of all steps.
+        warmup: number of steps of the linear warm-up from 0, fewer than `steps`.
     """
     peak, low = shape.lr, shape.lr * shape.end
     if shape.schedule == "cosine":
@@ -69,27 +69,29 @@ def _after_warmup(
     steps: int,
     warmup: int,
 ) -> optax.Schedule:
-    """The curve as a function of the steps after the warm-up."""
-    rest = steps - warmup
+    """The rate as a function of the number of steps after the warm-up."""
+    remaining = steps - warmup
     if shape.schedule == "linear":
-        return optax.linear_schedule(peak, low, rest)
+        return optax.linear_schedule(peak, low, remaining)
     if shape.schedule == "step":
-        at = [max(0, round(fraction * steps) - warmup) for fraction in shape.drops]
-        return _steps(peak, shape.drop_factor, at)
+        drops = [max(0, round(fraction * steps) - warmup) for fraction in shape.drops]
+        return _steps(peak, shape.drop_factor, drops)
     if shape.schedule == "inverse_sqrt":
         return _inverse_sqrt(peak, max(1, warmup))
     if shape.schedule == "wsd":
-        decay = min(rest, max(1, round(shape.decay_fraction * steps)))
-        return optax.linear_schedule(peak, low, decay, transition_begin=rest - decay)
+        decay_steps = min(remaining, max(1, round(shape.decay_fraction * steps)))
+        return optax.linear_schedule(
+            peak, low, decay_steps, transition_begin=remaining - decay_steps
+        )
     if shape.schedule == "restarts":
-        return _restarts(peak, low, rest, shape.cycles, shape.cycle_growth)
+        return _restarts(peak, low, remaining, shape.cycles, shape.cycle_growth)
     return optax.constant_schedule(peak)
 
 
-def _steps(peak: float, factor: float, at: list[int]) -> optax.Schedule:
+def _steps(peak: float, factor: float, drops: list[int]) -> optax.Schedule:
     def rate(step: ArrayLike) -> ArrayLike:
-        drops = sum((jnp.asarray(step) >= each).astype(jnp.float32) for each in at)
-        return peak * jnp.power(factor, drops)
+        count = sum((jnp.asarray(step) >= each).astype(jnp.float32) for each in drops)
+        return peak * jnp.power(factor, count)
 
     return rate
 
@@ -99,10 +101,10 @@ def _inverse_sqrt(peak: float, warmup: int) -> optax.Schedule:
 
 
 def _restarts(peak: float, low: float, steps: int, cycles: int, growth: int) -> optax.Schedule:
-    """Cycles of whole steps, in proportion to growth ** cycle; the last one ends at `steps`."""
-    parts = [growth**cycle for cycle in range(cycles)]
-    bounds = [round(steps * sum(parts[: cycle + 1]) / sum(parts)) for cycle in range(cycles)]
-    lengths = [stop - start for start, stop in zip([0, *bounds], bounds, strict=False)]
+    """Cosine cycles of whole steps, with lengths proportional to growth ** cycle, up to `steps`."""
+    lengths = [growth**cycle for cycle in range(cycles)]
+    ends = [round(steps * sum(lengths[: cycle + 1]) / sum(lengths)) for cycle in range(cycles)]
+    cycle_steps = [stop - start for start, stop in zip([0, *ends], ends, strict=False)]
     alpha = low / peak if peak else 0.0
-    each = [optax.cosine_decay_schedule(peak, max(1, length), alpha) for length in lengths]
-    return optax.join_schedules(each, bounds[:-1])
+    cosines = [optax.cosine_decay_schedule(peak, max(1, length), alpha) for length in cycle_steps]
+    return optax.join_schedules(cosines, ends[:-1])

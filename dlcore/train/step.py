@@ -1,5 +1,6 @@
-"""The one abstraction: objectives that take turns on one state. The only place with `jax.grad` and
-`optax.apply_updates`.
+"""The training step: every objective updates its own parameters in one shared state.
+
+No other file calls `jax.grad` for training, or `optax.apply_updates`.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +16,23 @@ import optax
 from jax import Array
 
 from dlcore.kernels.rows import device_sum, square_sum
+from dlcore.sharding import Tree
 from dlcore.train.accumulate import over_microbatches
 
-Tree = Any
-Params = Mapping[str, Tree]
-Extra = Mapping[str, Tree]
-Batch = Mapping[str, Array]
+Params = Mapping[str, Tree]  # {model: its parameters}
+Extra = Mapping[str, Tree]  # {model: its collections besides "params", such as batch statistics}
+Batch = Mapping[str, Array]  # {field: [rows, ...]}, with `row` (int32) and `mask` (float32)
 
 
 class Mean(NamedTuple):
-    """A numerator and a denominator. Means add exactly over examples, microbatches, devices and
-    batches.
+    """A mean as numerator and denominator.
+
+    Means add exactly over examples, microbatches, devices and batches; the division happens once,
+    after the last sum.
+
+    Attributes:
+        total: sum of weighted values, float scalar.
+        weight: sum of the weights, float scalar.
     """
 
     total: Array
@@ -33,8 +40,12 @@ class Mean(NamedTuple):
 
 
 class Out(NamedTuple):
-    """What a loss returns: the mean to descend on, means to report, and the extra state after this
-    forward pass.
+    """What a loss returns.
+
+    Attributes:
+        loss: the mean that is minimised.
+        metrics: further means to log, by name.
+        extra: the extra state after this forward pass, of all models.
     """
 
     loss: Mean
@@ -42,15 +53,20 @@ class Out(NamedTuple):
     extra: Extra
 
 
-# (params, extra, batch, key, train) -> Out. Pure; sees all parameters, is differentiated by its own
-# subtree alone.
-# `key` belongs to (seed, step, objective): fold `batch["row"]` in for whatever differs between
-# examples (kernels/random.py).
+# (params, extra, batch, key, train) -> Out. A pure function of the parameters of all models; it is
+# differentiated with respect to those of its objective's name alone. `key` depends on seed, step
+# and objective: fold `batch["row"]` into it for what differs between examples (kernels/random.py).
 Loss = Callable[[Params, Extra, Batch, Array, bool], Out]
 
 
 class Objective(NamedTuple):
-    """`loss` trains the subtree of the same name with `optimizer`, in every `every`-th step."""
+    """A loss and the optimizer that minimises it with respect to the parameters of its name.
+
+    Attributes:
+        loss: the loss.
+        optimizer: its updates are added to the parameters.
+        every: the objective is updated in every `every`-th step.
+    """
 
     loss: Loss
     optimizer: optax.GradientTransformation
@@ -62,8 +78,14 @@ class Objective(NamedTuple):
 )
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Everything that a run must save. `extra`: batch statistics, carries, frozen parts: changed,
-    never differentiated.
+    """Everything that changes in training and that a checkpoint saves.
+
+    Attributes:
+        step: number of steps taken, int32 scalar.
+        params: {model: parameters}.
+        extra: {model: collections that a forward pass changes and no gradient does, such as batch
+            statistics}.
+        opt: {objective: state of its optimizer}.
     """
 
     step: Array
@@ -73,8 +95,13 @@ class State:
 
 
 def mean(x: Array, where: Array | None = None) -> Mean:
-    """The mean of x where `where` (0/1 or weights, broadcast from the left) holds; summed in
-    float32 at least.
+    """Computes a weighted mean as numerator and denominator, in float32 at least.
+
+    Args:
+        x: values of any shape and dtype.
+        where: weights, 0 or 1 for a mask; its shape is the first axes of that of x, and it is
+            broadcast over the others. None: all weights are 1. Values with weight 0 may be NaN or
+            infinite: they change neither the mean nor its gradient.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if where is None:
@@ -82,13 +109,12 @@ def mean(x: Array, where: Array | None = None) -> Mean:
     where = jnp.broadcast_to(
         where.reshape(where.shape + (1,) * (x.ndim - where.ndim)), x.shape
     ).astype(x.dtype)
-    # A masked value may be anything, NaN too: it is replaced before the product, so that neither
-    # sum nor gradient sees it.
+    # Masked values are replaced before the product: 0 * NaN is NaN, in the gradient too.
     return Mean((jnp.where(where > 0, x, 0) * where).sum(), where.sum())
 
 
 def value(m: Mean) -> Array:
-    """total / weight; NaN where nothing was weighed."""
+    """Returns total / weight, a float scalar; NaN where the weight is 0."""
     return m.total / m.weight
 
 
@@ -101,32 +127,47 @@ def train_step(
     axis: str | None = None,
     microbatches: int = 1,
 ) -> tuple[State, dict[str, Mean]]:
-    """Each objective in turn takes one step. `axis` names the device axis when run per device
-    (shard_map, pmap).
+    """Updates the parameters of every objective once, in the order of `objectives`.
+
+    Each objective sees the parameters that those before it have already updated.
+
+    Args:
+        objectives: {name: objective}; `name` is also that of the parameters it trains.
+        state: the state before the step.
+        batch: arrays [rows, ...], or this device's rows where `axis` is given.
+        seed: of the run; the key of a loss is folded from it, the step and the objective's index.
+        axis: name of the device axis to sum over, under shard_map and pmap; None under jit.
+        microbatches: number of microbatches that are computed one after the other.
+
+    Returns:
+        The state after the step, and the metrics as {"objective/metric": Mean}. An objective that
+        is not updated in this step reports means of weight 0.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    report: dict[str, Mean] = {}
-    for turn, (name, objective) in enumerate(objectives.items()):
-        play = functools.partial(
-            _turn, name, objective, batch, jax.random.fold_in(key, turn), axis, microbatches
+    metrics: dict[str, Mean] = {}
+    for index, (name, objective) in enumerate(objectives.items()):
+        update = functools.partial(
+            _update, name, objective, batch, jax.random.fold_in(key, index), axis, microbatches
         )
         if objective.every == 1:
-            state, logged = play(state)
-        else:  # a turn that is skipped reports weight 0, so that means over steps stay right
-
-            def rest(
-                state: State, play: Callable[[State], Any] = play
-            ) -> tuple[State, dict[str, Mean]]:
-                return state, jax.tree.map(
-                    lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(play, state)[1]
-                )
-
-            state, logged = jax.lax.cond((state.step + 1) % objective.every == 0, play, rest, state)
-        report |= logged
-    return dataclasses.replace(state, step=state.step + 1), report
+            state, logged = update(state)
+        else:
+            due = (state.step + 1) % objective.every == 0
+            state, logged = jax.lax.cond(due, update, functools.partial(_skip, update), state)
+        metrics |= logged
+    return dataclasses.replace(state, step=state.step + 1), metrics
 
 
-def _proposed(
+Update = Callable[[State], tuple[State, dict[str, Mean]]]
+
+
+def _skip(update: Update, state: State) -> tuple[State, dict[str, Mean]]:
+    """The unchanged state, and the means of `update` with weight 0: means over steps stay right."""
+    logged = jax.eval_shape(update, state)[1]
+    return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), logged)
+
+
+def _gradients_and_updates(
     name: str,
     objective: Objective,
     batch: Batch,
@@ -134,42 +175,43 @@ def _proposed(
     axis: str | None,
     microbatches: int,
     state: State,
-) -> tuple[Tree, Tree, Tree, Out]:
-    """An objective's gradient, its optimizer's update and state after it, and what the loss
-    returned. Nothing is changed.
-    """
+) -> tuple[Tree, Tree, optax.OptState, Out]:
+    """Gradients, updates, the optimizer's next state and the loss's `Out`; `state` is unchanged."""
 
-    def total(own: Tree, extra: Extra, batch: Batch) -> tuple[Array, Out]:
-        out = objective.loss({**state.params, name: own}, extra, batch, key, True)
+    def total(params: Tree, extra: Extra, batch: Batch) -> tuple[Array, Out]:
+        out = objective.loss({**state.params, name: params}, extra, batch, key, True)
         return out.loss.total, out
 
     grads, out = over_microbatches(
         jax.grad(total, has_aux=True), state.params[name], state.extra, batch, microbatches
     )
     if axis is not None:
-        grads, out = _over_devices(grads, out, state.extra, axis)
-    # nothing weighed, nothing learnt: 0 / 1, not 0 / 0
+        grads, out = _sum_over_devices(grads, out, state.extra, axis)
+    # where every example is masked, the gradient is 0 / 1 and not 0 / 0
     weight = jnp.where(out.loss.weight > 0, out.loss.weight, 1)
     grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
     updates, opt = objective.optimizer.update(grads, state.opt[name], state.params[name])
     return grads, updates, opt, out
 
 
-def _over_devices(grads: Tree, out: Out, before: Extra, axis: str) -> tuple[Tree, Out]:
-    """Sums of gradients and means. The extra state moves by the mean of the devices' moves, so that
-    what is frozen keeps its bits; what is no floating-point number stays each device's own.
+def _sum_over_devices(grads: Tree, out: Out, before: Extra, axis: str) -> tuple[Tree, Out]:
+    """Sums gradients and means over devices, and averages the extra state.
+
+    To each floating-point array of `before`, the extra state before the step, the mean of the
+    devices' changes is added, so that an array that no device changed keeps its bits. Other arrays
+    stay as each device computed them.
     """
     leaves, structure = jax.tree.flatten(out.extra)
-    given = jax.tree.leaves(before)
+    old = jax.tree.leaves(before)
     floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    moves = [jnp.where(leaves[i] == given[i], 0, leaves[i] - given[i]) for i in floating]
-    grads, out, moves = device_sum((grads, out._replace(extra={}), moves), axis)
-    for i, move in zip(floating, moves, strict=True):
-        leaves[i] = given[i] + move / jax.lax.axis_size(axis)
+    changes = [jnp.where(leaves[i] == old[i], 0, leaves[i] - old[i]) for i in floating]
+    grads, out, changes = device_sum((grads, out._replace(extra={}), changes), axis)
+    for i, change in zip(floating, changes, strict=True):
+        leaves[i] = old[i] + change / jax.lax.axis_size(axis)
     return grads, out._replace(extra=jax.tree.unflatten(structure, leaves))
 
 
-def _turn(
+def _update(
     name: str,
     objective: Objective,
     batch: Batch,
@@ -178,8 +220,11 @@ def _turn(
     microbatches: int,
     state: State,
 ) -> tuple[State, dict[str, Mean]]:
-    grads, updates, opt, out = _proposed(name, objective, batch, key, axis, microbatches, state)
-    after = dataclasses.replace(
+    """One update of an objective, and its metrics as {"objective/metric": Mean}."""
+    grads, updates, opt, out = _gradients_and_updates(
+        name, objective, batch, key, axis, microbatches, state
+    )
+    updated = dataclasses.replace(
         state,
         params={**state.params, name: optax.apply_updates(state.params[name], updates)},
         extra=dict(out.extra),
@@ -191,7 +236,7 @@ def _turn(
         "grad_norm": Mean(norm, jnp.ones_like(out.loss.weight)),
         **out.metrics,
     }
-    return after, {f"{name}/{metric}": m for metric, m in logged.items()}
+    return updated, {f"{name}/{metric}": m for metric, m in logged.items()}
 
 
 def proposals(
@@ -202,26 +247,42 @@ def proposals(
     seed: int | Array,
     microbatches: int = 1,
 ) -> dict[str, tuple[Tree, Tree]]:
-    """The gradient and the update that each objective would make of this batch from this very
-    state; nothing is changed.
+    """Computes the gradient and update of every objective from one state, without applying them.
+
+    Args:
+        objectives, state, batch, seed, microbatches: as of `train_step`.
+
+    Returns:
+        {objective: (gradients, updates)}, each of the structure of its parameters.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    made = {
-        name: _proposed(
-            name, objective, batch, jax.random.fold_in(key, turn), None, microbatches, state
+    results = {}
+    for index, (name, objective) in enumerate(objectives.items()):
+        folded = jax.random.fold_in(key, index)
+        grads, updates, *_ = _gradients_and_updates(
+            name, objective, batch, folded, None, microbatches, state
         )
-        for turn, (name, objective) in enumerate(objectives.items())
-    }
-    return {name: (grads, updates) for name, (grads, updates, *_) in made.items()}
+        results[name] = grads, updates
+    return results
 
 
 def eval_step(
     objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int | Array
 ) -> dict[str, Mean]:
-    """Every loss and metric of one batch, nothing trained, nothing changed."""
+    """Computes every loss and metric of one batch, without training.
+
+    Args:
+        objectives, state, batch: as of `train_step`.
+        seed: the key of a loss is folded from it and the objective's index, the same at each step.
+
+    Returns:
+        {"objective/metric": Mean}, the loss under the name "loss".
+    """
     key = jax.random.key(seed)
-    report: dict[str, Mean] = {}
-    for turn, (name, objective) in enumerate(objectives.items()):
-        out = objective.loss(state.params, state.extra, batch, jax.random.fold_in(key, turn), False)
-        report |= {f"{name}/{metric}": m for metric, m in {"loss": out.loss, **out.metrics}.items()}
-    return report
+    metrics: dict[str, Mean] = {}
+    for index, (name, objective) in enumerate(objectives.items()):
+        folded = jax.random.fold_in(key, index)
+        out = objective.loss(state.params, state.extra, batch, folded, False)
+        logged = {"loss": out.loss, **out.metrics}
+        metrics |= {f"{name}/{metric}": m for metric, m in logged.items()}
+    return metrics

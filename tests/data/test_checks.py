@@ -89,7 +89,7 @@ def test_integers_that_would_be_cut_are_refused(kind: int, dtype: type) -> None:
             UsageError, match=rf"'y' of example 2 is {value}, which does not fit into the 32 bits"
         ):
             checks.check_numbers({"train": large})
-        checks.check_numbers({"train": large}, large=True)
+        checks.check_numbers({"train": large}, x64=True)
 
 
 def test_integers_of_32_bits_are_never_cut() -> None:

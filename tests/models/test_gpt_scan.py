@@ -103,7 +103,7 @@ def test_biases_and_scales_of_stacked_layers_do_not_decay() -> None:
     layers = {f"block_{i}": stacked["blocks"] for i in range(size.layers)}
     assert {**{k: v for k, v in stacked.items() if k != "blocks"}, **layers} == expected
     assert stacked["blocks"]["qkv"] == {"kernel": True, "bias": False}
-    decayed = optim.make("adamw", 0.1, decay=0.5)
+    decayed = optim.make("adamw", 0.1, weight_decay=0.5)
     for tree in (params(size), apart):
         updates, _ = decayed.update(jax.tree.map(jnp.zeros_like, tree), decayed.init(tree), tree)
         moved = jax.tree.map(lambda u: bool(jnp.abs(u).max() > 0), updates)

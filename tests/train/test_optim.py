@@ -90,7 +90,9 @@ def test_the_first_two_updates_are_those_of_the_paper(
 ) -> None:
     with jax.enable_x64(True):
         history, _ = steps(
-            optim.make(kind, RATE, decay=decay, clip=clip), jax.tree.map(jnp.asarray, PARAMS), GRADS
+            optim.make(kind, RATE, weight_decay=decay, clip_norm=clip),
+            jax.tree.map(jnp.asarray, PARAMS),
+            GRADS,
         )
         for found, expected in zip(
             history, by_hand(rule, decay, clip, kind == "adam"), strict=True
@@ -124,7 +126,7 @@ def test_adam_and_adamw_differ_by_where_the_decay_goes() -> None:
     with jax.enable_x64(True):
         params, none = {"kernel": jnp.full((2, 2), 3.0)}, {"kernel": jnp.zeros((2, 2))}
         coupled, decoupled = (
-            steps(optim.make(k, RATE, decay=DECAY), params, [none])[0][0]["kernel"]
+            steps(optim.make(k, RATE, weight_decay=DECAY), params, [none])[0][0]["kernel"]
             for k in ("adam", "adamw")
         )
         np.testing.assert_allclose(decoupled, 3 * (1 - RATE * DECAY), rtol=1e-12)
@@ -140,11 +142,15 @@ def test_adam_and_adamw_differ_by_where_the_decay_goes() -> None:
         ("sgd", {"momentum": 1.0}, "momentum"),
         ("lion", {"ema": 1.0}, "ema"),
         ("muon", {"b2": float("nan")}, "b2 nan"),
-        ("sgd", {"decay": -1.0}, r"decay -1\.0 of sgd: it must be at least 0"),
-        ("sgd", {"clip": -1.0}, "clip"),
-        ("sgd", {"clip": float("inf")}, "clip inf"),
-        ("sgd", {"decay": float("nan")}, "decay nan"),
-        ("adagrad", {}, "'adagrad' is no optimizer: choose one of sgd, adam, adamw, lion, muon"),
+        ("sgd", {"weight_decay": -1.0}, r"weight_decay -1\.0 of sgd: it must be at least 0"),
+        ("sgd", {"clip_norm": -1.0}, "clip_norm"),
+        ("sgd", {"clip_norm": float("inf")}, "clip_norm inf"),
+        ("sgd", {"weight_decay": float("nan")}, "weight_decay nan"),
+        (
+            "adagrad",
+            {},
+            "'adagrad' is not an optimizer: choose one of sgd, adam, adamw, lion, muon",
+        ),
     ],
 )
 def test_numbers_that_no_optimizer_takes_are_refused(
@@ -202,7 +208,9 @@ def test_muon_leaves_all_but_the_kernels_of_dense_layers_to_adam() -> None:
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "lion", "muon"])
 def test_every_kind_goes_with_decay_clipping_and_average_and_learns(kind: Any) -> None:
-    optimizer = optim.make(kind, optim.warmup_cosine(0.4, 40, 4), decay=1e-4, clip=1.0, ema=0.5)
+    optimizer = optim.make(
+        kind, optim.warmup_cosine(0.4, 40, 4), weight_decay=1e-4, clip_norm=1.0, ema=0.5
+    )
     aim = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
 
     def loss(p: Any) -> Any:
@@ -226,8 +234,8 @@ def test_every_kind_goes_with_decay_clipping_and_average_and_learns(kind: Any) -
 def test_the_average_follows_its_recurrence() -> None:
     with jax.enable_x64(True):
         tree = jax.tree.map(jnp.asarray, PARAMS)
-        history, opt = steps(optim.make("adamw", RATE, decay=DECAY, ema=0.7), tree, GRADS)
-        plain, _ = steps(optim.make("adamw", RATE, decay=DECAY), tree, GRADS)
+        history, opt = steps(optim.make("adamw", RATE, weight_decay=DECAY, ema=0.7), tree, GRADS)
+        plain, _ = steps(optim.make("adamw", RATE, weight_decay=DECAY), tree, GRADS)
         for name in PARAMS:
             expected = 0.7 * (
                 0.7 * PARAMS[name] + 0.3 * np.asarray(history[0][name])

@@ -33,7 +33,7 @@ def objective(seen: dict[str, Any]) -> Objective:
         )
         return Out(mean((guess - 1) ** 2), {}, extra)
 
-    return Objective(loss, optim.make("adamw", 0.01, decay=0.1))
+    return Objective(loss, optim.make("adamw", 0.01, weight_decay=0.1))
 
 
 def step(precision: Any, seen: dict[str, Any]) -> tuple[State, Any]:

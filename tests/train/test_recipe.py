@@ -59,13 +59,13 @@ def close(found: Any, expected: Any) -> None:
             lambda steps: optim.warmup_cosine(
                 0.004, steps, optim.short_warmup(60, steps), end=0.004 / 10
             ),
-            {"decay": 0.1, "clip": 1.0, "b2": 0.99},
+            {"weight_decay": 0.1, "clip_norm": 1.0, "b2": 0.99},
             0.0,
         ),
         (
             Recipe(lr=0.1, schedule="linear", warmup=0.2, weight_decay=5e-3),
             lambda steps: optim.warmup_linear(0.1, steps, steps // 5),
-            {"decay": 5e-3},
+            {"weight_decay": 5e-3},
             0.9,
         ),
         (
@@ -220,7 +220,7 @@ def test_layers_learn_at_rates_of_their_depth() -> None:
         (Recipe(end=1.5), "--end 1.5"),
         (Recipe(warmup=2.5), "--warmup 2.5 is neither"),
         (Recipe(layer_decay=0.0), "--layer-decay 0.0 is too small"),
-        (Recipe(schedule="constant", end=0.1), "--end 0.1 is not of --schedule constant"),
+        (Recipe(schedule="constant", end=0.1), "--end 0.1 does not apply to --schedule constant"),
         (Recipe(schedule="step", drops=(0.5, 0.2)), "--drops"),
         (Recipe(schedule="restarts", cycles=20), "--cycles 20 do not fit into 10 steps"),
         (Recipe("schedule_free_adamw"), "--schedule cosine: schedule_free_adamw"),
