@@ -171,21 +171,21 @@ def test_every_number_of_an_experiment_has_a_range_and_is_held_to_it(name: str) 
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "allowed"),
     [
-        ["train", "gan_mnist", "--offline", "--width", "3"],
-        ["train", "gan_fashion_mnist", "--offline", "--width", "3"],
-        ["plan", "mlp_digits", "--topology", "cpu:1", "--price", "nan"],
-        ["plan", "mlp_digits", "--topology", "cpu:1", "--price", "-1"],
-        ["list", "everything"],
-        ["doctor", "--all"],
+        (["train", "gan_mnist", "--offline", "--width", "3"], "at least 4"),
+        (["train", "gan_fashion_mnist", "--offline", "--width", "3"], "at least 4"),
+        (["plan", "mlp_digits", "--topology", "cpu:1", "--price", "nan"], "at least 0"),
+        (["plan", "mlp_digits", "--topology", "cpu:1", "--price", "-1"], "at least 0"),
+        (["doctor", "--all"], "takes no argument"),
     ],
-    ids=lambda words: " ".join(words),
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
-def test_a_command_line_that_is_refused(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_refused_command_line_names_the_word_and_what_is_allowed(
+    words: list[str], allowed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1, said
     assert words[-1] in said or f"--width {words[-1]}" in said
+    assert allowed in said
