@@ -21,6 +21,8 @@ from dlcore.data.stream import Stream
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.plan import flops, hlo, roofline, traffic
+from dlcore.plan.collectives import Collective
+from dlcore.plan.collectives import collectives as collectives_of
 from dlcore.plan.topologies import Topology
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import packed_step
@@ -70,7 +72,7 @@ class Plan:
     memory: Memory | None = None
     flops: int = 0
     bytes: int = 0
-    collectives: tuple[hlo.Collective, ...] = ()
+    collectives: tuple[Collective, ...] = ()
     estimate: roofline.Estimate | None = None
     seconds: float = 0.0
     program: str = dataclasses.field(default="", repr=False)
@@ -157,7 +159,7 @@ def plan(
         return dataclasses.replace(result, needs=least, seconds=time.monotonic() - start_time)
     memory, program = _memory(compiled), hlo.parse(compiled.as_text())
     whole = flops.count(functools.partial(step, axis=None), abstract, batch)
-    collectives = tuple(hlo.collectives(program, layout.mesh.shape))
+    collectives = tuple(collectives_of(program, layout.mesh.shape))
     if topology.hardware.kind == "tpu":
         coordinates = [device.coords for device in layout.mesh.devices.flat]
         collectives = tuple(roofline.placed(each, coordinates) for each in collectives)

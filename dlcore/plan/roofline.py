@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from dlcore.plan.hlo import Collective
+from dlcore.plan.collectives import Collective
 from dlcore.plan.topologies import Hardware
 
 

@@ -170,6 +170,12 @@ def sha256(tree: Any) -> str:
     return digest.hexdigest()
 
 
+def plain(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON would give them back: tuples are lists."""
+    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return fields
+
+
 def mark(params: Mapping[str, Any]) -> dict[str, Any]:
     """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small
     drift from a large one.
@@ -265,7 +271,7 @@ def read_file(path: Path) -> Card:
 def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
     """A dataclass from the part of a card that `word` names. UsageError: a value of another type.
 
-    What the class no longer has, or has newly, is left to `run.difference` to tell.
+    What the class no longer has, or has newly, is left to `resuming.difference` to tell.
     """
     return _rebuilt(
         kind(),

@@ -4,57 +4,25 @@ they are read.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import logging
 import math
-import re
-import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from jax import Array
 
 from dlcore import files
-from dlcore.errors import Disrupted, UsageError
+from dlcore.errors import UsageError
+from dlcore.runs.checkpoint_files import free_name, read_metrics, writing
+from dlcore.runs.checksum import compiled_checksum
 from dlcore.runtime import orbax_leaks, quiet
 from dlcore.sharding import replicated
 from dlcore.train.step import State
-
-
-def checksum(tree: Any) -> Array:
-    """uint32 [leaves, 2]: for each leaf the sum of its words, and that of its words mixed with
-    their places, modulo 2^32.
-
-    Computed on the device, stored inside the checkpoint: any flipped bit between the device that
-    saved and the device that restores changes the first sum, swapped words change the second (all
-    but one in 2^32 times).
-    """
-
-    def leaf(x: Array) -> Array:
-        kind = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
-        bits = x.astype(jnp.uint8) if x.dtype == bool else jax.lax.bitcast_convert_type(x, kind)
-        words = bits.reshape(-1).astype(jnp.uint32)
-        placed = words + jax.lax.iota(jnp.uint32, words.size) * jnp.uint32(0x9E3779B9)
-        return jnp.stack([words.sum(dtype=jnp.uint32), _mixed(placed).sum(dtype=jnp.uint32)])
-
-    return jnp.stack([leaf(x) for x in jax.tree.leaves(tree)])
-
-
-def _mixed(x: Array) -> Array:
-    """MurmurHash3's last step. A sum of word times place would not do: it stays the same when
-    neighbours x and -x are swapped.
-    """
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
-    return x ^ (x >> 16)
-
 
 ONLY_BEST = "only_best"  # among a checkpoint's metrics: it is no regular one
 
@@ -91,7 +59,9 @@ class Checkpoints:
                 " another --out, or set PYTHONUTF8=1"
             ) from None
         self.kept = {
-            int(path.name): _metrics(path) for path in folder.glob("[0-9]*") if path.name.isdigit()
+            int(path.name): read_metrics(path)
+            for path in folder.glob("[0-9]*")
+            if path.name.isdigit()
         }
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_Keep(self._to_keep),
@@ -178,11 +148,11 @@ class Checkpoints:
                 self._add(step, known)
             return
         known |= {ONLY_BEST: 1.0} if only_best else {}
-        saved = {"state": state, "checksum": _checksum(state)}
+        saved = {"state": state, "checksum": compiled_checksum(state)}
         self.kept = {
             each: self.kept[each] for each in self.manager.all_steps() if each in self.kept
         } | {step: known}
-        with _writing(self.folder):
+        with writing(self.folder):
             self.manager.save(step, args=ocp.args.StandardSave(saved), metrics=known or None)
 
     def _add(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -196,7 +166,7 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until everything that was saved is committed."""
-        with _writing(self.folder):
+        with writing(self.folder):
             self.manager.wait_until_finished()
 
     def close(self) -> None:
@@ -240,7 +210,7 @@ class Checkpoints:
                     f"checkpoint {path} cannot be read and is skipped: {reason}", stacklevel=2
                 )
                 continue
-            if (_checksum(restored["state"]) == restored["checksum"]).all():
+            if (compiled_checksum(restored["state"]) == restored["checksum"]).all():
                 return restored["state"]
             warnings.warn(
                 f"checkpoint {path} is damaged (its checksum differs) and is skipped", stacklevel=2
@@ -258,7 +228,7 @@ class Checkpoints:
         """
         later = [found for found in self.steps() if found > step]
         for found in later:
-            (self.folder / str(found)).rename(_free_name(self.folder / f"damaged-{found}"))
+            (self.folder / str(found)).rename(free_name(self.folder / f"damaged-{found}"))
         self.manager.reload()
 
 
@@ -273,93 +243,9 @@ class _Keep(NamedTuple):
         return [each.step in to_keep for each in checkpoints]
 
 
-def _metrics(checkpoint: Path) -> dict[str, float]:
-    """The metrics that a checkpoint was saved with; none where their file is damaged, which is
-    moved away.
-    """
-    try:
-        found = json.loads((checkpoint / "metrics" / "metrics").read_bytes())
-        if isinstance(found, dict) and all(
-            isinstance(value, int | float) for value in found.values()
-        ):
-            return found
-    except FileNotFoundError:
-        if not (checkpoint / "metrics").is_dir():  # saved without
-            return {}
-    except (OSError, ValueError):
-        pass
-    aside = _free_name(checkpoint.with_name(f"damaged-{checkpoint.name}-metrics"))
-    try:
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
-            (checkpoint / "metrics").rename(aside)
-    except OSError as error:
-        raise UsageError(
-            f"{checkpoint / 'metrics'} is damaged, and cannot be moved away: {error.strerror};"
-            " grant write permission, or remove it"
-        ) from error
-    warnings.warn(
-        f"the metrics of checkpoint {checkpoint} cannot be read and are set aside as {aside.name}:"
-        " it counts as not evaluated",
-        stacklevel=4,
-    )
-    return {}
-
-
-def check_room(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
-    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more,
-    of each run, fit on the disk.
-    """
-    size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
-    there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
-    free, need = shutil.disk_usage(folder).free, max(1, keep + 2 - there) * size
-    if free < need:
-        raise UsageError(
-            f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need"
-            f" {need / 2**20:.0f} MiB: make room, or choose another --out"
-        )
-
-
-def _free_name(path: Path) -> Path:
-    names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
-    return next(name for name in names if not name.exists())
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns a failed write into a message that names the folder; what was committed before stays as
-    it is.
-    """
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        if not isinstance(error, OSError) and not re.search(
-            "os_error_code|No space left|RESOURCE_EXHAUSTED", text
-        ):  # TensorStore's
-            raise
-        last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
-        kept = (
-            "no checkpoint is complete yet"
-            if last is None
-            else f"the checkpoint of step {last} is complete"
-        )
-        if isinstance(error, TimeoutError):  # Orbax waits by the wall clock
-            raise Disrupted(
-                f"a checkpoint into {folder} took too long ({text.splitlines()[0][:300]}): the disk"
-                f" or another process hangs, or the clock jumped; {kept}: dlcore resume"
-                f" {folder.parent}"
-            ) from error
-        raise UsageError(
-            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: make"
-            " room (ulimit -f limits files as well; or grant write permission), then dlcore resume"
-            f" {folder.parent}"
-        ) from error
-
-
 # What Orbax logs of a failed read or write it raises as well, and it is said once here; the rest is
 # advice to its developers.
 for name in ("absl", "asyncio"):  # asyncio: readers of a damaged file that were still waiting
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 orbax_leaks.avoid()
-_checksum = jax.jit(checksum)

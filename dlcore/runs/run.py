@@ -19,7 +19,8 @@ from dlcore.runs import card as cards
 from dlcore.runs import ending, sample_files
 from dlcore.runs.best import Best, flat
 from dlcore.runs.catalog import FACTS
-from dlcore.runs.checkpoint import Checkpoints, check_room
+from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runs.checkpoint_files import check_space
 from dlcore.runs.clock import Clock
 from dlcore.runs.early_stopping import Patience
 from dlcore.runs.ending import Diverged, FolderGone
@@ -78,7 +79,7 @@ class Run:
         Raises UsageError where the disk has no space for checkpoints, or where nothing measures
         what is called best.
         """
-        check_room(self.folder, program.abstract, self.flags.keep, self.siblings)
+        check_space(self.folder, program.abstract, self.flags.keep, self.siblings)
         self.best.check(program.evaluation_names)
         return (
             self.checkpoints.restore(program.abstract, step) if self.resumed and step != 0 else None

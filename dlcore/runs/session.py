@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,8 +16,7 @@ from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, early_stopping, tracking, training
-from dlcore.runs import changes as changes_of
+from dlcore.runs import catalog, early_stopping, resuming, tracking, training
 from dlcore.runs.catalog import Page
 from dlcore.runs.folder import alone, claimed, keep_page
 from dlcore.runs.loop import DONE, FAILED
@@ -31,11 +29,6 @@ from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, State
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A dataclass as JSON would give it back."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def train(page: Page, config: Any, flags: RunOptions) -> int:
@@ -65,8 +58,8 @@ def begun_card(
         "step": 0,
         "steps": experiment.steps,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": plain(config),
-        "run": plain(flags),
+        "config": cards.plain(config),
+        "run": cards.plain(flags),
         "git": cards.git(page.path.resolve().parent),
         "versions": cards.versions(),
         **cards.machine(),
@@ -87,58 +80,17 @@ def resume(
     if flags.mesh != card.get("run", {}).get("mesh", ""):
         # refuses one that is none, also for a run that is complete
         layout(flags.parallel, flags.mesh)
-    changed = changes(page, config, flags, folder, card, accept_changes)
+    changed = resuming.changes(page, config, flags, folder, card, accept_changes)
     if card.get("status") == "done" and not changed:
         print(f"{folder} is complete at step {card.get('step')}: nothing to do")
         return 0
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     known = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
-    other = data_changes(card, known)
-    go_on(known, folder, card, changed, accept_changes)
+    other = resuming.data_changes(card, known)
+    resuming.go_on(known, folder, card, changed, accept_changes)
     with unfit_data(folder, other):
         return _go(page, experiment, flags, folder, card, resumed=True)
-
-
-def changes(
-    page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
-) -> str:
-    """`difference`; UsageError with it unless it is accepted, and for a run of another
-    experiment.
-    """
-    if card["experiment"] != page.name:
-        raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
-    changed = difference(page, config, flags, folder, card)
-    if changed and not accept:
-        raise UsageError(
-            f"{folder} was begun differently:\n{changed}\nundo the change, or go on with it:"
-            " --accept-changes"
-        )
-    return changed
-
-
-def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool) -> None:
-    """Bring the card of a stopped run up to date with what is `known` of it now. UsageError where
-    its data have changed.
-    """
-    if (other := data_changes(card, known)) and not accept:
-        raise UsageError(f"{folder} was begun on other data: {other}; --accept-changes goes on")
-    noted = [
-        *changes_of.differences(card, known, ("versions", "xla_flags")),
-        *changes_of.commit(card, known),
-    ]
-    for line in noted if processes.first() else ():
-        print(f"{folder} differs from when it began: {line}", flush=True)
-    accepted = (
-        [*card.get("accepted_changes", []), changed]
-        if changed
-        else card.get("accepted_changes", [])
-    )
-    kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
-    card |= {name: value for name, value in known.items() if name not in kept}
-    card |= {"accepted_changes": accepted, "resumed": card.get("resumed", 0) + 1}
-    card |= {"noted_changes": [*card.get("noted_changes", []), *noted]} if noted else {}
-    card.pop("error", None)
 
 
 def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None) -> None:
@@ -166,25 +118,6 @@ def describe(experiment: Experiment) -> Mapping[str, Any]:
     }
 
 
-def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty where they
-    are the same.
-    """
-    a, b = then.get("data") or {}, now["data"]
-    found = [
-        f"split {split} {'is gone' if split in a else 'is new'}" for split in sorted({*a} ^ {*b})
-    ]
-    for split in (split for split in b if split in a):
-        names = [name for name in b[split] if a[split].get(name) != b[split][name]]
-        # where more is known, that the contents differ says nothing more
-        if names not in ([], ["fingerprint"]):
-            names = [name for name in names if name != "fingerprint"]
-        found += [
-            f"{split} {name}: {a[split].get(name)} then, {b[split][name]} now" for name in names
-        ]
-    return "; ".join(found)
-
-
 def begun(flags: RunOptions) -> bool:
     """Was a run begun in `--out`? The first process looks, so that all agree. Raises UsageError
     without `--out`.
@@ -192,46 +125,6 @@ def begun(flags: RunOptions) -> bool:
     if not flags.out:
         raise UsageError("--continue-run needs --out: it names the run to go on with")
     return bool(processes.agreed((Path(flags.out) / "card.json").is_file()))
-
-
-def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card) -> str:
-    """What has changed since a run began: its experiment file, its config, its flags; empty if
-    nothing that matters.
-    """
-    found_changes: list[str] = []
-    kept = folder / "experiment.py"
-    before = kept.read_text(encoding="utf-8", errors="replace") if kept.is_file() else ""
-    found_changes += changes_of.code_difference(before, page.source, str(page.path))
-    # Where and how often to write, and how to spread over devices, may change between a stop and a
-    # resume.
-    free = {
-        "out",
-        "continue_run",
-        "seeds",
-        "parallel",
-        "cpu_devices",
-        "mesh",
-        "microbatches",
-        "log_every",
-        "eval_every",
-        "diagnose",
-        "save_every",
-        "keep",
-        "threads",
-        "track",
-        "heartbeat",
-        "stall",
-    }
-    for word, old, new in (
-        ("config", card.get("config", {}), plain(config)),
-        ("flag", card.get("run", {}), plain(flags)),
-    ):
-        old, new = changes_of.flat(old), changes_of.flat(new)
-        for name in sorted({*old, *new} - (free if word == "flag" else set())):
-            a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
-            if a != b:
-                found_changes.append(f"{word} {name}: {a} then, {b} now")
-    return "\n".join(found_changes)
 
 
 def restored(
@@ -252,7 +145,7 @@ def restored(
         experiment, flags.seed, place, cast(Batch, experiment.splits.template(experiment.batch))
     )
     state = None
-    with unfit_data(folder, other := data_changes(card, describe(experiment))):
+    with unfit_data(folder, other := resuming.data_changes(card, describe(experiment))):
         if (folder / "checkpoints").is_dir():
             checkpoints = Checkpoints(folder / "checkpoints", best=best_of(experiment))
             state = best_state(checkpoints, abstract, None if last else checkpoints.best_step())

@@ -21,6 +21,23 @@ def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
         )
 
 
+def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]:
+    """The means of training metrics, of each run; gradient norms are left out.
+
+    Args:
+        names: the metrics.
+        sums: float64 [runs, metrics, 2], totals and weights of these metrics.
+
+    Returns:
+        {metric: its mean in each run}, without the metrics of objectives whose update was skipped.
+    """
+    means = {}
+    for name, each in zip(names, sums.swapaxes(0, 1), strict=True):
+        if (each[:, 1] > 0).all() and not name.endswith("grad_norm"):
+            means[name] = (each[:, 0] / each[:, 1]).tolist()
+    return means
+
+
 def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
     """{split: the metrics that all runs have, over the runs, in words}."""
     first = results[0] if results else {}

@@ -1,4 +1,4 @@
-"""Training: a program and its runs, driven by the loop."""
+"""The trainer: runs a program for the loop, and lets its runs log, evaluate and save."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ from dlcore.analysis import diagnose
 from dlcore.runs.clock import Clock
 from dlcore.runs.ending import Diverged
 from dlcore.runs.loop import DONE, Intervals, loop
+from dlcore.runs.measurement import Measurement, MutableResults, Progress
 from dlcore.runs.program import Program
 from dlcore.runs.run import Results, Run
-from dlcore.runs.summary import spread, summary
+from dlcore.runs.summary import seed_means, spread, summary
 from dlcore.runtime import compilation_cache, processes
 from dlcore.runtime.signals import uninterrupted
 from dlcore.train.evaluate import averaged
-from dlcore.train.evaluators import Evaluator, is_due
+from dlcore.train.evaluators import is_due
 from dlcore.train.step import State
 
-# steps whose parameters' hash and norm the card keeps, for `dlcore verify`
+# The card keeps hash and norm of the parameters at these steps, for `dlcore verify`.
 HASH_STEPS = (10, 100, 1000)
-MutableResults = dict[str, dict[str, float]]
-Progress = Callable[[str], None]  # is called with what the trainer does from now on
 
 
 def no_progress(_: str) -> None:
-    """Ignores what the trainer does."""
+    """Ignores the message."""
 
 
 class Trainer:
-    """Trains the runs of a program: one, or several seeds. A run that diverges is closed as failed,
-    and the others continue.
+    """Trains the runs of a program: one run, or one for each of several seeds.
 
-    Owns the state, the metrics that are still on the device, and the step that ends training. Every
-    run owns its folder, card, log and checkpoints; the clock is shared.
+    A run that diverges is closed as failed, and the others continue. The trainer owns the state,
+    the metrics that are still on the device, and the last step of training. Every run owns its
+    folder, card, log and checkpoints; the runs share the clock.
 
     Args:
-        program: what is computed; it is compiled here.
+        program: the computation; it is compiled here.
         runs: one for each state of the program.
-        intervals: how often to log, evaluate and save.
-        on_progress: is called with what the trainer does from now on.
-        start: the step of the checkpoints that training continues from; None: the newest valid one.
+        intervals: numbers of steps between logs, evaluations and checkpoints.
+        on_progress: is called with a description of each phase when it starts.
+        start: the step whose checkpoints are restored; None: the newest valid ones.
     """
 
     def __init__(
@@ -59,6 +58,7 @@ class Trainer:
         self._on_progress = on_progress
         self.experiment = self.runs[0].experiment
         self.clock = Clock(self.experiment.batch * len(self.runs))
+        self._measure = Measurement(program, self.experiment, len(self.runs), on_progress)
         self._failed: set[int] = set()
         # steps whose metrics are still on the device
         self._pending: list[tuple[int, jax.Array]] = []
@@ -70,7 +70,7 @@ class Trainer:
         del restored, initial
         for run, state in zip(self.runs, states, strict=True):
             run.begin(state, self.experiment.steps)
-        self._step = self.start = self.runs[0].start  # the step that the state is of
+        self._step = self.start = self.runs[0].start  # the step of the state
         self.last = self.runs[0].card["stopped_early"] or self.experiment.steps
         self._states: list[State] | None = states if len(states) > 1 else None
         self.state = program.join(states)
@@ -91,7 +91,7 @@ class Trainer:
         return self.program.stride
 
     def train(self, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
-        """Train to the last step, to `until`, or until a signal is received; the exit code."""
+        """Trains to the last step, to `until`, or until a signal; returns the exit code."""
         return loop(self, until, received_signals)
 
     def batches(self) -> Iterator[Any]:
@@ -99,17 +99,17 @@ class Trainer:
         return self.program.batches(self.start, self.last)
 
     def begin(self) -> None:
-        """Training starts; makes up for an evaluation that was interrupted."""
+        """Starts training; first repeats an evaluation that was interrupted."""
         self.clock.start_training(self.start)
         if any(run.unevaluated for run in self.runs):
             self._evaluate(self.start)
             self._stop_early(self.start)
 
     def step(self, batches: Iterator[Any], step: int) -> None:
-        """Train on the next of `batches` to `step`."""
+        """Trains on the next batch, which brings the state to `step`."""
         self._on_progress(f"step {step}")
         batch = next(batches)
-        # the state is donated to the step: between the call and the assignment there is none
+        # The step donates the state's buffers: no signal may come before the new state is stored.
         with uninterrupted():
             self._states = None
             self.state, packed = self.program.step(self.state, batch)
@@ -129,7 +129,7 @@ class Trainer:
         return self._states
 
     def _each(self, act: Callable[[int, Run], None]) -> None:
-        """Call `act` with every run that has not failed. Raises Diverged when none is left."""
+        """Calls `act` with every run that has not failed; raises Diverged if all have failed."""
         for number, run in enumerate(self.runs):
             if number in self._failed:
                 continue
@@ -140,15 +140,15 @@ class Trainer:
                 run.fail(error, self.clock)
                 several = len(self.runs) > 1
                 self._say(
-                    f"dlcore: seed {run.flags.seed}: {error}. The other seeds go on"
+                    f"dlcore: seed {run.flags.seed}: {error}. The other seeds continue"
                     if several
                     else f"dlcore: {error}"
                 )
         if len(self._failed) == len(self.runs):
-            raise Diverged("no run is left")
+            raise Diverged("all runs have diverged")
 
     def _say(self, line: str) -> None:
-        """A line for the person at the terminal."""
+        """Prints a line on the terminal."""
         if len(self.runs) == 1:
             self.runs[0].log.say(line)
         else:
@@ -156,9 +156,7 @@ class Trainer:
 
     @uninterrupted()
     def log(self, keep: int) -> None:
-        """Log the steps whose metrics are ready: all but the last `keep`, which the device may
-        still be computing.
-        """
+        """Logs all pending steps but the last `keep`, which the device may still compute."""
         newest = self._pending[-1][0] if self._pending else 0
         ready = [packed for step, packed in self._pending if step <= newest - keep]
         if not ready:
@@ -176,20 +174,8 @@ class Trainer:
         if len(self.runs) == 1:
             self.runs[0].log.tick(newest)
             return
-        sums = values[
-            [number for number in range(len(self.runs)) if number not in self._failed]
-        ].sum(1)
-        # An objective whose update was skipped weighs nothing.
-        named = [
-            (name, each)
-            for name, each in zip(names, sums.swapaxes(0, 1), strict=True)
-            if (each[:, 1] > 0).all()
-        ]
-        means = {
-            name: (each[:, 0] / each[:, 1]).tolist()
-            for name, each in named
-            if not name.endswith("grad_norm")
-        }
+        running = [number for number in range(len(self.runs)) if number not in self._failed]
+        means = seed_means(names, values[running].sum(1))
         self._say(f"step {done}/{self.last}  {spread(means, '.4g')}  {speed:,.0f} examples/s")
 
     def evaluation_is_due(self, step: int) -> bool:
@@ -198,16 +184,14 @@ class Trainer:
         return regular or any(is_due(each, step, regular) for each in self.experiment.evaluators)
 
     def evaluate(self, step: int) -> None:
-        """Measure what is due, but for the test split, which is looked at once; the best state is
-        kept.
-        """
+        """Runs the evaluations that are due, except on the test split; keeps the best state."""
         for run in self.runs:
             run.unevaluated = step
         self._evaluate(step)
         self._stop_early(step)
 
     def _evaluate(self, step: int) -> None:
-        """Evaluate the runs that are `unevaluated`."""
+        """Evaluates the runs whose `unevaluated` is set."""
         self.log(keep=0)
         with self.clock.pause("eval"):
             regular = step % self.intervals.eval_every == 0 or step == self.last
@@ -215,9 +199,9 @@ class Trainer:
                 [split for split in self.experiment.evaluated if split != "test"] if regular else []
             )
             due = [each for each in self.experiment.evaluators if is_due(each, step, regular)]
-            results = self._measured(self.state, step, during)
+            results = self._measure.losses(self.state, step, during)
             states = self._split()
-            self._scored(results, states, step, due, during=True)
+            self._measure.add_scores(results, states, step, due, True, self._failed)
             saved = step % self.intervals.save_every == 0 or step == self.last
 
             def evaluated(number: int, run: Run) -> None:
@@ -237,40 +221,6 @@ class Trainer:
         how = self.runs[0].flags.diagnose
         return how == "always" or (how == "auto" and self.experiment.steps >= diagnose.WORTH)
 
-    def _measured(self, state: State, step: int, splits: Sequence[str]) -> list[MutableResults]:
-        """{split: {metric: value}} of every run; of the averaged parameters where these are
-        kept.
-        """
-        results: list[MutableResults] = [{} for _ in self.runs]
-        for split in splits:
-            self._on_progress(f"the evaluation of {split} at step {step}")
-            found = self.program.evaluate(averaged(state), self.experiment.evaluated[split])
-            for values, metrics in zip(results, found, strict=True):
-                values[split] = metrics
-        return results
-
-    def _scored(
-        self,
-        results: list[MutableResults],
-        states: Sequence[State],
-        step: int,
-        due: Sequence[Evaluator],
-        during: bool,
-    ) -> None:
-        """Add to `results` what evaluators score of each run's state; `during` training not of the
-        test split.
-        """
-        for evaluator in due:
-            for split in evaluator.sources:
-                if during and split == "test":
-                    continue
-                self._on_progress(f"the evaluation of {split} at step {step}")
-                for number in range(len(self.runs)):
-                    known = results[number].get(split, {})
-                    if number not in self._failed and not evaluator.metrics.keys() <= known.keys():
-                        metrics = self.program.collector(evaluator, averaged(states[number]), split)
-                        results[number].setdefault(split, {}).update(metrics)
-
     def _say_summary(self, step: int) -> None:
         if len(self.runs) > 1:
             running = [run for number, run in enumerate(self.runs) if number not in self._failed]
@@ -278,20 +228,16 @@ class Trainer:
                 self._say(f"step {step} {split}: {line}")
 
     def _stop_early(self, step: int) -> None:
-        """End training here if the only run's evaluations have stopped getting better; seeds take
-        the same steps.
-        """
+        """Ends training if a single run no longer improves; seeds always train equally long."""
         if len(self.runs) == 1 and self.runs[0].stops_early(step):
             self.last = step
 
     def save(self, step: int) -> None:
-        """Write a checkpoint, and the card, of every run; evaluates first if this step is the
-        last.
-        """
-        # every step before this one has been checked: a checkpoint is never of a diverged state
+        """Writes checkpoint and card of every run; evaluates first if this is the last step."""
+        # This checks all steps up to now, so that no diverged state is saved.
         self.log(keep=0)
         if step == self.last and any(run.metrics.step != step for run in self.runs):
-            self._make_up(step)
+            self._evaluate_outdated(step)
         with self.clock.pause():
             self._on_progress(f"saving step {step}")
             states = self._split()
@@ -302,17 +248,15 @@ class Trainer:
 
             self._each(save)
 
-    def _make_up(self, step: int) -> None:
-        """Evaluate the runs whose newest results are not of this step."""
+    def _evaluate_outdated(self, step: int) -> None:
+        """Evaluates the runs whose newest results are older than this step."""
         for run in self.runs:
             run.unevaluated = step if run.metrics.step != step else 0
         self._evaluate(step)
 
     def save_unevaluated(self) -> None:
-        """Write a checkpoint, and the card, without an evaluation; `resume` makes up for one that
-        was interrupted.
-        """
-        # the last state is saved, and is not at hand any more
+        """Writes checkpoint and card without an evaluation; `resume` repeats an interrupted one."""
+        # After the last step the state is saved already, and is no longer in memory.
         if any(run.final_step >= 0 for run in self.runs):
             return
         step, states = self._step, self._split()
@@ -325,9 +269,7 @@ class Trainer:
         self._each(save)
 
     def finish(self, code: int) -> None:
-        """Close the runs; those that are complete are measured and sampled at their best states
-        first.
-        """
+        """Closes the runs; complete ones are first measured and sampled at their best states."""
         if code == DONE:
             self._complete()
         else:
@@ -342,12 +284,12 @@ class Trainer:
             for number, run in enumerate(self.runs)
             if number not in self._failed
         ):
-            self._make_up(self.last)  # resumed at its end
+            self._evaluate_outdated(self.last)  # resumed at its end
             step, states = self.last, self._split()
-            # it may lack its metrics
+            # The checkpoint may lack its metrics.
             self._each(lambda number, run: run.save(states[number], step, self.clock))
         finals: list[Any] = self._split()
-        self.state = self._states = None  # type: ignore[assignment]  # the device need not hold both
+        self.state = self._states = None  # type: ignore[assignment]  # saves memory
         self._each(lambda number, run: run.take_best(finals, number, self.program, self.last))
         self._each(lambda number, run: run.checkpoints.close())
         self.state = self.program.join(finals)
@@ -355,27 +297,28 @@ class Trainer:
             self._measure_final(finals)
 
     def _measure_final(self, finals: list[State]) -> None:
-        """Measure and show the states that the runs end with."""
+        """Measures the final states, and draws their samples."""
         known: list[Results] = [run.known_results() for run in self.runs]
         missing = [
             split for split in self.experiment.evaluated if any(split not in each for each in known)
         ]
         step = max(run.final_step for run in self.runs)
-        found = self._measured(self.state, step, missing)
+        found = self._measure.losses(self.state, step, missing)
         merged: list[MutableResults] = []
         for new, before in zip(found, known, strict=True):
             rest = {split: metrics for split, metrics in new.items() if split not in before}
             merged.append({split: dict(metrics) for split, metrics in {**before, **rest}.items()})
         states = self._on_host(finals)
         scheduled = [each for each in self.experiment.evaluators if each.every != "end"]
-        self._scored(merged, states, step, scheduled, during=True)
-        # What is measured during training was logged when this state was, maybe by a process
-        # before.
+        self._measure.add_scores(merged, states, step, scheduled, True, self._failed)
+        # Training has logged these metrics at that step, maybe in an earlier process.
         earlier = [
             {split: dict(metrics) for split, metrics in each.items() if split != "test"}
             for each in merged
         ]
-        self._scored(merged, states, step, self.experiment.evaluators, during=False)
+        self._measure.add_scores(
+            merged, states, step, self.experiment.evaluators, False, self._failed
+        )
 
         def complete(number: int, run: Run) -> None:
             run.metrics.log_final(run.final_step, merged[number], earlier[number])
@@ -386,9 +329,7 @@ class Trainer:
         self._each(complete)
 
     def _on_host(self, states: Sequence[State]) -> list[State]:
-        """The states where one process alone can use them: the parts of a sharded state come from
-        all processes together.
-        """
+        """The states, readable by each process alone: shards are gathered from all processes."""
         return (
             [sharding.to_host(state) for state in states]
             if jax.process_count() > 1
@@ -396,7 +337,7 @@ class Trainer:
         )
 
     def close(self) -> None:
-        """Close what is open, and write nothing."""
+        """Closes checkpoints and logs, and writes nothing."""
         for run in self.runs:
             run.checkpoints.close()
             run.log.close()

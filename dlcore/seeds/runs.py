@@ -18,7 +18,7 @@ from dlcore import sharding
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import ending
+from dlcore.runs import ending, resuming
 from dlcore.runs import folder as folders
 from dlcore.runs import session as run
 from dlcore.runs.catalog import Page
@@ -101,13 +101,13 @@ def _begin(
     """The card of one seed's run, whose folder is made, or was made before, and is locked;
     "running" if there is something to do.
     """
-    folder, card = Path(flags.out), {**copy.deepcopy(base), "run": run.plain(flags)}
+    folder, card = Path(flags.out), {**copy.deepcopy(base), "run": cards.plain(flags)}
     if again and (folder / "card.json").is_file():
         known, card = card, cards.read(folder)
-        changed = run.changes(page, config, flags, folder, card, accept=False)
+        changed = resuming.changes(page, config, flags, folder, card, accept=False)
         if card["status"] in ("done", "failed"):
             return card
-        run.go_on(known, folder, card, changed, accept=False)
+        resuming.go_on(known, folder, card, changed, accept=False)
         held.enter_context(folders.alone(folder))
     else:
         held.enter_context(folders.claim(folder, page))

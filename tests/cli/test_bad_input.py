@@ -4,23 +4,13 @@ nothing lost or left behind.
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import pytest
 
-from dlcore.cli import main as cli
-from dlcore.runs import catalog, trust
-from tests.child import REPOSITORY, card, flags_of, run, tiny
+from tests.cli.conftest import MLP, Refused
 
-MLP = flags_of(tiny("mlp_digits"))
 TRAIN = ["train", "mlp_digits", *MLP]
 
 
@@ -28,72 +18,6 @@ TRAIN = ["train", "mlp_digits", *MLP]
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
-
-
-@pytest.fixture(scope="module")
-def half() -> Iterator[Path]:
-    """A run of a page of one's own that was stopped after 6 of 12 steps."""
-    folder = Path(tempfile.mkdtemp())
-    shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", folder / "mine.py")
-    code, said = run(
-        "train", folder / "mine.py", *MLP, "--save-every", "3", "--out", "run", folder=folder
-    )
-    assert code == 0, said
-    record = card(folder / "run")
-    record |= {"status": "stopped", "steps": 12, "config": record["config"] | {"steps": 12}}
-    (folder / "run" / "card.json").write_text(json.dumps(record))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def stopped(half: Path, tmp_path: Path) -> Path:
-    """That run with its page, to be changed."""
-    shutil.copytree(half, tmp_path, dirs_exist_ok=True)
-    trust.remember(tmp_path / "mine.py", catalog.source(tmp_path / "mine.py"))
-    record = card(tmp_path / "run") | {"file": str(tmp_path / "mine.py")}
-    (tmp_path / "run" / "card.json").write_text(json.dumps(record))
-    return tmp_path / "run"
-
-
-class Refused:
-    """Runs commands that must be refused."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *words: Any, mentions: tuple[str, ...]) -> str:
-        before = contents(Path.cwd())
-        self.capsys.readouterr()
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as end:  # the parser of flags ends by itself
-            code = end.code
-        said = self.capsys.readouterr()
-        text = " ".join(said.err.replace("│", " ").split())
-        assert code == 2, (code, said)
-        for mention in mentions:
-            assert mention in text, said.err
-        assert "Traceback" not in said.err
-        assert said.err.count("dlcore: ") + said.err.count("full helptext") == 1, (
-            f"one message: {said.err}"
-        )
-        assert contents(Path.cwd()) == before
-        return text
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    return Refused(capsys)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, and every folder; but no locks, which are empty."""
-    return {
-        str(path): path.read_bytes() if path.is_file() else b""
-        for path in sorted(folder.rglob("*"))
-        if path.name != "lock" and not path.is_symlink()
-    }
 
 
 @pytest.mark.quick
@@ -222,119 +146,6 @@ def test_a_run_that_is_missing_or_none(command: str, refused: Refused, tmp_path:
 def test_a_damaged_card(command: str, text: str, stopped: Path, refused: Refused) -> None:
     (stopped / "card.json").write_bytes(text.encode("latin-1"))
     refused(command, stopped, mentions=("gone" if "gone" in text else str(stopped),))
-
-
-def test_a_run_of_another_experiment(stopped: Path, refused: Refused) -> None:
-    refused(*TRAIN, "--out", stopped, mentions=("already holds a run", "experiment mine", "--out"))
-
-
-def test_a_page_that_changed(
-    stopped: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = stopped.parent / "mine.py"
-    page.write_text(page.read_text().replace("dropout: Rate = 0.3", "dropout: Rate = 0.4"))
-    said = refused("resume", stopped, mentions=("begun differently", "--accept-changes"))
-    assert "- dropout: Rate = 0.3" in said
-    assert "+ dropout: Rate = 0.4" in said
-    assert cli.main(["resume", "--accept-changes", str(stopped)]) == 0
-    record = card(stopped)
-    assert (record["status"], record["step"]) == ("done", 12)
-    assert "dropout: Rate = 0.4" in record["accepted_changes"][0]
-    assert "dropout: Rate = 0.4" in (stopped / "experiment.py").read_text()
-
-
-def test_a_comment_that_changed_is_no_change(stopped: Path) -> None:
-    page = stopped.parent / "mine.py"
-    page.write_text(
-        page.read_text().replace('"""A feed-forward', '"""Once more: a feed-forward') + "\n# more\n"
-    )
-    assert cli.main(["resume", str(stopped)]) == 0
-    record = card(stopped)
-    assert (record["status"], record["step"], record["accepted_changes"]) == ("done", 12, [])
-    assert (stopped / "experiment.py").read_text() == page.read_text()
-
-
-def test_other_versions_and_another_commit_are_said_and_kept(
-    stopped: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record = card(stopped)
-    (stopped / "card.json").write_text(
-        json.dumps(
-            record
-            | {
-                "versions": record["versions"] | {"jax": "0.1"},
-                "git": {"commit": "a" * 40, "clean": True},
-            }
-        )
-    )
-    page = stopped.parent / "mine.py"
-    subprocess.run(["git", "init", "-q"], cwd=page.parent, check=True)
-    own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    subprocess.run(
-        ["git", *own, "commit", "-q", "--allow-empty", "-m", "first"], cwd=page.parent, check=True
-    )
-    subprocess.run(["git", "add", page.name], cwd=page.parent, check=True)
-    assert cli.main(["resume", str(stopped)]) == 0
-    said, now = capsys.readouterr().out, card(stopped)
-    assert f"differs from when it began: versions jax: 0.1 then, {jax.__version__} now" in said
-    assert "differs from when it began: commit: aaaaaaaaaa then, " in said
-    assert "uncommitted changes now" in said
-    assert [line.split(":")[0] for line in now["noted_changes"]] == [
-        "versions jax",
-        "commit",
-        "uncommitted changes now",
-    ]
-
-
-def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(
-    stopped: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.rmtree(stopped / "checkpoints")
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        assert cli.main(["resume", str(stopped)]) == 0
-    said = capsys.readouterr().err
-    assert (
-        f"warning: {stopped} had come to step 6, but has no checkpoint left: it begins again at"
-        " step 0" in said
-    )
-    assert card(stopped)["step"] == 12
-
-
-def test_a_mesh_that_is_none_for_a_complete_run(stopped: Path, refused: Refused) -> None:
-    assert cli.main(["resume", str(stopped)]) == 0
-    refused("resume", stopped, "--mesh", "date=2", mentions=("date=2", "data=4,fsdp=2,tensor=1"))
-    refused("resume", stopped, "--mesh", "data=3", mentions=("data=3", "there are 8"))
-    assert cli.main(["resume", str(stopped)]) == 0
-    assert cli.main(["resume", str(stopped), "--mesh", "data=8"]) == 0
-
-
-def test_a_page_of_the_same_name_as_an_experiment_of_ours(stopped: Path, refused: Refused) -> None:
-    """The file that began the run is compared, and not the one that happens to have its name."""
-    page = stopped.parent / "mlp_digits.py"
-    trust.remember(page, (stopped.parent / "mine.py").read_text())
-    page.write_text((stopped.parent / "mine.py").read_text() + "\nCHANGED = True\n")
-    record = card(stopped) | {"experiment": "mlp_digits", "file": str(page)}
-    (stopped / "card.json").write_text(json.dumps(record))
-    assert "CHANGED = True" in refused("resume", stopped, mentions=("begun differently",))
-
-
-def test_a_page_that_is_gone(stopped: Path, refused: Refused) -> None:
-    (stopped.parent / "mine.py").unlink()
-    refused("resume", stopped, mentions=("mine.py",))
-
-
-def test_flags_that_changed(stopped: Path, refused: Refused) -> None:
-    refused(
-        "resume",
-        stopped,
-        "--lr",
-        "1",
-        mentions=("config recipe.lr: 0.002 then, 1.0 now", "--accept-changes"),
-    )
-    refused(
-        "resume", stopped, "--seed", "7", mentions=("flag seed: 0 then, 7 now", "--accept-changes")
-    )
 
 
 def test_words_that_are_too_many_or_missing(stopped: Path, refused: Refused) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +17,11 @@ from dlcore.cli import main as cli
 from dlcore.options import RunOptions
 from dlcore.report import runs as report_runs
 from dlcore.report.command import reproduce
-from dlcore.runs import catalog
 from dlcore.runs import session as runs
 from dlcore.runtime import notices
 from dlcore.runtime.devices import simulated
-from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
+from tests.child import REPOSITORY, card, flags_of, run, tiny
+from tests.cli.test_help import python
 
 SHORT = ["train", "mlp_digits", *flags_of(tiny("mlp_digits"))]
 
@@ -49,114 +46,6 @@ def trained() -> Iterator[Path]:
 def copied(trained: Path, tmp_path: Path) -> Path:
     """The same run, to be changed."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def python(*words: str, folder: Path, without: str = "") -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in environment().items() if name != without}
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=clean,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["nonsense"]])
-def test_what_needs_no_jax_does_not_wait_for_it(words: list[str], tmp_path: Path) -> None:
-    done = python(
-        "-c",
-        f"import sys; from dlcore.cli.main import main; main({words}); assert 'jax' not in"
-        " sys.modules",
-        folder=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout or done.stderr
-
-
-# By hand: what the code says of itself proves nothing.
-COMMANDS = [
-    "train",
-    "resume",
-    "eval",
-    "sample",
-    "report",
-    "verify",
-    "export",
-    "list",
-    "prepare",
-    "sweep",
-    "plan",
-    "doctor",
-]
-EXPERIMENTS = sorted(
-    path.stem
-    for path in (REPOSITORY / "experiments").iterdir()
-    if re.fullmatch(r"[a-z]\w*\.py", path.name)
-)
-
-
-@pytest.mark.quick
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--help"], ["-h"], []):
-        assert cli.main(words) == 0
-        said = capsys.readouterr().out
-        assert re.findall(r"^  dlcore (\w+) ", said.replace(":", " "), re.MULTILINE) == COMMANDS
-    for command in COMMANDS:
-        assert callable(getattr(cli, f"_{command}"))
-
-
-@pytest.mark.quick
-def test_unknown_command_names_the_known(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["trian"]) == 2
-    said = capsys.readouterr().err
-    assert "trian" in said
-    assert "train" in said.replace("trian", "")
-
-
-@pytest.mark.quick
-def test_list_shows_every_experiment(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "500")
-    assert cli.main(["list"]) == 0
-    rows = [re.split("[│┃]", line) for line in capsys.readouterr().out.splitlines()]
-    firsts = [row[1].strip() for row in rows if len(row) > 2]
-    assert [first for first in firsts if first in EXPERIMENTS] == EXPERIMENTS
-    assert len(EXPERIMENTS) >= 29
-
-
-@pytest.mark.quick
-def test_every_file_of_the_folder_is_an_experiment(tmp_path: Path) -> None:
-    assert catalog.names() == EXPERIMENTS
-    Path("experiments").mkdir()
-    for name in ("zebra.py", "ant.py", "_shared.py", "notes.txt", "__init__.py"):
-        Path("experiments", name).touch()
-    assert catalog.names() == ["ant", "zebra"]
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_help_of_an_experiment_names_its_flags(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main(["train", name, "--help"])
-    assert end.value.code == 0
-    said = capsys.readouterr().out
-    for word in (
-        "--batch",
-        "--steps",
-        "--offline",
-        "--seed",
-        "--out",
-        "--mesh",
-        "--microbatches",
-        "--precision",
-    ):
-        assert word in said
 
 
 def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

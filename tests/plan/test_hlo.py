@@ -9,7 +9,8 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from dlcore.plan import hlo, traffic
-from dlcore.plan.hlo import collectives, parse, size
+from dlcore.plan.collectives import collectives
+from dlcore.plan.hlo import parse, size
 from dlcore.sharding import layout
 
 MESH = {"data": 2, "fsdp": 2, "tensor": 2}

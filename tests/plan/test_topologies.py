@@ -10,7 +10,7 @@ import pytest
 
 from dlcore.errors import UsageError
 from dlcore.plan import roofline, topologies
-from dlcore.plan.hlo import Collective
+from dlcore.plan.collectives import Collective
 
 
 @pytest.mark.quick

@@ -17,7 +17,7 @@ from dlcore.report import page
 from dlcore.report.gallery import gallery
 from dlcore.report.runs import read_all
 from dlcore.runs import sample_files
-from tests.report.test_page import make
+from tests.report.pages import make
 
 CSS = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
 LONG = (

@@ -15,7 +15,7 @@ from dlcore.analysis.diagnosis_summary import GENERAL, HEALTHY, Row, write
 from dlcore.report import page
 from dlcore.report.diagnosis import diagnosis
 from dlcore.report.runs import read_all
-from tests.report.test_page import Parsed, make
+from tests.report.pages import Parsed, make
 
 pytestmark = pytest.mark.quick
 

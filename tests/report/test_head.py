@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dlcore.report import compare, head, runs
-from tests.report.test_page import CARD, Parsed, make
+from tests.report.pages import CARD, Parsed, make
 
 pytestmark = pytest.mark.quick
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dlcore.report import curves, drawing, page, runs
 from dlcore.report.drawing import labels, log_ticks, step_ticks, ticks
-from tests.report.test_page import CARD, Parsed, make
+from tests.report.pages import CARD, Parsed, make
 
 pytestmark = pytest.mark.quick
 

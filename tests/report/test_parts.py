@@ -12,8 +12,8 @@ import pytest
 from dlcore import samples
 from dlcore.report import curves, drawing, gallery, page, parts, runs
 from dlcore.runs import sample_files
+from tests.report.pages import CARD, make
 from tests.report.test_head import Lines, run_of, words
-from tests.report.test_page import CARD, make
 
 pytestmark = pytest.mark.quick
 

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.data.source import arrays
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
@@ -325,55 +324,3 @@ def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
         np.testing.assert_array_equal(got, want)
     measured = everything(experiment, dataclasses.replace(FLAGS, mesh=""), state)
     assert card(Path("run"))["results"]["test"] == pytest.approx(measured["test"], rel=1e-4)
-
-
-@pytest.mark.quick
-def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> None:
-    """Data with NaN are refused before the first step; a loss may still overflow on one split
-    alone.
-    """
-    cards.write(
-        tmp_path,
-        {
-            "experiment": "x",
-            "results": {"test": {"loss": float("nan"), "accuracy": 0.5}},
-            "list": (1.0, float("inf")),
-        },
-    )
-    text = (tmp_path / "card.json").read_text()
-    run_card = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-    assert run_card["results"] == {"test": {"loss": None, "accuracy": 0.5}}
-    assert run_card["list"] == [1.0, None]
-
-
-def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> None:
-    def build(c: Any, splits: Any) -> Experiment:
-        built = DIGITS.build(c, splits)
-        test: Any = splits.test
-        images = {
-            k: np.full(v.shape, 3e38, np.float32) if k == "image" else v
-            for k, v in test.arrays.items()
-        }
-
-        def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-            out = built.objectives["net"].loss(params, extra, batch, key, train)
-            return out._replace(
-                loss=out.loss._replace(
-                    total=out.loss.total * jax.numpy.maximum(batch["image"].max(), 1)
-                )
-            )
-
-        return replaced(
-            splits=dataclasses.replace(splits, test=arrays("mine", "1", "test", images)),
-            objectives={"net": built.objectives["net"]._replace(loss=loss)},
-        )
-
-    with pytest.warns(UserWarning, match="test/loss is no finite number"):
-        assert trained(dataclasses.replace(DIGITS, build=build), "run", steps=6) == 0
-    run_card = json.loads(
-        Path("run/card.json").read_text(),
-        parse_constant=lambda word: pytest.fail(f"{word} is not JSON"),
-    )
-    assert run_card["status"] == "done"
-    assert run_card["results"]["test"]["loss"] is None
-    assert isinstance(run_card["results"]["validation"]["loss"], float)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.runs.checkpoint import checksum
+from dlcore.runs.checksum import checksum
 
 WORDS = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20)
 summed = jax.jit(checksum)

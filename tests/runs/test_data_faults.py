@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.runs.session import data_changes
+from dlcore.runs.resuming import data_changes
 from tests.child import flags_of, tiny
 
 PAGE = """

@@ -11,7 +11,7 @@ import pytest
 from dlcore import samples
 from dlcore.report import gallery, runs
 from dlcore.runs import sample_files
-from tests.report.test_page import make
+from tests.report.pages import make
 
 pytestmark = pytest.mark.quick
 

@@ -17,7 +17,7 @@ from PIL import Image
 from dlcore.report import gallery, runs
 from dlcore.runs import sample_files
 from dlcore.samples import Figure, Part, PartWriter, Sample, Span
-from tests.report.test_page import make
+from tests.report.pages import make
 
 pytestmark = pytest.mark.quick
 

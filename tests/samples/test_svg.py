@@ -12,7 +12,7 @@ import pytest
 from dlcore.report import page
 from dlcore.runs import sample_files
 from dlcore.samples import svg
-from tests.report.test_page import Parsed, make
+from tests.report.pages import Parsed, make
 
 pytestmark = pytest.mark.quick
 

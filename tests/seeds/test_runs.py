@@ -44,26 +44,6 @@ KINDS = [
 ]
 OFTEN = ["--steps", str(STEPS), "--save-every", "7", "--log-every", "5", "--eval-every", "8"]
 
-SOME_FAIL = """
-'''A network that some seeds begin with numbers that are none.'''
-import dataclasses
-import jax
-import jax.numpy as jnp
-from dlcore.train.model import Model
-from experiments.mlp_digits import Config, PRESETS, build as usual, data
-
-class Broken(Model):
-    def init(self, key, batch):
-        made = super().init(key, batch)
-        factor = jnp.where(jax.random.uniform(key) < 0.5, jnp.nan, 1.0)
-        return jax.tree.map(lambda x: x * factor, made)
-
-def build(c, splits):
-    built = usual(c, splits)
-    (model,) = built.models
-    return dataclasses.replace(built, models=[Broken(model.name, model.net, model.inputs)])
-"""
-
 
 def words(name: str, out: Path | str, *more: Any) -> list[Any]:
     return ["train", name, *flags_of(tiny(name)), *OFTEN, "--out", out, *more]
@@ -336,47 +316,3 @@ def test_the_number_of_runs_does_not_matter_to_one() -> None:
         got = placement.vectorised(f, layout, shared=(1,))(x[:count], y)
         np.testing.assert_allclose(got, want[:count], rtol=1e-5)
     assert [placement.over_seeds(count).mesh.size for count in (1, 3, 8, 12, 16)] == [1, 3, 8, 6, 8]
-
-
-def test_a_seed_that_diverges_is_closed_as_failed_and_the_others_go_on(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(SOME_FAIL)
-    short = ["train", "mine.py", *flags_of(tiny("mlp_digits"))]
-    code, said = run(*short, "--seeds", "6", "--out", "runs", folder=tmp_path)
-    found = {seed: card(tmp_path / "runs" / f"seed-{seed}") for seed in range(6)}
-    lost = [seed for seed, each in found.items() if each["status"] == "failed"]
-    kept = [seed for seed, each in found.items() if each["status"] == "done"]
-    assert (code, len(lost) + len(kept)) == (70, 6), said
-    assert lost
-    assert kept
-    assert f"{len(kept)} done" in said
-    assert f"{len(lost)} failed" in said
-    for seed in lost:
-        assert f"seed {seed}: step 1: objective 'net': net/loss is nan" in said
-        assert "step 1: objective 'net': net/loss is nan" in found[seed]["error"]
-        assert found[seed]["params_sha256"]["end"] is None
-    code, said = run(*short, "--seed", lost[0], "--out", "alone", folder=tmp_path)
-    assert code == 70, said
-    code, said = run(*short, "--seed", kept[0], "--out", "sound", folder=tmp_path)
-    assert code == 0, said
-    assert (
-        found[kept[0]]["results"]["test"]["accuracy"]
-        == card(tmp_path / "sound")["results"]["test"]["accuracy"]
-    )
-
-
-def test_when_no_seed_is_left_the_command_ends(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(SOME_FAIL.replace("< 0.5", "< 2.0"))
-    code, said = run(
-        "train",
-        "mine.py",
-        *flags_of(tiny("mlp_digits")),
-        "--steps",
-        "500",
-        "--seeds",
-        "2",
-        "--out",
-        "runs",
-        folder=tmp_path,
-    )
-    assert (code, "2 failed of 2 seeds" in said) == (70, True), said
-    assert {card(tmp_path / "runs" / f"seed-{seed}")["step"] for seed in (0, 1)} == {0}

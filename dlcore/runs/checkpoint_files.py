@@ -1,0 +1,100 @@
+"""The files of checkpoints: their metrics, the disk space that they need, and failed writes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from dlcore.errors import Disrupted, UsageError
+from dlcore.train.step import State
+
+
+def read_metrics(checkpoint: Path) -> dict[str, float]:
+    """The metrics that a checkpoint was saved with; none where their file is damaged, which is
+    moved away.
+    """
+    try:
+        found = json.loads((checkpoint / "metrics" / "metrics").read_bytes())
+        if isinstance(found, dict) and all(
+            isinstance(value, int | float) for value in found.values()
+        ):
+            return found
+    except FileNotFoundError:
+        if not (checkpoint / "metrics").is_dir():  # saved without
+            return {}
+    except (OSError, ValueError):
+        pass
+    aside = free_name(checkpoint.with_name(f"damaged-{checkpoint.name}-metrics"))
+    try:
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            (checkpoint / "metrics").rename(aside)
+    except OSError as error:
+        raise UsageError(
+            f"{checkpoint / 'metrics'} is damaged, and cannot be moved away: {error.strerror};"
+            " grant write permission, or remove it"
+        ) from error
+    warnings.warn(
+        f"the metrics of checkpoint {checkpoint} cannot be read and are set aside as {aside.name}:"
+        " it counts as not evaluated",
+        stacklevel=4,
+    )
+    return {}
+
+
+def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
+    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more,
+    of each run, fit on the disk.
+    """
+    size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
+    there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
+    free, need = shutil.disk_usage(folder).free, max(1, keep + 2 - there) * size
+    if free < need:
+        raise UsageError(
+            f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need"
+            f" {need / 2**20:.0f} MiB: make room, or choose another --out"
+        )
+
+
+def free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
+    return next(name for name in names if not name.exists())
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns a failed write into a message that names the folder; what was committed before stays as
+    it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if not isinstance(error, OSError) and not re.search(
+            "os_error_code|No space left|RESOURCE_EXHAUSTED", text
+        ):  # TensorStore's
+            raise
+        last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
+        kept = (
+            "no checkpoint is complete yet"
+            if last is None
+            else f"the checkpoint of step {last} is complete"
+        )
+        if isinstance(error, TimeoutError):  # Orbax waits by the wall clock
+            raise Disrupted(
+                f"a checkpoint into {folder} took too long ({text.splitlines()[0][:300]}): the disk"
+                f" or another process hangs, or the clock jumped; {kept}: dlcore resume"
+                f" {folder.parent}"
+            ) from error
+        raise UsageError(
+            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: make"
+            " room (ulimit -f limits files as well; or grant write permission), then dlcore resume"
+            f" {folder.parent}"
+        ) from error

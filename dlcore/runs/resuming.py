@@ -1,0 +1,115 @@
+"""What has changed between a run's start and its resume, and the card brought up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+from dlcore.options import RunOptions
+from dlcore.runs import card as cards
+from dlcore.runs import changes as changes_of
+from dlcore.runs.catalog import Page
+from dlcore.runtime import processes
+
+
+def changes(
+    page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
+) -> str:
+    """`difference`; UsageError with it unless it is accepted, and for a run of another
+    experiment.
+    """
+    if card["experiment"] != page.name:
+        raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
+    changed = difference(page, config, flags, folder, card)
+    if changed and not accept:
+        raise UsageError(
+            f"{folder} was begun differently:\n{changed}\nundo the change, or go on with it:"
+            " --accept-changes"
+        )
+    return changed
+
+
+def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool) -> None:
+    """Bring the card of a stopped run up to date with what is `known` of it now. UsageError where
+    its data have changed.
+    """
+    if (other := data_changes(card, known)) and not accept:
+        raise UsageError(f"{folder} was begun on other data: {other}; --accept-changes goes on")
+    noted = [
+        *changes_of.differences(card, known, ("versions", "xla_flags")),
+        *changes_of.commit(card, known),
+    ]
+    for line in noted if processes.first() else ():
+        print(f"{folder} differs from when it began: {line}", flush=True)
+    accepted = (
+        [*card.get("accepted_changes", []), changed]
+        if changed
+        else card.get("accepted_changes", [])
+    )
+    kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
+    card |= {name: value for name, value in known.items() if name not in kept}
+    card |= {"accepted_changes": accepted, "resumed": card.get("resumed", 0) + 1}
+    card |= {"noted_changes": [*card.get("noted_changes", []), *noted]} if noted else {}
+    card.pop("error", None)
+
+
+def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty where they
+    are the same.
+    """
+    a, b = then.get("data") or {}, now["data"]
+    found = [
+        f"split {split} {'is gone' if split in a else 'is new'}" for split in sorted({*a} ^ {*b})
+    ]
+    for split in (split for split in b if split in a):
+        names = [name for name in b[split] if a[split].get(name) != b[split][name]]
+        # where more is known, that the contents differ says nothing more
+        if names not in ([], ["fingerprint"]):
+            names = [name for name in names if name != "fingerprint"]
+        found += [
+            f"{split} {name}: {a[split].get(name)} then, {b[split][name]} now" for name in names
+        ]
+    return "; ".join(found)
+
+
+def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card) -> str:
+    """What has changed since a run began: its experiment file, its config, its flags; empty if
+    nothing that matters.
+    """
+    found_changes: list[str] = []
+    kept = folder / "experiment.py"
+    before = kept.read_text(encoding="utf-8", errors="replace") if kept.is_file() else ""
+    found_changes += changes_of.code_difference(before, page.source, str(page.path))
+    # Where and how often to write, and how to spread over devices, may change between a stop and a
+    # resume.
+    free = {
+        "out",
+        "continue_run",
+        "seeds",
+        "parallel",
+        "cpu_devices",
+        "mesh",
+        "microbatches",
+        "log_every",
+        "eval_every",
+        "diagnose",
+        "save_every",
+        "keep",
+        "threads",
+        "track",
+        "heartbeat",
+        "stall",
+    }
+    for word, old, new in (
+        ("config", card.get("config", {}), cards.plain(config)),
+        ("flag", card.get("run", {}), cards.plain(flags)),
+    ):
+        old, new = changes_of.flat(old), changes_of.flat(new)
+        for name in sorted({*old, *new} - (free if word == "flag" else set())):
+            a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
+            if a != b:
+                found_changes.append(f"{word} {name}: {a} then, {b} now")
+    return "\n".join(found_changes)
