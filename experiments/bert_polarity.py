@@ -3,8 +3,7 @@
 Family: Transformer encoder (BERT)
 Task: sentiment (text classification)
 Data: sentence polarity 1.0 (own TFDS builder), 10,662 sentences, ten folds; --offline: two topics
-of
-    the Python documentation
+    of the Python documentation
 Published: accuracy 0.759 over ten folds by a CNN without pretrained vectors
     (harvardnlp/sent-conv-torch README, MR, CNN-rand)
 

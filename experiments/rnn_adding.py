@@ -3,7 +3,8 @@
 Family: Recurrent network (Elman, LSTM, GRU)
 Task: regression over long sequences
 Data: the adding problem, generated (Hochreiter & Schmidhuber 1997; marks as in Arjovsky et al.
-2016) Published: none at this length; predicting 1 always has a mean squared error of 1/6. At T=600
+    2016)
+Published: none at this length; predicting 1 always has a mean squared error of 1/6. At T=600
     GRU 5.3e-5, LSTM 0.164 (Bai et al. 2018)
 """
 

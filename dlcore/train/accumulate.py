@@ -22,7 +22,7 @@ def over_microbatches(
     however many examples of a microbatch are masked.
 
     Args:
-        grad: gradients with respect to `params` of the total of a loss, and the loss's `Out` (step.py).
+        grad: gradients with respect to `params` of the total of a loss, and its `Out` (step.py).
         params: parameters that are trained.
         extra: extra state; each microbatch receives the one that its predecessor returned.
         batch: arrays [rows, ...]; `rows` is a multiple of `count`.
