@@ -52,6 +52,10 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
+# XLA without LLVM's expensive passes: a program compiles in half the time, and runs slower. Tests
+# that take `compiled_fast` are compiled so; every other test sees the code that runs see.
+UNOPTIMISED = "jax_disable_most_optimizations"
+
 hypothesis.settings.register_profile(
     "tests", deadline=None, max_examples=20, derandomize=True, database=None
 )
@@ -125,6 +129,16 @@ def _programs_do_not_pile_up() -> Iterator[None]:
     if held.exists() and len(held.read_bytes().splitlines()) > 20_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def compiled_fast() -> Iterator[None]:
+    """What the test compiles is not optimised: for programs of a few steps, whose bits are compared
+    with no other process's."""
+    before = jax.config.values[UNOPTIMISED]
+    jax.config.update(UNOPTIMISED, True)
+    yield
+    jax.config.update(UNOPTIMISED, before)
 
 
 @pytest.fixture(scope="session")

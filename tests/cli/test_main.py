@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,17 @@ def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
     assert (flags.cpu_devices or simulated(flags, batch=32)) == devices
 
 
+def test_a_page_run_as_main_trains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = str(REPOSITORY / "experiments" / "mlp_digits.py")
+    monkeypatch.setattr(sys, "argv", [page, *SHORT[2:], "--out", "run"])
+    monkeypatch.setenv("DLCORE_LARGE_PAGES", "1")  # this process does not begin again
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(page, run_name="__main__")
+    assert not ended.value.code
+    assert card(Path("run"))["experiment"] == "mlp_digits"
+
+
+@pytest.mark.slow
 def test_a_page_is_a_program(tmp_path: Path) -> None:
     words = [str(REPOSITORY / "experiments" / "mlp_digits.py"), *SHORT[2:], "--out", "run"]
     done = python(*words, folder=tmp_path)

@@ -16,7 +16,7 @@ X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 3)), jnp.float32
 
 
 def made(net: Any, *args: Any) -> Any:
-    return net.init(jax.random.key(0), *args)
+    return jax.jit(net.init)(jax.random.key(0), *args)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -27,6 +27,7 @@ from tests.child import REPOSITORY, built, environment
 # Numbers that differ, so that a shape tells what it is of.
 SIZE = Size(512, 28, 3, 4, 64, rotary=True, norm="rms", mlp="swiglu")
 ROWS = 16
+MESHES = [pytest.param("data=2,fsdp=4", marks=pytest.mark.slow), "fsdp=8", "fsdp=4,tensor=2"]
 
 
 def large(**changes: Any) -> Any:
@@ -74,7 +75,7 @@ def gathers_parameters_alone(made: Plan) -> None:
         )
 
 
-@pytest.mark.parametrize("mesh", ["data=2,fsdp=4", "fsdp=8", "fsdp=4,tensor=2"])
+@pytest.mark.parametrize("mesh", MESHES)
 def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
     made = planned(mesh)
     gathers_parameters_alone(made)
@@ -86,7 +87,7 @@ def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
     assert set(layers) == {SIZE.layers}
 
 
-@pytest.mark.parametrize("mesh", ["data=2,fsdp=4", "fsdp=8", "fsdp=4,tensor=2"])
+@pytest.mark.parametrize("mesh", MESHES)
 def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
     made, whole = planned(mesh), planned("data=8")
     parts = made.mesh["fsdp"] * made.mesh["tensor"]

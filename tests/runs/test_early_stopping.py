@@ -72,11 +72,16 @@ def test_a_resumed_run_knows_the_evaluations_up_to_its_checkpoint(tmp_path: Path
     assert Patience(3, "-validation/loss", tmp_path, 0).values == []
 
 
-def trained(out: str, flags: RunOptions = FLAGS, lr: float = 0.1, **changes: Any) -> int:
+def trained(
+    out: str, flags: RunOptions = FLAGS, lr: float = 0.1, steps: int = 300, **changes: Any
+) -> int:
     """Digits at a rate that gets worse after a while."""
     page = catalog.load(catalog.find("mlp_digits"))
     config = dataclasses.replace(
-        tiny("mlp_digits"), steps=300, recipe=Recipe("adamw", lr=lr, weight_decay=0.05), **changes
+        tiny("mlp_digits"),
+        steps=steps,
+        recipe=Recipe("adamw", lr=lr, weight_decay=0.05),
+        **changes,
     )
     return runs.train(page, config, dataclasses.replace(flags, out=out))
 
@@ -115,9 +120,9 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
 
 
 def test_a_run_that_goes_on_getting_better_is_not_stopped() -> None:
-    assert trained("run", dataclasses.replace(FLAGS, patience=50)) == 0
+    assert trained("run", dataclasses.replace(FLAGS, patience=8), steps=45) == 0  # nine evaluations
     record = card(Path("run"))
-    assert (record["status"], record["step"], record["stopped_early"]) == ("done", 300, None)
+    assert (record["status"], record["step"], record["stopped_early"]) == ("done", 45, None)
 
 
 def test_nothing_to_watch_is_refused_before_the_first_step(

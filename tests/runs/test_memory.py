@@ -42,11 +42,11 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         before = saved(range(1, 11))
-        after = saved(range(11, 31))
+        after = saved(range(11, 21))
     finally:
         tracemalloc.stop()
         kept.close()
-    assert after - before < 20 * 500, "bytes, over twenty checkpoints"
+    assert after - before < 10 * 500, "bytes, over ten checkpoints"
 
 
 def _megabytes(pid: int) -> float:

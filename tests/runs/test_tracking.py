@@ -148,6 +148,7 @@ def test_one_that_cannot_begin_is_said_before_anything_is_trained(
         tracking._imported("wandb")
 
 
+@pytest.mark.slow
 def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the extra `track`")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
@@ -164,6 +165,7 @@ def test_mlflow_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in Path("run/card.json").read_text()
 
 
+@pytest.mark.slow
 def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="needs the extra `track`")
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -127,6 +127,7 @@ def test_a_step_over_its_budget_is_refused(what: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize("name", catalog.names())
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from dlcore.data.stream import Stream
 from dlcore.train.init import initial
 from dlcore.train.step import train_step, value
 from tests.child import built
-from tests.train.test_compile_ways import Way, check
+from tests.train.test_compile_ways import Way, _quick_to_compile, check  # noqa: F401
 
 pytestmark = pytest.mark.slow
 

@@ -49,7 +49,7 @@ def given(size: Size) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         own = {name: encoders.dense(rng, *shape) for name, shape in shapes.items()}
         norms = ("norm_past", "norm_source", "norm_mlp")
         params[f"block_{layer}"] = own | {name: encoders.norm(n, bias=False) for name in norms}
-        params[f"told_{layer}"] = encoders.dense(rng, n, 2 * n)
+        params[f"source_projection_{layer}"] = encoders.dense(rng, n, 2 * n)
     arrays = {
         name: rng.integers(1, size.vocabulary, (size.batch, size.length))
         for name in ("source", "tokens", "targets")
@@ -136,7 +136,7 @@ def flax(size: Size) -> Any:
             past, x = nn.combine_masks(same[1], nn.make_causal_mask(tokens)), embed(tokens)
             for layer in range(size.layers):
                 x = Block(name=f"block_{layer}")(
-                    x, dense(2 * size.width, f"told_{layer}")(cross_out), past, same[2]
+                    x, dense(2 * size.width, f"source_projection_{layer}")(cross_out), past, same[2]
                 )
             return embed.attend(nn.LayerNorm(1e-5, use_bias=False, name="norm")(x))
 
@@ -202,7 +202,8 @@ def torch(size: Size) -> Any:
             torched.fill(self.embed.weight, params["embed"]["embedding"])
             self.encoder = encoders.torch(params["encoder"], size.heads, size.length)
             self.blocks = nn.ModuleList(
-                Block(params[f"block_{i}"], params[f"told_{i}"]) for i in range(size.layers)
+                Block(params[f"block_{i}"], params[f"source_projection_{i}"])
+                for i in range(size.layers)
             )
 
         def forward(self, source: Any, source_pair: Any, tokens: Any, pair: Any) -> Any:
