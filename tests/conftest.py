@@ -19,9 +19,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis
 import jax
+import jaxtyping
 import pytest
 
-from dlcore.runtime.devices import FUSION
+from tests import annotations
+
+# Before the rooms are imported: the hook rewrites modules while they are loaded.
+jaxtyping.install_import_hook(annotations.ROOMS, "tests.annotations.check")
+
+from dlcore.runtime.devices import FUSION  # noqa: E402
 
 DEVICES = 8
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
@@ -147,3 +153,9 @@ def devices() -> list[jax.Device]:
     found = jax.devices()
     assert len(found) == DEVICES
     return found
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are not held to their annotations: for tests of what wrong arguments do in a run."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -118,6 +118,7 @@ def test_penalty_of_a_linear_critic_is_the_same_everywhere() -> None:
     np.testing.assert_array_equal(slope(jnp.zeros_like(w)), 0)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="no game"):
         critic_loss(jnp.zeros(1), jnp.zeros(1), "chess")  # type: ignore[arg-type]

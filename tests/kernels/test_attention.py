@@ -234,6 +234,7 @@ def test_bfloat16_inputs_are_compared_in_float32() -> None:
 
 
 @pytest.mark.quick
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """On both sides of each of its bounds; what a caller names is taken as it is."""
 

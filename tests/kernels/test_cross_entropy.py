@@ -143,6 +143,7 @@ def test_chunks_are_as_many_as_the_logits_need_and_much_alike(
     np.testing.assert_array_equal(np.ravel(weight), np.arange(shape[0] * shape[1]) < rows)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="need one width"):
         linear_cross_entropy(H, E[:, :2], T, W)

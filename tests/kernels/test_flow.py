@@ -94,6 +94,7 @@ def test_its_flow_carries_the_noise_to_the_gaussian() -> None:
     np.testing.assert_allclose(found, 2 + 0.5 * x, atol=2e-3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_no_steps_and_no_method_are_refused() -> None:
     with pytest.raises(ValueError, match="0 steps"):
         integrate(lambda x, t: x, jnp.zeros(1), 0)

@@ -1,0 +1,60 @@
+"""Calls of the checked rooms are held to their annotations: types, and dtypes and shapes of arrays.
+
+`tests/conftest.py` installs jaxtyping's import hook with `check`, before anything of these rooms is
+imported. Only the test process does: a run checks nothing and pays nothing. A test of what a
+function does with wrong arguments takes the fixture `unchecked`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import beartype
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+ROOMS = ["dlcore.kernels", "dlcore.models"]
+
+# `Array` describes NumPy arrays too, which every function of JAX accepts.
+_CHECK = beartype.beartype(
+    conf=beartype.BeartypeConf(
+        hint_overrides=beartype.FrozenDict({jax.Array: jax.Array | np.ndarray | np.generic})
+    )
+)
+
+
+def check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `function` with Beartype's check, where a NumPy argument counts as an array of JAX.
+
+    jaxtyping gives `function` the signature of the annotated one, and calls it before and after
+    that. `Float[Array, ...]` describes arrays of JAX alone, so NumPy arguments are converted first.
+    """
+    checked = _CHECK(function)
+    parameters = inspect.signature(function).parameters
+    converted = [name for name, p in parameters.items() if _means_jax_alone(p.annotation)]
+    if not converted:
+        return checked
+    positions = {index for index, name in enumerate(parameters) if name in converted}
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        positional = [_as_jax(x) if i in positions else x for i, x in enumerate(args)]
+        named = {name: _as_jax(x) if name in converted else x for name, x in kwargs.items()}
+        return checked(*positional, **named)
+
+    return call
+
+
+def _as_jax(x: Any) -> Any:
+    return jnp.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+
+
+def _means_jax_alone(annotation: Any) -> bool:
+    parts = (annotation, *typing.get_args(annotation))
+    kinds = [getattr(part, "array_type", part) for part in parts]
+    return jax.Array in kinds and np.ndarray not in kinds
