@@ -1,20 +1,24 @@
-"""scikit-learn's small tables, cut into folds: every example says which networks may learn from
-it.
+"""scikit-learn's small tables: cut into folds, where every example says which networks may learn
+from it, or as rows with a target, as files of one's own are.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlcore.data.facts import Facts
+from dlcore.data.own import tables as own
+from dlcore.data.own.cells import Cells
 from dlcore.data.source import Arrays, arrays
 from dlcore.data.splits import Splits, is_offline
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
+CLASSES = ("benign", "malignant")
 _STATISTICS = ("centre", "scale", "y_centre", "y_scale")
 
 
@@ -67,6 +71,33 @@ def diabetes(folds: int, repeats: int) -> Folds:
     return _cut("diabetes", x, y, folds, repeats, stratified=False)
 
 
+def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
+    """A table as splits of rows: the tumours of `breast_cancer`, or a file of one's own.
+
+    Args:
+        source: published and offline: the tumours, whose columns are scikit-learn's names of the
+            measurements and `diagnosis`; a path: see `dlcore.data.own.tables.load`.
+        target, task: see `dlcore.data.own.tables.splits_of`.
+
+    Raises:
+        UsageError: anything that is wrong with the table.
+    """
+    if isinstance(source, Path):
+        return own.load(source, target, task)
+    is_offline("breast_cancer", source)
+    import sklearn
+    from sklearn.datasets import load_breast_cancer
+
+    found = load_breast_cancer()
+    cells = [
+        (*map(repr, row), CLASSES[1 - benign])
+        for row, benign in zip(found.data.tolist(), found.target.tolist(), strict=True)
+    ]
+    where = [f"breast_cancer, row {number}" for number in range(1, len(cells) + 1)]
+    table = Cells("breast_cancer", (*map(str, found.feature_names), "diagnosis"), cells, where)
+    return own.splits_of(table, target, task, "breast_cancer", sklearn.__version__)
+
+
 def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
     """A table for cross-validation as splits: all examples are for training and test, by fold.
 
@@ -77,7 +108,8 @@ def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
 
     Returns:
         Splits whose `learns` says which networks learn from an example (`Folds`); `facts` has
-        `repeats` and the statistics of each fold, which `folds_of` reads.
+        `repeats` and the statistics of each fold, which `folds_of` reads, `features`, the names of
+        the columns, and `classes`.
 
     Raises:
         UsageError: another name, or files of one's own.
@@ -91,9 +123,18 @@ def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
         {each: getattr(found, each).tolist() for each in _STATISTICS},
         repeats=repeats,
         folds=folds,
-        classes=["benign", "malignant"] if name == "breast_cancer" else [],
+        classes=CLASSES if name == "breast_cancer" else [],
+        features=_features(name),
     )
     return Splits(found.source, test=found.source, facts=facts, scored=("test",))
+
+
+def _features(name: str) -> list[str]:
+    """scikit-learn's names of the columns of a table."""
+    from sklearn.datasets import load_breast_cancer, load_diabetes
+
+    found = load_breast_cancer() if name == "breast_cancer" else load_diabetes()
+    return [str(feature) for feature in found.feature_names]
 
 
 def folds_of(splits: Splits) -> Folds:

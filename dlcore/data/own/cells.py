@@ -1,0 +1,218 @@
+"""One's own tables as cells of text: CSV, TSV and Parquet, with the file and line of each row."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+SPLITS = ("train", "validation", "test")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """A table of text.
+
+    Attributes:
+        name: what messages call it, such as its path.
+        columns: the names of the columns, all different.
+        rows: the cells of each row, one a column, without blanks around them.
+        where: for each row its "FILE, line N".
+        split: for each row its split, where the files give splits; else ().
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    where: Sequence[str]
+    split: Sequence[str] = ()
+
+    def column(self, name: str) -> list[str]:
+        """The cells of a column. UsageError: it is not there (which there are)."""
+        if name not in self.columns:
+            raise UsageError(
+                f"{self.name} has no column {name!r}: it has {', '.join(self.columns)}"
+            )
+        at = self.columns.index(name)
+        return [row[at] for row in self.rows]
+
+
+def read(path: Path) -> Cells:
+    """The table of a file; or of a folder of files train, validation and test, such as train.csv.
+
+    A .csv file is separated by commas, or by semicolons where its first line has semicolons and no
+    comma; a .tsv file by tabs. Cells may be quoted. The first line names the columns. Parquet files
+    need pyarrow.
+
+    Raises:
+        UsageError: nothing there, another ending or encoding, no header, a column without a name
+            or with the name of another, a row with too many or too few cells, no rows.
+    """
+    if not path.is_dir():
+        return _file(path)
+    files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES}
+    if "train" not in files or (others := [each for each in files if each not in SPLITS]):
+        there = f"has {files[others[0]].name}" if "train" in files else "has no train.csv"
+        raise UsageError(
+            f"the folder {path} {there}: name one file, or a folder of train, validation and test"
+            f" ({', '.join(SUFFIXES)})"
+        )
+    read = {name: _file(file) for name, file in files.items()}
+    columns = read["train"].columns
+    if wrong := [each.name for each in read.values() if each.columns != columns]:
+        raise UsageError(f"{wrong[0]} has other columns than {files['train']}: write the same line")
+    order = [name for name in SPLITS if name in read]
+    return Cells(
+        str(path),
+        columns,
+        [row for name in order for row in read[name].rows],
+        [where for name in order for where in read[name].where],
+        [name for name in order for _ in read[name].rows],
+    )
+
+
+def _file(path: Path) -> Cells:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path} is no table: name a file that ends in {', '.join(SUFFIXES)}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if suffix == ".parquet":
+        return _parquet(path, content)
+    return parse(_decoded(path, content), str(path), "\t" if suffix == ".tsv" else "")
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    if content.startswith(_UTF16):
+        raise UsageError(f"{path}, line 1: the file is UTF-16: save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = error.start + (3 if content.startswith(codecs.BOM_UTF8) else 0)
+        line = content.count(b"\n", 0, at) + 1
+        raise UsageError(
+            f"{path}, line {line}: byte 0x{content[at]:02x} is not UTF-8:"
+            " save it as UTF-8 (of Windows-1252: iconv -f WINDOWS-1252 -t UTF-8)"
+        ) from error
+
+
+def parse(text: str, name: str, delimiter: str = "") -> Cells:
+    """The table of a text whose first line names the columns; "" is a comma or a semicolon.
+
+    Raises as `read`.
+    """
+    header, rest = _header(text, name, delimiter)
+    rows, where = [], []
+    for line, cells in rest:
+        if not any(cells):  # an empty line
+            continue
+        if len(cells) != len(header):
+            raise UsageError(
+                f"{name}, line {line}: {len(cells)} cells, and line 1 names {len(header)} columns:"
+                " quote a cell that holds the separator, and leave none out"
+            )
+        rows.append(cells)
+        where.append(f"{name}, line {line}")
+    if not rows:
+        raise UsageError(f"{name} has no rows under its first line: add some")
+    return Cells(name, header, rows, where)
+
+
+def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tuple[str, ...]]]:
+    """(number of its first line, cells) of each row of a text, the header's too.
+
+    UsageError: quotes that do not end, or a cell of more than 131,072 characters.
+    """
+    first = text.partition("\n")[0]
+    separator = delimiter or (";" if ";" in first and "," not in first else ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UsageError(f"{name}, line {line}: {error}: mend the quotes") from error
+        yield line, tuple(cell.strip() for cell in cells)
+
+
+def _header(
+    text: str, name: str, delimiter: str
+) -> tuple[tuple[str, ...], Iterator[tuple[int, tuple[str, ...]]]]:
+    rest = records(text, name, delimiter)
+    _, header = next(rest, (1, ()))
+    if not any(header):
+        raise UsageError(f"{name} is empty: its first line must name the columns")
+    check_names(header, f"{name}, line 1")
+    return header, rest
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """UsageError: a column without a name, two of one name, or numbers in place of names."""
+    if all(_is_number(name) for name in names):
+        raise UsageError(
+            f"{where}: {', '.join(names[:3])} are no names of columns: add a first line that names"
+            " them"
+        )
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise UsageError(
+                f"{where}: column {number} has no name: name it, or leave it out (of pandas:"
+                " to_csv(..., index=False))"
+            )
+        if name in names[: number - 1]:
+            raise UsageError(f"{where}: two columns are called {name!r}: rename one")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _parquet(path: Path, content: bytes) -> Cells:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(
+            f"{path}: Parquet files need pyarrow: pip install 'dlcore[parquet]', or save it as CSV"
+        ) from error
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as Parquet: {error}") from error
+    names = tuple(name.strip() for name in table.column_names)
+    check_names(names, str(path))
+    columns = []
+    for name, column in zip(names, table.columns, strict=True):
+        kind = column.type
+        if pyarrow.types.is_nested(kind) or pyarrow.types.is_binary(kind):
+            raise UsageError(f"{path}: column {name!r} holds {kind}: leave it out")
+        columns.append([as_text(value) for value in column.to_pylist()])
+    rows = list(zip(*columns, strict=True))
+    if not rows:
+        raise UsageError(f"{path} has no rows: add some")
+    return Cells(str(path), names, rows, [f"{path}, row {i}" for i in range(1, len(rows) + 1)])
+
+
+def as_text(value: Any) -> str:
+    """A value of Python or Parquet as a CSV file has it; "" for None and NaN."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, float) else str(value).strip()

@@ -1,0 +1,195 @@
+"""Columns of a table as inputs of a network: their kinds, statistics and categories, as facts.
+
+A column is a dict of plain JSON, with its `name` and its `kind`:
+    number: `mean` and `deviation` of the training split; its input is standardised by them. A
+        missing value is the mean; with `indicator` a second input is 1 where it is missing.
+    category: `categories`, of the training split, the most frequent first; an input each, 1 for the
+        category of the row. With `indicator` a further input is 1 where it is missing. A category
+        that is not in the list is 0 everywhere.
+    ignored: has no input, for its `reason`.
+All have `missing`: how many rows of the training split have no value.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlcore.errors import UsageError
+
+Column = Mapping[str, Any]
+MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?"))
+"""Cells that stand for a missing value, in lower case."""
+MOST = 256  # categories of a column that have an input of their own
+_MOSTLY = 0.9  # a column of so many numbers is meant as numbers
+_FEW = 20  # so many different texts are categories, even where each is in one row
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell stands for a missing value."""
+    return cell.lower() in MISSING
+
+
+def number(cell: str) -> float | None:
+    """The finite number that a cell is, or None."""
+    try:
+        value = float(cell) if "_" not in cell else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def recognised(
+    name: str, cells: Sequence[str], where: Sequence[str], train: np.ndarray
+) -> dict[str, Any]:
+    """The column of these cells: numbers if every cell that is not missing is one, else categories.
+
+    Args:
+        name: of the column.
+        cells, where: of all rows, and their file and line.
+        train: indices of the rows for training, which alone decide statistics and categories.
+
+    Raises:
+        UsageError: a cell that is no number in a column of numbers (nine tenths are).
+    """
+    present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
+    wrong = [i for i in present if number(cells[i]) is None]
+    if wrong and len(wrong) <= (1 - _MOSTLY) * len(present):
+        raise UsageError(
+            f"{where[wrong[0]]}: {cells[wrong[0]]!r} in column {name!r} is no finite number, and"
+            f" {len(present) - len(wrong)} of its {len(present)} cells are: mend it, or leave it"
+            " empty for a missing value"
+        )
+    known = [cells[i] for i in train if not is_missing(cells[i])]
+    missing = len(train) - len(known)
+    if not known:
+        return _ignored(name, missing, "no value in the training split")
+    if len({*known}) == 1 and not missing:
+        return _ignored(name, missing, "one value in the whole training split")
+    if wrong:
+        return _category(name, known, missing)
+    values = np.array([number(cell) for cell in known], np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(values.mean()), float(values.std())
+    if not math.isfinite(deviation):
+        raise UsageError(f"{where[0]}: the numbers of column {name!r} are too large: scale them")
+    found = {"name": name, "kind": "number", "mean": mean, "deviation": deviation or 1.0}
+    return {**found, "missing": missing, "indicator": missing > 0}
+
+
+def _category(name: str, known: Sequence[str], missing: int) -> dict[str, Any]:
+    counts = collections.Counter(known)
+    if len(counts) > max(_FEW, len(known) / 2):
+        return _ignored(name, missing, f"{len(counts)} different texts in {len(known)} rows")
+    order = sorted(counts, key=lambda each: (-counts[each], each))
+    found = {"name": name, "kind": "category", "categories": order[:MOST]}
+    return {**found, "missing": missing, "indicator": missing > 0, "rare": len(order[MOST:])}
+
+
+def _ignored(name: str, missing: int, reason: str) -> dict[str, Any]:
+    return {"name": name, "kind": "ignored", "reason": reason, "missing": missing}
+
+
+def names(columns: Sequence[Column]) -> list[str]:
+    """The names of the inputs, in their order."""
+    found = []
+    for column in columns:
+        if column["kind"] == "number":
+            found.append(column["name"])
+        elif column["kind"] == "category":
+            found += [f"{column['name']} = {each}" for each in column["categories"]]
+        if column.get("indicator"):
+            found.append(f"{column['name']} is missing")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """Rows as inputs of a network.
+
+    Attributes:
+        x: float32 [rows, inputs], in the order of `names`.
+        missing: for each row the columns that have no value.
+        unknown: for each row {column: category} of categories that have no input.
+    """
+
+    x: np.ndarray
+    missing: list[list[str]]
+    unknown: list[dict[str, str]]
+
+
+def encode(
+    columns: Sequence[Column], cells: Mapping[str, Sequence[str]], where: Sequence[str]
+) -> Encoded:
+    """Rows as inputs.
+
+    Args:
+        columns: as `recognised` made them.
+        cells: {column: cells of all rows} of those that are not ignored.
+        where: file and line of each row.
+
+    Raises:
+        UsageError: a cell that is no number in a column of numbers (its file and line).
+    """
+    found = Encoded(np.zeros((len(where), 0)), [[] for _ in where], [{} for _ in where])
+    parts = [np.zeros((len(where), 0))]
+    for column in columns:
+        if column["kind"] != "ignored":
+            fill = _numbers if column["kind"] == "number" else _one_hot
+            parts.append(fill(column, cells[column["name"]], where, found))
+    return dataclasses.replace(found, x=np.concatenate(parts, 1).astype(np.float32))
+
+
+def _numbers(
+    column: Column, cells: Sequence[str], where: Sequence[str], found: Encoded
+) -> np.ndarray:
+    part = np.zeros((len(cells), 1 + column["indicator"]))
+    for row, cell in enumerate(cells):
+        if is_missing(cell):
+            part[row, 1:] = 1
+            found.missing[row].append(column["name"])
+        elif (value := number(cell)) is not None:
+            part[row, 0] = (value - column["mean"]) / column["deviation"]
+        else:
+            raise UsageError(
+                f"{where[row]}: {cell!r} in column {column['name']!r} is no finite number: mend it,"
+                " or leave it empty for a missing value"
+            )
+    return part
+
+
+def _one_hot(
+    column: Column, cells: Sequence[str], where: Sequence[str], found: Encoded
+) -> np.ndarray:
+    position = {category: i for i, category in enumerate(column["categories"])}
+    part = np.zeros((len(cells), len(position) + column["indicator"]))
+    for row, cell in enumerate(cells):
+        if is_missing(cell):
+            part[row, len(position) :] = 1
+            found.missing[row].append(column["name"])
+        elif cell in position:
+            part[row, position[cell]] = 1
+        else:
+            found.unknown[row][column["name"]] = cell
+    return part
+
+
+def described(column: Column) -> str:
+    """A column in words, as a person reads them."""
+    if column["kind"] == "ignored":
+        return f"ignored: {column['reason']}"
+    if column["kind"] == "number":
+        mean, deviation = column["mean"], column["deviation"]
+        words, stand_in = f"number, mean {mean:.4g}, deviation {deviation:.4g}", "the mean"
+    else:
+        listed = column["categories"]
+        shown = ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
+        rare = f", {column['rare']} rare ones without an input" if column["rare"] else ""
+        words, stand_in = f"{len(listed)} categories ({shown}){rare}", "a category of its own"
+    missing = column["missing"]
+    return words + (f"; {missing} training rows without a value: {stand_in}" if missing else "")

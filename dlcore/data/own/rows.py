@@ -1,0 +1,94 @@
+"""Rows of tables for a trained model: of files, of text, or of Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlcore.data.own import cells
+from dlcore.data.own.cells import Cells
+from dlcore.errors import UsageError
+
+
+class Row(NamedTuple):
+    """One row: its "FILE, line N", and {column: cell}."""
+
+    where: str
+    values: dict[str, str]
+
+
+def read(files: Sequence[Path], text: Sequence[str], names: Sequence[str]) -> list[Row]:
+    """The rows of files and of lines of text.
+
+    Args:
+        files: CSV, TSV or Parquet files with the columns `names`, in any order, and any others,
+            such as the target, which are not read.
+        text: lines of CSV. The first may name the columns; without such a line the cells are those
+            of `names` in their order.
+        names: the columns that are needed.
+
+    Raises:
+        UsageError: a missing column (which there are), a row of another length, or an unreadable
+            file.
+    """
+    found = []
+    for file in files:
+        found += _needed(cells.read(file), names)
+    if text:
+        found += _lines("\n".join(text), names)
+    return found
+
+
+def of_value(value: Any, names: Sequence[str]) -> Row:
+    """The row of a Python value: a mapping with the keys `names`, or a sequence in their order.
+
+    None and NaN are missing values. UsageError: a missing key, or a sequence of another length.
+    """
+    if isinstance(value, Mapping):
+        if missing := [name for name in names if name not in value]:
+            there = ", ".join(map(str, value)) or "nothing"
+            raise UsageError(f"the row has no {missing[0]!r}: it has {there}")
+        return Row("the row", {name: cells.as_text(_item(value[name])) for name in names})
+    values = list(value)
+    _check_length("the row", len(values), names)
+    cells_of = (cells.as_text(_item(each)) for each in values)
+    return Row("the row", dict(zip(names, cells_of, strict=True)))
+
+
+def _item(value: Any) -> Any:
+    """A NumPy scalar as a number of Python."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _needed(table: Cells, names: Sequence[str]) -> list[Row]:
+    if missing := [name for name in names if name not in table.columns]:
+        raise UsageError(
+            f"{table.name} has no column {missing[0]!r}, which the model reads: it has"
+            f" {', '.join(table.columns)}"
+        )
+    columns = [table.column(name) for name in names]
+    return [
+        Row(where, dict(zip(names, row, strict=True)))
+        for where, *row in zip(table.where, *columns, strict=True)
+    ]
+
+
+def _lines(text: str, names: Sequence[str]) -> list[Row]:
+    first = next(cells.records(text, "the text"), (1, ()))[1]
+    if {*names} <= {*first}:
+        return _needed(cells.parse(text, "the text"), names)
+    found = []
+    for line, row in cells.records(text, "the text"):
+        if any(row):
+            _check_length(f"the text, line {line}", len(row), names)
+            found.append(Row(f"the text, line {line}", dict(zip(names, row, strict=True))))
+    return found
+
+
+def _check_length(where: str, length: int, names: Sequence[str]) -> None:
+    if length != len(names):
+        raise UsageError(
+            f"{where}: {length} cells, and the model reads {len(names)}: {', '.join(names)}; give"
+            " these in this order, or a first line that names the columns"
+        )

@@ -1,0 +1,234 @@
+"""One's own tables as splits: a column is the target, all others are inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dlcore.data import source as sources
+from dlcore.data import split
+from dlcore.data.facts import Facts
+from dlcore.data.own import cells as files
+from dlcore.data.own import columns
+from dlcore.data.own.cells import SPLITS, Cells
+from dlcore.data.source import Arrays
+from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
+
+Task = Literal["auto", "classes", "number"]
+VERSION = "own"  # of the sources that are made of one's own files
+SPLIT = "split"  # the column that names the split of each row
+_MOST_CLASSES = 10  # so many different whole numbers are classes, if nothing else is said
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows(Arrays):
+    """Inputs and targets of rows, and the rows as text.
+
+    Attributes:
+        columns: the names of the columns.
+        cells: the cells of each row.
+        target: the target of each row, in its own unit, float64 [N]; of classes their numbers.
+    """
+
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    target: np.ndarray
+
+
+def load(path: Path, target: str, task: Task = "auto") -> Splits:
+    """The splits of a CSV, TSV or Parquet file, or of a folder of such files by split.
+
+    Warns of each column that is ignored, or in which values are missing.
+
+    Args:
+        path: see `dlcore.data.own.cells.read`.
+        target, task: see `splits_of`.
+
+    Raises:
+        UsageError: anything that is wrong with the files, with file and line.
+    """
+    splits = splits_of(files.read(path), target, task, path.name, VERSION)
+    for column in splits.facts.columns:
+        if column["kind"] == "ignored" or column["missing"]:
+            words = columns.described(column)
+            warnings.warn(f"{path}: column {column['name']!r} is {words}", stacklevel=2)
+    return splits
+
+
+def splits_of(table: Cells, target: str, task: Task, name: str, version: str) -> Splits:
+    """The splits of a table.
+
+    Rows are split by their files, or by a column `split`; validation and test that are not given
+    are cut from train, a tenth each, by the hash of the row, so that adding rows moves none.
+
+    Args:
+        table: cells of text.
+        target: the column to predict.
+        task: whether it holds classes or numbers. auto: classes if a cell is no number, or if its
+            cells are at most ten different whole numbers.
+        name, version: of the sources.
+
+    Returns:
+        Splits of `Rows` with `x` float32 [inputs] (see `dlcore.data.own.columns`), and `label`
+        int32 or `target` float32, standardised by the training split. Facts: `columns`; `inputs`,
+        their names; `target`; `task`, "classes" or "number"; `classes`, by name, and
+        `class_counts` of the training split; `mean` and `deviation` of numbers.
+
+    Raises:
+        UsageError: no such column; an empty target; one class, or one number only; a class that
+            train lacks; an unparsable number; a split without rows; no column with an input.
+    """
+    if target not in table.columns:
+        inputs = ", ".join(name for name in table.columns if name != SPLIT)
+        raise UsageError(f"{table.name} has no column {target!r}: give --target one of {inputs}")
+    parts, called = _parts(table, target)
+    kept = [each for each in table.columns if each not in (target, SPLIT)]
+    by_name = {each: table.column(each) for each in kept}
+    found = [columns.recognised(each, by_name[each], table.where, parts["train"]) for each in kept]
+    if all(column["kind"] == "ignored" for column in found):
+        reasons = ", ".join(f"{each['name']} ({each['reason']})" for each in found) or "no other"
+        raise UsageError(f"{table.name} has no column to predict {target!r} from: {reasons}")
+    encoded = columns.encode(found, by_name, table.where)
+    facts, aim = _target(table, target, task, parts)
+    field = "label" if facts["task"] == "classes" else "target"
+    scaled = aim if field == "label" else (aim - facts["mean"]) / facts["deviation"]
+    made = {}
+    for part, index in parts.items():
+        contents = {
+            "x": encoded.x[index],
+            field: scaled[index].astype(np.int32 if field == "label" else np.float32),
+        }
+        of_part = sources.arrays(name, version, called[part], contents)
+        made[part] = Rows(
+            of_part.arrays,
+            of_part.info,
+            table.columns,
+            tuple(table.rows[i] for i in index),
+            aim[index],
+        )
+    more = {"columns": found, "inputs": columns.names(found), "target": target}
+    return Splits.of(made, facts=facts.with_facts(**more))
+
+
+def described(facts: Facts) -> list[tuple[str, str]]:
+    """(column, what it holds) of every column and the target, as a person reads them."""
+    rows = [(column["name"], columns.described(column)) for column in facts.columns]
+    if facts.task == "classes":
+        counts = zip(facts.classes, facts.class_counts, strict=True)
+        words = f"{len(facts.classes)} classes: " + ", ".join(f"{n} {c}" for n, c in counts)
+    else:
+        words = f"number, mean {facts.mean:.4g}, deviation {facts.deviation:.4g}"
+    return [*rows, (facts.target, f"the target: {words}")]
+
+
+def _parts(table: Cells, target: str) -> tuple[split.Parts, dict[str, str]]:
+    """The indices of each split, and how its source calls it."""
+    given = _given(table, target)
+    rows = {name: np.array([i for i, each in enumerate(given) if each == name]) for name in SPLITS}
+    missing = [name for name in SPLITS[1:] if not len(rows[name])]
+    if not len(rows["train"]):
+        raise UsageError(f"{table.name} has no row for train: mark some in the column {SPLIT!r}")
+    left_out = table.columns.index(SPLIT) if SPLIT in table.columns and target != SPLIT else -1
+    keys = []
+    for i in rows["train"]:
+        row = [cell for at, cell in enumerate(table.rows[i]) if at != left_out]
+        keys.append(json.dumps(row, ensure_ascii=False))
+    fractions = {name: 0.1 if name in missing else 0.0 for name in SPLITS[1:]}
+    cut = split.by_hash(keys, **fractions)
+    for name in ("train", *missing) if missing else ():
+        if not len(cut[name]):
+            raise UsageError(
+                f"{table.name}: of its {len(keys)} rows the hash puts none into {name}: add rows,"
+                f" or a column {SPLIT!r} of {', '.join(SPLITS)}"
+            )
+    every = rows["train"]
+    chosen = {"train": every[cut["train"]], **{name: every[cut[name]] for name in missing}}
+    called = {name: f"{name} by hash" if name in missing else name for name in SPLITS}
+    return {name: chosen.get(name, rows[name]) for name in SPLITS}, called
+
+
+def _given(table: Cells, target: str) -> Sequence[str]:
+    """The split of each row as it is given: by files, by a column, or train for all."""
+    by_column = SPLIT in table.columns and target != SPLIT
+    if table.split and by_column:
+        raise UsageError(f"{table.where[0]}: the files give the splits: leave out column {SPLIT!r}")
+    if not by_column:
+        return table.split or ["train"] * len(table.rows)
+    for cell, where in zip(table.column(SPLIT), table.where, strict=True):
+        if cell not in SPLITS:
+            raise UsageError(
+                f"{where}: {cell!r} in column {SPLIT!r} is none of {', '.join(SPLITS)}: mend it, or"
+                " rename the column"
+            )
+    return table.column(SPLIT)
+
+
+def _target(table: Cells, target: str, task: Task, parts: split.Parts) -> tuple[Facts, np.ndarray]:
+    """What is known of the target, and its values, float64 [N]: numbers, or those of classes."""
+    cells = table.column(target)
+    empty = [i for i, cell in enumerate(cells) if columns.is_missing(cell)]
+    if empty:
+        more = f" ({len(empty)} rows)" if len(empty) > 1 else ""
+        raise UsageError(
+            f"{table.where[empty[0]]}: the target {target!r} is {cells[empty[0]] or 'empty'!r}"
+            f"{more}: fill it in, or remove the row"
+        )
+    values = [columns.number(cell) for cell in cells]
+    whole = all(value is not None and value == int(value) for value in values)
+    if task == "auto":
+        few = whole and len({*values}) <= _MOST_CLASSES
+        task = "classes" if few or None in values else "number"
+    if len({*cells}) == 1:
+        kind = "one class only" if task == "classes" else "one number only"
+        raise UsageError(f"{table.name}: the target {target!r} has {kind}, {cells[0]!r}")
+    if task == "number":
+        return _numbers(table, target, cells, values, parts["train"])
+    # 1, 1.0 and 01 are one class
+    return _classes(table, target, [str(int(v or 0)) for v in values] if whole else cells, parts)
+
+
+def _numbers(
+    table: Cells,
+    target: str,
+    cells: Sequence[str],
+    values: Sequence[float | None],
+    train: np.ndarray,
+) -> tuple[Facts, np.ndarray]:
+    if None in values:
+        at = values.index(None)
+        raise UsageError(
+            f"{table.where[at]}: the target {target!r} is {cells[at]!r}, which is no finite number:"
+            " mend it, or take --task classes"
+        )
+    found = np.array(values, np.float64)
+    mean, deviation = float(found[train].mean()), float(found[train].std())
+    if not deviation:
+        raise UsageError(f"{table.name}: the target {target!r} is {mean:g} in all rows of train")
+    return Facts(task="number", classes=[], mean=mean, deviation=deviation), found
+
+
+def _classes(
+    table: Cells, target: str, cells: Sequence[str], parts: split.Parts
+) -> tuple[Facts, np.ndarray]:
+    there = {cells[i] for i in parts["train"]}
+    numeric = all(columns.number(each) is not None for each in there)
+    names = sorted(there, key=float) if numeric else sorted(there)
+    for name in SPLITS[1:]:
+        if lacking := [i for i in parts[name] if cells[i] not in there]:
+            raise UsageError(
+                f"{table.where[lacking[0]]}: the class {cells[lacking[0]]!r} of {name} does not"
+                f" occur in train ({len(lacking)} rows): add rows of it, or remove these"
+            )
+    if len(names) == 1:
+        raise UsageError(f"{table.name}: the target {target!r} has one class in train, {names[0]}")
+    position = {name: i for i, name in enumerate(names)}
+    found = np.array([position[cell] for cell in cells], np.float64)
+    counts = np.bincount(found[parts["train"]].astype(int), minlength=len(names))
+    return Facts(task="classes", classes=names, class_counts=counts.tolist()), found

@@ -1,0 +1,42 @@
+"""The answers of classifiers to a user's own examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlcore.bounds import PositiveInt
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassOptions:
+    """Flags of `dlcore predict` for a classifier."""
+
+    top: PositiveInt = 5
+    """how many classes are listed, the likeliest first"""
+
+
+def answer_of(p: np.ndarray, classes: Sequence[str], top: int) -> dict[str, Any]:
+    """The answer of a classifier to one example.
+
+    Args:
+        p: the probabilities of the classes [classes].
+        classes: their names.
+        top: how many are listed.
+
+    Returns:
+        {"class", "probability", "classes": {name: probability}}, the likeliest first.
+    """
+    order = np.argsort(-p, kind="stable")[:top]
+    listed = {classes[i]: round(float(p[i]), 6) for i in order}
+    name = classes[order[0]]
+    return {"class": name, "probability": listed[name], "classes": listed}
+
+
+def line_of(answer: Mapping[str, Any]) -> str:
+    """`answer_of` as a readable line: the likeliest class, and the others in brackets."""
+    first, *rest = (f"{name} {p:.1%}" for name, p in answer["classes"].items())
+    return f"{first} ({', '.join(rest)})" if rest else first

@@ -1,0 +1,280 @@
+"""Classes or numbers from the rows of a table: the facts of the data say which of the two."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.facts import Facts
+from dlcore.data.own import columns, rows, tables
+from dlcore.data.own.rows import Row
+from dlcore.data.own.tables import Rows
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits
+from dlcore.data.stream import in_order
+from dlcore.metrics.known import Metric
+from dlcore.samples import Plot, Sample, Series, Table
+from dlcore.tasks import classification, regression
+from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
+from dlcore.train.evaluators import Evaluator, Scored
+from dlcore.train.model import Logits
+from dlcore.train.step import Batch, Loss, State
+
+_SHOWN = 6  # columns of a row in a table of predictions
+CLASSES = {
+    "log_loss": Metric("lower", "nats"),
+    "baseline_accuracy": Metric("higher"),
+    "baseline_log_loss": Metric("lower", "nats"),
+}
+NUMBERS = {
+    **dict.fromkeys(("rmse", "mae", "baseline_rmse", "baseline_mae"), Metric("lower")),
+    "r2": Metric("higher"),
+}
+
+
+def outputs(facts: Facts) -> int:
+    """The number of outputs of a network: one a class, or one for a number."""
+    return len(facts.classes) if facts.task == "classes" else 1
+
+
+def output(facts: Facts) -> Callable[[Array, Batch], Array] | None:
+    """`Model.output` of such a network: [batch, 1] -> [batch] for numbers."""
+    return None if facts.task == "classes" else lambda y, batch: y[:, 0]
+
+
+def loss(model: Logits, facts: Facts) -> Loss:
+    """Cross-entropy of `label` with its accuracy, or squared error of the standardised `target`."""
+    return (classification if facts.task == "classes" else regression).loss(model)
+
+
+def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
+    """Metrics of the network, and of what needs no network, at each evaluation.
+
+    Of classes: `log_loss` in nats, and `baseline_accuracy` and `baseline_log_loss`, of the most
+    frequent class and of the frequencies of the classes in training. Of numbers, in their own
+    unit: `rmse`, `mae`, `r2`, and `baseline_rmse` and `baseline_mae`, of the mean in training.
+    """
+    sources = {name: splits[name] for name in ("validation", "test")}
+    classes = splits.facts.task == "classes"
+
+    def collect(state: State, batch: Batch) -> Mapping[str, Array]:
+        return {"output": _output(model, state.params, state.extra, batch)}
+
+    def score(collected: Mapping[str, np.ndarray], split: str) -> dict[str, float]:
+        source: Any = sources[split]
+        found = _answers(splits.facts, collected["output"])
+        return scores(splits.facts, found, source.target)
+
+    return [Scored(sources, collect, score, CLASSES if classes else NUMBERS)]
+
+
+def scores(facts: Facts, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """The metrics of `evaluators`.
+
+    Args:
+        facts: of the training data.
+        answers: log-probabilities [N, classes], or numbers [N].
+        target: the numbers of the classes [N], or numbers [N].
+    """
+    if facts.task == "classes":
+        true = target.astype(int)
+        counts = np.array(facts.class_counts, np.float64)
+        prior = np.log(counts / counts.sum())
+        return {
+            "log_loss": float(-answers[np.arange(len(true)), true].mean()),
+            "baseline_accuracy": float((true == counts.argmax()).mean()),
+            "baseline_log_loss": float(-prior[true].mean()),
+        }
+    error, baseline = answers - target, facts.mean - target
+    variance = float(target.var())
+    mse = float((error**2).mean())
+    return {
+        "rmse": math.sqrt(mse),
+        "mae": float(np.abs(error).mean()),
+        "r2": 1 - mse / variance if variance else float(mse == 0),
+        "baseline_rmse": math.sqrt((baseline**2).mean()),
+        "baseline_mae": float(np.abs(baseline).mean()),
+    }
+
+
+def answers(model: Logits, facts: Facts, state: State, source: Source) -> np.ndarray:
+    """Log-probabilities [N, classes] or numbers [N] of all examples of a source, float64."""
+    batch, found = min(250, len(source)), []
+    for each in in_order(source, batch, np.arange(batch)):
+        made = np.asarray(_compiled(model)(state.params, state.extra, each))
+        found.append(made[each["mask"] > 0])
+    return _answers(facts, np.concatenate(found))
+
+
+def _answers(facts: Facts, y: np.ndarray) -> np.ndarray:
+    """Outputs of the network as log-probabilities, or as numbers in their own unit."""
+    y = y.astype(np.float64)
+    if facts.task == "number":
+        return y * facts.deviation + facts.mean
+    y = y - y.max(-1, keepdims=True)
+    return y - np.log(np.exp(y).sum(-1, keepdims=True))
+
+
+def _output(model: Logits, params: Any, extra: Any, batch: Batch) -> Array:
+    return model(params, extra, batch, None, False)[0].astype(jnp.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(model: Logits) -> Callable[..., Any]:
+    return jax.jit(functools.partial(_output, model))
+
+
+def samples(
+    title: str, model: Logits, splits: Splits, count: int = 40
+) -> Callable[[State, Array], list[Sample]]:
+    """Predictions of test rows, the worst ones, and what the columns hold.
+
+    Args:
+        title: what the rows are.
+        model: gives logits [batch, classes], or standardised numbers [batch].
+        splits: of `Rows`.
+        count: how many rows are shown.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        source: Any = splits.test
+        facts = splits.facts
+        found = answers(model, facts, state, source)
+        make = _of_classes if facts.task == "classes" else _of_numbers
+        columns = Table("Columns", ("column", "holds"), tuple(tables.described(facts)))
+        return [*make(title, facts, found, source, count), columns]
+
+    return draw
+
+
+def _table(title: str, head: Sequence[str], of_row: Any, source: Rows, index: np.ndarray) -> Table:
+    """A table of rows: what is predicted of each, and its first cells."""
+    shown = source.columns[:_SHOWN]
+    cells = tuple((*of_row(i), *source.cells[i][:_SHOWN]) for i in index)
+    return Table(title, (*head, *shown), cells)
+
+
+def _of_classes(
+    title: str, facts: Facts, found: np.ndarray, source: Rows, count: int
+) -> list[Sample]:
+    p, true, names = np.exp(found), source.target.astype(int), facts.classes
+    guess, of_true = p.argmax(1), p[np.arange(len(true)), true]
+
+    def of_row(i: int) -> tuple[Any, ...]:
+        return names[guess[i]], round(float(p[i, guess[i]]), 3), names[true[i]]
+
+    head = ("predicted", "probability", "true")
+    order = np.argsort(of_true, kind="stable")
+    worst = order[guess[order] != true[order]][:20]
+    mistakes = [_table(f"{title}: the worst mistakes", head, of_row, source, worst)]
+    return [
+        _table(title, head, of_row, source, np.arange(min(count, len(true)))),
+        *(mistakes if len(worst) else []),
+        classification.confusions(title, true, guess, names),
+    ]
+
+
+def _of_numbers(
+    title: str, facts: Facts, found: np.ndarray, source: Rows, count: int
+) -> list[Sample]:
+    target = source.target
+
+    def of_row(i: int) -> tuple[Any, ...]:
+        return float(found[i]), float(target[i]), float(found[i] - target[i])
+
+    head = ("predicted", "true", "error")
+    worst = np.argsort(-np.abs(found - target), kind="stable")[:20]
+    ends = np.array([target.min(), target.max()])
+    series = (Series("rows", target, found, points=True), Series("exact", ends, ends))
+    unit = facts.target
+    return [
+        _table(title, head, of_row, source, np.arange(min(count, len(target)))),
+        _table(f"{title}: the largest errors", head, of_row, source, worst),
+        Plot(f"{title}: {unit}", f"true {unit}", f"predicted {unit}", series),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberOptions:
+    """Flags of `dlcore predict` for numbers: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RowPredictor:
+    """Classes or numbers of rows of a table.
+
+    Attributes:
+        model: gives logits [batch, classes], or standardised numbers [batch], of `x`.
+        facts: of the training data, see `dlcore.data.own.tables.splits_of`.
+        options: flags.
+    """
+
+    model: Logits
+    facts: Facts
+    options: Any
+
+    @property
+    def _names(self) -> list[str]:
+        return [each["name"] for each in self.facts.columns if each["kind"] != "ignored"]
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Row]:
+        """The rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`."""
+        found = rows.read(files, text, self._names)
+        self._encoded(found)  # so that a cell that is no number is refused with its file
+        return found
+
+    def item(self, value: Any) -> Row:
+        """The row of a mapping by column, or of a sequence of cells."""
+        return rows.of_value(value, self._names)
+
+    def _encoded(self, items: Sequence[Row]) -> columns.Encoded:
+        cells = {name: [row.values[name] for row in items] for name in self._names}
+        return columns.encode(self.facts.columns, cells, [row.where for row in items])
+
+    def batch(self, state: State, items: Sequence[Row]) -> list[tuple[dict[str, Any], Sample]]:
+        """For each row its answer, and a table of the answer.
+
+        Of classes {"class", "probability", "classes": {name: probability}}, of numbers {"number"}.
+        `missing` lists columns without a value, `unknown` {column: category} those that training
+        did not see, where there are such.
+        """
+        encoded = self._encoded(items)
+        batch = {"x": encoded.x, "row": np.arange(len(items), dtype=np.int32)}
+        y = np.asarray(_compiled(self.model)(state.params, state.extra, batch))
+        found: list[tuple[dict[str, Any], Sample]] = []
+        for row, answer in enumerate(_answers(self.facts, y)):
+            made = self._answer(answer)
+            listed = tuple(made.get("classes", {self.facts.target: made.get("number")}).items())
+            if encoded.missing[row]:
+                made["missing"] = encoded.missing[row]
+            if encoded.unknown[row]:
+                made["unknown"] = encoded.unknown[row]
+            found.append((made, Table(items[row].where, ("predicted", "value"), listed)))
+        return found
+
+    def _answer(self, answer: np.ndarray) -> dict[str, Any]:
+        if self.facts.task == "number":
+            return {"number": float(answer)}
+        return answer_of(np.exp(answer), self.facts.classes, self.options.top)
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """An answer as a readable line."""
+        number = f"{self.facts.target} {answer['number']:.6g}" if "number" in answer else ""
+        notes = [f"no value of {', '.join(answer['missing'])}"] if "missing" in answer else []
+        for column, category in answer.get("unknown", {}).items():
+            notes.append(f"{column} {category!r} is unknown")
+        return "; ".join([number or line_of(answer), *notes])
+
+
+def predictor(model: Logits, facts: Facts) -> RowPredictor:
+    """The class or the number that a network gives to rows of a table."""
+    return RowPredictor(model, facts, ClassOptions() if outputs(facts) > 1 else NumberOptions())

@@ -1,0 +1,72 @@
+"""A feed-forward network that predicts a column of a table from the others: a class or a number.
+
+Family: MLP
+Task: tables (classification and regression)
+Data: scikit-learn's Wisconsin diagnostic set, 569 tumours; comes with the installation. Or --data:
+    a CSV, TSV or Parquet file, with --target COLUMN
+Published: none for this split
+
+Columns of numbers are standardised by the training split, those of texts are categories; a missing
+value is the mean, or a category of its own, and marked by an input. The samples list what each
+column holds. Metrics stand beside those of the most frequent class, or of the mean.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import dlcore
+from dlcore.bounds import PositiveInt, Rate
+from dlcore.data.own.tables import Task
+from dlcore.data.sets import tables
+from dlcore.data.splits import Splits
+from dlcore.kernels import activations
+from dlcore.models.mlp import MLP
+from dlcore.options import DataSource, RunOptions
+from dlcore.tasks import tabular
+from dlcore.train import Experiment, Model, Objective, Recipe
+
+RUN = RunOptions(cpu_devices=1)  # a step is too short for devices to wait for each other
+
+
+@dataclass(frozen=True)
+class Config:
+    target: str = "diagnosis"
+    """the column to predict"""
+    task: Task = "auto"
+    """whether it holds classes or numbers; auto: classes if it holds text, or at most ten different
+    whole numbers"""
+    widths: tuple[PositiveInt, ...] = (128, 128)
+    activation: activations.Name = "gelu"
+    norm: Literal["none", "batch", "layer"] = "layer"
+    dropout: Rate = 0.2
+    recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.1)
+    batch: int = 64
+    steps: int = 500
+
+
+PRESETS = {"tiny": Config(widths=(8,), batch=32, steps=6)}
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    return tables.rows(source, c.target, c.task)
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    facts = splits.facts
+    activation = activations.named(c.activation)
+    net = MLP(c.widths, tabular.outputs(facts), c.dropout, activation, c.norm)
+    model = Model("net", net, lambda batch, key, train: batch["x"], tabular.output(facts))
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"net": Objective(tabular.loss(model, facts), c.recipe(c.steps))},
+        evaluators=tabular.evaluators(model, splits),
+        samples=[tabular.samples("Test rows", model, splits)],
+        predictor=tabular.predictor(model, facts),
+        best="validation/loss",
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)
