@@ -61,15 +61,18 @@ def build(c: Config, splits: Splits) -> Experiment:
     net = Classifier(splits.facts.vocabulary, size, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
 
+    out_of_scope = splits.facts.get("out_of_scope")  # own data have no such class
+
     def by_scope(logits, batch):
         correct = logits.argmax(-1) == batch["label"]
-        outside = batch["label"] == len(classes) - 1
+        outside = batch["label"] == out_of_scope
         return {
             "in_scope_accuracy": mean(correct, batch["mask"] * ~outside),
             "out_of_scope_recall": mean(correct, batch["mask"] * outside),
         }
 
-    loss = classification.loss(model, c.label_smoothing, evaluation_metrics=by_scope)
+    measured = None if out_of_scope is None else by_scope
+    loss = classification.loss(model, c.label_smoothing, evaluation_metrics=measured)
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     return Experiment(
         config=c,

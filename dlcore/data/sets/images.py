@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jax import Array
 
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
+from dlcore.data.own import images as own
 from dlcore.data.sets import embedded
 from dlcore.data.source import Arrays, arrays
 from dlcore.data.splits import Splits, is_offline
@@ -19,6 +21,13 @@ from dlcore.kernels.corrupt import blur_matrix
 from dlcore.options import DataSource
 
 SPLITS = ("train", "validation", "test")
+# of the images of a set: those of one's own are resized to it
+SHAPES = {
+    "mnist": (28, 28, 1),
+    "fashion_mnist": (28, 28, 1),
+    "cifar10": (32, 32, 3),
+    "cifar10_jpeg": (32, 32, 3),
+}
 
 
 def splits(
@@ -51,15 +60,18 @@ def load(
 
     Args:
         name: of a prepared set with the splits train and test, such as fashion_mnist or mnist.
-        source: "published", or "offline": scikit-learn's digits.
+        source: "published"; "offline", scikit-learn's digits; or a path to images of one's own
+            (`dlcore.data.own.images`), which are resized to the set's `SHAPES`.
         training: how many of its training examples are for training, the others are for validation.
             None: all of them, without a validation split; nothing is then scored.
         features: those to load; None: all.
         offline: the digits at 28x28 or 8x8.
 
     Raises:
-        UsageError: the set is not prepared, or the source is files of one's own.
+        UsageError: the set is not prepared, or faults in files of one's own.
     """
+    if isinstance(source, Path):
+        return own.load(source, _shape(name, training))
     if is_offline(name, source):
         digits = embedded.load(offline, source)
         if training is not None:
@@ -70,6 +82,19 @@ def load(
         return Splits.of(found, facts=_classes(found["train"], classes))
     train, test = (tfds.load(name, split, features=features) for split in ("train", "test"))
     return Splits(train, test=test, facts=_classes(train, _class_names(name)), scored=())
+
+
+def _shape(name: str, training: int | None) -> tuple[int, ...]:
+    if training is None:
+        raise UsageError(
+            f"this experiment scores its images by a classifier of {name}: it takes no own images"
+        )
+    if name not in SHAPES:
+        raise UsageError(
+            f"own images take the size of a known set, and {name!r} is none: take"
+            f" {', '.join(SHAPES)}"
+        )
+    return SHAPES[name]
 
 
 def _classes(train: Arrays, names: Sequence[str]) -> Facts:

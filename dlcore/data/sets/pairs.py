@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
+from dlcore.data.own import files
+from dlcore.data.own import pairs as own
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords, bpe
@@ -188,38 +191,61 @@ def load(
 
     Args:
         name: multi30k_en_de, German to English.
-        source: "published", or "offline": two artificial languages.
+        source: "published"; "offline", two artificial languages; or a path to pairs of one's own
+            (`dlcore.data.own.pairs`).
         vocabulary: number of byte pairs of the vocabulary, one for both languages.
         length: tokens of a row, at least; longer where a pair needs it.
         longest: training pairs of more tokens on a side are left out; 0: none is.
-        reverse: English to German.
+        reverse: English to German; of own pairs, from the second side to the first.
 
     Returns:
         Splits; `facts` has `source_tokenizer`, `target_tokenizer`, `vocabulary`, `languages`, and
-        `longest_source`, the tokens of the longest source sentence of validation and test.
+        `longest_source`, the tokens of the longest source sentence of validation and test; of own
+        pairs `by_hash`, the splits that were cut from train.
 
     Raises:
-        UsageError: another name, a set that is not prepared, or files of one's own.
+        UsageError: another name, a set that is not prepared, or faults in files of one's own.
     """
     if name != "multi30k_en_de":
         raise UsageError(f"{name!r} is no set of sentence pairs: choose multi30k_en_de")
     languages = ("en", "de") if reverse else ("de", "en")
-    corpus = made_up() if is_offline(name, source) else multi30k(*languages)
+    more: dict[str, tuple[str, ...]] = {}
+    if isinstance(source, Path):
+        corpus, languages, more["by_hash"] = _own(source, reverse)
+    elif is_offline(name, source):
+        corpus, languages = made_up(), ("artificial", "artificial")
+    else:
+        corpus = multi30k(*languages)
     subwords = joined(corpus, vocabulary)
     found: dict[str, Source] = {}
     for split in ("train", "validation", "test"):
         rows = packed(corpus, subwords, split, length, longest if split == "train" else 0)
         texts = tuple(corpus.source[split]), tuple(corpus.target[split])
-        found[split] = PairRows(rows.arrays, rows.info, *texts)
+        by_hash = split in more.get("by_hash", ())
+        info = dataclasses.replace(rows.info, split=f"{split} by hash") if by_hash else rows.info
+        found[split] = PairRows(rows.arrays, info, *texts)
     held_out = [*corpus.source["validation"], *corpus.source["test"]]
     facts = Facts(
         source_tokenizer=tokenizer.to_facts(subwords),
         target_tokenizer=tokenizer.to_facts(subwords),
         vocabulary=len(subwords),
-        languages=languages if corpus.name == name else ("artificial", "artificial"),
+        languages=languages,
         longest_source=max(map(len, encoded(subwords, held_out))),
+        **more,
     )
     return Splits.of(found, facts=facts)
+
+
+def _own(path: Path, reverse: bool) -> tuple[Corpus, tuple[str, str], tuple[str, ...]]:
+    """The pairs of a path, their languages, and the splits that were cut by hash."""
+    found, languages = own.load(path), own.languages(path)
+    sides = [
+        {split: [e.values[side] for e in examples] for split, examples in found.splits.items()}
+        for side in ((1, 0) if reverse else (0, 1))
+    ]
+    if reverse:
+        languages = languages[1], languages[0]
+    return Corpus(path.resolve().name, files.VERSION, *sides), languages, found.by_hash
 
 
 def first_fit(sizes: np.ndarray, length: int) -> tuple[np.ndarray, int]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
+from dlcore.data.own import files
+from dlcore.data.own import texts as own
 from dlcore.data.sets import embedded
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.splits import Splits, is_offline
@@ -115,37 +118,78 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
 
     Args:
         name: clinc_oos (150 intents, and "out of scope" as the last class), or sentence_polarity.
-        source: "published", or "offline": sentences of Python's documentation by topic.
+        source: "published"; "offline", sentences of Python's documentation by topic; or a path to
+            texts of one's own with classes (`dlcore.data.own.texts`).
         pieces: the tokenizer, with the specials of `SPECIALS`.
         length: tokens of a row, see `padded`.
         fold: of sentence_polarity: which of ten folds is the test; the next one is for validation.
 
     Returns:
         Splits of `tokens` int32 [length] and `label` int32; `facts` has `classes`, `tokenizer`,
-        `vocabulary` and `length`.
+        `vocabulary` and `length`; of clinc_oos `out_of_scope`, the number of that class; of own
+        texts `by_hash`, the splits that were cut from train.
 
     Raises:
-        UsageError: another name, a set that is not prepared, or files of one's own.
+        UsageError: another name, a set that is not prepared, or faults in files of one's own.
     """
     sets = {"clinc_oos": _clinc, "sentence_polarity": _polarity}
     if name not in sets:
         raise UsageError(f"{name!r} is no set of sentences: choose {' or '.join(sets)}")
+    if isinstance(source, Path):
+        return _own(source, subwords, length, fold)
     offline = is_offline(name, source)
     labelled, classes = sets[name](offline, fold)
     version = embedded.documentation_version() if offline else tfds.version(name)
-    found: dict[str, Source] = {}
-    for split, (texts, label) in labelled.items():
-        called = f"{split} of fold {fold}" if name == "sentence_polarity" else split
-        contents = {"tokens": padded(subwords, texts, length), "label": label}
-        made = arrays("documentation" if offline else name, version, called, contents)
-        found[split] = Sentences(made.arrays, made.info, tuple(texts))
-    facts = Facts(
+    of_fold = f" of fold {fold}" if name == "sentence_polarity" else ""
+    sources = {
+        split: _source(
+            ("documentation" if offline else name, version, split + of_fold),
+            (texts, label),
+            subwords,
+            length,
+        )
+        for split, (texts, label) in labelled.items()
+    }
+    facts = _facts(classes, subwords, length)
+    if name == "clinc_oos":
+        facts = facts.with_facts(out_of_scope=len(classes) - 1)
+    return Splits.of(sources, facts=facts)
+
+
+def _own(path: Path, subwords: Subwords, length: int, fold: int) -> Splits:
+    if fold:
+        raise UsageError(f"--fold {fold} is of the published set: leave it out with --data")
+    found, classes = own.load(path)
+    number = {name: i for i, name in enumerate(classes)}
+    sources = {}
+    for split, examples in found.splits.items():
+        texts = [example.values[0] for example in examples]
+        label = np.array([number[example.values[1]] for example in examples], np.int32)
+        info = path.resolve().name, files.VERSION, found.named(split)
+        sources[split] = _source(info, (texts, label), subwords, length)
+    facts = _facts(classes, subwords, length).with_facts(by_hash=found.by_hash)
+    return Splits.of(sources, facts=facts)
+
+
+def _source(
+    info: tuple[str, str, str],
+    labelled: tuple[list[str], np.ndarray],
+    subwords: Subwords,
+    length: int,
+) -> Source:
+    """One split; `info`: its name, version and split."""
+    texts, label = labelled
+    made = arrays(*info, {"tokens": padded(subwords, texts, length), "label": label})
+    return Sentences(made.arrays, made.info, tuple(texts))
+
+
+def _facts(classes: Sequence[str], subwords: Subwords, length: int) -> Facts:
+    return Facts(
         classes=classes,
         tokenizer=tokenizer.to_facts(subwords),
         vocabulary=len(subwords),
         length=length,
     )
-    return Splits.of(found, facts=facts)
 
 
 def _clinc(offline: bool, fold: int) -> _Labelled:

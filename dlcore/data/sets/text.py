@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from dlcore.data import source as sources
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
+from dlcore.data.own import corpus as own
+from dlcore.data.own import files
 from dlcore.data.packing import pack
 from dlcore.data.sets import embedded, sentences
 from dlcore.data.source import Source
@@ -30,12 +33,16 @@ _LARGEST_OFFLINE = 4000  # tokens: the documentation has fewer pairs to merge
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """The documents of each split. `separator` stands between two of them in the original text."""
+    """The documents of each split. `separator` stands between two of them in the original text.
+
+    `split_by_tenths`: characters are cut anew, the last tenth of all text for validation.
+    """
 
     name: str
     version: str
     documents: dict[str, list[str]]
     separator: str
+    split_by_tenths: bool = True
 
 
 def corpus(name: str, source: DataSource) -> Corpus:
@@ -43,13 +50,17 @@ def corpus(name: str, source: DataSource) -> Corpus:
 
     Args:
         name: tiny_shakespeare, english_text or state_union.
-        source: "published" (prepared by `dlcore prepare`), or "offline": Python's documentation.
+        source: "published" (prepared by `dlcore prepare`); "offline", Python's documentation; or a
+            path to texts of one's own (`dlcore.data.own.corpus`), with the splits given there.
 
     Raises:
-        UsageError: an unknown name, a set that is not prepared, or files of one's own.
+        UsageError: an unknown name, a set that is not prepared, or faults in files of one's own.
     """
     if name not in _PARTS:
         raise UsageError(f"{name!r} is no corpus of text: choose one of {', '.join(_PARTS)}")
+    if isinstance(source, Path):
+        called = source.resolve().name
+        return Corpus(called, files.VERSION, own.load(source), "\n\n", split_by_tenths=False)
     if is_offline(name, source):
         splits = ("train", "validation")
         documents = {split: embedded.documentation(split).split("\n\n") for split in splits}
@@ -103,8 +114,12 @@ def load(
 
 
 def _character_windows(found: Corpus, length: int) -> Splits:
-    text = "".join(found.separator.join(documents) for documents in found.documents.values())
+    joined = {split: found.separator.join(texts) for split, texts in found.documents.items()}
+    text = "".join(joined.values())
     letter = characters(text)
+    if not found.split_by_tenths:
+        encoded = {split: letter.encode(text) for split, text in joined.items()}
+        return _of_windows(found, encoded, length, letter)
     tokens = letter.encode(text)
     cut = int(0.9 * len(tokens))
     return _of_windows(found, {"train": tokens[:cut], "validation": tokens[cut:]}, length, letter)
@@ -127,6 +142,11 @@ def _of_windows(
 ) -> Splits:
     splits: dict[str, Source] = {}
     for split, text in tokens.items():
+        if len(text) <= length:
+            raise UsageError(
+                f"{found.name} has {len(text)} tokens for {split}, too few for a row of {length}"
+                " and its next token: give more text, or take shorter rows"
+            )
         stride = 1 if split == "train" else length
         splits[split] = sources.windows(found.name, found.version, split, text, length, stride)
     return Splits.of(splits, facts=_facts(used))

@@ -1,0 +1,63 @@
+"""One's own texts for language models: a text file, or a folder of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlcore.data.own import files
+from dlcore.data.own.files import Example, Found
+from dlcore.errors import UsageError
+
+_TRAINING = 0.9  # of each file, where no split is given
+
+
+def find(path: Path) -> Found:
+    """The texts of a path, a document a file; `values` are (text,).
+
+    A folder is read with the folders in it, whatever its files are called; splits are folders or
+    files train, validation and test.
+    """
+    found = Found(path)
+    try:
+        grouped, _ = files.grouped(path)
+    except UsageError as error:
+        found.problems.append(str(error))
+        return found
+    for split, paths in grouped.items():
+        found.splits[split] = []
+        for file in paths:
+            try:
+                text = files.text(file)
+            except UsageError as error:
+                found.problems.append(str(error))
+                continue
+            if text.strip():
+                found.splits[split].append(Example(str(file), (text,)))
+            else:
+                found.problems.append(f"{file} holds no text: remove it")
+    return found
+
+
+def load(path: Path) -> dict[str, list[str]]:
+    """{split: documents} of a path.
+
+    Where no validation is given, it is the last tenth of each file of train, from the start of a
+    line on where there is one: adding files moves none. UsageError: anything that is wrong with
+    the files.
+    """
+    found = find(path)
+    found.refuse()
+    documents = {s: [e.values[0] for e in examples] for s, examples in found.splits.items()}
+    if "validation" in documents:
+        return documents
+    cut = [_cut(text) for text in documents["train"]]
+    order = {"train": [first for first, _ in cut], "validation": [last for _, last in cut]}
+    return {**order, **{split: texts for split, texts in documents.items() if split != "train"}}
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """A text in two: nine tenths and the rest, at the start of a line of the rest if it has any."""
+    at = int(_TRAINING * len(text))
+    line = text.find("\n", at) + 1
+    at = line if 0 < line < len(text) else at
+    return text[:at], text[at:]

@@ -1,0 +1,355 @@
+"""One's own files: texts and tables with the file and the line of each fault, and their splits."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcore.data.split import by_hash
+from dlcore.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+TABLES = (".csv", ".tsv", ".jsonl")
+VERSION = "own"  # of the sources that are made of one's own files
+_JUNK = ("thumbs.db", "desktop.ini")  # what file managers leave in folders
+_MARKS = {
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One example. `where`: its file, or "FILE, line N"; `values`: as its reader says."""
+
+    where: str
+    values: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Found:
+    """What a path holds.
+
+    Attributes:
+        path: the file or folder that was read.
+        splits: {split: its examples}; all are under "train" where the path has no splits.
+        problems: everything that is wrong, one sentence each.
+        by_hash: the splits that were cut from train by the hash of the examples.
+    """
+
+    path: Path
+    splits: dict[str, list[Example]] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    by_hash: tuple[str, ...] = ()
+
+    def refuse(self) -> None:
+        """Raises UsageError with the first of the problems, if there are any."""
+        if self.problems:
+            more = len(self.problems) - 1
+            rest = f" ({more} more: `dlcore data {self.path}` lists them)" if more else ""
+            raise UsageError(self.problems[0] + rest)
+
+    def items(self) -> Iterator[tuple[str, Example]]:
+        """(split, example) of all examples."""
+        for split, examples in self.splits.items():
+            for example in examples:
+                yield split, example
+
+    def named(self, split: str) -> str:
+        """How a source calls its split: "test by hash" where it was cut from train."""
+        return f"{split} by hash" if split in self.by_hash else split
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, without hidden files and those of file managers."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in _JUNK
+    )
+
+
+def below(folder: Path) -> list[Path]:
+    """All visible files in a folder and in the folders inside it, by path."""
+    found = []
+    for path in visible(folder):
+        found += below(path) if path.is_dir() else [path]
+    return found
+
+
+def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Path]], bool]:
+    """The files of each split of a path, and whether the path gives splits.
+
+    Args:
+        path: a file; or a folder of files, whose splits are folders train, validation, test, or
+            files with these names (train.csv, test.csv; train.de, train.en).
+        suffixes: of the files that count; (): every file.
+
+    Returns:
+        {split: files}, all files under "train" where there are no splits.
+
+    Raises:
+        UsageError: nothing there, no such files, or other names beside those of splits.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: nothing is there")
+    if path.is_file():
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise UsageError(f"{path} is none of {', '.join(suffixes)}: name such a file")
+        return {"train": [path]}, False
+    kinds = f" {', '.join(suffixes)}" if suffixes else ""
+    if (path / "train").is_dir():
+        found = {split: _fitting(folder, suffixes) for split, folder in split_folders(path).items()}
+        if empty := [split for split, files in found.items() if not files]:
+            raise UsageError(f"{path / empty[0]} holds no files{kinds}: put some in, or remove it")
+        return found, True
+    files = _fitting(path, suffixes)
+    if not files:
+        raise UsageError(f"{path} holds no files{kinds}: put some in")
+    named = [file for file in files if file.stem in SPLITS and file.parent == path]
+    if not named:
+        return {"train": files}, False
+    if others := [file for file in files if file not in named]:
+        raise UsageError(
+            f"{path} holds {named[0].name} and {others[0].relative_to(path)}: name all files for"
+            f" their splits ({', '.join(SPLITS)}), or none"
+        )
+    found = {s: [file for file in named if file.stem == s] for s in SPLITS}
+    found = {split: files for split, files in found.items() if files}
+    if "train" not in found:
+        raise UsageError(f"{path} has files for {', '.join(found)}, but none for train: add one")
+    return found, True
+
+
+def split_folders(path: Path) -> dict[str, Path]:
+    """The folders train, validation and test of a path. UsageError: another folder beside them."""
+    there = {folder.name: folder for folder in visible(path) if folder.is_dir()}
+    if others := [name for name in there if name not in SPLITS]:
+        raise UsageError(
+            f"{path / others[0]} is a folder beside {path / 'train'}: rename it to validation or"
+            " test, or put it elsewhere"
+        )
+    return {split: there[split] for split in SPLITS if split in there}
+
+
+def _fitting(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    return [file for file in below(folder) if not suffixes or file.suffix.lower() in suffixes]
+
+
+def text(path: Path) -> str:
+    """The text of a file in UTF-8. UsageError: another encoding (the line and the byte)."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    way = "save it as UTF-8"
+    for mark, name in _MARKS.items():
+        if content.startswith(mark):
+            raise UsageError(f"{path}, line 1: the file is {name}, not UTF-8: {way}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = error.start + (3 if content.startswith(codecs.BOM_UTF8) else 0)
+        line = content.count(b"\n", 0, at) + 1
+        raise UsageError(
+            f"{path}, line {line}: byte {at} of the file (0x{content[at]:02x}) is not UTF-8: {way}"
+            " (Latin-1 or Windows-1252 are likely: iconv -f WINDOWS-1252 -t UTF-8)"
+        ) from error
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a file, without their ends; an empty one after the last end is none."""
+    found = text(path).replace("\r\n", "\n").split("\n")
+    return found[:-1] if found[-1] == "" else found
+
+
+def rows(
+    path: Path, columns: Sequence[str], optional: Sequence[str], problems: list[str]
+) -> list[Example]:
+    """The rows of a table with a header, or of JSON lines; `values` are those of `columns`, then
+    of `optional` ("" where there is none).
+
+    Args:
+        path: .csv (fields may be quoted), .tsv (no quotes), or .jsonl (an object a line).
+        columns: that must be there; a row in which one is empty is a problem.
+        optional: further columns.
+        problems: receives what is wrong with single rows, which are left out.
+
+    Raises:
+        UsageError: a missing column (which there are), another encoding, not a table.
+    """
+    if path.suffix.lower() == ".jsonl":
+        found = _objects(path, problems)
+    else:
+        names, found = table(path, problems)
+        if missing := [name for name in columns if name not in names]:
+            raise UsageError(
+                f"{path}, line 1: there is no column {missing[0]!r}; there are"
+                f" {', '.join(names)}: rename one"
+            )
+    examples = []
+    for line, row in found:
+        where = f"{path}, line {line}"
+        if missing := [name for name in columns if name not in row]:
+            there = ", ".join(row) or "nothing"
+            problems.append(f"{where}: there is no {missing[0]!r}, but {there}: add it")
+        elif empty := [name for name in columns if not row[name].strip()]:
+            problems.append(f"{where}: {empty[0]!r} is empty: fill it in, or remove the line")
+        else:
+            values = [row[name] for name in columns] + [row.get(name, "") for name in optional]
+            examples.append(Example(where, tuple(values)))
+    return examples
+
+
+def table(
+    path: Path, problems: list[str]
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    """The columns of a .csv or .tsv file, and (line, {column: cell}) of each row, one by one.
+
+    Rows with too many or too few cells become problems. UsageError: another encoding, no header.
+    """
+    # line ends inside quotes stay as they are
+    content = io.StringIO(text(path), newline="")
+    plain = path.suffix.lower() == ".tsv"
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if plain else {}
+    reader = csv.reader(content, strict=True, **dialect)
+    names = next(reader, [])
+    if not names:
+        raise UsageError(f"{path} is empty: its first line must name the columns")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{path}, line 1: two columns are called {twice[0]!r}: rename one")
+    return names, _cells(path, names, reader, problems)
+
+
+def _cells(
+    path: Path, names: Sequence[str], reader: Any, problems: list[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(f"{path}, line {line}: {error}: mend the quotes of this line")
+            return
+        if len(cells) == len(names):
+            yield line, dict(zip(names, cells, strict=True))
+        elif cells:
+            problems.append(
+                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns: quote a cell"
+                " that holds the separator"
+            )
+
+
+def _objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, object) of each line of JSON; numbers and true or false are written as text."""
+    for number, line in enumerate(lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            problems.append(f"{path}, line {number}: not JSON ({error})")
+            continue
+        if not isinstance(found, dict):
+            problems.append(f"{path}, line {number}: a {type(found).__name__}, and no JSON object")
+            continue
+        yield (
+            number,
+            {
+                key: value if isinstance(value, str) else json.dumps(value)
+                for key, value in found.items()
+                if value is not None and not isinstance(value, dict | list)
+            },
+        )
+
+
+def of_tables(path: Path, columns: Sequence[str]) -> Found:
+    """The rows of tables by split: `values` are those of `columns`.
+
+    The splits are those of `grouped`, or those that a column `split` names.
+    """
+    found = Found(path)
+    files_by_split, given = grouped(path, TABLES)
+    for split, files in files_by_split.items():
+        for file in files:
+            try:
+                examples = rows(file, columns, ["split"], found.problems)
+            except UsageError as error:
+                found.problems.append(str(error))
+                continue
+            for example in examples:
+                *values, own = example.values
+                if own and (given or own not in SPLITS):
+                    found.problems.append(
+                        f"{example.where}: the split {own!r} is none of {', '.join(SPLITS)}"
+                        if own not in SPLITS
+                        else f"{example.where}: a column `split` in a file for {split}: remove it"
+                    )
+                    continue
+                kept = dataclasses.replace(example, values=tuple(values))
+                found.splits.setdefault(own or split, []).append(kept)
+    if not found.problems and not found.splits.get("train"):
+        found.problems.append(f"{path} has no examples for train: add some")
+    return found
+
+
+def first_values(examples: Sequence[Example]) -> list[str]:
+    """The first value of each example, without blanks around it: the key of a text."""
+    return [example.values[0].strip() for example in examples]
+
+
+def divide(found: Found, keys: Callable[[Sequence[Example]], Sequence[str]]) -> None:
+    """Cuts validation and test from train by the hash of a key, where the path gives none.
+
+    A tenth of the keys goes to each; which, depends on the key alone: adding examples moves none.
+
+    Args:
+        found: what a path holds; is changed.
+        keys: gives the keys of examples; is called where something is cut.
+    """
+    missing = tuple(split for split in SPLITS[1:] if split not in found.splits)
+    examples = found.splits.get("train", [])
+    if not missing or not examples:
+        return
+    share = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
+    parts = by_hash(keys(examples), **share)
+    for split in ("train", *missing):
+        found.splits[split] = [examples[i] for i in parts[split]]
+    found.by_hash = missing
+    if empty := [split for split in ("train", *missing) if not found.splits[split]]:
+        found.problems.append(
+            f"{found.path}: of its {len(examples)} examples the hash puts none into {empty[0]}: add"
+            " examples, or give the splits train, validation and test yourself"
+        )
+
+
+def classes(found: Found) -> list[str]:
+    """The labels of train, sorted; the label is the last of an example's values.
+
+    Adds a problem for one class only, and for each label of another split that train lacks.
+    """
+    names = sorted({example.values[-1] for example in found.splits.get("train", [])})
+    if len(names) == 1 and not found.problems:
+        found.problems.append(
+            f"{found.path}: all examples of train have the label {names[0]!r}: a classifier needs"
+            " two classes at least"
+        )
+    unknown: dict[tuple[str, str], list[str]] = {}
+    for split, example in found.items():
+        if example.values[-1] not in names:
+            unknown.setdefault((split, example.values[-1]), []).append(example.where)
+    for (split, label), where in unknown.items():
+        found.problems.append(
+            f"{where[0]}: the label {label!r} of {found.named(split)} does not occur in train"
+            f" ({len(where)} {'example' if len(where) == 1 else 'examples'}): add examples of it to"
+            " train, or remove these"
+        )
+    return names

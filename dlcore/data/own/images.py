@@ -1,0 +1,219 @@
+"""One's own images: a folder by class, or tables of paths and labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dlcore.data import cache
+from dlcore.data.facts import Facts
+from dlcore.data.own import files
+from dlcore.data.own.files import Example, Found
+from dlcore.data.source import Arrays, Batch, Source
+from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm"),
+)
+COLUMNS = ("path", "label")
+_FORMAT = 1  # counts up when the same files become other arrays than before
+_CHUNK = 64  # images that are decoded before they are written
+
+
+def find(path: Path) -> Found:
+    """The images of a path; `values` are (file, label).
+
+    A folder has a folder for each class, or folders train, validation and test with these in them.
+    A .csv, .tsv or .jsonl file has `path`, relative to the file, `label`, and `split` if it likes.
+    """
+    if path.is_file():
+        return _listed(path)
+    found = Found(path)
+    if not path.exists():
+        found.problems.append(f"{path}: nothing is there")
+        return found
+    folders = [each for each in files.visible(path) if each.is_dir()]
+    if not folders and any(each.suffix.lower() in files.TABLES for each in files.visible(path)):
+        return _listed(path)
+    train = path / "train"
+    if train.is_dir() and any(each.is_dir() for each in files.visible(train)):
+        try:
+            splits = files.split_folders(path)
+        except UsageError as error:
+            found.problems.append(str(error))
+            return found
+    else:
+        splits = {"train": path}
+    for split, folder in splits.items():
+        found.splits[split] = _by_class(folder, found.problems)
+    return found
+
+
+def _by_class(folder: Path, problems: list[str]) -> list[Example]:
+    """The images of a folder by class: hidden files, and files beside the classes that are no
+    images, are left out.
+    """
+    examples = []
+    classes = [each for each in files.visible(folder) if each.is_dir()]
+    for file in files.visible(folder):
+        if not file.is_dir() and file.suffix.lower() in SUFFIXES:
+            problems.append(f"{file} lies in no class: move it into the folder of its class")
+    if not classes:
+        problems.append(f"{folder} holds no folders: give it one for each class, of its images")
+    for each in classes:
+        inside = files.visible(each)
+        if not inside:
+            problems.append(f"{each}, a class, is empty: put images in, or remove the folder")
+        for file in inside:
+            if file.is_dir():
+                problems.append(f"{file} is a folder in a class: move its images into {each}")
+            elif file.suffix.lower() not in SUFFIXES:
+                problems.append(
+                    f"{file} is no image ({', '.join(SUFFIXES)}): move it out of the class"
+                )
+            else:
+                examples.append(Example(str(file), (str(file), each.name)))
+    return examples
+
+
+def _listed(path: Path) -> Found:
+    found = Found(path)
+    try:
+        found = files.of_tables(path, COLUMNS)
+    except UsageError as error:
+        found.problems.append(str(error))
+    for split, examples in found.splits.items():
+        kept = []
+        for example in examples:
+            name, label = example.values
+            file = Path(example.where.rpartition(", line ")[0]).parent / name
+            if file.is_file():
+                kept.append(Example(f"{example.where} ({name})", (str(file), label)))
+            else:
+                found.problems.append(f"{example.where}: there is no file {file}: mend its path")
+        found.splits[split] = kept
+    return found
+
+
+def read(file: Path, shape: Sequence[int]) -> np.ndarray:
+    """An image as uint8 of this shape, [height, width, channels] or [height, width].
+
+    It is turned upright (EXIF), its first frame is taken, transparency is left out, and the whole
+    of it is resized, its sides by themselves. UsageError: it cannot be read.
+    """
+    return _resized(upright(file), shape)
+
+
+def _resized(image: Image.Image, shape: Sequence[int]) -> np.ndarray:
+    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
+    converted = image.convert("L" if channels == 1 else "RGB")
+    resized = converted.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.uint8).reshape(tuple(shape))
+
+
+def upright(file: Path) -> Image.Image:
+    """The first frame of an image, decoded, of 8 bits a channel. UsageError: it cannot be read."""
+    try:
+        with Image.open(file) as opened:
+            return _of_8_bits(ImageOps.exif_transpose(opened))
+    # decoders raise anything: OSError, SyntaxError, struct.error, DecompressionBombError
+    except Exception as error:
+        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UsageError(
+            f"{file} cannot be read as an image ({what.replace(f' {str(file)!r}', '')}): mend or"
+            " remove it"
+        ) from error
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """Of 16 bits the upper 8: `convert` would take every level above 255 for white."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    levels = np.asarray(image)
+    if levels.dtype.kind == "f" or levels.min() < 0 or levels.max() >= 1 << 16:
+        raise ValueError(f"its pixels are {image.mode}, of more than 16 bits")
+    return Image.fromarray((levels >> 8).astype(np.uint8))
+
+
+def load(path: Path, shape: Sequence[int]) -> Splits:
+    """One's own images as splits, decoded once into the cache.
+
+    Args:
+        path: as `find`. Splits that it does not give are cut by the hash of the files' contents.
+        shape: [height, width, channels] of the arrays; images of other sizes are resized.
+
+    Returns:
+        Splits of `image` uint8 [*shape] and `label` int32; `facts` has `classes`, `by_hash`, the
+        splits that were cut, and `original_sizes`, the smallest and largest [height, width].
+
+    Raises:
+        UsageError: anything that is wrong with the files.
+    """
+    found = find(path)
+    found.refuse()
+    files.divide(found, lambda train: digests([Path(example.values[0]) for example in train]))
+    names = files.classes(found)
+    found.refuse()
+    sizes, made = [], {}
+    for split, examples in found.splits.items():
+        arrays = _decoded(path.resolve().name, found.named(split), examples, names, shape)
+        sizes.append(np.asarray(arrays.arrays["size"]))
+        contents = {name: arrays.arrays[name] for name in ("image", "label")}
+        made[split] = Arrays(contents, arrays.info)
+    every = np.concatenate(sizes)
+    originals = {"smallest": every.min(0).tolist(), "largest": every.max(0).tolist()}
+    facts = Facts(classes=names, by_hash=found.by_hash, original_sizes=originals)
+    sources: dict[str, Source] = dict(made)
+    return Splits.of(sources, facts=facts)
+
+
+def digests(paths: Sequence[Path]) -> list[str]:
+    """SHA-256 of the contents of each file, kept in the cache for files that have not changed."""
+    if not paths:
+        return []
+
+    def hashed() -> cache.Rows:
+        each = (hashlib.sha256(file.read_bytes()).digest() for file in paths)
+        return len(paths), ({"digest": np.frombuffer(row, np.uint8)[None]} for row in each)
+
+    found = cache.cached(f"own/{_key(paths)}/digests", "digests", files.VERSION, "train", hashed)
+    return [bytes(row).hex() for row in np.asarray(found.arrays["digest"])]
+
+
+def _decoded(
+    name: str, split: str, examples: Sequence[Example], names: Sequence[str], shape: Sequence[int]
+) -> Arrays:
+    number = {label: i for i, label in enumerate(names)}
+    label = [number[example.values[-1]] for example in examples]
+    paths = [Path(example.values[0]) for example in examples]
+
+    def rows() -> cache.Rows:
+        return len(paths), _chunks(paths, label, shape)
+
+    key = _key(paths, name, split, label, list(shape))
+    return cache.cached(f"own/{key}/images", name, files.VERSION, split, rows)
+
+
+def _chunks(paths: Sequence[Path], label: Sequence[int], shape: Sequence[int]) -> Iterator[Batch]:
+    """`image`, `label`, and `size`, int32 [height, width] of the file, some examples at a time."""
+    for start in range(0, len(paths), _CHUNK):
+        part = [upright(file) for file in paths[start : start + _CHUNK]]
+        yield {
+            "image": np.stack([_resized(image, shape) for image in part]),
+            "label": np.array(label[start : start + _CHUNK], np.int32),
+            "size": np.array([image.size[::-1] for image in part], np.int32),
+        }
+
+
+def _key(paths: Sequence[Path], *more: object) -> str:
+    """What an entry of the cache is of: paths, sizes and times of change of all files."""
+    stats = [(path.resolve(), path.stat()) for path in paths]
+    listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    return hashlib.sha256(json.dumps([_FORMAT, listed, more]).encode()).hexdigest()[:32]

@@ -1,0 +1,198 @@
+"""Own images: folders and tables, decoding by hand, the cache, and each fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.data.own import images
+from dlcore.data.sets import embedded
+from dlcore.data.sets import images as sets
+from dlcore.errors import UsageError
+from tests.data.own import made
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_folder_by_class_is_resized_to_the_published_set(tmp_path: Path) -> None:
+    folder = made.image_folder(tmp_path / "pets")
+    found = sets.load("mnist", folder, 55_000)
+    assert found.facts.classes == ["cat", "dog"]
+    assert found.facts.by_hash == ["validation", "test"]
+    assert found.facts.original_sizes == {"smallest": [24, 9], "largest": [64, 64]}
+    assert found.facts.fields["image"] == {"shape": [28, 28, 1], "dtype": "uint8"}
+    assert sum(found.facts.examples.values()) == 80
+    assert (found.train.info.name, found.test.info.split) == ("pets", "test by hash")
+    # every example is one of the files, under its class
+    expected = {
+        images.read(file, (28, 28, 1)).tobytes(): ["cat", "dog"].index(file.parent.name)
+        for file in folder.rglob("*.png")
+    }
+    for _, source in found.items():
+        for image, label in zip(source.arrays["image"], source.arrays["label"], strict=True):
+            assert expected[image.tobytes()] == label
+    small = embedded.load("digits", folder)
+    assert small.facts.fields["image"]["shape"] == [8, 8, 1]
+    assert sets.load("cifar10", folder, 1).facts.fields["image"]["shape"] == [32, 32, 3]
+
+
+def test_the_second_start_decodes_nothing_and_a_changed_file_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made.image_folder(tmp_path / "pets")
+    first = images.load(folder, (28, 28, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "upright", lambda file: pytest.fail(f"{file} is decoded again"))
+        again = images.load(folder, (28, 28, 1))
+    assert again.facts == first.facts
+    made.image(folder / "cat/000.png", 77, (28, 29))
+    assert images.load(folder, (28, 28, 1)).facts.sources != first.facts.sources
+
+
+def test_images_stay_in_their_split_when_files_are_added_or_renamed(tmp_path: Path) -> None:
+    folder = made.image_folder(tmp_path / "pets", each=30)
+
+    def splits() -> dict[bytes, str]:
+        found = images.load(folder, (8, 8, 3))
+        return {row.tobytes(): name for name, s in found.items() for row in s.arrays["image"]}
+
+    before = splits()
+    made.image_folder(tmp_path / "pets", each=10, classes=("cow", "dog", "emu"), seed=50_000)
+    made.image(folder / "dog/another.png", 4321)
+    (folder / "cat/001.png").rename(folder / "cat/zebra.png")
+    after = splits()
+    kept = {image: split for image, split in before.items() if image in after}
+    assert len(kept) >= 50  # ten of the dogs are other pictures now
+    assert kept == {image: after[image] for image in kept}
+
+
+def test_splits_of_folders_and_tables_are_as_given(tmp_path: Path) -> None:
+    for split, each in (("train", 4), ("validation", 2), ("test", 3)):
+        made.image_folder(tmp_path / "own" / split, each, seed=10 * each)
+    by_folder = images.load(tmp_path / "own", (8, 8, 1))
+    assert by_folder.facts.examples == {"train": 8, "validation": 4, "test": 6}
+    assert by_folder.facts.by_hash == []
+    assert by_folder.test.info.split == "test"
+    rows = ["label,path,split"]
+    for file in sorted((tmp_path / "own").rglob("*.png")):
+        relative = file.relative_to(tmp_path)
+        rows.append(f"{file.parent.name},{relative},{file.parent.parent.name}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    by_table = images.load(tmp_path / "list.csv", (8, 8, 1))
+    assert by_table.facts.examples == by_folder.facts.examples
+    for split, source in by_table.items():
+        for field in ("image", "label"):
+            np.testing.assert_array_equal(
+                source.arrays[field],
+                by_folder[split].arrays[field],  # type: ignore[attr-defined]
+            )
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    made.image_folder(tmp_path / "own", classes=("plane", "train"))
+    assert images.load(tmp_path / "own", (8, 8, 1)).facts.classes == ["plane", "train"]
+
+
+def test_what_decoding_does_by_hand(tmp_path: Path) -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
+    file = tmp_path / "a.png"
+    Image.fromarray(grey).save(file)
+    np.testing.assert_array_equal(images.read(file, (2, 3, 1))[..., 0], grey)
+    np.testing.assert_array_equal(images.read(file, (2, 3)), grey)
+    np.testing.assert_array_equal(images.read(file, (2, 3, 3)), np.stack([grey] * 3, -1))
+    # upright: orientation 6 is a picture that lies on its left side
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(grey).save(file, exif=exif)
+    np.testing.assert_array_equal(images.read(file, (3, 2)), np.rot90(grey, -1))
+    # 16 bits: the upper 8 of each
+    Image.fromarray(grey.astype(np.uint16) * 256 + 99).save(file)
+    np.testing.assert_array_equal(images.read(file, (2, 3)), grey)
+    # transparency is left out; of an animation the first frame counts
+    Image.fromarray(np.stack([grey] * 3 + [grey * 0], -1), "RGBA").save(file)
+    np.testing.assert_array_equal(images.read(file, (2, 3)), grey)
+    frames = [Image.fromarray(np.full((2, 3), level, np.uint8)) for level in (255, 0)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert images.read(tmp_path / "a.gif", (2, 3)).min() == 255
+
+
+def broken(folder: Path, fault: str) -> None:
+    """A folder of images with a fault."""
+    made.image_folder(folder, each=0 if fault in ("no folders", "stray") else 40)
+    match fault:
+        case "empty class":
+            (folder / "emu").mkdir(parents=True)
+        case "truncated":
+            file = made.image(folder / "cat/x.png", 1, (64, 64))
+            file.write_bytes(file.read_bytes()[:900])
+        case "no image":
+            (folder / "dog/007.png").write_text("no image")
+        case "other file":
+            (folder / "dog/notes.txt").write_text("notes")
+        case "folder in class":
+            (folder / "dog/more").mkdir()
+        case "no folders":
+            folder.mkdir()
+        case "stray":
+            made.image(folder / "1.png", 1)
+        case "one class":
+            for file in (folder / "dog").iterdir():
+                file.unlink()
+            (folder / "dog").rmdir()
+        case "new label":
+            made.image_folder(folder / "own/train", 3)
+            made.image_folder(folder / "own/test", 3, ("cat", "owl"), seed=50)
+        case "other split":
+            made.image_folder(folder / "own/train", 3)
+            made.image_folder(folder / "own/val", 3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("empty class", "emu, a class, is empty: put images in, or remove"),
+        ("truncated", r"cat/x\.png cannot be read as an image \(.*truncated.*\): mend or remove"),
+        ("no image", r"dog/007\.png cannot be read as an image \(cannot identify image file\)"),
+        ("other file", r"dog/notes\.txt is no image \(\.png, .*\): move it out"),
+        ("folder in class", "dog/more is a folder in a class: move its images into .*dog"),
+        ("no folders", "pets holds no folders: give it one for each class"),
+        ("stray", r"pets/1\.png lies in no class: move it .* \(1 more: `dlcore data .*pets` lists"),
+        ("one class", "pets: all examples of train have the label 'cat': a classifier needs two"),
+        ("new label", r"test/owl/000\.png: the label 'owl' of test does not occur in train \(3 "),
+        ("other split", "val is a folder beside .*train: rename it to validation or test"),
+    ],
+)
+def test_faults_are_named_with_their_files(tmp_path: Path, fault: str, message: str) -> None:
+    folder = tmp_path / "pets"
+    broken(folder, fault)
+    own = folder / "own"
+    with pytest.raises(UsageError, match=message):
+        images.load(own if own.exists() else folder, (28, 28, 1))
+
+
+def test_faults_of_tables_of_images(tmp_path: Path) -> None:
+    made.image(tmp_path / "a.png", 1)
+    file = tmp_path / "list.csv"
+    for content, message in (
+        ("file,label\na.png,x\n", r"list\.csv, line 1: .* 'path'; there are file, label: rename"),
+        ("path,label\na.png,x\nb.png,y\n", r"list\.csv, line 3: there is no file .*b\.png: mend"),
+        ("path,label\na.png,\n", r"list\.csv, line 2: 'label' is empty"),
+        ("path,label\na.png,x\n", "of its 1 examples the hash puts none into"),
+    ):
+        file.write_text(content)
+        with pytest.raises(UsageError, match=message):
+            images.load(file, (28, 28, 1))
+    with pytest.raises(UsageError, match="elsewhere: nothing is there"):
+        images.load(tmp_path / "elsewhere", (28, 28, 1))
+    with pytest.raises(UsageError, match="a classifier of mnist: it takes no own images"):
+        sets.load("mnist", tmp_path, None)
+    with pytest.raises(UsageError, match="'svhn' is none: take mnist, fashion_mnist, cifar10"):
+        sets.load("svhn", tmp_path, 1)
