@@ -20,10 +20,11 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.data.splits import Splits
+from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size, generate
 from dlcore.options import DataSource, RunOptions
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Recipe
+from dlcore.train import Experiment, Model, Objective, Recipe, TextModel
 
 # GPT-2 has 50257 byte pairs; 47 rows more, and every mesh divides them.
 SIZES = {
@@ -93,6 +94,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, tokens, c.prompt)],
+        text_model=TextModel("net", gpt_decoder(size), tokens),
         best="validation/loss",
         tensor_parallel=TENSOR,
     )

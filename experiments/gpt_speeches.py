@@ -18,10 +18,11 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, 
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.data.splits import Splits
+from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size, generate, likeliest
 from dlcore.options import DataSource
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Recipe
+from dlcore.train import Experiment, Model, Objective, Recipe, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
@@ -94,6 +95,9 @@ def build(c: Config, splits: Splits) -> Experiment:
             language_modelling.samples(title, drawn, tokens, **begin),
             language_modelling.samples(f"Best of {c.beams} beams", best, tokens, **begin),
         ],
+        text_model=TextModel(
+            "net", gpt_decoder(size), tokens, start=splits.facts.end, end=splits.facts.end
+        ),
         best="validation/loss",
         tensor_parallel=TENSOR,
     )

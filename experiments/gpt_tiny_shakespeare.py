@@ -17,10 +17,11 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.data.splits import Splits
+from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size, generate
 from dlcore.options import DataSource
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Published, Recipe
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
@@ -75,6 +76,7 @@ def build(c: Config, splits: Splits) -> Experiment:
                 f"Temperature {c.temperature}, top {c.top_k}", continued, characters
             ),
         ],
+        text_model=TextModel("net", gpt_decoder(size), characters),
         best="validation/loss",
         published=Published("loss", 1.88, "nanoGPT's README, CPU recipe", "lower", "validation"),
         tensor_parallel=TENSOR,

@@ -18,10 +18,11 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.data.splits import Splits
+from dlcore.models.decoding import rnn_decoder
 from dlcore.models.rnn import RNN, Cell, CharRNN, generate
 from dlcore.options import DataSource
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Published, Recipe
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, TextModel
 
 MUON = Recipe("muon", lr=5e-2, end=0.01, warmup=50, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
@@ -73,6 +74,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, characters)],
+        text_model=TextModel("net", rnn_decoder(net), characters),
         best="validation/loss",
         published=Published(
             "loss", 1.88, "nanoGPT's README, CPU recipe of a Transformer", "lower", "validation"

@@ -13,6 +13,10 @@ COMMANDS = {
         "sample RUN [--last]: draw what the run can show: images with predictions, generated"
         " images, text"
     ),
+    "chat": (
+        "chat RUN [--temperature T] [--top-k K] [--top-p P] [--stop TEXT]: a conversation with a"
+        " language model; --help shows all flags"
+    ),
     "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
     "verify": (
         "verify RUN|CARD.json [--steps N]: train the first steps again and compare the parameters'"

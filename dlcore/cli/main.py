@@ -167,7 +167,7 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
     flags = _environment(
         dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch
     )
-    if command == "export":
+    if command in ("export", "chat"):  # they need no data
         experiment = page.without_data(config, folder) or page.experiment(config, flags.source)
     else:
         experiment = page.experiment(config, flags.source)
@@ -207,6 +207,16 @@ def _sample(words: list[str]) -> int:
         print("\n".join((title, *texts)) + ("\n" if texts else ""))
     print(f"written to {folder / 'samples'}; dlcore report {folder} shows them")
     return 0
+
+
+def _chat(words: list[str]) -> int:
+    from dlcore.cli import chat
+
+    def load_state(words: list[str]) -> tuple[Path, Any, Any]:
+        folder, experiment, _, state = _state_of("chat", words)
+        return folder, experiment, state
+
+    return chat.main(words, load_state)
 
 
 def _verify(words: list[str]) -> int:

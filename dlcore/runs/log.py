@@ -1,4 +1,4 @@
-"""What a run tells while it runs: a progress bar or plain lines, metrics.jsonl, TensorBoard
+"""What a run logs while it runs: a line of progress at the terminal, metrics.jsonl, TensorBoard
 events.
 """
 
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 from tensorboardX import SummaryWriter
 
 from dlcore import files
@@ -23,14 +24,22 @@ from dlcore.errors import UsageError
 
 
 class Log:
-    """One run's log. `active=False` (every process but the first) makes it silent; `told=False`
-    writes it, and says nothing.
+    """One run's log.
+
+    Args:
+        folder: of the run.
+        steps: of the whole run.
+        start: the step that training continues from.
+        active: False in every process but the first, where nothing is logged.
+        to_console: whether a person at the terminal sees it too: one line that changes, or, where
+            standard error is no terminal, one line for each logged step.
     """
 
     def __init__(
         self, folder: Path, steps: int, start: int, active: bool = True, to_console: bool = True
     ) -> None:
         self.active, self.to_console, self.steps = active, to_console, steps
+        self._best = ""
         if not active:
             return
         self.console = Console(stderr=True, soft_wrap=True)
@@ -38,21 +47,14 @@ class Log:
         self.events = SummaryWriter(str(folder), purge_step=start or None, flush_secs=10)
         self.bar: Progress | None = None
         if to_console and self.console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
+            one_line = Column(no_wrap=True, overflow="ellipsis")
             self.bar = Progress(
-                *columns,
-                TextColumn("{task.fields[rate]}"),
-                TextColumn("{task.fields[told]}"),
+                TextColumn("step {task.completed:.0f}/{task.total:.0f}", table_column=Column()),
+                BarColumn(bar_width=12),
+                TextColumn("{task.fields[line]}", markup=False, table_column=one_line),
                 console=self.console,
             )
-            self.task = self.bar.add_task(
-                "training", total=steps, completed=start, rate="", to_console=""
-            )
+            self.task = self.bar.add_task("training", total=steps, completed=start, line="")
             self.bar.start()
         self.start_time, self.start = time.monotonic(), start
 
@@ -66,25 +68,23 @@ class Log:
         if self.active and self.bar:
             self.bar.update(self.task, completed=step)
 
+    def best(self, metric: str, value: float, step: int) -> None:
+        """The best value of what the experiment calls best, to be shown from now on."""
+        self._best = f"  best {metric} {value:.4g} at step {step}"
+
     def train(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
-        """A logged training step."""
+        """A logged training step: its metrics, and examples per second."""
         if not self.active:
             return
         self.write(step, "train", {**metrics, "examples_per_second": rate})
-        to_console = "  ".join(
-            f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm")
-        )
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("grad_norm"))
+        each = (time.monotonic() - self.start_time) / max(step - self.start, 1)
+        left = duration(each * (self.steps - step))
+        line = f"{shown}  {rate:,.0f} examples/s  {left} left{self._best}"
         if self.bar:
-            self.bar.update(self.task, completed=step, rate=f"{rate:,.0f}/s", to_console=to_console)
+            self.bar.update(self.task, completed=step, line=line)
         else:
-            left = (
-                (time.monotonic() - self.start_time)
-                / max(step - self.start, 1)
-                * (self.steps - step)
-            )
-            self.say(
-                f"step {step}/{self.steps}  {to_console}  {rate:,.0f} examples/s  {left:.0f} s left"
-            )
+            self.say(f"step {step}/{self.steps}  {line}")
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """A line of metrics.jsonl, and the same for TensorBoard."""
@@ -117,6 +117,16 @@ class Log:
             writer._worker.stop()
             writer._closed = True
         sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: "59 s", "2:05 min", "3:07 h"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
 def loss_at(folder: Path, step: int) -> str:

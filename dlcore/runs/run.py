@@ -113,6 +113,8 @@ class Run:
         self.log = Log(
             self.folder, self.experiment.steps, self.start, processes.first(), to_console=console
         )
+        if found := self.best.entry():  # of a run that is resumed
+            self.log.best(found["metric"], found["value"], found["step"])
         self.metrics = Metrics(self.log, self.start, self._logged)
 
     # During training
@@ -193,7 +195,8 @@ class Run:
         """Log an evaluation, and keep the state if it is the best."""
         self.metrics.log_evaluation(step, results)
         self.check_folder()
-        self.best.note(state, step, results, regular=regular_save)
+        if self.best.note(state, step, results, regular=regular_save):
+            self.log.best(self.best.metric, flat(results)[self.best.metric], step)
         self.unevaluated = 0
 
     def log_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:

@@ -5,6 +5,7 @@ from dlcore.train.experiment import Experiment, Published
 from dlcore.train.model import Model
 from dlcore.train.recipe import Recipe
 from dlcore.train.step import Objective, Out, mean
+from dlcore.train.text_model import TextModel
 from dlcore.train.weights import Weights
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Published",
     "Recipe",
     "Scored",
+    "TextModel",
     "Weights",
     "mean",
 ]

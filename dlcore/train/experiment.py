@@ -19,6 +19,7 @@ from dlcore.train.evaluators import Evaluator
 from dlcore.train.model import Model, augment_batch
 from dlcore.train.predictor import Predictor
 from dlcore.train.step import Batch, Objective, State
+from dlcore.train.text_model import TextModel
 from dlcore.train.weights import Weights
 
 Results = Mapping[str, Mapping[str, float]]  # {split: {metric: value}}
@@ -75,6 +76,7 @@ class Experiment:
         evaluators: metrics that are not means over examples (train/evaluators.py).
         samples: (state, key) -> one sample or several, shown in the report.
         predictor: applies the trained model to a user's files.
+        text_model: a language model and its tokens, with which `dlcore chat` converses.
         best: "split/metric", a metric that is evaluated during training. The best state is kept,
             and is what test evaluation, samples and export use. Whether lower is better is declared
             in `metrics`, by an evaluator or in the table of known metrics; or by "-" in front.
@@ -93,6 +95,7 @@ class Experiment:
     evaluators: Sequence[Evaluator] = ()
     samples: Sequence[Draw] = ()
     predictor: Predictor | None = None
+    text_model: TextModel | None = None
     best: str = ""
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     published: Published | None = None

@@ -5,6 +5,7 @@ be trained again.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from dlcore.runs.log import Log, loss_at, records, rewind
+from dlcore.runs.log import Log, duration, loss_at, records, rewind
 
 pytestmark = pytest.mark.quick
 
@@ -98,12 +99,43 @@ def test_progress_names_step_metrics_and_speed(
 ) -> None:
     log = Log(tmp_path, steps=10, start=0)
     log.train(5, {"net/loss": 0.5, "net/grad_norm": 2.0}, rate=1234.0)
+    log.best("validation/loss", 0.25, 5)
+    log.train(6, {"net/loss": 0.5}, rate=1234.0)
     log.say("[not] markup")
     log.close()
     printed = capsys.readouterr().err
-    assert "step 5/10  net/loss 0.5  1,234 examples/s" in printed
+    assert "step 5/10  net/loss 0.5  1,234 examples/s  0 s left\n" in printed
+    assert (
+        "step 6/10  net/loss 0.5  1,234 examples/s  0 s left  best validation/loss 0.25 at step 5\n"
+        in printed
+    )
     assert "grad_norm" not in printed
     assert "[not] markup" in printed
+
+
+def test_a_terminal_has_one_line_of_progress(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "130"}.items():
+        monkeypatch.setenv(name, value)
+    log = Log(tmp_path, steps=5000, start=0)
+    log.best("validation/accuracy", 0.75, 400)
+    log.train(500, {"net/loss": 0.5, "net/grad_norm": 2.0}, rate=1234.0)
+    log.tick(550)
+    log.close()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    *_, last = [line for line in shown.replace("\r", "\n").split("\n") if line.strip()]
+    bar, _, line = last.partition("net/loss")
+    assert bar.startswith("step 550/5000 ")
+    assert line.startswith(" 0.5  1,234 examples/s  0 s left  best validation/accuracy 0.75 at")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1:00 min"), (125, "2:05 min"), (11240, "3:07 h")],
+)
+def test_a_duration_is_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_an_inactive_log_writes_and_says_nothing(

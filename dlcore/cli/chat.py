@@ -1,0 +1,169 @@
+"""`dlcore chat`: a conversation with a language model at the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+from dlcore.runtime.signals import handled
+
+HELP = "/reset forgets the conversation, /exit or end of file ends it, Ctrl-C stops an answer."
+# (words with the run, as `dlcore sample` takes them) -> the run's folder, experiment and state
+LoadState = Callable[[list[str]], tuple[Path, Any, Any]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags of the command."""
+    made = argparse.ArgumentParser(
+        prog="dlcore chat",
+        description=f"Write to a language model, which continues the text. {HELP}",
+    )
+    add = made.add_argument
+    add("run", help="a run of a language model, such as runs/gpt_tiny_shakespeare")
+    add(
+        "--temperature",
+        type=float,
+        default=0.8,
+        help="divides the logits; 0: the likeliest token (0.8)",
+    )
+    add("--top-k", type=int, default=0, help="draw among so many likeliest tokens; 0: all (0)")
+    add(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="draw among the fewest tokens whose probabilities reach this (1)",
+    )
+    add("--max-tokens", type=int, default=200, help="tokens of an answer at most (200)")
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help=r"ends an answer, and is not shown; \n is a line break; may be given several times",
+    )
+    add("--seed", type=int, default=0, help="of the draws (0)")
+    add(
+        "--no-newline",
+        action="store_true",
+        help="continue a line as it was written, in place of ending it with a line break",
+    )
+    add("--last", action="store_true", help="use the last state in place of the best one")
+    add("--trust", action="store_true", help="execute the run's experiment file, whoever wrote it")
+    return made
+
+
+def main(words: list[str], load_state: LoadState) -> int:
+    """Run the conversation; the exit code. `load_state` gives the run's experiment and state."""
+    request = parser().parse_args(words)
+    from dlcore.tasks.conversation import Conversation, Sampling
+
+    sampling = Sampling(
+        request.temperature,
+        request.top_k,
+        request.top_p,
+        request.max_tokens,
+        tuple(text.replace(r"\n", "\n") for text in request.stop),
+        request.seed,
+    )
+    options = [flag for flag in ("last", "trust") if getattr(request, flag)]
+    folder, experiment, state = load_state([request.run, *(f"--{flag}" for flag in options)])
+    if experiment.text_model is None:
+        raise UsageError(
+            f"{folder} is no run of a language model (its Experiment has no `text_model`):"
+            " dlcore chat takes a run of gpt_tiny_shakespeare, for example"
+        )
+    conversation = Conversation(experiment.text_model, state, sampling)
+    context = experiment.text_model.decoder.context
+    reach = f"sees {context} tokens" if context else "keeps a state of all that was written"
+    _note(f"{folder} at step {int(state.step)}: a model that {reach}\n{HELP}")
+    _converse(conversation, "" if request.no_newline else "\n")
+    return 0
+
+
+def _converse(conversation: Any, line_break: str) -> None:
+    """Turns until /exit or the end of the input. KeyboardInterrupt: Ctrl-C at the prompt."""
+    if sys.stdin.isatty():
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  lines can be edited, and called back
+    written = ""  # the model's last answer
+    while (line := _line()) is not None:
+        if line == "/exit":
+            return
+        if line == "/reset":
+            conversation.reset()
+            written = ""
+            _note("the conversation begins anew")
+            continue
+        if line.startswith("/"):
+            _note(f"there is no command {line.split()[0]}. {HELP}")
+            continue
+        begin = line_break if written and not written.endswith("\n") else ""
+        if _add(conversation, begin, line, line_break):
+            written = _show(conversation)
+
+
+def _line() -> str | None:
+    """What a person writes; None at the end of the input."""
+    try:
+        return input("> " if sys.stdin.isatty() else "")
+    except EOFError:
+        return None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the input is not UTF-8 ({error}): convert it") from error
+
+
+def _add(conversation: Any, begin: str, line: str, end: str) -> bool:
+    """Add a person's line to the conversation; whether there is something to answer."""
+    try:
+        conversation.model.tokenizer.encode(line)  # so that a position counts from the line
+        lost, forgotten = conversation.prompt(f"{begin}{line}{end}")
+    except UsageError as error:
+        _note(str(error))
+        return False
+    if lost:
+        _note(f"the prompt is longer than the context: its first {lost} tokens are left out")
+    elif forgotten:
+        _note(f"the context is full: the first {forgotten} tokens of it are forgotten")
+    return True
+
+
+def _show(conversation: Any) -> str:
+    """Print an answer as it grows, until Ctrl-C at the latest; the text of it."""
+    parts: list[str] = []
+    with _interruptible() as interrupted:
+        for part in conversation.answer():
+            sys.stdout.write(part)
+            sys.stdout.flush()
+            parts.append(part)
+            if interrupted:
+                break
+    if interrupted:
+        sys.stdout.write(" [stopped]")
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    return "".join(parts)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """The Ctrl-C that came during the block; a second one raises KeyboardInterrupt."""
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    with handled(note, [signal.SIGINT]):
+        yield received
+
+
+def _note(line: str) -> None:
+    """A line that is no part of the conversation."""
+    print(line, file=sys.stderr, flush=True)

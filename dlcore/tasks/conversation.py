@@ -1,0 +1,210 @@
+"""A conversation with a language model: each prompt is answered token by token."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore import sharding
+from dlcore.data.tokenizer import Tokenizer
+from dlcore.errors import UsageError
+from dlcore.models.sampling import choose
+from dlcore.train.step import State
+from dlcore.train.text_model import TextModel
+
+CHUNKS = (256, 16, 1)  # lengths for which `advance` is compiled: a prompt is read in these
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How the tokens of an answer are chosen, and where it ends.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the likeliest token.
+        top_k: number of likeliest tokens among which is drawn; 0: all.
+        top_p: of them the fewest whose probabilities reach this, in (0, 1].
+        max_tokens: length of an answer at most.
+        stop: texts that end an answer; they are not part of it.
+        seed: of the draws.
+
+    Raises:
+        UsageError: a number outside its range, or an empty stop text.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    max_tokens: int = 200
+    stop: Sequence[str] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = {
+            f"--temperature {self.temperature} is below 0": not self.temperature >= 0,
+            f"--top-k {self.top_k} is below 0 (0: all tokens)": self.top_k < 0,
+            f"--top-p {self.top_p} is outside (0, 1]": not 0 < self.top_p <= 1,
+            f"--max-tokens {self.max_tokens} is below 1": self.max_tokens < 1,
+            f"--seed {self.seed} is outside 0 to 2^32 - 1": not 0 <= self.seed < 2**32,
+            "--stop is an empty text: name one that ends an answer": "" in self.stop,
+        }
+        for message in (message for message, holds in wrong.items() if holds):
+            raise UsageError(message)
+
+
+class Conversation:
+    """A growing text, of which a model and a person write in turns.
+
+    The text that the model sees is what fits its context: where an answer fills it, its second half
+    stays, as in `models.gpt.generate`. Turn number t draws by the key of the seed, folded with t.
+
+    Args:
+        text_model: what an experiment declares.
+        state: with the parameters to use.
+        sampling: how answers are chosen.
+    """
+
+    def __init__(self, text_model: TextModel, state: State, sampling: Sampling) -> None:
+        self.model, self.sampling = text_model, sampling
+        self._decoder = text_model.decoder
+        # on one device, wherever it was: a row of one token is nothing to spread
+        params = jax.tree.map(jnp.asarray, sharding.to_host(state.params[text_model.model]))
+        self._params = self._decoder.prepare(params)
+        self._choose = jax.jit(
+            functools.partial(
+                _choose,
+                temperature=sampling.temperature,
+                top_k=sampling.top_k,
+                top_p=sampling.top_p,
+            )
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the text; the next turn is the first."""
+        start = self.model.start
+        self.turn = 0
+        self.tokens: list[int] = [] if start is None else [start]
+        self._empty_cache()
+
+    def _empty_cache(self) -> None:
+        # one attribute, so that an interruption never parts the cache from the number of its tokens
+        self._cached: tuple[int, Any, Array | None] = 0, self._decoder.start(self._params), None
+
+    def prompt(self, text: str) -> tuple[int, int]:
+        """Add a person's text.
+
+        Returns:
+            How many tokens are left out for lack of context: the first ones of `text`, and those
+            of the conversation before it.
+
+        Raises:
+            UsageError: a character that the tokenizer does not know; nothing has been added then.
+        """
+        new = self.model.tokenizer.encode(text).tolist()
+        if not new and not self.tokens:
+            raise UsageError("there is nothing to continue: write something")
+        before, window = len(self.tokens), [*self.tokens, *new]
+        context = self._decoder.context
+        lost = 0 if context is None else max(0, len(window) - (context - 1))
+        if lost:
+            self._empty_cache()
+        self.tokens = window[lost:]
+        return max(0, lost - before), min(lost, before)
+
+    def answer(self) -> Iterator[str]:
+        """The model's next answer, in parts as they become certain; it ends at a stop text, at the
+        end token or after `max_tokens`.
+
+        The tokens stay in the conversation, those of a stop text too, also where the caller takes
+        no further part.
+        """
+        key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)
+        self.turn += 1
+        text = _Stopping(self.model.tokenizer, self.sampling.stop)
+        for i in range(self.sampling.max_tokens):
+            token = int(self._choose(key, i, self._logits())[0])
+            if token == self.model.end:
+                break
+            self.tokens.append(token)
+            if part := text.add(token):
+                yield part
+            if text.stopped:
+                return
+        if rest := text.rest():
+            yield rest
+
+    def _logits(self) -> Array:
+        """Of the token that comes next, [1, vocabulary]."""
+        context = self._decoder.context
+        if context is not None and len(self.tokens) >= context:
+            self.tokens = self.tokens[-max(1, context // 2) :]
+            self._empty_cache()
+        while self._cached[0] < len(self.tokens):
+            position, cache, _ = self._cached
+            n = next(n for n in CHUNKS if n <= len(self.tokens) - position)
+            chunk = jnp.asarray([self.tokens[position : position + n]], jnp.int32)
+            logits, cache = self._decoder.advance(
+                self._params, cache, chunk, jnp.asarray(position, jnp.int32)
+            )
+            self._cached = position + n, cache, logits
+        assert self._cached[2] is not None, "a conversation has at least one token"
+        return self._cached[2]
+
+
+def _choose(key: Array, i: Array, logits: Array, **how: Any) -> Array:
+    """The token number i of an answer, [1]."""
+    return choose(jax.random.fold_in(key, i), logits, **how)
+
+
+class _Stopping:
+    """The text of growing tokens, up to a stop text; parts that may still change are held back.
+
+    These are bytes that are no whole character yet, and what may be the beginning of a stop text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+        self._decode: Callable[[Any], str] = tokenizer.decode
+        self._largest, self._stop = len(tokenizer) - 1, tuple(stop)
+        self._tokens: list[int] = []  # of a character that is not whole yet
+        self._text = ""  # decoded, and not given out
+        self.stopped = False
+
+    def add(self, token: int) -> str:
+        """The text that has become certain by another token."""
+        # An embedding may have more rows than there are tokens; what they stand for is no text.
+        self._tokens.append(min(token, self._largest))
+        text = self._decode(np.asarray(self._tokens))
+        if text.endswith("\ufffd"):
+            return ""
+        self._tokens.clear()
+        return self._given(text)
+
+    def _given(self, text: str) -> str:
+        self._text += text
+        found = [at for at in (self._text.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self.stopped = True
+            return self._text[: min(found)]
+        held = max((_overlap(self._text, stop) for stop in self._stop), default=0)
+        part, self._text = (
+            self._text[: len(self._text) - held],
+            self._text[len(self._text) - held :],
+        )
+        return part
+
+    def rest(self) -> str:
+        """What was held back, where no token follows."""
+        part = self._given(self._decode(np.asarray(self._tokens, np.int32)))
+        return part if self.stopped else part + self._text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` with which `stop` begins."""
+    return next(n for n in range(min(len(text), len(stop) - 1), -1, -1) if text.endswith(stop[:n]))

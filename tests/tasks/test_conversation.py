@@ -1,0 +1,184 @@
+"""A conversation: streamed text is what `generate` writes, over turns, stop texts and a full
+context.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.data.tokens import Bytes, Vocabulary, bpe
+from dlcore.errors import UsageError
+from dlcore.models import rnn
+from dlcore.models.decoding import gpt_decoder, rnn_decoder
+from dlcore.models.gpt import GPT, Size, generate
+from dlcore.tasks.conversation import Conversation, Sampling, _Stopping
+from dlcore.train import TextModel
+from dlcore.train.step import State
+from tests.models.test_gpt import params
+
+SYMBOLS = Vocabulary("\nabcdefghij")
+SIZE = Size(vocabulary=11, context=8, layers=2, heads=2, width=8, rotary=True)
+NET = rnn.CharRNN(rnn.RNN("lstm", 6), 11)
+
+
+def state(tree: Any) -> State:
+    return State(jnp.zeros((), jnp.int32), {"net": tree}, {}, {})
+
+
+def conversation(**how: Any) -> Conversation:
+    text_model = TextModel("net", gpt_decoder(SIZE), SYMBOLS)
+    return Conversation(text_model, state(params(SIZE)), Sampling(**how))
+
+
+def expected(prompt: list[int], turn: int, length: int, seed: int = 3, **how: Any) -> str:
+    """The continuation by `generate`, which is compiled as a whole."""
+    key = jax.random.fold_in(jax.random.key(seed), turn)
+    text = generate(SIZE, params(SIZE), jnp.asarray([prompt]), key, length, **how)
+    return SYMBOLS.decode(np.asarray(text)[0, len(prompt) :])
+
+
+@pytest.mark.parametrize("how", [{"temperature": 1.5, "top_p": 0.7}, {}])
+def test_streamed_answers_are_those_of_generate_far_past_the_context(how: Any) -> None:
+    talking = conversation(max_tokens=27, seed=3, **how)
+    assert talking.prompt("abc") == (0, 0)
+    assert "".join(talking.answer()) == expected([1, 2, 3], 0, 27, **how)
+    window = [*talking.tokens, 2, 3]
+    assert talking.prompt("bc") == (0, max(0, len(window) - 7))
+    assert "".join(talking.answer()) == expected(window[-7:], 1, 27, **how)
+
+
+def test_top_k_and_the_cache_over_two_turns_within_the_context() -> None:
+    talking = conversation(max_tokens=2, seed=3, top_k=4)
+    talking.prompt("a")
+    first = "".join(talking.answer())
+    talking.prompt("b")
+    second = "".join(talking.answer())
+    assert first == expected([1], 0, 2, top_k=4)
+    assert second == expected([1, *SYMBOLS.encode(first), 2], 1, 2, top_k=4)
+
+
+def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
+    tree = NET.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+    tree = jax.tree.map(lambda x: 4 * x, tree)
+    text_model = TextModel("net", rnn_decoder(NET), SYMBOLS)
+    talking = Conversation(text_model, state(tree), Sampling(max_tokens=20, seed=5))
+    prompt, texts = "abcdefghij" * 4, []
+    for turn in range(2):
+        assert talking.prompt(prompt) == (0, 0)
+        before = jnp.asarray([talking.tokens])
+        texts.append("".join(talking.answer()))
+        key = jax.random.fold_in(jax.random.key(5), turn)
+        whole = rnn.generate(NET, tree, before, key, 20)
+        assert texts[-1] == SYMBOLS.decode(np.asarray(whole)[0, before.shape[1] :])
+    assert texts[0] != texts[1]
+    both = dataclasses.replace(NET.rnn, both=True)
+    with pytest.raises(ValueError, match="both directions"):
+        rnn_decoder(rnn.CharRNN(both, 11))
+
+
+def test_stacked_layers_are_unstacked_once() -> None:
+    size = dataclasses.replace(SIZE, scan=True)
+    tree = GPT(size).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    text_model = TextModel("net", gpt_decoder(size), SYMBOLS)
+    talking = Conversation(text_model, state(tree), Sampling(temperature=0, max_tokens=3))
+    talking.prompt("abc")
+    whole = generate(size, tree, jnp.asarray([[1, 2, 3]]), jax.random.key(0), 3, 0.0)
+    assert "".join(talking.answer()) == SYMBOLS.decode(np.asarray(whole)[0, 3:])
+
+
+def test_a_prompt_longer_than_the_context_keeps_its_end() -> None:
+    talking = conversation(max_tokens=5, seed=3)
+    talking.prompt("jj")
+    assert talking.prompt("abcdefghij") == (3, 2)
+    window = SYMBOLS.encode("defghij").tolist()
+    assert talking.tokens == window
+    assert "".join(talking.answer()) == expected(window, 0, 5)
+
+
+def test_reset_begins_anew_and_a_wrong_character_changes_nothing() -> None:
+    talking = conversation(max_tokens=9, seed=3)
+    talking.prompt("abc")
+    first = "".join(talking.answer())
+    before = list(talking.tokens)
+    with pytest.raises(UsageError, match="'é' at position 1"):
+        talking.prompt("aé")
+    assert talking.tokens == before
+    talking.reset()
+    with pytest.raises(UsageError, match="nothing to continue"):
+        talking.prompt("")
+    talking.prompt("abc")
+    assert "".join(talking.answer()) == first
+
+
+def test_an_answer_ends_before_the_stop_text_and_at_the_end_token() -> None:
+    whole = expected([1, 2, 3], 0, 27)
+    stop = whole[9:12]
+    talking = conversation(max_tokens=27, seed=3, stop=("never", stop))
+    talking.prompt("abc")
+    assert "".join(talking.answer()) == whole[: whole.index(stop)]
+    end = int(SYMBOLS.encode(whole[6])[0])
+    text_model = TextModel("net", gpt_decoder(SIZE), SYMBOLS, start=0, end=end)
+    talking = Conversation(text_model, state(params(SIZE)), Sampling(max_tokens=27, seed=3))
+    assert talking.tokens == [0]
+    talking.prompt("bc")
+    whole = expected([0, 2, 3], 0, 27)
+    assert "".join(talking.answer()) == whole.partition(whole[6])[0] or end not in talking.tokens
+
+
+def test_an_answer_that_is_left_can_be_gone_on_from() -> None:
+    talking = conversation(max_tokens=1000, seed=3)
+    talking.prompt("abc")
+    parts = talking.answer()
+    assert next(parts) + next(parts) == expected([1, 2, 3], 0, 2)
+    parts.close()
+    assert talking.tokens == [1, 2, 3, *SYMBOLS.encode(expected([1, 2, 3], 0, 2))]
+
+
+@pytest.mark.quick
+def test_what_may_begin_a_stop_text_is_held_back() -> None:
+    text = _Stopping(SYMBOLS, ("abca",))
+    given = [text.add(int(token)) for token in SYMBOLS.encode("jabcb")]
+    assert given == ["j", "", "", "", "abcb"]
+    assert [text.add(int(token)) for token in SYMBOLS.encode("abcabca")][:4] == ["", "", "", ""]
+    assert text.stopped
+    text = _Stopping(SYMBOLS, ("abca",))
+    assert [text.add(int(token)) for token in SYMBOLS.encode("ab")] == ["", ""]
+    assert text.rest() == "ab"
+    assert not text.stopped
+
+
+@pytest.mark.quick
+def test_a_character_of_several_tokens_is_shown_whole() -> None:
+    for tokenizer in (Bytes(), bpe(["plain text"] * 2, 258)):
+        text = _Stopping(tokenizer, ())
+        given = [text.add(int(token)) for token in tokenizer.encode("aä€b")]
+        assert "".join(given) == "aä€b"
+        assert "\ufffd" not in "".join(given)
+    text = _Stopping(Bytes(), ())
+    assert [text.add(195), text.rest()] == ["", "\ufffd"]
+    # rows of an embedding that are no token
+    assert _Stopping(SYMBOLS, ()).add(50) == "j"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"temperature": -1.0}, "--temperature"),
+        ({"temperature": float("nan")}, "--temperature"),
+        ({"top_k": -1}, "--top-k"),
+        ({"top_p": 0.0}, "--top-p"),
+        ({"max_tokens": 0}, "--max-tokens"),
+        ({"stop": ("",)}, "--stop"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_numbers_outside_their_range_are_refused(how: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Sampling(**how)
