@@ -1,4 +1,4 @@
-"""Every classic family of deep learning as an experiment of one page, on one step and one loop."""
+"""A codebase of deep-learning experiments in JAX and Flax, with one training step and one loop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ __all__ = ["__version__", "main"]
 
 
 def __getattr__(name: str) -> Any:
-    """`main`, what `python experiments/NAME.py` runs: found on first use, so that no experiment
-    imports the command line.
-    """
+    """Imports `main` on first use: it runs `python experiments/NAME.py`."""
     if name != "main":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from dlcore.cli.main import run_file

@@ -1,4 +1,4 @@
-"""`python -m dlcore` is the same as `dlcore`."""
+"""`python -m dlcore` runs `dlcore`."""
 
 import sys
 

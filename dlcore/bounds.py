@@ -1,5 +1,6 @@
-"""Which values a field of a config may have, stated beside the field: `dropout: Annotated[float,
-Range(0, 1, "[)")] = 0.1`.
+"""The allowed values of a config's fields, declared beside the field.
+
+Example: `dropout: Annotated[float, Range(0, 1, "[)")] = 0.1`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from dlcore.errors import UsageError
 
 INT_MAX = 2**31 - 1  # JAX's integers have 32 bits
-FLOAT_MAX = 3.4028234e38  # and its floating-point numbers too
+FLOAT_MAX = 3.4028234e38  # the largest float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """An interval of numbers; `ends` says which ends belong to it, as in mathematics: "[)" is low
-    <= x < high.
-    """
+    """An interval of numbers; `ends` tells which ends belong to it: "[)" is low <= x < high."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -31,7 +30,7 @@ class Range:
         return above and below
 
     def __str__(self) -> str:
-        """In words, as "at least 0 and below 1"."""
+        """The interval in words, such as "at least 0 and below 1"."""
         words = []
         if self.low > -math.inf:
             words.append(f"{'at least' if self.ends[0] == '[' else 'above'} {self.low:.15g}")
@@ -40,25 +39,34 @@ class Range:
         return " and ".join(words)
 
 
-# For the fields that most experiments have.
+# Types of fields that many experiments use.
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
 PositiveFloat = Annotated[float, Range(0, ends="()")]
 NonNegativeFloat = Annotated[float, Range(0)]
 Probability = Annotated[float, Range(0, 1)]
 Rate = Annotated[float, Range(0, 1, "[)")]
-"""a share that may be nothing but not all, as of dropout or label smoothing"""
+"""a fraction from 0 to below 1, such as a dropout rate"""
 
 
 def check(config: Any) -> None:
-    """`check_number` of every number in a dataclass, tuples and nested dataclasses included."""
+    """Checks every number of a dataclass by `check_number`, those in tuples and nested ones
+    included.
+    """
     for name, value, where in numbers(config):
         check_number(name, value, where)
 
 
 def check_number(name: str, value: float, where: Range | None = None) -> None:
-    """Raises UsageError for a value of a flag outside `where`, or one that is not finite, or too
-    large for 32 bits.
+    """Checks a number of the command line.
+
+    Args:
+        name: the field, for the message.
+        value: its value.
+        where: the allowed range; None: all numbers of 32 bits.
+
+    Raises:
+        UsageError: the value is outside, not finite, or too large for 32 bits.
     """
     flag, where = f"--{name.replace('_', '-')} {value}", where or Range()
     if not math.isfinite(value):
@@ -77,9 +85,7 @@ def check_number(name: str, value: float, where: Range | None = None) -> None:
 
 
 def numbers(config: Any) -> Iterator[tuple[str, int | float, Range | None]]:
-    """(name, value, Range or None) of every number of a dataclass, those in tuples and in nested
-    dataclasses too.
-    """
+    """Yields (name, value, Range or None) of every number of a dataclass, nested ones included."""
     try:
         hints = get_type_hints(type(config), include_extras=True)
     except NameError as error:

@@ -1,46 +1,38 @@
-"""The exceptions that end a command with a message instead of a traceback, and the messages of the
-operating system's own.
-"""
+"""Exceptions that end a command with a message, and messages for errors of the operating system."""
 
 import errno
 import os
 import re
 
-_FULL = "make room (ulimit -f limits the size of files as well)"
+_FULL = "free disk space (ulimit -f limits the size of files as well)"
 _CLOSED = "grant permission, or name another place"
 _WAYS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOENT: "name one that is there",
+    errno.ENOENT: "name one that exists",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
-LONGEST = 300  # characters of a word that a message repeats
+LONGEST = 300  # characters of a word that is shown in full
 
 
 class UsageError(Exception):
-    """Bad input, found before any work is lost. The message names the cause and the way out;
-    commands exit with code 2.
-    """
+    """Bad input; the message names the cause and a remedy, and commands exit with code 2."""
 
 
 class Disrupted(Exception):
-    """Something outside stopped the run: another process is gone, a save took too long. Commands
-    exit with code 75, to be resumed.
-    """
+    """An outside cause stopped the run, which can be resumed; commands exit with code 75."""
 
 
 def operating_system(error: OSError) -> str:
-    """What cannot be used, why, and the way out, of an error that has a number."""
+    """A message for an OSError: what cannot be used, why, and a remedy."""
     what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the disk"
     way = _WAYS.get(error.errno or 0, "")
     return f"cannot use {what}: {error.strerror}{way and f'; {way}'}"
 
 
 def shortened(message: str) -> str:
-    """A message with its overlong words cut: a path of thousands of letters would hide what is said
-    of it.
-    """
+    """The message with words of more than 300 characters abbreviated, such as long paths."""
     return re.sub(
         rf"[^\s:;,]{{{LONGEST},}}",
         lambda word: f"{word[0][:80]}... ({len(word[0])} characters)",

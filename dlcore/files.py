@@ -1,6 +1,4 @@
-"""Files written whole or not at all and without following links, files read without waiting for a
-pipe, and locks.
-"""
+"""Atomic writes that follow no links, reads that do not block on pipes, and file locks."""
 
 from __future__ import annotations
 
@@ -32,17 +30,17 @@ _CREATE = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
-# how long a temporary file may stay empty before its writer is taken for dead
+# seconds after which the writer of an empty temporary file counts as dead
 _EMPTY_SECONDS = 60.0
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of `path` when the block ends; after an error
-    `path` is what it was.
+    """Opens a temporary file that replaces `path` when the block ends; after an error `path` is
+    unchanged.
 
-    A link at `path` is replaced and not followed. Temporary files of writers that were killed are
-    removed first. Raises OSError.
+    A link at `path` is replaced and not followed. Temporary files of killed writers are removed
+    first. Raises OSError.
     """
     stem = f".{path.name[:50]}."
     _sweep(path.parent, stem)
@@ -50,8 +48,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     number = os.open(fresh, _CREATE | os.O_EXCL, 0o666)
     try:
         with os.fdopen(number, "wb") as file:
-            # as long as this process lives, which is how `_sweep` knows it; not every file system
-            # has locks
+            # The lock tells `_sweep` that this process lives; some file systems have no locks.
             if fcntl:
                 with contextlib.suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -71,14 +68,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write(path: Path, content: str) -> None:
-    """Write a text file as `replacing` does, in UTF-8 and with the line ends that it has."""
+    """Writes a text file by `replacing`, in UTF-8 and with unchanged line ends."""
     with replacing(path) as file:
         file.write(content.encode("utf-8", errors="replace"))
 
 
 def write_to(path: Path, content: str) -> None:
-    """Write a text file that the user named. A link is followed, and a device or a pipe is written
-    into. Raises OSError.
+    """Writes a text file that the user has named.
+
+    A link is followed, and a device or a pipe is written to. Raises OSError.
     """
     path = path.resolve()
     if os.path.exists(path) and not path.is_file() and not path.is_dir():
@@ -90,15 +88,15 @@ def write_to(path: Path, content: str) -> None:
 
 
 def read(path: Path, largest: int = LARGEST) -> bytes:
-    """The bytes of a regular file. Raises OSError, also for a pipe, a device, and a file of more
-    than `largest` bytes.
+    """The bytes of a regular file of at most `largest` bytes; OSError for pipes, devices and
+    others.
     """
     with os.fdopen(
         os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
     ) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if found.st_size > largest:
             raise OSError(
                 errno.EFBIG,
@@ -110,10 +108,12 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which is made where it is missing and never written to.
+    """Holds the lock file `path`, which is created where it is missing, for the block.
 
-    Raises BlockingIOError where another process holds it, UsageError where a link or no regular
-    file stands in its place, and other OSErrors where it cannot be made.
+    Raises:
+        BlockingIOError: another process holds the lock.
+        UsageError: `path` is a link or no regular file.
+        OSError: the file cannot be created.
     """
     while True:
         try:
@@ -130,14 +130,11 @@ def locked(path: Path) -> Iterator[None]:
             if _is(path, number):
                 yield
                 return
-            # Whoever held it has removed it meanwhile: this lock is on a file that nobody else can
-            # open.
+            # The previous holder has removed the file, and this lock protects nothing: try again.
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one of the same name, as long as it is `held`; None where
-    there is none.
-    """
+    """Device and inode of a folder, which are unique while it is `held`; None if there is none."""
     try:
         found = folder.stat()
     except OSError:
@@ -147,7 +144,7 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a folder open, so that none which is made after it was removed gets its `identity`."""
+    """Keeps a folder open, so that no folder created later gets the same `identity`."""
     number = None
     # Windows opens no folders, and removes or renames none in which a file is open
     with contextlib.suppress(OSError):
@@ -167,9 +164,7 @@ def _is(path: Path, number: int) -> bool:
 
 
 def _sweep(folder: Path, stem: str) -> None:
-    """Remove temporary files that no process holds. An empty one may belong to a writer that has
-    not locked it yet.
-    """
+    """Removes temporary files that no process holds; an empty one may not be locked yet."""
     own = re.compile(re.escape(stem) + r"[0-9]+(\.[0-9a-f]{8})?")
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):

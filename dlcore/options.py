@@ -1,4 +1,4 @@
-"""The flags that every run has, beside the fields of its experiment's Config."""
+"""The options that all runs share, beside the fields of their experiment's Config."""
 
 from __future__ import annotations
 
@@ -11,79 +11,75 @@ from dlcore import bounds
 from dlcore.bounds import NonNegativeInt, PositiveInt, Range
 from dlcore.errors import UsageError
 
-# the published set, data of the installation, one's own folder or file
+# the published data set, data of the installation, or a folder or file of the user
 DataSource = Literal["published", "offline"] | Path
-CPU_DEVICES = 64  # as many as are simulated at most
+CPU_DEVICES = 64  # the largest number of simulated devices
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How to run, whatever the experiment."""
+    """How to run an experiment."""
 
     offline: bool = False
-    """train on data that come with the installation, in place of the published set"""
+    """train on data that come with the installation, instead of the published data set"""
     data: str = ""
-    """train on one's own data: a folder or file, as the experiment's description says"""
+    """train on your own data: a folder or a file, see the description of the experiment"""
     out: str = ""
-    """folder of the run; by default the next free runs/EXPERIMENT/NUMBER"""
+    """the folder of the run (default: the next free runs/EXPERIMENT/NUMBER)"""
     continue_run: bool = False
-    """go on with the run in --out if one was begun there: the same command begins a run and
-    restarts it"""
+    """resume the run in --out if there is one, so that one command starts and restarts a run"""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """decides initialisation, order of the examples, and every random draw"""
+    """random seed of the initialisation, the order of the examples, and all random draws"""
     seeds: PositiveInt = 1
-    """so many runs, from --seed on, side by side in one program: a folder each, as if each had been
-    run alone on one device"""
+    """number of runs with consecutive seeds, vectorised in one program; each has its own folder,
+    and the same results as alone on one device"""
     parallel: Literal["auto", "jit", "shard_map", "pmap"] = "auto"
-    """how the step runs over the devices; auto is shard_map on several CPU devices that all hold
-    the whole state, where it is faster and one process and several train the same bits, and jit
-    otherwise"""
+    """how the step is parallelised over devices; auto: shard_map on several CPU devices with a
+    replicated state (faster, and bit-equal for any number of processes), otherwise jit"""
     cpu_devices: Annotated[int, Range(0, CPU_DEVICES)] = 0
-    """on CPU: devices to simulate; 0 for one a core, as far as the batch divides (up to twice as
-    fast as one for all cores)"""
+    """number of simulated devices on CPU (0: one for each core, if they divide the batch, which is
+    up to twice as fast as one device)"""
     mesh: str = ""
-    """sizes of the device axes, as data=4,fsdp=2,tensor=1; by default all devices on data"""
+    """sizes of the mesh axes, such as data=4,fsdp=2,tensor=1 (default: all devices on data)"""
     microbatches: PositiveInt = 1
-    """parts of a batch whose gradients are summed one after the other, to save memory"""
+    """number of parts of a batch whose gradients are accumulated one by one, to save memory"""
     precision: Literal["f32", "bf16"] = "f32"
     """compute type; parameters and optimizer state stay float32"""
     deterministic: bool = False
-    """on GPU: only operations that give the same bits every time (slower)"""
+    """on GPU: use only deterministic operations (slower)"""
     log_every: PositiveInt = 50
     """steps between logged metrics"""
     eval_every: NonNegativeInt = 0
-    """steps between evaluations; 0 for ten a run"""
+    """steps between evaluations (0: ten evaluations a run)"""
     patience: NonNegativeInt = 0
-    """evaluations without a better value of what the experiment calls best that end the run; 0 for
-    never"""
+    """number of evaluations without improvement of the experiment's best metric that ends the run
+    (0: never)"""
     diagnose: Literal["auto", "always", "never"] = "auto"
-    """at each evaluation: gradient, update and dead units of every tensor, for one batch; auto is
-    always for runs of 1,000 steps or more: it compiles a second program"""
+    """report gradient, update and dead units of every tensor at each evaluation, for one batch;
+    this compiles a second program (auto: in runs of at least 1,000 steps)"""
     save_every: NonNegativeInt = 0
-    """steps between checkpoints; 0 for ten a run, or two with --seeds"""
+    """steps between checkpoints (0: ten checkpoints a run, or two with --seeds)"""
     keep: PositiveInt = 2
-    """how many of the last checkpoints are kept, beside the best"""
+    """number of last checkpoints to keep, beside the best one"""
     threads: Annotated[int, Range(1, 1024)] = 1
-    """threads that prepare batches"""
+    """number of host threads that prepare batches ahead of the step"""
     track: Literal["", "wandb", "mlflow"] = ""
-    """forward the metrics to Weights & Biases or MLflow, which their own variables configure
-    (WANDB_MODE, MLFLOW_TRACKING_URI)"""
+    """send the metrics to Weights & Biases or MLflow as well, which are configured by their own
+    environment variables (WANDB_MODE, MLFLOW_TRACKING_URI)"""
     heartbeat: Annotated[int, Range(1, 86400)] = 20
-    """with several processes: seconds without a sign of life after which one is taken for dead"""
+    """seconds without a heartbeat after which another process counts as dead"""
     stall: NonNegativeInt = 600
-    """seconds that a step, an evaluation or a save may take before the stacks of all threads are
-    written down; 0 for never"""
+    """timeout of the watchdog: seconds of a step, an evaluation or a save after which the stacks of
+    all threads are written to a file (0: never)"""
 
     @property
     def source(self) -> DataSource:
-        """Where the data come from."""
+        """The source of the data."""
         return Path(self.data) if self.data else "offline" if self.offline else "published"
 
 
 def check(config: Any, flags: RunOptions) -> None:
-    """Raises UsageError for a number that nothing could be done with, and for an `--out` that the
-    shell has not expanded.
-    """
+    """Raises UsageError for values that cannot work, or that exclude each other."""
     for name in ("batch", "steps"):
         bounds.check_number(name, getattr(config, name), Range(1))
     bounds.check(config)
@@ -91,13 +87,13 @@ def check(config: Any, flags: RunOptions) -> None:
     for name in ("out", "data"):
         if (path := getattr(flags, name)).startswith("~"):
             raise UsageError(
-                f"--{name} {path} begins with ~, which the shell has not expanded: write $HOME, or"
-                " the path in full"
+                f"--{name} {path} starts with ~, which the shell has not expanded: write $HOME, or"
+                " the full path"
             )
     if flags.data and flags.offline:
-        raise UsageError("--data and --offline are two sources of data: leave one of them out")
+        raise UsageError("--data and --offline exclude each other: omit one of them")
     if flags.data and not Path(flags.data).exists():
-        raise UsageError(f"--data {flags.data}: nothing is there")
+        raise UsageError(f"--data {flags.data}: there is no such file or folder")
     if flags.seeds > 1:
         unfit = {
             "parallel": flags.parallel not in ("auto", "jit"),
@@ -108,23 +104,21 @@ def check(config: Any, flags: RunOptions) -> None:
         }
         for name in (name for name, given in unfit.items() if given):
             raise UsageError(
-                f"--{name} does not go with --seeds {flags.seeds}, where each run has one device"
-                " and all take the same steps: leave it out, or train the seeds one after the"
-                " other"
+                f"--{name} cannot be used with --seeds {flags.seeds}, where each run has one device"
+                " and all take the same steps: omit it, or train the seeds one after the other"
             )
         if flags.seed + flags.seeds > 2**32:
             raise UsageError(
-                f"--seed {flags.seed} and --seeds {flags.seeds} reach beyond 2^32: begin with a"
+                f"--seed {flags.seed} and --seeds {flags.seeds} exceed 2^32: choose a"
                 " smaller --seed"
             )
 
 
 def flag_names(config: Any) -> dict[str, str]:
-    """{"recipe.lr": "lr"}: the fields of a dataclass and of those inside it, by path, and their
-    names on the command line.
+    """{"recipe.lr": "lr"}: the paths of the fields of a dataclass, with their names on the command
+    line.
 
-    A field of a nested dataclass has its own name, and its whole path where two fields have the
-    same name.
+    A field of a nested dataclass has its own name, or its whole path where two names are equal.
     """
     paths = _paths(config)
     return {path: short_name(path, paths) for path in paths}
@@ -140,6 +134,6 @@ def _paths(config: Any) -> list[str]:
 
 
 def short_name(path: str, paths: Iterable[str]) -> str:
-    """The last part of a field's path, or the whole path where another of `paths` ends the same."""
+    """The last part of a field's path, or the whole path where another path ends equally."""
     last = path.rpartition(".")[2]
     return last if sum(each.rpartition(".")[2] == last for each in paths) == 1 else path

@@ -1,6 +1,4 @@
-"""Devices: one mesh, one layout of the state, three ways to run the same pure step. No other file
-knows of devices.
-"""
+"""Devices: the mesh, the layout of arrays, and how a step is parallelised."""
 
 from __future__ import annotations
 
@@ -24,13 +22,22 @@ ParallelOption = Literal["auto", "jit", "shard_map", "pmap"]
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
-# parameters with a leading dimension of layers, which a loop takes one by one
+# parameters of stacked layers, over whose leading dimension a loop runs
 STACKED = re.compile(r"(^|/)blocks/")
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
-    """`data=4,fsdp=2` as sizes; an empty spec puts every device on `data`. Raises UsageError unless
-    they multiply to `devices`.
+    """The sizes of the mesh axes.
+
+    Args:
+        spec: `data=4,fsdp=2` for example; "" puts all devices on `data`.
+        devices: the number of devices.
+
+    Returns:
+        {axis: size} of all AXES.
+
+    Raises:
+        UsageError: the spec is malformed, or the sizes do not multiply to `devices`.
     """
     shape = dict.fromkeys(AXES, 1)
     if not spec:
@@ -55,24 +62,24 @@ def mesh_shape(spec: str, devices: int) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where arrays lie and how the step runs."""
+    """The mesh, and how the step runs on it."""
 
     mesh: Mesh
     how: How = "jit"
 
     @property
     def devices(self) -> int:
-        """How many devices share a batch."""
+        """The number of devices that share a batch."""
         return int(self.mesh.shape["data"] * self.mesh.shape["fsdp"])
 
     @property
     def everywhere(self) -> NamedSharding:
-        """Replicated."""
+        """The sharding of replicated arrays."""
         return NamedSharding(self.mesh, P())
 
     @property
     def rows(self) -> NamedSharding:
-        """Split along the batch."""
+        """The sharding along the first axis, the batch."""
         return NamedSharding(self.mesh, BATCH)
 
     def local_rows(self, batch: int) -> np.ndarray:
@@ -81,7 +88,7 @@ class Layout:
         return np.unique(np.concatenate([np.arange(batch)[index] for index in held.values()]))
 
     def put(self, batch: Mapping[str, np.ndarray], size: int) -> Tree:
-        """A process's rows of a batch of `size`, as global arrays laid over the devices."""
+        """A process's rows of a batch of `size`, as global arrays on the devices."""
         if jax.process_count() == 1:
             return jax.device_put(dict(batch), self.rows)
         return {
@@ -95,15 +102,21 @@ class Layout:
 
 
 def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
-    """The mesh of `--parallel` and `--mesh`. Raises UsageError where they do not fit the devices or
-    each other.
+    """The layout for `--parallel` and `--mesh`.
+
+    Args:
+        how: the parallelisation; "auto" chooses one.
+        spec: the sizes of the mesh axes, see `mesh_shape`.
+        devices: the devices; by default all.
+
+    Raises:
+        UsageError: they do not fit the devices, or each other.
     """
     devices = list(jax.devices() if devices is None else devices)
     shape = mesh_shape(spec, len(devices))
     if how == "auto":
-        # On CPU shard_map is faster, as XLA's partitioner sums each array by itself; and its sums
-        # over processes add in another order
-        # than those inside one process, which `device_sum` does not.
+        # On CPU shard_map is faster: XLA's partitioner sums each array separately. And the order of
+        # its sums depends on the number of processes, which that of `device_sum` does not.
         how = (
             "shard_map"
             if devices[0].platform == "cpu" and shape["data"] == len(devices) > 1
@@ -114,10 +127,9 @@ def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None 
             f"--parallel {how} replicates the state: fsdp and tensor in --mesh {spec!r} need"
             " --parallel jit"
         )
-    # Auto axes: the compiler places intermediate values. Explicit ones, make_mesh's default, break
-    # nn.Embed.
-    # An axis may take a part of a side of a TPU's torus, as tensor=2 of v5p:4x4x4 does; make_mesh
-    # refuses that.
+    # Auto axes: the compiler shards intermediate values. Explicit ones, make_mesh's default, break
+    # nn.Embed. make_mesh also refuses an axis that is part of a dimension of a TPU's torus, such as
+    # tensor=2 of v5p:4x4x4.
     placed = mesh_utils.create_device_mesh(
         tuple(shape.values()), devices, allow_split_physical_axes=True
     )
@@ -125,7 +137,7 @@ def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None 
 
 
 def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
-    """Raises UsageError unless devices and microbatches divide the batch."""
+    """Raises UsageError unless devices times microbatches divide the batch."""
     parts = layout.devices * microbatches
     if microbatches < 1 or batch < 1:
         raise UsageError(
@@ -140,12 +152,16 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
 
 
 def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
-    """A NamedSharding for every leaf of an (abstract) state.
+    """A NamedSharding for every leaf of a state.
 
-    `rules` (pattern of the path, axes of the dimensions) come first; then `fsdp` takes the largest
-    dimension that it divides, but never that of stacked layers: every device needs each of them in
-    its turn. Optimizer moments have their parameter's path inside their own, so that one rule lays
-    out both.
+    The first rule that matches assigns axes; `fsdp` then takes the largest free dimension that it
+    divides, except that of stacked layers, since every device needs each layer in turn. The paths
+    of optimizer moments contain that of their parameter, so that a rule applies to both.
+
+    Args:
+        layout: the layout.
+        tree: the state, or its shapes.
+        rules: (pattern of the path, mesh axis of each dimension or None).
     """
 
     def leaf(path: Any, x: Any) -> NamedSharding:
@@ -172,18 +188,21 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
 
-# Where the rows of the step that is being traced lie; None where nothing but the batch is split,
-# and the compiler has no choice.
+# The layout of the step that is being traced; None where only the batch is sharded, and no
+# constraint is needed.
 _ROWS: ContextVar[Layout | None] = ContextVar("rows", default=None)
 
 
 def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
-    """x [batch, ...] itself, told to lie as the batch does; with `rest`, whole in every other
-    dimension.
+    """Constrains an activation to be sharded along its batch axis.
 
-    Without it the compiler is free to keep a split matrix where it is and to send the activations
-    of all rows to it. A model says so at the start of each block. Nothing happens outside a step,
-    or where the state is not split.
+    Otherwise the compiler may keep a sharded matrix in place, and send it the activations of all
+    rows. Models apply it at the start of each block. It has no effect outside a step, or where the
+    state is replicated.
+
+    Args:
+        x: [batch, ...].
+        rest: whether all other axes are replicated; False leaves them to the compiler.
     """
     layout = _ROWS.get()
     if layout is None:
@@ -193,11 +212,10 @@ def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
 
 
 def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
-    """A parameter itself, told to lie whole on every device but for `axes` of its dimensions, where
-    these divide it.
+    """Constrains a parameter to be replicated, except along the mesh axes `axes` of its dimensions.
 
-    For a table that rows are looked up in: otherwise the compiler may send all rows' activations,
-    and their gradients, to its parts.
+    For embedding tables: otherwise the compiler may send activations and gradients of all rows to
+    the shards of the table. An axis that does not divide its dimension is ignored.
     """
     layout = _ROWS.get()
     if layout is None:
@@ -210,12 +228,12 @@ def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
 
 
 def replicated(sharding: Any) -> Any:
-    """The same devices, every one of them holding all; what is no NamedSharding stays as it is."""
+    """The sharding that replicates over the same devices; other objects are returned unchanged."""
     return NamedSharding(sharding.mesh, P()) if isinstance(sharding, NamedSharding) else sharding
 
 
 def to_host(tree: Tree) -> Tree:
-    """Whole arrays on this host, also where each process holds only a part."""
+    """Full arrays on this host, also of arrays that are sharded over processes."""
     if all(
         getattr(x, "is_fully_addressable", True) or x.is_fully_replicated
         for x in jax.tree.leaves(tree)

@@ -1,3 +1,4 @@
-"""Starting runs: `python -m launch HOW [options] -- train EXPERIMENT [flags]`. The training code
-does not know who started it.
+"""Starts runs on this machine or a cluster: `python -m launch HOW [options] -- train EXPERIMENT`.
+
+The training code does not depend on it.
 """

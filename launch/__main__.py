@@ -13,9 +13,7 @@ from launch.command import Refused, at_least, pairs
 
 
 def main(argv: list[str]) -> int:
-    """Parse what stands before `--`, and start or submit what stands behind it. Exit code 2 for
-    what cannot be launched.
-    """
+    """Parses the options before `--`, and starts or submits the command after it; the exit code."""
     border = argv.index("--") if "--" in argv else len(argv)
     ours, command = argv[:border], argv[border + 1 :]
     parser = argparse.ArgumentParser(prog="python -m launch", description=__doc__)
@@ -27,7 +25,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(ours)
     if not command:
         parser.error(
-            "say what to run behind --, as in: python -m launch local --processes 2 -- train"
+            "name a command after --, for example: python -m launch local --processes 2 -- train"
             " mlp_digits"
         )
     try:
@@ -62,7 +60,7 @@ def _way(
 
 
 def _request(kind: type[Any], options: argparse.Namespace) -> Any:
-    """A module's Request from the flags of the same names."""
+    """A module's Request, from the options of the same names."""
     given = {**vars(options), "environment": pairs(options.env)}
     return kind(
         **{each.name: given[each.name] for each in dataclasses.fields(kind) if each.name in given}
@@ -148,7 +146,7 @@ def _tpu(ways: Any) -> None:
         way.add_argument(f"--{name}", required=True)
     for name in ("project", "version", "name", "install"):
         way.add_argument(f"--{name}", default=getattr(usual, name))
-    way.add_argument("--queued", action="store_true", help="wait in line for the slice")
+    way.add_argument("--queued", action="store_true", help="queue for the slice")
     way.add_argument("--spot", action="store_true")
 
 

@@ -1,4 +1,4 @@
-"""What is launched: words that begin a run, or go on with it where it was begun before."""
+"""The command that is launched: it starts a run, or resumes it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Sequence
 
 
 class Refused(Exception):
-    """What cannot be launched, and the way out."""
+    """The launch is impossible; the message names the cause and a remedy."""
 
 
 def restartable(command: Sequence[str], out: str) -> list[str]:
-    """`train EXPERIMENT ...` with `--out` and `--continue-run`: started again, the same words go on
-    where the run stopped.
+    """`train EXPERIMENT ...` with `--out` and `--continue-run`, so that the same command resumes
+    the run.
 
-    They name the experiment file, which therefore runs also where the list of files that the user
-    knows is empty.
+    It names the experiment file, which therefore runs also where the user has no list of trusted
+    files.
     """
     words = list(command)
     if not words or words[0] != "train" or len(words) < 2 or words[1].startswith("-"):
-        raise Refused("say what to train behind --, as in: -- train cnn_fashion_mnist --steps 2000")
+        raise Refused(
+            "name what to train after --, for example: -- train cnn_fashion_mnist --steps 2000"
+        )
     if not any(word == "--out" or word.startswith("--out=") for word in words):
         words += ["--out", out]
     return words if "--continue-run" in words else [*words, "--continue-run"]
 
 
 def job_name(command: Sequence[str]) -> str:
-    """A name that SLURM and Kubernetes both take: lower case, digits and hyphens, at most 40 of
-    them.
-    """
+    """A job name for SLURM and Kubernetes: at most 40 lower-case letters, digits and hyphens."""
     stem = re.sub(r"\.py$", "", command[1].rpartition("/")[2]) if len(command) > 1 else "dlcore"
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "dlcore"
 
@@ -46,7 +46,7 @@ def pairs(written: Sequence[str]) -> dict[str, str]:
 
 
 def at_least(smallest: int, **numbers: int) -> None:
-    """Raises Refused for a number that is smaller; the names are those of the flags."""
+    """Raises Refused for a number below `smallest`; the names are those of the options."""
     for name, value in numbers.items():
         if value < smallest:
             raise Refused(
@@ -55,5 +55,5 @@ def at_least(smallest: int, **numbers: int) -> None:
 
 
 def quoted(words: Sequence[str]) -> str:
-    """Words as a shell takes them."""
+    """Words as one line, quoted for a shell."""
     return " ".join(map(shlex.quote, words))

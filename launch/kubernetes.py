@@ -1,6 +1,4 @@
-"""A run on Kubernetes: an Indexed Job with a headless Service, or a JobSet. Not run on a cluster by
-the project's own tests.
-"""
+"""Runs on Kubernetes: an Indexed Job with a Service, or a JobSet; not tested on a cluster."""
 
 from __future__ import annotations
 
@@ -19,8 +17,9 @@ INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the cluster. `tpu_topology` (as 4x4) takes a TPU slice, `gpus` that many
-    GPUs a node.
+    """The requested resources.
+
+    `tpu_topology` (such as 4x4) requests a TPU slice, `gpus` GPUs for each node.
     """
 
     image: str
@@ -38,9 +37,7 @@ class Request:
 
 
 def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
-    """The objects to apply. Every pod runs the same words, which go on with the run after a
-    restart.
-    """
+    """The objects to apply: every pod runs a command that resumes the run after a restart."""
     at_least(1, nodes=request.nodes, tpu_chips=request.tpu_chips)
     at_least(0, gpus=request.gpus, restarts=request.restarts)
     if request.gpus and request.tpu_topology:
@@ -146,10 +143,10 @@ def text(objects: Sequence[Mapping[str, Any]]) -> str:
 
 
 def submit(written: str) -> int:
-    """Hand the manifests to kubectl; its exit code."""
+    """Applies the manifests by kubectl; its exit code."""
     try:
         return subprocess.run(
             ["kubectl", "apply", "-f", "-"], input=written, text=True, check=False
         ).returncode
     except FileNotFoundError:
-        raise Refused("there is no kubectl here: look at the manifests with --dry-run") from None
+        raise Refused("kubectl is not installed: print the manifests with --dry-run") from None

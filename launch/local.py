@@ -18,11 +18,18 @@ GRACE_SECONDS = 10.0
 
 
 def launch(command: Sequence[str], processes: int, devices: int) -> int:
-    """Run `dlcore command` in `processes` ranks over loopback; the exit code of the first that
-    failed, else 0.
+    """Runs `dlcore command` in several processes that communicate over loopback.
 
-    One dead rank ends all: the others are asked to stop, and killed if they have not after a while.
-    SIGTERM, SIGHUP and Ctrl-C are passed on to every rank.
+    When one process fails, the others are asked to stop, and killed after a grace period. SIGTERM,
+    SIGHUP and Ctrl-C are forwarded to all.
+
+    Args:
+        command: the command line of dlcore.
+        processes: the number of processes.
+        devices: the number of simulated CPU devices of each.
+
+    Returns:
+        The exit code of the first process that failed, otherwise 0.
     """
     ranks = [
         _start(command, rank, processes, devices, port)
@@ -60,8 +67,8 @@ def _start(
     command: Sequence[str], rank: int, processes: int, devices: int, port: int
 ) -> subprocess.Popen[str]:
     environment = {
-        # XLA's threads, by which it splits a product: as many as one process with all these devices
-        # has, and the bits are the same.
+        # The number of XLA's threads decides how it splits a product: with as many as a single
+        # process with all these devices has, the results have the same bits.
         "NPROC": str(max(available(), processes * devices)),
         **os.environ,
         "DLCORE_COORDINATOR": f"127.0.0.1:{port}",
@@ -87,10 +94,10 @@ def _relay(rank: int, lines: IO[str] | None) -> None:
 
 
 def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int:
-    """The first exit code that is not 0, as soon as there is one; 0 when all are done."""
+    """The first exit code that is not 0, as soon as there is one; 0 when all have finished."""
     while True:
         codes = [child.poll() for child in ranks]
-        # Whoever was killed comes before those who ended because of it.
+        # Processes that were killed come before those that ended because of it.
         for rank, code in sorted(enumerate(codes), key=lambda each: each[1] or 0):
             if code:
                 outcome = (
@@ -106,7 +113,7 @@ def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int:
 
 
 def _end(ranks: Sequence[subprocess.Popen[str]]) -> None:
-    """Let the ranks that still run save and stop, and kill those that do not."""
+    """Lets running processes save and stop, and kills those that do not."""
     for child in ranks:
         if child.poll() is None:
             child.terminate()

@@ -1,4 +1,4 @@
-"""A run under SLURM: one process a node, saved and requeued when it is preempted or out of time."""
+"""Runs under SLURM: one process for each node, saved and requeued on preemption or timeout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from launch.command import Refused, at_least, job_name, quoted, restartable
 
-# One process. The others of a step are killed when one fails, and srun tells the largest code: so
-# bad input leaves a mark.
+# One process. When it fails, the others are killed, and srun returns the largest exit code: a file
+# therefore records bad input.
 RANK = (
     'trap : TERM; DLCORE_PROCESS_ID="$SLURM_PROCID" "$@"; code=$?; '
     'if [ "$code" -eq 2 ]; then touch ".refused-$SLURM_JOB_ID"; fi; exit "$code"'
 )
 
 
-# What stands in an #SBATCH line, where nothing can be quoted; and how to write it.
+# Valid values of #SBATCH lines, where nothing can be quoted, and how to write them.
 OPTIONS = {
     "time": (
         r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}|(?i:infinite|unlimited)",
@@ -31,9 +31,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the cluster. `seeds` makes an array job of that many seeds, each in its own
-    folder.
-    """
+    """The requested resources; `seeds` makes an array job with one run for each seed."""
 
     nodes: int = 1
     gpus_per_node: int = 0
@@ -51,17 +49,17 @@ class Request:
 
 
 def script(command: Sequence[str], request: Request) -> str:
-    """The sbatch script. Refused: nothing to train, or numbers that SLURM would not take."""
+    """The sbatch script. Raises Refused where the command or a value is invalid."""
     at_least(1, nodes=request.nodes, notice_seconds=request.notice_seconds)
     at_least(0, gpus_per_node=request.gpus_per_node, cpus_per_task=request.cpus_per_task)
     at_least(0, seeds=request.seeds, restarts=request.restarts)
     for option, (pattern, way) in OPTIONS.items():
         value = getattr(request, option)
         if value and not re.fullmatch(pattern, value, re.ASCII):
-            raise Refused(f"--{option} {value!r} is nothing that SLURM takes: {way}")
+            raise Refused(f"--{option} {value!r} is not valid in SLURM: {way}")
     name, array = job_name(command), request.seeds > 0
     if array and any(word.split("=")[0] in ("--out", "--seed") for word in command):
-        raise Refused("--seeds gives each run its own --seed and --out: leave these two out")
+        raise Refused("--seeds gives each run its own --seed and --out: omit these two")
     job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if array else "$SLURM_JOB_ID"
     # The folder is named by the job, so that a requeued job, which keeps its number, finds it
     # again.
@@ -96,14 +94,14 @@ def script(command: Sequence[str], request: Request) -> str:
             'coordinator=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
             'export DLCORE_COORDINATOR="$coordinator:$((20000 + SLURM_JOB_ID % 20000))"',
             'export DLCORE_PROCESSES="$SLURM_NTASKS"',
-            # SLURM sends its signal to the step's processes: they save together and end with 75.
-            # This script must not get it.
+            # SLURM sends its signal to the step's processes, which save together and exit with 75;
+            # this script must not receive it.
             f"srun --kill-on-bad-exit=1{container} bash -c {quoted([RANK])} rank {words}",
             "code=$?",
             'if [ -e ".refused-$SLURM_JOB_ID" ]; then rm ".refused-$SLURM_JOB_ID"; exit 2; fi',
             (
                 "# 75: stopped by a signal and saved. 128 and more: a process was killed; the last"
-                " checkpoint stands."
+                " checkpoint is valid."
             ),
             (
                 'if { [ "$code" -eq 75 ] || [ "$code" -ge 128 ]; } && ['
@@ -118,11 +116,10 @@ def script(command: Sequence[str], request: Request) -> str:
 
 
 def submit(text: str) -> int:
-    """Hand the script to sbatch; its exit code."""
+    """Submits the script by sbatch; its exit code."""
     try:
         return subprocess.run(["sbatch"], input=text, text=True, check=False).returncode
     except FileNotFoundError:
         raise Refused(
-            "there is no sbatch here: submit from a login node, or look at the script with"
-            " --dry-run"
+            "sbatch is not installed: submit from a login node, or print the script with --dry-run"
         ) from None

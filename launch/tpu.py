@@ -1,6 +1,4 @@
-"""A run on a Cloud TPU slice: the commands that make it, and train on it. Not run by the project's
-own tests.
-"""
+"""Runs on a Cloud TPU slice: the commands that create it and train on it. Not tested on a slice."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from launch.command import Refused, job_name, quoted, restartable
 
 @dataclass(frozen=True)
 class Request:
-    """A slice: `accelerator` as v5litepod-16, `queued` to wait in line for it."""
+    """A slice: `accelerator` such as v5litepod-16; `queued` uses a queued resource."""
 
     accelerator: str
     zone: str
@@ -28,9 +26,7 @@ class Request:
 
 
 def commands(command: Sequence[str], request: Request) -> list[list[str]]:
-    """Make the slice, install, train (or go on) on every worker at once. Deleting it is left to the
-    user.
-    """
+    """The commands to create the slice, install, and train on every worker."""
     if not request.folder.startswith("/"):
         raise Refused(
             "--folder must be a path that every worker sees (a mounted bucket or disk): checkpoints"
@@ -39,8 +35,8 @@ def commands(command: Sequence[str], request: Request) -> list[list[str]]:
     for each in ("accelerator", "zone", "project", "version", "name"):
         if not getattr(request, each).isprintable():
             raise Refused(
-                f"--{each} {getattr(request, each)!r} is nothing that gcloud takes: leave line ends"
-                " and the like out"
+                f"--{each} {getattr(request, each)!r} is not valid in gcloud: omit line ends"
+                " and other control characters"
             )
     name = request.name or job_name(command)
     where = [
@@ -104,5 +100,5 @@ def script(command: Sequence[str], request: Request) -> str:
 
 
 def submit(written: str) -> int:
-    """Run the script here; its exit code."""
+    """Runs the script; its exit code."""
     return subprocess.run(["sh", "-s"], input=written, text=True, check=False).returncode

@@ -176,7 +176,7 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
 
 def _eval(words: list[str]) -> int:
     folder, experiment, flags, state = _state_of("eval", words)
-    from dlcore.runs.session import everything
+    from dlcore.runs.session import evaluate_all
 
     of = (
         ""
@@ -184,7 +184,7 @@ def _eval(words: list[str]) -> int:
         else f", the best by {experiment.best.removeprefix('-')}"
     )
     print(f"{folder} at step {int(state.step)}{of}")
-    for split, metrics in everything(experiment, flags, state).items():
+    for split, metrics in evaluate_all(experiment, flags, state).items():
         print(f"{split}: " + "  ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
     return 0
 

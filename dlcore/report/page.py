@@ -56,8 +56,7 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
             files.write_to(path, page)
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}; name another file with --out, or make room"
-            " for it"
+            f"cannot write {path}: {error.strerror}; free disk space, or name another --out for it"
         ) from error
     return path
 

@@ -1,6 +1,4 @@
-"""The best state of a run: saved when an evaluation finds it, and taken back at the end for test
-evaluation and samples.
-"""
+"""The best state of a run: saved when an evaluation finds it, restored at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 def flat(results: Results) -> dict[str, float]:
-    """{"split/metric": value}."""
+    """Results as one mapping {"split/metric": value}."""
     return {
         f"{split}/{name}": value
         for split, metrics in results.items()
@@ -28,11 +26,14 @@ def flat(results: Results) -> dict[str, float]:
 
 
 class Best:
-    """Watches the experiment's `best`, and keeps its checkpoint.
+    """Tracks the experiment's `best` metric, and keeps the checkpoint of the best state.
 
-    With `later` a state that is found between two regular saves is held in memory and written at
-    the next: where several seeds share a program, a run's state is a copy anyway, and saves would
-    cost more than steps.
+    Args:
+        experiment: names the metric and the evaluators.
+        checkpoints: the run's checkpoints.
+        later: holds a best state that is found between two regular saves in memory until the
+            next save. Several seeds in one program use this: a run's state is a copy there, and
+            saves at once would take longer than the steps.
     """
 
     def __init__(self, experiment: Experiment, checkpoints: Checkpoints, later: bool) -> None:
@@ -44,7 +45,7 @@ class Best:
         self.found: tuple[int, Results] = (-1, {})  # the best step that this process has evaluated
 
     def check(self, names: Callable[[Source], Collection[str]]) -> None:
-        """Raises UsageError where `best` is not among the `names` of the metrics of its split."""
+        """Raises UsageError unless `names` or an evaluator provide the `best` metric."""
         if self.best:
             scored = [
                 name
@@ -59,11 +60,15 @@ class Best:
         return [each for each in self.experiment.evaluators if each.every != "end"]
 
     def note(self, state: State, step: int, results: Results, regular: bool) -> bool:
-        """Is this state the best up to now? Then it is kept, by the regular save of this step if
-        there is one.
+        """Keeps the state if it is the best so far; returns whether it is.
 
-        An evaluation that does not measure what is called best, between two that do, leaves
-        everything as it is.
+        An evaluation that does not measure the `best` metric changes nothing.
+
+        Args:
+            state: the evaluated state.
+            step: its step.
+            results: {split: {metric: value}} of the state.
+            regular: a regular checkpoint of this step follows, and is enough.
         """
         if not self.best or not self.measured(results):
             return False
@@ -76,24 +81,22 @@ class Best:
         return True
 
     def measured(self, results: Results) -> bool:
-        """Whether the results have what is called best."""
+        """Whether the results contain the `best` metric."""
         return self.metric.partition("/")[2] in results.get(self.split, {})
 
     def write(self) -> None:
-        """Save what is held."""
+        """Saves the best state that is held in memory."""
         if self.held:
             state, step, results = self.held
             self.held = None
             self.checkpoints.save(state, step, flat(results), only_best=True)
 
     def results(self, step: int) -> dict[str, Mapping[str, float]]:
-        """What this process has measured of the best state, if that is of `step`."""
+        """The results of the best state, if it is that of `step` and this process evaluated it."""
         return dict(self.found[1]) if self.found[0] == step else {}
 
     def final_step(self, last: int) -> int:
-        """The step whose state a run ends with: the best one; that of `last` where nothing is
-        `best`, or where no value was finite.
-        """
+        """The step of the best state; `last` where nothing is `best` or no value was finite."""
         step = self.checkpoints.best_step()
         if self.best and step is None:
             warnings.warn(
@@ -102,15 +105,13 @@ class Best:
         return last if step is None else step
 
     def state(self, abstract: State, step: int) -> State:
-        """The state of `step`, which `final_step` has named."""
+        """The state of `step`, which `final_step` has returned."""
         found = best_state(self.checkpoints, abstract, step)
         assert found is not None, "a checkpoint that is there is read, or Unreadable raised"
         return found
 
     def entry(self, step: int | None = None) -> dict[str, Any] | None:
-        """What a card says of the best state (or that of `step`); None where nothing is `best`, or
-        was not measured there.
-        """
+        """The card's entry on the best state, or that of `step`; None if it was not measured."""
         step = self.checkpoints.best_step() if step is None else step
         if not self.best or step is None or self.metric not in self.checkpoints.kept.get(step, {}):
             return None
@@ -124,8 +125,15 @@ class Best:
 
 
 def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> State | None:
-    """The state of `step`, the best one; with a warning the newest sound one where that cannot be
-    read, or where there is none.
+    """Restores the best state; where that fails or `step` is None, the newest valid one.
+
+    Args:
+        checkpoints: the run's checkpoints.
+        abstract: shapes, dtypes and shardings of the state.
+        step: the step of the best checkpoint, or None.
+
+    Returns:
+        The state, or None where there is no checkpoint.
     """
     if step is None:
         return checkpoints.restore(abstract)
@@ -134,7 +142,7 @@ def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> S
     except Unreadable:
         newest = checkpoints.restore(abstract)
         warnings.warn(
-            f"the best checkpoint, that of step {step}, cannot be read: the newest one is taken",
+            f"the best checkpoint, that of step {step}, cannot be read: the newest is used instead",
             stacklevel=2,
         )
         return newest

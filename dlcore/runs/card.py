@@ -1,6 +1,4 @@
-"""card.json: what ran, on what, and what came out. Other tools read it: its names are an
-interface.
-"""
+"""Reads and writes card.json: what ran, on what, and the results; other tools read its keys."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that decide on numbers."""
+    """The versions of Python and of the packages that affect the numbers."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -57,9 +55,7 @@ def versions() -> dict[str, str]:
 
 
 def git(folder: Path) -> dict[str, Any]:
-    """The commit that `folder` stands at and whether its tree is clean; None where there is no
-    repository.
-    """
+    """{"commit", "clean"} of the repository that contains `folder`; None where there is none."""
 
     def ask(*words: str) -> str | None:
         try:
@@ -74,8 +70,7 @@ def git(folder: Path) -> dict[str, Any]:
             return None
         return answer.stdout.strip() if answer.returncode == 0 else None
 
-    # What runs decides: files that git keeps, and Python files beside them. Exports, sweeps and
-    # runs are no changes.
+    # Tracked files and other Python files count as changes; exports, sweeps and runs do not.
     changed, top = (
         ask("status", "--porcelain", "--untracked-files=no"),
         ask("rev-parse", "--show-toplevel"),
@@ -99,9 +94,7 @@ def git(folder: Path) -> dict[str, Any]:
 
 
 def _sources(top: Path, names: str) -> list[Path]:
-    """Of these Python files in a repository those that lie in no run: a run keeps its experiment
-    file's text.
-    """
+    """Those of these Python files that are not part of a run, which keeps its experiment file."""
     files = [top / name for name in names.splitlines()]
     return [
         file for file in files if not any((above / "card.json").is_file() for above in file.parents)
@@ -109,7 +102,7 @@ def _sources(top: Path, names: str) -> list[Path]:
 
 
 def machine() -> dict[str, Any]:
-    """The host and its accelerators."""
+    """The host, the devices and XLA's flags."""
     device = jax.devices()[0]
     return {
         "host": {
@@ -139,9 +132,7 @@ def _cpu() -> str:
 
 
 def peak_memory() -> int | None:
-    """The most bytes held at once: the devices' where they count them, else this process's resident
-    memory; None if unknown.
-    """
+    """The peak bytes in use on a device, or resident in this process; None if unknown."""
     held = [
         stats.get("peak_bytes_in_use", 0)
         for d in jax.local_devices()
@@ -156,8 +147,9 @@ def peak_memory() -> int | None:
 
 
 def sha256(tree: Any) -> str:
-    """Over path, dtype, shape and bytes of every leaf, in the order of the paths; the same for
-    every layout.
+    """The sha256 over path, dtype, shape and bytes of every leaf, in the order of their paths.
+
+    It does not depend on how the arrays are spread over devices.
     """
     digest = hashlib.sha256()
     for path, leaf in sorted(
@@ -177,9 +169,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def mark(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card keeps of the parameters at a step: their sha256, and their norm to tell a small
-    drift from a large one.
-    """
+    """sha256 and norm of the parameters; the norm tells a small drift from a large one."""
     host = to_host(params)
     squares = sum(
         float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host)
@@ -188,7 +178,7 @@ def mark(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameters(params: dict[str, Any]) -> dict[str, int]:
-    """How many numbers each part has."""
+    """The number of parameters of each model."""
     return {
         name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
         for name, tree in params.items()
@@ -196,7 +186,7 @@ def parameters(params: dict[str, Any]) -> dict[str, int]:
 
 
 def write(folder: Path, card: Card) -> None:
-    """Replace card.json at once: a reader sees the old one or the new one, never half."""
+    """Replaces card.json atomically: a reader sees the old card or the new one, never a part."""
     try:
         files.write(
             folder / "card.json",
@@ -204,13 +194,13 @@ def write(folder: Path, card: Card) -> None:
         )
     except OSError as error:
         raise UsageError(
-            f"cannot write {folder / 'card.json'}: {error.strerror}; make room or grant write"
+            f"cannot write {folder / 'card.json'}: {error.strerror}; free disk space or grant write"
             " permission"
         ) from error
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: None says that a number was not finite."""
+    """The value with None in place of numbers that are not finite, which JSON cannot hold."""
     if isinstance(value, Mapping):
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -222,14 +212,12 @@ FORMAT = 2  # of a card; older ones are migrated when they are read (runs/card_m
 
 
 def read(folder: Path) -> Card:
-    """The card of a run. Raises UsageError when the folder, or a card that can be read, is
-    missing.
-    """
+    """The card of a run. Raises UsageError where the folder or a readable card is missing."""
     path = folder / "card.json"
     if not folder.is_dir():
         raise UsageError(
-            f"there is no run folder {folder}; dlcore train writes runs/EXPERIMENT/NUMBER, or where"
-            " --out says"
+            f"there is no run folder {folder}; dlcore train creates runs/EXPERIMENT/NUMBER, or"
+            " the folder of --out"
         )
     if not path.is_file():
         raise UsageError(
@@ -239,7 +227,7 @@ def read(folder: Path) -> Card:
 
 
 def read_file(path: Path) -> Card:
-    """A card by its file. Raises UsageError when it is missing or damaged."""
+    """A card by the path of its file. Raises UsageError where it is missing or damaged."""
     if not path.is_file():
         raise UsageError(
             f"there is no card {path}; a run keeps its own as card.json, and experiments/results/"
@@ -269,9 +257,19 @@ def read_file(path: Path) -> Card:
 
 
 def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
-    """A dataclass from the part of a card that `word` names. UsageError: a value of another type.
+    """Rebuilds a dataclass from a part of a card.
 
-    What the class no longer has, or has newly, is left to `resuming.difference` to tell.
+    Entries that the class lacks are ignored, and missing ones keep their defaults;
+    `resuming.difference` reports both.
+
+    Args:
+        folder: the run, or the card's file, for the message.
+        kind: the dataclass.
+        card: the card.
+        word: the key of the part: "config" or "run".
+
+    Raises:
+        UsageError: a value has another type than the field.
     """
     return _rebuilt(
         kind(),
@@ -281,9 +279,7 @@ def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
 
 
 def _rebuilt(usual: Any, kept: Mapping[str, Any], whose: str) -> Any:
-    """The dataclass `usual` with the values that were kept of it, those of dataclasses inside it
-    too.
-    """
+    """The dataclass `usual` with the values that a card has kept, nested dataclasses included."""
     kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
     for name, value in kept.items():
         like = getattr(usual, name)

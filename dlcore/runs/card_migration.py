@@ -1,7 +1,7 @@
-"""Cards of older formats, brought up to date when they are read.
+"""Migrates cards of older formats when they are read.
 
-Format 1 (no `format` in the card): `offline` was a field of the config, and optimizers were flat
-fields of it.
+In format 1 (no `format` in the card) `offline` and the optimizer's settings were fields of the
+config.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from dlcore.errors import UsageError
 
-# {field of format 1: path of format 2}, of every experiment and of some; a pair of values goes to
-# two paths
+# {field of format 1: path of format 2}, for all experiments and for single ones. The two values of
+# a pair go to two paths.
 _RENAMED: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("recipe.optimizer",),
     "lr": ("recipe.lr",),
@@ -48,7 +48,7 @@ _RENAMED_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def migrated(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The card in today's format. UsageError: it is of a newer one."""
+    """The card in the current format. UsageError: its format is newer."""
     if card.get("format", 1) != 1:
         raise UsageError(
             f"{path} has format {card['format']}, which a newer dlcore has written: read it with"
@@ -69,7 +69,7 @@ def _from_1(card: Mapping[str, Any]) -> dict[str, Any]:
     if (experiment, config.get("loss")) == ("gan_mnist", "wgan_gp"):
         config["loss"] = "wasserstein"
     if offline and experiment in ("flow_mnist", "gan_mnist") and "width" in config:
-        config["width"] //= 3  # their build made the network so much narrower
+        config["width"] //= 3  # in format 1 `build` divided the width
     run = {"offline": offline, "data": "", **card.get("run", {})}
     if isinstance(run.get("diagnose"), bool):
         run["diagnose"] = "auto" if run["diagnose"] else "never"

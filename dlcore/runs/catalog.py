@@ -1,6 +1,4 @@
-"""Where experiment files are, what they say of themselves, and how one is loaded. Nothing is
-registered: a file is enough.
-"""
+"""Finds and loads experiment files; there is no registry, a file is enough."""
 
 from __future__ import annotations
 
@@ -24,13 +22,13 @@ if TYPE_CHECKING:
     from dlcore.data.splits import Splits
     from dlcore.train.experiment import Experiment
 
-FACTS = "facts.json"  # of a run: what its model must know of the data to be built without them
+FACTS = "facts.json"  # in a run: the facts of the data from which its model is built
 ABOUT = ("Family", "Task", "Data", "Published")
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """An experiment file, loaded."""
+    """A loaded experiment file."""
 
     name: str
     path: Path
@@ -44,12 +42,17 @@ class Page:
 
     @property
     def description(self) -> str:
-        """What the file says it is, and the presets that it has."""
+        """The file's description, with the names of its presets."""
         return self.about + (f" --preset: {', '.join(self.presets)}." if self.presets else "")
 
     def usual(self, words: list[str]) -> Any:
-        """The config that a command line begins with; takes `--preset NAME` from `words`. With
-        `--offline` it is the preset "offline", where there is one. UsageError: no such preset.
+        """The config that a command line starts from: the file's default, or a preset.
+
+        Takes `--preset NAME` from `words`. With `--offline` it is the preset "offline", where there
+        is one.
+
+        Raises:
+            UsageError: there is no such preset.
         """
         name = "offline" if "--offline" in words and "offline" in self.presets else ""
         for number, word in enumerate(words):
@@ -65,15 +68,11 @@ class Page:
         return self.presets[name] if name else self.config()
 
     def experiment(self, config: Any, source: DataSource) -> Experiment:
-        """The experiment on data that are opened here. Raises UsageError for what the experiment
-        file refuses.
-        """
+        """The experiment, with its data opened. UsageError: the file rejects config or data."""
         return self._built(lambda: self.build(config, self.data(config, source)))
 
     def without_data(self, config: Any, run: Path) -> Experiment | None:
-        """The experiment of a run from the facts that it keeps of its data, which are not opened;
-        None where it keeps none.
-        """
+        """The experiment of a run, built from the facts of its data; None if it has no facts."""
         from dlcore.data.facts import Facts
         from dlcore.data.splits import Splits
 
@@ -87,7 +86,7 @@ class Page:
         try:
             return build()
         except ValueError as error:
-            # a broadcast of NumPy's, say: its lines are needed
+            # an error in NumPy, for example, needs its traceback
             if not tracebacks.deliberate(error):
                 raise
             raise UsageError(
@@ -96,20 +95,18 @@ class Page:
 
 
 def folder() -> Path:
-    """The folder of experiments: `experiments/` here, or else the one of this checkout."""
+    """The folder of experiments: `experiments/` here, or else that of this checkout."""
     here = Path("experiments")
     return here if here.is_dir() else Path(__file__).resolve().parents[2] / "experiments"
 
 
 def names() -> list[str]:
-    """Every experiment."""
+    """The names of all experiments."""
     return sorted(path.stem for path in folder().glob("*.py") if not path.stem.startswith("_"))
 
 
 def find(name: str) -> Path:
-    """The file of an experiment, given its name or a path. Raises UsageError that offers the
-    nearest name.
-    """
+    """The file of an experiment, by name or path. UsageError: none, with the nearest name."""
     path = Path(name) if name.endswith(".py") else folder() / f"{name}.py"
     if path.is_file():
         return path
@@ -125,23 +122,22 @@ def find(name: str) -> Path:
 
 
 def word(path: Path) -> str:
-    """What names an experiment file on the command line: the name of one of ours, the path of any
-    other.
-    """
+    """What names an experiment file on the command line: its name if it is ours, else its path."""
     ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
     return path.stem if ours else str(path)
 
 
 def recorded(path: Path) -> str:
-    """How a card names an experiment file: one's own by its whole path, so that it is found from
-    any folder.
-    """
+    """How a card names an experiment file: by an absolute path unless it is one of ours."""
     return str(path if word(path) == path.stem else path.resolve())
 
 
 def about(path: Path) -> dict[str, str]:
-    """The docstring's first paragraph and its `Family:`, `Task:`, `Data:`, `Published:` lines, read
-    without running the file.
+    """What the docstring of an experiment file says, read without executing the file.
+
+    Returns:
+        "about", its first paragraph, and "family", "task", "data" and "published", where it has
+            these lines; a value may continue in indented lines.
     """
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     found = {"about": " ".join(text.split("\n\n")[0].split())}
@@ -151,7 +147,7 @@ def about(path: Path) -> dict[str, str]:
         if colon and word in ABOUT:
             name = word.lower()
             found[name] = rest.strip()
-        elif name and line.startswith("    "):  # a value goes on in indented lines
+        elif name and line.startswith("    "):  # a value continues in indented lines
             found[name] += f" {line.strip()}"
         else:
             name = ""
@@ -159,9 +155,7 @@ def about(path: Path) -> dict[str, str]:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Compiles the text that was read and checked: never a .pyc beside the file, which may be of
-    any other text.
-    """
+    """Compiles the text that was checked, and neither reads nor writes a .pyc file."""
 
     text = ""
 
@@ -178,11 +172,17 @@ def source(path: Path) -> str:
 
 
 def load(path: Path, text: str | None = None) -> Page:
-    """Run an experiment file and take its `Config`, `data` and `build`; and if it has them
-    `PRESETS`, configs by name ("offline" is what `--offline` begins with), and `RUN`, its own
-    defaults of the run options. `text`: what `source` gave of it before.
+    """Executes an experiment file, and takes its `Config`, `data` and `build`.
 
-    Raises UsageError where Config, data or build is missing.
+    `PRESETS` (configs by name; "offline" is the one of `--offline`) and `RUN` (default run options)
+    are optional.
+
+    Args:
+        path: the file.
+        text: its text, if `source` has read it already.
+
+    Raises:
+        UsageError: Config, data or build is missing, or a field of Config has no default.
     """
     name = f"experiments.{path.stem}"
     loader = _Loader(name, str(path))
@@ -191,13 +191,13 @@ def load(path: Path, text: str | None = None) -> Page:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     if (beside := str(path.resolve().parent)) not in sys.path:
-        # as for `python FILE`: it may import what lies beside it, in `build` too
+        # as `python FILE` does: it may import modules beside it, in `build` too
         sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    # of what else a file does wrong, `tracebacks` shows the line
+    # for other errors `tracebacks` shows the line
     except (SyntaxError, ImportError) as error:
         raise UsageError(
             f"{path} cannot be loaded: {error}; mend the file, or install what it imports"
@@ -218,9 +218,7 @@ def load(path: Path, text: str | None = None) -> Page:
 
 
 def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any, Any]:
-    """The Config, data and build of an experiment file. Raises UsageError where one is missing, or
-    a field has no default.
-    """
+    """The Config, data and build of a module. UsageError: one is missing, or a default is."""
     parts: tuple[Any, ...] = tuple(
         getattr(module, name, None) for name in ("Config", "data", "build")
     )

@@ -1,4 +1,4 @@
-"""What is other now than when a run began: the code, the packages, the commit, the machine."""
+"""Compares code, packages, commit and machine with those at the start of a run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-NAMED = 12  # files that a message names at most
+NAMED = 12  # a message names at most this many files
 
 
 def same_code(before: str, now: str) -> bool:
-    """Do two texts of a Python file say the same, comments, docstrings and layout aside?"""
+    """Whether two Python texts differ in comments, docstrings and layout at most."""
     if before == now:
         return True
     try:
@@ -25,13 +25,14 @@ def same_code(before: str, now: str) -> bool:
 
 
 def code(text: str) -> str:
-    """A Python file's code without comments, docstrings and layout. Raises SyntaxError or
-    ValueError where it is none.
+    """A Python file's syntax tree as text, without comments, docstrings and layout.
+
+    Raises SyntaxError or ValueError where it is no Python.
     """
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list):  # a string that stands alone is a docstring, of a field too
+        if isinstance(body, list):  # a bare string documents a function or a field
             node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.dump(tree)
 
@@ -45,9 +46,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def code_difference(before: str, now: str, name: str) -> list[str]:
-    """The lines of a diff between two texts of a Python file; empty where only comments, docstrings
-    or layout differ.
-    """
+    """The lines of a diff between two Python texts; empty where they have the same code."""
     if same_code(before, now):
         return []
     return list(
@@ -58,7 +57,7 @@ def code_difference(before: str, now: str, name: str) -> list[str]:
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Fields of dataclasses inside a dataclass as one mapping, with dotted names."""
+    """Nested mappings as one mapping with dotted names."""
     found: dict[str, Any] = {}
     for name, value in fields.items():
         found |= (
@@ -70,12 +69,16 @@ def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence[str]) -> list[str]:
-    """Entries of two cards that differ, of those that `words` name: "versions jax: 0.10.1 then,
-    0.12.0 now".
+    """The entries in which two cards differ, as "versions jax: 0.10.1 then, 0.12.0 now".
+
+    Args:
+        then: the older card.
+        now: the newer card.
+        words: the keys of the cards to compare.
     """
     lines = []
     for word in words:
-        # As JSON gives it back, so that a tuple is not another thing than a list.
+        # JSON turns tuples into lists, so that the two compare equal.
         a, b = (json.loads(json.dumps(each.get(word))) for each in (then, now))
         if not isinstance(a, dict) or not isinstance(b, dict):
             a, b = {"": a}, {"": b}
@@ -88,9 +91,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence
 
 
 def commit(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Whether two cards name different commits, or one that was not clean; nothing where one names
-    none.
-    """
+    """Describes different commits and uncommitted changes of two cards."""
     a, b = (each.get("git") or {} for each in (then, now))
     lines = []
     if a.get("commit") and b.get("commit") and a["commit"] != b["commit"]:
@@ -103,9 +104,7 @@ def commit(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:
-    """Which of the Python files that this process runs, in the repository of `folder`, have other
-    code than at `commit`.
-    """
+    """The loaded Python files, in the repository of `folder`, whose code differs from `commit`."""
     top = _git(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:
         return []
@@ -135,7 +134,7 @@ def _text(file: Path) -> str:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git answers; None where it is missing or refuses."""
+    """The output of a git command; None where git is missing or fails."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(folder), *words],

@@ -1,6 +1,4 @@
-"""Checkpoints: written by Orbax in the background, committed by a rename, proven by a checksum when
-they are read.
-"""
+"""Checkpoints: written by Orbax in the background, and verified by a checksum when read."""
 
 from __future__ import annotations
 
@@ -24,20 +22,27 @@ from dlcore.runtime import orbax_leaks, quiet
 from dlcore.sharding import replicated
 from dlcore.train.step import State
 
-ONLY_BEST = "only_best"  # among a checkpoint's metrics: it is no regular one
+ONLY_BEST = "only_best"  # this key among a checkpoint's metrics: it is no regular checkpoint
 
 
 class Unreadable(UsageError):
-    """There are checkpoints, and none that was asked for is sound."""
+    """There are checkpoints, and none of the requested ones is valid."""
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last `keep` ones and the best one by `best` ("split/metric",
-    "-" in front: lower is better).
+    """The checkpoints of one run: the last `keep` ones, and the best one.
 
-    Where a checkpoint's file of metrics is damaged, it is moved away with a warning, as Orbax reads
-    those of all steps at the start: the checkpoint counts as not evaluated, and its state is as
-    sound as its checksum says.
+    Orbax reads the metrics of all checkpoints when it opens the folder. A damaged file of metrics
+    is therefore moved away with a warning: the checkpoint then counts as not evaluated, and its
+    state stays usable, as its checksum tells.
+
+    Args:
+        folder: where they are; is created where it is missing.
+        keep: how many of the last checkpoints are kept.
+        best: "split/metric" of the best one, with "-" in front where lower is better; "": none.
+
+    Raises:
+        UsageError: the folder cannot be written, or its path is no UTF-8.
     """
 
     def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
@@ -51,11 +56,10 @@ class Checkpoints:
             str(folder.resolve()).encode()
         except (
             UnicodeEncodeError
-            # a name of other bytes; or one of any letters beyond ASCII, where Python was told of no
-            # others
+            # bytes that are no UTF-8, or letters beyond ASCII in a Python that only takes ASCII
         ):
             raise UsageError(
-                f"the path of {folder} is no UTF-8, and checkpoints cannot be written there: choose"
+                f"the path of {folder} is no UTF-8, so that no checkpoints can be written: choose"
                 " another --out, or set PYTHONUTF8=1"
             ) from None
         self.kept = {
@@ -70,8 +74,7 @@ class Checkpoints:
             step_prefix=None,
         )
         try:
-            # The handler is named, or Orbax would guess it from the first folder that it reads, and
-            # a damaged one misleads it.
+            # Without a named handler Orbax infers it from the first folder, which may be damaged.
             handler = ocp.StandardCheckpointHandler()
             self.manager = ocp.CheckpointManager(
                 folder.resolve(), options=options, item_handlers=handler
@@ -87,15 +90,13 @@ class Checkpoints:
         return float(metrics.get(self.best, math.nan))
 
     def _to_keep(self, steps: Sequence[int]) -> set[int]:
-        """Which of the `steps` are kept: the last ones, but for those that were saved only for
-        being the best, and the best.
-        """
+        """Those of the `steps` that are kept: the last regular ones and the best one."""
         regular = [step for step in steps if not self.kept.get(step, {}).get(ONLY_BEST)]
         best = self._best_of(steps)
         return {*regular[-self.keep :], *([] if best is None else [best])}
 
     def _best_of(self, steps: Sequence[int]) -> int | None:
-        """The first of the best steps among these, None where none has a value."""
+        """The earliest of the best steps; None where none has a value."""
         worth = {
             step: self._value(self.kept.get(step, {})) * (1 if self.lower else -1)
             for step in sorted(steps)
@@ -104,16 +105,20 @@ class Checkpoints:
         return min(worth, key=lambda step: worth[step]) if worth else None
 
     def best_step(self) -> int | None:
-        """The step of the best checkpoint; None where none was evaluated, or nothing is `best`."""
+        """The step of the best checkpoint; None where none was evaluated or nothing is `best`."""
         return self._best_of(self.manager.all_steps()) if self.best else None
 
     def is_better(
         self, metrics: Mapping[str, float], held: Mapping[str, float] | None = None
     ) -> bool:
-        """Is a state of these metrics ("split/metric") better than every checkpoint, and than
-        `held`, which is to be saved?
+        """Whether a state is better than every checkpoint, and than one that is not saved yet.
 
-        Equal is not better, and what is no finite number never is.
+        Equal values are not better, and values that are not finite never are.
+
+        Args:
+            metrics: {"split/metric": value} of the state.
+            held: the metrics of a better state that is held in memory until its save, if there
+                is one.
         """
         step, value = self.best_step(), self._value(metrics)
         before = [
@@ -132,10 +137,14 @@ class Checkpoints:
         metrics: Mapping[str, float] | None = None,
         only_best: bool = False,
     ) -> None:
-        """Save in the background; waits only for the save before it. `metrics` ("split/metric")
-        make it a candidate for best.
+        """Saves a state in the background, after waiting for the previous save.
 
-        With `only_best` it is not one of the last checkpoints: it goes when a better one comes.
+        Args:
+            state: the state.
+            step: its step; a step that is saved already only gets the metrics it lacks.
+            metrics: {"split/metric": value} of the state, by which it may be the best one.
+            only_best: the checkpoint is none of the last ones, and is removed when a better one
+                is saved.
         """
         known = (
             {self.best: metrics[self.best]}
@@ -143,7 +152,7 @@ class Checkpoints:
             else {}
         )
         if step in self.manager.all_steps():
-            # saved when its evaluation was interrupted
+            # it was saved when its evaluation was interrupted
             if known and self.best not in self.kept.get(step, {}):
                 self._add(step, known)
             return
@@ -156,7 +165,7 @@ class Checkpoints:
             self.manager.save(step, args=ocp.args.StandardSave(saved), metrics=known or None)
 
     def _add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Give metrics to a checkpoint that was saved without, as Orbax would have."""
+        """Writes metrics into a checkpoint that was saved without, in Orbax's format."""
         self.wait()
         self.kept[step] = {**self.kept.get(step, {}), **metrics}
         if jax.process_index() == 0:
@@ -165,12 +174,12 @@ class Checkpoints:
             files.write(file, json.dumps(self.kept[step]))
 
     def wait(self) -> None:
-        """Until everything that was saved is committed."""
+        """Waits until all saves are committed."""
         with writing(self.folder):
             self.manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait, and end the background threads."""
+        """Waits for all saves, and ends the background threads."""
         self.wait()
         self.manager.close()
 
@@ -180,15 +189,22 @@ class Checkpoints:
         return sorted(self.manager.all_steps())
 
     def restore(self, abstract: State, step: int | None = None) -> State | None:
-        """The newest sound checkpoint (or that of `step`), laid out as `abstract` says; None if
-        there is none.
+        """Restores the newest valid checkpoint, or that of `step`.
 
-        A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning that
-        names it.
+        A checkpoint that cannot be read, or whose checksum differs, is skipped with a warning.
+
+        Args:
+            abstract: shapes, dtypes and shardings of the state.
+            step: the step to restore; None: the newest valid one.
+
+        Returns:
+            The state, or None where there are no checkpoints.
+
+        Raises:
+            Unreadable: there are checkpoints, and none of the candidates is valid.
         """
         leaves = jax.tree.leaves(abstract)
-        # Orbax refuses a leaf that does not say where it lies when the checkpoint comes from other
-        # devices.
+        # Orbax needs a sharding for each leaf of a checkpoint that other devices have written.
         place = replicated(getattr(leaves[0], "sharding", None))
         target = {
             "state": abstract,
@@ -199,7 +215,7 @@ class Checkpoints:
             path = self.folder / str(candidate)
             try:
                 restored = self.manager.restore(candidate, args=ocp.args.StandardRestore(target))
-            except Exception as error:  # whatever a damaged file makes Orbax and TensorStore raise
+            except Exception as error:  # damaged files raise many kinds in Orbax
                 quiet.failed_reads()
                 reason = (
                     str(error).strip().splitlines()[0][:200]
@@ -217,14 +233,14 @@ class Checkpoints:
             )
         if self.steps():
             raise Unreadable(
-                f"none of the checkpoints {candidates} in {self.folder} can be read; mend them from"
-                " a copy, or move that folder away and resume to train from the first step"
+                f"none of the checkpoints {candidates} in {self.folder} can be read; restore them"
+                " from a copy, or move that folder away and resume to train from the first step"
             )
         return None
 
-    def set_aside(self, step: int) -> None:
-        """Rename the checkpoints after `step`, skipped as damaged: their steps are about to be
-        written again.
+    def quarantine(self, step: int) -> None:
+        """Renames the checkpoints after `step`: they are damaged, and their steps will be saved
+        again.
         """
         later = [found for found in self.steps() if found > step]
         for found in later:
@@ -233,7 +249,7 @@ class Checkpoints:
 
 
 class _Keep(NamedTuple):
-    """Orbax's preservation policy: `wanted` says which of the steps are kept."""
+    """Orbax's preservation policy: `to_keep` selects the steps that are kept."""
 
     to_keep: Callable[[Sequence[int]], set[int]]
 
@@ -243,9 +259,8 @@ class _Keep(NamedTuple):
         return [each.step in to_keep for each in checkpoints]
 
 
-# What Orbax logs of a failed read or write it raises as well, and it is said once here; the rest is
-# advice to its developers.
-for name in ("absl", "asyncio"):  # asyncio: readers of a damaged file that were still waiting
+# Orbax logs the errors that it raises, and advice to its developers: neither helps a user.
+for name in ("absl", "asyncio"):  # asyncio: pending readers of a damaged file
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 orbax_leaks.avoid()

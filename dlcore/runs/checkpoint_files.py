@@ -18,8 +18,12 @@ from dlcore.train.step import State
 
 
 def read_metrics(checkpoint: Path) -> dict[str, float]:
-    """The metrics that a checkpoint was saved with; none where their file is damaged, which is
-    moved away.
+    """The metrics that a checkpoint was saved with; {} where it was saved without.
+
+    A damaged file is moved away with a warning, and {} is returned.
+
+    Raises:
+        UsageError: the file is damaged and cannot be moved.
     """
     try:
         found = json.loads((checkpoint / "metrics" / "metrics").read_bytes())
@@ -32,17 +36,17 @@ def read_metrics(checkpoint: Path) -> dict[str, float]:
             return {}
     except (OSError, ValueError):
         pass
-    aside = free_name(checkpoint.with_name(f"damaged-{checkpoint.name}-metrics"))
+    moved = free_name(checkpoint.with_name(f"damaged-{checkpoint.name}-metrics"))
     try:
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
-            (checkpoint / "metrics").rename(aside)
+        with contextlib.suppress(FileNotFoundError):  # another process has moved it already
+            (checkpoint / "metrics").rename(moved)
     except OSError as error:
         raise UsageError(
             f"{checkpoint / 'metrics'} is damaged, and cannot be moved away: {error.strerror};"
             " grant write permission, or remove it"
         ) from error
     warnings.warn(
-        f"the metrics of checkpoint {checkpoint} cannot be read and are set aside as {aside.name}:"
+        f"the metrics of checkpoint {checkpoint} cannot be read and were moved to {moved.name}:"
         " it counts as not evaluated",
         stacklevel=4,
     )
@@ -50,8 +54,14 @@ def read_metrics(checkpoint: Path) -> dict[str, float]:
 
 
 def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
-    """Raises UsageError unless the `keep` checkpoints of such a state, the best one and one more,
-    of each run, fit on the disk.
+    """Raises UsageError unless the disk has space for the checkpoints of a run.
+
+    Args:
+        folder: the folder of the run.
+        abstract: shapes and dtypes of its state.
+        keep: the number of last checkpoints that are kept; the best one and one that is being
+            written are added.
+        runs: the number of runs that share the disk.
     """
     size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
     there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
@@ -59,20 +69,19 @@ def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None
     if free < need:
         raise UsageError(
             f"{folder} has {free / 2**20:.0f} MiB free, and the checkpoints of this run need"
-            f" {need / 2**20:.0f} MiB: make room, or choose another --out"
+            f" {need / 2**20:.0f} MiB: free disk space, or choose another --out"
         )
 
 
 def free_name(path: Path) -> Path:
+    """The path itself, or with -1, -2, ... appended, whichever does not exist."""
     names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
     return next(name for name in names if not name.exists())
 
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns a failed write into a message that names the folder; what was committed before stays as
-    it is.
-    """
+    """Turns a failed write into an error that names the folder; older checkpoints stay complete."""
     try:
         yield
     except Exception as error:
@@ -94,7 +103,7 @@ def writing(folder: Path) -> Iterator[None]:
                 f" {folder.parent}"
             ) from error
         raise UsageError(
-            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: make"
-            " room (ulimit -f limits files as well; or grant write permission), then dlcore resume"
+            f"cannot write a checkpoint into {folder}: {text.splitlines()[0][:300]}; {kept}: free"
+            " disk space (also see ulimit -f; or grant write permission), then dlcore resume"
             f" {folder.parent}"
         ) from error

@@ -1,4 +1,4 @@
-"""The checksum of a state, computed on the devices and kept inside its checkpoint."""
+"""The checksum of a state, computed on the devices and stored in its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from jax import Array
 
 
 def checksum(tree: Any) -> Array:
-    """uint32 [leaves, 2]: for each leaf the sum of its words, and that of its words mixed with
-    their places, modulo 2^32.
+    """Two sums for each leaf of a tree, which detect changed and exchanged words.
 
-    Computed on the device, stored inside the checkpoint: any flipped bit between the device that
-    saved and the device that restores changes the first sum, swapped words change the second (all
-    but one in 2^32 times).
+    The first sum is that of the leaf's words, the second that of the words mixed with their
+    positions, both modulo 2^32. Any flipped bit changes the first sum; an exchange of words changes
+    the second, except with probability 2^-32.
+
+    Args:
+        tree: arrays of any dtype.
+
+    Returns:
+        uint32 [leaves, 2].
     """
 
     def leaf(x: Array) -> Array:
@@ -29,8 +34,10 @@ def checksum(tree: Any) -> Array:
 
 
 def _mixed(x: Array) -> Array:
-    """MurmurHash3's last step. A sum of word times place would not do: it stays the same when
-    neighbours x and -x are swapped.
+    """MurmurHash3's final mixing step, of uint32 words.
+
+    A sum of words times positions would not do: exchanging neighbours x and -x may leave it
+    unchanged.
     """
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)

@@ -1,6 +1,4 @@
-"""The seconds that a process spends compiling, training and evaluating, and the speed of
-training.
-"""
+"""The seconds of compiling, training and evaluation, and the speed of training."""
 
 from __future__ import annotations
 
@@ -13,11 +11,10 @@ Kind = Literal["compile", "train", "eval"]
 
 
 class Clock:
-    """Counts `seconds` by kind. While training, time counts as "train", but for what a `pause`
-    takes out of it.
+    """Measures the seconds of each kind of work; outside of `pause` time counts as training.
 
     Args:
-        examples: examples of one step, over all runs of the program.
+        examples: the number of examples of one step, over all runs of the program.
     """
 
     def __init__(self, examples: int) -> None:
@@ -30,17 +27,15 @@ class Clock:
 
     @property
     def total(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the clock was created."""
         return time.monotonic() - self._start_time
 
     def start_training(self, step: int) -> None:
-        """Training starts after `step`."""
+        """Starts counting training time after `step`."""
         self._last_log_time, self._last_logged_step = time.monotonic(), step
 
     def trained_until(self, step: int) -> None:
-        """The steps up to `step` are done: counts the time since the last call as training, and
-        measures its speed.
-        """
+        """Counts the time since the last call as training up to `step`, and measures the speed."""
         now = time.monotonic()
         elapsed, steps = now - self._last_log_time, step - self._last_logged_step
         if steps > 0:
@@ -50,9 +45,7 @@ class Clock:
 
     @contextmanager
     def pause(self, kind: Kind | None = None) -> Iterator[None]:
-        """The time of the block is not training; it counts as `kind`, or as nothing but the
-        total.
-        """
+        """Counts the time of the block as `kind`, or only to the total, and not as training."""
         start = time.monotonic()
         try:
             yield

@@ -1,6 +1,4 @@
-"""Early stopping: when evaluations have stopped getting better, read from what the run has
-logged.
-"""
+"""Early stopping: ends a run whose evaluations no longer improve."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ from dlcore.train.experiment import Experiment, best_of
 
 
 def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
-    """Did the last `patience` values bring nothing better than the best before them? Equal is not
-    better, NaN never is.
+    """Whether the last `patience` values are not better than the best one before them.
+
+    Equal values are not better, and NaN never is; a patience of 0 is never exhausted.
     """
     best, since = math.inf, 0
     for value in values:
@@ -26,7 +25,7 @@ def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
 
 
 def check(experiment: Experiment, flags: RunOptions) -> None:
-    """Raises UsageError where `--patience` has nothing to watch."""
+    """Raises UsageError where `--patience` is given and no metric is `best`."""
     if flags.patience and not best_of(experiment):
         raise UsageError(
             f"--patience {flags.patience} needs a metric that is evaluated during training, and the"
@@ -36,23 +35,28 @@ def check(experiment: Experiment, flags: RunOptions) -> None:
 
 
 class Patience:
-    """The values of `best` ("split/metric", "-" in front: lower is better) at every evaluation up
-    to now.
+    """Collects the values of the `best` metric, and tells when to stop.
+
+    Args:
+        patience: the number of evaluations without improvement that ends the run; 0: never.
+        best: "split/metric", with "-" in front where lower is better.
+        folder: the run, whose log has the values up to `start`.
+        start: the step that training continues from.
     """
 
     def __init__(self, patience: int, best: str, folder: Path, start: int) -> None:
         self.patience, self.lower = patience, best.startswith("-")
         self.split, _, self.metric = best.lstrip("-").partition("/")
-        # All that a resumed run has to know stands in its log, up to the step that it goes on from.
+        # A resumed run reads the earlier values from its log.
         self.values = self._logged(folder / "metrics.jsonl", start) if patience and start else []
 
     @property
     def over(self) -> bool:
-        """Is it time to stop?"""
+        """Whether training should stop."""
         return exhausted(self.values, self.patience, self.lower)
 
     def note(self, results: Mapping[str, Mapping[str, float]]) -> None:
-        """Take in an evaluation."""
+        """Adds the value of an evaluation."""
         self.values.append(results.get(self.split, {}).get(self.metric, math.nan))
 
     def _logged(self, log: Path, until: int) -> list[float]:

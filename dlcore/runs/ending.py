@@ -1,6 +1,4 @@
-"""A run that does not come to its end: interrupted, its folder taken away, an error. Its card never
-stays "running".
-"""
+"""Runs that end early, by an interrupt, an error or a removed folder: their cards record why."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from dlcore.runtime import processes
 
 
 class Diverged(Exception):
-    """A loss or gradient is not finite any more."""
+    """A loss, a gradient or a parameter is no longer finite."""
 
 
 @jax.jit
@@ -42,15 +40,23 @@ def finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
 
 
 def not_finite_parts(params: Mapping[str, Any]) -> list[str]:
-    """The names of the trees of parameters in which some number is not finite."""
+    """The names of the trees of parameters that contain a number that is not finite."""
     return [name for name, each in jax.device_get(finite(params)).items() if not each]
 
 
 def not_finite(
     names: Sequence[str], objectives: Iterable[str], steps: Sequence[int], numbers: np.ndarray
 ) -> Iterator[tuple[int, str, float]]:
-    """The losses and gradient norms among the metrics [steps, metrics, 2] that are not finite:
-    (step, metric, value).
+    """The losses and gradient norms that are not finite.
+
+    Args:
+        names: the metrics.
+        objectives: the objectives whose loss and gradient norm are checked.
+        steps: the steps.
+        numbers: totals and weights [steps, metrics, 2].
+
+    Yields:
+        (step, metric, value).
     """
     watched = [f"{name}/{metric}" for name in objectives for metric in ("loss", "grad_norm")]
     for step, row in zip(steps, numbers, strict=True):
@@ -61,23 +67,23 @@ def not_finite(
 
 
 class FolderGone(UsageError):
-    """The run's folder is not there any more; `now` is where it is found instead, if anywhere."""
+    """The run's folder was removed or renamed; `now` is its new path where that is known."""
 
     def __init__(self, folder: Path, now: Path | None) -> None:
         self.now = now
         way = (
-            f"it is {now} now: dlcore resume {now} goes on with it"
+            f"it is {now} now: dlcore resume {now} continues it"
             if now
             else "train again, or resume it where it is now"
         )
         super().__init__(
-            f"{folder} was removed or renamed under its run, which ends, as it can save nothing"
+            f"{folder} was removed or renamed during its run, which ends because it cannot save"
             f" there: {way}"
         )
 
 
 def last_checkpoint(folder: Path) -> int | None:
-    """The step of the newest checkpoint that is committed."""
+    """The step of the newest committed checkpoint; None where there is none."""
     return max(
         (int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdigit()),
         default=None,
@@ -85,19 +91,20 @@ def last_checkpoint(folder: Path) -> int | None:
 
 
 def lost(folder: Path, way: str) -> str:
-    """What a run loses that ends here, and the way to go on."""
+    """Describes the training that is lost if a run ends now; `way` is the command to continue."""
     step = last_checkpoint(folder)
     if not (folder / "metrics.jsonl").exists():
         return "nothing was trained yet"
     if step is None:
-        return f"no checkpoint is complete yet; {way} begins again"
-    return f"what came after the checkpoint of step {step} is lost; {way} goes on from there"
+        return f"no checkpoint is complete yet; {way} starts again"
+    return f"what came after the checkpoint of step {step} is lost; {way} continues from there"
 
 
 @contextmanager
 def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
-    """Where a card cannot be written anew, its status is written over the old one, which takes no
-    room.
+    """On a full disk, overwrites the status in the existing card instead of writing a new one.
+
+    The new status is no longer than the old one, so that the file does not grow.
     """
     try:
         yield
@@ -114,10 +121,14 @@ def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
 
 @contextmanager
 def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> Iterator[None]:
-    """Where an error ends the block, the cards of the runs in `folders` that are "running" become
-    "stopped", with its message.
+    """Where an error ends the block, marks the running cards as stopped, with the message.
 
-    A KeyboardInterrupt gets a message that says what is lost, and the `way` to go on.
+    A KeyboardInterrupt gets a message that says what is lost and how to continue.
+
+    Args:
+        folders: the folders of the runs.
+        books: their cards.
+        way: the command that continues the runs.
     """
     known = [files.identity(folder) for folder in folders]
     try:

@@ -1,6 +1,4 @@
-"""The folder of a run: made and locked by one process, so that of two that want it one trains and
-the other touches nothing.
-"""
+"""The folder of a run: created and locked by one process, so that no two runs share one."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from dlcore.runs import trust
 from dlcore.runs.catalog import Page
 from dlcore.runtime import processes
 
-# what a run adds to, or replaces
+# What a run appends to or replaces.
 CONTENTS = ("metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples")
 OURS = (
     *CONTENTS,
@@ -46,11 +44,13 @@ TEMPORARY = (
 
 @contextmanager
 def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
-    """A new run's folder, `--out` or the next free number, made and locked by the first process
-    until the block ends.
+    """Creates and locks the folder of a new run: `--out`, or the next free number.
 
-    An error before training begins removes what was made. UsageError: there is a run already, or no
-    permission.
+    The first process does so; the lock is held until the block ends. An error before training
+    removes what was created.
+
+    Raises:
+        UsageError: the folder holds a run already, or cannot be written.
     """
     with ExitStack() as held:
         folder, number = Path(flags.out), 0
@@ -68,15 +68,13 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
 
 @contextmanager
 def numbered(page: Page) -> Iterator[Path]:
-    """Make runs/NAME/NUMBER of the next free number; after an error the folders that were made and
-    are empty are removed.
-    """
+    """Creates runs/NAME/NUMBER with the next free number; an error removes empty folders again."""
     there = (Path("runs") / page.name).glob("[0-9]*")
     for number in itertools.count(
         1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)
     ):
         made = _make(folder := _numbered(page, number))
-        if folder in made:  # and not made meanwhile by another process
+        if folder in made:  # otherwise another process was faster
             break
     try:
         yield folder
@@ -91,10 +89,12 @@ def _numbered(page: Page, number: int) -> Path:
 
 @contextmanager
 def claim(folder: Path, page: Page) -> Iterator[None]:
-    """Make a run's folder, unless it is there, and hold its lock.
+    """Creates the folder of a run, unless it exists, and locks it for the block.
 
-    An error before training begins removes what was made. UsageError: a run is there, or what a run
-    would write over.
+    An error before training removes what was created.
+
+    Raises:
+        UsageError: there is a run, or files that a run would overwrite.
     """
     _refuse_card(folder, page)
     made = _make(folder)
@@ -107,7 +107,7 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
             yield
         except BaseException:
             begun = (folder / "metrics.jsonl").exists() and "metrics.jsonl" not in before
-            # and not another one, where it was removed or renamed
+            # Otherwise the folder was removed or renamed, and another one has its name.
             if not begun and files.identity(folder) == known:
                 _remove_new(folder, before)
                 _remove_empty(made)
@@ -116,32 +116,26 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run that was begun before. UsageError: another process has it, or links
-    lead out of the folder.
-    """
+    """Locks the folder of an earlier run. UsageError: it is locked, or contains links."""
     refuse_links(folder)
     with _locked(folder):
         yield
 
 
 def keep_page(folder: Path, page: Page) -> None:
-    """Keep the experiment file's text in the run, for `resume` to compare with; and list the file
-    as one that the user knows.
-    """
+    """Saves the experiment file's text in the run, and lists the file as trusted."""
     trust.remember(page.path, page.source)
     try:
         files.write(folder / "experiment.py", page.source)
     except OSError as error:
         raise UsageError(
-            f"cannot write {folder / 'experiment.py'}: {error.strerror}; make room, grant write"
-            " permission, or choose another --out"
+            f"cannot write {folder / 'experiment.py'}: {error.strerror}; free disk space, grant"
+            " write permission, or choose another --out"
         ) from error
 
 
 def refuse_links(folder: Path) -> None:
-    """Raises UsageError where a link stands in the place of something that a run writes: it would
-    be written to its target.
-    """
+    """Raises UsageError where a link has the name of a file that a run writes."""
     inside = [
         path
         for path in folder.glob("*")
@@ -151,7 +145,7 @@ def refuse_links(folder: Path) -> None:
     if links:
         raise UsageError(
             f"{links[0]} is a link to {os.readlink(links[0])!r}: a run does not write through"
-            " links. Remove it, or put there what it names"
+            " links. Remove it, or replace it by its target"
         )
 
 
@@ -177,7 +171,7 @@ def _refuse_card(folder: Path, page: Page) -> None:
         return
     old = cards.read(folder)["experiment"]
     way = (
-        f"dlcore resume {folder} goes on with it"
+        f"dlcore resume {folder} continues it"
         if old == page.name
         else f"it belongs to experiment {old}"
     )
@@ -185,10 +179,10 @@ def _refuse_card(folder: Path, page: Page) -> None:
 
 
 def _refuse_contents(folder: Path, page: Page, names: set[str]) -> None:
-    """Raises UsageError where a run would write over something that is not its own."""
+    """Raises UsageError where a run would overwrite files that are not a run's."""
     refuse_links(folder)
     taken = sorted(names & set(CONTENTS))
-    if "experiment.py" in names:  # a start that was killed leaves one of the same text
+    if "experiment.py" in names:  # a start that was killed leaves the same text
         try:
             same = (
                 files.read(folder / "experiment.py").decode("utf-8", errors="replace")
@@ -199,13 +193,13 @@ def _refuse_contents(folder: Path, page: Page, names: set[str]) -> None:
         taken += [] if same else ["experiment.py"]
     if taken:
         raise UsageError(
-            f"{folder} holds {' and '.join(taken)}, and no run that dlcore began: training there"
-            " would write over that; choose another --out, or move it away"
+            f"{folder} holds {' and '.join(taken)}, and is no run of dlcore: training there"
+            " would overwrite that; choose another --out, or move it away"
         )
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder and those above it; those that were made here, the innermost first."""
+    """Creates a folder and its parents; returns the created ones, the innermost first."""
     made: list[Path] = []
     try:
         for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
@@ -216,8 +210,8 @@ def _make(folder: Path) -> list[Path]:
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(folder))
     except OSError as error:
         raise UsageError(
-            f"cannot write into {folder}: {error.strerror}; grant write permission, make room, or"
-            " choose another --out"
+            f"cannot write into {folder}: {error.strerror}; grant write permission, free disk"
+            " space, or choose another --out"
         ) from error
     return made
 

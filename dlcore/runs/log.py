@@ -1,6 +1,4 @@
-"""What a run logs while it runs: a line of progress at the terminal, metrics.jsonl, TensorBoard
-events.
-"""
+"""The log of a run: a progress bar or lines on the terminal, metrics.jsonl, TensorBoard events."""
 
 from __future__ import annotations
 
@@ -59,12 +57,12 @@ class Log:
         self.start_time, self.start = time.monotonic(), start
 
     def say(self, line: str) -> None:
-        """A line for the person at the terminal."""
+        """Prints a line on the terminal."""
         if self.active and self.to_console:
             self.console.print(line, markup=False, highlight=False)
 
     def tick(self, step: int) -> None:
-        """Move the bar."""
+        """Advances the progress bar."""
         if self.active and self.bar:
             self.bar.update(self.task, completed=step)
 
@@ -73,7 +71,7 @@ class Log:
         self._best = f"  best {metric} {value:.4g} at step {step}"
 
     def train(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
-        """A logged training step: its metrics, and examples per second."""
+        """Logs the training metrics of a step; `rate` is in examples per second."""
         if not self.active:
             return
         self.write(step, "train", {**metrics, "examples_per_second": rate})
@@ -87,31 +85,31 @@ class Log:
             self.say(f"step {step}/{self.steps}  {line}")
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """A line of metrics.jsonl, and the same for TensorBoard."""
+        """Writes metrics to metrics.jsonl and to TensorBoard."""
         if not self.active:
             return
-        # JSON has no NaN: null says that a number was not one.
+        # JSON has no NaN: null replaces numbers that are not finite.
         values = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         try:
             self.file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
             self.file.flush()
         except OSError as error:
-            way = f"make room, then dlcore resume {Path(self.file.name).parent}"
+            way = f"free disk space, then dlcore resume {Path(self.file.name).parent}"
             raise UsageError(f"cannot write {self.file.name}: {error.strerror}; {way}") from error
         for name, number in metrics.items():
             self.events.add_scalar(f"{split}/{name}", number, step)
 
     def close(self) -> None:
-        """Stop the bar and close the files."""
+        """Stops the bar and closes the files."""
         if not self.active:
             return
         if self.bar:
             self.bar.stop()
-        with contextlib.suppress(OSError):  # on a full disk; whoever wrote last has been told
+        with contextlib.suppress(OSError):  # on a full disk, of which the last write has warned
             self.file.close()
         try:
             self.events.close()
-        # the same full disk: without this its writer tries again at exit, and complains again
+        # On a full disk its writer would try again at exit, and print another error.
         except OSError:
             writer = self.events.file_writer.event_writer
             writer._worker.stop()
@@ -130,9 +128,7 @@ def duration(seconds: float) -> str:
 
 
 def loss_at(folder: Path, step: int) -> str:
-    """ ", where net/loss was 2.3": the training losses logged last up to a step; empty where there
-    are none.
-    """
+    """The training losses last logged up to a step, as ", where net/loss was 2.3,"; "" if none."""
     found = {}
     for record in records(folder / "metrics.jsonl"):
         if record.get("split") == "train" and record["step"] <= step:
@@ -149,9 +145,7 @@ def loss_at(folder: Path, step: int) -> str:
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of metrics.jsonl or diagnostics.jsonl that can be read: one that was cut in half or
-    damaged is left out.
-    """
+    """The readable lines of metrics.jsonl or diagnostics.jsonl; damaged ones are left out."""
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             record = json.loads(line)
@@ -162,17 +156,23 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def rewind(folder: Path, step: int, ended: bool = False, before: int | None = None) -> set[str]:
-    """Drop from the run's lines what was logged after `step` (and damaged lines): the steps are
-    about to be trained again.
+    """Removes from the log what was logged after `step`, as these steps will be trained again.
 
-    A run that has `ended` at `step` trains none, and measures again what is measured at the end:
-    that is dropped too. What was evaluated during training, the validation of this step among it,
-    stays: the splits whose evaluation at `step` is there are returned. `before` is the step that
-    the run's card names.
+    A run that has `ended` at `step` trains nothing, and repeats its final measurements: these are
+    removed as well. Evaluations during training stay.
+
+    Args:
+        folder: the run.
+        step: the step that training continues from.
+        ended: `step` is the last step.
+        before: the step that the card names.
+
+    Returns:
+        The splits whose evaluation at `step` is in the log.
     """
     if step == 0 and before:
         warnings.warn(
-            f"{folder} had come to step {before}, but has no checkpoint left: it begins again at"
+            f"{folder} had reached step {before}, but has no checkpoint left: it starts again at"
             " step 0",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""The one loop: every family trains through it, and nothing else loops over steps."""
+"""The training loop: the only loop over steps, for all experiments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
 
 @dataclass(frozen=True)
 class Intervals:
-    """Steps between two logs, evaluations, and saves."""
+    """The numbers of steps between two logs, evaluations, and checkpoints."""
 
     log_every: int
     eval_every: int
@@ -23,7 +23,7 @@ class Intervals:
 
     @classmethod
     def of(cls, flags: RunOptions, steps: int, saves: int = 10) -> Intervals:
-        """As the options say; by default ten evaluations, and `saves` checkpoints."""
+        """The intervals of the options; by default ten evaluations and `saves` checkpoints."""
         return cls(
             flags.log_every,
             flags.eval_every or max(1, steps // 10),
@@ -32,9 +32,7 @@ class Intervals:
 
 
 class Trainable(Protocol):
-    """What the loop drives. It reads `last`, which early stopping may bring nearer, and writes
-    nothing.
-    """
+    """What the loop drives: it writes no attributes; early stopping may lower `last`."""
 
     start: int  # the step that training continues from
     last: int  # the step that ends training
@@ -42,40 +40,43 @@ class Trainable(Protocol):
 
     @property
     def stride(self) -> int:
-        """Steps of one call of `step`; divides the intervals."""
+        """The number of steps of one call of `step`; divides the intervals."""
 
     def batches(self) -> Iterator[Any]:
-        """The batches of the steps from `start` to `last`, a `stride` at a time."""
+        """The batches of the steps from `start` to `last`, `stride` steps at a time."""
 
     def begin(self) -> None:
-        """Training starts; makes up for an evaluation that was interrupted."""
+        """Starts training; first repeats an evaluation that was interrupted."""
 
     def step(self, batches: Iterator[Any], step: int) -> None:
-        """Train on the next of `batches` to `step`, which is `stride` steps further."""
+        """Trains `stride` steps on the next of `batches`, which brings the state to `step`."""
 
     def log(self, keep: int) -> None:
-        """Log the steps whose metrics are ready: all but the last `keep`, which the device may
-        still be computing.
-        """
+        """Logs all pending steps but the last `keep`, which the device may still compute."""
 
     def evaluation_is_due(self, step: int) -> bool:
         """Whether anything is evaluated at a step."""
 
     def evaluate(self, step: int) -> None:
-        """Evaluate the splits that are looked at during training; may bring `last` nearer."""
+        """Evaluates the splits that are evaluated during training; may lower `last`."""
 
     def save(self, step: int) -> None:
-        """Write a checkpoint, and the card."""
+        """Writes a checkpoint and the card."""
 
     def finish(self, code: int) -> None:
-        """Close the run; a complete one is measured and sampled at its best state first."""
+        """Closes the run; a complete one is first measured and sampled at its best state."""
 
 
 def loop(trainer: Trainable, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
-    """Train to the last step, to `until` (where nothing is evaluated or saved), or until a signal
-    is received.
+    """Trains to the last step, to `until`, or until a signal is received.
 
-    Returns the exit code: DONE, PREEMPTED (SIGTERM or SIGHUP) or INTERRUPTED (Ctrl-C).
+    Args:
+        trainer: performs the steps.
+        until: a step at which to return without evaluation and checkpoint; None: no such step.
+        received_signals: the signals received so far; grows while the loop runs.
+
+    Returns:
+        The exit code: DONE, PREEMPTED (SIGTERM or SIGHUP) or INTERRUPTED (Ctrl-C).
     """
     code, every = DONE, trainer.intervals
     batches = trainer.batches()

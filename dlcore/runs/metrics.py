@@ -1,4 +1,4 @@
-"""The results of a run's evaluations: the values at hand, and what of them is logged."""
+"""The results of a run's evaluations, and what of them is logged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 class Metrics:
-    """`values` {split: {metric: value}} of the state after `step` (-1: nothing is measured yet).
+    """Holds the newest results, and logs them.
+
+    `values` {split: {metric: value}} are those of the state after `step` (-1: none yet).
 
     Args:
         log: where they are logged.
         start: the step that training continues from.
-        logged: splits whose evaluation at `start` is in the log already.
+        logged: the splits whose evaluation at `start` is in the log already.
     """
 
     def __init__(self, log: Log, start: int, logged: Collection[str] = ()) -> None:
@@ -26,16 +28,20 @@ class Metrics:
         self.step = -1
 
     def log_evaluation(self, step: int, results: Results) -> None:
-        """Take in and log an evaluation during training."""
+        """Stores and logs an evaluation during training."""
         self.values, self.step = dict(results), step
         again = self._logged if step == self._start else ()
         self._write({split: metrics for split, metrics in results.items() if split not in again})
 
     def log_final(self, step: int, results: Results, logged: Results) -> None:
-        """Take in what is measured of the final state. Of what is `logged` before only what is new
-        is logged.
+        """Stores the results of the final state, and logs those that are new.
 
-        Warns of what is not finite.
+        Warns of values that are not finite.
+
+        Args:
+            step: the step of the final state.
+            results: all of its results.
+            logged: those that were logged during training.
         """
         self.values, self.step = dict(results), step
         self._write(
@@ -49,7 +55,7 @@ class Metrics:
             for name, value in metrics.items():
                 if not isfinite(value):
                     warnings.warn(
-                        f"{split}/{name} is no finite number: look at the data of that split",
+                        f"{split}/{name} is not finite: check the data of that split",
                         stacklevel=2,
                     )
 
@@ -63,7 +69,5 @@ class Metrics:
 
 
 def _new(metrics: Mapping[str, float], logged: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that are not logged with this value. A NaN differs from itself, but is the same
-    object where it was logged.
-    """
+    """The metrics whose values are not logged yet; the same NaN object counts as logged."""
     return {k: v for k, v in metrics.items() if logged.get(k) is not v and logged.get(k) != v}

@@ -1,4 +1,4 @@
-"""The compiled computations of a run: its training step, its evaluation and its diagnosis."""
+"""The compiled computations of a run: training step, evaluation and diagnosis."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Diagnosis = Mapping[str, list[Row]]
 
 
 class Program(Protocol):
-    """What a trainer runs: the computations of one run, or of several seeds that share one program.
+    """The computations of one run, or of several seeds that share one program.
 
-    A state is that of the whole program; `split` gives the states of its runs, which checkpoints
-    and evaluations are of.
+    A `State` here is that of the whole program; `split` returns the states of its runs, which are
+    saved and evaluated.
     """
 
     abstract: State  # shapes and shardings of one run's state
-    metric_names: list[str]  # of what `step` returns; filled in by `compile`
-    # which arrays of a batch are indices, and below what; filled in by `compile`
+    metric_names: list[str]  # of the packed metrics; set by `compile`
+    # arrays of a batch that are indices, with their upper bounds; set by `compile`
     indices: Mapping[str, checks.Indices]
     stride: int  # steps of one call of `step`
-    ahead: int  # calls that the host may be ahead of the devices
+    ahead: int  # calls by which the host may be ahead of the devices
 
     def initial(self) -> list[State]:
         """The state of step 0 of each run."""
@@ -53,32 +53,32 @@ class Program(Protocol):
         """Compiles the training step."""
 
     def batches(self, start: int, stop: int) -> Iterator[Any]:
-        """The batches of the steps start..stop on the devices, a `stride` at a time."""
+        """The batches of the steps start..stop on the devices, `stride` steps at a time."""
 
     def step(self, state: State, batch: Any, /) -> tuple[State, jax.Array]:
-        """`stride` training steps: the state after them and their packed metrics. The given state
-        is donated.
+        """Trains `stride` steps; returns the new state and packed metrics. The old state is
+        donated.
         """
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """What calls of `step` returned, on the host: float64 [runs, steps, metrics, 2] of totals
-        and weights.
+        """The packed metrics of several calls, on the host.
+
+        Returns:
+            float64 [runs, steps, metrics, 2]: totals and weights.
         """
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
         """{metric: mean over the source} of each run."""
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The metrics that `evaluate` gives of a source; traced, and neither compiled nor
-        computed.
-        """
+        """The names of the metrics of `evaluate`; traced only, without any computation."""
 
     @property
     def collector(self) -> Collector:
         """Runs evaluators over the state of one run."""
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
-        """What the batch of the step after `step` would do to every tensor, of each run."""
+        """The diagnosis of every tensor, for the batch of the step after `step`, of each run."""
 
 
 class SingleProgram:
@@ -96,8 +96,7 @@ class SingleProgram:
         self._diagnosis = diagnose.Diagnosis(
             self.objectives, layout, flags.seed, flags.microbatches
         )
-        # The host runs two steps ahead at most. Simulated devices share few threads: they would
-        # wait for each other.
+        # Simulated devices share few threads: with several calls in flight they could deadlock.
         self.ahead = 1 if layout.mesh.size > 1 and jax.default_backend() == "cpu" else 3
         self.collector = Collector(layout, experiment.batch)
         self.metric_names: list[str] = []
@@ -122,9 +121,7 @@ class SingleProgram:
         return [state]
 
     def compile(self) -> None:
-        """Compiles the training step. Raises UsageError where an example's index is outside what
-        the model declares.
-        """
+        """Compiles the training step. UsageError: an index exceeds a table of the model."""
         step = packed_step(self.objectives, self._flags, self.metric_names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         with checks.declared() as self.indices:
@@ -139,7 +136,7 @@ class SingleProgram:
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """The packed metrics of some steps on the host."""
+        """The packed metrics of several steps on the host."""
         return np.asarray(jax.device_get(list(packed)), np.float64)[None]
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
@@ -147,9 +144,9 @@ class SingleProgram:
         return [self._evaluation(state, source)]
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The metrics of a source."""
+        """The names of the metrics of `evaluate`."""
         return self._evaluation.names(self.abstract, source)
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
-        """What the batch of the step after `step` would do to every tensor."""
+        """The diagnosis of every tensor, for the batch of the step after `step`."""
         return [self._diagnosis(state, self._put(self.stream.at(step)))]

@@ -1,4 +1,4 @@
-"""What has changed between a run's start and its resume, and the card brought up to date."""
+"""Compares a stopped run with the code, options and data of now, and updates its card."""
 
 from __future__ import annotations
 
@@ -18,32 +18,45 @@ from dlcore.runtime import processes
 def changes(
     page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
 ) -> str:
-    """`difference`; UsageError with it unless it is accepted, and for a run of another
-    experiment.
+    """Describes what has changed since the run started; empty where nothing has.
+
+    Raises:
+        UsageError: something has changed and `accept` is False, or it is another experiment's run.
     """
     if card["experiment"] != page.name:
         raise UsageError(f"{folder} belongs to experiment {card['experiment']}, not {page.name}")
     changed = difference(page, config, flags, folder, card)
     if changed and not accept:
         raise UsageError(
-            f"{folder} was begun differently:\n{changed}\nundo the change, or go on with it:"
+            f"{folder} was started differently:\n{changed}\nundo the change, or continue with it:"
             " --accept-changes"
         )
     return changed
 
 
-def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool) -> None:
-    """Bring the card of a stopped run up to date with what is `known` of it now. UsageError where
-    its data have changed.
+def update_card(
+    known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool
+) -> None:
+    """Updates the card of a stopped run for its resume.
+
+    Args:
+        known: a new run's card, with what is known now.
+        folder: the run.
+        card: its card; is changed.
+        changed: the accepted changes of code and options.
+        accept: whether changed data are accepted.
+
+    Raises:
+        UsageError: the data have changed and `accept` is False.
     """
     if (other := data_changes(card, known)) and not accept:
-        raise UsageError(f"{folder} was begun on other data: {other}; --accept-changes goes on")
+        raise UsageError(f"{folder} was started on other data: {other}; --accept-changes continues")
     noted = [
         *changes_of.differences(card, known, ("versions", "xla_flags")),
         *changes_of.commit(card, known),
     ]
     for line in noted if processes.first() else ():
-        print(f"{folder} differs from when it began: {line}", flush=True)
+        print(f"{folder} differs from its start: {line}", flush=True)
     accepted = (
         [*card.get("accepted_changes", []), changed]
         if changed
@@ -57,16 +70,14 @@ def go_on(known: cards.Card, folder: Path, card: cards.Card, changed: str, accep
 
 
 def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty where they
-    are the same.
-    """
+    """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty if equal."""
     a, b = then.get("data") or {}, now["data"]
     found = [
         f"split {split} {'is gone' if split in a else 'is new'}" for split in sorted({*a} ^ {*b})
     ]
     for split in (split for split in b if split in a):
         names = [name for name in b[split] if a[split].get(name) != b[split][name]]
-        # where more is known, that the contents differ says nothing more
+        # a changed fingerprint adds nothing where another entry has changed
         if names not in ([], ["fingerprint"]):
             names = [name for name in names if name != "fingerprint"]
         found += [
@@ -76,15 +87,16 @@ def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card) -> str:
-    """What has changed since a run began: its experiment file, its config, its flags; empty if
-    nothing that matters.
+    """Describes changes of the experiment file, its config and the run options; empty if there are
+    none.
+
+    Options that do not affect the results, such as paths, intervals and devices, may change.
     """
     found_changes: list[str] = []
     kept = folder / "experiment.py"
     before = kept.read_text(encoding="utf-8", errors="replace") if kept.is_file() else ""
     found_changes += changes_of.code_difference(before, page.source, str(page.path))
-    # Where and how often to write, and how to spread over devices, may change between a stop and a
-    # resume.
+    # Paths, intervals and the use of devices may change between a stop and a resume.
     free = {
         "out",
         "continue_run",

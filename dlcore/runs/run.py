@@ -36,12 +36,19 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 class Run:
-    """What one run keeps on disk. Several runs may share a program and its clock: `siblings` is how
-    many do.
+    """Writes what one run keeps on disk.
 
-    `start` is the step that training continues from, `final_step` the step of the state that a
-    complete run ends with (-1 before), `unevaluated` the step of an evaluation that was interrupted
-    (0: none).
+    `start` is the step that training continues from, `final_step` the step of the final state of a
+    complete run (-1 before the end), and `unevaluated` the step of an evaluation that was
+    interrupted (0: none).
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        folder: the folder of the run, which exists and is locked.
+        card: the card; is updated.
+        resumed: the run continues from a checkpoint.
+        siblings: the number of runs that share the program.
     """
 
     log: Log
@@ -73,11 +80,14 @@ class Run:
     # Before training
 
     def restored(self, program: Program, step: int | None) -> State | None:
-        """The state that training continues from: of the newest valid checkpoint, or that of
-        `step`; None at the beginning.
+        """The state that training continues from; None for a new run.
 
-        Raises UsageError where the disk has no space for checkpoints, or where nothing measures
-        what is called best.
+        Args:
+            program: the program, for the shapes of its state and the names of its metrics.
+            step: the step to restore; None: the newest valid checkpoint.
+
+        Raises:
+            UsageError: the disk lacks space for checkpoints, or nothing measures the `best` metric.
         """
         check_space(self.folder, program.abstract, self.flags.keep, self.siblings)
         self.best.check(program.evaluation_names)
@@ -86,9 +96,7 @@ class Run:
         )
 
     def begin(self, state: State, steps: int) -> None:
-        """Bring folder and card to the step of `state`, from which training continues to
-        `steps`.
-        """
+        """Prepares folder and card for training from the step of `state` to `steps`."""
         self.start = int(state.step)
         self.card["parameters"] = cards.parameters(state.params)
         if self.start == 0:
@@ -98,15 +106,15 @@ class Run:
         self.card["stopped_early"] = self.start if self.patience.over else None
         last = self.card["stopped_early"] or steps
         self.unevaluated = self.start if self.card.pop("unevaluated", 0) == self.start < last else 0
-        self._logged: set[str] = set()  # splits whose evaluation at `start` is logged already
+        self._logged: set[str] = set()  # splits whose evaluation at `start` is in the log
         if self.resumed and processes.first():
             self._logged = rewind(
                 self.folder, self.start, self.start == last, self.card.get("step")
             )
-            self.checkpoints.set_aside(self.start)
+            self.checkpoints.quarantine(self.start)
 
     def open_log(self) -> None:
-        """Open the log, and keep the facts of the data; training is about to start."""
+        """Opens the log and saves the facts of the data."""
         if processes.first():
             files.write(self.folder / FACTS, self.experiment.splits.facts.to_json())
         console = self.siblings == 1
@@ -120,7 +128,7 @@ class Run:
     # During training
 
     def keep_hash(self, state: State, step: int) -> None:
-        """Keep the parameters' hash, for `dlcore verify`."""
+        """Stores the parameters' hash in the card, for `dlcore verify`."""
         self.card.setdefault("marks", {})[str(step)] = cards.mark(state.params)
 
     def log_training(
@@ -131,13 +139,22 @@ class Run:
         examples_per_second: float,
         program: Program,
     ) -> None:
-        """Check and log the packed metrics [steps, metrics, 2] of these steps. Raises Diverged
-        where one is not finite.
+        """Checks and logs packed training metrics.
+
+        Args:
+            names: the metrics.
+            steps: the steps.
+            values: totals and weights [steps, metrics, 2].
+            examples_per_second: the speed of this run.
+            program: the program, to find faults in the data.
+
+        Raises:
+            Diverged: a loss or gradient norm is not finite.
         """
         self.check_folder()
         for step, metric, found in ending.not_finite(names, self.experiment.trained, steps, values):
             raise self._diverged(
-                step, metric, f"is {found}", "look at the data of that step", program.indices
+                step, metric, f"is {found}", "check the data of that step", program.indices
             )
         sums = values.sum(0).tolist()
         means = {
@@ -148,20 +165,21 @@ class Run:
         self.log.train(steps[-1], means, examples_per_second)
 
     def check_parameters(self, state: State, step: int, program: Program) -> None:
-        """Raises Diverged where the parameters are not finite: a finite loss with a finite gradient
-        may still end in such an update, and that is no state to save.
+        """Raises Diverged where a parameter is not finite, so that no such state is saved.
+
+        A finite loss with a finite gradient may still lead to an update that is not finite.
         """
         for name in ending.not_finite_parts(state.params):
             what = "are not finite after that step's update"
             raise self._diverged(
-                step, f"{name}/params", what, "look at the optimizer", program.indices
+                step, f"{name}/params", what, "check the optimizer", program.indices
             )
 
     def _diverged(
         self, step: int, metric: str, what: str, way: str, indices: Mapping[str, checks.Indices]
     ) -> Diverged:
         self.best.write()
-        self.checkpoints.wait()  # the last one may still be on its way to the disk
+        self.checkpoints.wait()  # the last save may still be running
         last = max(self.checkpoints.steps(), default=None)
         good = (
             f"the last finite checkpoint is that of step {last}"
@@ -174,14 +192,14 @@ class Run:
             f"step {step}: objective {metric.split('/')[0]!r}: {metric} {what}; {good} in"
             f" {self.checkpoints.folder}. "
             + (
-                f"The data are at fault: {fault}"
+                f"The data are the cause: {fault}"
                 if fault
                 else f"Lower the learning rate, clip gradients, or {way}"
             )
         )
 
     def _fault_in_data(self, step: int, indices: Mapping[str, checks.Indices]) -> str:
-        """What is wrong with the batch of a step, of all processes; empty where nothing is."""
+        """Describes what is wrong with the global batch of a step; empty where nothing is."""
         whole = Stream(
             self.experiment.train,
             self.experiment.batch,
@@ -192,7 +210,7 @@ class Run:
 
     @uninterrupted()
     def log_evaluation(self, state: State, step: int, results: Results, regular_save: bool) -> None:
-        """Log an evaluation, and keep the state if it is the best."""
+        """Logs an evaluation, and keeps the state if it is the best."""
         self.metrics.log_evaluation(step, results)
         self.check_folder()
         if self.best.note(state, step, results, regular=regular_save):
@@ -200,26 +218,24 @@ class Run:
         self.unevaluated = 0
 
     def log_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
-        """Keep what the batch of the next step would do to every tensor."""
+        """Writes the diagnosis of every tensor at a step."""
         if processes.first():
             diagnosis_summary.write(self.folder, step, diagnosis)
 
     def stops_early(self, step: int) -> bool:
-        """Whether the evaluations have not become better for as long as `--patience` says; the card
-        then says so.
-        """
+        """Whether `--patience` evaluations brought no improvement; the card records the step."""
         if self.best.measured(self.metrics.values):
             self.patience.note(self.metrics.values)
         if not self.patience.over:
             return False
         self.card["stopped_early"] = step
-        since = f"{self.best.metric} has not become better in {self.flags.patience} evaluations"
+        since = f"{self.best.metric} has not improved in {self.flags.patience} evaluations"
         self.log.say(f"step {step}: {since}: the run ends here")
         return True
 
     @uninterrupted()
     def save(self, state: State, step: int, clock: Clock) -> None:
-        """Write a checkpoint and the card."""
+        """Writes a checkpoint and the card."""
         self.check_folder()
         self.best.write()
         self.checkpoints.save(
@@ -229,7 +245,7 @@ class Run:
         self.write_card(clock)
 
     def write_card(self, clock: Clock) -> None:
-        """Bring the card up to date, and write it."""
+        """Updates seconds, speed, memory and results in the card, and writes it."""
         elapsed: dict[str, float] = {"total": clock.total} | dict(clock.seconds.items())
         seconds = {
             kind: before + elapsed[kind] for kind, before in self._seconds_before_resume.items()
@@ -250,8 +266,14 @@ class Run:
     def take_best(
         self, states: list[State | None], number: int, program: Program, last: int
     ) -> None:
-        """Training is over: replace this run's state in `states` by its best one, or keep the last
-        where nothing is `best`.
+        """After training, replaces this run's state in `states` by its best one.
+
+        Args:
+            states: the last states of all runs; the one of this run is replaced, unless nothing
+                is `best`.
+            number: the number of this run.
+            program: the program, for the shapes of the state.
+            last: the last step.
         """
         state = states[number]
         assert state is not None
@@ -260,14 +282,14 @@ class Run:
         self.final_step = self.best.final_step(last)
         if self.final_step != last:
             del state
-            states[number] = None  # the device need not hold both
+            states[number] = None  # saves memory
             found = self.best.state(program.abstract, self.final_step)
             states[number] = found
             self.final_step = int(found.step)
         self.card["best"] = self.best.entry(self.final_step)
 
     def known_results(self) -> Results:
-        """What is measured already of the state that the run ends with."""
+        """The results that are known already of the final state."""
         return (
             self.metrics.values
             if self.metrics.step == self.final_step
@@ -275,7 +297,7 @@ class Run:
         )
 
     def draw_samples(self, state: State) -> None:
-        """Draw what the experiment shows of the final state; the first process does so alone."""
+        """Draws the experiment's samples of the final state, in the first process."""
         if self.experiment.samples and processes.first():
             sample_files.save(
                 self.folder / "samples",
@@ -283,20 +305,18 @@ class Run:
             )
 
     def close(self, status: str, clock: Clock) -> None:
-        """Close checkpoints, card and log."""
+        """Writes the card with its final status, and closes the log."""
         self.card["status"] = status
         self.write_card(clock)
         self.log.close()
 
     def fail(self, error: Exception, clock: Clock) -> None:
-        """Close a run that cannot continue: it has diverged, or is stopped by what may be mended,
-        as a full disk.
-        """
+        """Closes a run that cannot continue, and records the error in its card."""
         self.card |= {
             "status": "failed" if isinstance(error, Diverged) else "stopped",
             "error": str(error),
         }
-        # whatever a full disk, or a folder that is gone, makes of the last save
+        # The last save may fail on a full disk or in a removed folder.
         with contextlib.suppress(Exception):
             self.checkpoints.close()
         if isinstance(error, FolderGone) and error.now:
@@ -307,18 +327,16 @@ class Run:
         self.log.close()
 
     def check_folder(self) -> None:
-        """Raises FolderGone where the run's folder is not the one that it began in."""
+        """Raises FolderGone where the folder was removed or renamed."""
         if error := self.folder_gone():
             raise error
 
     def folder_gone(self) -> FolderGone | None:
-        """Why nothing can be saved any more, where the run's folder was removed or renamed; None
-        where it was not.
-        """
+        """The error to raise where the folder was removed or renamed; None where it was not."""
         if self.identity is None or files.identity(self.folder) == self.identity:
             return None
         now = None
-        with contextlib.suppress(OSError):  # only Linux says where a file that is open is by now
+        with contextlib.suppress(OSError):  # only Linux knows the path of an open file
             now = (
                 Path(os.readlink(f"/proc/self/fd/{self.log.file.fileno()}")).parent
                 if self.log.active

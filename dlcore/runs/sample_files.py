@@ -1,4 +1,4 @@
-"""The samples folder of a run: files and an index of parts, only ever replaced as a whole."""
+"""The samples folder of a run: files and an index of parts, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcore.samples.parts import SUFFIXES, Part, file_names, problem
 
 INDEX = "index.json"
 VERSION = 2
-LARGEST = 32 * 2**20  # bytes of a file that save() writes; more would make a page no browser opens
+LARGEST = 32 * 2**20  # bytes of a file that save() writes; browsers cannot open a page with more
 _SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _SIGNATURES = {
     ".png": ("PNG", lambda content: content.startswith(b"\x89PNG\r\n\x1a\n")),
@@ -25,11 +25,11 @@ _SIGNATURES = {
 
 
 def save(folder: Path, samples: Sequence[Sample]) -> None:
-    """Writes the samples beside `folder` and swaps them in.
+    """Writes the samples into a temporary folder, and moves it to `folder`.
 
-    After an error the folder is what it was. Raises ValueError where a sample cannot be shown.
+    After an error the folder is unchanged. Raises ValueError where a sample cannot be shown.
     """
-    # Fixed names: what a killed process left behind is cleared by the next one.
+    # Fixed names, so that the next process removes what a killed one has left.
     staging, backup = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
     for leftover in (staging, backup):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A run's folder: made once, never overwritten, resumed only by what began it."""
+"""Starts and resumes runs, and evaluates their states."""
 
 from __future__ import annotations
 
@@ -32,23 +32,21 @@ from dlcore.train.step import Batch, State
 
 
 def train(page: Page, config: Any, flags: RunOptions) -> int:
-    """Begin a run in a fresh folder; with `--continue-run` go on with one that was begun in
-    `--out`.
-    """
+    """Starts a new run; with `--continue-run`, resumes the one in `--out` if there is one."""
     if flags.continue_run and begun(flags):
         folder = Path(flags.out)
         return resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     with claimed(page, flags) as folder:
-        card = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
+        card = new_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
         return _go(page, experiment, flags, folder, card, resumed=False)
 
 
-def begun_card(
+def new_card(
     page: Page, config: Any, flags: RunOptions, experiment: Experiment, place: Layout
 ) -> cards.Card:
-    """The card of a run that begins."""
+    """The card of a new run."""
     return {
         "format": cards.FORMAT,
         "experiment": page.name,
@@ -74,11 +72,21 @@ def begun_card(
 def resume(
     page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept_changes: bool
 ) -> int:
-    """Go on where a run stopped, with what began it. Raises UsageError, with the difference, if
-    that has changed.
+    """Continues a stopped run from its newest valid checkpoint; returns its exit code.
+
+    Args:
+        page: the experiment file.
+        config: its config.
+        flags: the run options.
+        folder: the run.
+        card: its card.
+        accept_changes: continue although code, options or data have changed.
+
+    Raises:
+        UsageError: something has changed, with the difference.
     """
     if flags.mesh != card.get("run", {}).get("mesh", ""):
-        # refuses one that is none, also for a run that is complete
+        # raises UsageError for an invalid mesh, of a complete run as well
         layout(flags.parallel, flags.mesh)
     changed = resuming.changes(page, config, flags, folder, card, accept_changes)
     if card.get("status") == "done" and not changed:
@@ -86,16 +94,20 @@ def resume(
         return 0
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
-    known = begun_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
+    known = new_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
     other = resuming.data_changes(card, known)
-    resuming.go_on(known, folder, card, changed, accept_changes)
+    resuming.update_card(known, folder, card, changed, accept_changes)
     with unfit_data(folder, other):
         return _go(page, experiment, flags, folder, card, resumed=True)
 
 
 def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None) -> None:
-    """Raises UsageError for what would not run, before anything is made. `place`: where, if not
-    where the flags say.
+    """Raises UsageError for combinations that cannot run, before anything is written.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        place: the device layout; by default that of the options.
     """
     check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
     checks.check_sizes(experiment.train, experiment.batch, experiment.evaluated)
@@ -107,9 +119,7 @@ def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None
 
 
 def describe(experiment: Experiment) -> Mapping[str, Any]:
-    """What a card says of an experiment's data and metrics, and of the number that it is held
-    against.
-    """
+    """The card's entries on data, metrics and published result."""
     data = {"train": experiment.train, **experiment.evaluated}
     return {
         "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
@@ -119,22 +129,28 @@ def describe(experiment: Experiment) -> Mapping[str, Any]:
 
 
 def begun(flags: RunOptions) -> bool:
-    """Was a run begun in `--out`? The first process looks, so that all agree. Raises UsageError
-    without `--out`.
-    """
+    """Whether `--out` contains a run, for the first process. UsageError: `--out` is missing."""
     if not flags.out:
-        raise UsageError("--continue-run needs --out: it names the run to go on with")
+        raise UsageError("--continue-run needs --out: it names the run to continue")
     return bool(processes.agreed((Path(flags.out) / "card.json").is_file()))
 
 
 def restored(
     experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False
 ) -> Any:
-    """The best state of a run by the experiment's `best`, or its newest sound one with `last` or
-    where nothing is best.
+    """The best state of a run, with averaged parameters where the optimizer keeps averages.
 
-    Its parameters are the averaged ones where these are kept. Warns where the data are others now;
-    UsageError if there is none.
+    Warns where the data have changed since the run.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        folder: the run.
+        card: its card.
+        last: return the newest valid state instead of the best one.
+
+    Raises:
+        UsageError: no checkpoint can be read.
     """
     from dlcore.runs.best import best_state
     from dlcore.runs.checkpoint import Checkpoints
@@ -155,8 +171,8 @@ def restored(
         )
     if other:
         warnings.warn(
-            f"{folder} was trained on other data: {other}; what follows is of the data that are"
-            " here now",
+            f"{folder} was trained on other data: {other}; the results are those of the data that"
+            " are here now",
             stacklevel=2,
         )
     return averaged(state)
@@ -164,9 +180,7 @@ def restored(
 
 @contextmanager
 def unfit_data(folder: Path, other: str) -> Iterator[None]:
-    """Where a run's data are `other` now and its checkpoints cannot be read, say that they are of
-    another model, not damaged.
-    """
+    """Where the data have changed (`other`), reports unreadable checkpoints as such."""
     from dlcore.runs.checkpoint import Unreadable
 
     if not other:
@@ -178,9 +192,9 @@ def unfit_data(folder: Path, other: str) -> Iterator[None]:
             yield
     except Unreadable as error:
         raise UsageError(
-            f"the data of {folder} have changed: {other}. The model that they make now cannot take"
-            " its checkpoints: bring the data back as they were (their version stands in its"
-            " card.json), or train on the new ones"
+            f"the data of {folder} have changed: {other}. Its checkpoints do not fit the model of"
+            " the new data: restore the old data (the version is in card.json), or train on the"
+            " new ones"
         ) from error
 
 
@@ -225,7 +239,7 @@ def _go(
                 f"{card['status']} at step {card['step']}/{card['steps']}:"
                 f" {results or 'no results yet'}{of}"
             )
-            # A run that diverged would do so again: what to change stands in its message.
+            # A run that diverged would diverge again: its message says what to change.
             print(
                 f"dlcore report {folder}" if code in (DONE, FAILED) else f"dlcore resume {folder}",
                 flush=True,
@@ -233,11 +247,18 @@ def _go(
         return code
 
 
-def everything(
+def evaluate_all(
     experiment: Experiment, flags: RunOptions, state: State
 ) -> dict[str, dict[str, float]]:
-    """{split: {metric: value}} of a state over all that an experiment evaluates, what is measured
-    at the end included.
+    """Evaluates a state on all splits, with all evaluators.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        state: the state.
+
+    Returns:
+        {split: {metric: value}}.
     """
     place = layout(flags.parallel, flags.mesh)
     objectives = with_precision(experiment.trained, flags.precision)

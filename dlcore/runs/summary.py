@@ -1,4 +1,4 @@
-"""Results of several runs in a line."""
+"""Results of several runs in one line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 
 
 def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
-    """Mean and standard deviation of each metric over the seeds, in words; of numbers that are
-    none, nan.
-    """
+    """Mean and standard deviation of each metric over the runs, as text."""
     arrays = {name: np.asarray(each, np.float64) for name, each in values.items()}
     with np.errstate(invalid="ignore"):
         spreads = {
@@ -39,7 +37,7 @@ def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]
 
 
 def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
-    """{split: the metrics that all runs have, over the runs, in words}."""
+    """{split: means and deviations, as text, of the metrics that all runs have}."""
     first = results[0] if results else {}
     shared = {
         split: [name for name in metrics if all(name in each.get(split, {}) for each in results)]

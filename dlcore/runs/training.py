@@ -1,4 +1,4 @@
-"""Training to the end, or to a signal or an error, which a run's card then says."""
+"""Trains runs to their end, or to a signal or an error, which their cards record."""
 
 from __future__ import annotations
 
@@ -40,25 +40,38 @@ def single(
 def train(
     experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool = False
 ) -> int:
-    """Train `experiment` in `folder`, from its newest valid checkpoint if `resumed`; the exit code
-    of the run.
+    """Trains an experiment in `folder`; returns the exit code.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        folder: the folder of the run.
+        card: its card; is updated.
+        resumed: continue from the newest valid checkpoint.
     """
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
     closing = ending.closing([folder], [card], f"dlcore resume {folder}")
     watchdog = Watchdog(flags.stall, stacks)
-    notice = notices.Notices(processes.first(), watchdog.tell)
-    # Asked to stop while it compiles, a run ends after its first step.
+    notice = notices.Notices(processes.first(), watchdog.start_phase)
+    # A run that is signalled while it compiles ends after its first step.
     with stop_requested() as received_signals, watchdog, notice as on_progress, closing:
         trainer = single(experiment, flags, folder, card, resumed, on_progress)
         return trained(trainer, received_signals)
 
 
 def trained(trainer: Trainer, received_signals: Sequence[int]) -> int:
-    """Train to the end, or until a signal is received; the exit code. What ends the runs before is
-    written in their cards.
+    """Trains to the end, or until a signal; records errors in the cards of the runs.
 
-    Raises FolderGone for whatever a missing folder leads to, and UsageError for what may be mended,
-    as a full disk.
+    Args:
+        trainer: the trainer.
+        received_signals: the signals received so far; grows during training.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        FolderGone: a folder of a run was removed or renamed.
+        UsageError: something that the user can fix, such as a full disk, ended training.
     """
     try:
         return _interruptible(trainer, received_signals)
@@ -89,16 +102,14 @@ def _interruptible(trainer: Trainer, received_signals: Sequence[int]) -> int:
 
 
 def _interrupted(trainer: Trainer) -> int:
-    """Save where the runs stand, without an evaluation. Raises KeyboardInterrupt: that was not
-    possible, or interrupted too.
-    """
-    # the others may be in the midst of something that takes all of them
+    """Saves the runs after Ctrl-C, unevaluated. KeyboardInterrupt: that was impossible."""
+    # The other processes may be in a collective operation, which needs all of them.
     if jax.process_count() > 1:
         raise KeyboardInterrupt
     try:
         trainer.log(keep=0)
         trainer.save_unevaluated()
-    except RuntimeError as error:  # the state was donated to a step that has not come back
+    except RuntimeError as error:  # the state was donated to an unfinished step
         raise KeyboardInterrupt from error
     trainer.finish(INTERRUPTED)
     return INTERRUPTED

@@ -1,9 +1,8 @@
-"""Which experiment files run. What a card names is a stranger's word: such a file runs only if this
-user knows it.
+"""Decides which experiment files may be executed: the file that a card names may come from anyone.
 
-A file runs if it is one of the project's own experiments, if the user named it on the command line,
-or if this user trained with it before: its path and the sha256 of its text are then listed in the
-user's state folder. Anything else needs `--trust`.
+A file may run if it is one of the project's own experiments, if the user named it on the command
+line, or if this user trained with it before: its path and the sha256 of its text are then listed in
+the user's state folder. Anything else needs `--trust`.
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ EXPERIMENTS = (Path(__file__).resolve().parents[2] / "experiments").resolve()
 
 
 def folder() -> Path:
-    """Where the list is kept: $XDG_STATE_HOME/dlcore/trusted, by default
-    ~/.local/state/dlcore/trusted.
-    """
+    """The folder of the list: $XDG_STATE_HOME/dlcore/trusted, or ~/.local/state/dlcore/trusted."""
     given = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (
         (given if given.is_absolute() else Path.home() / ".local" / "state") / "dlcore" / "trusted"
@@ -38,23 +35,23 @@ def folder() -> Path:
 def page(
     run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes: bool = False
 ) -> Page:
-    """Load the experiment file of a run.
+    """Loads the experiment file of a run.
 
     Args:
-        run: the run's folder, or the file of a card that was kept.
-        card: what stands in it.
-        trust: run the file that the card names whatever it is, and list it as known.
-        accept_changes: run a file that the user trained with also where its text has changed since.
+        run: the folder of the run, or the file of its card.
+        card: the card.
+        trust: execute the file that the card names, whatever it is, and list it.
+        accept_changes: execute a listed file although its text has changed.
 
     Raises:
-        UsageError: the file is missing, or it may not run.
+        UsageError: the file is missing, or must not be executed.
     """
     path = _named(run, card)
     try:
         source = catalog.source(path)
     except OSError as error:
         raise UsageError(
-            f"{_shown(path)}, which began {run}, cannot be read: {error.strerror}"
+            f"{_shown(path)}, which started {run}, cannot be read: {error.strerror}"
         ) from error
     if trust:
         remember(path, source)
@@ -62,8 +59,8 @@ def page(
         if not _records(path):
             raise UsageError(
                 f"{_shown(run if run.is_file() else run / 'card.json')} names {_shown(path)} as its"
-                " experiment, with which you have not trained: such a file is not executed. Look"
-                " at it; --trust executes it"
+                " experiment, with which you have not trained: such a file is not executed. Read"
+                " it; --trust executes it"
             )
         if not accept_changes:
             raise UsageError(_changed(run, path, source))
@@ -71,9 +68,7 @@ def page(
 
 
 def is_known(path: Path, source: str) -> bool:
-    """Is it one of the project's experiments, or a file of this text with which this user has
-    trained?
-    """
+    """Whether the file is one of the project's, or this user has trained with this text of it."""
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
     code = _code(source)
@@ -81,9 +76,7 @@ def is_known(path: Path, source: str) -> bool:
 
 
 def remember(path: Path, source: str) -> None:
-    """List a file with which the user trains. Where that cannot be written down, a warning says
-    what follows.
-    """
+    """Lists a file with which the user trains; warns where the list cannot be written."""
     if is_known(path, source):
         return
     record = folder() / _record(path, source)
@@ -98,20 +91,20 @@ def remember(path: Path, source: str) -> None:
     except OSError as error:
         warnings.warn(
             f"cannot write into {folder()} that you trained with {path} ({error.strerror}): dlcore"
-            " resume, eval and the like will want --trust",
+            " resume, eval and similar commands will need --trust",
             stacklevel=2,
         )
 
 
 def _named(run: Path, card: Mapping[str, Any]) -> Path:
-    """The file that a card names: the one that began the run, else the experiment of that name."""
+    """The file that a card names; otherwise the experiment of the card's name."""
     file = Path(str(card.get("file") or ""))
     if file.suffix == ".py" and _is_file(file):
         return file
     name = card["experiment"]
     if file.suffix == ".py" and name not in catalog.names():
         raise UsageError(
-            f"{run} was begun with {_shown(file)}, which is not there any more: put it back"
+            f"{run} was started with {_shown(file)}, which no longer exists: restore it"
         )
     try:
         return catalog.find(name)
@@ -133,9 +126,7 @@ def _record(path: Path, source: str) -> str:
 
 
 def _code(source: str) -> str | None:
-    """The sha256 of the file without comments and docstrings: when these change it is no other
-    file. None where it is no Python.
-    """
+    """The sha256 of the code without comments and docstrings; None where it is no Python."""
     try:
         return hashlib.sha256(changes.code(source).encode()).hexdigest()
     except (SyntaxError, ValueError, RecursionError):
@@ -143,7 +134,7 @@ def _code(source: str) -> str | None:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """An entry of the list; empty where it is damaged."""
+    """An entry of the list; {} where it is damaged."""
     try:
         entry = json.loads(files.read(record))
     except (OSError, ValueError):
@@ -156,12 +147,12 @@ def _key(path: Path) -> str:
 
 
 def _records(path: Path) -> list[Path]:
-    """The list's entries of this path, whatever the text."""
+    """The entries of a path, for all of its texts."""
     return list(folder().glob(f"{_key(path)}-*.json"))
 
 
 def _changed(run: Path, path: Path, source: str) -> str:
-    """What to say of a file with which the user has trained, and whose text is another now."""
+    """The message for a file that the user has trained with and that has changed since."""
     kept = run / "experiment.py"
     try:
         before = files.read(kept).decode("utf-8", errors="replace")
@@ -172,13 +163,13 @@ def _changed(run: Path, path: Path, source: str) -> str:
     )
     excerpt = "\n".join(list(lines)[:60])
     return (
-        f"{run} was begun differently, or elsewhere: you have not trained with {_shown(path)} as it"
-        f" is now\n{excerpt}\nundo the change; or resume with --accept-changes, or execute it as it"
-        " is with --trust"
+        f"{run} was started differently, or elsewhere: you have not trained with {_shown(path)}"
+        f" as it is now\n{excerpt}\nundo the change; or resume with --accept-changes, or execute it"
+        " as it is with --trust"
     )
 
 
 def _shown(path: Path) -> str:
-    """A path that a stranger chose, without what would steer a terminal."""
+    """A path from a card, without control characters that would affect a terminal."""
     text = str(path)[:1000]
     return text if text.isprintable() else repr(text)

@@ -1,6 +1,4 @@
-"""Does a run come out the same again? Its first steps trained anew from its card, hash against
-hash.
-"""
+"""Verifies that a run can be reproduced: trains its first steps again, and compares hashes."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from dlcore.runs.training import single
 from dlcore.train.experiment import Experiment
 
 SAME, OTHER = 0, 1
-# of a card: what decides on numbers
+# the entries of a card that affect the numbers
 DECISIVE = ("versions", "host", "devices", "xla_flags", "data")
 
 
@@ -31,11 +29,21 @@ def verify(
     steps: int,
     run: Path | None = None,
 ) -> int:
-    """Train the first `steps` again and print what came out; 0 if every hash is the card's, 1 if
-    one is not.
+    """Trains the first steps of a card's run again, and prints whether the parameters are the same.
 
-    `run`: the run's folder, which keeps the text of its experiment file. UsageError: the card keeps
-    no hash of these steps.
+    Args:
+        page: the experiment file.
+        config: the card's config.
+        flags: the card's run options.
+        card: the card.
+        steps: the number of steps to train at most.
+        run: the run's folder, which has the text of its experiment file; None: not at hand.
+
+    Returns:
+        0 if every hash is the card's, else 1.
+
+    Raises:
+        UsageError: the card has no hash within these steps.
     """
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
@@ -72,8 +80,10 @@ def verify(
 
 
 def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, dict[str, Any]]:
-    """Train the first `last` steps: {step: {"sha256", "norm"}} of the parameters at the steps of
-    which cards keep them.
+    """Trains the first `last` steps in a temporary folder.
+
+    Returns:
+        {step: {"sha256", "norm"}} of the parameters, at the steps of which cards keep hashes.
     """
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(
@@ -93,9 +103,7 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, dic
 def differences(
     page: Page, experiment: Experiment, card: cards.Card, run: Path | None = None
 ) -> list[str]:
-    """What is other now than when a card was written, and may decide on numbers: versions, machine,
-    data, commit, code.
-    """
+    """What has changed since a card was written: versions, machine, data, commit and code."""
     folder = page.path.resolve().parent
     now = {
         "versions": cards.versions(),
@@ -112,7 +120,7 @@ def differences(
 
 
 def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:
-    """The hashes of the first `steps`. UsageError: there is none after the start."""
+    """The hashes of the first `steps`. UsageError: there is none after step 0."""
     kept = hashes(card)
     within = {step: each for step, each in kept.items() if step <= steps}
     if not within or max(within) == 0:
@@ -124,7 +132,7 @@ def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:
 
 
 def hashes(card: cards.Card) -> dict[int, dict[str, Any]]:
-    """{step: {"sha256", "norm" where kept}} of all that a card says of its parameters."""
+    """{step: {"sha256", "norm" where known}} of all steps of which the card has hashes."""
     ends = card.get("params_sha256", {})
     found: dict[int, dict[str, Any]] = {}
     for step, sha256 in ((0, ends.get("start")), (card.get("step"), ends.get("end"))):

@@ -1,4 +1,4 @@
-"""Compiled programs, kept from run to run: the second start of an experiment compiles nothing."""
+"""The cache of compiled programs: the second start of an experiment compiles nothing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ import jax
 
 from dlcore.data import cache
 
-FOLDER = "jax_compilation_cache_dir"  # mypy does not know the attribute
-SECONDS = 0.3  # what compiles faster than this is not worth a file
+FOLDER = "jax_compilation_cache_dir"  # JAX's types lack this attribute
+SECONDS = 0.3  # programs that compile faster are not stored
 _HIT, _MISS = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
 _counts = {_HIT: 0, _MISS: 0}
 
 
 def keep(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Turn the cache on, in the user's cache folder unless JAX was told another one; None where JAX
-    was told to have none.
+    """Enables JAX's compilation cache, by default in the user's cache folder.
+
+    Args:
+        environment: the environment variables; None: those of this process.
+
+    Returns:
+        The folder; None where JAX_ENABLE_COMPILATION_CACHE disables the cache.
     """
     variables = os.environ if environment is None else environment
     if variables.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("0", "false"):
@@ -39,7 +44,7 @@ def _listen() -> None:
 
 
 def found() -> dict[str, int]:
-    """How many programs of this process came from the cache, and how many were compiled."""
+    """{"hits", "misses"}: the programs that came from the cache, or were compiled."""
     return {"hits": _counts[_HIT], "misses": _counts[_MISS]}
 
 
@@ -49,9 +54,7 @@ def _count(event: str, **_: str | int) -> None:
 
 
 def _processor() -> str:
-    """A name for what this processor can do: a program for another one may not run here, and home
-    folders are shared.
-    """
+    """A hash of the processor's features: programs for other processors may not run here."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

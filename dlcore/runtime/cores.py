@@ -1,6 +1,4 @@
-"""The processor cores that this process may use. Linux limits a process to some of them; macOS and
-Windows do not say.
-"""
+"""The processor cores that this process may use; only Linux can restrict them."""
 
 from __future__ import annotations
 
@@ -8,15 +6,16 @@ import os
 
 
 def available() -> int:
-    """How many."""
+    """The number of cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def keep_to(count: int) -> None:
-    """Keep to `count` of them, if there are more: how many there are decides how sums are split.
-    Does nothing but on Linux.
+    """Restricts this process to `count` cores, if it has more; Linux only.
+
+    The number of cores determines how XLA splits sums, and thereby their rounding.
     """
     if not hasattr(os, "sched_setaffinity"):
         return

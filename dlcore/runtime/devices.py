@@ -1,4 +1,4 @@
-"""What must be decided before JAX first looks at its devices."""
+"""Settings that must be made before JAX initialises its devices."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import jax
 from dlcore.options import CPU_DEVICES, RunOptions
 from dlcore.runtime import cores
 
-# On CPU XLA's own library of fused products is half as fast as Eigen's for a Transformer's shapes,
-# and was the source of wrong
-# results in jaxlib 0.10.2; only its reductions are kept. Versions outside this range may not know
-# the flag, and would abort.
+# On CPU, XLA's own library of fused products is half as fast as Eigen for the shapes of a
+# Transformer, and computed wrong results in jaxlib 0.10.2: only its reductions are used. Versions
+# outside this range may not know the flag, and would abort.
 FUSION = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
 FUSION_KNOWN = ((0, 10), (0, 13))
 
 
 def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]) -> RunOptions:
-    """Set XLA's flags and the number of simulated CPU devices; the flags with that number filled
-    in.
+    """Sets XLA's flags and the number of simulated CPU devices.
+
+    Args:
+        flags: the run options.
+        batch: the batch size.
+        environment: the environment variables; XLA_FLAGS is updated.
+
+    Returns:
+        The run options with `cpu_devices` set, unless the environment determines it.
     """
     xla = environment.get("XLA_FLAGS", "")
     version = tuple(int(part) for part in jax.__version__.split(".")[:2])
@@ -33,10 +39,10 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
         xla = f"{xla} --xla_gpu_deterministic_ops=true"
     environment["XLA_FLAGS"] = xla.strip()
     decided = "JAX_NUM_CPU_DEVICES" in environment or "xla_force_host_platform_device_count" in xla
-    # by the user, or by whoever launched several processes
+    # the user, or the launcher of several processes, has set the number
     if decided or "DLCORE_PROCESSES" in environment:
         return flags
-    # seeds side by side have one device each, and share the cores
+    # vectorised seeds have one device each, and share the cores
     requested = 0 if flags.seeds > 1 else flags.cpu_devices
     flags = dataclasses.replace(flags, cpu_devices=requested or simulated(flags, batch))
     jax.config.update("jax_num_cpu_devices", flags.cpu_devices)
@@ -44,21 +50,18 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
 
 
 def simulated(flags: RunOptions, batch: int) -> int:
-    """One device a core, as far as the batch divides; as many as the mesh asks for, if it is
-    given.
-    """
+    """The number of simulated devices: the mesh's, or the most cores that divide the batch."""
     if flags.mesh:
         sizes = [size for _, _, size in (part.partition("=") for part in flags.mesh.split(","))]
         if not all(size.isdigit() and int(size) for size in sizes):
-            return 1  # parallel.mesh_shape says what is wrong with it
+            return 1  # sharding.mesh_shape reports the error
         count = 1
         for size in sizes:
             count *= int(size)
         return min(
             count,
             CPU_DEVICES,
-            # a mesh of more is for real devices; on CPU parallel.mesh_shape says that they are not
-            # there
+            # larger meshes are for real devices; on CPU sharding.mesh_shape reports the error
         )
     own = cores.available()
     if flags.seeds > 1:

@@ -1,4 +1,4 @@
-"""Large pages of memory for the arrays of programs on CPU."""
+"""Huge memory pages for the arrays of programs on CPU."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 TUNABLE = "glibc.malloc.hugetlb=1"
-REQUESTED = "DLCORE_LARGE_PAGES"  # set once it was asked for, or by whoever does not want it
+REQUESTED = "DLCORE_LARGE_PAGES"  # set after the restart, or by the user to prevent it
 OFFERED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def large(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Begin this process again with glibc told to ask Linux for large pages, where Linux gives them
-    to those who ask.
+    """Restarts this process with huge pages enabled in glibc, where Linux offers them on request.
 
-    XLA allocates a program's temporary arrays anew for each step, and above 32 MiB glibc fetches
-    them from the kernel: a BERT of 1.4 million parameters then waits 36,000 times a step for a page
-    of 4 KiB. glibc reads its settings but once, when a process begins.
+    XLA allocates the temporary arrays of a program anew in each step, and glibc requests memory
+    above 32 MiB from the kernel each time: a BERT of 1.4 million parameters then has 36,000 page
+    faults of 4 KiB in each step. glibc reads this setting only when a process starts.
     """
     before = environment.get("GLIBC_TUNABLES", "")
     if (
@@ -35,8 +34,9 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def again(environment: Mapping[str, str]) -> None:
-    """Begin this process again with other variables, if it was begun to run its main program; else,
-    or if it cannot, it goes on.
+    """Restarts this process with other environment variables, if it runs its main program.
+
+    Otherwise, or where a restart fails, the process continues.
     """
     if os.name != "posix" or not _own_process():
         return
@@ -47,9 +47,7 @@ def again(environment: Mapping[str, str]) -> None:
 
 
 def _own_process() -> bool:
-    """Was this process begun to run its main program? Not from a pipe, which cannot be read again,
-    nor inside a notebook's process.
-    """
+    """Whether this process runs its main program from a file, and is no notebook or pipe."""
     main = sys.modules["__main__"]
     file, spec = Path(getattr(main, "__file__", None) or ""), getattr(main, "__spec__", None)
     words = sys.orig_argv[1:]

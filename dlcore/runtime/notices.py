@@ -1,6 +1,4 @@
-"""A line for the person at the terminal where a run would say nothing for seconds, as while XLA
-compiles.
-"""
+"""Prints what a run does where it would otherwise print nothing for seconds, such as compiling."""
 
 from __future__ import annotations
 
@@ -11,15 +9,18 @@ import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-SECONDS = 2.0  # of silence, after which it is said what goes on
+SECONDS = 2.0  # after this time a phase is printed
 
 
 class Notices:
-    """Is told what a run does from now on, and says it once that has taken `SECONDS`; each kind of
-    work once, steps never.
+    """Prints a phase of a run once it has taken `SECONDS`; each kind of phase once, and steps
+    never.
 
-    As a context it begins with "compiling", and says nothing more when it ends. `also` is told the
-    same.
+    As a context it starts with the phase "compiling", and prints nothing after its end.
+
+    Args:
+        active: whether anything is printed.
+        also: is called with each phase as well.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Notices:
         self.timer: threading.Timer | None = None
 
     def __call__(self, work: str) -> None:
-        """What the run does from now on: "step 3", "the evaluation of test at step 3"."""
+        """Starts a phase, such as "step 3" or "the evaluation of test at step 3"."""
         self.also(work)
         self._cancel()
         kind = re.sub(r"\d+", "", work)
@@ -43,7 +44,7 @@ class Notices:
 
     def _say(self, kind: str, work: str) -> None:
         self.said.add(kind)
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it
+        with contextlib.suppress(OSError, ValueError):  # standard error is closed
             print(f"{work} ...", file=sys.stderr, flush=True)
 
     def _cancel(self) -> None:
@@ -66,7 +67,7 @@ class Notices:
 
 @contextlib.contextmanager
 def during(work: str, active: bool = True) -> Iterator[None]:
-    """Says `work` if the block takes longer than `SECONDS`."""
+    """Prints `work` if the block takes longer than `SECONDS`."""
     notices = Notices(active)
     notices(work)
     try:

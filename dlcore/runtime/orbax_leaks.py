@@ -1,11 +1,10 @@
-"""Keeps Orbax from the two calls of TensorStore that leak memory: a run with many checkpoints would
-grow by 50 kB with each.
+"""Replaces two calls of TensorStore in Orbax that leak memory, about 50 kB for each checkpoint.
 
 TensorStore (0.1.74 to 0.1.86) never frees the strings and numbers of the JSON that it returns:
 about 2 kB for a call of `experimental_collect_matching_metrics`, 0.3 kB for one of
-`KvStore.Spec.to_json`. Orbax (0.12) makes the first call twice a checkpoint, to log how much it has
-written, and the second once for each array. tests/runs/test_memory.py notices when this is not
-enough any more.
+`KvStore.Spec.to_json`. Orbax (0.12) makes the first call twice for each checkpoint, to log how much
+it has written, and the second once for each array. tests/runs/test_memory.py fails when this is no
+longer enough.
 """
 
 from __future__ import annotations
@@ -18,16 +17,12 @@ from orbax.checkpoint._src.serialization import tensorstore_utils
 
 
 class _Spec(NamedTuple):
-    """`tensorstore.KvStore.Spec` as far as Orbax uses it: what it was made from, given back without
-    asking TensorStore.
-    """
+    """The part of `tensorstore.KvStore.Spec` that Orbax uses: returns its own description."""
 
     description: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """What it was made from. TensorStore adds nothing for a folder, and Orbax uses it for
-        nothing else.
-        """
+        """The description. TensorStore adds nothing to it for a folder, the only use in Orbax."""
         return dict(self.description)
 
 
@@ -38,9 +33,7 @@ def _open(spec: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _TensorStore(types.ModuleType):
-    """The module `tensorstore` as Orbax's tensorstore_utils sees it; all but `KvStore` is the
-    module's own.
-    """
+    """The module `tensorstore` with another `KvStore`, for Orbax's tensorstore_utils."""
 
     KvStore = types.SimpleNamespace(Spec=_Spec, open=_open)
 
@@ -49,9 +42,7 @@ class _TensorStore(types.ModuleType):
 
 
 def avoid() -> None:
-    """Replaces both calls, once for the process. Another Orbax, that has them elsewhere, is left as
-    it is.
-    """
+    """Replaces both calls in this process; versions of Orbax that lack them are left unchanged."""
     if hasattr(tensorstore_utils, "get_tensorstore_raw_bytes"):
         tensorstore_utils.get_tensorstore_raw_bytes = lambda *_: 0
     if getattr(tensorstore_utils, "ts", None) is tensorstore:

@@ -1,6 +1,4 @@
-"""Standard output and standard error that are closed, full, gone with their terminal, or of an
-encoding without our letters.
-"""
+"""Standard output and error that are closed, on a full disk, or of a limited encoding."""
 
 from __future__ import annotations
 
@@ -11,37 +9,36 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-# the exit code of what the shell sees ended by SIGPIPE, as `cat` in `cat FILE | head -1`
+# the shell's exit code of a program that SIGPIPE has ended, as `cat` in `cat FILE | head -1`
 BROKEN_PIPE = 141
 
 
 class Stream:
-    """A text stream that drops what cannot be written, from the first failed write on, and keeps
-    that failure in `error`.
+    """A text stream that ignores writes after the first failed one, which it keeps in `error`.
 
-    A run does not end because nobody reads what it says: its metrics are in its folder.
+    A run continues when its output cannot be written: its metrics are in its folder.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        """`stream`: None where Python found the descriptor closed."""
-        self.stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process lives
+        """Wraps `stream`; None where Python found the descriptor closed."""
+        self.stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open until the process ends
         self.error: OSError | ValueError | None = None
-        # ASCII has no "\xb1", UTF-8 no half of a surrogate pair
+        # some characters cannot be encoded: "\xb1" in ASCII, lone surrogates in UTF-8
         with contextlib.suppress(AttributeError, ValueError):
             self.stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
-        if name == "stream":  # of a copy that is being made
+        if name == "stream":  # while a copy is being made
             raise AttributeError(name)
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """All of `text`, or nothing where a write has failed; its length in both cases."""
+        """Writes `text`, or nothing after a failed write; returns its length in both cases."""
         self._try(lambda: self.stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """What is buffered."""
+        """Writes what is buffered."""
         self._try(self.stream.flush)
 
     def _try(self, act: Any) -> None:
@@ -58,9 +55,7 @@ class Stream:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[Stream]:
-    """Put `Stream`s in the place of sys.stdout and sys.stderr for the block; gives the one for
-    standard output.
-    """
+    """Replaces sys.stdout and sys.stderr by `Stream`s in the block; yields the first."""
     _open_descriptors()
     before = sys.stdout, sys.stderr
     streams = Stream(sys.stdout), Stream(sys.stderr)
@@ -74,12 +69,16 @@ def guarded() -> Iterator[Stream]:
 
 
 def exit_code(code: int, stdout: Stream, result: bool) -> int:
-    """The exit code of a command whose `result` was to be read from standard output; others end as
-    they ended, with a warning.
+    """The exit code of a command, after failed writes to standard output.
+
+    Args:
+        code: the exit code of the command itself.
+        stdout: standard output.
+        result: the command's result is its output; otherwise a failed write only causes a warning.
     """
     if not stdout.error or (isinstance(stdout.error, BrokenPipeError) and not result):
         return code
-    # as with `| head -1`: whoever read has what was wanted
+    # as with `| head -1`: the reader has closed the pipe
     if isinstance(stdout.error, BrokenPipeError):
         return code or BROKEN_PIPE
     reason = (
@@ -88,8 +87,9 @@ def exit_code(code: int, stdout: Stream, result: bool) -> int:
         else str(stdout.error)
     )
     said = f"standard output cannot be written ({reason})"
+    remedy = "free disk space, or redirect it elsewhere"
     print(
-        f"dlcore: {f'{said}: make room, or send it elsewhere' if result else f'warning: {said}'}",
+        f"dlcore: {f'{said}: {remedy}' if result else f'warning: {said}'}",
         file=sys.stderr,
         flush=True,
     )
@@ -97,9 +97,7 @@ def exit_code(code: int, stdout: Stream, result: bool) -> int:
 
 
 def _open_descriptors() -> None:
-    """Open the descriptors 0, 1 and 2 where they are closed: the next file opened would be one of
-    them, and be written into.
-    """
+    """Opens closed descriptors 0, 1 and 2, so that no other file gets their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""Several processes as one run: who is the coordinator, how many are we, which one am I."""
+"""Several processes of one run: their coordinator, their number, and the rank of this one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 from dlcore.errors import Disrupted, UsageError
 
 NAMES = ("DLCORE_COORDINATOR", "DLCORE_PROCESSES", "DLCORE_PROCESS_ID")
-AUTO = "auto"  # as the coordinator, alone: JAX finds all three itself, as on a TPU slice
-WAIT_SECONDS = 1800  # for another process to come to a barrier: it may be decoding its data
+AUTO = "auto"  # as the coordinator: JAX finds all three itself, as on a TPU slice
+WAIT_SECONDS = 1800  # timeout of a barrier: another process may be decoding its data
 SHUTDOWN_SECONDS = 300
-# What the collectives of CPU and NVIDIA, and JAX's own service, say of a process that is gone.
+# Messages of Gloo, NCCL and JAX's coordination service about a lost process.
 _GONE = re.compile(
     r"Gloo|NCCL|heartbeat|[Cc]oordination|[Bb]arrier|UNAVAILABLE|DEADLINE_EXCEEDED|Connection"
     r" (reset|closed|refused)"
@@ -25,10 +25,17 @@ _GONE = re.compile(
 
 
 def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
-    """(coordinator address, processes, this process), or None for a run of one process. Raises
-    UsageError for half of it.
+    """The processes that the environment names.
 
-    `DLCORE_COORDINATOR=auto` alone gives (AUTO, 0, 0).
+    Args:
+        environment: the environment variables.
+
+    Returns:
+        (coordinator address, number of processes, rank), or None for a run of one process;
+            (AUTO, 0, 0) for `DLCORE_COORDINATOR=auto` alone.
+
+    Raises:
+        UsageError: the variables are incomplete or invalid.
     """
     given = {name: environment[name] for name in NAMES if environment.get(name)}
     if given == {NAMES[0]: AUTO}:
@@ -57,9 +64,15 @@ def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
 
 
 def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -> bool:
-    """Join the other processes, if the environment names them; True if this run has several.
+    """Connects to the other processes that the environment names.
 
-    One that shows no sign of life for `heartbeat_seconds` is taken for dead, and ends the others.
+    Args:
+        heartbeat_seconds: a process without heartbeat for this time counts as dead, and ends
+            the others.
+        environment: the environment variables; None: those of this process.
+
+    Returns:
+        Whether the run has several processes.
     """
     place = found(os.environ if environment is None else environment)
     if place is None:
@@ -85,12 +98,16 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
 
 
 def normal(address: str) -> tuple[str, bool]:
-    """host:port as gRPC takes it, brackets around an IPv6 address; and whether only this machine
-    can reach that host.
+    """An address as gRPC takes it, and whether it is a loopback address.
 
-    Of names only `localhost` and those that end in `.localhost` are taken for loopback: a machine's
-    own name may stand for
-    127.0.1.1 in its own /etc/hosts, and for its network address everywhere else.
+    Only `localhost` and names that end in `.localhost` count as loopback names: /etc/hosts may map
+    a machine's own name to 127.0.1.1 although other machines reach it by the network.
+
+    Args:
+        address: host:port.
+
+    Returns:
+        (host:port, with brackets around an IPv6 address; whether it is loopback).
     """
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -104,19 +121,21 @@ def normal(address: str) -> tuple[str, bool]:
 
 
 def first() -> bool:
-    """Is this the process that writes cards, logs and samples?"""
+    """Whether this is the process that writes cards, logs and samples."""
     return jax.process_index() == 0
 
 
 def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
-    """Wait until every process is here. Disrupted: one has not come in time; the message names the
-    barrier and who is missing.
+    """Waits until every process has reached this barrier.
 
-    A process that dies meanwhile ends all through its missing heartbeat.
+    A process that dies meanwhile ends the others by its missing heartbeat.
+
+    Raises:
+        Disrupted: a process is missing after `seconds`.
     """
     if jax.process_count() == 1:
         return
-    from jax._src import distributed  # JAX's public barrier has no limit of time
+    from jax._src import distributed  # JAX's public barrier has no timeout
 
     client = distributed.global_state.client
     assert client
@@ -126,16 +145,19 @@ def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
         missing = re.findall(r"^\d+$", str(error), re.MULTILINE)
         who = f"process {', '.join(missing)}" if missing else "another process"
         raise Disrupted(
-            f"{who} did not come to the barrier {name!r} in {seconds} s: see what it said"
+            f"{who} did not reach the barrier {name!r} in {seconds} s: see its output"
         ) from error
 
 
 @contextmanager
 def together(way_on: str) -> Iterator[None]:
-    """Disrupted, with `way_on`, for what JAX raises where another process is gone."""
+    """Turns JAX's errors on a lost process into Disrupted, with `way_on` as the remedy."""
     try:
         yield
-    except (jax.errors.JaxRuntimeError, ValueError) as error:  # jit turns the one into the other
+    except (
+        jax.errors.JaxRuntimeError,
+        ValueError,
+    ) as error:  # under jit the first becomes the second
         if jax.process_count() == 1 or not _GONE.search(str(error)):
             raise
         first_line = str(error).splitlines()[0]
@@ -145,9 +167,7 @@ def together(way_on: str) -> Iterator[None]:
 
 
 def by_first(act: Callable[[], None]) -> None:
-    """Let the first process alone `act`, the others wait for it. Its UsageError is raised in all:
-    none waits for one that has left.
-    """
+    """Calls `act` in the first process; the others wait, and all raise its UsageError."""
     refusal = ""
     if first():
         try:
@@ -168,7 +188,7 @@ def by_first(act: Callable[[], None]) -> None:
 
 
 def agreed(value: int) -> int:
-    """The number, or the truth value, of the first process."""
+    """The first process's number or truth value, in all processes."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
@@ -177,7 +197,7 @@ def agreed(value: int) -> int:
 
 
 def stop_requested(step: int, received: Sequence[int]) -> bool:
-    """Has a signal come, to this process or to another? True in all of them at the same step."""
+    """Whether any process has received a signal; True in all of them at the same step."""
     if jax.process_count() == 1:
         return bool(received)
     from jax.experimental import multihost_utils
@@ -186,10 +206,8 @@ def stop_requested(step: int, received: Sequence[int]) -> bool:
 
 
 def leave(code: int) -> int:
-    """The exit code; with several processes, at once: at a usual exit JAX would wait for one that
-    is gone.
-    """
-    # jax.process_count() would look for devices, where none were needed so far
+    """Returns the exit code; with several processes exits at once, as JAX might hang."""
+    # jax.process_count() would initialise devices, which may not be needed
     from jax._src import distributed
 
     if (distributed.global_state.num_processes or 1) > 1:

@@ -1,6 +1,4 @@
-"""What libraries print beside their errors, and nobody can use: XLA's loader of programs; Orbax and
-asyncio after a failed read.
-"""
+"""Suppresses messages of libraries that do not help a user: of XLA's loader, Orbax and asyncio."""
 
 from __future__ import annotations
 
@@ -15,22 +13,22 @@ from typing import Any
 STORAGE = ("orbax", "tensorstore", "asyncio")
 
 
-ACCELERATORS = ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")  # their devices, below /dev
-LEVEL = "3"  # of XLA's log: nothing below an end of the process
-JAX_LEVEL = "1"  # which JAX sets itself where there is none
+ACCELERATORS = ("nvidia[0-9]*", "accel*", "vfio", "kfd", "dxg")  # names of their devices in /dev
+LEVEL = "3"  # of XLA's log: fatal errors only
+JAX_LEVEL = "1"  # JAX sets this level where there is none
 
 
 def accelerated() -> bool:
-    """May there be an accelerator on this machine?"""
+    """Whether this machine may have an accelerator."""
     return any(any(Path("/dev").glob(pattern)) for pattern in ACCELERATORS)
 
 
 def loader() -> bool:
-    """Silences XLA's pages about features of the processor that a program from the cache did not
-    use; True if it came too late.
+    """Silences XLA's messages on processor features of cached programs; returns True if too late.
 
-    XLA reads the level when it is loaded: an experiment file that runs as a program has loaded it
-    by then. With an accelerator, or where the user has set a level, the log is kept.
+    XLA reads the log level when it is loaded, which has happened already where an experiment file
+    runs as a program. The log is kept on machines with an accelerator, or where the user has set a
+    level.
     """
     loaded, level = "jaxlib" in sys.modules, os.environ.get("TF_CPP_MIN_LOG_LEVEL")
     if accelerated() or (level is not None and not (loaded and level == JAX_LEVEL)):
@@ -41,9 +39,10 @@ def loader() -> bool:
 
 @functools.cache
 def failed_reads() -> None:
-    """From now on: exceptions of forgotten coroutines, and of callbacks into a closed event loop.
+    """Suppresses, from now on, errors of abandoned coroutines and of callbacks into a closed event
+    loop.
 
-    What a read or write raises reaches its caller all the same, and is said once there.
+    The error of a failed read or write reaches its caller all the same.
     """
     forgotten, uncaught = sys.unraisablehook, sys.excepthook
 

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and Ctrl-C as something to look at between two steps."""
+"""SIGTERM, SIGHUP and Ctrl-C, which the loop checks between two steps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ STOPPING = (
     b"dlcore: stopping after this step, and saving; a second Ctrl-C does not wait for an"
     b" evaluation\n"
 )
-_held: list[int] = []  # not empty: a second Ctrl-C waits
+_held: list[int] = []  # not empty: a second Ctrl-C is delayed
 
 
 def numbers() -> list[int]:
-    """The signals that ask a process to stop, but for those that it was begun to ignore: SIGHUP by
-    nohup, Ctrl-C in a script's `&`.
+    """The signals that ask a process to stop, except those that it was started to ignore.
+
+    nohup makes a process ignore SIGHUP, and a script's `&` Ctrl-C.
     """
     known = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
@@ -30,7 +31,7 @@ def numbers() -> list[int]:
 def handled(
     handler: Callable[[int, FrameType | None], None], kinds: list[int] | None = None
 ) -> Iterator[None]:
-    """Let `handler` have these signals (by default all that ask to stop) for the block."""
+    """Lets `handler` handle these signals (by default all that ask to stop) in the block."""
     before = {
         number: signal.signal(number, handler) for number in (numbers() if kinds is None else kinds)
     }
@@ -43,12 +44,12 @@ def handled(
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """The signals that came. Each ends the run after the step at hand; Ctrl-C after another signal
-    raises KeyboardInterrupt.
+    """Collects the signals that are received; each ends the run after the current step.
 
-    The second signal waits for what is `uninterrupted`, the third for nothing.
+    A Ctrl-C after another signal raises KeyboardInterrupt: the second signal after the end of an
+    `uninterrupted` block, the third at once.
     """
-    import jax  # a launcher that passes signals on needs none
+    import jax  # a launcher that forwards signals needs no JAX
 
     received: list[int] = []
 
@@ -59,7 +60,7 @@ def stop_requested() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         if number == signal.SIGINT and not again and jax.process_index() == 0:
             with contextlib.suppress(OSError):
-                os.write(2, STOPPING)  # print may be in the midst of a line
+                os.write(2, STOPPING)  # print may be interrupted within a line
         if not again and jax.process_count() > 1:
             signal.raise_signal(signal.SIGTERM)
 
@@ -72,9 +73,7 @@ def stop_requested() -> Iterator[list[int]]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """What a second Ctrl-C must not cut in two: it is looked at between the steps, as the first
-    one.
-    """
+    """Delays a second Ctrl-C to the end of the block."""
     _held.append(1)
     try:
         yield

@@ -1,5 +1,5 @@
-"""What an error says: of an experiment file its own lines, with the frames of JAX, of other
-libraries and of ours left out.
+"""Error messages for experiment files: only their own lines, without frames of libraries and
+dlcore.
 """
 
 from __future__ import annotations
@@ -25,13 +25,11 @@ LIBRARIES = [
 ]
 STORAGE = ("orbax", "tensorstore")  # what writes and reads checkpoints
 SHOW_ALL = "JAX_TRACEBACK_FILTERING"  # JAX's own variable: "off" shows every frame
-LINES = 15  # of a message: JAX's may fill a page
+LINES = 15  # lines of a message that are shown
 
 
 def explained(command: Callable[[], T]) -> T:
-    """What `command` returns. An exception from an experiment file, or from storage, becomes a
-    UsageError that says where.
-    """
+    """Calls `command`; turns errors of experiment files or of storage into UsageErrors."""
     try:
         return command()
     except (UsageError, Disrupted):
@@ -44,8 +42,9 @@ def explained(command: Callable[[], T]) -> T:
 
 
 def explain(error: Exception) -> str | None:
-    """The error, where it happened and the experiment file's own frames, the last one last; None if
-    it is none of these.
+    """The message for an error of an experiment file or of storage; None for other errors.
+
+    The message has the error, its place, and the experiment file's own frames.
     """
     if os.environ.get(SHOW_ALL, "").lower() == "off":
         return None
@@ -73,16 +72,14 @@ def explain(error: Exception) -> str | None:
             f"a checkpoint cannot be read or written: {what.splitlines()[0]}; {SHOW_ALL}=off shows"
             " where"
         )
-    # a loss of ours misses it
+    # a loss of dlcore misses a key of the batch
     if packages[-1] == "dlcore" and isinstance(error, KeyError) and _keys(error, frames):
         return f"{place}: {what}"
     return None
 
 
 def deliberate(error: Exception) -> bool:
-    """Was this raised by a `raise` of an experiment file or of dlcore, and not by a library or an
-    operator?
-    """
+    """Whether a `raise` of an experiment file or of dlcore has raised this, and no library."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -101,9 +98,7 @@ def _frames(trace: TracebackType | None) -> Iterator[FrameType]:
 
 
 def _is_own(code: CodeType) -> bool:
-    """Is this code of an experiment file, or of a module beside it: neither ours nor a
-    library's?
-    """
+    """Whether this is code of an experiment file, or of a module beside it."""
     file = Path(code.co_filename)
     return file.suffix == ".py" and not any(above in file.parents for above in (OURS, *LIBRARIES))
 
@@ -127,9 +122,7 @@ def _message(error: Exception, frames: Frames) -> str:
 
 
 def _keys(error: KeyError, frames: Frames) -> str:
-    """The keys that there are where one was missing: "batch has image, label"; empty where the line
-    does not say what it looks into.
-    """
+    """The available keys where one was missing: "batch has image, label"; "" if unknown."""
     key = error.args[0] if error.args else None
     for frame, line in [*frames[-1:], *[each for each in frames if _is_own(each[0].f_code)][-1:]]:
         for name, value in frame.f_locals.items():

@@ -1,4 +1,4 @@
-"""A thread that looks at the clock while the run works, and says where the run hangs."""
+"""The watchdog: a thread that reports a phase of a run that takes too long."""
 
 from __future__ import annotations
 
@@ -11,35 +11,39 @@ from types import TracebackType
 
 
 class Watchdog:
-    """Writes the stacks of all threads to `file`, once, when nothing was told for `seconds`; 0 for
-    never. The run itself goes on.
+    """Writes the stacks of all threads to `file` when a phase exceeds the timeout; the run
+    continues.
 
     Its thread runs while the main one waits for a device, a disk or another process.
+
+    Args:
+        seconds: the timeout of a phase; 0: never.
+        file: where the stacks are appended.
     """
 
     def __init__(self, seconds: float, file: Path) -> None:
         self.seconds, self.file = seconds, file
-        self.phase, self.since, self.barked = "starting", time.monotonic(), False
+        self.phase, self.since, self.reported = "starting", time.monotonic(), False
         self.over = threading.Event()
         self.thread = (
-            threading.Thread(target=self._look, daemon=True, name="watchdog") if seconds else None
+            threading.Thread(target=self._watch, daemon=True, name="watchdog") if seconds else None
         )
 
-    def tell(self, phase: str) -> None:
-        """What the run does from now on."""
-        self.phase, self.since, self.barked = phase, time.monotonic(), False
+    def start_phase(self, phase: str) -> None:
+        """Starts a phase."""
+        self.phase, self.since, self.reported = phase, time.monotonic(), False
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while not self.over.wait(min(1.0, self.seconds / 4)):
-            if not self.barked and time.monotonic() - self.since > self.seconds:
-                self.barked = True
-                self._bark()
+            if not self.reported and time.monotonic() - self.since > self.seconds:
+                self.reported = True
+                self._report()
 
-    def _bark(self) -> None:
-        # Said before it is written: the disk may be what hangs.
+    def _report(self) -> None:
+        # Printed before it is written: the disk may be the cause.
         message = (
-            f"{self.phase} takes longer than {self.seconds:g} s; what every thread is doing stands"
-            f" in {self.file}"
+            f"{self.phase} takes longer than {self.seconds:g} s; the stacks of all threads are in"
+            f" {self.file}"
         )
         print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
         try:
@@ -66,4 +70,4 @@ class Watchdog:
     ) -> None:
         self.over.set()
         if self.thread:
-            self.thread.join(1)  # it may hang with the disk
+            self.thread.join(1)  # the disk may hang

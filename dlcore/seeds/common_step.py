@@ -1,4 +1,4 @@
-"""Where several runs, trained side by side, can go on together."""
+"""Finds the step from which several vectorised runs can continue together."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.init import initial
 
 
-def sound_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) -> int:
-    """The newest step of which all runs have a sound checkpoint; 0 where one has none yet.
-    UsageError: there is none.
+def common_valid_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) -> int:
+    """The newest step of which all runs have a valid checkpoint; 0 where one of them has none yet.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options of each run.
+        root: the folder of the runs, for messages.
+
+    Raises:
+        UsageError: all have checkpoints, but of no common step.
     """
     kept = [
         {int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()}
@@ -29,14 +36,14 @@ def sound_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) 
     if not all(kept):
         if any(kept):
             warnings.warn(
-                "a seed was ended before its first checkpoint: all seeds begin again at step 0",
+                "a seed ended before its first checkpoint: all seeds start again at step 0",
                 stacklevel=2,
             )
         return 0
     if not (common := sorted(set.intersection(*kept))):
         raise UsageError(
-            f"the seeds in {root} have no checkpoint of the same step: dlcore resume goes on with"
-            " each of them alone"
+            f"the seeds in {root} have no checkpoint of the same step: dlcore resume continues each of"
+            " them alone"
         )
     one, batch = sharding.layout("jit", "", jax.devices()[:1]), experiment.batch
     example = Stream(experiment.train, batch, flags[0].seed, one.local_rows(batch)).at(0)
@@ -53,4 +60,4 @@ def sound_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) 
         except Unreadable as error:
             if not common:
                 raise
-            warnings.warn(f"{error}; all seeds go on from an older step", stacklevel=2)
+            warnings.warn(f"{error}; all seeds continue from an older step", stacklevel=2)

@@ -1,4 +1,4 @@
-"""How several seeds are placed on the devices, vectorised over a leading seed axis."""
+"""Places several seeds on the devices, vectorised over a leading seed axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcore.sharding import BATCH, Layout, Tree, layout
 
 
 def over_seeds(count: int) -> Layout:
-    """A layout whose rows are seeds: over as many devices as divide `count` seeds."""
+    """A layout whose rows are seeds, over as many devices as divide their number `count`."""
     devices = jax.devices()
     return layout(
         "jit",
@@ -30,12 +30,19 @@ def vectorised(
     donate: bool = False,
     options: Any = None,
 ) -> Any:
-    """`f` of one seed, vectorised: every argument and result gets a leading seed axis, but for the
-    arguments `shared`.
+    """A compiled function that applies `f` to each seed.
 
-    Each device computes its own seeds, and nothing is sent between devices. `vmap` computes them
-    all at once; on CPU they are computed one after the other, which is faster there, as a seed's
-    state stays in the core's cache, and gives every seed the bits that it has alone.
+    Each device computes its own seeds, without communication. On CPU these are computed one after
+    the other: it is faster, since the state of a seed stays in the core's cache, and each seed gets
+    the same bits as alone. Other devices use `vmap`.
+
+    Args:
+        f: the function of one seed.
+        layout: the layout over the seeds.
+        shared: the positions of arguments that all seeds share; the others, and the results,
+            have a leading seed axis.
+        donate: donate the buffers of the first argument.
+        options: XLA's compiler options.
     """
     in_turns = (
         jax.custom_batching.sequential_vmap if jax.default_backend() == "cpu" else lambda one: one

@@ -1,6 +1,4 @@
-"""Several seeds of an experiment in one compiled program, vectorised over a leading seed axis; no
-seed affects another.
-"""
+"""Several seeds of an experiment in one compiled program, vectorised over a leading seed axis."""
 
 from __future__ import annotations
 
@@ -29,13 +27,15 @@ from dlcore.train.step import Batch, State, train_step
 
 
 class SeedProgram:
-    """The `Program` (runs/program.py) of several seeds: arrays have the seeds as their first axis,
-    spread over the devices.
+    """The `Program` (runs/program.py) of several independent seeds.
+
+    Arrays have a leading seed axis, which is sharded over the devices.
 
     Args:
-        experiment, flags: as of a single run; `flags.seed` is not used.
+        experiment: the experiment.
+        flags: the run options; `flags.seed` is not used.
         seeds: the seed of each run.
-        stride: steps of one call. What a call costs on the host is paid once for all of them.
+        stride: the number of steps of one call, which reduces the overhead on the host.
     """
 
     ahead = 2
@@ -90,9 +90,7 @@ class SeedProgram:
         return placement.unstacked(state, self._one)
 
     def compile(self) -> None:
-        """Compiles the training step. Raises UsageError where an example's index is outside what
-        the model declares.
-        """
+        """Compiles the training step. UsageError: an index exceeds a table of the model."""
         example = self._put(self._streams.at(0, self.stride))
         step = placement.vectorised(self._steps, self.layout, donate=True)
         with checks.declared() as self.indices:
@@ -116,9 +114,7 @@ class SeedProgram:
         return jax.lax.scan(step, state, batches)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of the steps start..stop of every seed, a stride at a time: [seeds, stride,
-        batch, ...].
-        """
+        """The batches of the steps start..stop of every seed: [seeds, stride, batch, ...] each."""
         made = (
             self._streams.steps(start, stop, self.stride, self._flags.threads)
             if start < stop
@@ -127,12 +123,12 @@ class SeedProgram:
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
-        """`stride` steps of every seed; packed metrics [seeds, stride, metrics, 2]."""
+        """Trains every seed `stride` steps; packed metrics [seeds, stride, metrics, 2]."""
         state, packed = self._step(state, batch, self._seeds)
         return state, packed
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """The packed metrics of some calls on the host."""
+        """The packed metrics of several calls on the host."""
         return np.concatenate(
             [np.asarray(each, np.float64) for each in jax.device_get(list(packed))], axis=1
         )
@@ -150,7 +146,7 @@ class SeedProgram:
         return run(state, batch, self._seeds)
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The metrics of a source."""
+        """The names of the metrics of `evaluate`."""
         batch = next(self._in_order(source))
         shapes = self._evaluated.eval_shape(self._initial, batch, self._seeds)
         return [name.removeprefix(self._prefix) for name in shapes.names]
@@ -162,7 +158,7 @@ class SeedProgram:
         )
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
-        """What the batch of the step after `step` would do to every tensor, of every seed."""
+        """The diagnosis of every tensor of each seed, for the batch of the step after `step`."""
         batch = self._put({name: x[:, 0] for name, x in self._streams.at(step).items()})
         found = jax.device_get(self._diagnosed(state, batch, self._seeds))
         params = self.abstract.params

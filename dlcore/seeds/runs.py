@@ -1,6 +1,4 @@
-"""Several seeds of an experiment at once: one program, and for every seed a folder, as if it had
-been trained alone.
-"""
+"""Runs of several seeds in one program; each seed's folder is that of an ordinary run."""
 
 from __future__ import annotations
 
@@ -30,15 +28,17 @@ from dlcore.runs.training import trained
 from dlcore.runtime import notices
 from dlcore.runtime.signals import stop_requested
 from dlcore.runtime.watchdog import Watchdog
-from dlcore.seeds.common_step import sound_step
+from dlcore.seeds.common_step import common_valid_step
 from dlcore.seeds.program import SeedProgram
 from dlcore.train.evaluators import Evaluator
 from dlcore.train.experiment import Experiment
 
 
 def train(page: Page, config: Any, flags: RunOptions) -> int:
-    """Begin a run for each of `--seeds`, or with `--continue-run` go on with those that were
-    stopped. FAILED if one of them has.
+    """Starts one run per seed of `--seeds`, or resumes them with `--continue-run`.
+
+    Returns:
+        The exit code; FAILED if one of the runs has failed.
     """
     if jax.process_count() > 1:
         raise UsageError(
@@ -46,9 +46,7 @@ def train(page: Page, config: Any, flags: RunOptions) -> int:
             " other"
         )
     if flags.continue_run and not flags.out:
-        raise UsageError(
-            "--continue-run needs --out: it names the folder of the runs to go on with"
-        )
+        raise UsageError("--continue-run needs --out: it names the folder of the runs to continue")
     experiment = page.experiment(config, flags.source)
     run.check(experiment, flags, sharding.layout("jit", "", jax.devices()[:1]))
     with ExitStack() as held:
@@ -65,8 +63,8 @@ def _train(
         replace(alone, seed=seed, out=str(root / f"seed-{seed}"))
         for seed in range(flags.seed, flags.seed + flags.seeds)
     ]
-    base = run.begun_card(page, config, alone, experiment, one)
-    # together: so many runs shared the seconds of the card
+    base = run.new_card(page, config, alone, experiment, one)
+    # `together`: the number of runs that share the seconds of the card
     base["devices"]["count"], base["together"] = 1, flags.seeds
     begun = [_begin(page, config, one_of, base, flags.continue_run, held) for one_of in each]
     going = [number for number, card in enumerate(begun) if card["status"] == "running"]
@@ -88,7 +86,7 @@ def _train(
         (
             f"dlcore report {root}"
             if code in (DONE, FAILED)
-            else f"the same command with --out {root} --continue-run goes on"
+            else f"the same command with --out {root} --continue-run continues"
         ),
         flush=True,
     )
@@ -98,8 +96,10 @@ def _train(
 def _begin(
     page: Page, config: Any, flags: RunOptions, base: cards.Card, again: bool, held: ExitStack
 ) -> cards.Card:
-    """The card of one seed's run, whose folder is made, or was made before, and is locked;
-    "running" if there is something to do.
+    """Creates or opens the folder of one seed's run, and locks it.
+
+    Returns:
+        The card; its status is "running" if there is something to train.
     """
     folder, card = Path(flags.out), {**copy.deepcopy(base), "run": cards.plain(flags)}
     if again and (folder / "card.json").is_file():
@@ -107,7 +107,7 @@ def _begin(
         changed = resuming.changes(page, config, flags, folder, card, accept=False)
         if card["status"] in ("done", "failed"):
             return card
-        resuming.go_on(known, folder, card, changed, accept=False)
+        resuming.update_card(known, folder, card, changed, accept=False)
         held.enter_context(folders.alone(folder))
     else:
         held.enter_context(folders.claim(folder, page))
@@ -117,7 +117,7 @@ def _begin(
 
 
 def _stride(start: int, steps: int, every: Intervals, evaluators: Sequence[Evaluator]) -> int:
-    """Steps between which nothing is due."""
+    """The largest number of steps that divides all intervals and scheduled steps."""
     hashes = [step for step in HASH_STEPS if start < step < steps]
     scheduled = [each.every for each in evaluators if isinstance(each.every, int)]
     return math.gcd(
@@ -142,7 +142,7 @@ def _go(
     watchdog = Watchdog(flags[0].stall, root / "stacks.txt")
     with stop_requested() as received_signals, watchdog, closing:
         with notices.during("compiling"):
-            start = sound_step(experiment, flags, root)
+            start = common_valid_step(experiment, flags, root)
             every = Intervals.of(flags[0], experiment.steps, saves=2)
             stride = _stride(start, experiment.steps, every, experiment.evaluators)
             program = SeedProgram(experiment, flags[0], [each.seed for each in flags], stride)
@@ -157,5 +157,5 @@ def _go(
                 )
                 for each, card in zip(flags, begun, strict=True)
             ]
-            trainer = Trainer(program, runs, every, watchdog.tell, start)
+            trainer = Trainer(program, runs, every, watchdog.start_phase, start)
         return trained(trainer, received_signals)

@@ -92,7 +92,7 @@ def test_no_room_is_said_before_the_first_step(
     assert cli.main(["train", "mlp_digits", *MLP, "--out", "new/run"]) == 2
     said = capsys.readouterr().err
     assert "0 MiB free" in said
-    assert "make room" in said
+    assert "free disk space" in said
     assert not Path("new/run").exists(), "no run is left behind"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -178,7 +178,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
     if "code" not in done.stdout:
         pytest.skip(f"no disk of one's own here: {done.stderr[:200]}")
     assert "code 2" in done.stdout, done
-    assert "make room" in done.stderr
+    assert "free disk space" in done.stderr
     # Orbax's threads may say more, at their own end
     assert done.stderr.count("dlcore: ") == 1, done.stderr
     assert "then 0" in done.stdout, done

@@ -34,7 +34,7 @@ def test_a_page_that_changed(
 ) -> None:
     page = stopped.parent / "mine.py"
     page.write_text(page.read_text().replace("dropout: Rate = 0.3", "dropout: Rate = 0.4"))
-    said = refused("resume", stopped, mentions=("begun differently", "--accept-changes"))
+    said = refused("resume", stopped, mentions=("started differently", "--accept-changes"))
     assert "- dropout: Rate = 0.3" in said
     assert "+ dropout: Rate = 0.4" in said
     assert cli.main(["resume", "--accept-changes", str(stopped)]) == 0
@@ -77,8 +77,8 @@ def test_other_versions_and_another_commit_are_said_and_kept(
     subprocess.run(["git", "add", page.name], cwd=page.parent, check=True)
     assert cli.main(["resume", str(stopped)]) == 0
     said, now = capsys.readouterr().out, card(stopped)
-    assert f"differs from when it began: versions jax: 0.1 then, {jax.__version__} now" in said
-    assert "differs from when it began: commit: aaaaaaaaaa then, " in said
+    assert f"differs from its start: versions jax: 0.1 then, {jax.__version__} now" in said
+    assert "differs from its start: commit: aaaaaaaaaa then, " in said
     assert "uncommitted changes now" in said
     assert [line.split(":")[0] for line in now["noted_changes"]] == [
         "versions jax",
@@ -96,7 +96,7 @@ def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_again(
         assert cli.main(["resume", str(stopped)]) == 0
     said = capsys.readouterr().err
     assert (
-        f"warning: {stopped} had come to step 6, but has no checkpoint left: it begins again at"
+        f"warning: {stopped} had reached step 6, but has no checkpoint left: it starts again at"
         " step 0" in said
     )
     assert card(stopped)["step"] == 12
@@ -117,7 +117,7 @@ def test_a_page_of_the_same_name_as_an_experiment_of_ours(stopped: Path, refused
     page.write_text((stopped.parent / "mine.py").read_text() + "\nCHANGED = True\n")
     record = card(stopped) | {"experiment": "mlp_digits", "file": str(page)}
     (stopped / "card.json").write_text(json.dumps(record))
-    assert "CHANGED = True" in refused("resume", stopped, mentions=("begun differently",))
+    assert "CHANGED = True" in refused("resume", stopped, mentions=("started differently",))
 
 
 def test_a_page_that_is_gone(stopped: Path, refused: Refused) -> None:

@@ -133,5 +133,5 @@ def test_tpu_commands_make_the_slice_and_train_on_every_worker() -> None:
     )
     with pytest.raises(Refused, match="a path that every worker sees"):
         tpu.commands(TRAIN, tpu.Request("v5litepod-16", "us-a"))
-    with pytest.raises(Refused, match=r"--zone .* is nothing that gcloud takes"):
+    with pytest.raises(Refused, match=r"--zone .* is not valid in gcloud"):
         tpu.script(TRAIN, dataclasses.replace(request, zone="a\ntouch /tmp/x"))

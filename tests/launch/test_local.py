@@ -74,7 +74,7 @@ def test_a_killed_rank_is_named_and_ends_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["local", "--processes", "2"], "say what to run behind --"),
+        (["local", "--processes", "2"], "name a command after --"),
         (["local", "--processes", "0", "--", "list"], "at least 1"),
     ],
 )

@@ -158,10 +158,10 @@ def test_the_script_passes_words_through_a_shell_unharmed(name: str) -> None:
 @pytest.mark.parametrize(
     ("command", "request_", "why"),
     [
-        (["list"], Request(), "say what to train"),
-        (["train", "--steps", "3"], Request(), "say what to train"),
+        (["list"], Request(), "name what to train"),
+        (["train", "--steps", "3"], Request(), "name what to train"),
         (["train", "mlp_digits"], Request(nodes=0), "must be at least 1"),
-        (["train", "mlp_digits", "--out", "x"], Request(seeds=2), "leave these two out"),
+        (["train", "mlp_digits", "--out", "x"], Request(seeds=2), "omit these two"),
         (["train", "mlp_digits"], Request(gpus_per_node=-1), "--gpus-per-node -1 is too small"),
         (["train", "mlp_digits"], Request(cpus_per_task=-1), "--cpus-per-task -1 is too small"),
         (["train", "mlp_digits"], Request(restarts=-1), "--restarts -1 is too small"),
@@ -171,7 +171,7 @@ def test_the_script_passes_words_through_a_shell_unharmed(name: str) -> None:
             (
                 ["train", "mlp_digits"],
                 Request(**{option: f"{start}{more}"}),
-                f"--{option} .* is nothing that SLURM takes",
+                f"--{option} .* is not valid in SLURM",
             )
             for option, start in (("time", "1:00"), ("partition", "a"), ("account", "a"))
             for more in (

@@ -25,7 +25,7 @@ from dlcore.runs import session as runs
 from dlcore.runs.catalog import Page
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runs.loop import PREEMPTED
-from dlcore.runs.session import everything
+from dlcore.runs.session import evaluate_all
 from dlcore.runtime import processes
 from dlcore.seeds import runs as seeds
 from dlcore.train import weights as export
@@ -119,10 +119,10 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
         runs.restored(experiment, flags, whole, run_card, last=last) for last in (False, True)
     )
     assert (int(state.step), int(last.step)) == (best["step"], 40)
-    assert everything(experiment, flags, state)["test"] == pytest.approx(
+    assert evaluate_all(experiment, flags, state)["test"] == pytest.approx(
         run_card["results"]["test"], rel=1e-5
     )
-    assert everything(experiment, flags, last)["test"] != pytest.approx(
+    assert evaluate_all(experiment, flags, last)["test"] != pytest.approx(
         run_card["results"]["test"], rel=1e-3
     )
     raw = Checkpoints(whole / "checkpoints").manager.restore(40)["state"]["params"]
@@ -322,5 +322,5 @@ def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
         strict=True,
     ):
         np.testing.assert_array_equal(got, want)
-    measured = everything(experiment, dataclasses.replace(FLAGS, mesh=""), state)
+    measured = evaluate_all(experiment, dataclasses.replace(FLAGS, mesh=""), state)
     assert card(Path("run"))["results"]["test"] == pytest.approx(measured["test"], rel=1e-4)

@@ -145,7 +145,7 @@ def test_damaged_metrics_of_one_checkpoint_leave_its_state_and_the_others_alone(
         if not best:
             (said,) = [str(w.message) for w in warned]
             assert (
-                f"the metrics of checkpoint {folder / '20'} cannot be read and are set aside as"
+                f"the metrics of checkpoint {folder / '20'} cannot be read and were moved to"
                 " damaged-20-metrics" in said
             )
         else:
@@ -279,21 +279,21 @@ def test_where_all_are_damaged_the_user_is_warned(folder: Path) -> None:
         pytest.raises(UsageError, match=r"none of the checkpoints \[10, 20\] in") as error,
     ):
         kept.restore(LIKE)
-    assert "mend them from a copy, or move that folder away" in str(error.value)
+    assert "restore them from a copy, or move that folder away" in str(error.value)
     kept.close()
     gc.collect()
 
 
-def test_what_was_skipped_is_set_aside_and_its_step_can_be_saved_again(folder: Path) -> None:
+def test_what_was_skipped_is_renamed_and_its_step_can_be_saved_again(folder: Path) -> None:
     truncated(folder / next(path for path in files(folder, 20) if path.name == "manifest.ocdbt"))
     broken = {path.relative_to("20"): (folder / path).read_bytes() for path in files(folder, 20)}
     kept = Checkpoints(folder)
-    kept.set_aside(10)
+    kept.quarantine(10)
     assert kept.steps() == [10]
     assert {p: (folder / "damaged-20" / p).read_bytes() for p in broken} == broken
     kept.save(state(21), 20)
     kept.wait()
-    kept.set_aside(10)  # again: the first one set aside is not written over
+    kept.quarantine(10)  # again: the first renamed one is not overwritten
     kept.close()
     assert sorted(p.name for p in folder.iterdir()) == ["10", "damaged-20", "damaged-20-1"]
     found, warned = restored(folder)

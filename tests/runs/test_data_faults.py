@@ -150,7 +150,7 @@ def test_a_number_that_is_none_is_named_where_a_step_fails(
         == 70
     )
     said = capsys.readouterr().err
-    assert "The data are at fault: 'image' of example 500 is nan" in said
+    assert "The data are the cause: 'image' of example 500 is nan" in said
     assert "learning rate" not in said
     cards = [json.loads(path.read_text()) for path in Path("run").rglob("card.json")]
     assert {card["status"] for card in cards} == {"failed"}
@@ -162,7 +162,7 @@ def test_without_a_fault_in_the_data_the_learning_rate_is_named(
     assert trained("pass", "--lr", "1e38") == 70
     said = capsys.readouterr().err
     assert "Lower the learning rate" in said
-    assert "at fault" not in said
+    assert "The data are the cause" not in said
 
 
 VOCABULARY = """
@@ -216,7 +216,7 @@ def test_checkpoints_of_a_model_that_other_data_made_are_not_called_damaged(
     assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert "the data of run have changed: train fingerprint: " in said
-    assert "The model that they make now cannot take its checkpoints" in said
+    assert "Its checkpoints do not fit the model of the new data" in said
     assert "cannot be read" not in said
     assert "damaged" not in said
 

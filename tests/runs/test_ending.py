@@ -145,7 +145,7 @@ def test_a_third_ctrl_c_says_what_is_lost(
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 130
     said = capsys.readouterr().err
     assert (
-        "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run goes on"
+        "interrupted: what came after the checkpoint of step 5 is lost; dlcore resume run continues"
         " from there" in said
     )
     assert card(Path("run"))["status"] == "stopped"
@@ -167,8 +167,8 @@ def test_a_run_folder_that_is_renamed_under_its_run(
         assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
     said = capsys.readouterr().err
     assert said.count("dlcore: ") == 1
-    assert "run was removed or renamed under its run" in said
-    assert f"dlcore resume {Path.cwd() / 'other'} goes on with it" in said
+    assert "run was removed or renamed during its run" in said
+    assert f"dlcore resume {Path.cwd() / 'other'} continues it" in said
     assert "Traceback" not in said
     assert not Path("run").exists(), [*Path("run").rglob("*")]
     assert not Path("run").exists(), "nothing is written where the run was"
@@ -191,7 +191,7 @@ def test_a_run_folder_that_is_removed_under_its_run(
     assert cli.main(["train", NAME, *WORDS, "--out", "run"]) == 2
     said = capsys.readouterr().err
     assert said.count("dlcore: ") == 1
-    assert "run was removed or renamed under its run" in said
+    assert "run was removed or renamed during its run" in said
     assert "Traceback" not in said
     assert not Path("run/card.json").exists()
 

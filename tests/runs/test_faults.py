@@ -187,7 +187,7 @@ def test_a_watchdog_barks_once_for_each_thing_and_says_where_it_cannot_write(
         nonlocal now
         for phase in ("one", "", "", "two", "", ""):
             if phase:
-                dog.tell(phase)
+                dog.start_phase(phase)
             now += 9
             yield False
         yield True

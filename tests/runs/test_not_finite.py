@@ -194,7 +194,7 @@ def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> Non
             objectives={"net": built.objectives["net"]._replace(loss=loss)},
         )
 
-    with pytest.warns(UserWarning, match="test/loss is no finite number"):
+    with pytest.warns(UserWarning, match="test/loss is not finite"):
         assert trained(dataclasses.replace(DIGITS, build=build), "run", steps=6) == 0
     run_card = json.loads(
         Path("run/card.json").read_text(),

@@ -148,12 +148,12 @@ def test_a_known_file_is_known_by_its_path_and_its_text(tmp_path: Path) -> None:
     Path("s1/experiment.py").write_text(text)
     with pytest.raises(
         UsageError,
-        match=r"begun differently[\s\S]*\+CHANGED = 1[\s\S]*--accept-changes[\s\S]*--trust",
+        match=r"started differently[\s\S]*\+CHANGED = 1[\s\S]*--accept-changes[\s\S]*--trust",
     ):
         trust.page(Path("s1"), fields)
     assert not Path("executed").exists()
     assert trust.page(Path("s1"), fields, accept_changes=True).source.endswith("CHANGED = 1\n")
-    with pytest.raises(UsageError, match="begun differently"):
+    with pytest.raises(UsageError, match="started differently"):
         # what trains remembers it; looking with another's consent does not
         trust.page(Path("s1"), fields)
     trust.remember(file, file.read_text())

@@ -214,7 +214,7 @@ def test_a_limit_on_the_size_of_files(
     said = capsys.readouterr().err
     assert code == 2, said
     assert "Traceback" not in said
-    assert "make room" in said
+    assert "free disk space" in said
     if Path("run/card.json").exists():
         assert card(Path("run"))["status"] == "stopped"
         # in a process of its own: threads of the first try may still be at it
@@ -258,7 +258,7 @@ def test_a_status_takes_no_room(tmp_path: Path, limited: Callable[[int], None]) 
 @pytest.mark.quick
 def test_what_the_system_says_has_a_way_out() -> None:
     for number, way in (
-        (28, "make room"),
+        (28, "free disk space"),
         (13, "grant permission"),
         (36, "choose a shorter name"),
         (2, "name one that is there"),

@@ -188,7 +188,7 @@ def test_a_barrier_has_a_name_and_a_limit_of_time(tmp_path: Path) -> None:
     with pair(lambda rank: ["-c", MEETING], tmp_path) as both:
         assert [each.wait(LIMIT) for each in both] == [0, 0], (tmp_path / "said-0.txt").read_text()
     assert (
-        "process 1 did not come to the barrier 'the meeting' in 1 s"
+        "process 1 did not reach the barrier 'the meeting' in 1 s"
         in (tmp_path / "said-0.txt").read_text()
     )
 

@@ -170,7 +170,7 @@ def test_stopped_and_gone_on_with_alone_or_together(tmp_path: Path) -> None:
     child.until(lambda: bool(logged(folders[2], "train")))
     child.send(signal.SIGTERM)
     assert child.wait() == 75, child.output()
-    assert "--continue-run goes on" in child.output()
+    assert "--continue-run continues" in child.output()
     stopped = [card(folder) for folder in folders]
     assert {each["status"] for each in stopped} == {"stopped"}
     (step,) = {each["step"] for each in stopped}
@@ -232,7 +232,7 @@ def test_without_a_step_in_common_nothing_is_lost(tmp_path: Path) -> None:
     code, said = run(*begin, folder=tmp_path)
     assert (
         code,
-        "no checkpoint of the same step: dlcore resume goes on with each of them alone" in said,
+        "no checkpoint of the same step: dlcore resume continues each of them alone" in said,
     ) == (2, True), said
     for folder in folders:
         assert run("resume", folder, folder=tmp_path)[0] == 0

@@ -13,10 +13,10 @@ from dlcore.cli import main as cli
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        (["--parallel", "pmap"], "--parallel does not go with --seeds 4"),
-        (["--mesh", "data=2"], "--mesh does not go with"),
-        (["--cpu-devices", "2"], "--cpu-devices does not go with"),
-        (["--patience", "2"], "--patience does not go with"),
+        (["--parallel", "pmap"], "--parallel cannot be used with --seeds 4"),
+        (["--mesh", "data=2"], "--mesh cannot be used with"),
+        (["--cpu-devices", "2"], "--cpu-devices cannot be used with"),
+        (["--patience", "2"], "--patience cannot be used with"),
         (["--seed", str(2**32 - 2)], "begin with a smaller --seed"),
         (["--seeds", "0"], "--seeds 0 is too small"),
     ],
