@@ -1,19 +1,32 @@
-"""What a trained model says of a user's own files."""
+"""What a trained model answers to a user's own files, lines of text, or a number of examples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from dlcore.samples import Sample
 from dlcore.train.step import State
 
+Answer = tuple[dict[str, Any], Sample]
+"""Plain JSON for programs, and what a person sees of it."""
 
+
+@runtime_checkable
 class Predictor(Protocol):
-    """Turns files or lines of text into items, and batches of items into answers.
+    """Reads files or lines of text into items, and answers batches of items.
 
-    `options` is a dataclass whose fields are the flags of `dlcore predict` for this model.
+    `options` is a dataclass whose fields are the flags of `dlcore predict` for this model; in a
+    copy of the predictor `with_options` puts those that a user gave in its place.
+
+    A predictor may have more:
+        reads: "files" (the default) or "lines". With "lines" text files, `-` and `--text` are
+            given to `items` as text, a line at a time, and files never are.
+        line(answer) -> str: the readable line of an answer. By default its names and values.
+        item(value) -> item: an item of a Python value such as an array, for `dlcore.load`.
     """
 
     @property
@@ -21,11 +34,58 @@ class Predictor(Protocol):
         """Flags of `dlcore predict` and their defaults."""
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
-        """What is predicted one by one, read from files and lines of text. Raises UsageError that
-        names a file it cannot read.
+        """Items, which are answered one by one, read from files or lines of text.
+
+        Called with one file or one line at a time; a file with several items, such as the rows of
+        a table, gives several. Raises UsageError for what cannot be read.
         """
 
-    def batch(self, state: State, items: Sequence[Any]) -> list[tuple[dict[str, Any], Sample]]:
-        """For each item the answer of a trained state as plain JSON, and what a person sees of
-        it.
+    def batch(self, state: State, items: Sequence[Any]) -> list[Answer]:
+        """The answers of a trained state, one an item.
+
+        All batches of a command have the same number of items, so that one program is compiled:
+        the last one is padded by repeating its last item.
         """
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Makes examples from nothing but a seed: `dlcore predict RUN --count N`."""
+
+    @property
+    def options(self) -> Any:
+        """Flags of `dlcore predict` and their defaults, such as `seed`."""
+
+    def generated(self, state: State, count: int) -> list[Answer]:
+        """`count` generated examples. Raises UsageError for options that do not fit the model."""
+
+
+def with_options(predictor: Any, options: Any) -> Any:
+    """A copy of a predictor with other options."""
+    if dataclasses.is_dataclass(predictor) and not isinstance(predictor, type):
+        return dataclasses.replace(predictor, options=options)
+    made = copy.copy(predictor)
+    made.options = options
+    return made
+
+
+def reads(predictor: Any) -> str:
+    """Whether a predictor reads "files" or "lines"."""
+    return str(getattr(predictor, "reads", "files"))
+
+
+def readable(predictor: Any, answer: Mapping[str, Any]) -> str:
+    """An answer as text: by the predictor's `line`, or its names and values."""
+    if callable(line := getattr(predictor, "line", None)):
+        return str(line(answer))
+    if len(answer) == 1:
+        return _words(next(iter(answer.values())))
+    return "  ".join(f"{name} {_words(value)}" for name, value in answer.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
