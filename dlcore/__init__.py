@@ -6,15 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlcore.cli.main import run_file as main
+    from dlcore.cli.python import run
+    from dlcore.export.model import load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "main"]
+__all__ = ["__version__", "load", "main", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `main` on first use: it runs `python experiments/NAME.py`."""
-    if name != "main":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dlcore.cli.main import run_file
+    """`main`, what `python experiments/NAME.py` runs, `run` and `load`: found on first use, so that
+    no experiment imports the command line.
+    """
+    if name == "main":
+        from dlcore.cli.main import run_file
 
-    return run_file
+        return run_file
+    if name == "run":
+        from dlcore.cli.python import run
+
+        return run
+    if name == "load":
+        from dlcore.export.model import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ from dlcore.data.splits import Splits
 from dlcore.kernels.corrupt import gaussian_blur, gaussian_noise
 from dlcore.models.autoencoder import Autoencoder, ConvDecoder, ConvEncoder
 from dlcore.options import DataSource
-from dlcore.tasks import autoencoding
+from dlcore.tasks import autoencoding, reconstruction
 from dlcore.train import Experiment, Model, Objective, Out, Recipe, mean
 
 DEGRADATION = {"denoise": (0.0, 0.5), "deblur": (2.0, 0.05)}  # pixels of blur, deviation of noise
@@ -91,6 +91,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         evaluators=[filters],
         samples=[autoencoding.restoration_samples(model, splits.test)],
+        predictor=reconstruction.predictor(model, splits.facts, jax.nn.sigmoid),
         best="validation/psnr",
     )
 

@@ -23,7 +23,7 @@ from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.models.autoencoder import Autoencoder
 from dlcore.models.mlp import MLP
 from dlcore.options import DataSource
-from dlcore.tasks import autoencoding
+from dlcore.tasks import autoencoding, reconstruction
 from dlcore.train import Experiment, Model, Objective, Out, Published, Recipe, mean
 
 
@@ -75,6 +75,7 @@ def build(c: Config, splits: Splits) -> Experiment:
                 model, splits.train, splits.test, c.code, splits.facts.classes
             ),
         ],
+        predictor=reconstruction.predictor(model, splits.facts, jax.nn.sigmoid),
         best="validation/squared_error",
         published=Published("squared_error", 3.0, source, "lower"),
     )

@@ -24,7 +24,7 @@ from dlcore.kernels.latent import keep_largest
 from dlcore.models.autoencoder import Autoencoder
 from dlcore.models.mlp import MLP
 from dlcore.options import DataSource
-from dlcore.tasks import autoencoding
+from dlcore.tasks import autoencoding, reconstruction
 from dlcore.train import Experiment, Model, Objective, Out, Recipe, mean
 
 
@@ -81,6 +81,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         evaluators=[autoencoding.sparse_evaluator(model, splits.train, splits.test, centre)],
         samples=[autoencoding.sparse_samples(model, splits.test, centre)],
+        predictor=reconstruction.predictor(model, splits.facts),
         best="validation/loss",
     )
 

@@ -25,7 +25,7 @@ from dlcore.data.splits import Splits
 from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
 from dlcore.options import DataSource, RunOptions
-from dlcore.tasks import classification
+from dlcore.tasks import classification, text_classification
 from dlcore.train import Experiment, Model, Objective, Published, Recipe, Weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # exported weights, and the tokenizer
@@ -71,6 +71,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         load=pretrained if c.pretrained else {},
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         samples=[classification.text_samples("Test sentences", model, splits.test, classes)],
+        predictor=text_classification.predictor(model, splits.facts),
         best="validation/accuracy",
         published=Published("accuracy", 0.759, source),
         tensor_parallel=TENSOR,

@@ -83,9 +83,9 @@ def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
 
-    def continued(state, prompt, key):
-        length = min(400, 8 * size.context)
-        return generate(size, state.params["net"], prompt, key, length, c.temperature)
+    def continued(state, prompt, key, length=0, *how):
+        length, how = length or min(400, 8 * size.context), how or (c.temperature,)
+        return generate(size, state.params["net"], prompt, key, length, *how)
 
     title = f"Temperature {c.temperature}"
     return Experiment(
@@ -94,6 +94,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, tokens, c.prompt)],
+        predictor=language_modelling.predictor(continued, tokens, size.context - 1),
         text_model=TextModel("net", gpt_decoder(size), tokens),
         best="validation/loss",
         tensor_parallel=TENSOR,

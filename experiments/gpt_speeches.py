@@ -74,9 +74,9 @@ def build(c: Config, splits: Splits) -> Experiment:
     def inputs(batch, key, train):
         return (batch["tokens"],), {"segment": batch["segment"], "position": batch["position"]}
 
-    def drawn(state, prompt, key):
-        how = (c.temperature, c.top_k, c.top_p)
-        return generate(size, state.params["net"], prompt, key, 400, *how)
+    def drawn(state, prompt, key, length=400, *how):
+        how = how or (c.temperature, c.top_k, c.top_p)
+        return generate(size, state.params["net"], prompt, key, length, *how)
 
     def best(state, prompt, key):
         length = c.context // 4
@@ -95,6 +95,9 @@ def build(c: Config, splits: Splits) -> Experiment:
             language_modelling.samples(title, drawn, tokens, **begin),
             language_modelling.samples(f"Best of {c.beams} beams", best, tokens, **begin),
         ],
+        predictor=language_modelling.predictor(
+            drawn, tokens, longest=c.context - 1, start=splits.facts.end
+        ),
         text_model=TextModel(
             "net", gpt_decoder(size), tokens, start=splits.facts.end, end=splits.facts.end
         ),

@@ -63,8 +63,9 @@ def build(c: Config, splits: Splits) -> Experiment:
     )
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
 
-    def continued(state, prompt, key):
-        return generate(size, state.params["net"], prompt, key, 1000, c.temperature, c.top_k)
+    def continued(state, prompt, key, length=1000, *how):
+        how = how or (c.temperature, c.top_k)
+        return generate(size, state.params["net"], prompt, key, length, *how)
 
     return Experiment(
         config=c,
@@ -76,6 +77,7 @@ def build(c: Config, splits: Splits) -> Experiment:
                 f"Temperature {c.temperature}, top {c.top_k}", continued, characters
             ),
         ],
+        predictor=language_modelling.predictor(continued, characters, c.context - 1),
         text_model=TextModel("net", gpt_decoder(size), characters),
         best="validation/loss",
         published=Published("loss", 1.88, "nanoGPT's README, CPU recipe", "lower", "validation"),

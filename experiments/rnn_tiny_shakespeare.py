@@ -64,8 +64,9 @@ def build(c: Config, splits: Splits) -> Experiment:
         output=lambda y, batch: y[0],  # without the states
     )
 
-    def continued(state, prompt, key):
-        return generate(net, state.params["net"], prompt, key, 1000, c.temperature, c.top_k)
+    def continued(state, prompt, key, length=1000, *how):
+        how = how or (c.temperature, c.top_k)
+        return generate(net, state.params["net"], prompt, key, length, *how)
 
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
@@ -74,6 +75,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, characters)],
+        predictor=language_modelling.predictor(continued, characters),
         text_model=TextModel("net", rnn_decoder(net), characters),
         best="validation/loss",
         published=Published(

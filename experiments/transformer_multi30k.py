@@ -76,6 +76,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         },
         evaluators=translation.evaluators(translator, splits.validation, splits.test),
         samples=[translation.samples(translator, splits.test)],
+        predictor=translation.predictor(translator),
         best="validation/bleu_greedy",
         published=None if c.reverse else Published("bleu_lowercase", 28.3, source),
         tensor_parallel=TENSOR,

@@ -73,6 +73,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         samples=[latent_variables.samples(model, splits.test, continuous_bernoulli_mean)],
+        predictor=latent_variables.predictor(model, continuous_bernoulli_mean),
         best="validation/loss",
     )
 

@@ -102,6 +102,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         evaluators=[nll],
         samples=[latent_variables.prior_samples(model, jax.nn.sigmoid)],
+        predictor=latent_variables.predictor(model, jax.nn.sigmoid),
         best="validation/loss",
         metrics={"importance": Metric("higher", "nats")},
         published=Published("nll_5000", 87.78, source, "lower"),

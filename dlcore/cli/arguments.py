@@ -19,12 +19,20 @@ def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str
     same. An ill-typed or unknown flag ends with exit code 2. UsageError: a number that nothing
     could be done with, or a flag that two dataclasses have.
     """
+    found = parse_all(words, prog, about, **usual)
+    check(found["config"], found["flags"])
+    return found
+
+
+def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
+    """Any dataclasses from the command line, as `parse` reads them; numbers are in their bounds."""
     import tyro
 
     names = [name for each in usual.values() for name in flag_names(each).values()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
+        whose = "Config" if "config" in usual else "predictor"
         raise UsageError(
-            f"the Config has a field {', '.join(twice)} that is a flag already: fields are flags"
+            f"the {whose} has a field {', '.join(twice)} that is a flag already: fields are flags"
             " without a prefix, rename it"
         )
     bare = tyro.conf.arg(name="")
@@ -35,7 +43,6 @@ def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str
         together, args=list(words), prog=prog, default=together(**defaults), description=about
     )
     found = {name: _restored(getattr(parsed, name), type(each)) for name, each in usual.items()}
-    check(found["config"], found["flags"])
     for each in found.values():
         bounds.check(each)
     return found

@@ -17,6 +17,10 @@ COMMANDS = {
         "chat RUN [--temperature T] [--top-k K] [--top-p P] [--stop TEXT]: a conversation with a"
         " language model; --help shows all flags"
     ),
+    "predict": (
+        "predict RUN [FILE|FOLDER|- ...] [--text TEXT] [--count N] [--json] [--out FOLDER]"
+        " [--last]: answers of a run's best state to files, lines of text, or a count of examples"
+    ),
     "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
     "verify": (
         "verify RUN|CARD.json [--steps N]: train the first steps again and compare the parameters'"

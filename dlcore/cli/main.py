@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.cli.commands import COMMANDS
+from dlcore.cli.environment import prepare as _environment
 from dlcore.cli.guard import guarded, refuse
 from dlcore.errors import UsageError
 from dlcore.runtime import huge_pages, quiet
 
-TRUST = """resume, eval, sample, verify and export execute the run's experiment file if it is one of
-dlcore's own or you have trained with it; a file that came with somebody else's run only with
---trust."""
+TRUST = """resume, eval, sample, predict, verify and export execute the run's experiment file if it
+is one of dlcore's own or you have trained with it; a file that came with somebody else's run only
+with --trust."""
+OF_A_RUN = ("resume", "eval", "sample", "predict", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 70 failed, 75 stopped by
-    SIGTERM or SIGHUP (resume it), 130 stopped by Ctrl-C, 141 nobody read to the end.
+    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 3 done but for inputs of
+    `predict` that could not be read, 70 failed, 75 stopped by SIGTERM or SIGHUP (resume it), 130
+    stopped by Ctrl-C, 141 nobody read to the end.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))
@@ -41,7 +44,10 @@ def _main(words: list[str], own_process: bool) -> int:
     if words[0] in ("list", "doctor") and words[1:2] in (["-h"], ["--help"]):
         print(f"dlcore {COMMANDS[words[0]]}")
         return 0
-    if words[0] in ("resume", "eval", "sample", "export") and words[1:2] in (["-h"], ["--help"]):
+    if words[0] in OF_A_RUN and words[1:2] in (
+        ["-h"],
+        ["--help"],
+    ):
         print(f"dlcore {COMMANDS[words[0]]}\n\n{TRUST}")
         return 0
     if words[0] in ("list", "doctor") and words[1:]:
@@ -66,18 +72,6 @@ def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, A
 
     parsed = parse(words, prog, page.description, config=default[0], flags=default[1])
     return parsed["config"], _environment(parsed["flags"], parsed["config"].batch)
-
-
-def _environment(flags: Any, batch: int) -> Any:
-    """Set what must be set before the devices are first used; the flags with the number of
-    simulated devices filled in.
-    """
-    from dlcore.runtime import compilation_cache, devices, processes
-
-    compilation_cache.keep()
-    flags = devices.prepare(flags, batch, os.environ)
-    processes.join(flags.heartbeat)
-    return flags
 
 
 def _train(words: list[str]) -> int:
@@ -144,15 +138,11 @@ def newest(folder: Path) -> Path:
     """A run's folder as it is; of a folder that holds numbered runs, the newest of them, and says
     so.
     """
-    runs = (
-        [path for path in folder.glob("[0-9]*") if (path / "card.json").is_file()]
-        if folder.is_dir()
-        else []
-    )
-    if not runs or (folder / "card.json").exists():
-        return folder
-    chosen = max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0)
-    print(f"{folder} holds {len(runs)} runs; taking the newest, {chosen}")
+    from dlcore.export import opened
+
+    chosen, count = opened.newest(folder)
+    if count:
+        print(f"{folder} holds {count} runs; taking the newest, {chosen}")
     return chosen
 
 
@@ -279,6 +269,12 @@ def _report(words: list[str]) -> int:
         )
     )
     return 0
+
+
+def _predict(words: list[str]) -> int:
+    from dlcore.cli import predict
+
+    return predict.main(words)
 
 
 def _export(words: list[str]) -> int:

@@ -208,7 +208,7 @@ class CharRNN(nn.Module):
         return logits.reshape(*tokens.shape, self.vocabulary), carry
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
 def generate(
     net: CharRNN,
     params: Any,
@@ -217,6 +217,7 @@ def generate(
     length: int,
     temperature: float = 0.8,
     top_k: int = 0,
+    top_p: float = 1.0,
 ) -> Array:
     """Continue prompt [batch, some] by `length` tokens, in one compiled loop that hands the states
     on: [batch, some + length].
@@ -230,7 +231,7 @@ def generate(
 
     def one(state: Any, i: Array) -> Any:
         logits, carry = state
-        token = choose(jax.random.fold_in(key, i), logits, temperature, top_k)
+        token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
         logits, carry = net.apply({"params": params}, token[:, None], carry=carry)
         return (logits[:, 0], carry), token
 

@@ -17,11 +17,12 @@ from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import trust
-from dlcore.runs.catalog import Page
+from dlcore.runs.catalog import FACTS, Page
 from dlcore.runtime import processes
+from dlcore.train.model_file import MODEL
 
 # What a run appends to or replaces.
-CONTENTS = ("metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples")
+CONTENTS = ("metrics.jsonl", "diagnostics.jsonl", "checkpoints", "samples", FACTS, MODEL)
 OURS = (
     *CONTENTS,
     "card.json",
@@ -31,6 +32,8 @@ OURS = (
     "stacks*.txt",
     "events.out.tfevents.*",
     ".card.json.*",
+    f".{FACTS}.*",
+    f".{MODEL}.*",
 )
 TEMPORARY = (
     "metrics.jsonl.new",

@@ -29,6 +29,7 @@ from dlcore.runs.metrics import Metrics
 from dlcore.runs.program import Diagnosis, Program
 from dlcore.runtime import compilation_cache, processes
 from dlcore.runtime.signals import uninterrupted
+from dlcore.train import model_file
 from dlcore.train.experiment import Experiment, best_of
 from dlcore.train.step import State
 
@@ -295,6 +296,18 @@ class Run:
             if self.metrics.step == self.final_step
             else self.best.results(self.final_step)
         )
+
+    def keep_model(self, state: State) -> None:
+        """Writes the averaged parameters of the final state as model.safetensors, in the first
+        process.
+        """
+        if processes.first():
+            model_file.save(
+                state,
+                self.folder / model_file.MODEL,
+                experiment=str(self.card["experiment"]),
+                best=self.best.metric if self.card.get("best") else "",
+            )
 
     def draw_samples(self, state: State) -> None:
         """Draws the experiment's samples of the final state, in the first process."""

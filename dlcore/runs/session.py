@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -31,14 +31,20 @@ from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, State
 
 
-def train(page: Page, config: Any, flags: RunOptions) -> int:
-    """Starts a new run; with `--continue-run`, resumes the one in `--out` if there is one."""
+def train(
+    page: Page, config: Any, flags: RunOptions, on_folder: Callable[[Path], None] = lambda _: None
+) -> int:
+    """Starts a new run; with `--continue-run`, resumes the one in `--out` if there is one.
+
+    `on_folder` is called with the run's folder before it is trained.
+    """
     if flags.continue_run and begun(flags):
-        folder = Path(flags.out)
+        on_folder(folder := Path(flags.out))
         return resume(page, config, flags, folder, cards.read(folder), accept_changes=False)
     experiment = page.experiment(config, flags.source)
     check(experiment, flags)
     with claimed(page, flags) as folder:
+        on_folder(folder)
         card = new_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
         return _go(page, experiment, flags, folder, card, resumed=False)
 

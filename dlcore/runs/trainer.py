@@ -322,6 +322,7 @@ class Trainer:
 
         def complete(number: int, run: Run) -> None:
             run.metrics.log_final(run.final_step, merged[number], earlier[number])
+            run.keep_model(hosts[number])
             self._on_progress("drawing samples")
             run.draw_samples(hosts[number])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +34,12 @@ from dlcore.train.evaluators import Evaluator
 from dlcore.train.experiment import Experiment
 
 
-def train(page: Page, config: Any, flags: RunOptions) -> int:
+def train(
+    page: Page, config: Any, flags: RunOptions, on_folder: Callable[[Path], None] = lambda _: None
+) -> int:
     """Starts one run per seed of `--seeds`, or resumes them with `--continue-run`.
+
+    `on_folder` is called with the folder of each before it is trained.
 
     Returns:
         The exit code; FAILED if one of the runs has failed.
@@ -51,6 +55,8 @@ def train(page: Page, config: Any, flags: RunOptions) -> int:
     run.check(experiment, flags, sharding.layout("jit", "", jax.devices()[:1]))
     with ExitStack() as held:
         root = Path(flags.out) if flags.out else held.enter_context(folders.numbered(page))
+        for seed in range(flags.seed, flags.seed + flags.seeds):
+            on_folder(root / f"seed-{seed}")
         return _train(page, config, flags, experiment, root, held)
 
 

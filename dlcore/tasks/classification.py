@@ -14,15 +14,17 @@ import numpy as np
 import optax
 from jax import Array
 
-from dlcore.bounds import PositiveInt
 from dlcore.data.checks import index_below
 from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
 from dlcore.data.sets.sentences import Sentences
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
 from dlcore.samples import Images, Sample, Table
+from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
 from dlcore.train.model import Logits
+from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
 
@@ -122,14 +124,6 @@ def _image_samples(
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictorOptions:
-    """Flags of `dlcore predict` for a classifier."""
-
-    top: PositiveInt = 5
-    """how many classes are listed, the likeliest first"""
-
-
-@dataclasses.dataclass(frozen=True)
 class ImagePredictor:
     """Classes of image files, with their probabilities.
 
@@ -140,7 +134,7 @@ class ImagePredictor:
 
     model: Logits
     facts: Facts
-    options: PredictorOptions = PredictorOptions()
+    options: ClassOptions = dataclasses.field(default_factory=ClassOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Images of the size and the channels of the training data. UsageError: a file that is no
@@ -148,51 +142,46 @@ class ImagePredictor:
         """
         if text:
             raise UsageError("this model reads images: name image files")
-        return [_read_image(file, tuple(self.facts.fields["image"]["shape"])) for file in files]
+        return [image_files.read(file, self._shape) for file in files]
 
-    def batch(
-        self, state: State, items: Sequence[np.ndarray]
-    ) -> list[tuple[dict[str, Any], Sample]]:
-        """For each image {"class", "probability", "classes": {name: probability}}, and the image
-        under its class.
-        """
-        images = np.stack(items)
-        row = np.arange(len(images), dtype=np.int32)
-        p = np.asarray(
-            _softmax(self.model)(state.params, state.extra, {"image": images, "row": row})
-        )
-        answers: list[tuple[dict[str, Any], Sample]] = []
-        for image, each in zip(images, p, strict=True):
-            order = np.argsort(-each, kind="stable")[: self.options.top]
-            listed = {self.facts.classes[i]: _digits(each[i]) for i in order}
-            name = self.facts.classes[order[0]]
-            answer = {"class": name, "probability": listed[name], "classes": listed}
-            answers.append(
-                (answer, Images("Predicted", image[None], (f"{name} {each[order[0]]:.0%}",)))
+    def item(self, value: Any) -> np.ndarray:
+        """An image that is an array, uint8 of the shape of the training data, or Pillow's."""
+        if hasattr(value, "convert"):
+            return image_files.resized(value, self._shape)
+        array = np.asarray(value)
+        if array.shape == self._shape[:2] and self._shape[2:] == (1,):
+            array = array[..., None]
+        if array.shape != self._shape or array.dtype != np.uint8:
+            raise UsageError(
+                f"an image here is uint8 {self._shape}, not {array.dtype} {array.shape}: resize it,"
+                " or give Pillow's image or a file"
             )
+        return array
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(self.facts.fields["image"]["shape"])
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each image its answer, and the image under its class."""
+        images = np.stack(items)
+        batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
+        p = np.asarray(softmax_of(self.model)(state.params, state.extra, batch))
+        answers: list[Answer] = []
+        for image, each in zip(images, p, strict=True):
+            answer = answer_of(each, self.facts.classes, self.options.top)
+            caption = f"{answer['class']} {answer['probability']:.0%}"
+            answers.append((answer, Images("Predicted", image[None], (caption,))))
         return answers
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The likeliest class first."""
+        return line_of(answer)
 
 
 def predictor(model: Logits, facts: Facts) -> ImagePredictor:
-    """What a classifier of images says of image files."""
+    """The classes that a classifier of images gives to image files."""
     return ImagePredictor(model, facts)
-
-
-def _read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """An image as uint8 [height, width, channels] of this shape, resized. UsageError: it cannot be
-    read.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
-    try:
-        with Image.open(file) as opened:
-            resized = opened.convert("L" if channels == 1 else "RGB").resize(
-                (width, height), Image.Resampling.BILINEAR
-            )
-    except (OSError, UnidentifiedImageError) as error:
-        raise UsageError(f"{file} cannot be read as an image: {error}") from error
-    return np.asarray(resized, np.uint8).reshape(shape)
 
 
 def text_samples(
@@ -243,7 +232,7 @@ def probabilities(
     """The softmax of the logits [N, classes] and the true labels [N] of all examples of a source,
     in order.
     """
-    batch, run = min(batch, len(source)), _softmax(logits)
+    batch, run = min(batch, len(source)), softmax_of(logits)
     parts, labels = [], []
     for rows in in_order(source, batch, np.arange(batch)):
         counts = rows["mask"] > 0
@@ -254,7 +243,8 @@ def probabilities(
 
 # runs of several seeds ask one after the other, and are of one shape
 @functools.lru_cache(maxsize=1)
-def _softmax(logits: Logits) -> Callable[..., Any]:
+def softmax_of(logits: Logits) -> Callable[..., Any]:
+    """(params, extra, batch) -> probabilities float32 [batch, classes], compiled."""
     return jax.jit(
         lambda params, extra, batch: jax.nn.softmax(
             logits(params, extra, batch, None, False)[0].astype(jnp.float32)

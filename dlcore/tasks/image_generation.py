@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from dlcore.bounds import Range
 from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
 from dlcore.metrics.generation import frechet, neighbours
 from dlcore.metrics.known import Metric
 from dlcore.models.apply import apply
@@ -20,10 +23,13 @@ from dlcore.samples import Images, Sample
 from dlcore.train import weights
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Evaluator, OfState
+from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
 # (state, key, count) -> images [count, height, width, channels] in [0, 1], and their classes
 Generate = Callable[[State, Array, int], tuple[np.ndarray, np.ndarray | None]]
+# the same with the class of each image, int32 [count], or None for all classes in turn
+GenerateOf = Callable[[State, Array, int, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]
 
 DISTANCES = {
     "frechet_on_classifier_features": Metric("lower"),
@@ -168,3 +174,51 @@ def samples(
 ) -> Callable[[State, Array], list[Sample]]:
     """`count` generated images."""
     return lambda state, key: [Images(title, generate(state, key, count)[0])]
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationOptions:
+    """Flags of `dlcore predict` for a generator of images."""
+
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """of the draws"""
+    label: str = ""
+    """the class to generate; by default all classes in turn"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageGenerator:
+    """Generates images, of a class where the model has classes.
+
+    Attributes:
+        generate: (state, key, count, labels) -> images and their classes.
+        classes: names of the classes that the model can be given; () for none.
+    """
+
+    generate: GenerateOf
+    classes: Sequence[str]
+    options: GenerationOptions = dataclasses.field(default_factory=GenerationOptions)
+
+    def generated(self, state: State, count: int) -> list[Answer]:
+        """For each image {"seed"}, and "class" where there are classes. UsageError: no such class,
+        or a model without classes.
+        """
+        o, label = self.options, None
+        if o.label:
+            if o.label not in self.classes:
+                there = ", ".join(self.classes) or "none, as it was trained without"
+                raise UsageError(f"--label {o.label}: the classes of this model are {there}")
+            label = np.full(count, list(self.classes).index(o.label), np.int32)
+        images, of = self.generate(state, jax.random.key(o.seed), count, label)
+        answers: list[Answer] = []
+        for number, image in enumerate(images):
+            answer: dict[str, Any] = {"seed": o.seed}
+            if of is not None and self.classes:
+                answer["class"] = self.classes[of[number]]
+            answers.append((answer, Images(f"Generated, seed {o.seed}", image[None])))
+        return answers
+
+
+def predictor(generate: GenerateOf, classes: Sequence[str] = ()) -> ImageGenerator:
+    """Images that a model generates, by their number."""
+    return ImageGenerator(generate, classes)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from dlcore.bounds import NonNegativeFloat, Range
 from dlcore.data.source import Arrays
 from dlcore.metrics.known import Metric
 from dlcore.models.vae import VAE, drawn, log_likelihood
@@ -16,6 +19,7 @@ from dlcore.samples import Images, Sample
 from dlcore.tasks.autoencoding import flat, grey
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
+from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
 Mean = Callable[[Array], Array]  # of the likelihood's parameters: the mean of each pixel
@@ -90,3 +94,34 @@ def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], 
         ]
 
     return draw
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorOptions:
+    """Flags of `dlcore predict` for a model with latent variables."""
+
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """of the draws"""
+    temperature: NonNegativeFloat = 1.0
+    """deviation of the latent variables; below 1 images are more alike"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorGenerator:
+    """Images whose latent variables are drawn from the prior: the mean of each pixel."""
+
+    model: Model
+    mean: Mean
+    options: PriorOptions = dataclasses.field(default_factory=PriorOptions)
+
+    def generated(self, state: State, count: int) -> list[Answer]:
+        """For each image {"seed"}."""
+        o, latent = self.options, _vae(self.model).latent
+        z = o.temperature * jax.random.normal(jax.random.key(o.seed), (count, latent))
+        images = _pictures(self.model, state, z, self.mean)
+        return [({"seed": o.seed}, Images(f"Drawn, seed {o.seed}", each[None])) for each in images]
+
+
+def predictor(model: Model, mean: Mean) -> PriorGenerator:
+    """Images drawn from the prior of a VAE of images of 28x28, by their number."""
+    return PriorGenerator(model, mean)

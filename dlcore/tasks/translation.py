@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,16 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from dlcore.bounds import PositiveInt
 from dlcore.data.sets import pairs
 from dlcore.data.sets.pairs import PairRows
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.tokens import Subwords
+from dlcore.errors import UsageError
 from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
 from dlcore.models.beam import Step, beam_search
 from dlcore.samples import Sample, Table
 from dlcore.tasks import language_modelling
 from dlcore.train.evaluators import Collected, Evaluator, Schedule
+from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Params, State
 
 # (params, source [batch, length], its mask, beams, length) -> (step, its first state)
@@ -180,3 +184,54 @@ def samples(
         ]
 
     return draw
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationOptions:
+    """Flags of `dlcore predict` for a translator."""
+
+    beams: PositiveInt = 5
+    """hypotheses that are kept; 1 is the greedy translation"""
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationPredictor:
+    """Translations of sentences, a line each, by beam search."""
+
+    translator: Translator
+    options: TranslationOptions
+    reads = "lines"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
+        """The sentences. UsageError: one of more tokens than the model translates."""
+        longest = self.translator.longest
+        for each in text:
+            count = len(pairs.encoded(self.translator.tokenizer, [each])[0])
+            if count > longest:
+                raise UsageError(
+                    f"a sentence of {count} tokens, and this model translates at most {longest}:"
+                    " split it"
+                )
+        return list(text)
+
+    def batch(self, state: State, items: Sequence[str]) -> list[Answer]:
+        """For each sentence {"source", "translation"}."""
+        found = self._translator.translate(state.params, items)
+        head = ("source", "translation")
+        return [
+            (dict(zip(head, pair, strict=True)), Table("Translated", head, (pair,)))
+            for pair in zip(items, found, strict=True)
+        ]
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The translation."""
+        return str(answer["translation"])
+
+    @functools.cached_property
+    def _translator(self) -> Translator:
+        return dataclasses.replace(self.translator, beams=self.options.beams)
+
+
+def predictor(translator: Translator) -> TranslationPredictor:
+    """The translations of lines of text, with as many beams as the evaluation has."""
+    return TranslationPredictor(translator, TranslationOptions(translator.beams))

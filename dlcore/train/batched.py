@@ -16,12 +16,13 @@ def over(f: Callable[..., Array], *inputs: np.ndarray, batch: int = 500) -> np.n
         f: arrays [batch, ...] -> array [batch, ...]; must treat every row by itself, since the
             last batch is padded with copies of its first row.
         inputs: arrays [N, ...] on the host, the arguments of f.
-        batch: rows of a batch.
+        batch: rows of a batch at most; fewer examples are one batch of their own size.
 
     Returns:
         f(*inputs), [N, ...], on the host.
     """
     compiled, outputs = jax.jit(f), []
+    batch = min(batch, max(1, len(inputs[0])))
     for start in range(0, len(inputs[0]), batch):
         rows = [array[start : start + batch] for array in inputs]
         missing = batch - len(rows[0])

@@ -17,7 +17,7 @@ from dlcore.samples import Sample
 from dlcore.sharding import Rules
 from dlcore.train.evaluators import Evaluator
 from dlcore.train.model import Model, augment_batch
-from dlcore.train.predictor import Predictor
+from dlcore.train.predictor import Generator, Predictor
 from dlcore.train.step import Batch, Objective, State
 from dlcore.train.text_model import TextModel
 from dlcore.train.weights import Weights
@@ -75,7 +75,7 @@ class Experiment:
         load: {"model/path": Weights}: parameters that are initialised from another run.
         evaluators: metrics that are not means over examples (train/evaluators.py).
         samples: (state, key) -> one sample or several, shown in the report.
-        predictor: applies the trained model to a user's files.
+        predictor: answers to a user's files or texts, or generates examples.
         text_model: a language model and its tokens, with which `dlcore chat` converses.
         best: "split/metric", a metric that is evaluated during training. The best state is kept,
             and is what test evaluation, samples and export use. Whether lower is better is declared
@@ -94,7 +94,7 @@ class Experiment:
     load: Mapping[str, Weights] = dataclasses.field(default_factory=dict)
     evaluators: Sequence[Evaluator] = ()
     samples: Sequence[Draw] = ()
-    predictor: Predictor | None = None
+    predictor: Predictor | Generator | None = None
     text_model: TextModel | None = None
     best: str = ""
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)

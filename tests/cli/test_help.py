@@ -53,6 +53,8 @@ COMMANDS = [
     "resume",
     "eval",
     "sample",
+    "chat",
+    "predict",
     "report",
     "verify",
     "export",

@@ -108,10 +108,11 @@ def read(file: Path, shape: Sequence[int]) -> np.ndarray:
     It is turned upright (EXIF), its first frame is taken, transparency is left out, and the whole
     of it is resized, its sides by themselves. UsageError: it cannot be read.
     """
-    return _resized(upright(file), shape)
+    return resized(upright(file), shape)
 
 
-def _resized(image: Image.Image, shape: Sequence[int]) -> np.ndarray:
+def resized(image: Image.Image, shape: Sequence[int]) -> np.ndarray:
+    """An image of Pillow as uint8 of this shape, [height, width, channels] or [height, width]."""
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     converted = image.convert("L" if channels == 1 else "RGB")
     resized = converted.resize((width, height), Image.Resampling.BILINEAR)
@@ -206,7 +207,7 @@ def _chunks(paths: Sequence[Path], label: Sequence[int], shape: Sequence[int]) -
     for start in range(0, len(paths), _CHUNK):
         part = [upright(file) for file in paths[start : start + _CHUNK]]
         yield {
-            "image": np.stack([_resized(image, shape) for image in part]),
+            "image": np.stack([resized(image, shape) for image in part]),
             "label": np.array(label[start : start + _CHUNK], np.int32),
             "size": np.array([image.size[::-1] for image in part], np.int32),
         }

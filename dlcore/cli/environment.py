@@ -1,0 +1,26 @@
+"""What is set before the devices are first used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from typing import Any
+
+
+def prepare(flags: Any, batch: int, environment: MutableMapping[str, str] | None = None) -> Any:
+    """Set up the compilation cache, XLA's flags, simulated devices and other processes.
+
+    Args:
+        flags: the run options.
+        batch: examples of a step.
+        environment: where XLA's flags are set; by default that of the process.
+
+    Returns:
+        The run options with the number of simulated devices filled in.
+    """
+    from dlcore.runtime import compilation_cache, devices, processes
+
+    compilation_cache.keep()
+    flags = devices.prepare(flags, batch, os.environ if environment is None else environment)
+    processes.join(flags.heartbeat)
+    return flags

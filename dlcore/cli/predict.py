@@ -1,0 +1,188 @@
+"""`dlcore predict`: the answers of a run's model to files, lines of text, or a number of examples.
+
+Exit codes: 0 all were answered, 3 some inputs could not be read and were skipped, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from dlcore.bounds import NonNegativeInt, PositiveInt
+from dlcore.cli import arguments, environment
+from dlcore.errors import UsageError
+from dlcore.export import answers, opened
+from dlcore.export.answers import Answered, Input, Unread
+from dlcore.export.outputs import Outputs
+from dlcore.runtime import notices
+from dlcore.train.predictor import Generator, Predictor, readable, reads, with_options
+from dlcore.train.step import State
+
+SKIPPED = 3  # the exit code of a command that skipped inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictOptions:
+    """What to answer, and how."""
+
+    files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = ()
+    """files, folders of files, or - for lines of standard input"""
+    text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT")] = ()
+    """texts to answer, for models of text"""
+    count: NonNegativeInt = 0
+    """examples to generate, for models that generate"""
+    json: bool = False
+    """print one JSON object a line"""
+    out: str = ""
+    """a new folder for pictures, other files, and predictions.jsonl"""
+    batch: PositiveInt = answers.BATCH
+    """examples that are computed together"""
+    last: bool = False
+    """take the newest checkpoint in place of the best state"""
+    trust: bool = False
+    """execute the run's experiment file though you never trained with it"""
+
+
+def main(words: list[str]) -> int:
+    """Run the command; its exit code."""
+    if not words or words[0].startswith("-"):
+        raise UsageError("name a run: dlcore predict RUN [FILE|FOLDER|- ...]; RUN --help shows all")
+    given, words = Path(words[0]), words[1:]
+    run = opened.described(given, "--trust" in words)
+    if run.folder != given:
+        _say(f"{given} holds several runs; taking the newest, {run.folder}")
+    # wherever it was trained, here are the devices that are here
+    here = dataclasses.replace(run.flags, mesh="", parallel="auto", cpu_devices=1)
+    environment.prepare(here, run.config.batch)
+    with notices.during("loading the model"):
+        model = opened.opened(run, "--last" in words)
+    for note in model.notes:
+        _say(f"note: {note}")
+    predictor = model.experiment.predictor
+    if predictor is None:
+        raise UsageError(
+            f"the experiment of {run.folder} has no predictor: give its Experiment one"
+        )
+    parsed = arguments.parse_all(
+        words,
+        f"dlcore predict {given}",
+        "Answers of a trained model. Exit code 3: some inputs could not be read and were skipped.",
+        command=PredictOptions(),
+        predictor=predictor.options,
+    )
+    predictor = with_options(predictor, parsed["predictor"])
+    return _answer(predictor, model.state, parsed["command"])
+
+
+def _answer(predictor: Predictor | Generator, state: State, options: PredictOptions) -> int:
+    found, total = _answers(predictor, state, options)
+    skipped = done = 0
+    with Outputs(Path(options.out) if options.out else None) as outputs:
+        for each in found:
+            done += 1
+            if isinstance(each, Unread):
+                skipped += 1
+                known = each.input.name in each.error
+                _say(f"skipped: {'' if known else each.input.name + ': '}{each.error}")
+                continue
+            files = outputs.write(each)
+            record = {**each.where, **each.answer, **({"files": files} if files else {})}
+            outputs.record(record)
+            if options.json:
+                print(json.dumps(record, ensure_ascii=False), flush=done == total)
+            else:
+                print(_line(predictor, each))
+            _progress(done, total)
+    if options.out:
+        _say(f"written to {options.out}")
+    if skipped:
+        _say(f"{skipped} of {done} inputs could not be read and were skipped")
+    return SKIPPED if skipped else 0
+
+
+def _answers(
+    predictor: Predictor | Generator, state: State, options: PredictOptions
+) -> tuple[Iterable[Answered | Unread], int]:
+    """The answers to what was asked for, and how many files there are (0 where nobody knows)."""
+    asks = bool(options.files or options.text)
+    if options.count and asks:
+        raise UsageError("--count generates examples, and takes no files or texts: leave one out")
+    if options.count:
+        if not isinstance(predictor, Generator):
+            raise UsageError(f"this model does not generate examples: {_takes(predictor)}")
+        if not options.out:
+            raise UsageError("--count needs --out: the folder for what is generated")
+        return _generated(predictor, state, options.count), options.count
+    if not asks:
+        raise UsageError(f"nothing to answer: {_takes(predictor)}")
+    if not isinstance(predictor, Predictor):
+        raise UsageError(f"this model reads nothing: {_takes(predictor)}")
+    inputs, total = _inputs(reads(predictor) == "lines", options)
+    batch = 1 if "-" in options.files and sys.stdin.isatty() else options.batch
+    return answers.answers(predictor, state, inputs, batch), total
+
+
+def _takes(predictor: Predictor | Generator) -> str:
+    """What a model can be given, in words."""
+    ways = []
+    if isinstance(predictor, Predictor):
+        lines = "text files, --text TEXT, or - for lines of standard input"
+        ways.append(f"name {lines if reads(predictor) == 'lines' else 'files'}")
+    if isinstance(predictor, Generator):
+        ways.append("say how many examples to generate, --count N --out FOLDER")
+    return "; or ".join(ways)
+
+
+def _inputs(lines: bool, options: PredictOptions) -> tuple[Iterator[Input | Unread], int]:
+    """The inputs in the order of the command line, texts first; and how many files there are."""
+    if not lines and (options.text or "-" in options.files):
+        raise UsageError("this model reads files, not lines of text: name files")
+    groups = [[None] if name == "-" else answers.files_of([Path(name)]) for name in options.files]
+    paths: list[Path | None] = [path for group in groups for path in group]
+
+    def read() -> Iterator[Input | Unread]:
+        for number, text in enumerate(options.text, start=1):
+            yield Input(f"text {number}", {"line": number}, text=text)
+        for path in paths:
+            if path is None:
+                yield from _standard_input()
+            elif lines:
+                yield from answers.lines_of(path)
+            else:
+                yield Input(str(path), {"file": str(path)}, file=path)
+
+    return read(), 0 if lines else len(paths)
+
+
+def _standard_input() -> Iterator[Input]:
+    for number, line in enumerate(sys.stdin, start=1):
+        if text := line.rstrip("\r\n"):
+            yield Input(f"line {number} of standard input", {"line": number}, text=text)
+
+
+def _generated(predictor: Generator, state: State, count: int) -> Iterator[Answered]:
+    for number, (answer, sample) in enumerate(predictor.generated(state, count)):
+        yield Answered(f"{number:04d}", {"number": number}, answer, sample)
+
+
+def _line(predictor: Predictor | Generator, each: Answered) -> str:
+    text = readable(predictor, each.answer)
+    return f"{each.name}: {text}" if {"file", "number"} & each.where.keys() else text
+
+
+def _progress(done: int, total: int) -> None:
+    """How far it is, for a person at a terminal who does not see the answers."""
+    if total > answers.BATCH and sys.stderr.isatty() and not sys.stdout.isatty():
+        end = "\n" if done == total else "\r"
+        if done % answers.BATCH == 0 or done == total:
+            print(f"{done} of {total}", end=end, file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    print(f"dlcore: {line}", file=sys.stderr, flush=True)

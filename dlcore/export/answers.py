@@ -1,0 +1,164 @@
+"""The answers of a run's model to files and lines, a batch at a time through one program."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlcore.errors import UsageError
+from dlcore.samples import Sample
+from dlcore.train.predictor import Predictor, reads
+from dlcore.train.step import State
+
+BATCH = 64  # items of a program at most
+
+
+class Input(NamedTuple):
+    """A file, a line of text, or a Python value: `name` for a person, `where` for programs."""
+
+    name: str
+    where: dict[str, Any]
+    file: Path | None = None
+    text: str | None = None
+    value: Any = None
+
+
+class Unread(NamedTuple):
+    """An input that could not be read, and why."""
+
+    input: Input
+    error: str
+
+
+class Answered(NamedTuple):
+    """The answer to one item of an input."""
+
+    name: str
+    where: dict[str, Any]
+    answer: dict[str, Any]
+    sample: Sample
+
+
+class _Item(NamedTuple):
+    name: str
+    where: dict[str, Any]
+    item: Any
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """The files that paths name: of a folder all files in it and below, by name, but hidden ones.
+
+    Raises UsageError where nothing is there, or a folder is empty.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [each for each in sorted(path.rglob("*")) if each.is_file()]
+            inside = [each for each in inside if not _hidden(each.relative_to(path))]
+            if not inside:
+                raise UsageError(f"the folder {path} has no files")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UsageError(f"{path}: nothing is there; name a file, a folder of files, or -")
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def lines_of(path: Path) -> Iterator[Input | Unread]:
+    """The lines of a text file that are not empty, by number from 1; one `Unread` for a file that
+    is no text in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if text := line.rstrip("\r\n"):
+                    where = {"file": str(path), "line": number}
+                    yield Input(f"{path}:{number}", where, text=text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or f"it is no text in UTF-8 ({error})"
+        yield Unread(Input(str(path), {"file": str(path)}, file=path), str(reason))
+
+
+def answers(
+    predictor: Predictor,
+    state: State,
+    inputs: Iterable[Input | Unread],
+    batch: int = BATCH,
+) -> Iterator[Answered | Unread]:
+    """Answers in the order of the inputs; one that the predictor refuses comes as `Unread`.
+
+    Inputs are taken as they come, `batch` items at a time. Fewer are padded by repeating the last,
+    to as many as the first batch had, so that one program is compiled.
+
+    Args:
+        predictor: reads and answers.
+        state: trained.
+        inputs: files or lines; an `Unread` is handed on.
+        batch: items of a program at most; the first batch is as large as the next power of two.
+    """
+    size = 0
+    pending: list[_Item | Unread] = []
+    read = itertools.chain.from_iterable(_read(predictor, each) for each in inputs)
+    for ended, entry in _until_end(read):
+        pending += [] if entry is None else [entry]
+        count = sum(isinstance(each, _Item) for each in pending)
+        if not ended and count < batch:
+            continue
+        size = size or min(batch, 1 << max(0, count - 1).bit_length())
+        yield from _answered(predictor, state, pending, size)
+        pending = []
+
+
+def _until_end(entries: Iterator[_Item | Unread]) -> Iterator[tuple[bool, _Item | Unread | None]]:
+    """Each entry, and one sign of the end."""
+    for entry in entries:
+        yield False, entry
+    yield True, None
+
+
+def _read(predictor: Predictor, source: Input | Unread) -> list[_Item | Unread]:
+    """The items of an input, several for a file such as a table."""
+    if isinstance(source, Unread):
+        return [source]
+    try:
+        if source.value is not None:
+            found = [_item(predictor, source.value)]
+        else:
+            files = [] if source.file is None else [source.file]
+            found = predictor.items(files, [] if source.text is None else [source.text])
+    except UsageError as error:
+        return [Unread(source, str(error))]
+    if len(found) == 1:
+        return [_Item(source.name, source.where, found[0])]
+    return [
+        _Item(f"{source.name}:{number}", {**source.where, "item": number}, item)
+        for number, item in enumerate(found, start=1)
+    ]
+
+
+def _item(predictor: Any, value: Any) -> Any:
+    if not callable(getattr(predictor, "item", None)):
+        kind = "text" if reads(predictor) == "lines" else "paths of files"
+        raise UsageError(f"this model takes {kind}, and no {type(value).__name__}")
+    return predictor.item(value)
+
+
+def _answered(
+    predictor: Predictor, state: State, entries: Sequence[_Item | Unread], size: int
+) -> Iterator[Answered | Unread]:
+    items = [each.item for each in entries if isinstance(each, _Item)]
+    padded = [*items, *items[-1:] * (size - len(items))]
+    made = iter(predictor.batch(state, padded)[: len(items)] if items else ())
+    for each in entries:
+        if isinstance(each, Unread):
+            yield each
+        else:
+            answer, sample = next(made)
+            yield Answered(each.name, each.where, answer, sample)

@@ -1,0 +1,176 @@
+"""A trained model in Python: `dlcore.load(run)`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcore.data.facts import Facts
+from dlcore.errors import UsageError
+from dlcore.export import answers
+from dlcore.export.answers import Answered, Input
+from dlcore.export.opened import Opened, described, opened
+from dlcore.runs.card import Card
+from dlcore.runtime import compilation_cache
+from dlcore.samples import Sample
+from dlcore.train.experiment import Experiment
+from dlcore.train.predictor import Generator, Predictor, reads, with_options
+from dlcore.train.step import State
+
+
+def load(run: str | Path, *, last: bool = False, trust: bool = False) -> TrainedModel:
+    """The trained model of a run, ready for inputs of your own; the training data are not opened.
+
+    Args:
+        run: the folder that `dlcore train` printed, or `runs/NAME` for the newest in it.
+        last: the newest checkpoint in place of the best state.
+        trust: execute the run's experiment file although you never trained with it.
+
+    Returns:
+        A `TrainedModel`, which you call:
+
+            model = dlcore.load("runs/cnn_mnist")
+            model("seven.png")                     # {"class": "7", "probability": 0.998, ...}
+            model(images)                          # a list of such dicts, of uint8 [n, 28, 28, 1]
+            model(["one.png", "two.png"], top=1)
+            model.classes, model.params, model.config
+
+        As with a pipeline of transformers, one input gives one answer, a list of inputs a list.
+
+    Raises:
+        UsageError: no run is there, its state cannot be read or does not fit the experiment.
+    """
+    compilation_cache.keep()
+    return TrainedModel(opened(described(Path(run), trust), last))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TrainedModel:
+    """A run's experiment with its best state. Call it with inputs, or let it `generate`."""
+
+    opened: Opened
+
+    def __call__(self, inputs: Any, batch: int = answers.BATCH, **options: Any) -> Any:
+        """The model's answers to inputs.
+
+        Args:
+            inputs: for a model of text a string, for others the path of a file, an array of one
+                example or Pillow's image; or a list, or an array, of several.
+            batch: examples that are computed together.
+            options: the flags of `dlcore predict` for this model, such as `top=3`.
+
+        Returns:
+            The JSON of `dlcore predict` as a dict; for several inputs a list of them.
+
+        Raises:
+            UsageError: an input that cannot be read, or an option that the model does not have.
+        """
+        predictor = self._predictor(Predictor, options)
+        one, values = _several(predictor, inputs)
+        lines = reads(predictor) == "lines"
+        made = (_as_input(number, value, lines) for number, value in enumerate(values))
+        results = []
+        for each in answers.answers(predictor, self.state, made, batch):
+            if not isinstance(each, Answered):
+                raise UsageError(f"{each.input.name}: {each.error}")
+            results.append(each.answer)
+        return results[0] if one and len(results) == 1 else results
+
+    def generate(self, count: int, **options: Any) -> list[tuple[dict[str, Any], Sample]]:
+        """`count` examples that the model generates.
+
+        Args:
+            count: how many.
+            options: the flags of `dlcore predict` for this model, such as `seed=1`.
+
+        Returns:
+            (description, sample) of each; of a model of images `sample.images` is the picture
+            [1, height, width] in [0, 1].
+
+        Raises:
+            UsageError: a model that does not generate, or an option that it does not have.
+        """
+        predictor = self._predictor(Generator, options)
+        return list(predictor.generated(self.state, count))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """{model: parameters}, averaged where the run keeps averages."""
+        return self.state.params
+
+    @property
+    def state(self) -> State:
+        """Step, parameters and extra state such as batch statistics; no optimizer."""
+        return self.opened.state
+
+    @property
+    def experiment(self) -> Experiment:
+        """What the experiment file built: `experiment.models` are the networks."""
+        return self.opened.experiment
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the training data."""
+        return self.experiment.splits.facts
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes. UsageError: the data have none."""
+        return list(self.facts.classes)
+
+    @property
+    def config(self) -> Any:
+        """The fields of the experiment's `Config`."""
+        return self.opened.config
+
+    @property
+    def card(self) -> Card:
+        """The run's card.json."""
+        return self.opened.card
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.opened.folder
+
+    def __repr__(self) -> str:
+        name, step = self.card["experiment"], int(self.state.step)
+        return f"<TrainedModel {name} at step {step}, {self.folder}>"
+
+    def _predictor(self, kind: Any, options: Mapping[str, Any]) -> Any:
+        """The predictor, which is a `kind`, with options."""
+        predictor = self.experiment.predictor
+        if not isinstance(predictor, kind):
+            other = {Predictor: "answers no inputs", Generator: "generates no examples"}[kind]
+            raise UsageError(f"the model of {self.folder} {other}")
+        known = [field.name for field in dataclasses.fields(predictor.options)]
+        if unknown := [name for name in options if name not in known]:
+            has = ", ".join(known) or "none"
+            raise UsageError(f"this model has no option {unknown[0]!r}: it has {has}")
+        return with_options(predictor, dataclasses.replace(predictor.options, **options))
+
+
+def _several(predictor: Any, inputs: Any) -> tuple[bool, list[Any]]:
+    """Whether it is one input, and the inputs as a list."""
+    if isinstance(inputs, str | Path) or hasattr(inputs, "convert"):
+        return True, [inputs]
+    if not hasattr(inputs, "shape"):
+        return False, list(inputs)
+    array = np.asarray(inputs)
+    try:
+        predictor.item(array)
+    except (AttributeError, UsageError):
+        return False, list(array)
+    return True, [array]
+
+
+def _as_input(number: int, value: Any, lines: bool) -> Input:
+    """A value from Python as an input: a string is text for models of text, else a path."""
+    name = f"input {number}"
+    if not isinstance(value, str | Path):
+        return Input(name, {}, value=value)
+    return Input(name, {}, text=str(value)) if lines else Input(name, {}, file=Path(value))

@@ -1,0 +1,119 @@
+"""A run opened for use: its experiment and its best state, without its data."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from dlcore.errors import UsageError
+from dlcore.options import RunOptions
+from dlcore.runs import card as cards
+from dlcore.runs import trust
+from dlcore.runs.catalog import Page
+from dlcore.train import model_file
+from dlcore.train.experiment import Experiment
+from dlcore.train.model_file import MODEL
+from dlcore.train.step import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """A run's folder, its experiment file, and what stands in its card."""
+
+    folder: Path
+    page: Page
+    card: cards.Card
+    config: Any
+    flags: RunOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run whose model can be used.
+
+    Attributes:
+        folder, card, config: of the run.
+        experiment: built from the facts of the data, which are not opened.
+        state: the best state (or the newest), averaged, without optimizer.
+        notes: what a person should know of where the state is from.
+    """
+
+    folder: Path
+    card: cards.Card
+    config: Any
+    experiment: Experiment
+    state: State
+    notes: tuple[str, ...] = ()
+
+
+def described(folder: Path, trusted: bool = False) -> Described:
+    """Read a run's card and load its experiment file.
+
+    Args:
+        folder: of the run; of a folder of numbered runs the newest is taken.
+        trusted: execute the experiment file although this user never trained with it.
+
+    Raises:
+        UsageError: no run, a damaged card, several seeds, or a file that may not be executed.
+    """
+    folder, _ = newest(folder)
+    seeds = sorted(folder.glob("seed-*/card.json"))
+    if seeds and not (folder / "card.json").exists():
+        raise UsageError(f"{folder} holds {len(seeds)} seeds: name one of them, {seeds[0].parent}")
+    card = cards.read(folder)
+    page = trust.page(folder, card, trusted)
+    config = cards.fields(folder, page.config, card, "config")
+    return Described(folder, page, card, config, cards.fields(folder, RunOptions, card, "run"))
+
+
+def newest(folder: Path) -> tuple[Path, int]:
+    """The newest run of a folder of numbered runs, and how many there are; any other folder as it
+    is, and 0.
+    """
+    runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
+    if not runs or (folder / "card.json").exists():
+        return folder, 0
+    return max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0), len(runs)
+
+
+def opened(run: Described, last: bool = False) -> Opened:
+    """Build a run's experiment, and read its state.
+
+    The state is that of model.safetensors, which a finished run keeps. Where it is not there, and
+    with `last`, it comes from a checkpoint, which takes Orbax.
+
+    Args:
+        run: what `described` gave.
+        last: the newest checkpoint in place of the best state.
+
+    Raises:
+        UsageError: no state can be read, or it does not fit the experiment.
+    """
+    notes, folder = [], run.folder
+    experiment = run.page.without_data(run.config, folder)
+    if experiment is None:
+        notes.append(f"{folder} keeps no facts of its data, which are opened")
+        experiment = run.page.experiment(run.config, run.flags.source)
+    file = folder / MODEL
+    if last or not file.exists():
+        if not last:
+            notes.append(f"{folder} keeps no {MODEL}: its best checkpoint is read")
+        state = _from_checkpoint(run, experiment, last)
+    else:
+        template = experiment.splits.template(experiment.batch)
+        state, _ = model_file.load(file, experiment.models, template)
+        if run.card.get("status") != "done":
+            notes.append(
+                f"{folder} has been trained further since {file.name} was written at step"
+                f" {int(state.step)}: --last reads its newest checkpoint"
+            )
+    return Opened(folder, run.card, run.config, experiment, state, tuple(notes))
+
+
+def _from_checkpoint(run: Described, experiment: Experiment, last: bool) -> State:
+    from dlcore.runs import session
+
+    flags = dataclasses.replace(run.flags, mesh="", parallel="auto", cpu_devices=1)
+    state = session.restored(experiment, flags, run.folder, run.card, last)
+    return dataclasses.replace(state, opt={})

@@ -1,0 +1,76 @@
+"""The folder of `dlcore predict --out`: the files of each answer, and all answers as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from dlcore.errors import UsageError
+from dlcore.export.answers import Answered
+from dlcore.samples import PartWriter
+from dlcore.samples.parts import file_names
+
+RECORDS = "predictions.jsonl"
+
+
+class _Named(PartWriter):
+    """Names files after the answer: 0003-cat.png."""
+
+    stem = ""
+
+    def _path(self, suffix: str) -> Path:
+        more = f"-{self._count}" if self._count else ""
+        self._count += 1
+        return self.folder / f"{self.stem}{more}{suffix}"
+
+
+class Outputs:
+    """Writes into a new folder, or nothing where there is none.
+
+    Raises UsageError where the folder has files already.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder, self._count = folder, 0
+        self._file: IO[str] | None = None
+        if folder is not None and (folder.is_file() or any(folder.glob("*"))):
+            raise UsageError(f"{folder} is there already, and is not overwritten: name another")
+
+    def __enter__(self) -> Outputs:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self.folder / RECORDS).open("x", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file:
+            self._file.close()
+
+    def write(self, each: Answered) -> list[str]:
+        """Write what a person sees of an answer; the names of the files."""
+        if self.folder is None:
+            return []
+        writer = _Named(self.folder, self._count, each.sample.title)
+        writer.stem = f"{self._count:04d}{_suffix(each)}"
+        self._count += 1
+        return [name for part in each.sample.parts(writer) for name in file_names(part)]
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Add a line to predictions.jsonl."""
+        if self._file:
+            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _suffix(each: Answered) -> str:
+    """The stem of the file that was answered, of letters, digits, dots and dashes."""
+    name = each.where.get("file")
+    return "" if name is None else "-" + re.sub(r"[^\w.-]", "_", Path(name).stem)[:80]

@@ -1,0 +1,72 @@
+"""Reconstructions of a user's own images by autoencoders."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
+from dlcore.samples import Images
+from dlcore.train.model import Model
+from dlcore.train.predictor import Answer
+from dlcore.train.step import State
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructionOptions:
+    """Flags of `dlcore predict` for an autoencoder: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageReconstructor:
+    """Images as an autoencoder gives them back.
+
+    Attributes:
+        model: gives (outputs, codes) of a batch of `image`, uint8 of the shape in `facts`.
+        facts: of the training data.
+        output: outputs of the network -> pixels in [0, 1].
+    """
+
+    model: Model
+    facts: Facts
+    output: Callable[[Array], Array]
+    options: ReconstructionOptions = dataclasses.field(default_factory=ReconstructionOptions)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Images of the size of the training data. UsageError: a file that is no image."""
+        return [image_files.read(file, self.facts.fields["image"]["shape"]) for file in files]
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each image {"root_mean_squared_difference"} of pixels in [0, 1], and the output."""
+        images = np.stack(items)
+        made = np.asarray(self._compiled(state.params, state.extra, images))
+        made = np.clip(made.reshape(images.shape), 0, 1)
+        difference = ((made - images.astype(np.float32) / 255) ** 2).reshape(len(images), -1)
+        root = np.sqrt(difference.mean(1))
+        return [
+            ({"root_mean_squared_difference": float(each)}, Images("Reconstructed", image[None]))
+            for each, image in zip(root, made, strict=True)
+        ]
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        def restored(params: Any, extra: Any, images: Array) -> Array:
+            (y, _), _ = self.model(params, extra, {"image": images}, None, False)
+            return self.output(y)
+
+        return jax.jit(restored)
+
+
+def predictor(
+    model: Model, facts: Facts, output: Callable[[Array], Array] = lambda y: y
+) -> ImageReconstructor:
+    """Reconstructions of image files, which `dlcore predict --out` writes."""
+    return ImageReconstructor(model, facts, output)

@@ -1,0 +1,124 @@
+"""Answers in the order of the inputs, through batches of one size, with what was skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore.errors import UsageError
+from dlcore.export import answers
+from dlcore.export.answers import Answered, Input, Unread
+from dlcore.samples import Text
+from dlcore.train.predictor import Answer, readable, with_options
+
+pytestmark = pytest.mark.quick
+STATE: Any = None
+
+
+class Words:
+    """Each word of a text is an item; digits are refused."""
+
+    options = None
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
+        found = [word for each in text for word in each.split()]
+        if bad := [word for word in found if word.isdigit()]:
+            raise UsageError(f"{bad[0]} is a number")
+        return found
+
+    def batch(self, state: Any, items: Sequence[str]) -> list[Answer]:
+        self.sizes.append(len(items))
+        return [({"upper": item.upper()}, Text("", item)) for item in items]
+
+
+def inputs(*texts: str) -> list[Input]:
+    return [Input(f"t{i}", {"line": i}, text=text) for i, text in enumerate(texts)]
+
+
+def summary(found: Any) -> list[str]:
+    return [
+        f"{each.name} {each.answer['upper']}"
+        if isinstance(each, Answered)
+        else f"{each.input.name} refused"
+        for each in found
+    ]
+
+
+def test_every_batch_has_one_size_and_answers_keep_their_order() -> None:
+    words = Words()
+    texts = [f"w{chr(97 + i)}" for i in range(10)]
+    found = summary(answers.answers(words, STATE, inputs(*texts), batch=4))
+    assert found == [f"t{i} {text.upper()}" for i, text in enumerate(texts)]
+    assert words.sizes == [4, 4, 4]
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8)])
+def test_few_inputs_take_a_batch_of_the_next_power_of_two(count: int, size: int) -> None:
+    words = Words()
+    assert len(list(answers.answers(words, STATE, inputs(*["a"] * count)))) == count
+    assert words.sizes == [size]
+
+
+def test_refused_inputs_stay_in_their_place_and_several_items_are_numbered() -> None:
+    texts = inputs("a", "1", "b c", "2 d")
+    found = list(answers.answers(Words(), STATE, texts, batch=2))
+    assert summary(found) == ["t0 A", "t1 refused", "t2:1 B", "t2:2 C", "t3 refused"]
+    assert isinstance(found[3], Answered)
+    assert found[3].where == {"line": 2, "item": 2}
+    assert isinstance(found[1], Unread)
+    assert found[1].error == "1 is a number"
+
+
+def test_nothing_but_refused_inputs_computes_nothing() -> None:
+    words = Words()
+    assert summary(answers.answers(words, STATE, inputs("1", "2"))) == ["t0 refused", "t1 refused"]
+    assert words.sizes == []
+
+
+def test_a_value_needs_a_predictor_that_takes_one() -> None:
+    (found,) = answers.answers(Words(), STATE, [Input("v", {}, value=3.5)])
+    assert isinstance(found, Unread)
+    assert found.error == "this model takes paths of files, and no float"
+
+
+def test_files_of_folders_come_by_name_without_hidden_ones(tmp_path: Path) -> None:
+    for name in ("b.png", "a/2.png", "a/1.png", ".hidden", "a/.DS_Store"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = answers.files_of([tmp_path / "b.png", tmp_path])
+    names = [str(each.relative_to(tmp_path)) for each in found]
+    assert names == ["b.png", "a/1.png", "a/2.png", "b.png"]
+    with pytest.raises(UsageError, match="nothing is there"):
+        answers.files_of([tmp_path / "c"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="has no files"):
+        answers.files_of([tmp_path / "empty"])
+
+
+def test_lines_of_a_text_file_have_their_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes("one\r\n\n dré \n".encode())
+    found: Any = list(answers.lines_of(file))
+    assert [(each.where["line"], each.text) for each in found] == [(1, "one"), (3, " dré ")]
+    file.write_bytes(b"one\n\xff\xfe")
+    (*_, last) = answers.lines_of(file)
+    assert isinstance(last, Unread)
+    assert "no text in UTF-8" in last.error
+
+
+def test_an_answer_reads_as_its_value_or_as_names_and_values() -> None:
+    assert readable(Words(), {"upper": "A"}) == "A"
+    answer = {"value": 0.123456, "parts": {"a": 1, "b": [1.5, "x"]}}
+    assert readable(Words(), answer) == "value 0.1235  parts a 1, b 1.5, x"
+
+
+def test_options_change_in_a_copy() -> None:
+    words = Words()
+    assert with_options(words, {"top": 1}).options == {"top": 1}
+    assert words.options is None

@@ -1,0 +1,86 @@
+"""`dlcore.load`: a trained model that is called with files, arrays and lists of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import dlcore
+from dlcore.data.sets import embedded
+from dlcore.errors import UsageError
+from dlcore.export.model import TrainedModel
+
+TEST = embedded.load("digits", "published").test.arrays
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    return dlcore.run("mlp_digits", preset="tiny", steps=20, out=folder, log_every=5)
+
+
+@pytest.fixture(scope="module")
+def model(run: Any) -> TrainedModel:
+    return run.load()
+
+
+def test_one_input_gives_one_answer_and_several_a_list(model: TrainedModel, tmp_path: Path) -> None:
+    images = TEST["image"][:3]
+    one = model(images[0])
+    assert {*one} == {"class", "probability", "classes"}
+    assert one["class"] in model.classes
+    several = model(images)
+    assert [each["class"] for each in several] == [model(image)["class"] for image in images]
+    assert several[0]["probability"] == pytest.approx(one["probability"], abs=1e-5)
+    assert model(images[..., 0])[1] == several[1]  # without an axis for the one channel
+    Image.fromarray(images[2, ..., 0]).save(tmp_path / "a.png")
+    file = tmp_path / "a.png"
+    for value in (file, str(file), Image.open(file)):
+        assert model(value)["classes"] == pytest.approx(several[2]["classes"], abs=1e-5)
+    assert model([file])[0]["class"] == several[2]["class"]
+    assert len(model(file, top=2)["classes"]) == 2
+
+
+def test_answers_are_those_of_the_network(model: TrainedModel) -> None:
+    net = model.experiment.models[0]
+    batch = {"image": TEST["image"][:5], "row": np.arange(5, dtype=np.int32)}
+    logits, _ = net(model.params, model.state.extra, batch, None, False)
+    expected = np.asarray(jax.nn.softmax(logits))
+    for each, p in zip(model(TEST["image"][:5], top=10), expected, strict=True):
+        found = [each["classes"][name] for name in model.classes]
+        np.testing.assert_allclose(found, p, atol=2e-6)
+
+
+def test_a_model_says_what_it_is(run: Any, model: TrainedModel) -> None:
+    assert model.config.steps == 20
+    assert model.facts.classes == model.classes == list("0123456789")
+    assert model.card["experiment"] == "mlp_digits"
+    assert model.folder == run.folder
+    assert "mlp_digits at step" in repr(model)
+    assert {*model.params} == {"net"}
+
+
+def test_what_does_not_fit_is_refused(model: TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"an image here is uint8 \(8, 8, 1\), not float32"):
+        model(TEST["image"][:2].astype(np.float32))
+    with pytest.raises(UsageError, match="no option 'seed': it has top"):
+        model(TEST["image"][0], seed=1)
+    with pytest.raises(UsageError, match="generates no examples"):
+        model.generate(3)
+    with pytest.raises(UsageError, match="cannot be read as an image"):
+        model(tmp_path / "none.png")
+    with pytest.raises(UsageError, match="there is no run folder"):
+        dlcore.load(tmp_path / "none")
+
+
+def test_a_folder_of_seeds_asks_for_one(run: Any, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "card.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"2 seeds: name one of them, .*seed-0"):
+        dlcore.load(tmp_path)
