@@ -1,15 +1,13 @@
-"""A convolutional autoencoder that removes noise or blur, beside median filters and linear maps.
+"""A convolutional autoencoder that removes noise or blur, compared with filters.
 
 Family: Autoencoder
 Task: denoising, deblurring
 Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits at 28x28
 Published: none for this noise
 
---task denoise adds Gaussian noise of deviation 0.5 to pixels in [0, 1]; --task deblur blurs them by
-a Gaussian of 2 pixels and adds noise of 0.05. Training images are degraded anew in every step,
-those of evaluation once. PSNR is a mean over images, of outputs clipped to [0, 1]. Every baseline
-is given the same images, and has the size that is best on validation. The linear map is the best
-of all linear maps: a Wiener filter that knows the data.
+--task denoise: Gaussian noise of standard deviation 0.5 on pixels in [0, 1]; --task deblur: a
+Gaussian blur of 2 pixels, and noise of 0.05. PSNR is the mean over images of outputs clipped to
+[0, 1]. Baselines have the size that is best on validation; the linear map is the best one.
 """
 
 from dataclasses import dataclass, replace
@@ -22,14 +20,12 @@ import optax
 import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import images
-from dlcore.data.splits import Splits
 from dlcore.kernels.corrupt import gaussian_blur, gaussian_noise
 from dlcore.models.autoencoder import Autoencoder, ConvDecoder, ConvEncoder
-from dlcore.options import DataSource
 from dlcore.tasks import autoencoding, reconstruction
-from dlcore.train import Experiment, Model, Objective, Out, Recipe, mean
+from dlcore.train import DataSource, Experiment, Model, Objective, Out, Recipe, Splits, mean
 
-DEGRADATION = {"denoise": (0.0, 0.5), "deblur": (2.0, 0.05)}  # pixels of blur, deviation of noise
+DEGRADATION = {"denoise": (0.0, 0.5), "deblur": (2.0, 0.05)}  # blur in pixels, noise
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     net = Autoencoder(ConvEncoder(c.widths, c.depth), ConvDecoder(c.widths[::-1], depth=c.depth))
 
     def degraded(batch, key, train):
-        if "degraded" in batch:  # of evaluation
+        if "degraded" in batch:  # in evaluation
             return batch["degraded"]
         x = autoencoding.grey(batch)
         if key is None:  # at initialisation
@@ -76,7 +72,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         x = autoencoding.grey(batch)
         (y, _), extra = model(params, extra, batch, key, train)
         squared = ((jax.nn.sigmoid(y) - x) ** 2).mean((1, 2, 3))
-        # Cross-entropy has the same minimum as the squared error, and a gradient in the black.
+        # Cross-entropy has the same minimum as the squared error, and larger gradients near black.
         xent = optax.sigmoid_binary_cross_entropy(y, x).mean((1, 2, 3))
         psnr = -10 * jnp.log10(jnp.maximum(squared, 1e-10))
         return Out(mean(xent, batch["mask"]), {"psnr": mean(psnr, batch["mask"])}, extra)

@@ -5,7 +5,7 @@ Task: representation learning
 Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits at 28x28
 Published: none; 1,000 units of which 25 are active is what Makhzani & Frey 2014 show
 
-`active` is the fraction of units that are not 0, `dead` the fraction never active over the test
+`active` is the fraction of units that are not 0, `dead` that of units without activity on the test
 images. With a penalty: --sparsity l1 --weight 0.05.
 """
 
@@ -19,13 +19,11 @@ import numpy as np
 import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt
 from dlcore.data.sets import images
-from dlcore.data.splits import Splits
 from dlcore.kernels.latent import keep_largest
 from dlcore.models.autoencoder import Autoencoder
 from dlcore.models.mlp import MLP
-from dlcore.options import DataSource
 from dlcore.tasks import autoencoding, reconstruction
-from dlcore.train import Experiment, Model, Objective, Out, Recipe, mean
+from dlcore.train import DataSource, Experiment, Model, Objective, Out, Recipe, Splits, mean
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,7 @@ class Config:
     steps: int = 2000
 
 
-PRESETS = {
-    "offline": Config(steps=1000),
-    "tiny": Config(code=64, k=8, batch=32, steps=6),
-}
+PRESETS = {"offline": Config(steps=1000), "tiny": Config(code=64, k=8, batch=32, steps=6)}
 
 
 def data(c: Config, source: DataSource) -> Splits:
@@ -52,7 +47,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    # Around the mean: else the units along it are active for every image, and the rest never learn.
+    # Without centring, few units along the mean are always active, and the others never learn.
     centre = np.array(splits.facts.mean, np.float32) / 255
 
     def sparse(code):
@@ -65,13 +60,11 @@ def build(c: Config, splits: Splits) -> Experiment:
         x = autoencoding.flat(batch)
         (y, code), extra = model(params, extra, batch, key, train)
         squared = ((y - x) ** 2).sum(-1)
-        # A code may shrink and its filter grow: what is penalised is what a unit adds to the image.
+        # A code may shrink while its filter grows: the penalty is on their product.
         size = jnp.sqrt((params["net"]["decoder"]["Dense_0"]["kernel"] ** 2).sum(-1) + 1e-12)
         penalty = c.weight * code @ size if c.sparsity == "l1" else 0.0
-        metrics = {
-            "squared_error": mean(squared, batch["mask"]),
-            "active": mean(code > 0, batch["mask"]),
-        }
+        found = {"squared_error": squared, "active": code > 0}
+        metrics = {name: mean(each, batch["mask"]) for name, each in found.items()}
         return Out(mean(squared + penalty, batch["mask"]), metrics, extra)
 
     return Experiment(

@@ -1,14 +1,12 @@
-"""A BERT that names what a person asks an assistant for, or that it is none of 150 intents.
+"""A BERT that classifies the intent of questions to an assistant, or none of 150 intents.
 
 Family: Transformer encoder (BERT)
 Task: intent classification
-Data: CLINC150 (TFDS clinc_oos 0.1.0), 15,100/3,100/5,500, out of scope as class 151; --offline:
-    topics of the Python documentation
+Data: CLINC150 (TFDS clinc_oos 0.1.0), 15,100/3,100/5,500; --offline: Python documentation
 Published: none that could be confirmed
 
-Accuracy in scope and recall out of scope are those of the data's authors: the out-of-scope set
-trains a class of its own. The pretrained part is `bert_english`, whose corpus was not made of these
-texts (23 of the 4,500 questions of the test occur in it all the same, such as "yes please").
+Metrics are the authors' accuracy in scope and recall out of scope. The pretrained part is
+`bert_english`; 23 of the 4,500 test questions, such as "yes please", occur in its corpus.
 `--no-pretrained`: the same model and steps, from random weights.
 """
 
@@ -19,14 +17,13 @@ import dlcore
 from dlcore.bounds import PositiveInt, Rate
 from dlcore.data import tokens
 from dlcore.data.sets import sentences
-from dlcore.data.splits import Splits
 from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
-from dlcore.options import DataSource, RunOptions
+from dlcore.options import RunOptions
 from dlcore.tasks import classification, text_classification
-from dlcore.train import Experiment, Model, Objective, Recipe, Weights, mean
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights, mean
 
-ASSET = Path(__file__).with_name("assets") / "bert_english"  # exported weights, and the tokenizer
+ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
 RUN = RunOptions(cpu_devices=1)
 
 

@@ -1,16 +1,13 @@
-"""A BERT that learns to fill in masked tokens of English: what the fine-tuning experiments start
-from.
+"""A BERT that is pretrained to predict masked tokens of English.
 
 Family: Transformer encoder (BERT)
 Task: masked language modelling
-Data: english_text 1.0.0 (own TFDS builder), 15 MB of twelve kinds; --offline: the text of the
-    Python documentation
+Data: english_text 1.0.0 (own TFDS builder), 15 MB; --offline: text of the Python documentation
 Published: none comparable
 
-No text of sentence_polarity and none of clinc_oos was put into the corpus. The tokenizer has 8,192
-byte pairs of its training part. assets/bert_english.npz is this experiment's run of seed 0 (3,600
-steps, validation loss 3.216, perplexity 25), made with `dlcore export RUN FILE.npz --half`;
-assets/bert_english.json is its tokenizer.
+The corpus has no text of sentence_polarity and clinc_oos, on which it is fine-tuned. The tokenizer
+has 8,192 byte pairs. assets/bert_english.npz is the run of seed 0 (validation loss 3.216), by
+`dlcore export RUN FILE.npz --half`; assets/bert_english.json is its tokenizer.
 """
 
 from dataclasses import dataclass
@@ -24,15 +21,11 @@ from dlcore.bounds import PositiveInt, Probability, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.data.sets.sentences import SPECIALS
-from dlcore.data.splits import Splits
 from dlcore.kernels.masking import chosen_places, corrupted
 from dlcore.models.bert import TENSOR, Masked
 from dlcore.models.encoder import Size
-from dlcore.options import DataSource
 from dlcore.tasks import masked_modelling
-from dlcore.train import Experiment, Model, Objective, Out, Recipe, mean
-
-MUON = Recipe("muon", lr=4e-3, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
+from dlcore.train import DataSource, Experiment, Model, Objective, Out, Recipe, Splits, mean
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class Config:
     vocabulary: PositiveInt = 8192
     mask_fraction: Probability = 0.15
     dropout: Rate = 0.0
-    recipe: Recipe = MUON
+    recipe: Recipe = Recipe("muon", lr=4e-3, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
     batch: int = 64
     steps: int = 3600
 
@@ -67,7 +60,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     mask_token = tokens.special("[mask]")
 
     def masked(batch, key):
-        """The tokens as the network reads them, and the positions that it predicts."""
+        """The corrupted tokens, and the positions whose tokens are predicted."""
         x, row = batch["tokens"], batch["row"]
         positions = chosen_places(jax.random.fold_in(key, 0), row, x >= ordinary, count)
         key = jax.random.fold_in(key, 1)

@@ -1,26 +1,19 @@
-"""A small convolutional network on MNIST: three convolutions, a hidden layer over all positions.
+"""A convolutional network on MNIST: three convolutions and a hidden layer, 426,234 parameters.
 
 Family: CNN
 Task: image classification
 Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits at 28x28
 Published: test accuracy 0.9917 (google/flax examples/mnist README)
-
-426 thousand parameters.
 """
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
 import dlcore
 from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
 from dlcore.data.sets import images
-from dlcore.data.splits import Splits
-from dlcore.kernels.augment import random_shift
 from dlcore.models.cnn import CNN, Normalisation, Readout
-from dlcore.options import DataSource
-from dlcore.tasks import classification
-from dlcore.train import Experiment, Model, Objective, Published, Recipe
+from dlcore.tasks import classification, image_augmentation, image_inputs
+from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
 
 @dataclass(frozen=True)
@@ -50,20 +43,15 @@ def data(c: Config, source: DataSource) -> Splits:
 def build(c: Config, splits: Splits) -> Experiment:
     classes = splits.facts.classes
 
-    def pixels(batch, key, train):
-        x = batch["image"].astype(jnp.float32) / 255
-        if train and c.max_shift:
-            x = random_shift(key, batch["row"], x, c.max_shift)
-        return x
-
     net = CNN(c.widths, c.hidden, len(classes), c.norm, dropout=c.dropout, readout=c.readout)
-    model = Model("net", net, inputs=pixels)
+    model = Model("net", net, inputs=image_inputs.unit)
     loss = classification.loss(model, c.label_smoothing)
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(loss, c.recipe(c.steps))},
+        augment=image_augmentation.shift_and_flip(c.max_shift, flip=False),
         samples=[classification.samples("Test digits", model, splits.test, classes)],
         predictor=classification.predictor(model, splits.facts),
         best="validation/accuracy",

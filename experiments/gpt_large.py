@@ -1,15 +1,12 @@
-"""GPT-2's four sizes and one of 7B: stacked layers, rematerialised, split over many devices.
+"""GPT-2 in its four sizes and a GPT of 7B: stacked layers, rematerialised, for many devices.
 
 Family: Transformer decoder (GPT)
 Task: language modelling, text generation
-Data: english_text 1.0.0 (own TFDS builder), 15 MB of twelve kinds; --offline: the text of the
-    Python documentation
+Data: english_text 1.0.0 (own TFDS builder), 15 MB; --offline: text of the Python documentation
 Published: none with these data
 
-`dlcore plan` says what they take. The sizes are those of Radford et al. 2019 (table 2), and of
-Touvron et al. 2023 (7B; its embedding is tied here). The text is far too short for any of them:
-they are here to be planned, and to be pointed at more text. Rows of the embedding beyond the byte
-pairs of the text are reached by no token.
+`dlcore plan` forecasts their memory and speed. The sizes are those of Radford et al. 2019 (table 2)
+and Touvron et al. 2023 (7B, here with a tied embedding). The text is too short for all of them.
 """
 
 import dataclasses
@@ -19,14 +16,13 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
-from dlcore.data.splits import Splits
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size, generate
-from dlcore.options import DataSource, RunOptions
+from dlcore.options import RunOptions
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Recipe, TextModel
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
-# GPT-2 has 50257 byte pairs; 47 rows more, and every mesh divides them.
+# GPT-2 has 50257 byte pairs; with 47 unused rows every mesh divides the embedding.
 SIZES = {
     "tiny": Size(320, 32, 2, 4, 16, rotary=True, norm="rms", mlp="swiglu"),
     "124M": Size(50304, 1024, 12, 12, 768, biases=True),
@@ -43,14 +39,14 @@ ADAMW = Recipe("adamw", lr=6e-4, end=0.1, warmup=700, weight_decay=0.1, clip_nor
 class Config:
     size: Literal["tiny", "124M", "355M", "774M", "1.5B", "7B"] = "124M"
     context: NonNegativeInt = 0
-    """tokens of a row; 0 for as many as the size was published with"""
+    """tokens of a row (0: those of the published size)"""
     dropout: Rate = 0.0
     scan: bool = True
-    """one compiled block for all layers, parameters stacked"""
+    """compile one block for all layers, with stacked parameters"""
     remat: bool = True
-    """compute each block again in the backward pass rather than keep its activations"""
+    """recompute the activations of each block in the backward pass"""
     vocabulary: PositiveInt = 8192
-    """byte pairs to learn from the text"""
+    """number of byte pairs to learn from the text"""
     recipe: Recipe = ADAMW
     batch: int = 512
     steps: int = 10000

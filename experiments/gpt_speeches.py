@@ -1,28 +1,26 @@
-"""A GPT of later design on byte pairs: presidents' speeches, packed without mixing documents.
+"""A GPT with grouped-query attention, RMSNorm, SwiGLU and rotary positions, on speeches.
 
 Family: Transformer decoder (GPT)
 Task: language modelling, text generation
-Data: state_union 1.0.0 (own TFDS builder), 65 speeches to the Congress, split by speech;
-    --offline: paragraphs of the Python documentation
+Data: state_union 1.0.0 (own TFDS builder), 65 speeches; --offline: the Python documentation
 Published: none comparable
 
-Grouped-query attention, RMSNorm, SwiGLU and rotary positions. Bits per byte compare with any
-vocabulary, a loss per token does not.
+Rows are packed with documents, which do not attend to each other. Bits per byte compare with other
+vocabularies, the loss per token does not.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
-from dlcore.data.splits import Splits
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size, generate, likeliest
-from dlcore.options import DataSource
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Recipe, TextModel
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
@@ -56,14 +54,8 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    return text.load(
-        "state_union",
-        source,
-        c.context,
-        vocabulary=c.vocabulary,
-        layout="documents",
-        overlap=c.overlap,
-    )
+    load = partial(text.load, "state_union", source, c.context, layout="documents")
+    return load(vocabulary=c.vocabulary, overlap=c.overlap)
 
 
 def build(c: Config, splits: Splits) -> Experiment:

@@ -2,12 +2,10 @@
 
 Family: Transformer decoder (GPT)
 Task: language modelling, text generation
-Data: tiny Shakespeare 1.0.0 (TFDS), nanoGPT's split of 90/10; --offline: the text of the Python
-    documentation
-Published: validation loss 1.88 by nanoGPT's CPU recipe, 4 layers of width 128
-    (karpathy/nanoGPT README, on 20 batches)
+Data: tiny Shakespeare 1.0.0 (TFDS), split 90/10; --offline: text of the Python documentation
+Published: validation loss 1.88, nanoGPT's CPU recipe (its README, on 20 batches)
 
-Its sizes: --preset nanogpt (nanoGPT's own learning rate is 1e-3).
+Their sizes: --preset nanogpt (nanoGPT's own learning rate is 1e-3).
 """
 
 from dataclasses import dataclass
@@ -16,12 +14,11 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
-from dlcore.data.splits import Splits
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size, generate
 from dlcore.options import DataSource
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Published, Recipe, TextModel
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
@@ -58,25 +55,21 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     characters = tokenizer.from_facts(splits.facts.tokenizer)
-    size = Size(
-        len(characters), c.context, c.layers, c.heads, c.width, c.dropout, c.rotary, c.remat
-    )
+    shape = (len(characters), c.context, c.layers, c.heads, c.width)
+    size = Size(*shape, c.dropout, c.rotary, c.remat)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
 
     def continued(state, prompt, key, length=1000, *how):
         how = how or (c.temperature, c.top_k)
         return generate(size, state.params["net"], prompt, key, length, *how)
 
+    title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
-        samples=[
-            language_modelling.samples(
-                f"Temperature {c.temperature}, top {c.top_k}", continued, characters
-            ),
-        ],
+        samples=[language_modelling.samples(title, continued, characters)],
         predictor=language_modelling.predictor(continued, characters, c.context - 1),
         text_model=TextModel("net", gpt_decoder(size), characters),
         best="validation/loss",

@@ -9,20 +9,15 @@ Published: none for this split; scikit-learn's RBF support vector machine (gamma
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
 import dlcore
 from dlcore.bounds import PositiveInt, Rate
 from dlcore.data.sets import embedded
-from dlcore.data.splits import Splits
 from dlcore.models.mlp import MLP
-from dlcore.options import DataSource, RunOptions
-from dlcore.tasks import classification
-from dlcore.train import Experiment, Model, Objective, Recipe
+from dlcore.options import RunOptions
+from dlcore.tasks import classification, image_inputs
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
-RUN = RunOptions(
-    cpu_devices=1
-)  # a step of a millisecond is too short for devices to wait for each other
+RUN = RunOptions(cpu_devices=1)  # several devices would be slower: a step takes a millisecond
 
 
 @dataclass(frozen=True)
@@ -43,9 +38,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     net = MLP(c.widths, classes=len(splits.facts.classes), dropout=c.dropout)
-    model = Model(
-        "net", net, inputs=lambda batch, key, train: batch["image"].astype(jnp.float32) / 255
-    )
+    model = Model("net", net, inputs=image_inputs.unit)
     return Experiment(
         config=c,
         splits=splits,

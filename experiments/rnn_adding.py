@@ -1,4 +1,4 @@
-"""Adding two numbers that are far apart: gradients vanish in a plain RNN, and not in gated ones.
+"""Adding two distant numbers: gradients vanish in a plain RNN, and not in gated ones.
 
 Family: Recurrent network (Elman, LSTM, GRU)
 Task: regression over long sequences
@@ -14,11 +14,9 @@ import dlcore
 from dlcore.analysis import vanishing
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import longmemory
-from dlcore.data.splits import Splits
 from dlcore.models.rnn import RNN, Cell, Reader
-from dlcore.options import DataSource
 from dlcore.tasks import regression
-from dlcore.train import Experiment, Model, Objective, Recipe
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
 @dataclass(frozen=True)

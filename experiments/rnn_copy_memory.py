@@ -1,4 +1,4 @@
-"""Repeating ten symbols after a long delay: what a state can hold, beside a model without memory.
+"""Repeating ten symbols after a long delay: a test of the memory of recurrent networks.
 
 Family: Recurrent network (Elman, LSTM, GRU)
 Task: sequence to sequence of one length
@@ -6,8 +6,7 @@ Data: the copy problem, generated (Hochreiter & Schmidhuber 1997; as in Arjovsky
 Published: none at this length; without memory 10 ln 8 / (T + 20), 0.173 at T=100. At T=1000 LSTM
     0.0204, GRU 0.0197 (Bai et al. 2018)
 
-`recalled` is the fraction of correct symbols in the last ten positions, over the first 1,000 test
-sequences.
+`recalled` is the fraction of correct symbols in the last ten positions of 1,000 test sequences.
 """
 
 from dataclasses import dataclass
@@ -18,13 +17,11 @@ import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import longmemory
 from dlcore.data.source import first
-from dlcore.data.splits import Splits
 from dlcore.metrics.known import Metric
 from dlcore.models.rnn import RNN, Cell, CharRNN
-from dlcore.options import DataSource
 from dlcore.samples import Table
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Recipe, Scored
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Scored, Splits
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         "net",
         net,
         inputs=lambda batch, key, train: batch["tokens"],
-        output=lambda y, batch: y[0],  # without the states
+        output=lambda y, batch: y[0],  # the logits, without the states
     )
 
     def last_ten(state, batch):
@@ -72,20 +69,13 @@ def build(c: Config, splits: Splits) -> Experiment:
         cells = tuple((" ".join(map(str, a)), " ".join(map(str, b))) for a, b in rows)
         return Table(f"After a delay of {c.delay}", ("target", "recalled"), cells)
 
+    tested = {"test": first(splits.test, 1000)}
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
-        evaluators=[
-            Scored(
-                {"test": first(splits.test, 1000)},
-                last_ten,
-                recalled,
-                {"recalled": Metric("higher")},
-                every="end",
-            ),
-        ],
+        evaluators=[Scored(tested, last_ten, recalled, {"recalled": Metric("higher")}, "end")],
         samples=[sample],
         best="validation/loss",
     )

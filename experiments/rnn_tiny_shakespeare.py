@@ -2,13 +2,11 @@
 
 Family: Recurrent network (Elman, LSTM, GRU)
 Task: language modelling, text generation
-Data: tiny Shakespeare 1.0.0 (TFDS), nanoGPT's split of 90/10; --offline: the text of the Python
-    documentation
-Published: validation loss 1.88 by nanoGPT's CPU recipe, a Transformer
-    (karpathy/nanoGPT README, on 20 batches)
+Data: tiny Shakespeare 1.0.0 (TFDS), split 90/10; --offline: text of the Python documentation
+Published: validation loss 1.88, nanoGPT's CPU recipe of a Transformer (on 20 batches)
 
-A window is `chunks` x `context` tokens: the state is carried through all of it, the gradient (with
---truncate) only through `context`.
+A window has `chunks` x `context` tokens. The state is carried through the window, the gradient
+(with --truncate) through `context` tokens.
 """
 
 from dataclasses import dataclass
@@ -17,12 +15,11 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
-from dlcore.data.splits import Splits
 from dlcore.models.decoding import rnn_decoder
 from dlcore.models.rnn import RNN, Cell, CharRNN, generate
 from dlcore.options import DataSource
 from dlcore.tasks import language_modelling
-from dlcore.train import Experiment, Model, Objective, Published, Recipe, TextModel
+from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=5e-2, end=0.01, warmup=50, weight_decay=0.1, clip_norm=1.0, b2=0.99)
 
@@ -61,13 +58,14 @@ def build(c: Config, splits: Splits) -> Experiment:
         "net",
         net,
         inputs=lambda batch, key, train: ((batch["tokens"],), truncation),
-        output=lambda y, batch: y[0],  # without the states
+        output=lambda y, batch: y[0],  # the logits, without the states
     )
 
     def continued(state, prompt, key, length=1000, *how):
         how = how or (c.temperature, c.top_k)
         return generate(net, state.params["net"], prompt, key, length, *how)
 
+    recipe = "nanoGPT's README, CPU recipe of a Transformer"
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
         config=c,
@@ -78,9 +76,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         predictor=language_modelling.predictor(continued, characters),
         text_model=TextModel("net", rnn_decoder(net), characters),
         best="validation/loss",
-        published=Published(
-            "loss", 1.88, "nanoGPT's README, CPU recipe of a Transformer", "lower", "validation"
-        ),
+        published=Published("loss", 1.88, recipe, "lower", "validation"),
     )
 
 

@@ -2,28 +2,22 @@
 
 Family: Transformer encoder-decoder
 Task: machine translation
-Data: Multi30k task 1 (our builder multi30k_en_de 1.0.0), 29,000/1,014/1,000 (test 2016);
-    --offline: two artificial languages
-Published: test BLEU 28.3 by a GRU with attention (bentrevett/pytorch-seq2seq; 20.5 million
-    parameters, lower case, spaCy tokens)
+Data: Multi30k (own builder), 29,000/1,014/1,000 (test 2016); --offline: artificial languages
+Published: test BLEU 28.3, a GRU with attention (bentrevett/pytorch-seq2seq; lower case, spaCy)
 
-Ours is sacreBLEU of plain text, with its case as it is and in lower case. --reverse: English to
-German.
+The metrics are sacreBLEU of plain text, with case and in lower case. --reverse: English to German.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import pairs
-from dlcore.data.splits import Splits
 from dlcore.models.seq2seq import TENSOR, Seq2Seq, Size, begin
-from dlcore.options import DataSource
 from dlcore.tasks import translation
-from dlcore.train import Experiment, Model, Objective, Published, Recipe
-
-MUON = Recipe("muon", lr=4e-3, warmup=60, weight_decay=0.1, clip_norm=1.0, b2=0.99)
+from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Config:
     longest: NonNegativeInt = 40
     dropout: Rate = 0.1
     label_smoothing: Rate = 0.1
-    recipe: Recipe = MUON
+    recipe: Recipe = Recipe("muon", lr=4e-3, warmup=60, weight_decay=0.1, clip_norm=1.0, b2=0.99)
     beams: PositiveInt = 5
     length_penalty: NonNegativeFloat = 1.0
     reverse: bool = False
@@ -60,20 +54,15 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(len(tokens), c.encoder_layers, c.decoder_layers, c.heads, c.width, c.dropout)
     model = Model("net", Seq2Seq(size), inputs=translation.inputs)
     translator = translation.Translator(
-        begin=lambda params, *how: begin(size, params, *how),
-        tokenizer=tokens,
-        longest=splits.facts.longest_source,
-        beams=c.beams,
-        penalty=c.length_penalty,
+        partial(begin, size), tokens, splits.facts.longest_source, c.beams, c.length_penalty
     )
     source = "bentrevett/pytorch-seq2seq, GRU with attention; lower case, spaCy's tokens"
+    loss = translation.loss(model, c.label_smoothing)
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
-        objectives={
-            "net": Objective(translation.loss(model, c.label_smoothing), c.recipe(c.steps)),
-        },
+        objectives={"net": Objective(loss, c.recipe(c.steps))},
         evaluators=translation.evaluators(translator, splits.validation, splits.test),
         samples=[translation.samples(translator, splits.test)],
         predictor=translation.predictor(translator),

@@ -42,8 +42,8 @@ def common_valid_step(experiment: Experiment, flags: Sequence[RunOptions], root:
         return 0
     if not (common := sorted(set.intersection(*kept))):
         raise UsageError(
-            f"the seeds in {root} have no checkpoint of the same step: dlcore resume continues each"
-            " of them alone"
+            f"the seeds in {root} have no checkpoint of the same step: dlcore resume continues"
+            " each of them alone"
         )
     one, batch = sharding.layout("jit", "", jax.devices()[:1]), experiment.batch
     example = Stream(experiment.train, batch, flags[0].seed, one.local_rows(batch)).at(0)

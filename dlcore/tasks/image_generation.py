@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +26,18 @@ from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
-# (state, key, count) -> images [count, height, width, channels] in [0, 1], and their classes
-Generate = Callable[[State, Array, int], tuple[np.ndarray, np.ndarray | None]]
-# the same with the class of each image, int32 [count], or None for all classes in turn
-GenerateOf = Callable[[State, Array, int, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]
+
+class Generate(Protocol):
+    """A generator of images, by class where the model has classes."""
+
+    def __call__(
+        self, state: State, key: Array, count: int, label: np.ndarray | None = None, /
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images [count, height, width, channels] in [0, 1], and their classes int32 [count].
+
+        `label` int32 [count] are the classes to generate; None: all classes in turn.
+        """
+
 
 DISTANCES = {
     "frechet_on_classifier_features": Metric("lower"),
@@ -195,7 +203,7 @@ class ImageGenerator:
         classes: names of the classes that the model can be given; () for none.
     """
 
-    generate: GenerateOf
+    generate: Generate
     classes: Sequence[str]
     options: GenerationOptions = dataclasses.field(default_factory=GenerationOptions)
 
@@ -219,6 +227,6 @@ class ImageGenerator:
         return answers
 
 
-def predictor(generate: GenerateOf, classes: Sequence[str] = ()) -> ImageGenerator:
+def predictor(generate: Generate, classes: Sequence[str] = ()) -> ImageGenerator:
     """Images that a model generates, by their number."""
     return ImageGenerator(generate, classes)

@@ -1,5 +1,7 @@
-"""The engine; what an experiment file needs of it can be imported from here."""
+"""The engine; experiment files import what they need of it, and the types of data, from here."""
 
+from dlcore.data.splits import Splits
+from dlcore.options import DataSource
 from dlcore.train.evaluators import OfState, Scored
 from dlcore.train.experiment import Experiment, Published
 from dlcore.train.model import Model
@@ -9,6 +11,7 @@ from dlcore.train.text_model import TextModel
 from dlcore.train.weights import Weights
 
 __all__ = [
+    "DataSource",
     "Experiment",
     "Model",
     "Objective",
@@ -17,6 +20,7 @@ __all__ = [
     "Published",
     "Recipe",
     "Scored",
+    "Splits",
     "TextModel",
     "Weights",
     "mean",

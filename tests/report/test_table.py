@@ -66,7 +66,7 @@ class Config:
     batch: int = 1
     steps: int = 1
     lr: float = 0.1
-    wide: bool = True
+    large: bool = True
     fold: int = 0
 
 def data(c, source): ...

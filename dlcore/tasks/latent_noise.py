@@ -1,0 +1,68 @@
+"""Generators of images from Gaussian noise: their inputs in training, and what they generate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.kernels import random
+from dlcore.tasks.image_generation import Generate
+from dlcore.train.batched import over
+from dlcore.train.model import Model
+from dlcore.train.step import Batch, State
+
+Inputs = Callable[[Batch, Array | None, bool], tuple[Array, ...]]
+
+
+def inputs(size: int, labelled: bool = False) -> Inputs:
+    """The inputs of a generator: standard normal noise for each example of a batch.
+
+    Args:
+        size: the number of latent variables.
+        labelled: whether the classes of the examples are inputs as well.
+
+    Returns:
+        (batch, key, train) -> noise float32 [batch, size], and `label` int32 [batch]. Without a
+        key, at initialisation, the noise is zero and of one example.
+    """
+
+    def noise(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
+        if key is None:
+            z, rows = jnp.zeros((1, size)), slice(1)
+        else:
+            z, rows = random.normal(key, batch["row"], (size,)), slice(None)
+        return (z, batch["label"][rows]) if labelled else (z,)
+
+    return noise
+
+
+def generate(model: Model, size: int, scale: float = 1.0, classes: int = 0) -> Generate:
+    """Generates images from noise, by a generator whose output is in [-1, 1].
+
+    Args:
+        model: the generator, of noise [n, size], and of labels [n] where there are classes.
+        size: the number of latent variables.
+        scale: the standard deviation of the noise; below 1, images have fewer failures and less
+            variety (truncation, Brock et al. 2019).
+        classes: the number of classes, which are generated in turn; 0: none.
+
+    Returns:
+        (state, key, count, label=None) -> images [count, height, width, channels] in [0, 1], and their classes
+        or None; with labels int32 [count] these classes are generated.
+    """
+
+    def images(
+        state: State, key: Array, count: int, label: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        z = scale * np.asarray(jax.random.normal(key, (count, size)))
+        if classes and label is None:
+            label = np.arange(count, dtype=np.int32) % classes
+        given = (z,) if label is None else (z, label)
+        x = over(lambda *each: model.on(state.params, state.extra, *each), *given)
+        return (x + 1) / 2, label
+
+    return images
