@@ -47,11 +47,9 @@ PRESETS = {
 
 def data(c: Config, source: DataSource) -> Splits:
     splits = images.load("mnist", source, training=55_000)
-    return replace(
-        splits,
-        validation=images.degraded(splits.validation, *DEGRADATION[c.task], seed=0),
-        test=images.degraded(splits.test, *DEGRADATION[c.task], seed=1),
-    )
+    validation = images.degraded(splits.validation, *DEGRADATION[c.task], seed=0)
+    test = images.degraded(splits.test, *DEGRADATION[c.task], seed=1)
+    return replace(splits, validation=validation, test=test)
 
 
 def build(c: Config, splits: Splits) -> Experiment:

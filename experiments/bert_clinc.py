@@ -63,10 +63,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     def by_scope(logits, batch):
         correct = logits.argmax(-1) == batch["label"]
         outside = batch["label"] == out_of_scope
-        return {
-            "in_scope_accuracy": mean(correct, batch["mask"] * ~outside),
-            "out_of_scope_recall": mean(correct, batch["mask"] * outside),
-        }
+        scopes = {"in_scope_accuracy": ~outside, "out_of_scope_recall": outside}
+        return {name: mean(correct, batch["mask"] * scope) for name, scope in scopes.items()}
 
     measured = None if out_of_scope is None else by_scope
     loss = classification.loss(model, c.label_smoothing, evaluation_metrics=measured)

@@ -60,10 +60,8 @@ def build(c: Config, splits: Splits) -> Experiment:
         true = discriminator(params, extra, batch, key, train)[0]
         false = generated_logits(params, extra, batch, key, train)
         loss = jax.nn.softplus(-true) + jax.nn.softplus(false)
-        metrics = {
-            "real_accuracy": mean(true > 0, batch["mask"]),
-            "generated_accuracy": mean(false < 0, batch["mask"]),
-        }
+        correct = {"real_accuracy": true > 0, "generated_accuracy": false < 0}
+        metrics = {name: mean(each, batch["mask"]) for name, each in correct.items()}
         return Out(mean(loss, batch["mask"]), metrics, extra)
 
     def generator_loss(params, extra, batch, key, train):

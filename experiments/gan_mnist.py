@@ -32,7 +32,7 @@ class Config:
     loss: Literal["nonsaturating", "hinge", "wasserstein"] = "nonsaturating"
     spectral: bool = False
     conditional: bool = True
-    critic_updates: PositiveInt = 1  # updates of the discriminator for one of the generator
+    critic_updates: PositiveInt = 1  # discriminator updates for each of the generator
     gradient_penalty: NonNegativeFloat = 10.0  # of the Wasserstein loss
     latent: PositiveInt = 64
     width: Annotated[int, Range(4)] = 48

@@ -60,6 +60,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
+    end = splits.facts.end  # the token between documents
     shape = (c.vocabulary, c.context, c.layers, c.heads, c.width, c.dropout)
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm=c.norm, mlp=c.mlp)
 
@@ -72,11 +73,11 @@ def build(c: Config, splits: Splits) -> Experiment:
 
     def best(state, prompt, key):
         length = c.context // 4
-        found = likeliest(size, state.params["net"], prompt, length, c.beams, splits.facts.end)
+        found = likeliest(size, state.params["net"], prompt, length, c.beams, end)
         return language_modelling.appended(prompt, found[0][:, 0])
 
     model = Model("net", GPT(size), inputs)
-    begin = {"prompt": c.prompt, "start": splits.facts.end}
+    begin = {"prompt": c.prompt, "start": end}
     title = f"Temperature {c.temperature}, top {c.top_k or 'all'}, nucleus {c.top_p}"
     return Experiment(
         config=c,
@@ -87,12 +88,8 @@ def build(c: Config, splits: Splits) -> Experiment:
             language_modelling.samples(title, drawn, tokens, **begin),
             language_modelling.samples(f"Best of {c.beams} beams", best, tokens, **begin),
         ],
-        predictor=language_modelling.predictor(
-            drawn, tokens, longest=c.context - 1, start=splits.facts.end
-        ),
-        text_model=TextModel(
-            "net", gpt_decoder(size), tokens, start=splits.facts.end, end=splits.facts.end
-        ),
+        text_model=TextModel("net", gpt_decoder(size), tokens, start=end, end=end),
+        predictor=language_modelling.predictor(drawn, tokens, c.context - 1, start=end),
         best="validation/loss",
         tensor_parallel=TENSOR,
     )

@@ -1,4 +1,4 @@
-"""A feed-forward network that predicts a column of a table from the others: a class or a number.
+"""A feed-forward network that predicts a column of a table: a class or a number.
 
 Family: MLP
 Task: tables (classification and regression)
@@ -6,9 +6,9 @@ Data: scikit-learn's Wisconsin diagnostic set, 569 tumours; comes with the insta
     a CSV, TSV or Parquet file, with --target COLUMN
 Published: none for this split
 
-Columns of numbers are standardised by the training split, those of texts are categories; a missing
-value is the mean, or a category of its own, and marked by an input. The samples list what each
-column holds. Metrics stand beside those of the most frequent class, or of the mean.
+Numbers are standardised by the training split, texts are categories. A missing value becomes the
+mean or its own category, and is marked by an input. Metrics are compared with those of the most
+frequent class, or of the mean.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,13 @@ import dlcore
 from dlcore.bounds import PositiveInt, Rate
 from dlcore.data.own.tables import Task
 from dlcore.data.sets import tables
-from dlcore.data.splits import Splits
 from dlcore.kernels import activations
 from dlcore.models.mlp import MLP
-from dlcore.options import DataSource, RunOptions
+from dlcore.options import RunOptions
 from dlcore.tasks import tabular
-from dlcore.train import Experiment, Model, Objective, Recipe
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
-RUN = RunOptions(cpu_devices=1)  # a step is too short for devices to wait for each other
+RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class Config:
     target: str = "diagnosis"
     """the column to predict"""
     task: Task = "auto"
-    """whether it holds classes or numbers; auto: classes if it holds text, or at most ten different
-    whole numbers"""
+    """whether it has classes or numbers (auto: classes if it has texts, or at most ten integers)"""
     widths: tuple[PositiveInt, ...] = (128, 128)
     activation: activations.Name = "gelu"
     norm: Literal["none", "batch", "layer"] = "layer"
