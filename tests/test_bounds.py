@@ -142,7 +142,7 @@ def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_have_their_path
         batch: int = 1
         steps: int = 1
 
-    with pytest.raises(UsageError, match="a field seed that is a flag already"):
+    with pytest.raises(UsageError, match="a field seed that is an option already"):
         parse([], "x", "", config=Seeded(), flags=RunOptions())
 
 

@@ -1,4 +1,4 @@
-"""Dataclasses from the command line."""
+"""Dataclasses as command-line options."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ from dlcore.options import check, flag_names
 
 
 def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
-    """Dataclasses from the command line, each field of each a flag; `usual` gives their defaults,
-    `config` and `flags` among them.
+    """Dataclasses from the command line, whose fields are options.
 
-    A field of a nested dataclass has its own name, or its path ("generator.lr") where two have the
-    same. An ill-typed or unknown flag ends with exit code 2. UsageError: a number that nothing
-    could be done with, or a flag that two dataclasses have.
+    A field of a nested dataclass has its own name, or its path ("generator.lr") where two names are
+    equal. An invalid or unknown option exits with code 2.
+
+    Args:
+        words: the command line.
+        prog: the command, for the help text.
+        about: the description, for the help text.
+        usual: the dataclasses with their defaults, by name; `config` and `flags` among them.
+
+    Returns:
+        The dataclasses by name.
+
+    Raises:
+        UsageError: a value cannot work, or two dataclasses have the same option.
     """
     found = parse_all(words, prog, about, **usual)
     check(found["config"], found["flags"])
@@ -32,8 +42,8 @@ def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict
     if twice := sorted({name for name in names if names.count(name) > 1}):
         whose = "Config" if "config" in usual else "predictor"
         raise UsageError(
-            f"the {whose} has a field {', '.join(twice)} that is a flag already: fields are flags"
-            " without a prefix, rename it"
+            f"the {whose} has a field {', '.join(twice)} that is an option already: fields are"
+            " options without a prefix, rename it"
         )
     bare = tyro.conf.arg(name="")
     defaults = {name: _prefixed(each) for name, each in usual.items()}
@@ -49,9 +59,7 @@ def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict
 
 
 def _prefixed(config: Any) -> Any:
-    """A copy of a dataclass whose nested dataclasses have flags without a prefix, but for those
-    with a name that is not unique.
-    """
+    """A copy of a dataclass whose nested fields have options without prefix where unique."""
     import tyro
 
     nested = [
@@ -80,7 +88,7 @@ def _prefixed(config: Any) -> Any:
 
 
 def _restored(parsed: Any, kind: type[Any]) -> Any:
-    """The dataclass `kind` with the values of a copy that `_prefixed` made."""
+    """The dataclass `kind` with the values of a copy by `_prefixed`."""
     if isinstance(parsed, kind):
         return parsed
     return kind(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)})

@@ -1,17 +1,16 @@
-"""The commands and what each does."""
+"""The commands with their help texts."""
 
 from __future__ import annotations
 
 COMMANDS = {
-    "train": "train EXPERIMENT [flags]: an experiment's name, or a path to your own file",
-    "resume": "resume RUN [flags]: go on exactly where a run stopped",
+    "train": "train EXPERIMENT [options]: train an experiment, by its name or the path of a file",
+    "resume": "resume RUN [options]: continue a stopped run, with the same bits",
     "eval": (
         "eval RUN [--last]: losses and metrics of a run's best state (or its newest checkpoint),"
         " over every split"
     ),
     "sample": (
-        "sample RUN [--last]: draw what the run can show: images with predictions, generated"
-        " images, text"
+        "sample RUN [--last]: draw samples: images with predictions, generated images, texts"
     ),
     "chat": (
         "chat RUN [--temperature T] [--top-k K] [--top-p P] [--stop TEXT]: a conversation with a"
@@ -21,24 +20,24 @@ COMMANDS = {
         "predict RUN [FILE|FOLDER|- ...] [--text TEXT] [--count N] [--json] [--out FOLDER]"
         " [--last]: answers of a run's best state to files, lines of text, or a count of examples"
     ),
-    "report": "report RUN [RUN ...]: one self-contained page; several runs side by side",
+    "report": "report RUN [RUN ...]: write an HTML report on one run, or on several in comparison",
     "verify": (
         "verify RUN|CARD.json [--steps N]: train the first steps again and compare the parameters'"
         " hashes"
     ),
     "export": (
-        "export RUN FILE.npz [--half] [--last]: the best parameters (and batch statistics) as plain"
+        "export RUN FILE.npz [--half] [--last]: the best parameters (and batch statistics) as"
         " arrays, in float16 with --half"
     ),
-    "list": "list: every experiment with its data and the number it is held against",
+    "list": "list: all experiments with their data and published results",
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
     "sweep": (
         "sweep EXPERIMENT FIELD=1,2,3 FIELD=1e-4..1e-2:log ... [-- flags]: many runs over fields of"
-        " its config, and one page"
+        " its config, and one report"
     ),
     "plan": (
-        "plan EXPERIMENT --topology tpu:v5e:4x4|gpu:h100:8x8|cpu:8 [--search] [flags]: memory,"
-        " time, cost on what is not there"
+        "plan EXPERIMENT --topology tpu:v5e:4x4|gpu:h100:8x8|cpu:8 [--search] [flags]: forecast"
+        " memory, time and cost on other hardware"
     ),
-    "doctor": "doctor: what this machine, this installation and its data look like",
+    "doctor": "doctor: describe machine, installation and data, and check the arithmetic",
 }

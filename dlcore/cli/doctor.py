@@ -1,6 +1,4 @@
-"""What this machine, this installation and its data look like, and whether the numbers are
-right.
-"""
+"""Describes this machine, the installation and its data, and checks the backend's arithmetic."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from dlcore.runs import card as cards
 
 
 def main() -> int:
-    """Print a line for each thing looked at. Returns 1 if the backend computes wrong numbers, else
-    0.
-    """
+    """Prints the description; returns 1 if the backend computes wrong numbers, otherwise 0."""
     for name, version in cards.versions().items():
         print(f"{name:20} {version}")
     machine = cards.machine()
@@ -56,8 +52,10 @@ def main() -> int:
 
 
 def wrong_sums() -> str:
-    """What is wrong with a vmapped matrix-vector product followed by a sum under jit
-    (jax-ml/jax#39103); empty if nothing.
+    """Checks a vmapped matrix-vector product followed by a sum under jit (jax-ml/jax#39103).
+
+    Returns:
+        A description of the error; "" if there is none.
     """
     random = np.random.default_rng(0)
     a, x = (

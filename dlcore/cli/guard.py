@@ -1,6 +1,4 @@
-"""What every command runs in: streams that may fail, errors that become one line and an exit
-code.
-"""
+"""Runs a command with guarded output streams, and turns errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -17,19 +15,17 @@ from types import TracebackType
 from dlcore.errors import Disrupted, UsageError, operating_system, shortened
 from dlcore.runtime import output, quiet, tracebacks
 
-TRAINING = ("train", "resume", "sweep")  # they go on where nobody reads what they say
+TRAINING = ("train", "resume", "sweep")  # they continue when their output cannot be written
 SAVING = ("asyncio", "orbax", "tensorstore")
 
 
 def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
-    """Run a command, of which `words` are the command line, and return its exit code: errors of a
-    user's making become a message.
-    """
+    """Runs a command with the command line `words`; returns its exit code."""
     quiet.loader()
     if not quiet.accelerated() and any(
         map(importlib.util.find_spec, ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin"))
     ):
-        # they are here for `plan`, and would look for their hardware
+        # these plugins are installed for `plan`, and would search for their hardware
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     warnings.showwarning = lambda message, *_, **__: print(
         f"dlcore: warning: {message}", file=sys.stderr, flush=True
@@ -60,9 +56,7 @@ def _ended(command: Callable[[], int]) -> int:
 
 @functools.cache
 def _quiet_background() -> None:
-    """No tracebacks of the threads that save and restore: what fails in them is raised in the main
-    thread as well, and told once.
-    """
+    """Suppresses tracebacks of background threads whose errors the main thread raises too."""
     in_thread, in_library = threading.excepthook, sys.unraisablehook
 
     def reported_elsewhere(trace: TracebackType | None) -> bool:
@@ -92,6 +86,6 @@ def _leave(code: int) -> int:
 
 
 def refuse(message: str) -> int:
-    """Print why a command cannot be done; its exit code."""
+    """Prints why a command is impossible; returns its exit code."""
     print(f"dlcore: {shortened(message)}", file=sys.stderr, flush=True)
     return 2

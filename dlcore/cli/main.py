@@ -1,4 +1,4 @@
-"""The commands. Heavy imports happen inside them, so that `--help` answers at once."""
+"""The commands. They import modules when they run, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from dlcore.errors import UsageError
 from dlcore.runtime import huge_pages, quiet
 
 TRUST = """resume, eval, sample, predict, verify and export execute the run's experiment file if it
-is one of dlcore's own or you have trained with it; a file that came with somebody else's run only
-with --trust."""
+is one of dlcore's own or you have trained with it; other files need --trust."""
 OF_A_RUN = ("resume", "eval", "sample", "predict", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `dlcore`. Returns the exit code: 0 done, 2 bad input, 3 done but for inputs of
-    `predict` that could not be read, 70 failed, 75 stopped by SIGTERM or SIGHUP (resume it), 130
-    stopped by Ctrl-C, 141 nobody read to the end.
+    """The entry point of `dlcore`.
+
+    Returns:
+        The exit code: 0 success, 2 bad input, 3 success except for inputs of `predict` that could
+            not be read, 70 failed, 75 stopped by SIGTERM or SIGHUP (can be resumed), 130 stopped
+            by Ctrl-C, 141 output closed early.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(words: list[str], own_process: bool) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(
-            "dlcore: train, stop, resume, look.\n\n"
+            "dlcore: train, resume, evaluate and inspect experiments.\n\n"
             + "\n".join(f"  dlcore {line}" for line in COMMANDS.values())
         )
         print("\ndlcore train EXPERIMENT --help shows an experiment's flags.\n" + TRUST)
@@ -58,7 +60,7 @@ def _main(words: list[str], own_process: bool) -> int:
 
 
 def run_file(file: str) -> None:
-    """What `python experiments/NAME.py [flags]` does: the same as `dlcore train` with that file."""
+    """`python experiments/NAME.py [options]`: the same as `dlcore train` with that file."""
     late = quiet.loader()
     huge_pages.large()
     if late:
@@ -67,7 +69,7 @@ def run_file(file: str) -> None:
 
 
 def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, Any]:
-    """The page's config and the common flags from the command line."""
+    """The config and the run options, from the command line."""
     from dlcore.cli.arguments import parse
 
     parsed = parse(words, prog, page.description, config=default[0], flags=default[1])
@@ -94,7 +96,7 @@ def _resume(words: list[str]) -> int:
     words = [word for word in words if word != "--accept-changes"]
     folder, page, card, (config, flags) = _opened("resume", words, accept)
     if any(word.partition("=")[0] == "--mesh" and word != "--mesh=" for word in words):
-        flags = dataclasses.replace(flags, cpu_devices=0)  # as many as the new mesh has
+        flags = dataclasses.replace(flags, cpu_devices=0)  # determined by the new mesh
     config, flags = _flags(page, words[1:], f"dlcore resume {folder}", (config, flags))
     from dlcore.runs import session as run
 
@@ -104,9 +106,7 @@ def _resume(words: list[str]) -> int:
 def _opened(
     command: str, words: list[str], accept: bool = False
 ) -> tuple[Path, Any, Any, tuple[Any, Any]]:
-    """A run's folder, its experiment's page, its card, and the config and flags that stand in the
-    card; takes --trust from `words`.
-    """
+    """A run's folder, experiment file, card, config and options; takes --trust from `words`."""
     trusted, words[:] = "--trust" in words, [word for word in words if word != "--trust"]
     if not words or words[0].startswith("-"):
         raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
@@ -120,7 +120,7 @@ def _opened(
 
 
 def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
-    """The config and the flags that stand in a card."""
+    """The config and the run options of a card."""
     from dlcore.options import RunOptions
     from dlcore.runs import card as cards
 
@@ -128,16 +128,14 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
         cards.fields(folder, page.config, card, "config"),
         cards.fields(folder, RunOptions, card, "run"),
     )
-    before = card.get("devices", {})  # one process takes as many as all had together
+    before = card.get("devices", {})  # one process simulates those of all
     if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
     return config, flags
 
 
 def newest(folder: Path) -> Path:
-    """A run's folder as it is; of a folder that holds numbered runs, the newest of them, and says
-    so.
-    """
+    """The folder of a run; for a folder of numbered runs, the newest of them, which is printed."""
     from dlcore.export import opened
 
     chosen, count = opened.newest(folder)
@@ -150,10 +148,10 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
     last, words = "--last" in words, [word for word in words if word != "--last"]
     folder, page, card, (config, flags) = _opened(command, words)
     if len(words) > (2 if command == "export" else 1):
-        raise UsageError(f"too many words: dlcore {COMMANDS[command]}")
+        raise UsageError(f"too many arguments: dlcore {COMMANDS[command]}")
     from dlcore.runs import session as run
 
-    # Wherever it was trained, here are the devices that are here.
+    # Independent of the devices of training, one device is used here.
     flags = _environment(
         dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch
     )
@@ -211,20 +209,21 @@ def _chat(words: list[str]) -> int:
 
 def _verify(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="dlcore verify", description="Train the first steps of a run again, and compare."
+        prog="dlcore verify",
+        description="Trains the first steps of a run again, and compares hashes of the parameters.",
     )
     parser.add_argument(
         "run",
         type=Path,
-        help="a run's folder, or a card that was kept: experiments/results/NAME.json",
+        help="a run's folder, or a kept card such as experiments/results/NAME.json",
     )
     parser.add_argument(
-        "--steps", type=int, default=100, help="how many steps to train again at most (100)"
+        "--steps", type=int, default=100, help="the number of steps to train again at most (100)"
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="execute the card's experiment file though you never trained with it",
+        help="execute the card's experiment file although you have not trained with it",
     )
     parsed_words = parser.parse_args(words)
     from dlcore.runs import card as cards
@@ -234,8 +233,7 @@ def _verify(words: list[str]) -> int:
     card = cards.read(folder) if folder.is_dir() else cards.read_file(folder)
     page = trust.page(folder, card, parsed_words.trust)
     config, flags = _kept(folder, page, card)
-    # The hash depends on how the work is split: as many devices and cores as the card names, where
-    # there are as many.
+    # Hashes depend on the number of devices and cores: those of the card are used, if available.
     flags = dataclasses.replace(
         flags, cpu_devices=int(card.get("devices", {}).get("count", flags.cpu_devices))
     )
@@ -249,11 +247,11 @@ def _verify(words: list[str]) -> int:
 
 def _report(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="dlcore report", description="One self-contained page about one or more runs."
+        prog="dlcore report", description="Writes a self-contained HTML report on one or more runs."
     )
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument(
-        "--out", help="the page, or a folder for it; by default report.html in the run's folder"
+        "--out", help="the file, or a folder for it (default: report.html in the run's folder)"
     )
     parsed_words = parser.parse_args(words)
     from dlcore.report import page

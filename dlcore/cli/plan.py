@@ -1,4 +1,4 @@
-"""`dlcore plan`: what a run would take on hardware that is not there."""
+"""`dlcore plan`: forecasts memory, time and cost of a run on other hardware."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from dlcore.options import RunOptions
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to plan for."""
+    """The hardware to plan for."""
 
     topology: str = ""
-    """tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host), cpu:8"""
+    """the hardware: tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host) or cpu:8"""
     price: NonNegativeFloat = 0.0
     """dollars for one device and hour"""
     json: str = ""
-    """a file to write all of it to"""
+    """a JSON file to write the plan to"""
     search: bool = False
-    """try meshes, microbatches and rematerialisation, and name the quickest that fits"""
+    """search meshes, microbatches and rematerialisation for the fastest step that fits"""
 
 
 def main(words: list[str]) -> int:
-    """Plan what the words say. The exit code: 0 for a plan that fits, 1 for one that does not."""
+    """Prints the plan; returns 0 if it fits, otherwise 1."""
     from dlcore.cli.commands import COMMANDS
     from dlcore.runs import catalog
 
@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
     if not request.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")
     if request.json and not Path(request.json).absolute().parent.is_dir():
-        raise UsageError(f"--json {request.json}: its folder is not there: make it first")
+        raise UsageError(f"--json {request.json}: its folder does not exist: create it first")
     from dlcore.plan import topologies
 
     topology = topologies.parse(request.topology)
@@ -64,9 +64,7 @@ def main(words: list[str]) -> int:
 
 
 def _prepare(simulated: int, deterministic: bool) -> None:
-    """Only the CPU is used, for whatever a page computes while it is built: no accelerator that may
-    be here is taken.
-    """
+    """Restricts JAX to the CPU, so that no accelerator of this machine is used."""
     import jax
 
     from dlcore.runtime import devices
@@ -76,7 +74,7 @@ def _prepare(simulated: int, deterministic: bool) -> None:
         devices.prepare(
             RunOptions(cpu_devices=simulated, deterministic=deterministic), 1, os.environ
         )
-    # devices were looked at before; `topologies.devices` says if they are too few
+    # devices are initialised already; `topologies.devices` reports if they are too few
     except RuntimeError:
         return
 

@@ -1,6 +1,4 @@
-"""`dlcore sweep`: many runs over fields of a config, each an ordinary run in a folder of its own;
-and one page about all of them.
-"""
+"""`dlcore sweep`: many runs over fields of a config, and one report on all of them."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ ENDED = ("done", "failed")
 
 
 class Sweep:
-    """The trials of one sweep and what came of them, in its folder."""
+    """The trials of a sweep and their results, in its folder."""
 
     def __init__(self, request: argparse.Namespace, flags: list[str], metric: str) -> None:
         self.request, self.flags, self.folder = request, flags, Path(request.out)
@@ -35,15 +33,20 @@ class Sweep:
         self.trials: list[dict[str, Any]] = []
 
     def command(self, number: int, values: Values) -> list[str]:
-        """`dlcore train` for a trial; through a launcher, its words before it."""
+        """The command that trains a trial, through the launcher if there is one."""
         words = ["train", self.request.experiment, *self.flags, *_flags(values)]
         words += ["--out", str(self.folder / f"{number:03d}"), "--continue-run"]
         launcher = shlex.split(self.request.launcher.replace("{run}", f"{number:03d}"))
         return [*(launcher or [sys.executable, "-m", "dlcore"]), *words]
 
     def trial(self, values: Values) -> float | None:
-        """Run a trial, or go on with it, unless it has ended; its score, None if it has none.
-        UsageError: it was refused, or stopped.
+        """Runs or resumes a trial, unless it has ended.
+
+        Returns:
+            Its score; None if it has none.
+
+        Raises:
+            UsageError: it was refused or stopped.
         """
         run = f"{len(self.trials) + 1:03d}"
         words, summary = (
@@ -56,7 +59,7 @@ class Sweep:
             print(f"trial {run}: {summary}{command}", flush=True)
             code = DONE if self.request.dry_run else call(words)
             if code not in (DONE, FAILED):
-                way = "see what it says above" if code == REFUSED else "the same command goes on"
+                way = "see its output above" if code == REFUSED else "the same command continues"
                 raise UsageError(f"trial {run} ended with exit code {code}: {way}")
             card = _read(self.folder / run / "card.json")
         results, status = card.get("results", {}), card.get("status", "launched")
@@ -70,14 +73,14 @@ class Sweep:
         return score
 
     def begin(self, what: Mapping[str, Any]) -> None:
-        """Say in the folder what is asked, before the first trial."""
+        """Writes the description of the sweep, before the first trial."""
         self.what = what
         if not self.request.dry_run:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.write()
 
     def best(self) -> list[dict[str, Any]]:
-        """The trials, the best first, and those that this call has not come to."""
+        """The trials in order of their scores, with those of earlier calls."""
         seen = {trial["run"] for trial in self.trials}
         every = [*self.trials, *(trial for trial in self.kept if trial["run"] not in seen)]
         worst = math.inf if self.lower else -math.inf
@@ -85,7 +88,7 @@ class Sweep:
         return sorted(every, key=key, reverse=not self.lower)
 
     def write(self) -> None:
-        """`sweep.json`, whole or not at all."""
+        """Writes `sweep.json` atomically."""
         if self.request.dry_run:
             return
         fresh = self.folder / "sweep.json.new"
@@ -95,7 +98,7 @@ class Sweep:
         fresh.replace(self.folder / "sweep.json")
 
     def show(self) -> None:
-        """The table."""
+        """Prints the table of trials."""
         for trial in self.best():
             value = "-" if trial.get(self.metric) is None else f"{trial[self.metric]:.6g}"
             summary = "  ".join(f"{name} {word}" for name, word in trial["values"].items())
@@ -103,9 +106,7 @@ class Sweep:
 
 
 def call(words: Sequence[str]) -> int:
-    """Run a command to its end, and pass SIGTERM, SIGHUP and Ctrl-C on to it: it saves what it has.
-    Its exit code.
-    """
+    """Runs a command, and forwards SIGTERM, SIGHUP and Ctrl-C to it; returns its exit code."""
     with subprocess.Popen(words, start_new_session=True) as process:
 
         def pass_on(number: int, frame: object) -> None:
@@ -116,7 +117,7 @@ def call(words: Sequence[str]) -> int:
 
 
 def main(words: list[str]) -> int:
-    """`dlcore sweep`: the exit code."""
+    """Runs the sweep; returns the exit code."""
     words, flags = (
         (words[: words.index("--")], words[words.index("--") + 1 :])
         if "--" in words
@@ -131,7 +132,7 @@ def main(words: list[str]) -> int:
         "grid" if all(each.words for each in fields) and not request.trials else "random"
     )
     if by != "grid" and request.trials < 1:
-        raise UsageError(f"--by {by} needs --trials: how many?")
+        raise UsageError(f"--by {by} needs --trials, their number")
     request.out = request.out or f"sweeps/{page.name}"
     chosen = {
         "grid": lambda: grid(fields),
@@ -140,10 +141,10 @@ def main(words: list[str]) -> int:
     for word in (*(each.name for each in fields), *(flag.lstrip("-") for flag in flags)):
         if word.split("=")[0] in ("out", "continue-run", "seeds"):
             raise UsageError(
-                f"--{word} is not for a sweep: each trial is one run in the sweep's folder (--out;"
+                f"--{word} cannot be used in a sweep: each trial is one of its runs (--out, and"
                 " seed=0,1,2 for seeds)"
             )
-    # Every word and both ends of every range, whatever is drawn.
+    # all words and both ends of every range, to check them before the first trial
     count = max(2, *(len(each.words) for each in fields)) if by == "optuna" else 0
     ends = [
         {
@@ -158,8 +159,8 @@ def main(words: list[str]) -> int:
     sweep = Sweep(request, flags, request.metric or best_of(page.experiment(*configs[0])))
     if not sweep.metric:
         raise UsageError(
-            f"{page.name} does not say what is best: --metric split/name, with = and - in front"
-            " where lower is better"
+            f"{page.name} names no best metric: use --metric split/name, with =- in front where"
+            " lower is better"
         )
     what = {
         "experiment": page.name,
@@ -172,7 +173,7 @@ def main(words: list[str]) -> int:
     _same(sweep.folder, what)
     if by == "optuna" and (request.dry_run or request.launcher):
         raise UsageError(
-            "--by optuna chooses each trial by what came of those before: it takes neither"
+            "--by optuna chooses trials by the results of earlier ones: it allows neither"
             " --dry-run nor --launcher"
         )
     sweep.begin(what)
@@ -191,12 +192,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dlcore sweep",
         description=(
-            "Many runs over fields of a config, one after the other; the same command goes on where"
-            " it stopped."
+            "Many runs over fields of a config, one after the other; the same command continues a"
+            " stopped sweep."
         ),
         epilog=(
-            "Behind -- stand flags that all trials have: dlcore sweep mlp_digits lr=1e-4..1e-2:log"
-            " --trials 8 -- --offline"
+            "Options of all trials come after --, for example: dlcore sweep mlp_digits"
+            " lr=1e-4..1e-2:log --trials 8 -- --offline"
         ),
     )
     parser.add_argument("experiment", help="an experiment's name, or a path to your own file")
@@ -211,17 +212,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=("grid", "random", "optuna"),
         help="a grid if all fields have values, else random",
     )
-    parser.add_argument("--trials", type=int, default=0, help="how many, where it is no grid")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the draws, not of the runs (that is a field)"
+        "--trials", type=int, default=0, help="the number of trials, unless it is a grid"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the draws (that of the runs is a field)"
     )
     parser.add_argument(
         "--metric",
         default="",
-        help="what is best, as validation/accuracy or =-validation/loss; else the page says",
+        help="validation/accuracy or =-validation/loss, for example (default: the experiment's)",
     )
     parser.add_argument(
-        "--out", default="", help="the sweep's folder; by default sweeps/EXPERIMENT"
+        "--out", default="", help="the folder of the sweep (default: sweeps/EXPERIMENT)"
     )
     parser.add_argument(
         "--launcher",
@@ -233,9 +236,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _checked(page: Any, words: list[str]) -> tuple[Any, Any]:
-    """A trial's config and its source of data: every field and value is looked at before the first
-    trial.
-    """
+    """A trial's config and data source, which checks all fields before the first trial."""
     from dlcore.cli.arguments import parse
     from dlcore.runs import catalog
 
@@ -260,7 +261,7 @@ def _flags(values: Values) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A JSON file, empty if it is not there. UsageError: it is damaged."""
+    """The content of a JSON file; {} if it is missing. UsageError: it is damaged."""
     try:
         return json.loads(files.read(file)) if file.is_file() else {}
     except (OSError, ValueError) as error:
@@ -268,9 +269,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _same(folder: Path, what: Mapping[str, Any]) -> None:
-    """UsageError if the folder holds another sweep: only the number of trials, and what they are
-    ranked by, may change.
-    """
+    """Raises UsageError if the folder has another sweep; trials and metric may change."""
     before, free = _read(folder / "sweep.json"), () if what["by"] == "optuna" else ("metric",)
     other = [
         name
@@ -291,6 +290,6 @@ def _page(sweep: Sweep) -> int:
     if len(ended) < len(sweep.trials):
         print(
             f"{len(sweep.trials) - len(ended)} of {len(sweep.trials)} trials have not ended: the"
-            " same command looks again"
+            " same command checks again"
         )
     return DONE

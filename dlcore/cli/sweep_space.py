@@ -1,4 +1,4 @@
-"""What a sweep tries: values and ranges of fields, and who chooses among them."""
+"""The search space of a sweep: values and ranges of fields, and how trials are chosen."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 from dlcore.errors import UsageError
 
-Values = dict[str, str]  # as they stand on the command line
+Values = dict[str, str]  # as on the command line
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """What is tried of a field: some words, or a range of numbers, whole ones if both ends are."""
+    """The candidates for a field: words, or a range of numbers (of integers if both ends are)."""
 
     name: str
     words: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Field:
     whole: bool = False
 
     def draw(self, dice: random.Random) -> str:
-        """One of the words, or a number of the range, evenly (in its logarithm, if `log`)."""
+        """A random candidate, uniform in the range, or in its logarithm."""
         if self.words:
             return dice.choice(self.words)
         if self.whole and not self.log:
@@ -41,11 +41,11 @@ class Field:
 
 
 def field(word: str) -> Field:
-    """`lr=1e-4..1e-2:log`, `width=64..256`, `activation=relu,gelu`. UsageError: anything else."""
+    """Parses `lr=1e-4..1e-2:log`, `width=64..256` or `activation=relu,gelu`, or raises."""
     name, equals, space = word.partition("=")
     name = name.lstrip("-").replace("_", "-")
     if not equals or not space or not name:
-        raise UsageError(f"{word!r} says nothing to try: write FIELD=1,2,3 or FIELD=1e-4..1e-2:log")
+        raise UsageError(f"{word!r} has no candidates: write FIELD=1,2,3 or FIELD=1e-4..1e-2:log")
     if ".." not in space:
         return Field(name, tuple(dict.fromkeys(space.split(","))))
     ends, _, how = space.partition(":")
@@ -70,11 +70,11 @@ def field(word: str) -> Field:
 
 
 def grid(fields: Sequence[Field]) -> list[Values]:
-    """Every combination. UsageError: a range has no end of values."""
+    """All combinations. UsageError: a field is a range."""
     for each in fields:
         if not each.words:
             raise UsageError(
-                f"a grid needs values of {each.name}, not a range: --by random draws from it"
+                f"a grid needs values of {each.name}, not a range: use --by random for ranges"
             )
     return [
         dict(zip([each.name for each in fields], words, strict=True))
@@ -83,7 +83,7 @@ def grid(fields: Sequence[Field]) -> list[Values]:
 
 
 def drawn(fields: Sequence[Field], trials: int, seed: int) -> list[Values]:
-    """So many draws, the same for the same seed; more of them go on where fewer ended."""
+    """Random trials; a larger number with the same seed continues the sequence."""
     dice = random.Random(seed)
     return [{each.name: each.draw(dice) for each in fields} for _ in range(trials)]
 
@@ -95,9 +95,7 @@ def suggested(
     lower: bool,
     score: Callable[[Values], float | None],
 ) -> None:
-    """Let Optuna (Akiba et al. 2019; its tree of Parzen estimators) choose each trial by the scores
-    before it.
-    """
+    """Runs trials that Optuna (Akiba et al. 2019; tree of Parzen estimators) chooses by scores."""
     try:
         import optuna
     except ImportError as error:

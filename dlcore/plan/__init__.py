@@ -1,1 +1,1 @@
-"""Forecasts: what a step will cost on hardware that is not there."""
+"""Forecasts of memory, time and cost of a step on other hardware."""

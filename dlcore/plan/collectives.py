@@ -24,11 +24,17 @@ KINDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """One instruction by which devices talk: its kind, how often it runs, the bytes of its whole
-    result, and who takes part.
+    """One collective instruction of a compiled program.
 
-    `axes` are those of the mesh over which the groups go; empty if it cannot be told. `sides`: of a
-    torus, on how many a group lies.
+    Attributes:
+        kind: one of `KINDS`.
+        count: how often it runs.
+        bytes: the size of the full result.
+        groups: the devices that communicate with each other.
+        axes: the mesh axes along which the groups extend; () if unknown.
+        shape: XLA's shape of the result.
+        source: the operation that it comes from.
+        sides: the number of dimensions of a torus over which a group extends.
     """
 
     kind: str
@@ -42,12 +48,12 @@ class Collective:
 
     @property
     def group(self) -> int:
-        """How many devices are in a group."""
+        """The number of devices in a group."""
         return max((len(group) for group in self.groups), default=1)
 
     @property
     def sent(self) -> float:
-        """Bytes that each device sends in one run, by a ring."""
+        """The bytes that each device sends in one run, by a ring algorithm."""
         n = self.group
         share = {
             "all-reduce": 2 * (n - 1) / n,
@@ -58,7 +64,15 @@ class Collective:
 
 
 def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
-    """Every collective that moves something; one in a loop counts as often as the loop runs."""
+    """The collectives of a program that move data.
+
+    Args:
+        program: the compiled program.
+        mesh: {axis: size}.
+
+    Returns:
+        One entry for each instruction; its count includes the iterations of loops.
+    """
     found, begun = [], set()
     for name, each, times in program.executed:
         kind = each.opcode.removesuffix("-start")
@@ -76,12 +90,12 @@ def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
         if n == 1:
             continue
         channel = re.search(r"channel_id=(\d+)", each.attributes)
-        # XLA for TPU spreads one collective over several fusions, to overlap it with them
+        # XLA for TPU splits a collective over several fusions, to overlap it with them
         if channel and name in program.fused:
             if channel[1] in begun:
                 continue
             begun.add(channel[1])
-        if name.startswith("all-reduce-scatter"):  # what XLA for TPU calls a reduce-scatter
+        if name.startswith("all-reduce-scatter"):  # XLA's name of a reduce-scatter on TPU
             kind = "reduce-scatter"
         source = re.search(r'op_name="([^"]*)"', each.attributes)
         payload = given * n if kind == "all-gather" else given
@@ -99,9 +113,7 @@ def _pairs(attributes: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _groups(attributes: str, devices: int) -> tuple[tuple[int, ...], ...]:
-    """Who talks to whom, from any of XLA's three ways to write it; all to all where nothing is
-    written.
-    """
+    """The groups of devices, in any of XLA's three notations; all devices where there is none."""
     everyone = (tuple(range(devices)),)
     listed = re.search(r"replica_groups=\{((?:\{[\d,]*\},?)*)\}", attributes)
     if listed:
@@ -121,18 +133,18 @@ def _groups(attributes: str, devices: int) -> tuple[tuple[int, ...], ...]:
     if named:
         return _of_axes(named[1], named[2] or "", named[3])
     if "replica_groups=" in attributes and "replica_groups={}" not in attributes:
-        raise ValueError(
-            f"XLA writes its groups in a way that is not known here: {attributes[:200]}"
-        )
+        raise ValueError(f"unknown notation of XLA's groups: {attributes[:200]}")
     return everyone
 
 
 def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
-    """Groups over axes of a mesh that XLA names itself: mesh['a'=4,'b'=2] {'b'}, or {'a':(1)2}, a
-    part of an axis.
+    """The groups that XLA writes by mesh axes.
 
-    `ids` are the devices in the mesh's order: none for that of their numbers, a list of them, or
-    [4,2]T(1,0), a grid and its turn.
+    Args:
+        mesh: axes and sizes, as 'a'=4,'b'=2.
+        ids: the devices in the mesh's order: "" for consecutive ids, a list of ids, or a shape
+            with a permutation of its axes, as [4,2]T(1,0).
+        axes: the axes of a group, as 'b'; 'a':(1)2 is a part of an axis.
     """
     sizes = {name: int(count) for name, count in re.findall(r"'([^']+)'=(\d+)", mesh)}
     split: list[tuple[str, int]] = []
@@ -168,9 +180,7 @@ def _of_axes(mesh: str, ids: str, axes: str) -> tuple[tuple[int, ...], ...]:
 def _axes(
     groups: Sequence[tuple[int, ...]], mesh: Mapping[str, int], pairs: bool
 ) -> tuple[str, ...]:
-    """The axes of the mesh over which these groups go; all those whose coordinate differs, for
-    pairs.
-    """
+    """The mesh axes of the groups; for pairs, all axes along which the coordinates differ."""
     places = np.stack(np.unravel_index(np.arange(math.prod(mesh.values())), tuple(mesh.values())))
     if max(i for group in groups for i in group) >= places.shape[1]:
         return ()

@@ -1,6 +1,4 @@
-"""The step of an experiment, compiled for devices that are not there: the loop's own step and
-layout, nothing allocated.
-"""
+"""Compiles the training step for hardware that is not present, without allocating its arrays."""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
 
-# of the memory, what a program may take; a TPU's compiler refuses by itself
-ROOM = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}
+# the fraction of memory that a program may use; a TPU's compiler enforces its own limit
+USABLE = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}
 # "Used 32.00G of 15.75G hbm"
 _REFUSED = re.compile(r"([\d.]+)([KMGT])(?:i?B)? (?:of [\d.]+[KMGT](?:i?B)? hbm|exceeds)")
 _ARRAY = re.compile(r"Allocation \(size=(\d+)\) would exceed")
@@ -40,9 +38,7 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes of one device while the step runs: state and batch, what else comes out, and what lives
-    in between.
-    """
+    """Bytes on one device during a step: arguments, further outputs, and temporary arrays."""
 
     arguments: int
     outputs: int
@@ -50,15 +46,13 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """All together."""
+        """The sum of all."""
         return self.arguments + self.outputs + self.temporary
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is known of a step before any money is spent. `memory` None: more than `needs` bytes
-    were refused.
-    """
+    """The forecast for a step; `memory` is None where the compiler refused `needs` bytes."""
 
     topology: Topology
     mesh: dict[str, int]
@@ -79,12 +73,14 @@ class Plan:
 
 
 def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
-    """A mesh for all devices where none was asked for, and a word about it where the batch does not
-    divide by them.
+    """A mesh for all devices, where the user has given none.
 
-    Then `data` takes the largest divisor that they share, and the rest stands on `tensor`: a page
-    with rules for it splits its matrices there, and on any other page those devices repeat each
-    other's work.
+    `data` is the largest common divisor of batch and devices, and `tensor` has the remaining
+    devices. Experiments with tensor-parallel rules shard matrices over these; in others they repeat
+    the work.
+
+    Returns:
+        The mesh, and a note where the batch is not divisible by the devices.
     """
     parts = math.gcd(devices, batch // microbatches) if batch % microbatches == 0 else 1
     if parts == devices:
@@ -100,7 +96,7 @@ def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
 
 
 def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a global batch, from one example."""
+    """The shapes of a global batch, from one example."""
     one = Stream(experiment.train, experiment.batch, 0, np.arange(1)).at(0)
     return {
         name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype)
@@ -115,8 +111,17 @@ def plan(
     devices: Sequence[Any],
     keep: bool = False,
 ) -> Plan:
-    """Compile one step for `devices` and read what it takes; `keep` its text. UsageError: mesh or
-    batch do not fit the devices.
+    """Compiles one step, and reads its cost from the compiled program.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        topology: the hardware.
+        devices: its devices.
+        keep: whether the program's text is kept.
+
+    Raises:
+        UsageError: mesh or batch do not fit the devices.
     """
     start_time = time.monotonic()
     layout = sharding.layout(flags.parallel, flags.mesh, devices)
@@ -133,7 +138,7 @@ def plan(
     }
     abstract, _ = initial(experiment, flags.seed, layout, batch)
     held = sum(_share(x) for x in jax.tree.leaves(abstract))
-    limit = int(ROOM[topology.hardware.kind] * topology.hardware.memory)
+    limit = int(USABLE[topology.hardware.kind] * topology.hardware.memory)
     result = Plan(
         topology,
         dict(layout.mesh.shape),
@@ -183,7 +188,7 @@ def plan(
 
 @contextlib.contextmanager
 def _uncached() -> Iterator[None]:
-    """Programs for other hardware do not belong among those that are kept for this one."""
+    """Disables the compilation cache in the block, which is for programs of this machine."""
     name = "jax_enable_compilation_cache"
     before = getattr(jax.config, name)
     jax.config.update(name, False)
@@ -194,16 +199,14 @@ def _uncached() -> Iterator[None]:
 
 
 def _share(x: Any) -> int:
-    """Bytes of an array on one device."""
+    """The bytes of an array on one device."""
     return int(math.prod(x.sharding.shard_shape(x.shape))) * int(
         x.dtype.itemsize if hasattr(x.dtype, "itemsize") else 4
     )
 
 
 def _split(abstract: Any) -> bool:
-    """Whether any parameter is split over `tensor`, so that its devices share the work rather than
-    repeat it.
-    """
+    """Whether a parameter is sharded over `tensor`, so that these devices share the work."""
     return any("tensor" in str(x.sharding.spec) for x in jax.tree.leaves(abstract.params))
 
 
@@ -216,9 +219,7 @@ def _memory(compiled: Any) -> Memory:
 
 
 def refused(message: str) -> int:
-    """The bytes that a TPU's compiler said it would need: for all, or for an array that is too
-    large by itself; 0 if it said neither.
-    """
+    """The bytes that a TPU's compiler has requested, or that of the array too large; 0: unknown."""
     array, found = _ARRAY.search(message), _REFUSED.search(message)
     if array:
         return int(array[1])

@@ -1,4 +1,4 @@
-"""FLOPs of a function, counted where the loops still have their lengths: in its jaxpr."""
+"""Counts the FLOPs of a function in its jaxpr, in which loops have known lengths."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import jax
 
 
 def count(function: Callable[..., Any], *args: Any) -> int:
-    """FLOPs of all dots and convolutions of `function(*args)`, two for a product and its sum;
-    `args` may be abstract.
+    """The FLOPs of all dot products and convolutions of `function(*args)`.
 
-    A scan counts its body as often as it runs, a conditional its dearest branch, a shard_map its
-    body on every device. A while loop, whose end is not known before, counts once. Everything else
-    (sums, norms, activations) is left to the memory's time.
+    A multiplication and an addition are two FLOPs. A scan counts all iterations, a conditional its
+    most expensive branch, a shard_map all devices, and a while loop, whose length is unknown, one
+    iteration. Other operations are limited by memory traffic, and are not counted.
+
+    Args:
+        function: a function that JAX can trace.
+        args: its arguments; shapes are enough.
     """
     return _of(jax.make_jaxpr(function)(*args).jaxpr)
 
@@ -45,9 +48,7 @@ def _equation(eqn: Any) -> int:
 
 
 def _inside(params: dict[str, Any]) -> Iterator[Any]:
-    """The jaxprs among an equation's parameters; the rules of a custom derivative are functions,
-    and not met here.
-    """
+    """The jaxprs among an equation's parameters, without the rules of custom derivatives."""
     for value in params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             inner = getattr(each, "jaxpr", each)
@@ -62,11 +63,9 @@ def _dot(eqn: Any) -> int:
 
 
 def _convolution(eqn: Any) -> int:
-    """Two FLOPs for each number of the output, tap and input channel; taps that fall on zeros
-    between dilated inputs do no work.
-    """
+    """Two FLOPs for each output, tap and input channel, without taps on dilation zeros."""
     numbers, out = eqn.params["dimension_numbers"], eqn.outvars[0].aval.shape
     kernel = eqn.invars[1].aval.shape
     channels, taps = kernel[numbers.rhs_spec[1]], math.prod(kernel[i] for i in numbers.rhs_spec[2:])
-    # Of a transposed convolution only one tap in `dilation` meets a number.
+    # In a transposed convolution only one in `dilation` taps has a nonzero input.
     return 2 * math.prod(out) * channels * taps // math.prod(eqn.params["lhs_dilation"])

@@ -1,6 +1,4 @@
-"""Compiled programs as XLA prints them: what runs, how often, what it moves, and what the devices
-tell each other.
-"""
+"""Parses compiled programs as XLA prints them: their instructions, and how often each runs."""
 
 from __future__ import annotations
 
@@ -37,21 +35,22 @@ Computation = Mapping[str, Instruction]
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The computations of a module by name."""
+    """A compiled module: its computations by name."""
 
     computations: Mapping[str, Computation]
     entry: str
 
     @functools.cached_property
     def executed(self) -> list[tuple[str, Instruction, int]]:
-        """Every instruction with its computation and how often it runs; those inside a fusion too
-        (`fused` tells them).
+        """Every instruction, with its computation and how often it runs.
+
+        Instructions inside fusions are included; `fused` names their computations.
         """
         return list(self._run(self.entry, 1))
 
     @functools.cached_property
     def fused(self) -> set[str]:
-        """Computations that run as a part of one instruction."""
+        """The computations that run as part of one instruction."""
         return {
             name
             for computation in self.computations.values()
@@ -79,8 +78,9 @@ class Program:
                         yield from self._run(called, again)
 
     def trips(self, loop: Instruction) -> int:
-        """How often a while loop runs: what XLA knows, or else the number that its condition
-        compares with; 1 if neither is told.
+        """The number of iterations of a while loop.
+
+        It is XLA's known trip count, otherwise the only number in the condition, otherwise 1.
         """
         matched = re.search(r'known_trip_count"?:\{"n":"(\d+)"', loop.attributes)
         if matched:
@@ -102,7 +102,7 @@ class Program:
 
 
 def parse(text: str) -> Program:
-    """A program from `compiled.as_text()`."""
+    """Parses the text of `compiled.as_text()`."""
     computations: dict[str, dict[str, Instruction]] = {}
     entry, current = "", ""
     for line in text.splitlines():
@@ -136,7 +136,7 @@ def _instruction(line: str) -> Instruction:
 
 
 def _closing(text: str, start: int) -> int:
-    """The place after the bracket that closes the one at `start`."""
+    """The position after the bracket that closes the one at `start`."""
     depth = 0
     for place in range(start, len(text)):
         depth += (text[place] in "({") - (text[place] in ")}")
@@ -146,7 +146,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _parts(text: str) -> list[str]:
-    """Split at commas that stand in no bracket."""
+    """Splits a text at commas outside of brackets."""
     parts, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter in "({[") - (letter in ")}]")
@@ -157,8 +157,11 @@ def _parts(text: str) -> list[str]:
 
 
 def size(shape: str, memory: bool = False) -> int:
-    """Bytes of a shape, tuples summed; with `memory`, without what lies in a TPU's vector memory
-    (space 1).
+    """The bytes of a shape, summed over tuples.
+
+    Args:
+        shape: as XLA writes it.
+        memory: exclude arrays in a TPU's vector memory (space 1).
     """
     total = 0
     for kind, dims, layout in _ARRAY.findall(shape):

@@ -1,6 +1,4 @@
-"""How long a step takes at the least: the slowest of arithmetic, memory and talk between devices,
-each at its peak.
-"""
+"""The roofline: a lower bound of a step's time, by arithmetic, memory traffic and communication."""
 
 from __future__ import annotations
 
@@ -15,11 +13,13 @@ from dlcore.plan.topologies import Hardware
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Seconds of one step, and what bounds it.
+    """Seconds of one step, each part at the hardware's peak.
 
-    least        the three overlap wholly: the roofline
-    most         nothing overlaps
-    efficiency   the peak's share that is used for dots and convolutions if the step takes `least`
+    Attributes:
+        compute: of dot products and convolutions.
+        memory: of memory traffic.
+        communication: of collectives.
+        efficiency: the fraction of peak FLOP/s if the step takes `least` seconds.
     """
 
     compute: float
@@ -29,35 +29,33 @@ class Estimate:
 
     @property
     def least(self) -> float:
-        """The slowest of the three."""
+        """The largest part: all three overlap fully (the roofline)."""
         return max(self.compute, self.memory, self.communication)
 
     @property
     def most(self) -> float:
-        """All three after each other."""
+        """The sum of the parts: nothing overlaps."""
         return self.compute + self.memory + self.communication
 
     @property
     def limit(self) -> str:
-        """The slowest one's name."""
+        """The name of the largest part."""
         named = {"compute": self.compute, "memory": self.memory, "collectives": self.communication}
         return max(named, key=lambda name: named[name])
 
 
 def seconds(each: Collective, hardware: Hardware) -> float:
-    """All runs of a collective: its bytes at the slowest link that the group must use, and a
-    latency for each halving of the group.
-    """
+    """The time of all runs of a collective: bytes over the slowest link, and latencies."""
     return each.count * (
         each.sent / speed(each, hardware) + hardware.hop * max(1, math.ceil(math.log2(each.group)))
     )
 
 
 def speed(each: Collective, hardware: Hardware) -> float:
-    """Bytes a second that a device of the group sends: inside a host over its links; over several
-    hosts, what their networks carry.
+    """Bytes per second that a device of the group sends.
 
-    On a torus, over the rings of all sides on which the group lies.
+    Inside a host it is limited by its links, over several hosts by their networks; on a torus, all
+    dimensions of the group are used.
     """
     if not hardware.network:
         return hardware.link * each.sides
@@ -69,9 +67,7 @@ def speed(each: Collective, hardware: Hardware) -> float:
 
 
 def placed(each: Collective, coordinates: Sequence[Sequence[int]]) -> Collective:
-    """`each` with its `sides`, where the devices have coordinates; they are given in the mesh's
-    order.
-    """
+    """The collective with its `sides`, where the devices, in mesh order, have coordinates."""
     spans = [
         {len({coordinates[i][side] for i in group}) for group in each.groups}
         for side in range(len(coordinates[0]))
@@ -88,8 +84,16 @@ def estimate(
     collectives: Sequence[Collective],
     precision: str,
 ) -> Estimate:
-    """Of a step of `flops` over all devices, of which `shared` divide them; `moved` bytes of memory
-    on each.
+    """The estimate of a step.
+
+    Args:
+        hardware: the kind of device.
+        flops: of the step, over all devices.
+        shared: the number of devices that share the work.
+        devices: the number of devices.
+        moved: bytes of memory traffic on each device.
+        collectives: the collectives of the step.
+        precision: "f32" or "bf16".
     """
     peak = hardware.bf16 if precision == "bf16" else hardware.f32
     compute, memory = flops / shared / peak, moved / hardware.bandwidth
@@ -101,7 +105,7 @@ def estimate(
 
 
 def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
-    """The kind and axes that take most of the talk; empty without any."""
+    """Kind and axes of the collectives that take most of the time; {} without any."""
     times: dict[str, float] = {}
     for each in collectives:
         name = f"{each.kind} over {'+'.join(each.axes) or '?'}"
@@ -110,9 +114,7 @@ def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
 
 
 def grouped(collectives: Sequence[Collective], hardware: Hardware) -> list[Mapping[str, object]]:
-    """A row for each kind and axes: how many run in a step, the bytes of their results, their
-    seconds. The slowest first.
-    """
+    """Count, bytes and seconds of the collectives by kind and axes, the slowest first."""
     rows: dict[tuple[str, str], dict[str, float]] = {}
     for each in collectives:
         row = rows.setdefault(

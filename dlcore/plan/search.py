@@ -1,4 +1,4 @@
-"""Which mesh, how many microbatches, rematerialised or not: the quickest of those that fit."""
+"""Searches mesh, microbatches and rematerialisation for the fastest step that fits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dlcore.plan.topologies import Topology
 from dlcore.train.experiment import Experiment
 
 MICROBATCHES = (1, 2, 4, 8, 16)
-TENSOR = (1, 2, 4, 8)  # more than a host's or a torus side's devices talk too much
+TENSOR = (1, 2, 4, 8)  # larger groups communicate too much
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One way to run, and what came out."""
+    """One combination, and its plan."""
 
     mesh: str
     microbatches: int
@@ -27,10 +27,10 @@ class Candidate:
 
 
 def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
-    """Splits of the devices over the three axes whose rows the batch divides by.
+    """The meshes to try: splits of the devices over the three axes whose rows divide the batch.
 
-    For each `tensor`: all on `data`, all on `fsdp`, and `fsdp` over 8 devices; `tensor` only where
-    a page has rules for it.
+    For each size of `tensor` (above 1 only with tensor-parallel rules): all other devices on
+    `data`, all on `fsdp`, and `fsdp` over 8.
     """
     found = []
     for t in TENSOR if tensor else (1,):
@@ -44,9 +44,7 @@ def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
 
 
 def microbatches_for(batch: int, mesh: str) -> list[int]:
-    """How many microbatches the batch divides by on a mesh, the fewest first: each is tried only if
-    those before it do not fit.
-    """
+    """The numbers of microbatches to try on a mesh, in ascending order."""
     sizes = dict(part.split("=") for part in mesh.split(","))
     rows = int(sizes["data"]) * int(sizes["fsdp"])
     return [count for count in MICROBATCHES if batch % (rows * count) == 0]
@@ -60,11 +58,21 @@ def search(
     devices: Sequence[Any],
     say: Callable[[str], None],
 ) -> list[Candidate]:
-    """Every mesh with its quickest way that fits, the quickest mesh first; those that do not fit at
-    all last, by what they need.
+    """Tries every mesh, with the fewest microbatches that fit, with and without rematerialisation.
 
-    With and without rematerialisation, each with the fewest microbatches that fit. UsageError: what
-    it chooses was given.
+    Args:
+        config: the config.
+        build: makes the experiment of a config.
+        flags: the run options.
+        topology: the hardware.
+        devices: its devices.
+        say: is called with a line about each candidate.
+
+    Returns:
+        The best candidate of each mesh, the fastest first; those that do not fit last.
+
+    Raises:
+        UsageError: the options fix what is searched.
     """
     if flags.mesh or flags.microbatches > 1:
         raise UsageError(
@@ -97,7 +105,7 @@ def search(
                 )
                 say(describe(tried[-1]))
                 if tried[-1].plan.fits or tried[-1].plan.state_bytes == tried[-1].plan.needs:
-                    break  # it fits; or the state alone does not, and no saver of activations helps
+                    break  # it fits, or the state alone is too large
         found.append(min(tried, key=_order))
     return sorted(found, key=_order)
 

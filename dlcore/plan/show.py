@@ -1,4 +1,4 @@
-"""A plan for people and for other programs."""
+"""A plan as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dlcore.plan import roofline
 from dlcore.plan.compile import Plan
 from dlcore.plan.search import Candidate
 
-# of a GPU's memory JAX takes, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
+# the fraction of a GPU's memory that JAX uses without XLA_PYTHON_CLIENT_MEM_FRACTION
 GPU_DEFAULT = 0.75
 
 
 def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
-    """Everything that is known, in bytes, FLOPs, seconds and dollars."""
+    """All values of a plan, in bytes, FLOPs, seconds and dollars."""
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
     fields: dict[str, Any] = {
         "experiment": name,
@@ -68,7 +68,7 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
 
 
 def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> None:
-    """Tables on the terminal."""
+    """Prints a plan as tables on the terminal."""
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
     mesh = ",".join(f"{axis}={count}" for axis, count in plan.mesh.items())
     table = Table(
@@ -80,8 +80,8 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
     table.add_column("one device")
     table.add_column("", justify="right")
     limit = f"of {_bytes(topology.hardware.memory)}"
-    verdict = "fits" if plan.fits else "does NOT fit"
-    table.add_row("peak memory", f"{_needs(plan)} {limit}: {verdict}")
+    fit = "fits" if plan.fits else "does NOT fit"
+    table.add_row("peak memory", f"{_needs(plan)} {limit}: {fit}")
     table.add_row("  state (parameters, optimizer)", _bytes(plan.state_bytes))
     if memory and estimate:
         table.add_row("  temporary", _bytes(memory.temporary))
@@ -94,7 +94,7 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
         ):
             table.add_row(f"  time of {what}", _time(value))
         fields = f"{_time(estimate.least)} to {_time(estimate.most)}: {estimate.limit}"
-        table.add_row("a step, if all overlaps or nothing; its limit", fields)
+        table.add_row("time of a step: full to no overlap; limit", fields)
         table.add_row("efficiency at best", f"{estimate.efficiency:.1%}")
         ends = [seconds * steps for seconds in (estimate.least, estimate.most)]
         table.add_row(f"{steps} steps", f"{_time(ends[0])} to {_time(ends[1])}")
@@ -133,22 +133,20 @@ def _advice(plan: Plan) -> str:
     if not plan.fits:
         return (
             f"{_needs(plan)} do not fit {_bytes(device)}: split the state (--mesh fsdp=N),"
-            " rematerialise (--remat, where the page has it), take more --microbatches or more"
+            " rematerialise (--remat, if the experiment has it), use more --microbatches or more"
             " devices; --search tries them"
         )
     if plan.topology.hardware.kind == "gpu" and plan.needs > GPU_DEFAULT * device:
         return (
-            "more than the 75 % that JAX takes of a GPU's memory: set"
+            "more than the 75 % of a GPU's memory that JAX uses: set"
             " XLA_PYTHON_CLIENT_MEM_FRACTION=0.92"
         )
     return ""
 
 
 def print_search(name: str, found: Sequence[Candidate]) -> None:
-    """The candidates, the best first."""
-    table = Table(
-        title=f"{name} on {found[0].plan.topology.text}: the quickest that fits stands first"
-    )
+    """Prints the candidates, the best first."""
+    table = Table(title=f"{name} on {found[0].plan.topology.text}: the fastest that fits is first")
     for column in (
         "mesh",
         "microbatches",

@@ -1,6 +1,4 @@
-"""Hardware that a step can be compiled for: what it is able to do by its makers' own words, and its
-devices without the machine.
-"""
+"""Hardware for which a step can be compiled: its published peak rates, and abstract devices."""
 
 from __future__ import annotations
 
@@ -22,14 +20,21 @@ EXTRA = "pip install -e '.[aot]' installs what compiles for them"
 class Hardware:
     """One kind of device.
 
-    bf16, f32   peak FLOP/s of matrix products; f32 as JAX multiplies by default: in bfloat16 on a
-                TPU, in TF32 on a GPU
-    memory      bytes; `bandwidth` bytes a second from it
-    link        bytes a second that a device sends in a ring of its neighbours (TPU: both ways round
-                one axis of the torus)
-    network     bytes a second that a device sends out of its host, of `host` devices; a TPU slice
-                has no such border
-    hop         seconds until the first byte arrives
+    Attributes:
+        kind: which compiler it needs.
+        bf16: peak FLOP/s of matrix products in bfloat16.
+        f32: the same as JAX multiplies float32 by default: in bfloat16 on TPU, in TF32 on GPU.
+        memory: bytes.
+        bandwidth: bytes per second of the memory.
+        link: bytes per second that a device sends in a ring of neighbours (TPU: in both
+            directions of one axis of the torus).
+        hop: seconds of latency.
+        network: bytes per second that a device sends out of its host; a TPU slice has no such
+            limit.
+        host: devices in a host.
+        dimensions: of the torus of a TPU.
+        most: the largest number of devices.
+        gpu: a GPU's properties for XLA, see `_target`.
     """
 
     kind: Literal["tpu", "gpu", "cpu"]
@@ -49,8 +54,10 @@ class Hardware:
 def _tpu(
     flops: float, memory: float, bandwidth: float, way: float, dimensions: int, most: int
 ) -> Hardware:
-    """`way`: one link, one way. The chips of an axis form a ring, which is used both ways round.
-    About 1 us a hop (jax-ml scaling book).
+    """A TPU; `way` is the bandwidth of one link in one direction.
+
+    The chips of an axis form a ring that is used in both directions. A hop takes about 1 us (jax-ml
+    scaling book).
     """
     return Hardware(
         "tpu", flops, flops, memory, bandwidth, 2 * way, 1e-6, dimensions=dimensions, most=most
@@ -65,19 +72,19 @@ def _gpu(
     network: float,
     chip: tuple[float, ...],
 ) -> Hardware:
-    """`nvlink`: one way, all links of a device together. NCCL's latency over NVLink and InfiniBand
-    is of several microseconds.
+    """A GPU; `nvlink` is the bandwidth of all links of a device in one direction.
+
+    NCCL's latency over NVLink and InfiniBand is several microseconds.
     """
     return Hardware("gpu", bf16, tf32, chip[0], bandwidth, nvlink, 5e-6, network, host=8, gpu=chip)
 
 
-# Chips: the "System architecture" tables of cloud.google.com/tpu/docs/{v5e,v5p,v6e}; the
-# interconnect per chip is divided by its ports
-# (4 on a 2D torus, 6 on a 3D torus) and by two for one way.
-# GPUs: NVIDIA's A100, H100, H200 and B200 datasheets (dense, SXM), DGX system guides for the
-# network (one NIC a GPU), and XLA's own
-# target_config/specs for (memory, multiprocessors, lanes, GHz, shared memory of one, of it for one
-# block, level 2 cache, capability).
+# TPUs: the "System architecture" tables of cloud.google.com/tpu/docs/{v5e,v5p,v6e}. A link's
+# bandwidth is that of a chip divided by its ports (4 on a 2D torus, 6 on a 3D torus), and by two
+# for one direction.
+# GPUs: NVIDIA's A100, H100, H200 and B200 datasheets (dense, SXM); DGX system guides for the
+# network (one NIC for each GPU); XLA's target_config/specs for (memory, multiprocessors, lanes,
+# GHz, shared memory of a multiprocessor, of a block, level 2 cache, compute capability).
 HARDWARE = {
     "v5e": _tpu(197e12, 16 * 2**30, 819e9, 50e9, 2, 256),
     "v5p": _tpu(459e12, 95 * 2**30, 2765e9, 100e9, 3, 6144),
@@ -115,15 +122,15 @@ HARDWARE = {
         (191514411008, 148, 128, 1.965, 233472, 232448, 132644864, 10.0),
     ),
 }
-# A simulated device is about a core: 3 GHz, two fused products of 8 float32 a cycle; bandwidths are
-# guesses. The memory is this machine's.
+# A simulated device is about a core: 3 GHz, two fused multiply-adds of 8 float32 per cycle. The
+# bandwidths are guesses, the memory is this machine's.
 CORE = Hardware("cpu", 96e9, 96e9, 0, 10e9, 5e9, 2e-5)
 FORM = "write tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host) or cpu:8"
 
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """So many devices of one kind, and how they stand."""
+    """A number of devices of one kind, and their arrangement."""
 
     text: str
     name: str
@@ -132,12 +139,12 @@ class Topology:
 
     @property
     def count(self) -> int:
-        """How many devices."""
+        """The number of devices."""
         return int(np.prod(self.shape))
 
 
 def parse(text: str) -> Topology:
-    """A topology from what was written. Raises UsageError for one that does not exist."""
+    """Parses `--topology`. Raises UsageError for one that does not exist."""
     kind, _, rest = text.partition(":")
     name, _, sizes = rest.partition(":")
     if kind == "cpu":
@@ -185,7 +192,7 @@ def parse(text: str) -> Topology:
 
 
 def _memory(text: str) -> int:
-    """Bytes of this machine's memory."""
+    """The bytes of this machine's memory."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError):  # Windows
@@ -196,9 +203,7 @@ def _memory(text: str) -> int:
 
 
 def devices(topology: Topology) -> list[Any]:
-    """The devices to compile for; none of them is there, or can be asked for anything. Raises
-    UsageError without the plugin.
-    """
+    """The abstract devices of a topology. Raises UsageError where the compiler is not installed."""
     if topology.hardware.kind == "cpu":
         return _simulated(topology.count)
     from jax.experimental import topologies
@@ -206,7 +211,7 @@ def devices(topology: Topology) -> list[Any]:
     options: dict[str, Any] = {}
     if topology.hardware.kind == "tpu":
         _need(topology, "libtpu")
-        # libtpu asks nobody for the machine that it is on, and leaves its lock to who uses a chip.
+        # libtpu must not query the metadata server, nor take the lock of a chip.
         here = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-16"}
         os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1", **here)
         platform, name = "tpu", f"{topology.name}:{'x'.join(map(str, topology.shape))}"
@@ -268,12 +273,11 @@ def compilable(kind: str) -> bool:
 
 
 def _target(hardware: Hardware) -> str:
-    """XLA's text form of a GPU (stream_executor/device_description.proto), for a compiler that
-    cannot ask one.
+    """XLA's text description of a GPU (stream_executor/device_description.proto).
 
-    A field that is left out is 0. Without `memory_bandwidth` every array takes forever to read, so
-    that XLA gains as much by any fusion as by any other: programs took minutes to compile, and JAX
-    0.10.1 aborted on some of them.
+    A field that is left out is 0. Without `memory_bandwidth` reads appear to take forever, so that
+    XLA gains equally by any fusion: programs took minutes to compile, and JAX 0.10.1 aborted on
+    some.
     """
     memory, cores, fpus_per_core, ghz, shared, block, cache, capability = hardware.gpu
     return (

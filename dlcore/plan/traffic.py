@@ -1,5 +1,6 @@
-"""Bytes that a compiled program reads from and writes to memory: XLA's own count takes a loop's
-body once, and is none on a GPU.
+"""The memory traffic of a compiled program.
+
+XLA's own count includes a loop's body only once, and does not exist on GPU.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 
 from dlcore.plan.hlo import Computation, Instruction, Program, size
 
-# These move nothing: they name, or what they call is counted there.
+# These move no data, or their data are counted in what they call.
 _FREE = {
     "parameter",
     "constant",
@@ -26,11 +27,11 @@ _SLICES = {"dynamic-slice", "slice", "gather"}
 
 
 def moved(program: Program) -> int:
-    """Bytes read and written by one run on one device, a loop's as often as it runs.
+    """The bytes that one run of a program reads and writes on one device.
 
-    An instruction reads its operands and writes its result. Of what it only takes a slice of (a
-    layer of stacked parameters) the slice counts, and of what it writes a slice into, twice the
-    slice.
+    An instruction reads its operands and writes its result; loops count all iterations. Where only
+    a slice of an operand is read (a layer of stacked parameters), the slice counts; where a slice
+    is updated in place, twice the slice.
     """
     total = 0
     for name, each, times in program.executed:
@@ -67,9 +68,7 @@ def _bytes(program: Program, local: Computation, each: Instruction) -> int:
 
 
 def _written(inner: Mapping[str, Instruction], whole: int) -> int:
-    """What a fusion writes: the slices alone where its results are arrays in which slices are
-    replaced.
-    """
+    """The bytes that a fusion writes; only slices where its results are updated in place."""
     root = next((each for each in inner.values() if each.root), None)
     if root is None:
         return whole
@@ -84,7 +83,7 @@ def _written(inner: Mapping[str, Instruction], whole: int) -> int:
 
 
 def _read(inner: Mapping[str, Instruction], shapes: list[str]) -> int:
-    """What a fusion reads of its operands."""
+    """The bytes that a fusion reads of its operands."""
     users: dict[str, list[Instruction]] = {}
     for each in inner.values():
         for operand in each.operands:
@@ -100,7 +99,7 @@ def _read(inner: Mapping[str, Instruction], shapes: list[str]) -> int:
 
 
 def _taken(each: Instruction, users: dict[str, list[Instruction]], whole: int) -> int:
-    """Bytes of a fusion's operand that its users look at."""
+    """The bytes of a fusion's operand that its users read."""
     taken = 0
     for user in users.get(each.name, []):
         if user.opcode in _SLICES and user.operands[0] == each.name:
@@ -115,7 +114,7 @@ def _taken(each: Instruction, users: dict[str, list[Instruction]], whole: int) -
 
 
 def _origin(inner: Mapping[str, Instruction], each: Instruction) -> Instruction:
-    """Past what only changes an array's form."""
+    """The instruction behind those that only change an array's form."""
     while each.opcode in ("bitcast", "convert", "copy", "reshape") and each.operands[0] in inner:
         each = inner[each.operands[0]]
     return each

@@ -1,4 +1,4 @@
-"""The command line that trains a run again, from its card."""
+"""The command that trains a run again, from its card."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from dlcore.report.runs import Run
 from dlcore.runs import catalog
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
-# Where the run was put, and whether it went on there, is no part of it; the mesh is written from
-# the card's own entry.
+# The folder and its resume are left out; the mesh is taken from the card's own entry.
 _ELSEWHERE = ("out", "continue_run", "mesh")
 
 
@@ -29,7 +28,7 @@ def reproduce(run: Run) -> str | None:
     )
     words = ["dlcore", "train", shlex.quote(file if own else experiment)]
     for name, value in run.mapping("run").items():
-        # Switches that are off unless they are asked for need no flag.
+        # Options that are off by default are left out.
         if name not in _ELSEWHERE and (value is not False or getattr(usual, name, False)):
             words += _flag(name, value)
     mesh = run.numbers("mesh")
@@ -42,7 +41,7 @@ def reproduce(run: Run) -> str | None:
 
 
 def _flag(name: str, value: Any) -> list[str]:
-    """One field as a flag; nothing for what cannot be one."""
+    """A field as an option; None where it cannot be one."""
     if not _FIELD.match(name) or value is None:
         return []
     word = name.replace("_", "-")

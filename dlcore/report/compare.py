@@ -1,4 +1,4 @@
-"""Tables: what runs scored and cost, and the fields in which they differ."""
+"""Tables of what runs scored and cost, and of the fields in which they differ."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from dlcore.report.curves import Chart, Curve, better
 from dlcore.report.markup import MISSING, Html, el, is_number, number, seconds, size
 from dlcore.report.runs import Run
 
-# What one chose, and what the choice ran on; differences in the second explain numbers that the
-# first does not.
+# What the user chose, and what it ran on: both may explain different numbers.
 _GROUPS = (
     ("Choices", ("config", "run", "mesh")),
     ("Circumstances", ("data", "git", "versions", "xla_flags", "devices", "host")),
@@ -19,7 +18,7 @@ _GROUPS = (
 
 
 def flatten(value: Any, name: str) -> dict[str, Any]:
-    """Nested mappings as one, with dotted names."""
+    """Nested mappings as one mapping with dotted names."""
     if not isinstance(value, dict):
         return {name: value}
     fields: dict[str, Any] = {}
@@ -29,10 +28,8 @@ def flatten(value: Any, name: str) -> dict[str, Any]:
 
 
 def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
-    """The fields under these keys of the card in which the runs differ, each with a value a run; a
-    missing one is None.
-    """
-    # Config fields go by their own names, as on the command line.
+    """The fields below `keys` of the cards that differ, with each run's value (None: missing)."""
+    # Fields of the config have no prefix, as on the command line.
     each = [
         {
             k: v
@@ -55,7 +52,7 @@ def _plain(value: Any) -> str:
 
 
 def differing(runs: Sequence[Run]) -> Html:
-    """The section of differences between runs."""
+    """The section on differences between runs."""
     head = [
         el("th", "Field", scope="col"),
         *(el("th", name(run, i), scope="col") for i, run in enumerate(runs)),
@@ -86,14 +83,12 @@ def name(run: Run, position: int) -> Html:
 
 
 def scroll(table: Html, label: str) -> Html:
-    """A table that scrolls by itself where the page is too narrow for it; focusable, so that keys
-    can scroll it.
-    """
+    """A table that scrolls where the page is too narrow, and can be focused by the keyboard."""
     return el("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
 def columns(runs: Sequence[Run]) -> list[tuple[str, str, str | None]]:
-    """Columns of a comparison: split, metric, and which direction is better if anything says so."""
+    """The columns of a comparison: (split, metric, the better direction or None)."""
     made: list[tuple[str, str, str | None]] = []
     for split in dict.fromkeys(
         split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)
@@ -109,7 +104,7 @@ def _split_rank(split: str) -> int:
 
 
 def comparison(runs: Sequence[Run]) -> Html:
-    """The section that holds runs against each other: a row a run."""
+    """The section that compares runs, with a row for each."""
     results = columns(runs)
     cost: list[tuple[str, Callable[[Run], object], Callable[[object], str]]] = [
         ("train", lambda r: r.get("seconds", "train"), seconds),
@@ -157,7 +152,7 @@ def comparison(runs: Sequence[Run]) -> Html:
 
 
 def _best(values: Sequence[object], way: str | None) -> float | None:
-    # value == value leaves NaN out, which would win or lose by its place alone.
+    # value == value excludes NaN, which compares by position only.
     numbers = [value for value in values if is_number(value) and value == value]
     if way is None or len(numbers) < 2 or len(set(numbers)) == 1:
         return None
@@ -165,13 +160,13 @@ def _best(values: Sequence[object], way: str | None) -> float | None:
 
 
 def parameters(run: Run) -> int | float | None:
-    """How many parameters a run trains, over all its owners."""
+    """The number of parameters that a run trains, over all models."""
     counts = run.numbers("parameters")
     return sum(counts.values()) if counts else None
 
 
 def results(run: Run) -> Html | None:
-    """The table of one run's results: a row a metric, a column a split."""
+    """The table of one run's results: a row for each metric, a column for each split."""
     by_split = {
         split: run.mapping("results", split)
         for split in sorted(run.mapping("results"), key=_split_rank)
@@ -191,9 +186,7 @@ def results(run: Run) -> Html | None:
 
 
 def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) -> Html | None:
-    """The metrics that were measured once: a row a metric and split, a column a run. Those in the
-    table of results are left out.
-    """
+    """The metrics measured once and missing in the results: a row for each metric and split."""
     rows = []
     for chart in charts:
         for split in sorted({curve.split for curve in chart.curves}):
@@ -216,7 +209,7 @@ def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) ->
 
 
 def _at(curve: Curve | None, several: bool) -> Html | list[Html]:
-    """The cells of a value and its step; in a comparison of several runs one cell."""
+    """The cells of a value and its step; one cell in a comparison of several runs."""
     if curve is None:
         return el("td", MISSING, class_="n")
     value, step = number(float(curve.values[0])), number(int(curve.steps[0]))

@@ -1,4 +1,4 @@
-"""Curves: which belong on one chart, how they are thinned, and what the page's script is given."""
+"""Curves: which are drawn in one chart, how they are thinned, and the data of the page's script."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dlcore.metrics.known import known
 from dlcore.report.markup import clean, is_number
 from dlcore.report.runs import Run
 
-LIMIT = 1500  # points of a curve that the page carries
+LIMIT = 1500  # points of a curve in the page
 _ORDER = ("train", "validation", "test")
-_NOT_DRAWN = ("seconds",)  # the clock: it only ever rises
+_NOT_DRAWN = ("seconds",)  # the clock only rises
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Curve:
 
     @property
     def gaps(self) -> np.ndarray:
-        """Where a value was not finite."""
+        """The steps at which a value was not finite."""
         return np.isnan(self.values)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that are read together, and the published number if this is its metric."""
+    """The curves of one chart, and the published value if this is its metric."""
 
     name: str
     curves: tuple[Curve, ...]
@@ -44,16 +44,12 @@ class Chart:
 
     @property
     def once(self) -> bool:
-        """Whether no run measured the metric more than once on any split: then it is a number and
-        no curve.
-        """
+        """Whether no run measured the metric more than once on a split: no curve is drawn."""
         return all(len(curve.steps) == 1 for curve in self.curves)
 
 
 def better(run: Run, metric: str) -> str | None:
-    """Which is better, "lower" or "higher": as the run's card declares, as its published number
-    says, or as is known of that name.
-    """
+    """The better direction, by the card, the published result or known metrics; None: unknown."""
     if metric == run.get("published", "metric") and run.get("published", "better") in (
         "higher",
         "lower",
@@ -63,7 +59,7 @@ def better(run: Run, metric: str) -> str | None:
 
 
 def splits(runs: Sequence[Run]) -> list[str]:
-    """All splits that have curves, in the order in which they are met."""
+    """All splits that have curves, in order of their first appearance."""
     names = {split for run in runs for split, name in run.series if name not in _NOT_DRAWN}
     return sorted(
         names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
@@ -71,9 +67,7 @@ def splits(runs: Sequence[Run]) -> list[str]:
 
 
 def charts(runs: Sequence[Run]) -> list[Chart]:
-    """One chart a metric: with a single objective its training metrics stand with the evaluation
-    metrics of that name.
-    """
+    """One chart for each metric, which training and evaluation share if there is one objective."""
     order = splits(runs)
     groups: dict[str, list[Curve]] = {}
     for position, run in enumerate(runs):
@@ -100,7 +94,7 @@ def charts(runs: Sequence[Run]) -> list[Chart]:
 
 
 def _references(runs: Sequence[Run]) -> dict[str, float]:
-    """The published value of each metric on which all runs agree."""
+    """The published value of each metric for which all runs have the same."""
     found: dict[str, set[float]] = {}
     for run in runs:
         value = run.get("published", "value")
@@ -119,9 +113,7 @@ def _rank(name: str, runs: Sequence[Run]) -> int:
 
 
 def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points that keep the ends, every bucket's minimum and maximum, and a gap
-    where a value is missing.
-    """
+    """At most `limit` points with the ends, each bucket's extremes, and gaps for missing values."""
     count = len(steps)
     if count <= limit:
         return steps, values
@@ -138,9 +130,7 @@ def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray,
 
 
 def means(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """The buckets' means: smoothing over minima and maxima alone would drift to the middle of the
-    noise's range.
-    """
+    """The means of the buckets, for the smoothed curve: extremes alone would bias it."""
     bounds = _buckets(len(steps), limit)
     return (
         np.array([float(steps[a:b].mean()) for a, b in bounds]),
@@ -154,7 +144,7 @@ def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
 
 
 def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
-    """What the script draws from."""
+    """The data from which the page's script draws."""
     return {
         "runs": [clean(run.label) for run in runs],
         "splits": [clean(split) for split in splits(runs)],
@@ -185,9 +175,7 @@ def _points(curve: Curve) -> dict[str, Any]:
 
 
 def _digits(values: np.ndarray) -> int:
-    """The significant digits that a curve needs: six, and more where all its values lie close
-    together far from zero.
-    """
+    """The significant digits of a curve: six, or more where its values are close together."""
     finite = values[np.isfinite(values)]
     span, size = (float(np.ptp(finite)), float(np.abs(finite).max())) if finite.size else (0.0, 0.0)
     return (

@@ -1,6 +1,4 @@
-"""The section on what is wrong: whether a run overfits, what each objective suffers from, and how
-far its gradients reach.
-"""
+"""The section on training problems: overfitting, and gradients, updates and dead units."""
 
 from __future__ import annotations
 
@@ -25,8 +23,7 @@ _WIDTH, _HEIGHT = 150, 9
 
 
 def diagnosis(runs: Sequence[Run]) -> Html | None:
-    """Whether the runs overfit, and what their diagnostics say, with a table of tensors where there
-    is one run alone.
+    """The section on overfitting and diagnostics, with a table of tensors for a single run.
 
     None where no run has diagnostics or enough evaluations.
     """
@@ -62,9 +59,7 @@ def diagnosis(runs: Sequence[Run]) -> Html | None:
 
 
 def _generalisation(run: Run) -> Html | None:
-    """What the losses of training and validation say together; of several objectives, which may
-    work against each other, nothing.
-    """
+    """What training and validation losses show; None for several objectives."""
     objectives = {
         name.split("/", 1)[0] for split, name in run.series if split == "train" and "/" in name
     }
@@ -83,9 +78,7 @@ def _generalisation(run: Run) -> Html | None:
 
 
 def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
-    """The verdict at the last evaluation, and the first one that was another, where something was
-    wrong.
-    """
+    """The summary of the last evaluation, and the first earlier one that found another problem."""
     summary = {step: verdict(rows) for step, rows in steps.items()}
     last = max(summary)
     now = el(
@@ -94,7 +87,7 @@ def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
         summary[last],
         class_=None if summary[last] == HEALTHY else "wrong",
     )
-    # The same trouble in other numbers is not worth a second line.
+    # The same problem with other numbers is not repeated.
     known = {re.sub(r"[\d.,]+", "", words) for words in (HEALTHY, summary[last])}
     before = next(
         (step for step, words in summary.items() if re.sub(r"[\d.,]+", "", words) not in known),
@@ -109,7 +102,7 @@ def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
 
 
 def _table(steps: Mapping[int, Sequence[Row]]) -> Html:
-    """Kernels with their bars; biases and scales folded away."""
+    """The table of kernels, with bars; biases and scales are folded."""
     rows = steps[max(steps)]
     largest: dict[str, float] = {}
     for row in (row for at in steps.values() for row in at):
@@ -151,14 +144,14 @@ def _rows(rows: Sequence[Row], largest: Mapping[str, float], low: int, high: int
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
-    """Powers of ten around all that can be drawn, at least two apart."""
+    """The powers of ten around all values that can be drawn, at least two apart."""
     logs = [math.log10(value) for value in values if math.isfinite(value) and value > 0]
     low, high = (math.floor(min(logs)), math.ceil(max(logs))) if logs else (-1, 1)
     return min(low, high - 2), high
 
 
 def _bar(value: float, low: int, high: int) -> Html | None:
-    """A gradient's size on a logarithmic scale; nothing for zero and for what is no number."""
+    """A gradient's size on a logarithmic scale; None for zero and values that are not finite."""
     if not math.isfinite(value) or value <= 0:
         return None
     length = max((math.log10(value) - low) / (high - low) * _WIDTH, 1.0)

@@ -1,6 +1,4 @@
-"""Charts as they stand on paper and in a browser without scripts; charts.js draws over them by the
-same rules.
-"""
+"""Charts without scripts, for print and plain browsers; charts.js draws over them equally."""
 
 from __future__ import annotations
 
@@ -13,15 +11,13 @@ import numpy as np
 from dlcore.report.curves import Chart, Curve, means, thin
 from dlcore.report.markup import Html, el
 
-STATIC = 300  # points of a curve: enough for a drawing that nobody zooms into
+STATIC = 300  # points of a curve in a drawing without zoom
 _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 440, 220, 10, 10, 24
 Place = Callable[[float], float]
 
 
 def look(curve: Curve, runs: int) -> str:
-    """The classes of a curve: colour tells runs apart and dashes splits; with one run both tell the
-    splits.
-    """
+    """A curve's classes: colours for runs and dashes for splits; with one run both for splits."""
     return f"k{(curve.run if runs > 1 else curve.split) % 8} d{min(curve.split, 3)}"
 
 
@@ -40,7 +36,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between low and high, both above 0, that lie evenly on a logarithmic axis."""
+    """Round numbers between low and high (both positive), evenly spaced on a logarithmic axis."""
     a, b = math.log10(low), math.log10(high)
     if b - a < 0.7:
         return [tick for tick in ticks(low, high, 5) if tick > 0]
@@ -55,14 +51,14 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def labels(values: Sequence[float], log: bool = False) -> list[str]:
-    """The texts of an axis' ticks, with as many digits as tell each from its neighbours; `labels`
-    of tools.js does the same.
+    """The labels of an axis's ticks, with as many digits as needed to tell neighbours apart.
+
+    `labels` in tools.js does the same.
 
     Args:
         values: the ticks, in ascending order.
-        log: whether the axis is logarithmic: then each tick has a unit (k, M, G) of its own; else
-        all have one, and equally
-            many decimals.
+        log: whether the axis is logarithmic: then each tick has its own unit (k, M, G);
+            otherwise all have the same unit and number of decimals.
     """
     gap = min(
         (b - a for a, b in pairwise(values)), default=0.01 * max(map(abs, values), default=0.0)
@@ -85,15 +81,13 @@ def labels(values: Sequence[float], log: bool = False) -> list[str]:
 
 
 def _tick(value: float, digits: int, size: float, decimals: int | None = None) -> str:
-    """A number with `digits` significant digits, or with so many decimals, in the unit that suits
-    `size`.
-    """
+    """A number with `digits` significant digits, or `decimals` decimals, in the unit for `size`."""
     if value == 0:
         return "0"
     if not 1e-3 <= size < 1e15:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_stripped(mantissa)}e{int(exponent)}"
-    # A number of more than four digits is not made shorter by a unit.
+    # A unit does not shorten numbers of more than four digits.
     units = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
     unit, letter = next(
         (unit, letter)
@@ -108,19 +102,17 @@ def _tick(value: float, digits: int, size: float, decimals: int | None = None) -
 
 
 def _stripped(text: str) -> str:
-    """Without zeros at the end of the decimals."""
+    """The text without trailing zeros of its decimals."""
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def margin(texts: Sequence[str], least: int = 46) -> int:
-    """The room in pixels to the left of an axis for these labels of its ticks."""
+    """The width in pixels for the labels of an axis."""
     return max(least, 10 + math.ceil(6.4 * max(map(len, texts), default=0)))
 
 
 def step_ticks(first: float, last: float, width: float) -> list[float]:
-    """Ticks of an axis of steps, whole numbers, as many as have room for their labels in `width`
-    pixels.
-    """
+    """Whole numbers for an axis of steps, as many as have space for labels in `width` pixels."""
     for count in (6, 4, 3, 2):
         marks = [tick for tick in ticks(first, last, count) if tick == round(tick)]
         if sum(6.4 * len(text) + 14 for text in labels(marks)) <= width:
@@ -129,12 +121,12 @@ def step_ticks(first: float, last: float, width: float) -> list[float]:
 
 
 def bounds(chart: Chart) -> tuple[float, float, float, float]:
-    """The first and last step, and the lowest and highest value with a little air."""
+    """First and last step, and the lowest and highest value with a margin."""
     steps = np.concatenate([curve.steps for curve in chart.curves])
     values = np.concatenate([curve.values for curve in chart.curves])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    # A published number far from the curves would flatten them; it stands in the header anyway.
+    # A published value far from the curves would flatten them, and is left out here.
     reach = (high - low) * 0.5
     if chart.reference is not None and low - reach <= chart.reference <= high + reach:
         low, high = min(low, chart.reference), max(high, chart.reference)
@@ -144,9 +136,7 @@ def bounds(chart: Chart) -> tuple[float, float, float, float]:
 
 
 def svg(chart: Chart, runs: int) -> Html:
-    """One chart as an SVG with axes, curves, marks where values were not finite, and the published
-    number.
-    """
+    """A chart as an SVG: axes, curves, marks at values that are not finite, the published value."""
     first, last, low, high = bounds(chart)
     up = ticks(low, high, 5)
     left = margin(labels(up))
@@ -192,7 +182,7 @@ def _curve(curve: Curve, classes: str, x: Place, y: Place) -> list[Html]:
 
     drawn = [line(steps, values, classes)]
     if len(steps) < len(curve.steps):
-        # Thinned to extremes, noise fills the chart: it steps back behind its mean.
+        # The extremes of noise fill the chart: they are drawn lighter, behind their mean.
         drawn = [
             line(steps, values, f"{classes} faint"),
             line(*means(curve.steps, curve.values, STATIC // 2), classes),
@@ -202,12 +192,12 @@ def _curve(curve: Curve, classes: str, x: Place, y: Place) -> list[Html]:
 
 
 def trace(points: Iterable[tuple[float, float] | None]) -> str:
-    """A path through the points that is broken at every None."""
+    """An SVG path through the points, which is interrupted at None."""
     parts, drawing = [], False
     for point in points:
         if point is not None:
-            # The hair's breadth gives a point that stands alone a length, so that its line cap
-            # makes it a dot.
+            # A minimal length, so that the round line cap of a single point
+            # is drawn as a dot.
             parts.append(
                 f"{'L' if drawing else 'M'}{point[0]:.1f} {point[1]:.1f}{'' if drawing else 'h.01'}"
             )

@@ -1,4 +1,4 @@
-"""The samples of one or several runs: a row per title, a column per run, drawn part by part."""
+"""The samples of runs: a row for each title, a column for each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcore.report.runs import Run
 def gallery(runs: Sequence[Run]) -> Html | None:
     """The section of samples; None where no run has any.
 
-    Samples of the same title and the same forms of parts are one row.
+    Samples with the same title and kinds of parts share a row.
     """
     rows: dict[tuple[object, ...], list[tuple[Run, int, dict[str, Any]]]] = {}
     for position, run in enumerate(runs):
@@ -34,7 +34,7 @@ def gallery(runs: Sequence[Run]) -> Html | None:
 
 
 def _figure(run: Run, position: int, sample: dict[str, Any], named: bool) -> Html:
-    """All parts of one run's sample, below the run's name where several runs are compared."""
+    """The parts of one run's sample, below the run's name where several runs are compared."""
     swatch = el("i", class_=f"swatch k{position % 8}")
     head = el("p", swatch, run.label, class_="whose") if named else None
     bodies = [draw(run.path / "samples", part, sample["title"]) for part in sample["parts"]]

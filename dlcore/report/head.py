@@ -1,6 +1,4 @@
-"""The head of the page: what ran, whether it ended well, its number beside the published one, and
-what it cost.
-"""
+"""The head of the report: what ran, its status, its result and the published one, and its cost."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ _STATUS = {
 
 
 def badge(run: Run) -> Html:
-    """A run's status, told by colour, sign and word."""
+    """A run's status as colour, sign and word."""
     status = str(run.get("status") or "unknown")
     kind = status if status in _STATUS else "unknown"
     return el(
@@ -44,7 +42,7 @@ def badge(run: Run) -> Html:
 
 
 def one(run: Run) -> Html:
-    """The head of a page about one run."""
+    """The head of a report on one run."""
     about = run.get("about")
     words = el(
         "div",
@@ -57,7 +55,7 @@ def one(run: Run) -> Html:
 
 
 def several(runs: Sequence[Run]) -> Html:
-    """The head of a page that compares runs."""
+    """The head of a report that compares runs."""
     entries = []
     for position, run in enumerate(runs):
         line = el("p", compare.name(run, position), " ", badge(run))
@@ -83,7 +81,7 @@ def _error(run: Run) -> Html | None:
 
 
 def _provenance(run: Run) -> Html:
-    """One line on where the numbers come from."""
+    """The origin of the numbers: start, commit, step, seed, devices and versions."""
     commit, clean = run.get("git", "commit"), run.get("git", "clean")
     state = (
         "clean tree"
@@ -113,7 +111,7 @@ def _provenance(run: Run) -> Html:
 
 
 def _headline(run: Run) -> Html | None:
-    """The number that the run is about, beside the published one and their difference."""
+    """The main result, the published one, and their difference."""
     metric, published = str(run.get("published", "metric")), run.get("published", "value")
     scored = [
         s
@@ -174,7 +172,7 @@ def _difference(ours: float, published: float, way: object) -> Html | None:
 
 
 def _tiles(run: Run) -> Html:
-    """What the run cost, at a glance."""
+    """The cost of the run in a few numbers."""
     took = run.mapping("seconds")
     seconds_by_phase = ", ".join(
         f"{name} {seconds(took[name])}"

@@ -1,6 +1,4 @@
-"""HTML that cannot be broken out of: every plain string is escaped, and only what was built here
-passes as markup.
-"""
+"""HTML in which every plain string is escaped, so that text from a run never becomes markup."""
 
 from __future__ import annotations
 
@@ -12,8 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
-# NUL and the other controls have no place in HTML, and lone surrogates (legal in JSON) cannot be
-# written as UTF-8.
+# HTML forbids control characters, and UTF-8 cannot encode lone surrogates, which JSON allows.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 # Unicode's Bidi_Control: embeddings, overrides and isolates change the order in which the text
 # around them is shown.
@@ -23,27 +20,23 @@ MISSING = "\N{EM DASH}"
 
 
 class Html(str):
-    """Markup that is known to be safe; a plain str never is."""
+    """Markup that was built here and is safe; a plain str is not."""
 
 
 def clean(text: object) -> str:
-    """Text without the characters that no page can hold, and with those that change its direction
-    by name: [U+202E].
-    """
+    """Text without forbidden characters; those that change its direction are named."""
     return _DIRECTION.sub(
         lambda found: f"[U+{ord(found[0]):04X}]", _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
     )
 
 
 def escape(text: object) -> Html:
-    """Text as it may stand between tags and in quoted attributes."""
+    """Text escaped for use between tags and in quoted attributes."""
     return Html(html.escape(clean(text), quote=True))
 
 
 def join(children: Iterable[object]) -> Html:
-    """Children one after another: markup as it is, everything else escaped, None left out, lists
-    opened.
-    """
+    """The children in order: markup unchanged, text escaped, None omitted, lists flattened."""
     parts: list[str] = []
     for child in children:
         if isinstance(child, Html):
@@ -56,9 +49,7 @@ def join(children: Iterable[object]) -> Html:
 
 
 def el(tag: str, *children: object, **attributes: object) -> Html:
-    """One element. `class_` stands for class, `data_x` for data-x; None and False leave an
-    attribute out.
-    """
+    """An element; `class_` is class, `data_x` is data-x; attributes None or False are omitted."""
     words = []
     for name, value in attributes.items():
         if value is None or value is False:
@@ -70,10 +61,8 @@ def el(tag: str, *children: object, **attributes: object) -> Html:
 
 
 def json_block(value: Any, name: str) -> Html:
-    """A value inside the page, for its script to read; nothing in it can end the element or start
-    another.
-    """
-    # ensure_ascii writes U+2028, U+2029 and lone surrogates as \uXXXX already.
+    """A value as JSON inside the page, for its script; it cannot end the element."""
+    # ensure_ascii has escaped U+2028, U+2029 and lone surrogates.
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -81,18 +70,14 @@ def json_block(value: Any, name: str) -> Html:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether value is a number that can be drawn or compared: no bool, and no integer that is too
-    large for a float.
-    """
+    """Whether a value can be drawn or compared: no bool, and no int too large for a float."""
     return isinstance(value, float) or (
         isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**300
     )
 
 
 def number(value: object) -> str:
-    """A number for reading: digits enough to compare, thousands marked; other values as text, None
-    as a dash.
-    """
+    """A number for reading, with thousands separators; other values as text, None as a dash."""
     if value is None:
         return MISSING
     if not is_number(value):
@@ -121,14 +106,14 @@ def number(value: object) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference, with its sign."""
+    """A difference with its sign."""
     return (
         "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "\N{PLUS-MINUS SIGN}"
     ) + number(abs(value))
 
 
 def seconds(value: object) -> str:
-    """A length of time for reading."""
+    """A duration for reading."""
     if not is_number(value) or not math.isfinite(float(value)):
         return MISSING
     s = float(value)
@@ -155,7 +140,7 @@ def size(value: object) -> str:
 
 
 def moment(value: object) -> str:
-    """An ISO time for reading, in UTC; what is no time stays as it is."""
+    """An ISO time for reading, in UTC; other values unchanged."""
     try:
         when = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,6 +1,4 @@
-"""The page that a person looks at: one HTML file without a single outside reference, from one run
-or several.
-"""
+"""The HTML report: one self-contained file on one run or several."""
 
 from __future__ import annotations
 
@@ -35,10 +33,15 @@ _ASSETS = ("tools.js", "charts.js", "page.css")
 
 
 def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
-    """Writes the page whole or not at all and returns where: into the run, or into the folder that
-    all the runs share.
+    """Writes the report atomically; returns its path.
 
-    `out`: another file, or a folder for the page. UsageError where it cannot be written.
+    Args:
+        runs: the folders of the runs.
+        out: a file, or a folder for it; by default report.html in the run, or in the folder
+            that all runs share.
+
+    Raises:
+        UsageError: it cannot be written there.
     """
     path = None if out is None else target(out)
     page = render(runs)
@@ -62,21 +65,21 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
 
 
 def target(out: str | Path) -> Path:
-    """The file that `--out` names. UsageError: none, or one of a run's own."""
+    """The file that `--out` names. UsageError: it is empty, or a file of a run."""
     if not str(out).strip():
-        raise UsageError("--out is empty: name a file for the page, as --out report.html")
+        raise UsageError("--out is empty: name a file for the report, such as --out report.html")
     path = (
         Path(out) / "report.html" if os.path.isdir(out) or str(out).endswith(os.sep) else Path(out)
     )
     if os.path.exists(path.parent / "card.json") and path.name in RECORDS:
         raise UsageError(
-            f"--out {path} is what a run keeps, and would be lost: name another file for the page"
+            f"--out {path} is a file of a run, and would be lost: name another file for the report"
         )
     return path
 
 
 def render(runs: Sequence[Path]) -> str:
-    """The page as text."""
+    """The report as text."""
     read = read_all(runs)
     measured = curves.charts(read)
     drawn, once = (
@@ -119,9 +122,7 @@ def render(runs: Sequence[Path]) -> str:
 
 
 def _document(title: str, body: Html) -> str:
-    """The document around the body; its policy lets a browser run the page's own script and style,
-    and nothing else.
-    """
+    """The document; its policy only allows the page's own script and style."""
     tools, charts, style = (
         resources.files("dlcore.report").joinpath(name).read_text("utf-8") for name in _ASSETS
     )
@@ -193,7 +194,7 @@ def _curves(runs: Sequence[Run], drawn: Sequence[curves.Chart]) -> Html | None:
 
 
 def _gone(chart: curves.Chart) -> Html | None:
-    """How many values were not finite, and where that began."""
+    """The number of values that were not finite, and the first such step."""
     first = [int(curve.steps[curve.gaps][0]) for curve in chart.curves if curve.gaps.any()]
     if not first:
         return None
@@ -208,7 +209,7 @@ def _results(run: Run) -> Html | None:
 
 
 def _card(run: Run, alone: bool) -> Html:
-    """The card: how to train the run again, its data, and the whole of it as JSON."""
+    """The card: the command to train again, the data, and the card as JSON."""
     command = reproduce(run)
     again = (
         [el("h4", "Train it again"), el("div", el("pre", el("code", command)), class_="copy")]
@@ -226,7 +227,7 @@ def _data(run: Run) -> Html | None:
         if isinstance(entry, dict):
             words = [el("td", entry.get(key) or MISSING) for key in ("name", "version", "split")]
             examples = el("td", number(entry.get("examples")), class_="n")
-            # Sixteen characters tell data sets apart; the card below holds them all.
+            # Sixteen characters are unique enough; the card below has all of them.
             fingerprint = el("td", str(entry.get("fingerprint") or MISSING)[:16], class_="code")
             rows.append(el("tr", el("th", split, scope="row"), words, examples, fingerprint))
     if not rows:

@@ -1,4 +1,4 @@
-"""The HTML of each form of part. What a part contains is data, never markup."""
+"""The HTML of each kind of part of a sample; what a part contains is never markup."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcore.runs import sample_files
 from dlcore.samples import svg
 from dlcore.samples.parts import COLOURS, Part
 
-MOST = 400  # images of one grid: what a person can look at, and a browser can show
+MOST = 400  # images of one grid that are shown
 _MIDDLE_DOT = " \N{MIDDLE DOT} "
 
 
@@ -21,9 +21,9 @@ def draw(folder: Path, part: Part, title: str) -> Html:
     """One part of a sample; a note where its files are damaged.
 
     Args:
-        folder: the samples folder in which the part's files are.
+        folder: the samples folder with the part's files.
         part: a valid entry of its index.
-        title: of the sample, from which images without a caption are described.
+        title: the sample's title, which describes images without a caption.
     """
     try:
         return _DRAWINGS[part["part"]](folder, part, title)
@@ -49,7 +49,7 @@ def _pictures(folder: Path, part: Part, title: str) -> Html:
         hints.append(f"the first {MOST:,} of {len(images):,} images")
     if part.get("outside"):
         hints.append(_clipped(part["outside"], "[0, 1]"))
-    # Small images are enlarged as squares: smoothing would invent detail.
+    # Small images are enlarged without interpolation.
     small = max(part.get("width", 0), part.get("height", 0)) <= 96
     bare = not any("caption" in image or "right" in image for image in images)
     style = f"grid n{min(max(part.get('columns', 10), 1), 20)}"
@@ -66,7 +66,7 @@ def _clipped(count: int, limits: str) -> str:
 def _column_width(captions: list[str]) -> str:
     """The class of a grid whose columns fit the longest word of the captions."""
     longest = max((len(word) for caption in captions for word in caption.split()), default=0)
-    # A mark in front of the word takes 20 pixels, a character 7.
+    # A mark before the word takes 20 pixels, a character 7.
     fits = (width for width in (80, 110, 140, 180) if 20 + 7 * longest <= width)
     return f" w{next(fits, 180)}" if longest > 5 else ""
 
@@ -98,7 +98,7 @@ def _audio(folder: Path, part: Part, title: str) -> Html:
 
 
 def _svg(folder: Path, part: Part, title: str) -> Html:
-    """The drawing as an image, in which browsers run no script and load nothing."""
+    """The drawing as an image, in which browsers execute no script and load no file."""
     caption = part.get("caption", "")
     drawing = svg.clean(sample_files.read(folder, part["file"])).encode("utf-8")
     source = f"data:image/svg+xml;base64,{base64.b64encode(drawing).decode('ascii')}"
@@ -116,7 +116,7 @@ def _text(folder: Path, part: Part, title: str) -> Html:
 
 
 def spans(text: str, part: Part) -> list[Html]:
-    """A text as elements, cut where a span starts or ends; the later span is on top."""
+    """A text as elements, split at the ends of spans; of overlapping ones the later is shown."""
     found = [(s["start"], min(s["end"], len(text)), s) for s in part.get("spans", [])]
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
@@ -172,7 +172,7 @@ def _table(folder: Path, part: Part, title: str) -> Html:
 
 
 def _is_matrix(header: list[str], rows: list[list[Any]]) -> bool:
-    """Whether a table is a confusion matrix: square, the same names on both sides, >= 0."""
+    """Whether a table is a confusion matrix: square, equal names on both sides, no negatives."""
     if len(rows) < 2 or [str(row[0]) for row in rows if row] != header[1:]:
         return False
     cells = [cell for row in rows for cell in row[1:]]

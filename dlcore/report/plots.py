@@ -1,6 +1,4 @@
-"""A plot among the samples: lines and clouds of points over axes with names, as an SVG that needs
-no script.
-"""
+"""Plots among the samples: lines and point clouds with named axes, as an SVG without script."""
 
 from __future__ import annotations
 
@@ -13,13 +11,13 @@ from dlcore.report.curves import thin
 from dlcore.report.drawing import Place, labels, log_ticks, margin, ticks, trace
 from dlcore.report.markup import Html, el
 
-LINE, CLOUD = 600, 5000  # points of a line, and of all the clouds of a plot, that are drawn
-NEAREST = 1e-100  # what is smaller has no place on a logarithmic axis
+LINE, CLOUD = 600, 5000  # points drawn of a line, and of all clouds of a plot
+NEAREST = 1e-100  # the smallest value on a logarithmic axis
 _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 
 def plot(entry: dict[str, Any], title: str) -> Html:
-    """One plot part of a sample, with the names of its series above it."""
+    """One plot of a sample, with the names of its series above it."""
     series = [
         _read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]
     ]
@@ -61,7 +59,7 @@ def plot(entry: dict[str, Any], title: str) -> Html:
     ]
     drawn = sum(_kept(count, share) for count in clouds)
     hint = (
-        f"{drawn:,} of {sum(clouds):,} points are drawn, the same share of each series."
+        f"{drawn:,} of {sum(clouds):,} points are drawn, the same fraction of each series."
         if share < 1
         else None
     )
@@ -82,9 +80,7 @@ def plot(entry: dict[str, Any], title: str) -> Html:
 
 
 def _read(one: dict[str, Any], log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The places of a series; both NaN where either cannot be drawn: a gap, or what a logarithm
-    does not know.
-    """
+    """The points of a series; NaN where a coordinate cannot be drawn, also in a logarithm."""
     x, y = (
         np.array([math.nan if v is None else float(v) for v in one[axis]]) for axis in ("x", "y")
     )
@@ -93,7 +89,7 @@ def _read(one: dict[str, Any], log_x: bool, log_y: bool) -> tuple[np.ndarray, np
 
 
 def _axis(values: np.ndarray, log: bool, start: int, stop: int) -> tuple[Place, list[float]]:
-    """Where a value lies between two edges, and the values that get a tick."""
+    """The mapping of values to pixels between two edges, and the values of the ticks."""
     values = values[np.isfinite(values)]
     low, high = (
         (float(values.min()), float(values.max()))
@@ -145,9 +141,7 @@ def _kept(count: int, share: float) -> int:
 
 
 def _look(i: int) -> str:
-    """Ten colours, for the ten classes of so many data; who comes after them is dashed, as points
-    square.
-    """
+    """A series' classes: ten colours, with dashes (for points: squares) after ten series."""
     return f"k{i % 10} d{min(i // 10, 3)}"
 
 

@@ -1,6 +1,4 @@
-"""Reads a run folder as data: its card, its curves, its samples, and notes about what could not be
-read.
-"""
+"""Reads a run folder: its card, its curves, its samples, and notes about what cannot be read."""
 
 from __future__ import annotations
 
@@ -38,9 +36,10 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. `series` maps (split, metric) to steps and values; NaN for non-finite ones.
+    """One run folder.
 
-    `samples`: the validated index of its samples folder.
+    `series` maps (split, metric) to steps and values, NaN where a value is not finite; `samples` is
+    the validated index of its samples folder.
     """
 
     path: Path
@@ -51,29 +50,27 @@ class Run:
     notes: tuple[str, ...] = ()
 
     def get(self, *keys: str) -> Any:
-        """The card's value at a path of keys; None where anything on the way is missing or no
-        mapping.
-        """
+        """The card's value at a path of keys; None where it is missing."""
         value: Any = self.card
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def mapping(self, *keys: str) -> dict[str, Any]:
-        """The card's mapping at a path of keys; empty where there is none."""
+        """The card's mapping at a path of keys; {} where it is missing."""
         value = self.get(*keys)
         return value if isinstance(value, dict) else {}
 
     def numbers(self, *keys: str) -> dict[str, float]:
-        """The numbers of the card's mapping at a path of keys."""
+        """The numbers in the card's mapping at a path of keys."""
         return {name: value for name, value in self.mapping(*keys).items() if is_number(value)}
 
 
 def read(path: Path) -> Run:
-    """Reads one run; UsageError when it is no run folder."""
+    """Reads one run. UsageError: it is no run folder."""
     if not path.is_dir():
         raise UsageError(
-            f"{path}: no such run folder. Pass a folder that `dlcore train` wrote:"
+            f"{path}: no such run folder. Pass a folder that `dlcore train` created:"
             " runs/EXPERIMENT/RUN"
         )
     card = _card(path / "card.json")
@@ -98,7 +95,7 @@ def read(path: Path) -> Run:
 
 
 def read_all(paths: Sequence[Path]) -> list[Run]:
-    """Reads runs, each folder once, and gives each a label that tells it from the others."""
+    """Reads runs, each folder once, with a unique label for each."""
     unique = list({path.resolve(): path for path in map(Path, paths)}.values())
     if not unique:
         raise UsageError(
@@ -126,19 +123,19 @@ def _card(path: Path) -> dict[str, Any]:
         card = json.loads(files.read(path))
     except FileNotFoundError as error:
         raise UsageError(
-            f"{path}: missing, so this is no run folder. Pass one that `dlcore train` wrote."
+            f"{path}: missing, so this is no run folder. Pass one that `dlcore train` created."
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: cannot be read ({error}). Restore it, or train again."
         ) from error
     if not isinstance(card, dict):
-        raise UsageError(f"{path}: holds no JSON object. Restore it, or train again.")
+        raise UsageError(f"{path}: is no JSON object. Restore it, or train again.")
     return card
 
 
 def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], list[str]]:
-    """The series of a metrics file, and notes about lines that are damaged."""
+    """The series of a metrics file, and notes about damaged lines."""
     if not path.is_file():
         return {}, ["There is no metrics.jsonl, so there are no curves."]
     points: dict[tuple[str, str], dict[int, float]] = {}
@@ -181,14 +178,14 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
         )
     if words:
         notes.append(
-            "metrics.jsonl: values that are no numbers are left out, of"
+            "metrics.jsonl: values that are not numbers are left out, of"
             f" {', '.join(sorted(words))}."
         )
     return series, notes
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """A line's content; None when it is not a JSON object with a step."""
+    """The content of a line; None where it is no JSON object with a step."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,6 +1,4 @@
-"""What there is to train, with the published number and ours: `dlcore list`, and the README's
-table.
-"""
+"""The table of experiments with published and own results, for `dlcore list` and the README."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ from dlcore.runs import catalog, changes, trust
 
 
 def catalogue() -> None:
-    """Print every experiment with what it says of itself, and our number where a result card is
-    kept.
-    """
+    """Prints all experiments with their descriptions, and results where a card is kept."""
     table = Table(show_lines=True)
     for column in ("experiment", "family", "task", "data", "published", "ours"):
         table.add_column(column, overflow="fold")
@@ -36,15 +32,13 @@ def catalogue() -> None:
 
 
 def result(name: str) -> dict[str, Any]:
-    """The kept card of an experiment with its defaults; empty if there is none."""
+    """The kept card of an experiment with its default config; {} where there is none."""
     path = catalog.folder() / "results" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def ours(card: dict[str, Any]) -> str:
-    """The number to hold against the published one (or every test result), its spread over seeds,
-    and what it cost.
-    """
+    """The result beside the published one (or all test results), its spread, and its cost."""
     if not card:
         return "not run"
     runs, count = repeated(card)
@@ -63,8 +57,9 @@ def ours(card: dict[str, Any]) -> str:
 
 
 def repeated(card: dict[str, Any]) -> tuple[list[dict[str, float]], str]:
-    """The results of a card's runs and how many there are; of several seeds over folds, each seed's
-    mean over its folds.
+    """The results of a card's runs, and a text on their number.
+
+    Where seeds have folds, a result is a seed's mean over its folds.
     """
     repeats = card.get("repeats", [card])
     runs = [flat(each["results"]) for each in repeats]
@@ -82,7 +77,7 @@ def repeated(card: dict[str, Any]) -> tuple[list[dict[str, float]], str]:
 
 
 def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
-    """{"split/metric": value}."""
+    """Results as one mapping {"split/metric": value}."""
     return {
         f"{split}/{name}": value
         for split, metrics in results.items()
@@ -91,7 +86,7 @@ def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def _spread(values: list[float]) -> str:
-    """A mean with the sample standard deviation over several runs."""
+    """The mean, with the sample standard deviation of several runs."""
     mean = f"{statistics.fmean(values):.4g}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1g}"
 
@@ -102,7 +97,7 @@ def _cores(card: dict[str, Any]) -> str:
 
 
 def readme() -> str:
-    """The table of experiments in Markdown, from the kept result cards: no row without a run."""
+    """The table in Markdown, from the kept cards."""
     rows = [
         "| experiment | family | data | parameters | published | ours | seconds | machine |",
         "|---|---|---|---|---|---|---|---|",
@@ -143,9 +138,7 @@ def readme() -> str:
 
 
 def write(page: Path) -> None:
-    """Put the table into a Markdown page, in the place of the one that stands there. UsageError:
-    none does.
-    """
+    """Replaces the table in a Markdown file. UsageError: it has none."""
     lines = page.read_text(encoding="utf-8").splitlines()
     rows = [number for number, line in enumerate(lines) if line.startswith("|")]
     first = next((number for number in rows if lines[number].startswith("| experiment |")), None)
@@ -159,11 +152,10 @@ def write(page: Path) -> None:
 
 
 def keep(runs: list[Path]) -> list[Path]:
-    """Copy finished runs' cards into experiments/results/, those that differ by seed (or fold)
-    alone into one.
+    """Copies the cards of finished runs to experiments/results/, and returns their paths.
 
-    A card keeps its first run whole, the results and hashes of all as `repeats`, and as `flags`
-    where it leaves the defaults.
+    Runs that differ only by seed or fold share a card: that of the first run, with results and
+    hashes of all as `repeats`, and the options that differ from the defaults as `flags`.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
@@ -176,7 +168,7 @@ def keep(runs: list[Path]) -> list[Path]:
 
 
 SECONDS = (("train", "train"), ("total", "in all"))
-REPEATED = ("fold",)  # fields of a Config that tell repetitions apart, as the seed does
+REPEATED = ("fold",)  # fields of a Config that, like the seed, count repetitions
 
 
 def _order(card: dict[str, Any]) -> tuple[Any, ...]:
@@ -198,7 +190,7 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
             {**who, **{k: each.get(k) for k in described}}
             for who, each in zip(own, cards, strict=True)
         ]
-    # Without what names a machine's folders.
+    # without paths of a machine
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
     page = trust.page(catalog.folder(), card)
     usual = changes.flat(json.loads(json.dumps(dataclasses.asdict(page.config()))))
@@ -219,14 +211,14 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
 
 
 def _flag(name: str, value: Any) -> str:
-    """A field of a config as its flag is written."""
+    """A field of a config as a command-line option."""
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
     return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
-# python -m dlcore.report.table [RUN ...]: keep the cards of these runs, renew the README's table
+# python -m dlcore.report.table [RUN ...]: keeps these runs' cards, and updates the README's table
 if __name__ == "__main__":
     try:
         keep([Path(run) for run in sys.argv[1:]])

@@ -154,7 +154,7 @@ def test_words_that_are_too_many_or_missing(stopped: Path, refused: Refused) -> 
     )
     refused("verify", "missing/run", mentions=("there is no card missing/run",))
     refused("resume", mentions=("name a run",))
-    refused("eval", stopped, "more", mentions=("too many words",))
+    refused("eval", stopped, "more", mentions=("too many arguments",))
     refused("export", stopped, mentions=("FILE.npz",))
     refused("export", stopped, "last.txt", mentions=("FILE.npz",))
     refused("export", stopped, "--half", "--trust", mentions=("FILE.npz",))

@@ -36,7 +36,7 @@ def test_a_plan_is_printed_and_written(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--topology", "cpu:8", "--search", "--json", "plan.json"]) == 0
-    assert "the quickest that fits stands first" in capsys.readouterr().out
+    assert "the fastest that fits is first" in capsys.readouterr().out
     forecast = json.loads(Path("plan.json").read_text())["candidates"]
     least = [each["step"]["least"] for each in forecast if each["memory"]["fits"]]
     assert least == sorted(least)
@@ -55,7 +55,7 @@ def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
             "--batch 12 does not divide by 8 devices",
         ),
         (["--topology", "cpu:8", "--search", "--mesh", "data=8"], "leave out --mesh"),
-        (["--topology", "cpu:8", "--json", "no/such/plan.json"], "its folder is not there"),
+        (["--topology", "cpu:8", "--json", "no/such/plan.json"], "its folder does not exist"),
         (
             ["--topology", "cpu:8", "--search", "--batch", "12"],
             "no mesh of 8 devices divides a batch of 12",

@@ -170,9 +170,9 @@ def test_a_dry_run_shows_commands_and_writes_nothing(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["lr"], "says nothing to try"),
-        (["out=a,b"], "--out is not for a sweep"),
-        (["lr=1e-3", "--", "--seeds", "4"], "--seeds is not for a sweep"),
+        (["lr"], "has no candidates"),
+        (["out=a,b"], "--out cannot be used in a sweep"),
+        (["lr=1e-3", "--", "--seeds", "4"], "--seeds cannot be used in a sweep"),
         (["lr=1..0"], "is no range"),
         (["lr=0..1:log"], "is no range"),
         (["lr=a..b"], "are not the ends of a range"),

@@ -194,7 +194,7 @@ def test_only_more_trials_and_another_ranking_may_change(tmp_path: Path) -> None
     ("code", "way"),
     [
         (2, "ended with exit code 2: see what it says above"),
-        (75, "ended with exit code 75: the same command goes on"),
+        (75, "ended with exit code 75: the same command continues"),
     ],
 )
 def test_a_trial_that_did_not_end_stops_the_sweep(

@@ -197,7 +197,7 @@ def test_half_a_last_line_is_skipped_and_a_damaged_line_is_named(tmp_path: Path)
         {"step": 4, "mood": "good"},
     ]
     text = page.render([make(tmp_path / "b", lines=lines)])
-    assert "values that are no numbers are left out, of mood." in text
+    assert "values that are not numbers are left out, of mood." in text
     assert "metrics.jsonl: damaged and left out: lines 2, 3, 4." in text
 
 
