@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,6 +21,13 @@ from dlcore import files
 from dlcore.errors import UsageError
 
 
+class MetricWriter(Protocol):
+    """Another outlet for the metrics of a run."""
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        """Takes the metrics of a split at a step; must not block."""
+
+
 class Log:
     """One run's log.
 
@@ -29,14 +36,22 @@ class Log:
         steps: of the whole run.
         start: the step that training continues from.
         active: False in every process but the first, where nothing is logged.
-        to_console: whether a person at the terminal sees it too: one line that changes, or, where
-            standard error is no terminal, one line for each logged step.
+        to_console: whether it is printed as well: on one line that changes, or, where standard
+            error is no terminal, on one line for each logged step.
+        writers: further outlets for the metrics.
     """
 
     def __init__(
-        self, folder: Path, steps: int, start: int, active: bool = True, to_console: bool = True
+        self,
+        folder: Path,
+        steps: int,
+        start: int,
+        active: bool = True,
+        to_console: bool = True,
+        writers: Sequence[MetricWriter] = (),
     ) -> None:
         self.active, self.to_console, self.steps = active, to_console, steps
+        self._writers = writers
         self._best = ""
         if not active:
             return
@@ -67,7 +82,7 @@ class Log:
             self.bar.update(self.task, completed=step)
 
     def best(self, metric: str, value: float, step: int) -> None:
-        """The best value of what the experiment calls best, to be shown from now on."""
+        """Sets the best value so far of the experiment's best metric, which is shown."""
         self._best = f"  best {metric} {value:.4g} at step {step}"
 
     def train(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
@@ -85,7 +100,7 @@ class Log:
             self.say(f"step {step}/{self.steps}  {line}")
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """Writes metrics to metrics.jsonl and to TensorBoard."""
+        """Writes metrics to metrics.jsonl, TensorBoard and the other writers."""
         if not self.active:
             return
         # JSON has no NaN: null replaces numbers that are not finite.
@@ -98,6 +113,8 @@ class Log:
             raise UsageError(f"cannot write {self.file.name}: {error.strerror}; {way}") from error
         for name, number in metrics.items():
             self.events.add_scalar(f"{split}/{name}", number, step)
+        for writer in self._writers:
+            writer.write(step, split, metrics)
 
     def close(self) -> None:
         """Stops the bar and closes the files."""
@@ -118,7 +135,7 @@ class Log:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: "59 s", "2:05 min", "3:07 h"."""
+    """Seconds in words: "59 s", "2:05 min", "3:07 h"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -24,7 +24,7 @@ from dlcore.runs.checkpoint_files import check_space
 from dlcore.runs.clock import Clock
 from dlcore.runs.early_stopping import Patience
 from dlcore.runs.ending import Diverged, FolderGone
-from dlcore.runs.log import Log, loss_at, rewind
+from dlcore.runs.log import Log, MetricWriter, loss_at, rewind
 from dlcore.runs.metrics import Metrics
 from dlcore.runs.program import Diagnosis, Program
 from dlcore.runtime import compilation_cache, processes
@@ -50,6 +50,7 @@ class Run:
         card: the card; is updated.
         resumed: the run continues from a checkpoint.
         siblings: the number of runs that share the program.
+        writers: further outlets for the metrics.
     """
 
     log: Log
@@ -63,9 +64,10 @@ class Run:
         card: cards.Card,
         resumed: bool,
         siblings: int = 1,
+        writers: Sequence[MetricWriter] = (),
     ) -> None:
         self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
-        self.resumed, self.siblings = resumed, siblings
+        self.resumed, self.siblings, self._writers = resumed, siblings, writers
         self.identity = files.identity(folder)
         self._seconds_before_resume = {
             kind: float(card.get("seconds", {}).get(kind, 0))
@@ -120,7 +122,12 @@ class Run:
             files.write(self.folder / FACTS, self.experiment.splits.facts.to_json())
         console = self.siblings == 1
         self.log = Log(
-            self.folder, self.experiment.steps, self.start, processes.first(), to_console=console
+            self.folder,
+            self.experiment.steps,
+            self.start,
+            processes.first(),
+            console,
+            self._writers,
         )
         if found := self.best.entry():  # of a run that is resumed
             self.log.best(found["metric"], found["value"], found["step"])

@@ -19,6 +19,7 @@ from dlcore.runs import card as cards
 from dlcore.runs import catalog, early_stopping, resuming, tracking, training
 from dlcore.runs.catalog import Page
 from dlcore.runs.folder import alone, claimed, keep_page
+from dlcore.runs.log import MetricWriter
 from dlcore.runs.loop import DONE, FAILED
 from dlcore.runtime import processes
 from dlcore.runtime.notices import during
@@ -212,13 +213,14 @@ def _go(
     card: cards.Card,
     resumed: bool,
 ) -> int:
+    writers: list[MetricWriter] = []
     with ExitStack() as held, processes.together(f"dlcore resume {folder}"):
 
         def begin() -> None:
             if resumed:
                 held.enter_context(alone(folder))
             keep_page(folder, page)
-            held.enter_context(tracking.tracked(flags.track, folder, card))
+            writers.extend(held.enter_context(tracking.tracked(flags.track, folder, card)))
             cards.write(folder, card)
             names = sorted({f"{d['name']} {d['version']}" for d in card["data"].values()})
             print(
@@ -230,7 +232,7 @@ def _go(
                 print("in bfloat16: the parameters and inputs of the models", flush=True)
 
         processes.by_first(begin)
-        code = training.train(experiment, flags, folder, card, resumed)
+        code = training.train(experiment, flags, folder, card, resumed, writers)
         if processes.first():
             results = "  ".join(
                 f"{s}/{k} {v:.4f}" for s, m in card["results"].items() for k, v in m.items()

@@ -1,13 +1,14 @@
-"""Weights & Biases or MLflow beside TensorBoard: what metrics.jsonl says, forwarded while the run
-goes on.
-"""
+"""Metrics of a run in Weights & Biases or MLflow, beside metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import json
+import math
 import os
+import queue
 import sys
 import threading
 import time
@@ -18,27 +19,25 @@ from typing import Any, Literal, Protocol
 
 from dlcore.errors import UsageError
 from dlcore.runs.changes import flat
+from dlcore.runs.log import MetricWriter, records
 
 Kind = Literal["", "wandb", "mlflow"]
 PROJECT = "dlcore"
-EVERY_SECONDS = 2.0
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0  # for what is still queued when the run ends
 
 
 class Tracker(Protocol):
-    """What a tracker is asked for."""
+    """An outlet for metrics."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of a step."""
+        """Sends values of a step, which never decreases."""
 
     def end(self, done: bool) -> None:
-        """The process ends, the run being complete or not."""
+        """Ends the process's part; `done` tells whether the run is complete."""
 
 
 class _Wandb:
-    """A run of Weights & Biases. Neither its environment, its code, its git remote nor its machine
-    is sent.
-    """
+    """A run in Weights & Biases, without environment, code, git remote and machine."""
 
     def __init__(self, name: str, config: Mapping[str, Any], ident: str, folder: Path) -> None:
         wandb = _imported("wandb")
@@ -67,17 +66,13 @@ class _Wandb:
 
 
 class _Mlflow:
-    """A run of MLflow: on the server that MLFLOW_TRACKING_URI names, else in mlflow.db beside the
-    run's folder.
-    """
+    """A run in MLflow: at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder."""
 
     def __init__(self, name: str, config: Mapping[str, Any], ident: str, folder: Path) -> None:
         mlflow, entities = _imported("mlflow"), _imported("mlflow.entities")
-        where = (
-            os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
-        )
-        self.client, self.metric = mlflow.MlflowClient(where), entities.Metric
+        database = f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
+        self.client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or database)
+        self.metric = entities.Metric
         found = self.client.get_experiment_by_name(PROJECT)
         home = found.experiment_id if found else self.client.create_experiment(PROJECT)
         known = self.client.search_runs([home], f"tags.dlcore = '{ident}'")
@@ -86,163 +81,175 @@ class _Mlflow:
             self.client.update_run(self.run, status="RUNNING")
             return
         self.run = self.client.create_run(home, run_name=name, tags={"dlcore": ident}).info.run_id
-        self.client.log_batch(
-            self.run,
-            params=[entities.Param(key, str(value)[:500]) for key, value in config.items()],
-        )
+        params = [entities.Param(key, str(value)[:500]) for key, value in config.items()]
+        self.client.log_batch(self.run, params=params)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         now = int(1000 * time.time())
-        self.client.log_batch(
-            self.run, [self.metric(name, value, now, step) for name, value in values.items()]
-        )
+        metrics = [self.metric(name, value, now, step) for name, value in values.items()]
+        self.client.log_batch(self.run, metrics)
 
     def end(self, done: bool) -> None:
         self.client.set_terminated(self.run, "FINISHED" if done else "KILLED")
 
 
 @contextlib.contextmanager
-def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[None]:
-    """Forward the metrics of the run in `folder` while it goes on; a resumed run goes on in the
-    same tracked one.
+def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[list[MetricWriter]]:
+    """Opens the tracker of a run for the block; a resumed run continues in the same tracked run.
 
-    UsageError, before anything is trained: the package is missing, or it cannot begin (no key, no
-    server).
+    Args:
+        kind: the tracker; "": none.
+        folder: the run.
+        card: its card, whose status tells at the end whether the run is complete.
+
+    Yields:
+        The writers to which the run's log writes metrics: one, or none.
+
+    Raises:
+        UsageError: the package is missing, or cannot start (no key, no server).
     """
     if not kind:
-        yield
+        yield []
         return
-    kept = folder / "tracked.json"
-    state = (
-        json.loads(kept.read_text(encoding="utf-8"))
-        if kept.is_file()
-        else {"id": uuid.uuid4().hex[:12], "step": 0, "splits": []}
-    )
-    state.setdefault("names", [])
-    config = {
-        **flat(card["config"]),
-        **{name: value for name, value in card["run"].items() if name != "out"},
-    }
+    sent = Sent.load(folder / "tracked.json")
+    options = {name: value for name, value in card["run"].items() if name != "out"}
+    config = {**flat(card["config"]), **options}
     try:
         begin: Callable[..., Tracker] = _Wandb if kind == "wandb" else _Mlflow
-        tracker = begin(f"{card['experiment']}-{state['id']}", config, state["id"], folder)
+        tracker = begin(f"{card['experiment']}-{sent.id}", config, sent.id, folder)
     except UsageError:
         raise
-    except Exception as error:  # whatever a package says of its keys and servers
-        way = (
-            "wandb login, or WANDB_MODE=offline"
-            if kind == "wandb"
-            else "look at MLFLOW_TRACKING_URI"
-        )
+    except Exception as error:  # packages raise many kinds for keys and servers
+        remedies = {"wandb": "wandb login, or WANDB_MODE=offline"}
+        remedy = remedies.get(kind, "check MLFLOW_TRACKING_URI")
         raise UsageError(
-            f"--track {kind} cannot begin: {str(error).splitlines()[0]}; {way}"
+            f"--track {kind} cannot start: {str(error).splitlines()[0]}; {remedy}"
         ) from error
-    _keep(kept, state)
-    follower = _Follower(tracker, folder, kept, state)
-    thread = threading.Thread(target=follower.follow, daemon=True, name="tracking")
-    thread.start()
+    sent.save(folder / "tracked.json")
+    writer = TrackingWriter(kind, tracker, folder, sent)
+    for record in records(folder / "metrics.jsonl"):  # a killed process may not have sent all
+        step, split = record.pop("step"), str(record.pop("split", ""))
+        writer.write(step, split, {k: v for k, v in record.items() if isinstance(v, int | float)})
     try:
-        yield
+        yield [writer]
     finally:
-        follower.over.set()
-        thread.join(PATIENCE_SECONDS)
-        if thread.is_alive():  # its server hangs
-            print(
-                f"dlcore: warning: --track {kind} does not answer; {folder / 'metrics.jsonl'} has"
-                " all of it",
-                file=sys.stderr,
-                flush=True,
-            )
-        else:
-            follower.finish(card.get("status") == "done")
+        writer.close(done=card.get("status") == "done")
 
 
-class _Follower:
-    """Reads metrics.jsonl as it grows. After a resume it may shrink and grow again: what was told
-    is not told twice.
+@dataclasses.dataclass
+class Sent:
+    """What was sent to a tracker, which a resume does not send again.
+
+    Attributes:
+        id: the identity of the run in the tracker.
+        step: the last step.
+        splits: the splits whose values of that step were sent.
+        names: all "split/metric".
     """
 
-    def __init__(self, tracker: Tracker, folder: Path, kept: Path, state: dict[str, Any]) -> None:
-        self.tracker, self.file, self.kept, self.state = (
-            tracker,
-            folder / "metrics.jsonl",
-            kept,
-            state,
-        )
-        self.over, self.place, self.inode, self.lost = threading.Event(), 0, 0, False
+    id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:12])
+    step: int = 0
+    splits: list[str] = dataclasses.field(default_factory=list)
+    names: list[str] = dataclasses.field(default_factory=list)
 
-    def follow(self) -> None:
-        """Forward until the run is over."""
-        while not self.over.wait(EVERY_SECONDS):
-            self.forward()
+    @classmethod
+    def load(cls, file: Path) -> Sent:
+        """Reads the file; an empty record where there is none."""
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in kept.items() if name in names})
 
-    def forward(self) -> None:
-        """What is new. A tracker that fails is told of once; the run goes on, and metrics.jsonl has
-        everything.
+    def save(self, file: Path) -> None:
+        """Replaces the file atomically."""
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps(dataclasses.asdict(self)) + "\n", encoding="utf-8")
+        fresh.replace(file)
+
+    def unsent(self, step: int, split: str, values: Mapping[str, float]) -> dict[str, float]:
+        """Those values that were not sent before; of past steps only metrics that are new.
+
+        Past steps are trained again after a resume, or have the best state, which is measured at
+        the end.
         """
-        if self.lost or not self.file.exists():
+        if step < self.step or (step == self.step and split in self.splits):
+            return {name: value for name, value in values.items() if name not in self.names}
+        return dict(values)
+
+    def add(self, step: int, split: str, names: Mapping[str, float]) -> None:
+        """Records that values were sent."""
+        self.splits = [*self.splits, split] if step == self.step else [split]
+        self.step, self.names = step, sorted({*self.names, *names})
+
+
+class TrackingWriter:
+    """Sends metrics to a tracker from a background thread, each value once.
+
+    A tracker that fails is reported once, and the run continues.
+
+    Args:
+        kind: the name of the tracker, for messages.
+        tracker: the outlet.
+        folder: the run; `sent` is kept in its tracked.json.
+        sent: what was sent before.
+    """
+
+    def __init__(self, kind: str, tracker: Tracker, folder: Path, sent: Sent) -> None:
+        self._kind, self._tracker, self._folder, self._sent = kind, tracker, folder, sent
+        self._failed = False
+        self._queue: queue.SimpleQueue[tuple[int, str, dict[str, float]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._send_all, daemon=True, name="tracking")
+        self._thread.start()
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        """Queues the finite metrics of a step."""
+        values = {f"{split}/{name}": v for name, v in metrics.items() if math.isfinite(v)}
+        self._queue.put((step, split, values))
+
+    def close(self, done: bool) -> None:
+        """Sends what is queued, and ends the tracked run; warns where this takes too long."""
+        self._queue.put(None)
+        self._thread.join(TIMEOUT_SECONDS)
+        if self._thread.is_alive():
+            _warn(f"--track {self._kind} does not answer; {self._log} has all metrics")
             return
         try:
-            for line in self._fresh():
-                step, split = line.pop("step"), line.pop("split")
-                values = {
-                    f"{split}/{name}": value for name, value in line.items() if value is not None
-                }
-                if step < self.state["step"] or (
-                    step == self.state["step"] and split in self.state["splits"]
-                ):
-                    # Trained again after a resume; or measured once at the end, of the best state,
-                    # whose step is past.
-                    values = {
-                        name: value
-                        for name, value in values.items()
-                        if name not in self.state["names"]
-                    }
-                    step = self.state["step"]
-                if not values:
-                    continue
-                self.tracker.log(step, values)
-                splits = self.state["splits"] if step == self.state["step"] else []
-                names = sorted({*self.state["names"], *values})
-                self.state |= {"step": step, "splits": [*splits, split], "names": names}
-        except Exception as error:  # its network, its server: no reason to end a run
-            self._lose(error)
-        with contextlib.suppress(OSError):  # on a full disk the run itself says so
-            _keep(self.kept, self.state)
-
-    def _fresh(self) -> Iterator[dict[str, Any]]:
-        """Whole lines that were not read yet."""
-        with self.file.open(encoding="utf-8") as file:
-            inode = os.fstat(file.fileno()).st_ino
-            if inode != self.inode:
-                self.place, self.inode = 0, inode
-            file.seek(self.place)
-            while (line := file.readline()).endswith("\n"):
-                self.place = file.tell()
-                yield json.loads(line)
-
-    def finish(self, done: bool) -> None:
-        """Forward the rest, and say how it ended."""
-        self.forward()
-        try:
-            self.tracker.end(done)
+            self._tracker.end(done)
         except Exception as error:
-            self._lose(error)
+            self._fail(error)
 
-    def _lose(self, error: Exception) -> None:
-        self.lost = True
-        warning = (
-            f"tracking ended after step {self.state['step']} ({error}); the run goes on, and"
-            f" {self.file} has all of it"
-        )
-        print(f"dlcore: warning: {warning}", file=sys.stderr, flush=True)
+    @property
+    def _log(self) -> Path:
+        return self._folder / "metrics.jsonl"
+
+    def _send_all(self) -> None:
+        while (record := self._queue.get()) is not None:
+            if self._failed:
+                continue
+            try:
+                self._send(*record)
+            except Exception as error:  # failures of network or server do not end the run
+                self._fail(error)
+            if self._queue.empty() or self._failed:
+                with contextlib.suppress(OSError):  # of a full disk the run itself reports
+                    self._sent.save(self._folder / "tracked.json")
+
+    def _send(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        unsent = self._sent.unsent(step, split, values)
+        if unsent:
+            step = max(step, self._sent.step)
+            self._tracker.log(step, unsent)
+            self._sent.add(step, split, unsent)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        reason = f"tracking ended after step {self._sent.step} ({error})"
+        _warn(f"{reason}; the run continues, and {self._log} has all metrics")
 
 
-def _keep(file: Path, state: Mapping[str, Any]) -> None:
-    """What was told, whole or not at all."""
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(state) + "\n", encoding="utf-8")
-    fresh.replace(file)
+def _warn(message: str) -> None:
+    print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _imported(name: str) -> Any:

@@ -13,6 +13,7 @@ from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import ending
 from dlcore.runs.ending import Diverged
+from dlcore.runs.log import MetricWriter
 from dlcore.runs.loop import FAILED, INTERRUPTED, Intervals
 from dlcore.runs.program import SingleProgram
 from dlcore.runs.run import Run
@@ -30,15 +31,21 @@ def single(
     card: cards.Card,
     resumed: bool = False,
     on_progress: Progress = no_progress,
+    writers: Sequence[MetricWriter] = (),
 ) -> Trainer:
     """The trainer of one run in `folder`, on the devices that the options name."""
     program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
-    run = Run(experiment, flags, folder, card, resumed)
+    run = Run(experiment, flags, folder, card, resumed, writers=writers)
     return Trainer(program, [run], Intervals.of(flags, experiment.steps), on_progress)
 
 
 def train(
-    experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, resumed: bool = False
+    experiment: Experiment,
+    flags: RunOptions,
+    folder: Path,
+    card: cards.Card,
+    resumed: bool = False,
+    writers: Sequence[MetricWriter] = (),
 ) -> int:
     """Trains an experiment in `folder`; returns the exit code.
 
@@ -48,6 +55,7 @@ def train(
         folder: the folder of the run.
         card: its card; is updated.
         resumed: continue from the newest valid checkpoint.
+        writers: further outlets for the metrics.
     """
     stacks = folder / ("stacks.txt" if processes.first() else f"stacks-{jax.process_index()}.txt")
     closing = ending.closing([folder], [card], f"dlcore resume {folder}")
@@ -55,7 +63,7 @@ def train(
     notice = notices.Notices(processes.first(), watchdog.start_phase)
     # A run that is signalled while it compiles ends after its first step.
     with stop_requested() as received_signals, watchdog, notice as on_progress, closing:
-        trainer = single(experiment, flags, folder, card, resumed, on_progress)
+        trainer = single(experiment, flags, folder, card, resumed, on_progress, writers)
         return trained(trainer, received_signals)
 
 

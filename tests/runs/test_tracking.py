@@ -90,30 +90,80 @@ def test_each_number_once_over_a_stop_and_a_resume(
     assert {name for _, name in logged_at} == {name for _, name in logged_to}
     assert {key for key in logged_at if not key[1].startswith("test/")} <= set(logged_to)
     assert "tracking ended" not in capsys.readouterr().err, (
-        "what was trained again is not told again"
+        "what was trained again is not sent again"
     )
     assert memory.ended == [True, True]
     assert idents[0] == idents[1], "the same tracked run"
 
 
+def forwarded(folder: Path, memory: Memory, steps: list[int], done: bool = False) -> None:
+    """Writes a loss, and one that is not finite, for each of these steps."""
+    sent = tracking.Sent.load(folder / "tracked.json")
+    writer = tracking.TrackingWriter("wandb", memory, folder, sent)
+    for step in steps:
+        writer.write(step, "train", {"loss": 1.5, "broken": float("nan")})
+    writer.close(done)
+
+
 @pytest.mark.quick
-def test_a_log_that_was_rewound_to_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
-    memory, file = Memory(), tmp_path / "metrics.jsonl"
-    follower = tracking._Follower(
-        memory,
-        tmp_path,
-        tmp_path / "tracked.json",
-        {"kind": "wandb", "step": 0, "splits": [], "names": []},
-    )
-    line = '{"step": %d, "split": "train", "loss": 1.5}\n'
-    for content in (line % 1 + line % 2, "", line % 1 + line % 2 + line % 3 + '{"step": 4, "spl'):
-        fresh = tmp_path / "fresh"
-        fresh.write_text(content)
-        fresh.replace(file)
-        follower.forward()
-    assert not follower.lost
+def test_what_is_written_again_after_a_resume_is_sent_once(tmp_path: Path) -> None:
+    memory = Memory()
+    forwarded(tmp_path, memory, [1, 2])
+    forwarded(tmp_path, memory, [1, 2, 3], done=True)
     assert memory.sent == {(step, "train/loss"): 1.5 for step in (1, 2, 3)}
-    assert json.loads((tmp_path / "tracked.json").read_text())["step"] == 3
+    assert memory.ended == [False, True]
+    sent = tracking.Sent.load(tmp_path / "tracked.json")
+    assert (sent.step, sent.splits, sent.names) == (3, ["train"], ["train/loss"])
+
+
+@pytest.mark.quick
+def test_metrics_of_a_past_step_are_sent_if_they_are_new(tmp_path: Path) -> None:
+    """As the test split of a best state, which is measured at the end."""
+    memory, sent = Memory(), tracking.Sent()
+    writer = tracking.TrackingWriter("wandb", memory, tmp_path, sent)
+    writer.write(8, "train", {"loss": 1.0})
+    writer.write(8, "validation", {"loss": 2.0})
+    writer.write(4, "test", {"loss": 3.0})
+    writer.write(4, "validation", {"loss": 2.5})
+    writer.close(done=True)
+    assert memory.sent == {
+        (8, "train/loss"): 1.0,
+        (8, "validation/loss"): 2.0,
+        (8, "test/loss"): 3.0,
+    }
+
+
+@pytest.mark.quick
+def test_what_a_killed_process_has_logged_and_not_sent_is_sent_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory()
+    monkeypatch.setattr(tracking, "_Wandb", lambda *_: memory)
+    lines = '{"step": 1, "split": "train", "loss": 1.5, "bad": null}\n{"step": 2, "spl'
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    card = {"experiment": "x", "config": {}, "run": {}, "status": "stopped"}
+    with tracking.tracked("wandb", tmp_path, card):
+        pass
+    assert memory.sent == {(1, "train/loss"): 1.5}
+    assert memory.ended == [False]
+
+
+@pytest.mark.quick
+def test_a_tracker_that_hangs_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered = threading.Event()
+
+    class Hanging(Memory):
+        def log(self, step: int, values: Mapping[str, float]) -> None:
+            answered.wait()
+
+    monkeypatch.setattr(tracking, "TIMEOUT_SECONDS", 0.01)
+    memory = Hanging()
+    forwarded(tmp_path, memory, [1])
+    answered.set()
+    assert "--track wandb does not answer" in capsys.readouterr().err
+    assert not memory.ended
 
 
 def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
@@ -123,11 +173,11 @@ def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
     monkeypatch.setattr(tracking, "_Mlflow", lambda *_: memory)
     assert cli.main([*WORDS, "--track", "mlflow", "--out", "run"]) == 0
     said = capsys.readouterr().err
-    assert said.count("tracking ended after step 4 (no server); the run goes on") == 1
+    assert said.count("tracking ended after step 4 (no server); the run continues") == 1
     assert len(logged(Path("run"), "train")) == 12
 
 
-def test_one_that_cannot_begin_is_said_before_anything_is_trained(
+def test_one_that_cannot_start_is_reported_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:
@@ -136,7 +186,7 @@ def test_one_that_cannot_begin_is_said_before_anything_is_trained(
     monkeypatch.setattr(tracking, "_Wandb", refuse)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2
     assert (
-        "--track wandb cannot begin: no API key; wandb login, or WANDB_MODE=offline"
+        "--track wandb cannot start: no API key; wandb login, or WANDB_MODE=offline"
         in capsys.readouterr().err
     )
     assert not Path("run").exists()
