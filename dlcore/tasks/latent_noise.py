@@ -51,8 +51,8 @@ def generate(model: Model, size: int, scale: float = 1.0, classes: int = 0) -> G
         classes: the number of classes, which are generated in turn; 0: none.
 
     Returns:
-        (state, key, count, label=None) -> images [count, height, width, channels] in [0, 1], and their classes
-        or None; with labels int32 [count] these classes are generated.
+        (state, key, count, label=None) -> images [count, height, width, channels] in [0, 1], and
+        their classes or None; with labels int32 [count] these classes are generated.
     """
 
     def images(
