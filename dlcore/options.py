@@ -23,7 +23,7 @@ class RunOptions:
     offline: bool = False
     """train on data that come with the installation, instead of the published data set"""
     data: str = ""
-    """train on your own data: a folder or a file, see the description of the experiment"""
+    """train on your own data: a folder or a file, which `dlcore data PATH` describes"""
     out: str = ""
     """the folder of the run (default: the next free runs/EXPERIMENT/NUMBER)"""
     continue_run: bool = False

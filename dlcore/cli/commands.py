@@ -30,6 +30,10 @@ COMMANDS = {
         " arrays, in float16 with --half"
     ),
     "list": "list: all experiments with their data and published results",
+    "data": (
+        "data PATH [--as KIND] [--out FILE.html]: look at one's own data before training: counts,"
+        " sizes, duplicates, faults"
+    ),
     "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
     "sweep": (
         "sweep EXPERIMENT FIELD=1,2,3 FIELD=1e-4..1e-2:log ... [-- flags]: many runs over fields of"

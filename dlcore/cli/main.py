@@ -296,6 +296,12 @@ def _list(words: list[str]) -> int:
     return 0
 
 
+def _data(words: list[str]) -> int:
+    from dlcore.cli import data
+
+    return data.main(words)
+
+
 def _prepare(words: list[str]) -> int:
     from dlcore.data import prepare
 

@@ -116,12 +116,12 @@ def render(runs: Sequence[Path]) -> str:
         ". This page is one file and loads nothing.",
     )
     body = el("main", top, _notes(read), present)
-    return _document(
+    return document(
         title, join([body, foot, json_block(curves.payload(read, drawn), "curves-data")])
     )
 
 
-def _document(title: str, body: Html) -> str:
+def document(title: str, body: Html) -> str:
     """The document; its policy only allows the page's own script and style."""
     tools, charts, style = (
         resources.files("dlcore.report").joinpath(name).read_text("utf-8") for name in _ASSETS

@@ -83,7 +83,8 @@ def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], 
         x, net = grey(test.arrays)[:20], _vae(model)
         ends, _ = net.apply({"params": state.params[model.name]}, x, method=VAE.posterior)
         weight = jnp.linspace(0, 1, 10)[None, :, None]
-        between = ends[:10, None] * (1 - weight) + ends[10:, None] * weight
+        half = len(ends) // 2
+        between = ends[:half, None] * (1 - weight) + ends[half : 2 * half, None] * weight
         prior = jax.random.normal(key, (100, net.latent))
         rows = np.concatenate([x[..., 0], _pictures(model, state, ends, mean)])
         interpolated = _pictures(model, state, between.reshape(-1, net.latent), mean)

@@ -59,6 +59,7 @@ COMMANDS = [
     "verify",
     "export",
     "list",
+    "data",
     "prepare",
     "sweep",
     "plan",

@@ -176,7 +176,8 @@ def rows(
     of `optional` ("" where there is none).
 
     Args:
-        path: .csv (fields may be quoted), .tsv (no quotes), or .jsonl (an object a line).
+        path: .csv (cells may be quoted; separated by commas, or by semicolons where its first line
+            has these and no comma), .tsv (no quotes), or .jsonl (an object a line).
         columns: that must be there; a row in which one is empty is a problem.
         optional: further columns.
         problems: receives what is wrong with single rows, which are left out.
@@ -185,7 +186,7 @@ def rows(
         UsageError: a missing column (which there are), another encoding, not a table.
     """
     if path.suffix.lower() == ".jsonl":
-        found = _objects(path, problems)
+        found = objects(path, problems)
     else:
         names, found = table(path, problems)
         if missing := [name for name in columns if name not in names]:
@@ -214,11 +215,13 @@ def table(
 
     Rows with too many or too few cells become problems. UsageError: another encoding, no header.
     """
-    # line ends inside quotes stay as they are
-    content = io.StringIO(text(path), newline="")
-    plain = path.suffix.lower() == ".tsv"
-    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if plain else {}
-    reader = csv.reader(content, strict=True, **dialect)
+    content = text(path)
+    first = content.partition("\n")[0]
+    dialect: dict[str, Any] = {"delimiter": ";" if ";" in first and "," not in first else ","}
+    if path.suffix.lower() == ".tsv":
+        dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    # newline="": line ends inside quotes stay as they are
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True, **dialect)
     names = next(reader, [])
     if not names:
         raise UsageError(f"{path} is empty: its first line must name the columns")
@@ -248,7 +251,7 @@ def _cells(
             )
 
 
-def _objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, object) of each line of JSON; numbers and true or false are written as text."""
     for number, line in enumerate(lines(path), 1):
         if not line.strip():

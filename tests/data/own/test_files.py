@@ -48,6 +48,8 @@ def test_lines_keep_what_is_in_them_and_drop_the_mark_of_utf_8(tmp_path: Path) -
 def test_csv_tsv_and_json_lines_give_the_same_rows(tmp_path: Path) -> None:
     csv = write(tmp_path / "a.csv", 'label,text,id\r\n+,"a, ""b""\nc",1\r\n\r\n-,\u2028d,2\r\n')
     assert of(csv) == ([('a, "b"\nc', "+", ""), ("\u2028d", "-", "")], [])
+    semicolons = write(tmp_path / "b.csv", 'text;label\n"a;b, c";+\n')
+    assert of(semicolons) == ([("a;b, c", "+", "")], [])
     tsv = write(tmp_path / "a.tsv", 'text\tlabel\tsplit\n"a\t+\ttest\n')
     assert of(tsv) == ([('"a', "+", "test")], [])
     lines = write(tmp_path / "a.jsonl", '{"text": "a", "label": 1}\n\n{"label": true, "text": "b"}')

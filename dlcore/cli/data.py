@@ -1,0 +1,51 @@
+"""`dlcore data`: what data of one's own hold, and what is wrong with them, before training."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlcore.errors import UsageError
+
+
+def main(words: Sequence[str]) -> int:
+    """Prints what a path holds. The exit code: 0 where training takes it, 1 where it has faults."""
+    from dlcore.cli.commands import COMMANDS
+    from dlcore.data.own.kinds import KINDS, kind
+
+    parser = argparse.ArgumentParser(prog="dlcore data", description=COMMANDS["data"])
+    parser.add_argument("path", type=Path, help="a folder, or a file")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=KINDS,
+        help="what to take it for; by default what its files are",
+    )
+    parser.add_argument("--out", metavar="FILE.html", help="write a page with all of it, too")
+    request = parser.parse_args(words)
+    if request.out is not None and not request.out.endswith(".html"):
+        raise UsageError(f"--out {request.out}: name a file that ends in .html")
+    if not request.path.exists():
+        raise UsageError(f"{request.path}: nothing is there")
+    chosen, reason = (request.kind, "as you say") if request.kind else kind(request.path)
+    from dlcore.data.own.summary import printed, summary
+    from dlcore.samples import Table
+
+    found = summary(request.path, chosen)
+    lines = [f"taken for {chosen}: {reason}", *found.lines]
+    tables = [each for each in found.examples if isinstance(each, Table)]
+    print(f"{request.path}\n" + "\n".join([*lines, *printed([*found.tables, *tables])]))
+    count = len(found.problems)
+    print(f"\n{count:,} {'problem' if count == 1 else 'problems'}{':' if count else ''}")
+    for problem in found.problems:
+        print(f"  {problem}")
+    if request.out is not None:
+        from dlcore.report import data_page
+
+        title = request.path.resolve().name
+        samples = [*found.tables, *found.examples]
+        data_page.write(Path(request.out), title, lines, found.problems, samples)
+        print(f"written to {request.out}")
+    print(f"\n{'mend these, then' if count else 'next'}: {found.command}")
+    return 1 if count else 0

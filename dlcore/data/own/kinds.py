@@ -1,0 +1,70 @@
+"""What a path of one's own is taken for, by what lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from dlcore.data.own import files, images, texts
+from dlcore.errors import UsageError
+
+Kind = Literal["images", "texts", "pairs", "corpus"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def kind(path: Path) -> tuple[Kind, str]:
+    """What a path is taken for, and why, in words.
+
+    Args:
+        path: a file or a folder.
+
+    Raises:
+        UsageError: nothing there, or a table with neither the columns of images nor of texts.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: nothing is there")
+    everything = [path] if path.is_file() else files.below(path)
+    tables = [file for file in everything if file.suffix.lower() in files.TABLES]
+    pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)
+    if path.is_file() and pictures:
+        raise UsageError(f"{path} is one image: name a folder with a folder for each class")
+    if pictures and not (path.is_dir() and any(file.parent == path for file in tables)):
+        return "images", f"{pictures:,} files are images, in folders by class"
+    if tables and len(tables) == len(everything) - pictures:
+        return _of_table(tables[0])
+    if len(everything) > 1 and _parallel(path):
+        return "pairs", "two files of as many lines"
+    return "corpus", f"{len(everything):,} {'file' if len(everything) == 1 else 'files'} of text"
+
+
+def _of_table(file: Path) -> tuple[Kind, str]:
+    names = _columns(file)
+    if {*images.COLUMNS} <= {*names}:
+        return "images", f"{file.name} has the columns {' and '.join(images.COLUMNS)}"
+    if {*texts.COLUMNS} <= {*names}:
+        return "texts", f"{file.name} has the columns {' and '.join(texts.COLUMNS)}"
+    if file.suffix.lower() == ".tsv" and len(names) == 2:
+        return "pairs", f"{file.name} has two columns"
+    raise UsageError(
+        f"{file}, line 1: the columns are {', '.join(names) or 'none'}: images have"
+        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}, pairs are two"
+        " columns of a .tsv file; --as says what it is"
+    )
+
+
+def _columns(file: Path) -> list[str]:
+    """The names of a table's columns; of JSON lines those of the first object."""
+    problems: list[str] = []
+    if file.suffix.lower() == ".jsonl":
+        return list(next(iter(files.objects(file, problems)), (0, {}))[1])
+    return files.table(file, problems)[0]
+
+
+def _parallel(path: Path) -> bool:
+    """Whether each split has two files of as many lines."""
+    try:
+        grouped = files.grouped(path)[0].values()
+        sizes = [[len(files.lines(file)) for file in group] for group in grouped if len(group) == 2]
+    except UsageError:
+        return False
+    return len(sizes) == len(grouped) and all(len({*each}) == 1 for each in sizes)

@@ -1,0 +1,241 @@
+"""One's own data at a glance: counts, sizes, duplicates, and everything that is broken."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dlcore.data.own import corpus, files, images, pairs, texts
+from dlcore.data.own.files import Example, Found
+from dlcore.data.own.kinds import Kind
+from dlcore.errors import UsageError
+from dlcore.samples import Images, Sample, Table
+
+SHOWN = 20  # examples to look at
+LISTED = 200  # duplicates that are named on a page
+PRINTED = 20  # rows of a table in a terminal
+CHARACTERS = 300  # of a text that is shown
+_SIDE = 96  # pixels of a thumbnail
+_NOUNS = {"images": "images", "texts": "texts", "pairs": "pairs", "corpus": "documents"}
+_EXPERIMENTS = {
+    "images": "cnn_mnist",
+    "texts": "bert_polarity",
+    "pairs": "transformer_multi30k",
+    "corpus": "gpt_tiny_shakespeare",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What there is to know of a path before training.
+
+    Attributes:
+        path: the file or folder.
+        lines: what is true of all of it, a sentence each.
+        problems: everything that training would refuse, a sentence each.
+        tables: counts, sizes, duplicates.
+        examples: a few, to look at.
+        command: that trains on it.
+    """
+
+    path: Path
+    lines: tuple[str, ...]
+    problems: tuple[str, ...]
+    tables: tuple[Table, ...]
+    examples: tuple[Sample, ...]
+    command: str
+
+
+@dataclasses.dataclass
+class _Measured:
+    """The readable examples of a path, a hash of the content of each by `where`, and sizes."""
+
+    found: Found
+    digest: dict[str, str]
+    sizes: dict[str, list[float]]
+
+
+def summary(path: Path, kind: Kind) -> Summary:
+    """Reads all of a path, taken for data of a kind. UsageError: there are no examples at all."""
+    found = {"images": images, "texts": texts, "pairs": pairs, "corpus": corpus}[kind].find(path)
+    measured = _images(found) if kind == "images" else _texts(found, kind)
+    total = sum(map(len, found.splits.values()))
+    if not total:
+        found.refuse()
+        raise UsageError(f"{path} holds no {_NOUNS[kind]}")
+    lines = [f"{_NOUNS[kind]} that can be read: {total:,}"]
+    if kind == "corpus" and "validation" not in found.splits:
+        lines.append("there is no validation: training takes the last tenth of each file for it")
+    elif kind != "corpus":
+        by_content = kind == "images"
+        files.divide(
+            found,
+            lambda train: (
+                [measured.digest[e.where] for e in train]
+                if by_content
+                else files.first_values(train)
+            ),
+        )
+    if found.by_hash:
+        lines.append(f"cut from train by the hash of the content: {' and '.join(found.by_hash)}")
+    if kind in ("images", "texts"):
+        files.classes(found)
+    duplicates = _duplicates(measured, kind)
+    if not duplicates:
+        lines.append("no two of them are the same")
+    tables = [_counts(found, kind), _sizes(measured.sizes), *duplicates]
+    return Summary(
+        path,
+        tuple(lines),
+        tuple(dict.fromkeys(found.problems)),
+        tuple(tables),
+        tuple(_shown(found, kind)),
+        f"dlcore train {_EXPERIMENTS[kind]} --data {path}",
+    )
+
+
+def _images(found: Found) -> _Measured:
+    """Decodes every image; those that cannot be decoded become problems."""
+    measured = _Measured(found, {}, {"height": [], "width": []})
+    for split, examples in found.splits.items():
+        kept = []
+        for example in examples:
+            file = Path(example.values[0])
+            try:
+                image = images.upright(file)
+            except UsageError as error:
+                found.problems.append(str(error))
+                continue
+            measured.digest[example.where] = hashlib.sha256(file.read_bytes()).hexdigest()
+            measured.sizes["height"].append(image.height)
+            measured.sizes["width"].append(image.width)
+            kept.append(example)
+        found.splits[split] = kept
+    return measured
+
+
+def _texts(found: Found, kind: Kind) -> _Measured:
+    measured = _Measured(found, {}, {})
+    sides = ("source ", "target ") if kind == "pairs" else ("",)
+    for _, example in found.items():
+        content = example.values[: len(sides)]
+        key = "\t".join(each.strip() for each in content)
+        measured.digest[example.where] = hashlib.sha256(key.encode()).hexdigest()
+        for side, text in zip(sides, content, strict=True):
+            measured.sizes.setdefault(f"{side}characters", []).append(len(text))
+            measured.sizes.setdefault(f"{side}words", []).append(len(text.split()))
+    return measured
+
+
+def _counts(found: Found, kind: Kind) -> Table:
+    """Examples by split, and by class where there are classes."""
+    by_class: dict[str, collections.Counter[str]] = {}
+    for split, example in found.items():
+        label = example.values[-1] if kind in ("images", "texts") else _NOUNS[kind]
+        by_class.setdefault(label, collections.Counter())[split] += 1
+    splits = [split for split in files.SPLITS if split in found.splits]
+    rows: list[tuple[str | float, ...]] = [
+        (label, *(by_class[label][split] for split in splits)) for label in sorted(by_class)
+    ]
+    if len(rows) > 1:
+        rows.append(("all", *(len(found.splits[split]) for split in splits)))
+    return Table("Examples", ("class" if len(rows) > 1 else "", *splits), tuple(rows))
+
+
+def _sizes(sizes: dict[str, list[float]]) -> Table:
+    rows: list[tuple[str | float, ...]] = [
+        (name, *(_whole(each(values)) for each in (np.min, np.median, np.max)))
+        for name, values in sizes.items()
+    ]
+    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else float(value)
+
+
+def _duplicates(measured: _Measured, kind: Kind) -> list[Table]:
+    """Examples of the same content: across splits first, which makes evaluations too good."""
+    groups: dict[str, list[tuple[str, Example]]] = {}
+    for split, example in measured.found.items():
+        groups.setdefault(measured.digest[example.where], []).append((split, example))
+    rows = []
+    for first, *others in groups.values():
+        for split, other in others:
+            across = split != first[0]
+            where = f"{first[0]} and {split}" if across else f"within {split}"
+            labels = (first[1].values[-1], other.values[-1])
+            differ = kind in ("images", "texts") and labels[0] != labels[1]
+            note = f"labels {labels[0]} and {labels[1]}" if differ else ""
+            rows.append((where, first[1].where, other.where, note, across))
+    if not rows:
+        return []
+    rows.sort(key=lambda row: not row[-1])  # stable
+    between = sum(row[-1] for row in rows)
+    title = f"Duplicates: {between:,} across splits, {len(rows) - between:,} within one"
+    head = ("splits", "one", "the same", "note")
+    return [Table(title, head, tuple(row[:-1] for row in rows[:LISTED]))]
+
+
+def _shown(found: Found, kind: Kind) -> list[Sample]:
+    """A few examples, in turns from every class."""
+    by_class: dict[str, list[Example]] = {}
+    for example in found.splits["train"]:
+        by_class.setdefault(example.values[-1] if kind in ("images", "texts") else "", []).append(
+            example
+        )
+    turns = sorted(
+        (place, label)
+        for label, examples in by_class.items()
+        for place in range(min(SHOWN, len(examples)))
+    )
+    chosen = [by_class[label][place] for place, label in turns[:SHOWN]]
+    if kind == "images":
+        thumbnails = np.stack([_thumbnail(Path(example.values[0])) for example in chosen])
+        return [Images("A few of train", thumbnails, tuple(e.values[1] for e in chosen))]
+    head = {"texts": texts.COLUMNS, "pairs": pairs.SIDES, "corpus": ("begins with",)}[kind]
+    cells = (tuple(_short(value) for value in example.values) for example in chosen)
+    return [Table("A few of train", head, tuple(cells))]
+
+
+def _thumbnail(file: Path) -> np.ndarray:
+    """The whole image inside a square: uint8 [side, side, 3]."""
+    image = images.upright(file).convert("RGB")
+    return np.asarray(ImageOps.pad(image, (_SIDE, _SIDE), Image.Resampling.BILINEAR))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}..."
+
+
+def printed(tables: Sequence[Table]) -> list[str]:
+    """Tables as lines of text, their columns aligned; of long ones the first rows."""
+    lines = []
+    for table in tables:
+        rows = [table.header, *table.rows[:PRINTED]]
+        cells = [[_cell(cell) for cell in row] for row in rows]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(table.header))]
+        numeric = [not isinstance(cell, str) for cell in rows[-1]]
+        lines += ["", table.title]
+        for row in cells:
+            aligned = [
+                text.rjust(width) if right else text.ljust(width)
+                for text, width, right in zip(row, widths, numeric, strict=True)
+            ]
+            lines.append(f"  {'  '.join(aligned).rstrip()}")
+        if len(table.rows) > PRINTED:
+            lines.append(f"  and {len(table.rows) - PRINTED:,} more: --out FILE.html shows them")
+    return lines
+
+
+def _cell(cell: str | float) -> str:
+    """A cell on one line, without what a terminal would obey."""
+    if not isinstance(cell, str):
+        return f"{cell:,.10g}"
+    return "".join(c if c.isprintable() else " " for c in " ".join(cell.split()))[:60]
