@@ -22,6 +22,7 @@ def main(words: Sequence[str]) -> int:
         choices=KINDS,
         help="what to take it for; by default what its files are",
     )
+    parser.add_argument("--target", default="", help="of a table: the column to predict")
     parser.add_argument("--out", metavar="FILE.html", help="write a page with all of it, too")
     request = parser.parse_args(words)
     if request.out is not None and not request.out.endswith(".html"):
@@ -29,10 +30,16 @@ def main(words: Sequence[str]) -> int:
     if not request.path.exists():
         raise UsageError(f"{request.path}: nothing is there")
     chosen, reason = (request.kind, "as you say") if request.kind else kind(request.path)
+    from dlcore.data.own import table_summary
     from dlcore.data.own.summary import printed, summary
     from dlcore.samples import Table
 
-    found = summary(request.path, chosen)
+    if request.target and chosen != "table":
+        raise UsageError(f"--target is of tables, and {request.path} was taken for {chosen}")
+    if chosen == "table":
+        found = table_summary.summary(request.path, request.target)
+    else:
+        found = summary(request.path, chosen)
     lines = [f"taken for {chosen}: {reason}", *found.lines]
     tables = [each for each in found.examples if isinstance(each, Table)]
     print(f"{request.path}\n" + "\n".join([*lines, *printed([*found.tables, *tables])]))

@@ -44,11 +44,23 @@ def test_all_faults_are_printed_and_end_with_1(capsys: pytest.CaptureFixture[str
     assert "mend these, then: dlcore train bert_polarity --data films.csv" in said
 
 
+def test_a_table_names_its_columns_and_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (f"{i},{'yn'[i % 2]}" for i in range(60))
+    Path("rows.csv").write_text("\n".join(["age,ill", *rows]))
+    assert cli.main(["data", "rows.csv", "--target", "ill"]) == 0
+    said = capsys.readouterr().out
+    assert "taken for table: rows.csv has 2 columns" in said
+    assert "next: dlcore train mlp_table --data rows.csv --target ill" in said
+    assert cli.main(["data", "rows.csv"]) == 0
+    assert "--target COLUMN says which column is to be predicted" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["elsewhere"], "elsewhere: nothing is there"),
         (["films.csv", "--as", "pairs"], "films.csv holds no pairs: name a .tsv file"),
+        (["films.csv", "--target", "label"], "--target is of tables, and films.csv was taken for"),
         (["films.csv", "--out", "page.txt"], "--out page.txt: name a file that ends in .html"),
         (["films.csv", "--out", "films.csv/a.html"], "cannot write films.csv/a.html"),
     ],

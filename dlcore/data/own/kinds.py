@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from dlcore.data.own import files, images, texts
 from dlcore.errors import UsageError
 
-Kind = Literal["images", "texts", "pairs", "corpus"]
+Kind = Literal["images", "texts", "pairs", "corpus", "table"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -19,12 +19,14 @@ def kind(path: Path) -> tuple[Kind, str]:
         path: a file or a folder.
 
     Raises:
-        UsageError: nothing there, or a table with neither the columns of images nor of texts.
+        UsageError: nothing there, one image, or JSON lines with neither the columns of images nor
+            of texts.
     """
     if not path.exists():
         raise UsageError(f"{path}: nothing is there")
     everything = [path] if path.is_file() else files.below(path)
-    tables = [file for file in everything if file.suffix.lower() in files.TABLES]
+    endings = (*files.TABLES, ".parquet")
+    tables = [file for file in everything if file.suffix.lower() in endings]
     pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)
     if path.is_file() and pictures:
         raise UsageError(f"{path} is one image: name a folder with a folder for each class")
@@ -38,6 +40,8 @@ def kind(path: Path) -> tuple[Kind, str]:
 
 
 def _of_table(file: Path) -> tuple[Kind, str]:
+    if file.suffix.lower() == ".parquet":
+        return "table", f"{file.name} is Parquet"
     names = _columns(file)
     if {*images.COLUMNS} <= {*names}:
         return "images", f"{file.name} has the columns {' and '.join(images.COLUMNS)}"
@@ -45,10 +49,11 @@ def _of_table(file: Path) -> tuple[Kind, str]:
         return "texts", f"{file.name} has the columns {' and '.join(texts.COLUMNS)}"
     if file.suffix.lower() == ".tsv" and len(names) == 2:
         return "pairs", f"{file.name} has two columns"
+    if file.suffix.lower() != ".jsonl":
+        return "table", f"{file.name} has {len(names)} columns"
     raise UsageError(
-        f"{file}, line 1: the columns are {', '.join(names) or 'none'}: images have"
-        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}, pairs are two"
-        " columns of a .tsv file; --as says what it is"
+        f"{file}, line 1: there are {', '.join(names) or 'no names'}: images have"
+        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +86,10 @@ def summary(path: Path, kind: Kind) -> Summary:
         lines.append(f"cut from train by the hash of the content: {' and '.join(found.by_hash)}")
     if kind in ("images", "texts"):
         files.classes(found)
-    duplicates = _duplicates(measured, kind)
-    if not duplicates:
+    same = _duplicates(measured, kind)
+    if not same:
         lines.append("no two of them are the same")
-    tables = [_counts(found, kind), _sizes(measured.sizes), *duplicates]
+    tables = [_counts(found, kind), _sizes(measured.sizes), *same]
     return Summary(
         path,
         tuple(lines),
@@ -150,37 +150,47 @@ def _counts(found: Found, kind: Kind) -> Table:
 
 def _sizes(sizes: dict[str, list[float]]) -> Table:
     rows: list[tuple[str | float, ...]] = [
-        (name, *(_whole(each(values)) for each in (np.min, np.median, np.max)))
+        (name, *(whole(each(values)) for each in (np.min, np.median, np.max)))
         for name, values in sizes.items()
     ]
     return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
 
 
-def _whole(value: float) -> float:
+def whole(value: float) -> float:
+    """A whole number as an int, which is shown without decimals."""
     return int(value) if value == int(value) else float(value)
 
 
 def _duplicates(measured: _Measured, kind: Kind) -> list[Table]:
-    """Examples of the same content: across splits first, which makes evaluations too good."""
-    groups: dict[str, list[tuple[str, Example]]] = {}
-    for split, example in measured.found.items():
-        groups.setdefault(measured.digest[example.where], []).append((split, example))
-    rows = []
-    for first, *others in groups.values():
-        for split, other in others:
-            across = split != first[0]
-            where = f"{first[0]} and {split}" if across else f"within {split}"
-            labels = (first[1].values[-1], other.values[-1])
-            differ = kind in ("images", "texts") and labels[0] != labels[1]
-            note = f"labels {labels[0]} and {labels[1]}" if differ else ""
-            rows.append((where, first[1].where, other.where, note, across))
-    if not rows:
+    labelled = kind in ("images", "texts")
+    return duplicates(
+        (split, e.where, measured.digest[e.where], e.values[-1] if labelled else "")
+        for split, e in measured.found.items()
+    )
+
+
+def duplicates(examples: Iterable[tuple[str, str, str, str]]) -> list[Table]:
+    """A table of the examples that are the same, if any; first those in two splits, which make
+    evaluations too good.
+
+    Args:
+        examples: (split, where it is, what is equal for equal examples, its label) of each.
+    """
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for split, where, content, label in examples:
+        groups.setdefault(content, []).append((split, where, label))
+    rows: dict[bool, list[tuple[str, str, str, str]]] = {True: [], False: []}
+    for (split, where, label), *others in groups.values():
+        for other_split, other, other_label in others:
+            across = split != other_split
+            called = f"{split} and {other_split}" if across else f"within {split}"
+            note = f"labels {label} and {other_label}" if label != other_label else ""
+            rows[across].append((called, where, other, note))
+    if not rows[True] and not rows[False]:
         return []
-    rows.sort(key=lambda row: not row[-1])  # stable
-    between = sum(row[-1] for row in rows)
-    title = f"Duplicates: {between:,} across splits, {len(rows) - between:,} within one"
-    head = ("splits", "one", "the same", "note")
-    return [Table(title, head, tuple(row[:-1] for row in rows[:LISTED]))]
+    title = f"Duplicates: {len(rows[True]):,} across splits, {len(rows[False]):,} within one"
+    listed = (rows[True] + rows[False])[:LISTED]
+    return [Table(title, ("splits", "one", "the same", "note"), tuple(listed))]
 
 
 def _shown(found: Found, kind: Kind) -> list[Sample]:
@@ -200,7 +210,7 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
         thumbnails = np.stack([_thumbnail(Path(example.values[0])) for example in chosen])
         return [Images("A few of train", thumbnails, tuple(e.values[1] for e in chosen))]
     head = {"texts": texts.COLUMNS, "pairs": pairs.SIDES, "corpus": ("begins with",)}[kind]
-    cells = (tuple(_short(value) for value in example.values) for example in chosen)
+    cells = (tuple(short(value) for value in example.values) for example in chosen)
     return [Table("A few of train", head, tuple(cells))]
 
 
@@ -210,7 +220,8 @@ def _thumbnail(file: Path) -> np.ndarray:
     return np.asarray(ImageOps.pad(image, (_SIDE, _SIDE), Image.Resampling.BILINEAR))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The beginning of a text."""
     return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}..."
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcore.data.own import images
+from dlcore.data.own import images, table_summary
 from dlcore.data.own.kinds import kind
 from dlcore.data.own.summary import PRINTED, printed, summary
 from dlcore.errors import UsageError
@@ -34,6 +34,8 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
         ("e.tsv", "a b\tc\n", "pairs"),
         ("f.tsv", "text\tlabel\n", "texts"),
         ("g.txt", "x\n", "corpus"),
+        ("i.csv", "age,sex\n", "table"),
+        ("j.parquet", "", "table"),
     ):
         assert kind(write(tmp_path / name, content))[0] == expected
         assert kind(write(tmp_path / name[0] / f"train{name[1:]}", content).parent)[0] == expected
@@ -43,7 +45,7 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
     write(tmp_path / "h/text.yy", "1\n")
     assert kind(tmp_path / "h")[0] == "corpus"
     for path, message in (
-        (write(tmp_path / "i.csv", "age,sex\n"), "line 1: the columns are age, sex: images have"),
+        (write(tmp_path / "k.jsonl", '{"age": 1}\n'), "line 1: there are age: images have path"),
         (tmp_path / "a/x/1.png", "is one image: name a folder"),
         (tmp_path / "z", "nothing is there"),
     ):
@@ -138,3 +140,27 @@ def test_tables_are_printed_with_aligned_columns_and_nothing_that_a_terminal_obe
     assert lines[:4] == ["", "T", "  name         n", "  a [2J b  1,234"]
     assert lines[4] == "  c            0"
     assert lines[-1] == "  and 1 more: --out FILE.html shows them"
+
+
+def test_a_table_with_and_without_its_target(tmp_path: Path) -> None:
+    rows = [f"{i % 7},{'red' if i % 3 else ''},{'yn'[i % 2]}" for i in range(60)]
+    file = write(tmp_path / "a.csv", "\n".join(["age,colour,ill", *rows, rows[0]]) + "\n")
+    found = table_summary.summary(file)
+    assert found.lines[0] == "rows: 61, columns: 3"
+    (described, same) = found.tables
+    assert described.rows == (
+        ("age", "number", 0, 7, 0, 3, 6),
+        ("colour", "category", 21, 2, "", "", ""),
+        ("ill", "category", 0, 2, "", "", ""),
+    )
+    assert same.title == "Duplicates: 0 across splits, 33 within one"
+    counts, described, same = table_summary.summary(file, "ill").tables
+    assert counts.header == ("class", "train", "validation", "test")
+    assert [(row[0], sum(row[1:])) for row in counts.rows] == [("n", 30), ("y", 31), ("all", 61)]  # type: ignore[arg-type]
+    assert described.rows[2][1] == "the target"
+    assert same.title.startswith("Duplicates: 0 across splits, 33")
+    file.write_text(file.read_text() + "x,red,y\n1,red,\n")
+    found = table_summary.summary(file, "ill")
+    assert [problem.partition("line ")[2][:2] for problem in found.problems] == ["63", "64"]
+    assert "is no finite number" in found.problems[0]
+    assert "no column 'age_'" in table_summary.summary(file, "age_").problems[1]
