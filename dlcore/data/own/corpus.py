@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlcore.data.own import files
-from dlcore.data.own.files import Example, Found
+from dlcore.data.own.found import Example, Found
 from dlcore.errors import UsageError
 
 _TRAINING = 0.9  # of each file, where no split is given

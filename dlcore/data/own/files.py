@@ -7,63 +7,19 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore.data.split import by_hash
+from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.errors import UsageError
 
-SPLITS = ("train", "validation", "test")
 TABLES = (".csv", ".tsv", ".jsonl")
-VERSION = "own"  # of the sources that are made of one's own files
 _JUNK = ("thumbs.db", "desktop.ini")  # what file managers leave in folders
 _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One example. `where`: its file, or "FILE, line N"; `values`: as its reader says."""
-
-    where: str
-    values: tuple[str, ...]
-
-
-@dataclasses.dataclass
-class Found:
-    """What a path holds.
-
-    Attributes:
-        path: the file or folder that was read.
-        splits: {split: its examples}; all are under "train" where the path has no splits.
-        problems: everything that is wrong, one sentence each.
-        by_hash: the splits that were cut from train by the hash of the examples.
-    """
-
-    path: Path
-    splits: dict[str, list[Example]] = dataclasses.field(default_factory=dict)
-    problems: list[str] = dataclasses.field(default_factory=list)
-    by_hash: tuple[str, ...] = ()
-
-    def refuse(self) -> None:
-        """Raises UsageError with the first of the problems, if there are any."""
-        if self.problems:
-            more = len(self.problems) - 1
-            rest = f" ({more} more: `dlcore data {self.path}` lists them)" if more else ""
-            raise UsageError(self.problems[0] + rest)
-
-    def items(self) -> Iterator[tuple[str, Example]]:
-        """(split, example) of all examples."""
-        for split, examples in self.splits.items():
-            for example in examples:
-                yield split, example
-
-    def named(self, split: str) -> str:
-        """How a source calls its split: "test by hash" where it was cut from train."""
-        return f"{split} by hash" if split in self.by_hash else split
 
 
 def visible(folder: Path) -> list[Path]:
@@ -302,57 +258,3 @@ def of_tables(path: Path, columns: Sequence[str]) -> Found:
     if not found.problems and not found.splits.get("train"):
         found.problems.append(f"{path} has no examples for train: add some")
     return found
-
-
-def first_values(examples: Sequence[Example]) -> list[str]:
-    """The first value of each example, without blanks around it: the key of a text."""
-    return [example.values[0].strip() for example in examples]
-
-
-def divide(found: Found, keys: Callable[[Sequence[Example]], Sequence[str]]) -> None:
-    """Cuts validation and test from train by the hash of a key, where the path gives none.
-
-    A tenth of the keys goes to each; which, depends on the key alone: adding examples moves none.
-
-    Args:
-        found: what a path holds; is changed.
-        keys: gives the keys of examples; is called where something is cut.
-    """
-    missing = tuple(split for split in SPLITS[1:] if split not in found.splits)
-    examples = found.splits.get("train", [])
-    if not missing or not examples:
-        return
-    share = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
-    parts = by_hash(keys(examples), **share)
-    for split in ("train", *missing):
-        found.splits[split] = [examples[i] for i in parts[split]]
-    found.by_hash = missing
-    if empty := [split for split in ("train", *missing) if not found.splits[split]]:
-        found.problems.append(
-            f"{found.path}: of its {len(examples)} examples the hash puts none into {empty[0]}: add"
-            " examples, or give the splits train, validation and test yourself"
-        )
-
-
-def classes(found: Found) -> list[str]:
-    """The labels of train, sorted; the label is the last of an example's values.
-
-    Adds a problem for one class only, and for each label of another split that train lacks.
-    """
-    names = sorted({example.values[-1] for example in found.splits.get("train", [])})
-    if len(names) == 1 and not found.problems:
-        found.problems.append(
-            f"{found.path}: all examples of train have the label {names[0]!r}: a classifier needs"
-            " two classes at least"
-        )
-    unknown: dict[tuple[str, str], list[str]] = {}
-    for split, example in found.items():
-        if example.values[-1] not in names:
-            unknown.setdefault((split, example.values[-1]), []).append(example.where)
-    for (split, label), where in unknown.items():
-        found.problems.append(
-            f"{where[0]}: the label {label!r} of {found.named(split)} does not occur in train"
-            f" ({len(where)} {'example' if len(where) == 1 else 'examples'}): add examples of it to"
-            " train, or remove these"
-        )
-    return names

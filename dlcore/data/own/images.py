@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from dlcore.data import cache
 from dlcore.data.facts import Facts
 from dlcore.data.own import files
-from dlcore.data.own.files import Example, Found
+from dlcore.data.own.found import VERSION, Example, Found
 from dlcore.data.source import Arrays, Batch, Source
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
@@ -159,8 +159,8 @@ def load(path: Path, shape: Sequence[int]) -> Splits:
     """
     found = find(path)
     found.refuse()
-    files.divide(found, lambda train: digests([Path(example.values[0]) for example in train]))
-    names = files.classes(found)
+    found.divide(lambda train: digests([Path(example.values[0]) for example in train]))
+    names = found.classes()
     found.refuse()
     sizes, made = [], {}
     for split, examples in found.splits.items():
@@ -184,7 +184,7 @@ def digests(paths: Sequence[Path]) -> list[str]:
         each = (hashlib.sha256(file.read_bytes()).digest() for file in paths)
         return len(paths), ({"digest": np.frombuffer(row, np.uint8)[None]} for row in each)
 
-    found = cache.cached(f"own/{_key(paths)}/digests", "digests", files.VERSION, "train", hashed)
+    found = cache.cached(f"own/{_key(paths)}/digests", "digests", VERSION, "train", hashed)
     return [bytes(row).hex() for row in np.asarray(found.arrays["digest"])]
 
 
@@ -199,7 +199,7 @@ def _decoded(
         return len(paths), _chunks(paths, label, shape)
 
     key = _key(paths, name, split, label, list(shape))
-    return cache.cached(f"own/{key}/images", name, files.VERSION, split, rows)
+    return cache.cached(f"own/{key}/images", name, VERSION, split, rows)
 
 
 def _chunks(paths: Sequence[Path], label: Sequence[int], shape: Sequence[int]) -> Iterator[Batch]:

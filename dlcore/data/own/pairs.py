@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcore.data.own import files
-from dlcore.data.own.files import Example, Found
+from dlcore.data.own.found import Example, Found, first_values
 from dlcore.errors import UsageError
 
 SIDES = ("source", "target")
@@ -49,7 +49,7 @@ def load(path: Path) -> Found:
     """
     found = find(path)
     found.refuse()
-    files.divide(found, files.first_values)
+    found.divide(first_values)
     found.refuse()
     return found
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dlcore.data.own import corpus, files, images, pairs, texts
-from dlcore.data.own.files import Example, Found
+from dlcore.data.own import corpus, images, pairs, texts
+from dlcore.data.own.found import SPLITS, Example, Found, first_values
 from dlcore.data.own.kinds import Kind
 from dlcore.errors import UsageError
 from dlcore.samples import Images, Sample, Table
@@ -74,18 +74,15 @@ def summary(path: Path, kind: Kind) -> Summary:
         lines.append("there is no validation: training takes the last tenth of each file for it")
     elif kind != "corpus":
         by_content = kind == "images"
-        files.divide(
-            found,
+        found.divide(
             lambda train: (
-                [measured.digest[e.where] for e in train]
-                if by_content
-                else files.first_values(train)
+                [measured.digest[e.where] for e in train] if by_content else first_values(train)
             ),
         )
     if found.by_hash:
         lines.append(f"cut from train by the hash of the content: {' and '.join(found.by_hash)}")
     if kind in ("images", "texts"):
-        files.classes(found)
+        found.classes()
     same = _duplicates(measured, kind)
     if not same:
         lines.append("no two of them are the same")
@@ -139,7 +136,7 @@ def _counts(found: Found, kind: Kind) -> Table:
     for split, example in found.items():
         label = example.values[-1] if kind in ("images", "texts") else _NOUNS[kind]
         by_class.setdefault(label, collections.Counter())[split] += 1
-    splits = [split for split in files.SPLITS if split in found.splits]
+    splits = [split for split in SPLITS if split in found.splits]
     rows: list[tuple[str | float, ...]] = [
         (label, *(by_class[label][split] for split in splits)) for label in sorted(by_class)
     ]

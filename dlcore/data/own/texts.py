@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlcore.data.own import files
-from dlcore.data.own.files import Found
+from dlcore.data.own.found import Found, first_values
 from dlcore.errors import UsageError
 
 COLUMNS = ("text", "label")
@@ -31,7 +31,7 @@ def load(path: Path) -> tuple[Found, list[str]]:
     """
     found = find(path)
     found.refuse()
-    files.divide(found, files.first_values)
-    names = files.classes(found)
+    found.divide(first_values)
+    names = found.classes()
     found.refuse()
     return found, names

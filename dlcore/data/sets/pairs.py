@@ -12,8 +12,8 @@ import numpy as np
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
-from dlcore.data.own import files
 from dlcore.data.own import pairs as own
+from dlcore.data.own.found import VERSION
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords, bpe
@@ -245,7 +245,7 @@ def _own(path: Path, reverse: bool) -> tuple[Corpus, tuple[str, str], tuple[str,
     ]
     if reverse:
         languages = languages[1], languages[0]
-    return Corpus(path.resolve().name, files.VERSION, *sides), languages, found.by_hash
+    return Corpus(path.resolve().name, VERSION, *sides), languages, found.by_hash
 
 
 def first_fit(sizes: np.ndarray, length: int) -> tuple[np.ndarray, int]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
-from dlcore.data.own import files
 from dlcore.data.own import texts as own
+from dlcore.data.own.found import VERSION
 from dlcore.data.sets import embedded
 from dlcore.data.source import Arrays, Source, arrays
 from dlcore.data.splits import Splits, is_offline
@@ -165,7 +165,7 @@ def _own(path: Path, subwords: Subwords, length: int, fold: int) -> Splits:
     for split, examples in found.splits.items():
         texts = [example.values[0] for example in examples]
         label = np.array([number[example.values[1]] for example in examples], np.int32)
-        info = path.resolve().name, files.VERSION, found.named(split)
+        info = path.resolve().name, VERSION, found.named(split)
         sources[split] = _source(info, (texts, label), subwords, length)
     facts = _facts(classes, subwords, length).with_facts(by_hash=found.by_hash)
     return Splits.of(sources, facts=facts)

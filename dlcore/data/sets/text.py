@@ -12,7 +12,7 @@ from dlcore.data import source as sources
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
 from dlcore.data.own import corpus as own
-from dlcore.data.own import files
+from dlcore.data.own.found import VERSION
 from dlcore.data.packing import pack
 from dlcore.data.sets import embedded, sentences
 from dlcore.data.source import Source
@@ -60,7 +60,7 @@ def corpus(name: str, source: DataSource) -> Corpus:
         raise UsageError(f"{name!r} is no corpus of text: choose one of {', '.join(_PARTS)}")
     if isinstance(source, Path):
         called = source.resolve().name
-        return Corpus(called, files.VERSION, own.load(source), "\n\n", split_by_tenths=False)
+        return Corpus(called, VERSION, own.load(source), "\n\n", split_by_tenths=False)
     if is_offline(name, source):
         splits = ("train", "validation")
         documents = {split: embedded.documentation(split).split("\n\n") for split in splits}

@@ -159,8 +159,9 @@ def test_a_table_with_and_without_its_target(tmp_path: Path) -> None:
     assert [(row[0], sum(row[1:])) for row in counts.rows] == [("n", 30), ("y", 31), ("all", 61)]  # type: ignore[arg-type]
     assert described.rows[2][1] == "the target"
     assert same.title.startswith("Duplicates: 0 across splits, 33")
-    file.write_text(file.read_text() + "x,red,y\n1,red,\n")
-    found = table_summary.summary(file, "ill")
-    assert [problem.partition("line ")[2][:2] for problem in found.problems] == ["63", "64"]
-    assert "is no finite number" in found.problems[0]
+    file.write_text(file.read_text() + "1,red,\n")
+    assert "line 63: the target 'ill' is" in table_summary.summary(file, "ill").problems[0]
+    file.write_text(file.read_text() + "x,red,y\n")
+    (problem,) = table_summary.summary(file, "ill").problems
+    assert "line 64: 'x' in column 'age' is no finite number" in problem
     assert "no column 'age_'" in table_summary.summary(file, "age_").problems[1]

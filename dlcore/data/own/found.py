@@ -1,0 +1,106 @@
+"""The examples that a path holds, with their faults, and the splits that are cut from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dlcore.data.split import by_hash
+from dlcore.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+VERSION = "own"  # of the sources that are made of one's own files
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One example. `where`: its file, or "FILE, line N"; `values`: as its reader says."""
+
+    where: str
+    values: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Found:
+    """What a path holds.
+
+    Attributes:
+        path: the file or folder that was read.
+        splits: {split: its examples}; all are under "train" where the path has no splits.
+        problems: everything that is wrong, one sentence each.
+        by_hash: the splits that were cut from train by the hash of the examples.
+    """
+
+    path: Path
+    splits: dict[str, list[Example]] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    by_hash: tuple[str, ...] = ()
+
+    def refuse(self) -> None:
+        """Raises UsageError with the first of the problems, if there are any."""
+        if self.problems:
+            more = len(self.problems) - 1
+            rest = f" ({more} more: `dlcore data {self.path}` lists them)" if more else ""
+            raise UsageError(self.problems[0] + rest)
+
+    def items(self) -> Iterator[tuple[str, Example]]:
+        """(split, example) of all examples."""
+        for split, examples in self.splits.items():
+            for example in examples:
+                yield split, example
+
+    def named(self, split: str) -> str:
+        """How a source calls its split: "test by hash" where it was cut from train."""
+        return f"{split} by hash" if split in self.by_hash else split
+
+    def divide(self, keys: Callable[[Sequence[Example]], Sequence[str]]) -> None:
+        """Cuts validation and test from train by the hash of a key, where the path gives none.
+
+        A tenth of the keys goes to each. The key alone decides: adding examples moves none.
+
+        Args:
+            keys: gives the keys of examples; is called where something is cut.
+        """
+        missing = tuple(split for split in SPLITS[1:] if split not in self.splits)
+        examples = self.splits.get("train", [])
+        if not missing or not examples:
+            return
+        share = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
+        parts = by_hash(keys(examples), **share)
+        for split in ("train", *missing):
+            self.splits[split] = [examples[i] for i in parts[split]]
+        self.by_hash = missing
+        if empty := [split for split in ("train", *missing) if not self.splits[split]]:
+            self.problems.append(
+                f"{self.path}: of its {len(examples)} examples the hash puts none into"
+                f" {empty[0]}: add examples, or give the splits train, validation and test yourself"
+            )
+
+    def classes(self) -> list[str]:
+        """The labels of train, sorted; the label is the last of an example's values.
+
+        Adds a problem for one class only, and for each label of another split that train lacks.
+        """
+        names = sorted({example.values[-1] for example in self.splits.get("train", [])})
+        if len(names) == 1 and not self.problems:
+            self.problems.append(
+                f"{self.path}: all examples of train have the label {names[0]!r}: a classifier"
+                " needs two classes at least"
+            )
+        unknown: dict[tuple[str, str], list[str]] = {}
+        for split, example in self.items():
+            if example.values[-1] not in names:
+                unknown.setdefault((split, example.values[-1]), []).append(example.where)
+        for (split, label), where in unknown.items():
+            count = f"{len(where)} {'example' if len(where) == 1 else 'examples'}"
+            self.problems.append(
+                f"{where[0]}: the label {label!r} of {self.named(split)} does not occur in train"
+                f" ({count}): add examples of it to train, or remove these"
+            )
+        return names
+
+
+def first_values(examples: Sequence[Example]) -> list[str]:
+    """The first value of each example, without blanks around it: the key of a text."""
+    return [example.values[0].strip() for example in examples]
