@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
     if request.out is not None and not request.out.endswith(".html"):
         raise UsageError(f"--out {request.out}: name a file that ends in .html")
     if not request.path.exists():
-        raise UsageError(f"{request.path}: nothing is there")
+        raise UsageError(f"{request.path}: there is no such file or folder")
     chosen, reason = (request.kind, "as you say") if request.kind else kind(request.path)
     from dlcore.data.own import table_summary
     from dlcore.data.own.summary import printed, summary

@@ -58,7 +58,7 @@ def test_a_table_names_its_columns_and_classes(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["elsewhere"], "elsewhere: nothing is there"),
+        (["elsewhere"], "elsewhere: there is no such file or folder"),
         (["films.csv", "--as", "pairs"], "films.csv holds no pairs: name a .tsv file"),
         (["films.csv", "--target", "label"], "--target is of tables, and films.csv was taken for"),
         (["films.csv", "--out", "page.txt"], "--out page.txt: name a file that ends in .html"),

@@ -79,7 +79,7 @@ def test_an_experiment_trains_on_own_data(experiment: str, kind: str, metric: st
     [
         ("few", "--batch 32 is larger than the"),
         ("broken", "dog/003.png cannot be read as an image"),
-        ("nothing", "none: nothing is there"),
+        ("nothing", "none: there is no such file or folder"),
         ("kind", "book.txt is none of .csv, .tsv, .jsonl: name such a file"),
     ],
 )

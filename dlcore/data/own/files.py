@@ -54,7 +54,7 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
         UsageError: nothing there, no such files, or other names beside those of splits.
     """
     if not path.exists():
-        raise UsageError(f"{path}: nothing is there")
+        raise UsageError(f"{path}: there is no such file or folder")
     if path.is_file():
         if suffixes and path.suffix.lower() not in suffixes:
             raise UsageError(f"{path} is none of {', '.join(suffixes)}: name such a file")

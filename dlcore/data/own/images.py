@@ -37,7 +37,7 @@ def find(path: Path) -> Found:
         return _listed(path)
     found = Found(path)
     if not path.exists():
-        found.problems.append(f"{path}: nothing is there")
+        found.problems.append(f"{path}: there is no such file or folder")
         return found
     folders = [each for each in files.visible(path) if each.is_dir()]
     if not folders and any(each.suffix.lower() in files.TABLES for each in files.visible(path)):

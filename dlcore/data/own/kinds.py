@@ -23,7 +23,7 @@ def kind(path: Path) -> tuple[Kind, str]:
             of texts.
     """
     if not path.exists():
-        raise UsageError(f"{path}: nothing is there")
+        raise UsageError(f"{path}: there is no such file or folder")
     everything = [path] if path.is_file() else files.below(path)
     endings = (*files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]

@@ -190,7 +190,7 @@ def test_faults_of_tables_of_images(tmp_path: Path) -> None:
         file.write_text(content)
         with pytest.raises(UsageError, match=message):
             images.load(file, (28, 28, 1))
-    with pytest.raises(UsageError, match="elsewhere: nothing is there"):
+    with pytest.raises(UsageError, match="elsewhere: there is no such file or folder"):
         images.load(tmp_path / "elsewhere", (28, 28, 1))
     with pytest.raises(UsageError, match="a classifier of mnist: it takes no own images"):
         sets.load("mnist", tmp_path, None)

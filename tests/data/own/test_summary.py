@@ -47,7 +47,7 @@ def test_what_a_path_is_taken_for(tmp_path: Path) -> None:
     for path, message in (
         (write(tmp_path / "k.jsonl", '{"age": 1}\n'), "line 1: there are age: images have path"),
         (tmp_path / "a/x/1.png", "is one image: name a folder"),
-        (tmp_path / "z", "nothing is there"),
+        (tmp_path / "z", "there is no such file or folder"),
     ):
         with pytest.raises(UsageError, match=message):
             kind(path)

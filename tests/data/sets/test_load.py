@@ -286,7 +286,7 @@ def test_own_files_that_are_not_there_and_unknown_names_are_refused(load: Any, n
     none = (
         f"own files are not supported by {name} yet"
         if name in ("diabetes", "adding")
-        else ("somewhere: nothing is there")
+        else ("somewhere: there is no such file or folder")
     )
     with pytest.raises(UsageError, match=none):
         load(name, Path("somewhere"))
