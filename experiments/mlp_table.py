@@ -61,7 +61,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(tabular.loss(model, facts), c.recipe(c.steps))},
         evaluators=tabular.evaluators(model, splits),
         samples=[tabular.samples("Test rows", model, splits)],
-        predictor=tabular.predictor(model, facts),
+        predictor=tabular.predictor(model, facts, rows=c.batch),
         best="validation/loss",
     )
 

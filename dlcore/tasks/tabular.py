@@ -18,7 +18,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.own import columns, rows, tables
 from dlcore.data.own.rows import Row
 from dlcore.data.own.tables import Rows
-from dlcore.data.source import Source
+from dlcore.data.source import Source, arrays
 from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.metrics.known import Metric
@@ -106,9 +106,14 @@ def scores(facts: Facts, answers: np.ndarray, target: np.ndarray) -> dict[str, f
     }
 
 
-def answers(model: Logits, facts: Facts, state: State, source: Source) -> np.ndarray:
-    """Log-probabilities [N, classes] or numbers [N] of all examples of a source, float64."""
-    batch, found = min(250, len(source)), []
+def answers(
+    model: Logits, facts: Facts, state: State, source: Source, batch: int = 256
+) -> np.ndarray:
+    """Log-probabilities [N, classes] or numbers [N] of all examples of a source, float64.
+
+    `batch` of them are computed at a time.
+    """
+    found = []
     for each in in_order(source, batch, np.arange(batch)):
         made = np.asarray(_compiled(model)(state.params, state.extra, each))
         found.append(made[each["mask"] > 0])
@@ -216,11 +221,13 @@ class RowPredictor:
         model: gives logits [batch, classes], or standardised numbers [batch], of `x`.
         facts: of the training data, see `dlcore.data.own.tables.splits_of`.
         options: flags.
+        rows: how many are computed together: as many as in evaluation, to give the same bits.
     """
 
     model: Logits
     facts: Facts
     options: Any
+    rows: int
 
     @property
     def _names(self) -> list[str]:
@@ -248,10 +255,9 @@ class RowPredictor:
         did not see, where there are such.
         """
         encoded = self._encoded(items)
-        batch = {"x": encoded.x, "row": np.arange(len(items), dtype=np.int32)}
-        y = np.asarray(_compiled(self.model)(state.params, state.extra, batch))
+        source = arrays("rows", "0", "rows", {"x": encoded.x})
         found: list[tuple[dict[str, Any], Sample]] = []
-        for row, answer in enumerate(_answers(self.facts, y)):
+        for row, answer in enumerate(answers(self.model, self.facts, state, source, self.rows)):
             made = self._answer(answer)
             listed = tuple(made.get("classes", {self.facts.target: made.get("number")}).items())
             if encoded.missing[row]:
@@ -275,6 +281,7 @@ class RowPredictor:
         return "; ".join([number or line_of(answer), *notes])
 
 
-def predictor(model: Logits, facts: Facts) -> RowPredictor:
-    """The class or the number that a network gives to rows of a table."""
-    return RowPredictor(model, facts, ClassOptions() if outputs(facts) > 1 else NumberOptions())
+def predictor(model: Logits, facts: Facts, rows: int) -> RowPredictor:
+    """The class or the number that a network gives to rows of a table, `rows` at a time."""
+    options = ClassOptions() if facts.task == "classes" else NumberOptions()
+    return RowPredictor(model, facts, options, rows)

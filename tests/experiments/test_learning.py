@@ -131,7 +131,7 @@ ROWS = {
     "mlp_diabetes": Row("test/loss", lambda e: 1.0, 0.2, torn("y"), {"steps": 100}, "lower"),
     "mlp_digits": classifier(steps=100),
     "mlp_fashion_mnist": classifier(steps=100),
-    "mlp_table": classifier(steps=100),
+    "mlp_table": classifier(steps=200, lr=1e-2),
     "resnet_cifar10": classifier(steps=400, cutmix=0.0),
     "rnn_adding": Row(
         "validation/loss",

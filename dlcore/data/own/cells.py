@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import dataclasses
 import io
@@ -11,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcore.data.own import files
 from dlcore.errors import UsageError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-SPLITS = ("train", "validation", "test")
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Cells:
 
 
 def read(path: Path) -> Cells:
-    """The table of a file; or of a folder of files train, validation and test, such as train.csv.
+    """The table of a file, or of the files of a folder (`dlcore.data.own.files.grouped`).
 
     A .csv file is separated by commas, or by semicolons where its first line has semicolons and no
     comma; a .tsv file by tabs. Cells may be quoted. The first line names the columns. Parquet files
@@ -55,56 +53,29 @@ def read(path: Path) -> Cells:
 
     Raises:
         UsageError: nothing there, another ending or encoding, no header, a column without a name
-            or with the name of another, a row with too many or too few cells, no rows.
+            or with the name of another, a row with too many or too few cells, no rows, files with
+            other columns.
     """
-    if not path.is_dir():
-        return _file(path)
-    files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES}
-    if "train" not in files or (others := [each for each in files if each not in SPLITS]):
-        there = f"has {files[others[0]].name}" if "train" in files else "has no train.csv"
+    by_split, given = files.grouped(path, SUFFIXES)
+    parts = [(split, _file(file)) for split, paths in by_split.items() for file in paths]
+    _, first = parts[0]
+    if wrong := [part.name for _, part in parts if part.columns != first.columns]:
         raise UsageError(
-            f"the folder {path} {there}: name one file, or a folder of train, validation and test"
-            f" ({', '.join(SUFFIXES)})"
+            f"{wrong[0]} has other columns than {first.name}: give all files the same, in one order"
         )
-    read = {name: _file(file) for name, file in files.items()}
-    columns = read["train"].columns
-    if wrong := [each.name for each in read.values() if each.columns != columns]:
-        raise UsageError(f"{wrong[0]} has other columns than {files['train']}: write the same line")
-    order = [name for name in SPLITS if name in read]
     return Cells(
         str(path),
-        columns,
-        [row for name in order for row in read[name].rows],
-        [where for name in order for where in read[name].where],
-        [name for name in order for _ in read[name].rows],
+        first.columns,
+        [row for _, part in parts for row in part.rows],
+        [where for _, part in parts for where in part.where],
+        [split for split, part in parts for _ in part.rows] if given else (),
     )
 
 
 def _file(path: Path) -> Cells:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UsageError(f"{path} is no table: name a file that ends in {', '.join(SUFFIXES)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    if suffix == ".parquet":
-        return _parquet(path, content)
-    return parse(_decoded(path, content), str(path), "\t" if suffix == ".tsv" else "")
-
-
-def _decoded(path: Path, content: bytes) -> str:
-    if content.startswith(_UTF16):
-        raise UsageError(f"{path}, line 1: the file is UTF-16: save it as UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        at = error.start + (3 if content.startswith(codecs.BOM_UTF8) else 0)
-        line = content.count(b"\n", 0, at) + 1
-        raise UsageError(
-            f"{path}, line {line}: byte 0x{content[at]:02x} is not UTF-8:"
-            " save it as UTF-8 (of Windows-1252: iconv -f WINDOWS-1252 -t UTF-8)"
-        ) from error
+    if path.suffix.lower() == ".parquet":
+        return _parquet(path)
+    return parse(files.text(path), str(path), "\t" if path.suffix.lower() == ".tsv" else "")
 
 
 def parse(text: str, name: str, delimiter: str = "") -> Cells:
@@ -183,7 +154,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _parquet(path: Path, content: bytes) -> Cells:
+def _parquet(path: Path) -> Cells:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -192,7 +163,7 @@ def _parquet(path: Path, content: bytes) -> Cells:
             f"{path}: Parquet files need pyarrow: pip install 'dlcore[parquet]', or save it as CSV"
         ) from error
     try:
-        table = pyarrow.parquet.read_table(io.BytesIO(content))
+        table = pyarrow.parquet.read_table(io.BytesIO(path.read_bytes()))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as Parquet: {error}") from error
     names = tuple(name.strip() for name in table.column_names)

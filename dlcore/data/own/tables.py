@@ -7,22 +7,21 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from dlcore.data import source as sources
 from dlcore.data import split
 from dlcore.data.facts import Facts
-from dlcore.data.own import cells as files
 from dlcore.data.own import columns
-from dlcore.data.own.cells import SPLITS, Cells
+from dlcore.data.own.cells import Cells, read
+from dlcore.data.own.files import SPLITS, VERSION
 from dlcore.data.source import Arrays
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 
 Task = Literal["auto", "classes", "number"]
-VERSION = "own"  # of the sources that are made of one's own files
 SPLIT = "split"  # the column that names the split of each row
 _MOST_CLASSES = 10  # so many different whole numbers are classes, if nothing else is said
 
@@ -54,7 +53,7 @@ def load(path: Path, target: str, task: Task = "auto") -> Splits:
     Raises:
         UsageError: anything that is wrong with the files, with file and line.
     """
-    splits = splits_of(files.read(path), target, task, path.name, VERSION)
+    splits = splits_of(read(path), target, task, path.name, VERSION)
     for column in splits.facts.columns:
         if column["kind"] == "ignored" or column["missing"]:
             words = columns.described(column)
@@ -88,31 +87,21 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
     if target not in table.columns:
         inputs = ", ".join(name for name in table.columns if name != SPLIT)
         raise UsageError(f"{table.name} has no column {target!r}: give --target one of {inputs}")
+    aims, values, classes = _target(table, target, task)
     parts, called = _parts(table, target)
-    kept = [each for each in table.columns if each not in (target, SPLIT)]
-    by_name = {each: table.column(each) for each in kept}
-    found = [columns.recognised(each, by_name[each], table.where, parts["train"]) for each in kept]
-    if all(column["kind"] == "ignored" for column in found):
-        reasons = ", ".join(f"{each['name']} ({each['reason']})" for each in found) or "no other"
-        raise UsageError(f"{table.name} has no column to predict {target!r} from: {reasons}")
-    encoded = columns.encode(found, by_name, table.where)
-    facts, aim = _target(table, target, task, parts)
-    field = "label" if facts["task"] == "classes" else "target"
-    scaled = aim if field == "label" else (aim - facts["mean"]) / facts["deviation"]
+    found, encoded = _inputs(table, target, parts["train"])
+    if classes:
+        facts, aim = _classes(table, target, aims, parts)
+        field, scaled = "label", aim.astype(np.int32)
+    else:
+        facts, aim = _numbers(table, target, values, parts["train"])
+        field, scaled = "target", ((aim - facts.mean) / facts.deviation).astype(np.float32)
     made = {}
     for part, index in parts.items():
-        contents = {
-            "x": encoded.x[index],
-            field: scaled[index].astype(np.int32 if field == "label" else np.float32),
-        }
+        contents = {"x": encoded.x[index], field: scaled[index]}
         of_part = sources.arrays(name, version, called[part], contents)
-        made[part] = Rows(
-            of_part.arrays,
-            of_part.info,
-            table.columns,
-            tuple(table.rows[i] for i in index),
-            aim[index],
-        )
+        cells = tuple(table.rows[i] for i in index)
+        made[part] = Rows(of_part.arrays, of_part.info, table.columns, cells, aim[index])
     more = {"columns": found, "inputs": columns.names(found), "target": target}
     return Splits.of(made, facts=facts.with_facts(**more))
 
@@ -126,6 +115,18 @@ def described(facts: Facts) -> list[tuple[str, str]]:
     else:
         words = f"number, mean {facts.mean:.4g}, deviation {facts.deviation:.4g}"
     return [*rows, (facts.target, f"the target: {words}")]
+
+
+def _inputs(
+    table: Cells, target: str, train: np.ndarray
+) -> tuple[list[dict[str, Any]], columns.Encoded]:
+    """The columns beside the target, and all rows as inputs."""
+    cells = {name: table.column(name) for name in table.columns if name not in (target, SPLIT)}
+    found = [columns.recognised(name, each, table.where, train) for name, each in cells.items()]
+    if all(column["kind"] == "ignored" for column in found):
+        reasons = ", ".join(f"{each['name']} ({each['reason']})" for each in found) or "no other"
+        raise UsageError(f"{table.name} has no column to predict {target!r} from: {reasons}")
+    return found, columns.encode(found, cells, table.where)
 
 
 def _parts(table: Cells, target: str) -> tuple[split.Parts, dict[str, str]]:
@@ -170,8 +171,8 @@ def _given(table: Cells, target: str) -> Sequence[str]:
     return table.column(SPLIT)
 
 
-def _target(table: Cells, target: str, task: Task, parts: split.Parts) -> tuple[Facts, np.ndarray]:
-    """What is known of the target, and its values, float64 [N]: numbers, or those of classes."""
+def _target(table: Cells, target: str, task: Task) -> tuple[list[str], list[float | None], bool]:
+    """The cells of the target, their numbers where they are such, and whether they are classes."""
     cells = table.column(target)
     empty = [i for i, cell in enumerate(cells) if columns.is_missing(cell)]
     if empty:
@@ -182,30 +183,25 @@ def _target(table: Cells, target: str, task: Task, parts: split.Parts) -> tuple[
         )
     values = [columns.number(cell) for cell in cells]
     whole = all(value is not None and value == int(value) for value in values)
-    if task == "auto":
-        few = whole and len({*values}) <= _MOST_CLASSES
-        task = "classes" if few or None in values else "number"
+    few = whole and len({*values}) <= _MOST_CLASSES
+    classes = task == "classes" or (task == "auto" and (few or None in values))
+    if classes and whole:  # 1, 1.0 and 01 are one class
+        cells = [str(int(value or 0)) for value in values]
     if len({*cells}) == 1:
-        kind = "one class only" if task == "classes" else "one number only"
+        kind = "one class only" if classes else "one number only"
         raise UsageError(f"{table.name}: the target {target!r} has {kind}, {cells[0]!r}")
-    if task == "number":
-        return _numbers(table, target, cells, values, parts["train"])
-    # 1, 1.0 and 01 are one class
-    return _classes(table, target, [str(int(v or 0)) for v in values] if whole else cells, parts)
+    return cells, values, classes
 
 
 def _numbers(
-    table: Cells,
-    target: str,
-    cells: Sequence[str],
-    values: Sequence[float | None],
-    train: np.ndarray,
+    table: Cells, target: str, values: Sequence[float | None], train: np.ndarray
 ) -> tuple[Facts, np.ndarray]:
+    """What is known of a target of numbers, and its values, float64 [N]."""
     if None in values:
         at = values.index(None)
         raise UsageError(
-            f"{table.where[at]}: the target {target!r} is {cells[at]!r}, which is no finite number:"
-            " mend it, or take --task classes"
+            f"{table.where[at]}: the target {target!r} is {table.column(target)[at]!r}, which is no"
+            " finite number: mend it, or take --task classes"
         )
     found = np.array(values, np.float64)
     mean, deviation = float(found[train].mean()), float(found[train].std())
@@ -217,6 +213,7 @@ def _numbers(
 def _classes(
     table: Cells, target: str, cells: Sequence[str], parts: split.Parts
 ) -> tuple[Facts, np.ndarray]:
+    """What is known of a target of classes, and their numbers, float64 [N]."""
     there = {cells[i] for i in parts["train"]}
     numeric = all(columns.number(each) is not None for each in there)
     names = sorted(there, key=float) if numeric else sorted(there)
