@@ -20,7 +20,7 @@ from dlcore.data.sets import tables
 from dlcore.kernels import activations
 from dlcore.models.mlp import Many
 from dlcore.options import RunOptions
-from dlcore.tasks import cross_validation
+from dlcore.tasks import cross_validation, cross_validation_predictor
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
@@ -63,6 +63,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"nets": Objective(loss, c.recipe(c.steps))},
         evaluators=[cross_validation.classification_evaluator(model, folds)],
         samples=[samples],
+        predictor=cross_validation_predictor.predictor(model, folds, splits.facts),
     )
 
 

@@ -19,7 +19,7 @@ from dlcore.data.sets import tables
 from dlcore.kernels import activations
 from dlcore.models.mlp import Many
 from dlcore.options import RunOptions
-from dlcore.tasks import cross_validation
+from dlcore.tasks import cross_validation, cross_validation_predictor
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
@@ -59,6 +59,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"nets": Objective(loss, c.recipe(c.steps))},
         evaluators=[cross_validation.regression_evaluator(model, folds)],
         samples=[cross_validation.regression_samples("Test patients", model, folds)],
+        predictor=cross_validation_predictor.predictor(model, folds, splits.facts),
     )
 
 

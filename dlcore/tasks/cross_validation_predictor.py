@@ -1,0 +1,116 @@
+"""Predictions of cross-validated networks: the mean of all of them, which the answers say."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlcore.data.facts import Facts
+from dlcore.data.own import columns, rows
+from dlcore.data.own.rows import Row
+from dlcore.data.sets.tables import Folds
+from dlcore.errors import UsageError
+from dlcore.samples import Sample, Table
+from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
+from dlcore.train.model import Model
+from dlcore.train.step import State
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberOptions:
+    """Flags of `dlcore predict` for numbers: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldsPredictor:
+    """The mean answer of the networks of all folds to rows of a table.
+
+    Attributes:
+        model: gives outputs [batch, networks] of `x` [batch, features]: logits of the second
+            class, or standardised numbers.
+        folds: the statistics of each fold.
+        facts: of the training data: `features`, the names of the columns, and two `classes`, or
+            none for numbers.
+        options: flags.
+    """
+
+    model: Model
+    folds: Folds
+    facts: Facts
+    options: Any
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Row]:
+        """The rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`."""
+        found = rows.read(files, text, self.facts.features)
+        self._numbers(found)  # so that a cell that is no number is refused with its file
+        return found
+
+    def item(self, value: Any) -> Row:
+        """The row of a mapping by column, or of a sequence of numbers."""
+        return rows.of_value(value, self.facts.features)
+
+    def _numbers(self, items: Sequence[Row]) -> np.ndarray:
+        """float32 [items, features]. UsageError: no number, or none at all."""
+        found = np.zeros((len(items), len(self.facts.features)), np.float32)
+        for row, item in enumerate(items):
+            for at, name in enumerate(self.facts.features):
+                value = columns.number(item.values[name])
+                if value is None:
+                    raise UsageError(
+                        f"{item.where}: {item.values[name] or 'nothing'!r} in column {name!r} is no"
+                        " finite number: the networks have learned from rows without missing values"
+                    )
+                found[row, at] = value
+        return found
+
+    def batch(self, state: State, items: Sequence[Row]) -> list[tuple[dict[str, Any], Sample]]:
+        """For each row its answer, and a table of the answer.
+
+        Of classes {"class", "probability", "classes": {name: probability}}, of numbers {"number"};
+        the probability or the number is the mean over `networks`, their number, and `deviation`
+        the standard deviation over them, of the probability of the second class or of the number.
+        """
+        batch = {"x": self._numbers(items)}
+        y = np.asarray(_compiled(self.model)(state.params, state.extra, batch), np.float64)
+        if self.facts.classes:
+            each = 1 / (1 + np.exp(-y))
+        else:
+            each = y * self.folds.y_scale + self.folds.y_centre
+        found: list[tuple[dict[str, Any], Sample]] = []
+        for item, values in zip(items, each, strict=True):
+            mean = float(values.mean())
+            if self.facts.classes:
+                p = np.array([1 - mean, mean])
+                made = answer_of(p, self.facts.classes, self.options.top)
+                listed = tuple(made["classes"].items())
+            else:
+                made, listed = {"number": mean}, (("number", mean),)
+            made |= {"networks": len(values), "deviation": float(values.std())}
+            title = f"{item.where}: the mean of {len(values)} networks"
+            found.append((made, Table(title, ("predicted", "value"), listed)))
+        return found
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """An answer as a readable line."""
+        number = f"{answer['number']:.6g}" if "number" in answer else line_of(answer)
+        return (
+            f"{number}; the mean of {answer['networks']} networks, deviation"
+            f" {answer['deviation']:.3g}"
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(model: Model) -> Callable[..., Any]:
+    return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0])
+
+
+def predictor(model: Model, folds: Folds, facts: Facts) -> FoldsPredictor:
+    """The mean answer of the networks of all folds to rows with the columns `facts.features`."""
+    options = ClassOptions() if facts.classes else NumberOptions()
+    return FoldsPredictor(model, folds, facts, options)
