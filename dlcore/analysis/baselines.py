@@ -1,6 +1,4 @@
-"""What was done before networks, on the host: principal components, the median filter, the best
-linear map.
-"""
+"""Classical baselines on the host: principal components, the median filter, linear regression."""
 
 from __future__ import annotations
 
@@ -9,33 +7,42 @@ from typing import NamedTuple
 
 import numpy as np
 
-Filter = Callable[[np.ndarray], np.ndarray]
+Filter = Callable[[np.ndarray], np.ndarray]  # [n, ...] -> the same shape
 
 
 class Components(NamedTuple):
-    """The mean [d] of the data and their first principal axes [k, d], orthonormal, of falling
-    variance.
+    """Principal components of data.
+
+    Attributes:
+        mean: of the data, [d].
+        axes: orthonormal, in descending order of variance, [k, d].
     """
 
     mean: np.ndarray
     axes: np.ndarray
 
     def first(self, k: int) -> Components:
-        """The first k of them."""
+        """Returns the first k components."""
         return Components(self.mean, self.axes[:k])
 
     def code(self, x: np.ndarray) -> np.ndarray:
-        """[n, ...] -> [n, k]."""
+        """Returns the coordinates of x [n, ...] along the axes, [n, k]."""
         return (x.reshape(len(x), -1) - self.mean) @ self.axes.T
 
     def project(self, x: np.ndarray) -> np.ndarray:
-        """[n, ...] -> the nearest points of the axes' plane, in the same shape."""
+        """Returns the points nearest to x [n, ...] in the space of the axes, in the same shape."""
         return (self.code(x) @ self.axes + self.mean).reshape(x.shape)
 
 
 def principal_components(x: np.ndarray, k: int) -> Components:
-    """The first k principal components of x [n, ...] (Pearson 1901). Raises ValueError unless 1 <=
-    k <= min(n, d).
+    """Computes principal components (Pearson 1901).
+
+    Args:
+        x: data [n, ...], flattened to [n, d].
+        k: number of components.
+
+    Raises:
+        ValueError: k is not in 1..min(n, d).
     """
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
     if not 1 <= k <= min(flat.shape):
@@ -47,8 +54,10 @@ def principal_components(x: np.ndarray, k: int) -> Components:
 
 
 def median_filter(size: int) -> Filter:
-    """Images [n, height, width, c] with each pixel the median of the size x size pixels around it,
-    edges mirrored.
+    """Returns a median filter of images [n, height, width, c], with edges mirrored.
+
+    Args:
+        size: side of the window in pixels.
     """
     from scipy import ndimage
 
@@ -56,8 +65,16 @@ def median_filter(size: int) -> Filter:
 
 
 def linear_map(x: np.ndarray, y: np.ndarray) -> Filter:
-    """The affine map of all of x [n, ...] to y that has the least squared error on these pairs
-    (Wiener 1949, without its stationarity).
+    """Fits the affine map of x to y with the least squared error.
+
+    It is a Wiener filter without the assumption of stationarity (Wiener 1949).
+
+    Args:
+        x: inputs [n, ...].
+        y: targets [n, ...], of the shape of x.
+
+    Returns:
+        The map, from and to arrays of that shape.
     """
     a, b = (np.asarray(z, np.float64).reshape(len(z), -1) for z in (x, y))
     mean_a, mean_b = a.mean(0), b.mean(0)
@@ -65,7 +82,7 @@ def linear_map(x: np.ndarray, y: np.ndarray) -> Filter:
     gram = a.T @ a
     gram[np.diag_indices_from(gram)] += (
         1e-6 * np.trace(gram) / len(gram)
-    )  # pixels that never change have no equation of their own
+    )  # pixels that never change would make the matrix singular
     weights = np.linalg.solve(gram, a.T @ b)
     return lambda z: ((z.reshape(len(z), -1) - mean_a) @ weights + mean_b).reshape(z.shape)
 
@@ -76,5 +93,12 @@ def best(
     y: np.ndarray,
     score: Callable[[np.ndarray, np.ndarray], float],
 ) -> str:
-    """The name of the filter whose outputs for x, cut to [0, 1], score highest against y."""
+    """Returns the name of the filter whose outputs score highest.
+
+    Args:
+        filters: by name.
+        x: inputs [n, ...].
+        y: targets of the same shape, in [0, 1].
+        score: (outputs clipped to [0, 1], y) -> a number.
+    """
     return max(filters, key=lambda name: score(np.clip(filters[name](x), 0, 1), y))

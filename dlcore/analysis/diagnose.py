@@ -1,12 +1,9 @@
-"""What is wrong with training, read from one batch: every tensor's gradient, its update, and its
-dead units.
-"""
+"""Diagnosis of training from one batch: norms of gradients and updates, and dead units."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +11,11 @@ import numpy as np
 from jax import Array
 
 from dlcore.analysis.diagnosis_summary import Row
-from dlcore.sharding import Layout
+from dlcore.sharding import Layout, Tree
 from dlcore.train.step import Batch, Objective, State, proposals
 
-Tree = Any
-# steps: to compile a diagnosis takes two thirds of the time to compile the step, too much for a
-# trial
+# Runs of at least so many steps are diagnosed by default: compiling a diagnosis takes two thirds of
+# the time of compiling the step.
 WORTH = 1000
 
 
@@ -30,8 +26,15 @@ def measure(
     seed: int | Array,
     microbatches: int = 1,
 ) -> dict[str, Array]:
-    """{objective: [tensors, 4]}: norms of gradient, tensor and update, and dead units, in the order
-    of `jax.tree.leaves`. Pure.
+    """Computes norms and dead units of all parameter tensors, for one batch; pure.
+
+    Args:
+        objectives, state, batch, seed, microbatches: as of `train_step`, of which the gradients and
+            updates would be those.
+
+    Returns:
+        {objective: float32 [tensors, 4]}: norms of gradient, parameter and update, and number of
+        dead units, in the order of `jax.tree.leaves`.
     """
 
     def norm(x: Array) -> Array:
@@ -53,14 +56,19 @@ def measure(
             ]
         )
 
-    made = proposals(objectives, state, batch, seed=seed, microbatches=microbatches)
+    results = proposals(objectives, state, batch, seed=seed, microbatches=microbatches)
     return {
-        name: rows(state.params[name], grads, updates) for name, (grads, updates) in made.items()
+        name: rows(state.params[name], grads, updates) for name, (grads, updates) in results.items()
     }
 
 
 def named(params: Tree, numbers: np.ndarray) -> list[Row]:
-    """The rows of `measure` with the names of their tensors, `Dense_2` before `Dense_10`."""
+    """Returns the rows of `measure` with the names of their tensors, `Dense_2` before `Dense_10`.
+
+    Args:
+        params: parameters of one objective.
+        numbers: [tensors, 4].
+    """
     rows = []
     for (path, leaf), (grad, weight, update, dead) in zip(
         jax.tree_util.tree_leaves_with_path(params),
@@ -68,7 +76,7 @@ def named(params: Tree, numbers: np.ndarray) -> list[Row]:
         strict=True,
     ):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        # Networks side by side have biases of two dimensions: no kernels for that.
+        # Biases and scales of parallel networks have two dimensions, but are not kernels.
         units = (
             leaf.shape[-1] if len(leaf.shape) > 1 and not name.endswith(("bias", "scale")) else 0
         )
@@ -84,30 +92,37 @@ def named(params: Tree, numbers: np.ndarray) -> list[Row]:
 def diagnose(
     objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int
 ) -> dict[str, list[Row]]:
-    """A row for every tensor of every objective: what the next step would do with this batch.
-    Nothing is changed.
+    """Returns a row for every tensor of every objective, for the next step on this batch.
+
+    Args:
+        objectives, state, batch, seed: as of `train_step`; the state is not changed.
     """
-    found = jax.device_get(
+    measured = jax.device_get(
         jax.jit(lambda state, batch: measure(objectives, state, batch, seed))(state, batch)
     )
-    return {name: named(state.params[name], numbers) for name, numbers in found.items()}
+    return {name: named(state.params[name], numbers) for name, numbers in measured.items()}
 
 
 def in_a_hurry() -> dict[str, int] | None:
-    """Options for a program that runs a few times only: its products of matrices are a library's in
-    any case.
+    """Returns compiler options for a program that runs a few times only, for a short compile time.
+
+    Matrix products are computed by a library in any case. None: the defaults, on accelerators.
     """
     return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
 
 class Diagnosis:
-    """`diagnose` for a run: compiled once, on the run's devices, kept as lines of
-    diagnostics.jsonl.
-    """
+    """`diagnose` for a run: compiled once, on the run's devices."""
 
     def __init__(
         self, objectives: Mapping[str, Objective], layout: Layout, seed: int, microbatches: int
     ) -> None:
+        """Sets up the compiled function; nothing is compiled before the first call.
+
+        Args:
+            objectives, seed, microbatches: as of `train_step`.
+            layout: the devices.
+        """
         self.run: Callable[[State, Batch], dict[str, Array]] = jax.jit(
             lambda state, batch: measure(objectives, state, batch, seed, microbatches),
             out_shardings=layout.everywhere,
@@ -115,6 +130,6 @@ class Diagnosis:
         )
 
     def __call__(self, state: State, batch: Batch) -> dict[str, list[Row]]:
-        """The rows of each objective."""
-        found = jax.device_get(self.run(state, batch))
-        return {name: named(state.params[name], numbers) for name, numbers in found.items()}
+        """Returns the rows of each objective."""
+        measured = jax.device_get(self.run(state, batch))
+        return {name: named(state.params[name], numbers) for name, numbers in measured.items()}

@@ -1,6 +1,4 @@
-"""What is wrong with training, in sentences: from the rows of `diagnose`, kept in
-diagnostics.jsonl, and from the curves of the loss.
-"""
+"""Diagnosis in sentences, from the rows in diagnostics.jsonl and from the curves of the loss."""
 
 from __future__ import annotations
 
@@ -9,15 +7,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dlcore.errors import UsageError
 
 FILE = "diagnostics.jsonl"
 
-# A healthy step moves a tensor by about a thousandth of itself; a sound network's layers differ in
-# gradient by less than a
-# thousandfold; and a batch leaves a few units without a gradient now and then.
+# Thresholds. A good update changes a tensor by about a thousandth of its norm, gradients of layers
+# differ by less than a factor of 1,000, and few units have no gradient in a batch.
 HIGH, APART, DEAD = 0.1, 1e3, 0.2
 
 
@@ -28,11 +25,15 @@ Curve = tuple[Sequence[int], Sequence[float]]  # steps in ascending order, and t
 
 
 class Row(NamedTuple):
-    """One parameter tensor: norms of its gradient, of itself and of its update, and how many of its
-    output units are dead.
+    """Norms of one parameter tensor, and its dead units.
 
-    A unit is an entry of the last axis of a kernel, a tensor of two dimensions or more (biases and
-    scales have 0 units). It is dead if no number of it has a gradient in the whole batch.
+    A unit is an index of the last axis of a kernel, a tensor of two dimensions or more (biases and
+    scales have 0 units). It is dead where its gradient is 0 in the whole batch.
+
+    Attributes:
+        name: path of the tensor.
+        grad, weight, update: L2 norms of the gradient, the tensor and the update.
+        units, dead: number of units, and of dead ones.
     """
 
     name: str
@@ -44,17 +45,24 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Update to weight; NaN for a tensor of zeros."""
+        """Norm of the update over that of the tensor; NaN for a tensor of zeros."""
         return self.update / self.weight if self.weight else math.nan
 
 
 def write(folder: Path, step: int, found: Mapping[str, Sequence[Row]]) -> None:
-    """Append a line for each objective to a run's diagnostics. Raises UsageError where the disk
-    refuses.
+    """Appends a line for each objective to a run's diagnostics.jsonl.
+
+    Args:
+        folder: of the run.
+        step: number of steps taken.
+        found: {objective: rows}.
+
+    Raises:
+        UsageError: the file cannot be written, for example on a full disk.
     """
 
-    def plain(row: Row) -> dict[str, Any]:
-        # JSON has no NaN: null says that a number was not one.
+    def plain(row: Row) -> dict[str, str | float | None]:
+        # JSON has no NaN and no infinity: they are written as null.
         return {
             k: (float(f"{v:.6g}") if math.isfinite(v) else None) if isinstance(v, float) else v
             for k, v in row._asdict().items()
@@ -75,10 +83,15 @@ def write(folder: Path, step: int, found: Mapping[str, Sequence[Row]]) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, dict[int, list[Row]]], int]:
-    """{objective: {step: rows}} of a run's diagnostics, and how many lines are damaged; of equal
-    steps the last one counts.
+    """Reads a run's diagnostics.jsonl.
+
+    Args:
+        path: of the file; it may be missing.
+
+    Returns:
+        {objective: {step: rows}} and the number of damaged lines. Of equal steps the last counts.
     """
-    found: dict[str, dict[int, list[Row]]] = {}
+    diagnostics: dict[str, dict[int, list[Row]]] = {}
     damaged = 0
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
         try:
@@ -88,17 +101,17 @@ def read(path: Path) -> tuple[dict[str, dict[int, list[Row]]], int]:
             if type(step) is not int or not isinstance(name, str):
                 raise TypeError
         except (ValueError, TypeError, KeyError, RecursionError):
-            # without its end it is one that a killed process was writing
+            # a last line without its end is one that a killed process was writing: not damaged
             damaged += line.endswith(b"\n")
             continue
-        found.setdefault(name, {})[step] = rows
-    return {name: dict(sorted(steps.items())) for name, steps in found.items()}, damaged
+        diagnostics.setdefault(name, {})[step] = rows
+    return {name: dict(sorted(steps.items())) for name, steps in diagnostics.items()}, damaged
 
 
 def _row(
     name: str, grad: float | None, weight: float | None, update: float | None, units: int, dead: int
 ) -> Row:
-    """A row from JSON, where null is what was no number. Raises TypeError for what is no row."""
+    """A row from JSON, where null means not finite. Raises TypeError for other types."""
     norms = [math.nan if norm is None else norm for norm in (grad, weight, update)]
     if (
         not isinstance(name, str)
@@ -110,13 +123,16 @@ def _row(
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """What is wrong, in a sentence or several; or that nothing is. Looks at the tensors that have
-    units: kernels, not biases.
+    """Summarises rows in a few sentences: what is wrong, or that nothing is.
+
+    Args:
+        rows: of one objective; those without units (biases and scales) are looked at only for
+            gradients that are not finite.
     """
     kernels = [row for row in rows if row.units]
-    lost = [row.name for row in rows if not math.isfinite(row.grad)]
-    if lost:
-        return f"Gradients are not finite: {_those(lost)}."
+    not_finite = [row.name for row in rows if not math.isfinite(row.grad)]
+    if not_finite:
+        return f"Gradients are not finite: {_those(not_finite)}."
     findings = [*_dead(kernels), *_apart([row for row in kernels if not _is_dead(row)])]
     large = [row for row in kernels if row.grad > APART * row.weight > 0]
     if large and not any("explode" in sentence for sentence in findings):
@@ -135,13 +151,18 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def overfitting(train: Curve, validation: Curve) -> str | None:
-    """Whether a run overfits, in a sentence, from its losses on the training and the validation
-    data.
+    """Returns whether a run overfits, in a sentence, or None where it cannot be said.
 
-    It does where the validation loss has risen from its lowest value by a tenth of that (and a
-    fiftieth of all that it had fallen), or has stood still for the second half of the run at more
-    than twice the training loss, while the training loss fell. Values that are not finite are left
-    out. None: fewer than three evaluations, or nothing logged in training, to say it from.
+    It overfits where the training loss fell, while the validation loss
+    - rose from its lowest value by more than a tenth of that and a fiftieth of its descent, or
+    - did not fall in the second half of the run, and is more than twice the training loss.
+
+    Args:
+        train: (steps, losses) logged in training.
+        validation: (steps, losses) of the evaluations. Values that are not finite are left out.
+
+    Returns:
+        None for fewer than three evaluations, or where no training loss was logged.
     """
     curve = [(step, value) for step, value in zip(*validation, strict=True) if math.isfinite(value)]
     if len(curve) < 3:
@@ -151,14 +172,15 @@ def overfitting(train: Curve, validation: Curve) -> str | None:
     at_best, at_half, at_end = (_before(step, train, curve) for step in (best[0], half[0], end))
     if at_best is None or at_half is None or at_end is None:
         return None
-    way = (
+    advice = (
         "The best checkpoint is from before; --patience stops there, and regularisation or more"
         " data help."
     )
     if last - best[1] > max(0.1 * abs(best[1]), 0.02 * (first - best[1])) and at_end < at_best:
         return (
             f"Overfitting since step {best[0]:,}: the validation loss rose from {best[1]:.4g} to"
-            f" {last:.4g}, while the training loss fell from {at_best:.4g} to {at_end:.4g}. {way}"
+            f" {last:.4g}, while the training loss fell from {at_best:.4g} to {at_end:.4g}."
+            f" {advice}"
         )
     if (
         half[1] - last <= 0.01 * (first - best[1])
@@ -166,7 +188,7 @@ def overfitting(train: Curve, validation: Curve) -> str | None:
         and at_end < 0.7 * at_half
     ):
         return (
-            f"Overfitting since step {half[0]:,}: the validation loss stands still at {last:.4g},"
+            f"Overfitting since step {half[0]:,}: the validation loss stays at {last:.4g},"
             f" while the training loss fell from {at_half:.4g} to {at_end:.4g}. Regularisation or"
             " more data help."
         )
@@ -174,14 +196,16 @@ def overfitting(train: Curve, validation: Curve) -> str | None:
 
 
 def _before(step: int, train: Curve, validation: Sequence[tuple[int, float]]) -> float | None:
-    """The mean of what was logged in training between the evaluation at `step` and the one before
-    it; else the last value.
-    """
-    previous = max((at for at, _ in validation if at < step), default=-1)
+    """The mean training loss between the evaluation at `step` and the previous one."""
+    previous = max((when for when, _ in validation if when < step), default=-1)
     logged = [
-        (at, value) for at, value in zip(*train, strict=True) if at <= step and math.isfinite(value)
+        (when, value)
+        for when, value in zip(*train, strict=True)
+        if when <= step and math.isfinite(value)
     ]
-    values = [value for at, value in logged if at > previous] or [value for _, value in logged[-1:]]
+    values = [value for when, value in logged if when > previous] or [
+        value for _, value in logged[-1:]
+    ]
     return sum(values) / len(values) if values else None
 
 
@@ -194,27 +218,27 @@ def _those(names: Sequence[str]) -> str:
 
 
 def _dead(kernels: Sequence[Row]) -> list[str]:
-    """Layers of which many units get no gradient, the worst first."""
-    shares: dict[int, list[str]] = {}
+    """Sentences about layers with many dead units, those with the most first."""
+    percentages: dict[int, list[str]] = {}
     for row in kernels:
         if _is_dead(row):
-            shares.setdefault(round(100 * row.dead / row.units), []).append(row.name)
+            percentages.setdefault(round(100 * row.dead / row.units), []).append(row.name)
     return [
-        f"{share} % of the units of {_those(names)} are dead."
-        for share, names in sorted(shares.items(), reverse=True)[:3]
+        f"{percentage} % of the units of {_those(names)} are dead."
+        for percentage, names in sorted(percentages.items(), reverse=True)[:3]
     ]
 
 
 def _apart(kernels: Sequence[Row]) -> list[str]:
-    """Layers of one kind (their names differ in one number alone) whose gradients shrink or grow a
-    thousandfold on the way down.
+    """Sentences about vanishing and exploding gradients: layers that differ 1,000-fold in gradient.
+
+    Layers are compared where their names differ in one number alone.
     """
     kinds: dict[str, list[Row]] = {}
     for row in kernels:
-        for place in re.finditer(r"\d+", row.name):
-            kinds.setdefault(f"{row.name[: place.start()]}#{row.name[place.end() :]}", []).append(
-                row
-            )
+        for number in re.finditer(r"\d+", row.name):
+            kind = f"{row.name[: number.start()]}#{row.name[number.end() :]}"
+            kinds.setdefault(kind, []).append(row)
     findings: dict[str, None] = {}
     for rows in kinds.values():
         top = rows[-1]
@@ -222,7 +246,7 @@ def _apart(kernels: Sequence[Row]) -> list[str]:
         if vanished:
             findings[
                 f"Gradients vanish from {vanished[-1].name} down: that of {rows[0].name} is "
-                f"{_share(rows[0].grad, top.grad)} of that of {top.name}."
+                f"{_ratio(rows[0].grad, top.grad)} of that of {top.name}."
             ] = None
         elif rows[0].grad > APART * top.grad > 0:
             findings[
@@ -232,5 +256,5 @@ def _apart(kernels: Sequence[Row]) -> list[str]:
     return list(findings)[:3]
 
 
-def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.0e}" if part else "0"
+def _ratio(small: float, large: float) -> str:
+    return f"{small / large:.0e}" if small else "0"

@@ -1,45 +1,43 @@
-"""Learned features made visible: the first layer's filters, activations by depth, and which pixels
-a decision hangs on.
-"""
+"""Learned features made visible: first-layer filters, activations by depth, and saliency."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.kernels.shuffle import depth_to_space
 from dlcore.models.apply import outputs
 from dlcore.samples import Images, Sample
+from dlcore.sharding import Tree
 from dlcore.train.model import Logits
-from dlcore.train.step import State
+from dlcore.train.step import Batch, Extra, Params, State
 
 
 def samples(
     model: Logits, source: Source, kernel: str, patch: int = 1, count: int = 20
 ) -> Callable[[State, Array], list[Sample]]:
-    """What a classifier of images has learned.
+    """Shows what a classifier of images has learned.
 
     Args:
-        model: gives logits [batch, classes].
-        source: examples with `image`.
-        kernel: the path of the first layer's kernel in the parameters, as "net/Conv_0/kernel".
+        model: computes logits [batch, classes].
+        source: `image`.
+        kernel: path of the first layer's kernel in the parameters, as "net/Conv_0/kernel".
         patch: see `filters`.
-        count: how many images are shown.
+        count: number of images shown.
 
     Returns:
-        (state, key) -> the filters of the first layer, and activations and saliency of the first
-        images of the source.
+        (state, key) -> samples: filters of the first layer, activations and saliency.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        weights: Any = state.params
+        weights: Tree = state.params
         for name in kernel.split("/"):
             weights = weights[name]
         batch = next(in_order(source, count, np.arange(count)))
@@ -52,13 +50,18 @@ def samples(
     return draw
 
 
-def filters(kernel: Any, patch: int = 1, most: int = 64) -> Images:
-    """The filters of a kernel [height, width, c, out] as pictures, each from its smallest weight
-    (black) to its largest (white).
+def filters(kernel: ArrayLike, patch: int = 1, most: int = 64) -> Images:
+    """Shows the filters of a kernel, each from its smallest weight (black) to its largest (white).
 
-    Colours where c is 3, else the mean over c. With a `patch` the channels are the pixels of a
-    block (`kernels.shuffle`), and the pictures patch times as large; a matrix [patch^2 c, out] sees
-    one block. Raises ValueError for a kernel of other dimensions.
+    In colour where c is 3, else the mean over c.
+
+    Args:
+        kernel: [height, width, c, out], or a matrix [patch^2 c, out] of one block of pixels.
+        patch: where the channels are the pixels of a block (`kernels.shuffle`), its side.
+        most: number of filters shown.
+
+    Raises:
+        ValueError: a kernel of other dimensions.
     """
     weights = np.asarray(kernel, np.float32)
     weights = weights[None, None] if weights.ndim == 2 else weights
@@ -73,21 +76,33 @@ def filters(kernel: Any, patch: int = 1, most: int = 64) -> Images:
 
 
 def activations(
-    logits: Logits, state: State, batch: Mapping[str, Any], layers: int = 8, most: int = 10
+    logits: Logits,
+    state: State,
+    batch: Mapping[str, np.ndarray],
+    layers: int = 8,
+    most: int = 10,
 ) -> list[Images]:
-    """The first image of a batch as it stands after each layer: that layer's strongest channels,
-    black at 0 or below.
+    """Shows the strongest channels of the first image of a batch after each layer, black at 0.
 
-    Of the network's own modules, not those inside them, that return [batch, height, width, c] up to
-    `layers` are taken, evenly by depth. None: no picture.
+    The layers are the network's direct submodules that return [batch, height, width, c].
+
+    Args:
+        logits: the network, computes logits of a batch.
+        state: trained parameters.
+        batch: arrays [batch, ...].
+        layers: number of layers shown, evenly chosen by depth.
+        most: number of channels shown of each.
+
+    Returns:
+        One sample per layer; none where no layer returns images.
     """
     first = {name: np.asarray(x[:1]) for name, x in batch.items()}
     names: list[str] = []
 
-    def run(params: Any, extra: Any, batch: Any) -> list[Array]:
-        seen = outputs(lambda: logits(params, extra, batch, None, False))
-        maps = {name: y for name, y in seen.items() if y.ndim == 4 and name and "/" not in name}
-        # beside the result: a dict that leaves jit is sorted by name, not by depth
+    def run(params: Params, extra: Extra, batch: Batch) -> list[Array]:
+        returned = outputs(lambda: logits(params, extra, batch, None, False))
+        maps = {name: y for name, y in returned.items() if y.ndim == 4 and name and "/" not in name}
+        # not returned as a dict: jit sorts the dicts it returns by name, not by depth
         names.extend(maps)
         return list(maps.values())
 
@@ -110,13 +125,26 @@ def _strongest(name: str, maps: np.ndarray, most: int) -> Images:
 
 
 def gradient(
-    logits: Logits, state: State, batch: Mapping[str, Any], label: Any = None
+    logits: Logits,
+    state: State,
+    batch: Mapping[str, np.ndarray],
+    label: np.ndarray | None = None,
 ) -> np.ndarray:
-    """d logit / d pixel [batch, height, width, c] of each image's class: `label` [batch], or the
-    predicted one if None.
+    """Computes d logit / d pixel of one class per image.
+
+    Args:
+        logits: computes logits [batch, classes].
+        state: trained parameters.
+        batch: `image` [batch, height, width, c], and what the model needs besides.
+        label: int [batch], the classes; None: the predicted ones.
+
+    Returns:
+        float32 [batch, height, width, c].
     """
 
-    def chosen(image: Array, params: Any, extra: Any, batch: Any, label: Any) -> Array:
+    def chosen(
+        image: Array, params: Params, extra: Extra, batch: Batch, label: Array | None
+    ) -> Array:
         y = logits(params, extra, {**batch, "image": image}, None, False)[0]
         label = y.argmax(-1) if label is None else label
         return jnp.take_along_axis(y, label[:, None], 1).sum()
@@ -125,11 +153,14 @@ def gradient(
     return np.asarray(jax.jit(jax.grad(chosen))(pixels, state.params, state.extra, batch, label))
 
 
-def saliency(logits: Logits, state: State, batch: Mapping[str, Any]) -> list[Images]:
-    """|d logit of the predicted class / d pixel|, the largest over the channels (Simonyan et al.
-    2014, section 3), and the images.
+def saliency(logits: Logits, state: State, batch: Mapping[str, np.ndarray]) -> list[Images]:
+    """Shows images and their saliency maps (Simonyan et al. 2014, section 3).
 
-    White is an image's own largest value.
+    Saliency is |d logit of the predicted class / d pixel|, its maximum over the channels; white is
+    the largest value of an image.
+
+    Args:
+        logits, state, batch: as of `gradient`; images with `mask` 0 are left out.
     """
     slope = np.abs(gradient(logits, state, batch)).max(-1)
     slope = slope / np.maximum(slope.max((1, 2), keepdims=True), 1e-30)

@@ -1,11 +1,8 @@
-"""How much of a loss reaches the states of long ago: the figure of vanishing and exploding
-gradients.
-"""
+"""Vanishing and exploding gradients of recurrent networks, as a plot over time steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +12,7 @@ from jax import Array
 from dlcore.data.source import Source
 from dlcore.models.rnn import Reader
 from dlcore.samples import Plot, Sample, Series
+from dlcore.sharding import Tree
 from dlcore.train.step import State
 
 
@@ -24,38 +22,50 @@ def through_time(
     carry: Array,
     inputs: Array,
 ) -> Array:
-    """[length]: the mean over the batch of |d loss / d state_t|, the state after step t (Pascanu et
-    al. 2013, eq. 5).
+    """Computes how much of a loss reaches each state: the batch's mean of |d loss / d state_t|.
 
-    advance (state [batch, ...], input [batch, ...]) -> state; loss (last state) -> [batch], one for
-    each sequence; carry: the first state; inputs [length, batch, ...]. A zero is added to each
-    state, and the loss differentiated by it.
+    Source: Pascanu et al. 2013, eq. 5. A zero is added to each state, and the loss differentiated
+    with respect to it.
+
+    Args:
+        advance: (state [batch, ...], input [batch, ...]) -> state.
+        loss: last state -> [batch].
+        carry: first state [batch, ...].
+        inputs: [length, batch, ...].
+
+    Returns:
+        float [length]; entry t is that of the state after step t.
     """
 
-    def total(nudges: Array) -> Array:
+    def total(offsets: Array) -> Array:
         def step(state: Array, x: tuple[Array, Array]) -> tuple[Array, None]:
-            given, nudge = x
-            return advance(state, given) + nudge, None
+            value, offset = x
+            return advance(state, value) + offset, None
 
-        return loss(jax.lax.scan(step, carry, (inputs, nudges))[0]).sum()
+        return loss(jax.lax.scan(step, carry, (inputs, offsets))[0]).sum()
 
     slopes = jax.grad(total)(jnp.zeros((len(inputs), *carry.shape), carry.dtype))
     slopes = slopes.reshape(*slopes.shape[:2], -1)
-    # Squares of what this is about leave float32 long before the numbers do: they are taken
-    # relative to the largest.
+    # Squares of tiny gradients underflow in float32 where the gradients do not: the norm is
+    # computed relative to the largest entry.
     largest = jnp.abs(slopes).max(-1, keepdims=True)
     relative = slopes / jnp.where(largest > 0, largest, 1)
     return (largest[..., 0] * jnp.sqrt((relative**2).sum(-1))).mean(-1)
 
 
 def figure(
-    nets: Mapping[str, tuple[Reader, Any]], x: np.ndarray, target: np.ndarray, title: str = ""
+    nets: Mapping[str, tuple[Reader, Tree]], x: np.ndarray, target: np.ndarray, title: str = ""
 ) -> Plot:
-    """`through_time` of the squared error, for readers and their parameters: x [batch, length, n],
-    target [batch].
+    """Plots `through_time` of the squared error over time steps.
+
+    Args:
+        nets: {name: (network, its parameters)}.
+        x: inputs [batch, length, n].
+        target: [batch].
+        title: of the plot.
     """
 
-    def slopes(net: Reader, params: Any) -> Array:
+    def slopes(net: Reader, params: Tree) -> Array:
         def advance(state: Array, x: Array) -> Array:
             return jnp.asarray(net.apply({"params": params}, state, x, method="advance"))
 
@@ -70,7 +80,7 @@ def figure(
     lines = []
     for name, (net, params) in nets.items():
         size = np.asarray(jax.jit(lambda p, net=net: slopes(net, p))(params), np.float64)
-        # below the smallest number there is no logarithm
+        # 0 has no logarithm: a gap
         lines.append(Series(name, steps, np.where(size > 0, size, np.nan)))
     return Plot(
         title or "How much of the loss reaches the state of step t",
@@ -88,15 +98,17 @@ def samples(
     count: int = 64,
     model: str = "net",
 ) -> Callable[[State, Array], list[Sample]]:
-    """The figure of vanishing gradients: of networks at their initialisation, and of the trained
-    one.
+    """Shows how much of the loss reaches each state, at initialisation and after training.
 
     Args:
-        trained: {name: the network whose parameters the state has}.
-        untrained: {name: networks with fresh parameters}.
-        source: examples with `x` [length, n] and `target`.
-        count: how many of them.
-        model: the name of the trained network's parameters.
+        trained: {name: the network whose parameters are in the state}.
+        untrained: {name: networks that are initialised here}.
+        source: `x` [length, n] and `target`.
+        count: number of examples.
+        model: name of the trained network's parameters.
+
+    Returns:
+        (state, key) -> samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

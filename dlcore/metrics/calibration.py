@@ -1,4 +1,4 @@
-"""How far probabilities are right."""
+"""Calibration of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import numpy as np
 
 
 class Reliability(NamedTuple):
-    """Bins of predicted probabilities that hold any: their bounds, how many, the mean prediction,
-    how often it came true; ECE.
+    """Bins of predicted probabilities, without empty ones; arrays [bins].
+
+    Attributes:
+        low, high: bounds of the bins.
+        examples: number of predictions in each.
+        predicted: mean predicted probability.
+        observed: fraction of predictions whose event occurred.
+        error: expected calibration error.
     """
 
     low: np.ndarray
@@ -21,17 +27,23 @@ class Reliability(NamedTuple):
 
 
 def reliability(probability: np.ndarray, true: np.ndarray, bins: int = 10) -> Reliability:
-    """Are probabilities [n] of an event that came true (1) or not (0) [n] what they say?
+    """Computes a reliability diagram and the expected calibration error of binary predictions.
 
-    `bins` of equal width (low, high], the first one with 0; their bounds k / bins are rounded to
-    the type of `probability`, so that
-    0.07 is the bound 7/100 in float32 as in float64. The expected calibration error is the mean
-    over examples of |observed - predicted| of their bins (Guo et al. 2017, eq. 3, for the
-    probability of one class). Raises ValueError for what is no probability, and for less than one
-    bin.
+    The error is the mean over predictions of |observed - predicted| of their bins (Guo et al. 2017,
+    eq. 3, for the probability of one class).
+
+    Args:
+        probability: predicted probabilities of an event, [n] in [0, 1].
+        true: 1 where the event occurred, else 0, [n].
+        bins: number of bins (low, high] of equal width; the first one includes 0. The bounds
+            k / bins are rounded to the dtype of `probability`, so that 0.07 is the bound 7/100 in
+            float32 as in float64.
+
+    Raises:
+        ValueError: values that are not probabilities, or fewer than one bin.
     """
-    given = np.asarray(probability)
-    p, true = given.astype(np.float64), np.asarray(true, np.float64)
+    original = np.asarray(probability)
+    p, true = original.astype(np.float64), np.asarray(true, np.float64)
     if bins < 1:
         raise ValueError(f"{bins} bins: at least one is needed")
     if p.shape != true.shape or p.ndim != 1 or not len(p) or not ((p >= 0) & (p <= 1)).all():
@@ -39,14 +51,17 @@ def reliability(probability: np.ndarray, true: np.ndarray, bins: int = 10) -> Re
             f"needs [n] probabilities and as many outcomes, not {p.shape} and {true.shape}, all of"
             " them in [0, 1]"
         )
-    kind = given.dtype if np.issubdtype(given.dtype, np.floating) else np.dtype(np.float64)
+    dtype = original.dtype if np.issubdtype(original.dtype, np.floating) else np.dtype(np.float64)
     # the first bound that is not below it
-    place = np.searchsorted((np.arange(1, bins) / bins).astype(kind), given.astype(kind))
-    held = np.unique(place)
+    bin_index = np.searchsorted((np.arange(1, bins) / bins).astype(dtype), original.astype(dtype))
+    used = np.unique(bin_index)
     examples, predicted, observed = np.array(
-        [(len(p[place == b]), p[place == b].mean(), true[place == b].mean()) for b in held]
+        [
+            (len(p[bin_index == b]), p[bin_index == b].mean(), true[bin_index == b].mean())
+            for b in used
+        ]
     ).T
     error = float((examples * np.abs(observed - predicted)).sum() / len(p))
     return Reliability(
-        held / bins, (held + 1) / bins, examples.astype(int), predicted, observed, error
+        used / bins, (used + 1) / bins, examples.astype(int), predicted, observed, error
     )

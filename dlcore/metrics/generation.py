@@ -1,6 +1,4 @@
-"""Metrics of whole corpora and of several runs, on the host, in float64; and what is known of a
-metric by its exact name.
-"""
+"""Metrics of generated examples on features, computed on the host in float64."""
 
 from __future__ import annotations
 
@@ -8,12 +6,16 @@ import numpy as np
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) between Gaussians fitted to features [n, d]
-    (Heusel et al. 2017, eq. 6).
+    """Fréchet distance of Gaussians fitted to two sets of features (Heusel et al. 2017, eq. 6).
 
-    The trace of the root comes from the singular values of C_a^(1/2) C_b^(1/2), symmetric roots, so
-    that no complex number arises. Raises ValueError unless both have the same d and at least two
-    rows.
+    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The trace of the root is computed from the
+    singular values of C_a^(1/2) C_b^(1/2), with symmetric roots, so that no complex number occurs.
+
+    Args:
+        a, b: features [n, d] and [m, d].
+
+    Raises:
+        ValueError: different d, or fewer than two rows.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
@@ -31,11 +33,19 @@ def _root(c: np.ndarray) -> np.ndarray:
 
 
 def neighbours(reference: np.ndarray, others: np.ndarray, k: int = 3) -> float:
-    """The share of `others` [n, d] within some `reference` [m, d] point's distance to its k-th
-    neighbour (Kynkaanniemi et al. 2019, eq. 1).
+    """Fraction of points that lie near a reference point (Kynkaanniemi et al. 2019, eq. 1).
 
-    Of real features against drawn ones it is their precision, the other way round their recall.
-    Raises ValueError unless m > k.
+    A point is near where its distance to some reference point is at most the distance of that one
+    to its k-th nearest neighbour among the references. With real features as references this is the
+    precision of generated ones, and the other way round their recall.
+
+    Args:
+        reference: features [m, d].
+        others: features [n, d].
+        k: which neighbour, less than m.
+
+    Raises:
+        ValueError: m <= k.
     """
     reference, others = np.asarray(reference, np.float64), np.asarray(others, np.float64)
     if len(reference) <= k:

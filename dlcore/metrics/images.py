@@ -6,10 +6,17 @@ import numpy as np
 
 
 def psnr(images: np.ndarray, reference: np.ndarray) -> float:
-    """The mean over images [n, ...] of 10 log10(1 / their mean squared error), in decibels, for
-    pixels in [0, 1].
+    """Peak signal-to-noise ratio in decibels, for pixels in [0, 1].
 
-    Infinite if one of them is equal to its reference. Raises ValueError unless both have one shape.
+    The mean over images of 10 log10(1 / mean squared error); infinite where an image is equal to
+    its reference.
+
+    Args:
+        images: [n, ...].
+        reference: of the same shape.
+
+    Raises:
+        ValueError: different shapes, or fewer than two dimensions.
     """
     a, b = np.asarray(images, np.float64), np.asarray(reference, np.float64)
     if a.shape != b.shape or a.ndim < 2:

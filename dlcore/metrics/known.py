@@ -1,16 +1,19 @@
-"""The table of known metrics: which direction is better, and the unit."""
+"""Known metrics by their exact names: which direction is better, and the unit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 Better = Literal["higher", "lower"]
 
 
 class Metric(NamedTuple):
-    """What an experiment declares of a metric: which values are better (None: neither, it only
-    describes), and its unit.
+    """What is declared of a metric.
+
+    Attributes:
+        better: which values are better; None: neither, the metric describes.
+        unit: of its values; "": none.
     """
 
     better: Better | None
@@ -49,15 +52,19 @@ KNOWN: Mapping[str, Metric] = {
 }
 
 
-def known(name: str, declared: Mapping[str, Any] | None = None) -> Metric:
-    """What `name` ("accuracy", or with its objective "net/accuracy") means: as `declared` says,
-    else as the field uses that exact name.
+def known(name: str, declared: Mapping[str, object] | None = None) -> Metric:
+    """Returns direction and unit of a metric; nothing is guessed for unknown names.
 
-    Of an unknown name nothing is guessed: its `better` is None. `declared` may come from a card,
-    where a Metric is a mapping.
+    Args:
+        name: "accuracy", or with its objective "net/accuracy".
+        declared: {name: Metric} of an experiment, or from a card, where a metric is a mapping.
+            It is searched before the table `KNOWN`.
+
+    Returns:
+        The metric; with `better` None where the name is unknown.
     """
-    for each in (name, name.rpartition("/")[2]):
-        found = (declared or {}).get(each)
+    for key in (name, name.rpartition("/")[2]):
+        found = (declared or {}).get(key)
         if isinstance(found, Metric):
             return found
         if isinstance(found, Mapping):
@@ -65,6 +72,6 @@ def known(name: str, declared: Mapping[str, Any] | None = None) -> Metric:
             return Metric(
                 better if better in ("higher", "lower") else None, str(found.get("unit", ""))
             )
-        if each in KNOWN:
-            return KNOWN[each]
+        if key in KNOWN:
+            return KNOWN[key]
     return Metric(None)

@@ -1,9 +1,9 @@
-"""Autoencoders: what their errors are compared with, and pictures of what they make."""
+"""Autoencoders: baselines of their errors, and images of what they reconstruct."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,68 +21,107 @@ from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, State
 
+Pixels = TypeVar("Pixels", np.ndarray, Array)
 FILTERS = ("median_filter", "components", "best_linear_map", "nothing")
 
 
-def flat(batch: Mapping[str, Any]) -> Any:
-    """The pixels of `image`, uint8 [batch, height, width, channels], as float32 [batch, n] in [0,
-    1].
+def flat(batch: Mapping[str, Pixels]) -> Pixels:
+    """Returns the pixels of a batch as one row per image.
+
+    Args:
+        batch: `image`, uint8 [batch, height, width, channels].
+
+    Returns:
+        float32 [batch, height * width * channels] in [0, 1].
     """
     image = batch["image"]
     return image.reshape(len(image), -1).astype(jnp.float32) / 255
 
 
-def grey(batch: Mapping[str, Any]) -> Any:
-    """The pixels of `image`, uint8, as float32 of the same shape in [0, 1]."""
+def grey(batch: Mapping[str, Pixels]) -> Pixels:
+    """Returns the pixels of a batch as float32 in [0, 1].
+
+    Args:
+        batch: `image`, uint8 [batch, height, width, channels].
+
+    Returns:
+        float32 of the same shape.
+    """
     return batch["image"].astype(jnp.float32) / 255
 
 
 def squared_error_of_components(train: Arrays, test: Arrays, count: int) -> float:
-    """The mean over test images of the sum of squares that `count` principal components leave."""
+    """Computes the squared error of test images reconstructed from principal components.
+
+    Args:
+        train: `image`, from which the components are computed.
+        test: `image`, which are reconstructed.
+        count: number of components.
+
+    Returns:
+        The mean over images of the sum over pixels, for pixels in [0, 1].
+    """
     x, y = flat(train.arrays), flat(test.arrays)
     linear = principal_components(x, count).project(y)
     return float(((linear - y) ** 2).sum(1).mean())
 
 
 def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
-    """`squared_error_of_components` of as many components as the code has numbers, at the end."""
+    """Evaluates `squared_error_of_components` at the end, on the split "test".
+
+    Args:
+        train, test: `image`.
+        count: number of components: that of the numbers in a code.
+    """
     name = "squared_error_of_components"
     scores = lambda state: {name: squared_error_of_components(train, test, count)}  # noqa: E731
     return OfState("test", scores, {name: Metric("lower")})
 
 
-def coded(model: Model, state: State, x: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs [N, n] and codes [N, k] of an autoencoder for its arguments x [N, n]."""
+def coded(model: Model, state: State, x: np.ndarray | Array) -> tuple[np.ndarray, np.ndarray]:
+    """Computes outputs and codes of an autoencoder in inference.
 
-    def both(x: Array) -> Array:
+    Args:
+        model: its network returns (outputs [batch, n], codes [batch, k]).
+        state: trained parameters.
+        x: inputs [N, n].
+
+    Returns:
+        Outputs [N, n] and codes [N, k], on the host.
+    """
+
+    def joined(x: Array) -> Array:
         return jnp.concatenate(model.on(state.params, state.extra, x), -1)
 
-    found = over(both, np.asarray(x))
-    return found[:, : x.shape[1]], found[:, x.shape[1] :]
+    both_arrays = over(joined, np.asarray(x))
+    return both_arrays[:, : x.shape[1]], both_arrays[:, x.shape[1] :]
 
 
 def code_samples(
     model: Model, train: Arrays, test: Arrays, size: int, classes: Sequence[str], count: int = 2000
 ) -> Callable[[State, Array], list[Sample]]:
-    """Reconstructions beside those of principal components, and a map of the codes.
+    """Shows reconstructions beside those of principal components, and a map of the codes.
 
     Args:
         model: an autoencoder whose outputs are logits of flat pixels.
-        train, test: examples with `image` and `label`.
-        size: numbers of a code.
+        train, test: `image` and `label`.
+        size: numbers in a code, and number of principal components.
         classes: names of the labels.
-        count: test images whose codes are shown.
+        count: number of test images whose codes are shown.
+
+    Returns:
+        (state, key) -> samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        some = {name: array[:count] for name, array in test.arrays.items()}
-        x, label = np.asarray(flat(some)), some["label"]
+        examples = {name: array[:count] for name, array in test.arrays.items()}
+        x, label = np.asarray(flat(examples)), examples["label"]
         logits, code = coded(model, state, x)
-        plane = principal_components(code, 2).code(code)
-        linear = principal_components(flat(train.arrays), size).project(x[:20])
-        rows = np.stack([x[:20], jax.nn.sigmoid(logits[:20]), np.clip(linear, 0, 1)])
-        clouds = tuple(
-            Series(name, plane[label == i, 0], plane[label == i, 1], points=True)
+        projected = principal_components(code, 2).code(code)
+        by_components = principal_components(flat(train.arrays), size).project(x[:20])
+        rows = np.stack([x[:20], jax.nn.sigmoid(logits[:20]), np.clip(by_components, 0, 1)])
+        points = tuple(
+            Series(name, projected[label == i, 0], projected[label == i, 1], points=True)
             for i, name in enumerate(classes)
         )
         title = f"Test images, reconstructed from {size} numbers, and by principal components"
@@ -92,7 +131,7 @@ def code_samples(
                 f"The codes of {count:,} test images",
                 "first component of the code",
                 "second component",
-                clouds,
+                points,
             ),
         ]
 
@@ -100,33 +139,37 @@ def code_samples(
 
 
 def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arrays) -> Evaluator:
-    """PSNR of classical filters on `degraded` images, at the end.
+    """Evaluates the PSNR of classical filters on degraded images, at the end.
 
-    Each filter has the size that is best for the validation images; what it learns, it learns from
-    training images alone, which are made when they are needed. Metrics: `psnr_of_NAME` for NAME of
-    `FILTERS`.
+    The size of each filter is chosen on the validation images, and what it learns, it learns from
+    training images alone. Metrics: `psnr_of_NAME` in dB, for NAME in `FILTERS`.
+
+    Args:
+        train: () -> training examples; called when the evaluator runs.
+        validation, test: examples. All have `image`, uint8, and `degraded`, float32 in [0, 1], both
+            [N, height, width, channels].
     """
 
     def filters() -> dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]]:
         examples = train().arrays
-        clean, bad = np.asarray(grey(examples)), examples["degraded"]
-        axes = principal_components(clean, min(200, len(clean)))
+        clean, degraded_train = np.asarray(grey(examples)), examples["degraded"]
+        components = principal_components(clean, min(200, len(clean)))
         counts = (10, 20, 30, 40, 50, 75, 100, 150, 200)
         return {
             "median_filter": {str(size): baselines.median_filter(size) for size in (3, 5, 7)},
-            "components": {str(count): axes.first(count).project for count in counts},
-            "best_linear_map": {"": baselines.linear_map(bad, clean)},
+            "components": {str(count): components.first(count).project for count in counts},
+            "best_linear_map": {"": baselines.linear_map(degraded_train, clean)},
             "nothing": {"": lambda x: x},
         }
 
     def score(state: State) -> dict[str, float]:
-        found = {}
-        seen, aim = validation.arrays["degraded"], grey(validation.arrays)
+        scores = {}
+        degraded, target = validation.arrays["degraded"], grey(validation.arrays)
         x, y = test.arrays["degraded"], grey(test.arrays)
         for name, sizes in filters().items():
-            restored = sizes[baselines.best(sizes, seen, aim, psnr)](x)
-            found[f"psnr_of_{name}"] = psnr(np.clip(restored, 0, 1), y)
-        return found
+            restored = sizes[baselines.best(sizes, degraded, target, psnr)](x)
+            scores[f"psnr_of_{name}"] = psnr(np.clip(restored, 0, 1), y)
+        return scores
 
     metrics = {f"psnr_of_{name}": Metric("higher", "dB") for name in FILTERS}
     return OfState("test", score, metrics)
@@ -135,17 +178,28 @@ def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arra
 def restoration_samples(
     model: Model, test: Arrays, count: int = 20
 ) -> Callable[[State, Array], list[Sample]]:
-    """Test images: degraded, filtered, restored by the network, original."""
+    """Shows test images: degraded, filtered, restored by the network, and original.
+
+    Args:
+        model: its network returns (logits of pixels, code) for degraded images.
+        test: `image` and `degraded`, as of `filter_evaluator`.
+        count: number of images.
+
+    Returns:
+        (state, key) -> samples.
+    """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        some = {name: array[:count] for name, array in test.arrays.items()}
+        examples = {name: array[:count] for name, array in test.arrays.items()}
 
         def restored(x: Array) -> Array:
             return jax.nn.sigmoid(model.on(state.params, state.extra, x)[0])
 
-        new = over(restored, some["degraded"], batch=count)
-        median = baselines.median_filter(5)(some["degraded"])
-        rows = np.clip(np.concatenate([some["degraded"], median, new, grey(some)]), 0, 1)
+        by_network = over(restored, examples["degraded"], batch=count)
+        median = baselines.median_filter(5)(examples["degraded"])
+        rows = np.clip(
+            np.concatenate([examples["degraded"], median, by_network, grey(examples)]), 0, 1
+        )
         title = "Test images: degraded, by a median filter of 5x5, by the network, original"
         return [Images(title, rows, columns=count)]
 
@@ -153,10 +207,16 @@ def restoration_samples(
 
 
 def sparse_evaluator(model: Model, train: Arrays, test: Arrays, mean: np.ndarray) -> Evaluator:
-    """How many units of a sparse code are never active, and the error of principal components.
+    """Evaluates how many units of a sparse code are never active, and principal components.
 
-    As many components are taken as units are active for an image on average. `mean` [1, n] is
-    subtracted from the pixels; metrics: `dead`, `squared_error_of_as_many_components`.
+    Metrics: `dead`, the fraction of units that are 0 for all test images, and
+    `squared_error_of_as_many_components`, with as many components as units are active for an image
+    on average.
+
+    Args:
+        model: a sparse autoencoder, see `coded`.
+        train, test: `image`.
+        mean: [1, n], subtracted from the pixels.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -173,7 +233,17 @@ def sparse_evaluator(model: Model, train: Arrays, test: Arrays, mean: np.ndarray
 def sparse_samples(
     model: Model, test: Arrays, mean: np.ndarray, count: int = 1000
 ) -> Callable[[State, Array], list[Sample]]:
-    """What units add to an image, from the most to the least active ones; and reconstructions."""
+    """Shows the decoder's filters, from the most to the least active units, and reconstructions.
+
+    Args:
+        model: a sparse autoencoder of images of 28x28, see `coded`.
+        test: `image`.
+        mean: [1, 784], subtracted from the pixels.
+        count: number of images on which the units' activity is measured.
+
+    Returns:
+        (state, key) -> samples.
+    """
 
     def draw(state: State, key: Array) -> list[Sample]:
         x = flat(test.arrays)[:count]
@@ -194,5 +264,5 @@ def sparse_samples(
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> Array:
-    """The flat pixels of a batch."""
+    """Returns the flat pixels of a batch, see `flat`; the `inputs` of a `Model`."""
     return flat(batch)

@@ -1,4 +1,4 @@
-"""Classification: loss, samples and predictions."""
+"""Classification: loss, samples, and predictions for a user's files."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def loss(
     label_smoothing: float = 0.0,
     evaluation_metrics: Callable[[Array, Batch], Mapping[str, Mean]] | None = None,
 ) -> Loss:
-    """Softmax cross-entropy of a classifier; metric: accuracy.
+    """Softmax cross-entropy of a classifier, in nats; metric: accuracy.
 
     Args:
-        model: gives logits [batch, classes] of a batch with `label`, int [batch], and `mask`, float
-        [batch]. label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al.
-        2016, eq. 9), in training only. Where a
-            batch has a `share` (mixup, cutmix), so much of the target is `label`, and the rest
-            `partner_label`.
-        evaluation_metrics: (logits, batch) -> {name: Mean}, more metrics, in evaluation only.
+        model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
+            float [batch].
+        label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016,
+            eq. 9), in training only. Where a batch has a `share`, float [batch] (mixup, CutMix),
+            that fraction of the target is `label`, and the rest `partner_label`.
+        evaluation_metrics: (logits, batch) -> {name: Mean}, further metrics, in evaluation only.
 
     Raises:
         ValueError: a label smoothing outside [0, 1).
@@ -69,27 +69,27 @@ def loss(
     return cross_entropy
 
 
-# classes of a confusion matrix that a person can read; of more, the pairs that are confused most
-# often
+# Up to so many classes the whole confusion matrix is shown, else its largest entries.
 MATRIX = 20
 
 
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Samples of a classifier of images: predictions, worst mistakes, confusions.
+    """Shows predictions of a classifier of images, its worst mistakes, and its confusion matrix.
+
+    A mistake is the worse the smaller the probability of the true class is.
 
     Args:
         title: what the examples are.
-        model: gives logits [batch, classes].
-        source: examples with `image` and `label`.
-        classes: the names of the classes.
-        count: how many images are shown.
+        model: computes logits [batch, classes].
+        source: `image` and `label`.
+        classes: names of the classes.
+        count: number of images shown.
 
     Returns:
-        (state, key) -> the first `count` images, the worst mistakes, and the confusion matrix. Each
-        image has its predicted class as a caption, and the true one where that differs; a mistake
-        is the worse the smaller the probability of the true class was.
+        (state, key) -> samples. The caption of an image is its predicted class, and the true one
+        where that differs.
     """
     return lambda state, key: _image_samples(title, model, state, source, classes, count)
 
@@ -97,22 +97,25 @@ def samples(
 def _image_samples(
     title: str, logits: Logits, state: State, source: Source, names: Sequence[str], count: int
 ) -> list[Sample]:
-    p, true = probabilities(logits, state, source)
-    guess = p.argmax(1)
+    probability, true = probabilities(logits, state, source)
+    predicted = probability.argmax(1)
     first = np.arange(min(count, len(true)))
     captions = tuple(
-        names[g] if g == t else f"{names[g]}, is {names[t]}"
-        for g, t in zip(guess[first], true[first], strict=True)
+        names[predicted_class]
+        if predicted_class == true_class
+        else f"{names[predicted_class]}, is {names[true_class]}"
+        for predicted_class, true_class in zip(predicted[first], true[first], strict=True)
     )
-    right = tuple((guess == true)[first].tolist())
-    shown: list[Sample] = [Images(title, source.gather(first)["image"], captions, right)]
-    worst = _worst(p, true)
+    correct = tuple((predicted == true)[first].tolist())
+    result: list[Sample] = [Images(title, source.gather(first)["image"], captions, correct)]
+    worst = _worst(probability, true)
     if len(worst):
         captions = tuple(
-            f"{names[guess[i]]} {p[i, guess[i]]:.0%}, is {names[true[i]]} {p[i, true[i]]:.0%}"
+            f"{names[predicted[i]]} {probability[i, predicted[i]]:.0%},"
+            f" is {names[true[i]]} {probability[i, true[i]]:.0%}"
             for i in worst
         )
-        shown.append(
+        result.append(
             Images(
                 f"{title}: the worst mistakes",
                 source.gather(worst)["image"],
@@ -120,16 +123,17 @@ def _image_samples(
                 (False,) * len(worst),
             )
         )
-    return [*shown, confusions(title, true, guess, names)]
+    return [*result, confusions(title, true, predicted, names)]
 
 
 @dataclasses.dataclass(frozen=True)
 class ImagePredictor:
-    """Classes of image files, with their probabilities.
+    """Predicts the classes of image files.
 
     Attributes:
-        model: gives logits [batch, classes] of images as the training data have them.
-        facts: of the training data: `classes`, and the shape of `image`.
+        model: computes logits [batch, classes] of images of the training data's shape and dtype.
+        facts: of the training data: `classes`, and the shape of the field `image`.
+        options: flags of `dlcore predict`.
     """
 
     model: Logits
@@ -137,8 +141,10 @@ class ImagePredictor:
     options: ClassOptions = dataclasses.field(default_factory=ClassOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Images of the size and the channels of the training data. UsageError: a file that is no
-        image, or lines of text.
+        """Reads image files, resized to the shape of the training images.
+
+        Raises:
+            UsageError: a file is not an image, or lines of text are given.
         """
         if text:
             raise UsageError("this model reads images: name image files")
@@ -180,22 +186,30 @@ class ImagePredictor:
 
 
 def predictor(model: Logits, facts: Facts) -> ImagePredictor:
-    """The classes that a classifier of images gives to image files."""
+    """Returns the predictor of a classifier of images.
+
+    Args:
+        model: computes logits [batch, classes].
+        facts: of the training data: `classes`, and the shape of the field `image`.
+    """
     return ImagePredictor(model, facts)
 
 
 def text_samples(
     title: str, model: Logits, source: Sentences, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """As `samples`, of a classifier of texts: tables of the text of an example, its classes and
-    their probabilities.
+    """Shows predictions of a classifier of texts, its worst mistakes, and its confusion matrix.
 
     Args:
         title: what the examples are.
-        model: gives logits [batch, classes].
-        source: examples with `label`, and `texts`, the text of each.
-        classes: the names of the classes.
-        count: how many texts are shown.
+        model: computes logits [batch, classes].
+        source: `label`, and `texts`, the text of each example.
+        classes: names of the classes.
+        count: number of texts shown.
+
+    Returns:
+        (state, key) -> tables with the text of an example, its predicted and its true class, and
+        their probabilities.
     """
     return lambda state, key: _text_samples(title, model, state, source, classes, count)
 
@@ -203,17 +217,17 @@ def text_samples(
 def _text_samples(
     title: str, logits: Logits, state: State, source: Sentences, names: Sequence[str], count: int
 ) -> list[Sample]:
-    p, true = probabilities(logits, state, source)
-    guess, first = p.argmax(1), np.arange(min(count, len(true)))
+    probability, true = probabilities(logits, state, source)
+    predicted, first = probability.argmax(1), np.arange(min(count, len(true)))
 
     def table(title: str, rows: np.ndarray) -> Table:
         cells = (
             (
                 source.texts[i],
-                names[guess[i]],
-                _digits(p[i, guess[i]]),
+                names[predicted[i]],
+                _digits(probability[i, predicted[i]]),
                 names[true[i]],
-                _digits(p[i, true[i]]),
+                _digits(probability[i, true[i]]),
             )
             for i in rows
         )
@@ -221,27 +235,35 @@ def _text_samples(
             title, ("text", "predicted", "probability", "true", "its probability"), tuple(cells)
         )
 
-    worst = _worst(p, true)
+    worst = _worst(probability, true)
     mistakes = [table(f"{title}: the worst mistakes", worst)] if len(worst) else []
-    return [table(title, first), *mistakes, confusions(title, true, guess, names)]
+    return [table(title, first), *mistakes, confusions(title, true, predicted, names)]
 
 
 def probabilities(
     logits: Logits, state: State, source: Source, batch: int = 250
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The softmax of the logits [N, classes] and the true labels [N] of all examples of a source,
-    in order.
+    """Computes the class probabilities of all examples of a source, in order.
+
+    Args:
+        logits: a model that computes logits [batch, classes].
+        state: trained parameters.
+        source: its examples have a `label`.
+        batch: examples per batch.
+
+    Returns:
+        Softmax of the logits, float32 [N, classes], and true labels [N].
     """
-    batch, run = min(batch, len(source)), softmax_of(logits)
-    parts, labels = [], []
+    batch, softmax = min(batch, len(source)), softmax_of(logits)
+    chunks, labels = [], []
     for rows in in_order(source, batch, np.arange(batch)):
         counts = rows["mask"] > 0
-        parts.append(np.asarray(run(state.params, state.extra, rows))[counts])
+        chunks.append(np.asarray(softmax(state.params, state.extra, rows))[counts])
         labels.append(rows["label"][counts])
-    return np.concatenate(parts), np.concatenate(labels)
+    return np.concatenate(chunks), np.concatenate(labels)
 
 
-# runs of several seeds ask one after the other, and are of one shape
+# cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
 def softmax_of(logits: Logits) -> Callable[..., Any]:
     """(params, extra, batch) -> probabilities float32 [batch, classes], compiled."""
@@ -253,9 +275,7 @@ def softmax_of(logits: Logits) -> Callable[..., Any]:
 
 
 def _worst(p: np.ndarray, true: np.ndarray, count: int = 20) -> np.ndarray:
-    """The examples whose class is predicted wrongly, those with the smallest probability of the
-    true class first.
-    """
+    """Indices of wrongly predicted examples, the smallest probability of the true class first."""
     of_true = p[np.arange(len(true)), true]
     order = np.argsort(of_true, kind="stable")
     return order[p.argmax(1)[order] != true[order]][:count]
@@ -268,14 +288,13 @@ def _digits(probability: float) -> float:
 def confusions(
     title: str, true: np.ndarray, guess: np.ndarray, names: Sequence[str], most: int = 20
 ) -> Table:
-    """How often examples of a class (rows) are taken for another (columns); of many classes, the
-    most frequent confusions alone.
+    """Tabulates how often examples of a class (rows) are predicted as another (columns).
 
     Args:
         title: what the examples are.
-        true, guess: classes [N], as places in `names`.
-        names: the classes.
-        most: how many pairs are listed where there are more than MATRIX classes.
+        true, guess: true and predicted classes, int [N].
+        names: of the classes.
+        most: number of pairs listed where there are more than `MATRIX` classes.
     """
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (true, guess), 1)
@@ -283,9 +302,8 @@ def confusions(
         rows = tuple((name, *row.tolist()) for name, row in zip(names, counts, strict=True))
         return Table(f"{title}: confusion matrix", ("true \\ predicted", *names), rows)
     wrong = counts * (1 - np.eye(len(names), dtype=int))
-    pairs = [
-        divmod(int(at), len(names)) for at in np.argsort(-wrong, axis=None, kind="stable")[:most]
-    ]
+    most_frequent = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(index), len(names)) for index in most_frequent]
     rows = tuple(
         (names[t], names[g], int(wrong[t, g]), int(counts[t].sum()))
         for t, g in pairs
@@ -301,21 +319,22 @@ def confusions(
 def cross_validated(
     title: str, p: np.ndarray, true: np.ndarray, names: tuple[str, str]
 ) -> list[Table]:
-    """The confusions of a cross-validated classifier of two classes, and the examples on which it
-    is wrong most often.
+    """Tabulates confusions and worst mistakes of a cross-validated classifier of two classes.
 
     Args:
         title: what the examples are.
-        p: the probability of the second class [repeats, N], each from a network that has not seen
-        the example. true: 1 for an example of the second class, else 0 [N].
-        names: the classes.
+        p: probability of the second class, float [repeats, N], each by a network that was not
+            trained on the example.
+        true: [N], 1 for an example of the second class, else 0.
+        names: of the two classes.
     """
     truth = true.astype(int)
     guess = (p > 0.5).astype(int)
     wrong = (guess != truth).mean(0)
     worst = [int(i) for i in np.lexsort((-np.abs(p.mean(0) - truth), -wrong))[:20] if wrong[i]]
     rows = tuple((i, names[truth[i]], _digits(wrong[i]), _digits(p[:, i].mean())) for i in worst)
-    head = ("example", "true", "share of repeats that are wrong", f"mean probability of {names[1]}")
+    wrong_name, mean_name = "fraction of repeats that are wrong", f"mean probability of {names[1]}"
+    head = ("example", "true", wrong_name, mean_name)
     mistakes = [Table(f"{title}: the worst mistakes", head, rows)] if rows else []
     return [
         confusions(f"{title}, all repeats", np.tile(truth, len(p)), guess.ravel(), names),

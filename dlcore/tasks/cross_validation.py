@@ -1,7 +1,7 @@
 """Cross-validation of a small table: one network per fold, all of them trained in one program.
 
-Every network is scored on the examples that it has not learned from; its inputs are standardised
-by the statistics of those that it has.
+Every network is evaluated on the examples that it was not trained on; its inputs are standardised
+by the statistics of those that it was trained on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ REGRESSION = {
 
 
 def standardised(folds: Folds) -> Callable[[Batch, Array | None, bool], Array]:
-    """Inputs of the networks: `x` [batch, n] -> [networks, batch, n], by each one's statistics."""
+    """Returns the `inputs` of a `Model`: the columns, standardised for each network.
+
+    Args:
+        folds: with the statistics of each network's training examples.
+
+    Returns:
+        (batch, key, train) -> float [networks, batch, n], from `x` [batch, n].
+    """
 
     def inputs(batch: Batch, key: Array | None, train: bool) -> Array:
         return (batch["x"][None] - folds.centre[:, None]) / folds.scale[:, None]
@@ -46,21 +53,21 @@ def standardised(folds: Folds) -> Callable[[Batch, Array | None, bool], Array]:
 
 
 def by_example(y: Array, batch: Batch) -> Array:
-    """Outputs [networks, batch, 1] -> [batch, networks]."""
+    """Transposes outputs [networks, batch, 1] to [batch, networks]; the `output` of a `Model`."""
     return y[..., 0].T
 
 
 def _counts(batch: Batch, train: bool) -> Array:
-    """Which networks an example counts for: those that learn from it, or those that do not."""
+    """Weights [batch, networks]: in training those of the training examples, else of the others."""
     return (batch["learns"] if train else 1 - batch["learns"]) * batch["mask"][:, None]
 
 
 def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
-    """Binary cross-entropy of logits [batch, networks]; metric: accuracy.
+    """Binary cross-entropy of all networks, in nats; metric: accuracy.
 
     Args:
-        model: gives the logits of a batch with `y`, 0 or 1 [batch], `learns` [batch, networks], 1
-            where a network learns from an example, and `mask` [batch].
+        model: computes logits [batch, networks] of a batch with `y`, 0 or 1 [batch], `learns`
+            [batch, networks], 1 where a network is trained on an example, and `mask` [batch].
         label_smoothing: s; the target is y (1 - s) + s / 2, in training only.
     """
 
@@ -78,7 +85,13 @@ def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
 
 
 def regression_loss(model: Model, folds: Folds) -> Loss:
-    """Squared error of outputs [batch, networks] against `y` [batch], standardised by fold."""
+    """Squared error of all networks, of targets standardised for each network.
+
+    Args:
+        model: computes outputs [batch, networks] of a batch with `y`, float [batch], `learns` and
+            `mask`, as of `classification_loss`.
+        folds: with the mean and scale of each network's training targets.
+    """
 
     def loss(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         y, extra = model(params, extra, batch, key, train)
@@ -90,31 +103,36 @@ def regression_loss(model: Model, folds: Folds) -> Loss:
 
 
 def outputs(model: Model, folds: Folds, state: State) -> np.ndarray:
-    """The outputs of every network for every example, float64 [networks, N]."""
+    """Computes the outputs of every network for every example, float64 [networks, N]."""
     batch = {"x": jnp.asarray(folds.source.arrays["x"])}
     return np.asarray(model(state.params, state.extra, batch, None, False)[0], np.float64).T
 
 
 def probabilities(model: Model, folds: Folds, state: State) -> np.ndarray:
-    """For each repeat the probability of every example by the network that has not seen it."""
+    """Computes out-of-fold probabilities of the second class, float64 [repeats, N]."""
     return folds.held_out(1 / (1 + np.exp(-outputs(model, folds, state))))
 
 
 def classification_evaluator(model: Model, folds: Folds) -> Evaluator:
-    """Accuracy over folds and its deviation, sensitivity, specificity, calibration, at the end."""
+    """Evaluates out-of-fold predictions at the end; metrics: see `CLASSIFICATION`.
+
+    Args:
+        model: as of `classification_loss`.
+        folds: the examples, and which network is trained on which.
+    """
 
     def score(state: State) -> dict[str, float]:
         p, y = probabilities(model, folds, state), folds.source.arrays["y"]
-        right = np.repeat((p > 0.5) == y, len(folds.parts()) // folds.repeats, axis=0)
-        of_fold = [right[fold, part].mean() for fold, part in enumerate(folds.parts())]
-        found = {
+        correct = np.repeat((p > 0.5) == y, len(folds.parts()) // folds.repeats, axis=0)
+        of_fold = [correct[fold, part].mean() for fold, part in enumerate(folds.parts())]
+        metrics = {
             "accuracy_of_folds": np.mean(of_fold),
             "deviation_of_folds": np.std(of_fold),
             "sensitivity": (p > 0.5)[:, y == 1].mean(),
             "specificity": (p <= 0.5)[:, y == 0].mean(),
             "calibration_error": reliability(p.ravel(), np.tile(y, folds.repeats)).error,
         }
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in metrics.items()}
 
     return OfState("test", score, CLASSIFICATION)
 
@@ -122,23 +140,30 @@ def classification_evaluator(model: Model, folds: Folds) -> Evaluator:
 def classification_samples(
     title: str, model: Model, folds: Folds, classes: tuple[str, str]
 ) -> Callable[[State, Array], list[Sample]]:
-    """Calibration, confusions and worst mistakes on examples that a network has not seen."""
+    """Shows calibration, confusions and worst mistakes of out-of-fold predictions.
+
+    Args:
+        title: what the examples are.
+        model, folds: as of `classification_evaluator`.
+        classes: names of the two classes.
+
+    Returns:
+        (state, key) -> samples.
+    """
 
     def draw(state: State, key: Array) -> list[Sample]:
         p, y = probabilities(model, folds, state), folds.source.arrays["y"]
-        found = reliability(p.ravel(), np.tile(y, folds.repeats))
-        diagonal, share = np.array([0.0, 1.0]), f"fraction {classes[1]}"
-        rows = zip(
-            found.low, found.high, found.examples, found.predicted, found.observed, strict=True
-        )
-        head = ("probability from", "to", "predictions", "mean prediction", share)
+        bins = reliability(p.ravel(), np.tile(y, folds.repeats))
+        diagonal, fraction = np.array([0.0, 1.0]), f"fraction {classes[1]}"
+        rows = zip(bins.low, bins.high, bins.examples, bins.predicted, bins.observed, strict=True)
+        head = ("probability from", "to", "predictions", "mean prediction", fraction)
         series = (
-            Series("networks", found.predicted, found.observed, points=True),
+            Series("networks", bins.predicted, bins.observed, points=True),
             Series("calibrated", diagonal, diagonal),
         )
-        calibration = f"Calibration on unseen examples: expected error {found.error:.4f}"
+        calibration = f"Calibration on unseen examples: expected error {bins.error:.4f}"
         return [
-            Plot(calibration, "predicted probability", share, series),
+            Plot(calibration, "predicted probability", fraction, series),
             Table("Reliability", head, tuple(rows)),
             *cross_validated(title, p, y, classes),
         ]
@@ -147,23 +172,24 @@ def classification_samples(
 
 
 def regression_predictions(model: Model, folds: Folds, state: State) -> dict[str, np.ndarray]:
-    """{"": of the networks, "linear_", "ridge_": of linear models fitted on the same folds}.
+    """Computes out-of-fold predictions of the networks and of linear models on the same folds.
 
-    Each [repeats, N], for the examples that have not been seen.
+    Returns:
+        {"": by the networks, "linear_", "ridge_"}, each [repeats, N] in the units of the target.
     """
     from sklearn.linear_model import LinearRegression, RidgeCV
 
     x, y, learns = (folds.source.arrays[name] for name in ("x", "y", "learns"))
-    own = outputs(model, folds, state) * folds.y_scale[:, None] + folds.y_centre[:, None]
+    by_networks = outputs(model, folds, state) * folds.y_scale[:, None] + folds.y_centre[:, None]
     of_fold = (x[None] - folds.centre[:, None]) / folds.scale[:, None]
     inputs = [(inside == 1, z) for inside, z in zip(learns.T, of_fold, strict=True)]
-    found = {"": own}
+    predictions = {"": by_networks}
     for name, baseline in (
         ("linear_", LinearRegression()),
         ("ridge_", RidgeCV(np.logspace(-2, 3, 26))),
     ):
-        found[name] = np.stack([baseline.fit(z[i], y[i]).predict(z) for i, z in inputs])
-    return {name: folds.held_out(each) for name, each in found.items()}
+        predictions[name] = np.stack([baseline.fit(z[i], y[i]).predict(z) for i, z in inputs])
+    return {name: folds.held_out(predicted) for name, predicted in predictions.items()}
 
 
 def _regression_scores(model: Model, folds: Folds, state: State) -> dict[str, float]:
@@ -175,14 +201,27 @@ def _regression_scores(model: Model, folds: Folds, state: State) -> dict[str, fl
 
 
 def regression_evaluator(model: Model, folds: Folds) -> Evaluator:
-    """R2 and root mean squared error of the networks and of linear models, at the end."""
+    """Evaluates R2 and root mean squared error of networks and linear models, at the end.
+
+    Args:
+        model: as of `regression_loss`.
+        folds: the examples, and which network is trained on which.
+    """
     return OfState("test", lambda state: _regression_scores(model, folds, state), REGRESSION)
 
 
 def regression_samples(
     title: str, model: Model, folds: Folds
 ) -> Callable[[State, Array], list[Sample]]:
-    """Predictions of the first repeat against the truth, and the scores beside linear models."""
+    """Shows out-of-fold predictions of the first repeat, and the scores beside linear models.
+
+    Args:
+        title: what the examples are.
+        model, folds: as of `regression_evaluator`.
+
+    Returns:
+        (state, key) -> samples.
+    """
 
     def draw(state: State, key: Array) -> list[Sample]:
         y = folds.source.arrays["y"]

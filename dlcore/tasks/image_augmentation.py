@@ -1,4 +1,4 @@
-"""Augmentation of images in training, as functions of a batch: `Experiment(augment=...)`."""
+"""Augmentation of image batches in training, for `Experiment(augment=...)`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Augment = Callable[[Batch, Array], Batch]
 
 
 def shift_and_flip(max_shift: int, flip: bool) -> Augment:
-    """Random shifts, then random reflections.
+    """Returns an augmentation by random shifts, then random reflections.
 
     Args:
-        max_shift: the largest shift in pixels, in both directions; 0: none.
+        max_shift: largest shift in pixels, in both dimensions; 0: none.
         flip: whether images are reflected left to right with probability 1/2.
 
     Returns:
-        (batch, key) -> the batch with another `image`, [batch, height, width, channels], of the
-        same dtype. Both draws of an example use its `row` and the same key.
+        (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented, of the
+        same dtype. Both random choices depend on an example's `row` and on the same key.
     """
 
-    def change(batch: Batch, key: Array) -> Batch:
+    def augmented(batch: Batch, key: Array) -> Batch:
         image = batch["image"]
         if max_shift:
             image = augment.random_shift(key, batch["row"], image, max_shift)
@@ -35,7 +35,7 @@ def shift_and_flip(max_shift: int, flip: bool) -> Augment:
             image = augment.random_flip(key, batch["row"], image)
         return {**batch, "image": image}
 
-    return change
+    return augmented
 
 
 def mixed(
@@ -46,18 +46,18 @@ def mixed(
     mixup: float = 0.0,
     cutmix: float = 0.0,
 ) -> Augment:
-    """Random reflections, shifts and erased squares, and images mixed in pairs.
+    """Returns an augmentation by reflections, shifts, erased squares, and mixed pairs of images.
 
     Args:
-        flip, max_shift: as of `shift_and_flip`, with a key for each.
-        erase: the side in pixels of a square that becomes zeros (DeVries & Taylor 2017); 0: none.
+        flip, max_shift: as of `shift_and_flip`, with separate keys.
+        erase: side in pixels of a square that is set to 0 (DeVries & Taylor 2017); 0: none.
         mixup: alpha of mixup (Zhang et al. 2018); 0: none.
         cutmix: alpha of CutMix (Yun et al. 2019); 0: none.
 
     Returns:
-        (batch, key) -> the batch with another `image`, [batch, height, width, channels]. Mixed
-        images are float32, of a batch with `partner_image` (`data.source.Partnered`), and come
-        with `share`, float32 [batch]: the fraction of the target that is `label`, which
+        (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented. Mixed
+        images are float32; the batch needs `partner_image` (`data.source.Partnered`) and gets
+        `share`, float32 [batch]: the fraction of the target that is `label`, which
         `classification.loss` uses.
 
     Raises:
@@ -66,7 +66,7 @@ def mixed(
     if mixup and cutmix:
         raise UsageError(f"--mixup {mixup} and --cutmix {cutmix} exclude each other: give one as 0")
 
-    def view(image: Array, key: Array, row: Array) -> Array:
+    def augmented(image: Array, key: Array, row: Array) -> Array:
         if flip:
             image = augment.random_flip(jax.random.fold_in(key, 0), row, image)
         if max_shift:
@@ -75,18 +75,18 @@ def mixed(
             image = augment.random_erase(jax.random.fold_in(key, 2), row, image, erase)
         return image
 
-    def change(batch: Batch, key: Array) -> Batch:
+    def mix(batch: Batch, key: Array) -> Batch:
         row = batch["row"]
-        image = view(batch["image"], jax.random.fold_in(key, 0), row)
+        image = augmented(batch["image"], jax.random.fold_in(key, 0), row)
         if not (mixup or cutmix):
             return {**batch, "image": image}
-        partner = view(batch["partner_image"], jax.random.fold_in(key, 1), row)
-        pair = image.astype(jnp.float32), partner.astype(jnp.float32)
+        partner = augmented(batch["partner_image"], jax.random.fold_in(key, 1), row)
+        images = image.astype(jnp.float32), partner.astype(jnp.float32)
         key = jax.random.fold_in(key, 2)
         if mixup:
-            image, share = augment.mixup(key, row, *pair, mixup)
+            image, fraction = augment.mixup(key, row, *images, mixup)
         else:
-            image, share = augment.cutmix(key, row, *pair, cutmix)
-        return {**batch, "image": image, "share": share}
+            image, fraction = augment.cutmix(key, row, *images, cutmix)
+        return {**batch, "image": image, "share": fraction}
 
-    return change
+    return mix

@@ -52,11 +52,16 @@ METRICS = {
     "precision": Metric("higher"),
     "recall": Metric("higher"),
 }
-CONFIDENT = 0.9  # an image is legible when the classifier gives a class at least this probability
+CONFIDENT = 0.9  # an image is legible where the largest class probability is at least this
 
 
 class Features(NamedTuple):
-    """What a classifier computes of images: features [n, d] and probabilities [n, classes]."""
+    """Outputs of a classifier for images.
+
+    Attributes:
+        features: float [n, d], of its last hidden layer.
+        probabilities: float [n, classes].
+    """
 
     features: np.ndarray
     probabilities: np.ndarray
@@ -66,10 +71,16 @@ Extractor = Callable[[np.ndarray], Features]
 
 
 def feature_extractor(path: Path) -> Extractor:
-    """An exported `CNN` with batch normalisation, its sizes read from the file.
+    """Loads an exported `CNN` with batch normalisation as an extractor of features.
+
+    Args:
+        path: of the exported file; the network's sizes are read from it.
 
     Returns:
-        A function of images [n, height, width, channels], bytes or floats in [0, 1].
+        A function of images [n, height, width, channels], uint8 or floats in [0, 1].
+
+    Raises:
+        UsageError: the file is missing or damaged.
     """
     loaded = weights.load(path)
     params = loaded["params"]["net"]
@@ -95,27 +106,27 @@ def feature_extractor(path: Path) -> Extractor:
 
 
 def legibility(generated: Features, label: np.ndarray | None = None) -> dict[str, float]:
-    """How many generated images are legible, which classes they are of, and whether the right ones.
+    """Measures how many generated images are legible, and the distribution of their classes.
 
     Args:
-        generated: what the classifier computes of them.
-        label: the class that each was generated for, int [n]; None: none.
+        generated: the classifier's outputs for them.
+        label: class with which each was generated, int [n]; None: without classes.
 
     Returns:
         `legible`, the fraction with a probability of at least 0.9; `rarest_class` and
-        `commonest_class`, fractions of the predicted classes, those that never occur included; with
-        labels `as_asked`, the fraction of the right class.
+        `commonest_class`, fractions of the predicted classes, classes that are never predicted
+        included; with labels also `as_asked`, the fraction predicted as its label.
     """
-    guess, classes = generated.probabilities.argmax(-1), generated.probabilities.shape[-1]
-    fractions = np.bincount(guess, minlength=classes) / len(guess)
-    found = {
+    predicted, classes = generated.probabilities.argmax(-1), generated.probabilities.shape[-1]
+    fractions = np.bincount(predicted, minlength=classes) / len(predicted)
+    metrics = {
         "legible": (generated.probabilities.max(-1) >= CONFIDENT).mean(),
         "rarest_class": fractions.min(),
         "commonest_class": fractions.max(),
     }
     if label is not None:
-        found["as_asked"] = (guess == label).mean()
-    return {name: float(value) for name, value in found.items()}
+        metrics["as_asked"] = (predicted == label).mean()
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def scores(
@@ -126,29 +137,39 @@ def scores(
     label: np.ndarray | None = None,
     near: int = 2000,
 ) -> dict[str, float]:
-    """The metrics of generated images.
+    """Computes all metrics of generated images.
 
     Args:
-        extract: the classifier's features.
-        generated, train, test: images. The Fréchet distance of `generated` from `test` has as its
-            floor that of as many training images.
-        label: the class that each was generated for.
-        near: precision and recall (`metrics.generation.neighbours`) are of so many of both.
+        extract: computes features.
+        generated, train, test: images [n, height, width, channels].
+        label: class with which each was generated, int [n].
+        near: number of images for precision and recall (`metrics.generation.neighbours`).
+
+    Returns:
+        {metric: value}. `floor_train_against_test` is the Fréchet distance of as many training
+        images from the test images: what perfect samples would reach.
     """
-    ours, real = extract(generated), extract(test)
-    floor = extract(train[: len(generated)])
-    a, b = ours.features[:near], real.features[:near]
+    of_generated, of_test = extract(generated), extract(test)
+    of_train = extract(train[: len(generated)])
+    generated_features, test_features = of_generated.features[:near], of_test.features[:near]
     return {
-        "frechet_on_classifier_features": frechet(ours.features, real.features),
-        "floor_train_against_test": frechet(floor.features, real.features),
-        **legibility(ours, label),
-        "precision": neighbours(b, a),
-        "recall": neighbours(a, b),
+        "frechet_on_classifier_features": frechet(of_generated.features, of_test.features),
+        "floor_train_against_test": frechet(of_train.features, of_test.features),
+        **legibility(of_generated, label),
+        "precision": neighbours(test_features, generated_features),
+        "recall": neighbours(generated_features, test_features),
     }
 
 
 def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) -> Evaluator:
-    """`scores` of `count` images that a model generates, at the end."""
+    """Evaluates `scores` of `count` generated images at the end, on the split "test".
+
+    Args:
+        classifier: file of the exported classifier, see `feature_extractor`.
+        generate: (state, key, count) -> images and classes.
+        splits: with `image`.
+        count: number of images.
+    """
 
     def score(state: State) -> dict[str, float]:
         generated, label = generate(state, jax.random.key(0), count)
@@ -162,16 +183,20 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
 def distance_evaluator(
     classifier: Path, generate: Generate, splits: Splits, count: int
 ) -> Evaluator:
-    """The Fréchet distance of `count` images that a model generates, and its floor, at the end."""
+    """Evaluates the Fréchet distance of `count` generated images and its floor, at the end.
+
+    Args:
+        classifier, generate, splits, count: as of `evaluator`.
+    """
 
     def score(state: State) -> dict[str, float]:
         extract = feature_extractor(classifier)
-        ours = extract(generate(state, jax.random.key(0), count)[0]).features
-        real = extract(splits.test.arrays["image"]).features
-        floor = extract(splits.train.arrays["image"][: len(splits.test)]).features
+        of_generated = extract(generate(state, jax.random.key(0), count)[0]).features
+        of_test = extract(splits.test.arrays["image"]).features
+        of_train = extract(splits.train.arrays["image"][: len(splits.test)]).features
         return {
-            "frechet_on_classifier_features": frechet(ours, real),
-            "floor_train_against_test": frechet(floor, real),
+            "frechet_on_classifier_features": frechet(of_generated, of_test),
+            "floor_train_against_test": frechet(of_train, of_test),
         }
 
     return OfState("test", score, DISTANCES)
@@ -180,7 +205,16 @@ def distance_evaluator(
 def samples(
     title: str, generate: Generate, count: int = 100
 ) -> Callable[[State, Array], list[Sample]]:
-    """`count` generated images."""
+    """Shows generated images.
+
+    Args:
+        title: of the sample.
+        generate: (state, key, count) -> images and classes.
+        count: number of images.
+
+    Returns:
+        (state, key) -> samples.
+    """
     return lambda state, key: [Images(title, generate(state, key, count)[0])]
 
 

@@ -1,4 +1,4 @@
-"""Language modelling: the loss of the next token."""
+"""Language modelling: the loss of the next token, and generated texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
-Generate = Callable[[State, Array, Array], Any]
+Generate = Callable[[State, Array, Array], Array]  # (state, tokens, key) -> tokens
 # (state, tokens [batch, prompt], key, new tokens, temperature, top_k, top_p) -> tokens
 Continue = Callable[[State, Array, Array, int, float, int, float], Array]
 
@@ -32,11 +32,12 @@ Continue = Callable[[State, Array, Array, int, float, int, float], Array]
 def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
     """Cross-entropy of the next token, in nats.
 
+    Where a batch has `bytes`, the number of bytes of each target, there is a metric
+    `bits_per_byte`, with which vocabularies of any size can be compared.
+
     Args:
-        model: gives logits [batch, length, vocabulary] of a batch with `targets`, int [batch,
-        length], their `weight`, float of the
-            same shape, and `mask`, float [batch]. Where a batch says how many `bytes` each target
-            stands for, metric: bits_per_byte, which compares vocabularies of any size.
+        model: computes logits [batch, length, vocabulary] of a batch with `targets`, int
+            [batch, length], their `weight`, float [batch, length], and `mask`, float [batch].
         label_smoothing: as of `classification.loss`, in training only.
 
     Raises:
@@ -53,14 +54,14 @@ def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
         xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["targets"])
         metrics = {}
         if "bytes" in batch:
-            where = batch["weight"] * batch["mask"][:, None]
+            weight = batch["weight"] * batch["mask"][:, None]
             metrics["bits_per_byte"] = Mean(
-                mean(xent, where).total / math.log(2), mean(batch["bytes"], where).total
+                mean(xent, weight).total / math.log(2), mean(batch["bytes"], weight).total
             )
-        # a share of the mass moves from the target's logit to the mean of all
+        # a fraction of the target's probability is spread evenly over all tokens
         if train and smoothing:
-            right = jnp.take_along_axis(y, batch["targets"][..., None], -1)[..., 0]
-            xent = xent + smoothing * (right - y.mean(-1))
+            target_logit = jnp.take_along_axis(y, batch["targets"][..., None], -1)[..., 0]
+            xent = xent + smoothing * (target_logit - y.mean(-1))
         return Out(mean(xent, batch["weight"] * batch["mask"][:, None]), metrics, extra)
 
     return cross_entropy
@@ -73,34 +74,35 @@ def samples(
     prompt: str = "\n",
     start: int | None = None,
 ) -> Callable[[State, Array], list[Sample]]:
-    """A text that the model generates.
+    """Shows a text that the model generates.
 
     Args:
         title: of the sample.
         generate: (state, tokens int32 [1, prompt], key) -> tokens [1, prompt + new].
         tokenizer: of the model's tokens.
-        prompt: what the text begins with; if the tokenizer does not know it, its first character.
+        prompt: beginning of the text; where a character vocabulary does not contain it, the
+            vocabulary's first character is used.
         start: a token before the prompt, such as the one between documents.
 
     Returns:
-        (state, key) -> the text.
+        (state, key) -> samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        first = prompt
+        beginning = prompt
         if isinstance(tokenizer, Vocabulary) and not set(prompt) <= set(tokenizer.symbols):
-            first = tokenizer.symbols[0]
+            beginning = tokenizer.symbols[0]
         encoded = [] if start is None else [start]
-        tokens = jnp.asarray([*encoded, *tokenizer.encode(first)], jnp.int32)[None]
-        drawn = np.asarray(generate(state, tokens, key))[0, tokens.shape[1] :]
-        # An embedding may have more rows than there are tokens; what they stand for is no text.
-        return [Text(title, tokenizer.decode(np.minimum(drawn, len(tokenizer) - 1)), first)]
+        tokens = jnp.asarray([*encoded, *tokenizer.encode(beginning)], jnp.int32)[None]
+        generated = np.asarray(generate(state, tokens, key))[0, tokens.shape[1] :]
+        # An embedding can have more rows than there are tokens; such indices have no text.
+        return [Text(title, tokenizer.decode(np.minimum(generated, len(tokenizer) - 1)), beginning)]
 
     return draw
 
 
 def appended(prompt: Array, tokens: Array) -> Array:
-    """The prompt [1, some] and tokens [1, more] after it, as `samples` takes them."""
+    """Appends generated tokens [1, new] to a prompt [1, length], as `samples` needs them."""
     return jnp.concatenate([prompt, tokens], 1)
 
 

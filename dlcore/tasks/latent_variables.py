@@ -1,4 +1,4 @@
-"""Models with latent variables: their likelihood by importance sampling, and what they generate."""
+"""Models with latent variables: their likelihood by importance sampling, and generated images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dlcore.train.model import Model
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
-Mean = Callable[[Array], Array]  # of the likelihood's parameters: the mean of each pixel
+Mean = Callable[[Array], Array]  # parameters of the likelihood -> mean of each pixel
 
 
 def _vae(model: Model) -> VAE:
@@ -31,15 +31,16 @@ def _vae(model: Model) -> VAE:
 
 
 def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evaluator:
-    """The negative log-likelihood of flat pixels in nats, by importance sampling, at the end.
+    """Evaluates the negative log-likelihood of flat pixels by importance sampling, at the end.
 
-    An upper bound of the negative log-likelihood (Burda et al. 2016, eq. 8). Metric: `nll_SAMPLES`.
+    The estimate is an upper bound in expectation (Burda et al. 2016, eq. 8). Metric: `nll_SAMPLES`,
+    in nats.
 
     Args:
         model: a `VAE` whose inputs are flat pixels.
-        test: examples with `image`; the first `count` are taken.
-        samples: importance samples per image; if above 100, a multiple of 100.
-        count: how many images.
+        test: `image`, of which the first `count` are used.
+        samples: importance samples per image; above 100 a multiple of 100.
+        count: number of images.
     """
     name = f"nll_{samples}"
 
@@ -52,15 +53,24 @@ def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evalu
 
 
 def _pictures(model: Model, state: State, z: Array, mean: Mean) -> np.ndarray:
-    """The means of the likelihoods of latent variables z [N, latent], as pictures of 28x28."""
-    parameters = drawn(_vae(model), state.params[model.name], z)
-    return np.asarray(mean(parameters)).reshape(-1, 28, 28)
+    """The means of the likelihoods for latent variables z [N, latent], as images [N, 28, 28]."""
+    decoded = drawn(_vae(model), state.params[model.name], z)
+    return np.asarray(mean(decoded)).reshape(-1, 28, 28)
 
 
 def prior_samples(
     model: Model, mean: Mean, count: int = 100
 ) -> Callable[[State, Array], list[Sample]]:
-    """Images whose latent variables are drawn from the prior; shown is the mean of each pixel."""
+    """Shows images whose latent variables are sampled from the prior: the mean of each pixel.
+
+    Args:
+        model: a `VAE` of images of 28x28.
+        mean: parameters of the likelihood -> mean of each pixel.
+        count: number of images.
+
+    Returns:
+        (state, key) -> samples.
+    """
 
     def draw(state: State, key: Array) -> list[Sample]:
         z = jax.random.normal(key, (count, _vae(model).latent))
@@ -71,12 +81,15 @@ def prior_samples(
 
 
 def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], list[Sample]]:
-    """Images from the prior, interpolations between test images, and reconstructions.
+    """Shows images from the prior, interpolations between test images, and reconstructions.
 
     Args:
         model: a `VAE` of images [batch, 28, 28, 1].
-        test: examples with `image`.
-        mean: of the likelihood's parameters, the mean of each pixel.
+        test: `image`.
+        mean: parameters of the likelihood -> mean of each pixel.
+
+    Returns:
+        (state, key) -> samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

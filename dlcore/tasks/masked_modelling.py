@@ -1,9 +1,8 @@
-"""Masked language modelling: texts with a masked token, and what the model predicts for it."""
+"""Masked language modelling: texts with a masked token, and the model's prediction for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,37 +14,43 @@ from dlcore.samples import Sample, Table
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, State
 
-Mask = Callable[[Batch, Array], tuple[Array, Array]]
+Mask = Callable[[Batch, Array], tuple[Array, Array]]  # (batch, key) -> tokens and positions
 
 
 def samples(
     model: Model, masked: Mask, source: Source, tokens: Subwords, count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """A table of texts, each with one of its masked tokens and the model's best guess.
+    """Shows a table of texts, each with one of its masked tokens and the model's best guess.
 
     Args:
-        model: gives logits [batch, masked, vocabulary] of the masked positions.
-        masked: (batch, key) -> the tokens as the network reads them [batch, length], and the
-            positions that it predicts [batch, masked]. The model masks the same with this key.
-        source: examples with `tokens` [length].
+        model: computes logits [batch, masked, vocabulary] of the masked positions.
+        masked: (batch, key) -> the tokens with masks, int [batch, length], and the masked
+            positions, int [batch, masked]. The model must mask the same ones with this key.
+        source: `tokens`, int [length] each.
         tokens: the tokenizer.
-        count: how many texts.
+        count: number of texts.
+
+    Returns:
+        (state, key) -> samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
         original = source.gather(np.arange(min(count, len(source))))["tokens"]
-        batch: Any = {"tokens": jnp.asarray(original), "row": jnp.arange(len(original))}
+        batch = {"tokens": jnp.asarray(original), "row": jnp.arange(len(original))}
         logits = np.asarray(model(state.params, state.extra, batch, key, False)[0])
-        shown, positions = map(np.asarray, masked(batch, key))
-        p = np.exp(logits - logits.max(-1, keepdims=True))
-        guess, probability = logits.argmax(-1), p.max(-1) / p.sum(-1)
+        with_masks, positions = map(np.asarray, masked(batch, key))
+        odds = np.exp(logits - logits.max(-1, keepdims=True))
+        predicted, probability = logits.argmax(-1), odds.max(-1) / odds.sum(-1)
         middle = positions.shape[1] // 2  # one position per text, with text on both sides
 
         def row(i: int) -> tuple[str, str, str, float]:
-            at = positions[i, middle]
-            before, after = (tokens.decode(each) for each in (shown[i, :at], shown[i, at + 1 :]))
+            position = positions[i, middle]
+            before, after = (
+                tokens.decode(each)
+                for each in (with_masks[i, :position], with_masks[i, position + 1 :])
+            )
             hidden, best = (
-                tokens.decode(np.array([x])) for x in (original[i, at], guess[i, middle])
+                tokens.decode(np.array([x])) for x in (original[i, position], predicted[i, middle])
             )
             return f"{before} ____{after}", hidden, best, round(float(probability[i, middle]), 3)
 

@@ -10,7 +10,12 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, mean
 
 
 def loss(model: Logits) -> Loss:
-    """Squared error of outputs [batch] against `target`, float [batch], where `mask` is not 0."""
+    """Squared error.
+
+    Args:
+        model: computes outputs [batch] of a batch with `target`, float [batch], and `mask`, float
+            [batch], the examples' weights.
+    """
 
     def squared_error(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         y, extra = model(params, extra, batch, key, train)

@@ -1,6 +1,4 @@
-"""Translation: an encoder-decoder's loss, BLEU of its translations on a schedule, and translations
-to look at.
-"""
+"""Translation: the loss of an encoder-decoder, BLEU on a schedule, and translations."""
 
 from __future__ import annotations
 
@@ -25,13 +23,14 @@ from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
 from dlcore.models.beam import Step, beam_search
 from dlcore.samples import Sample, Table
+from dlcore.sharding import Tree
 from dlcore.tasks import language_modelling
 from dlcore.train.evaluators import Collected, Evaluator, Schedule
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Params, State
 
 # (params, source [batch, length], its mask, beams, length) -> (step, its first state)
-Begin = Callable[[Any, Array, Array, int, int], tuple[Step, Any]]
+Begin = Callable[[Tree, Array, Array, int, int], tuple[Step, Tree]]
 
 loss = language_modelling.loss
 BLEU = {name: Metric("higher") for name in ("bleu", "bleu_lowercase")}
@@ -39,22 +38,21 @@ GREEDY = {"bleu_greedy": Metric("higher")}
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """What an encoder-decoder reads of packed rows: `source`, `source_pair`, `tokens` and
-    `pair`.
-    """
+    """Returns `source`, `source_pair`, `tokens` and `pair` of packed rows, for a `Model`."""
     return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Translator:
-    """Beam search with a trained encoder-decoder.
+    """Translates sentences by beam search with a trained encoder-decoder.
 
     Attributes:
-        begin: what `beam_search` needs to translate.
+        begin: prepares `beam_search`: encodes the sources.
         tokenizer: of both languages.
-        longest: tokens of the longest source sentence; a translation has at most half as many more.
-        beams: hypotheses that are kept.
-        penalty: the exponent of the length penalty (Wu et al. 2016, eq. 14).
+        longest: number of tokens of the longest source sentence. A translation has at most half as
+            many more.
+        beams: number of hypotheses.
+        penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
         name: of the model in the state.
     """
 
@@ -66,37 +64,58 @@ class Translator:
     name: str = "net"
 
     def search(self, params: Params, source: Array, beams: int) -> Array:
-        """The best translations, int32 [batch, 3/2 longest], of padded sources int32 [batch,
-        longest].
+        """Computes the best translations.
+
+        Args:
+            params: of all models.
+            source: padded tokens, int32 [batch, longest].
+            beams: number of hypotheses; 1: greedy decoding.
+
+        Returns:
+            int32 [batch, 3/2 longest].
         """
         length = self.longest * 3 // 2
         step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
         first = jnp.full(len(source), pairs.START, jnp.int32)
-        found, _ = beam_search(
+        hypotheses, _ = beam_search(
             step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty
         )
-        return found[:, 0]
+        return hypotheses[:, 0]
 
     def translate(self, params: Params, texts: Sequence[str]) -> list[str]:
-        """The best translation of each text, in one batch. Raises ValueError for one longer than
-        `longest`.
+        """Translates texts in one batch.
+
+        Args:
+            params: of all models.
+            texts: in the source language.
+
+        Returns:
+            The best translation of each text.
+
+        Raises:
+            ValueError: a text has more than `longest` tokens.
         """
         source = pairs.padded(pairs.encoded(self.tokenizer, texts), self.longest)
         return self.decoded(np.asarray(self._compiled(params, source)))
 
     @functools.cached_property
-    def _compiled(self) -> Any:
+    def _compiled(self) -> Callable[[Params, np.ndarray], Array]:
         return jax.jit(lambda params, source: self.search(params, source, self.beams))
 
     def decoded(self, tokens: np.ndarray) -> list[str]:
-        """The texts of translations [N, length]."""
+        """Returns the texts of translations, int [N, length]."""
         return [self.tokenizer.decode(each).strip() for each in tokens]
 
     def sentences(self, rows: PairRows) -> Arrays:
-        """The sentences of a split for `search`: `source` int32 [N, longest] and `number`, the
-        place in `rows.source_texts`.
+        """Returns the sentences of a split as a source for `search`.
 
-        They are ordered by length: a batch takes as long as its longest sentence.
+        They are sorted by length, since a batch takes as long as its longest sentence.
+
+        Args:
+            rows: packed rows, with their sentences as text.
+
+        Returns:
+            `source`, int32 [N, longest], and `number`, int32 [N]: the index in `rows.source_texts`.
         """
         encoded = pairs.encoded(self.tokenizer, rows.source_texts)
         order = np.array(sorted(range(len(encoded)), key=lambda i: len(encoded[i])), np.int32)
@@ -109,13 +128,13 @@ class Translator:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BleuEvaluator:
-    """BLEU of translations by beam search (runs as an `Evaluator`, train/evaluators.py).
+    """Evaluates BLEU of translations by beam search; an `Evaluator` (train/evaluators.py).
 
     Attributes:
-        translator: how sentences are translated.
-        rows: {split: its packed rows, with the sentences as text}; read when the evaluator first
-        runs. beams: hypotheses that are kept; 1 is the greedy translation.
-        metrics: "bleu", "bleu_lowercase" or "bleu_greedy", the metrics that are measured.
+        translator: translates the sentences.
+        rows: {split: packed rows, with their sentences as text}.
+        beams: number of hypotheses; 1: greedy decoding.
+        metrics: some of "bleu", "bleu_lowercase" and "bleu_greedy".
         every: when it runs.
     """
 
@@ -127,16 +146,16 @@ class BleuEvaluator:
 
     @functools.cached_property
     def sources(self) -> dict[str, Source | None]:
-        """The sentences of each split."""
+        """{split: its sentences}; tokenized when the evaluator first runs."""
         return {split: self.translator.sentences(rows) for split, rows in self.rows.items()}
 
     def collect(self, state: State, batch: Batch) -> dict[str, Array]:
-        """The translations of a batch of sentences."""
-        found = self.translator.search(state.params, batch["source"], self.beams)
-        return {"tokens": found, "number": batch["number"]}
+        """Translates a batch of sentences."""
+        translations = self.translator.search(state.params, batch["source"], self.beams)
+        return {"tokens": translations, "number": batch["number"]}
 
     def score(self, state: State, collected: Collected, split: str) -> dict[str, float]:
-        """BLEU of the translations against the references of a split."""
+        """Computes BLEU of the translations against the references of a split."""
         texts = self.translator.decoded(collected["tokens"])
         references = [self.rows[split].target_texts[i] for i in collected["number"]]
         return {
@@ -146,8 +165,12 @@ class BleuEvaluator:
 
 
 def evaluators(translator: Translator, validation: PairRows, test: PairRows) -> list[Evaluator]:
-    """BLEU of the greedy translations of validation at every evaluation; of those of the beam, of
-    both splits, at the end.
+    """Returns BLEU of greedy translations during training, and of beam search at the end.
+
+    Args:
+        translator: translates the sentences.
+        validation: greedy translations are evaluated at each evaluation, beam search at the end.
+        test: both are evaluated at the end.
     """
     return [
         BleuEvaluator(translator, {"validation": validation}, 1, GREEDY, "eval"),
@@ -161,8 +184,15 @@ def evaluators(translator: Translator, validation: PairRows, test: PairRows) -> 
 def samples(
     translator: Translator, rows: PairRows, count: int = 10
 ) -> Callable[[State, Array], list[Sample]]:
-    """The first sentences of a split with references and translations, and how BLEU was
-    measured.
+    """Shows the first sentences of a split with references and translations.
+
+    Args:
+        translator: translates the sentences.
+        rows: of the split.
+        count: number of sentences.
+
+    Returns:
+        (state, key) -> samples, with sacreBLEU's signatures.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -177,7 +207,7 @@ def samples(
                 tuple(zip(source, target, translations, strict=True)),
             ),
             Table(
-                "sacreBLEU's signatures, on plain text without tokenisation of ours",
+                "sacreBLEU's signatures; texts are not tokenised before",
                 ("metric", "signature"),
                 tuple(signatures),
             ),

@@ -56,7 +56,7 @@ FALLING = [1.0, 0.8, 0.7, 0.6]
             [2.0, 1.0, 1.0, 1.0],
             [1.0, 0.8, 0.3, 0.2],
             (
-                "Overfitting since step 20: the validation loss stands still at 1, while the "
+                "Overfitting since step 20: the validation loss stays at 1, while the "
                 "training loss fell from 0.8 to 0.2. Regularisation"
             ),
         ),
@@ -69,7 +69,7 @@ FALLING = [1.0, 0.8, 0.7, 0.6]
         (
             [1.0, 1.0, 1.0, 1.0],
             [1.0, 0.8, 0.3, 0.2],
-            "Overfitting since step 20: the validation loss stands still at 1",
+            "Overfitting since step 20: the validation loss stays at 1",
         ),
         (
             [2.0, math.nan, 1.0, 1.2],
