@@ -39,7 +39,7 @@ def loss(
         model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
             float [batch].
         label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016,
-            eq. 9), in training only. Where a batch has a `share`, float [batch] (mixup, CutMix),
+            eq. 9), in training only. Where a batch has a `label_fraction`, float [batch] (mixup, CutMix),
             that fraction of the target is `label`, and the rest `partner_label`.
         evaluation_metrics: (logits, batch) -> {name: Mean}, further metrics, in evaluation only.
 
@@ -56,9 +56,9 @@ def loss(
         index_below("label", y.shape[-1])
         right = mean(jnp.argmax(y, -1) == batch["label"], batch["mask"])
         xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["label"])
-        if "share" in batch:
+        if "label_fraction" in batch:
             other = optax.softmax_cross_entropy_with_integer_labels(y, batch["partner_label"])
-            xent = other + batch["share"] * (xent - other)
+            xent = other + batch["label_fraction"] * (xent - other)
         if train and smoothing:
             logp = y - jnp.max(y, -1, keepdims=True)
             logp = logp - jnp.log(jnp.sum(jnp.exp(logp), -1, keepdims=True))

@@ -57,7 +57,7 @@ def mixed(
     Returns:
         (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented. Mixed
         images are float32; the batch needs `partner_image` (`data.source.Partnered`) and gets
-        `share`, float32 [batch]: the fraction of the target that is `label`, which
+        `label_fraction`, float32 [batch]: the fraction of the target that is `label`, which
         `classification.loss` uses.
 
     Raises:
@@ -87,6 +87,6 @@ def mixed(
             image, fraction = augment.mixup(key, row, *images, mixup)
         else:
             image, fraction = augment.cutmix(key, row, *images, cutmix)
-        return {**batch, "image": image, "share": fraction}
+        return {**batch, "image": image, "label_fraction": fraction}
 
     return mix

@@ -59,8 +59,8 @@ def test_mixup_weights_both_views_by_the_fraction_that_the_loss_gets() -> None:
         ).astype(jnp.float32)
         for i, name in enumerate(("image", "partner_image"))
     ]
-    share = after["share"][:, None, None, None]
-    assert after["share"].shape == (4,)
+    share = after["label_fraction"][:, None, None, None]
+    assert after["label_fraction"].shape == (4,)
     np.testing.assert_allclose(after["image"], share * views[0] + (1 - share) * views[1], rtol=1e-6)
 
 
@@ -68,8 +68,8 @@ def test_cutmix_takes_each_pixel_from_one_of_the_pair() -> None:
     after = mixed(cutmix=1.0)(batch(), KEY)
     own = after["image"] == batch()["image"]
     assert (own | (after["image"] == batch()["partner_image"])).all()
-    assert ((after["share"] >= 0) & (after["share"] <= 1)).all()
-    assert after["share"].mean() == pytest.approx(float(own.mean()), abs=0.02)  # chance equals
+    assert ((after["label_fraction"] >= 0) & (after["share"] <= 1)).all()
+    assert after["label_fraction"].mean() == pytest.approx(float(own.mean()), abs=0.02)  # chance equals
 
 
 def test_mixup_and_cutmix_exclude_each_other() -> None:

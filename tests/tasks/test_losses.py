@@ -178,7 +178,7 @@ def test_a_shared_example_has_a_target_of_two_labels(smoothing: float) -> None:
     batch = {
         "label": LABELS,
         "partner_label": partner,
-        "share": share,
+        "label_fraction": share,
         "mask": np.array([1, 1, 0, 1], np.float32),
     }
     target = share[:, None] * np.eye(3)[LABELS] + (1 - share[:, None]) * np.eye(3)[partner]
