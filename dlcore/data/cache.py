@@ -1,9 +1,8 @@
 """Decoded data on disk: written once, opened as memory maps by every later run.
 
-An entry is a folder: one .npy file an array, and meta.json, which names them with their sizes and
-checksums. All of them are checked each time that an entry is opened, at 1 to 4 GB/s (CRC-32 of
-files that the system holds in memory; else as fast as the disk is). What is damaged is decoded
-again from the prepared records.
+An entry is a folder with one .npy file per array, and meta.json with their names, sizes and
+checksums. All checksums (CRC-32) are verified whenever an entry is opened, at 1 to 4 GB/s for files
+in the page cache. Damaged entries are decoded again from the prepared records.
 """
 
 from __future__ import annotations
@@ -27,23 +26,36 @@ import numpy as np
 from dlcore.data.source import Arrays, Batch, Info, fingerprint
 from dlcore.errors import UsageError
 
-# The number of rows of every array, and the rows themselves in pieces of any size.
+# The number of rows of every array, and the rows themselves in chunks of any size.
 Rows = tuple[int, Iterable[Batch]]
+
+# meta.json: "info", "arrays" and "crc32".
+Meta = dict[str, Any]
 
 _DAY = 24 * 3600.0
 _BLOCK = 4 << 20  # bytes that a checksum reads at a time
 
 
 def folder() -> Path:
-    """Where decoded data lies: $DLCORE_CACHE, else $XDG_CACHE_HOME/dlcore, else ~/.cache/dlcore."""
-    if own := os.environ.get("DLCORE_CACHE"):
-        return Path(own).expanduser()
+    """Returns the cache folder: $DLCORE_CACHE, $XDG_CACHE_HOME/dlcore or ~/.cache/dlcore."""
+    if chosen := os.environ.get("DLCORE_CACHE"):
+        return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dlcore"
 
 
 def cached(place: str, name: str, version: str, split: str, build: Callable[[], Rows]) -> Arrays:
-    """The arrays at `place` in the cache, built there first if they are missing or damaged.
-    UsageError: cannot write there.
+    """Opens an entry of the cache, which is built first where it is missing or damaged.
+
+    Args:
+        place: path of the entry in the cache folder.
+        name, version, split: of the data, for `Arrays.info`.
+        build: () -> number of rows, and chunks of rows {field: [rows, ...]}.
+
+    Returns:
+        Memory-mapped arrays.
+
+    Raises:
+        UsageError: the cache cannot be written.
     """
     entry, info = folder() / place, Info(name, version, split, "", 0)
     with _explained(entry):
@@ -52,7 +64,7 @@ def cached(place: str, name: str, version: str, split: str, build: Callable[[], 
 
 
 def _find(entry: Path, info: Info) -> Arrays | None:
-    """What lies at `entry`; a damaged entry is named in a warning and counts as missing."""
+    """The arrays of an entry; None where it is missing, or damaged, of which a warning is given."""
     if not entry.exists():
         return None
     try:
@@ -67,8 +79,9 @@ def _find(entry: Path, info: Info) -> Arrays | None:
 
 
 def _open(entry: Path, expected_info: Info) -> Arrays:
-    """The arrays of an entry, every byte of them checked. Raises ValueError and the like where it
-    is not as it was written.
+    """The arrays of an entry, after all its checksums are verified.
+
+    Raises ValueError, OSError, KeyError, TypeError or AttributeError where they do not match.
     """
     meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
     checksum = meta.pop("crc32", None)  # an entry of an older version has none
@@ -95,21 +108,19 @@ def _open(entry: Path, expected_info: Info) -> Arrays:
     return Arrays(contents, info)
 
 
-def _accept_older(entry: Path, meta: dict[str, Any], contents: Batch) -> None:
-    """Check an entry that has no checksums by its fingerprint, which is slower, and give it some
-    for the next time.
-    """
+def _accept_older(entry: Path, meta: Meta, contents: Batch) -> None:
+    """Verifies an entry without checksums by its fingerprint (slower), and adds checksums."""
     if fingerprint(contents) != meta["info"]["fingerprint"]:
         raise ValueError("its arrays have another fingerprint than they were written with")
     for described in meta["arrays"].values():
         described["crc32"] = _file_checksum(entry / described["file"])
-    # where nothing can be written, the fingerprint is taken each time
+    # where nothing can be written, the fingerprint is computed each time
     with contextlib.suppress(OSError):
         _write_meta(entry, meta)
 
 
-def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
-    """meta.json with its own checksum, replaced at once as a whole."""
+def _write_meta(folder: Path, meta: Meta) -> None:
+    """Writes meta.json with its own checksum, and replaces the old one in one step."""
     new = folder / f".{uuid.uuid4().hex}.json"
     new.write_text(
         json.dumps({**meta, "crc32": _meta_checksum(meta)}, indent=1) + "\n", encoding="utf-8"
@@ -117,12 +128,12 @@ def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
     new.replace(folder / "meta.json")
 
 
-def _meta_checksum(meta: dict[str, Any]) -> int:
+def _meta_checksum(meta: Meta) -> int:
     return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
 
 
 def _file_checksum(path: Path) -> int:
-    """CRC-32 of a whole file."""
+    """CRC-32 of a file."""
     checksum, block = 0, memoryview(bytearray(_BLOCK))
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(block):
@@ -131,7 +142,7 @@ def _file_checksum(path: Path) -> int:
 
 
 def _build(entry: Path, info: Info, build: Callable[[], Rows]) -> Arrays:
-    """Write into a folder of our own, then rename: other processes see a whole entry or none."""
+    """Writes a temporary folder and renames it: other processes see a complete entry or none."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     _sweep(entry.parent)
     building = entry.parent / f".{uuid.uuid4().hex}.building"
@@ -162,30 +173,34 @@ def _fill(building: Path, info: Info, build: Callable[[], Rows]) -> None:
 
 
 def _write(building: Path, rows: int, chunks: Iterable[Batch]) -> dict[str, Path]:
-    """One .npy file an array, written front to back: a full disk is then an error here, and not a
-    crash in a memory map.
+    """Writes one .npy file per array, sequentially.
+
+    On a full disk this is an error here, where a memory map would crash the process.
     """
     files: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
         opened = {}
         for chunk in chunks:
-            for key, part in chunk.items():
+            for key, rows_of_field in chunk.items():
                 if key not in opened:
                     files[key] = building / (urllib.parse.quote(key, safe="") + ".npy")
                     opened[key] = stack.enter_context(files[key].open("wb"))
-                    descr, shape = np.lib.format.dtype_to_descr(part.dtype), (rows, *part.shape[1:])
-                    header = {"descr": descr, "fortran_order": False, "shape": shape}
+                    description, shape = (
+                        np.lib.format.dtype_to_descr(rows_of_field.dtype),
+                        (rows, *rows_of_field.shape[1:]),
+                    )
+                    header = {"descr": description, "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(opened[key], header)
-                opened[key].write(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+                opened[key].write(
+                    np.ascontiguousarray(rows_of_field).reshape(-1).view(np.uint8).data
+                )
     for file in files.values():
         _narrow(file)
     return files
 
 
 def _narrow(file: Path) -> None:
-    """int64 becomes int32 where every value fits: JAX computes in 32 bits, and labels come as
-    64.
-    """
+    """Converts a file from int64 to int32 where all values fit: JAX computes in 32 bits."""
     array, limits = np.load(file, mmap_mode="r"), np.iinfo(np.int32)
     if (
         array.dtype == np.int64
@@ -200,28 +215,28 @@ def _narrow(file: Path) -> None:
 
 
 def _publish(building: Path, entry: Path, info: Info) -> Arrays:
-    """Rename to `entry`; where another process was first, take its entry instead."""
+    """Renames a built folder to its entry, or uses the entry of a process that was first."""
     for _ in range(8):
         with contextlib.suppress(OSError):
             building.rename(entry)
         try:
             return _open(entry, info)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # A damaged entry stands in the way. Renaming it aside is atomic too: nothing is lost if
-            # another process did so first.
+            # A damaged entry has this name. Renaming it is atomic too: where another process was
+            # first, nothing is lost.
             aside = entry.parent / f".{uuid.uuid4().hex}.building"
             with contextlib.suppress(FileNotFoundError):
                 entry.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
-    raise OSError(f"cannot put {entry.name} into its place")
+    raise OSError(f"cannot rename a new folder to {entry.name}")
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what a killed process left half built; a day is longer than any decoding takes."""
-    for left in parent.glob(".*.building"):
+    """Removes unfinished folders of killed processes, which are older than a day."""
+    for unfinished in parent.glob(".*.building"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _DAY:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - unfinished.stat().st_mtime > _DAY:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -230,6 +245,6 @@ def _explained(entry: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"cannot keep decoded data in {entry.parent}: {error.strerror or error}. "
-            "Make room or give access there, or set DLCORE_CACHE to another folder"
+            f"cannot write decoded data to {entry.parent}: {error.strerror or error}. "
+            "Free disk space or give access there, or set DLCORE_CACHE to another folder"
         ) from error

@@ -1,12 +1,11 @@
-"""Whether data are what an experiment takes: looked at before the first step, so that faults in
-them have a message of their own.
+"""Checks of data before the first step, so that faults in them are reported as such.
 
-`check_sizes` and `check_numbers` look at the sources as they are built, before a run has a folder.
-Losses declare, while they are traced, which field holds indices (`index_below`), and
-`check_indices` looks at these before the first step. `find_fault` looks at the batch of a step that
-has failed. Arrays are read once, front to back, at a few GB/s: of integers, those that could be
-cut, and indices; of floating-point arrays the first GiB. Of a source that makes its examples when
-asked, the first few are looked at, and the indices of every batch (`watched`).
+`check_sizes` and `check_numbers` check the sources before a run has a folder. Losses declare, while
+they are traced, which field holds indices (`index_below`), and `check_indices` checks these before
+the first step. `find_fault` checks the batch of a step that has failed. Arrays are read once, in
+order, at a few GB/s: integers that JAX would truncate, indices, and the first GiB of floating-point
+arrays. Of a source that computes its examples on demand, the first few are checked, and the indices
+of every batch (`watched`).
 """
 
 from __future__ import annotations
@@ -21,13 +20,17 @@ import numpy as np
 from dlcore.data.source import Arrays, Batch, Partnered, Source, Windows
 from dlcore.errors import UsageError
 
-# bytes at a time, bytes of floating-point numbers, examples of other sources
-_BLOCK, _MOST, _FEW = 16 << 20, 1 << 30, 64
+_BLOCK = 16 << 20  # bytes that are checked at a time
+_MOST = 1 << 30  # bytes that are checked of a floating-point array
+_FEW = 64  # examples that are checked of a source that is not in memory
 
 
 class Indices(NamedTuple):
-    """A field that holds whole numbers from 0 to `size` - 1, at least where its field `weight` is
-    not 0 ("": everywhere).
+    """A field that holds indices.
+
+    Attributes:
+        size: the indices are 0 to size - 1.
+        weight: name of a field; where it is 0, the index may be any number. "": no such field.
     """
 
     size: int
@@ -39,58 +42,75 @@ _DECLARED: ContextVar[dict[str, Indices] | None] = ContextVar("declared", defaul
 
 @contextlib.contextmanager
 def declared() -> Iterator[dict[str, Indices]]:
-    """Collects what the losses that are traced inside declare: {field: Indices}."""
-    found: dict[str, Indices] = {}
-    token = _DECLARED.set(found)
+    """Collects the fields that losses declare while they are traced inside: {field: Indices}."""
+    fields: dict[str, Indices] = {}
+    token = _DECLARED.set(fields)
     try:
-        yield found
+        yield fields
     finally:
         _DECLARED.reset(token)
 
 
 def index_below(field: str, size: int, weight: str = "") -> None:
-    """A loss declares that this field of its batch holds indices below `size`: labels of so many
-    classes, tokens of a vocabulary.
+    """Declares, in a loss, that a field of its batch holds indices below `size`.
+
+    Args:
+        field: such as labels of so many classes, or tokens of a vocabulary.
+        size: number of classes or tokens.
+        weight: field of weights; where it is 0, the index may be any number.
     """
-    found = _DECLARED.get()
-    if found is not None:
-        found[field] = Indices(min(size, found[field].size if field in found else size), weight)
+    fields = _DECLARED.get()
+    if fields is not None:
+        fields[field] = Indices(min(size, fields[field].size if field in fields else size), weight)
 
 
 def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> None:
-    """Raises UsageError for a batch larger than the training data, and for a split without
-    examples.
+    """Checks the numbers of examples.
+
+    Args:
+        train: training examples.
+        batch: examples per step.
+        evaluated: {split: examples}.
+
+    Raises:
+        UsageError: the batch is larger than the training data, or a split is empty.
     """
     if batch > len(train):
         raise UsageError(
-            f"--batch {batch} is larger than the {len(train)} examples of {_named('train', train)}:"
-            " the same example would stand in it twice;"
-            f" {f'take --batch {len(train)} or less' if len(train) else 'give it examples'}"
+            f"--batch {batch} is larger than the {len(train)} examples of {_named('train', train)},"
+            " so that an example would be in it twice:"
+            f" {f'choose --batch {len(train)} or less' if len(train) else 'give it examples'}"
         )
     for split, source in evaluated.items():
         if not len(source):
             raise UsageError(
-                f"{_named(split, source)} has no examples: give it some, or leave that split out of"
-                " `eval`"
+                f"{_named(split, source)} has no examples: add some, or leave the split out of"
+                " `scored`"
             )
 
 
 def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
-    """Raises UsageError for NaN, and for integers that JAX would cut to 32 bits unless it computes
-    in 64 (`wide`).
+    """Checks that numbers are finite, and that integers fit into 32 bits.
+
+    Args:
+        splits: {split: examples}.
+        x64: whether JAX computes in 64 bits, so that any integer is allowed.
+
+    Raises:
+        UsageError: NaN or infinity, or an integer that JAX would truncate.
     """
     for split, source in splits.items():
         for field, array in _contents(source).items():
             if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not x64:
-                narrow = np.iinfo(np.int32 if array.dtype.kind == "i" else np.uint32)
-                if found := _first_outside(array, narrow.min, narrow.max):
+                limits = np.iinfo(np.int32 if array.dtype.kind == "i" else np.uint32)
+                if found := _first_outside(array, limits.min, limits.max):
                     raise UsageError(
                         f"{_at(split, source, field, *found)}, which does not fit into the 32 bits"
                         " that JAX computes in: use smaller numbers, or set JAX_ENABLE_X64=1"
                     )
             elif array.dtype.kind == "f":
-                part = array[: _MOST // max(1, array[:1].nbytes)]
-                if found := _first_outside(part, -np.inf, np.inf):
+                checked = array[: _MOST // max(1, array[:1].nbytes)]
+                if found := _first_outside(checked, -np.inf, np.inf):
                     raise UsageError(
                         f"{_at(split, source, field, *found)}: leave such examples out, or put a"
                         " number in its place (np.nan_to_num)"
@@ -98,7 +118,15 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
 
 
 def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -> None:
-    """Raises UsageError for an index that is not below the size that a loss has declared."""
+    """Checks that indices are not negative and below the declared size.
+
+    Args:
+        splits: {split: examples}.
+        fields: what the losses have declared.
+
+    Raises:
+        UsageError: the first index that is not.
+    """
     for split, source in splits.items():
         contents = _contents(source)
         for field, (size, weight) in fields.items():
@@ -113,8 +141,17 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
 def watched(
     batches: Iterable[Batch], source: Source, fields: Mapping[str, Indices]
 ) -> Iterator[Batch]:
-    """The batches of a training source, each one looked at if the source's arrays could not be:
-    UsageError at the first wrong index.
+    """Yields the batches of a training source, and checks their indices.
+
+    Only batches of sources whose arrays could not be checked before (`check_indices`) are checked.
+
+    Args:
+        batches: of the source.
+        source: the training source.
+        fields: what the losses have declared.
+
+    Raises:
+        UsageError: the first wrong index.
     """
     if isinstance(_innermost(source), Arrays | Windows):
         yield from batches
@@ -126,8 +163,12 @@ def watched(
 
 
 def find_fault(batch: Batch, examples: np.ndarray, fields: Mapping[str, Indices]) -> str:
-    """What is wrong with the data of a batch, of which `examples` are the numbers; empty where
-    nothing is seen.
+    """Describes the first fault in the data of a batch; "" where there is none.
+
+    Args:
+        batch: arrays [rows, ...].
+        examples: index of each row's example in the source, [rows].
+        fields: what the losses have declared.
     """
     for field, array in batch.items():
         if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
@@ -148,7 +189,7 @@ def _wrong_index(batch: Batch, fields: Mapping[str, Indices]) -> str:
 def _allowed(field: str, size: int) -> str:
     last = f"it must be 0 to {size - 1}" if size > 1 else "it must be 0"
     return (
-        f"the loss takes {field!r} for an index of {size} outputs: {last}; number the classes from"
+        f"the loss uses {field!r} as an index of {size} outputs: {last}; number the classes from"
         " 0, or give the model more outputs"
     )
 
@@ -158,7 +199,7 @@ def _innermost(source: Source) -> Source:
 
 
 def _contents(source: Source) -> Mapping[str, np.ndarray]:
-    """What a source draws from, by field."""
+    """The arrays of a source in memory, by field; else those of its first examples."""
     inner = _innermost(source)
     if isinstance(inner, Arrays):
         return inner.arrays
@@ -168,31 +209,27 @@ def _contents(source: Source) -> Mapping[str, np.ndarray]:
 
 
 def _first_outside(
-    array: np.ndarray, low: float, high: float, counts: np.ndarray | None = None
+    array: np.ndarray, low: float, high: float, weights: np.ndarray | None = None
 ) -> tuple[int, object] | None:
-    """Row and value of the first number that is not from `low` to `high`, as NaN never is; where
-    `counts` is 0 nothing is looked at.
-    """
+    """Row and value of the first number outside low..high (as NaN is), where `weights` is not 0."""
     if not array.size or array.dtype.kind not in "iuf":
         return None
-    if counts is not None and counts.shape != array.shape:
-        counts = None
-    for start, part in _blocks(array):
-        if counts is None and part.min() >= low and part.max() <= high:
+    if weights is not None and weights.shape != array.shape:
+        weights = None
+    for start, block in _blocks(array):
+        if weights is None and block.min() >= low and block.max() <= high:
             continue
-        outside = ~((part >= low) & (part <= high))
-        if counts is not None:
-            outside &= counts[start : start + len(part)] != 0
+        outside = ~((block >= low) & (block <= high))
+        if weights is not None:
+            outside &= weights[start : start + len(block)] != 0
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
-            return start + at[0], part[at]
+            return start + at[0], block[at]
     return None
 
 
 def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(number of the first row, rows) of the parts of an array, of `_BLOCK` bytes or one row
-    each.
-    """
+    """Yields (index of the first row, rows) of consecutive blocks of `_BLOCK` bytes or one row."""
     rows = max(1, _BLOCK // array[:1].nbytes)
     for start in range(0, len(array), rows):
         yield start, array[start : start + rows]

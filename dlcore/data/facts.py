@@ -1,4 +1,4 @@
-"""What is known of a data set besides its examples: classes, shapes, a vocabulary."""
+"""Facts of a data set besides its examples: classes, shapes, a vocabulary."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from dlcore.errors import UsageError
 
 
 class Facts(Mapping[str, Any]):
-    """A read-only mapping of plain JSON values, also by attribute: `facts.classes`.
+    """A read-only mapping of plain JSON values, with access as attributes too: `facts.classes`.
 
     Values are str, int, float, bool, None, and lists and dicts of them. NumPy scalars become
-    numbers and tuples become lists. A name that is not there raises UsageError with those that are.
+    numbers and tuples become lists. Access to a missing name raises UsageError with the existing
+    names.
 
     Args:
-        values: what is known, by name.
+        values: by name.
         more: further values, by keyword.
 
     Raises:
-        UsageError: a value that is not plain JSON, or a name that is taken by a method.
+        UsageError: a value that is not plain JSON, or a name that is that of a method.
     """
 
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any):
-        found = {name: _plain(name, value) for name, value in {**dict(values), **more}.items()}
-        if taken := [name for name in found if not isinstance(name, str) or hasattr(Facts, name)]:
-            raise UsageError(f"a fact cannot have the name {taken[0]!r}: choose another")
-        object.__setattr__(self, "_values", found)
+        plain = {name: _plain(name, value) for name, value in {**dict(values), **more}.items()}
+        if invalid := [name for name in plain if not isinstance(name, str) or hasattr(Facts, name)]:
+            raise UsageError(f"a fact cannot have the name {invalid[0]!r}: choose another")
+        object.__setattr__(self, "_values", plain)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
@@ -41,7 +42,7 @@ class Facts(Mapping[str, Any]):
         return self._values[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # Python's own protocols, such as copying, ask for these
+        if name.startswith("_"):  # protocols of Python, such as copying, look these up
             raise AttributeError(name)
         return self[name]
 
@@ -69,20 +70,24 @@ class Facts(Mapping[str, Any]):
         return Facts, (self._values,)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a name, or `default`."""
+        """Returns the value of a name, or `default`."""
         return self._values.get(name, default)
 
     def with_facts(self, **more: Any) -> Facts:
-        """These facts and more; the new value where a name is in both."""
+        """Returns these facts and more; a new value replaces an old one of the same name."""
         return Facts({**self._values, **more})
 
     def to_json(self) -> str:
-        """One JSON object, which `from_json` reads."""
+        """Returns one JSON object, which `from_json` reads."""
         return json.dumps(self._values, indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Facts:
-        """The facts that `to_json` wrote. UsageError: `text` is not a JSON object."""
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UsageError: `text` is not a JSON object.
+        """
         try:
             values = json.loads(text)
         except ValueError as error:
@@ -95,7 +100,7 @@ class Facts(Mapping[str, Any]):
 
 
 def _plain(name: str, value: Any) -> Any:
-    """The value as JSON would give it back. UsageError, which names it: not plain."""
+    """The value as JSON returns it. UsageError, with the value's name: it is not plain JSON."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -109,12 +114,12 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(f"{name}[{i}]", each) for i, each in enumerate(value)]
     if isinstance(value, Mapping):
-        if wrong := [key for key in value if not isinstance(key, str)]:
-            raise UsageError(f"fact {name!r} has the key {wrong[0]!r}: keys must be strings")
+        if invalid := [key for key in value if not isinstance(key, str)]:
+            raise UsageError(f"fact {name!r} has the key {invalid[0]!r}: keys must be strings")
         return {key: _plain(f"{name}.{key}", each) for key, each in value.items()}
-    way = (
+    way_out = (
         "give array.tolist()"
         if hasattr(value, "tolist")
         else "give strings, numbers, lists or dicts"
     )
-    raise UsageError(f"fact {name!r} is of type {type(value).__name__}, not plain JSON: {way}")
+    raise UsageError(f"fact {name!r} is of type {type(value).__name__}, not plain JSON: {way_out}")

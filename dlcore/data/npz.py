@@ -1,4 +1,4 @@
-"""Arrays in .npz files, read so that damage is an error with a message and never another number."""
+"""Reads .npz files, with every checksum verified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcore.errors import UsageError
 
-# Whatever a damaged archive makes zipfile, zlib and NumPy's reader of headers raise.
+# What zipfile, zlib and NumPy's reader of headers raise for damaged archives.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -31,33 +31,37 @@ _DAMAGE = (
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that `np.savez` or `np.savez_compressed` wrote, by name. No pickle is
-    ever read.
+    """Reads the arrays of a file that `np.savez` or `np.savez_compressed` wrote.
 
-    Every byte of every array is checked by the CRC-32 of the archive. UsageError, which names the
-    file and the array: missing, no .npz file, or damaged.
+    No pickle is read, and the CRC-32 of every array is verified.
+
+    Returns:
+        {name: array}.
+
+    Raises:
+        UsageError: the file is missing, is not an .npz file, or is damaged; the message names the
+            file and the array.
     """
-    if not path.is_file():  # a folder, or a pipe that nothing ever comes out of
+    if not path.is_file():  # a folder, or a pipe, whose read could wait forever
         raise UsageError(
-            f"{path} {'is no file' if path.exists() else 'does not exist'}: name a .npz file with"
-            " arrays"
+            f"{path} {'is not a file' if path.exists() else 'does not exist'}: name a .npz file"
+            " with arrays"
         )
-    name, found = "", {}
+    name, arrays = "", {}
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
-                # The whole member at once: zipfile compares its checksum at the end, which np.load
-                # may stop short of.
+                # The complete member: zipfile compares its checksum at the end, which np.load does
+                # not always reach.
                 content = archive.read(member)
                 if len(content) != member.file_size:
                     raise ValueError(f"it has {len(content)} bytes, not {member.file_size}")
-                found[name] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+                arrays[name] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except _DAMAGE as error:
         what = f"array {name!r}" if name else "its table of contents"
         raise UsageError(
-            f"{path} is no sound .npz file: {what} cannot be read"
-            f" ({error or type(error).__name__}); write it again, or copy it again from where it"
-            " came"
+            f"{path} is not a valid .npz file: {what} cannot be read"
+            f" ({error or type(error).__name__}); write it again, or copy it again from its source"
         ) from error
-    return found
+    return arrays

@@ -1,4 +1,4 @@
-"""Documents of any length in rows of one length: several in a row, none of which sees another."""
+"""Packs documents of any length into rows of one length, with segments that attention separates."""
 
 from __future__ import annotations
 
@@ -8,65 +8,76 @@ import numpy as np
 
 
 def pack(documents: Sequence[np.ndarray], length: int, stride: int = 0) -> dict[str, np.ndarray]:
-    """Rows that hold the documents [tokens] from end to end: arrays [rows, length].
+    """Packs documents into rows: arrays [rows, length].
 
-    tokens, targets    each token of a document but its last, and the one that follows it: no target
-                       lies beyond a document's end
-    segment, position  whose a token is (1, 2, ... from the left; 0: padding), and its place there,
-                       for attention and positions
-    weight             1, and 0 on padding
+    A document of more than `length` + 1 tokens is cut into segments that start `stride` tokens
+    apart. The longest segments are packed first, each into the row with the least space that fits
+    (best fit decreasing, Johnson 1973); full rows come first.
 
-    A document of more than `length` + 1 tokens is cut into stretches that begin `stride` tokens
-    apart (0: `length`, so that each token but the first is a target once) and count as documents.
-    Longest first, each goes where the least room remains (Johnson 1973): full rows first. Raises
-    ValueError where no document has two tokens, and for a stride that leaves tokens out.
+    Args:
+        documents: tokens, int [n] each.
+        length: tokens of a row.
+        stride: distance of the segments of a long document, at most `length`; 0: `length`, so that
+            every token but the first is a target exactly once.
+
+    Returns:
+        tokens, targets: int32, each token of a document but its last, and the one that follows it;
+            no target is beyond a document's end.
+        segment: int32, number of the document in its row, from 1; 0: padding. For attention.
+        position: int32, position in the segment, from 0.
+        weight: float32, 1, and 0 on padding.
+
+    Raises:
+        ValueError: no document has two tokens, or a stride that leaves tokens out.
     """
     stride = stride or length
     if not 0 < stride <= length:
         raise ValueError(
-            f"stretches of {length} tokens that begin {stride} apart leave tokens out, or have none"
+            f"segments of {length} tokens that start {stride} apart leave tokens out, or are empty"
         )
     segments = [
-        document[start : start + length + 1]
+        document[first : first + length + 1]
         for document in documents
-        for start in range(0, max(len(document) - 1, 0), stride)
+        for first in range(0, max(len(document) - 1, 0), stride)
     ]
     if not segments:
         raise ValueError("no document has two tokens: there is nothing to predict")
     rows = _fit([len(segment_tokens) - 1 for segment_tokens in segments], length)
-    found = {
+    packed = {
         name: np.zeros((len(rows), length), np.int32)
         for name in ("tokens", "targets", "segment", "position")
     }
     for i, row in enumerate(rows):
-        at = 0
+        start = 0
         for segment, number in enumerate(row, start=1):
             segment_tokens = segments[number]
-            here = slice(at, at + len(segment_tokens) - 1)
-            found["tokens"][i, here], found["targets"][i, here] = (
+            columns = slice(start, start + len(segment_tokens) - 1)
+            packed["tokens"][i, columns], packed["targets"][i, columns] = (
                 segment_tokens[:-1],
                 segment_tokens[1:],
             )
-            found["segment"][i, here], found["position"][i, here] = (
+            packed["segment"][i, columns], packed["position"][i, columns] = (
                 segment,
                 np.arange(len(segment_tokens) - 1),
             )
-            at = here.stop
-    return {**found, "weight": (found["segment"] > 0).astype(np.float32)}
+            start = columns.stop
+    return {**packed, "weight": (packed["segment"] > 0).astype(np.float32)}
 
 
-def _fit(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Which sizes share a row: best fit, largest first, equals in their order."""
+def _fit(sizes: Sequence[int], capacity: int) -> list[list[int]]:
+    """The segments of each row, by index: best fit, largest first, equal sizes in their order."""
     rows: list[list[int]] = []
-    left: list[list[int]] = [[] for _ in range(room + 1)]  # the rows that have so much room left
+    with_space: list[list[int]] = [
+        [] for _ in range(capacity + 1)
+    ]  # the rows that have so much room left
     for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
         size = sizes[number]
-        space = next((space for space in range(size, room) if left[space]), room)
-        if space == room:
+        space = next((space for space in range(size, capacity) if with_space[space]), capacity)
+        if space == capacity:
             rows.append([])
             row = len(rows) - 1
         else:
-            row = left[space].pop(0)
+            row = with_space[space].pop(0)
         rows[row].append(number)
-        left[space - size].append(row)
+        with_space[space - size].append(row)
     return rows

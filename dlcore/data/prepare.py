@@ -1,4 +1,4 @@
-"""Download a TFDS data set and write it as ArrayRecord, which is read without TensorFlow."""
+"""Downloads a TFDS data set and writes it as ArrayRecord, which is read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from typing import Any
 from dlcore.data import builders, tfds
 from dlcore.errors import UsageError
 
-# TFDS waits 204 s (10 retries, each twice as long) before it says that there is no network; 5
-# retries are 6 s.
+# With its 10 retries, each twice as long, TFDS waits 204 s before it reports that there is no
+# network; with 5 it waits 6 s.
 _RETRIES = 5
 
-# Where TFDS keeps its older builders. It stops importing them at the first that lacks a package,
-# and then knows none of the rest.
+# Packages with older builders of TFDS. It stops importing them at the first one that needs a
+# package that is not installed, and then does not know the others.
 _PACKAGES = (
     "audio",
     "d4rl",
@@ -49,7 +49,7 @@ _PACKAGES = (
     "vision_language",
 )
 
-# Packages that pip knows by another name than Python.
+# Packages whose name for pip is not the one that Python imports.
 _PIP = {
     "apache_beam": "apache-beam",
     "bs4": "beautifulsoup4",
@@ -69,24 +69,32 @@ def prepare(
     manual_dir: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Download and prepare "name[/config][:version]" unless that was done before; the folder that
-    holds it.
+    """Downloads and prepares a data set, unless that was done before.
 
-    A set of `dlcore.data.builders` goes before one of TFDS. `manual_dir` holds files that were
-    fetched by hand.
+    Args:
+        name: "name[/config][:version]" of a builder of `dlcore.data.builders`, or else of TFDS.
+        data_dir: root folder of prepared sets, see `prepared.data_folder`.
+        download_dir: folder of downloads; None: downloads/ in the root folder.
+        manual_dir: folder with files that were fetched by hand; None: manual/ in that of downloads.
+        say: prints messages of progress.
 
-    UsageError: unknown name, missing package, no network and not downloaded before, no room, or
-    data that cannot be read back.
+    Returns:
+        The folder of the prepared set.
+
+    Raises:
+        UsageError: unknown name, missing package, no network and not downloaded before, no disk
+            space, or data that cannot be read back.
     """
     root = tfds.data_folder(data_dir)
-    downloads = Path(download_dir).expanduser() if download_dir else root / "downloads"
-    manual = Path(manual_dir).expanduser() if manual_dir else downloads / "manual"
-    if manual_dir and not manual.is_dir():
+    download_folder = Path(download_dir).expanduser() if download_dir else root / "downloads"
+    manual_folder = Path(manual_dir).expanduser() if manual_dir else download_folder / "manual"
+    if manual_dir and not manual_folder.is_dir():
         raise UsageError(
-            f"there is no folder {manual} with files fetched by hand: name another --manual-dir"
+            f"there is no folder {manual_folder} with files fetched by hand: name another"
+            " --manual-dir"
         )
     builder = _builder(name, root)
-    title = "/".join(
+    full_name = "/".join(
         [builder.name, *([builder.builder_config.name] if builder.builder_config else [])]
     )
     if Path(builder.data_path).exists():
@@ -95,16 +103,16 @@ def prepare(
                 f"{builder.data_path} is there but holds no prepared data: remove it and run"
                 f" `dlcore prepare {name}`"
             )
-        prepared = tfds.find(f"{title}:{builder.version}", root)
-        say(f"{title} {prepared.version} is already prepared in {prepared.folder}")
+        prepared = tfds.find(f"{full_name}:{builder.version}", root)
+        say(f"{full_name} {prepared.version} is already prepared in {prepared.folder}")
         return prepared.folder
-    say(f"preparing {title} {builder.version} in {root}, with downloads in {downloads}")
-    with _explained(title, builder, root, downloads), _quiet():
-        _run(builder, downloads, manual)
-    prepared = tfds.find(f"{title}:{builder.version}", root)
+    say(f"preparing {full_name} {builder.version} in {root}, with downloads in {download_folder}")
+    with _explained(full_name, builder, root, download_folder), _quiet():
+        _run(builder, download_folder, manual_folder)
+    prepared = tfds.find(f"{full_name}:{builder.version}", root)
     tfds.check(prepared)
     counts = ", ".join(f"{split} {examples:,}" for split, examples in prepared.splits.items())
-    say(f"prepared {title} {prepared.version} in {prepared.folder}: {counts} examples")
+    say(f"prepared {full_name} {prepared.version} in {prepared.folder}: {counts} examples")
     return prepared.folder
 
 
@@ -125,9 +133,7 @@ def _run(builder: Any, downloads: Path, manual: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back TFDS's prints and the warning of every retry: the one message at the end says what
-    they say.
-    """
+    """Suppresses prints of TFDS and the warning of every retry; the last message has the cause."""
     retries = logging.getLogger("urllib3.connectionpool")
     before = retries.level
     retries.setLevel(logging.ERROR)
@@ -139,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 def own_sets() -> list[str]:
-    """The names of the sets that `dlcore.data.builders` prepares."""
+    """Returns the names of the sets that `dlcore.data.builders` prepares."""
     return sorted(
         path.stem
         for path in Path(builders.__file__).parent.glob("*.py")
@@ -148,7 +154,7 @@ def own_sets() -> list[str]:
 
 
 def _builder(name: str, root: Path) -> Any:
-    """The builder of a set: ours, else TFDS's own."""
+    """The builder of a set: one of ours, or else one of TFDS."""
     import tensorflow_datasets
 
     title, config, _ = tfds.parts_of(name)
@@ -165,7 +171,7 @@ def _builder(name: str, root: Path) -> Any:
     except ImportError as error:
         raise UsageError(_missing(name, error)) from error
     except (ValueError, AssertionError) as error:
-        # TFDS puts its own arguments before the cause
+        # the message of TFDS begins with its arguments
         cause = str(error).rpartition('}": ')[2].strip()
         raise UsageError(f"{name} cannot be prepared: {cause}") from error
 
@@ -191,9 +197,7 @@ def _class(title: str) -> Any:
 
 
 def _import_all() -> list[str]:
-    """Make every builder known that can be; the packages which the others lack, by their names for
-    pip.
-    """
+    """Imports all builders of TFDS; returns the missing packages of the others, by pip names."""
     lacking = set()
     for package in _PACKAGES:
         try:
@@ -210,7 +214,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterator[None]:
-    """What goes wrong inside TFDS, said with its cause and the way out."""
+    """Converts errors inside TFDS to a UsageError with the cause and what to do."""
     import requests
 
     try:
@@ -225,10 +229,10 @@ def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterato
         raise UsageError(_no_network(title, builder, downloads, error)) from error
     except OSError as error:
         raise UsageError(
-            f"{title} cannot be prepared in {root}: {error}. Make room or give access, or set"
-            " TFDS_DATA_DIR"
+            f"{title} cannot be prepared in {root}: {error}. Free disk space or give access, or"
+            " set TFDS_DATA_DIR"
         ) from error
-    except AssertionError as error:  # TFDS's way to ask for files that only a person can fetch
+    except AssertionError as error:  # TFDS: files must be fetched by hand
         raise UsageError(f"{title} cannot be prepared: {error}") from error
     except Exception as error:
         if _MISSING.search(str(error)):  # from TFDS's thread that extracts archives
@@ -251,7 +255,7 @@ def _no_network(title: str, builder: Any, downloads: Path, error: Exception) -> 
     cause = getattr(error.args[0], "reason", None) if error.args else None
     known = (builder.url_infos or {}).get(url)
     file = (
-        f"lay the file into {downloads / 'manual' / known.filename}"
+        f"copy the file to {downloads / 'manual' / known.filename}"
         if known and known.filename
         else None
     )
@@ -277,16 +281,21 @@ def _missing(title: str, error: Exception) -> str:
 
 
 def _package(error: Exception) -> str:
-    """The package that an import missed, by its name for pip. TFDS raises it again without `name`,
-    but keeps the words.
+    """The package that an import missed, by its pip name.
+
+    TFDS raises ImportError again without `name`, but with the same message.
     """
-    said = _MISSING.search(str(error))
-    top = (getattr(error, "name", None) or (said[1] if said else str(error))).split(".")[0]
-    return _PIP.get(top, top)
+    match = _MISSING.search(str(error))
+    package = (getattr(error, "name", None) or (match[1] if match else str(error))).split(".")[0]
+    return _PIP.get(package, package)
 
 
 def main(words: Sequence[str]) -> int:
-    """`dlcore prepare`: the exit code."""
+    """Runs `dlcore prepare` and returns its exit code.
+
+    Args:
+        words: arguments of the command line.
+    """
     parser = argparse.ArgumentParser(
         prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord."
     )

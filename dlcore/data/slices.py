@@ -1,4 +1,4 @@
-"""Which examples "train[:90%]" names."""
+"""Slices of splits, such as "train[:90%]"."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ _SPLIT = re.compile(r"(?P<plain>[^\[\]+]+)(?P<slice>\[(?P<start>-?\d+%?)?:(?P<st
 
 
 def bounds(name: str, splits: Mapping[str, int], split: str) -> tuple[str, int, int]:
-    """The plain split, and the numbers of its first example and of the one after its last.
-    `splits`: their numbers of examples.
+    """Parses a split with an optional slice.
 
-    UsageError, in which the set is called `name`: not of that form, no such split, or no such
-    examples.
+    Args:
+        name: of the data set, for messages.
+        splits: {split: number of examples}.
+        split: "train", "train[:90%]", "train[55000:]" and the like; percentages are rounded to the
+            closest example, as TFDS does.
+
+    Returns:
+        The split's name, the index of its first example, and that after its last.
+
+    Raises:
+        UsageError: not of that form, no such split, or examples that do not exist.
     """
     parts = _SPLIT.fullmatch(split)
     if parts is None:
         raise UsageError(
-            f"{split!r} is no split: write train, train[:90%], train[55000:] or train[10%:20%]"
+            f"{split!r} is not a split: write train, train[:90%], train[55000:] or train[10%:20%]"
         )
     plain = parts["plain"]
     if plain not in splits:
@@ -32,8 +40,8 @@ def bounds(name: str, splits: Mapping[str, int], split: str) -> tuple[str, int, 
     )
     if not 0 <= start < stop <= examples:
         raise UsageError(
-            f"{name}, {split} would be examples {start} to {stop} of {examples}: choose some that"
-            " are there"
+            f"{name}, {split} would be examples {start} to {stop} of {examples}: choose existing"
+            " ones"
         )
     return plain, start, stop
 

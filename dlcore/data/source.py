@@ -1,4 +1,4 @@
-"""Random access to examples: what a data set is before it is shuffled and batched."""
+"""Sources: random access to examples, before they are shuffled and batched."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import Protocol
 
 import numpy as np
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray]  # {field: [rows, ...]}
 
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Which data this is: stands in every card."""
+    """Which data a source has; written to every card.
+
+    Attributes:
+        name, version: of the data set.
+        split: of the data set, with its slice.
+        fingerprint: SHA-256 of the contents.
+        examples: number of examples.
+    """
 
     name: str
     version: str
@@ -24,19 +31,31 @@ class Info:
 
 
 class Source(Protocol):
-    """Examples by number. `gather` returns new arrays whose first axis follows `index`."""
+    """Examples by index."""
 
     @property
-    def info(self) -> Info: ...
+    def info(self) -> Info:
+        """Which data these are."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of examples."""
 
-    def gather(self, index: np.ndarray) -> Batch: ...
+    def gather(self, index: np.ndarray) -> Batch:
+        """Returns examples as new arrays {field: [rows, ...]}.
+
+        Args:
+            index: which examples, int [rows].
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arrays:
-    """Examples that lie in arrays (in memory or memory-mapped), all with the same first axis."""
+    """Examples in arrays, in memory or memory-mapped.
+
+    Attributes:
+        arrays: {field: [examples, ...]}.
+        info: which data these are.
+    """
 
     arrays: Mapping[str, np.ndarray]
     info: Info
@@ -50,11 +69,17 @@ class Arrays:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of one long text: `tokens` [length] and `targets`, the same window one token later.
+    """Windows of one long text: `tokens` and `targets`, the same window one token later.
 
-    With `stride=1` every position starts a window (training); with `stride=length` every token is a
-    target once (evaluation). A last window that would run over the end is padded, and `weight` is 0
-    on its padding.
+    With `stride=1` a window starts at every position (training); with `stride=length` every token
+    is a target once (evaluation). A last window that extends beyond the end is padded, and `weight`
+    is 0 on its padding.
+
+    Attributes:
+        text: tokens, int [n].
+        length: tokens of a window.
+        stride: distance of the starts of consecutive windows.
+        info: which data these are.
     """
 
     text: np.ndarray
@@ -66,9 +91,11 @@ class Windows:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        at = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
-        inside = at < len(self.text)
-        window = np.where(inside, self.text[np.minimum(at, len(self.text) - 1)], 0).astype(np.int32)
+        positions = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
+        inside = positions < len(self.text)
+        window = np.where(inside, self.text[np.minimum(positions, len(self.text) - 1)], 0).astype(
+            np.int32
+        )
         return {
             "tokens": window[:, :-1],
             "targets": window[:, 1:],
@@ -78,12 +105,11 @@ class Windows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Partnered:
-    """Examples that come with another one of the same global batch, `partner_<field>`, for what
-    mixes two (mixup, cutmix).
+    """Examples with a partner from the same global batch, `partner_<field>`, for mixup and CutMix.
 
-    The stream gives the example of the next row. So a partner is as random as the shuffle, another
-    one in each epoch, and the same for any number of processes, devices and microbatches: none of
-    them has to ask another for it.
+    The stream takes the example of the next row as partner. So it is as random as the shuffle,
+    another one in each epoch, and the same for any number of processes, devices and microbatches,
+    without communication.
     """
 
     source: Source
@@ -99,9 +125,11 @@ class Partnered:
         return self.with_paired_examples(index, index)
 
     def with_paired_examples(self, index: np.ndarray, paired: np.ndarray) -> Batch:
-        """The examples `index`, and beside each the one at the same place of `paired`."""
-        others = {f"partner_{name}": array for name, array in self.source.gather(paired).items()}
-        return {**self.source.gather(index), **others}
+        """Returns the examples `index`, int [rows], each with its partner `paired`, int [rows]."""
+        partners_fields = {
+            f"partner_{name}": array for name, array in self.source.gather(paired).items()
+        }
+        return {**self.source.gather(index), **partners_fields}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,13 +147,21 @@ class First:
 
 
 def first(source: Source, count: int) -> First:
-    """The first `count` examples of a source, or all of them where there are fewer."""
+    """Returns the first `count` examples of a source, or all of them where it has fewer."""
     count = min(count, len(source))
     return First(source, dataclasses.replace(source.info, examples=count))
 
 
 def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarray]) -> Arrays:
-    """A source from arrays in memory, fingerprinted by its contents."""
+    """Returns a source of arrays in memory, with a fingerprint of their contents.
+
+    Args:
+        name, version, split: of the data.
+        contents: {field: [examples, ...]}.
+
+    Raises:
+        ValueError: arrays of different lengths.
+    """
     contents = {key: np.ascontiguousarray(contents[key]) for key in sorted(contents)}
     lengths = {key: len(array) for key, array in contents.items()}
     if len(set(lengths.values())) != 1:
@@ -139,21 +175,34 @@ def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarra
 def windows(
     name: str, version: str, split: str, text: np.ndarray, length: int, stride: int
 ) -> Windows:
-    """A source of token windows, fingerprinted by the text."""
+    """Returns a source of token windows, with a fingerprint of the text.
+
+    Args:
+        name, version, split: of the data.
+        text: tokens, int [n].
+        length: tokens of a window.
+        stride: distance of the starts of consecutive windows.
+
+    Raises:
+        ValueError: the text is shorter than one window and its targets.
+    """
     if len(text) < length + 1:
         raise ValueError(
             f"{name}/{split} has {len(text)} tokens: too few for a window of {length} and its"
             " targets"
         )
     full = (len(text) - 1 - length) // stride + 1
-    rest = (full - 1) * stride + length < len(text) - 1  # never so with a stride of 1
+    incomplete = (full - 1) * stride + length < len(text) - 1  # never so with a stride of 1
     return Windows(
-        text, length, stride, Info(name, version, split, fingerprint({"text": text}), full + rest)
+        text,
+        length,
+        stride,
+        Info(name, version, split, fingerprint({"text": text}), full + incomplete),
     )
 
 
 def fingerprint(contents: Mapping[str, np.ndarray]) -> str:
-    """sha256 over names, dtypes, shapes and bytes, in the order of the names."""
+    """Returns the SHA-256 of names, dtypes, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for key in sorted(contents):
         array = np.ascontiguousarray(contents[key])

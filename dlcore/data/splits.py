@@ -1,4 +1,4 @@
-"""The splits of a data set with what is known of them, and transforms of their examples."""
+"""The splits of a data set with their facts, and transforms of their examples."""
 
 from __future__ import annotations
 
@@ -19,38 +19,48 @@ from dlcore.options import DataSource
 
 Function = Callable[[Batch], Batch]
 Transform = Function | Mapping[str, Callable[[Batch], np.ndarray]]
-"""A function of a dict of arrays with one first axis, or {new field: function of that dict}."""
+"""A function of a batch {field: [rows, ...]}, or {new field: function of a batch}."""
 
 _NAMED = ("train", "validation", "test")
-_EXAMINED = 64  # examples that the fingerprint of a lazy transform covers
+_EXAMINED = 64  # number of examples that the fingerprint of a lazy transform depends on
 
 
 def is_offline(name: str, source: DataSource) -> bool:
-    """Whether the offline data of a set are meant. UsageError: files of one's own."""
+    """Returns whether the offline data of a set are requested.
+
+    Args:
+        name: of the set, for messages.
+        source: "published", "offline" or a path.
+
+    Raises:
+        UsageError: a path to a user's files, which this set does not support.
+    """
     if isinstance(source, Path):
         raise UsageError(
             f"own files are not supported by {name} yet: {source} is not read; take the published"
             " set, or offline data"
         )
     if source not in get_args(get_args(DataSource)[0]):
-        raise UsageError(f"{source!r} is no source of {name}: it is published, offline or a path")
+        raise UsageError(
+            f"{source!r} is not a source of {name}: it must be published, offline or a path"
+        )
     return source == "offline"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Sources of examples by split.
+    """Sources of examples by split, with facts of the data.
 
     Attributes:
-        train, validation, test: the sources; None for a split that is not there.
-        facts: what is known of the data. Added are `fields` {name: {"shape", "dtype"}} of one
-            training example, `examples` and `sources` (name, version, fingerprint) per split,
-            and `scored`.
-        scored: the splits on which losses are evaluated, those of them that are there.
+        train, validation, test: the sources; None for a split that does not exist.
+        facts: facts of the data. Added are `fields` {name: {"shape", "dtype"}} of one training
+            example, `examples` and `sources` (name, version, fingerprint) per split, and `scored`.
+        scored: names of the splits on which losses are evaluated; those that do not exist are
+            skipped.
         others: further splits by name.
     """
 
-    train: Any  # a Source; Any, since a task knows more of its own sources, such as their texts
+    train: Any  # a Source; Any, since tasks use further attributes of their sources
     validation: Any = None
     test: Any = None
     facts: Facts = dataclasses.field(default_factory=Facts)
@@ -86,44 +96,57 @@ class Splits:
         scored: tuple[str, ...] = ("validation", "test"),
         **more: Source,
     ) -> Splits:
-        """Splits of any names, in a mapping or by keyword. UsageError: there is no `train`."""
-        found = {**(splits or {}), **more}
-        if "train" not in found:
-            raise UsageError(f"splits need `train`, and there are {', '.join(found) or 'none'}")
+        """Returns splits of any names, from a mapping or keywords.
+
+        Args:
+            splits: {name: source}.
+            facts, scored: as of `Splits`.
+            more: further sources by name.
+
+        Raises:
+            UsageError: there is no `train`.
+        """
+        sources = {**(splits or {}), **more}
+        if "train" not in sources:
+            raise UsageError(f"splits need `train`, and there are {', '.join(sources) or 'none'}")
         return cls(
-            found.pop("train"),
-            found.pop("validation", None),
-            found.pop("test", None),
+            sources.pop("train"),
+            sources.pop("validation", None),
+            sources.pop("test", None),
             facts=facts or Facts(),
             scored=scored,
-            others=found,
+            others=sources,
         )
 
     def items(self) -> Iterator[tuple[str, Source]]:
-        """(name, source) of the splits that are there, train first."""
+        """Yields (name, source) of the existing splits, train first."""
         for name in _NAMED:
             if (source := getattr(self, name)) is not None:
                 yield name, source
         yield from self.others.items()
 
     def names(self) -> list[str]:
-        """The names of the splits that are there."""
+        """Returns the names of the existing splits."""
         return [name for name, _ in self.items()]
 
     def __getitem__(self, name: str) -> Source:
-        """A split by name. UsageError: it is not there."""
+        """Returns a split by name.
+
+        Raises:
+            UsageError: it does not exist.
+        """
         found = dict(self.items())
         if name not in found:
             raise UsageError(f"these data have no split {name!r}: they have {', '.join(found)}")
         return found[name]
 
     def evaluated(self) -> dict[str, Source]:
-        """{name: source} of the splits of `scored` that are there."""
+        """Returns {name: source} of the existing splits in `scored`."""
         found = dict(self.items())
         return {name: found[name] for name in self.scored if name in found}
 
     def with_facts(self, **more: Any) -> Splits:
-        """The same splits that know more."""
+        """Returns the same splits with further facts."""
         return dataclasses.replace(self, facts=self.facts.with_facts(**more))
 
     def map(
@@ -132,11 +155,11 @@ class Splits:
         train: Transform | None = None,
         held_out: Transform | None = None,
     ) -> Splits:
-        """The splits with transformed examples.
+        """Returns splits with transformed examples.
 
-        A function makes the new example fields of all fields; a mapping adds fields to those that
-        are there. Sources in memory are transformed at once, as whole arrays, others when examples
-        are gathered. `info` keeps name, version and split, and has another fingerprint.
+        A function returns all fields of the new examples; a mapping adds fields. Sources in memory
+        are transformed at once, as complete arrays, others when examples are gathered. `info` keeps
+        name, version and split, and gets another fingerprint.
 
         Args:
             transform: of every split.
@@ -144,29 +167,30 @@ class Splits:
             held_out: of all other splits instead.
 
         Raises:
-            UsageError: a transform that gives other than a dict of arrays with one row an example.
+            UsageError: a transform that does not return a dict of arrays with one row per example.
         """
-        found = {}
+        sources: dict[str, Source] = {}
         for name, source in self.items():
-            own = train if name == "train" else held_out
-            chosen = transform if own is None else own
-            found[name] = source if chosen is None else transformed(source, chosen)
-        return Splits.of(found, facts=self.facts, scored=self.scored)
+            specific = train if name == "train" else held_out
+            chosen = transform if specific is None else specific
+            sources[name] = source if chosen is None else transformed(source, chosen)
+        return Splits.of(sources, facts=self.facts, scored=self.scored)
 
     @classmethod
     def from_facts(cls, facts: Facts) -> Splits:
-        """Splits without data: their sources know `info`, length and fields, and refuse the rest.
+        """Returns splits without data, whose sources know `info`, length and fields only.
 
-        UsageError: the facts are not those of splits.
+        Raises:
+            UsageError: the facts are not those of splits.
         """
-        found: dict[str, Source] = {
+        sources: dict[str, Source] = {
             name: Unopened(Info(**info, examples=facts.examples[name]), facts.fields)
             for name, info in facts.sources.items()
         }
-        return cls.of(found, facts=facts, scored=tuple(facts.scored))
+        return cls.of(sources, facts=facts, scored=tuple(facts.scored))
 
     def template(self, batch: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The abstract batch of so many training examples, `row` and `mask` included."""
+        """Returns an abstract batch of `batch` training examples, with `row` and `mask`."""
         fields = {
             name: jax.ShapeDtypeStruct((batch, *field["shape"]), np.dtype(field["dtype"]))
             for name, field in self.facts.fields.items()
@@ -177,7 +201,12 @@ class Splits:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unopened:
-    """A source known by its facts alone. `fields`: {name: {"shape", "dtype"}} of an example."""
+    """A source without data, known from facts.
+
+    Attributes:
+        info: which data these are.
+        fields: {name: {"shape", "dtype"}} of an example.
+    """
 
     info: Info
     fields: Mapping[str, Mapping[str, Any]]
@@ -186,24 +215,24 @@ class Unopened:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
-        """Raises UsageError."""
+        """Raises UsageError: there are no examples."""
         self._refuse()
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Raises UsageError."""
+        """Raises UsageError: there are no examples."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise UsageError(
-            f"the data of this run are not open here: {self.info.name} {self.info.version}, "
-            f"{self.info.split}, is known by its facts alone; open the data to read examples"
+            f"the data of this run are not open here: only facts of {self.info.name} "
+            f"{self.info.version}, {self.info.split}, are known; open the data to read examples"
         )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transformed:
-    """A source whose examples go through a function when they are gathered."""
+    """A source whose examples are transformed when they are gathered."""
 
     source: Source
     function: Function
@@ -217,9 +246,9 @@ class Transformed:
 
 
 def transformed(source: Source, transform: Transform) -> Source:
-    """One source with transformed examples, see `Splits.map`."""
+    """Returns one source with transformed examples, see `Splits.map`."""
     function = _function(transform)
-    if isinstance(source, Partnered):  # both of a pair, by themselves
+    if isinstance(source, Partnered):  # both examples of a pair, separately
         return Partnered(transformed(source.source, transform))
     if isinstance(source, Unopened):
         raise UsageError(
@@ -228,12 +257,12 @@ def transformed(source: Source, transform: Transform) -> Source:
     info = source.info
     if isinstance(source, Arrays):
         contents = _checked(info, function(dict(source.arrays)), len(source))
-        made = sources.arrays(info.name, info.version, info.split, contents)
-        # A subclass keeps what else it holds of each example.
-        return dataclasses.replace(source, arrays=made.arrays, info=made.info)
-    first = np.arange(min(_EXAMINED, len(source)))
-    seen = sources.fingerprint(_checked(info, function(source.gather(first)), len(first)))
-    digest = hashlib.sha256(f"{info.fingerprint} {seen}".encode()).hexdigest()
+        new = sources.arrays(info.name, info.version, info.split, contents)
+        # A subclass keeps its further attributes.
+        return dataclasses.replace(source, arrays=new.arrays, info=new.info)
+    indices = np.arange(min(_EXAMINED, len(source)))
+    examined = sources.fingerprint(_checked(info, function(source.gather(indices)), len(indices)))
+    digest = hashlib.sha256(f"{info.fingerprint} {examined}".encode()).hexdigest()
     return Transformed(source, function, dataclasses.replace(info, fingerprint=digest))
 
 
@@ -244,17 +273,19 @@ def _function(transform: Transform) -> Function:
     return lambda batch: {**batch, **{name: make(batch) for name, make in fields.items()}}
 
 
-def _checked(info: Info, made: Any, rows: int) -> Batch:
-    """What a transform gave, as arrays. UsageError: no dict of arrays with a row an example."""
+def _checked(info: Info, result: Any, rows: int) -> Batch:
+    """The arrays that a transform returned. UsageError: not a dict of arrays of `rows` rows."""
     where = f"the transform of {info.name}, {info.split},"
-    if not isinstance(made, Mapping) or not made:
-        raise UsageError(f"{where} gave {type(made).__name__}: it must give a dict of arrays")
-    found = {name: np.asarray(array) for name, array in made.items()}
-    for name, array in found.items():
+    if not isinstance(result, Mapping) or not result:
+        raise UsageError(f"{where} gave {type(result).__name__}: it must give a dict of arrays")
+    arrays = {name: np.asarray(array) for name, array in result.items()}
+    for name, array in arrays.items():
         if array.dtype == object or array.shape[:1] != (rows,):
-            kind = f"{array.dtype} {array.shape}"
-            raise UsageError(f"{where} gave {name!r} as {kind}: it must be an array of {rows} rows")
-    return found
+            described = f"{array.dtype} {array.shape}"
+            raise UsageError(
+                f"{where} gave {name!r} as {described}: it must be an array of {rows} rows"
+            )
+    return arrays
 
 
 def _fields(source: Source) -> Mapping[str, Any]:

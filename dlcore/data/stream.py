@@ -1,5 +1,7 @@
-"""Batches as a function of (seed, step): nothing to save, O(1) to seek, the same for any number of
-processes.
+"""Batches as a function of (seed, step).
+
+Nothing has to be saved to resume, any step is reached in O(1), and the batches do not depend on the
+number of processes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dlcore.data.source import Batch, Partnered, Source
 
 @functools.lru_cache(maxsize=4)
 def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of n examples in an epoch."""
+    """Returns the order of `n` examples in an epoch, int32 [n] (int64 above 2^31)."""
     bits = np.random.Philox(key=np.array([seed, epoch], np.uint64))
     return np.random.Generator(bits).permutation(
         np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
@@ -24,11 +26,17 @@ def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """Shuffled batches of `source`, every example once an epoch. `rows`: the part of the global
-    batch that this process needs.
+    """Shuffled batches of a source, in which every example occurs once per epoch.
 
-    A batch is a dict of arrays [rows, ...] with, beside the source's own, `row` (place in the
-    global batch, int32) and `mask` (float32, 1 for an example that counts).
+    A batch is a dict of arrays [rows, ...] with the source's fields, `row` (int32, index in the
+    global batch) and `mask` (float32, 1).
+
+    Attributes:
+        source: the examples.
+        batch: examples of a global batch.
+        seed: of the shuffle.
+        rows: rows of the global batch that this process needs, int [rows].
+        order: (examples, seed, epoch) -> order of the examples.
     """
 
     source: Source
@@ -38,17 +46,17 @@ class Stream:
     order: Callable[[int, int, int], np.ndarray] = permutation
 
     def index(self, step: int) -> np.ndarray:
-        """The examples of this process's rows at a step."""
+        """Returns the indices of the examples of this process's rows at a step, int [rows]."""
         return self._examples(step, self.rows)
 
     def _examples(self, step: int, rows: np.ndarray) -> np.ndarray:
         n = len(self.source)
-        place = step * self.batch + rows
-        epoch, within = place // n, place % n
+        position = step * self.batch + rows
+        epoch, offset = position // n, position % n
         if epoch.min() == epoch.max():
-            return self.order(n, self.seed, int(epoch[0]))[within]
+            return self.order(n, self.seed, int(epoch[0]))[offset]
         return np.array(
-            [self.order(n, self.seed, int(e))[w] for e, w in zip(epoch, within, strict=True)]
+            [self.order(n, self.seed, int(e))[w] for e, w in zip(epoch, offset, strict=True)]
         )
 
     @functools.cached_property
@@ -56,11 +64,16 @@ class Stream:
         return {"row": self.rows.astype(np.int32), "mask": np.ones(len(self.rows), np.float32)}
 
     def at(self, step: int) -> Batch:
-        """The batch at a step."""
+        """Returns the batch at a step."""
         return {**_gathered([self], [step]), **self._every_time}
 
     def steps(self, start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
-        """The batches of steps start..stop, prepared ahead of time by Grain's threads."""
+        """Yields the batches of steps start..stop, prepared ahead of time by Grain's threads.
+
+        Args:
+            start, stop: first step, and the one after the last.
+            threads: number of threads.
+        """
         import grain
 
         dataset = grain.MapDataset.range(start, stop).map(self.at)
@@ -71,8 +84,14 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Streams:
-    """The batches of several seeds side by side, as arrays [seeds, steps, rows, ...]: each seed's
-    are those of its own `Stream`.
+    """The batches of several seeds, stacked as arrays [seeds, steps, rows, ...].
+
+    Each seed's batches are those of its own `Stream`.
+
+    Attributes:
+        source: the examples.
+        batch: examples per batch.
+        seeds: of the shuffles.
     """
 
     source: Source
@@ -81,7 +100,7 @@ class Streams:
 
     @functools.cached_property
     def _each(self) -> list[Stream]:
-        # Every seed has its own order, and a batch may reach from one epoch into the next.
+        # Every seed has its own order, and a batch can contain examples of two epochs.
         order = functools.lru_cache(maxsize=2 * len(self.seeds))(permutation.__wrapped__)
         return [
             Stream(self.source, self.batch, seed, np.arange(self.batch), order)
@@ -89,19 +108,23 @@ class Streams:
         ]
 
     def at(self, step: int, steps: int = 1) -> Batch:
-        """The batches of `steps` steps from `step` on, in one gather."""
+        """Returns the batches of `steps` steps, from `step` on, in one gather."""
         shape = (len(self.seeds), steps, self.batch)
-        made = {
+        batches = {
             name: x.reshape(*shape, *x.shape[1:])
             for name, x in _gathered(self._each, range(step, step + steps)).items()
         }
-        return made | {
+        return batches | {
             name: np.broadcast_to(x, shape) for name, x in self._each[0]._every_time.items()
         }
 
     def steps(self, start: int, stop: int, stride: int, threads: int = 1) -> Iterator[Batch]:
-        """The batches of steps start..stop, `stride` steps at a time, prepared ahead by Grain's
-        threads.
+        """Yields the batches of steps start..stop, prepared ahead of time by Grain's threads.
+
+        Args:
+            start, stop: first step, and the one after the last.
+            stride: number of steps in each yielded batch.
+            threads: number of threads.
         """
         import grain
 
@@ -114,7 +137,7 @@ class Streams:
 
 
 def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
-    """The examples of every step of every stream, one after the other."""
+    """The examples of every step of every stream, concatenated."""
     first = streams[0]
     index = np.concatenate([stream.index(step) for stream in streams for step in steps])
     if not isinstance(first.source, Partnered):
@@ -127,11 +150,16 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
 
 
 def in_order(source: Source, batch: int, rows: np.ndarray) -> Iterator[Batch]:
-    """Every example once, in order; the last batch is padded to the same shape and `mask` is 0 on
-    the padding.
+    """Yields every example once, in order.
 
-    `row` (int32) is the example's index in the source, so that what a loss draws for an example
-    does not depend on the batch size; on the padding it goes on counting.
+    The last batch is padded to the same shape, and `mask` is 0 on the padding. `row` (int32) is the
+    example's index in the source, so that what a loss samples for an example does not depend on the
+    batch size; it continues on the padding.
+
+    Args:
+        source: the examples.
+        batch: examples of a global batch.
+        rows: rows of the global batch that this process needs, int [rows].
     """
     for start in range(0, len(source), batch):
         index = start + rows

@@ -1,4 +1,4 @@
-"""Tokenizers as facts: plain data that give the same tokenizer again."""
+"""Tokenizers as facts: plain JSON from which the same tokenizer is created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Tokenizer = Subwords | Vocabulary | Bytes
 
 
 def to_facts(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Plain JSON from which `from_facts` makes the tokenizer again."""
+    """Returns plain JSON from which `from_facts` creates the tokenizer."""
     if isinstance(tokenizer, Vocabulary):
         return {"kind": "characters", "symbols": tokenizer.symbols}
     if isinstance(tokenizer, Bytes):
@@ -25,8 +25,10 @@ def to_facts(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def from_facts(facts: Mapping[str, Any]) -> Any:
-    """The tokenizer of `to_facts`, of the class that it was. UsageError: damaged, or of an unknown
-    kind.
+    """Creates the tokenizer that `to_facts` described, of the same class.
+
+    Raises:
+        UsageError: the facts are damaged, or of an unknown kind.
     """
     try:
         match facts["kind"]:
@@ -35,10 +37,10 @@ def from_facts(facts: Mapping[str, Any]) -> Any:
             case "bytes":
                 return Bytes()
             case "byte_pairs":
-                made = Subwords(facts["tokenizer"], tuple(facts["specials"]))
-                len(made)  # parses it: a damaged one must not fail in the middle of a run
-                return made
+                subwords = Subwords(facts["tokenizer"], tuple(facts["specials"]))
+                len(subwords)  # parses it: a damaged one must not fail in the middle of a run
+                return subwords
     except (KeyError, ValueError, TypeError) as error:
         raise UsageError(f"these facts of a tokenizer are damaged ({error!r})") from error
     kind = facts["kind"]
-    raise UsageError(f"{kind!r} is no tokenizer: it must be characters, bytes or byte_pairs")
+    raise UsageError(f"{kind!r} is not a tokenizer: it must be characters, bytes or byte_pairs")

@@ -1,4 +1,4 @@
-"""Byte-pair tokens, trained and applied by the `tokenizers` library."""
+"""Vocabularies: byte-pair subwords (by the `tokenizers` library), characters, and bytes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Subwords:
-    """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019): takes every
-    text, loses nothing.
+    """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019).
 
-    `told` is the library's own JSON, so that a vocabulary can stand beside the weights that were
-    trained with it.
+    It encodes every text without loss.
+
+    Attributes:
+        serialized: JSON of the `tokenizers` library, which can be stored beside trained weights.
+        specials: names of the special tokens; they have the first indices, in this order.
     """
 
     serialized: str
@@ -41,55 +43,60 @@ class Subwords:
             tokenizer = Tokenizer.from_str(self.serialized)
         except Exception as error:  # the library raises plain Exception
             raise UsageError(
-                f"this is no vocabulary of byte pairs ({error}): it must be the JSON that `save`"
-                " wrote"
+                f"this is not a vocabulary of byte pairs ({error}): it must be the JSON that"
+                " `save` wrote"
             ) from error
-        # a special's name in a text is text: no text can forge a special
+        # the name of a special token in a text is text: no text can insert a special token
         tokenizer.encode_special_tokens = True
         return tokenizer
 
     def encode(self, text: str) -> np.ndarray:
-        """int32 [pieces]. A special's name within the text stays text."""
+        """Encodes a text as int32 [tokens]; names of special tokens in it are encoded as text."""
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """`encode` of many texts, in parallel."""
+        """Encodes many texts, in parallel."""
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [np.asarray(each.ids, np.int32) for each in found]
 
     def decode(self, tokens: np.ndarray) -> str:
-        """The text of pieces; specials are left out. UsageError: a number outside the
-        vocabulary.
+        """Decodes tokens, int [tokens], without special tokens.
+
+        Raises:
+            UsageError: an index outside the vocabulary.
         """
         tokens = np.asarray(tokens).reshape(-1)
         outside = np.flatnonzero((tokens < 0) | (tokens >= len(self)))
         if outside.size:
-            at = int(outside[0])
+            position = int(outside[0])
             raise UsageError(
-                f"token {tokens[at]} at position {at} is outside the vocabulary of {len(self)}"
+                f"token {tokens[position]} at position {position} is outside the vocabulary of"
+                f" {len(self)}"
             )
-        kept = tokens[tokens >= len(self.specials)]
-        return str(self._tokenizer.decode(kept.tolist(), skip_special_tokens=False))
+        without_specials = tokens[tokens >= len(self.specials)]
+        return str(self._tokenizer.decode(without_specials.tolist(), skip_special_tokens=False))
 
     def bytes(self) -> np.ndarray:
-        """How many bytes of text each piece stands for: int32 [pieces]; a special stands for
-        none.
-        """
+        """Returns the bytes that each token encodes, as int32 [vocabulary]; 0 for special tokens."""
         # The library writes a byte as one character.
-        sizes = [len(self._tokenizer.id_to_token(piece) or "") for piece in range(len(self))]
+        sizes = [len(self._tokenizer.id_to_token(index) or "") for index in range(len(self))]
         return np.array([0] * len(self.specials) + sizes[len(self.specials) :], np.int32)
 
     def special(self, name: str) -> int:
-        """The number of a special piece: they come first, in the order in which they were named."""
+        """Returns the index of a special token.
+
+        Raises:
+            UsageError: there is no such special token.
+        """
         if name not in self.specials:
             raise UsageError(
-                f"{name!r} is not among the special pieces"
+                f"{name!r} is not among the special tokens"
                 f" {', '.join(self.specials) or '(there are none)'}"
             )
         return self.specials.index(name)
 
     def save(self, path: Path) -> None:
-        """Write the vocabulary as one JSON file, which `load` reads."""
+        """Writes the vocabulary as a JSON file, which `load` reads."""
         path.write_text(
             json.dumps({"specials": self.specials, "tokenizer": json.loads(self.serialized)})
             + "\n",
@@ -98,13 +105,17 @@ class Subwords:
 
 
 def load(path: Path) -> Subwords:
-    """The vocabulary that `Pieces.save` wrote. UsageError: missing or damaged."""
+    """Reads the vocabulary that `Subwords.save` wrote.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
     try:
         serialized = json.loads(path.read_text(encoding="utf-8"))
         subwords = Subwords(json.dumps(serialized["tokenizer"]), tuple(serialized["specials"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} holds no vocabulary of byte pairs ({error}): name a file that Pieces.save"
+            f"{path} holds no vocabulary of byte pairs ({error}): name a file that Subwords.save"
             " wrote"
         ) from error
     len(subwords)  # parse it now: a damaged one must not fail in the middle of a run
@@ -112,11 +123,17 @@ def load(path: Path) -> Subwords:
 
 
 def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwords:
-    """Byte pairs of `texts` merged until there are `size` pieces, `specials` among them: the same
-    texts, the same pieces.
+    """Trains a byte-pair vocabulary; the same texts give the same vocabulary.
 
-    UsageError: `size` holds not even the 256 bytes and the specials, or the texts are too short for
-    that many pieces.
+    Args:
+        texts: the texts.
+        size: number of tokens, with the 256 bytes and the special tokens.
+        specials: names of the special tokens.
+
+    Raises:
+        UsageError: `size` is too small for the 256 bytes and the special tokens, or too large for
+            the texts.
+        ValueError: two special tokens have the same name.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -126,7 +143,7 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
             " make it larger"
         )
     if len(set(specials)) != len(specials):
-        raise ValueError(f"special pieces must differ: {list(specials)}")
+        raise ValueError(f"special tokens must differ: {list(specials)}")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -141,15 +158,19 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
     subwords = Subwords(tokenizer.to_str(), tuple(specials))
     if len(subwords) != size:
         raise UsageError(
-            f"the texts have only {len(subwords)} byte pairs that occur twice, and {size} are asked"
-            " for: ask for fewer"
+            f"a vocabulary of {size} tokens is requested, but the texts give only {len(subwords)}:"
+            " request fewer"
         )
     return subwords
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Characters by number: a character's number is its place in `symbols`, which are sorted."""
+    """A vocabulary of characters.
+
+    Attributes:
+        symbols: the characters, sorted; the index of a character is its position here.
+    """
 
     symbols: str
 
@@ -167,24 +188,32 @@ class Vocabulary:
         return _code_points(self.symbols)
 
     def encode(self, text: str) -> np.ndarray:
-        """int32 [characters]. UsageError: a character that is not in the vocabulary."""
+        """Encodes a text as int32 [characters].
+
+        Raises:
+            UsageError: a character that is not in the vocabulary.
+        """
         points = _code_points(text)
-        number = np.searchsorted(self._points, points)
+        indices = np.searchsorted(self._points, points)
         known = (
-            self._points[np.minimum(number, len(self) - 1)] == points
+            self._points[np.minimum(indices, len(self) - 1)] == points
             if len(self)
             else np.zeros(len(points), bool)
         )
         if not known.all():
-            at = int(np.argmin(known))
+            position = int(np.argmin(known))
             raise UsageError(
-                f"character {text[at]!r} at position {at} is not among the {len(self)} of the"
-                " vocabulary: build the vocabulary from all the text, or leave that character out"
+                f"character {text[position]!r} at position {position} is not among the {len(self)} of"
+                " the vocabulary: build the vocabulary from all the text, or leave that character out"
             )
-        return number.astype(np.int32)
+        return indices.astype(np.int32)
 
     def decode(self, tokens: np.ndarray) -> str:
-        """The text of whole numbers [characters]. UsageError: a number outside the vocabulary."""
+        """Decodes tokens, int [characters].
+
+        Raises:
+            UsageError: an index outside the vocabulary.
+        """
         return (
             self._points[_inside(tokens, len(self))].tobytes().decode("utf-32-le", "surrogatepass")
         )
@@ -192,24 +221,26 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True)
 class Bytes:
-    """The 256 values of a byte as a vocabulary: takes every text, in UTF-8."""
+    """The 256 values of a byte as a vocabulary: encodes every text, in UTF-8."""
 
     def __len__(self) -> int:
         return 256
 
     def encode(self, text: str) -> np.ndarray:
-        """int32 [bytes]."""
+        """Encodes a text as int32 [bytes]."""
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32)
 
     def decode(self, tokens: np.ndarray) -> str:
-        """The text of whole numbers [bytes]; what is not UTF-8 is shown as U+FFFD. UsageError: a
-        number outside 0..255.
+        """Decodes tokens, int [bytes]; what is not UTF-8 becomes U+FFFD.
+
+        Raises:
+            UsageError: an index outside 0..255.
         """
         return _inside(tokens, 256).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
 
 def characters(text: str) -> Vocabulary:
-    """The vocabulary of all characters in a text."""
+    """Returns the vocabulary of all characters in a text."""
     return Vocabulary("".join(sorted(set(text))))
 
 

@@ -1,10 +1,10 @@
-"""What a sample is, and the kinds that most experiments need: images, text, table, plot, figure."""
+"""The protocol of a sample, and the kinds that most experiments need."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -23,18 +23,24 @@ class Sample(Protocol):
         ...
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the sample's files and describes it as parts, made by the methods of `files`.
+        """Writes the sample's files and returns its parts, made by the methods of `files`.
 
-        Raises ValueError where the content cannot be shown; the samples on disk stay as they were.
+        Raises:
+            ValueError: the content cannot be shown; the samples on disk stay as they were.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images [N,H,W] or [N,H,W,1|3], float in [0,1] or uint8, shown in a grid.
+    """Images in a grid.
 
-    captions: none, or one per image. right: none, or whether each prediction is correct.
+    Attributes:
+        title: heading.
+        images: [N,H,W] or [N,H,W,1|3], float in [0, 1] or uint8.
+        captions: none, or one per image.
+        right: none, or whether each prediction is correct.
+        columns: of the grid.
     """
 
     title: str
@@ -44,37 +50,59 @@ class Images:
     columns: int = 10
 
     def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the images and returns one part "pictures"."""
         return [files.pictures(self.images, self.captions, self.right, self.columns)]
 
 
 @dataclass(frozen=True)
 class Text:
-    """A generated text, and the prompt that it continues."""
+    """A generated text, and the prompt that it continues.
+
+    Attributes:
+        title: heading.
+        text: the generated text.
+        prompt: shown before it, in another colour.
+    """
 
     title: str
     text: str
     prompt: str = ""
 
     def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the text and returns one part "text"."""
         spans = [Span(0, len(self.prompt), colour="prompt")] if self.prompt else []
         return [files.text(self.prompt + self.text, spans)]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers that are not a curve, such as a confusion matrix."""
+    """A table, such as a confusion matrix.
+
+    Attributes:
+        title: heading.
+        header: names of the columns.
+        rows: cells, as many per row as columns.
+    """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str | float, ...], ...]
 
     def parts(self, files: PartWriter) -> list[Part]:
+        """Returns one part "table"."""
         return [files.table(self.header, self.rows)]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines and point clouds; `x` and `y` label the axes, with their units."""
+    """Lines and point clouds.
+
+    Attributes:
+        title: heading.
+        x, y: labels of the axes, with their units.
+        series: the lines and clouds.
+        log_x, log_y: whether an axis is logarithmic.
+    """
 
     title: str
     x: str
@@ -84,14 +112,20 @@ class Plot:
     log_y: bool = False
 
     def parts(self, files: PartWriter) -> list[Part]:
+        """Returns one part "plot"."""
         return [files.plot(self.x, self.y, self.series, self.log_x, self.log_y)]
 
 
 class SavesFigure(Protocol):
-    """A matplotlib figure, or anything else with its `savefig`."""
+    """A matplotlib figure, or any object with its `savefig`."""
 
-    def savefig(self, fname: Any, /, *, format: str) -> Any:
-        """Writes the figure to the binary file object `fname` as "svg" or "png"."""
+    def savefig(self, fname: IO[bytes], /, *, format: str) -> object:
+        """Writes the figure to a binary file object.
+
+        Args:
+            fname: the file object.
+            format: "svg" or "png".
+        """
         ...
 
 
@@ -101,12 +135,17 @@ class Figure:
 
     A figure with raster images (imshow), and one whose SVG exceeds the limits of `svg.clean` (many
     thousands of points), is shown as PNG instead.
+
+    Attributes:
+        title: heading.
+        figure: the figure.
     """
 
     title: str
     figure: SavesFigure
 
     def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the figure and returns one part, "svg" or "pictures"."""
         vector = self._saved("svg")
         if b"<image" not in vector:
             try:

@@ -37,9 +37,12 @@ SUFFIXES = {
 
 @dataclass(frozen=True)
 class Series:
-    """Points (x[i], y[i]) under one name; x and y [N], values that are not finite are gaps.
+    """Points under one name, joined by a line or drawn one by one.
 
-    Joined by a line, or drawn one by one with `points`.
+    Attributes:
+        name: of the series.
+        x, y: coordinates [N]; values that are not finite are gaps.
+        points: whether points are drawn instead of a line.
     """
 
     name: str
@@ -50,9 +53,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Span:
-    """The characters start..end (exclusive) of a text, with a label and a colour.
+    """A marked range of characters of a text.
 
-    colour: a number (a class; colours repeat after ten), or "prompt", "right" or "wrong".
+    Attributes:
+        start, end: first character, and the one after the last.
+        label: name of the range.
+        colour: a number (a class; colours repeat after ten), or "prompt", "right" or "wrong".
     """
 
     start: int
@@ -62,7 +68,11 @@ class Span:
 
 
 def problem(part: Any) -> str | None:
-    """What makes an entry of an index no part that can be drawn, in words; None for a valid one."""
+    """Describes why an entry of an index cannot be drawn as a part; None for a valid part.
+
+    Args:
+        part: any JSON value.
+    """
     name = part.get("part") if isinstance(part, dict) else None
     if not isinstance(name, str) or name not in _CHECKS:
         return f"unknown part {name!r}"
@@ -74,7 +84,7 @@ def problem(part: Any) -> str | None:
 
 
 def file_names(part: Part) -> list[str]:
-    """The files to which a valid part refers."""
+    """Returns the names of the files to which a valid part refers."""
     if part["part"] == "pictures":
         return [image["file"] for image in part["images"]]
     return [part["file"]] if part["part"] in SUFFIXES and "file" in part else []
@@ -111,7 +121,7 @@ def _text_problem(part: Part) -> str | None:
     return None if all(map(_is_span, spans)) else "a span without start, end, label and colour"
 
 
-def _is_span(span: dict[str, Any]) -> bool:
+def _is_span(span: Part) -> bool:
     start, end, colour = span.get("start"), span.get("end"), span.get("colour", 0)
     if type(start) is not int or type(end) is not int or not 0 <= start <= end:
         return False
@@ -150,11 +160,11 @@ def _plot_problem(part: Part) -> str | None:
     return None if all(map(_fits_axis, values)) else "a series with a value that is not a number"
 
 
-def _fits_axis(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and abs(value) <= AXIS_LIMIT)
+def _fits_axis(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) <= AXIS_LIMIT)  # type: ignore[arg-type]
 
 
-def _mappings(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+def _mappings(value: object) -> TypeGuard[list[Part]]:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 

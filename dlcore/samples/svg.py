@@ -1,8 +1,8 @@
-"""SVG made harmless: only known elements and attributes pass, without references to the outside.
+"""Removes everything from SVG but known elements and attributes, and all external references.
 
 An allow-list, after W3C SVG 1.1. Scripts, event handlers, animations, foreignObject, links, style
-sheets, raster images, metadata and everything of another namespace are left out; a document type
-with declarations, entities, and drawings beyond the limits are refused. Declarations of `style`
+sheets, raster images, metadata and everything of other namespaces are removed; a document type with
+declarations, entities, and drawings beyond the limits are refused. Declarations of `style`
 attributes become presentation attributes, because the report's content security policy forbids
 inline styles. Identifiers are numbered in document order, so that the output does not depend on the
 random identifiers of matplotlib.
@@ -54,10 +54,10 @@ class TooLargeError(ValueError):
 
 
 def clean(content: bytes) -> str:
-    """The drawing with only what the allow-lists name.
+    """Returns a drawing with only the elements and attributes of the allow-lists.
 
     Args:
-        content: an SVG document in UTF-8 (that of a matplotlib figure, or one from a foreign run).
+        content: an SVG document in UTF-8, such as that of a matplotlib figure or of a foreign run.
 
     Returns:
         An SVG document without references to anything outside itself.
@@ -89,7 +89,7 @@ def clean(content: bytes) -> str:
     _limit_repetition(drawing)
     drawing.set("xmlns", NAMESPACE)
     result = ET.tostring(drawing, encoding="unicode")
-    if len(result.encode("utf-8")) > BYTES:  # or else it could not be cleaned again
+    if len(result.encode("utf-8")) > BYTES:  # it would be refused when the report cleans it again
         raise TooLargeError(f"SVG: more than {BYTES:,} bytes once cleaned; save it as PNG")
     return result
 
@@ -193,6 +193,6 @@ def _limit_repetition(drawing: ET.Element) -> None:
     if repeated > ELEMENTS:
         raise TooLargeError(f"SVG: <use> repeats more than {ELEMENTS:,} elements; save it as PNG")
     for parent in list(drawing.iter()):
-        kept = [c for c in parent if c.tag != "use" or c.get("href", "")[1:] in sizes]
-        if len(kept) < len(parent):
-            parent[:] = kept
+        allowed = [c for c in parent if c.tag != "use" or c.get("href", "")[1:] in sizes]
+        if len(allowed) < len(parent):
+            parent[:] = allowed

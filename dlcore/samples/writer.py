@@ -7,7 +7,6 @@ import wave
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,11 +17,14 @@ from dlcore.samples.parts import AXIS_LIMIT, MARKS, PLOT_VALUES, Part, Series, S
 
 @dataclass
 class PartWriter:
-    """Makes the parts of one sample; each method writes the files that its part needs.
+    """Writes the files of one sample; each method returns the part that describes them.
 
-    All methods raise ValueError that names the sample where the content cannot be shown.
+    All methods raise ValueError, which names the sample, where the content cannot be shown.
 
-    folder: where the files are written. position: of the sample among all samples. title: its own.
+    Attributes:
+        folder: where the files are written.
+        position: of the sample among all samples of the run.
+        title: of the sample.
     """
 
     folder: Path
@@ -47,7 +49,7 @@ class PartWriter:
             columns: of the grid, at most 20.
         """
         pixels, outside = to_uint8(images, self.title)
-        entries: list[dict[str, Any]] = []
+        entries: list[Part] = []
         for image in pixels:
             path = self._path(".png")
             Image.fromarray(image).save(path, format="PNG", optimize=False)
@@ -72,7 +74,7 @@ class PartWriter:
         if not 0 < frames_per_second <= 50:
             rate = f"{frames_per_second} frames per second"
             raise ValueError(f"animation {self.title!r}: {rate} are not in (0, 50]")
-        entries: list[dict[str, Any]] = []
+        entries: list[Part] = []
         total, size = 0, (1, 1)
         for clip in clips:
             pixels, outside = to_uint8(clip, self.title)
@@ -120,8 +122,13 @@ class PartWriter:
         return {"part": "audio", "file": path.name, "caption": str(caption), "outside": outside}
 
     def text(self, text: str, spans: Iterable[Span] = ()) -> Part:
-        """A text, of which spans are marked. Where spans overlap, the later one is drawn on top."""
-        entries: list[dict[str, Any]] = []
+        """Writes a text with marked spans; where spans overlap, the later one is drawn on top.
+
+        Args:
+            text: the characters.
+            spans: ranges to mark.
+        """
+        entries: list[Part] = []
         for span in spans:
             start, end = int(span.start), int(span.end)
             if not 0 <= start <= end <= len(text):
@@ -140,7 +147,12 @@ class PartWriter:
         return {"part": "text", "file": path.name, "spans": entries}
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Part:
-        """A table; every row has as many cells as the header. A square one is a matrix."""
+        """Describes a table; a square one is shown as a matrix.
+
+        Args:
+            header: names of the columns.
+            rows: cells, as many per row as columns.
+        """
         cells = [[_cell(cell) for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(header):
@@ -156,9 +168,12 @@ class PartWriter:
         log_x: bool = False,
         log_y: bool = False,
     ) -> Part:
-        """Lines and point clouds over axes with the labels x and y.
+        """Describes lines and point clouds.
 
-        Values that are not finite, or too large to be drawn, are gaps.
+        Args:
+            x, y: labels of the axes, with their units.
+            series: values that are not finite, or too large to be drawn, are gaps.
+            log_x, log_y: whether an axis is logarithmic.
         """
         entries = [_series_entry(one, self.title) for one in series]
         total = sum(len(one["x"]) for one in entries)
@@ -169,9 +184,14 @@ class PartWriter:
         return {"part": "plot", **axes, "series": entries}
 
     def svg(self, content: bytes | str, caption: str = "") -> Part:
-        """A vector drawing, of which only harmless elements remain (see `dlcore.samples.svg`).
+        """Writes a vector drawing without its unsafe elements (see `dlcore.samples.svg`).
 
-        Raises svg.TooLargeError, a ValueError, beyond its limits.
+        Args:
+            content: an SVG document.
+            caption: shown below it.
+
+        Raises:
+            svg.TooLargeError: a ValueError: it exceeds the limits.
         """
         raw = content.encode("utf-8") if isinstance(content, str) else content
         try:
@@ -189,7 +209,7 @@ class PartWriter:
 
     def _grid(
         self,
-        entries: list[dict[str, Any]],
+        entries: list[Part],
         size: tuple[int, ...],
         outside: int,
         captions: Sequence[str],
@@ -210,15 +230,15 @@ class PartWriter:
 
 
 def to_uint8(images: np.ndarray, title: str = "") -> tuple[np.ndarray, int]:
-    """Images as bytes.
+    """Converts images to bytes.
 
     Args:
         images: [N,H,W] or [N,H,W,1|3], uint8, or floats in [0, 1].
         title: of the sample, for messages.
 
     Returns:
-        uint8 [N,H,W] or [N,H,W,3]; the number of values that were not finite or outside [0, 1], and
-        were clipped.
+        uint8 [N,H,W] or [N,H,W,3], and the number of values that were clipped: not finite or
+        outside [0, 1].
 
     Raises:
         ValueError: another shape, or integers other than uint8.
@@ -241,7 +261,7 @@ def to_uint8(images: np.ndarray, title: str = "") -> tuple[np.ndarray, int]:
     return np.rint(array * 255).astype(np.uint8), outside
 
 
-def _cell(cell: Any) -> str | int | float:
+def _cell(cell: str | float | np.number) -> str | int | float:
     """A table's cell as strict JSON can represent it."""
     if isinstance(cell, str):
         return str(cell)
@@ -251,7 +271,7 @@ def _cell(cell: Any) -> str | int | float:
     return value if math.isfinite(value) else str(value)
 
 
-def _series_entry(series: Series, title: str) -> dict[str, Any]:
+def _series_entry(series: Series, title: str) -> Part:
     x, y = np.asarray(series.x), np.asarray(series.y)
     numeric = x.dtype.kind in "iuf" and y.dtype.kind in "iuf"
     if x.ndim != 1 or x.shape != y.shape or not numeric:

@@ -38,9 +38,9 @@ def loss(
     Args:
         model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
             float [batch].
-        label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016,
-            eq. 9), in training only. Where a batch has a `label_fraction`, float [batch] (mixup, CutMix),
-            that fraction of the target is `label`, and the rest `partner_label`.
+        label_smoothing: s; the target is (1 - s) one-hot + s / classes (Szegedy et al. 2016, eq.
+            9), in training only. Where a batch has a `label_fraction`, float [batch] (mixup,
+            CutMix), that fraction of the target is `label`, and the rest `partner_label`.
         evaluation_metrics: (logits, batch) -> {name: Mean}, further metrics, in evaluation only.
 
     Raises:

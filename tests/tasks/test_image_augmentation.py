@@ -69,7 +69,9 @@ def test_cutmix_takes_each_pixel_from_one_of_the_pair() -> None:
     own = after["image"] == batch()["image"]
     assert (own | (after["image"] == batch()["partner_image"])).all()
     assert ((after["label_fraction"] >= 0) & (after["share"] <= 1)).all()
-    assert after["label_fraction"].mean() == pytest.approx(float(own.mean()), abs=0.02)  # chance equals
+    assert after["label_fraction"].mean() == pytest.approx(
+        float(own.mean()), abs=0.02
+    )  # chance equals
 
 
 def test_mixup_and_cutmix_exclude_each_other() -> None:
