@@ -21,7 +21,7 @@ from dlcore.bounds import PositiveInt, Probability, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.data.sets.sentences import SPECIALS
-from dlcore.kernels.masking import chosen_places, corrupted
+from dlcore.kernels.masking import corrupt_tokens, random_positions
 from dlcore.models.bert import TENSOR, Masked
 from dlcore.models.encoder import Size
 from dlcore.tasks import masked_modelling
@@ -62,9 +62,9 @@ def build(c: Config, splits: Splits) -> Experiment:
     def masked(batch, key):
         """The corrupted tokens, and the positions whose tokens are predicted."""
         x, row = batch["tokens"], batch["row"]
-        positions = chosen_places(jax.random.fold_in(key, 0), row, x >= ordinary, count)
+        positions = random_positions(jax.random.fold_in(key, 0), row, x >= ordinary, count)
         key = jax.random.fold_in(key, 1)
-        return corrupted(key, row, x, positions, mask_token, ordinary, vocabulary), positions
+        return corrupt_tokens(key, row, x, positions, mask_token, ordinary, vocabulary), positions
 
     def inputs(batch, key, train):
         if key is None:  # at initialisation

@@ -53,7 +53,7 @@ def data(c: Config, source: DataSource) -> Splits:
 def build(c: Config, splits: Splits) -> Experiment:
     characters = tokenizer.from_facts(splits.facts.tokenizer)
     net = CharRNN(RNN(c.cell, c.width, c.layers, dropout=c.dropout), len(characters))
-    truncation = {"cut": c.context if c.truncate else 0}
+    truncation = {"truncation": c.context if c.truncate else 0}
     model = Model(
         "net",
         net,

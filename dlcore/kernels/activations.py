@@ -1,6 +1,4 @@
-"""Activations by name, and one whose gradient is written by hand because XLA's own is slow on
-CPU.
-"""
+"""Activation functions by name; GELU has a hand-written gradient, since XLA's is slow on CPU."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from dlcore.kernels.derivatives import with_backward
 
@@ -31,28 +30,41 @@ def _forward(x: Array) -> tuple[Array, Array]:
 def _backward(x: Array, dy: Array) -> tuple[Array]:
     t = _tanh(x)
     slope = 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _C * (1 + 3 * _A * x * x)
-    # Far out tanh is exactly +-1 while x^3 may be infinite: 0 * inf must not become NaN.
+    # For large |x| tanh is exactly +-1 while x^3 may be infinite: 0 * inf must not become NaN.
     return (dy * jnp.where(jnp.abs(x) > 30, (x > 0).astype(x.dtype), slope),)
 
 
 @with_backward(_forward, _backward)
-def gelu(x: Array) -> Array:
-    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh form of GELU (Hendrycks & Gimpel
-    2016, sec. 2); dtype kept.
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """GELU in its tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), elementwise.
 
-    Forward mode and second derivatives: `derivatives.plain_derivatives`.
+    Forward-mode and second derivatives: see `derivatives.plain_derivatives`.
+
+    Args:
+        x: inputs of any shape, floating.
+
+    Returns:
+        Activations, shape and dtype of `x`.
+
+    Source: Hendrycks & Gimpel 2016, sec. 2.
     """
     return 0.5 * x * (1 + _tanh(x))
 
 
 def named(name: Name) -> Callable[[Array], Array]:
-    """The activation of that name, an elementwise function that keeps shape and dtype: `gelu`
-    above, the others of jax.nn.
+    """Returns the activation function of a name: `gelu` of this module, the others of `jax.nn`.
 
-    relu max(x, 0); leaky_relu x where x >= 0, else x/100 (Maas et al. 2013, sec. 2); elu x where x
-    > 0, else e^x - 1 (Clevert et al. 2016, eq. 15); silu x sigmoid(x) (Hendrycks & Gimpel 2016,
-    sec. 2). Raises ValueError for another name.
+    Args:
+        name: "relu": max(x, 0); "leaky_relu": x where x >= 0, else x/100 (Maas et al. 2013, sec.
+            2); "elu": x where x > 0, else e^x - 1 (Clevert et al. 2016, eq. 15); "silu":
+            x sigmoid(x) (Hendrycks & Gimpel 2016, sec. 2); "gelu", "tanh" or "sigmoid".
+
+    Returns:
+        An elementwise function that keeps shape and dtype.
+
+    Raises:
+        ValueError: another name.
     """
     if name not in get_args(Name):
-        raise ValueError(f"{name!r} is no activation: choose one of {', '.join(get_args(Name))}")
+        raise ValueError(f"unknown activation {name!r}: choose one of {', '.join(get_args(Name))}")
     return gelu if name == "gelu" else getattr(jax.nn, name)

@@ -1,6 +1,4 @@
-"""Losses of two adversaries, a value an example, and the penalty that keeps a critic's slope at
-one.
-"""
+"""Losses of generative adversarial networks, one value per example, and the gradient penalty."""
 
 from __future__ import annotations
 
@@ -10,47 +8,79 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 LossKind = Literal["nonsaturating", "hinge", "wasserstein"]
 
 
-def critic_loss(true: Array, false: Array, kind: LossKind) -> Array:
-    """What a critic loses on its scores of true and of forged examples, [batch] each -> [batch],
-    dtype kept.
+def critic_loss(
+    real: Float[Array, " batch"], generated: Float[Array, " batch"], kind: LossKind
+) -> Float[Array, " batch"]:
+    """The critic's (discriminator's) loss from its scores of real and of generated examples.
 
-    nonsaturating: softplus(-true) + softplus(false) (Goodfellow et al. 2014, eq. 1); hinge: max(0,
-    1 - true) + max(0, 1 + false) (Lim & Ye 2017, eq. 9); wasserstein: false - true (Arjovsky et al.
-    2017, eq. 2). Raises ValueError for another game.
+    Args:
+        real: scores of real examples [batch].
+        generated: scores of generated examples [batch].
+        kind: "nonsaturating": softplus(-real) + softplus(generated) (Goodfellow et al. 2014, eq.
+            1); "hinge": max(0, 1 - real) + max(0, 1 + generated) (Lim & Ye 2017, eq. 9);
+            "wasserstein": generated - real (Arjovsky et al. 2017, eq. 2).
+
+    Returns:
+        Losses [batch], dtype of the scores.
+
+    Raises:
+        ValueError: an unknown kind.
     """
     if kind == "nonsaturating":
-        return jax.nn.softplus(-true) + jax.nn.softplus(false)
+        return jax.nn.softplus(-real) + jax.nn.softplus(generated)
     if kind == "hinge":
-        return jax.nn.relu(1 - true) + jax.nn.relu(1 + false)
+        return jax.nn.relu(1 - real) + jax.nn.relu(1 + generated)
     if kind == "wasserstein":
-        return false - true
-    raise ValueError(f"there is no game {kind!r}")
+        return generated - real
+    raise ValueError(_unknown(kind))
 
 
-def generator_loss(false: Array, kind: LossKind) -> Array:
-    """What a generator loses on the critic's scores of its work, [batch] -> [batch], dtype kept.
+def generator_loss(generated: Float[Array, " batch"], kind: LossKind) -> Float[Array, " batch"]:
+    """The generator's loss from the critic's scores of generated examples.
 
-    nonsaturating: softplus(-false) (Goodfellow et al. 2014, sec. 3); hinge and wasserstein: -false.
-    Raises ValueError for another game.
+    Args:
+        generated: scores of generated examples [batch].
+        kind: "nonsaturating": softplus(-generated) (Goodfellow et al. 2014, sec. 3); "hinge" and
+            "wasserstein": -generated.
+
+    Returns:
+        Losses [batch], dtype of the scores.
+
+    Raises:
+        ValueError: an unknown kind.
     """
     if kind == "nonsaturating":
-        return jax.nn.softplus(-false)
+        return jax.nn.softplus(-generated)
     if kind in ("hinge", "wasserstein"):
-        return -false
-    raise ValueError(f"there is no game {kind!r}")
+        return -generated
+    raise ValueError(_unknown(kind))
 
 
-def gradient_penalty(critic: Callable[[Array], Array], x: Array) -> Array:
-    """(|gradient of the score by its own example| - 1)^2 (Gulrajani et al. 2017, eq. 3): x [batch,
-    ...] -> [batch].
+def _unknown(kind: str) -> str:
+    return f"unknown adversarial loss {kind!r}: choose nonsaturating, hinge or wasserstein"
 
-    `critic` maps x to scores [batch], every example for itself. It is differentiated twice when the
-    penalty is trained on. The norm is in float32 at least and has a gradient of 0, not NaN, where
-    the slope is 0.
+
+def gradient_penalty(
+    critic: Callable[[Array], Array], x: Float[Array, " batch *example"]
+) -> Float[Array, " batch"]:
+    """Penalises critics whose gradient norm differs from 1: (|d score / d example| - 1)^2.
+
+    Training on it differentiates the critic twice. The norm is computed in float32 or wider, and
+    where it is 0 its gradient is 0 and not NaN.
+
+    Args:
+        critic: maps examples like `x` to scores [batch], each example independently.
+        x: the examples at which the gradient is taken [batch, ...].
+
+    Returns:
+        Penalties [batch], dtype of the scores.
+
+    Source: Gulrajani et al. 2017, eq. 3.
     """
     scores, pull = jax.vjp(critic, x)
     (slope,) = pull(jnp.ones_like(scores))

@@ -1,36 +1,29 @@
-"""Attention for training, causal or over what a mask shows, with a hand-written gradient; and of
-new tokens against a cache.
+"""Attention for training, causal or masked, with a hand-written gradient; attention over a cache.
 
-`impl` says how it is computed; the results agree within rounding. `auto` looks at the shapes and
-the device, while tracing:
+`impl` chooses the implementation; the results agree within rounding. While tracing, "auto" chooses
+by the shapes and the device:
 
-| chosen      | where                                                       | why
-              |
-|-------------|-------------------------------------------------------------|-------------------------------------------------------------|
-| `cudnn`     | NVIDIA GPU, float16 or bfloat16, no mask, heads of up to    | fused; nothing of the
-              length's square is written            |
-|             | 128 numbers, a multiple of 8                                |
-              |
-| `blockwise` | otherwise, from 1,024 queries and keys                      | memory linear in the
-length; causal on CPU 0.75 of plain's  | |             |
-                                       | time, at 2,048 half of it
-                                       |
-| `plain`     | otherwise                                                   | fewest passes over
-              what then fits a processor's cache       |
+- "cudnn": NVIDIA GPU, float16 or bfloat16, no mask, head size at most 128 and a multiple of 8.
+  Fused; writes no array of the size of queries times keys.
+- "blockwise": otherwise, from 1,024 queries and keys on. Memory is linear in the length. On CPU,
+  causal, it takes 0.75 of the time of "plain" at 1,024 tokens and half of it at 2,048.
+- "plain": otherwise. Fewest passes over the scores, which then fit a processor's cache.
 
-cuDNN takes a mask only as a bias of queries times keys, and no float32. Forward mode (`jax.jvp`,
-`jax.hessian`): inside `derivatives.plain_derivatives`, but not through cuDNN.
+cuDNN takes a mask only as a bias of the size of queries times keys, and no float32. Forward-mode
+derivatives (`jax.jvp`, `jax.hessian`) work inside `derivatives.plain_derivatives`, but not with
+cuDNN.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float, Int, Shaped
 
 from dlcore.kernels.blockwise import blockwise_attention
 from dlcore.kernels.derivatives import with_backward
@@ -41,11 +34,25 @@ LONG = 1024  # queries and keys from which on blocks are faster
 NEVER = -1e30  # a score that softmax turns into 0; finite, so that no NaN arises from it
 
 
-def causal_attention(q: Array, k: Array, v: Array, *, impl: Impl = "auto") -> Array:
-    """softmax(q k^T / sqrt(d), over the past) v (Vaswani et al. 2017, eq. 1).
+def causal_attention(
+    q: Float[Array, "batch heads length d"],
+    k: Float[Array, "batch heads length d"],
+    v: Float[Array, "batch heads length d"],
+    *,
+    impl: Impl = "auto",
+) -> Float[Array, "batch heads length d"]:
+    """Causal attention: softmax(q k^T / sqrt(d)) v over each query's position and those before it.
 
-    q, k, v [batch, heads, length, d] of one dtype; output like q. Scores and softmax in float32 at
-    least.
+    Args:
+        q: queries [batch, heads, length, d].
+        k: keys, shape and dtype of `q`.
+        v: values, shape and dtype of `q`.
+        impl: the implementation (see the module); scores and softmax are in float32 or wider.
+
+    Returns:
+        Weighted values, shape and dtype of `q`.
+
+    Source: Vaswani et al. 2017, eq. 1.
     """
     chosen = _chosen(impl, q, k, None)
     if chosen == "blockwise":
@@ -54,31 +61,50 @@ def causal_attention(q: Array, k: Array, v: Array, *, impl: Impl = "auto") -> Ar
 
 
 def attention(
-    q: Array, k: Array, v: Array, seen: Array | None = None, *, impl: Impl = "auto"
-) -> Array:
-    """softmax(q k^T / sqrt(d), over the keys that are seen) v (Vaswani et al. 2017, eq. 1).
+    q: Float[Array, "batch heads queries d"],
+    k: Float[Array, "batch heads keys d"],
+    v: Float[Array, "batch heads keys d"],
+    mask: Bool[Array, "batch keys"] | Bool[Array, "#batch queries keys"] | None = None,
+    *,
+    impl: Impl = "auto",
+) -> Float[Array, "batch heads queries d"]:
+    """Attention over the keys that a mask allows: softmax(q k^T / sqrt(d)) v.
 
-    q [batch, heads, new, d], k and v [batch, heads, length, d] of one dtype; `seen` bool [batch,
-    length], or [batch, new, length] where queries see different keys (packed rows), None for all
-    keys. Output like q. Scores and softmax in float32 at least. Where no key is seen, all weigh the
-    same: a row of padding stays finite. ValueError: a mask for cuDNN.
+    A query for which the mask allows no key weighs all keys equally, so that padding stays finite.
+
+    Args:
+        q: queries [batch, heads, queries, d].
+        k: keys [batch, heads, keys, d], dtype of `q`.
+        v: values [batch, heads, keys, d], dtype of `q`.
+        mask: True where a key is visible, [batch, keys], or [batch, queries, keys] where it differs
+            between queries (packed rows); None: all keys.
+        impl: the implementation (see the module); scores and softmax are in float32 or wider.
+
+    Returns:
+        Weighted values, shape and dtype of `q`.
+
+    Raises:
+        ValueError: a mask with `impl` "cudnn".
+
+    Source: Vaswani et al. 2017, eq. 1.
     """
-    chosen = _chosen(impl, q, k, seen)
+    chosen = _chosen(impl, q, k, mask)
     if chosen == "blockwise":
-        return blockwise_attention(q, k, v, seen)
-    if chosen == "cudnn" and seen is not None:
+        return blockwise_attention(q, k, v, mask)
+    if chosen == "cudnn" and mask is not None:
         raise ValueError(
             "cuDNN would write a mask out as a bias of queries times keys: leave impl to auto"
         )
-    return _cudnn(q, k, v, False) if chosen == "cudnn" else _attention(q, k, v, seen)
+    return _cudnn(q, k, v, False) if chosen == "cudnn" else _attention(q, k, v, mask)
 
 
-def _chosen(impl: Impl, q: Array, k: Array, seen: Array | None) -> Impl:
-    """What is run where: the table at the top."""
+def _chosen(impl: Impl, q: Array, k: Array, mask: Array | None) -> Impl:
+    """The implementation that `impl` stands for, by the rules at the top of this module."""
     if impl != "auto":
         return impl
-    half, d = q.dtype in (jnp.bfloat16, jnp.float16), q.shape[-1]
-    if seen is None and half and d <= 128 and d % 8 == 0 and _nvidia():
+    half = q.dtype in (jnp.bfloat16, jnp.float16)
+    d = q.shape[-1]
+    if mask is None and half and d <= 128 and d % 8 == 0 and _nvidia():
         return "cudnn"
     return "blockwise" if min(q.shape[2], k.shape[2]) >= LONG else "plain"
 
@@ -92,18 +118,17 @@ def _nvidia() -> bool:
 
 def _cudnn(q: Array, k: Array, v: Array, causal: bool) -> Array:
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
-    return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation="cudnn").swapaxes(
-        1, 2
-    )
+    y = jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation="cudnn")
+    return y.swapaxes(1, 2)
 
 
-def _forward(q: Array, k: Array, v: Array, seen: Array | None) -> tuple[Array, tuple[Array, ...]]:
+def _forward(q: Array, k: Array, v: Array, mask: Array | None) -> tuple[Array, tuple[Array, ...]]:
     acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum(
         "bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=acc_dtype
     )
-    if seen is not None:
-        scores = jnp.where(seen, scores, NEVER)
+    if mask is not None:
+        scores = jnp.where(mask, scores, NEVER)
     e = jnp.exp(scores - scores.max(-1, keepdims=True))
     p = (e * (1 / row_sum(e))).astype(q.dtype)
     return jnp.einsum("bhqk,bhkd->bhqd", p, v), (q, k, v, p)
@@ -114,15 +139,16 @@ def _causal(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, ...]]:
 
 
 def _backward(
-    saved: tuple[Array, ...], do: Array, some: Array | float = 1.0
+    saved: tuple[Array, ...], do: Array, has_key: Array | float = 1.0
 ) -> tuple[Array, Array, Array]:
-    """Gradients by q, k and v; `some` is 0 for a query that sees no key, whose weights then depend
-    on nothing.
+    """Gradients by q, k and v.
+
+    `has_key` is 0 for a query without a visible key, whose weights then depend on nothing.
     """
     q, k, v, p = saved
     dp = jnp.einsum("bhqd,bhkd->bhqk", do, v)
     t = dp * p
-    ds = (t - p * row_sum(t)) * (q.shape[-1] ** -0.5 * some)
+    ds = (t - p * row_sum(t)) * (q.shape[-1] ** -0.5 * has_key)
     dq = jnp.einsum("bhqk,bhkd->bhqd", ds, k)
     dk = jnp.einsum("bhqk,bhqd->bhkd", ds, q)
     return dq, dk, jnp.einsum("bhqk,bhqd->bhkd", p, do)
@@ -133,60 +159,93 @@ def _causal_attention(q: Array, k: Array, v: Array) -> Array:
     return _causal(q, k, v)[0]
 
 
-def _shown(seen: Array | None) -> Array | None:
-    """The mask as it meets the scores [batch, heads, new, length]."""
-    return seen if seen is None else seen[:, None] if seen.ndim == 3 else seen[:, None, None]
+def _broadcast_mask(mask: Array | None) -> Array | None:
+    """The mask with axes that broadcast to the scores [batch, heads, queries, keys]."""
+    if mask is None:
+        return None
+    return mask[:, None] if mask.ndim == 3 else mask[:, None, None]
 
 
-def _attention_forward(
-    q: Array, k: Array, v: Array, seen: Array | None
-) -> tuple[Array, tuple[Any, ...]]:
-    shown = _shown(seen)
-    out, saved = _forward(q, k, v, shown)
-    return out, (saved, 1.0 if shown is None else shown.any(-1, keepdims=True).astype(q.dtype))
+Saved = tuple[tuple[Array, ...], Array | float]
 
 
-@with_backward(_attention_forward, lambda saved, do: (*_backward(saved[0], do, saved[1]), None))
-def _attention(q: Array, k: Array, v: Array, seen: Array | None) -> Array:
-    return _forward(q, k, v, _shown(seen))[0]
+def _attention_forward(q: Array, k: Array, v: Array, mask: Array | None) -> tuple[Array, Saved]:
+    visible = _broadcast_mask(mask)
+    out, saved = _forward(q, k, v, visible)
+    has_key = 1.0 if visible is None else visible.any(-1, keepdims=True).astype(q.dtype)
+    return out, (saved, has_key)
 
 
-def cached_attention(q: Array, k: Array, v: Array, position: Array) -> Array:
-    """Attention of queries at `position`, `position` + 1, ... over a cache whose later places are
-    still empty.
+def _attention_backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, None]:
+    return *_backward(saved[0], do, saved[1]), None
 
-    q [batch, heads, new, d], k and v [batch, heads, length, d]; output like q. Place j is seen by
-    query i if j <= position + i.
+
+@with_backward(_attention_forward, _attention_backward)
+def _attention(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
+    return _forward(q, k, v, _broadcast_mask(mask))[0]
+
+
+def cached_attention(
+    q: Float[Array, "batch heads queries d"],
+    k: Float[Array, "batch heads keys d"],
+    v: Float[Array, "batch heads keys d"],
+    position: Int[Array, ""] | int,
+) -> Float[Array, "batch heads queries d"]:
+    """Attention of consecutive queries over a cache whose later positions are still empty.
+
+    Query i stands at `position` + i and attends to the keys at positions 0 to `position` + i.
+
+    Args:
+        q: queries [batch, heads, queries, d].
+        k: cached keys [batch, heads, keys, d].
+        v: cached values [batch, heads, keys, d].
+        position: the position of the first query, a whole number.
+
+    Returns:
+        Weighted values, shape and dtype of `q`.
+
+    Source: Vaswani et al. 2017, eq. 1.
     """
     acc_dtype = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum(
         "bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=acc_dtype
     )
-    seen = jnp.arange(k.shape[2])[None] <= position + jnp.arange(q.shape[2])[:, None]
-    return jnp.einsum(
-        "bhqk,bhkd->bhqd", jax.nn.softmax(jnp.where(seen, scores, NEVER), -1).astype(q.dtype), v
-    )
+    visible = jnp.arange(k.shape[2])[None] <= position + jnp.arange(q.shape[2])[:, None]
+    weights = jax.nn.softmax(jnp.where(visible, scores, NEVER), -1).astype(q.dtype)
+    return jnp.einsum("bhqk,bhkd->bhqd", weights, v)
 
 
-def rotary(x: Array, position: Array | np.ndarray) -> Array:
-    """Rotary positions (Su et al. 2021, eq. 34): pairs (x[i], x[i + d/2]) turned by position *
-    10000^(-2i/d).
+def rotary(
+    x: Float[Array, "*batch length d"],
+    position: Shaped[Array, " ..."] | Shaped[np.ndarray, " ..."],
+) -> Float[Array, "*batch length d"]:
+    """Rotary position embedding: rotates the pair (x[i], x[i + d/2]) by position 10000^(-2i/d).
 
-    x [..., length, d] with even d, position [length], or any shape that broadcasts to x's without
-    d; dtype kept. Of a NumPy array the sines and cosines are computed while tracing: XLA would
-    compute them anew for each row and head. Raises ValueError for odd d.
+    Args:
+        x: queries or keys [..., length, d], d even.
+        position: positions [length], or any shape that broadcasts to that of `x` without d. For a
+            NumPy array the sines and cosines are computed while tracing; otherwise XLA computes
+            them anew for each row and head.
+
+    Returns:
+        Rotated queries or keys, shape and dtype of `x`.
+
+    Raises:
+        ValueError: d is odd.
+
+    Source: Su et al. 2021, eq. 34.
     """
     d = x.shape[-1]
     if d % 2:
-        raise ValueError(f"rotary positions turn pairs: a head of {d} numbers cannot be paired")
+        raise ValueError(f"rotary positions rotate pairs, and a head size of {d} is odd")
     acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
     a, b = x[..., : d // 2], x[..., d // 2 :]
-    known = isinstance(position, np.ndarray)
-    with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
+    constant = isinstance(position, np.ndarray)
+    with jax.ensure_compile_time_eval() if constant else contextlib.nullcontext():
         frequency = 10000 ** (-jnp.arange(0, d, 2, dtype=acc_dtype) / d)
         angle = position[..., None].astype(acc_dtype) * frequency.reshape(
             (1,) * position.ndim + (-1,)
         )
-        turn = [f(angle).astype(x.dtype) for f in (jnp.cos, jnp.sin)]
-    cos, sin = (jnp.broadcast_to(t, a.shape) for t in turn)
+        cos_and_sin = [f(angle).astype(x.dtype) for f in (jnp.cos, jnp.sin)]
+    cos, sin = (jnp.broadcast_to(t, a.shape) for t in cos_and_sin)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

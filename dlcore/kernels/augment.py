@@ -1,5 +1,6 @@
-"""Augmentation on the device, inside the compiled step: keyed by (seed, step, row), so that a
-resume repeats it for free.
+"""Image augmentation on the device, inside the compiled step.
+
+Every draw is a function of (seed, step, row), so that a resumed run repeats it.
 """
 
 from __future__ import annotations
@@ -7,19 +8,46 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer, PRNGKeyArray, Shaped
 
 from dlcore.kernels.random import per_example, uniform
 
 
-def random_flip(key: Array, row: Array, images: Array) -> Array:
-    """Each image [batch, height, width, c] mirrored left to right with probability one half."""
+def random_flip(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Shaped[Array, "batch height width c"],
+) -> Shaped[Array, "batch height width c"]:
+    """Mirrors each image left to right with probability one half.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: [batch, height, width, c], any dtype.
+
+    Returns:
+        Images, shape and dtype of `images`.
+    """
     mirrored = per_example(lambda k: jax.random.bernoulli(k), key, row)
     return jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
 
 
-def random_shift(key: Array, row: Array, images: Array, pixels: int) -> Array:
-    """Each image [batch, height, width, c] moved by up to `pixels` in both directions, zeros coming
-    in (a padded random crop).
+def random_shift(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Shaped[Array, "batch height width c"],
+    pixels: int,
+) -> Shaped[Array, "batch height width c"]:
+    """Shifts each image by -`pixels` to `pixels` in both directions (a zero-padded random crop).
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: [batch, height, width, c], any dtype.
+        pixels: the largest shift in pixels.
+
+    Returns:
+        Images, shape and dtype of `images`; pixels from outside the image are 0.
     """
     _, height, width, channels = images.shape
     padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
@@ -31,11 +59,25 @@ def random_shift(key: Array, row: Array, images: Array, pixels: int) -> Array:
     return per_example(crop, key, row, padded)
 
 
-def random_erase(key: Array, row: Array, images: Array, size: int) -> Array:
-    """A `size` x `size` square of each image [batch, height, width, c] becomes zeros (cutout,
-    DeVries & Taylor 2017).
+def random_erase(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Shaped[Array, "batch height width c"],
+    size: int,
+) -> Shaped[Array, "batch height width c"]:
+    """Sets a random square of each image to 0 (cutout).
 
-    Its centre is any pixel, so that squares reach over the border; dtype kept.
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: [batch, height, width, c], any dtype.
+        size: height and width of the square in pixels. Its centre is any pixel of the image, so
+            that it may reach over the border.
+
+    Returns:
+        Images, shape and dtype of `images`.
+
+    Source: DeVries & Taylor 2017.
     """
     _, height, width, _ = images.shape
     erased = per_example(
@@ -45,42 +87,76 @@ def random_erase(key: Array, row: Array, images: Array, size: int) -> Array:
 
 
 def mixup(
-    key: Array, row: Array, images: Array, paired: Array, alpha: float
-) -> tuple[Array, Array]:
-    """share x + (1 - share) partner with share ~ Beta(alpha, alpha) a row (Zhang et al. 2018, eq.
-    1); and share [batch].
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Float[Array, " batch *example"],
+    paired: Float[Array, " batch *example"],
+    alpha: float,
+) -> tuple[Float[Array, " batch *example"], Float[Array, " batch"]]:
+    """Mixup: fraction x + (1 - fraction) paired, one fraction ~ Beta(alpha, alpha) per example.
 
-    images and paired [batch, ...] of one floating type, which the share has too. Raises ValueError
-    unless alpha > 0.
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: examples [batch, ...], floating.
+        paired: the example that each is mixed with, shape and dtype of `images`.
+        alpha: both parameters of the Beta distribution, above 0.
+
+    Returns:
+        Mixed examples, shape and dtype of `images`; the fraction of the original [batch], same
+        dtype.
+
+    Raises:
+        ValueError: alpha is not above 0.
+
+    Source: Zhang et al. 2018, eq. 1.
     """
-    share = _share(key, row, alpha).astype(images.dtype)
-    part = share.reshape(-1, *(1,) * (images.ndim - 1))
-    return part * images + (1 - part) * paired, share
+    fraction = _beta(key, row, alpha).astype(images.dtype)
+    weight = fraction.reshape(-1, *(1,) * (images.ndim - 1))
+    return weight * images + (1 - weight) * paired, fraction
 
 
 def cutmix(
-    key: Array, row: Array, images: Array, paired: Array, alpha: float
-) -> tuple[Array, Array]:
-    """A box of the partner pasted into each image (Yun et al. 2019, eqs. 1 and 2); and the share
-    [batch] of pixels that stayed.
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Float[Array, "batch height width c"],
+    paired: Float[Array, "batch height width c"],
+    alpha: float,
+) -> tuple[Float[Array, "batch height width c"], Float[Array, " batch"]]:
+    """CutMix: pastes a random box of the paired image into each image.
 
-    images and paired [batch, height, width, c] of one floating type, which the share has too. The
-    box has sqrt(1 - Beta(alpha, alpha)) of each side and its centre anywhere; what reaches over the
-    border is cut, and the share is of what is left. Raises ValueError unless alpha > 0.
+    The box has sqrt(1 - Beta(alpha, alpha)) of the image's height and width and its centre at any
+    pixel; what reaches over the border is cut off, and the fraction accounts for that.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: [batch, height, width, c], floating.
+        paired: the image that each box is taken from, shape and dtype of `images`.
+        alpha: both parameters of the Beta distribution, above 0.
+
+    Returns:
+        Images, shape and dtype of `images`; the fraction of original pixels [batch], same dtype.
+
+    Raises:
+        ValueError: alpha is not above 0.
+
+    Source: Yun et al. 2019, eqs. 1 and 2.
     """
     _, height, width, _ = images.shape
-    sides = jnp.sqrt(1 - _share(key, row, alpha))
+    scales = jnp.sqrt(1 - _beta(key, row, alpha))
 
-    def draw(k: Array, side: Array) -> Array:
-        box_height, box_width = (jnp.round(side * n).astype(jnp.int32) for n in (height, width))
+    def draw_box(k: Array, scale: Array) -> Array:
+        box_height, box_width = (jnp.round(scale * n).astype(jnp.int32) for n in (height, width))
         return _box(jax.random.fold_in(k, 1), height, width, box_height, box_width)
 
-    box = per_example(draw, key, row, sides)
-    share = 1 - box.mean((1, 2), dtype=sides.dtype)
-    return jnp.where(box[..., None], paired, images), share.astype(images.dtype)
+    box = per_example(draw_box, key, row, scales)
+    fraction = 1 - box.mean((1, 2), dtype=scales.dtype)
+    return jnp.where(box[..., None], paired, images), fraction.astype(images.dtype)
 
 
-def _share(key: Array, row: Array, alpha: float) -> Array:
+def _beta(key: Array, row: Array, alpha: float) -> Array:
+    """One draw of Beta(alpha, alpha) per example."""
     if alpha <= 0:
         raise ValueError(f"a Beta distribution needs an alpha above 0, not {alpha}")
     if alpha == 1:  # uniform, without the loops that draw from a Gamma distribution
@@ -89,7 +165,7 @@ def _share(key: Array, row: Array, alpha: float) -> Array:
 
 
 def _box(key: Array, height: int, width: int, box_height: Array, box_width: Array) -> Array:
-    """True in a box of `tall` x `wide` pixels around a random pixel: bool [height, width]."""
+    """True in a box of the given size around a random pixel: bool [height, width]."""
     top = jax.random.randint(jax.random.fold_in(key, 0), (), 0, height) - box_height // 2
     left = jax.random.randint(jax.random.fold_in(key, 1), (), 0, width) - box_width // 2
     i, j = jnp.arange(height)[:, None], jnp.arange(width)[None]

@@ -1,6 +1,4 @@
-"""Flow matching: straight paths from noise to data, and the ordinary differential equation that
-draws from them.
-"""
+"""Flow matching: straight paths from noise to data, and the integrator that draws samples."""
 
 from __future__ import annotations
 
@@ -10,17 +8,31 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 Method = Literal["euler", "heun"]
 
 
-def straight_path(noise: Array, data: Array, time: Array) -> tuple[Array, Array]:
-    """x_t = (1 - t) noise + t data, and the velocity data - noise on the way (Lipman et al. 2023,
-    eq. 20 and 23, sigma 0).
+def straight_path(
+    noise: Float[Array, " batch *example"],
+    data: Float[Array, " batch *example"],
+    time: Float[Array, " batch"],
+) -> tuple[Float[Array, " batch *example"], Float[Array, " batch *example"]]:
+    """A point on the straight path from noise to data, and the path's velocity.
 
-    noise, data [batch, ...], time [batch] in [0, 1]; both results like data. The mean velocity at a
-    point x_t, which a network that is fitted to it by squares learns, carries the noise's density
-    to the data's.
+    x_t = (1 - t) noise + t data, with velocity data - noise. A network trained by squared error to
+    predict the velocity from (x_t, t) learns the mean velocity at x_t, which transports the noise's
+    distribution to the data's.
+
+    Args:
+        noise: start of each path [batch, ...].
+        data: end of each path, shape and dtype of `noise`.
+        time: t in [0, 1] for each example [batch].
+
+    Returns:
+        x_t and the velocity, both of the shape and dtype of `data`.
+
+    Source: Lipman et al. 2023, eqs. 20 and 23 with sigma 0.
     """
     t = jnp.broadcast_to(
         time.reshape(time.shape + (1,) * (data.ndim - time.ndim)), data.shape
@@ -29,19 +41,30 @@ def straight_path(noise: Array, data: Array, time: Array) -> tuple[Array, Array]
 
 
 def integrate(
-    velocity: Callable[[Array, Array], Array], x: Array, steps: int, method: Method = "heun"
-) -> Array:
-    """x(1) of dx/dt = velocity(x, t) from x(0) = x, in `steps` equal steps of one compiled loop;
-    output like x.
+    velocity: Callable[[Array, Array], Array],
+    x: Float[Array, "*shape"],
+    steps: int,
+    method: Method = "heun",
+) -> Float[Array, "*shape"]:
+    """Integrates dx/dt = velocity(x, t) from t = 0 to t = 1 in equal steps of one compiled loop.
 
-    euler: x + h v(x, t), of order 1; heun: the mean of the slopes at both ends, of order 2 and two
-    velocities a step (Karras et al. 2022, alg. 1). `velocity` is given a scalar t and may have a
-    gradient. Raises ValueError for no steps or another method.
+    Args:
+        velocity: maps x and a scalar t to dx/dt, like x. It may be differentiated.
+        x: x(0), floating, any shape.
+        steps: number of steps, at least 1.
+        method: "euler": x + h v(x, t), of order 1; "heun": the mean of the velocities at both ends
+            of the step, of order 2, with two evaluations per step (Karras et al. 2022, alg. 1).
+
+    Returns:
+        x(1), shape and dtype of `x`.
+
+    Raises:
+        ValueError: steps is below 1, or an unknown method.
     """
     if steps < 1:
-        raise ValueError(f"{steps} steps lead nowhere")
+        raise ValueError(f"{steps} steps: integration needs at least one")
     if method not in ("euler", "heun"):
-        raise ValueError(f"there is no method {method!r}")
+        raise ValueError(f"there is no method {method!r}: choose euler or heun")
     time_type = jnp.promote_types(x.dtype, jnp.float32)
     h = jnp.asarray(1 / steps, x.dtype)
 

@@ -1,51 +1,89 @@
-"""Corruption of tokens for masked language modelling, each row's own."""
+"""Random corruption of tokens for masked language modelling, drawn independently for each row."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Int32, Integer, PRNGKeyArray
 
 from dlcore.kernels.random import per_example
 
 
-def chosen_places(key: Array, row: Array, allowed: Array, count: int) -> Array:
-    """`count` different places of each row, drawn evenly among those that are allowed: int32
-    [batch, count], in rising order.
+def random_positions(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    allowed: Bool[Array, "batch length"],
+    count: int,
+) -> Int32[Array, "batch count"]:
+    """Draws `count` distinct positions per row, uniformly from the allowed ones.
 
-    allowed bool [batch, length]. A row with fewer allowed places fills up with others: weigh them
-    by `allowed`. A fixed number lets a head work on the chosen places alone. Raises ValueError
-    unless 0 < count <= length.
+    The fixed count lets a network compute its outputs at these positions alone.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        allowed: True where a position may be drawn [batch, length].
+        count: number of positions, from 1 to length. A row with fewer allowed positions is filled
+            up with others: give those weight 0 in the loss.
+
+    Returns:
+        Positions [batch, count], int32, in ascending order.
+
+    Raises:
+        ValueError: count is outside 1 to length.
     """
     if not 0 < count <= allowed.shape[1]:
-        raise ValueError(f"{count} places cannot be chosen of {allowed.shape[1]}")
+        raise ValueError(f"cannot draw {count} distinct positions of {allowed.shape[1]}")
 
     def draw(key: Array, allowed: Array) -> Array:
-        # what is allowed lies below 0, the rest above
+        # below 0 where allowed, above 0 elsewhere
         order = jax.random.uniform(key, allowed.shape) - allowed
         return jnp.sort(jnp.argsort(order)[:count])
 
     return per_example(draw, key, row, allowed).astype(jnp.int32)
 
 
-def corrupted(
-    key: Array, row: Array, tokens: Array, places: Array, mask: int, first: int, vocabulary: int
-) -> Array:
-    """BERT's corruption (Devlin et al. 2019, sec. 3.1): of the tokens at `places`, 80 % become
-    `mask`, 10 % any ordinary token, 10 % stay; all others stay.
+def corrupt_tokens(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    tokens: Integer[Array, "batch length"],
+    positions: Integer[Array, "batch count"],
+    mask: int,
+    first: int,
+    vocabulary: int,
+) -> Integer[Array, "batch length"]:
+    """BERT's corruption of the tokens at some positions.
 
-    tokens int [batch, length], places int [batch, count]; like tokens. Ordinary tokens are `first`,
-    ..., `vocabulary` - 1. Raises ValueError where there are none.
+    80 % of them become `mask`, 10 % a uniformly drawn ordinary token, and 10 % stay as they are.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        tokens: [batch, length], integers.
+        positions: positions to corrupt [batch, count].
+        mask: the token that stands for a masked one.
+        first: the smallest ordinary token; those below are special tokens.
+        vocabulary: number of tokens; ordinary ones are `first` to `vocabulary` - 1.
+
+    Returns:
+        Corrupted tokens, shape and dtype of `tokens`.
+
+    Raises:
+        ValueError: there are no ordinary tokens.
+
+    Source: Devlin et al. 2019, sec. 3.1.
     """
     if not 0 <= first < vocabulary:
         raise ValueError(f"no token lies between {first} and {vocabulary}")
 
-    def draw(key: Array, tokens: Array, places: Array) -> Array:
-        fate = jax.random.uniform(jax.random.fold_in(key, 0), places.shape)
-        other = jax.random.randint(
-            jax.random.fold_in(key, 1), places.shape, first, vocabulary, tokens.dtype
+    def draw(key: Array, tokens: Array, positions: Array) -> Array:
+        u = jax.random.uniform(jax.random.fold_in(key, 0), positions.shape)
+        random_tokens = jax.random.randint(
+            jax.random.fold_in(key, 1), positions.shape, first, vocabulary, tokens.dtype
         )
-        kept = jnp.where(fate < 0.9, other, tokens[places])
-        return tokens.at[places].set(jnp.where(fate < 0.8, jnp.asarray(mask, tokens.dtype), kept))
+        unmasked = jnp.where(u < 0.9, random_tokens, tokens[positions])
+        replacement = jnp.where(u < 0.8, jnp.asarray(mask, tokens.dtype), unmasked)
+        return tokens.at[positions].set(replacement)
 
-    return per_example(draw, key, row, tokens, places)
+    return per_example(draw, key, row, tokens, positions)

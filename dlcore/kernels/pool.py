@@ -1,5 +1,6 @@
-"""Pooling by reshaping: on CPU the gradient of a strided window reduction took three quarters of a
-small CNN's step.
+"""Pooling by reshaping.
+
+On CPU the gradient of XLA's strided window reduction took three quarters of a small CNN's step.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from functools import reduce
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Shaped
 
 from dlcore.kernels.derivatives import with_backward
 
 
-def _places(blocks: Array) -> list[Array]:
+def _window_entries(blocks: Array) -> list[Array]:
     return [blocks[:, :, i, :, j] for i in range(blocks.shape[2]) for j in range(blocks.shape[4])]
 
 
@@ -22,33 +24,58 @@ def _forward(x: Array, size: int) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _backward(size: int, saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
-    (x, y), blocks = saved, _blocks(saved[0], size)
-    share = dy / sum((each == y).astype(dy.dtype) for each in _places(blocks))
-    # Compared again, not kept: what two loops read XLA writes out first.
-    return (
-        jnp.where(blocks == y[:, :, None, :, None], share[:, :, None, :, None], 0).reshape(x.shape),
-    )
+    x, y = saved
+    blocks = _blocks(x, size)
+    per_maximum = dy / sum((entry == y).astype(dy.dtype) for entry in _window_entries(blocks))
+    # The comparison is repeated and not saved: XLA would write it to memory for its two readers.
+    is_maximum = blocks == y[:, :, None, :, None]
+    return (jnp.where(is_maximum, per_maximum[:, :, None, :, None], 0).reshape(x.shape),)
 
 
 @with_backward(_forward, _backward, nondiff_argnums=(1,))
-def max_pool(x: Array, size: int = 2) -> Array:
-    """The largest value of each `size` x `size` block: [batch, height, width, c] -> [batch,
-    height/size, width/size, c].
+def max_pool(
+    x: Shaped[Array, "batch height width c"], size: int = 2
+) -> Shaped[Array, "batch height2 width2 c"]:
+    """Max pooling over non-overlapping windows of `size` x `size`.
 
-    A gradient is shared equally among equal maxima. Raises ValueError unless `size` divides height
-    and width. The places of a block are combined one by one, forward and backward: XLA's own
-    gradient of a reduction takes twice as long on CPU, for the same bits. Forward mode:
-    `derivatives.plain_derivatives`, where equal maxima share by halves.
+    A gradient is divided equally among equal maxima. The entries of a window are combined one by
+    one, forward and backward: XLA's own gradient of a reduction takes twice as long on CPU for the
+    same bits. Forward-mode derivatives: see `derivatives.plain_derivatives`, where equal maxima
+    share a gradient by halves.
+
+    Args:
+        x: images [batch, height, width, c].
+        size: height and width of a window; must divide those of the image.
+
+    Returns:
+        Images [batch, height/size, width/size, c], dtype of `x`.
+
+    Raises:
+        ValueError: `size` does not divide height and width.
     """
-    return reduce(jnp.maximum, _places(_blocks(x, size)))
+    return reduce(jnp.maximum, _window_entries(_blocks(x, size)))
 
 
-def mean_pool(x: Array, size: int = 2) -> Array:
-    """The mean of each `size` x `size` block; shapes and errors as `max_pool`."""
+def mean_pool(
+    x: Float[Array, "batch height width c"], size: int = 2
+) -> Float[Array, "batch height2 width2 c"]:
+    """Average pooling over non-overlapping windows of `size` x `size`.
+
+    Args:
+        x: images [batch, height, width, c], floating.
+        size: height and width of a window; must divide those of the image.
+
+    Returns:
+        Images [batch, height/size, width/size, c], dtype of `x`.
+
+    Raises:
+        ValueError: `size` does not divide height and width.
+    """
     return _blocks(x, size).mean((2, 4))
 
 
 def _blocks(x: Array, size: int) -> Array:
+    """[batch, height, width, c] -> [batch, height/size, size, width/size, size, c]."""
     batch, height, width, channels = x.shape
     if height % size or width % size:
         raise ValueError(

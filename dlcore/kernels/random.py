@@ -1,9 +1,8 @@
-"""Randomness by place: every draw is a function of (seed, step, objective, row), never of devices
-or microbatches.
+"""Random draws keyed by example: a function of (seed, step, objective, row) and nothing else.
 
-`row` is an example's place in the global batch. A key for the step is folded with it, so that an
-example meets the same noise, the same dropout mask and the same crop whether it is trained on one
-device or on eight, in one microbatch or in four, before or after a resume.
+`row` is an example's index in the global batch. The step's key is folded with it, so that an
+example gets the same noise, dropout mask and crop on one device or on eight, in one microbatch or
+in four, before or after a resume.
 """
 
 from __future__ import annotations
@@ -14,30 +13,82 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer, PRNGKeyArray, Shaped
 
 
-def per_example(draw: Callable[..., Any], key: Array, row: Array, *args: Array) -> Any:
-    """`draw(key of the row, *args of the row)` for every row: [batch] rows in, the draws stacked on
-    axis 0 out.
+def per_example(
+    draw: Callable[..., Any],
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    *args: Shaped[Array, " batch ..."],
+) -> Any:
+    """Calls `draw(key of the example, *arguments of the example)` for every example of a batch.
+
+    Args:
+        draw: a function of a key and of arrays without their batch axis.
+        key: random key of the step.
+        row: each example's index in the global batch [batch]; its key is `fold_in(key, row)`.
+        *args: arrays [batch, ...].
+
+    Returns:
+        The results of `draw`, stacked along a first axis of length batch.
     """
     return jax.vmap(lambda r, *a: draw(jax.random.fold_in(key, r), *a))(row, *args)
 
 
-def normal(key: Array, row: Array, shape: Sequence[int]) -> Array:
-    """Standard normal noise [batch, *shape], one draw a row, in the default float type."""
+def normal(
+    key: PRNGKeyArray, row: Integer[Array, " batch"], shape: Sequence[int]
+) -> Float[Array, " batch *shape"]:
+    """Standard normal noise, drawn independently for each example.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        shape: shape of one example's noise.
+
+    Returns:
+        Noise [batch, *shape] in JAX's default floating type.
+    """
     return per_example(lambda k: jax.random.normal(k, tuple(shape)), key, row)
 
 
-def uniform(key: Array, row: Array, shape: Sequence[int] = ()) -> Array:
-    """Uniform noise in [0, 1), [batch, *shape], one draw a row, in the default float type."""
+def uniform(
+    key: PRNGKeyArray, row: Integer[Array, " batch"], shape: Sequence[int] = ()
+) -> Float[Array, " batch *shape"]:
+    """Uniform noise in [0, 1), drawn independently for each example.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        shape: shape of one example's noise.
+
+    Returns:
+        Noise [batch, *shape] in JAX's default floating type.
+    """
     return per_example(lambda k: jax.random.uniform(k, tuple(shape)), key, row)
 
 
-def dropout(key: Array, row: Array, x: Array, rate: float) -> Array:
-    """Inverted dropout (Srivastava et al. 2014): x * m / (1 - rate), m ~ Bernoulli(1 - rate), one
-    mask a row; dtype kept.
+def dropout(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    x: Float[Array, " batch *example"],
+    rate: float,
+) -> Float[Array, " batch *example"]:
+    """Inverted dropout with one mask per example: x m / (1 - rate), m ~ Bernoulli(1 - rate).
 
-    Raises ValueError unless 0 <= rate < 1.
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        x: [batch, ...], floating.
+        rate: probability of a 0, in [0, 1); 0 returns `x` itself.
+
+    Returns:
+        Shape and dtype of `x`.
+
+    Raises:
+        ValueError: rate is outside [0, 1).
+
+    Source: Srivastava et al. 2014.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"dropout rate {rate} is outside [0, 1)")
@@ -47,12 +98,29 @@ def dropout(key: Array, row: Array, x: Array, rate: float) -> Array:
     return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
 
 
-def drop_row(key: Array, row: Array, x: Array, rate: float) -> Array:
-    """Whole rows dropped (stochastic depth, Huang et al. 2016, eq. 2): x b / (1 - rate), b ~
-    Bernoulli(1 - rate), one a row.
+def drop_row(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    x: Float[Array, " batch *example"],
+    rate: float,
+) -> Float[Array, " batch *example"]:
+    """Stochastic depth: sets whole examples to 0: x b / (1 - rate), b ~ Bernoulli(1 - rate).
 
-    x [batch, ...], dtype kept; scaled in training, so that evaluation takes x itself. Raises
-    ValueError unless 0 <= rate < 1.
+    The scaling is applied in training, so that evaluation uses `x` itself.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        x: outputs of a residual branch [batch, ...], floating.
+        rate: probability of a 0, in [0, 1); 0 returns `x` itself.
+
+    Returns:
+        Shape and dtype of `x`.
+
+    Raises:
+        ValueError: rate is outside [0, 1).
+
+    Source: Huang et al. 2016, eq. 2.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"drop rate {rate} is outside [0, 1)")

@@ -1,12 +1,11 @@
-"""A linear recurrence with a constant diagonal of complex numbers: the memory of linear recurrent
-and state-space models.
-"""
+"""Linear recurrences with a constant complex diagonal, as in state-space models."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from dlcore.kernels.derivatives import with_backward
 
@@ -40,27 +39,27 @@ def _stepwise(decay: Array, x: Array, reverse: bool) -> Array:
 
 
 def _associative(decay: Array, x: Array, reverse: bool) -> Array:
-    """(a, x) then (b, y) is (a b, b x + y): associative, so that any bracketing gives all
-    prefixes.
+    """By an associative scan: the steps h -> a h + x and h -> b h + y compose to
+    h -> (a b) h + (b x + y), and any bracketing of the composition gives the same prefixes.
     """
     length = len(x)
 
     def times(re: Array, im: Array, x_re: Array, x_im: Array) -> tuple[Array, Array]:
         return re * x_re - im * x_im, re * x_im + im * x_re
 
-    def then(first: tuple[Array, ...], second: tuple[Array, ...]) -> tuple[Array, ...]:
+    def compose(first: tuple[Array, ...], second: tuple[Array, ...]) -> tuple[Array, ...]:
         shape = first[2].shape
         re, im, x_re, x_im = second
-        carried = times(
+        h_re, h_im = times(
             jnp.broadcast_to(re, shape), jnp.broadcast_to(im, shape), first[2], first[3]
         )
-        return *times(re, im, first[0], first[1]), carried[0] + x_re, carried[1] + x_im
+        return *times(re, im, first[0], first[1]), h_re + x_re, h_im + x_im
 
     real, imag = (
         jnp.broadcast_to(part[None, None], (length, 1, part.shape[0]))
         for part in jnp.split(decay, 2)
     )
-    parts = jax.lax.associative_scan(then, (real, imag, *jnp.split(x, 2, -1)), reverse=reverse)
+    parts = jax.lax.associative_scan(compose, (real, imag, *jnp.split(x, 2, -1)), reverse=reverse)
     return jnp.concatenate(parts[2:], -1)
 
 
@@ -94,19 +93,15 @@ def _backward_associative(decay: Array, before: Array, dy: Array) -> tuple[Array
 
 
 def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, Array]:
-    """The same in one pass over memory: the products are added up while the step's values are at
-    hand.
-    """
+    """The same gradients in one pass over memory: each step adds its products to the sums."""
     real, imag = jnp.split(_conjugate(decay).astype(before.dtype)[None], 2, -1)
 
     def step(
         carry: tuple[Array, Array, Array, Array], x: tuple[Array, Array]
     ) -> tuple[tuple[Array, Array, Array, Array], Array]:
         re, im, sum_re, sum_im = carry
-        (h_re, h_im), (dy_re, dy_im) = (
-            jnp.split(x[0], 2, -1),
-            jnp.split(x[1].astype(re.dtype), 2, -1),
-        )
+        h_re, h_im = jnp.split(x[0], 2, -1)
+        dy_re, dy_im = jnp.split(x[1].astype(re.dtype), 2, -1)
         re, im = real * re - imag * im + dy_re, real * im + imag * re + dy_im
         sum_re, sum_im = sum_re + h_re * re + h_im * im, sum_im + h_re * im - h_im * re
         return (re, im, sum_re, sum_im), jnp.concatenate([re, im], -1)
@@ -117,14 +112,26 @@ def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, A
 
 
 @with_backward(_forward, _backward)
-def diagonal_recurrence(decay: Array, x: Array) -> Array:
-    """h_t = decay h_{t-1} + x_t in complex numbers, h_0 = x_0 (Orvieto et al. 2023, eq. 1, with a
-    diagonal A).
+def diagonal_recurrence(
+    decay: Float[Array, " n2"], x: Float[Array, "length batch n2"]
+) -> Float[Array, "length batch n2"]:
+    """Linear recurrence of complex states: h_t = decay h_{t-1} + x_t, with h_0 = x_0.
 
-    decay [2n] and x [length, batch, 2n] hold n real parts, then n imaginary ones; h like x. Summed
-    in float32 at least. On accelerators by an associative scan, log2(length) steps deep (Martin &
-    Cundy 2018); on CPU step by step, where every step's state stays in the processor's cache. The
-    gradient is the same recurrence backwards with the conjugate of `decay`. Forward mode:
-    `derivatives.plain_derivatives`. ValueError: shapes that do not fit, or an odd number.
+    On accelerators it is an associative scan, log2(length) steps deep (Martin & Cundy 2018); on CPU
+    it runs step by step, where the state stays in the processor's cache. The gradient is the same
+    recurrence backwards in time with the conjugate of `decay`. Forward-mode derivatives: see
+    `derivatives.plain_derivatives`.
+
+    Args:
+        decay: n real parts followed by n imaginary parts [2n].
+        x: inputs [length, batch, 2n] in the same layout; summed in float32 or wider.
+
+    Returns:
+        States h_t [length, batch, 2n], dtype of `x`.
+
+    Raises:
+        ValueError: the shapes do not fit, or the last axis has an odd length.
+
+    Source: Orvieto et al. 2023, eq. 1 with a diagonal A.
     """
     return _recurrence(decay, x, False).astype(x.dtype)

@@ -1,13 +1,25 @@
-"""Pixels between space and channels (Shi et al. 2016, eq. 4)."""
+"""Moves pixels between the spatial axes and the channels (pixel shuffle)."""
 
 from __future__ import annotations
 
 from jax import Array
+from jaxtyping import Shaped
 
 
-def depth_to_space(x: Array, size: int) -> Array:
-    """[batch, h, w, size^2 c] -> [batch, size h, size w, c]. Raises ValueError unless size^2
-    divides the channels.
+def depth_to_space(x: Shaped[Array, "batch h w c"], size: int) -> Shaped[Array, "batch h2 w2 c2"]:
+    """Pixel shuffle: moves channels into blocks of `size` x `size` pixels.
+
+    Args:
+        x: [batch, h, w, size^2 c].
+        size: height and width of a block.
+
+    Returns:
+        [batch, size h, size w, c], dtype of `x`.
+
+    Raises:
+        ValueError: size^2 does not divide the channels.
+
+    Source: Shi et al. 2016, eq. 4.
     """
     batch, h, w, channels = x.shape
     if channels % (size * size):
@@ -16,9 +28,18 @@ def depth_to_space(x: Array, size: int) -> Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, h * size, w * size, -1)
 
 
-def space_to_depth(x: Array, size: int) -> Array:
-    """[batch, size h, size w, c] -> [batch, h, w, size^2 c], the inverse. Raises ValueError unless
-    size divides height and width.
+def space_to_depth(x: Shaped[Array, "batch h w c"], size: int) -> Shaped[Array, "batch h2 w2 c2"]:
+    """Moves blocks of `size` x `size` pixels into channels; the inverse of `depth_to_space`.
+
+    Args:
+        x: [batch, size h, size w, c].
+        size: height and width of a block.
+
+    Returns:
+        [batch, h, w, size^2 c], dtype of `x`.
+
+    Raises:
+        ValueError: `size` does not divide height and width.
     """
     batch, height, width, channels = x.shape
     if height % size or width % size:

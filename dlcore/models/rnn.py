@@ -44,7 +44,7 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, carry: Array | None, mask: Array | None = None, cut: int = 0
+        self, x: Array, carry: Array | None, mask: Array | None = None, truncation: int = 0
     ) -> tuple[Array, Array]:
         """x [length, batch, n], carry [batch, state] or zeros, mask [length, batch] -> [length,
         batch, width], the last carry.
@@ -71,9 +71,11 @@ class Recurrent(nn.Module):
             carry = jnp.zeros((x.shape[1], state_size(self.cell, n)), given.dtype)
         if self.cell == "gru":
             bias = self.param("bias", nn.initializers.zeros, (n,), jnp.float32)
-            return recurrent.gru(given, kernel, bias, carry, mask, reverse=self.reverse, cut=cut)
+            return recurrent.gru(
+                given, kernel, bias, carry, mask, reverse=self.reverse, truncation=truncation
+            )
         return (recurrent.lstm if self.cell == "lstm" else recurrent.elman)(
-            given, kernel, carry, mask, reverse=self.reverse, cut=cut
+            given, kernel, carry, mask, reverse=self.reverse, truncation=truncation
         )
 
     def _bias(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -116,14 +118,14 @@ class RNN(nn.Module):
         *,
         carry: Array | None = None,
         mask: Array | None = None,
-        cut: int = 0,
+        truncation: int = 0,
         train: bool = False,
         row: Array | None = None,
     ) -> tuple[Array, Array]:
         """x [batch, length, n] -> outputs [batch, length, width (twice with both)], and the last
         states [batch, scans, state].
 
-        `mask` [batch, length] is 0 on padding, which must come last. `cut`: truncated
+        `mask` [batch, length] is 0 on padding, which must come last. `truncation`: truncated
         backpropagation (kernels/recurrent.py).
         """
         ways = (False, True) if self.both else (False,)
@@ -137,7 +139,9 @@ class RNN(nn.Module):
                 one = Recurrent(
                     self.cell, self.width, self.forget, self.memory, self.gain, reverse, name=name
                 )
-                output, last = one(x, None if carry is None else carry[:, len(after)], mask, cut)
+                output, last = one(
+                    x, None if carry is None else carry[:, len(after)], mask, truncation
+                )
                 outputs.append(output)
                 after.append(last)
             x = outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, -1)
@@ -191,18 +195,18 @@ class CharRNN(nn.Module):
         tokens: Array,
         *,
         carry: Array | None = None,
-        cut: int = 0,
+        truncation: int = 0,
         train: bool = False,
         row: Array | None = None,
     ) -> tuple[Array, Array]:
-        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states; `cut`
+        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states; `truncation`
         as in `RNN`.
         """
         # A product with one-hot rows is the embedding; on CPU its gradient is a product too, where
         # a gather's is a slow scatter.
         # They are exact in bfloat16, and take the kernel's dtype in the product.
         x = jax.nn.one_hot(tokens, self.vocabulary, dtype=jnp.bfloat16)
-        y, carry = self.rnn(x, carry=carry, cut=cut, train=train, row=row)
+        y, carry = self.rnn(x, carry=carry, truncation=truncation, train=train, row=row)
         y = Dropout(self.rnn.dropout)(y, row if train else None)
         logits = nn.Dense(self.vocabulary, name="out")(y.reshape(-1, y.shape[-1]))
         return logits.reshape(*tokens.shape, self.vocabulary), carry

@@ -209,7 +209,7 @@ def test_rotary_keeps_lengths_and_place_0_and_tells_places_apart() -> None:
     np.testing.assert_allclose(jnp.linalg.norm(y, axis=-1), jnp.linalg.norm(x, axis=-1), rtol=1e-6)
     np.testing.assert_array_equal(y[0], x[0])
     assert len(np.unique(np.asarray(y), axis=0)) == 5
-    with pytest.raises(ValueError, match="a head of 3 numbers cannot be paired"):
+    with pytest.raises(ValueError, match="a head size of 3 is odd"):
         rotary(jnp.ones((2, 3)), jnp.arange(2))
 
 
@@ -239,10 +239,10 @@ def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) 
     """On both sides of each of its bounds; what a caller names is taken as it is."""
 
     def chosen(
-        q: int, k: int, d: int = 8, dtype: Any = jnp.bfloat16, seen: Any = None, impl: Any = "auto"
+        q: int, k: int, d: int = 8, dtype: Any = jnp.bfloat16, mask: Any = None, impl: Any = "auto"
     ) -> str:
         shapes = (jax.ShapeDtypeStruct((1, 1, length, d), dtype) for length in (q, k))
-        return attention_module._chosen(impl, *shapes, seen)  # type: ignore[arg-type]
+        return attention_module._chosen(impl, *shapes, mask)  # type: ignore[arg-type]
 
     assert [chosen(n, m) for n, m in ((1024, 1024), (1023, 1024), (1024, 1023))] == [
         "blockwise",
@@ -256,8 +256,8 @@ def test_what_is_chosen_is_what_the_table_says(monkeypatch: pytest.MonkeyPatch) 
         "plain",
         "plain",
     ]
-    assert chosen(5, 5, seen=np.ones((1, 5), bool)) == "plain"
-    assert chosen(2048, 2048, seen=np.ones((1, 2048), bool)) == "blockwise"
+    assert chosen(5, 5, mask=np.ones((1, 5), bool)) == "plain"
+    assert chosen(2048, 2048, mask=np.ones((1, 2048), bool)) == "blockwise"
     assert [chosen(5, 5, impl=impl) for impl in ("blockwise", "plain", "cudnn")] == [
         "blockwise",
         "plain",

@@ -107,6 +107,7 @@ def test_labels_that_do_not_fit_the_frames_cost_infinity_and_teach_nothing() -> 
     np.testing.assert_array_equal(slope, 0)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         ctc_loss(jnp.zeros((2, 5, 3)), jnp.zeros(1, int), jnp.zeros((2, 2), int), jnp.zeros(2, int))

@@ -92,10 +92,10 @@ def test_statistics_of_a_batch_have_no_gradient_inside_either() -> None:
     np.testing.assert_array_equal(slopes, 0)
 
 
-def test_a_cut_gradient_is_refused_where_nothing_would_cut_it() -> None:
+def test_truncation_is_refused_where_nothing_would_truncate() -> None:
     x: Any = jnp.ones((4, 1, 2)), jnp.ones((2, 2)), jnp.zeros((1, 2))
     with (
         plain_derivatives(True),
-        pytest.raises(ValueError, match="cut 2 is made by the backward pass"),
+        pytest.raises(ValueError, match="truncation 2 is part of the backward pass"),
     ):
-        recurrent.elman(*x, cut=2)
+        recurrent.elman(*x, truncation=2)

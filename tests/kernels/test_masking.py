@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.kernels.masking import chosen_places, corrupted
+from dlcore.kernels.masking import corrupt_tokens, random_positions
 from tests.kernels.case import Arrays, Case
 
 ROWS = np.array([0, 3, 7, 2**31 - 1], np.int32)
@@ -60,8 +60,8 @@ def _allowed(*rows: list[int]) -> Arrays:
 
 
 CASES = {
-    "chosen_places": Case(
-        lambda rows, allowed: chosen_places(key(), rows, allowed, 3),
+    "random_positions": Case(
+        lambda rows, allowed: random_positions(key(), rows, allowed, 3),
         chosen,
         lambda generator: (ROWS, generator.random((4, 9)) < 0.7),
         batched=(0, 1),
@@ -72,8 +72,8 @@ CASES = {
             "just as many": _allowed([1, 1, 1]),
         },
     ),
-    "corrupted": Case(
-        lambda rows, tokens, places: corrupted(
+    "corrupt_tokens": Case(
+        lambda rows, tokens, places: corrupt_tokens(
             key(), rows, tokens, places, MASK, FIRST, VOCABULARY
         ),
         spoilt,
@@ -90,9 +90,9 @@ def test_four_fifths_are_hidden_a_tenth_is_another_and_a_tenth_stays() -> None:
     tokens = jnp.asarray(
         np.random.default_rng(0).integers(FIRST, 1000, (len(rows), length)), jnp.int32
     )
-    places = jax.jit(chosen_places, static_argnums=3)(key(), rows, tokens >= FIRST, count)
+    places = jax.jit(random_positions, static_argnums=3)(key(), rows, tokens >= FIRST, count)
     after = np.asarray(
-        jax.jit(corrupted, static_argnums=(4, 5, 6))(
+        jax.jit(corrupt_tokens, static_argnums=(4, 5, 6))(
             jax.random.key(5), rows, tokens, places, MASK, FIRST, 1000
         )
     )
@@ -111,7 +111,7 @@ def test_four_fifths_are_hidden_a_tenth_is_another_and_a_tenth_stays() -> None:
 
 def test_places_differ_are_allowed_and_are_drawn_evenly() -> None:
     rows, allowed = np.arange(3000, dtype=np.int32), np.tile(np.arange(12) % 3 != 0, (3000, 1))
-    places = np.asarray(chosen_places(key(), rows, allowed, 4))
+    places = np.asarray(random_positions(key(), rows, allowed, 4))
     assert (np.diff(places, axis=1) > 0).all()
     assert allowed[0][places].all()
     share = np.bincount(places.ravel(), minlength=12)[allowed[0]] / len(rows)
@@ -120,14 +120,16 @@ def test_places_differ_are_allowed_and_are_drawn_evenly() -> None:
 
 def test_a_row_keeps_its_draw_in_another_batch_and_another_step_draws_anew() -> None:
     allowed = np.ones((4, 30), bool)
-    whole = np.asarray(chosen_places(key(), ROWS, allowed, 5))
-    np.testing.assert_array_equal(chosen_places(key(), ROWS[::-1], allowed, 5), whole[::-1])
-    assert (np.asarray(chosen_places(jax.random.key(6), ROWS, allowed, 5)) != whole).any()
+    whole = np.asarray(random_positions(key(), ROWS, allowed, 5))
+    np.testing.assert_array_equal(random_positions(key(), ROWS[::-1], allowed, 5), whole[::-1])
+    assert (np.asarray(random_positions(jax.random.key(6), ROWS, allowed, 5)) != whole).any()
     assert len(np.unique(whole, axis=0)) == 4
 
 
 def test_impossible_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="4 places cannot be chosen of 3"):
-        chosen_places(key(), ROWS[:1], np.ones((1, 3), bool), 4)
+    with pytest.raises(ValueError, match="cannot draw 4 distinct positions of 3"):
+        random_positions(key(), ROWS[:1], np.ones((1, 3), bool), 4)
     with pytest.raises(ValueError, match="no token lies between 5 and 5"):
-        corrupted(key(), ROWS[:1], np.ones((1, 3), np.int32), np.zeros((1, 1), np.int32), 2, 5, 5)
+        corrupt_tokens(
+            key(), ROWS[:1], np.ones((1, 3), np.int32), np.zeros((1, 1), np.int32), 2, 5, 5
+        )

@@ -87,6 +87,7 @@ def test_the_associative_backward_pass_is_the_loop_and_the_sum_of_the_definition
                 )
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         diagonal_recurrence(jnp.ones(3), jnp.ones((5, 2, 3)))

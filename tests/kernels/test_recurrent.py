@@ -152,7 +152,7 @@ def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> No
 
 @each_cell
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_cut_is_chunks_with_a_stopped_gradient_between(name: str, reverse: bool) -> None:
+def test_truncation_is_chunks_with_a_stopped_gradient_between(name: str, reverse: bool) -> None:
     kernel, _, sizes = CELLS[name]
     gates, carry, *weights = (
         jnp.asarray(x, jnp.float32) for x in inputs(*sizes)(np.random.default_rng(3))
@@ -160,7 +160,7 @@ def test_a_cut_is_chunks_with_a_stopped_gradient_between(name: str, reverse: boo
     gates = gates.swapaxes(0, 1)
 
     def whole(gates: jax.Array, carry: jax.Array, weights: Any) -> tuple[jax.Array, jax.Array]:
-        return kernel(gates, *weights, carry, reverse=reverse, cut=2)
+        return kernel(gates, *weights, carry, reverse=reverse, truncation=2)
 
     def chunks(gates: jax.Array, carry: jax.Array, weights: Any) -> tuple[jax.Array, jax.Array]:
         parts = (
@@ -186,14 +186,14 @@ def test_a_cut_is_chunks_with_a_stopped_gradient_between(name: str, reverse: boo
         )
         return states, jax.tree.leaves(slopes)
 
-    (states, one), (by_chunks, other), (_, uncut) = map(
+    (states, one), (by_chunks, other), (_, full) = map(
         states_and_slopes, (whole, chunks, lambda g, c, w: kernel(g, *w, c, reverse=reverse))
     )
     for a, b in zip(states, by_chunks, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
-    for a, b, c in zip(one, other, uncut, strict=True):
+    for a, b, c in zip(one, other, full, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-        assert np.abs(a - c).max() > 1e-3, "a cut must change the gradient"
+        assert np.abs(a - c).max() > 1e-3, "truncation must change the gradient"
 
 
 @each_cell
@@ -215,8 +215,8 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
     for args in wrong:
         with pytest.raises(ValueError, match="do not fit"):
             kernel(*args)
-    with pytest.raises(ValueError, match="cut -1 is below 0"):
-        kernel(gates, *weights, carry, cut=-1)
+    with pytest.raises(ValueError, match="truncation -1 is below 0"):
+        kernel(gates, *weights, carry, truncation=-1)
     for shape in ((4, 5), (5, 3)):
         with pytest.raises(ValueError, match="a mask of"):
             kernel(gates, *weights, carry, jnp.ones(shape))
