@@ -4,6 +4,7 @@ Family: Autoencoder
 Task: denoising, deblurring
 Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits at 28x28
 Published: none for this noise
+Headline: test/psnr
 
 --task denoise: Gaussian noise of standard deviation 0.5 on pixels in [0, 1]; --task deblur: a
 Gaussian blur of 2 pixels, and noise of 0.05. PSNR is the mean over images of outputs clipped to

@@ -4,6 +4,7 @@ Family: Autoencoder
 Task: representation learning
 Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits at 28x28
 Published: none; 1,000 units of which 25 are active is what Makhzani & Frey 2014 show
+Headline: test/squared_error
 
 `active` is the fraction of units that are not 0, `dead` that of units without activity on the test
 images. With a penalty: --sparsity l1 --weight 0.05.

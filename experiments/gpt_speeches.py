@@ -4,6 +4,7 @@ Family: Transformer decoder (GPT)
 Task: language modelling, text generation
 Data: state_union 1.0.0 (own TFDS builder), 65 speeches; --offline: the Python documentation
 Published: none comparable
+Headline: test/bits_per_byte
 
 Rows are packed with documents, which do not attend to each other. Bits per byte compare with other
 vocabularies, the loss per token does not.

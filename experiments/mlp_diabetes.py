@@ -4,6 +4,7 @@ Family: MLP
 Task: regression
 Data: scikit-learn's diabetes set, 442 patients; comes with the installation
 Published: none with this protocol; linear and ridge regression are fitted on the same folds
+Headline: test/r2
 
 Five repeats of ten folds: fifty networks in one program. Inputs and target are standardised by the
 training examples; errors are in the unit of the target. The settings were chosen among four on

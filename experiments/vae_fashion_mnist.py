@@ -4,6 +4,7 @@ Family: VAE
 Task: density estimation, image generation
 Data: Fashion-MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits at 28x28
 Published: none with this likelihood
+Headline: test/elbo
 
 Pixels / 255 have a continuous Bernoulli density (Loaiza-Ganem & Cunningham 2019): the ELBO, in nats
 of a density on [0, 1]^784, may be positive. Generated images show the means of the density.

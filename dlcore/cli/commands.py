@@ -29,7 +29,7 @@ COMMANDS = {
         "export RUN FILE.npz [--half] [--last]: the best parameters (and batch statistics) as"
         " arrays, in float16 with --half"
     ),
-    "list": "list: all experiments with their data and published results",
+    "list": "list [WORD ...]: the experiments by task, with our number and the published one",
     "data": (
         "data PATH [--as KIND] [--out FILE.html]: look at one's own data before training: counts,"
         " sizes, duplicates, faults"

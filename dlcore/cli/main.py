@@ -52,7 +52,7 @@ def _main(words: list[str], own_process: bool) -> int:
     ):
         print(f"dlcore {COMMANDS[words[0]]}\n\n{TRUST}")
         return 0
-    if words[0] in ("list", "doctor") and words[1:]:
+    if words[0] == "doctor" and words[1:]:
         return refuse(f"dlcore {words[0]} takes no argument, and not {' '.join(words[1:])!r}")
     if own_process and words[0] in ("train", "resume", "verify"):
         huge_pages.large()
@@ -290,9 +290,9 @@ def _export(words: list[str]) -> int:
 
 
 def _list(words: list[str]) -> int:
-    from dlcore.report import table
+    from dlcore.report import listing
 
-    table.catalogue()
+    listing.show(words)
     return 0
 
 

@@ -77,7 +77,7 @@ class Subwords:
         return str(self._tokenizer.decode(without_specials.tolist(), skip_special_tokens=False))
 
     def bytes(self) -> np.ndarray:
-        """Returns the bytes that each token encodes, as int32 [vocabulary]; 0 for special tokens."""
+        """Returns how many bytes each token encodes, int32 [vocabulary]; 0 for special tokens."""
         # The library writes a byte as one character.
         sizes = [len(self._tokenizer.id_to_token(index) or "") for index in range(len(self))]
         return np.array([0] * len(self.specials) + sizes[len(self.specials) :], np.int32)
@@ -203,8 +203,9 @@ class Vocabulary:
         if not known.all():
             position = int(np.argmin(known))
             raise UsageError(
-                f"character {text[position]!r} at position {position} is not among the {len(self)} of"
-                " the vocabulary: build the vocabulary from all the text, or leave that character out"
+                f"character {text[position]!r} at position {position} is not among the {len(self)}"
+                " of the vocabulary: build the vocabulary from all the text, or leave that"
+                " character out"
             )
         return indices.astype(np.int32)
 

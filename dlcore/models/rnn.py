@@ -199,8 +199,9 @@ class CharRNN(nn.Module):
         train: bool = False,
         row: Array | None = None,
     ) -> tuple[Array, Array]:
-        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states; `truncation`
-        as in `RNN`.
+        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states.
+
+        `truncation` is as in `RNN`.
         """
         # A product with one-hot rows is the embedding; on CPU its gradient is a product too, where
         # a gather's is a slow scatter.

@@ -1,4 +1,4 @@
-"""The table of experiments with published and own results, for `dlcore list` and the README."""
+"""The cards kept in experiments/results, and the table of them in experiments/README.md."""
 
 from __future__ import annotations
 
@@ -7,28 +7,13 @@ import json
 import re
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from dlcore.errors import UsageError
 from dlcore.options import short_name
 from dlcore.runs import catalog, changes, trust
-
-
-def catalogue() -> None:
-    """Prints all experiments with their descriptions, and results where a card is kept."""
-    table = Table(show_lines=True)
-    for column in ("experiment", "family", "task", "data", "published", "ours"):
-        table.add_column(column, overflow="fold")
-    for name in catalog.names():
-        described = catalog.about(catalog.folder() / f"{name}.py")
-        words = [described.get(word, "") for word in ("family", "task", "data", "published")]
-        table.add_row(name, *words, ours(result(name)))
-    console = Console()
-    Console(width=max(console.width, 140)).print(table)
 
 
 def result(name: str) -> dict[str, Any]:
@@ -37,26 +22,33 @@ def result(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def ours(card: dict[str, Any]) -> str:
-    """The result beside the published one (or all test results), its spread, and its cost."""
-    if not card:
-        return "not run"
-    runs, count = repeated(card)
+def headline(card: Mapping[str, Any], described: Mapping[str, str]) -> str:
+    """The one metric of a card that stands for it, as "split/metric".
+
+    It is the metric of the published number; else the one that the experiment file names in its
+    line `Headline:`; else the first of the test split, or of all where nothing was tested.
+
+    Args:
+        card: of a finished run.
+        described: what `catalog.about` reads from the experiment file.
+    """
+    results = flat(card["results"])
     published = card.get("published") or {}
-    headline = f"{published.get('split')}/{published.get('metric')}"
-    shown = (
-        [headline]
-        if headline in runs[0]
-        else [name for name in runs[0] if name.startswith("test/")] or list(runs[0])
-    )
-    cost = (
-        f"{sum(card['seconds'][k] for k in ('compile', 'train', 'eval')):.0f} s on {_cores(card)}"
-    )
-    described = ", ".join(f"{name} {_spread([run[name] for run in runs])}" for name in shown)
-    return described + (f"; {count}" if count else "") + f" ({cost})"
+    declared = (f"{published.get('split')}/{published.get('metric')}", described.get("headline"))
+    tested = [name for name in results if name.startswith("test/")]
+    return next(name for name in (*declared, *tested, *results) if name in results)
 
 
-def repeated(card: dict[str, Any]) -> tuple[list[dict[str, float]], str]:
+def values(card: Mapping[str, Any]) -> dict[str, str]:
+    """{"split/metric": "0.9943 ± 0.0002"}: the mean and the standard deviation over a card's runs.
+
+    Of a single run it is the value alone.
+    """
+    runs, _ = repeated(card)
+    return {name: _spread([run[name] for run in runs]) for name in runs[0]}
+
+
+def repeated(card: Mapping[str, Any]) -> tuple[list[dict[str, float]], str]:
     """The results of a card's runs, and a text on their number.
 
     Where seeds have folds, a result is a seed's mean over its folds.
@@ -96,59 +88,77 @@ def _cores(card: dict[str, Any]) -> str:
     return f"{count} core" + "s" * (count != 1)
 
 
-def readme() -> str:
-    """The table in Markdown, from the kept cards."""
-    rows = [
-        "| experiment | family | data | parameters | published | ours | seconds | machine |",
-        "|---|---|---|---|---|---|---|---|",
+def rows() -> str:
+    """The table of results in Markdown, from the kept cards: one headline metric a row, and the
+    rest of the card folded away; no row without a run.
+    """
+    lines = [
+        "| experiment | data | metric | published | ours | all results |",
+        "|---|---|---|---|---|---|",
     ]
     for name in catalog.names():
         described = catalog.about(catalog.folder() / f"{name}.py")
-        for path in sorted(
-            (catalog.folder() / "results").glob(f"{name}*.json"),
-            key=lambda path: (len(path.stem), path.stem),
-        ):
+        paths = (catalog.folder() / "results").glob(f"{name}*.json")
+        for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
             card = json.loads(path.read_text(encoding="utf-8"))
-            if card["experiment"] != name:
-                continue
-            data, published, runs = (
-                card["data"]["train"],
-                card.get("published"),
-                card.get("repeats", [card]),
-            )
-            cells = [
-                f"[`{name}`](experiments/{name}.py)"
-                + (f" `{card['flags']}`" if card.get("flags") else ""),
-                described.get("family", ""),
-                f"{data['name']} {data['version']}",
-                f"{sum(card['parameters'].values()):,}",
-                (
-                    f"{published['value']:g} ({published['source']})"
-                    if published
-                    else described.get("published", "")
-                ),
-                ours(card).rpartition(" (")[0],
-                ", ".join(
-                    f"{min(run['seconds'][k] for run in runs):.0f} {word}" for k, word in SECONDS
-                ),
-                f"{card['host']['cpu']}, {_cores(card)}",
-            ]
-            rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+            if card["experiment"] == name:
+                lines.append("| " + " | ".join(_cells(card, described)) + " |")
+    return "\n".join(lines)
+
+
+def _cells(card: dict[str, Any], described: dict[str, str]) -> list[str]:
+    """A row of the table of results."""
+    name, data, metric = card["experiment"], card["data"]["train"], headline(card, described)
+    published, ours = card.get("published"), values(card)
+    runs, (_, count) = card.get("repeats", [card]), repeated(card)
+    cost = ", ".join(
+        f"{min(run['seconds'][k] for run in runs):.0f} s {word}" for k, word in SECONDS
+    )
+    folded = [
+        described.get("family", ""),
+        f"{sum(card['parameters'].values()):,} parameters",
+        *(f"{each} {value}" for each, value in ours.items() if _is_shown(each, ours)),
+        count,
+        (
+            f"published: {published['value']:g} ({published['source']})"
+            if published
+            else f"published: {described.get('published', '')}"
+        ),
+        cost,
+        f"{card['host']['cpu']}, {_cores(card)}",
+    ]
+    summary = "<details><summary>more</summary>"
+    return [
+        f"[`{name}`]({name}.py)" + (f" `{card['flags']}`" if card.get("flags") else ""),
+        f"{data['name']} {data['version']}",
+        metric,
+        f"{published['value']:g}" if published else "",
+        ours[metric] + (f" ({count})" if count else ""),
+        f"{summary}{'<br>'.join(filter(None, folded))}</details>",
+    ]
+
+
+def _is_shown(metric: str, results: Mapping[str, str]) -> bool:
+    """Whether a metric belongs to the results: those of test where there are any, else all."""
+    return metric.startswith("test/") or not any(name.startswith("test/") for name in results)
 
 
 def write(page: Path) -> None:
-    """Replaces the table in a Markdown file. UsageError: it has none."""
+    """Replaces the table of results in a Markdown page.
+
+    Raises:
+        UsageError: the page has no table.
+    """
     lines = page.read_text(encoding="utf-8").splitlines()
-    rows = [number for number, line in enumerate(lines) if line.startswith("|")]
-    first = next((number for number in rows if lines[number].startswith("| experiment |")), None)
+    marked = [number for number, line in enumerate(lines) if line.startswith("|")]
+    first = next((number for number in marked if lines[number].startswith("| experiment |")), None)
     if first is None:
         raise UsageError(
             f"{page} has no table that begins with '| experiment |': put one line of it where the"
             " table belongs"
         )
-    last = next(number for number in range(first, len(lines) + 1) if number not in rows)
-    page.write_text("\n".join([*lines[:first], readme(), *lines[last:]]) + "\n", encoding="utf-8")
+    last = next(number for number in range(first, len(lines) + 1) if number not in marked)
+    page.write_text("\n".join([*lines[:first], rows(), *lines[last:]]) + "\n", encoding="utf-8")
 
 
 def keep(runs: list[Path]) -> list[Path]:
@@ -218,10 +228,10 @@ def _flag(name: str, value: Any) -> str:
     return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
-# python -m dlcore.report.table [RUN ...]: keeps these runs' cards, and updates the README's table
+# python -m dlcore.report.table [RUN ...]: keeps these runs' cards, updates experiments/README.md
 if __name__ == "__main__":
     try:
         keep([Path(run) for run in sys.argv[1:]])
-        write(Path("README.md"))
+        write(catalog.folder() / "README.md")
     except (UsageError, OSError) as error:
         sys.exit(f"dlcore: {error}")

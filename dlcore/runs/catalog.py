@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dlcore.train.experiment import Experiment
 
 FACTS = "facts.json"  # in a run: the facts of the data from which its model is built
-ABOUT = ("Family", "Task", "Data", "Published")
+ABOUT = ("Family", "Task", "Data", "Published", "Headline")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +136,9 @@ def about(path: Path) -> dict[str, str]:
     """What the docstring of an experiment file says, read without executing the file.
 
     Returns:
-        "about", its first paragraph, and "family", "task", "data" and "published", where it has
-            these lines; a value may continue in indented lines.
+        "about", its first paragraph, and "family", "task", "data", "published" and "headline" (the
+            metric that represents the experiment in tables, as "test/accuracy"), where it has these
+            lines; a value may continue in indented lines.
     """
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     found = {"about": " ".join(text.split("\n\n")[0].split())}

@@ -27,19 +27,23 @@ CARD: dict[str, Any] = {
 }
 
 
-def test_the_number_beside_the_published_one_is_of_the_same_metric() -> None:
-    assert table.ours(CARD) == "validation/loss 1.5 (13 s on 2 cores)"
-    assert table.ours({**CARD, "published": None}) == "test/accuracy 0.9877 (13 s on 2 cores)"
-    assert table.ours({}) == "not run"
+def test_the_headline_is_the_published_metric_or_the_declared_one_or_the_first_of_test() -> None:
+    assert table.headline(CARD, {"headline": "test/accuracy"}) == "validation/loss"
+    own = {**CARD, "published": None}
+    assert table.headline(own, {"headline": "validation/loss"}) == "validation/loss"
+    assert table.headline(own, {}) == "test/accuracy"
+    assert (
+        table.headline({**own, "results": {"validation": {"loss": 1.5}}}, {}) == "validation/loss"
+    )
+    assert table.values(CARD) == {"validation/loss": "1.5", "test/accuracy": "0.9877"}
 
 
 def test_several_runs_are_a_mean_with_its_spread() -> None:
     # mean 2.5, sample deviation 1.803
     repeats = [{"results": {"validation": {"loss": value}}} for value in (1.0, 2.0, 4.5)]
-    assert (
-        table.ours({**CARD, "repeats": repeats})
-        == "validation/loss 2.5 ± 2; 3 runs (13 s on 2 cores)"
-    )
+    card = {**CARD, "repeats": repeats}
+    assert table.values(card) == {"validation/loss": "2.5 ± 2"}
+    assert table.repeated(card)[1] == "3 runs"
 
 
 def test_seeds_over_folds_are_the_spread_of_the_seeds_means() -> None:
@@ -49,14 +53,15 @@ def test_seeds_over_folds_are_the_spread_of_the_seeds_means() -> None:
         {"seed": s, "fold": f, "results": {"validation": {"loss": value}}}
         for (s, f), value in values.items()
     ]
-    assert table.ours({**CARD, "repeats": repeats}).startswith(
-        "validation/loss 2.75 ± 1; 2 seeds of 2 folds ("
-    )
+    card = {**CARD, "repeats": repeats}
+    assert table.values(card) == {"validation/loss": "2.75 ± 1"}
+    assert table.repeated(card)[1] == "2 seeds of 2 folds"
 
 
 PAGE = '''"""What.
 
 Family: MLP
+Task: image classification, other
 Published: 0.97
 """
 from dataclasses import dataclass
@@ -100,26 +105,12 @@ def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: 
     (kept,) = table.keep([run(house, "a")])
     assert kept == Path("experiments/results/mlp_digits.json")
     assert "/somewhere/else" not in kept.read_text()
-    _, _, *rows = table.readme().splitlines()
+    _, _, *rows = table.rows().splitlines()
     assert len(rows) == 1
-    assert "| 1,234 | 1.88 (a book) | validation/loss 1.5 |" in rows[0]
-
-
-def test_the_catalogue_has_a_row_for_every_experiment(
-    house: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table.keep([run(house, "a")])
-    table.catalogue()
-    rows = [
-        [cell.strip() for cell in line.split("│")[1:-1]]
-        for line in capsys.readouterr().out.splitlines()
-        if "│" in line
-    ]
-    named = {row[0]: row for row in rows if row[0]}
-    assert list(named) == ["mlp_digits", "not_run"]
-    assert named["mlp_digits"][1:5] == ["MLP", "", "", "0.97"]
-    assert named["mlp_digits"][5].startswith("validation/loss")
-    assert named["not_run"][5] == "not run"
+    assert rows[0].startswith(
+        "| [`mlp_digits`](mlp_digits.py) | digits 1.0 | validation/loss | 1.88 | 1.5 | <details>"
+    )
+    assert "1,234 parameters<br>test/accuracy 0.9877<br>published: 1.88 (a book)" in rows[0]
 
 
 def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -> None:
@@ -143,8 +134,8 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
     assert [each["seed"] for each in seeds["repeats"]] == [0, 1, 2]
     assert seeds["results"] == {"validation": {"loss": 1.0}}
     assert [each["fold"] for each in folds["repeats"]] == [0, 1]
-    _, _, first, second = table.readme().splitlines()
-    assert "validation/loss 2 ± 1; 3 runs" in first
+    _, _, first, second = table.rows().splitlines()
+    assert "| 2 ± 1 (3 runs) |" in first
     assert "`--no-large`" in second
 
 
@@ -173,11 +164,14 @@ def test_the_table_takes_the_place_of_the_old_one(house: Path) -> None:
         "before\n\n| other |\n|---|\n\n| experiment | old |\n|---|---|\n| x | y |\n\nafter\n"
     )
     table.write(page)
-    assert page.read_text() == f"before\n\n| other |\n|---|\n\n{table.readme()}\n\nafter\n"
+    assert page.read_text() == f"before\n\n| other |\n|---|\n\n{table.rows()}\n\nafter\n"
     page.write_text("no table")
     with pytest.raises(UsageError, match="has no table that begins with"):
         table.write(page)
 
 
-def test_the_readme_has_the_table_of_the_kept_cards() -> None:
-    assert table.readme() in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_table_in_the_repository_is_that_of_the_kept_cards() -> None:
+    page = Path(__file__).parents[2] / "experiments" / "README.md"
+    assert f"\n\n{table.rows()}\n\n" in page.read_text(encoding="utf-8"), (
+        "python -m dlcore.report.table"
+    )

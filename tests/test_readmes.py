@@ -1,0 +1,58 @@
+"""The README files: links lead somewhere, and commands and experiments that they name are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dlcore.cli.commands import COMMANDS
+from dlcore.runs import catalog
+from tests.child import REPOSITORY
+
+pytestmark = pytest.mark.quick
+PAGES = sorted(
+    [
+        *(REPOSITORY / folder / "README.md" for folder in ("", "experiments", "launch")),
+        *(REPOSITORY / "dlcore").rglob("README.md"),
+        *(REPOSITORY / "tests").rglob("README.md"),
+        REPOSITORY / "CONTRIBUTING.md",
+    ]
+)
+TAKE_EXPERIMENT = ("train", "sweep", "plan")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = link.partition("#")
+        if file.startswith("https://"):
+            continue
+        target = page.parent / file if file else page
+        assert target.exists(), f"{link} is not there"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [each.lower().replace(" ", "-") for each in headings]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_and_experiment_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    used = re.findall(r"\bdlcore +([a-z]+) +(\S+)", blocks)
+    for command, word in used:
+        assert command in COMMANDS
+        if command in TAKE_EXPERIMENT and not word.endswith(".py"):
+            assert word in catalog.names()
+    for word in re.findall(r"-- train (\S+)", blocks):
+        assert word in catalog.names()
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
