@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from dlcore.train.experiment import Experiment
 
 FACTS = "facts.json"  # in a run: the facts of the data from which its model is built
-ABOUT = ("Family", "Task", "Data", "Published", "Headline")
+ABOUT = ("Family", "Task", "Data", "Published")  # lines that every experiment file has
+OPTIONAL = ("Headline",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +146,7 @@ def about(path: Path) -> dict[str, str]:
     name = ""
     for line in text.splitlines():
         word, colon, rest = line.partition(":")
-        if colon and word in ABOUT:
+        if colon and word in (*ABOUT, *OPTIONAL):
             name = word.lower()
             found[name] = rest.strip()
         elif name and line.startswith("    "):  # a value continues in indented lines

@@ -43,10 +43,10 @@ def test_a_row_has_the_headline_of_the_kept_card(capsys: pytest.CaptureFixture[s
 
 
 def test_words_are_searched_in_all_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    listing.show(["Translation", "gru"])
+    listing.show(["Translation", "transformer"])
     _, task, row = lines(capsys)
     assert task == "machine translation"
-    assert row.split()[0] == "gru_multi30k"
+    assert row.split()[0] == "transformer_multi30k"
     with pytest.raises(UsageError, match=f"'nonsense'.*shows all {len(catalog.names())}"):
         listing.show(["nonsense"])
 
