@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -137,3 +138,27 @@ def short_name(path: str, paths: Iterable[str]) -> str:
     """The last part of a field's path, or the whole path where another path ends equally."""
     last = path.rpartition(".")[2]
     return last if sum(each.rpartition(".")[2] == last for each in paths) == 1 else path
+
+
+def flag(name: str, value: Any) -> str:
+    """A flag with its value, as it is written on the command line: "--widths 64 32", "--no-bias"."""
+    word = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{word}" if value else f"--no-{word}"
+    several = isinstance(value, list | tuple)
+    return f"--{word} " + (" ".join(map(str, value)) if several else str(value))
+
+
+def different_flags(config: Any, default: Any) -> str:
+    """The flags that turn the dataclass `default` into `config`, of the same class."""
+    values = [_values(each) for each in (config, default)]
+    return " ".join(
+        flag(name, values[0][path])
+        for path, name in flag_names(config).items()
+        if values[0][path] != values[1].get(path)
+    )
+
+
+def _values(config: Any) -> dict[str, Any]:
+    """{"recipe.lr": 0.001} of a dataclass and those inside it."""
+    return {path: functools.reduce(getattr, path.split("."), config) for path in flag_names(config)}

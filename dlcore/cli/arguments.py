@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_type_hints
 
 from dlcore import bounds
 from dlcore.errors import UsageError
 from dlcore.options import check, flag_names
 
+TITLES = {"config": "experiment", "flags": "run"}  # of the groups that --help shows
+
 
 def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
     """Dataclasses from the command line, whose fields are options.
 
     A field of a nested dataclass has its own name, or its path ("generator.lr") where two names are
-    equal. An invalid or unknown option exits with code 2.
+    equal. An invalid or unknown option exits with code 2. `--help` shows one group of options for
+    each dataclass.
 
     Args:
         words: the command line.
@@ -45,50 +48,63 @@ def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict
             f"the {whose} has a field {', '.join(twice)} that is an option already: fields are"
             " options without a prefix, rename it"
         )
-    bare = tyro.conf.arg(name="")
-    defaults = {name: _prefixed(each) for name, each in usual.items()}
-    fields = [(name, Annotated[type(each), bare]) for name, each in defaults.items()]
+    defaults = {name: _named(each) for name, each in usual.items()}
+    # the name of a group is none of its flags
+    fields = [
+        (
+            name,
+            Annotated[
+                type(each), tyro.conf.OmitArgPrefixes, tyro.conf.arg(name=TITLES.get(name, name))
+            ],
+        )
+        for name, each in defaults.items()
+    ]
     together: Any = dataclasses.make_dataclass("together", fields, frozen=True)
     parsed = tyro.cli(
         together, args=list(words), prog=prog, default=together(**defaults), description=about
     )
-    found = {name: _restored(getattr(parsed, name), type(each)) for name, each in usual.items()}
+    found = {name: _restored(getattr(parsed, name), each) for name, each in usual.items()}
     for each in found.values():
         bounds.check(each)
     return found
 
 
-def _prefixed(config: Any) -> Any:
-    """A copy of a dataclass whose nested fields have options without prefix where unique."""
+def _named(config: Any, path: str = "", names: Mapping[str, str] | None = None) -> Any:
+    """A copy of a dataclass whose nested fields have their option's full name where it is a path.
+
+    The dataclass itself where no field has.
+    """
     import tyro
 
-    nested = [
-        field.name
-        for field in dataclasses.fields(config)
-        if dataclasses.is_dataclass(getattr(config, field.name))
-    ]
-    if not nested:
+    names = flag_names(config) if names is None else names
+    if not any(
+        flag == each and "." in flag for each, flag in names.items() if each.startswith(path)
+    ):
         return config
-    names, hints = flag_names(config), get_type_hints(type(config), include_extras=True)
-    clashing = {path.partition(".")[0] for path, name in names.items() if "." in name}
-    bare = tyro.conf.arg(name="")
-    fields = [
-        (
-            field.name,
-            (
-                Annotated[hints[field.name], bare]
-                if field.name in nested and field.name not in clashing
-                else hints[field.name]
-            ),
-        )
-        for field in dataclasses.fields(config)
-    ]
+    hints, fields, values = get_type_hints(type(config), include_extras=True), [], {}
+    for field in dataclasses.fields(config):
+        here, value, hint = path + field.name, getattr(config, field.name), hints[field.name]
+        if dataclasses.is_dataclass(value):
+            value = _named(value, f"{here}.", names)
+            hint = type(value)
+        elif "." in names[here]:
+            hint = Annotated[hint, tyro.conf.arg(name=names[here].replace("_", "-"))]
+        fields.append((field.name, hint))
+        values[field.name] = value
     copy = dataclasses.make_dataclass(type(config).__name__, fields, frozen=True)
-    return copy(**{field.name: getattr(config, field.name) for field in dataclasses.fields(config)})
+    copy.__doc__ = type(config).__doc__
+    return copy(**values)
 
 
-def _restored(parsed: Any, kind: type[Any]) -> Any:
-    """The dataclass `kind` with the values of a copy by `_prefixed`."""
-    if isinstance(parsed, kind):
+def _restored(parsed: Any, like: Any) -> Any:
+    """The dataclass of the class of `like` with the values of a copy by `_named`."""
+    if isinstance(parsed, type(like)):
         return parsed
-    return kind(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)})
+    values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(like)}
+    nested = {name for name, value in values.items() if dataclasses.is_dataclass(value)}
+    return type(like)(
+        **{
+            name: _restored(value, getattr(like, name)) if name in nested else value
+            for name, value in values.items()
+        }
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.errors import UsageError
-from dlcore.options import short_name
+from dlcore.options import flag, short_name
 from dlcore.runs import catalog, changes, trust
 
 
@@ -210,22 +210,12 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
         for path, value in config.items()
         if path not in REPEATED and usual.get(path) != value
     }
-    card["flags"] = " ".join(
-        _flag(short_name(path, config), value) for path, value in other.items()
-    )
+    card["flags"] = " ".join(flag(short_name(path, config), value) for path, value in other.items())
     slug = re.sub(r"[^a-z0-9.]+", "-", card["flags"].lower()).strip("-")
     path = catalog.folder() / "results" / ("-".join(filter(None, [page.name, slug])) + ".json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return path
-
-
-def _flag(name: str, value: Any) -> str:
-    """A field of a config as a command-line option."""
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 # python -m dlcore.report.table [RUN ...]: keeps these runs' cards, updates experiments/README.md

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcore import files
 from dlcore.errors import UsageError
-from dlcore.options import DataSource, RunOptions
+from dlcore.options import DataSource, RunOptions, different_flags
 from dlcore.runtime import tracebacks
 
 if TYPE_CHECKING:
@@ -40,11 +40,18 @@ class Page:
     data: Callable[[Any, DataSource], Splits]
     build: Callable[[Any, Splits], Experiment]
     flags: RunOptions
+    published: str = ""
 
     @property
     def description(self) -> str:
-        """The file's description, with the names of its presets."""
-        return self.about + (f" --preset: {', '.join(self.presets)}." if self.presets else "")
+        """The file's description, the published number, and each preset as flags."""
+        lines = [self.about]
+        if self.published:
+            lines.append(f"Published: {self.published}")
+        for name, preset in self.presets.items():
+            flags = different_flags(preset, self.config())
+            lines.append(f"--preset {name}: {flags or 'the default'}")
+        return "\n".join(lines)
 
     def usual(self, words: list[str]) -> Any:
         """The config that a command line starts from: the file's default, or a preset.
@@ -206,16 +213,18 @@ def load(path: Path, text: str | None = None) -> Page:
         ) from error
     config, data, build = _parts(module, path)
     presets, options = getattr(module, "PRESETS", {}), getattr(module, "RUN", None)
+    described = about(path)
     return Page(
         path.stem,
         path,
         loader.text,
-        about(path)["about"],
+        described["about"],
         config,
         presets,
         data,
         build,
         options or RunOptions(),
+        described.get("published", ""),
     )
 
 

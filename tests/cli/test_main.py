@@ -272,4 +272,7 @@ def test_a_preset_is_a_config_by_name(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "mlp_digits has no preset 'huge': it has tiny" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["train", "gan_mnist", "--help"])
-    assert "--preset: hinge, wgan_gp, offline, tiny." in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--preset hinge: --loss hinge --spectral" in said
+    assert said.index("experiment options") < said.index("--spectral, --no-spectral")
+    assert said.index("--steps INT") < said.index("run options") < said.index("--seed INT")
