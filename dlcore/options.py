@@ -141,7 +141,7 @@ def short_name(path: str, paths: Iterable[str]) -> str:
 
 
 def flag(name: str, value: Any) -> str:
-    """A flag with its value, as it is written on the command line: "--widths 64 32", "--no-bias"."""
+    """A flag as it is written on the command line: "--widths 64 32", "--no-bias"."""
     word = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{word}" if value else f"--no-{word}"
