@@ -16,7 +16,8 @@ from dlcore.data import split
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns
 from dlcore.data.own.cells import Cells, read
-from dlcore.data.own.files import SPLITS, VERSION
+from dlcore.data.own.files import SPLITS
+from dlcore.data.own.found import VERSION
 from dlcore.data.source import Arrays
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
