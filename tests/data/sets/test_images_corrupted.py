@@ -9,6 +9,7 @@ import scipy.ndimage
 from dlcore.data.sets import embedded
 from dlcore.data.sets.images import binarised, degraded
 from dlcore.data.source import arrays
+from dlcore.kernels.corrupt import blur_matrix
 
 GREY = arrays(
     "grey",
@@ -81,3 +82,19 @@ def test_every_draw_is_its_own_pixels() -> None:
     np.testing.assert_allclose(
         degraded(source, 1.5, 0.25, 7).arrays["degraded"], blurred + 0.25 * normal, atol=1e-6
     )
+
+
+def test_the_bits_of_a_blur_do_not_depend_on_how_many_images_are_blurred_at_once() -> None:
+    digits = embedded.digits28("test")
+    few = arrays("few", "1", "test", {k: v[:3] for k, v in digits.arrays.items()})
+    blurred = degraded(digits, 2.0, 0.0, seed=0).arrays["degraded"]
+    np.testing.assert_array_equal(degraded(few, 2.0, 0.0, seed=0).arrays["degraded"], blurred[:3])
+    # the sum over the columns of the blur matrix in their order, rows first
+    x = digits.arrays["image"][0, :, :, 0].astype(np.float32) / 255
+    matrix = blur_matrix(28, 2.0).astype(np.float32)
+    for _ in range(2):
+        total = np.zeros_like(x)
+        for column in range(28):
+            total += matrix[:, column : column + 1] * x[column]
+        x = total.T
+    np.testing.assert_array_equal(blurred[0, :, :, 0], x)
