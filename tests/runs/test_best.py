@@ -152,6 +152,14 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
     (redrawn,) = (experiment.draw(state, jax.random.key(0)),)
     sample_files.save(Path("again"), redrawn)
     assert json.dumps(sample_files.load(Path("again"))) == json.dumps(drawn)
+    # `dlcore sample` draws the best state, and with --last the last one.
+    copy = shutil.copytree(whole, Path("copy"))
+    assert cli.main(["sample", str(copy)]) == 0
+    assert json.dumps(sample_files.load(copy / "samples")) == json.dumps(drawn)
+    assert cli.main(["sample", str(copy), "--last"]) == 0
+    sample_files.save(Path("latest"), experiment.draw(last, jax.random.key(0)))
+    latest = json.dumps(sample_files.load(Path("latest")))
+    assert json.dumps(sample_files.load(copy / "samples")) == latest != json.dumps(drawn)
 
 
 @pytest.mark.parametrize("stops", [(3, 17), (15,), (39,), (40,)])
@@ -307,8 +315,8 @@ def test_a_best_that_nobody_measures_is_refused_before_the_first_step(
 
 
 @pytest.mark.slow
-def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
-    name = "gan_fashion_mnist"
+@pytest.mark.parametrize(("name", "model"), [("gan_fashion_mnist", "gen"), ("flow_mnist", "net")])
+def test_what_a_generator_draws_and_exports_are_the_averaged_weights(name: str, model: str) -> None:
     page = catalog.load(catalog.find(name))
     assert runs.train(page, tiny(name), dataclasses.replace(FLAGS, out="run", eval_every=3)) == 0
     assert cli.main(["export", "run", "out.npz"]) == 0
@@ -317,8 +325,8 @@ def test_what_a_gan_draws_and_exports_are_the_averaged_weights() -> None:
         experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run"))
     )
     for got, want in zip(
-        jax.tree.leaves(export.load(Path("out.npz"))["params"]["gen"]),
-        jax.tree.leaves(state.opt["gen"].average),
+        jax.tree.leaves(export.load(Path("out.npz"))["params"][model]),
+        jax.tree.leaves(state.opt[model].average),
         strict=True,
     ):
         np.testing.assert_array_equal(got, want)
