@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcore.cli import completion
 from dlcore.cli.commands import COMMANDS
 from dlcore.cli.environment import prepare as _environment
 from dlcore.cli.guard import guarded, refuse
@@ -39,8 +40,14 @@ def _main(words: list[str], own_process: bool) -> int:
             "dlcore: train, resume, evaluate and inspect experiments.\n\n"
             + "\n".join(f"  dlcore {line}" for line in COMMANDS.values())
         )
-        print("\ndlcore train EXPERIMENT --help shows an experiment's flags.\n" + TRUST)
+        print(
+            "\ndlcore train EXPERIMENT --help shows an experiment's flags; dlcore"
+            " --install-completion adds\ncommands, experiments and flags to the Tab key.\n" + TRUST
+        )
         return 0
+    if words[0] in (completion.INSTALL, completion.COMPLETE):
+        command = completion.install if words[0] == completion.INSTALL else completion.complete
+        return command(words[1:])
     if words[0] not in COMMANDS:
         return refuse(f"there is no command {words[0]!r}; the commands are {', '.join(COMMANDS)}")
     if words[0] in ("list", "doctor") and words[1:2] in (["-h"], ["--help"]):

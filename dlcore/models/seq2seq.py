@@ -60,7 +60,7 @@ class Block(nn.Module):
         self,
         x: Array,
         memory: tuple[Array, Array],
-        past: Array,
+        past: Array | None,
         source: Array,
         row: Array | None,
         cache: Any,

@@ -57,7 +57,7 @@ def test_each_seed_is_a_run_with_its_model(tmp_path: Path) -> None:
         ({"steps": 0}, "steps"),
         ({"steps": "many"}, "steps"),
         ({"preset": "huge"}, "no preset 'huge'"),
-        ({"offline": True, "data": "/"}, "two sources"),
+        ({"offline": True, "data": "/"}, "exclude each other"),
     ],
 )
 def test_what_the_command_line_refuses_is_refused(

@@ -86,7 +86,7 @@ def test_stacked_layers_are_unstacked_once() -> None:
     size = dataclasses.replace(SIZE, scan=True)
     tree = GPT(size).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
     text_model = TextModel("net", gpt_decoder(size), SYMBOLS)
-    talking = Conversation(text_model, state(tree), Sampling(temperature=0, max_tokens=3))
+    talking = Conversation(text_model, state(tree), Sampling(temperature=0.0, max_tokens=3))
     talking.prompt("abc")
     whole = generate(size, tree, jnp.asarray([[1, 2, 3]]), jax.random.key(0), 3, 0.0)
     assert "".join(talking.answer()) == SYMBOLS.decode(np.asarray(whole)[0, 3:])

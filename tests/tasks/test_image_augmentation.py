@@ -68,7 +68,7 @@ def test_cutmix_takes_each_pixel_from_one_of_the_pair() -> None:
     after = mixed(cutmix=1.0)(batch(), KEY)
     own = after["image"] == batch()["image"]
     assert (own | (after["image"] == batch()["partner_image"])).all()
-    assert ((after["label_fraction"] >= 0) & (after["share"] <= 1)).all()
+    assert ((after["label_fraction"] >= 0) & (after["label_fraction"] <= 1)).all()
     assert after["label_fraction"].mean() == pytest.approx(
         float(own.mean()), abs=0.02
     )  # chance equals

@@ -162,6 +162,7 @@ def test_a_table_with_and_without_its_target(tmp_path: Path) -> None:
     file.write_text(file.read_text() + "1,red,\n")
     assert "line 63: the target 'ill' is" in table_summary.summary(file, "ill").problems[0]
     file.write_text(file.read_text() + "x,red,y\n")
-    (problem,) = table_summary.summary(file, "ill").problems
-    assert "line 64: 'x' in column 'age' is no finite number" in problem
+    first, second = table_summary.summary(file, "ill").problems
+    assert "line 64: 'x' in column 'age' is no finite number" in first
+    assert "line 63: the target 'ill' is" in second
     assert "no column 'age_'" in table_summary.summary(file, "age_").problems[1]

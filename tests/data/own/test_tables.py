@@ -266,5 +266,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         quiet(latin, "y")
     with pytest.raises(UsageError, match=r"people.xlsx is none of .csv, .tsv, .parquet"):
         quiet(write(tmp_path, "x", "people.xlsx"), "y")
-    with pytest.raises(UsageError, match="nothing is there"):
+    with pytest.raises(UsageError, match=r"nothing\.csv: there is no such file or folder"):
         quiet(tmp_path / "nothing.csv", "y")
