@@ -5,7 +5,7 @@ Neither the forward nor the backward pass holds an array of the size of queries 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -172,13 +172,30 @@ def _plain(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, block
     return _run(q, k, v, mask, causal, block, False)[0]
 
 
-def _second_forward(*x: Any) -> tuple[tuple[Array, Array, Array], tuple[Any, ...]]:
-    return _gradients(*x), x[:-2]
+Results = tuple[Array, Array, Array]
+Saved = tuple[Array, Array, Array, Array | None, Array, Array, Array]  # inputs and results
+SecondSaved = tuple[Array, Array, Array, Array | None, Array, Array, Array, Array]
+
+
+def _second_forward(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    out: Array,
+    top: Array,
+    inverse: Array,
+    dout: Array,
+    causal: bool,
+    block: int,
+) -> tuple[Results, SecondSaved]:
+    gradients = _gradients(q, k, v, mask, out, top, inverse, dout, causal, block)
+    return gradients, (q, k, v, mask, out, top, inverse, dout)
 
 
 def _second_backward(
-    causal: bool, block: int, saved: tuple[Any, ...], slopes: tuple[Array, Array, Array]
-) -> tuple[Any, ...]:
+    causal: bool, block: int, saved: SecondSaved, slopes: Results
+) -> tuple[Array | None, ...]:
     """The derivative of `_gradients`.
 
     It includes the dependence of out, top and inverse on q, k and v, so these get zeros.
@@ -250,18 +267,15 @@ def _gradients(
     )
 
 
-Results = tuple[Array, Array, Array]
-
-
 def _forward(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, block: int
-) -> tuple[Results, tuple[Array | None, ...]]:
+) -> tuple[Results, Saved]:
     results = _attend(q, k, v, mask, causal, block)
     return results, (q, k, v, mask, *results)
 
 
 def _backward(
-    causal: bool, block: int, saved: tuple[Any, ...], slopes: Results
+    causal: bool, block: int, saved: Saved, slopes: Results
 ) -> tuple[Array, Array, Array, None]:
     q, k, v, mask, out, top, inverse = saved
     return *_gradients(q, k, v, mask, out, top, inverse, slopes[0], causal, block), None

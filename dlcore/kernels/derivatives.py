@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import jax
 
@@ -28,7 +28,9 @@ plain_derivatives = jax.make_user_context(False)
 
 
 def with_backward(
-    forward: Callable[..., Any], backward: Callable[..., Any], nondiff_argnums: Sequence[int] = ()
+    forward: Callable[..., tuple[T, object]],
+    backward: Callable[..., tuple[object, ...]],
+    nondiff_argnums: Sequence[int] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorator that gives a function a hand-written backward pass.
 

@@ -8,20 +8,22 @@ in four, before or after a resume.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Integer, PRNGKeyArray, Shaped
 
+Tree = TypeVar("Tree")  # a pytree of arrays
+
 
 def per_example(
-    draw: Callable[..., Any],
+    draw: Callable[..., Tree],
     key: PRNGKeyArray,
     row: Integer[Array, " batch"],
     *args: Shaped[Array, " batch ..."],
-) -> Any:
+) -> Tree:
     """Calls `draw(key of the example, *arguments of the example)` for every example of a batch.
 
     Args:

@@ -22,7 +22,7 @@ truncation.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -124,12 +124,17 @@ def gru(
     return _scan(_gru, 3, 1, gates, (kernel, bias), carry, mask, reverse, truncation)
 
 
+Weights = tuple[Array, ...]  # the recurrent kernel, and the bias of a GRU
+Layer = tuple[Array, Array]  # hidden states [length, batch, n], last state; or their cotangents
+Gradients = tuple[Array, Weights, Array, None]  # of gates, weights, carry and mask
+
+
 def _scan(
-    core: Any,
+    core: Callable[[Array, Weights, Array, Array | None, bool, int], Layer],
     gate_count: int,
     state_count: int,
     gates: Array,
-    weights: tuple[Array, ...],
+    weights: Weights,
     carry: Array,
     mask: Array | None,
     reverse: bool,
@@ -160,13 +165,9 @@ def _scan(
             raise ValueError(f"a mask of {mask.shape} for {length} steps of {batch} sequences")
         mask = mask[:, :, None] > 0
         gates = jnp.where(mask, gates, 0)  # the padding may contain anything, even NaN
-    start = carry.astype(_accumulation_dtype(gates))
+    start = carry.astype(jnp.promote_types(gates.dtype, jnp.float32))
     hidden, last = core(gates, weights, start, mask, reverse, truncation)
     return hidden.astype(gates.dtype), last.astype(carry.dtype)
-
-
-def _accumulation_dtype(x: Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _dot(x: Array, kernel: Array) -> Array:
@@ -185,7 +186,7 @@ def _before(states: Array, first: Array, reverse: bool) -> Array:
     return jnp.concatenate([states[1:], first[None]] if reverse else [first[None], states[:-1]])
 
 
-def _truncation_mask(length: int, truncation: int, reverse: bool, dtype: Any) -> Array | None:
+def _truncation_mask(length: int, truncation: int, reverse: bool, dtype: jnp.dtype) -> Array | None:
     """[length]: 0 at the first step of each chunk, where the gradient stops; 1 elsewhere."""
     if not truncation:
         return None
@@ -197,13 +198,16 @@ def _where(mask: Array | None, x: Array, otherwise: Array) -> Array:
     return x if mask is None else jnp.where(mask, x, otherwise)
 
 
-Saved = tuple[Any, ...]
+Step = tuple[Array, Array | None]  # gates and mask of one step
+ElmanSaved = tuple[Weights, Array, Array | None, Array, Array]
+LSTMSaved = tuple[Weights, Array, Array | None, Array, Array, Array, Array]
+GRUSaved = tuple[Weights, Array, Array, Array, Array, Array, Array, Array]
 
 
 def _elman_forward(
-    gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, truncation: int
-) -> tuple[Any, Saved]:
-    def step(h: Array, x: Any) -> tuple[Array, Array]:
+    gates: Array, weights: Weights, carry: Array, mask: Array | None, reverse: bool, truncation: int
+) -> tuple[Layer, ElmanSaved]:
+    def step(h: Array, x: Step) -> tuple[Array, Array]:
         z, m = x
         h = _where(m, jnp.tanh(z + _dot(h, weights[0])), h)
         return h, h
@@ -212,11 +216,11 @@ def _elman_forward(
     return (hidden, last), (weights, carry, mask, hidden, jnp.zeros((), gates.dtype))
 
 
-def _elman_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tuple[Any, ...]:
+def _elman_backward(reverse: bool, truncation: int, saved: ElmanSaved, dy: Layer) -> Gradients:
     weights, carry, mask, hidden, like = saved
     back = weights[0].T
 
-    def step(dh: Array, x: Any) -> tuple[Array, Array]:
+    def step(dh: Array, x: tuple[Array, Array, Array | None, Array | None]) -> Layer:
         dy, h, m, keep = x
         dh = dh + dy
         dz = _where(m, dh * (1 - h * h), jnp.zeros_like(dh))
@@ -231,21 +235,21 @@ def _elman_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tu
 
 @with_backward(_elman_forward, _elman_backward, nondiff_argnums=(4, 5))
 def _elman(
-    gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, truncation: int
+    gates: Array, weights: Weights, carry: Array, mask: Array | None, reverse: bool, truncation: int
 ) -> tuple[Array, Array]:
     return _elman_forward(gates, weights, carry, mask, reverse, truncation)[0]
 
 
 def _lstm_forward(
-    gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, truncation: int
-) -> tuple[Any, Saved]:
+    gates: Array, weights: Weights, carry: Array, mask: Array | None, reverse: bool, truncation: int
+) -> tuple[Layer, LSTMSaved]:
     n = weights[0].shape[0]
     # sigmoid(z) = tanh(z / 2) / 2 + 1/2: one tanh over one contiguous array computes all gates.
     half = jnp.array([0.5, 0.5, 1, 0.5], carry.dtype).repeat(n)[None]
     # Gates that leave the cell unchanged: input 0, forget 1, output 0.
     closed = jnp.array([0, 1, 0, 0], carry.dtype).repeat(n)[None]
 
-    def step(state: Any, x: Any) -> tuple[Any, Any]:
+    def step(state: Layer, x: Step) -> tuple[Layer, tuple[Array, Array, Array]]:
         (h, c), (z, m) = state, x
         a = _where(m, jnp.tanh((z + _dot(h, weights[0])) * half) * half + (1 - half), closed)
         i, f, g, o = jnp.split(a, 4, -1)
@@ -260,25 +264,20 @@ def _lstm_forward(
     return (hidden, jnp.concatenate([h, c], -1)), saved
 
 
-def _lstm_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tuple[Any, ...]:
+def _lstm_backward(reverse: bool, truncation: int, saved: LSTMSaved, dy: Layer) -> Gradients:
     weights, carry, mask, hidden, before, a, like = saved
     back, n = weights[0].T, weights[0].shape[0]
 
-    def step(state: Any, x: Any) -> tuple[Any, Array]:
+    def step(
+        state: Layer, x: tuple[Array, Array, Array, Array | None, Array | None]
+    ) -> tuple[Layer, Array]:
         (dh, dc), (dy, c, a, m, keep) = state, x
         i, f, g, o = jnp.split(a, 4, -1)
         t = jnp.tanh(f * c + i * g)
         dh = dh + dy
         dc = dc + dh * o * (1 - t * t)
-        dz = jnp.concatenate(
-            [
-                dc * g * i * (1 - i),
-                dc * c * f * (1 - f),
-                dc * i * (1 - g * g),
-                dh * t * o * (1 - o),
-            ],
-            -1,
-        )
+        of_cell = [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g)]
+        dz = jnp.concatenate([*of_cell, dh * t * o * (1 - o)], -1)
         dh = _dot(dz, back) if m is None else _dot(dz, back) + jnp.where(m, 0, dh)
         dc = dc * f
         return (dh, dc) if keep is None else (dh * keep, dc * keep), dz
@@ -292,18 +291,18 @@ def _lstm_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tup
 
 @with_backward(_lstm_forward, _lstm_backward, nondiff_argnums=(4, 5))
 def _lstm(
-    gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, truncation: int
+    gates: Array, weights: Weights, carry: Array, mask: Array | None, reverse: bool, truncation: int
 ) -> tuple[Array, Array]:
     return _lstm_forward(gates, weights, carry, mask, reverse, truncation)[0]
 
 
 def _gru_forward(
-    gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, truncation: int
-) -> tuple[Any, Saved]:
+    gates: Array, weights: Weights, carry: Array, mask: Array | None, reverse: bool, truncation: int
+) -> tuple[Layer, GRUSaved]:
     kernel, bias = weights
     n = kernel.shape[0]
 
-    def step(h: Array, x: Any) -> tuple[Array, Any]:
+    def step(h: Array, x: Step) -> tuple[Array, tuple[Array, ...]]:
         z, m = x
         z, product = z.astype(h.dtype), _dot(h, kernel)
         s = jnp.tanh((z[:, : 2 * n] + product[:, : 2 * n]) * 0.5) * 0.5 + 0.5
@@ -313,17 +312,17 @@ def _gru_forward(
         after = (1 - u) * new + u * h
         return after, (after, r, u, new, q)
 
-    last, (hidden, *parts) = jax.lax.scan(step, carry, (gates, mask), reverse=reverse)
-    return (hidden, last), (weights, carry, hidden, *parts, jnp.zeros((), gates.dtype))
+    last, (hidden, r, u, new, q) = jax.lax.scan(step, carry, (gates, mask), reverse=reverse)
+    return (hidden, last), (weights, carry, hidden, r, u, new, q, jnp.zeros((), gates.dtype))
 
 
-def _gru_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tuple[Any, ...]:
-    (kernel, bias), carry, hidden, *parts, like = saved
+def _gru_backward(reverse: bool, truncation: int, saved: GRUSaved, dy: Layer) -> Gradients:
+    (kernel, bias), carry, hidden, r, u, new, q, like = saved
     back, n = kernel.T, kernel.shape[0]
     before = _before(hidden, carry, reverse)
 
-    def step(dh: Array, x: Any) -> tuple[Array, Any]:
-        dy, h, r, u, new, q, keep = x
+    def step(dh: Array, x: tuple[tuple[Array, ...], Array | None]) -> tuple[Array, Layer]:
+        (dy, h, r, u, new, q), keep = x
         dh = dh + dy
         dnew = dh * (1 - u) * (1 - new * new)
         du, dr, dq = dh * (h - new) * u * (1 - u), dnew * q * r * (1 - r), dnew * r
@@ -331,9 +330,8 @@ def _gru_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tupl
         return dh if keep is None else dh * keep, (jnp.concatenate([dr, du, dnew], -1), dq)
 
     passes = _truncation_mask(len(hidden), truncation, reverse, hidden.dtype)
-    first, (dz, dq) = jax.lax.scan(
-        step, dy[1], (dy[0], before, *parts, passes), reverse=not reverse
-    )
+    steps = ((dy[0], before, r, u, new, q), passes)
+    first, (dz, dq) = jax.lax.scan(step, dy[1], steps, reverse=not reverse)
     flat = before.reshape(-1, n)
     dkernel = flat.T @ jnp.concatenate([dz[..., : 2 * n], dq], -1).reshape(-1, 3 * n)
     weights = dkernel.astype(kernel.dtype), dq.reshape(-1, n).sum(0).astype(bias.dtype)
@@ -342,6 +340,6 @@ def _gru_backward(reverse: bool, truncation: int, saved: Saved, dy: Any) -> tupl
 
 @with_backward(_gru_forward, _gru_backward, nondiff_argnums=(4, 5))
 def _gru(
-    gates: Array, weights: Any, carry: Array, mask: Any, reverse: bool, truncation: int
+    gates: Array, weights: Weights, carry: Array, mask: Array | None, reverse: bool, truncation: int
 ) -> tuple[Array, Array]:
     return _gru_forward(gates, weights, carry, mask, reverse, truncation)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -108,13 +108,13 @@ def device_sum(tree: Tree, axis_name: str) -> Tree:
 def _in_order(tree: Tree, axis_name: str) -> Tree:
     """`device_sum` in the order of the devices."""
     leaves, structure = jax.tree.flatten(tree)
-    summed: list[Any] = [None] * len(leaves)
+    summed: dict[int, Array] = {}
     for dtype in sorted({leaf.dtype for leaf in leaves}, key=str):
         indices = [i for i, leaf in enumerate(leaves) if leaf.dtype == dtype]
         flat, unravel = ravel_pytree([leaves[i] for i in indices])
         for i, x in zip(indices, unravel(_sum_in_order(flat, axis_name)), strict=True):
             summed[i] = x
-    return jax.tree.unflatten(structure, summed)
+    return jax.tree.unflatten(structure, [summed[i] for i in range(len(leaves))])
 
 
 def _sum_in_order(x: Array, axis_name: str) -> Array:

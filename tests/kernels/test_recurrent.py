@@ -196,6 +196,7 @@ def test_truncation_is_chunks_with_a_stopped_gradient_between(name: str, reverse
         assert np.abs(a - c).max() > 1e-3, "truncation must change the gradient"
 
 
+@pytest.mark.usefixtures("unchecked")
 @each_cell
 def test_what_does_not_fit_is_refused(name: str) -> None:
     kernel, _, sizes = CELLS[name]
