@@ -19,7 +19,8 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, 
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
 from dlcore.models.decoding import gpt_decoder
-from dlcore.models.gpt import GPT, TENSOR, Size, generate, likeliest
+from dlcore.models.gpt import GPT, TENSOR, Size
+from dlcore.models.gpt_generation import generate, likeliest
 from dlcore.tasks import language_modelling
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 

@@ -1,30 +1,37 @@
-"""The only place where training code touches Flax: a module applied to the parameters and extra
-state of its name.
-"""
+"""Applies a Flax module to the parameters and the extra state of its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.linen as nn
 from jax import Array
+from jaxtyping import PRNGKeyArray
+
+from dlcore.sharding import Tree
 
 
 def apply(
     net: nn.Module,
     name: str,
-    params: Mapping[str, Any],
-    extra: Mapping[str, Any],
-    *args: Any,
-    key: Array | None = None,
-    **kwargs: Any,
-) -> tuple[Any, dict[str, Any]]:
-    """`net(*args, **kwargs)` with params[name] and extra[name]; the output, and `extra` as it
-    stands afterwards.
+    params: Mapping[str, Tree],
+    extra: Mapping[str, Tree],
+    *args: Tree,
+    key: PRNGKeyArray | None = None,
+    **kwargs: Tree,
+) -> tuple[Tree, dict[str, Tree]]:
+    """Runs `net(*args, **kwargs)` with the parameters and the extra state of a name.
 
-    Extra collections (batch statistics) change when `train=True` is among the keywords, and stay as
-    they are otherwise.
+    Args:
+        net: the module.
+        name: of the model.
+        params: {model: parameters}; `params[name]` is used.
+        extra: {model: collections that training changes, such as batch statistics}.
+        args, kwargs: arguments of the module; `train=True` allows it to change its collections.
+        key: random key of dropout; None: the module draws nothing.
+
+    Returns:
+        The module's output, and `extra` after the call.
     """
     own = extra.get(name, {})
     rngs = {} if key is None else {"dropout": key}
@@ -35,18 +42,36 @@ def apply(
     return y, {**extra, name: dict(changed)}
 
 
-def outputs(run: Callable[[], Any]) -> dict[str, Array]:
-    """What each module returned while `run()` ran, by its path, in the order of their ends; modules
-    that return no array left out.
+def infer(net: nn.Module, params: Tree, *args: Tree, **kwargs: Tree) -> Tree:
+    """Runs `net(*args, **kwargs)` with parameters and no other state, and returns its output.
 
-    `run` may stand inside one traced function, but no rematerialised or scanned module inside
-    `run`: what these see stays there.
+    Args:
+        net: the module.
+        params: its parameters.
+        args, kwargs: arguments of the module; `method` chooses another of its methods.
+    """
+    return net.apply({"params": params}, *args, **kwargs)
+
+
+def outputs(run: Callable[[], object]) -> dict[str, Array]:
+    """Collects the output of every module that is called while `run()` runs.
+
+    Args:
+        run: applies a network. It may be called inside a traced function, but must not contain
+            rematerialised or scanned modules: their outputs cannot leave them.
+
+    Returns:
+        {path of the module: output}, in the order in which the modules finish; modules whose output
+        is not one array are left out.
     """
     seen: dict[str, Array] = {}
 
     def keep(
-        f: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
-    ) -> Any:
+        f: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        context: nn.module.InterceptorContext,
+    ) -> object:
         y = f(*args, **kwargs)
         if context.method_name == "__call__" and isinstance(y, Array):
             seen["/".join(context.module.path)] = y

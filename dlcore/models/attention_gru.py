@@ -5,22 +5,31 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Float, Integer, Shaped
 
 from dlcore.kernels.attention import attention
 from dlcore.kernels.recurrent import gru
+from dlcore.models.apply import infer
 from dlcore.models.beam import Step
 from dlcore.models.layers import Dropout
+from dlcore.sharding import Tree
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The shape of an encoder-decoder of GRUs."""
+    """The shape of an encoder-decoder of GRUs.
+
+    Attributes:
+        vocabulary: number of tokens, shared by source and target.
+        encoder_layers: number of bidirectional layers.
+        width: size of a state.
+        dropout: rate of dropout between layers.
+    """
 
     vocabulary: int
     encoder_layers: int
@@ -28,24 +37,40 @@ class Size:
     dropout: float = 0.0
 
 
-SHUT = -1e4  # a gate that sigmoid turns into 0
+States = tuple[Array, ...]  # of the two layers of the decoder, [batch, beams, width]
+SHUT = -1e4  # the sigmoid of this is 0: a closed gate
 
 
 class GRU(nn.Module):
-    """A gated recurrent unit (`kernels.recurrent.gru`) that knows nothing of the past where `fresh`
-    says that a sentence begins.
+    """A GRU (`kernels.recurrent.gru`) whose state is reset where a sentence begins.
 
-    Both its gates are shut there: the state is tanh of the input's share, and neither value nor
-    gradient passes.
+    There both gates are closed: the new state is tanh of the input's contribution, and neither
+    value nor gradient of the old state passes.
+
+    Attributes:
+        width: size of the state.
+        reverse: run from the last step to the first.
     """
 
     width: int
     reverse: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, fresh: Array, state: Array) -> Array:
-        """x [batch, length, n], fresh bool [batch, length], state before [batch, width] -> states
-        [batch, length, width].
+    def __call__(
+        self,
+        x: Float[Array, "batch length n"],
+        fresh: Bool[Array, "batch length"],
+        state: Float[Array, "batch width"],
+    ) -> Float[Array, "batch length width"]:
+        """Runs the unit over time.
+
+        Args:
+            x: inputs [batch, length, n].
+            fresh: True where a sentence begins [batch, length].
+            state: state before the first step [batch, width].
+
+        Returns:
+            States [batch, length, width].
         """
         batch, length, n = x.shape
         kernel = self.param(
@@ -62,12 +87,13 @@ class GRU(nn.Module):
 
 
 class AttentionGRU(nn.Module):
-    """Logits of a translation's next piece. Source, target and output share one embedding (Press &
-    Wolf 2017).
+    """Predicts the next token of a translation (recurrent encoder-decoder with attention).
 
-    The first layer of the decoder reads the target so far and the mean of the encoded source; its
-    state query_state for a place in the source (Luong et al. 2015, eq. 8, general); the second
-    layer reads that state and what it was told.
+    Source, target and output share one embedding (Press & Wolf 2017). The first layer of the
+    decoder reads the target so far and the mean of the encoded source; its state is the query of
+    the attention over the source; the second layer reads that state and the attended source.
+
+    Source: Luong et al. 2015, eq. 8 (general).
     """
 
     size: Size
@@ -86,19 +112,23 @@ class AttentionGRU(nn.Module):
 
     def __call__(
         self,
-        source: Array,
-        source_pair: Array,
-        tokens: Array,
-        pair: Array,
+        source: Integer[Array, "batch source"],
+        source_pair: Integer[Array, "batch source"],
+        tokens: Integer[Array, "batch length"],
+        pair: Integer[Array, "batch length"],
         *,
         train: bool = False,
-        row: Array | None = None,
-    ) -> Array:
-        """Logits [batch, length, vocabulary] after each of tokens [batch, length]; pairs are told
-        apart by their numbers.
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch length vocabulary"]:
+        """Computes logits [batch, length, vocabulary] of the token after each target token.
 
-        source and source_pair [batch, source], tokens and pair [batch, length], as
-        `dlcore.data.sets.pairs.packed` lays them.
+        Args:
+            source: source tokens [batch, source], packed by `dlcore.data.sets.pairs.packed`.
+            source_pair: number of the pair of each source token, [batch, source].
+            tokens: target tokens [batch, length].
+            pair: number of the pair of each target token, [batch, length].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
         """
         row = row if train else None
         fresh, zeros = (
@@ -111,9 +141,19 @@ class AttentionGRU(nn.Module):
             tokens, encoder_output, seen, lambda layer, x: layer(x, fresh, zeros), row
         )
 
-    def read(self, source: Array, pair: Array, row: Array | None = None) -> Array:
-        """Encoded source [batch, source, 2 width]; every layer reads each sentence from both
-        sides.
+    def read(
+        self,
+        source: Integer[Array, "batch source"],
+        pair: Shaped[Array, "batch source"],
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch source n"]:
+        """Encodes the source in both directions, to [batch, source, 2 width].
+
+        Args:
+            source: source tokens [batch, source].
+            pair: number of the pair of each token [batch, source], or True at tokens of one
+                sentence and False at padding.
+            row: each example's index in the global batch [batch]; None: no dropout.
         """
         x = self.drop(self.embed(source), row)
         zeros, starts, ends = (
@@ -129,14 +169,23 @@ class AttentionGRU(nn.Module):
 
     def write(
         self,
-        tokens: Array,
-        encoder_output: Array,
-        seen: Array,
-        state: tuple[Array, ...],
-        position: Array,
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Logits [batch, beams, vocabulary] after tokens [batch, beams], and the states [batch,
-        beams, width] after them.
+        tokens: Integer[Array, "batch beams"],
+        encoder_output: Float[Array, "batch source n"],
+        seen: Bool[Array, "batch source"],
+        state: States,
+        position: Integer[Array, ""],
+    ) -> tuple[Float[Array, "batch beams vocabulary"], States]:
+        """Decodes one token of every beam.
+
+        Args:
+            tokens: last token of each beam [batch, beams].
+            encoder_output: what `read` returned.
+            seen: False at padding of the source [batch, source].
+            state: states of the two layers, each [batch, beams, width].
+            position: number of earlier tokens.
+
+        Returns:
+            Logits of the next token [batch, beams, vocabulary], and the states after these tokens.
         """
         after: list[Array] = []
 
@@ -158,7 +207,7 @@ class AttentionGRU(nn.Module):
         encoder_output: Array,
         seen: Array,
         recur: Callable[[GRU, Array], Array],
-        row: Any,
+        row: Array | None,
     ) -> Array:
         weight = seen / jnp.maximum(seen.sum(-1, keepdims=True), 1)
         mean = jnp.broadcast_to(
@@ -182,26 +231,37 @@ class AttentionGRU(nn.Module):
 
 
 def _begins(pair: Array) -> Array:
-    """Where another pair begins than the place before belongs to: bool like pair [batch,
-    length].
-    """
+    """True at the first token of each pair, of the shape of pair [batch, length]."""
     return jnp.concatenate([jnp.ones_like(pair[:, :1], bool), pair[:, 1:] != pair[:, :-1]], 1)
 
 
 def begin(
-    size: Size, params: Any, source: Array, source_mask: Array, beams: int, length: int
-) -> tuple[Step, Any]:
-    """What `beam_search` needs to translate source [batch, source]: the step and its first state.
-    `length` is not needed.
+    size: Size,
+    params: Tree,
+    source: Integer[Array, "batch source"],
+    source_mask: Bool[Array, "batch source"],
+    beams: int,
+    length: int,
+) -> tuple[Step[States], States]:
+    """Encodes sources for `beam_search`.
 
-    source_mask bool [batch, source] is False at padding.
+    Args:
+        size: of the network.
+        params: its parameters.
+        source: source tokens [batch, source].
+        source_mask: False at padding [batch, source].
+        beams: number of hypotheses of each example.
+        length: not used; `seq2seq.begin` has the same arguments.
+
+    Returns:
+        The step of the search and its first state.
     """
     net = AttentionGRU(size)
-    encoder_output = net.apply({"params": params}, source, source_mask, method="read")
+    encoder_output = infer(net, params, source, source_mask, method="read")
 
-    def step(tokens: Array, state: Any, position: Array) -> Any:
-        return net.apply(
-            {"params": params}, tokens, encoder_output, source_mask, state, position, method="write"
+    def step(tokens: Array, state: States, position: Array) -> tuple[Array, States]:
+        return infer(
+            net, params, tokens, encoder_output, source_mask, state, position, method="write"
         )
 
     return (

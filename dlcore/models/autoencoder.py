@@ -1,4 +1,4 @@
-"""Autoencoders: dense ones with a code of any kind, and the halves of convolutional ones."""
+"""Autoencoders with a code of any kind, and convolutional encoders and decoders."""
 
 from __future__ import annotations
 
@@ -6,37 +6,50 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 from jax import Array
+from jaxtyping import Float
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 
 
 class Autoencoder(nn.Module):
-    """An encoder and a decoder (Hinton & Salakhutdinov 2006), with something done to the code
-    between them.
+    """An encoder, a function of the code, and a decoder.
+
+    Attributes:
+        encoder: x -> code.
+        decoder: code -> reconstruction.
+        between: applied to the code, such as a quantisation; by default nothing.
+
+    Source: Hinton & Salakhutdinov 2006.
     """
 
     encoder: nn.Module
     decoder: nn.Module
     between: Callable[[Array], Array] = lambda code: code
 
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        """x [batch, ...] -> what the decoder makes of the code, and the code itself."""
+    def __call__(
+        self, x: Float[Array, "batch ..."]
+    ) -> tuple[Float[Array, "batch ..."], Float[Array, "batch ..."]]:
+        """Computes the reconstruction and the code, each [batch, ...], of x [batch, ...]."""
         code = self.encode(x)
         return self.decode(code), code
 
-    def encode(self, x: Array) -> Array:
-        """x [batch, ...] -> code [batch, ...]."""
+    def encode(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
+        """Computes the code [batch, ...] of x [batch, ...]."""
         return self.between(self.encoder(x))
 
-    def decode(self, code: Array) -> Array:
-        """code [batch, ...] -> [batch, ...]."""
+    def decode(self, code: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
+        """Computes the reconstruction [batch, ...] of a code [batch, ...]."""
         return self.decoder(code)
 
 
 class ConvEncoder(nn.Module):
-    """Images to maps of a quarter of their size: each width is a step down by two, `depth` 3x3
-    convolutions in each.
+    """Levels of 3x3 convolutions; each level first halves height and width (space to depth).
+
+    Attributes:
+        widths: channels of each level.
+        depth: number of convolutions of each level.
+        activation: after each convolution.
     """
 
     widths: Sequence[int]
@@ -44,9 +57,11 @@ class ConvEncoder(nn.Module):
     activation: Callable[[Array], Array] = gelu
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [batch, height, width, c] -> [batch, height / 2^n, width / 2^n, widths[-1]] for n
-        widths.
+    def __call__(self, x: Float[Array, "batch height width c"]) -> Float[Array, "batch h w n"]:
+        """Encodes images x [batch, height, width, c].
+
+        Returns:
+            [batch, height / 2^n, width / 2^n, widths[-1]] for n levels.
         """
         for width in self.widths:
             x = space_to_depth(x, 2)
@@ -58,8 +73,15 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The way back: `depth` 3x3 convolutions of each width, the last of which shuffles channels
-    into pixels (Shi et al. 2016).
+    """Levels of 3x3 convolutions; each level ends by doubling height and width (depth to space).
+
+    Attributes:
+        widths: channels of each level.
+        channels: of the result.
+        depth: number of convolutions of each level.
+        activation: after each convolution but the last.
+
+    Source: Shi et al. 2016 for depth to space.
     """
 
     widths: Sequence[int]
@@ -68,8 +90,8 @@ class ConvDecoder(nn.Module):
     activation: Callable[[Array], Array] = gelu
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [batch, h, w, c] -> [batch, h 2^n, w 2^n, channels] for n widths."""
+    def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch height width n"]:
+        """Decodes x [batch, h, w, c] to [batch, h 2^n, w 2^n, channels] for n levels."""
         kernel = nn.initializers.he_normal()
         for width, after in zip(self.widths, (*self.widths[1:], 0), strict=True):
             for _ in range(self.depth - 1):

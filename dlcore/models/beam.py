@@ -1,31 +1,61 @@
-"""Beam search over any model that continues token by token, in one compiled loop."""
+"""Beam search over any model that predicts one token at a time, in one compiled loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int32, Integer
 
-# (tokens [batch, beams], state, position) -> (logits [batch, beams, vocabulary], state); leaves of
-# state [batch, beams, ...]
-Step = Callable[[Array, Any, Array], tuple[Array, Any]]
+T = TypeVar("T")
+State = TypeVar("State")
+
+# (tokens [batch, beams], state, position []) -> (logits [batch, beams, vocabulary], state); the
+# leaves of state are [batch, beams, ...]
+Step = Callable[[Array, State, Array], tuple[Array, State]]
+
+# position [], last tokens and scores [batch, beams], texts [batch, beams, length] and state of the
+# unfinished hypotheses; scores and texts of the finished ones
+Carry = tuple[Array, Array, Array, Array, State, Array, Array]
 
 
 def beam_search(
-    step: Step, state: Any, first: Array, *, beams: int, length: int, end: int, penalty: float = 1.0
-) -> tuple[Array, Array]:
-    """The best continuations of `first` [batch], best first: int32 tokens [batch, beams, length],
-    scores [batch, beams].
+    step: Step[State],
+    state: State,
+    first: Integer[Array, " batch"],
+    *,
+    beams: int,
+    length: int,
+    end: int,
+    penalty: float = 1.0,
+) -> tuple[Int32[Array, "batch beams length"], Float[Array, "batch beams"]]:
+    """Searches for the continuations of highest score (beam search with a length penalty).
 
-    A score is the sum of log-probabilities over ((5 + n) / 6)^penalty for n tokens, `end` among
-    them (Wu et al. 2016, eq. 14). A hypothesis ends with `end`, where that is one of the `beams`
-    best candidates of its step, or as it stands when `length` is reached. A search is over when
-    `beams` of them have ended, so that one beam is the greedy choice. What follows `end` is `end`.
-    Scores are float32 at least; of -inf: there are no more hypotheses. Raises ValueError unless
-    beams and length are at least 1.
+    The score of n tokens, `end` among them, is the sum of their log-probabilities over
+    ((5 + n) / 6)^penalty. A hypothesis is finished when it ends with `end` as one of the `beams`
+    best candidates of its step, or when it has `length` tokens. The search of an example stops once
+    `beams` hypotheses are finished, so that one beam is greedy decoding.
+
+    Args:
+        step: computes the logits of the next token, see `Step`.
+        state: its state before the first step; leaves [batch, beams, ...].
+        first: the token before the continuation [batch].
+        beams: number of hypotheses of each example, at least 1.
+        length: number of tokens of a continuation at most, at least 1.
+        end: the token that ends a continuation; it also fills the positions after itself.
+        penalty: exponent of the length penalty; 0: none.
+
+    Returns:
+        Tokens int32 [batch, beams, length] and scores [batch, beams], float32 or wider, in
+        descending order of score; -inf where there are fewer hypotheses.
+
+    Raises:
+        ValueError: beams or length is below 1.
+
+    Source: Wu et al. 2016, eq. 14.
     """
     if beams < 1 or length < 1:
         raise ValueError(
@@ -33,21 +63,21 @@ def beam_search(
         )
     batch = first.shape[0]
 
-    def worth(total: Array, tokens: Array | int) -> Array:
+    def score(total: Array, tokens: Array | int) -> Array:
         return total / ((5.0 + tokens) / 6.0) ** penalty
 
-    def pick(tree: Any, chosen: Array) -> Any:
+    def pick(tree: T, chosen: Array) -> T:
         return jax.tree.map(lambda x: jax.vmap(lambda row, at: row[at])(x, chosen), tree)
 
-    def best(scores: Array, count: int, tree: Any) -> tuple[Array, Any]:
+    def best(scores: Array, count: int, tree: T) -> tuple[Array, T]:
         scores, chosen = jax.lax.top_k(scores, count)
         return scores, pick(tree, chosen)
 
-    def going(carry: Any) -> Array:
+    def unfinished(carry: Carry[State]) -> Array:
         position, _, _, _, _, ended, _ = carry
         return (position < length) & ~jnp.isfinite(ended).all()
 
-    def grow(carry: Any) -> Any:
+    def extend(carry: Carry[State]) -> Carry[State]:
         position, last, total, texts, state, ended, ended_texts = carry
         logits, state = step(last, state, position)
         logp = jax.nn.log_softmax(logits.astype(total.dtype), -1)
@@ -60,7 +90,7 @@ def beam_search(
         )
         closes = token == end
         counts = closes & (jnp.arange(width)[None] < beams) & ~over
-        fresh = jnp.where(counts, worth(candidates, position + 1), -jnp.inf)
+        fresh = jnp.where(counts, score(candidates, position + 1), -jnp.inf)
         ended, ended_texts = best(
             jnp.concatenate([ended, fresh], 1), beams, jnp.concatenate([ended_texts, grown], 1)
         )
@@ -75,9 +105,9 @@ def beam_search(
     # at first one hypothesis
     nothing, alone = jnp.full((batch, beams, length), end, jnp.int32), none.at[:, 0].set(0.0)
     start = zero, last, alone, nothing, state, none, nothing
-    position, _, total, texts, _, ended, ended_texts = jax.lax.while_loop(going, grow, start)
+    position, _, total, texts, _, ended, ended_texts = jax.lax.while_loop(unfinished, extend, start)
     over = jnp.isfinite(ended).all(1)[:, None]
-    left = jnp.where(over, -jnp.inf, worth(total, position))
+    left = jnp.where(over, -jnp.inf, score(total, position))
     scores, texts = best(
         jnp.concatenate([ended, left], 1), beams, jnp.concatenate([ended_texts, texts], 1)
     )

@@ -1,12 +1,11 @@
-"""BERT: an encoder over pieces of text (Devlin et al. 2019), with a head that fills in masked
-pieces or one that names a class.
-"""
+"""BERT (Devlin et al. 2019): a text encoder with a head for masked tokens or one for classes."""
 
 from __future__ import annotations
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
 from dlcore.models import encoder
@@ -17,8 +16,11 @@ TENSOR = (*encoder.TENSOR, (r"embed/embedding", ("tensor", None)))
 
 
 class Text(nn.Module):
-    """Pieces by number, embedded and encoded. What pretraining hands on to fine-tuning is this
-    module's subtree.
+    """Embeds and encodes tokens. Fine-tuning loads the parameters of this module from pretraining.
+
+    Attributes:
+        vocabulary: number of tokens; 0 is padding.
+        size: of the encoder.
     """
 
     vocabulary: int
@@ -31,18 +33,35 @@ class Text(nn.Module):
         self.norm = LayerNorm()
         self.encoder = Encoder(self.size)
 
-    def __call__(self, tokens: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """tokens int [batch, length], 0 on padding -> [batch, length, width]."""
+    def __call__(
+        self,
+        tokens: Integer[Array, "batch length"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch length width"]:
+        """Encodes tokens [batch, length], 0 at padding, to [batch, length, width].
+
+        Args:
+            tokens: [batch, length].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
         return self.encoder(self.norm(self.embed(tokens)), tokens != 0, train=train, row=row)
 
-    def scores(self, x: Array) -> Array:
-        """[n, width] -> products with every embedding [n, vocabulary]."""
+    def scores(self, x: Float[Array, "n width"]) -> Float[Array, "n vocabulary"]:
+        """Computes the products [n, vocabulary] of x [n, width] with every embedding."""
         return self.embed.attend(x)
 
 
 class Masked(nn.Module):
-    """Logits of the pieces at chosen places, the output matrix tied to the embedding (Press & Wolf
-    2017).
+    """Predicts the tokens at chosen positions; the embedding is also the output matrix.
+
+    Source: Press & Wolf 2017 for the tied embedding.
+
+    Attributes:
+        vocabulary: number of tokens; 0 is padding.
+        size: of the encoder.
     """
 
     vocabulary: int
@@ -50,10 +69,20 @@ class Masked(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Array, places: Array, *, train: bool = False, row: Array | None = None
-    ) -> Array:
-        """tokens int [batch, length], places int [batch, count] -> [batch, count, vocabulary]. Only
-        the places meet the softmax.
+        self,
+        tokens: Integer[Array, "batch length"],
+        places: Integer[Array, "batch count"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch count vocabulary"]:
+        """Computes logits [batch, count, vocabulary] of the tokens at `places` alone.
+
+        Args:
+            tokens: [batch, length], some of them masked.
+            places: positions to predict [batch, count].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
         """
         text = Text(self.vocabulary, self.size, name="text")
         x = jnp.take_along_axis(text(tokens, train=train, row=row), places[..., None], 1).reshape(
@@ -65,7 +94,14 @@ class Masked(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Logits of a whole text: the mean over its pieces, and a dense layer."""
+    """Classifies a text: the mean over its encoded tokens, and a dense layer.
+
+    Attributes:
+        vocabulary: number of tokens; 0 is padding.
+        size: of the encoder.
+        classes: number of classes.
+        dropout: rate of dropout before the dense layer.
+    """
 
     vocabulary: int
     size: Size
@@ -73,8 +109,20 @@ class Classifier(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, tokens: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """tokens int [batch, length], 0 on padding -> [batch, classes]."""
+    def __call__(
+        self,
+        tokens: Integer[Array, "batch length"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        """Computes logits [batch, classes].
+
+        Args:
+            tokens: [batch, length], 0 at padding.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
         x = Text(self.vocabulary, self.size, name="text")(tokens, train=train, row=row)
         seen = (tokens != 0).astype(x.dtype)
         pooled = (x * seen[..., None]).sum(1) / jnp.maximum(seen.sum(1), 1)[:, None]

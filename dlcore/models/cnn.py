@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.pool import max_pool
 from dlcore.models.layers import BatchNorm, Dropout
@@ -17,12 +18,16 @@ Readout = Literal["mean", "flat"]
 
 
 class CNN(nn.Module):
-    """3x3 convolutions of `widths` with ReLU, halved by max pooling between them; their mean over
-    the image, a hidden layer, logits.
+    """3x3 convolutions with ReLU and max pooling between them, a hidden layer and a dense layer.
 
-    With `norm` "batch" each convolution is followed by batch normalisation. With `readout` "flat"
-    the hidden layer sees every place of the image instead of the mean: more parameters, fewer
-    steps.
+    Attributes:
+        widths: channels of each convolution.
+        hidden: features of the hidden layer.
+        classes: number of classes.
+        norm: "batch": batch normalisation after each convolution; "none": biases instead.
+        dropout: rate of dropout after the hidden layer.
+        readout: input of the hidden layer: "mean", the mean over all pixels, or "flat", all pixels
+            (more parameters, and fewer steps to the same accuracy).
     """
 
     widths: Sequence[int]
@@ -34,10 +39,20 @@ class CNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, *, train: bool = False, row: Array | None = None, features: bool = False
-    ) -> Any:
-        """x [batch, height, width, c] -> logits [batch, classes], or the hidden layer [batch,
-        hidden] if `features`.
+        self,
+        x: Float[Array, "batch height width c"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+        features: bool = False,
+    ) -> Float[Array, "batch n"]:
+        """Computes logits [batch, classes].
+
+        Args:
+            x: images [batch, height, width, c].
+            train: whether dropout is applied and batch statistics are those of the batch.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+            features: return the hidden layer [batch, hidden] instead.
         """
         kernel = nn.initializers.he_normal()
         for layer, width in enumerate(self.widths):

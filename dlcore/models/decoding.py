@@ -1,23 +1,24 @@
-"""Language models run a few tokens at a time: what a text that is shown while it grows needs."""
+"""Language models run a few tokens at a time, for text that is shown while it is generated."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dlcore.models.gpt import GPT, Size, empty_cache, unstacked
+from dlcore.models.apply import infer
+from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
 from dlcore.models.rnn import CharRNN
+from dlcore.sharding import Tree
 
 
 @dataclasses.dataclass(frozen=True)
 class Decoder:
-    """The functions that run a language model over a text of one row.
+    """A language model that extends one text by a few tokens at a time.
 
     Attributes:
         prepare: parameters -> the parameters that `start` and `advance` take.
@@ -28,17 +29,17 @@ class Decoder:
         context: number of tokens that fit into a cache; None: any number.
     """
 
-    prepare: Callable[[Any], Any]
-    start: Callable[[Any], Any]
-    advance: Callable[[Any, Any, Array, Array], tuple[Array, Any]]
+    prepare: Callable[[Tree], Tree]
+    start: Callable[[Tree], Tree]
+    advance: Callable[[Tree, Tree, Array, Array], tuple[Array, Tree]]
     context: int | None
 
 
 def gpt_decoder(size: Size) -> Decoder:
-    """The decoder of `GPT(size)`, over its cache of keys and values."""
+    """Returns the decoder of `GPT(size)`; its cache holds keys and values."""
     single = dataclasses.replace(size, scan=False)
 
-    def start(params: Any) -> Any:
+    def start(params: Tree) -> Cache:
         return empty_cache(single, 1, jax.tree.leaves(params)[0].dtype)
 
     return Decoder(
@@ -50,10 +51,10 @@ def gpt_decoder(size: Size) -> Decoder:
 
 
 def rnn_decoder(net: CharRNN) -> Decoder:
-    """The decoder of a recurrent network, whose cache is its states.
+    """Returns the decoder of a recurrent network; its cache is the network's states.
 
     Raises:
-        ValueError: a network that reads in both directions.
+        ValueError: the network is bidirectional.
     """
     if net.rnn.both:
         raise ValueError("a network that reads in both directions cannot continue a text")
@@ -67,15 +68,15 @@ def rnn_decoder(net: CharRNN) -> Decoder:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _advance_gpt(
-    size: Size, params: Any, cache: Any, tokens: Array, position: Array
-) -> tuple[Array, Any]:
-    logits, cache = GPT(size).apply({"params": params}, tokens, cache=cache, position=position)
+    size: Size, params: Tree, cache: Cache, tokens: Array, position: Array
+) -> tuple[Array, Cache]:
+    logits, cache = infer(GPT(size), params, tokens, cache=cache, position=position)
     return logits[:, -1], cache
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _advance_rnn(
-    net: CharRNN, params: Any, cache: Any, tokens: Array, position: Array
-) -> tuple[Array, Any]:
-    logits, cache = net.apply({"params": params}, jnp.asarray(tokens), carry=cache)
+    net: CharRNN, params: Tree, cache: Array, tokens: Array, position: Array
+) -> tuple[Array, Array]:
+    logits, cache = infer(net, params, jnp.asarray(tokens), carry=cache)
     return logits[:, -1], cache

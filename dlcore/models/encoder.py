@@ -1,6 +1,4 @@
-"""A Transformer encoder (Vaswani et al. 2017) over embedded tokens of any kind: pieces of text,
-patches of an image.
-"""
+"""A Transformer encoder (Vaswani et al. 2017) over embedded tokens: text, image patches, ..."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float, Integer
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention, rotary
@@ -25,7 +24,20 @@ Positions = Literal["learned", "rotary", "none"]
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The shape of an encoder. `context` is the longest input where positions are learned."""
+    """The shape of an encoder.
+
+    Attributes:
+        layers: number of blocks.
+        heads: attention heads of a block.
+        width: features of a token.
+        context: length of the longest input; needed for learned positions only.
+        positions: "learned", "rotary" or "none".
+        dropout: rate of dropout after the embedding and in each block.
+        remat: compute activations again in the backward pass instead of keeping them.
+
+    Raises:
+        ValueError: `heads` does not divide `width`, or learned positions have no context.
+    """
 
     layers: int
     heads: int
@@ -43,15 +55,27 @@ class Size:
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)); no biases in its dense layers; every token
-    sees every other.
+    """A Transformer block without biases: x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Every token attends to every other.
     """
 
     size: Size
 
     @nn.compact
-    def __call__(self, x: Array, seen: Array | None, row: Array | None) -> Array:
-        """x [batch, length, width], `seen` bool [batch, length] or None -> like x."""
+    def __call__(
+        self,
+        x: Float[Array, "batch length width"],
+        seen: Bool[Array, "batch length"] | None,
+        row: Integer[Array, " batch"] | None,
+    ) -> Float[Array, "batch length width"]:
+        """Maps x [batch, length, width] to the same shape.
+
+        Args:
+            x: tokens.
+            seen: True at the tokens that are attended to [batch, length]; None: all.
+            row: each example's index in the global batch [batch]; None: no dropout.
+        """
         s, (batch, length, width) = self.size, x.shape
         dense = functools.partial(
             nn.Dense, use_bias=False, kernel_init=nn.initializers.normal(0.02)
@@ -78,18 +102,30 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Positions, blocks, and a last normalisation (pre-norm: Xiong et al. 2020)."""
+    """Positions, blocks and a last normalisation (normalisation first, Xiong et al. 2020)."""
 
     size: Size
 
     @nn.compact
     def __call__(
-        self, x: Array, seen: Array | None = None, *, train: bool = False, row: Array | None = None
-    ) -> Array:
-        """x [batch, length, width] -> like x. `seen` bool [batch, length] is False on padding,
-        which then changes nothing else.
+        self,
+        x: Float[Array, "batch length width"],
+        seen: Bool[Array, "batch length"] | None = None,
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch length width"]:
+        """Encodes tokens x [batch, length, width]; returns the same shape.
 
-        Raises ValueError for an input longer than the learned positions.
+        Args:
+            x: embedded tokens.
+            seen: False at padding [batch, length], which then has no effect on other tokens; None:
+                no padding.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+
+        Raises:
+            ValueError: the input is longer than the learned positions.
         """
         s, row = self.size, row if train else None
         if s.positions == "learned":

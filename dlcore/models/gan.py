@@ -1,35 +1,44 @@
 """Generator and discriminator for small images (after DCGAN, Radford et al. 2016).
 
-Images grow and shrink by moving pixels between space and channels (Shi et al. 2016) instead of by
-strided and transposed convolutions: on CPU a transposed convolution is many times slower than what
-it computes.
+Height and width change by moving pixels between space and channels (Shi et al. 2016) instead of by
+strided and transposed convolutions, which are many times slower on CPU.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 from dlcore.kernels.spectral import spectral_norm
+from dlcore.sharding import Tree
 
 
-def pixel_norm(x: Array) -> Array:
-    """x / sqrt(mean of x^2 over channels) (Karras et al. 2018, sec. 4.2): every example for itself,
-    unlike batch normalisation.
+def pixel_norm(x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
+    """Pixelwise normalisation: x / sqrt(mean of x^2 over channels + 1e-8).
+
+    Unlike batch normalisation it treats every example by itself.
+
+    Args:
+        x: [..., channels].
+
+    Source: Karras et al. 2018, sec. 4.2.
     """
     return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-8)
 
 
 class Generator(nn.Module):
-    """Noise to images in [-1, 1] of 4 * `side` pixels a side; two steps up, `width` channels at the
-    first.
+    """Maps noise, and a class where there are any, to images in [-1, 1].
 
-    With `classes` it is told which class to draw, beside the noise.
+    Attributes:
+        width: channels of the first level; the next two have half and a quarter.
+        side: height and width of the first level in pixels; those of the images are 4 times as
+            large.
+        channels: of the images.
+        classes: number of classes; 0: unconditional.
     """
 
     width: int
@@ -38,8 +47,15 @@ class Generator(nn.Module):
     classes: int = 0
 
     @nn.compact
-    def __call__(self, noise: Array, label: Array | None = None) -> Array:
-        """noise [batch, latent], label int [batch] -> images [batch, 4 side, 4 side, channels]."""
+    def __call__(
+        self, noise: Float[Array, "batch latent"], label: Integer[Array, " batch"] | None = None
+    ) -> Float[Array, "batch height width c"]:
+        """Generates images [batch, 4 side, 4 side, channels].
+
+        Args:
+            noise: [batch, latent].
+            label: class of each image [batch]; needed where there are classes.
+        """
         if self.classes:
             noise = jnp.concatenate(
                 [noise, jax.nn.one_hot(label, self.classes, dtype=noise.dtype)], -1
@@ -53,18 +69,33 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to a score, above 0 for real; with `classes`, for a real image of its label.
+    """Maps images to a score, above 0 for real ones.
 
-    The last layer then has a column a class, which is a projection discriminator (Miyato & Koyama
-    2018, eq. 3): the term that all labels share is part of every column.
+    With classes, the last layer has one column per class and the score is that of the image's
+    label: a projection discriminator, whose unconditional term is part of every column.
+
+    Attributes:
+        width: channels of the second level; the first has half.
+        classes: number of classes; 0: unconditional.
+
+    Source: Miyato & Koyama 2018, eq. 3.
     """
 
     width: int
     classes: int = 0
 
     @nn.compact
-    def __call__(self, images: Array, label: Array | None = None) -> Array:
-        """images [batch, 4 side, 4 side, channels], label int [batch] -> scores [batch]."""
+    def __call__(
+        self,
+        images: Float[Array, "batch height width c"],
+        label: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, " batch"]:
+        """Computes scores [batch].
+
+        Args:
+            images: [batch, height, width, channels]; 4 divides height and width.
+            label: class of each image [batch]; needed where there are classes.
+        """
         x = images
         for width in (self.width // 2, self.width):
             x = nn.leaky_relu(nn.Conv(width, (3, 3))(space_to_depth(x, 2)), 0.2)
@@ -76,9 +107,13 @@ class Discriminator(nn.Module):
         )
 
 
-def normalised(params: Any) -> Any:
-    """Every kernel, as a matrix from all its inputs to its outputs, over its spectral norm (Miyato
-    et al. 2018, sec. 2.1).
+def normalised(params: Tree) -> Tree:
+    """Divides every kernel by its spectral norm, as a matrix from its inputs to its outputs.
+
+    Args:
+        params: parameters; arrays of less than two axes are returned unchanged.
+
+    Source: Miyato et al. 2018, sec. 2.1.
     """
     return jax.tree.map(
         lambda p: p / spectral_norm(p.reshape(-1, p.shape[-1])) if p.ndim > 1 else p, params

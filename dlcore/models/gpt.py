@@ -1,24 +1,22 @@
-"""GPT: a decoder-only Transformer (Radford et al. 2019) and its later variants, and text generation
-with a key/value cache.
-"""
+"""GPT: a decoder-only Transformer (Radford et al. 2019) and its later variants."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
-from dlcore.models.beam import beam_search
 from dlcore.models.layers import Dropout, Norm
-from dlcore.models.sampling import choose
-from dlcore.sharding import along_rows, gathered
+from dlcore.sharding import Tree, along_rows, gathered
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
@@ -26,28 +24,41 @@ TENSOR = (
     (r"(qkv|up|gate)/bias", ("tensor",)),
     (r"(out|down)/kernel", ("tensor", None)),
     (r"embed/embedding", ("tensor", None)),
-    # The same of stacked layers: no axis for the layers.
+    # The same for stacked layers, whose first dimension is the layer.
     (r"blocks/(qkv|up|gate)/kernel", (None, None, "tensor")),
     (r"blocks/(qkv|up|gate)/bias", (None, "tensor")),
     (r"blocks/(out|down)/kernel", (None, "tensor", None)),
 )
 
-# keys and values of each layer, [batch, kv heads, context, d]
-Cache = tuple[tuple[Array, Array], ...]
+KeysValues = tuple[Array, Array]
+Cache = tuple[KeysValues, ...]  # of each layer, [batch, kv heads, context, d]
+Logits = Float[Array, "batch length vocabulary"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
     """The shape of a GPT.
 
-    kv_heads   heads of keys and values, each shared by heads / kv_heads queries (Ainslie et al.
-               2023); 0: one for each query
-    norm       layer normalisation, or by the root of the mean square alone
-    mlp        gelu, 4 width wide; or a gated unit (Shazeer 2020) of as many parameters: 8/3 width,
-               rounded up to eights
-    biases     in every dense layer and layer normalisation, as GPT-2 has them
-    scan       one compiled block for all layers, their parameters stacked in `blocks`: a deep model
-               compiles as fast as a shallow one
+    Attributes:
+        vocabulary: number of tokens.
+        context: length of the longest text, in tokens.
+        layers: number of blocks.
+        heads: attention heads of a block.
+        width: features of a token.
+        dropout: rate of dropout after the embedding and in each block.
+        rotary: rotary positions (Su et al. 2021) instead of learned ones.
+        remat: compute activations again in the backward pass instead of keeping them.
+        kv_heads: heads of keys and values, each shared by heads / kv_heads queries (Ainslie et al.
+            2023); 0: as many as heads.
+        norm: "layer", or "rms" for RMS normalisation.
+        mlp: "gelu", 4 width wide; or "swiglu", a gated unit (Shazeer 2020) of as many parameters:
+            8/3 width, rounded up to a multiple of 8.
+        biases: in every dense layer and layer normalisation, as in GPT-2.
+        scan: stack the parameters of all layers in `blocks` and compile one block for all of them,
+            so that the time to compile does not grow with the depth.
+
+    Raises:
+        ValueError: `heads` does not divide `width`, or `kv_heads` does not divide `heads`.
     """
 
     vocabulary: int
@@ -74,7 +85,7 @@ class Size:
 
     @property
     def keys(self) -> int:
-        """How many heads of keys and values there are."""
+        """The number of heads of keys and values."""
         return self.kv_heads or self.heads
 
     @property
@@ -84,21 +95,32 @@ class Size:
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """A Transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
     size: Size
 
     @nn.compact
     def __call__(
         self,
-        x: Array,
-        row: Array | None,
-        cache: tuple[Array, Array] | None,
-        position: Array,
-        segment: Array | None,
-    ) -> tuple[Array, Any]:
-        """x [batch, length, width] -> the same, and the cache with these tokens' keys and values in
-        it (None if None).
+        x: Float[Array, "batch length width"],
+        row: Integer[Array, " batch"] | None,
+        cache: KeysValues | None,
+        position: Integer[Array, ""] | Integer[Array, "batch length"],
+        segment: Integer[Array, "batch length"] | None,
+    ) -> tuple[Float[Array, "batch length width"], KeysValues | None]:
+        """Maps x [batch, length, width] to the same shape.
+
+        Args:
+            x: tokens.
+            row: each example's index in the global batch [batch]; None: no dropout.
+            cache: keys and values of earlier tokens, each [batch, kv heads, context, d]; None:
+                none.
+            position: index of the first token [], or of every token [batch, length].
+            segment: number of the document of each token [batch, length], for packed rows: tokens
+                attend to tokens of the same document only; None: one document.
+
+        Returns:
+            The mapped tokens, and the cache with their keys and values; None without a cache.
         """
         s, (batch, length, width) = self.size, x.shape
         dense = functools.partial(
@@ -148,8 +170,9 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """Logits of the next token at every place; the output matrix is the token embedding (Press &
-    Wolf 2017).
+    """Predicts the next token; the embedding is also the output matrix.
+
+    Source: Radford et al. 2019; Press & Wolf 2017 for the tied embedding.
     """
 
     size: Size
@@ -157,19 +180,30 @@ class GPT(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: Array,
+        tokens: Integer[Array, "batch length"],
         *,
         train: bool = False,
-        row: Array | None = None,
+        row: Integer[Array, " batch"] | None = None,
         cache: Cache | None = None,
-        position: Array | int = 0,
-        segment: Array | None = None,
-    ) -> Any:
-        """tokens [batch, length] -> logits [batch, length, vocabulary]; with a `cache`, (logits,
-        cache), tokens at `position`.
+        position: Integer[Array, ""] | Integer[Array, "batch length"] | int = 0,
+        segment: Integer[Array, "batch length"] | None = None,
+    ) -> Logits | tuple[Logits, Cache]:
+        """Computes logits [batch, length, vocabulary] of the token after each token.
 
-        Packed rows: `segment` [batch, length] says whose each token is, who sees nobody else's, and
-        `position` [batch, length] where.
+        Args:
+            tokens: [batch, length].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+            cache: keys and values of earlier tokens, see `empty_cache`; None: none.
+            position: index of the first token [], or of every token [batch, length].
+            segment: number of the document of each token [batch, length], for packed rows: tokens
+                attend to tokens of the same document only; None: one document.
+
+        Returns:
+            The logits; with a cache (logits, cache with these tokens).
+
+        Raises:
+            ValueError: stacked layers (`size.scan`) are given a cache.
         """
         s = self.size
         position, row = jnp.asarray(position), row if train else None
@@ -178,17 +212,17 @@ class GPT(nn.Module):
         )
         x = jnp.take(gathered(embed.embedding, ("tensor", None)), tokens, axis=0)
         if not s.rotary:
-            places = self.param(
+            positions = self.param(
                 "positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32
             )
             x = x + (
-                places[position]
+                positions[position]
                 if position.ndim
-                else jax.lax.dynamic_slice_in_dim(places, position, tokens.shape[1])[None]
+                else jax.lax.dynamic_slice_in_dim(positions, position, tokens.shape[1])[None]
             )
         x = along_rows(Dropout(s.dropout)(x, row))
         block = nn.remat(Block, prevent_cse=not s.scan) if s.remat else Block
-        after: list[Any] = []
+        after: list[KeysValues] = []
         if s.scan:
             if cache is not None:
                 raise ValueError(
@@ -207,15 +241,18 @@ class GPT(nn.Module):
             x, kept = block(s, name=f"block_{layer}")(
                 x, row, None if cache is None else cache[layer], position, segment
             )
-            after.append(kept)
+            if kept is not None:
+                after.append(kept)
         normal = along_rows(Norm(s.norm, s.biases, name="norm")(x.reshape(-1, s.width)))
         logits = along_rows(embed.attend(normal), rest=False).reshape(*tokens.shape, s.vocabulary)
         return logits if cache is None else (logits, tuple(after))
 
 
-def unstacked(size: Size, params: Any) -> tuple[Size, Any]:
-    """The same network with each layer's parameters for themselves; as it is where nothing is
-    stacked.
+def unstacked(size: Size, params: Tree) -> tuple[Size, Tree]:
+    """Splits the stacked parameters of `size.scan` into those of single layers.
+
+    Returns:
+        The size without `scan` and its parameters; both unchanged where nothing is stacked.
     """
     if not size.scan:
         return size, params
@@ -227,108 +264,7 @@ def unstacked(size: Size, params: Any) -> tuple[Size, Any]:
     return dataclasses.replace(size, scan=False), {**ends, **layers}
 
 
-def empty_cache(size: Size, batch: int, dtype: Any) -> Cache:
-    """A cache with room for a whole context."""
+def empty_cache(size: Size, batch: int, dtype: DTypeLike) -> Cache:
+    """Returns a cache of zeros for a whole context: keys and values of every layer."""
     zeros = jnp.zeros((batch, size.keys, size.context, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.layers
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
-def generate(
-    size: Size,
-    params: Any,
-    prompt: Array,
-    key: Array,
-    length: int,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    top_p: float = 1.0,
-) -> Array:
-    """Continue prompt [batch, some] by `length` tokens, in one compiled loop with a cache: [batch,
-    some + length].
-
-    When the context is full, its second half becomes the prompt of the next stretch. Raises
-    ValueError for a prompt that is empty or fills the context, for a temperature below 0, and a
-    `top_p` outside (0, 1].
-    """
-    batch, given = prompt.shape
-    half = max(1, size.context // 2)
-    if not 0 < given < size.context or temperature < 0:
-        raise ValueError(
-            f"a prompt of 1 to {size.context - 1} tokens and a temperature of at least 0, not"
-            f" {given} and {temperature}"
-        )
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is a probability above 0, not {top_p}")
-    size, params = unstacked(size, params)
-    net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
-
-    def continue_segment(prompt: Array, start: Array | int, new: int) -> Array:
-        def one(carry: Any, i: Array) -> Any:
-            logits, cache = carry
-            token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
-            here = prompt.shape[1] + i - start
-            logits, cache = net.apply(
-                {"params": params}, token[:, None], cache=cache, position=here
-            )
-            return (logits[:, 0], cache), token
-
-        logits, cache = net.apply({"params": params}, prompt, cache=empty_cache(size, batch, dtype))
-        _, tokens = jax.lax.scan(one, (logits[:, -1], cache), start + jnp.arange(new))
-        return tokens.T
-
-    first = min(length, size.context - given)
-    text = jnp.concatenate([prompt, continue_segment(prompt, 0, first)], 1)
-    if first == length:
-        return text
-    whole, rest = divmod(length - first, size.context - half)
-
-    def again(tail: Array, start: Array) -> tuple[Array, Array]:
-        new = continue_segment(tail, start, size.context - half)
-        return jnp.concatenate([tail, new], 1)[:, -half:], new
-
-    tail, new_segments = jax.lax.scan(
-        again, text[:, -half:], first + jnp.arange(whole) * (size.context - half)
-    )
-    text = jnp.concatenate([text, new_segments.swapaxes(0, 1).reshape(batch, -1)], 1)
-    return (
-        text
-        if not rest
-        else jnp.concatenate([text, continue_segment(tail, length - rest, rest)], 1)
-    )
-
-
-@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
-def likeliest(
-    size: Size, params: Any, prompt: Array, length: int, beams: int, end: int, penalty: float = 1.0
-) -> tuple[Array, Array]:
-    """The likeliest continuations of prompt [batch, some] by up to `length` tokens, best first, as
-    `models.beam.beam_search` says.
-
-    Raises ValueError for a prompt that is empty, or does not fit the context together with
-    `length`.
-    """
-    batch, given = prompt.shape
-    if given < 1 or given + length > size.context:
-        raise ValueError(
-            f"a prompt of {given} tokens and {length} more do not fit a context of {size.context}"
-        )
-    size, params = unstacked(size, params)
-    net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
-    cache: Any = empty_cache(size, batch, dtype)
-    if given > 1:  # the last token of the prompt is the first that the search goes on from
-        _, cache = net.apply({"params": params}, prompt[:, :-1], cache=cache)
-
-    def step(tokens: Array, cache: Any, i: Array) -> tuple[Array, Any]:
-        flat = jax.tree.map(lambda x: x.reshape(batch * beams, *x.shape[2:]), cache)
-        logits, flat = net.apply(
-            {"params": params}, tokens.reshape(-1, 1), cache=flat, position=given - 1 + i
-        )
-        return logits.reshape(batch, beams, -1), jax.tree.map(
-            lambda x: x.reshape(batch, beams, *x.shape[1:]), flat
-        )
-
-    cache = jax.tree.map(lambda x: jnp.repeat(x[:, None], beams, 1), cache)
-    return beam_search(
-        step, cache, prompt[:, -1], beams=beams, length=length, end=end, penalty=penalty
-    )

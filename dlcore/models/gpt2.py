@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dlcore.errors import UsageError
 from dlcore.models.gpt import Size
+from dlcore.sharding import Tree
+
+Json = str | int | float | bool | None
 
 _BLOCK = {
     "ln_1.weight": ("norm_attention", "scale"),
@@ -35,9 +37,8 @@ _MASKS = (".attn.bias", ".attn.masked_bias")  # the causal mask, which some file
 _HEAD_MATRIX = "lm_head.weight"
 
 
-# What our GPT computes, by the names of `config.json`; a name that is missing there has the first
-# value.
-_COMPUTED: dict[str, tuple[Any, ...]] = {
+# Values in `config.json` that our GPT computes; a name that is missing there has the first value.
+_COMPUTED: dict[str, tuple[Json, ...]] = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of the tanh form
     "layer_norm_epsilon": (1e-5,),
@@ -48,23 +49,21 @@ _COMPUTED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
-    """The size and the float32 parameters of a safetensors file with the names of Hugging Face's
-    `transformers`.
+def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Tree]]:
+    """Reads the size and the float32 parameters of a GPT-2 in Hugging Face's safetensors format.
 
     Args:
-        path: the file. A `config.json` beside it is read: the number of heads is its `n_head`, and
-        what it says of activation,
-            epsilon and attention scale must be what our GPT computes. Its dropout rates are not
-            taken over.
-        heads: the number of heads. It need be given where there is no `config.json`, which says of
-        a file that all else is as in
-            the published GPT-2; where there is one, both must agree.
+        path: the safetensors file. A `config.json` beside it gives the number of heads (`n_head`);
+            its activation, epsilon and attention scale must be those of our GPT, and its dropout
+            rates are ignored.
+        heads: number of heads; needed where there is no `config.json`, else it must agree with it.
+
+    Returns:
+        The size, and the parameters of `GPT(size)`.
 
     Raises:
-        UsageError: the file or `config.json` is damaged; neither says the number of heads; the
-        network is another one than our GPT
-            computes; a tensor is missing, left over or of another shape.
+        UsageError: the file or `config.json` is damaged; the number of heads is unknown; our GPT
+            does not compute this network; a tensor is missing, superfluous or of another shape.
     """
     config = _config(path)
     tensors = _read(path)
@@ -107,7 +106,7 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
             if names
         ]
         raise UsageError(f"{path}: a GPT-2 of {layers} layers {' and '.join(problems)}")
-    params: dict[str, Any] = {}
+    params: dict[str, Tree] = {}
     for name, (place, shape) in expected.items():
         if tensors[name].shape != shape:
             raise UsageError(
@@ -121,9 +120,11 @@ def load(path: Path, heads: int = 0) -> tuple[Size, dict[str, Any]]:
     return size, params
 
 
-def _config(path: Path) -> dict[str, Any] | None:
-    """What is said beside the weights; None where nothing is. UsageError: it cannot be read, or
-    names another network than ours.
+def _config(path: Path) -> dict[str, Json] | None:
+    """The contents of `config.json` beside the weights; None: there is none.
+
+    Raises:
+        UsageError: it cannot be read, or describes a network that our GPT does not compute.
     """
     file = path.parent / "config.json"
     try:
@@ -147,9 +148,12 @@ def _config(path: Path) -> dict[str, Any] | None:
     return config
 
 
-def _heads(path: Path, config: dict[str, Any] | None, heads: int, sizes: dict[str, int]) -> int:
-    """The number of heads; UsageError where it is not known, does not fit, or config and tensors
-    have other sizes.
+def _heads(path: Path, config: dict[str, Json] | None, heads: int, sizes: dict[str, int]) -> int:
+    """The number of heads.
+
+    Raises:
+        UsageError: it is unknown or does not divide the width, or config and tensors differ in
+            size.
     """
     if config is None and heads < 1:
         raise UsageError(
@@ -157,18 +161,18 @@ def _heads(path: Path, config: dict[str, Any] | None, heads: int, sizes: dict[st
             " put it there, or say `heads` (12, 16, 20 and 25 in the four published sizes)"
         )
     if config is not None:
-        said = config.get("n_head")
-        if type(said) is not int or said < 1:
+        config_heads = config.get("n_head")
+        if type(config_heads) is not int or config_heads < 1:
             raise UsageError(
-                f"{path.parent / 'config.json'}: n_head is {said!r}, and must be the number of"
-                " heads"
+                f"{path.parent / 'config.json'}: n_head is {config_heads!r}, and must be the number"
+                " of heads"
             )
-        if heads not in (0, said):
+        if heads not in (0, config_heads):
             raise UsageError(
-                f"{path}: {heads} heads are asked for, and config.json beside it says {said}: leave"
-                " it to config.json"
+                f"{path}: {heads} heads are requested, but config.json beside it says"
+                f" {config_heads}: leave the argument out"
             )
-        heads = said
+        heads = config_heads
         for name, size in sizes.items():
             if config.get(name, size) != size:
                 raise UsageError(
@@ -184,7 +188,7 @@ def _heads(path: Path, config: dict[str, Any] | None, heads: int, sizes: dict[st
 
 
 def _shape(size: Size, place: tuple[str, ...]) -> tuple[int, ...]:
-    """The shape of a parameter at its place. Both keep matrices as [in, out]."""
+    """The shape of the parameter at a path; matrices are [in, out] in both formats."""
     if place == ("positions",):
         return size.context, size.width
     if place == ("embed", "embedding"):
@@ -195,7 +199,7 @@ def _shape(size: Size, place: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor by its name without `transformer.`, masks left out."""
+    """Every tensor by its name without the prefix `transformer.`, except masks."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

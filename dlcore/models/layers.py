@@ -1,4 +1,4 @@
-"""Layers that several families share."""
+"""Layers that several families of models share."""
 
 from __future__ import annotations
 
@@ -8,42 +8,58 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels import norm, random
 from dlcore.kernels.norm import layer_norm, rms_norm
 
 
 class Dropout(nn.Module):
-    """Dropout with one mask a row (`kernels.random.dropout`), the same for any number of devices
-    and microbatches.
+    """Dropout with one mask per example, the same for any number of devices and microbatches.
+
+    Attributes:
+        rate: probability of a 0, see `kernels.random.dropout`.
     """
 
     rate: float
 
     @nn.compact
-    def __call__(self, x: Array, row: Array | None) -> Array:
-        """x [batch, ...]; `row` [batch] when training, None in evaluation (then x itself)."""
+    def __call__(
+        self, x: Float[Array, "batch ..."], row: Integer[Array, " batch"] | None
+    ) -> Float[Array, "batch ..."]:
+        """Applies dropout to x [batch, ...].
+
+        Args:
+            x: [batch, ...].
+            row: each example's index in the global batch [batch]; None, in evaluation, returns x
+                itself.
+        """
         if self.rate == 0 or row is None:
             return x
         return random.dropout(self.make_rng("dropout"), row, x, self.rate)
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation (`kernels.norm.layer_norm`) with a scale and a bias."""
+    """Layer normalisation over the last axis, with a scale and a bias (`kernels.norm.layer_norm`).
+
+    Attributes:
+        eps: added to the variance.
+    """
 
     eps: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [..., n] -> the same."""
+    def __call__(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """Normalises x [..., n]; returns the same shape and dtype."""
         n = x.shape[-1]
         scale, bias = _scale_and_bias(self, n)
         return norm.layer_norm(x, scale, bias, self.eps)
 
 
 def _scale_and_bias(module: nn.Module, n: int) -> tuple[Array, Array]:
-    """Parameters of ones and of zeros [n], in float32 also under x64, as Flax's own layers have
-    them.
+    """Parameters "scale" (ones) and "bias" (zeros), each [n].
+
+    They are float32 also under x64, like the parameters of Flax's own layers.
     """
     ones, zeros = nn.initializers.ones, nn.initializers.zeros
     return module.param("scale", ones, (n,), jnp.float32), module.param(
@@ -52,21 +68,29 @@ def _scale_and_bias(module: nn.Module, n: int) -> tuple[Array, Array]:
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation (`kernels.norm.batch_norm`) over the global batch, also where the step
-    runs per device.
+    """Batch normalisation over the global batch, however the step is parallelised.
 
-    Under jit the batch axis is global already. Under shard_map and pmap the trace itself says which
-    axes are per device. Evaluation uses running averages, m <- momentum m + (1 - momentum) batch.
-    Padding counts: masks do not reach in here.
+    Under jit the batch axis is global already; under shard_map and pmap the statistics are summed
+    over the mesh axis "data" of the traced program. Evaluation uses running averages,
+    m <- momentum m + (1 - momentum) m_batch. Padded positions count like others.
+
+    Attributes:
+        momentum: of the running averages.
+        eps: added to the variance.
+
+    Source: Ioffe & Szegedy 2015.
     """
 
     momentum: float = 0.9
     eps: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """x [..., n] -> the same; `train` uses the batch's own statistics and moves the
-        averages.
+    def __call__(self, x: Float[Array, "*batch n"], train: bool) -> Float[Array, "*batch n"]:
+        """Normalises x [..., n]; returns the same shape and dtype.
+
+        Args:
+            x: [..., n].
+            train: use the statistics of the batch, and update the running averages.
         """
         n, acc_dtype = x.shape[-1], jnp.promote_types(x.dtype, jnp.float32)
         scale, bias = _scale_and_bias(self, n)
@@ -95,28 +119,48 @@ class BatchNorm(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """A residual branch that training leaves out, example by example (`kernels.random.drop_row`;
-    Huang et al. 2016).
+    """Stochastic depth: training sets a residual branch to 0 for some examples.
+
+    Attributes:
+        rate: probability of a 0, see `kernels.random.drop_row`.
+
+    Source: Huang et al. 2016.
     """
 
     rate: float
 
     @nn.compact
-    def __call__(self, x: Array, row: Array | None) -> Array:
-        """x [batch, ...]; `row` [batch] when training, None in evaluation (then x itself)."""
+    def __call__(
+        self, x: Float[Array, "batch ..."], row: Integer[Array, " batch"] | None
+    ) -> Float[Array, "batch ..."]:
+        """Applies stochastic depth to the outputs x [batch, ...] of a branch.
+
+        Args:
+            x: [batch, ...].
+            row: each example's index in the global batch [batch]; None, in evaluation, returns x
+                itself.
+        """
         if self.rate == 0 or row is None:
             return x
         return random.drop_row(self.make_rng("dropout"), row, x, self.rate)
 
 
 class Norm(nn.Module):
-    """Layer normalisation, or by the root mean square, with a scale and by default no bias."""
+    """Layer normalisation or RMS normalisation over the last axis, with a scale.
+
+    Attributes:
+        kind: "layer" or "rms".
+        bias: whether layer normalisation has a bias.
+
+    Source: Ba et al. 2016; Zhang & Sennrich 2019 for RMS.
+    """
 
     kind: Literal["layer", "rms"] = "layer"
     bias: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """Normalises x [..., n]; returns the same shape and dtype."""
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         if self.kind == "rms":
             return rms_norm(x, scale)

@@ -4,12 +4,12 @@ layers.
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.recurrence import diagonal_recurrence
@@ -17,12 +17,18 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class LRU(nn.Module):
-    """h_t = decay h_{t-1} + exp(scale) B x_t in `states` complex numbers, y_t = Re(C h_t) + D x_t
-    (Orvieto et al. 2023, eq. 1, 7).
+    """Linear recurrent unit: h_t = a h_{t-1} + e^g B x_t, y_t = Re(C h_t) + D x_t, with complex h.
 
-    decay = exp(-exp(size) + i exp(angle)) starts uniform in the ring least <= |decay| <= most with
-    angles up to `turn`, and cannot leave the unit circle. The logarithms are what is learnt: near 1
-    even bfloat16 tells them apart.
+    The diagonal a = exp(-exp(nu) + i exp(theta)) is drawn uniformly from the ring least <= |a| <=
+    most with angles up to `turn`, and stays inside the unit circle. The logarithms nu ("size"),
+    theta ("angle") and g ("scale") are the parameters: near 1 even bfloat16 distinguishes them.
+
+    Attributes:
+        states: number of complex states.
+        least, most: smallest and largest |a| at the start.
+        turn: largest angle at the start, in radians.
+
+    Source: Orvieto et al. 2023, eq. 1 and 7.
     """
 
     states: int
@@ -31,24 +37,23 @@ class LRU(nn.Module):
     turn: float = 6.28
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [length, batch, n] -> the same."""
+    def __call__(self, x: Float[Array, "length batch n"]) -> Float[Array, "length batch n"]:
+        """Applies the unit along the first axis of x [length, batch, n]; returns the same shape."""
         (length, batch, n), s = x.shape, self.states
 
-        def ring(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        def ring(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
             # uniform in area
             square = jax.random.uniform(key, shape, dtype, self.least**2, self.most**2)
             return jnp.log(-0.5 * jnp.log(square))
 
-        def angles(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        def angles(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
             return jnp.log(jax.random.uniform(key, shape, dtype, 1e-3, 1) * self.turn)
 
         size, angle = self.param("size", ring, (s,)), self.param("angle", angles, (s,))
         acc_dtype = jnp.promote_types(x.dtype, jnp.float32)
         rate, phase = jnp.exp(size.astype(acc_dtype)), jnp.exp(angle.astype(acc_dtype))
         decay = jnp.concatenate([jnp.exp(-rate) * jnp.cos(phase), jnp.exp(-rate) * jnp.sin(phase)])
-        # With this scale the states of white noise are as large as the noise; what it becomes is
-        # learnt apart from the decay.
+        # With this scale the states have the variance of an input of white noise.
         scale = jnp.exp(
             self.param(
                 "scale", lambda _, shape: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(size))), (s,)
@@ -68,7 +73,14 @@ class LRU(nn.Module):
 
 
 class Block(nn.Module):
-    """x + glu(gelu(lru(norm(x)))) (Dauphin et al. 2017 for the gate)."""
+    """A residual block: x + glu(gelu(lru(norm(x)))).
+
+    Attributes:
+        states, least, most, turn: as of `LRU`.
+        dropout: rate of dropout after the gate.
+
+    Source: Orvieto et al. 2023, sec. 2; Dauphin et al. 2017 for the gate.
+    """
 
     states: int
     least: float
@@ -77,8 +89,10 @@ class Block(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Array, row: Array | None) -> Array:
-        """x [length, batch, n] -> the same."""
+    def __call__(
+        self, x: Float[Array, "length batch n"], row: Integer[Array, " batch"] | None
+    ) -> Float[Array, "length batch n"]:
+        """Maps x [length, batch, n] to the same shape; `row` [batch] turns dropout on."""
         n = x.shape[-1]
         y = gelu(
             LRU(self.states, self.least, self.most, self.turn, name="lru")(
@@ -93,7 +107,15 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Blocks over a sequence, the mean of what they give over time, and a dense head."""
+    """Classifies sequences: a dense layer, LRU blocks, the mean over time and a dense layer.
+
+    Attributes:
+        width: features of each block.
+        states, least, most, turn: as of `LRU`.
+        layers: number of blocks.
+        classes: number of classes.
+        dropout: rate of dropout in each block.
+    """
 
     width: int
     states: int
@@ -105,8 +127,20 @@ class Classifier(nn.Module):
     turn: float = 6.28
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """x [batch, length, n] -> logits [batch, classes]."""
+    def __call__(
+        self,
+        x: Float[Array, "batch length n"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        """Computes logits [batch, classes].
+
+        Args:
+            x: sequences [batch, length, n].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
         x, row = x.swapaxes(0, 1), row if train else None
         length, batch, n = x.shape
         x = nn.Dense(self.width, name="encoder")(x.reshape(-1, n)).reshape(

@@ -8,6 +8,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.models.layers import BatchNorm, Dropout, LayerNorm
 
@@ -15,11 +16,14 @@ Normalisation = Literal["none", "batch", "layer"]
 
 
 class MLP(nn.Module):
-    """Dense layers of `widths` with normalisation, an activation and dropout between them, and a
-    last one of `classes`.
+    """Dense layers with normalisation, an activation and dropout between them.
 
-    With `norm` "batch" or "layer" what a dense layer gives is normalised before its activation, and
-    has no bias of its own.
+    Attributes:
+        widths: features of each hidden layer.
+        classes: features of the last layer.
+        dropout: rate of dropout after each hidden layer.
+        activation: of the hidden layers.
+        norm: normalisation before each activation: "batch", "layer", or "none" for biases instead.
     """
 
     widths: Sequence[int]
@@ -29,8 +33,20 @@ class MLP(nn.Module):
     norm: Normalisation = "none"
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """x [batch, ...] -> logits [batch, classes]."""
+    def __call__(
+        self,
+        x: Float[Array, "batch ..."],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        """Computes logits [batch, classes].
+
+        Args:
+            x: [batch, ...], flattened to [batch, n].
+            train: whether dropout is applied and batch statistics are those of the batch.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
         x = x.reshape(x.shape[0], -1)
         for width in self.widths:
             x = nn.Dense(width, use_bias=self.norm == "none")(x)
@@ -43,8 +59,11 @@ class MLP(nn.Module):
 
 
 class Many(nn.Module):
-    """`count` networks of one shape, side by side in parameters [count, ...], that know nothing of
-    each other.
+    """`count` independent networks of one shape, computed together; parameters are [count, ...].
+
+    Attributes:
+        count: number of networks.
+        widths, classes, dropout, activation, norm: as of `MLP`.
     """
 
     count: int
@@ -55,12 +74,23 @@ class Many(nn.Module):
     norm: Normalisation = "none"
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """x [count, batch, ...], its own for each -> logits [count, batch, classes]."""
-        beside = nn.vmap(
+    def __call__(
+        self,
+        x: Float[Array, "count batch ..."],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "count batch classes"]:
+        """Computes logits [count, batch, classes] of inputs [count, batch, ...], one set a network.
+
+        Args:
+            x: inputs of each network.
+            train, row: as of `MLP`.
+        """
+        networks = nn.vmap(
             lambda net, x: net(x, train=train, row=row),
             variable_axes={"params": 0, "batch_stats": 0},
             split_rngs={"params": True, "dropout": True},
             axis_size=self.count,
         )
-        return beside(MLP(self.widths, self.classes, self.dropout, self.activation, self.norm), x)
+        return networks(MLP(self.widths, self.classes, self.dropout, self.activation, self.norm), x)

@@ -1,16 +1,15 @@
-"""Residual networks (He et al. 2016) in the short and wide form that trains fast on small images
-(Page 2018).
-"""
+"""Residual networks (He et al. 2016), short and wide as in Page 2018, for small images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import space_to_depth
@@ -21,8 +20,12 @@ Pool = Literal["before", "after"]
 
 
 class Conv(nn.Module):
-    """A 3x3 convolution, batch normalisation (or a bias), ReLU; halved by max pooling before or
-    after the convolution.
+    """A 3x3 convolution, batch normalisation (or a bias) and ReLU, with optional max pooling.
+
+    Attributes:
+        width: output channels.
+        norm: "batch", or "none" for a bias.
+        pool: where 2x2 max pooling is applied: "before" or "after" the convolution, or "none".
     """
 
     width: int
@@ -30,9 +33,14 @@ class Conv(nn.Module):
     pool: Literal["none", "before", "after"] = "none"
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """x [batch, height, width, c] -> [batch, height, width, self.width], or half of both
-        sides.
+    def __call__(
+        self, x: Float[Array, "batch height width c"], train: bool
+    ) -> Float[Array, "batch h w n"]:
+        """Maps images to [batch, height, width, self.width]; pooling halves height and width.
+
+        Args:
+            x: [batch, height, width, c].
+            train: whether batch statistics are those of the batch.
         """
         x = max_pool(x) if self.pool == "before" else x
         x = nn.Conv(
@@ -49,14 +57,24 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """x + two convolutions of x, which training skips with probability `drop`."""
+    """A residual block: x + two convolutions of x.
+
+    Attributes:
+        norm: as of `Conv`.
+        drop: probability with which training skips the convolutions of an example.
+    """
 
     norm: Normalisation
     drop: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Array, train: bool, row: Array | None) -> Array:
-        """x [batch, height, width, c] -> the same."""
+    def __call__(
+        self,
+        x: Float[Array, "batch height width c"],
+        train: bool,
+        row: Integer[Array, " batch"] | None,
+    ) -> Float[Array, "batch height width c"]:
+        """Maps x [batch, height, width, c] to the same shape; `row` [batch] turns skipping on."""
         y = x
         for layer in range(2):
             y = Conv(x.shape[-1], self.norm, name=f"conv_{layer}")(y, train)
@@ -64,18 +82,21 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem; stages that widen, halve the image, and add residual blocks; the mean over the image;
-    logits.
+    """A stem, stages of residual blocks that each halve the image, global mean, a dense layer.
 
-    patch   the stem sees blocks of patch x patch pixels as one place of more channels: 2 makes all
-            else four times cheaper
-    stem    the stem's channels
-    widths  each stage's channels
-    blocks  each stage's residual blocks
-    pool    stages halve the image before their first convolution, or after it, which costs four
-            times as much and sees more
-    drop    the last block is skipped with this probability, the ones before it less (Huang et al.
-            2016, eq. 4)
+    Attributes:
+        widths: channels of each stage.
+        blocks: number of residual blocks of each stage.
+        classes: number of classes.
+        stem: channels of the stem.
+        patch: blocks of patch x patch pixels become one pixel of more channels before the stem; 2
+            makes all later layers four times cheaper.
+        pool: "before": a stage pools before its first convolution; "after": after it, which costs
+            four times as much and keeps more detail.
+        norm: as of `Conv`.
+        drop: probability of skipping the last block; it grows linearly over the blocks.
+
+    Source: He et al. 2016; Page 2018; Huang et al. 2016, eq. 4 for `drop`.
     """
 
     widths: Sequence[int]
@@ -88,11 +109,23 @@ class ResNet(nn.Module):
     drop: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Any:
-        """x [batch, height, width, c] -> logits [batch, classes]; zeros around an image that patch
-        2^stages does not divide.
+    def __call__(
+        self,
+        x: Float[Array, "batch height width c"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        """Computes logits [batch, classes].
 
-        Raises ValueError where widths and blocks differ in number.
+        Args:
+            x: images [batch, height, width, c]; zeros are added around an image whose height or
+                width patch 2^stages does not divide.
+            train: whether blocks are skipped and batch statistics are those of the batch.
+            row: each example's index in the global batch [batch], for the keys of skipping.
+
+        Raises:
+            ValueError: widths and blocks differ in number.
         """
         if len(self.widths) != len(self.blocks):
             raise ValueError(

@@ -1,38 +1,46 @@
-"""Recurrent networks: Elman, LSTM and GRU layers, one or two directions, over batches of
-sequences.
-"""
+"""Recurrent networks: Elman, LSTM and GRU layers, in one direction or two, and their heads."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float, Integer, PRNGKeyArray, Shaped
 
 from dlcore.kernels import recurrent
+from dlcore.models.apply import infer
 from dlcore.models.layers import Dropout
 from dlcore.models.sampling import choose
+from dlcore.sharding import Tree
 
 Cell = Literal["elman", "lstm", "gru"]
 GATES: dict[Cell, int] = {"elman": 1, "lstm": 4, "gru": 3}
 
 
 def state_size(cell: Cell, width: int) -> int:
-    """Numbers in the state of one layer and direction: h, and c beside it for an LSTM."""
+    """Returns the numbers per layer and direction in a state: h, and for an LSTM also c."""
     return 2 * width if cell == "lstm" else width
 
 
 class Recurrent(nn.Module):
-    """One layer in one direction. Recurrent kernels are orthogonal gate by gate (Saxe et al. 2014),
-    times `gain`.
+    """One recurrent layer in one direction; recurrent kernels start orthogonal, gate by gate.
 
-    The gate that keeps the state (LSTM: forget, GRU: update) starts with a bias of `forget`
-    (Jozefowicz et al. 2015). With `memory` T it starts at log(u), u ~ U(1, T - 1), so that the
-    units remember for 1 to T steps, and the LSTM's input gate at
-    -log(u) (Tallec & Ollivier 2018, sec. 2).
+    Attributes:
+        cell: "elman", "lstm" or "gru".
+        width: size of h.
+        forget: initial bias of the gate that keeps the state (LSTM: forget; GRU: update).
+        memory: T > 0 starts that bias at log(u), u ~ U(1, T - 1), and the LSTM's input gate at
+            -log(u), so that units remember for 1 to T steps.
+        gain: factor of the orthogonal kernels.
+        reverse: run from the last step to the first.
+
+    Source: Saxe et al. 2014 (orthogonal); Jozefowicz et al. 2015 (forget); Tallec & Ollivier 2018,
+    sec. 2 (memory).
     """
 
     cell: Cell
@@ -44,41 +52,51 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, carry: Array | None, mask: Array | None = None, truncation: int = 0
-    ) -> tuple[Array, Array]:
-        """x [length, batch, n], carry [batch, state] or zeros, mask [length, batch] -> [length,
-        batch, width], the last carry.
+        self,
+        x: Float[Array, "length batch n"],
+        carry: Float[Array, "batch state"] | None,
+        mask: Shaped[Array, "length batch"] | None = None,
+        truncation: int = 0,
+    ) -> tuple[Float[Array, "length batch width"], Float[Array, "batch state"]]:
+        """Runs the layer over time.
 
-        What stands where `mask` is 0 may be anything, NaN too: it reaches neither the outputs nor
-        any gradient.
+        Args:
+            x: inputs [length, batch, n].
+            carry: first state [batch, state]; None: zeros.
+            mask: 0 at padding [length, batch], whose contents, even NaN, change no output and no
+                gradient; None: no padding.
+            truncation: steps of truncated backpropagation, see `kernels.recurrent`; 0: none.
+
+        Returns:
+            Outputs [length, batch, width]; last state [batch, state].
         """
         n, gates = self.width, GATES[self.cell]
 
-        def orthogonal(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+        def orthogonal(key: Array, shape: tuple[int, int], dtype: DTypeLike = jnp.float32) -> Array:
             keys = jax.random.split(key, gates)
             return jnp.concatenate(
                 [nn.initializers.orthogonal(self.gain)(k, (n, n), dtype) for k in keys], -1
             )
 
         kernel = self.param("kernel", orthogonal, (n, gates * n))
-        # here and not in the gates alone: the input kernel's gradient is x^T times theirs, and 0
-        # NaN is NaN
+        # Not only in the gates: the gradient of the input kernel is x^T times theirs, and 0 times
+        # NaN is NaN.
         if mask is not None:
             x = jnp.where(mask[:, :, None] > 0, x, 0)
-        given = nn.Dense(gates * n, bias_init=self._bias, name="input")(x.reshape(-1, x.shape[-1]))
-        given = given.reshape(*x.shape[:2], gates * n)
+        inputs = nn.Dense(gates * n, bias_init=self._bias, name="input")(x.reshape(-1, x.shape[-1]))
+        inputs = inputs.reshape(*x.shape[:2], gates * n)
         if carry is None:
-            carry = jnp.zeros((x.shape[1], state_size(self.cell, n)), given.dtype)
+            carry = jnp.zeros((x.shape[1], state_size(self.cell, n)), inputs.dtype)
         if self.cell == "gru":
             bias = self.param("bias", nn.initializers.zeros, (n,), jnp.float32)
             return recurrent.gru(
-                given, kernel, bias, carry, mask, reverse=self.reverse, truncation=truncation
+                inputs, kernel, bias, carry, mask, reverse=self.reverse, truncation=truncation
             )
         return (recurrent.lstm if self.cell == "lstm" else recurrent.elman)(
-            given, kernel, carry, mask, reverse=self.reverse, truncation=truncation
+            inputs, kernel, carry, mask, reverse=self.reverse, truncation=truncation
         )
 
-    def _bias(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    def _bias(self, key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         n, zero = self.width, jnp.zeros(self.width, dtype)
         keep = jnp.full(n, self.forget, dtype)
         if self.memory:
@@ -89,8 +107,13 @@ class Recurrent(nn.Module):
 
 
 class RNN(nn.Module):
-    """`layers` of a cell, each over what the one before it gave; with `both`, forwards and
-    backwards side by side.
+    """Layers of a recurrent cell, in one direction or two.
+
+    Attributes:
+        cell, width, forget, memory, gain: as of `Recurrent`.
+        layers: number of layers.
+        both: bidirectional: every layer also runs backwards, and its outputs are concatenated.
+        dropout: rate of dropout between layers.
     """
 
     cell: Cell
@@ -104,37 +127,45 @@ class RNN(nn.Module):
 
     @property
     def scans(self) -> int:
-        """Layers times directions: how many states there are."""
+        """The number of states: layers times directions."""
         return self.layers * (1 + self.both)
 
-    def start(self, batch: int) -> Array:
-        """States of zeros, [batch, scans, state]."""
+    def start(self, batch: int) -> Float[Array, "batch scans state"]:
+        """Returns states of zeros [batch, scans, state]."""
         return jnp.zeros((batch, self.scans, state_size(self.cell, self.width)))
 
     @nn.compact
     def __call__(
         self,
-        x: Array,
+        x: Float[Array, "batch length n"],
         *,
-        carry: Array | None = None,
-        mask: Array | None = None,
+        carry: Float[Array, "batch scans state"] | None = None,
+        mask: Shaped[Array, "batch length"] | None = None,
         truncation: int = 0,
         train: bool = False,
-        row: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """x [batch, length, n] -> outputs [batch, length, width (twice with both)], and the last
-        states [batch, scans, state].
+        row: Integer[Array, " batch"] | None = None,
+    ) -> tuple[Float[Array, "batch length width"], Float[Array, "batch scans state"]]:
+        """Runs all layers over time.
 
-        `mask` [batch, length] is 0 on padding, which must come last. `truncation`: truncated
-        backpropagation (kernels/recurrent.py).
+        Args:
+            x: inputs [batch, length, n].
+            carry: first states [batch, scans, state]; None: zeros.
+            mask: 0 at padding [batch, length], which must come last; None: no padding.
+            truncation: steps of truncated backpropagation, see `kernels.recurrent`; 0: none.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+
+        Returns:
+            Outputs of the last layer [batch, length, width (twice where bidirectional)]; last
+            states [batch, scans, state].
         """
-        ways = (False, True) if self.both else (False,)
+        directions = (False, True) if self.both else (False,)
         mask = None if mask is None else mask.T
         after: list[Array] = []
         x = x.swapaxes(0, 1)
         for layer in range(self.layers):
             outputs = []
-            for reverse in ways:
+            for reverse in directions:
                 name = f"layer_{layer}{'_back' * reverse}"
                 one = Recurrent(
                     self.cell, self.width, self.forget, self.memory, self.gain, reverse, name=name
@@ -151,8 +182,12 @@ class RNN(nn.Module):
 
 
 class Reader(nn.Module):
-    """An RNN over numbers, and a dense head on its last output, of both directions if it has two
-    (`every`: on each output).
+    """An RNN over vectors and a dense layer on its last output, or on all outputs.
+
+    Attributes:
+        rnn: the RNN.
+        outputs: features of the dense layer.
+        every: apply the dense layer to the output of every step.
     """
 
     rnn: RNN
@@ -163,28 +198,46 @@ class Reader(nn.Module):
         self.head = nn.Dense(self.outputs)
 
     def __call__(
-        self, x: Array, *, train: bool = False, row: Array | None = None, mask: Array | None = None
-    ) -> Array:
-        """x [batch, length, n] -> [batch, outputs], or [batch, length, outputs]; of a padded
-        sequence, its own last output.
+        self,
+        x: Float[Array, "batch length n"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+        mask: Shaped[Array, "batch length"] | None = None,
+    ) -> Float[Array, "batch outputs"] | Float[Array, "batch length outputs"]:
+        """Computes [batch, outputs], or [batch, length, outputs] with `every`.
+
+        Args:
+            x: [batch, length, n].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+            mask: 0 at padding [batch, length], which must come last; the last output of an example
+                is that of its last step without padding.
         """
         y, carry = self.rnn(x, train=train, row=row, mask=mask)
-        if not self.every:  # backwards, the last state is that of the first place
+        if not self.every:  # the last state backwards is that of the first step
             return self.read(carry) if self.rnn.both else self.head(y[:, -1])
         return self.head(y.reshape(-1, y.shape[-1])).reshape(*y.shape[:2], -1)
 
-    def advance(self, carry: Array, x: Array) -> Array:
-        """One step: states [batch, scans, state] and x [batch, n] -> the states after it."""
+    def advance(
+        self, carry: Float[Array, "batch scans state"], x: Float[Array, "batch n"]
+    ) -> Float[Array, "batch scans state"]:
+        """Runs one step on inputs x [batch, n]; returns the next states [batch, scans, state]."""
         return self.rnn(x[:, None], carry=carry)[1]
 
-    def read(self, carry: Array) -> Array:
-        """What the head says of states: [batch, outputs]."""
+    def read(self, carry: Float[Array, "batch scans state"]) -> Float[Array, "batch outputs"]:
+        """Computes the outputs [batch, outputs] of states [batch, scans, state]."""
         last = carry[:, -1 - self.rnn.both :, : self.rnn.width]
         return self.head(last.reshape(len(last), -1))
 
 
 class CharRNN(nn.Module):
-    """Logits of the next token: one-hot tokens through an RNN, and a dense layer."""
+    """Predicts the next token: one-hot tokens, an RNN and a dense layer.
+
+    Attributes:
+        rnn: the RNN.
+        vocabulary: number of tokens.
+    """
 
     rnn: RNN
     vocabulary: int
@@ -192,20 +245,25 @@ class CharRNN(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: Array,
+        tokens: Integer[Array, "batch length"],
         *,
-        carry: Array | None = None,
+        carry: Float[Array, "batch scans state"] | None = None,
         truncation: int = 0,
         train: bool = False,
-        row: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """tokens [batch, length] -> logits [batch, length, vocabulary] and the last states.
+        row: Integer[Array, " batch"] | None = None,
+    ) -> tuple[Float[Array, "batch length vocabulary"], Float[Array, "batch scans state"]]:
+        """Computes logits [batch, length, vocabulary], and the last states [batch, scans, state].
 
-        `truncation` is as in `RNN`.
+        Args:
+            tokens: [batch, length].
+            carry: first states [batch, scans, state]; None: zeros.
+            truncation: steps of truncated backpropagation, see `kernels.recurrent`; 0: none.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
         """
-        # A product with one-hot rows is the embedding; on CPU its gradient is a product too, where
-        # a gather's is a slow scatter.
-        # They are exact in bfloat16, and take the kernel's dtype in the product.
+        # The embedding as a product with one-hot rows: on CPU its gradient is a product too, and
+        # that of a gather a slow scatter. One-hot rows are exact in bfloat16, and are promoted to
+        # the kernel's dtype in the product.
         x = jax.nn.one_hot(tokens, self.vocabulary, dtype=jnp.bfloat16)
         y, carry = self.rnn(x, carry=carry, truncation=truncation, train=train, row=row)
         y = Dropout(self.rnn.dropout)(y, row if train else None)
@@ -216,30 +274,41 @@ class CharRNN(nn.Module):
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
 def generate(
     net: CharRNN,
-    params: Any,
-    prompt: Array,
-    key: Array,
+    params: Tree,
+    prompt: Integer[Array, "batch given"],
+    key: PRNGKeyArray,
     length: int,
     temperature: float = 0.8,
     top_k: int = 0,
     top_p: float = 1.0,
-) -> Array:
-    """Continue prompt [batch, some] by `length` tokens, in one compiled loop that hands the states
-    on: [batch, some + length].
+) -> Integer[Array, "batch total"]:
+    """Continues prompts by `length` tokens, in one compiled loop.
 
-    ValueError: an empty prompt, a network that reads backwards too, or a temperature below 0.
+    Args:
+        net: a network in one direction.
+        params: its parameters.
+        prompt: [batch, given], at least one token.
+        key: random key; token i is drawn with `fold_in(key, i)`.
+        length: number of new tokens.
+        temperature, top_k, top_p: see `sampling.choose`.
+
+    Returns:
+        Prompt and continuation [batch, given + length].
+
+    Raises:
+        ValueError: the prompt is empty, the network bidirectional or the temperature below 0.
     """
     if not prompt.shape[1] or net.rnn.both or temperature < 0:
         raise ValueError(
             "generation needs a prompt, a network of one direction, and a temperature of at least 0"
         )
 
-    def one(state: Any, i: Array) -> Any:
+    def one(state: tuple[Array, Array], i: Array) -> tuple[tuple[Array, Array], Array]:
         logits, carry = state
         token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
-        logits, carry = net.apply({"params": params}, token[:, None], carry=carry)
+        logits, carry = infer(net, params, token[:, None], carry=carry)
         return (logits[:, 0], carry), token
 
-    logits, carry = net.apply({"params": params}, prompt)
+    logits, carry = infer(net, params, prompt)
     _, tokens = jax.lax.scan(one, (logits[:, -1], carry), jnp.arange(length))
     return jnp.concatenate([prompt, tokens.T], 1)

@@ -1,20 +1,34 @@
-"""Which token comes next."""
+"""Draws the next token from logits."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int32, PRNGKeyArray
 
 
 def choose(
-    key: Array, logits: Array, temperature: float, top_k: int = 0, top_p: float = 1.0
-) -> Array:
-    """Draw from softmax(logits / temperature), [..., vocabulary] -> int32 [...]; the likeliest
-    itself at temperature 0.
+    key: PRNGKeyArray,
+    logits: Float[Array, "*batch vocabulary"],
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Int32[Array, "*batch"]:
+    """Draws tokens from softmax(logits / temperature).
 
-    `top_k` keeps the so many likeliest (0: all); of them `top_p` keeps the fewest whose
-    probabilities reach it, the likeliest first (Holtzman et al. 2020).
+    Args:
+        key: random key.
+        logits: [..., vocabulary].
+        temperature: 0 returns the most likely token.
+        top_k: draw among the k most likely tokens only; 0: all.
+        top_p: of these, draw among the fewest most likely tokens whose probabilities sum to at
+            least this (nucleus sampling).
+
+    Returns:
+        Tokens int32 [...].
+
+    Source: Holtzman et al. 2020 for top_p.
     """
     if temperature == 0:
         return logits.argmax(-1).astype(jnp.int32)

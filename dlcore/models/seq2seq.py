@@ -1,24 +1,28 @@
-"""An encoder-decoder Transformer (Vaswani et al. 2017) with normalisation first, rotary positions
-and one tied embedding.
+"""An encoder-decoder Transformer (Vaswani et al. 2017) for translation.
+
+Normalisation comes first in each branch, positions are rotary, and one embedding is shared.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float, Integer
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention, cached_attention, rotary
 from dlcore.models import encoder
+from dlcore.models.apply import infer
 from dlcore.models.beam import Step
 from dlcore.models.layers import Dropout, Norm
+from dlcore.sharding import Tree
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
@@ -27,13 +31,22 @@ TENSOR = (
     (r"embed/embedding", ("tensor", None)),
 )
 
-# keys and values of the source for each layer, [batch, heads, source, d]
-Memory = tuple[tuple[Array, Array], ...]
+KeysValues = tuple[Array, Array]
+Memory = tuple[KeysValues, ...]  # of the source for each layer, [batch, heads, source, d]
+Cache = tuple[KeysValues, ...]  # of the target, [batch, beams, heads, capacity, d]
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The shape of an encoder-decoder."""
+    """The shape of an encoder-decoder.
+
+    Attributes:
+        vocabulary: number of tokens, shared by source and target.
+        encoder_layers, decoder_layers: numbers of blocks.
+        heads: attention heads of a block.
+        width: features of a token.
+        dropout: rate of dropout after the embedding and in each block.
+    """
 
     vocabulary: int
     encoder_layers: int
@@ -44,13 +57,14 @@ class Size:
 
     @property
     def encoder(self) -> encoder.Size:
-        """The shape of its encoder."""
+        """The shape of the encoder."""
         return encoder.Size(self.encoder_layers, self.heads, self.width, dropout=self.dropout)
 
 
 class Block(nn.Module):
-    """x + attention to the past, + attention to the source, + mlp; normalisation before each; no
-    biases.
+    """A decoder block without biases: self-attention, attention to the source and an MLP.
+
+    Each part is a residual branch with normalisation first.
     """
 
     size: Size
@@ -58,19 +72,31 @@ class Block(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: Array,
-        memory: tuple[Array, Array],
-        past: Array | None,
-        source: Array,
-        row: Array | None,
-        cache: Any,
-        position: Array,
-    ) -> tuple[Array, Any]:
-        """x [batch, length, width] -> like x, and the cache with these tokens in it (None if None).
+        x: Float[Array, "batch length width"],
+        memory: tuple[Float[Array, "batch heads source d"], Float[Array, "batch heads source d"]],
+        past: Bool[Array, "batch length length"] | None,
+        source: Bool[Array, "batch source"] | Bool[Array, "batch length source"],
+        row: Integer[Array, " batch"] | None,
+        cache: KeysValues | None,
+        position: Integer[Array, ""],
+    ) -> tuple[Float[Array, "batch length width"], KeysValues | None]:
+        """Maps x [batch, length, width] to the same shape.
 
-        `source` bool [batch, source] or [batch, length, source], and without a cache `past` bool
-        [batch, length, length]: what is seen. With a cache ([batch, length, heads, room, d] twice)
-        each of `length` is a beam of its own, whose one token stands at `position`.
+        Without a cache, x holds the tokens of a sequence. With a cache, the second axis of x and of
+        the cache holds beams, and x is the one token at `position` of each beam.
+
+        Args:
+            x: tokens.
+            memory: keys and values of the source, each [batch, heads, source, d].
+            past: True where a token attends to another [batch, length, length]; None with a cache.
+            source: True at the source tokens that are attended to [batch, (length,) source].
+            row: each example's index in the global batch [batch]; None: no dropout.
+            cache: keys and values of earlier tokens, each [batch, beams, heads, capacity, d]; None:
+                none.
+            position: index of the token, with a cache.
+
+        Returns:
+            The mapped tokens, and the cache with them; None without a cache.
         """
         s, (batch, length, width) = self.size, x.shape
         dense = functools.partial(
@@ -95,7 +121,7 @@ class Block(nn.Module):
             put = jax.lax.dynamic_update_slice_in_dim
             held = [put(h, new, position, 2) for h, new in zip(held, (k, v), strict=True)]
             seen = cached_attention(q, held[0], held[1], position)
-            cache = tuple(h.reshape(whole.shape) for h, whole in zip(held, cache, strict=True))
+            cache = held[0].reshape(cache[0].shape), held[1].reshape(cache[1].shape)
         x = x + drop(
             dense(width, kernel_init=residual, name="out")(seen.reshape(flat.shape)).reshape(
                 x.shape
@@ -118,8 +144,10 @@ class Block(nn.Module):
 
 
 class Seq2Seq(nn.Module):
-    """Logits of a translation's next piece. Source, target and output share one embedding (Press &
-    Wolf 2017).
+    """Predicts the next token of a translation (encoder-decoder Transformer).
+
+    Source, target and output share one embedding (Press & Wolf 2017). Several pairs of sentences
+    may be packed into a row: tokens attend to tokens of the same pair only.
     """
 
     size: Size
@@ -138,19 +166,23 @@ class Seq2Seq(nn.Module):
 
     def __call__(
         self,
-        source: Array,
-        source_pair: Array,
-        tokens: Array,
-        pair: Array,
+        source: Integer[Array, "batch source"],
+        source_pair: Integer[Array, "batch source"],
+        tokens: Integer[Array, "batch length"],
+        pair: Integer[Array, "batch length"],
         *,
         train: bool = False,
-        row: Array | None = None,
-    ) -> Array:
-        """Logits [batch, length, vocabulary] after each of tokens [batch, length]; pairs are told
-        apart by their numbers.
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch length vocabulary"]:
+        """Computes logits [batch, length, vocabulary] of the token after each target token.
 
-        source and source_pair [batch, source], tokens and pair [batch, length], as
-        `dlcore.data.sets.pairs.packed` lays them.
+        Args:
+            source: source tokens [batch, source], packed by `dlcore.data.sets.pairs.packed`.
+            source_pair: number of the pair of each source token, [batch, source].
+            tokens: target tokens [batch, length].
+            pair: number of the pair of each target token, [batch, length].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
         """
         row = row if train else None
         past = (pair[:, :, None] == pair[:, None]) & jnp.tril(jnp.ones((pair.shape[1],) * 2, bool))[
@@ -170,10 +202,20 @@ class Seq2Seq(nn.Module):
         )[0]
 
     def read(
-        self, source: Array, seen: Array, *, train: bool = False, row: Array | None = None
+        self,
+        source: Integer[Array, "batch source"],
+        seen: Bool[Array, "batch source"] | Bool[Array, "batch source source"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
     ) -> Memory:
-        """Keys and values of source [batch, source] for each layer; `seen` bool [batch, source (,
-        source)].
+        """Encodes the source and computes its keys and values for every decoder layer.
+
+        Args:
+            source: source tokens [batch, source].
+            seen: True at the tokens that are attended to [batch, source (, source)].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
         """
         s, (batch, length) = self.size, source.shape
         encoder_output = self.encoder(self.embed(source), seen, train=train, row=row).reshape(
@@ -186,10 +228,24 @@ class Seq2Seq(nn.Module):
         return tuple((each[:, :, 0].swapaxes(1, 2), each[:, :, 1].swapaxes(1, 2)) for each in both)
 
     def write(
-        self, tokens: Array, memory: Memory, source: Array, cache: Any, position: Array
-    ) -> tuple[Array, Any]:
-        """Logits [batch, beams, vocabulary] after tokens [batch, beams] at `position` of each beam,
-        and the cache after them.
+        self,
+        tokens: Integer[Array, "batch beams"],
+        memory: Memory,
+        source: Bool[Array, "batch source"],
+        cache: Cache,
+        position: Integer[Array, ""],
+    ) -> tuple[Float[Array, "batch beams vocabulary"], Cache]:
+        """Decodes one token of every beam.
+
+        Args:
+            tokens: last token of each beam [batch, beams].
+            memory: what `read` returned.
+            source: False at padding of the source [batch, source].
+            cache: keys and values of the earlier tokens.
+            position: number of earlier tokens.
+
+        Returns:
+            Logits of the next token [batch, beams, vocabulary], and the cache with these tokens.
         """
         return self._decode(tokens, memory, None, source, None, cache, position)
 
@@ -197,13 +253,13 @@ class Seq2Seq(nn.Module):
         self,
         tokens: Array,
         memory: Memory,
-        past: Any,
+        past: Array | None,
         source: Array,
-        row: Any,
-        cache: Any,
+        row: Array | None,
+        cache: Cache | None,
         position: Array,
-    ) -> tuple[Array, Any]:
-        x, after = self.drop(self.embed(tokens), row), []
+    ) -> tuple[Array, Cache]:
+        x, after = self.drop(self.embed(tokens), row), list[KeysValues]()
         for layer, block in enumerate(self.block):
             x, kept = block(
                 x,
@@ -214,31 +270,43 @@ class Seq2Seq(nn.Module):
                 None if cache is None else cache[layer],
                 position,
             )
-            after.append(kept)
+            if kept is not None:
+                after.append(kept)
         logits = self.embed.attend(self.norm(x.reshape(-1, x.shape[-1])))
         return logits.reshape(*tokens.shape, -1), tuple(after)
 
 
-def empty_cache(size: Size, batch: int, beams: int, room: int, dtype: Any) -> Any:
-    """A cache with room for `room` tokens of every beam."""
+def empty_cache(size: Size, batch: int, beams: int, room: int, dtype: DTypeLike) -> Cache:
+    """Returns a cache of zeros for `room` tokens of every beam."""
     zeros = jnp.zeros((batch, beams, size.heads, room, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.decoder_layers
 
 
 def begin(
-    size: Size, params: Any, source: Array, source_mask: Array, beams: int, length: int
-) -> tuple[Step, Any]:
-    """What `beam_search` needs to translate source [batch, source] into up to `length` tokens: the
-    step and its first state.
+    size: Size,
+    params: Tree,
+    source: Integer[Array, "batch source"],
+    source_mask: Bool[Array, "batch source"],
+    beams: int,
+    length: int,
+) -> tuple[Step[Cache], Cache]:
+    """Encodes sources for `beam_search`.
 
-    source_mask bool [batch, source] is False at padding.
+    Args:
+        size: of the network.
+        params: its parameters.
+        source: source tokens [batch, source].
+        source_mask: False at padding [batch, source].
+        beams: number of hypotheses of each example.
+        length: number of tokens of a translation at most.
+
+    Returns:
+        The step of the search and its first state.
     """
     net = Seq2Seq(size)
-    memory = net.apply({"params": params}, source, source_mask, method="read")
+    memory = infer(net, params, source, source_mask, method="read")
 
-    def step(tokens: Array, cache: Any, position: Array) -> Any:
-        return net.apply(
-            {"params": params}, tokens, memory, source_mask, cache, position, method="write"
-        )
+    def step(tokens: Array, cache: Cache, position: Array) -> tuple[Array, Cache]:
+        return infer(net, params, tokens, memory, source_mask, cache, position, method="write")
 
     return step, empty_cache(size, len(source), beams, length, jax.tree.leaves(params)[0].dtype)

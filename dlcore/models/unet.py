@@ -1,9 +1,8 @@
-"""A small U-Net that is told a time and a class: the velocity of a flow at an image (after
-Ronneberger et al. 2015, Ho et al. 2020).
+"""A small U-Net conditioned on a time and a class (after Ronneberger et al. 2015, Ho et al. 2020).
 
-The image enters as blocks of 2 x 2 pixels, and grows and shrinks by moving pixels between space and
-channels: no layer works at the full size, where a convolution with few channels costs the most for
-what it computes.
+The image enters as blocks of 2 x 2 pixels, and is downsampled and upsampled by moving pixels
+between space and channels: no layer runs at full size, where a convolution with few channels is the
+most expensive.
 """
 
 from __future__ import annotations
@@ -12,27 +11,40 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 from dlcore.models.layers import LayerNorm
 
 
-def waves(time: Array, size: int, fastest: float = 1000.0) -> Array:
-    """cos and sin of `time` [batch] at size / 2 frequencies from 1 to `fastest` (Vaswani et al.
-    2017, sec. 3.5): [batch, size].
+def waves(
+    time: Float[Array, " batch"], size: int, fastest: float = 1000.0
+) -> Float[Array, "batch size"]:
+    """Sinusoidal embedding of time: cos and sin of time at size / 2 frequencies.
+
+    Args:
+        time: [batch].
+        size: length of an embedding, even.
+        fastest: highest angular frequency; the lowest is 1, and their ratios are equal.
+
+    Source: Vaswani et al. 2017, sec. 3.5.
     """
     angle = time[:, None] * jnp.geomspace(1.0, fastest, size // 2, dtype=time.dtype)[None]
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
 
 
 class Block(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm x))) scaled and shifted by what is told)): 3x3, the second
-    one begins at zero.
+    """A residual block whose features are scaled and shifted by a conditioning vector.
+
+    x + conv(silu((1 + scale) norm(conv(silu(norm(x)))) + shift)) with 3x3 convolutions; the second
+    one starts at zero.
     """
 
     @nn.compact
-    def __call__(self, x: Array, conditioning: Array) -> Array:
-        """x [batch, h, w, c], told [batch, n] -> like x."""
+    def __call__(
+        self, x: Float[Array, "batch h w c"], conditioning: Float[Array, "batch n"]
+    ) -> Float[Array, "batch h w c"]:
+        """Maps x [batch, h, w, c] to the same shape, given conditioning vectors [batch, n]."""
         width = x.shape[-1]
         scale, shift = jnp.split(
             nn.Dense(2 * width, kernel_init=nn.initializers.zeros)(conditioning)[:, None, None],
@@ -46,8 +58,12 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """Blocks of `width` channels at half size and of twice as many at a quarter; label `classes`
-    stands for no class.
+    """Predicts the velocity of a flow at an image, given the time and a class.
+
+    Attributes:
+        width: channels at half of the image's size; at a quarter twice as many.
+        depth: number of blocks at half size (before and after the quarter), and at a quarter.
+        classes: number of classes; label `classes` means no class.
     """
 
     width: int
@@ -55,15 +71,26 @@ class UNet(nn.Module):
     classes: int = 10
 
     @nn.compact
-    def __call__(self, images: Array, time: Array, label: Array) -> Array:
-        """images [batch, 4 h, 4 w, c], time [batch], label int [batch] -> like images."""
+    def __call__(
+        self,
+        images: Float[Array, "batch height width c"],
+        time: Float[Array, " batch"],
+        label: Integer[Array, " batch"],
+    ) -> Float[Array, "batch height width c"]:
+        """Computes the velocity, like images.
+
+        Args:
+            images: [batch, height, width, c]; 4 divides height and width.
+            time: [batch], in [0, 1].
+            label: class of each image [batch], or `classes` for none.
+        """
         conditioning = nn.Dense(4 * self.width)(waves(time, 2 * self.width))
-        # Of the size of the time's part: with Flax's small default the class went unheard for a
-        # thousand steps.
-        named = nn.Embed(
+        # As large as the embedding of time: with Flax's small default, training ignored the class
+        # for a thousand steps.
+        class_embedding = nn.Embed(
             self.classes + 1, 4 * self.width, embedding_init=nn.initializers.normal(1.0)
         )
-        conditioning = jax.nn.silu(conditioning + named(label))
+        conditioning = jax.nn.silu(conditioning + class_embedding(label))
         conditioning = jax.nn.silu(nn.Dense(2 * self.width)(conditioning))
         x = nn.Conv(self.width, (3, 3))(space_to_depth(images, 2))
         for _ in range(self.depth[0]):

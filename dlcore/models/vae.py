@@ -1,31 +1,36 @@
-"""Variational autoencoders (Kingma & Welling 2014) with a diagonal Gaussian posterior, and their
-likelihood by importance sampling.
-"""
+"""Variational autoencoders with Gaussian posteriors; their likelihood by importance sampling."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, PRNGKeyArray
 
 from dlcore.kernels import random
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.latent import gaussian_kl, gaussian_log_density, importance_bound
 from dlcore.models.autoencoder import ConvDecoder, ConvEncoder
+from dlcore.sharding import Tree
 
-# (x, what the decoder says of it) -> log p(x | z), both [..., n] -> [...]
+# (x, parameters of p(x | z)) -> log p(x | z), both [..., n] -> [...]
 LogDensity = Callable[[Array, Array], Array]
 
 
 class Bounds(NamedTuple):
-    """What one pass says of each example: `elbo` and its two parts, and the tighter `importance` of
-    all K samples; all [batch].
+    """Bounds on log p(x) of each example; all [batch].
+
+    Attributes:
+        elbo: evidence lower bound, `reconstruction` - `kl`.
+        reconstruction: mean of log p(x | z) over the samples of z.
+        kl: KL divergence of the posterior from the prior.
+        importance: the tighter bound by importance weighting of all samples.
     """
 
     elbo: Array
@@ -35,8 +40,15 @@ class Bounds(NamedTuple):
 
 
 class VAE(nn.Module):
-    """`encoder`: x to the mean and log variance of q(z | x), `latent` each; `decoder`: z to the
-    parameters of p(x | z).
+    """A variational autoencoder with a standard normal prior.
+
+    Attributes:
+        encoder: x -> mean and log variance of q(z | x), [batch, 2 latent].
+        decoder: z [batch, latent] -> parameters of p(x | z), n numbers an example.
+        latent: size of z.
+        log_density: (x, parameters) -> log p(x | z), both [..., n] -> [...].
+
+    Source: Kingma & Welling 2014.
     """
 
     encoder: nn.Module
@@ -44,25 +56,34 @@ class VAE(nn.Module):
     latent: int
     log_density: LogDensity
 
-    def posterior(self, x: Array) -> tuple[Array, Array]:
-        """x [batch, ...] -> mean and log variance, [batch, latent]."""
+    def posterior(
+        self, x: Float[Array, "batch ..."]
+    ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
+        """Computes mean and log variance of q(z | x), each [batch, latent], of x [batch, ...]."""
         both = self.encoder(x)
         return both[:, : self.latent], both[:, self.latent :]
 
-    def decode(self, z: Array) -> Array:
-        """z [batch, latent] -> parameters [batch, n]."""
+    def decode(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch n"]:
+        """Computes the parameters of p(x | z) [batch, n] of z [batch, latent]."""
         y = self.decoder(z)
         return y.reshape(len(y), -1)
 
-    def explained(self, x: Array, z: Array) -> Array:
-        """log p(x | z): x [batch, ...] and z [batch, K, latent] -> [batch, K]."""
+    def explained(
+        self, x: Float[Array, "batch ..."], z: Float[Array, "batch samples latent"]
+    ) -> Float[Array, "batch samples"]:
+        """Computes log p(x | z) [batch, samples] of x [batch, ...], z [batch, samples, latent]."""
         batch, samples, latent = z.shape
-        said = self.decode(z.reshape(batch * samples, latent)).reshape(batch, samples, -1)
-        return self.log_density(x.reshape(batch, 1, -1), said)
+        decoded = self.decode(z.reshape(batch * samples, latent)).reshape(batch, samples, -1)
+        return self.log_density(x.reshape(batch, 1, -1), decoded)
 
-    def __call__(self, x: Array, noise: Array) -> Bounds:
-        """x [batch, ...] and standard normal noise [batch, K, latent], through which gradients
-        reach the posterior.
+    def __call__(
+        self, x: Float[Array, "batch ..."], noise: Float[Array, "batch samples latent"]
+    ) -> Bounds:
+        """Computes bounds on log p(x) from samples z = mean + exp(log_var / 2) noise.
+
+        Args:
+            x: examples [batch, ...].
+            noise: standard normal noise [batch, samples, latent].
         """
         mean, log_var = self.posterior(x)
         z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * noise
@@ -73,28 +94,39 @@ class VAE(nn.Module):
 
 
 class ConvPosterior(nn.Module):
-    """A convolutional encoder of images, to the mean and log variance of `latent` numbers."""
+    """A convolutional encoder of images to mean and log variance of a posterior.
+
+    Attributes:
+        widths: channels of each level; every level halves height and width.
+        latent: size of z.
+    """
 
     widths: Sequence[int]
     latent: int
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [batch, height, width, c] -> [batch, 2 latent]."""
+    def __call__(self, x: Float[Array, "batch height width c"]) -> Float[Array, "batch n"]:
+        """Computes mean and log variance [batch, 2 latent] of images [batch, height, width, c]."""
         x = ConvEncoder(self.widths)(x)
         return nn.Dense(2 * self.latent)(x.reshape(len(x), -1))
 
 
 class ConvLikelihood(nn.Module):
-    """A convolutional decoder, from z to images of `side` 2^n pixels a side for n widths."""
+    """A convolutional decoder from z to images of side 2^n x side 2^n pixels, for n widths.
+
+    Attributes:
+        widths: channels of each level; every level doubles height and width.
+        side: height and width of the first level, in pixels.
+        channels: of the image.
+    """
 
     widths: Sequence[int]
     side: int = 7
     channels: int = 1
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:
-        """z [batch, latent] -> [batch, side 2^n, side 2^n, channels]."""
+    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width c"]:
+        """Decodes z [batch, latent] to parameters [batch, side 2^n, side 2^n, channels]."""
         x = gelu(nn.Dense(self.side * self.side * self.widths[0])(z))
         return ConvDecoder(self.widths, self.channels)(
             x.reshape(-1, self.side, self.side, self.widths[0])
@@ -102,8 +134,11 @@ class ConvLikelihood(nn.Module):
 
 
 def _prior_over_posterior(z: Array, noise: Array, log_var: Array) -> Array:
-    """log p(z) - log q(z | x) of z = mean + e^(log_var / 2) noise: [batch, K, latent] -> [batch,
-    K].
+    """log p(z) - log q(z | x) [batch, K] of z = mean + exp(log_var / 2) noise.
+
+    Args:
+        z, noise: [batch, K, latent].
+        log_var: [batch, latent].
     """
     zero = jnp.zeros((1,) * z.ndim, z.dtype)
     return (
@@ -113,33 +148,48 @@ def _prior_over_posterior(z: Array, noise: Array, log_var: Array) -> Array:
     )
 
 
-def drawn(net: VAE, params: Any, z: Array) -> Array:
-    """What the decoder says of z [N, latent]: [N, n]."""
+def drawn(net: VAE, params: Tree, z: Float[Array, "batch latent"]) -> Float[Array, "batch n"]:
+    """Decodes z [batch, latent] to the parameters of p(x | z) [batch, n]."""
     return jax.jit(lambda params, z: net.apply({"params": params}, z, method=VAE.decode))(params, z)
 
 
 def log_likelihood(
     net: VAE,
-    params: Any,
-    x: np.ndarray,
-    key: Array,
+    params: Tree,
+    x: Float[np.ndarray, "n ..."],
+    key: PRNGKeyArray,
     samples: int,
     chunk: int = 100,
     batch: int = 20,
-) -> np.ndarray:
-    """log p(x) of each example by `samples` importance samples (Burda et al. 2016, eq. 8): x [N,
-    ...] -> float32 [N].
+) -> Float[np.ndarray, " n"]:
+    """Estimates log p(x) of each example by importance sampling from the posterior.
 
-    `batch` examples and `chunk` samples of each are decoded at a time and their weights summed as
-    they come. Sample k of example i is keyed by (i, k): neither size changes the result, beyond
-    rounding. Raises ValueError unless `chunk` divides `samples`.
+    Sample k of example i is keyed by (i, k): `chunk` and `batch` change the result by rounding
+    only.
+
+    Args:
+        net: the autoencoder.
+        params: its parameters.
+        x: examples [n, ...].
+        key: random key.
+        samples: number of samples of z for each example.
+        chunk: samples of an example that are decoded at a time.
+        batch: examples that are decoded at a time.
+
+    Returns:
+        log p(x) in nats, float32 [n].
+
+    Raises:
+        ValueError: `chunk` does not divide `samples`.
+
+    Source: Burda et al. 2016, eq. 8.
     """
     if samples % chunk:
         raise ValueError(f"{samples} samples do not divide into chunks of {chunk}")
 
     @jax.jit
-    def of(params: Any, x: Array, row: Array) -> Array:
-        run: Callable[..., Any] = functools.partial(net.apply, {"params": params}, x)
+    def of(params: Tree, x: Array, row: Array) -> Array:
+        run: Callable[..., Tree] = functools.partial(net.apply, {"params": params}, x)
         mean, log_var = run(method=VAE.posterior)
         width = jnp.exp(0.5 * log_var)
 

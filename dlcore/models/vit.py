@@ -1,9 +1,10 @@
-"""A vision Transformer (Dosovitskiy et al. 2021): an image as a row of patches."""
+"""A vision Transformer (Dosovitskiy et al. 2021): an image as a sequence of patches."""
 
 from __future__ import annotations
 
 import flax.linen as nn
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.encoder import TENSOR, Encoder, Size
@@ -12,8 +13,14 @@ __all__ = ["TENSOR", "Size", "ViT"]
 
 
 class ViT(nn.Module):
-    """Patches, each a vector by one matrix; an encoder; the mean over the patches (no class token);
-    logits.
+    """A vision Transformer: embedded patches, an encoder, the mean over patches and a dense layer.
+
+    Attributes:
+        size: of the encoder.
+        patch: height and width of a patch in pixels.
+        classes: number of classes.
+
+    Source: Dosovitskiy et al. 2021, without its class token.
     """
 
     size: Size
@@ -21,9 +28,22 @@ class ViT(nn.Module):
     classes: int
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Array:
-        """x [batch, height, width, c] -> logits [batch, classes]. Raises ValueError unless patch
-        divides height and width.
+    def __call__(
+        self,
+        x: Float[Array, "batch height width c"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        """Computes logits [batch, classes].
+
+        Args:
+            x: images [batch, height, width, c].
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+
+        Raises:
+            ValueError: `patch` does not divide height and width.
         """
         x = space_to_depth(x, self.patch)
         x = x.reshape(x.shape[0], -1, x.shape[-1])

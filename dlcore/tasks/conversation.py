@@ -61,8 +61,8 @@ class Sampling:
 class Conversation:
     """A growing text, of which a model and a person write in turns.
 
-    The text that the model sees is what fits its context: where an answer fills it, its second half
-    stays, as in `models.gpt.generate`. Turn number t draws by the key of the seed, folded with t.
+    When the context is full, its second half remains, as in `models.gpt_generation.generate`. The
+    tokens of turn t are drawn with the key of the seed, folded with t.
 
     Args:
         text_model: what an experiment declares.

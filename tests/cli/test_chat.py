@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 
 from dlcore.cli import chat, main
-from dlcore.models.gpt import Size, generate
+from dlcore.models.gpt import Size
+from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling
 from tests.child import LIMIT, environment
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from dlcore.models.gpt import Size, generate, likeliest
+from dlcore.models.gpt import Size
+from dlcore.models.gpt_generation import generate, likeliest
 from dlcore.models.sampling import choose
 from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 

@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 
 from dlcore.errors import UsageError
 from dlcore.models import gpt2
-from dlcore.models.gpt import GPT, generate
+from dlcore.models.gpt import GPT
+from dlcore.models.gpt_generation import generate
 
 VOCABULARY, CONTEXT, LAYERS, HEADS, WIDTH = 23, 12, 2, 3, 24
 TOKENS = np.random.default_rng(1).integers(0, VOCABULARY, (2, 9))

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from dlcore import sharding
-from dlcore.models.gpt import GPT, TENSOR, Size, generate, likeliest, unstacked
+from dlcore.models.gpt import GPT, TENSOR, Size, unstacked
+from dlcore.models.gpt_generation import generate, likeliest
 from dlcore.train import optim
 from tests.models.test_gpt import GPT2, LEARNED, MODERN, TOKENS, forward, params, textbook
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models import gpt, rnn
+from dlcore.models import gpt, gpt_generation, rnn
 from dlcore.models.beam import beam_search
 from tests.models.nets import NETS, SIZE, TOKENS, TRANSLATORS
 
@@ -66,9 +66,9 @@ def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> N
 
     prompt, key = TOKENS[:, :2].astype(index), jax.random.key(0)
     params = zeros(gpt.GPT(SIZE), TOKENS)
-    text = jax.eval_shape(lambda: gpt.generate(SIZE, params, prompt, key, 17))
+    text = jax.eval_shape(lambda: gpt_generation.generate(SIZE, params, prompt, key, 17))
     assert (text.shape, text.dtype) == ((2, 19), index)
-    found = {"gpt": jax.eval_shape(lambda: gpt.likeliest(SIZE, params, prompt, 4, 3, 0))}
+    found = {"gpt": jax.eval_shape(lambda: gpt_generation.likeliest(SIZE, params, prompt, 4, 3, 0))}
     net = rnn.CharRNN(rnn.RNN("lstm", 4), 7)
     text = jax.eval_shape(lambda: rnn.generate(net, zeros(net, TOKENS), prompt, key, 5))
     assert (text.shape, text.dtype) == ((2, 7), index)

@@ -16,7 +16,8 @@ from dlcore.data.tokens import Bytes, Vocabulary, bpe
 from dlcore.errors import UsageError
 from dlcore.models import rnn
 from dlcore.models.decoding import gpt_decoder, rnn_decoder
-from dlcore.models.gpt import GPT, Size, generate
+from dlcore.models.gpt import GPT, Size
+from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling, _Stopping
 from dlcore.train import TextModel
 from dlcore.train.step import State

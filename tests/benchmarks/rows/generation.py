@@ -30,11 +30,12 @@ def weights(size: gpt.Size) -> dict[str, Any]:
 
 
 def dlcore(size: gpt.Size) -> Any:
-    """`models.gpt.generate`."""
+    """`models.gpt_generation.generate`."""
     import jax
     import jax.numpy as jnp
 
-    from dlcore.models.gpt import Size, generate
+    from dlcore.models.gpt import Size
+    from dlcore.models.gpt_generation import generate
 
     shape = Size(size.vocabulary, size.context, size.layers, size.heads, size.width)
     params, key = jax.tree.map(jnp.asarray, weights(size)), jax.random.key(0)
