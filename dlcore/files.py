@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from dlcore.errors import UsageError
 
@@ -21,6 +21,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+# what `json.loads` returns
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 LARGEST = 64 * 2**20  # bytes of a file that is read at once; a card has some kilobytes
 _CREATE = (

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from dlcore.errors import UsageError
 
+T = TypeVar("T")
 Tree = Any  # a pytree of arrays, of their shapes or of their shardings
 How = Literal["jit", "shard_map", "pmap"]
 ParallelOption = Literal["auto", "jit", "shard_map", "pmap"]
@@ -164,7 +165,7 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
         rules: (pattern of the path, mesh axis of each dimension or None).
     """
 
-    def leaf(path: Any, x: Any) -> NamedSharding:
+    def leaf(path: jax.tree_util.KeyPath, x: jax.Array) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         if not re.match(r"(params|opt)\b", name):
             return layout.everywhere
@@ -227,7 +228,7 @@ def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, P(*spec)))
 
 
-def replicated(sharding: Any) -> Any:
+def replicated(sharding: T) -> T | NamedSharding:
     """The sharding that replicates over the same devices; other objects are returned unchanged."""
     return NamedSharding(sharding.mesh, P()) if isinstance(sharding, NamedSharding) else sharding
 

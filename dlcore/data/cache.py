@@ -19,7 +19,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -29,8 +29,23 @@ from dlcore.errors import UsageError
 # The number of rows of every array, and the rows themselves in chunks of any size.
 Rows = tuple[int, Iterable[Batch]]
 
-# meta.json: "info", "arrays" and "crc32".
-Meta = dict[str, Any]
+
+class Described(TypedDict):
+    """A file of an entry, in meta.json."""
+
+    file: str
+    bytes: int
+    crc32: NotRequired[int]
+    dtype: str
+    shape: list[int]
+
+
+class Meta(TypedDict):
+    """The contents of meta.json, without its own checksum."""
+
+    info: dict[str, Any]
+    arrays: dict[str, Described]
+
 
 _DAY = 24 * 3600.0
 _BLOCK = 4 << 20  # bytes that a checksum reads at a time
@@ -159,7 +174,7 @@ def _fill(building: Path, info: Info, build: Callable[[], Rows]) -> None:
     contents = {key: np.load(file, mmap_mode="r") for key, file in files.items()}
     examples = len(next(iter(contents.values())))
     info = dataclasses.replace(info, fingerprint=fingerprint(contents), examples=examples)
-    described = {
+    described: dict[str, Described] = {
         key: {
             "file": file.name,
             "bytes": file.stat().st_size,

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from dlcore.errors import UsageError
+from dlcore.files import Json
+
+Values = Mapping[str, object] | Iterable[tuple[str, object]]
 
 
 class Facts(Mapping[str, Any]):
@@ -29,7 +32,7 @@ class Facts(Mapping[str, Any]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any):
+    def __init__(self, values: Values = (), /, **more: object):
         plain = {name: _plain(name, value) for name, value in {**dict(values), **more}.items()}
         if invalid := [name for name in plain if not isinstance(name, str) or hasattr(Facts, name)]:
             raise UsageError(f"a fact cannot have the name {invalid[0]!r}: choose another")
@@ -46,7 +49,7 @@ class Facts(Mapping[str, Any]):
             raise AttributeError(name)
         return self[name]
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"facts cannot be changed: make new ones with {name!r}")
 
     def __contains__(self, name: object) -> bool:
@@ -66,14 +69,14 @@ class Facts(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Facts({self._values!r})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Facts], tuple[dict[str, Json]]]:
         return Facts, (self._values,)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Returns the value of a name, or `default`."""
         return self._values.get(name, default)
 
-    def with_facts(self, **more: Any) -> Facts:
+    def with_facts(self, **more: object) -> Facts:
         """Returns these facts and more; a new value replaces an old one of the same name."""
         return Facts({**self._values, **more})
 
@@ -99,7 +102,7 @@ class Facts(Mapping[str, Any]):
         return cls(values)
 
 
-def _plain(name: str, value: Any) -> Any:
+def _plain(name: str, value: object) -> Json:
     """The value as JSON returns it. UsageError, with the value's name: it is not plain JSON."""
     if isinstance(value, np.generic):
         value = value.item()

@@ -13,10 +13,13 @@ import sys
 import urllib.error
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dlcore.data import builders, tfds
 from dlcore.errors import UsageError
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import DatasetBuilder
 
 # With its 10 retries, each twice as long, TFDS waits 204 s before it reports that there is no
 # network; with 5 it waits 6 s.
@@ -116,7 +119,7 @@ def prepare(
     return prepared.folder
 
 
-def _run(builder: Any, downloads: Path, manual: Path) -> None:
+def _run(builder: DatasetBuilder, downloads: Path, manual: Path) -> None:
     import tensorflow_datasets
     from tensorflow_datasets.core.download import downloader
 
@@ -153,7 +156,7 @@ def own_sets() -> list[str]:
     )
 
 
-def _builder(name: str, root: Path) -> Any:
+def _builder(name: str, root: Path) -> DatasetBuilder:
     """The builder of a set: one of ours, or else one of TFDS."""
     import tensorflow_datasets
 
@@ -176,7 +179,7 @@ def _builder(name: str, root: Path) -> Any:
         raise UsageError(f"{name} cannot be prepared: {cause}") from error
 
 
-def _class(title: str) -> Any:
+def _class(title: str) -> type[DatasetBuilder]:
     import tensorflow_datasets
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
@@ -213,7 +216,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterator[None]:
+def _explained(title: str, builder: DatasetBuilder, root: Path, downloads: Path) -> Iterator[None]:
     """Converts errors inside TFDS to a UsageError with the cause and what to do."""
     import requests
 
@@ -250,7 +253,7 @@ def _explained(title: str, builder: Any, root: Path, downloads: Path) -> Iterato
         ) from error
 
 
-def _no_network(title: str, builder: Any, downloads: Path, error: Exception) -> str:
+def _no_network(title: str, builder: DatasetBuilder, downloads: Path, error: Exception) -> str:
     url = getattr(getattr(error, "request", None), "url", None)
     cause = getattr(error.args[0], "reason", None) if error.args else None
     known = (builder.url_infos or {}).get(url)

@@ -101,7 +101,7 @@ def _decode_one(prepared: Prepared, split: str, records: Records, index: int) ->
         raise UsageError(damaged(prepared, split, f"record {index}", error)) from error
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Converts bytes to str, also in object arrays, lists and dicts; all else stays as it is."""
     if isinstance(value, bytes):
         return value.decode("utf-8")

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, TypedDict, get_args
 
 import jax
 import numpy as np
@@ -20,6 +20,14 @@ from dlcore.options import DataSource
 Function = Callable[[Batch], Batch]
 Transform = Function | Mapping[str, Callable[[Batch], np.ndarray]]
 """A function of a batch {field: [rows, ...]}, or {new field: function of a batch}."""
+
+
+class Field(TypedDict):
+    """Shape and dtype of a field of one example."""
+
+    shape: list[int]
+    dtype: str
+
 
 _NAMED = ("train", "validation", "test")
 _EXAMINED = 64  # number of examples that the fingerprint of a lazy transform depends on
@@ -145,7 +153,7 @@ class Splits:
         found = dict(self.items())
         return {name: found[name] for name in self.scored if name in found}
 
-    def with_facts(self, **more: Any) -> Splits:
+    def with_facts(self, **more: object) -> Splits:
         """Returns the same splits with further facts."""
         return dataclasses.replace(self, facts=self.facts.with_facts(**more))
 
@@ -209,7 +217,7 @@ class Unopened:
     """
 
     info: Info
-    fields: Mapping[str, Mapping[str, Any]]
+    fields: Mapping[str, Field]
 
     def __len__(self) -> int:
         return self.info.examples
@@ -273,7 +281,7 @@ def _function(transform: Transform) -> Function:
     return lambda batch: {**batch, **{name: make(batch) for name, make in fields.items()}}
 
 
-def _checked(info: Info, result: Any, rows: int) -> Batch:
+def _checked(info: Info, result: object, rows: int) -> Batch:
     """The arrays that a transform returned. UsageError: not a dict of arrays of `rows` rows."""
     where = f"the transform of {info.name}, {info.split},"
     if not isinstance(result, Mapping) or not result:
@@ -288,7 +296,7 @@ def _checked(info: Info, result: Any, rows: int) -> Batch:
     return arrays
 
 
-def _fields(source: Source) -> Mapping[str, Any]:
+def _fields(source: Source) -> Mapping[str, Field]:
     if isinstance(source, Unopened):
         return source.fields
     example = source.gather(np.arange(min(1, len(source))))

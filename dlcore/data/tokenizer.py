@@ -7,11 +7,12 @@ from typing import Any
 
 from dlcore.data.tokens import Bytes, Subwords, Vocabulary
 from dlcore.errors import UsageError
+from dlcore.files import Json
 
 Tokenizer = Subwords | Vocabulary | Bytes
 
 
-def to_facts(tokenizer: Tokenizer) -> dict[str, Any]:
+def to_facts(tokenizer: Tokenizer) -> dict[str, Json]:
     """Returns plain JSON from which `from_facts` creates the tokenizer."""
     if isinstance(tokenizer, Vocabulary):
         return {"kind": "characters", "symbols": tokenizer.symbols}

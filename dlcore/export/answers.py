@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ class Answered(NamedTuple):
 
     name: str
     where: dict[str, Any]
-    answer: dict[str, Any]
+    answer: Mapping[str, object]
     sample: Sample
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from dlcore.errors import UsageError
+from dlcore.files import Json
 from dlcore.models.gpt import Size
 from dlcore.sharding import Tree
-
-Json = str | int | float | bool | None
 
 _BLOCK = {
     "ln_1.weight": ("norm_attention", "scale"),

@@ -67,13 +67,15 @@ class Span:
     colour: int | str = 0
 
 
-def problem(part: Any) -> str | None:
+def problem(part: object) -> str | None:
     """Describes why an entry of an index cannot be drawn as a part; None for a valid part.
 
     Args:
         part: any JSON value.
     """
-    name = part.get("part") if isinstance(part, dict) else None
+    if not isinstance(part, dict):
+        return "unknown part None"
+    name = part.get("part")
     if not isinstance(name, str) or name not in _CHECKS:
         return f"unknown part {name!r}"
     found = _CHECKS[name](part)

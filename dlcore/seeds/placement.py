@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -23,13 +22,13 @@ def over_seeds(count: int) -> Layout:
 
 
 def vectorised(
-    f: Callable[..., Any],
+    f: Callable[..., Tree],
     layout: Layout,
     *,
     shared: Sequence[int] = (),
     donate: bool = False,
-    options: Any = None,
-) -> Any:
+    options: Mapping[str, bool | int | str] | None = None,
+) -> jax.stages.Wrapped:
     """A compiled function that applies `f` to each seed.
 
     Each device computes its own seeds, without communication. On CPU these are computed one after
@@ -48,22 +47,26 @@ def vectorised(
         jax.custom_batching.sequential_vmap if jax.default_backend() == "cpu" else lambda one: one
     )
 
-    def local(*args: Any) -> Any:
+    def local(*args: Tree) -> Tree:
         own = [i for i in range(len(args)) if i not in shared]
 
-        def one(*mine: Any) -> Any:
+        def one(*mine: Tree) -> Tree:
             given = dict(zip(own, mine, strict=True))
             return f(*(given.get(i, args[i]) for i in range(len(args))))
 
         return jax.vmap(in_turns(one))(*(args[i] for i in own))
 
-    def run(*args: Any) -> Any:
+    def run(*args: Tree) -> Tree:
         specs = tuple(P() if i in shared else BATCH for i in range(len(args)))
         return jax.shard_map(
             local, mesh=layout.mesh, in_specs=specs, out_specs=BATCH, check_vma=False
         )(*args)
 
-    return jax.jit(run, donate_argnums=0 if donate else (), compiler_options=options)
+    return jax.jit(
+        run,
+        donate_argnums=0 if donate else (),
+        compiler_options=None if options is None else dict(options),
+    )
 
 
 def stacked(trees: Sequence[Tree], layout: Layout) -> Tree:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -64,7 +63,7 @@ class SeedProgram:
             lambda seed, batch: state_of(experiment, seed, batch), self.layout
         )
         self._initial = make(self._seeds, self._put({name: x[:, 0] for name, x in example.items()}))
-        self._step: Any = None
+        self._step: jax.stages.Compiled
         self._evaluated = placement.vectorised(self._evaluation, self.layout, shared=(1,))
         self._diagnosed = placement.vectorised(
             lambda state, batch, seed: measure(
@@ -74,7 +73,7 @@ class SeedProgram:
             options=in_a_hurry(),
         )
 
-    def _put(self, batch: Mapping[str, np.ndarray]) -> Any:
+    def _put(self, batch: Mapping[str, np.ndarray]) -> sharding.Tree:
         return self.layout.put(batch, len(self._streams.seeds))
 
     def initial(self) -> list[State]:
@@ -148,7 +147,7 @@ class SeedProgram:
     def evaluation_names(self, source: Source) -> list[str]:
         """The names of the metrics of `evaluate`."""
         batch = next(self._in_order(source))
-        shapes = self._evaluated.eval_shape(self._initial, batch, self._seeds)
+        shapes = jax.eval_shape(self._evaluated, self._initial, batch, self._seeds)
         return [name.removeprefix(self._prefix) for name in shapes.names]
 
     def _in_order(self, source: Source) -> Iterator[Batch]:

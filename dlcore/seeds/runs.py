@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -31,11 +30,14 @@ from dlcore.runtime.watchdog import Watchdog
 from dlcore.seeds.common_step import common_valid_step
 from dlcore.seeds.program import SeedProgram
 from dlcore.train.evaluators import Evaluator
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Config, Experiment
 
 
 def train(
-    page: Page, config: Any, flags: RunOptions, on_folder: Callable[[Path], None] = lambda _: None
+    page: Page,
+    config: Config,
+    flags: RunOptions,
+    on_folder: Callable[[Path], None] = lambda _: None,
 ) -> int:
     """Starts one run per seed of `--seeds`, or resumes them with `--continue-run`.
 
@@ -61,7 +63,12 @@ def train(
 
 
 def _train(
-    page: Page, config: Any, flags: RunOptions, experiment: Experiment, root: Path, held: ExitStack
+    page: Page,
+    config: Config,
+    flags: RunOptions,
+    experiment: Experiment,
+    root: Path,
+    held: ExitStack,
 ) -> int:
     one = sharding.layout("jit", "", jax.devices()[:1])
     alone = replace(flags, seeds=1, continue_run=False, cpu_devices=1)
@@ -100,7 +107,7 @@ def _train(
 
 
 def _begin(
-    page: Page, config: Any, flags: RunOptions, base: cards.Card, again: bool, held: ExitStack
+    page: Page, config: Config, flags: RunOptions, base: cards.Card, again: bool, held: ExitStack
 ) -> cards.Card:
     """Creates or opens the folder of one seed's run, and locks it.
 

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 
 from dlcore.bounds import PositiveInt
+
+ClassAnswer = TypedDict(
+    "ClassAnswer", {"class": str, "probability": float, "classes": dict[str, float]}
+)
+"""The most likely class, its probability, and the probabilities of the listed classes."""
+
+RowAnswer = TypedDict(
+    "RowAnswer",
+    {
+        "class": str,
+        "probability": float,
+        "classes": dict[str, float],
+        "number": float,
+        "missing": list[str],
+        "unknown": dict[str, str],
+        "networks": int,
+        "deviation": float,
+    },
+    total=False,
+)
+"""The answer to a row of a table: of a `ClassAnswer`, or `number`; and what else is known of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +40,7 @@ class ClassOptions:
     """how many classes are listed, the likeliest first"""
 
 
-def answer_of(p: np.ndarray, classes: Sequence[str], top: int) -> dict[str, Any]:
+def answer_of(p: np.ndarray, classes: Sequence[str], top: int) -> ClassAnswer:
     """The answer of a classifier to one example.
 
     Args:
@@ -36,7 +57,7 @@ def answer_of(p: np.ndarray, classes: Sequence[str], top: int) -> dict[str, Any]
     return {"class": name, "probability": listed[name], "classes": listed}
 
 
-def line_of(answer: Mapping[str, Any]) -> str:
+def line_of(answer: ClassAnswer | RowAnswer) -> str:
     """`answer_of` as a readable line: the likeliest class, and the others in brackets."""
     first, *rest = (f"{name} {p:.1%}" for name, p in answer["classes"].items())
     return f"{first} ({', '.join(rest)})" if rest else first

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,13 @@ from dlcore.data.source import Source
 from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
 from dlcore.samples import Images, Sample, Table
-from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
+from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def loss(
@@ -150,9 +153,9 @@ class ImagePredictor:
             raise UsageError("this model reads images: name image files")
         return [image_files.read(file, self._shape) for file in files]
 
-    def item(self, value: Any) -> np.ndarray:
+    def item(self, value: np.ndarray | Image) -> np.ndarray:
         """An image that is an array, uint8 of the shape of the training data, or Pillow's."""
-        if hasattr(value, "convert"):
+        if not isinstance(value, np.ndarray) and hasattr(value, "convert"):
             return image_files.resized(value, self._shape)
         array = np.asarray(value)
         if array.shape == self._shape[:2] and self._shape[2:] == (1,):
@@ -180,7 +183,7 @@ class ImagePredictor:
             answers.append((answer, Images("Predicted", image[None], (caption,))))
         return answers
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: ClassAnswer) -> str:
         """The likeliest class first."""
         return line_of(answer)
 
@@ -265,7 +268,7 @@ def probabilities(
 
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
-def softmax_of(logits: Logits) -> Callable[..., Any]:
+def softmax_of(logits: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     """(params, extra, batch) -> probabilities float32 [batch, classes], compiled."""
     return jax.jit(
         lambda params, extra, batch: jax.nn.softmax(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +94,11 @@ class Conversation:
 
     def _empty_cache(self) -> None:
         # one attribute, so that an interruption never parts the cache from the number of its tokens
-        self._cached: tuple[int, Any, Array | None] = 0, self._decoder.start(self._params), None
+        self._cached: tuple[int, sharding.Tree, Array | None] = (
+            0,
+            self._decoder.start(self._params),
+            None,
+        )
 
     def prompt(self, text: str) -> tuple[int, int]:
         """Add a person's text.
@@ -158,9 +161,11 @@ class Conversation:
         return self._cached[2]
 
 
-def _choose(key: Array, i: Array, logits: Array, **how: Any) -> Array:
+def _choose(
+    key: Array, i: Array, logits: Array, *, temperature: float, top_k: int, top_p: float
+) -> Array:
     """The token number i of an answer, [1]."""
-    return choose(jax.random.fold_in(key, i), logits, **how)
+    return choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
 
 
 class _Stopping:
@@ -170,7 +175,7 @@ class _Stopping:
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
-        self._decode: Callable[[Any], str] = tokenizer.decode
+        self._decode: Callable[[np.ndarray], str] = tokenizer.decode
         self._largest, self._stop = len(tokenizer) - 1, tuple(stop)
         self._tokens: list[int] = []  # of a character that is not whole yet
         self._text = ""  # decoded, and not given out

@@ -6,20 +6,21 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns, rows
 from dlcore.data.own.rows import Row
 from dlcore.data.sets.tables import Folds
 from dlcore.errors import UsageError
-from dlcore.samples import Sample, Table
-from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
+from dlcore.samples import Table
+from dlcore.tasks.class_answers import ClassOptions, RowAnswer, answer_of, line_of
 from dlcore.train.model import Model
-from dlcore.train.step import State
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Extra, Params, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class FoldsPredictor:
     model: Model
     folds: Folds
     facts: Facts
-    options: Any
+    options: ClassOptions | NumberOptions
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Row]:
         """The rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`."""
@@ -51,7 +52,7 @@ class FoldsPredictor:
         self._numbers(found)  # so that a cell that is no number is refused with its file
         return found
 
-    def item(self, value: Any) -> Row:
+    def item(self, value: rows.RowValue) -> Row:
         """The row of a mapping by column, or of a sequence of numbers."""
         return rows.of_value(value, self.facts.features)
 
@@ -69,7 +70,7 @@ class FoldsPredictor:
                 found[row, at] = value
         return found
 
-    def batch(self, state: State, items: Sequence[Row]) -> list[tuple[dict[str, Any], Sample]]:
+    def batch(self, state: State, items: Sequence[Row]) -> list[Answer]:
         """For each row its answer, and a table of the answer.
 
         Of classes {"class", "probability", "classes": {name: probability}}, of numbers {"number"};
@@ -82,21 +83,21 @@ class FoldsPredictor:
             each = 1 / (1 + np.exp(-y))
         else:
             each = y * self.folds.y_scale + self.folds.y_centre
-        found: list[tuple[dict[str, Any], Sample]] = []
+        found: list[Answer] = []
         for item, values in zip(items, each, strict=True):
             mean = float(values.mean())
-            if self.facts.classes:
-                p = np.array([1 - mean, mean])
-                made = answer_of(p, self.facts.classes, self.options.top)
-                listed = tuple(made["classes"].items())
-            else:
-                made, listed = {"number": mean}, (("number", mean),)
-            made |= {"networks": len(values), "deviation": float(values.std())}
+            made: RowAnswer = {"number": mean}
+            if isinstance(self.options, ClassOptions):
+                made = {
+                    **answer_of(np.array([1 - mean, mean]), self.facts.classes, self.options.top)
+                }
+            listed = tuple(made.get("classes", {"number": mean}).items())
+            made["networks"], made["deviation"] = len(values), float(values.std())
             title = f"{item.where}: the mean of {len(values)} networks"
             found.append((made, Table(title, ("predicted", "value"), listed)))
         return found
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: RowAnswer) -> str:
         """An answer as a readable line."""
         number = f"{answer['number']:.6g}" if "number" in answer else line_of(answer)
         return (
@@ -106,7 +107,7 @@ class FoldsPredictor:
 
 
 @functools.lru_cache(maxsize=1)
-def _compiled(model: Model) -> Callable[..., Any]:
+def _compiled(model: Model) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -254,7 +254,7 @@ class ImageGenerator:
         images, of = self.generate(state, jax.random.key(o.seed), count, label)
         answers: list[Answer] = []
         for number, image in enumerate(images):
-            answer: dict[str, Any] = {"seed": o.seed}
+            answer: dict[str, object] = {"seed": o.seed}
             if of is not None and self.classes:
                 answer["class"] = self.classes[of[number]]
             answers.append((answer, Images(f"Generated, seed {o.seed}", image[None])))

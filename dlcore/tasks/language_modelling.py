@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -169,7 +169,7 @@ class PromptPredictor:
             made[prompt] = ({"prompt": prompt, "text": text}, Text("Continued", text, prompt))
         return [made[prompt] for prompt, _ in items]
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: Mapping[str, object]) -> str:
         """The prompt and what follows it."""
         return f"{answer['prompt']}{answer['text']}\n"
 

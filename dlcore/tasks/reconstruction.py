@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +16,7 @@ from dlcore.data.own import images as image_files
 from dlcore.samples import Images
 from dlcore.train.model import Model
 from dlcore.train.predictor import Answer
-from dlcore.train.step import State
+from dlcore.train.step import Extra, Params, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +56,8 @@ class ImageReconstructor:
         ]
 
     @functools.cached_property
-    def _compiled(self) -> Callable[..., Any]:
-        def restored(params: Any, extra: Any, images: Array) -> Array:
+    def _compiled(self) -> Callable[[Params, Extra, np.ndarray], Array]:
+        def restored(params: Params, extra: Extra, images: Array) -> Array:
             (y, _), _ = self.model(params, extra, {"image": images}, None, False)
             return self.output(y)
 

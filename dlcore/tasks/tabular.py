@@ -7,7 +7,6 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +23,11 @@ from dlcore.data.stream import in_order
 from dlcore.metrics.known import Metric
 from dlcore.samples import Plot, Sample, Series, Table
 from dlcore.tasks import classification, regression
-from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
+from dlcore.tasks.class_answers import ClassOptions, RowAnswer, answer_of, line_of
 from dlcore.train.evaluators import Evaluator, Scored
 from dlcore.train.model import Logits
-from dlcore.train.step import Batch, Loss, State
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Batch, Extra, Loss, Params, State
 
 _SHOWN = 6  # columns of a row in a table of predictions
 CLASSES = {
@@ -63,16 +63,15 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     frequent class and of the frequencies of the classes in training. Of numbers, in their own
     unit: `rmse`, `mae`, `r2`, and `baseline_rmse` and `baseline_mae`, of the mean in training.
     """
-    sources = {name: splits[name] for name in ("validation", "test")}
+    sources: dict[str, Rows] = {"validation": splits.validation, "test": splits.test}
     classes = splits.facts.task == "classes"
 
     def collect(state: State, batch: Batch) -> Mapping[str, Array]:
         return {"output": _output(model, state.params, state.extra, batch)}
 
     def score(collected: Mapping[str, np.ndarray], split: str) -> dict[str, float]:
-        source: Any = sources[split]
         found = _answers(splits.facts, collected["output"])
-        return scores(splits.facts, found, source.target)
+        return scores(splits.facts, found, sources[split].target)
 
     return [Scored(sources, collect, score, CLASSES if classes else NUMBERS)]
 
@@ -129,12 +128,12 @@ def _answers(facts: Facts, y: np.ndarray) -> np.ndarray:
     return y - np.log(np.exp(y).sum(-1, keepdims=True))
 
 
-def _output(model: Logits, params: Any, extra: Any, batch: Batch) -> Array:
+def _output(model: Logits, params: Params, extra: Extra, batch: Batch) -> Array:
     return model(params, extra, batch, None, False)[0].astype(jnp.float32)
 
 
 @functools.lru_cache(maxsize=1)
-def _compiled(model: Logits) -> Callable[..., Any]:
+def _compiled(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     return jax.jit(functools.partial(_output, model))
 
 
@@ -151,7 +150,7 @@ def samples(
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        source: Any = splits.test
+        source: Rows = splits.test
         facts = splits.facts
         found = answers(model, facts, state, source)
         make = _of_classes if facts.task == "classes" else _of_numbers
@@ -161,7 +160,13 @@ def samples(
     return draw
 
 
-def _table(title: str, head: Sequence[str], of_row: Any, source: Rows, index: np.ndarray) -> Table:
+def _table(
+    title: str,
+    head: Sequence[str],
+    of_row: Callable[[int], tuple[str | float, ...]],
+    source: Rows,
+    index: np.ndarray,
+) -> Table:
     """A table of rows: what is predicted of each, and its first cells."""
     shown = source.columns[:_SHOWN]
     cells = tuple((*of_row(i), *source.cells[i][:_SHOWN]) for i in index)
@@ -174,7 +179,7 @@ def _of_classes(
     p, true, names = np.exp(found), source.target.astype(int), facts.classes
     guess, of_true = p.argmax(1), p[np.arange(len(true)), true]
 
-    def of_row(i: int) -> tuple[Any, ...]:
+    def of_row(i: int) -> tuple[str | float, ...]:
         return names[guess[i]], round(float(p[i, guess[i]]), 3), names[true[i]]
 
     head = ("predicted", "probability", "true")
@@ -193,7 +198,7 @@ def _of_numbers(
 ) -> list[Sample]:
     target = source.target
 
-    def of_row(i: int) -> tuple[Any, ...]:
+    def of_row(i: int) -> tuple[str | float, ...]:
         return float(found[i]), float(target[i]), float(found[i] - target[i])
 
     head = ("predicted", "true", "error")
@@ -226,7 +231,7 @@ class RowPredictor:
 
     model: Logits
     facts: Facts
-    options: Any
+    options: ClassOptions | NumberOptions
     rows: int
 
     @property
@@ -239,7 +244,7 @@ class RowPredictor:
         self._encoded(found)  # so that a cell that is no number is refused with its file
         return found
 
-    def item(self, value: Any) -> Row:
+    def item(self, value: rows.RowValue) -> Row:
         """The row of a mapping by column, or of a sequence of cells."""
         return rows.of_value(value, self._names)
 
@@ -247,7 +252,7 @@ class RowPredictor:
         cells = {name: [row.values[name] for row in items] for name in self._names}
         return columns.encode(self.facts.columns, cells, [row.where for row in items])
 
-    def batch(self, state: State, items: Sequence[Row]) -> list[tuple[dict[str, Any], Sample]]:
+    def batch(self, state: State, items: Sequence[Row]) -> list[Answer]:
         """For each row its answer, and a table of the answer.
 
         Of classes {"class", "probability", "classes": {name: probability}}, of numbers {"number"}.
@@ -256,10 +261,11 @@ class RowPredictor:
         """
         encoded = self._encoded(items)
         source = arrays("rows", "0", "rows", {"x": encoded.x})
-        found: list[tuple[dict[str, Any], Sample]] = []
+        found: list[Answer] = []
         for row, answer in enumerate(answers(self.model, self.facts, state, source, self.rows)):
             made = self._answer(answer)
-            listed = tuple(made.get("classes", {self.facts.target: made.get("number")}).items())
+            values = made["classes"] if "classes" in made else {self.facts.target: made["number"]}
+            listed = tuple(values.items())
             if encoded.missing[row]:
                 made["missing"] = encoded.missing[row]
             if encoded.unknown[row]:
@@ -267,12 +273,12 @@ class RowPredictor:
             found.append((made, Table(items[row].where, ("predicted", "value"), listed)))
         return found
 
-    def _answer(self, answer: np.ndarray) -> dict[str, Any]:
-        if self.facts.task == "number":
-            return {"number": float(answer)}
-        return answer_of(np.exp(answer), self.facts.classes, self.options.top)
+    def _answer(self, answer: np.ndarray) -> RowAnswer:
+        if isinstance(self.options, ClassOptions):
+            return {**answer_of(np.exp(answer), self.facts.classes, self.options.top)}
+        return {"number": float(answer)}
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: RowAnswer) -> str:
         """An answer as a readable line."""
         number = f"{self.facts.target} {answer['number']:.6g}" if "number" in answer else ""
         notes = [f"no value of {', '.join(answer['missing'])}"] if "missing" in answer else []

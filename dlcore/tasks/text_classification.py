@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.sets import sentences
 from dlcore.data.tokens import Subwords
 from dlcore.samples import Table
-from dlcore.tasks.class_answers import ClassOptions, answer_of, line_of
+from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
 from dlcore.tasks.classification import softmax_of
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
@@ -53,7 +52,7 @@ class TextPredictor:
             answers.append(({"text": text, **found}, Table(text, ("class", "probability"), rows)))
         return answers
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: ClassAnswer) -> str:
         """The likeliest class first."""
         return line_of(answer)
 

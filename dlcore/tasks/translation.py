@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -253,7 +252,7 @@ class TranslationPredictor:
             for pair in zip(items, found, strict=True)
         ]
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: Mapping[str, object]) -> str:
         """The translation."""
         return str(answer["translation"])
 

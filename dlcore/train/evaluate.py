@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def averaged(state: State) -> State:
     return dataclasses.replace(state, params={**state.params, **averages})
 
 
-def _is_average(x: Any) -> bool:
+def _is_average(x: object) -> TypeGuard[Averaged]:
     return isinstance(x, Averaged)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,16 @@ import numpy as np
 
 from dlcore import files
 from dlcore.errors import UsageError
-from dlcore.sharding import to_host
+from dlcore.sharding import Tree, to_host
 from dlcore.train.model import Model, init_of
 from dlcore.train.step import State
 
 MODEL = "model.safetensors"  # its name in a run's folder
 FORMAT = 1
 PARTS = ("params", "extra")
+
+# an abstract batch, see `Splits.template`
+Template = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class Saved(NamedTuple):
@@ -53,17 +56,17 @@ def save(state: State, path: Path, **metadata: str) -> None:
         ) from error
 
 
-def _named(state: State) -> dict[str, Any]:
+def _named(state: State) -> dict[str, np.ndarray]:
     """{"params/net/Dense_0/kernel": array}."""
     tree = to_host({"params": state.params, "extra": state.extra})
     return {_path(where): leaf for where, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _path(where: Any) -> str:
+def _path(where: jax.tree_util.KeyPath) -> str:
     return jax.tree_util.keystr(where, simple=True, separator="/")
 
 
-def load(path: Path, models: Iterable[Model], template: Mapping[str, Any]) -> Saved:
+def load(path: Path, models: Iterable[Model], template: Template) -> Saved:
     """The state that `save` wrote, on the device, in the shape that the models have.
 
     Args:
@@ -96,7 +99,7 @@ def load(path: Path, models: Iterable[Model], template: Mapping[str, Any]) -> Sa
     return Saved(State(step, tree["params"], tree["extra"], {}), metadata)
 
 
-def _shapes(models: Iterable[Model], template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _shapes(models: Iterable[Model], template: Template) -> dict[str, dict[str, Tree]]:
     """The abstract parameters and extra state of the models."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     made = {

@@ -6,13 +6,15 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from dlcore.samples import Sample
 from dlcore.train.step import State
 
-Answer = tuple[dict[str, Any], Sample]
+Answer = tuple[Mapping[str, object], Sample]
 """Plain JSON for programs, and what a person sees of it."""
+
+Anyone = TypeVar("Anyone", bound="Predictor | Generator")
 
 
 @runtime_checkable
@@ -30,7 +32,7 @@ class Predictor(Protocol):
     """
 
     @property
-    def options(self) -> Any:
+    def options(self) -> object:
         """Flags of `dlcore predict` and their defaults."""
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
@@ -53,28 +55,28 @@ class Generator(Protocol):
     """Makes examples from nothing but a seed: `dlcore predict RUN --count N`."""
 
     @property
-    def options(self) -> Any:
+    def options(self) -> object:
         """Flags of `dlcore predict` and their defaults, such as `seed`."""
 
     def generated(self, state: State, count: int) -> list[Answer]:
         """`count` generated examples. Raises UsageError for options that do not fit the model."""
 
 
-def with_options(predictor: Any, options: Any) -> Any:
+def with_options(predictor: Anyone, options: object) -> Anyone:
     """A copy of a predictor with other options."""
     if dataclasses.is_dataclass(predictor) and not isinstance(predictor, type):
         return dataclasses.replace(predictor, options=options)
     made = copy.copy(predictor)
-    made.options = options
+    setattr(made, "options", options)  # noqa: B010 - the protocol has a property
     return made
 
 
-def reads(predictor: Any) -> str:
+def reads(predictor: Predictor | Generator) -> str:
     """Whether a predictor reads "files" or "lines"."""
     return str(getattr(predictor, "reads", "files"))
 
 
-def readable(predictor: Any, answer: Mapping[str, Any]) -> str:
+def readable(predictor: Predictor | Generator, answer: Mapping[str, object]) -> str:
     """An answer as text: by the predictor's `line`, or its names and values."""
     if callable(line := getattr(predictor, "line", None)):
         return str(line(answer))
@@ -83,7 +85,7 @@ def readable(predictor: Any, answer: Mapping[str, Any]) -> str:
     return "  ".join(f"{name} {_words(value)}" for name, value in answer.items())
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_words(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):

@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import numpy as np
 from dlcore import files
 from dlcore.data import npz
 from dlcore.errors import UsageError
-from dlcore.sharding import to_host
+from dlcore.sharding import Tree, to_host
 from dlcore.train.step import State
 
 
@@ -58,11 +57,11 @@ def save(state: State, path: Path, half: bool = False) -> None:
         ) from error
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Tree]:
     """The tree that `save` wrote. Raises UsageError when the file is missing, damaged, or not one
     of them.
     """
-    tree: dict[str, Any] = {"params": {}, "extra": {}}
+    tree: dict[str, Tree] = {"params": {}, "extra": {}}
     way = f"dlcore export RUN {path} writes such a file"
     try:
         arrays = npz.read(path)
@@ -97,8 +96,8 @@ class Weights:
 
 
 def with_loaded(
-    name: str, params: Mapping[str, Any], loaded: Mapping[str, Weights]
-) -> Mapping[str, Any]:
+    name: str, params: Mapping[str, Tree], loaded: Mapping[str, Weights]
+) -> Mapping[str, Tree]:
     """The parameters of the model `name`, those parts replaced that `loaded` names by "model/path"
     (or "model" for all).
 
@@ -117,8 +116,8 @@ def with_loaded(
 
 
 def load_subtree(
-    params: Mapping[str, Any], donor: Mapping[str, Any], parts: Mapping[str, str]
-) -> dict[str, Any]:
+    params: Mapping[str, Tree], donor: Mapping[str, Tree], parts: Mapping[str, str]
+) -> dict[str, Tree]:
     """`params` with some subtrees taken from another run's: {path here: path in the donor}, paths
     as "encoder/block_0".
 
@@ -142,7 +141,7 @@ def load_subtree(
     return out
 
 
-def _at(tree: Any, path: str, whose: str) -> Any:
+def _at(tree: Tree, path: str, whose: str) -> Tree:
     for part in path.split("/"):
         if not isinstance(tree, Mapping) or part not in tree:
             names = ", ".join(tree) if isinstance(tree, Mapping) else "nothing"
@@ -151,7 +150,7 @@ def _at(tree: Any, path: str, whose: str) -> Any:
     return tree
 
 
-def _difference(expected: Any, found: Any) -> str:
+def _difference(expected: Tree, found: Tree) -> str:
     """The first leaf whose shape differs, in words."""
     flat = [
         {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}

@@ -8,12 +8,12 @@ import hashlib
 import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from dlcore.data.builders.files import DownloadManager, Examples
 from dlcore.errors import UsageError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -50,12 +50,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         # its public twin asserts that the folder exists
         folder = Path(dl_manager._manual_dir or "")
         return {split: self._generate_examples(files(folder, split)) for split in SPLITS}
 
-    def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, paths: list[Path]) -> Examples:
         names = lzma.decompress(paths[-1].read_bytes()).decode().split()
         # a name is split/class/file
         for image, name in zip(images(paths[:-1]), names, strict=True):

@@ -14,11 +14,12 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
 from dlcore.data.builders import state_union
+from dlcore.data.builders.files import DownloadManager, Examples
 from dlcore.errors import UsageError
 
 HELD_BACK = 40  # every 40th document of each kind is for validation
@@ -202,7 +203,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             builder=self, description=__doc__, features=tfds.features.FeaturesDict(features)
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         # its public twin asserts that the folder exists
         folder = Path(dl_manager._manual_dir or "")
         return {
@@ -210,9 +211,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for split in ("train", "validation")
         }
 
-    def _generate_examples(
-        self, folder: Path, held_back: bool
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, folder: Path, held_back: bool) -> Examples:
         for name, kind in KINDS.items():
             for number, document in enumerate(documents(folder, kind)):
                 if (number % HELD_BACK == HELD_BACK - 1) == held_back:

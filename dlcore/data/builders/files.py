@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from dlcore.errors import UsageError
 
@@ -19,7 +21,21 @@ class File(NamedTuple):
     url: str = ""
 
 
-def fetch(dl_manager: Any, file: File) -> Path:
+Examples = Iterator[tuple[str, dict[str, object]]]
+"""(key, {feature: value}) of each example."""
+
+
+class DownloadManager(Protocol):
+    """What the builders use of TFDS's download manager."""
+
+    _manual_dir: str | os.PathLike[str] | None
+    _dataset_name: str
+
+    def download(self, url: str) -> str | os.PathLike[str]:
+        """Downloads a file, and returns its path."""
+
+
+def fetch(dl_manager: DownloadManager, file: File) -> Path:
     """The file, from the manual folder where it lies there, else downloaded. UsageError: neither,
     or it is another file.
     """

@@ -5,13 +5,11 @@ validation, test 2016 of 1,000.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 from dlcore.errors import UsageError
 
 PLACE = "https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d26b56f3846f66a952536ffed4e401d05a/data/task1/raw/"
@@ -57,7 +55,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/multi30k/dataset",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         def files(stem: str, *marks: str) -> list[Path]:
             names = [f"{stem}.{language}.gz" for language in ("en", "de")]
             return [
@@ -67,9 +65,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
         return {split: self._generate_examples(*files(*parts)) for split, parts in SPLITS.items()}
 
-    def _generate_examples(
-        self, english: Path, german: Path
-    ) -> Iterator[tuple[str, dict[str, str]]]:
+    def _generate_examples(self, english: Path, german: Path) -> Examples:
         en, de = sentences(english), sentences(german)
         if len(en) != len(de):
             raise UsageError(

@@ -5,13 +5,11 @@ No fixed split.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 ARCHIVE = File(
     "sentence_polarity.zip",
@@ -39,10 +37,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://www.cs.cornell.edu/people/pabo/movie-review-data/",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         return {"train": self._generate_examples(fetch(dl_manager, ARCHIVE))}
 
-    def _generate_examples(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, path: Path) -> Examples:
         with zipfile.ZipFile(path) as archive:
             for label, file in (("negative", "rt-polarity.neg"), ("positive", "rt-polarity.pos")):
                 lines = archive.read(f"sentence_polarity/{file}").decode("latin-1").splitlines()

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 ARCHIVE = File(
     "state_union.zip",
@@ -41,7 +39,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://www.nltk.org/nltk_data/",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         path = fetch(dl_manager, ARCHIVE)
         held = [place for places in _PLACES.values() for place in places]
         places = {"train": tuple(place for place in range(10) if place not in held), **_PLACES}
@@ -50,9 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for split in ("train", "validation", "test")
         }
 
-    def _generate_examples(
-        self, path: Path, places: tuple[int, ...]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, path: Path, places: tuple[int, ...]) -> Examples:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(".txt"))
             for number, name in enumerate(names):

@@ -8,7 +8,6 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from dlcore.data.own import files
 from dlcore.errors import UsageError
@@ -180,7 +179,7 @@ def _parquet(path: Path) -> Cells:
     return Cells(str(path), names, rows, [f"{path}, row {i}" for i in range(1, len(rows) + 1)])
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value of Python or Parquet as a CSV file has it; "" for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

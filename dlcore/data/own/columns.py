@@ -16,13 +16,27 @@ import collections
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 
 from dlcore.errors import UsageError
 
-Column = Mapping[str, Any]
+
+class Column(TypedDict, total=False):
+    """A column as plain JSON; which keys there are depends on its kind, see the module."""
+
+    name: str
+    kind: Literal["number", "category", "ignored", "damaged"]
+    missing: int
+    indicator: bool
+    mean: float
+    deviation: float
+    categories: list[str]
+    rare: int
+    reason: str
+
+
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?"))
 """Cells that stand for a missing value, in lower case."""
 MOST = 256  # categories of a column that have an input of their own
@@ -44,9 +58,7 @@ def number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def recognised(
-    name: str, cells: Sequence[str], where: Sequence[str], train: np.ndarray
-) -> dict[str, Any]:
+def recognised(name: str, cells: Sequence[str], where: Sequence[str], train: np.ndarray) -> Column:
     """The column of these cells: numbers if every cell that is not missing is one, else categories.
 
     Args:
@@ -78,20 +90,20 @@ def recognised(
         mean, deviation = float(values.mean()), float(values.std())
     if not math.isfinite(deviation):
         raise UsageError(f"{where[0]}: the numbers of column {name!r} are too large: scale them")
-    found = {"name": name, "kind": "number", "mean": mean, "deviation": deviation or 1.0}
+    found: Column = {"name": name, "kind": "number", "mean": mean, "deviation": deviation or 1.0}
     return {**found, "missing": missing, "indicator": missing > 0}
 
 
-def _category(name: str, known: Sequence[str], missing: int) -> dict[str, Any]:
+def _category(name: str, known: Sequence[str], missing: int) -> Column:
     counts = collections.Counter(known)
     if len(counts) > max(_FEW, len(known) / 2):
         return _ignored(name, missing, f"{len(counts)} different texts in {len(known)} rows")
     order = sorted(counts, key=lambda each: (-counts[each], each))
-    found = {"name": name, "kind": "category", "categories": order[:MOST]}
+    found: Column = {"name": name, "kind": "category", "categories": order[:MOST]}
     return {**found, "missing": missing, "indicator": missing > 0, "rare": len(order[MOST:])}
 
 
-def _ignored(name: str, missing: int, reason: str) -> dict[str, Any]:
+def _ignored(name: str, missing: int, reason: str) -> Column:
     return {"name": name, "kind": "ignored", "reason": reason, "missing": missing}
 
 

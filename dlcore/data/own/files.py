@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.errors import UsageError
@@ -173,11 +173,12 @@ def table(
     """
     content = text(path)
     first = content.partition("\n")[0]
-    dialect: dict[str, Any] = {"delimiter": ";" if ";" in first and "," not in first else ","}
+    stream = io.StringIO(content, newline="")  # line ends inside quotes stay as they are
     if path.suffix.lower() == ".tsv":
-        dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    # newline="": line ends inside quotes stay as they are
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True, **dialect)
+        reader = csv.reader(stream, strict=True, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        semicolons = ";" in first and "," not in first
+        reader = csv.reader(stream, strict=True, delimiter=";" if semicolons else ",")
     names = next(reader, [])
     if not names:
         raise UsageError(f"{path} is empty: its first line must name the columns")
@@ -186,8 +187,19 @@ def table(
     return names, _cells(path, names, reader, problems)
 
 
+class Reader(Protocol):
+    """What `csv.reader` returns."""
+
+    @property
+    def line_num(self) -> int:
+        """Number of lines that have been read."""
+
+    def __next__(self) -> list[str]:
+        """Reads the next row."""
+
+
 def _cells(
-    path: Path, names: Sequence[str], reader: Any, problems: list[str]
+    path: Path, names: Sequence[str], reader: Reader, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
     while True:
         line = reader.line_num + 1

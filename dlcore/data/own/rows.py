@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dlcore.data.own import cells
 from dlcore.data.own.cells import Cells
 from dlcore.errors import UsageError
+
+RowValue = Mapping[str, object] | Iterable[object]
+"""A row as a Python value: {column: cell}, or its cells in order."""
 
 
 class Row(NamedTuple):
@@ -40,7 +43,7 @@ def read(files: Sequence[Path], text: Sequence[str], names: Sequence[str]) -> li
     return found
 
 
-def of_value(value: Any, names: Sequence[str]) -> Row:
+def of_value(value: RowValue, names: Sequence[str]) -> Row:
     """The row of a Python value: a mapping with the keys `names`, or a sequence in their order.
 
     None and NaN are missing values. UsageError: a missing key, or a sequence of another length.
@@ -56,9 +59,10 @@ def of_value(value: Any, names: Sequence[str]) -> Row:
     return Row("the row", dict(zip(names, cells_of, strict=True)))
 
 
-def _item(value: Any) -> Any:
+def _item(value: object) -> object:
     """A NumPy scalar as a number of Python."""
-    return value.item() if hasattr(value, "item") else value
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
 
 
 def _needed(table: Cells, names: Sequence[str]) -> list[Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,7 @@ def _missing(values: Sequence[str]) -> int:
     return sum(map(columns.is_missing, values))
 
 
-def _range(numbers: Sequence[float], kind: str) -> tuple[Any, ...]:
+def _range(numbers: Sequence[float], kind: str) -> tuple[str | float, ...]:
     """Minimum, median and maximum of a column of numbers; empty for another."""
     if kind != "number":
         return "", "", ""
@@ -104,8 +103,8 @@ def _counts(found: Cells, splits: Splits | None) -> list[Table]:
     classes = splits.facts.classes
     by_split = []
     for name in names:
-        source: Any = splits[name]
-        by_split.append(np.bincount(source.arrays["label"], minlength=len(classes)))
+        labels = splits[name].gather(np.arange(len(splits[name])))["label"]
+        by_split.append(np.bincount(labels, minlength=len(classes)))
     rows = [(label, *(int(n[i]) for n in by_split)) for i, label in enumerate(classes)]
     rows.append(("all", *(int(n.sum()) for n in by_split)))
     return [Table("Rows", ("class", *names), tuple(rows))]

@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from dlcore.data import split
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns
 from dlcore.data.own.cells import Cells, read
+from dlcore.data.own.columns import Column
 from dlcore.data.own.files import SPLITS
 from dlcore.data.own.found import VERSION
 from dlcore.data.source import Arrays
@@ -118,9 +119,7 @@ def described(facts: Facts) -> list[tuple[str, str]]:
     return [*rows, (facts.target, f"the target: {words}")]
 
 
-def _inputs(
-    table: Cells, target: str, train: np.ndarray
-) -> tuple[list[dict[str, Any]], columns.Encoded]:
+def _inputs(table: Cells, target: str, train: np.ndarray) -> tuple[list[Column], columns.Encoded]:
     """The columns beside the target, and all rows as inputs."""
     cells = {name: table.column(name) for name in table.columns if name not in (target, SPLIT)}
     found = [columns.recognised(name, each, table.where, train) for name, each in cells.items()]

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -140,8 +139,7 @@ def _features(name: str) -> list[str]:
 def folds_of(splits: Splits) -> Folds:
     """The folds of splits that `load` made, their statistics from the facts, with the same bits."""
     statistics = {name: np.array(splits.facts[name], np.float32) for name in _STATISTICS}
-    source: Any = splits.train
-    return Folds(source, splits.facts.repeats, **statistics)
+    return Folds(splits.train, splits.facts.repeats, **statistics)
 
 
 def _cut(
