@@ -16,9 +16,13 @@ from typing import Any
 import beartype
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 
-ROOMS = ["dlcore.kernels", "dlcore.models"]
+# Calls of `STRICT` are held to all their annotations, those of the other rooms to the annotations
+# of arrays alone: a test may give them a stand-in for a model, a file or a state.
+STRICT = ("dlcore.kernels", "dlcore.models")
+ROOMS = [*STRICT, "dlcore.data", "dlcore.metrics", "dlcore.tasks", "dlcore.train"]
 
 # `Array` describes NumPy arrays too, which every function of JAX accepts.
 _CHECK = beartype.beartype(
@@ -34,6 +38,13 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
     jaxtyping gives `function` the signature of the annotated one, and calls it before and after
     that. `Float[Array, ...]` describes arrays of JAX alone, so NumPy arguments are converted first.
     """
+    if not function.__module__.startswith(STRICT):
+        hints = function.__annotations__
+        if not any(map(_describes_arrays, hints.values())):
+            return function
+        function.__annotations__ = {
+            name: hint if _describes_arrays(hint) else object for name, hint in hints.items()
+        }
     checked = _CHECK(function)
     parameters = inspect.signature(function).parameters
     converted = [name for name, p in parameters.items() if _means_jax_alone(p.annotation)]
@@ -52,6 +63,14 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _as_jax(x: Any) -> Any:
     return jnp.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+
+
+def _describes_arrays(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray):
+        return True
+    if typing.get_origin(annotation) is Callable:
+        return False
+    return any(map(_describes_arrays, typing.get_args(annotation)))
 
 
 def _means_jax_alone(annotation: Any) -> bool:

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Integer
 
 from dlcore.data.source import Arrays, Batch, Partnered, Source, Windows
 from dlcore.errors import UsageError
@@ -162,7 +163,9 @@ def watched(
         yield batch
 
 
-def find_fault(batch: Batch, examples: np.ndarray, fields: Mapping[str, Indices]) -> str:
+def find_fault(
+    batch: Batch, examples: Integer[np.ndarray, " rows"], fields: Mapping[str, Indices]
+) -> str:
     """Describes the first fault in the data of a batch; "" where there is none.
 
     Args:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Integer, Shaped
 
 
-def pack(documents: Sequence[np.ndarray], length: int, stride: int = 0) -> dict[str, np.ndarray]:
+def pack(
+    documents: Sequence[Integer[np.ndarray, " _"]], length: int, stride: int = 0
+) -> dict[str, Shaped[np.ndarray, "rows length"]]:
     """Packs documents into rows: arrays [rows, length].
 
     A document of more than `length` + 1 tokens is cut into segments that start `stride` tokens

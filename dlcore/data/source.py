@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Integer
 
 Batch = dict[str, np.ndarray]  # {field: [rows, ...]}
 
@@ -40,7 +41,7 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Number of examples."""
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Returns examples as new arrays {field: [rows, ...]}.
 
         Args:
@@ -63,7 +64,7 @@ class Arrays:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         return {name: array[index] for name, array in self.arrays.items()}
 
 
@@ -82,7 +83,7 @@ class Windows:
         info: which data these are.
     """
 
-    text: np.ndarray
+    text: Integer[np.ndarray, " n"]
     length: int
     stride: int
     info: Info
@@ -90,7 +91,7 @@ class Windows:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         positions = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
         inside = positions < len(self.text)
         window = np.where(inside, self.text[np.minimum(positions, len(self.text) - 1)], 0).astype(
@@ -121,10 +122,12 @@ class Partnered:
     def __len__(self) -> int:
         return len(self.source)
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         return self.with_paired_examples(index, index)
 
-    def with_paired_examples(self, index: np.ndarray, paired: np.ndarray) -> Batch:
+    def with_paired_examples(
+        self, index: Integer[np.ndarray, " rows"], paired: Integer[np.ndarray, " rows"]
+    ) -> Batch:
         """Returns the examples `index`, int [rows], each with its partner `paired`, int [rows]."""
         partners_fields = {
             f"partner_{name}": array for name, array in self.source.gather(paired).items()
@@ -142,7 +145,7 @@ class First:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         return self.source.gather(index)
 
 
@@ -173,7 +176,7 @@ def arrays(name: str, version: str, split: str, contents: Mapping[str, np.ndarra
 
 
 def windows(
-    name: str, version: str, split: str, text: np.ndarray, length: int, stride: int
+    name: str, version: str, split: str, text: Integer[np.ndarray, " n"], length: int, stride: int
 ) -> Windows:
     """Returns a source of token windows, with a fingerprint of the text.
 

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Integer, Shaped
 
 from dlcore.data import source as sources
 from dlcore.data.facts import Facts
@@ -232,7 +233,7 @@ def windows(
 
 def from_arrays(
     contents: Mapping[str, np.ndarray],
-    parts: Mapping[str, np.ndarray],
+    parts: Mapping[str, Integer[np.ndarray, " _"]],
     name: str = "arrays",
     version: str = "0",
     facts: Facts | None = None,
@@ -264,7 +265,7 @@ def from_arrays(
 
 
 def from_series(
-    series: np.ndarray,
+    series: Shaped[np.ndarray, "time ..."],
     inputs: int,
     horizon: int,
     stride: int = 1,

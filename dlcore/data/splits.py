@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypedDict, get_args
 
 import jax
 import numpy as np
+from jaxtyping import Integer
 
 from dlcore.data import source as sources
 from dlcore.data.facts import Facts
@@ -222,7 +223,7 @@ class Unopened:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Raises UsageError: there are no examples."""
         self._refuse()
 
@@ -249,7 +250,7 @@ class Transformed:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         return _checked(self.info, self.function(self.source.gather(index)), len(index))
 
 

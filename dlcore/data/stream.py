@@ -11,12 +11,13 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Integer
 
 from dlcore.data.source import Batch, Partnered, Source
 
 
 @functools.lru_cache(maxsize=4)
-def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+def permutation(n: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
     """Returns the order of `n` examples in an epoch, int32 [n] (int64 above 2^31)."""
     bits = np.random.Philox(key=np.array([seed, epoch], np.uint64))
     return np.random.Generator(bits).permutation(
@@ -42,10 +43,10 @@ class Stream:
     source: Source
     batch: int
     seed: int
-    rows: np.ndarray
+    rows: Integer[np.ndarray, " rows"]
     order: Callable[[int, int, int], np.ndarray] = permutation
 
-    def index(self, step: int) -> np.ndarray:
+    def index(self, step: int) -> Integer[np.ndarray, " rows"]:
         """Returns the indices of the examples of this process's rows at a step, int [rows]."""
         return self._examples(step, self.rows)
 
@@ -149,7 +150,7 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
     )
 
 
-def in_order(source: Source, batch: int, rows: np.ndarray) -> Iterator[Batch]:
+def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:
     """Yields every example once, in order.
 
     The last batch is padded to the same shape, and `mask` is 0 on the padding. `row` (int32) is the

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int32, Integer
 
 from dlcore.errors import UsageError
 
@@ -50,16 +51,16 @@ class Subwords:
         tokenizer.encode_special_tokens = True
         return tokenizer
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str) -> Int32[np.ndarray, " tokens"]:
         """Encodes a text as int32 [tokens]; names of special tokens in it are encoded as text."""
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
-    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode_all(self, texts: Sequence[str]) -> list[Int32[np.ndarray, " _"]]:
         """Encodes many texts, in parallel."""
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [np.asarray(each.ids, np.int32) for each in found]
 
-    def decode(self, tokens: np.ndarray) -> str:
+    def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
         """Decodes tokens, int [tokens], without special tokens.
 
         Raises:
@@ -76,7 +77,7 @@ class Subwords:
         without_specials = tokens[tokens >= len(self.specials)]
         return str(self._tokenizer.decode(without_specials.tolist(), skip_special_tokens=False))
 
-    def bytes(self) -> np.ndarray:
+    def bytes(self) -> Int32[np.ndarray, " vocabulary"]:
         """Returns how many bytes each token encodes, int32 [vocabulary]; 0 for special tokens."""
         # The library writes a byte as one character.
         sizes = [len(self._tokenizer.id_to_token(index) or "") for index in range(len(self))]
@@ -187,7 +188,7 @@ class Vocabulary:
     def _points(self) -> np.ndarray:
         return _code_points(self.symbols)
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str) -> Int32[np.ndarray, " characters"]:
         """Encodes a text as int32 [characters].
 
         Raises:
@@ -209,7 +210,7 @@ class Vocabulary:
             )
         return indices.astype(np.int32)
 
-    def decode(self, tokens: np.ndarray) -> str:
+    def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
         """Decodes tokens, int [characters].
 
         Raises:
@@ -227,11 +228,11 @@ class Bytes:
     def __len__(self) -> int:
         return 256
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str) -> Int32[np.ndarray, " bytes"]:
         """Encodes a text as int32 [bytes]."""
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32)
 
-    def decode(self, tokens: np.ndarray) -> str:
+    def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
         """Decodes tokens, int [bytes]; what is not UTF-8 becomes U+FFFD.
 
         Raises:

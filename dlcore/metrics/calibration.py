@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Integer, Shaped
 
 
 class Reliability(NamedTuple):
@@ -18,15 +19,17 @@ class Reliability(NamedTuple):
         error: expected calibration error.
     """
 
-    low: np.ndarray
-    high: np.ndarray
-    examples: np.ndarray
-    predicted: np.ndarray
-    observed: np.ndarray
+    low: Float[np.ndarray, " bins"]
+    high: Float[np.ndarray, " bins"]
+    examples: Integer[np.ndarray, " bins"]
+    predicted: Float[np.ndarray, " bins"]
+    observed: Float[np.ndarray, " bins"]
     error: float
 
 
-def reliability(probability: np.ndarray, true: np.ndarray, bins: int = 10) -> Reliability:
+def reliability(
+    probability: Shaped[np.ndarray, " n"], true: Shaped[np.ndarray, " n"], bins: int = 10
+) -> Reliability:
     """Computes a reliability diagram and the expected calibration error of binary predictions.
 
     The error is the mean over predictions of |observed - predicted| of their bins (Guo et al. 2017,

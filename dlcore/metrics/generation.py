@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 
-def frechet(a: np.ndarray, b: np.ndarray) -> float:
+def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
     """Fréchet distance of Gaussians fitted to two sets of features (Heusel et al. 2017, eq. 6).
 
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The trace of the root is computed from the
@@ -32,7 +33,9 @@ def _root(c: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-def neighbours(reference: np.ndarray, others: np.ndarray, k: int = 3) -> float:
+def neighbours(
+    reference: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"], k: int = 3
+) -> float:
     """Fraction of points that lie near a reference point (Kynkaanniemi et al. 2019, eq. 1).
 
     A point is near where its distance to some reference point is at most the distance of that one

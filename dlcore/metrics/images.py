@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 
-def psnr(images: np.ndarray, reference: np.ndarray) -> float:
+def psnr(images: Float[np.ndarray, "n ..."], reference: Float[np.ndarray, "n ..."]) -> float:
     """Peak signal-to-noise ratio in decibels, for pixels in [0, 1].
 
     The mean over images of 10 log10(1 / mean squared error); infinite where an image is equal to

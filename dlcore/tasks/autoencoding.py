@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, PRNGKeyArray
 
 from dlcore.analysis import baselines
 from dlcore.analysis.baselines import principal_components
@@ -78,7 +79,9 @@ def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
     return OfState("test", scores, {name: Metric("lower")})
 
 
-def coded(model: Model, state: State, x: np.ndarray | Array) -> tuple[np.ndarray, np.ndarray]:
+def coded(
+    model: Model, state: State, x: Float[np.ndarray, "n d"] | Float[Array, "n d"]
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n k"]]:
     """Computes outputs and codes of an autoencoder in inference.
 
     Args:
@@ -206,7 +209,9 @@ def restoration_samples(
     return draw
 
 
-def sparse_evaluator(model: Model, train: Arrays, test: Arrays, mean: np.ndarray) -> Evaluator:
+def sparse_evaluator(
+    model: Model, train: Arrays, test: Arrays, mean: Float[np.ndarray, "1 d"]
+) -> Evaluator:
     """Evaluates how many units of a sparse code are never active, and principal components.
 
     Metrics: `dead`, the fraction of units that are 0 for all test images, and
@@ -231,7 +236,7 @@ def sparse_evaluator(model: Model, train: Arrays, test: Arrays, mean: np.ndarray
 
 
 def sparse_samples(
-    model: Model, test: Arrays, mean: np.ndarray, count: int = 1000
+    model: Model, test: Arrays, mean: Float[np.ndarray, "1 d"], count: int = 1000
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows the decoder's filters, from the most to the least active units, and reconstructions.
 
@@ -263,6 +268,6 @@ def sparse_samples(
     return draw
 
 
-def inputs(batch: Batch, key: Array | None, train: bool) -> Array:
+def inputs(batch: Batch, key: PRNGKeyArray | None, train: bool) -> Float[Array, "batch d"]:
     """Returns the flat pixels of a batch, see `flat`; the `inputs` of a `Model`."""
     return flat(batch)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
+from jaxtyping import Float
 
 from dlcore.bounds import PositiveInt
 
@@ -40,7 +41,7 @@ class ClassOptions:
     """how many classes are listed, the likeliest first"""
 
 
-def answer_of(p: np.ndarray, classes: Sequence[str], top: int) -> ClassAnswer:
+def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int) -> ClassAnswer:
     """The answer of a classifier to one example.
 
     Args:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float, Integer, Shaped
 
 from dlcore.data.checks import index_below
 from dlcore.data.facts import Facts
@@ -245,7 +246,7 @@ def _text_samples(
 
 def probabilities(
     logits: Logits, state: State, source: Source, batch: int = 250
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float[np.ndarray, "n classes"], Integer[np.ndarray, " n"]]:
     """Computes the class probabilities of all examples of a source, in order.
 
     Args:
@@ -289,7 +290,11 @@ def _digits(probability: float) -> float:
 
 
 def confusions(
-    title: str, true: np.ndarray, guess: np.ndarray, names: Sequence[str], most: int = 20
+    title: str,
+    true: Integer[np.ndarray, " n"],
+    guess: Integer[np.ndarray, " n"],
+    names: Sequence[str],
+    most: int = 20,
 ) -> Table:
     """Tabulates how often examples of a class (rows) are predicted as another (columns).
 
@@ -320,7 +325,10 @@ def confusions(
 
 
 def cross_validated(
-    title: str, p: np.ndarray, true: np.ndarray, names: tuple[str, str]
+    title: str,
+    p: Float[np.ndarray, "repeats n"],
+    true: Shaped[np.ndarray, " n"],
+    names: tuple[str, str],
 ) -> list[Table]:
     """Tabulates confusions and worst mistakes of a cross-validated classifier of two classes.
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float
 
 from dlcore.data.sets.tables import Folds
 from dlcore.metrics.calibration import reliability
@@ -52,7 +53,7 @@ def standardised(folds: Folds) -> Callable[[Batch, Array | None, bool], Array]:
     return inputs
 
 
-def by_example(y: Array, batch: Batch) -> Array:
+def by_example(y: Float[Array, "networks batch 1"], batch: Batch) -> Float[Array, "batch networks"]:
     """Transposes outputs [networks, batch, 1] to [batch, networks]; the `output` of a `Model`."""
     return y[..., 0].T
 
@@ -102,13 +103,13 @@ def regression_loss(model: Model, folds: Folds) -> Loss:
     return loss
 
 
-def outputs(model: Model, folds: Folds, state: State) -> np.ndarray:
+def outputs(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "networks n"]:
     """Computes the outputs of every network for every example, float64 [networks, N]."""
     batch = {"x": jnp.asarray(folds.source.arrays["x"])}
     return np.asarray(model(state.params, state.extra, batch, None, False)[0], np.float64).T
 
 
-def probabilities(model: Model, folds: Folds, state: State) -> np.ndarray:
+def probabilities(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "repeats n"]:
     """Computes out-of-fold probabilities of the second class, float64 [repeats, N]."""
     return folds.held_out(1 / (1 + np.exp(-outputs(model, folds, state))))
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Integer, Shaped
 
 from dlcore.bounds import Range
 from dlcore.data.splits import Splits
@@ -63,8 +64,8 @@ class Features(NamedTuple):
         probabilities: float [n, classes].
     """
 
-    features: np.ndarray
-    probabilities: np.ndarray
+    features: Float[np.ndarray, "n d"]
+    probabilities: Float[np.ndarray, "n classes"]
 
 
 Extractor = Callable[[np.ndarray], Features]
@@ -105,7 +106,9 @@ def feature_extractor(path: Path) -> Extractor:
     return extract
 
 
-def legibility(generated: Features, label: np.ndarray | None = None) -> dict[str, float]:
+def legibility(
+    generated: Features, label: Integer[np.ndarray, " n"] | None = None
+) -> dict[str, float]:
     """Measures how many generated images are legible, and the distribution of their classes.
 
     Args:
@@ -131,10 +134,10 @@ def legibility(generated: Features, label: np.ndarray | None = None) -> dict[str
 
 def scores(
     extract: Extractor,
-    generated: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    label: np.ndarray | None = None,
+    generated: Shaped[np.ndarray, "n height width c"],
+    train: Shaped[np.ndarray, "m height width c"],
+    test: Shaped[np.ndarray, "k height width c"],
+    label: Integer[np.ndarray, " n"] | None = None,
     near: int = 2000,
 ) -> dict[str, float]:
     """Computes all metrics of generated images.

@@ -6,17 +6,22 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, PRNGKeyArray
 
 from dlcore.data.sets.images import View, as_sequence, permutation
 from dlcore.train.step import Batch
 
 
-def unit(batch: Batch, key: Array | None, train: bool) -> Array:
+def unit(
+    batch: Batch, key: PRNGKeyArray | None, train: bool
+) -> Float[Array, "batch height width c"]:
     """`image`, uint8 [batch, height, width, channels], as float32 in [0, 1]."""
     return batch["image"].astype(jnp.float32) / 255
 
 
-def signed(batch: Batch, key: Array | None, train: bool) -> Array:
+def signed(
+    batch: Batch, key: PRNGKeyArray | None, train: bool
+) -> Float[Array, "batch height width c"]:
     """`image`, uint8 [batch, height, width, channels], as float32 in [-1, 1]."""
     return batch["image"].astype(jnp.float32) / 127.5 - 1
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Integer
 
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range
 from dlcore.data.checks import index_below
@@ -101,7 +102,9 @@ def samples(
     return draw
 
 
-def appended(prompt: Array, tokens: Array) -> Array:
+def appended(
+    prompt: Integer[Array, "1 length"], tokens: Integer[Array, "1 new"]
+) -> Integer[Array, "1 total"]:
     """Appends generated tokens [1, new] to a prompt [1, length], as `samples` needs them."""
     return jnp.concatenate([prompt, tokens], 1)
 

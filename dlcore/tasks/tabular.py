@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns, rows, tables
@@ -76,7 +77,9 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     return [Scored(sources, collect, score, CLASSES if classes else NUMBERS)]
 
 
-def scores(facts: Facts, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:
+def scores(
+    facts: Facts, answers: Float[np.ndarray, "n ..."], target: Float[np.ndarray, " n"]
+) -> dict[str, float]:
     """The metrics of `evaluators`.
 
     Args:
@@ -107,7 +110,7 @@ def scores(facts: Facts, answers: np.ndarray, target: np.ndarray) -> dict[str, f
 
 def answers(
     model: Logits, facts: Facts, state: State, source: Source, batch: int = 256
-) -> np.ndarray:
+) -> Float[np.ndarray, "n ..."]:
     """Log-probabilities [N, classes] or numbers [N] of all examples of a source, float64.
 
     `batch` of them are computed at a time.

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Integer
 
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import pairs
@@ -62,7 +63,9 @@ class Translator:
     penalty: float
     name: str = "net"
 
-    def search(self, params: Params, source: Array, beams: int) -> Array:
+    def search(
+        self, params: Params, source: Integer[Array, "batch longest"], beams: int
+    ) -> Integer[Array, "batch length"]:
         """Computes the best translations.
 
         Args:
@@ -101,7 +104,7 @@ class Translator:
     def _compiled(self) -> Callable[[Params, np.ndarray], Array]:
         return jax.jit(lambda params, source: self.search(params, source, self.beams))
 
-    def decoded(self, tokens: np.ndarray) -> list[str]:
+    def decoded(self, tokens: Integer[np.ndarray, "n length"]) -> list[str]:
         """Returns the texts of translations, int [N, length]."""
         return [self.tokenizer.decode(each).strip() for each in tokens]
 

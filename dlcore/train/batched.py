@@ -7,9 +7,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 from jax import Array
+from jaxtyping import Shaped
 
 
-def over(f: Callable[..., Array], *inputs: np.ndarray, batch: int = 500) -> np.ndarray:
+def over(
+    f: Callable[..., Array], *inputs: Shaped[np.ndarray, "n ..."], batch: int = 500
+) -> Shaped[np.ndarray, "n ..."]:
     """Applies a function to all examples, in batches, through one compiled program.
 
     Args:

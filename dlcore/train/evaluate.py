@@ -10,6 +10,7 @@ from typing import TypeGuard
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
@@ -34,7 +35,7 @@ class Packed:
     names: tuple[str, ...]
 
 
-def pack(report: Mapping[str, Mean]) -> jax.Array:
+def pack(report: Mapping[str, Mean]) -> Float[jax.Array, "metrics 2"]:
     """Packs means into one array, since one array is fetched from a device faster than dozens.
 
     Args:
@@ -163,7 +164,10 @@ def check_best(best: str, names: Collection[str]) -> None:
 
 
 def evaluated(
-    objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int | jax.Array
+    objectives: Mapping[str, Objective],
+    state: State,
+    batch: Batch,
+    seed: int | Integer[jax.Array, ""],
 ) -> Packed:
     """Computes `eval_step` and packs its means by `pack`."""
     report = eval_step(objectives, state, batch, seed=seed)
@@ -202,7 +206,9 @@ def summed(
     return names, sums
 
 
-def named(names: Sequence[str], sums: np.ndarray, prefix: str) -> dict[str, float]:
+def named(
+    names: Sequence[str], sums: Float[np.ndarray, "metrics 2"], prefix: str
+) -> dict[str, float]:
     """Divides packed sums: {metric: mean}, without metrics whose weight is 0.
 
     Args:

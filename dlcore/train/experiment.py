@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
 from jax import Array
+from jaxtyping import PRNGKeyArray
 
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
@@ -136,7 +137,7 @@ class Experiment:
         }
         return {**declared, **self.metrics}
 
-    def draw(self, state: State, key: Array) -> list[Sample]:
+    def draw(self, state: State, key: PRNGKeyArray) -> list[Sample]:
         """Returns all samples of a state.
 
         Args:

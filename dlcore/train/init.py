@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Integer
 
 from dlcore import sharding
 from dlcore.errors import UsageError
@@ -59,7 +60,7 @@ def initial(
     return abstract, lambda: jax.jit(create, out_shardings=shardings)(batch)
 
 
-def state_of(experiment: Experiment, seed: int | Array, batch: Batch) -> State:
+def state_of(experiment: Experiment, seed: int | Integer[Array, ""], batch: Batch) -> State:
     """Computes the state of step 0 of a seed; pure, for use under jit and vmap."""
     # The largest uint32: no step reaches it, so that no step uses the same key.
     key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))

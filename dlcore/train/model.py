@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Integer, PRNGKeyArray
 
 from dlcore.errors import UsageError
 from dlcore.models.apply import apply
@@ -50,7 +51,7 @@ class Model:
     inputs: Inputs
     output: Callable[[Tree, Batch], Tree] | None = None
 
-    def init(self, key: Array, batch: Batch) -> dict[str, Tree]:
+    def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Tree]:
         """Initialises the network's variables.
 
         Args:
@@ -64,7 +65,7 @@ class Model:
         return dict(self.net.init(key, *arguments, **keywords))
 
     def __call__(
-        self, params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
+        self, params: Params, extra: Extra, batch: Batch, key: PRNGKeyArray | None, train: bool
     ) -> tuple[Tree, dict[str, Tree]]:
         """Applies the network to a batch.
 
@@ -87,9 +88,9 @@ class Model:
         params: Params,
         extra: Extra,
         *arguments: Tree,
-        key: Array | None = None,
+        key: PRNGKeyArray | None = None,
         train: bool = False,
-        row: Array | None = None,
+        row: Integer[Array, " batch"] | None = None,
         **keywords: Tree,
     ) -> tuple[Tree, dict[str, Tree]]:
         """Applies the network to arguments, without `inputs` and `output`.

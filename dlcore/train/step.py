@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jaxtyping import Float, Integer, Shaped
 
 from dlcore.kernels.rows import device_sum, square_sum
 from dlcore.sharding import Tree
@@ -35,8 +36,8 @@ class Mean(NamedTuple):
         weight: sum of the weights, float scalar.
     """
 
-    total: Array
-    weight: Array
+    total: Float[Array, "*batch"]
+    weight: Float[Array, "*batch"]
 
 
 class Out(NamedTuple):
@@ -94,7 +95,7 @@ class State:
     opt: dict[str, Tree]
 
 
-def mean(x: Array, where: Array | None = None) -> Mean:
+def mean(x: Shaped[Array, ...], where: Shaped[Array, ...] | None = None) -> Mean:
     """Computes a weighted mean as numerator and denominator, in float32 at least.
 
     Args:
@@ -113,7 +114,7 @@ def mean(x: Array, where: Array | None = None) -> Mean:
     return Mean((jnp.where(where > 0, x, 0) * where).sum(), where.sum())
 
 
-def value(m: Mean) -> Array:
+def value(m: Mean) -> Float[Array, ""]:
     """Returns total / weight, a float scalar; NaN where the weight is 0."""
     return m.total / m.weight
 
@@ -123,7 +124,7 @@ def train_step(
     state: State,
     batch: Batch,
     *,
-    seed: int | Array,
+    seed: int | Integer[Array, ""],
     axis: str | None = None,
     microbatches: int = 1,
 ) -> tuple[State, dict[str, Mean]]:
@@ -244,7 +245,7 @@ def proposals(
     state: State,
     batch: Batch,
     *,
-    seed: int | Array,
+    seed: int | Integer[Array, ""],
     microbatches: int = 1,
 ) -> dict[str, tuple[Tree, Tree]]:
     """Computes the gradient and update of every objective from one state, without applying them.
@@ -267,7 +268,11 @@ def proposals(
 
 
 def eval_step(
-    objectives: Mapping[str, Objective], state: State, batch: Batch, *, seed: int | Array
+    objectives: Mapping[str, Objective],
+    state: State,
+    batch: Batch,
+    *,
+    seed: int | Integer[Array, ""],
 ) -> dict[str, Mean]:
     """Computes every loss and metric of one batch, without training.
 

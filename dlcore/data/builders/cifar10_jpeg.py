@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import UInt8
 from PIL import Image
 
 from dlcore.data.builders.files import DownloadManager, Examples
@@ -94,7 +95,7 @@ def images(paths: Sequence[Path]) -> Iterator[np.ndarray]:
             yield from tiles(np.asarray(mosaic.convert("RGB")))
 
 
-def tiles(mosaic: np.ndarray) -> np.ndarray:
+def tiles(mosaic: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "n 32 32 3"]:
     """A mosaic cut up: [25 32, 40 32, 3] -> [1000, 32, 32, 3], row by row."""
     cut = mosaic.reshape(ROWS, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 1, 3, 4)
     return cut.reshape(ROWS * COLUMNS, SIDE, SIDE, 3)

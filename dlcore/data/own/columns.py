@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from dlcore.errors import UsageError
 
@@ -58,7 +59,9 @@ def number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def recognised(name: str, cells: Sequence[str], where: Sequence[str], train: np.ndarray) -> Column:
+def recognised(
+    name: str, cells: Sequence[str], where: Sequence[str], train: Integer[np.ndarray, " rows"]
+) -> Column:
     """The column of these cells: numbers if every cell that is not missing is one, else categories.
 
     Args:
@@ -130,7 +133,7 @@ class Encoded:
         unknown: for each row {column: category} of categories that have no input.
     """
 
-    x: np.ndarray
+    x: Float[np.ndarray, "rows inputs"]
     missing: list[list[str]]
     unknown: list[dict[str, str]]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from dlcore.data import cache
@@ -102,7 +103,7 @@ def _listed(path: Path) -> Found:
     return found
 
 
-def read(file: Path, shape: Sequence[int]) -> np.ndarray:
+def read(file: Path, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
     """An image as uint8 of this shape, [height, width, channels] or [height, width].
 
     It is turned upright (EXIF), its first frame is taken, transparency is left out, and the whole
@@ -111,7 +112,7 @@ def read(file: Path, shape: Sequence[int]) -> np.ndarray:
     return resized(upright(file), shape)
 
 
-def resized(image: Image.Image, shape: Sequence[int]) -> np.ndarray:
+def resized(image: Image.Image, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
     """An image of Pillow as uint8 of this shape, [height, width, channels] or [height, width]."""
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     converted = image.convert("L" if channels == 1 else "RGB")

@@ -9,6 +9,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Integer, Shaped
 
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
@@ -170,7 +171,11 @@ STEPS: dict[View, int] = {"rows": 28, "patches": 196, "pixels": 784}
 _SEED = 92916
 
 
-def as_sequence(image: Array, view: View, order: np.ndarray | None = None) -> Array:
+def as_sequence(
+    image: Shaped[Array, "batch height width c"],
+    view: View,
+    order: Integer[np.ndarray, " steps"] | None = None,
+) -> Shaped[Array, "batch steps n"]:
     """[batch, 28, 28, 1] as [batch, steps, numbers a step], in the order of reading, or that of
     `order` [steps].
 
@@ -184,6 +189,6 @@ def as_sequence(image: Array, view: View, order: np.ndarray | None = None) -> Ar
     return sequence if order is None else sequence[:, order]
 
 
-def permutation(view: View) -> np.ndarray:
+def permutation(view: View) -> Integer[np.ndarray, " steps"]:
     """The one fixed order of the permuted task (Le et al. 2015, sec. 4.2)."""
     return np.random.RandomState(_SEED).permutation(STEPS[view])  # its stream is frozen for good

@@ -9,6 +9,7 @@ import hashlib
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Integer
 
 from dlcore.data.facts import Facts
 from dlcore.data.source import Batch, Info
@@ -39,7 +40,7 @@ class Generated:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         make = _adding if self.problem == "adding" else _copy
         return make(np.asarray(index, np.uint64), self.length, self.key)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int32, Integer
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
@@ -110,7 +111,9 @@ def encoded(subwords: Subwords, texts: Sequence[str]) -> list[np.ndarray]:
     return subwords.encode_all([" " + text for text in texts])
 
 
-def padded(sentences: Sequence[np.ndarray], length: int = 0) -> np.ndarray:
+def padded(
+    sentences: Sequence[Integer[np.ndarray, " _"]], length: int = 0
+) -> Int32[np.ndarray, "sentences length"]:
     """int32 [sentences, length], filled with PAD; by default as long as the longest. Raises
     ValueError for a longer one.
     """
@@ -248,7 +251,9 @@ def _own(path: Path, reverse: bool) -> tuple[Corpus, tuple[str, str], tuple[str,
     return Corpus(path.resolve().name, VERSION, *sides), languages, found.by_hash
 
 
-def first_fit(sizes: np.ndarray, length: int) -> tuple[np.ndarray, int]:
+def first_fit(
+    sizes: Integer[np.ndarray, "items sides"], length: int
+) -> tuple[Integer[np.ndarray, " items"], int]:
     """The row of each item [items, sides], the first in which all its sides still fit, and how many
     rows that takes.
     """

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int32, Integer
 
 from dlcore.data import tfds, tokenizer
 from dlcore.data.facts import Facts
@@ -40,7 +41,9 @@ def lines(documents: Iterable[str]) -> list[str]:
     return [line for line in spelt if line]
 
 
-def packed(subwords: Subwords, lines: Sequence[str], length: int) -> np.ndarray:
+def packed(
+    subwords: Subwords, lines: Sequence[str], length: int
+) -> Int32[np.ndarray, "rows length"]:
     """All lines in a row, `[sep]` before each, cut into int32 [rows, length]; the rest that fills
     no row is left out.
     """
@@ -53,7 +56,9 @@ def packed(subwords: Subwords, lines: Sequence[str], length: int) -> np.ndarray:
     return stream[: len(stream) // length * length].reshape(-1, length)
 
 
-def padded(subwords: Subwords, texts: Sequence[str], length: int) -> np.ndarray:
+def padded(
+    subwords: Subwords, texts: Sequence[str], length: int
+) -> Int32[np.ndarray, "texts length"]:
     """One text a row, between two `[sep]`, cut or padded with 0: int32 [texts, length]."""
     sep, rows = subwords.special("[sep]"), np.zeros((len(texts), length), np.int32)
     for row, tokens in zip(rows, subwords.encode_all([plain(text) for text in texts]), strict=True):
@@ -62,7 +67,7 @@ def padded(subwords: Subwords, texts: Sequence[str], length: int) -> np.ndarray:
     return rows
 
 
-def documentation() -> tuple[list[str], np.ndarray]:
+def documentation() -> tuple[list[str], Int32[np.ndarray, " sentences"]]:
     """Sentences of Python's own documentation, and the topic of each: 0 for the topic of most
     sentences, and so on.
     """
@@ -78,7 +83,9 @@ def documentation() -> tuple[list[str], np.ndarray]:
     return list(found), np.array([rank[topic] for topic in found.values()], np.int32)
 
 
-def cut(label: np.ndarray, folds: int, fold: int) -> dict[str, np.ndarray]:
+def cut(
+    label: Integer[np.ndarray, " n"], folds: int, fold: int
+) -> dict[str, Integer[np.ndarray, " _"]]:
     """Numbers of the examples of each split of a stratified cross-validation: `fold` is the test,
     the next one the validation.
 

@@ -8,6 +8,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import tables as own
@@ -40,14 +41,16 @@ class Folds:
     y_centre: np.ndarray
     y_scale: np.ndarray
 
-    def held_out(self, predicted: np.ndarray) -> np.ndarray:
+    def held_out(
+        self, predicted: Float[np.ndarray, "networks n"]
+    ) -> Float[np.ndarray, "repeats n"]:
         """From predictions [folds, N] of every network for every example, those of the networks
         that never saw it: [repeats, N].
         """
         unseen = self.source.arrays["learns"].T == 0
         return np.where(unseen, predicted, 0).reshape(self.repeats, -1, len(self.source)).sum(1)
 
-    def parts(self) -> list[np.ndarray]:
+    def parts(self) -> list[Integer[np.ndarray, " _"]]:
         """The examples that each fold is judged by."""
         return [np.flatnonzero(column == 0) for column in self.source.arrays["learns"].T]
 
