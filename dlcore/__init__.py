@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dlcore.cli.main import run_file as main
@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load", "main", "run"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`main`, what `python experiments/NAME.py` runs, `run` and `load`: found on first use, so that
     no experiment imports the command line.
     """

@@ -8,12 +8,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from dlcore.errors import UsageError
 
 INT_MAX = 2**31 - 1  # JAX's integers have 32 bits
 FLOAT_MAX = 3.4028234e38  # the largest float32
+
+
+class Dataclass(Protocol):
+    """An instance of any dataclass, such as an experiment's `Config`."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +55,11 @@ Rate = Annotated[float, Range(0, 1, "[)")]
 """a fraction from 0 to below 1, such as a dropout rate"""
 
 
-def check(config: Any) -> None:
-    """Checks every number of a dataclass by `check_number`, those in tuples and nested ones
-    included.
+def check(config: Dataclass) -> None:
+    """Checks every number of a dataclass, those in tuples and in nested dataclasses included.
+
+    Raises:
+        UsageError: a number is outside its range, not finite, or too large for 32 bits.
     """
     for name, value, where in numbers(config):
         check_number(name, value, where)
@@ -84,8 +92,15 @@ def check_number(name: str, value: float, where: Range | None = None) -> None:
         )
 
 
-def numbers(config: Any) -> Iterator[tuple[str, int | float, Range | None]]:
-    """Yields (name, value, Range or None) of every number of a dataclass, nested ones included."""
+def numbers(config: Dataclass) -> Iterator[tuple[str, int | float, Range | None]]:
+    """Finds every number of a dataclass, those in tuples and in nested dataclasses included.
+
+    Yields:
+        The field's name, the number, and its range, None where it has none.
+
+    Raises:
+        UsageError: an annotation of the dataclass names an unknown type.
+    """
     try:
         hints = get_type_hints(type(config), include_extras=True)
     except NameError as error:
@@ -94,13 +109,13 @@ def numbers(config: Any) -> Iterator[tuple[str, int | float, Range | None]]:
         ) from error
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield from numbers(value)
         else:
             yield from _of(field.name, value, hints[field.name])
 
 
-def _of(name: str, value: Any, hint: Any) -> Iterator[tuple[str, int | float, Range | None]]:
+def _of(name: str, value: object, hint: object) -> Iterator[tuple[str, int | float, Range | None]]:
     where = next(
         (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)), None
     )
@@ -118,4 +133,4 @@ def _of(name: str, value: Any, hint: Any) -> Iterator[tuple[str, int | float, Ra
     elif isinstance(value, tuple | list):
         parts = [part for part in get_args(hint) if part is not ...]
         for i, item in enumerate(value):
-            yield from _of(name, item, parts[min(i, len(parts) - 1)] if parts else Any)
+            yield from _of(name, item, parts[min(i, len(parts) - 1)] if parts else None)

@@ -6,10 +6,10 @@ import dataclasses
 import functools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from dlcore import bounds
-from dlcore.bounds import NonNegativeInt, PositiveInt, Range
+from dlcore.bounds import Dataclass, NonNegativeInt, PositiveInt, Range
 from dlcore.errors import UsageError
 
 # the published data set, data of the installation, or a folder or file of the user
@@ -79,8 +79,17 @@ class RunOptions:
         return Path(self.data) if self.data else "offline" if self.offline else "published"
 
 
-def check(config: Any, flags: RunOptions) -> None:
-    """Raises UsageError for values that cannot work, or that exclude each other."""
+def check(config: Dataclass, flags: RunOptions) -> None:
+    """Checks a config and the run options before anything is opened or written.
+
+    Args:
+        config: an experiment's `Config`, with `batch` and `steps`.
+        flags: the run options.
+
+    Raises:
+        UsageError: a number is outside its range, a path does not exist, or two options exclude
+            each other.
+    """
     for name in ("batch", "steps"):
         bounds.check_number(name, getattr(config, name), Range(1))
     bounds.check(config)
@@ -115,21 +124,24 @@ def check(config: Any, flags: RunOptions) -> None:
             )
 
 
-def flag_names(config: Any) -> dict[str, str]:
-    """{"recipe.lr": "lr"}: the paths of the fields of a dataclass, with their names on the command
-    line.
+def flag_names(config: Dataclass) -> dict[str, str]:
+    """Returns the command line's name of every field of a dataclass, by its path.
 
     A field of a nested dataclass has its own name, or its whole path where two names are equal.
+
+    Returns:
+        {path: name}, such as {"batch": "batch", "recipe.lr": "lr"}.
     """
     paths = _paths(config)
     return {path: short_name(path, paths) for path in paths}
 
 
-def _paths(config: Any) -> list[str]:
-    found = []
+def _paths(config: Dataclass) -> list[str]:
+    found: list[str] = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        nested = _paths(value) if dataclasses.is_dataclass(value) else []
+        is_nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        nested = _paths(value) if is_nested else []
         found += [f"{field.name}.{path}" for path in nested] or [field.name]
     return found
 
@@ -140,17 +152,17 @@ def short_name(path: str, paths: Iterable[str]) -> str:
     return last if sum(each.rpartition(".")[2] == last for each in paths) == 1 else path
 
 
-def flag(name: str, value: Any) -> str:
+def flag(name: str, value: object) -> str:
     """A flag as it is written on the command line: "--widths 64 32", "--no-bias"."""
     word = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{word}" if value else f"--no-{word}"
-    several = isinstance(value, list | tuple)
-    return f"--{word} " + (" ".join(map(str, value)) if several else str(value))
+    values = value if isinstance(value, list | tuple) else [value]
+    return f"--{word} " + " ".join(map(str, values))
 
 
-def different_flags(config: Any, default: Any) -> str:
-    """The flags that turn the dataclass `default` into `config`, of the same class."""
+def different_flags(config: Dataclass, default: Dataclass) -> str:
+    """Returns the flags that turn the dataclass `default` into `config`, of the same class."""
     values = [_values(each) for each in (config, default)]
     return " ".join(
         flag(name, values[0][path])
@@ -159,6 +171,6 @@ def different_flags(config: Any, default: Any) -> str:
     )
 
 
-def _values(config: Any) -> dict[str, Any]:
+def _values(config: Dataclass) -> dict[str, object]:
     """{"recipe.lr": 0.001} of a dataclass and those inside it."""
     return {path: functools.reduce(getattr, path.split("."), config) for path in flag_names(config)}

@@ -6,10 +6,15 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from launch import kubernetes, local, slurm, tpu
 from launch.command import Refused, at_least, pairs
+
+if TYPE_CHECKING:
+    Ways = argparse._SubParsersAction[argparse.ArgumentParser]
+
+R = TypeVar("R", slurm.Request, kubernetes.Request, tpu.Request)
 
 
 def main(argv: list[str]) -> int:
@@ -35,12 +40,12 @@ def main(argv: list[str]) -> int:
 
 
 def _way(
-    ways: Any,
+    ways: Ways,
     name: str,
     about: str,
     act: Callable[[argparse.Namespace, list[str]], int],
     submits: bool = True,
-) -> Any:
+) -> argparse.ArgumentParser:
     way = ways.add_parser(name, help=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     way.set_defaults(act=act)
     if submits:
@@ -59,7 +64,7 @@ def _way(
     return way
 
 
-def _request(kind: type[Any], options: argparse.Namespace) -> Any:
+def _request(kind: type[R], options: argparse.Namespace) -> R:
     """A module's Request, from the options of the same names."""
     given = {**vars(options), "environment": pairs(options.env)}
     return kind(
@@ -74,7 +79,7 @@ def _submitted(options: argparse.Namespace, text: str, submit: Callable[[str], i
     return 0
 
 
-def _local(ways: Any) -> None:
+def _local(ways: Ways) -> None:
     def act(options: argparse.Namespace, command: list[str]) -> int:
         at_least(1, processes=options.processes, devices_per_process=options.devices_per_process)
         return local.launch(command, options.processes, options.devices_per_process)
@@ -92,7 +97,7 @@ def _local(ways: Any) -> None:
     )
 
 
-def _slurm(ways: Any) -> None:
+def _slurm(ways: Ways) -> None:
     def act(options: argparse.Namespace, command: list[str]) -> int:
         options.modules = tuple(options.modules)
         return _submitted(
@@ -115,7 +120,7 @@ def _slurm(ways: Any) -> None:
     )
 
 
-def _kubernetes(ways: Any) -> None:
+def _kubernetes(ways: Ways) -> None:
     def act(options: argparse.Namespace, command: list[str]) -> int:
         text = kubernetes.text(kubernetes.manifests(command, _request(kubernetes.Request, options)))
         return _submitted(options, text, kubernetes.submit)
@@ -137,7 +142,7 @@ def _kubernetes(ways: Any) -> None:
         way.add_argument(f"--{name.replace('_', '-')}", default="")
 
 
-def _tpu(ways: Any) -> None:
+def _tpu(ways: Ways) -> None:
     def act(options: argparse.Namespace, command: list[str]) -> int:
         return _submitted(options, tpu.script(command, _request(tpu.Request, options)), tpu.submit)
 

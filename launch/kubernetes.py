@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
@@ -36,7 +35,7 @@ class Request:
     restarts: int = 100
 
 
-def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
+def manifests(command: Sequence[str], request: Request) -> list[dict[str, object]]:
     """The objects to apply: every pod runs a command that resumes the run after a restart."""
     at_least(1, nodes=request.nodes, tpu_chips=request.tpu_chips)
     at_least(0, gpus=request.gpus, restarts=request.restarts)
@@ -70,27 +69,29 @@ def manifests(command: Sequence[str], request: Request) -> list[dict[str, Any]]:
                 "spec": spec,
             }
         ]
-    ports: list[dict[str, Any]] = [{"name": "coordinator", "port": PORT}]
     # Ranks find each other before they are ready, and each rank by its own name.
-    service: dict[str, Any] = {
+    service: dict[str, object] = {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
         "selector": {"job-name": name},
-        "ports": ports,
+        "ports": [{"name": "coordinator", "port": PORT}],
     }
-    job = _job(f"{name}-0.{name}", words, request, backoff=request.restarts * request.nodes)
-    job["template"]["spec"]["subdomain"] = name
+    backoff = request.restarts * request.nodes
+    job = _job(f"{name}-0.{name}", words, request, backoff, subdomain=name)
     return [
         {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job},
     ]
 
 
-def _job(coordinator: str, words: list[str], request: Request, backoff: int) -> dict[str, Any]:
-    """The spec of an Indexed Job, a pod a node. Bad input (exit code 2) fails it at once; an
-    eviction does not count.
+def _job(
+    coordinator: str, words: list[str], request: Request, backoff: int, subdomain: str = ""
+) -> dict[str, object]:
+    """The spec of an Indexed Job, with a pod for each node.
+
+    Bad input (exit code 2) fails it at once; an eviction does not count as a failure.
     """
-    environment: list[dict[str, Any]] = [
+    environment: list[dict[str, object]] = [
         {"name": key, "value": value} for key, value in request.environment.items()
     ]
     if request.nodes > 1:
@@ -113,12 +114,13 @@ def _job(coordinator: str, words: list[str], request: Request, backoff: int) -> 
         "cloud.google.com/gke-tpu-accelerator": request.tpu_accelerator,
         "cloud.google.com/gke-tpu-topology": request.tpu_topology,
     }
-    pod: dict[str, Any] = {
+    pod: dict[str, object] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 120,  # time for the checkpoint after SIGTERM
         **({"nodeSelector": slice_of} if request.tpu_topology else {}),
         "containers": [container],
         "volumes": [{"name": "runs", "persistentVolumeClaim": {"claimName": request.claim}}],
+        **({"subdomain": subdomain} if subdomain else {}),
     }
     rules = [
         {
@@ -137,7 +139,7 @@ def _job(coordinator: str, words: list[str], request: Request, backoff: int) -> 
     }
 
 
-def text(objects: Sequence[Mapping[str, Any]]) -> str:
+def text(objects: Sequence[Mapping[str, object]]) -> str:
     """The objects as YAML documents."""
     return yaml.safe_dump_all(objects, sort_keys=False)
 

@@ -49,45 +49,23 @@ class Request:
 
 
 def script(command: Sequence[str], request: Request) -> str:
-    """The sbatch script. Raises Refused where the command or a value is invalid."""
-    at_least(1, nodes=request.nodes, notice_seconds=request.notice_seconds)
-    at_least(0, gpus_per_node=request.gpus_per_node, cpus_per_task=request.cpus_per_task)
-    at_least(0, seeds=request.seeds, restarts=request.restarts)
-    for option, (pattern, way) in OPTIONS.items():
-        value = getattr(request, option)
-        if value and not re.fullmatch(pattern, value, re.ASCII):
-            raise Refused(f"--{option} {value!r} is not valid in SLURM: {way}")
+    """Returns the sbatch script.
+
+    Args:
+        command: the command line of dlcore, such as ["train", "mlp_digits"].
+        request: the requested resources.
+
+    Raises:
+        Refused: the command or a value is invalid.
+    """
+    _check(command, request)
     name, array = job_name(command), request.seeds > 0
-    if array and any(word.split("=")[0] in ("--out", "--seed") for word in command):
-        raise Refused("--seeds gives each run its own --seed and --out: omit these two")
     job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if array else "$SLURM_JOB_ID"
-    # The folder is named by the job, so that a requeued job, which keeps its number, finds it
-    # again.
-    added = restartable(command, f'"runs/{name}/slurm-{job}"')[len(command) :]
-    added += ["--seed", '"$SLURM_ARRAY_TASK_ID"'] if array else []
-    words = " ".join([quoted([request.python, "-m", "dlcore", *command]), *added])
-    options = {
-        "job-name": name,
-        "output": f"{name}-{'%A_%a' if array else '%j'}.log",
-        "open-mode": "append",
-        "nodes": request.nodes,
-        "ntasks-per-node": 1,
-        "gpus-per-node": request.gpus_per_node,
-        "cpus-per-task": request.cpus_per_task,
-        "time": request.time,
-        "partition": request.partition,
-        "account": request.account,
-        "array": f"0-{request.seeds - 1}" if array else "",
-        "signal": f"TERM@{request.notice_seconds}",
-    }
-    lines = [
-        "#!/bin/bash",
-        *(f"#SBATCH --{option}={value}" for option, value in options.items() if value),
-        "#SBATCH --requeue",
-    ]
-    lines += ["ulimit -c 0", *(f"module load {quoted([module])}" for module in request.modules)]
+    lines = ["#!/bin/bash", *_options(name, request), "#SBATCH --requeue", "ulimit -c 0"]
+    lines += [f"module load {quoted([module])}" for module in request.modules]
     lines += [f"export {key}={quoted([value])}" for key, value in request.environment.items()]
     container = f" --container-image={quoted([request.container])}" if request.container else ""
+    words = _words(command, request, f'"runs/{name}/slurm-{job}"')
     return "\n".join(
         [
             *lines,
@@ -113,6 +91,49 @@ def script(command: Sequence[str], request: Request) -> str:
             "",
         ]
     )
+
+
+def _check(command: Sequence[str], request: Request) -> None:
+    """Raises Refused where the command or a value is invalid."""
+    at_least(1, nodes=request.nodes, notice_seconds=request.notice_seconds)
+    at_least(0, gpus_per_node=request.gpus_per_node, cpus_per_task=request.cpus_per_task)
+    at_least(0, seeds=request.seeds, restarts=request.restarts)
+    for option, (pattern, way) in OPTIONS.items():
+        value = getattr(request, option)
+        if value and not re.fullmatch(pattern, value, re.ASCII):
+            raise Refused(f"--{option} {value!r} is not valid in SLURM: {way}")
+    if request.seeds and any(word.split("=")[0] in ("--out", "--seed") for word in command):
+        raise Refused("--seeds gives each run its own --seed and --out: omit these two")
+
+
+def _words(command: Sequence[str], request: Request, out: str) -> str:
+    """The command of one process, as a line of the script; `out` is a quoted folder.
+
+    The folder is named by the job, so that a requeued job, which keeps its number, finds it again.
+    """
+    added = restartable(command, out)[len(command) :]
+    added += ["--seed", '"$SLURM_ARRAY_TASK_ID"'] if request.seeds else []
+    return " ".join([quoted([request.python, "-m", "dlcore", *command]), *added])
+
+
+def _options(name: str, request: Request) -> list[str]:
+    """The lines of the script that SLURM reads."""
+    array = request.seeds > 0
+    options = {
+        "job-name": name,
+        "output": f"{name}-{'%A_%a' if array else '%j'}.log",
+        "open-mode": "append",
+        "nodes": request.nodes,
+        "ntasks-per-node": 1,
+        "gpus-per-node": request.gpus_per_node,
+        "cpus-per-task": request.cpus_per_task,
+        "time": request.time,
+        "partition": request.partition,
+        "account": request.account,
+        "array": f"0-{request.seeds - 1}" if array else "",
+        "signal": f"TERM@{request.notice_seconds}",
+    }
+    return [f"#SBATCH --{option}={value}" for option, value in options.items() if value]
 
 
 def submit(text: str) -> int:

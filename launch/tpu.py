@@ -26,7 +26,35 @@ class Request:
 
 
 def commands(command: Sequence[str], request: Request) -> list[list[str]]:
-    """The commands to create the slice, install, and train on every worker."""
+    """Returns the commands that create the slice, install dlcore, and train on every worker.
+
+    Args:
+        command: the command line of dlcore, such as ["train", "mlp_digits"].
+        request: the requested slice.
+
+    Raises:
+        Refused: the command or a value is invalid.
+    """
+    _check(request)
+    name = request.name or job_name(command)
+    where = [f"--zone={request.zone}"]
+    where += [f"--project={request.project}"] if request.project else []
+    words = ["python3", "-m", "dlcore"]
+    words += restartable(command, f"{request.folder.rstrip('/')}/{name}")
+    # JAX finds coordinator, count and rank from the slice's own metadata.
+    environment = {"DLCORE_COORDINATOR": "auto", **request.environment}
+    settings = quoted([f"{key}={value}" for key, value in environment.items()])
+    tpu = ["gcloud", "compute", "tpus"]
+    on_all = [*tpu, "tpu-vm", "ssh", name, *where, "--worker=all"]
+    return [
+        [*tpu, *_create(name, where, request)],
+        [*on_all, f"--command={request.install}"],
+        [*on_all, f"--command=env {settings} {quoted(words)}"],
+    ]
+
+
+def _check(request: Request) -> None:
+    """Raises Refused where a value is invalid."""
     if not request.folder.startswith("/"):
         raise Refused(
             "--folder must be a path that every worker sees (a mounted bucket or disk): checkpoints"
@@ -38,57 +66,16 @@ def commands(command: Sequence[str], request: Request) -> list[list[str]]:
                 f"--{each} {getattr(request, each)!r} is not valid in gcloud: omit line ends"
                 " and other control characters"
             )
-    name = request.name or job_name(command)
-    where = [
-        f"--zone={request.zone}",
-        *([f"--project={request.project}"] if request.project else []),
-    ]
-    words = [
-        "python3",
-        "-m",
-        "dlcore",
-        *restartable(command, f"{request.folder.rstrip('/')}/{name}"),
-    ]
-    # JAX finds coordinator, count and rank from the slice's own metadata.
-    settings = quoted(
-        [
-            f"{key}={value}"
-            for key, value in {"DLCORE_COORDINATOR": "auto", **request.environment}.items()
-        ]
-    )
-    kind = [f"--accelerator-type={request.accelerator}"]
+
+
+def _create(name: str, where: Sequence[str], request: Request) -> list[str]:
+    """The words, after `gcloud compute tpus`, that create a slice or queue for one."""
+    kind = f"--accelerator-type={request.accelerator}"
+    spot = ["--spot"] if request.spot else []
     if request.queued:
-        make = [
-            "gcloud",
-            "compute",
-            "tpus",
-            "queued-resources",
-            "create",
-            name,
-            f"--node-id={name}",
-            *where,
-            *kind,
-        ]
-        make += [f"--runtime-version={request.version}", *(["--spot"] if request.spot else [])]
-    else:
-        make = [
-            "gcloud",
-            "compute",
-            "tpus",
-            "tpu-vm",
-            "create",
-            name,
-            *where,
-            *kind,
-            f"--version={request.version}",
-        ]
-        make += ["--spot"] if request.spot else []
-    on_all = ["gcloud", "compute", "tpus", "tpu-vm", "ssh", name, *where, "--worker=all"]
-    return [
-        make,
-        [*on_all, f"--command={request.install}"],
-        [*on_all, f"--command=env {settings} {quoted(words)}"],
-    ]
+        words = ["queued-resources", "create", name, f"--node-id={name}", *where, kind]
+        return [*words, f"--runtime-version={request.version}", *spot]
+    return ["tpu-vm", "create", name, *where, kind, f"--version={request.version}", *spot]
 
 
 def script(command: Sequence[str], request: Request) -> str:

@@ -114,9 +114,8 @@ def test_a_range_is_an_interval(low: float, high: float, ends: Any, x: float) ->
 
 
 def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_have_their_path() -> None:
-    assert parse(["--depth", "5"], "x", "", config=Config(), flags=RunOptions())[
-        "config"
-    ].net == Net(5)
+    nested, _ = parse(["--depth", "5"], "x", "", config=Config(), flags=RunOptions())
+    assert nested.net == Net(5)
 
     @dataclasses.dataclass(frozen=True)
     class Twice:
@@ -131,9 +130,8 @@ def test_a_config_inside_a_config_is_flags_too_and_two_of_a_name_have_their_path
         "batch": "batch",
         "steps": "steps",
     }
-    parsed = parse(
-        ["--depth", "2", "--net.depth", "7"], "x", "", config=Twice(), flags=RunOptions()
-    )["config"]
+    words = ["--depth", "2", "--net.depth", "7"]
+    parsed, _ = parse(words, "x", "", config=Twice(), flags=RunOptions())
     assert (type(parsed), parsed.depth, parsed.net) == (Twice, 2, Net(7))
 
     @dataclasses.dataclass(frozen=True)

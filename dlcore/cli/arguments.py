@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, TypeVar, cast, get_type_hints
 
 from dlcore import bounds
+from dlcore.bounds import Dataclass
 from dlcore.errors import UsageError
-from dlcore.options import check, flag_names
+from dlcore.options import RunOptions, check, flag_names
 
 TITLES = {"config": "experiment", "flags": "run"}  # of the groups that --help shows
 
 
-def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
-    """Dataclasses from the command line, whose fields are options.
+D = TypeVar("D", bound=Dataclass)
+
+
+def parse(
+    words: Sequence[str], prog: str, about: str, *, config: D, flags: RunOptions
+) -> tuple[D, RunOptions]:
+    """Reads an experiment's config and the run options from the command line, and checks them.
+
+    Args:
+        words, prog, about: as of `parse_all`.
+        config: the experiment's config; its values are the defaults.
+        flags: the run options; their values are the defaults.
+
+    Returns:
+        The config and the run options of the command line.
+
+    Raises:
+        UsageError: a value cannot work, or the config has a field that is a run option.
+    """
+    found = parse_all(words, prog, about, config=config, flags=flags)
+    config, flags = cast(D, found["config"]), cast(RunOptions, found["flags"])
+    check(config, flags)
+    return config, flags
+
+
+def parse_all(
+    words: Sequence[str], prog: str, about: str, **usual: Dataclass
+) -> dict[str, Dataclass]:
+    """Reads dataclasses from the command line; their fields are options.
 
     A field of a nested dataclass has its own name, or its path ("generator.lr") where two names are
     equal. An invalid or unknown option exits with code 2. `--help` shows one group of options for
@@ -24,21 +52,14 @@ def parse(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str
         words: the command line.
         prog: the command, for the help text.
         about: the description, for the help text.
-        usual: the dataclasses with their defaults, by name; `config` and `flags` among them.
+        usual: the dataclasses by name; their values are the defaults.
 
     Returns:
-        The dataclasses by name.
+        The dataclasses by name, of the classes that were given.
 
     Raises:
-        UsageError: a value cannot work, or two dataclasses have the same option.
+        UsageError: a number is outside its range, or two dataclasses have the same option.
     """
-    found = parse_all(words, prog, about, **usual)
-    check(found["config"], found["flags"])
-    return found
-
-
-def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict[str, Any]:
-    """Any dataclasses from the command line, as `parse` reads them; numbers are in their bounds."""
     import tyro
 
     names = [name for each in usual.values() for name in flag_names(each).values()]
@@ -59,7 +80,7 @@ def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict
         )
         for name, each in defaults.items()
     ]
-    together: Any = dataclasses.make_dataclass("together", fields, frozen=True)
+    together = dataclasses.make_dataclass("together", fields, frozen=True)
     parsed = tyro.cli(
         together, args=list(words), prog=prog, default=together(**defaults), description=about
     )
@@ -69,7 +90,7 @@ def parse_all(words: Sequence[str], prog: str, about: str, **usual: Any) -> dict
     return found
 
 
-def _named(config: Any, path: str = "", names: Mapping[str, str] | None = None) -> Any:
+def _named(config: Dataclass, path: str = "", names: Mapping[str, str] | None = None) -> Dataclass:
     """A copy of a dataclass whose nested fields have their option's full name where it is a path.
 
     The dataclass itself where no field has.
@@ -81,10 +102,12 @@ def _named(config: Any, path: str = "", names: Mapping[str, str] | None = None) 
         flag == each and "." in flag for each, flag in names.items() if each.startswith(path)
     ):
         return config
-    hints, fields, values = get_type_hints(type(config), include_extras=True), [], {}
+    hints = get_type_hints(type(config), include_extras=True)
+    fields: list[tuple[str, object]] = []
+    values: dict[str, object] = {}
     for field in dataclasses.fields(config):
         here, value, hint = path + field.name, getattr(config, field.name), hints[field.name]
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
             value = _named(value, f"{here}.", names)
             hint = type(value)
         elif "." in names[here]:
@@ -96,15 +119,12 @@ def _named(config: Any, path: str = "", names: Mapping[str, str] | None = None) 
     return copy(**values)
 
 
-def _restored(parsed: Any, like: Any) -> Any:
+def _restored(parsed: object, like: D) -> D:
     """The dataclass of the class of `like` with the values of a copy by `_named`."""
     if isinstance(parsed, type(like)):
         return parsed
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(like)}
-    nested = {name for name, value in values.items() if dataclasses.is_dataclass(value)}
-    return type(like)(
-        **{
-            name: _restored(value, getattr(like, name)) if name in nested else value
-            for name, value in values.items()
-        }
-    )
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            values[name] = _restored(value, getattr(like, name))
+    return type(like)(**values)

@@ -8,14 +8,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dlcore.errors import UsageError
 from dlcore.runtime.signals import handled
 
+if TYPE_CHECKING:
+    from dlcore.tasks.conversation import Conversation
+    from dlcore.train.experiment import Experiment
+    from dlcore.train.step import State
+
 HELP = "/reset forgets the conversation, /exit or end of file ends it, Ctrl-C stops an answer."
 # (words with the run, as `dlcore sample` takes them) -> the run's folder, experiment and state
-LoadState = Callable[[list[str]], tuple[Path, Any, Any]]
+LoadState = Callable[[list[str]], "tuple[Path, Experiment, State]"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,7 +91,7 @@ def main(words: list[str], load_state: LoadState) -> int:
     return 0
 
 
-def _converse(conversation: Any, line_break: str) -> None:
+def _converse(conversation: Conversation, line_break: str) -> None:
     """Turns until /exit or the end of the input. KeyboardInterrupt: Ctrl-C at the prompt."""
     if sys.stdin.isatty():
         with contextlib.suppress(ImportError):
@@ -118,7 +123,7 @@ def _line() -> str | None:
         raise UsageError(f"the input is not UTF-8 ({error}): convert it") from error
 
 
-def _add(conversation: Any, begin: str, line: str, end: str) -> bool:
+def _add(conversation: Conversation, begin: str, line: str, end: str) -> bool:
     """Add a person's line to the conversation; whether there is something to answer."""
     try:
         conversation.model.tokenizer.encode(line)  # so that a position counts from the line
@@ -133,7 +138,7 @@ def _add(conversation: Any, begin: str, line: str, end: str) -> bool:
     return True
 
 
-def _show(conversation: Any) -> str:
+def _show(conversation: Conversation) -> str:
     """Print an answer as it grows, until Ctrl-C at the latest; the text of it."""
     parts: list[str] = []
     with _interruptible() as interrupted:

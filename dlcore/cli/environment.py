@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from typing import Any
+
+from dlcore.options import RunOptions
 
 
-def prepare(flags: Any, batch: int, environment: MutableMapping[str, str] | None = None) -> Any:
+def prepare(
+    flags: RunOptions, batch: int, environment: MutableMapping[str, str] | None = None
+) -> RunOptions:
     """Set up the compilation cache, XLA's flags, simulated devices and other processes.
 
     Args:

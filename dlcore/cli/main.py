@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dlcore.cli import completion
 from dlcore.cli.commands import COMMANDS
@@ -16,6 +16,13 @@ from dlcore.cli.environment import prepare as _environment
 from dlcore.cli.guard import guarded, refuse
 from dlcore.errors import UsageError
 from dlcore.runtime import huge_pages, quiet
+
+if TYPE_CHECKING:
+    from dlcore.options import RunOptions
+    from dlcore.runs.card import Card
+    from dlcore.runs.catalog import Page
+    from dlcore.train.experiment import Config, Experiment
+    from dlcore.train.step import State
 
 TRUST = """resume, eval, sample, predict, verify and export execute the run's experiment file if it
 is one of dlcore's own or you have trained with it; other files need --trust."""
@@ -75,12 +82,14 @@ def run_file(file: str) -> None:
     sys.exit(main(["train", file, *sys.argv[1:]]))
 
 
-def _flags(page: Any, words: list[str], prog: str, default: Any) -> tuple[Any, Any]:
-    """The config and the run options, from the command line."""
+def _flags(
+    page: Page, words: list[str], prog: str, config: Config, flags: RunOptions
+) -> tuple[Config, RunOptions]:
+    """The config and the run options of the command line; `config` and `flags` are the defaults."""
     from dlcore.cli.arguments import parse
 
-    parsed = parse(words, prog, page.description, config=default[0], flags=default[1])
-    return parsed["config"], _environment(parsed["flags"], parsed["config"].batch)
+    config, flags = parse(words, prog, page.description, config=config, flags=flags)
+    return config, _environment(flags, config.batch)
 
 
 def _train(words: list[str]) -> int:
@@ -91,7 +100,7 @@ def _train(words: list[str]) -> int:
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
     usual = page.usual(words)
-    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", (usual, page.flags))
+    config, flags = _flags(page, words[1:], f"dlcore train {words[0]}", usual, page.flags)
     from dlcore.runs import session as run
     from dlcore.seeds import runs as seeds
 
@@ -104,7 +113,7 @@ def _resume(words: list[str]) -> int:
     folder, page, card, (config, flags) = _opened("resume", words, accept)
     if any(word.partition("=")[0] == "--mesh" and word != "--mesh=" for word in words):
         flags = dataclasses.replace(flags, cpu_devices=0)  # determined by the new mesh
-    config, flags = _flags(page, words[1:], f"dlcore resume {folder}", (config, flags))
+    config, flags = _flags(page, words[1:], f"dlcore resume {folder}", config, flags)
     from dlcore.runs import session as run
 
     return run.resume(page, config, flags, folder, card, accept)
@@ -112,7 +121,7 @@ def _resume(words: list[str]) -> int:
 
 def _opened(
     command: str, words: list[str], accept: bool = False
-) -> tuple[Path, Any, Any, tuple[Any, Any]]:
+) -> tuple[Path, Page, Card, tuple[Config, RunOptions]]:
     """A run's folder, experiment file, card, config and options; takes --trust from `words`."""
     trusted, words[:] = "--trust" in words, [word for word in words if word != "--trust"]
     if not words or words[0].startswith("-"):
@@ -126,7 +135,7 @@ def _opened(
     return folder, page, card, _kept(folder, page, card)
 
 
-def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
+def _kept(folder: Path, page: Page, card: Card) -> tuple[Config, RunOptions]:
     """The config and the run options of a card."""
     from dlcore.options import RunOptions
     from dlcore.runs import card as cards
@@ -135,8 +144,8 @@ def _kept(folder: Path, page: Any, card: Any) -> tuple[Any, Any]:
         cards.fields(folder, page.config, card, "config"),
         cards.fields(folder, RunOptions, card, "run"),
     )
-    before = card.get("devices", {})  # one process simulates those of all
-    if before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
+    before = card.get("devices")  # one process simulates those of all
+    if before and before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
     return config, flags
 
@@ -151,7 +160,8 @@ def newest(folder: Path) -> Path:
     return chosen
 
 
-def _state_of(command: str, words: list[str]) -> tuple[Path, Any, Any, Any]:
+def _state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptions, State]:
+    """A run's folder, experiment and options, and its best state, or its last with `--last`."""
     last, words = "--last" in words, [word for word in words if word != "--last"]
     folder, page, card, (config, flags) = _opened(command, words)
     if len(words) > (2 if command == "export" else 1):
@@ -207,7 +217,7 @@ def _sample(words: list[str]) -> int:
 def _chat(words: list[str]) -> int:
     from dlcore.cli import chat
 
-    def load_state(words: list[str]) -> tuple[Path, Any, Any]:
+    def load_state(words: list[str]) -> tuple[Path, Experiment, State]:
         folder, experiment, _, state = _state_of("chat", words)
         return folder, experiment, state
 

@@ -6,12 +6,19 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from dlcore.bounds import NonNegativeFloat
-from dlcore.cli.arguments import parse
+from dlcore.cli.arguments import parse_all
 from dlcore.errors import UsageError
-from dlcore.options import RunOptions
+from dlcore.options import RunOptions, check
+
+if TYPE_CHECKING:
+    import jax
+
+    from dlcore.plan.topologies import Topology
+    from dlcore.runs.catalog import Page
+    from dlcore.train.experiment import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +45,7 @@ def main(words: list[str]) -> int:
         return 0 if words and words[0] in ("-h", "--help") else 2
     page = catalog.load(catalog.find(words[0]))
     usual = page.usual(words)
-    parsed = parse(
+    parsed = parse_all(
         words[1:],
         f"dlcore plan {words[0]}",
         page.description,
@@ -46,7 +53,9 @@ def main(words: list[str]) -> int:
         config=usual,
         flags=page.flags,
     )
-    request, config, flags = parsed["request"], parsed["config"], parsed["flags"]
+    request = cast(Request, parsed["request"])
+    config, flags = cast("Config", parsed["config"]), cast(RunOptions, parsed["flags"])
+    check(config, flags)
     if not request.topology:
         raise UsageError("name the hardware: --topology tpu:v5e:4x4, gpu:h100:8x8 or cpu:8")
     if request.json and not Path(request.json).absolute().parent.is_dir():
@@ -80,7 +89,12 @@ def _prepare(simulated: int, deterministic: bool) -> None:
 
 
 def _one(
-    page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]
+    page: Page,
+    config: Config,
+    flags: RunOptions,
+    request: Request,
+    topology: Topology,
+    devices: list[jax.Device],
 ) -> int:
     from dlcore.plan import show
     from dlcore.plan.compile import own_size, plan
@@ -102,7 +116,12 @@ def _one(
 
 
 def _search(
-    page: Any, config: Any, flags: Any, request: Request, topology: Any, devices: list[Any]
+    page: Page,
+    config: Config,
+    flags: RunOptions,
+    request: Request,
+    topology: Topology,
+    devices: list[jax.Device],
 ) -> int:
     from dlcore.plan import show
     from dlcore.plan.search import search
@@ -127,7 +146,7 @@ def _search(
     return 0
 
 
-def _write(file: str, plans: dict[str, Any]) -> None:
+def _write(file: str, plans: dict[str, object]) -> None:
     if file:
         Path(file).write_text(json.dumps(plans, indent=1) + "\n", encoding="utf-8")
         print(f"written to {file}")

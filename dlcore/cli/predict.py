@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import tyro
 
@@ -77,7 +77,7 @@ def main(words: list[str]) -> int:
         predictor=predictor.options,
     )
     predictor = with_options(predictor, parsed["predictor"])
-    return _answer(predictor, model.state, parsed["command"])
+    return _answer(predictor, model.state, cast(PredictOptions, parsed["command"]))
 
 
 def _answer(predictor: Predictor | Generator, state: State, options: PredictOptions) -> int:

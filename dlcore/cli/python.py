@@ -10,10 +10,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from dlcore.bounds import Dataclass
 from dlcore.cli import arguments, environment
 from dlcore.errors import UsageError
 from dlcore.export import model
@@ -23,6 +24,7 @@ from dlcore.runs import card as cards
 from dlcore.runs import catalog
 from dlcore.runs.ending import Diverged
 from dlcore.runs.loop import FAILED
+from dlcore.train.experiment import Config
 
 
 class Curve(NamedTuple):
@@ -54,7 +56,7 @@ class Run:
         return model.load(self.folder, last=last)
 
 
-def run(experiment: str | Path, *, preset: str = "", **settings: Any) -> Run | list[Run]:
+def run(experiment: str | Path, *, preset: str = "", **settings: object) -> Run | list[Run]:
     """Train an experiment, as `dlcore train` does: with the same checks, messages and folder.
 
     Args:
@@ -82,32 +84,32 @@ def run(experiment: str | Path, *, preset: str = "", **settings: Any) -> Run | l
     start = [f"--preset={preset}"] if preset else []
     config = page.usual([*start, *(["--offline"] if settings.get("offline") else [])])
     words = _words(settings, {**_flags(config), **_flags(page.flags)})
-    parsed = _parsed(words, page.name, config, page.flags)
-    flags = _environment(parsed["flags"], parsed["config"].batch)
+    config, flags = _parsed(words, page.name, config, page.flags)
+    flags = _environment(flags, config.batch)
     from dlcore.runs import session
     from dlcore.seeds import runs as seeds
 
     folders: list[Path] = []
     train = seeds.train if flags.seeds > 1 else session.train
-    code = train(page, parsed["config"], flags, folders.append)
+    code = train(page, config, flags, folders.append)
     found = [Run(folder) for folder in folders]
     if code == FAILED and len(found) == 1:
         raise Diverged(str(found[0].card.get("error")))
     return found if flags.seeds > 1 else found[0]
 
 
-def _flags(config: Any) -> dict[str, Any]:
+def _flags(config: Dataclass) -> dict[str, object]:
     """{flag: default} of a dataclass."""
     found = {}
     for path, name in flag_names(config).items():
-        value = config
+        value: object = config
         for part in path.split("."):
             value = getattr(value, part)
         found[name] = value
     return found
 
 
-def _words(settings: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+def _words(settings: Mapping[str, object], known: Mapping[str, object]) -> list[str]:
     """Settings as a command line. UsageError: a name that is no flag."""
     words: list[str] = []
     for given, value in settings.items():
@@ -126,7 +128,9 @@ def _words(settings: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _parsed(words: Sequence[str], name: str, config: Any, flags: RunOptions) -> dict[str, Any]:
+def _parsed(
+    words: Sequence[str], name: str, config: Config, flags: RunOptions
+) -> tuple[Config, RunOptions]:
     """What `dlcore train` makes of the words; its refusal, which exits, as UsageError."""
     said = io.StringIO()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dlcore.errors import UsageError
 from dlcore.samples import Sample
@@ -15,14 +15,17 @@ from dlcore.train.step import State
 BATCH = 64  # items of a program at most
 
 
+Where = dict[str, str | int]  # what names an input in JSON: "file", "line", "item" or "number"
+
+
 class Input(NamedTuple):
     """A file, a line of text, or a Python value: `name` for a person, `where` for programs."""
 
     name: str
-    where: dict[str, Any]
+    where: Where
     file: Path | None = None
     text: str | None = None
-    value: Any = None
+    value: object = None
 
 
 class Unread(NamedTuple):
@@ -36,21 +39,22 @@ class Answered(NamedTuple):
     """The answer to one item of an input."""
 
     name: str
-    where: dict[str, Any]
+    where: Where
     answer: Mapping[str, object]
     sample: Sample
 
 
 class _Item(NamedTuple):
     name: str
-    where: dict[str, Any]
-    item: Any
+    where: Where
+    item: object
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files that paths name: of a folder all files in it and below, by name, but hidden ones.
+    """Lists the files that paths name: of a folder all in it and below by name, but hidden ones.
 
-    Raises UsageError where nothing is there, or a folder is empty.
+    Raises:
+        UsageError: nothing is there, or a folder is empty.
     """
     found: list[Path] = []
     for path in paths:
@@ -72,14 +76,15 @@ def _hidden(path: Path) -> bool:
 
 
 def lines_of(path: Path) -> Iterator[Input | Unread]:
-    """The lines of a text file that are not empty, by number from 1; one `Unread` for a file that
-    is no text in UTF-8.
+    """Yields the lines of a text file that are not empty, numbered from 1.
+
+    A file that is no text in UTF-8 gives one `Unread`.
     """
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if text := line.rstrip("\r\n"):
-                    where = {"file": str(path), "line": number}
+                    where: Where = {"file": str(path), "line": number}
                     yield Input(f"{path}:{number}", where, text=text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or f"it is no text in UTF-8 ({error})"
@@ -143,11 +148,12 @@ def _read(predictor: Predictor, source: Input | Unread) -> list[_Item | Unread]:
     ]
 
 
-def _item(predictor: Any, value: Any) -> Any:
-    if not callable(getattr(predictor, "item", None)):
+def _item(predictor: Predictor, value: object) -> object:
+    read = getattr(predictor, "item", None)
+    if not callable(read):
         kind = "text" if reads(predictor) == "lines" else "paths of files"
         raise UsageError(f"this model takes {kind}, and no {type(value).__name__}")
-    return predictor.item(value)
+    return read(value)
 
 
 def _answered(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,10 +16,12 @@ from dlcore.export.answers import Answered, Input
 from dlcore.export.opened import Opened, described, opened
 from dlcore.runs.card import Card
 from dlcore.runtime import compilation_cache
-from dlcore.samples import Sample
-from dlcore.train.experiment import Experiment
-from dlcore.train.predictor import Generator, Predictor, reads, with_options
+from dlcore.sharding import Tree
+from dlcore.train.experiment import Config, Experiment
+from dlcore.train.predictor import Answer, Generator, Predictor, reads, with_options
 from dlcore.train.step import State
+
+P = TypeVar("P", Predictor, Generator)
 
 
 def load(run: str | Path, *, last: bool = False, trust: bool = False) -> TrainedModel:
@@ -54,7 +56,8 @@ class TrainedModel:
 
     opened: Opened
 
-    def __call__(self, inputs: Any, batch: int = answers.BATCH, **options: Any) -> Any:
+    # Any: one input gives a mapping, several give a list, and an array alone cannot tell which.
+    def __call__(self, inputs: object, batch: int = answers.BATCH, **options: object) -> Any:
         """The model's answers to inputs.
 
         Args:
@@ -69,7 +72,10 @@ class TrainedModel:
         Raises:
             UsageError: an input that cannot be read, or an option that the model does not have.
         """
-        predictor = self._predictor(Predictor, options)
+        predictor = self.experiment.predictor
+        if not isinstance(predictor, Predictor):
+            raise UsageError(f"the model of {self.folder} answers no inputs")
+        predictor = _with(predictor, options)
         one, values = _several(predictor, inputs)
         lines = reads(predictor) == "lines"
         made = (_as_input(number, value, lines) for number, value in enumerate(values))
@@ -80,7 +86,7 @@ class TrainedModel:
             results.append(each.answer)
         return results[0] if one and len(results) == 1 else results
 
-    def generate(self, count: int, **options: Any) -> list[tuple[dict[str, Any], Sample]]:
+    def generate(self, count: int, **options: object) -> list[Answer]:
         """`count` examples that the model generates.
 
         Args:
@@ -94,11 +100,13 @@ class TrainedModel:
         Raises:
             UsageError: a model that does not generate, or an option that it does not have.
         """
-        predictor = self._predictor(Generator, options)
-        return list(predictor.generated(self.state, count))
+        predictor = self.experiment.predictor
+        if not isinstance(predictor, Generator):
+            raise UsageError(f"the model of {self.folder} generates no examples")
+        return list(_with(predictor, options).generated(self.state, count))
 
     @property
-    def params(self) -> dict[str, Any]:
+    def params(self) -> dict[str, Tree]:
         """{model: parameters}, averaged where the run keeps averages."""
         return self.state.params
 
@@ -123,7 +131,7 @@ class TrainedModel:
         return list(self.facts.classes)
 
     @property
-    def config(self) -> Any:
+    def config(self) -> Config:
         """The fields of the experiment's `Config`."""
         return self.opened.config
 
@@ -141,34 +149,35 @@ class TrainedModel:
         name, step = self.card["experiment"], int(self.state.step)
         return f"<TrainedModel {name} at step {step}, {self.folder}>"
 
-    def _predictor(self, kind: Any, options: Mapping[str, Any]) -> Any:
-        """The predictor, which is a `kind`, with options."""
-        predictor = self.experiment.predictor
-        if not isinstance(predictor, kind):
-            other = {Predictor: "answers no inputs", Generator: "generates no examples"}[kind]
-            raise UsageError(f"the model of {self.folder} {other}")
-        known = [field.name for field in dataclasses.fields(predictor.options)]
-        if unknown := [name for name in options if name not in known]:
-            has = ", ".join(known) or "none"
-            raise UsageError(f"this model has no option {unknown[0]!r}: it has {has}")
-        return with_options(predictor, dataclasses.replace(predictor.options, **options))
+
+def _with(predictor: P, options: Mapping[str, object]) -> P:
+    """The predictor with other options. UsageError: it does not have one of them."""
+    known = [field.name for field in dataclasses.fields(predictor.options)]
+    if unknown := [name for name in options if name not in known]:
+        has = ", ".join(known) or "none"
+        raise UsageError(f"this model has no option {unknown[0]!r}: it has {has}")
+    return with_options(predictor, dataclasses.replace(predictor.options, **options))
 
 
-def _several(predictor: Any, inputs: Any) -> tuple[bool, list[Any]]:
+def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:
     """Whether it is one input, and the inputs as a list."""
     if isinstance(inputs, str | Path) or hasattr(inputs, "convert"):
         return True, [inputs]
     if not hasattr(inputs, "shape"):
+        if not isinstance(inputs, Iterable):
+            raise UsageError(f"a {type(inputs).__name__} is neither an input nor a list of inputs")
         return False, list(inputs)
-    array = np.asarray(inputs)
+    array, read = np.asarray(inputs), getattr(predictor, "item", None)
     try:
-        predictor.item(array)
-    except (AttributeError, UsageError):
+        if not callable(read):
+            return False, list(array)
+        read(array)
+    except UsageError:
         return False, list(array)
     return True, [array]
 
 
-def _as_input(number: int, value: Any, lines: bool) -> Input:
+def _as_input(number: int, value: object, lines: bool) -> Input:
     """A value from Python as an input: a string is text for models of text, else a path."""
     name = f"input {number}"
     if not isinstance(value, str | Path):

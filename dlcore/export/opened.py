@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
@@ -12,7 +11,7 @@ from dlcore.runs import card as cards
 from dlcore.runs import trust
 from dlcore.runs.catalog import Page
 from dlcore.train import model_file
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Config, Experiment
 from dlcore.train.model_file import MODEL
 from dlcore.train.step import State
 
@@ -24,7 +23,7 @@ class Described:
     folder: Path
     page: Page
     card: cards.Card
-    config: Any
+    config: Config
     flags: RunOptions
 
 
@@ -41,7 +40,7 @@ class Opened:
 
     folder: Path
     card: cards.Card
-    config: Any
+    config: Config
     experiment: Experiment
     state: State
     notes: tuple[str, ...] = ()

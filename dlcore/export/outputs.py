@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 from dlcore.errors import UsageError
 from dlcore.export.answers import Answered
@@ -64,7 +64,7 @@ class Outputs:
         self._count += 1
         return [name for part in each.sample.parts(writer) for name in file_names(part)]
 
-    def record(self, record: Mapping[str, Any]) -> None:
+    def record(self, record: Mapping[str, object]) -> None:
         """Add a line to predictions.jsonl."""
         if self._file:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -73,4 +73,4 @@ class Outputs:
 def _suffix(each: Answered) -> str:
     """The stem of the file that was answered, of letters, digits, dots and dashes."""
     name = each.where.get("file")
-    return "" if name is None else "-" + re.sub(r"[^\w.-]", "_", Path(name).stem)[:80]
+    return "" if name is None else "-" + re.sub(r"[^\w.-]", "_", Path(str(name)).stem)[:80]

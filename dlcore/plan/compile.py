@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Protocol, cast
 
 import jax
 import numpy as np
@@ -22,11 +22,13 @@ from dlcore.plan import flops, hlo, roofline, traffic
 from dlcore.plan.collectives import Collective
 from dlcore.plan.collectives import collectives as collectives_of
 from dlcore.plan.topologies import Topology
+from dlcore.sharding import Tree
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import packed_step
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
+from dlcore.train.step import State
 
 # the fraction of memory that a program may use; a TPU's compiler enforces its own limit
 USABLE = {"tpu": 1.0, "gpu": 0.92, "cpu": 0.9}
@@ -108,7 +110,7 @@ def plan(
     experiment: Experiment,
     flags: RunOptions,
     topology: Topology,
-    devices: Sequence[Any],
+    devices: Sequence[jax.Device],
     keep: bool = False,
 ) -> Plan:
     """Compiles one step, and reads its cost from the compiled program.
@@ -131,10 +133,9 @@ def plan(
             "--parallel pmap puts its batch on real devices before it compiles: plan with jit or"
             " shard_map"
         )
-    shapes = abstract_batch(experiment)
-    batch: Any = {
+    batch: Tree = {
         name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout.rows)
-        for name, x in shapes.items()
+        for name, x in abstract_batch(experiment).items()
     }
     abstract, _ = initial(experiment, flags.seed, layout, batch)
     held = sum(_share(x) for x in jax.tree.leaves(abstract))
@@ -156,33 +157,71 @@ def plan(
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     try:
         with _uncached():
-            compiled: Any = compile_step(step, layout, abstract, shardings, batch)
+            compiled = compile_step(step, layout, abstract, shardings, batch)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         least = max(held, limit, refused(str(error)))
         return dataclasses.replace(result, needs=least, seconds=time.monotonic() - start_time)
-    memory, program = _memory(compiled), hlo.parse(compiled.as_text())
-    whole = flops.count(functools.partial(step, axis=None), abstract, batch)
+    count = flops.count(functools.partial(step, axis=None), abstract, batch)
+    result = _with_cost(result, layout, abstract, cast(_Compiled, compiled), count)
+    return dataclasses.replace(
+        result,
+        fits=result.needs <= limit,
+        seconds=time.monotonic() - start_time,
+        program=result.program if keep else "",
+    )
+
+
+class _MemoryAnalysis(Protocol):
+    """What XLA says of a compiled program's memory."""
+
+    argument_size_in_bytes: int
+    output_size_in_bytes: int
+    alias_size_in_bytes: int
+    temp_size_in_bytes: int
+
+
+class _Compiled(Protocol):
+    """The part of JAX's compiled programs that is used here."""
+
+    def as_text(self) -> str: ...
+
+    def memory_analysis(self) -> _MemoryAnalysis: ...
+
+
+def _with_cost(
+    result: Plan, layout: sharding.Layout, abstract: State, compiled: _Compiled, count: int
+) -> Plan:
+    """The plan with memory, traffic, collectives and time of the compiled step.
+
+    Args:
+        result: the plan without them.
+        layout: the devices.
+        abstract: the sharded state.
+        compiled: the step.
+        count: its FLOPs, over all devices.
+    """
+    memory, text, hardware = _memory(compiled), compiled.as_text(), result.topology.hardware
+    program = hlo.parse(text)
     collectives = tuple(collectives_of(program, layout.mesh.shape))
-    if topology.hardware.kind == "tpu":
+    if hardware.kind == "tpu":
         coordinates = [device.coords for device in layout.mesh.devices.flat]
         collectives = tuple(roofline.placed(each, coordinates) for each in collectives)
     moved = traffic.moved(program)
     shared = layout.devices * (layout.mesh.shape["tensor"] if _split(abstract) else 1)
+    estimate = roofline.estimate(
+        hardware, count, shared, layout.mesh.size, moved, collectives, result.precision
+    )
     return dataclasses.replace(
         result,
         needs=memory.peak,
-        fits=memory.peak <= limit,
         memory=memory,
-        flops=whole,
+        flops=count,
         bytes=moved,
         collectives=collectives,
-        estimate=roofline.estimate(
-            topology.hardware, whole, shared, layout.mesh.size, moved, collectives, flags.precision
-        ),
-        seconds=time.monotonic() - start_time,
-        program=compiled.as_text() if keep else "",
+        estimate=estimate,
+        program=text,
     )
 
 
@@ -198,19 +237,19 @@ def _uncached() -> Iterator[None]:
         jax.config.update(name, before)
 
 
-def _share(x: Any) -> int:
+def _share(x: Tree) -> int:
     """The bytes of an array on one device."""
     return int(math.prod(x.sharding.shard_shape(x.shape))) * int(
         x.dtype.itemsize if hasattr(x.dtype, "itemsize") else 4
     )
 
 
-def _split(abstract: Any) -> bool:
+def _split(abstract: State) -> bool:
     """Whether a parameter is sharded over `tensor`, so that these devices share the work."""
     return any("tensor" in str(x.sharding.spec) for x in jax.tree.leaves(abstract.params))
 
 
-def _memory(compiled: Any) -> Memory:
+def _memory(compiled: _Compiled) -> Memory:
     result = compiled.memory_analysis()
     arguments, alias = int(result.argument_size_in_bytes), int(result.alias_size_in_bytes)
     return Memory(

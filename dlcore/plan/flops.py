@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
+from jax.extend import core
+
+from dlcore.sharding import Tree
 
 
-def count(function: Callable[..., Any], *args: Any) -> int:
-    """The FLOPs of all dot products and convolutions of `function(*args)`.
+def count(function: Callable[..., Tree], *args: Tree) -> int:
+    """Counts the FLOPs of all dot products and convolutions of `function(*args)`.
 
     A multiplication and an addition are two FLOPs. A scan counts all iterations, a conditional its
     most expensive branch, a shard_map all devices, and a while loop, whose length is unknown, one
@@ -23,11 +25,11 @@ def count(function: Callable[..., Any], *args: Any) -> int:
     return _of(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def _of(jaxpr: Any) -> int:
+def _of(jaxpr: core.Jaxpr) -> int:
     return sum(_equation(eqn) for eqn in jaxpr.eqns)
 
 
-def _equation(eqn: Any) -> int:
+def _equation(eqn: core.JaxprEqn) -> int:
     name, params = eqn.primitive.name, eqn.params
     if name == "dot_general":
         return _dot(eqn)
@@ -47,25 +49,29 @@ def _equation(eqn: Any) -> int:
     return inner
 
 
-def _inside(params: dict[str, Any]) -> Iterator[Any]:
+def _inside(params: Mapping[str, object]) -> Iterator[core.Jaxpr]:
     """The jaxprs among an equation's parameters, without the rules of custom derivatives."""
     for value in params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             inner = getattr(each, "jaxpr", each)
-            if hasattr(inner, "eqns"):
+            if isinstance(inner, core.Jaxpr):
                 yield inner
 
 
-def _dot(eqn: Any) -> int:
+def _dot(eqn: core.JaxprEqn) -> int:
     (contracted, _), _ = eqn.params["dimension_numbers"]
-    left = eqn.invars[0].aval.shape
-    return 2 * math.prod(eqn.outvars[0].aval.shape) * math.prod(left[i] for i in contracted)
+    left = _shape(eqn.invars[0])
+    return 2 * math.prod(_shape(eqn.outvars[0])) * math.prod(left[i] for i in contracted)
 
 
-def _convolution(eqn: Any) -> int:
+def _convolution(eqn: core.JaxprEqn) -> int:
     """Two FLOPs for each output, tap and input channel, without taps on dilation zeros."""
-    numbers, out = eqn.params["dimension_numbers"], eqn.outvars[0].aval.shape
-    kernel = eqn.invars[1].aval.shape
+    numbers, out = eqn.params["dimension_numbers"], _shape(eqn.outvars[0])
+    kernel = _shape(eqn.invars[1])
     channels, taps = kernel[numbers.rhs_spec[1]], math.prod(kernel[i] for i in numbers.rhs_spec[2:])
     # In a transposed convolution only one in `dilation` taps has a nonzero input.
     return 2 * math.prod(out) * channels * taps // math.prod(eqn.params["lhs_dilation"])
+
+
+def _shape(variable: core.Var | core.Literal) -> tuple[int, ...]:
+    return variable.aval.shape  # type: ignore[attr-defined]

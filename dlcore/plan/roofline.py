@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypedDict
 
 from dlcore.plan.collectives import Collective
 from dlcore.plan.topologies import Hardware
@@ -113,15 +114,24 @@ def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
     return max(times, key=lambda name: times[name]) if times else ""
 
 
-def grouped(collectives: Sequence[Collective], hardware: Hardware) -> list[Mapping[str, object]]:
-    """Count, bytes and seconds of the collectives by kind and axes, the slowest first."""
-    rows: dict[tuple[str, str], dict[str, float]] = {}
+class Group(TypedDict):
+    """The collectives of one kind over the same mesh axes."""
+
+    kind: str
+    axes: str  # joined by "+"
+    count: float
+    bytes: float
+    seconds: float
+
+
+def grouped(collectives: Sequence[Collective], hardware: Hardware) -> list[Group]:
+    """Sums count, bytes and seconds of the collectives by kind and axes, the slowest first."""
+    groups: dict[tuple[str, str], Group] = {}
     for each in collectives:
-        row = rows.setdefault(
-            (each.kind, "+".join(each.axes)), {"count": 0, "bytes": 0, "seconds": 0.0}
-        )
+        axes = "+".join(each.axes)
+        empty = Group(kind=each.kind, axes=axes, count=0, bytes=0, seconds=0.0)
+        row = groups.setdefault((each.kind, axes), empty)
         row["count"] += each.count
         row["bytes"] += each.count * each.bytes
         row["seconds"] += seconds(each, hardware)
-    ordered = sorted(rows.items(), key=lambda item: -item[1]["seconds"])
-    return [{"kind": kind, "axes": axes, **row} for (kind, axes), row in ordered]
+    return sorted(groups.values(), key=lambda group: -group["seconds"])

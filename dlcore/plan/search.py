@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+
+import jax
 
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.plan.compile import Plan, plan
 from dlcore.plan.topologies import Topology
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Config, Experiment
 
 MICROBATCHES = (1, 2, 4, 8, 16)
 TENSOR = (1, 2, 4, 8)  # larger groups communicate too much
@@ -51,11 +52,11 @@ def microbatches_for(batch: int, mesh: str) -> list[int]:
 
 
 def search(
-    config: Any,
-    build: Callable[[Any], Experiment],
+    config: Config,
+    build: Callable[[Config], Experiment],
     flags: RunOptions,
     topology: Topology,
-    devices: Sequence[Any],
+    devices: Sequence[jax.Device],
     say: Callable[[str], None],
 ) -> list[Candidate]:
     """Tries every mesh, with the fewest microbatches that fit, with and without rematerialisation.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,10 +15,10 @@ from dlcore.plan.search import Candidate
 GPU_DEFAULT = 0.75
 
 
-def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, Any]:
-    """All values of a plan, in bytes, FLOPs, seconds and dollars."""
+def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, object]:
+    """Returns all values of a plan, in bytes, FLOPs, seconds and dollars."""
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "experiment": name,
         "topology": topology.text,
         "devices": topology.count,
@@ -115,8 +114,8 @@ def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> No
             )
         for row in roofline.grouped(plan.collectives, topology.hardware):
             words = [
-                str(row["kind"]),
-                str(row["axes"] or "?"),
+                row["kind"],
+                row["axes"] or "?",
                 str(row["count"]),
                 _bytes(row["bytes"]),
                 _time(row["seconds"]),
@@ -178,14 +177,14 @@ def _needs(plan: Plan) -> str:
     return _bytes(plan.needs) if plan.memory else f"at least {_bytes(plan.needs)}"
 
 
-def _time(seconds: Any) -> str:
+def _time(seconds: float) -> str:
     for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
         if seconds >= 2 * length or (unit in ("s", "ms") and seconds >= length):
             return f"{seconds / length:.3g} {unit}"
     return f"{seconds * 1e6:.3g} us"
 
 
-def _bytes(count: Any) -> str:
+def _bytes(count: float) -> str:
     size, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if size < 1024:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import re
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -202,13 +202,17 @@ def _memory(text: str) -> int:
         ) from None
 
 
-def devices(topology: Topology) -> list[Any]:
-    """The abstract devices of a topology. Raises UsageError where the compiler is not installed."""
+def devices(topology: Topology) -> list[jax.Device]:
+    """Returns the abstract devices of a topology.
+
+    Raises:
+        UsageError: the compiler of the hardware is not installed, or cannot describe it.
+    """
     if topology.hardware.kind == "cpu":
         return _simulated(topology.count)
     from jax.experimental import topologies
 
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if topology.hardware.kind == "tpu":
         _need(topology, "libtpu")
         # libtpu must not query the metadata server, nor take the lock of a chip.

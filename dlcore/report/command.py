@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
+from dlcore.files import Json
 from dlcore.options import RunOptions, short_name
 from dlcore.report.compare import flatten
 from dlcore.report.runs import Run
@@ -40,7 +40,7 @@ def reproduce(run: Run) -> str | None:
     return " ".join(words)
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def _flag(name: str, value: Json) -> list[str]:
     """A field as an option; None where it cannot be one."""
     if not _FIELD.match(name) or value is None:
         return []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from dlcore.files import Json
 from dlcore.report.curves import Chart, Curve, better
 from dlcore.report.markup import MISSING, Html, el, is_number, number, seconds, size
 from dlcore.report.runs import Run
@@ -17,17 +17,17 @@ _GROUPS = (
 )
 
 
-def flatten(value: Any, name: str) -> dict[str, Any]:
-    """Nested mappings as one mapping with dotted names."""
+def flatten(value: Json, name: str) -> dict[str, Json]:
+    """Returns nested mappings as one mapping with dotted names that begin with `name`."""
     if not isinstance(value, dict):
         return {name: value}
-    fields: dict[str, Any] = {}
+    fields: dict[str, Json] = {}
     for key, inner in value.items():
         fields |= flatten(inner, f"{name}.{key}" if name else str(key))
     return fields
 
 
-def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
+def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Json]]:
     """The fields below `keys` of the cards that differ, with each run's value (None: missing)."""
     # Fields of the config have no prefix, as on the command line.
     each = [
@@ -47,7 +47,7 @@ def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]
     }
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Json) -> str:
     return MISSING if value is None else value if isinstance(value, str) else json.dumps(value)
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -143,7 +142,7 @@ def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges.tolist()) if b > a]
 
 
-def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
+def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, object]:
     """The data from which the page's script draws."""
     return {
         "runs": [clean(run.label) for run in runs],
@@ -159,10 +158,10 @@ def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, Any]:
     }
 
 
-def _points(curve: Curve) -> dict[str, Any]:
+def _points(curve: Curve) -> dict[str, object]:
     steps, values = thin(curve.steps, curve.values, LIMIT)
     digits = _digits(values)
-    points: dict[str, Any] = {
+    points: dict[str, object] = {
         "run": curve.run,
         "split": curve.split,
         "x": steps.tolist(),

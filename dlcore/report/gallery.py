@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dlcore.report.markup import Html, el
 from dlcore.report.parts import draw
 from dlcore.report.runs import Run
+from dlcore.runs.sample_files import Entry
 
 
 def gallery(runs: Sequence[Run]) -> Html | None:
@@ -15,7 +15,7 @@ def gallery(runs: Sequence[Run]) -> Html | None:
 
     Samples with the same title and kinds of parts share a row.
     """
-    rows: dict[tuple[object, ...], list[tuple[Run, int, dict[str, Any]]]] = {}
+    rows: dict[tuple[object, ...], list[tuple[Run, int, Entry]]] = {}
     for position, run in enumerate(runs):
         counts: dict[tuple[object, ...], int] = {}
         for sample in run.samples:
@@ -33,7 +33,7 @@ def gallery(runs: Sequence[Run]) -> Html | None:
     return el("section", el("h2", "Samples"), blocks, id="samples")
 
 
-def _figure(run: Run, position: int, sample: dict[str, Any], named: bool) -> Html:
+def _figure(run: Run, position: int, sample: Entry, named: bool) -> Html:
     """The parts of one run's sample, below the run's name where several runs are compared."""
     swatch = el("i", class_=f"swatch k{position % 8}")
     head = el("p", swatch, run.label, class_="whose") if named else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -52,7 +51,7 @@ def _task(about: dict[str, str]) -> str:
 
 def _numbers(name: str, about: dict[str, str]) -> tuple[str, str, str]:
     """The metric that stands for an experiment, our value, and the published one."""
-    card: dict[str, Any] = table.result(name)
+    card = table.result(name)
     if not card:
         return "", "not run", ""
     metric, published = table.headline(card, about), card.get("published")

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 # HTML forbids control characters, and UTF-8 cannot encode lone surrogates, which JSON allows.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -60,7 +60,7 @@ def el(tag: str, *children: object, **attributes: object) -> Html:
     return Html(opened if tag in _VOID else f"{opened}{join(children)}</{tag}>")
 
 
-def json_block(value: Any, name: str) -> Html:
+def json_block(value: object, name: str) -> Html:
     """A value as JSON inside the page, for its script; it cannot end the element."""
     # ensure_ascii has escaped U+2028, U+2029 and lone surrogates.
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

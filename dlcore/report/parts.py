@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from dlcore.report.markup import Html, el, is_number, number
 from dlcore.report.plots import plot
@@ -15,6 +15,23 @@ from dlcore.samples.parts import COLOURS, Part
 
 MOST = 400  # images of one grid that are shown
 _MIDDLE_DOT = " \N{MIDDLE DOT} "
+
+
+class Picture(TypedDict, total=False):
+    """An entry of "images" in a part "pictures"."""
+
+    file: str
+    caption: str
+    right: bool
+
+
+class SpanEntry(TypedDict, total=False):
+    """An entry of "spans" in a part "text"."""
+
+    start: int
+    end: int
+    label: str
+    colour: int | str
 
 
 def draw(folder: Path, part: Part, title: str) -> Html:
@@ -71,7 +88,7 @@ def _column_width(captions: list[str]) -> str:
     return f" w{next(fits, 180)}" if longest > 5 else ""
 
 
-def _image(folder: Path, image: dict[str, Any], title: str, position: int) -> Html:
+def _image(folder: Path, image: Picture, title: str, position: int) -> Html:
     source = _inline(folder, image["file"])
     right, caption = image.get("right"), image.get("caption")
     alt = caption or f"{title}, {position + 1}"
@@ -136,7 +153,7 @@ def spans(text: str, part: Part) -> list[Html]:
     return elements
 
 
-def _look(span: dict[str, Any]) -> str:
+def _look(span: SpanEntry) -> str:
     colour = span.get("colour", 0)
     if colour == "prompt":
         return "prompt"
@@ -171,7 +188,7 @@ def _table(folder: Path, part: Part, title: str) -> Html:
     return el("div", hint, el("div", table, **frame))
 
 
-def _is_matrix(header: list[str], rows: list[list[Any]]) -> bool:
+def _is_matrix(header: list[str], rows: list[list[str | float]]) -> bool:
     """Whether a table is a confusion matrix: square, equal names on both sides, no negatives."""
     if len(rows) < 2 or [str(row[0]) for row in rows if row] != header[1:]:
         return False

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from dlcore.report.curves import thin
 from dlcore.report.drawing import Place, labels, log_ticks, margin, ticks, trace
 from dlcore.report.markup import Html, el
+from dlcore.samples.parts import Part
 
 LINE, CLOUD = 600, 5000  # points drawn of a line, and of all clouds of a plot
 NEAREST = 1e-100  # the smallest value on a logarithmic axis
 _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 
-def plot(entry: dict[str, Any], title: str) -> Html:
+def plot(entry: Part, title: str) -> Html:
     """One plot of a sample, with the names of its series above it."""
     series = [
         _read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]
@@ -79,7 +79,7 @@ def plot(entry: dict[str, Any], title: str) -> Html:
     )
 
 
-def _read(one: dict[str, Any], log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
+def _read(one: Part, log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
     """The points of a series; NaN where a coordinate cannot be drawn, also in a logarithm."""
     x, y = (
         np.array([math.nan if v is None else float(v) for v in one[axis]]) for axis in ("x", "y")

@@ -7,15 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dlcore import files
 from dlcore.analysis import diagnosis_summary
 from dlcore.errors import UsageError
+from dlcore.files import Json
 from dlcore.report.markup import is_number
 from dlcore.runs import sample_files as samples
+from dlcore.runs.sample_files import Entry
 
 LARGEST = 4 * 2**30  # bytes of a file of metrics
 EXPECTED = (
@@ -44,19 +45,19 @@ class Run:
 
     path: Path
     label: str
-    card: dict[str, Any]
+    card: dict[str, Json]
     series: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    samples: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Entry] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
-    def get(self, *keys: str) -> Any:
+    def get(self, *keys: str) -> Json:
         """The card's value at a path of keys; None where it is missing."""
-        value: Any = self.card
+        value: Json = self.card
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
-    def mapping(self, *keys: str) -> dict[str, Any]:
+    def mapping(self, *keys: str) -> dict[str, Json]:
         """The card's mapping at a path of keys; {} where it is missing."""
         value = self.get(*keys)
         return value if isinstance(value, dict) else {}
@@ -118,7 +119,7 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
     ]
 
 
-def _card(path: Path) -> dict[str, Any]:
+def _card(path: Path) -> dict[str, Json]:
     try:
         card = json.loads(files.read(path))
     except FileNotFoundError as error:
@@ -145,13 +146,14 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
         for position, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            record = _record(line)
-            if record is None:
+            found = _record(line)
+            if found is None:
                 # A line without its end is one that a killed process was writing: nothing was lost
                 # but itself.
                 if line.endswith(b"\n"):
                     damaged.append(position)
                 continue
+            step, record = found
             split = str(record.get("split", "train"))
             for name, value in record.items():
                 if name in ("step", "split"):
@@ -160,7 +162,7 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
                     words.add(name)
                     continue
                 # By step, the last one wins: a resumed run repeats the steps after its checkpoint.
-                points.setdefault((split, name), {})[int(record["step"])] = _finite(value)
+                points.setdefault((split, name), {})[step] = _finite(value)
     series = {}
     for key, values in points.items():
         steps = sorted(values)
@@ -184,14 +186,14 @@ def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndar
     return series, notes
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    """The content of a line; None where it is no JSON object with a step."""
+def _record(line: bytes) -> tuple[int, dict[str, Json]] | None:
+    """The step and the content of a line; None where it is no JSON object with a step."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
     step = record.get("step") if isinstance(record, dict) else None
-    return record if is_number(step) and abs(step) < 2**53 else None
+    return (int(step), record) if is_number(step) and abs(step) < 2**53 else None
 
 
 def _finite(value: float | None) -> float:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from dlcore.errors import UsageError
 from dlcore.options import flag, short_name
 from dlcore.runs import catalog, changes, trust
+from dlcore.runs.card import plain
+from dlcore.runs.card_fields import Card, Repeat, Results
 
 
-def result(name: str) -> dict[str, Any]:
-    """The kept card of an experiment with its default config; {} where there is none."""
+def result(name: str) -> Card:
+    """Reads the kept card of an experiment with its default config; {} where there is none."""
     path = catalog.folder() / "results" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return _read(path) if path.is_file() else {}
 
 
-def headline(card: Mapping[str, Any], described: Mapping[str, str]) -> str:
+def _read(path: Path) -> Card:
+    return cast(Card, json.loads(path.read_text(encoding="utf-8")))
+
+
+def headline(card: Card, described: Mapping[str, str]) -> str:
     """The one metric of a card that stands for it, as "split/metric".
 
     It is the metric of the published number; else the one that the experiment file names in its
@@ -33,13 +38,14 @@ def headline(card: Mapping[str, Any], described: Mapping[str, str]) -> str:
         described: what `catalog.about` reads from the experiment file.
     """
     results = flat(card["results"])
-    published = card.get("published") or {}
-    declared = (f"{published.get('split')}/{published.get('metric')}", described.get("headline"))
+    published = card.get("published")
+    compared = f"{published['split']}/{published['metric']}" if published else ""
+    declared = (compared, described.get("headline"))
     tested = [name for name in results if name.startswith("test/")]
     return next(name for name in (*declared, *tested, *results) if name in results)
 
 
-def values(card: Mapping[str, Any]) -> dict[str, str]:
+def values(card: Card) -> dict[str, str]:
     """{"split/metric": "0.9943 ± 0.0002"}: the mean and the standard deviation over a card's runs.
 
     Of a single run it is the value alone.
@@ -48,12 +54,12 @@ def values(card: Mapping[str, Any]) -> dict[str, str]:
     return {name: _spread([run[name] for run in runs]) for name in runs[0]}
 
 
-def repeated(card: Mapping[str, Any]) -> tuple[list[dict[str, float]], str]:
+def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
     """The results of a card's runs, and a text on their number.
 
     Where seeds have folds, a result is a seed's mean over its folds.
     """
-    repeats = card.get("repeats", [card])
+    repeats = _repeats(card)
     runs = [flat(each["results"]) for each in repeats]
     seeds = sorted({each["seed"] for each in repeats}) if "fold" in repeats[0] else []
     if len(seeds) > 1:
@@ -68,7 +74,12 @@ def repeated(card: Mapping[str, Any]) -> tuple[list[dict[str, float]], str]:
     return runs, f"{len(runs)} runs" if len(runs) > 1 else ""
 
 
-def flat(results: dict[str, dict[str, float]]) -> dict[str, float]:
+def _repeats(card: Card) -> list[Repeat]:
+    """The runs of a card; without repeats its own."""
+    return card.get("repeats") or [Repeat(results=card["results"], seconds=card.get("seconds", {}))]
+
+
+def flat(results: Results) -> dict[str, float]:
     """Results as one mapping {"split/metric": value}."""
     return {
         f"{split}/{name}": value
@@ -83,7 +94,7 @@ def _spread(values: list[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1g}"
 
 
-def _cores(card: dict[str, Any]) -> str:
+def _cores(card: Card) -> str:
     count = card["host"]["cores"]
     return f"{count} core" + "s" * (count != 1)
 
@@ -100,17 +111,17 @@ def rows() -> str:
         described = catalog.about(catalog.folder() / f"{name}.py")
         paths = (catalog.folder() / "results").glob(f"{name}*.json")
         for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
-            card = json.loads(path.read_text(encoding="utf-8"))
+            card = _read(path)
             if card["experiment"] == name:
                 lines.append("| " + " | ".join(_cells(card, described)) + " |")
     return "\n".join(lines)
 
 
-def _cells(card: dict[str, Any], described: dict[str, str]) -> list[str]:
+def _cells(card: Card, described: dict[str, str]) -> list[str]:
     """A row of the table of results."""
     name, data, metric = card["experiment"], card["data"]["train"], headline(card, described)
     published, ours = card.get("published"), values(card)
-    runs, (_, count) = card.get("repeats", [card]), repeated(card)
+    runs, (_, count) = _repeats(card), repeated(card)
     cost = ", ".join(
         f"{min(run['seconds'][k] for run in runs):.0f} s {word}" for k, word in SECONDS
     )
@@ -167,9 +178,9 @@ def keep(runs: list[Path]) -> list[Path]:
     Runs that differ only by seed or fold share a card: that of the first run, with results and
     hashes of all as `repeats`, and the options that differ from the defaults as `flags`.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Card]] = {}
     for run in runs:
-        card = json.loads((run / "card.json").read_text(encoding="utf-8"))
+        card = _read(run / "card.json")
         if card["status"] != "done":
             raise UsageError(f"{run} is {card['status']}, not done: dlcore resume {run}")
         config = {name: value for name, value in card["config"].items() if name not in REPEATED}
@@ -181,11 +192,12 @@ SECONDS = (("train", "train"), ("total", "in all"))
 REPEATED = ("fold",)  # fields of a Config that, like the seed, count repetitions
 
 
-def _order(card: dict[str, Any]) -> tuple[Any, ...]:
-    return (card["run"]["seed"], *(card["config"].get(name, 0) for name in REPEATED))
+def _order(card: Card) -> list[int]:
+    numbers = [card["run"]["seed"], *(card["config"].get(name, 0) for name in REPEATED)]
+    return [number for number in numbers if isinstance(number, int)]
 
 
-def _keep(cards: list[dict[str, Any]]) -> Path:
+def _keep(cards: list[Card]) -> Path:
     card = cards[0]
     described = ("results", "seconds", "params_sha256", "marks")
     if len(cards) > 1:
@@ -196,14 +208,15 @@ def _keep(cards: list[dict[str, Any]]) -> Path:
             }
             for each in cards
         ]
-        card["repeats"] = [
+        repeats = [
             {**who, **{k: each.get(k) for k in described}}
             for who, each in zip(own, cards, strict=True)
         ]
+        card["repeats"] = cast(list[Repeat], repeats)
     # without paths of a machine
     card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
     page = trust.page(catalog.folder(), card)
-    usual = changes.flat(json.loads(json.dumps(dataclasses.asdict(page.config()))))
+    usual = changes.flat(plain(page.config()))
     config = changes.flat(card["config"])
     other = {
         path: value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from dlcore.data.source import Source
+from dlcore.runs.card_fields import BestState
 from dlcore.runs.checkpoint import Checkpoints, Unreadable
 from dlcore.train.evaluate import check_best
 from dlcore.train.evaluators import Evaluator
@@ -110,7 +110,7 @@ class Best:
         assert found is not None, "a checkpoint that is there is read, or Unreadable raised"
         return found
 
-    def entry(self, step: int | None = None) -> dict[str, Any] | None:
+    def entry(self, step: int | None = None) -> BestState | None:
         """The card's entry on the best state, or that of `step`; None if it was not measured."""
         step = self.checkpoints.best_step() if step is None else step
         if not self.best or step is None or self.metric not in self.checkpoints.kept.get(step, {}):

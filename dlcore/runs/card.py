@@ -13,23 +13,26 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar, cast
 
 import jax
 import numpy as np
 
 from dlcore import files
+from dlcore.bounds import Dataclass
 from dlcore.errors import UsageError
+from dlcore.files import Json
+from dlcore.runs.card_fields import Card, Git, Hash, Machine
 from dlcore.runs.card_migration import migrated
 from dlcore.runtime import cores
-from dlcore.sharding import to_host
+from dlcore.sharding import Tree, to_host
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-Card = dict[str, Any]
+D = TypeVar("D", bound=Dataclass)
 PACKAGES = (
     "dlcore",
     "jax",
@@ -54,8 +57,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git(folder: Path) -> dict[str, Any]:
-    """{"commit", "clean"} of the repository that contains `folder`; None where there is none."""
+def git(folder: Path) -> Git:
+    """Describes the repository that contains `folder`.
+
+    Returns:
+        Its commit, and whether its Python files are those of the commit; None where there is no
+        repository, or no git.
+    """
 
     def ask(*words: str) -> str | None:
         try:
@@ -101,8 +109,8 @@ def _sources(top: Path, names: str) -> list[Path]:
     ]
 
 
-def machine() -> dict[str, Any]:
-    """The host, the devices and XLA's flags."""
+def machine() -> Machine:
+    """Describes the host, the devices of JAX, and XLA's flags."""
     device = jax.devices()[0]
     return {
         "host": {
@@ -146,8 +154,8 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def sha256(tree: Any) -> str:
-    """The sha256 over path, dtype, shape and bytes of every leaf, in the order of their paths.
+def sha256(tree: Tree) -> str:
+    """Computes the SHA-256 over path, dtype, shape and bytes of every leaf, sorted by path.
 
     It does not depend on how the arrays are spread over devices.
     """
@@ -162,14 +170,14 @@ def sha256(tree: Any) -> str:
     return digest.hexdigest()
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON would give them back: tuples are lists."""
-    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+def plain(config: Dataclass) -> dict[str, Json]:
+    """Returns the fields of a dataclass as JSON would give them back: tuples are lists."""
+    fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(config)))
     return fields
 
 
-def mark(params: Mapping[str, Any]) -> dict[str, Any]:
-    """sha256 and norm of the parameters; the norm tells a small drift from a large one."""
+def mark(params: Mapping[str, Tree]) -> Hash:
+    """Computes SHA-256 and L2 norm of the parameters; the norm tells a small drift from a large."""
     host = to_host(params)
     squares = sum(
         float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host)
@@ -177,8 +185,8 @@ def mark(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"sha256": sha256(host), "norm": math.sqrt(squares)}
 
 
-def parameters(params: dict[str, Any]) -> dict[str, int]:
-    """The number of parameters of each model."""
+def parameters(params: Mapping[str, Tree]) -> dict[str, int]:
+    """Counts the parameters of each model."""
     return {
         name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
         for name, tree in params.items()
@@ -186,7 +194,13 @@ def parameters(params: dict[str, Any]) -> dict[str, int]:
 
 
 def write(folder: Path, card: Card) -> None:
-    """Replaces card.json atomically: a reader sees the old card or the new one, never a part."""
+    """Replaces card.json atomically: a reader sees the old card or the new one, never a part.
+
+    Numbers that are not finite become null.
+
+    Raises:
+        UsageError: the disk is full, or the folder cannot be written.
+    """
     try:
         files.write(
             folder / "card.json",
@@ -199,7 +213,7 @@ def write(folder: Path, card: Card) -> None:
         ) from error
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     """The value with None in place of numbers that are not finite, which JSON cannot hold."""
     if isinstance(value, Mapping):
         return {name: _finite(each) for name, each in value.items()}
@@ -251,12 +265,10 @@ def read_file(path: Path) -> Card:
                 f"{path} is damaged: its {word} is {card[word]!r}; mend it by hand, or train again"
                 " into another folder"
             )
-    if card.get("format", 1) != FORMAT:
-        card = migrated(card, path)
-    return card
+    return cast(Card, card) if card.get("format", 1) == FORMAT else migrated(card, path)
 
 
-def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
+def fields(folder: Path, kind: type[D], card: Card, word: Literal["config", "run"]) -> D:
     """Rebuilds a dataclass from a part of a card.
 
     Entries that the class lacks are ignored, and missing ones keep their defaults;
@@ -264,7 +276,7 @@ def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
 
     Args:
         folder: the run, or the card's file, for the message.
-        kind: the dataclass.
+        kind: the dataclass, whose fields all have defaults.
         card: the card.
         word: the key of the part: "config" or "run".
 
@@ -278,13 +290,18 @@ def fields(folder: Path, kind: type[Any], card: Card, word: str) -> Any:
     )
 
 
-def _rebuilt(usual: Any, kept: Mapping[str, Any], whose: str) -> Any:
+def _rebuilt(usual: D, kept: Mapping[str, Json], whose: str) -> D:
     """The dataclass `usual` with the values that a card has kept, nested dataclasses included."""
-    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if hasattr(usual, k)}
-    for name, value in kept.items():
+    values: dict[str, object] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in kept.items()
+        if hasattr(usual, name)
+    }
+    for name, value in values.items():
         like = getattr(usual, name)
-        if dataclasses.is_dataclass(like) and isinstance(value, dict):
-            kept[name] = _rebuilt(like, value, f"{whose}.{name}")
+        is_nested = dataclasses.is_dataclass(like) and not isinstance(like, type)
+        if is_nested and isinstance(value, dict):
+            values[name] = _rebuilt(like, value, f"{whose}.{name}")
             continue
         fits = isinstance(value, int | float if type(like) is float else type(like)) or None in (
             value,
@@ -292,4 +309,4 @@ def _rebuilt(usual: Any, kept: Mapping[str, Any], whose: str) -> Any:
         )
         if not fits or (isinstance(value, bool) and not isinstance(like, bool)):
             raise UsageError(f"{whose} says {name} = {value!r}; mend it by hand")
-    return dataclasses.replace(usual, **kept)
+    return dataclasses.replace(usual, **values)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from dlcore.errors import UsageError
+from dlcore.files import Json
+from dlcore.runs.card_fields import Card
 
 # {field of format 1: path of format 2}, for all experiments and for single ones. The two values of
 # a pair go to two paths.
@@ -47,37 +49,55 @@ _RENAMED_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def migrated(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The card in the current format. UsageError: its format is newer."""
+def migrated(card: Mapping[str, Json], path: Path) -> Card:
+    """Returns a card of an older format in the current one.
+
+    Args:
+        card: as it is in the file.
+        path: the file, for the message.
+
+    Raises:
+        UsageError: its format is newer than this version of dlcore.
+    """
     if card.get("format", 1) != 1:
         raise UsageError(
             f"{path} has format {card['format']}, which a newer dlcore has written: read it with"
             " that version"
         )
-    return _from_1(card)
+    return cast(Card, _from_1(card))
 
 
-def _from_1(card: Mapping[str, Any]) -> dict[str, Any]:
-    experiment, old = str(card["experiment"]), dict(card.get("config", {}))
+def _from_1(card: Mapping[str, Json]) -> dict[str, Json]:
+    experiment, old = str(card["experiment"]), _mapping(card, "config")
     offline = bool(old.pop("offline", False))
     names = {**_RENAMED, **_RENAMED_OF.get(experiment, {})}
-    config: dict[str, Any] = {}
+    config: dict[str, Json] = {}
     for name, value in old.items():
         paths = names.get(name, (name,))
-        for path, part in zip(paths, value if len(paths) > 1 else (value,), strict=True):
+        parts = value if len(paths) > 1 and isinstance(value, list) else [value]
+        for path, part in zip(paths, parts, strict=True):
             _put(config, path, part)
     if (experiment, config.get("loss")) == ("gan_mnist", "wgan_gp"):
         config["loss"] = "wasserstein"
-    if offline and experiment in ("flow_mnist", "gan_mnist") and "width" in config:
-        config["width"] //= 3  # in format 1 `build` divided the width
-    run = {"offline": offline, "data": "", **card.get("run", {})}
+    width = config.get("width")
+    if offline and experiment in ("flow_mnist", "gan_mnist") and isinstance(width, int):
+        config["width"] = width // 3  # in format 1 `build` divided the width
+    run: dict[str, Json] = {"offline": offline, "data": "", **_mapping(card, "run")}
     if isinstance(run.get("diagnose"), bool):
         run["diagnose"] = "auto" if run["diagnose"] else "never"
     return {**card, "format": 2, "config": config, "run": run}
 
 
-def _put(config: dict[str, Any], path: str, value: Any) -> None:
+def _mapping(card: Mapping[str, Json], word: str) -> dict[str, Json]:
+    """A copy of a mapping in a card; {} where it is missing."""
+    value = card.get(word)
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _put(config: dict[str, Json], path: str, value: Json) -> None:
     *above, last = path.split(".")
     for name in above:
-        config = config.setdefault(name, {})
+        nested = config.setdefault(name, {})
+        assert isinstance(nested, dict), "a field of the config has the name of a nested one"
+        config = nested
     config[last] = value

@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from dlcore import files
 from dlcore.errors import UsageError
@@ -20,7 +20,7 @@ from dlcore.runtime import tracebacks
 
 if TYPE_CHECKING:
     from dlcore.data.splits import Splits
-    from dlcore.train.experiment import Experiment
+    from dlcore.train.experiment import Config, Experiment
 
 FACTS = "facts.json"  # in a run: the facts of the data from which its model is built
 ABOUT = ("Family", "Task", "Data", "Published")  # lines that every experiment file has
@@ -35,10 +35,10 @@ class Page:
     path: Path
     source: str
     about: str
-    config: type[Any]
-    presets: Mapping[str, Any]
-    data: Callable[[Any, DataSource], Splits]
-    build: Callable[[Any, Splits], Experiment]
+    config: type[Config]
+    presets: Mapping[str, Config]
+    data: Callable[[Config, DataSource], Splits]
+    build: Callable[[Config, Splits], Experiment]
     flags: RunOptions
     published: str = ""
 
@@ -53,7 +53,7 @@ class Page:
             lines.append(f"--preset {name}: {flags or 'the default'}")
         return "\n".join(lines)
 
-    def usual(self, words: list[str]) -> Any:
+    def usual(self, words: list[str]) -> Config:
         """The config that a command line starts from: the file's default, or a preset.
 
         Takes `--preset NAME` from `words`. With `--offline` it is the preset "offline", where there
@@ -75,11 +75,11 @@ class Page:
             )
         return self.presets[name] if name else self.config()
 
-    def experiment(self, config: Any, source: DataSource) -> Experiment:
+    def experiment(self, config: Config, source: DataSource) -> Experiment:
         """The experiment, with its data opened. UsageError: the file rejects config or data."""
         return self._built(lambda: self.build(config, self.data(config, source)))
 
-    def without_data(self, config: Any, run: Path) -> Experiment | None:
+    def without_data(self, config: Config, run: Path) -> Experiment | None:
         """The experiment of a run, built from the facts of its data; None if it has no facts."""
         from dlcore.data.facts import Facts
         from dlcore.data.splits import Splits
@@ -228,27 +228,29 @@ def load(path: Path, text: str | None = None) -> Page:
     )
 
 
-def _parts(module: types.ModuleType, path: Path) -> tuple[Any, Any, Any]:
+Parts = tuple[
+    "type[Config]",
+    "Callable[[Config, DataSource], Splits]",
+    "Callable[[Config, Splits], Experiment]",
+]
+
+
+def _parts(module: types.ModuleType, path: Path) -> Parts:
     """The Config, data and build of a module. UsageError: one is missing, or a default is."""
-    parts: tuple[Any, ...] = tuple(
-        getattr(module, name, None) for name in ("Config", "data", "build")
-    )
-    config, data, build = parts
-    is_dataclass = isinstance(config, type) and dataclasses.is_dataclass(config)
-    fields = {field.name for field in dataclasses.fields(config)} if is_dataclass else set()
-    if not callable(build) or not callable(data) or not {"batch", "steps"} <= fields:
+    config, data, build = (getattr(module, name, None) for name in ("Config", "data", "build"))
+    fields: tuple[dataclasses.Field[object], ...] = ()
+    if isinstance(config, type) and dataclasses.is_dataclass(config):
+        fields = dataclasses.fields(config)
+    named = {"batch", "steps"} <= {field.name for field in fields}
+    if not callable(build) or not callable(data) or not named:
         raise UsageError(
             f"{path} is not an experiment: it needs data(config, source), build(config, splits) and"
             " a dataclass Config with batch and steps"
         )
     missing = dataclasses.MISSING
-    bare = [
-        field.name
-        for field in dataclasses.fields(config)
-        if field.default is field.default_factory is missing
-    ]
+    bare = [field.name for field in fields if field.default is field.default_factory is missing]
     if bare:
         raise UsageError(
             f"{path} is not an experiment: its Config needs a default for {', '.join(bare)}"
         )
-    return config, data, build
+    return cast(Parts, (config, data, build))

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from dlcore.runs.card_fields import Card, Git
 
 NAMED = 12  # a message names at most this many files
 
@@ -56,9 +57,9 @@ def code_difference(before: str, now: str, name: str) -> list[str]:
     )[:60]
 
 
-def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping with dotted names."""
-    found: dict[str, Any] = {}
+def flat(fields: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Returns nested mappings as one mapping with dotted names, such as "recipe.lr"."""
+    found: dict[str, object] = {}
     for name, value in fields.items():
         found |= (
             flat(value, f"{prefix}{name}.")
@@ -68,8 +69,10 @@ def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence[str]) -> list[str]:
-    """The entries in which two cards differ, as "versions jax: 0.10.1 then, 0.12.0 now".
+def differences(
+    then: Mapping[str, object], now: Mapping[str, object], words: Sequence[str]
+) -> list[str]:
+    """Lists the entries in which two cards differ, as "versions jax: 0.10.1 then, 0.12.0 now".
 
     Args:
         then: the older card.
@@ -90,12 +93,14 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], words: Sequence
     return lines
 
 
-def commit(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Describes different commits and uncommitted changes of two cards."""
-    a, b = (each.get("git") or {} for each in (then, now))
+def commit(then: Card, now: Card) -> list[str]:
+    """Describes different commits of two cards, and uncommitted changes."""
+    none = Git(commit=None, clean=None)
+    a, b = (each.get("git") or none for each in (then, now))
+    before, after = a.get("commit"), b.get("commit")
     lines = []
-    if a.get("commit") and b.get("commit") and a["commit"] != b["commit"]:
-        lines.append(f"commit: {a['commit'][:10]} then, {b['commit'][:10]} now")
+    if before and after and before != after:
+        lines.append(f"commit: {before[:10]} then, {after[:10]} now")
     return lines + [
         f"uncommitted changes {when}"
         for when, git in (("then", a), ("now", b))

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -248,12 +248,19 @@ class Checkpoints:
         self.manager.reload()
 
 
+class _Saved(Protocol):
+    """What Orbax knows of a checkpoint; only its step is used here."""
+
+    @property
+    def step(self) -> int: ...
+
+
 class _Keep(NamedTuple):
     """Orbax's preservation policy: `to_keep` selects the steps that are kept."""
 
     to_keep: Callable[[Sequence[int]], set[int]]
 
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+    def should_preserve(self, checkpoints: Sequence[_Saved], *, context: object) -> list[bool]:
         """For each checkpoint, whether it is kept."""
         to_keep = self.to_keep([each.step for each in checkpoints])
         return [each.step in to_keep for each in checkpoints]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.sharding import Tree
 
-def checksum(tree: Any) -> Array:
-    """Two sums for each leaf of a tree, which detect changed and exchanged words.
+
+def checksum(tree: Tree) -> Array:
+    """Computes two sums for each leaf of a tree, which detect changed and exchanged words.
 
     The first sum is that of the leaf's words, the second that of the words mixed with their
     positions, both modulo 2^32. Any flipped bit changes the first sum; an exchange of words changes

@@ -61,8 +61,8 @@ class Patience:
 
     def _logged(self, log: Path, until: int) -> list[float]:
         found: dict[int, float] = {}
-        for record in records(log):
-            if record.get("split") == self.split and record["step"] <= until:
+        for step, record in records(log):
+            if record.get("split") == self.split and step <= until:
                 value = record.get(self.metric)
-                found[record["step"]] = math.nan if value is None else float(value)
+                found[step] = float(value) if isinstance(value, int | float) else math.nan
         return [found[step] for step in sorted(found)]

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from dlcore import files
 from dlcore.errors import UsageError
 from dlcore.runs import card as cards
 from dlcore.runtime import processes
+from dlcore.sharding import Tree
 
 
 class Diverged(Exception):
@@ -26,7 +26,7 @@ class Diverged(Exception):
 
 
 @jax.jit
-def finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
+def finite(params: Mapping[str, Tree]) -> dict[str, jax.Array]:
     """For each tree of parameters, whether all of its numbers are finite."""
     floating = {
         n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -39,7 +39,7 @@ def finite(params: Mapping[str, Any]) -> dict[str, jax.Array]:
     }
 
 
-def not_finite_parts(params: Mapping[str, Any]) -> list[str]:
+def not_finite_parts(params: Mapping[str, Tree]) -> list[str]:
     """The names of the trees of parameters that contain a number that is not finite."""
     return [name for name, each in jax.device_get(finite(params)).items() if not each]
 

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -19,6 +19,7 @@ from tensorboardX import SummaryWriter
 
 from dlcore import files
 from dlcore.errors import UsageError
+from dlcore.files import Json
 
 
 class MetricWriter(Protocol):
@@ -147,12 +148,12 @@ def duration(seconds: float) -> str:
 def loss_at(folder: Path, step: int) -> str:
     """The training losses last logged up to a step, as ", where net/loss was 2.3,"; "" if none."""
     found = {}
-    for record in records(folder / "metrics.jsonl"):
-        if record.get("split") == "train" and record["step"] <= step:
+    for number, record in records(folder / "metrics.jsonl"):
+        if record.get("split") == "train" and number <= step:
             found = {
                 name: value
                 for name, value in record.items()
-                if name.endswith("/loss") and value is not None
+                if name.endswith("/loss") and isinstance(value, int | float)
             }
     return (
         f", where {' and '.join(f'{name} was {value:.3g}' for name, value in found.items())},"
@@ -161,15 +162,19 @@ def loss_at(folder: Path, step: int) -> str:
     )
 
 
-def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The readable lines of metrics.jsonl or diagnostics.jsonl; damaged ones are left out."""
+def records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
+    """Reads metrics.jsonl or diagnostics.jsonl; damaged lines are left out.
+
+    Yields:
+        The step of a line, and the line's JSON object, in which the step is an entry too.
+    """
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict) and type(record.get("step")) is int:
-            yield record
+            yield record["step"], record
 
 
 def rewind(folder: Path, step: int, ended: bool = False, before: int | None = None) -> set[str]:
@@ -193,28 +198,22 @@ def rewind(folder: Path, step: int, ended: bool = False, before: int | None = No
             " step 0",
             stacklevel=2,
         )
-    logged = [record for record in records(folder / "metrics.jsonl") if record["step"] <= step]
+    logged = [(at, record) for at, record in records(folder / "metrics.jsonl") if at <= step]
+    during: dict[str, tuple[int, dict[str, Json]]] = {}
     if ended:
-        last = max(
-            (i for i, record in enumerate(logged) if record.get("split") == "train"), default=-1
-        )
-        during = {
-            r.get("split"): r
-            for r in reversed(logged[last + 1 :])
-            if r["step"] == step and r.get("split") != "test"
-        }
+        trained = [i for i, (_, record) in enumerate(logged) if record.get("split") == "train"]
+        last = max(trained, default=-1)
+        for at, record in reversed(logged[last + 1 :]):
+            if at == step and record.get("split") != "test":
+                during[str(record.get("split"))] = at, record
         logged[last + 1 :] = during.values()
-    else:
-        during = {}
     _rewrite(folder / "metrics.jsonl", logged)
     found = records(folder / "diagnostics.jsonl")
-    _rewrite(
-        folder / "diagnostics.jsonl",
-        [record for record in found if record["step"] < step + (not ended)],
-    )
+    kept = [(at, record) for at, record in found if at < step + (not ended)]
+    _rewrite(folder / "diagnostics.jsonl", kept)
     return set(during)
 
 
-def _rewrite(path: Path, kept: Sequence[dict[str, Any]]) -> None:
+def _rewrite(path: Path, kept: Sequence[tuple[int, dict[str, Json]]]) -> None:
     if path.exists():
-        files.write(path, "".join(json.dumps(record) + "\n" for record in kept))
+        files.write(path, "".join(json.dumps(record) + "\n" for _, record in kept))

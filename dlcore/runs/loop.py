@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from dlcore.options import RunOptions
 from dlcore.runtime import processes
+from dlcore.train.step import Batch
 
 DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
 
@@ -42,13 +43,13 @@ class Trainable(Protocol):
     def stride(self) -> int:
         """The number of steps of one call of `step`; divides the intervals."""
 
-    def batches(self) -> Iterator[Any]:
+    def batches(self) -> Iterator[Batch]:
         """The batches of the steps from `start` to `last`, `stride` steps at a time."""
 
     def begin(self) -> None:
         """Starts training; first repeats an evaluation that was interrupted."""
 
-    def step(self, batches: Iterator[Any], step: int) -> None:
+    def step(self, batches: Iterator[Batch], step: int) -> None:
         """Trains `stride` steps on the next of `batches`, which brings the state to `step`."""
 
     def log(self, keep: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from dlcore.data.source import Source
 from dlcore.data.stream import Stream
 from dlcore.options import RunOptions
 from dlcore.sharding import Layout
-from dlcore.train.compile import compile_step
+from dlcore.train.compile import Compiled, compile_step
 from dlcore.train.evaluate import LossEvaluation, packed_step
 from dlcore.train.evaluators import Collector
 from dlcore.train.experiment import Experiment
@@ -52,10 +52,10 @@ class Program(Protocol):
     def compile(self) -> None:
         """Compiles the training step."""
 
-    def batches(self, start: int, stop: int) -> Iterator[Any]:
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of the steps start..stop on the devices, `stride` steps at a time."""
 
-    def step(self, state: State, batch: Any, /) -> tuple[State, jax.Array]:
+    def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
         """Trains `stride` steps; returns the new state and packed metrics. The old state is
         donated.
         """
@@ -101,9 +101,9 @@ class SingleProgram:
         self.collector = Collector(layout, experiment.batch)
         self.metric_names: list[str] = []
         self.indices: Mapping[str, checks.Indices] = {}
-        self._example: Any = self._put(self.stream.at(0))
+        self._example = self._put(self.stream.at(0))
         self.abstract, self._make = initial(experiment, flags.seed, layout, self._example)
-        self.step: Any = None
+        self._step: Compiled | None = None
 
     def _put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         return self.layout.put(batch, self._experiment.batch)
@@ -125,7 +125,7 @@ class SingleProgram:
         step = packed_step(self.objectives, self._flags, self.metric_names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         with checks.declared() as self.indices:
-            self.step = compile_step(step, self.layout, self.abstract, shardings, self._example)
+            self._step = compile_step(step, self.layout, self.abstract, shardings, self._example)
         checks.check_indices(
             {"train": self._experiment.train, **self._experiment.evaluated}, self.indices
         )
@@ -134,6 +134,11 @@ class SingleProgram:
         """The batches of the steps start..stop."""
         made = self.stream.steps(start, stop, self._flags.threads) if start < stop else iter(())
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
+
+    def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
+        """Trains one step; returns the new state and packed metrics. The old state is donated."""
+        assert self._step is not None, "compile() comes before the first step"
+        return self._step(state, batch)
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
         """The packed metrics of several steps on the host."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import changes as changes_of
+from dlcore.runs.card_fields import DataEntries
 from dlcore.runs.catalog import Page
 from dlcore.runtime import processes
+from dlcore.train.experiment import Config
 
 
 def changes(
-    page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
+    page: Page, config: Config, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
 ) -> str:
     """Describes what has changed since the run started; empty where nothing has.
 
@@ -63,30 +65,34 @@ def update_card(
         else card.get("accepted_changes", [])
     )
     kept = ("about", "file", "step", "started", "git", "seconds", "params_sha256", "results")
-    card |= {name: value for name, value in known.items() if name not in kept}
+    renewed = {name: value for name, value in known.items() if name not in kept}
+    card.update(cast(cards.Card, renewed))
     card |= {"accepted_changes": accepted, "resumed": card.get("resumed", 0) + 1}
-    card |= {"noted_changes": [*card.get("noted_changes", []), *noted]} if noted else {}
+    if noted:
+        card["noted_changes"] = [*card.get("noted_changes", []), *noted]
     card.pop("error", None)
 
 
-def data_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def data_changes(then: cards.Card, now: DataEntries | cards.Card) -> str:
     """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty if equal."""
     a, b = then.get("data") or {}, now["data"]
     found = [
         f"split {split} {'is gone' if split in a else 'is new'}" for split in sorted({*a} ^ {*b})
     ]
     for split in (split for split in b if split in a):
-        names = [name for name in b[split] if a[split].get(name) != b[split][name]]
+        before: Mapping[str, object] = a[split]
+        after: Mapping[str, object] = b[split]
+        names = [name for name in after if before.get(name) != after[name]]
         # a changed fingerprint adds nothing where another entry has changed
         if names not in ([], ["fingerprint"]):
             names = [name for name in names if name != "fingerprint"]
-        found += [
-            f"{split} {name}: {a[split].get(name)} then, {b[split][name]} now" for name in names
-        ]
+        found += [f"{split} {name}: {before.get(name)} then, {after[name]} now" for name in names]
     return "; ".join(found)
 
 
-def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card) -> str:
+def difference(
+    page: Page, config: Config, flags: RunOptions, folder: Path, card: cards.Card
+) -> str:
     """Describes changes of the experiment file, its config and the run options; empty if there are
     none.
 
@@ -115,11 +121,11 @@ def difference(page: Page, config: Any, flags: RunOptions, folder: Path, card: c
         "heartbeat",
         "stall",
     }
-    for word, old, new in (
+    for word, kept_fields, fields in (
         ("config", card.get("config", {}), cards.plain(config)),
         ("flag", card.get("run", {}), cards.plain(flags)),
     ):
-        old, new = changes_of.flat(old), changes_of.flat(new)
+        old, new = changes_of.flat(kept_fields), changes_of.flat(fields)
         for name in sorted({*old, *new} - (free if word == "flag" else set())):
             a, b = (json.dumps(x[name]) if name in x else "not there" for x in (old, new))
             if a != b:

@@ -12,8 +12,6 @@ import numpy as np
 
 from dlcore import files
 from dlcore.analysis import diagnosis_summary
-from dlcore.data import checks
-from dlcore.data.stream import Stream
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import ending, sample_files
@@ -22,9 +20,10 @@ from dlcore.runs.catalog import FACTS
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runs.checkpoint_files import check_space
 from dlcore.runs.clock import Clock
+from dlcore.runs.divergence import Divergence
 from dlcore.runs.early_stopping import Patience
 from dlcore.runs.ending import Diverged, FolderGone
-from dlcore.runs.log import Log, MetricWriter, loss_at, rewind
+from dlcore.runs.log import Log, MetricWriter, rewind
 from dlcore.runs.metrics import Metrics
 from dlcore.runs.program import Diagnosis, Program
 from dlcore.runtime import compilation_cache, processes
@@ -76,6 +75,7 @@ class Run:
         checkpoints = Checkpoints(folder / "checkpoints", flags.keep, best_of(experiment))
         self.best = Best(experiment, checkpoints, later=siblings > 1)
         self.checkpoints = self.best.checkpoints
+        self._divergence = Divergence(experiment, flags.seed, folder, self.best)
         self.start = 0
         self.final_step = -1
         self.unevaluated = 0
@@ -160,10 +160,8 @@ class Run:
             Diverged: a loss or gradient norm is not finite.
         """
         self.check_folder()
-        for step, metric, found in ending.not_finite(names, self.experiment.trained, steps, values):
-            raise self._diverged(
-                step, metric, f"is {found}", "check the data of that step", program.indices
-            )
+        if error := self._divergence.in_metrics(names, steps, values, program.indices):
+            raise error
         sums = values.sum(0).tolist()
         means = {
             name: total / weight
@@ -173,48 +171,9 @@ class Run:
         self.log.train(steps[-1], means, examples_per_second)
 
     def check_parameters(self, state: State, step: int, program: Program) -> None:
-        """Raises Diverged where a parameter is not finite, so that no such state is saved.
-
-        A finite loss with a finite gradient may still lead to an update that is not finite.
-        """
-        for name in ending.not_finite_parts(state.params):
-            what = "are not finite after that step's update"
-            raise self._diverged(
-                step, f"{name}/params", what, "check the optimizer", program.indices
-            )
-
-    def _diverged(
-        self, step: int, metric: str, what: str, way: str, indices: Mapping[str, checks.Indices]
-    ) -> Diverged:
-        self.best.write()
-        self.checkpoints.wait()  # the last save may still be running
-        last = max(self.checkpoints.steps(), default=None)
-        good = (
-            f"the last finite checkpoint is that of step {last}"
-            if last
-            else "no checkpoint was written before"
-        )
-        good += loss_at(self.folder, last) if last else ""
-        fault = self._fault_in_data(step, indices)
-        return Diverged(
-            f"step {step}: objective {metric.split('/')[0]!r}: {metric} {what}; {good} in"
-            f" {self.checkpoints.folder}. "
-            + (
-                f"The data are the cause: {fault}"
-                if fault
-                else f"Lower the learning rate, clip gradients, or {way}"
-            )
-        )
-
-    def _fault_in_data(self, step: int, indices: Mapping[str, checks.Indices]) -> str:
-        """Describes what is wrong with the global batch of a step; empty where nothing is."""
-        whole = Stream(
-            self.experiment.train,
-            self.experiment.batch,
-            self.flags.seed,
-            np.arange(self.experiment.batch),
-        )
-        return checks.find_fault(whole.at(step - 1), whole.index(step - 1), indices)
+        """Raises Diverged where a parameter is not finite, so that no such state is saved."""
+        if error := self._divergence.in_parameters(state, step, program.indices):
+            raise error
 
     @uninterrupted()
     def log_evaluation(self, state: State, step: int, results: Results, regular_save: bool) -> None:

@@ -6,9 +6,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from dlcore import files
+from dlcore.files import Json
 from dlcore.runs.sample_migration import from_version_1
 from dlcore.samples import PartWriter, Sample
 from dlcore.samples.parts import SUFFIXES, Part, file_names, problem
@@ -22,6 +23,13 @@ _SIGNATURES = {
     ".gif": ("GIF", lambda content: content[:6] in (b"GIF87a", b"GIF89a")),
     ".wav": ("WAV file", lambda content: content[:4] == b"RIFF" and content[8:12] == b"WAVE"),
 }
+
+
+class Entry(TypedDict):
+    """A sample in the index of the folder."""
+
+    title: str
+    parts: list[Part]
 
 
 def save(folder: Path, samples: Sequence[Sample]) -> None:
@@ -52,7 +60,7 @@ def save(folder: Path, samples: Sequence[Sample]) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write(folder: Path, position: int, sample: Sample) -> dict[str, Any]:
+def _write(folder: Path, position: int, sample: Sample) -> Entry:
     """Writes one sample's files and returns its entry in the index."""
     title = getattr(sample, "title", None)
     if not isinstance(title, str) or not callable(getattr(sample, "parts", None)):
@@ -69,11 +77,15 @@ def _write(folder: Path, position: int, sample: Sample) -> dict[str, Any]:
     return {"title": title, "parts": parts}
 
 
-def load(folder: Path) -> list[dict[str, Any]]:
-    """The validated index of a samples folder: [{"title": str, "parts": [part, ...]}, ...].
+def load(folder: Path) -> list[Entry]:
+    """Reads and validates the index of a samples folder.
 
-    Returns [] where there is no folder. Raises ValueError that names the file where it is damaged,
-    refers to files outside the folder, or is of a newer version.
+    Returns:
+        An entry for each sample; [] where there is no folder.
+
+    Raises:
+        ValueError: the index is damaged, refers to files outside the folder, or is of a newer
+            version; the message names the file.
     """
     if not folder.is_dir():
         return []
@@ -84,21 +96,23 @@ def load(folder: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
-    for position, entry in enumerate(samples := _samples(folder, index)):
+    samples = _samples(folder, index)
+    for position, entry in enumerate(samples):
         if not isinstance(entry, dict) or not isinstance(entry.get("title"), str):
             raise ValueError(f"{path}: sample {position}: no title")
-        if not isinstance(entry.get("parts"), list):
+        parts = entry.get("parts")
+        if not isinstance(parts, list):
             raise ValueError(f"{path}: sample {position}: no parts")
-        for part in entry["parts"]:
+        for part in parts:
             reason = problem(part)
             if reason:
                 raise ValueError(f"{path}: sample {position}: {reason}")
-            for name in file_names(part):
+            for name in file_names(cast(Part, part)):
                 locate(folder, name)
-    return samples
+    return cast(list[Entry], samples)
 
 
-def _samples(folder: Path, index: Any) -> list[Any]:
+def _samples(folder: Path, index: Json) -> list[Json]:
     """The entries of an index of any version, not yet validated."""
     path = folder / INDEX
     if isinstance(index, list):
@@ -110,9 +124,10 @@ def _samples(folder: Path, index: Any) -> list[Any]:
     if type(version) is int and version > VERSION:
         hint = f"this dlcore reads up to {VERSION}; update dlcore"
         raise ValueError(f"{path}: format version {version}, and {hint}")
-    if version != VERSION or not isinstance(index.get("samples"), list):
+    samples = index.get("samples") if isinstance(index, dict) else None
+    if version != VERSION or not isinstance(samples, list):
         raise ValueError(f"{path}: not a list of samples")
-    return index["samples"]
+    return samples
 
 
 def text_of(folder: Path, part: Part) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from dlcore.files import Json
 
 _PARTS = {"images": "pictures", "text": "text", "table": "table", "plot": "plot"}
 
 
-def from_version_1(index: list[Any], read_text: Callable[[str], str]) -> list[dict[str, Any]]:
+def from_version_1(index: list[Json], read_text: Callable[[str], str]) -> list[Json]:
     """The samples of an index of version 1 in today's form, not yet validated.
 
     Args:
@@ -18,19 +19,24 @@ def from_version_1(index: list[Any], read_text: Callable[[str], str]) -> list[di
     Raises:
         ValueError: an entry that is not an object, or of a kind that version 1 did not know.
     """
-    samples: list[dict[str, Any]] = []
+    samples: list[Json] = []
     for position, entry in enumerate(index):
         kind = entry.get("kind") if isinstance(entry, dict) else None
-        if not isinstance(kind, str) or kind not in _PARTS:
+        if not isinstance(entry, dict) or not isinstance(kind, str) or kind not in _PARTS:
             raise ValueError(f"sample {position}: unknown kind {kind!r}")
         fields = {name: value for name, value in entry.items() if name not in ("kind", "title")}
-        part = {"part": _PARTS[kind], **fields}
-        prompt = fields.get("prompt")
-        if kind == "text" and isinstance(prompt, str) and isinstance(fields.get("file"), str):
-            text = prompt + read_text(fields["file"])
+        part: dict[str, Json] = {"part": _PARTS[kind], **fields}
+        prompt, file = fields.get("prompt"), fields.get("file")
+        if kind == "text" and isinstance(prompt, str) and isinstance(file, str):
+            text = prompt + read_text(file)
             part = {"part": "text", "text": text}
             if prompt:
-                span = {"start": 0, "end": len(prompt), "label": "", "colour": "prompt"}
+                span: dict[str, Json] = {
+                    "start": 0,
+                    "end": len(prompt),
+                    "label": "",
+                    "colour": "prompt",
+                }
                 part["spans"] = [span]
         samples.append({"title": entry.get("title"), "parts": [part]})
     return samples

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import jax
 
@@ -17,6 +17,7 @@ from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, early_stopping, resuming, tracking, training
+from dlcore.runs.card_fields import DataEntries
 from dlcore.runs.catalog import Page
 from dlcore.runs.folder import alone, claimed, keep_page
 from dlcore.runs.log import MetricWriter
@@ -26,14 +27,17 @@ from dlcore.runtime.notices import during
 from dlcore.sharding import Layout, check_batch, layout
 from dlcore.train.evaluate import LossEvaluation, averaged
 from dlcore.train.evaluators import Collector
-from dlcore.train.experiment import Experiment, best_of
+from dlcore.train.experiment import Config, Experiment, best_of
 from dlcore.train.init import initial
 from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, State
 
 
 def train(
-    page: Page, config: Any, flags: RunOptions, on_folder: Callable[[Path], None] = lambda _: None
+    page: Page,
+    config: Config,
+    flags: RunOptions,
+    on_folder: Callable[[Path], None] = lambda _: None,
 ) -> int:
     """Starts a new run; with `--continue-run`, resumes the one in `--out` if there is one.
 
@@ -51,7 +55,7 @@ def train(
 
 
 def new_card(
-    page: Page, config: Any, flags: RunOptions, experiment: Experiment, place: Layout
+    page: Page, config: Config, flags: RunOptions, experiment: Experiment, place: Layout
 ) -> cards.Card:
     """The card of a new run."""
     return {
@@ -77,7 +81,12 @@ def new_card(
 
 
 def resume(
-    page: Page, config: Any, flags: RunOptions, folder: Path, card: cards.Card, accept_changes: bool
+    page: Page,
+    config: Config,
+    flags: RunOptions,
+    folder: Path,
+    card: cards.Card,
+    accept_changes: bool,
 ) -> int:
     """Continues a stopped run from its newest valid checkpoint; returns its exit code.
 
@@ -125,14 +134,13 @@ def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None
     early_stopping.check(experiment, flags)
 
 
-def describe(experiment: Experiment) -> Mapping[str, Any]:
-    """The card's entries on data, metrics and published result."""
+def describe(experiment: Experiment) -> DataEntries:
+    """Returns the card's entries on data, metrics and the published result."""
     data = {"train": experiment.train, **experiment.evaluated}
-    return {
-        "data": {split: dataclasses.asdict(source.info) for split, source in data.items()},
-        "metrics": {name: metric._asdict() for name, metric in experiment.known_metrics.items()},
-        "published": experiment.published._asdict() if experiment.published else None,
-    }
+    infos = {split: dataclasses.asdict(source.info) for split, source in data.items()}
+    metrics = {name: metric._asdict() for name, metric in experiment.known_metrics.items()}
+    published = experiment.published._asdict() if experiment.published else None
+    return cast(DataEntries, {"data": infos, "metrics": metrics, "published": published})
 
 
 def begun(flags: RunOptions) -> bool:
@@ -144,7 +152,7 @@ def begun(flags: RunOptions) -> bool:
 
 def restored(
     experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False
-) -> Any:
+) -> State:
     """The best state of a run, with averaged parameters where the optimizer keeps averages.
 
     Warns where the data have changed since the run.

@@ -15,9 +15,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from types import ModuleType
+from typing import Literal, Protocol
 
 from dlcore.errors import UsageError
+from dlcore.runs.card_fields import Card
 from dlcore.runs.changes import flat
 from dlcore.runs.log import MetricWriter, records
 
@@ -39,7 +41,7 @@ class Tracker(Protocol):
 class _Wandb:
     """A run in Weights & Biases, without environment, code, git remote and machine."""
 
-    def __init__(self, name: str, config: Mapping[str, Any], ident: str, folder: Path) -> None:
+    def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
         wandb = _imported("wandb")
         quiet = {
             "console": "off",
@@ -68,7 +70,7 @@ class _Wandb:
 class _Mlflow:
     """A run in MLflow: at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder."""
 
-    def __init__(self, name: str, config: Mapping[str, Any], ident: str, folder: Path) -> None:
+    def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
         mlflow, entities = _imported("mlflow"), _imported("mlflow.entities")
         database = f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
         self.client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or database)
@@ -94,7 +96,7 @@ class _Mlflow:
 
 
 @contextlib.contextmanager
-def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[list[MetricWriter]]:
+def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]]:
     """Opens the tracker of a run for the block; a resumed run continues in the same tracked run.
 
     Args:
@@ -127,9 +129,10 @@ def tracked(kind: Kind, folder: Path, card: Mapping[str, Any]) -> Iterator[list[
         ) from error
     sent.save(folder / "tracked.json")
     writer = TrackingWriter(kind, tracker, folder, sent)
-    for record in records(folder / "metrics.jsonl"):  # a killed process may not have sent all
-        step, split = record.pop("step"), str(record.pop("split", ""))
-        writer.write(step, split, {k: v for k, v in record.items() if isinstance(v, int | float)})
+    for step, record in records(folder / "metrics.jsonl"):  # a killed process may not have sent all
+        split = str(record.get("split", ""))
+        numbers = {name: x for name, x in record.items() if isinstance(x, int | float)}
+        writer.write(step, split, {name: x for name, x in numbers.items() if name != "step"})
     try:
         yield [writer]
     finally:
@@ -252,7 +255,7 @@ def _warn(message: str) -> None:
     print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import cast
 
 import jax
 
@@ -21,7 +21,7 @@ from dlcore.runtime import compilation_cache, processes
 from dlcore.runtime.signals import uninterrupted
 from dlcore.train.evaluate import averaged
 from dlcore.train.evaluators import is_due
-from dlcore.train.step import State
+from dlcore.train.step import Batch, State
 
 # The card keeps hash and norm of the parameters at these steps, for `dlcore verify`.
 HASH_STEPS = (10, 100, 1000)
@@ -63,10 +63,8 @@ class Trainer:
         # steps whose metrics are still on the device
         self._pending: list[tuple[int, jax.Array]] = []
         restored = [run.restored(program, start) for run in self.runs]
-        initial = program.initial() if any(state is None for state in restored) else restored
-        states: list[Any] = [
-            new if state is None else state for state, new in zip(restored, initial, strict=True)
-        ]
+        initial = program.initial() if any(state is None for state in restored) else []
+        states = [initial[i] if state is None else state for i, state in enumerate(restored)]
         del restored, initial
         for run, state in zip(self.runs, states, strict=True):
             run.begin(state, self.experiment.steps)
@@ -94,7 +92,7 @@ class Trainer:
         """Trains to the last step, to `until`, or until a signal; returns the exit code."""
         return loop(self, until, received_signals)
 
-    def batches(self) -> Iterator[Any]:
+    def batches(self) -> Iterator[Batch]:
         """The batches of the steps from `start` to `last`, on the devices."""
         return self.program.batches(self.start, self.last)
 
@@ -105,7 +103,7 @@ class Trainer:
             self._evaluate(self.start)
             self._stop_early(self.start)
 
-    def step(self, batches: Iterator[Any], step: int) -> None:
+    def step(self, batches: Iterator[Batch], step: int) -> None:
         """Trains on the next batch, which brings the state to `step`."""
         self._on_progress(f"step {step}")
         batch = next(batches)
@@ -288,13 +286,14 @@ class Trainer:
             step, states = self.last, self._split()
             # The checkpoint may lack its metrics.
             self._each(lambda number, run: run.save(states[number], step, self.clock))
-        finals: list[Any] = self._split()
+        finals: list[State | None] = list(self._split())
         self.state = self._states = None  # type: ignore[assignment]  # saves memory
         self._each(lambda number, run: run.take_best(finals, number, self.program, self.last))
         self._each(lambda number, run: run.checkpoints.close())
-        self.state = self.program.join(finals)
+        states = cast(list[State], finals)  # `take_best` has put another state in each place
+        self.state = self.program.join(states)
         with self.clock.pause("eval"):
-            self._measure_final(finals)
+            self._measure_final(states)
 
     def _measure_final(self, finals: list[State]) -> None:
         """Measures the final states, and draws their samples."""

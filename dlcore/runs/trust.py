@@ -12,13 +12,13 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dlcore import files
 from dlcore.errors import UsageError
+from dlcore.files import Json
 from dlcore.runs import catalog, changes
+from dlcore.runs.card_fields import Card
 from dlcore.runs.catalog import Page
 
 EXPERIMENTS = (Path(__file__).resolve().parents[2] / "experiments").resolve()
@@ -32,9 +32,7 @@ def folder() -> Path:
     )
 
 
-def page(
-    run: Path, card: Mapping[str, Any], trust: bool = False, accept_changes: bool = False
-) -> Page:
+def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = False) -> Page:
     """Loads the experiment file of a run.
 
     Args:
@@ -96,7 +94,7 @@ def remember(path: Path, source: str) -> None:
         )
 
 
-def _named(run: Path, card: Mapping[str, Any]) -> Path:
+def _named(run: Path, card: Card) -> Path:
     """The file that a card names; otherwise the experiment of the card's name."""
     file = Path(str(card.get("file") or ""))
     if file.suffix == ".py" and _is_file(file):
@@ -133,7 +131,7 @@ def _code(source: str) -> str | None:
         return None
 
 
-def _read(record: Path) -> dict[str, Any]:
+def _read(record: Path) -> dict[str, Json]:
     """An entry of the list; {} where it is damaged."""
     try:
         entry = json.loads(files.read(record))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import changes
+from dlcore.runs.card_fields import Hash
 from dlcore.runs.catalog import Page
 from dlcore.runs.session import check, describe
 from dlcore.runs.training import single
-from dlcore.train.experiment import Experiment
+from dlcore.train.experiment import Config, Experiment
 
 SAME, OTHER = 0, 1
 # the entries of a card that affect the numbers
@@ -23,7 +23,7 @@ DECISIVE = ("versions", "host", "devices", "xla_flags", "data")
 
 def verify(
     page: Page,
-    config: Any,
+    config: Config,
     flags: RunOptions,
     card: cards.Card,
     steps: int,
@@ -79,7 +79,7 @@ def verify(
     return SAME if same else OTHER
 
 
-def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, dict[str, Any]]:
+def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Hash]:
     """Trains the first `last` steps in a temporary folder.
 
     Returns:
@@ -105,7 +105,7 @@ def differences(
 ) -> list[str]:
     """What has changed since a card was written: versions, machine, data, commit and code."""
     folder = page.path.resolve().parent
-    now = {
+    now: cards.Card = {
         "versions": cards.versions(),
         **cards.machine(),
         **describe(experiment),
@@ -116,10 +116,11 @@ def differences(
         changed += changes.code_difference(
             kept.read_text(encoding="utf-8", errors="replace"), page.source, str(page.path)
         )
-    return changed + changes.code_since((card.get("git") or {}).get("commit"), folder)
+    commit = (card.get("git") or {"commit": None}).get("commit")
+    return changed + changes.code_since(commit, folder)
 
 
-def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:
+def hashes_within(card: cards.Card, steps: int) -> dict[int, Hash]:
     """The hashes of the first `steps`. UsageError: there is none after step 0."""
     kept = hashes(card)
     within = {step: each for step, each in kept.items() if step <= steps}
@@ -131,10 +132,10 @@ def hashes_within(card: cards.Card, steps: int) -> dict[int, dict[str, Any]]:
     return within
 
 
-def hashes(card: cards.Card) -> dict[int, dict[str, Any]]:
+def hashes(card: cards.Card) -> dict[int, Hash]:
     """{step: {"sha256", "norm" where known}} of all steps of which the card has hashes."""
     ends = card.get("params_sha256", {})
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Hash] = {}
     for step, sha256 in ((0, ends.get("start")), (card.get("step"), ends.get("end"))):
         if sha256 and step is not None:
             found[int(step)] = {"sha256": sha256}

@@ -19,14 +19,14 @@ from orbax.checkpoint._src.serialization import tensorstore_utils
 class _Spec(NamedTuple):
     """The part of `tensorstore.KvStore.Spec` that Orbax uses: returns its own description."""
 
-    description: dict[str, Any]
+    description: dict[str, object]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The description. TensorStore adds nothing to it for a folder, the only use in Orbax."""
         return dict(self.description)
 
 
-def _open(spec: Any, *args: Any, **kwargs: Any) -> Any:
+def _open(spec: object, *args: Any, **kwargs: Any) -> object:
     return tensorstore.KvStore.open(
         spec.description if isinstance(spec, _Spec) else spec, *args, **kwargs
     )
@@ -37,7 +37,7 @@ class _TensorStore(types.ModuleType):
 
     KvStore = types.SimpleNamespace(Spec=_Spec, open=_open)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(tensorstore, name)
 
 

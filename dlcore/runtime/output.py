@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 # the shell's exit code of a program that SIGPIPE has ended, as `cat` in `cat FILE | head -1`
@@ -41,7 +41,7 @@ class Stream:
         """Writes what is buffered."""
         self._try(self.stream.flush)
 
-    def _try(self, act: Any) -> None:
+    def _try(self, act: Callable[[], object]) -> None:
         if self.error:
             return
         try:

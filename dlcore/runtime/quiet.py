@@ -8,7 +8,6 @@ import sys
 import traceback
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Any
 
 STORAGE = ("orbax", "tensorstore", "asyncio")
 
@@ -46,7 +45,7 @@ def failed_reads() -> None:
     """
     forgotten, uncaught = sys.unraisablehook, sys.excepthook
 
-    def unraisable(about: Any) -> None:
+    def unraisable(about: sys.UnraisableHookArgs) -> None:
         code = getattr(about.object, "cr_code", None)
         if not (_of_storage(code) or _only_storage(about.exc_traceback)):
             forgotten(about)

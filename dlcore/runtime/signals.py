@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 NAMES = ("SIGTERM", "SIGHUP", "SIGINT")  # a terminal that is closed sends SIGHUP; Windows has none
 STOPPING = (
@@ -53,7 +52,7 @@ def stop_requested() -> Iterator[list[int]]:
 
     received: list[int] = []
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         again = bool(received)
         received.append(number)
         if number == signal.SIGINT and again and (not _held or len(received) > 2):

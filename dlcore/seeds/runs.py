@@ -114,7 +114,8 @@ def _begin(
     Returns:
         The card; its status is "running" if there is something to train.
     """
-    folder, card = Path(flags.out), {**copy.deepcopy(base), "run": cards.plain(flags)}
+    folder = Path(flags.out)
+    card: cards.Card = {**copy.deepcopy(base), "run": cards.plain(flags)}
     if again and (folder / "card.json").is_file():
         known, card = card, cards.read(folder)
         changed = resuming.changes(page, config, flags, folder, card, accept=False)

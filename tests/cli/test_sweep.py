@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcore.cli import main as cli
-from dlcore.cli import sweep, sweep_space
+from dlcore.cli import sweep_space, sweep_trials
 from dlcore.errors import UsageError
 from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
 
@@ -37,7 +37,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         found.append(list(words))
         return run(*words[words.index("dlcore") + 1 :], folder=tmp_path)[0]
 
-    monkeypatch.setattr(sweep, "call", begin)
+    monkeypatch.setattr(sweep_trials, "call", begin)
     return found
 
 
@@ -78,7 +78,7 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(
 def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["sweep", "mlp_digits", "seed=3,4", "--metric", "validation/accuracy", *FLAGS]
     with monkeypatch.context() as patched:
-        patched.setattr(sweep, "call", lambda words: 75)
+        patched.setattr(sweep_trials, "call", lambda words: 75)
         assert cli.main(words) == 2
     assert started == []
     assert kept()["fields"] == ["seed=3,4"], "what was asked is known from the beginning"
@@ -124,7 +124,7 @@ def test_a_launcher_begins_each_trial_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     begun: list[Sequence[str]] = []
-    monkeypatch.setattr(sweep, "call", lambda words: begun.append(words) or 0)
+    monkeypatch.setattr(sweep_trials, "call", lambda words: begun.append(words) or 0)
     words = [
         "sweep",
         "mlp_digits",
@@ -244,7 +244,7 @@ def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None
         " sys.exit(75))); print(flush=True)"
     )
     code = (
-        "import sys; from dlcore.cli import sweep; sys.exit(sweep.call([sys.executable, '-c',"
+        "import sys; from dlcore.cli.sweep_trials import call; sys.exit(call([sys.executable, '-c',"
         f" {child + '; time.sleep(60)'!r}]))"
     )
     with subprocess.Popen(

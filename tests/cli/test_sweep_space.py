@@ -4,7 +4,6 @@ its flags written.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from dlcore.cli import sweep, sweep_space
+from dlcore.cli import sweep_space, sweep_trials
 from dlcore.cli.sweep_space import Field, drawn, field, grid
+from dlcore.cli.sweep_trials import Trial
 from dlcore.errors import UsageError
 
 pytestmark = pytest.mark.quick
@@ -100,9 +100,9 @@ def test_a_grid_is_every_combination_in_order() -> None:
         grid([field("a=1,2"), field("b=1..2")])
 
 
-def begun(folder: Path, metric: str, **request: Any) -> sweep.Sweep:
+def begun(folder: Path, metric: str, **request: Any) -> sweep_trials.Sweep:
     words = {"experiment": "e", "out": str(folder), "launcher": "", "dry_run": False} | request
-    return sweep.Sweep(argparse.Namespace(**words), ["--offline"], metric)
+    return sweep_trials.Sweep(sweep_trials.Request(**words), ["--offline"], metric)
 
 
 @pytest.mark.parametrize(
@@ -114,21 +114,15 @@ def test_trials_are_ranked_and_those_without_a_score_are_last(
     one = begun(tmp_path, metric)
     assert one.metric == "validation/f1"
     for run, score in zip("abcd", (2.0, 3.0, 1.0, None), strict=True):
-        one.trials.append(
-            {
-                "run": run,
-                "values": {},
-                "status": "done" if score else "failed",
-                "validation/f1": score,
-            }
-        )
-    assert "".join(trial["run"] for trial in one.best()) == order
+        status = "done" if score else "failed"
+        one.trials.append(Trial(run, {}, status, {"validation/f1": score}))
+    assert "".join(trial.run for trial in one.best()) == order
     one.begin({"seed": 3})
     kept = json.loads((tmp_path / "sweep.json").read_text())
     assert (kept["seed"], "".join(trial["run"] for trial in kept["trials"])) == (3, order)
     again = begun(tmp_path, metric)
-    again.trials.append({"run": "c", "values": {}, "status": "done", "validation/f1": 9.0})
-    assert "".join(trial["run"] for trial in again.best()) == (
+    again.trials.append(Trial("c", {}, "done", {"validation/f1": 9.0}))
+    assert "".join(trial.run for trial in again.best()) == (
         "cbad" if order == "bacd" else "abcd"
     ), "a new score counts"
 
@@ -136,13 +130,8 @@ def test_trials_are_ranked_and_those_without_a_score_are_last(
 def test_the_table_of_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = begun(tmp_path, "test/f1")
     one.trials = [
-        {
-            "run": "001",
-            "values": {"lr": "1", "width": "8"},
-            "status": "done",
-            "test/f1": 0.123456789,
-        },
-        {"run": "002", "values": {"lr": "2"}, "status": "failed", "test/f1": None},
+        Trial("001", {"lr": "1", "width": "8"}, "done", {"test/f1": 0.123456789}),
+        Trial("002", {"lr": "2"}, "failed", {"test/f1": None}),
     ]
     one.show()
     assert capsys.readouterr().out.splitlines() == [
@@ -180,14 +169,14 @@ def test_commands(tmp_path: Path) -> None:
 
 def test_only_more_trials_and_another_ranking_may_change(tmp_path: Path) -> None:
     what = {"by": "grid", "seed": 0, "metric": "a"}
-    sweep._same(tmp_path, what)
+    sweep_trials.check_same(tmp_path, what)
     begun(tmp_path, "a").begin(what)
-    sweep._same(tmp_path, what | {"metric": "b"})
+    sweep_trials.check_same(tmp_path, what | {"metric": "b"})
     with pytest.raises(UsageError, match=r"holds another sweep \(seed: 0 then, 1 now\)"):
-        sweep._same(tmp_path, what | {"seed": 1})
+        sweep_trials.check_same(tmp_path, what | {"seed": 1})
     begun(tmp_path, "a").begin(what | {"by": "optuna"})
     with pytest.raises(UsageError, match=r"metric: a then, b now"):
-        sweep._same(tmp_path, what | {"by": "optuna", "metric": "b"})
+        sweep_trials.check_same(tmp_path, what | {"by": "optuna", "metric": "b"})
 
 
 @pytest.mark.parametrize(
@@ -200,7 +189,7 @@ def test_only_more_trials_and_another_ranking_may_change(tmp_path: Path) -> None
 def test_a_trial_that_did_not_end_stops_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, way: str
 ) -> None:
-    monkeypatch.setattr(sweep, "call", lambda words: code)
+    monkeypatch.setattr(sweep_trials, "call", lambda words: code)
     one = begun(tmp_path, "test/f1")
     one.begin({})
     with pytest.raises(UsageError, match=way):
@@ -211,7 +200,7 @@ def test_a_trial_that_diverged_has_no_score_and_one_that_is_done_is_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr(sweep, "call", lambda words: called.append(words) or 70)
+    monkeypatch.setattr(sweep_trials, "call", lambda words: called.append(words) or 70)
     one = begun(tmp_path, "test/f1")
     one.begin({})
     card = {"status": "done", "results": {"test": {"f1": 0.5}}}
@@ -220,7 +209,7 @@ def test_a_trial_that_diverged_has_no_score_and_one_that_is_done_is_not_run(
     assert one.trial({"lr": "1"}) is None
     assert one.trial({"lr": "2"}) == 0.5
     assert len(called) == 1
-    assert [(trial["run"], trial["status"]) for trial in one.trials] == [
+    assert [(trial.run, trial.status) for trial in one.trials] == [
         ("001", "launched"),
         ("002", "done"),
     ]

@@ -201,7 +201,7 @@ def test_rewind_survives_whatever_bytes_stand_in_the_files(tmp_path: Path) -> No
         sound = [f'{{"step": {step}, {more}, "a": 1e-07}}'.encode() for step in (2, 4, 6)]
         broken = [sound[0][:-3] + b"\xff" + sound[0][-3:], *DAMAGED]
         (tmp_path / name).write_bytes(b"\n".join([sound[0], *broken, *sound[1:]]) + b"\n")
-        assert [record["step"] for record in records(tmp_path / name)] == [2, 4, 6]
+        assert [step for step, _ in records(tmp_path / name)] == [2, 4, 6]
     assert rewind(tmp_path, 4) == set()
     for name in ("metrics.jsonl", "diagnostics.jsonl"):
         assert [
