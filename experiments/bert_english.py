@@ -12,20 +12,14 @@ has 8,192 byte pairs. assets/bert_english.npz is the run of seed 0 (validation l
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
-import optax
-
 import dlcore
 from dlcore.bounds import PositiveInt, Probability, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
-from dlcore.data.sets.sentences import SPECIALS
-from dlcore.kernels.masking import corrupt_tokens, random_positions
 from dlcore.models.bert import TENSOR, Masked
 from dlcore.models.encoder import Size
 from dlcore.tasks import masked_modelling
-from dlcore.train import DataSource, Experiment, Model, Objective, Out, Recipe, Splits, mean
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
 @dataclass(frozen=True)
@@ -55,35 +49,10 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
-    vocabulary, ordinary = len(tokens), len(SPECIALS)
-    count = max(1, round(c.mask_fraction * c.length))
-    mask_token = tokens.special("[mask]")
-
-    def masked(batch, key):
-        """The corrupted tokens, and the positions whose tokens are predicted."""
-        x, row = batch["tokens"], batch["row"]
-        positions = random_positions(jax.random.fold_in(key, 0), row, x >= ordinary, count)
-        key = jax.random.fold_in(key, 1)
-        return corrupt_tokens(key, row, x, positions, mask_token, ordinary, vocabulary), positions
-
-    def inputs(batch, key, train):
-        if key is None:  # at initialisation
-            return batch["tokens"], jnp.zeros_like(batch["tokens"][:, :1])
-        return masked(batch, key)
-
+    masked = masked_modelling.mask(tokens, c.mask_fraction, c.length)
     size = Size(c.layers, c.heads, c.width, dropout=c.dropout)
-    model = Model("net", Masked(vocabulary, size), inputs)
-
-    def loss(params, extra, batch, key, train):
-        logits, extra = model(params, extra, batch, key, train)
-        positions = masked(batch, key)[1]
-        target = jnp.take_along_axis(batch["tokens"], positions, 1)
-        counts = (target >= ordinary) * batch["mask"][:, None]
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        xent = optax.softmax_cross_entropy_with_integer_labels(logits, target)
-        accuracy = mean(logits.argmax(-1) == target, counts)
-        return Out(mean(xent, counts), {"accuracy": accuracy}, extra)
-
+    model = Model("net", Masked(len(tokens), size), inputs=masked_modelling.inputs(masked))
+    loss = masked_modelling.loss(model, masked)
     return Experiment(
         config=c,
         splits=splits,

@@ -10,12 +10,12 @@ and Touvron et al. 2023 (7B, here with a tied embedding). The text is too short 
 """
 
 import dataclasses
-from typing import Literal
 
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import text
+from dlcore.models import gpt_sizes
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate
@@ -23,22 +23,13 @@ from dlcore.options import RunOptions
 from dlcore.tasks import language_modelling
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
-# GPT-2 has 50257 byte pairs; with 47 unused rows every mesh divides the embedding.
-SIZES = {
-    "tiny": Size(320, 32, 2, 4, 16, rotary=True, norm="rms", mlp="swiglu"),
-    "124M": Size(50304, 1024, 12, 12, 768, biases=True),
-    "355M": Size(50304, 1024, 24, 16, 1024, biases=True),
-    "774M": Size(50304, 1024, 36, 20, 1280, biases=True),
-    "1.5B": Size(50304, 1024, 48, 25, 1600, biases=True),
-    "7B": Size(32000, 2048, 32, 32, 4096, rotary=True, norm="rms", mlp="swiglu"),
-}
 RUN = RunOptions(precision="bf16")
 ADAMW = Recipe("adamw", lr=6e-4, end=0.1, warmup=700, weight_decay=0.1, clip_norm=1.0, b2=0.95)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    size: Literal["tiny", "124M", "355M", "774M", "1.5B", "7B"] = "124M"
+    size: gpt_sizes.Name = "124M"
     context: NonNegativeInt = 0
     """tokens of a row (0: those of the published size)"""
     dropout: Rate = 0.0
@@ -63,7 +54,7 @@ PRESETS = {
 
 
 def size_of(c: Config) -> Size:
-    size = SIZES[c.size]
+    size = gpt_sizes.SIZES[c.size]
     context = c.context or size.context
     size = dataclasses.replace(size, context=context, dropout=c.dropout)
     return dataclasses.replace(size, remat=c.remat, scan=c.scan)

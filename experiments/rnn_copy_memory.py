@@ -11,17 +11,12 @@ Published: none at this length; without memory 10 ln 8 / (T + 20), 0.173 at T=10
 
 from dataclasses import dataclass
 
-import numpy as np
-
 import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import longmemory
-from dlcore.data.source import first
-from dlcore.metrics.known import Metric
 from dlcore.models.rnn import RNN, Cell, CharRNN
-from dlcore.samples import Table
-from dlcore.tasks import language_modelling
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Scored, Splits
+from dlcore.tasks import language_modelling, recall
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
 @dataclass(frozen=True)
@@ -55,28 +50,14 @@ def build(c: Config, splits: Splits) -> Experiment:
         inputs=lambda batch, key, train: batch["tokens"],
         output=lambda y, batch: y[0],  # the logits, without the states
     )
-
-    def last_ten(state, batch):
-        logits = model(state.params, state.extra, batch, None, False)[0]
-        return {"recalled": logits[:, -10:].argmax(-1), "target": batch["targets"][:, -10:]}
-
-    def recalled(collected, split):
-        return {"recalled": float((collected["recalled"] == collected["target"]).mean())}
-
-    def sample(state, key):
-        found = last_ten(state, splits.test.gather(np.arange(8)))
-        rows = zip(found["target"].tolist(), found["recalled"].tolist(), strict=True)
-        cells = tuple((" ".join(map(str, a)), " ".join(map(str, b))) for a, b in rows)
-        return Table(f"After a delay of {c.delay}", ("target", "recalled"), cells)
-
-    tested = {"test": first(splits.test, 1000)}
+    title = f"After a delay of {c.delay}"
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
-        evaluators=[Scored(tested, last_ten, recalled, {"recalled": Metric("higher")}, "end")],
-        samples=[sample],
+        evaluators=[recall.evaluator(model, splits.test, length=10, count=1000)],
+        samples=[recall.samples(title, model, splits.test, length=10)],
         best="validation/loss",
     )
 

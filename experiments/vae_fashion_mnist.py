@@ -12,15 +12,12 @@ of a density on [0, 1]^784, may be positive. Generated images show the means of 
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
 import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import images
-from dlcore.kernels import random
 from dlcore.kernels.latent import continuous_bernoulli_log_density, continuous_bernoulli_mean
 from dlcore.models.vae import VAE, ConvLikelihood, ConvPosterior
-from dlcore.tasks import autoencoding, latent_variables
+from dlcore.tasks import latent_variables
 from dlcore.train import DataSource, Experiment, Model, Objective, Out, Recipe, Splits, mean
 
 
@@ -46,14 +43,7 @@ def data(c: Config, source: DataSource) -> Splits:
 def build(c: Config, splits: Splits) -> Experiment:
     encoder, decoder = ConvPosterior(c.widths, c.latent), ConvLikelihood(c.widths[::-1])
     net = VAE(encoder, decoder, c.latent, continuous_bernoulli_log_density)
-
-    def pixels_and_noise(batch, key, train):
-        x = autoencoding.grey(batch)
-        if key is None:  # at initialisation
-            return x, jnp.zeros((len(x), 1, c.latent))
-        return x, random.normal(key, batch["row"], (1, c.latent))
-
-    model = Model("net", net, inputs=pixels_and_noise)
+    model = Model("net", net, inputs=latent_variables.inputs(c.latent))
 
     def loss(params, extra, batch, key, train):
         bounds, extra = model(params, extra, batch, key, train)

@@ -14,19 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 
 import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import images
-from dlcore.kernels import activations, random
-from dlcore.kernels.corrupt import binarise
+from dlcore.kernels import activations
 from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.metrics.known import Metric
 from dlcore.models.mlp import MLP
 from dlcore.models.vae import VAE
 from dlcore.options import DataSource
-from dlcore.tasks import autoencoding, latent_variables
+from dlcore.tasks import latent_variables
 from dlcore.train import Experiment, Model, Objective, Out, Published, Recipe, Splits, mean
 
 
@@ -60,17 +58,9 @@ def build(c: Config, splits: Splits) -> Experiment:
     activation = activations.named(c.activation)
     encoder = MLP(c.widths, classes=2 * c.latent, activation=activation)
     decoder = MLP(c.widths[::-1], classes=784, activation=activation)
-
-    def pixels_and_noise(batch, key, train):
-        x = autoencoding.flat(batch)
-        if key is None:  # at initialisation
-            return x, jnp.zeros((len(x), 1, c.latent))
-        binary, latent = jax.random.split(key)
-        x = binarise(binary, batch["row"], x)  # leaves pixels of 0 and 1 unchanged
-        return x, random.normal(latent, batch["row"], (c.samples, c.latent))
-
     net = VAE(encoder, decoder, c.latent, bernoulli_log_density)
-    model = Model("net", net, inputs=pixels_and_noise)
+    inputs = latent_variables.inputs(c.latent, c.samples, binary=True)
+    model = Model("net", net, inputs)
 
     def loss(params, extra, batch, key, train):
         bounds, extra = model(params, extra, batch, key, train)

@@ -13,16 +13,46 @@ from jax import Array
 
 from dlcore.bounds import NonNegativeFloat, Range
 from dlcore.data.source import Arrays
+from dlcore.kernels import random
+from dlcore.kernels.corrupt import binarise
 from dlcore.metrics.known import Metric
 from dlcore.models.vae import VAE, drawn, log_likelihood
 from dlcore.samples import Images, Sample
 from dlcore.tasks.autoencoding import flat, grey
 from dlcore.train.evaluators import Evaluator, OfState
-from dlcore.train.model import Model
+from dlcore.train.model import Inputs, Model
 from dlcore.train.predictor import Answer
-from dlcore.train.step import State
+from dlcore.train.step import Batch, State
 
 Mean = Callable[[Array], Array]  # parameters of the likelihood -> mean of each pixel
+
+
+def inputs(size: int, samples: int = 1, binary: bool = False) -> Inputs:
+    """Returns the `inputs` of a `Model` of a VAE: pixels, and the noise of its latent variables.
+
+    Args:
+        size: number of latent variables.
+        samples: draws of the latent variables for each image.
+        binary: flat pixels, drawn anew as 0 or 1 with their grey value as probability; otherwise
+            images with their grey values.
+
+    Returns:
+        (batch, key, train) -> pixels, float32 [batch, n] or [batch, height, width, channels] in
+        [0, 1], and standard normal noise, float32 [batch, samples, size]. Without a key, at
+        initialisation, nothing is drawn, and the noise is zero and of one draw.
+    """
+    pixels = flat if binary else grey
+
+    def pixels_and_noise(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
+        x = pixels(batch)
+        if key is None:
+            return x, jnp.zeros((len(x), 1, size))
+        if binary:
+            draw, key = jax.random.split(key)
+            x = binarise(draw, batch["row"], x)  # leaves pixels of 0 and 1 unchanged
+        return x, random.normal(key, batch["row"], (samples, size))
+
+    return pixels_and_noise
 
 
 def _vae(model: Model) -> VAE:

@@ -1,20 +1,86 @@
-"""Masked language modelling: texts with a masked token, and the model's prediction for it."""
+"""Masked language modelling: masks, the loss of the masked tokens, and predictions for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
+from dlcore.data.sets.sentences import SPECIALS
 from dlcore.data.source import Source
 from dlcore.data.tokens import Subwords
+from dlcore.kernels.masking import corrupt_tokens, random_positions
 from dlcore.samples import Sample, Table
-from dlcore.train.model import Model
-from dlcore.train.step import Batch, State
+from dlcore.train.model import Inputs, Logits, Model
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 Mask = Callable[[Batch, Array], tuple[Array, Array]]  # (batch, key) -> tokens and positions
+ORDINARY = len(SPECIALS)  # the first token that may be masked; those before it are special
+
+
+def mask(tokens: Subwords, fraction: float, length: int) -> Mask:
+    """Masks a fraction of the tokens of each text, as BERT does (Devlin et al. 2019, 3.1).
+
+    Args:
+        tokens: the tokenizer, with `SPECIALS` as its first tokens.
+        fraction: of the tokens that are predicted, in [0, 1]; at least one token is.
+        length: tokens of a text.
+
+    Returns:
+        (batch, key) -> the corrupted tokens, int [batch, length], and the positions whose tokens
+        are predicted, int [batch, masked]; of a batch with `tokens`, int [batch, length], and
+        `row`, int [batch].
+    """
+    count = max(1, round(fraction * length))
+    token, vocabulary = tokens.special("[mask]"), len(tokens)
+
+    def masked(batch: Batch, key: Array) -> tuple[Array, Array]:
+        x, row = batch["tokens"], batch["row"]
+        positions = random_positions(jax.random.fold_in(key, 0), row, x >= ORDINARY, count)
+        key = jax.random.fold_in(key, 1)
+        return corrupt_tokens(key, row, x, positions, token, ORDINARY, vocabulary), positions
+
+    return masked
+
+
+def inputs(masked: Mask) -> Inputs:
+    """Returns the `inputs` of a `Model`: the corrupted tokens, and the masked positions.
+
+    Args:
+        masked: what `mask` returns.
+    """
+
+    def corrupted(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
+        if key is None:  # at initialisation
+            return batch["tokens"], jnp.zeros_like(batch["tokens"][:, :1])
+        return masked(batch, key)
+
+    return corrupted
+
+
+def loss(model: Logits, masked: Mask) -> Loss:
+    """Cross-entropy of the masked tokens, in nats, and the accuracy of the best guess.
+
+    Args:
+        model: computes logits [batch, masked, vocabulary] of the masked positions.
+        masked: what `mask` returns; the model masks the same tokens with the same key.
+    """
+
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        logits, extra = model(params, extra, batch, key, train)
+        positions = masked(batch, key)[1]
+        target = jnp.take_along_axis(batch["tokens"], positions, 1)
+        counts = (target >= ORDINARY) * batch["mask"][:, None]
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        xent = optax.softmax_cross_entropy_with_integer_labels(logits, target)
+        accuracy = mean(logits.argmax(-1) == target, counts)
+        return Out(mean(xent, counts), {"accuracy": accuracy}, extra)
+
+    return cross_entropy
 
 
 def samples(

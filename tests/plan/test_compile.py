@@ -17,6 +17,7 @@ import jax
 import pytest
 
 from dlcore.errors import UsageError
+from dlcore.models import gpt_sizes
 from dlcore.models.gpt import Size
 from dlcore.options import RunOptions
 from dlcore.plan import compile, hlo, search, topologies
@@ -33,11 +34,10 @@ MESHES = [pytest.param("data=2,fsdp=4", marks=pytest.mark.slow), "fsdp=8", "fsdp
 def large(**changes: Any) -> Any:
     """The page of large models with a small one."""
     page = catalog.load(catalog.find("gpt_large"))
-    module: Any = sys.modules[page.config.__module__]
     config = dataclasses.replace(
         page.presets["tiny"], **({"batch": ROWS, "dropout": 0.0} | changes)
     )
-    with mock.patch.dict(module.SIZES, tiny=SIZE):
+    with mock.patch.dict(gpt_sizes.SIZES, tiny=SIZE):
         return page.experiment(config, "offline")
 
 

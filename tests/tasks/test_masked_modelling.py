@@ -46,3 +46,50 @@ def test_a_row_shows_the_text_around_a_masked_token_and_the_most_probable_guess(
         TOKENS.decode(TEXT[:1]),
         0.75,
     )
+
+
+def batch_of(texts: np.ndarray) -> Any:
+    rows = jnp.arange(len(texts))
+    return {"tokens": jnp.asarray(texts), "row": rows, "mask": jnp.ones(len(texts))}
+
+
+def test_ordinary_tokens_alone_are_masked_as_many_as_the_fraction_says() -> None:
+    pad = TOKENS.special("[pad]")
+    texts = np.stack([TEXT, np.where(np.arange(len(TEXT)) < len(TEXT) - 2, TEXT, pad)])
+    masked = masked_modelling.mask(TOKENS, 0.5, len(TEXT))
+    corrupted, positions = map(np.asarray, masked(batch_of(texts), jax.random.key(1)))
+    assert positions.shape == (2, round(0.5 * len(TEXT)))
+    assert all(len(set(each)) == len(each) for each in positions.tolist())
+    changed = np.argwhere(corrupted != texts)
+    assert len(changed)
+    for text, position in changed.tolist():
+        assert position in positions[text]
+        assert texts[text, position] != pad
+    none = masked_modelling.mask(TOKENS, 0.0, len(TEXT))
+    assert none(batch_of(texts), jax.random.key(1))[1].shape == (2, 1), "at least one is predicted"
+
+
+def test_the_loss_of_equal_logits_is_the_logarithm_of_their_number_and_padding_counts_nothing() -> (
+    None
+):
+    pad = TOKENS.special("[pad]")
+    texts = np.stack([TEXT, np.full_like(TEXT, pad)])
+    masked = masked_modelling.mask(TOKENS, 0.4, len(TEXT))
+    count = round(0.4 * len(TEXT))
+
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        x, positions = masked_modelling.inputs(masked)(batch, key, train)
+        assert x.shape == batch["tokens"].shape
+        return jnp.zeros((*positions.shape, len(TOKENS))), extra
+
+    out = masked_modelling.loss(model, masked)({}, {}, batch_of(texts), jax.random.key(2), True)
+    assert float(out.loss.weight) == count
+    np.testing.assert_allclose(float(out.loss.total) / count, np.log(len(TOKENS)), rtol=1e-6)
+    assert float(out.metrics["accuracy"].weight) == count
+
+
+def test_at_initialisation_one_position_is_enough() -> None:
+    masked = masked_modelling.mask(TOKENS, 0.4, len(TEXT))
+    x, positions = masked_modelling.inputs(masked)(batch_of(TEXT[None]), None, False)
+    np.testing.assert_array_equal(x, TEXT[None])
+    assert positions.shape == (1, 1)

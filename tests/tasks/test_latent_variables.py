@@ -1,0 +1,43 @@
+"""Inputs of variational autoencoders: pixels, and noise by example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlcore.kernels import random
+from dlcore.tasks import latent_variables
+
+IMAGES = np.array([[[[0], [255]], [[51], [204]]]] * 2, np.uint8)
+BATCH: Any = {"image": IMAGES, "row": np.array([4, 9])}
+
+
+def test_grey_images_keep_their_shape_and_noise_depends_on_the_row_alone() -> None:
+    key = jax.random.key(3)
+    x, noise = latent_variables.inputs(5, samples=2)(BATCH, key, True)
+    np.testing.assert_allclose(np.asarray(x)[0, :, :, 0], [[0, 1], [0.2, 0.8]], rtol=1e-6)
+    swapped: Any = {"image": IMAGES, "row": np.array([9, 4])}
+    np.testing.assert_array_equal(noise, latent_variables.inputs(5, 2)(swapped, key, True)[1][::-1])
+    np.testing.assert_array_equal(noise, random.normal(key, BATCH["row"], (2, 5)))
+
+
+def test_binary_pixels_are_flat_and_black_and_white_stay() -> None:
+    x, noise = latent_variables.inputs(3, binary=True)(BATCH, jax.random.key(0), True)
+    assert noise.shape == (2, 1, 3)
+    assert x.shape == (2, 4)
+    assert set(np.unique(x)) <= {0.0, 1.0}
+    np.testing.assert_array_equal(np.asarray(x)[:, :2], [[0, 1], [0, 1]])
+    drawn = [
+        latent_variables.inputs(3, binary=True)(BATCH, jax.random.key(i), True)[0]
+        for i in range(200)
+    ]
+    np.testing.assert_allclose(np.mean(drawn, (0, 1))[2:], [0.2, 0.8], atol=0.06)
+
+
+def test_at_initialisation_nothing_is_drawn() -> None:
+    x, noise = latent_variables.inputs(3, samples=7, binary=True)(BATCH, None, False)
+    np.testing.assert_allclose(np.asarray(x)[0], [0, 1, 0.2, 0.8], rtol=1e-6)
+    assert noise.shape == (2, 1, 3)
+    assert not np.any(noise)
