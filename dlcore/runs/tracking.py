@@ -235,8 +235,12 @@ class TrackingWriter:
             except Exception as error:  # failures of network or server do not end the run
                 self._fail(error)
             if self._queue.empty() or self._failed:
-                with contextlib.suppress(OSError):  # of a full disk the run itself reports
-                    self._sent.save(self._folder / "tracked.json")
+                self._keep_sent()
+        self._keep_sent()  # what was sent when the end was queued already
+
+    def _keep_sent(self) -> None:
+        with contextlib.suppress(OSError):  # of a full disk the run itself reports
+            self._sent.save(self._folder / "tracked.json")
 
     def _send(self, step: int, split: str, values: Mapping[str, float]) -> None:
         unsent = self._sent.unsent(step, split, values)

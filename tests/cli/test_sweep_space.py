@@ -56,7 +56,7 @@ NO_FIELDS = (
 
 @pytest.mark.parametrize("word", NO_FIELDS)
 def test_words_that_are_no_field(word: str) -> None:
-    with pytest.raises(UsageError, match=r"says nothing|is no range|are not the ends"):
+    with pytest.raises(UsageError, match=r"has no candidates|is no range|are not the ends"):
         field(word)
 
 
@@ -182,7 +182,7 @@ def test_only_more_trials_and_another_ranking_may_change(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("code", "way"),
     [
-        (2, "ended with exit code 2: see what it says above"),
+        (2, "ended with exit code 2: see its output above"),
         (75, "ended with exit code 75: the same command continues"),
     ],
 )

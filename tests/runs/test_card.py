@@ -92,7 +92,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_card(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        UsageError, match=r"cannot write .*card\.json: No space left on device; make room"
+        UsageError, match=r"cannot write .*card\.json: No space left on device; free disk space"
     ):
         card.write(tmp_path, {"experiment": "new", "more": list(range(99))})
     assert card.read(tmp_path) == {"format": 2, "experiment": "old"}
