@@ -129,10 +129,10 @@ class Partnered:
         self, index: Integer[np.ndarray, " rows"], paired: Integer[np.ndarray, " rows"]
     ) -> Batch:
         """Returns the examples `index`, int [rows], each with its partner `paired`, int [rows]."""
-        partners_fields = {
+        partner_fields = {
             f"partner_{name}": array for name, array in self.source.gather(paired).items()
         }
-        return {**self.source.gather(index), **partners_fields}
+        return {**self.source.gather(index), **partner_fields}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

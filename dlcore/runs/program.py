@@ -81,6 +81,10 @@ class Program(Protocol):
         """The diagnosis of every tensor, for the batch of the step after `step`, of each run."""
 
 
+def _not_compiled(state: State, batch: Batch, /) -> tuple[State, jax.Array]:
+    raise RuntimeError("`compile` comes before the first step")
+
+
 class SingleProgram:
     """The program of one run, over all of its devices."""
 
@@ -103,7 +107,7 @@ class SingleProgram:
         self.indices: Mapping[str, checks.Indices] = {}
         self._example = self._put(self.stream.at(0))
         self.abstract, self._make = initial(experiment, flags.seed, layout, self._example)
-        self._step: Compiled | None = None
+        self.step: Compiled = _not_compiled
 
     def _put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         return self.layout.put(batch, self._experiment.batch)
@@ -125,7 +129,7 @@ class SingleProgram:
         step = packed_step(self.objectives, self._flags, self.metric_names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         with checks.declared() as self.indices:
-            self._step = compile_step(step, self.layout, self.abstract, shardings, self._example)
+            self.step = compile_step(step, self.layout, self.abstract, shardings, self._example)
         checks.check_indices(
             {"train": self._experiment.train, **self._experiment.evaluated}, self.indices
         )
@@ -134,11 +138,6 @@ class SingleProgram:
         """The batches of the steps start..stop."""
         made = self.stream.steps(start, stop, self._flags.threads) if start < stop else iter(())
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
-
-    def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
-        """Trains one step; returns the new state and packed metrics. The old state is donated."""
-        assert self._step is not None, "compile() comes before the first step"
-        return self._step(state, batch)
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
         """The packed metrics of several steps on the host."""

@@ -124,6 +124,9 @@ TOPOLOGIES = [
     "gpu:h100:1x",
     "cpu:1x1",
 ]
+DAMAGES = ["json", "json", "cut", "flip", "empty", "junk", "append", "remove", "folder", "loop"]
+DAMAGES += ["link", "pipe"]
+ENDS = [b"\xff\xfe\n", b"{}\n", b"null\n", b"\0" * 100, b'{"step": "x"}\n', b'{"step": 1e999}\n']
 
 
 def lines(draw: random.Random) -> list[str]:
@@ -262,22 +265,7 @@ def damage(folder: Path, draw: random.Random) -> str:
         )
     )
     old = path.read_bytes()
-    how = draw.choice(
-        [
-            "json",
-            "json",
-            "cut",
-            "flip",
-            "empty",
-            "junk",
-            "append",
-            "remove",
-            "folder",
-            "loop",
-            "link",
-            "pipe",
-        ]
-    )
+    how = draw.choice(DAMAGES)
     if how == "json" and path.suffix == ".json":
         path.write_text(in_json(old.decode(), draw) if old.startswith(b"{") else "[1")
     elif how in ("json", "flip") and old:
@@ -288,19 +276,7 @@ def damage(folder: Path, draw: random.Random) -> str:
     elif how == "junk":
         path.write_bytes(draw.randbytes(draw.randrange(2000)))
     elif how == "append":
-        path.write_bytes(
-            old
-            + draw.choice(
-                [
-                    b"\xff\xfe\n",
-                    b"{}\n",
-                    b"null\n",
-                    b"\0" * 100,
-                    b'{"step": "x"}\n',
-                    b'{"step": 1e999}\n',
-                ]
-            )
-        )
+        path.write_bytes(old + draw.choice(ENDS))
     else:
         path.unlink()
         if how == "empty":

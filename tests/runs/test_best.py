@@ -31,6 +31,7 @@ from dlcore.seeds import runs as seeds
 from dlcore.train import weights as export
 from dlcore.train.experiment import Experiment
 from dlcore.train.recipe import Recipe
+from dlcore.train.step import State
 from tests.child import card, logged, tiny
 
 # Evaluations and checkpoints fall on different steps: 40 = 8 * 5, and 12, 24, 36.
@@ -90,8 +91,18 @@ def steps_of(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in (folder / "checkpoints").glob("[0-9]*"))
 
 
-def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
-    noisy: Page, whole: Path, capsys: pytest.CaptureFixture[str]
+def best_and_last(noisy: Page, whole: Path) -> tuple[Experiment, State, State]:
+    """The experiment of the complete run, with its best and its last state."""
+    experiment, flags = noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh="")
+    best, last = (
+        runs.restored(experiment, flags, whole, cards.read(whole), last=last)
+        for last in (False, True)
+    )
+    return experiment, best, last
+
+
+def test_results_are_of_the_best_state_and_the_hash_is_of_the_last(
+    noisy: Page, whole: Path
 ) -> None:
     run_card, lines = card(whole), logged(whole, "validation")
     best = max(lines, key=lambda line: line["accuracy"])  # the first of equals
@@ -114,10 +125,8 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
     assert [line["step"] for line in lines] == list(range(5, 41, 5))
 
     # The same numbers by hand, of the checkpoint of that step; other ones of the last.
-    experiment, flags = noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh="")
-    state, last = (
-        runs.restored(experiment, flags, whole, run_card, last=last) for last in (False, True)
-    )
+    experiment, state, last = best_and_last(noisy, whole)
+    flags = dataclasses.replace(FLAGS, mesh="")
     assert (int(state.step), int(last.step)) == (best["step"], 40)
     assert evaluate_all(experiment, flags, state)["test"] == pytest.approx(
         run_card["results"]["test"], rel=1e-5
@@ -131,9 +140,14 @@ def test_results_and_samples_are_of_the_best_state_and_verify_looks_at_the_last(
     for averaged_, kept in ((state, state.opt["net"].average), (last, last.opt["net"].average)):
         assert cards.sha256(averaged_.params) == cards.sha256({"net": kept})
 
+
+def test_commands_use_the_best_state_and_with_last_the_last(
+    noisy: Page, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment, state, last = best_and_last(noisy, whole)
     capsys.readouterr()
     assert cli.main(["eval", str(whole)]) == 0
-    assert f"at step {best['step']}" in capsys.readouterr().out
+    assert f"at step {int(state.step)}" in capsys.readouterr().out
     assert cli.main(["eval", str(whole), "--last"]) == 0
     assert "at step 40" in capsys.readouterr().out
     assert (

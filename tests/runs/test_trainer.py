@@ -126,6 +126,35 @@ def test_a_step_over_its_budget_is_refused(what: str, monkeypatch: pytest.Monkey
         budget.check("other", Program(**allowed), state)
 
 
+def check_card(run_card: dict[str, Any]) -> None:
+    """The card of a run of six steps has all keys, and finite results."""
+    assert run_card.keys() >= KEYS
+    assert run_card["seconds"].keys() == {"compile", "train", "eval", "total"}
+    assert run_card["params_sha256"]["start"] != run_card["params_sha256"]["end"]
+    assert (run_card["status"], run_card["step"], run_card["steps"]) == ("done", 6, 6)
+    for split in run_card["data"].values():
+        assert split.keys() == {"name", "version", "split", "fingerprint", "examples"}
+    for metrics in run_card["results"].values():
+        assert all(np.isfinite(number) for number in metrics.values())
+
+
+def check_log(run: Path, run_card: dict[str, Any]) -> None:
+    """The log has each number once, evaluations at their steps, and the test split at the end."""
+    lines = logged(run)
+    steps = [line["step"] for line in lines if line["split"] == "train"]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 6
+    assert [line["split"] for line in lines].count("test") == ("test" in run_card["results"])
+    numbers = [
+        (line["step"], line["split"], name)
+        for line in lines
+        for name in line.keys() - {"step", "split"}
+    ]
+    assert len(numbers) == len(set(numbers)), "each number once"
+    validated = {line["step"] for line in lines if line["split"] == "validation"}
+    assert validated == ({2, 4, 6} if "validation" in run_card["results"] else set())
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize("name", catalog.names())
@@ -175,29 +204,9 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     # after steps 2 and 4, before the last evaluation
     assert counts[0] == counts[1] == counts[2], counts
     run_card = card(Path("run"))
-    assert run_card.keys() >= KEYS
-    assert run_card["seconds"].keys() == {"compile", "train", "eval", "total"}
-    assert run_card["params_sha256"]["start"] != run_card["params_sha256"]["end"]
-    assert (run_card["status"], run_card["step"], run_card["steps"]) == ("done", 6, 6)
-    for split in run_card["data"].values():
-        assert split.keys() == {"name", "version", "split", "fingerprint", "examples"}
-    # The test split is looked at once, at the end.
-    splits = [line["split"] for line in logged(Path("run"))]
-    steps = [line["step"] for line in logged(Path("run"), "train")]
-    assert steps == sorted(set(steps))
-    assert steps[-1] == 6
-    assert splits.count("test") == ("test" in run_card["results"])
+    check_card(run_card)
+    check_log(Path("run"), run_card)
     assert looked.count("test") <= 1
-    numbers = [
-        (line["step"], line["split"], name)
-        for line in logged(Path("run"))
-        for name in line.keys() - {"step", "split"}
-    ]
-    assert len(numbers) == len(set(numbers)), "each number once"
-    validated = {line["step"] for line in logged(Path("run"), "validation")}
-    assert validated == ({2, 4, 6} if "validation" in run_card["results"] else set())
-    for metrics in run_card["results"].values():
-        assert all(np.isfinite(number) for number in metrics.values())
 
     # What was killed after step 4 ends with the same bits. (Processes that are really killed:
     # tests/runs/test_resume.py.)
