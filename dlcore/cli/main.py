@@ -151,11 +151,11 @@ def _kept(folder: Path, page: Page, card: Card) -> tuple[Config, RunOptions]:
 
 
 def newest(folder: Path) -> Path:
-    """The folder of a run; for a folder of numbered runs, the newest of them, which is printed."""
+    """Returns a run's folder: of a folder of numbered runs the newest, which is then printed."""
     from dlcore.export import opened
 
     chosen, count = opened.newest(folder)
-    if count:
+    if count > 1:
         print(f"{folder} holds {count} runs; taking the newest, {chosen}")
     return chosen
 

@@ -56,7 +56,7 @@ def main(words: list[str]) -> int:
     given, words = Path(words[0]), words[1:]
     run = opened.described(given, "--trust" in words)
     if run.folder != given:
-        _say(f"{given} holds several runs; taking the newest, {run.folder}")
+        _say(f"taking the newest run of {given}, {run.folder}")
     # wherever it was trained, here are the devices that are here
     here = dataclasses.replace(run.flags, mesh="", parallel="auto", cpu_devices=1)
     environment.prepare(here, run.config.batch)

@@ -75,12 +75,46 @@ class Page:
             )
         return self.presets[name] if name else self.config()
 
+    @property
+    def uses_source(self) -> bool:
+        """Whether the file's `data` reads its second parameter; True where `data` is imported."""
+        for node in ast.parse(self.source).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "data" and node.args.args[1:]:
+                name = node.args.args[1].arg
+                return any(isinstance(x, ast.Name) and x.id == name for x in ast.walk(node))
+        return True
+
     def experiment(self, config: Config, source: DataSource) -> Experiment:
-        """The experiment, with its data opened. UsageError: the file rejects config or data."""
+        """Opens the data and builds the experiment.
+
+        Args:
+            config: of the file's class `Config`.
+            source: "published", "offline", or the path of --data.
+
+        Raises:
+            UsageError: the file rejects config or data, or `data` would ignore the source.
+        """
+        if source != "published" and not self.uses_source:
+            flag = "--offline" if source == "offline" else f"--data {source}"
+            raise UsageError(
+                f"{flag} would change nothing: data(config, source) of {self.path} does not use"
+                " `source`; let it do so, or leave the option out"
+            )
         return self._built(lambda: self.build(config, self.data(config, source)))
 
     def without_data(self, config: Config, run: Path) -> Experiment | None:
-        """The experiment of a run, built from the facts of its data; None if it has no facts."""
+        """Builds the experiment of a run from the facts of its data, which are not opened.
+
+        Args:
+            config: of the run.
+            run: its folder.
+
+        Returns:
+            The experiment; None where the run has kept no facts.
+
+        Raises:
+            UsageError: the file rejects the config.
+        """
         from dlcore.data.facts import Facts
         from dlcore.data.splits import Splits
 

@@ -182,8 +182,8 @@ def best_of(experiment: Experiment) -> str:
         better = "lower"
     if better is None:
         raise UsageError(
-            f"best={experiment.best!r}: it is not declared whether higher or lower is better:"
-            " declare it, as "
+            f"best={experiment.best!r}: {name} is no metric that dlcore knows: correct the name, or"
+            " declare whether higher or lower is better, as "
             f'Experiment(metrics={{"{name}": Metric("higher")}}), with Metric from'
             " dlcore.metrics.known"
         )
