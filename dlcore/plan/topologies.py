@@ -202,6 +202,14 @@ def _memory(text: str) -> int:
         ) from None
 
 
+COMPILERS = {
+    "tpu": ("libtpu",),
+    "gpu": ("jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13"),
+    "cpu": ("jax",),
+}
+"""modules that have the compiler of a kind of hardware; one of them is enough"""
+
+
 def devices(topology: Topology) -> list[jax.Device]:
     """Returns the abstract devices of a topology.
 
@@ -214,7 +222,7 @@ def devices(topology: Topology) -> list[jax.Device]:
 
     options: dict[str, object] = {}
     if topology.hardware.kind == "tpu":
-        _need(topology, "libtpu")
+        _need_compiler(topology)
         # libtpu must not query the metadata server, nor take the lock of a chip.
         here = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-16"}
         os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1", **here)
@@ -222,7 +230,7 @@ def devices(topology: Topology) -> list[jax.Device]:
         if any(size % 2 for size in topology.shape[:2]):
             options = {"chips_per_host_bounds": (1, 1, 1)}
     else:
-        _need(topology, "jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13")
+        _need_compiler(topology)
         hosts = (1, *topology.shape)[-2]
         platform, name = "cuda", topology.name
         options = {
@@ -251,8 +259,8 @@ def _simulated(count: int) -> list[jax.Device]:
     return here[:count]
 
 
-def _need(topology: Topology, *modules: str) -> None:
-    if not any(_installed(module) for module in modules):
+def _need_compiler(topology: Topology) -> None:
+    if not compilable(topology.hardware.kind):
         raise UsageError(
             f"--topology {topology.text!r} needs the compiler of that hardware, which is not"
             f" installed: {EXTRA}"
@@ -267,13 +275,8 @@ def _installed(module: str) -> bool:
 
 
 def compilable(kind: str) -> bool:
-    """Whether the compiler for tpu, gpu or cpu is installed."""
-    plugins = {
-        "tpu": ["libtpu"],
-        "gpu": ["jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13"],
-        "cpu": ["jax"],
-    }
-    return any(_installed(module) for module in plugins[kind])
+    """Returns whether the compiler for "tpu", "gpu" or "cpu" is installed."""
+    return any(_installed(module) for module in COMPILERS[kind])
 
 
 def _target(hardware: Hardware) -> str:

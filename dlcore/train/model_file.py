@@ -18,7 +18,6 @@ from dlcore.train.step import State
 
 MODEL = "model.safetensors"  # its name in a run's folder
 FORMAT = 1
-PARTS = ("params", "extra")
 
 # an abstract batch, see `Splits.template`
 Template = Mapping[str, jax.ShapeDtypeStruct]
