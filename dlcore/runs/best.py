@@ -17,7 +17,7 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 def flat(results: Results) -> dict[str, float]:
-    """Results as one mapping {"split/metric": value}."""
+    """Returns results as one mapping {"split/metric": value}."""
     return {
         f"{split}/{name}": value
         for split, metrics in results.items()
@@ -105,7 +105,15 @@ class Best:
         return last if step is None else step
 
     def state(self, abstract: State, step: int) -> State:
-        """The state of `step`, which `final_step` has returned."""
+        """Restores the best state.
+
+        Args:
+            abstract: shapes, dtypes and shardings of the state.
+            step: what `final_step` has returned.
+
+        Raises:
+            Unreadable: neither that checkpoint nor an earlier one is valid.
+        """
         found = best_state(self.checkpoints, abstract, step)
         assert found is not None, "a checkpoint that is there is read, or Unreadable raised"
         return found

@@ -226,7 +226,11 @@ FORMAT = 2  # of a card; older ones are migrated when they are read (runs/card_m
 
 
 def read(folder: Path) -> Card:
-    """The card of a run. Raises UsageError where the folder or a readable card is missing."""
+    """Reads the card of a run.
+
+    Raises:
+        UsageError: the folder or its card is missing, or the card is damaged.
+    """
     path = folder / "card.json"
     if not folder.is_dir():
         raise UsageError(
@@ -241,7 +245,14 @@ def read(folder: Path) -> Card:
 
 
 def read_file(path: Path) -> Card:
-    """A card by the path of its file. Raises UsageError where it is missing or damaged."""
+    """Reads a card, and migrates it where it has an older format.
+
+    Args:
+        path: the file, such as experiments/results/NAME.json.
+
+    Raises:
+        UsageError: it is missing, damaged, or of a newer format.
+    """
     if not path.is_file():
         raise UsageError(
             f"there is no card {path}; a run keeps its own as card.json, and experiments/results/"

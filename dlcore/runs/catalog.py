@@ -148,7 +148,14 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The file of an experiment, by name or path. UsageError: none, with the nearest name."""
+    """Finds the file of an experiment.
+
+    Args:
+        name: an experiment of dlcore's, or the path of a file that ends in .py.
+
+    Raises:
+        UsageError: there is none; the message offers the nearest name.
+    """
     path = Path(name) if name.endswith(".py") else folder() / f"{name}.py"
     if path.is_file():
         return path
@@ -164,13 +171,13 @@ def find(name: str) -> Path:
 
 
 def word(path: Path) -> str:
-    """What names an experiment file on the command line: its name if it is ours, else its path."""
+    """Returns how the command line names an experiment file: ours by name, others by path."""
     ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
     return path.stem if ours else str(path)
 
 
 def recorded(path: Path) -> str:
-    """How a card names an experiment file: by an absolute path unless it is one of ours."""
+    """Returns the path by which a card names an experiment file; absolute unless it is ours."""
     return str(path if word(path) == path.stem else path.resolve())
 
 
@@ -207,7 +214,12 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 def source(path: Path) -> str:
-    """The text of an experiment file. Raises OSError, and UsageError where it is no text."""
+    """Reads the text of an experiment file.
+
+    Raises:
+        OSError: it cannot be read.
+        UsageError: it is no text.
+    """
     try:
         return importlib.util.decode_source(files.read(path))
     except (SyntaxError, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ NAMED = 12  # a message names at most this many files
 
 
 def same_code(before: str, now: str) -> bool:
-    """Whether two Python texts differ in comments, docstrings and layout at most."""
+    """Returns whether two Python texts differ in comments, docstrings and layout at most."""
     if before == now:
         return True
     try:
@@ -26,9 +26,10 @@ def same_code(before: str, now: str) -> bool:
 
 
 def code(text: str) -> str:
-    """A Python file's syntax tree as text, without comments, docstrings and layout.
+    """Returns the syntax tree of a Python text as text, without comments, docstrings and layout.
 
-    Raises SyntaxError or ValueError where it is no Python.
+    Raises:
+        SyntaxError, ValueError: it is no Python.
     """
     tree = ast.parse(text)
     for node in ast.walk(tree):
@@ -47,7 +48,16 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def code_difference(before: str, now: str, name: str) -> list[str]:
-    """The lines of a diff between two Python texts; empty where they have the same code."""
+    """Compares two Python texts.
+
+    Args:
+        before: the older text.
+        now: the newer text.
+        name: of the newer one, for the head of the diff.
+
+    Returns:
+        The first 60 lines of a unified diff; empty where both have the same code.
+    """
     if same_code(before, now):
         return []
     return list(
@@ -58,7 +68,12 @@ def code_difference(before: str, now: str, name: str) -> list[str]:
 
 
 def flat(fields: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Returns nested mappings as one mapping with dotted names, such as "recipe.lr"."""
+    """Returns nested mappings as one mapping with dotted names.
+
+    Args:
+        fields: such as {"recipe": {"lr": 0.1}}, which becomes {"recipe.lr": 0.1}.
+        prefix: is put in front of every name.
+    """
     found: dict[str, object] = {}
     for name, value in fields.items():
         found |= (
@@ -109,7 +124,15 @@ def commit(then: Card, now: Card) -> list[str]:
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:
-    """The loaded Python files, in the repository of `folder`, whose code differs from `commit`."""
+    """Compares the Python files that this process has loaded with a commit.
+
+    Args:
+        commit: the commit; None: nothing is compared.
+        folder: in the repository whose files are compared.
+
+    Returns:
+        One line with the names of the files whose code differs; empty where none does.
+    """
     top = _git(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:
         return []

@@ -81,7 +81,14 @@ def free_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns a failed write into an error that names the folder; older checkpoints stay complete."""
+    """Turns a failed write in the block into a message; older checkpoints stay complete.
+
+    Args:
+        folder: the checkpoints, for the message.
+
+    Raises:
+        UsageError: something could not be written.
+    """
     try:
         yield
     except Exception as error:

@@ -52,6 +52,11 @@ class Divergence:
         """Returns the error for the first model with a parameter that is not finite; None: all are.
 
         A finite loss with a finite gradient may still lead to an update that is not finite.
+
+        Args:
+            state: the state.
+            step: its step.
+            indices: arrays of a batch that are indices, with their bounds.
         """
         for name in ending.not_finite_parts(state.params):
             what = "are not finite after that step's update"

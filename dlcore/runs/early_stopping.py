@@ -13,9 +13,14 @@ from dlcore.train.experiment import Experiment, best_of
 
 
 def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
-    """Whether the last `patience` values are not better than the best one before them.
+    """Returns whether the last `patience` values are not better than the best one before them.
 
-    Equal values are not better, and NaN never is; a patience of 0 is never exhausted.
+    Equal values are not better, and NaN never is.
+
+    Args:
+        values: of the metric, in the order of the evaluations.
+        patience: number of evaluations; 0: the result is False.
+        lower: whether lower values are better.
     """
     best, since = math.inf, 0
     for value in values:
@@ -25,7 +30,11 @@ def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
 
 
 def check(experiment: Experiment, flags: RunOptions) -> None:
-    """Raises UsageError where `--patience` is given and no metric is `best`."""
+    """Checks that `--patience` has a metric to watch.
+
+    Raises:
+        UsageError: it is given, and the experiment has no `best`.
+    """
     if flags.patience and not best_of(experiment):
         raise UsageError(
             f"--patience {flags.patience} needs a metric that is evaluated during training, and the"

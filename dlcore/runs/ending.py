@@ -27,7 +27,11 @@ class Diverged(Exception):
 
 @jax.jit
 def finite(params: Mapping[str, Tree]) -> dict[str, jax.Array]:
-    """For each tree of parameters, whether all of its numbers are finite."""
+    """Computes for each tree of parameters whether all of its floating-point numbers are finite.
+
+    Returns:
+        {name: bool scalar}, without the trees that have no floating-point numbers.
+    """
     floating = {
         n: [x for x in jax.tree.leaves(p) if jnp.issubdtype(x.dtype, jnp.floating)]
         for n, p in params.items()
@@ -40,14 +44,14 @@ def finite(params: Mapping[str, Tree]) -> dict[str, jax.Array]:
 
 
 def not_finite_parts(params: Mapping[str, Tree]) -> list[str]:
-    """The names of the trees of parameters that contain a number that is not finite."""
+    """Lists the trees of parameters that contain a number that is not finite."""
     return [name for name, each in jax.device_get(finite(params)).items() if not each]
 
 
 def not_finite(
     names: Sequence[str], objectives: Iterable[str], steps: Sequence[int], numbers: np.ndarray
 ) -> Iterator[tuple[int, str, float]]:
-    """The losses and gradient norms that are not finite.
+    """Finds the losses and gradient norms that are not finite.
 
     Args:
         names: the metrics.
@@ -91,7 +95,12 @@ def last_checkpoint(folder: Path) -> int | None:
 
 
 def lost(folder: Path, way: str) -> str:
-    """Describes the training that is lost if a run ends now; `way` is the command to continue."""
+    """Describes the training that is lost if a run ends now.
+
+    Args:
+        folder: the run.
+        way: the command that continues it.
+    """
     step = last_checkpoint(folder)
     if not (folder / "metrics.jsonl").exists():
         return "nothing was trained yet"
@@ -102,9 +111,13 @@ def lost(folder: Path, way: str) -> str:
 
 @contextmanager
 def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
-    """On a full disk, overwrites the status in the existing card instead of writing a new one.
+    """On a full disk, overwrites the status in the existing card where the block cannot write it.
 
     The new status is no longer than the old one, so that the file does not grow.
+
+    Args:
+        folder: the run.
+        card: its card, with the new status.
     """
     try:
         yield

@@ -52,6 +52,13 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
     The first process does so; the lock is held until the block ends. An error before training
     removes what was created.
 
+    Args:
+        page: the experiment file.
+        flags: the run options.
+
+    Yields:
+        The folder.
+
     Raises:
         UsageError: the folder holds a run already, or cannot be written.
     """
@@ -71,7 +78,14 @@ def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
 
 @contextmanager
 def numbered(page: Page) -> Iterator[Path]:
-    """Creates runs/NAME/NUMBER with the next free number; an error removes empty folders again."""
+    """Creates runs/NAME/NUMBER with the next free number; an error removes empty folders again.
+
+    Yields:
+        The folder.
+
+    Raises:
+        UsageError: it cannot be created.
+    """
     there = (Path("runs") / page.name).glob("[0-9]*")
     for number in itertools.count(
         1 + max((int(path.name) for path in there if path.name.isdigit()), default=0)
@@ -96,6 +110,10 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
 
     An error before training removes what was created.
 
+    Args:
+        folder: the folder.
+        page: the experiment file of the run.
+
     Raises:
         UsageError: there is a run, or files that a run would overwrite.
     """
@@ -119,14 +137,26 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Locks the folder of an earlier run. UsageError: it is locked, or contains links."""
+    """Locks the folder of an earlier run for the block.
+
+    Raises:
+        UsageError: another process has locked it, or it contains links.
+    """
     refuse_links(folder)
     with _locked(folder):
         yield
 
 
 def keep_page(folder: Path, page: Page) -> None:
-    """Saves the experiment file's text in the run, and lists the file as trusted."""
+    """Saves the experiment file's text in the run, and lists the file as trusted.
+
+    Args:
+        folder: the run.
+        page: the experiment file.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
     trust.remember(page.path, page.source)
     try:
         files.write(folder / "experiment.py", page.source)

@@ -26,7 +26,13 @@ class MetricWriter(Protocol):
     """Another outlet for the metrics of a run."""
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """Takes the metrics of a split at a step; must not block."""
+        """Takes metrics; must not block.
+
+        Args:
+            step: of the metrics.
+            split: "train", or an evaluated split.
+            metrics: {name: value}, also values that are not finite.
+        """
 
 
 class Log:
@@ -83,11 +89,23 @@ class Log:
             self.bar.update(self.task, completed=step)
 
     def best(self, metric: str, value: float, step: int) -> None:
-        """Sets the best value so far of the experiment's best metric, which is shown."""
+        """Sets the best value so far, which is shown beside the training metrics.
+
+        Args:
+            metric: "split/name".
+            value: of the metric.
+            step: at which it was measured.
+        """
         self._best = f"  best {metric} {value:.4g} at step {step}"
 
     def train(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
-        """Logs the training metrics of a step; `rate` is in examples per second."""
+        """Logs the training metrics of a step, and shows them on the terminal.
+
+        Args:
+            step: the step.
+            metrics: {name: value}.
+            rate: examples per second.
+        """
         if not self.active:
             return
         self.write(step, "train", {**metrics, "examples_per_second": rate})
@@ -101,7 +119,16 @@ class Log:
             self.say(f"step {step}/{self.steps}  {line}")
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """Writes metrics to metrics.jsonl, TensorBoard and the other writers."""
+        """Writes metrics to metrics.jsonl, TensorBoard and the other writers.
+
+        Args:
+            step: the step.
+            split: "train", or an evaluated split.
+            metrics: {name: value}; values that are not finite become null in metrics.jsonl.
+
+        Raises:
+            UsageError: the disk is full.
+        """
         if not self.active:
             return
         # JSON has no NaN: null replaces numbers that are not finite.
@@ -136,7 +163,7 @@ class Log:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: "59 s", "2:05 min", "3:07 h"."""
+    """Returns seconds in words: "59 s", "2:05 min", "3:07 h"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -146,7 +173,15 @@ def duration(seconds: float) -> str:
 
 
 def loss_at(folder: Path, step: int) -> str:
-    """The training losses last logged up to a step, as ", where net/loss was 2.3,"; "" if none."""
+    """Describes the training losses that were last logged up to a step.
+
+    Args:
+        folder: the run.
+        step: the step.
+
+    Returns:
+        ", where net/loss was 2.3,"; "" where none was logged.
+    """
     found = {}
     for number, record in records(folder / "metrics.jsonl"):
         if record.get("split") == "train" and number <= step:

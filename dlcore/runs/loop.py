@@ -24,7 +24,13 @@ class Intervals:
 
     @classmethod
     def of(cls, flags: RunOptions, steps: int, saves: int = 10) -> Intervals:
-        """The intervals of the options; by default ten evaluations and `saves` checkpoints."""
+        """Returns the intervals of the run options.
+
+        Args:
+            flags: the run options; 0 stands for the default of an interval.
+            steps: of the run; by default there are ten evaluations.
+            saves: the default number of checkpoints.
+        """
         return cls(
             flags.log_every,
             flags.eval_every or max(1, steps // 10),
@@ -50,7 +56,12 @@ class Trainable(Protocol):
         """Starts training; first repeats an evaluation that was interrupted."""
 
     def step(self, batches: Iterator[Batch], step: int) -> None:
-        """Trains `stride` steps on the next of `batches`, which brings the state to `step`."""
+        """Trains `stride` steps, which bring the state to `step`.
+
+        Args:
+            batches: what `batches` has returned; the next one is taken.
+            step: the step after the call.
+        """
 
     def log(self, keep: int) -> None:
         """Logs all pending steps but the last `keep`, which the device may still compute."""

@@ -28,7 +28,12 @@ class Metrics:
         self.step = -1
 
     def log_evaluation(self, step: int, results: Results) -> None:
-        """Stores and logs an evaluation during training."""
+        """Stores and logs an evaluation during training.
+
+        Args:
+            step: of the evaluated state.
+            results: {split: {metric: value}}.
+        """
         self.values, self.step = dict(results), step
         again = self._logged if step == self._start else ()
         self._write({split: metrics for split, metrics in results.items() if split not in again})

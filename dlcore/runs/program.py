@@ -41,44 +41,71 @@ class Program(Protocol):
     ahead: int  # calls by which the host may be ahead of the devices
 
     def initial(self) -> list[State]:
-        """The state of step 0 of each run."""
+        """Computes the state of step 0 of each run."""
 
     def join(self, states: Sequence[State]) -> State:
-        """The program's state from the states of its runs."""
+        """Returns the program's state, made of the states of its runs."""
 
     def split(self, state: State) -> list[State]:
-        """The states of the runs."""
+        """Returns the states of the runs."""
 
     def compile(self) -> None:
         """Compiles the training step."""
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of the steps start..stop on the devices, `stride` steps at a time."""
+        """Yields the batches on the devices, `stride` steps at a time.
+
+        Args:
+            start: number of steps taken before the first batch.
+            stop: number of steps taken after the last one.
+        """
 
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
-        """Trains `stride` steps; returns the new state and packed metrics. The old state is
-        donated.
+        """Trains `stride` steps.
+
+        Args:
+            state: the program's state; its buffers are donated.
+            batch: what `batches` has yielded.
+
+        Returns:
+            The new state, and packed metrics, which `metric_values` reads.
         """
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """The packed metrics of several calls, on the host.
+        """Copies the packed metrics of several calls of `step` to the host.
 
         Returns:
-            float64 [runs, steps, metrics, 2]: totals and weights.
+            float64 [runs, steps, metrics, 2]: totals and weights, in the order of `metric_names`.
         """
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
-        """{metric: mean over the source} of each run."""
+        """Evaluates the losses and their metrics.
+
+        Args:
+            state: the program's state.
+            source: the examples.
+
+        Returns:
+            {metric: mean over the source} of each run.
+        """
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The names of the metrics of `evaluate`; traced only, without any computation."""
+        """Returns the names of the metrics of `evaluate`, by tracing alone."""
 
     @property
     def collector(self) -> Collector:
         """Runs evaluators over the state of one run."""
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
-        """The diagnosis of every tensor, for the batch of the step after `step`, of each run."""
+        """Diagnoses every tensor, for the batch of the step after `step`.
+
+        Args:
+            state: the program's state.
+            step: number of steps taken.
+
+        Returns:
+            The diagnosis of each run.
+        """
 
 
 def _not_compiled(state: State, batch: Batch, /) -> tuple[State, jax.Array]:
@@ -135,22 +162,22 @@ class SingleProgram:
         )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of the steps start..stop."""
+        """Yields the batches of the steps `start` to `stop`, on the devices."""
         made = self.stream.steps(start, stop, self._flags.threads) if start < stop else iter(())
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """The packed metrics of several steps on the host."""
+        """Copies the packed metrics of several steps to the host, [1, steps, metrics, 2]."""
         return np.asarray(jax.device_get(list(packed)), np.float64)[None]
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
-        """{metric: mean over the source}."""
+        """Evaluates {metric: mean over the source}, as the only element of a list."""
         return [self._evaluation(state, source)]
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The names of the metrics of `evaluate`."""
+        """Returns the names of the metrics of `evaluate`."""
         return self._evaluation.names(self.abstract, source)
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
-        """The diagnosis of every tensor, for the batch of the step after `step`."""
+        """Diagnoses every tensor, for the batch of the step after `step`."""
         return [self._diagnosis(state, self._put(self.stream.at(step)))]

@@ -20,7 +20,15 @@ from dlcore.train.experiment import Config
 def changes(
     page: Page, config: Config, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
 ) -> str:
-    """Describes what has changed since the run started; empty where nothing has.
+    """Describes what has changed since a run started; "" where nothing has.
+
+    Args:
+        page: the experiment file as it is now.
+        config: the config of now.
+        flags: the run options of now.
+        folder: the run.
+        card: its card.
+        accept: whether the user accepts changes.
 
     Raises:
         UsageError: something has changed and `accept` is False, or it is another experiment's run.
@@ -74,7 +82,15 @@ def update_card(
 
 
 def data_changes(then: cards.Card, now: DataEntries | cards.Card) -> str:
-    """How the data of two cards differ, as "train examples: 1078 then, 900 now"; empty if equal."""
+    """Describes how the data of two cards differ, as "train examples: 1078 then, 900 now".
+
+    Args:
+        then: the older card.
+        now: the newer card, or its entries on data.
+
+    Returns:
+        The description; "" where the data are the same.
+    """
     a, b = then.get("data") or {}, now["data"]
     found = [
         f"split {split} {'is gone' if split in a else 'is new'}" for split in sorted({*a} ^ {*b})
@@ -93,10 +109,19 @@ def data_changes(then: cards.Card, now: DataEntries | cards.Card) -> str:
 def difference(
     page: Page, config: Config, flags: RunOptions, folder: Path, card: cards.Card
 ) -> str:
-    """Describes changes of the experiment file, its config and the run options; empty if there are
-    none.
+    """Describes changes of the experiment file, its config and the run options.
 
     Options that do not affect the results, such as paths, intervals and devices, may change.
+
+    Args:
+        page: the experiment file as it is now.
+        config: the config of now.
+        flags: the run options of now.
+        folder: the run, which has kept the text of the file.
+        card: its card.
+
+    Returns:
+        A line for each change; "" where there is none.
     """
     found_changes: list[str] = []
     kept = folder / "experiment.py"

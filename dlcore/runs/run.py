@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from dlcore.runs.clock import Clock
 from dlcore.runs.divergence import Divergence
 from dlcore.runs.early_stopping import Patience
 from dlcore.runs.ending import Diverged, FolderGone
+from dlcore.runs.folder_watch import FolderWatch
 from dlcore.runs.log import Log, MetricWriter, rewind
 from dlcore.runs.metrics import Metrics
 from dlcore.runs.program import Diagnosis, Program
@@ -67,7 +67,7 @@ class Run:
     ) -> None:
         self.experiment, self.flags, self.folder, self.card = experiment, flags, folder, card
         self.resumed, self.siblings, self._writers = resumed, siblings, writers
-        self.identity = files.identity(folder)
+        self._watch = FolderWatch(folder)
         self._seconds_before_resume = {
             kind: float(card.get("seconds", {}).get(kind, 0))
             for kind in ("compile", "train", "eval", "total")
@@ -99,7 +99,7 @@ class Run:
         )
 
     def begin(self, state: State, steps: int) -> None:
-        """Prepares folder and card for training from the step of `state` to `steps`."""
+        """Prepares folder and card for training from the step of `state` to step `steps`."""
         self.start = int(state.step)
         self.card["parameters"] = cards.parameters(state.params)
         if self.start == 0:
@@ -136,7 +136,7 @@ class Run:
     # During training
 
     def keep_hash(self, state: State, step: int) -> None:
-        """Stores the parameters' hash in the card, for `dlcore verify`."""
+        """Stores the hash of the state's parameters in the card, for `dlcore verify`."""
         self.card.setdefault("marks", {})[str(step)] = cards.mark(state.params)
 
     def log_training(
@@ -171,13 +171,26 @@ class Run:
         self.log.train(steps[-1], means, examples_per_second)
 
     def check_parameters(self, state: State, step: int, program: Program) -> None:
-        """Raises Diverged where a parameter is not finite, so that no such state is saved."""
+        """Raises Diverged where a parameter is not finite, so that no such state is saved.
+
+        Args:
+            state: the state.
+            step: its step.
+            program: the program, to find faults in the data.
+        """
         if error := self._divergence.in_parameters(state, step, program.indices):
             raise error
 
     @uninterrupted()
     def log_evaluation(self, state: State, step: int, results: Results, regular_save: bool) -> None:
-        """Logs an evaluation, and keeps the state if it is the best."""
+        """Logs an evaluation, and keeps the state if it is the best.
+
+        Args:
+            state: the evaluated state.
+            step: its step.
+            results: {split: {metric: value}}.
+            regular_save: a regular checkpoint of this step follows, and is enough.
+        """
         self.metrics.log_evaluation(step, results)
         self.check_folder()
         if self.best.note(state, step, results, regular=regular_save):
@@ -185,12 +198,12 @@ class Run:
         self.unevaluated = 0
 
     def log_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
-        """Writes the diagnosis of every tensor at a step."""
+        """Writes the diagnosis of every tensor at a step to diagnostics.jsonl."""
         if processes.first():
             diagnosis_summary.write(self.folder, step, diagnosis)
 
     def stops_early(self, step: int) -> bool:
-        """Whether `--patience` evaluations brought no improvement; the card records the step."""
+        """Returns whether `--patience` ends the run at this step; the card records the step."""
         if self.best.measured(self.metrics.values):
             self.patience.note(self.metrics.values)
         if not self.patience.over:
@@ -202,7 +215,7 @@ class Run:
 
     @uninterrupted()
     def save(self, state: State, step: int, clock: Clock) -> None:
-        """Writes a checkpoint and the card."""
+        """Writes a checkpoint of the state, and the card with the seconds of the clock."""
         self.check_folder()
         self.best.write()
         self.checkpoints.save(
@@ -256,7 +269,7 @@ class Run:
         self.card["best"] = self.best.entry(self.final_step)
 
     def known_results(self) -> Results:
-        """The results that are known already of the final state."""
+        """Returns the results that are known already of the final state."""
         return (
             self.metrics.values
             if self.metrics.step == self.final_step
@@ -264,9 +277,7 @@ class Run:
         )
 
     def keep_model(self, state: State) -> None:
-        """Writes the averaged parameters of the final state as model.safetensors, in the first
-        process.
-        """
+        """Writes the averaged parameters of a state as model.safetensors, in the first process."""
         if processes.first():
             model_file.save(
                 state,
@@ -284,7 +295,7 @@ class Run:
             )
 
     def close(self, status: str, clock: Clock) -> None:
-        """Writes the card with its final status, and closes the log."""
+        """Writes the card with its final status, "done" or "stopped", and closes the log."""
         self.card["status"] = status
         self.write_card(clock)
         self.log.close()
@@ -300,7 +311,7 @@ class Run:
             self.checkpoints.close()
         if isinstance(error, FolderGone) and error.now:
             self.folder = error.now
-        if files.identity(self.folder) == self.identity:
+        if self._watch.is_same(self.folder):
             with ending.no_space_for_the_card(self.folder, self.card):
                 self.write_card(clock)
         self.log.close()
@@ -311,16 +322,5 @@ class Run:
             raise error
 
     def folder_gone(self) -> FolderGone | None:
-        """The error to raise where the folder was removed or renamed; None where it was not."""
-        if self.identity is None or files.identity(self.folder) == self.identity:
-            return None
-        now = None
-        with contextlib.suppress(OSError):  # only Linux knows the path of an open file
-            now = (
-                Path(os.readlink(f"/proc/self/fd/{self.log.file.fileno()}")).parent
-                if self.log.active
-                else None
-            )
-        return FolderGone(
-            self.folder, now if now and files.identity(now) == self.identity else None
-        )
+        """Returns the error to raise where the folder was removed or renamed; else None."""
+        return self._watch.error(self.folder, self.log.file if self.log.active else None)

@@ -33,9 +33,16 @@ class Entry(TypedDict):
 
 
 def save(folder: Path, samples: Sequence[Sample]) -> None:
-    """Writes the samples into a temporary folder, and moves it to `folder`.
+    """Writes samples into a temporary folder, and moves it to `folder`.
 
-    After an error the folder is unchanged. Raises ValueError where a sample cannot be shown.
+    After an error the folder is unchanged.
+
+    Args:
+        folder: the samples folder, which is replaced.
+        samples: in the order in which they are shown.
+
+    Raises:
+        ValueError: a sample cannot be shown.
     """
     # Fixed names, so that the next process removes what a killed one has left.
     staging, backup = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
@@ -131,17 +138,22 @@ def _samples(folder: Path, index: Json) -> list[Json]:
 
 
 def text_of(folder: Path, part: Part) -> str:
-    """The characters of a text part."""
+    """Returns the characters of a text part.
+
+    Args:
+        folder: the samples folder.
+        part: a valid part of its index.
+    """
     return part["text"] if "text" in part else decode(read(folder, part["file"]))
 
 
 def decode(content: bytes) -> str:
-    """The characters of a text file; what is not UTF-8 is replaced."""
+    """Returns the characters of a text file; bytes that are not UTF-8 are replaced."""
     return content.decode("utf-8", errors="replace")
 
 
 def texts(folder: Path) -> list[tuple[str, list[str]]]:
-    """The title of each sample of a folder, with the texts among its parts."""
+    """Returns the title of each sample of a folder, with the texts among its parts."""
     found = []
     for entry in load(folder):
         parts = [part for part in entry["parts"] if part["part"] == "text"]
@@ -150,9 +162,14 @@ def texts(folder: Path) -> list[tuple[str, list[str]]]:
 
 
 def locate(folder: Path, name: str) -> Path:
-    """The file that an index names.
+    """Returns the path of a file that an index names.
 
-    Raises ValueError unless it is, links followed, a file of a known type inside the folder.
+    Args:
+        folder: the samples folder.
+        name: the file's name in the index.
+
+    Raises:
+        ValueError: it is not, links followed, a file of a known type inside the folder.
     """
     path = folder / name
     try:
@@ -168,7 +185,15 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def read(folder: Path, name: str) -> bytes:
-    """The bytes of one file that an index names. ValueError as `locate`, and for a wrong type."""
+    """Reads a file that an index names.
+
+    Args:
+        folder: the samples folder.
+        name: the file's name in the index.
+
+    Raises:
+        ValueError: as of `locate`; or the file is too large, or its contents are of another type.
+    """
     path = locate(folder, name)
     try:
         if path.stat().st_size > LARGEST:

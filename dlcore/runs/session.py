@@ -41,7 +41,17 @@ def train(
 ) -> int:
     """Starts a new run; with `--continue-run`, resumes the one in `--out` if there is one.
 
-    `on_folder` is called with the run's folder before it is trained.
+    Args:
+        page: the experiment file.
+        config: its config.
+        flags: the run options.
+        on_folder: is called with the run's folder before it is trained.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: the run cannot start, or changes of a resumed one are not accepted.
     """
     if flags.continue_run and begun(flags):
         on_folder(folder := Path(flags.out))
@@ -57,7 +67,15 @@ def train(
 def new_card(
     page: Page, config: Config, flags: RunOptions, experiment: Experiment, place: Layout
 ) -> cards.Card:
-    """The card of a new run."""
+    """Makes the card of a new run.
+
+    Args:
+        page: the experiment file.
+        config: its config.
+        flags: the run options.
+        experiment: what the file has built.
+        place: the devices.
+    """
     return {
         "format": cards.FORMAT,
         "experiment": page.name,
@@ -144,7 +162,11 @@ def describe(experiment: Experiment) -> DataEntries:
 
 
 def begun(flags: RunOptions) -> bool:
-    """Whether `--out` contains a run, for the first process. UsageError: `--out` is missing."""
+    """Returns whether `--out` contains a run, as the first process sees it.
+
+    Raises:
+        UsageError: `--out` is missing.
+    """
     if not flags.out:
         raise UsageError("--continue-run needs --out: it names the run to continue")
     return bool(processes.agreed((Path(flags.out) / "card.json").is_file()))
@@ -195,7 +217,15 @@ def restored(
 
 @contextmanager
 def unfit_data(folder: Path, other: str) -> Iterator[None]:
-    """Where the data have changed (`other`), reports unreadable checkpoints as such."""
+    """Explains checkpoints that the block cannot read by changed data, where the data have changed.
+
+    Args:
+        folder: the run.
+        other: how the data differ; "": they do not.
+
+    Raises:
+        UsageError: no checkpoint fits the data.
+    """
     from dlcore.runs.checkpoint import Unreadable
 
     if not other:

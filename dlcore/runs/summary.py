@@ -8,7 +8,15 @@ import numpy as np
 
 
 def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
-    """Mean and standard deviation of each metric over the runs, as text."""
+    """Describes mean and standard deviation of each metric over several runs.
+
+    Args:
+        values: {metric: its value in each run}.
+        form: format of the mean.
+
+    Returns:
+        "accuracy 0.9812 ± 0.0012  loss ...".
+    """
     arrays = {name: np.asarray(each, np.float64) for name, each in values.items()}
     with np.errstate(invalid="ignore"):
         spreads = {
@@ -20,7 +28,7 @@ def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
 
 
 def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]:
-    """The means of training metrics, of each run; gradient norms are left out.
+    """Computes the means of training metrics of each run; gradient norms are left out.
 
     Args:
         names: the metrics.
@@ -37,7 +45,14 @@ def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]
 
 
 def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
-    """{split: means and deviations, as text, of the metrics that all runs have}."""
+    """Describes the metrics that all runs have.
+
+    Args:
+        results: {split: {metric: value}} of each run.
+
+    Returns:
+        {split: means and standard deviations as text}.
+    """
     first = results[0] if results else {}
     shared = {
         split: [name for name in metrics if all(name in each.get(split, {}) for each in results)]

@@ -32,7 +32,12 @@ class Tracker(Protocol):
     """An outlet for metrics."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Sends values of a step, which never decreases."""
+        """Sends metrics.
+
+        Args:
+            step: of the metrics; never decreases.
+            values: {"split/metric": value}, all finite.
+        """
 
     def end(self, done: bool) -> None:
         """Ends the process's part; `done` tells whether the run is complete."""
@@ -169,10 +174,14 @@ class Sent:
         fresh.replace(file)
 
     def unsent(self, step: int, split: str, values: Mapping[str, float]) -> dict[str, float]:
-        """Those values that were not sent before; of past steps only metrics that are new.
+        """Returns those values that were not sent before; of past steps only metrics that are new.
 
         Past steps are trained again after a resume, or have the best state, which is measured at
         the end.
+
+        Args:
+            step, split: of the values.
+            values: {"split/metric": value}.
         """
         if step < self.step or (step == self.step and split in self.splits):
             return {name: value for name, value in values.items() if name not in self.names}

@@ -89,7 +89,11 @@ class Trainer:
         return self.program.stride
 
     def train(self, until: int | None = None, received_signals: Sequence[int] = ()) -> int:
-        """Trains to the last step, to `until`, or until a signal; returns the exit code."""
+        """Trains to the last step, to `until`, or until a signal, as `loop` does.
+
+        Returns:
+            The exit code.
+        """
         return loop(self, until, received_signals)
 
     def batches(self) -> Iterator[Batch]:
@@ -104,7 +108,7 @@ class Trainer:
             self._stop_early(self.start)
 
     def step(self, batches: Iterator[Batch], step: int) -> None:
-        """Trains on the next batch, which brings the state to `step`."""
+        """Trains on the next of `batches`, which brings the state to `step`."""
         self._on_progress(f"step {step}")
         batch = next(batches)
         # The step donates the state's buffers: no signal may come before the new state is stored.

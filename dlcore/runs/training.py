@@ -33,7 +33,20 @@ def single(
     on_progress: Progress = no_progress,
     writers: Sequence[MetricWriter] = (),
 ) -> Trainer:
-    """The trainer of one run in `folder`, on the devices that the options name."""
+    """Returns the trainer of one run, on the devices that the options name.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        folder: the folder of the run.
+        card: its card; is updated.
+        resumed: continue from the newest valid checkpoint.
+        on_progress: is called with a description of each phase when it starts.
+        writers: further outlets for the metrics.
+
+    Raises:
+        UsageError: the disk lacks space, or nothing measures the `best` metric.
+    """
     program = SingleProgram(experiment, flags, sharding.layout(flags.parallel, flags.mesh))
     run = Run(experiment, flags, folder, card, resumed, writers=writers)
     return Trainer(program, [run], Intervals.of(flags, experiment.steps), on_progress)

@@ -25,7 +25,7 @@ EXPERIMENTS = (Path(__file__).resolve().parents[2] / "experiments").resolve()
 
 
 def folder() -> Path:
-    """The folder of the list: $XDG_STATE_HOME/dlcore/trusted, or ~/.local/state/dlcore/trusted."""
+    """Returns the folder of the list: dlcore/trusted in $XDG_STATE_HOME, or in ~/.local/state."""
     given = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (
         (given if given.is_absolute() else Path.home() / ".local" / "state") / "dlcore" / "trusted"
@@ -66,7 +66,12 @@ def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = Fals
 
 
 def is_known(path: Path, source: str) -> bool:
-    """Whether the file is one of the project's, or this user has trained with this text of it."""
+    """Returns whether a file may be executed: it is ours, or this user has trained with it.
+
+    Args:
+        path: the file.
+        source: its text; with another text it is another file, but for comments and docstrings.
+    """
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
     code = _code(source)
@@ -74,7 +79,12 @@ def is_known(path: Path, source: str) -> bool:
 
 
 def remember(path: Path, source: str) -> None:
-    """Lists a file with which the user trains; warns where the list cannot be written."""
+    """Lists a file with which the user trains; warns where the list cannot be written.
+
+    Args:
+        path: the file.
+        source: its text.
+    """
     if is_known(path, source):
         return
     record = folder() / _record(path, source)

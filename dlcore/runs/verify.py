@@ -80,10 +80,15 @@ def verify(
 
 
 def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Hash]:
-    """Trains the first `last` steps in a temporary folder.
+    """Trains the first steps of an experiment in a temporary folder.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        last: the number of steps.
 
     Returns:
-        {step: {"sha256", "norm"}} of the parameters, at the steps of which cards keep hashes.
+        {step: hash and norm of the parameters}, at the steps of which cards keep hashes.
     """
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(
@@ -103,7 +108,14 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Has
 def differences(
     page: Page, experiment: Experiment, card: cards.Card, run: Path | None = None
 ) -> list[str]:
-    """What has changed since a card was written: versions, machine, data, commit and code."""
+    """Lists what has changed since a card was written: versions, machine, data, commit and code.
+
+    Args:
+        page: the experiment file as it is now.
+        experiment: what it builds.
+        card: the card.
+        run: the run's folder, which has the text of its experiment file; None: not at hand.
+    """
     folder = page.path.resolve().parent
     now: cards.Card = {
         "versions": cards.versions(),
@@ -121,7 +133,15 @@ def differences(
 
 
 def hashes_within(card: cards.Card, steps: int) -> dict[int, Hash]:
-    """The hashes of the first `steps`. UsageError: there is none after step 0."""
+    """Returns the hashes of the first `steps` steps of a card.
+
+    Args:
+        card: the card.
+        steps: the number of steps.
+
+    Raises:
+        UsageError: there is no hash after step 0.
+    """
     kept = hashes(card)
     within = {step: each for step, each in kept.items() if step <= steps}
     if not within or max(within) == 0:
@@ -133,7 +153,7 @@ def hashes_within(card: cards.Card, steps: int) -> dict[int, Hash]:
 
 
 def hashes(card: cards.Card) -> dict[int, Hash]:
-    """{step: {"sha256", "norm" where known}} of all steps of which the card has hashes."""
+    """Returns {step: hash and, where known, norm} of all steps of which the card has hashes."""
     ends = card.get("params_sha256", {})
     found: dict[int, Hash] = {}
     for step, sha256 in ((0, ends.get("start")), (card.get("step"), ends.get("end"))):
