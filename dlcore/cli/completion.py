@@ -117,7 +117,9 @@ def _of_command(before: Sequence[str], last: str) -> Sequence[str]:
     of_experiment = command in _OF_EXPERIMENTS
     if of_experiment and len(before) == 1 and not last.startswith("-"):
         return catalog.names()
-    flags = dict.fromkeys(re.findall(r"--[a-z][a-z-]*", COMMANDS[command]), ())
+    flags: dict[str, Sequence[str]] = dict.fromkeys(
+        re.findall(r"--[a-z][a-z-]*", COMMANDS[command]), ()
+    )
     if of_experiment and len(before) > 1:
         flags |= _of_experiment(before[1])
     if last.startswith("-"):

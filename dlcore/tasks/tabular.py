@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns, rows, tables
-from dlcore.data.own.rows import Row
+from dlcore.data.own.rows import Row, RowValue
 from dlcore.data.own.tables import Rows
 from dlcore.data.source import Source, arrays
 from dlcore.data.splits import Splits
@@ -247,7 +247,7 @@ class RowPredictor:
         self._encoded(found)  # so that a cell that is no number is refused with its file
         return found
 
-    def item(self, value: rows.RowValue) -> Row:
+    def item(self, value: RowValue) -> Row:
         """The row of a mapping by column, or of a sequence of cells."""
         return rows.of_value(value, self._names)
 

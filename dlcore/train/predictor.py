@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from dlcore.bounds import Dataclass
 from dlcore.samples import Sample
 from dlcore.train.step import State
 
@@ -32,7 +33,7 @@ class Predictor(Protocol):
     """
 
     @property
-    def options(self) -> object:
+    def options(self) -> Dataclass:
         """Flags of `dlcore predict` and their defaults."""
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
@@ -55,14 +56,14 @@ class Generator(Protocol):
     """Makes examples from nothing but a seed: `dlcore predict RUN --count N`."""
 
     @property
-    def options(self) -> object:
+    def options(self) -> Dataclass:
         """Flags of `dlcore predict` and their defaults, such as `seed`."""
 
     def generated(self, state: State, count: int) -> list[Answer]:
         """`count` generated examples. Raises UsageError for options that do not fit the model."""
 
 
-def with_options(predictor: Anyone, options: object) -> Anyone:
+def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
     """A copy of a predictor with other options."""
     if dataclasses.is_dataclass(predictor) and not isinstance(predictor, type):
         return dataclasses.replace(predictor, options=options)
