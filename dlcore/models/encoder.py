@@ -66,7 +66,7 @@ class Block(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        seen: Bool[Array, "batch length"] | None,
+        seen: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None,
         row: Integer[Array, " batch"] | None,
     ) -> Float[Array, "batch length width"]:
         """Maps x [batch, length, width] to the same shape.
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        seen: Bool[Array, "batch length"] | None = None,
+        seen: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None = None,
         *,
         train: bool = False,
         row: Integer[Array, " batch"] | None = None,

@@ -49,6 +49,7 @@ class _Wandb:
     def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
         wandb = _imported("wandb")
         quiet = {
+            "silent": True,
             "console": "off",
             "disable_git": True,
             "disable_code": True,
@@ -62,7 +63,7 @@ class _Wandb:
             resume="allow",
             name=name,
             config=dict(config),
-            settings=wandb.Settings(no_progress=True, **quiet),
+            settings=wandb.Settings(**quiet),
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

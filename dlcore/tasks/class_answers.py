@@ -1,4 +1,4 @@
-"""The answers of classifiers to a user's own examples."""
+"""Answers of classifiers to a user's examples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RowAnswer = TypedDict(
     },
     total=False,
 )
-"""The answer to a row of a table: of a `ClassAnswer`, or `number`; and what else is known of it."""
+"""The answer to a row of a table: the keys of a `ClassAnswer` or `number`, and further ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +38,19 @@ class ClassOptions:
     """Flags of `dlcore predict` for a classifier."""
 
     top: PositiveInt = 5
-    """how many classes are listed, the likeliest first"""
+    """number of classes that are listed, the most likely first"""
 
 
 def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int) -> ClassAnswer:
-    """The answer of a classifier to one example.
+    """Formats the probabilities of one example.
 
     Args:
-        p: the probabilities of the classes [classes].
-        classes: their names.
-        top: how many are listed.
+        p: probabilities [classes].
+        classes: names of the classes.
+        top: number of classes that are listed.
 
     Returns:
-        {"class", "probability", "classes": {name: probability}}, the likeliest first.
+        The most likely class, its probability, and the listed classes in descending order.
     """
     order = np.argsort(-p, kind="stable")[:top]
     listed = {classes[i]: round(float(p[i]), 6) for i in order}
@@ -59,6 +59,6 @@ def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int
 
 
 def line_of(answer: ClassAnswer | RowAnswer) -> str:
-    """`answer_of` as a readable line: the likeliest class, and the others in brackets."""
+    """Formats an answer as text: the most likely class, and the others in brackets."""
     first, *rest = (f"{name} {p:.1%}" for name, p in answer["classes"].items())
     return f"{first} ({', '.join(rest)})" if rest else first

@@ -155,7 +155,11 @@ class ImagePredictor:
         return [image_files.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image) -> np.ndarray:
-        """An image that is an array, uint8 of the shape of the training data, or Pillow's."""
+        """Converts an image of Pillow, or an array of the shape and dtype of the training images.
+
+        Raises:
+            UsageError: an array of another shape or dtype.
+        """
         if not isinstance(value, np.ndarray) and hasattr(value, "convert"):
             return image_files.resized(value, self._shape)
         array = np.asarray(value)
@@ -173,7 +177,15 @@ class ImagePredictor:
         return tuple(self.facts.fields["image"]["shape"])
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each image its answer, and the image under its class."""
+        """Answers a batch of images.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"class", "probability", "classes": {name: probability}}, the image) of each.
+        """
         images = np.stack(items)
         batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
         p = np.asarray(softmax_of(self.model)(state.params, state.extra, batch))
@@ -185,7 +197,7 @@ class ImagePredictor:
         return answers
 
     def line(self, answer: ClassAnswer) -> str:
-        """The likeliest class first."""
+        """Formats an answer: the most likely class first."""
         return line_of(answer)
 
 
@@ -270,7 +282,7 @@ def probabilities(
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
 def softmax_of(logits: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
-    """(params, extra, batch) -> probabilities float32 [batch, classes], compiled."""
+    """Returns (params, extra, batch) -> probabilities float32 [batch, classes], compiled."""
     return jax.jit(
         lambda params, extra, batch: jax.nn.softmax(
             logits(params, extra, batch, None, False)[0].astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""A conversation with a language model: each prompt is answered token by token."""
+"""A conversation with a language model, whose answers are generated token by token."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ CHUNKS = (256, 16, 1)  # lengths for which `advance` is compiled: a prompt is re
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How the tokens of an answer are chosen, and where it ends.
+    """Sampling of the tokens of an answer, and its end.
 
     Attributes:
-        temperature: divides the logits; 0 takes the likeliest token.
-        top_k: number of likeliest tokens among which is drawn; 0: all.
-        top_p: of them the fewest whose probabilities reach this, in (0, 1].
+        temperature: divides the logits; 0 chooses the most likely token.
+        top_k, top_p: restrict sampling to the most likely tokens, see `models.sampling.choose`.
         max_tokens: length of an answer at most.
         stop: texts that end an answer; they are not part of it.
-        seed: of the draws.
+        seed: of the random numbers.
 
     Raises:
         UsageError: a number outside its range, or an empty stop text.
@@ -58,21 +57,21 @@ class Sampling:
 
 
 class Conversation:
-    """A growing text, of which a model and a person write in turns.
+    """A text to which a person and a language model append in turn.
 
     When the context is full, its second half remains, as in `models.gpt_generation.generate`. The
     tokens of turn t are drawn with the key of the seed, folded with t.
 
     Args:
-        text_model: what an experiment declares.
-        state: with the parameters to use.
-        sampling: how answers are chosen.
+        text_model: the model and its tokens.
+        state: trained parameters.
+        sampling: of the answers.
     """
 
     def __init__(self, text_model: TextModel, state: State, sampling: Sampling) -> None:
         self.model, self.sampling = text_model, sampling
         self._decoder = text_model.decoder
-        # on one device, wherever it was: a row of one token is nothing to spread
+        # on one device: one row of one token is not worth sharding
         params = jax.tree.map(jnp.asarray, sharding.to_host(state.params[text_model.model]))
         self._params = self._decoder.prepare(params)
         self._choose = jax.jit(
@@ -86,14 +85,14 @@ class Conversation:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the text; the next turn is the first."""
+        """Clears the text; the next turn is the first."""
         start = self.model.start
         self.turn = 0
         self.tokens: list[int] = [] if start is None else [start]
         self._empty_cache()
 
     def _empty_cache(self) -> None:
-        # one attribute, so that an interruption never parts the cache from the number of its tokens
+        # one attribute, so that an interruption cannot separate the cache from its length
         self._cached: tuple[int, sharding.Tree, Array | None] = (
             0,
             self._decoder.start(self._params),
@@ -101,14 +100,15 @@ class Conversation:
         )
 
     def prompt(self, text: str) -> tuple[int, int]:
-        """Add a person's text.
+        """Appends a person's text.
 
         Returns:
-            How many tokens are left out for lack of context: the first ones of `text`, and those
-            of the conversation before it.
+            The numbers of tokens that do not fit into the context: the first ones of `text`, and
+                those of
+            the conversation before it.
 
         Raises:
-            UsageError: a character that the tokenizer does not know; nothing has been added then.
+            UsageError: a character that the tokenizer does not know; the conversation is unchanged.
         """
         new = self.model.tokenizer.encode(text).tolist()
         if not new and not self.tokens:
@@ -122,11 +122,10 @@ class Conversation:
         return max(0, lost - before), min(lost, before)
 
     def answer(self) -> Iterator[str]:
-        """The model's next answer, in parts as they become certain; it ends at a stop text, at the
-        end token or after `max_tokens`.
+        """Generates the model's next answer, and yields its text in parts.
 
-        The tokens stay in the conversation, those of a stop text too, also where the caller takes
-        no further part.
+        It ends at a stop text, at the end token or after `max_tokens`. All generated tokens become
+        part of the conversation, also if the caller stops early.
         """
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)
         self.turn += 1
@@ -144,7 +143,7 @@ class Conversation:
             yield rest
 
     def _logits(self) -> Array:
-        """Of the token that comes next, [1, vocabulary]."""
+        """Logits of the next token [1, vocabulary]."""
         context = self._decoder.context
         if context is not None and len(self.tokens) >= context:
             self.tokens = self.tokens[-max(1, context // 2) :]
@@ -164,14 +163,14 @@ class Conversation:
 def _choose(
     key: Array, i: Array, logits: Array, *, temperature: float, top_k: int, top_p: float
 ) -> Array:
-    """The token number i of an answer, [1]."""
+    """Draws token i of an answer, [1]."""
     return choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
 
 
 class _Stopping:
-    """The text of growing tokens, up to a stop text; parts that may still change are held back.
+    """Decodes tokens one by one, up to a stop text.
 
-    These are bytes that are no whole character yet, and what may be the beginning of a stop text.
+    Bytes of an incomplete character, and what may be the beginning of a stop text, are withheld.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
@@ -182,8 +181,8 @@ class _Stopping:
         self.stopped = False
 
     def add(self, token: int) -> str:
-        """The text that has become certain by another token."""
-        # An embedding may have more rows than there are tokens; what they stand for is no text.
+        """Adds a token; returns the text that is certain now."""
+        # An embedding may have more rows than there are tokens.
         self._tokens.append(min(token, self._largest))
         text = self._decode(np.asarray(self._tokens))
         if text.endswith("\ufffd"):
@@ -205,11 +204,11 @@ class _Stopping:
         return part
 
     def rest(self) -> str:
-        """What was held back, where no token follows."""
+        """Returns the withheld text, after the last token."""
         part = self._given(self._decode(np.asarray(self._tokens, np.int32)))
         return part if self.stopped else part + self._text
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` with which `stop` begins."""
+    """The length of the longest suffix of `text` that is a proper prefix of `stop`."""
     return next(n for n in range(min(len(text), len(stop) - 1), -1, -1) if text.endswith(stop[:n]))

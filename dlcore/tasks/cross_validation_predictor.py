@@ -1,4 +1,4 @@
-"""Predictions of cross-validated networks: the mean of all of them, which the answers say."""
+"""Predictions of cross-validated networks for a user's rows: the mean over all networks."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class NumberOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FoldsPredictor:
-    """The mean answer of the networks of all folds to rows of a table.
+    """Predicts rows of a table by the mean of the networks of all folds.
 
     Attributes:
-        model: gives outputs [batch, networks] of `x` [batch, features]: logits of the second
+        model: computes outputs [batch, networks] of `x` [batch, features]: logits of the second
             class, or standardised numbers.
         folds: the statistics of each fold.
         facts: of the training data: `features`, the names of the columns, and two `classes`, or
             none for numbers.
-        options: flags.
+        options: flags of `dlcore predict`.
     """
 
     model: Model
@@ -47,17 +47,25 @@ class FoldsPredictor:
     options: ClassOptions | NumberOptions
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Row]:
-        """The rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`."""
+        """Reads the rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`.
+
+        Raises:
+            UsageError: see `rows.read`, or a cell that is not a number.
+        """
         found = rows.read(files, text, self.facts.features)
         self._numbers(found)  # so that a cell that is no number is refused with its file
         return found
 
     def item(self, value: rows.RowValue) -> Row:
-        """The row of a mapping by column, or of a sequence of numbers."""
+        """Converts a mapping by column, or a sequence of numbers, to a row."""
         return rows.of_value(value, self.facts.features)
 
     def _numbers(self, items: Sequence[Row]) -> np.ndarray:
-        """float32 [items, features]. UsageError: no number, or none at all."""
+        """The cells as float32 [items, features].
+
+        Raises:
+            UsageError: a cell that is not a number, or empty.
+        """
         found = np.zeros((len(items), len(self.facts.features)), np.float32)
         for row, item in enumerate(items):
             for at, name in enumerate(self.facts.features):
@@ -71,11 +79,17 @@ class FoldsPredictor:
         return found
 
     def batch(self, state: State, items: Sequence[Row]) -> list[Answer]:
-        """For each row its answer, and a table of the answer.
+        """Answers a batch of rows.
 
-        Of classes {"class", "probability", "classes": {name: probability}}, of numbers {"number"};
-        the probability or the number is the mean over `networks`, their number, and `deviation`
-        the standard deviation over them, of the probability of the second class or of the number.
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            The answer and a table of each row: {"class", "probability", "classes": {name:
+                probability}}
+            or {"number"}, the mean over the networks; "networks", their number; "deviation", the
+            standard deviation over them of the number or of the probability of the second class.
         """
         batch = {"x": self._numbers(items)}
         y = np.asarray(_compiled(self.model)(state.params, state.extra, batch), np.float64)
@@ -98,7 +112,7 @@ class FoldsPredictor:
         return found
 
     def line(self, answer: RowAnswer) -> str:
-        """An answer as a readable line."""
+        """Formats an answer as text."""
         number = f"{answer['number']:.6g}" if "number" in answer else line_of(answer)
         return (
             f"{number}; the mean of {answer['networks']} networks, deviation"
@@ -112,6 +126,10 @@ def _compiled(model: Model) -> Callable[[Params, Extra, Mapping[str, np.ndarray]
 
 
 def predictor(model: Model, folds: Folds, facts: Facts) -> FoldsPredictor:
-    """The mean answer of the networks of all folds to rows with the columns `facts.features`."""
+    """Returns the predictor of cross-validated networks.
+
+    Args:
+        model, folds, facts: see `FoldsPredictor`.
+    """
     options = ClassOptions() if facts.classes else NumberOptions()
     return FoldsPredictor(model, folds, facts, options)

@@ -34,9 +34,17 @@ class Generate(Protocol):
     def __call__(
         self, state: State, key: Array, count: int, label: np.ndarray | None = None, /
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images [count, height, width, channels] in [0, 1], and their classes int32 [count].
+        """Generates images.
 
-        `label` int32 [count] are the classes to generate; None: all classes in turn.
+        Args:
+            state: trained parameters.
+            key: random key.
+            count: number of images.
+            label: their classes, int32 [count]; None: all classes in turn.
+
+        Returns:
+            Images [count, height, width, channels] in [0, 1], and their classes int32 [count] or
+            None.
         """
 
 
@@ -233,11 +241,12 @@ class GenerationOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ImageGenerator:
-    """Generates images, of a class where the model has classes.
+    """Generates images for `dlcore predict --count`.
 
     Attributes:
         generate: (state, key, count, labels) -> images and their classes.
         classes: names of the classes that the model can be given; () for none.
+        options: flags of `dlcore predict`.
     """
 
     generate: Generate
@@ -245,8 +254,17 @@ class ImageGenerator:
     options: GenerationOptions = dataclasses.field(default_factory=GenerationOptions)
 
     def generated(self, state: State, count: int) -> list[Answer]:
-        """For each image {"seed"}, and "class" where there are classes. UsageError: no such class,
-        or a model without classes.
+        """Generates images.
+
+        Args:
+            state: trained parameters.
+            count: number of images.
+
+        Returns:
+            ({"seed"} and "class" where there are classes, the image) of each.
+
+        Raises:
+            UsageError: an unknown class, or a class for a model without classes.
         """
         o, label = self.options, None
         if o.label:
@@ -265,5 +283,9 @@ class ImageGenerator:
 
 
 def predictor(generate: Generate, classes: Sequence[str] = ()) -> ImageGenerator:
-    """Images that a model generates, by their number."""
+    """Returns the generator of `dlcore predict --count`.
+
+    Args:
+        generate, classes: see `ImageGenerator`.
+    """
     return ImageGenerator(generate, classes)

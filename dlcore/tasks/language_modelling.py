@@ -144,8 +144,10 @@ class PromptPredictor:
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        """Prompts and their tokens. UsageError: a character that the tokenizer does not know, or
-        too many tokens.
+        """Encodes prompts; returns each with its tokens.
+
+        Raises:
+            UsageError: a character that the tokenizer does not know, or too many tokens.
         """
         return [(each, self._encoded(each)) for each in text]
 
@@ -160,7 +162,15 @@ class PromptPredictor:
         return tokens
 
     def batch(self, state: State, items: Sequence[tuple[str, np.ndarray]]) -> list[Answer]:
-        """For each prompt {"prompt", "text"}, the text that follows; a program for each length."""
+        """Answers a batch of prompts; one program is compiled for each length.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"prompt", "text"}, the text) of each prompt; "text" is its continuation.
+        """
         o, made = self.options, {}
         key = jax.random.key(o.seed)
         for prompt, tokens in dict(items).items():
@@ -173,12 +183,16 @@ class PromptPredictor:
         return [made[prompt] for prompt, _ in items]
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """The prompt and what follows it."""
+        """Formats an answer: the prompt and its continuation."""
         return f"{answer['prompt']}{answer['text']}\n"
 
 
 def predictor(
     generate: Continue, tokenizer: Tokenizer, longest: int | None = None, start: int | None = None
 ) -> PromptPredictor:
-    """How a language model continues lines of text."""
+    """Returns the predictor of a language model, which continues lines of text.
+
+    Args:
+        generate, tokenizer, longest, start: see `PromptPredictor`.
+    """
     return PromptPredictor(generate, tokenizer, longest, start)

@@ -1,4 +1,4 @@
-"""Reconstructions of a user's own images by autoencoders."""
+"""Reconstructions of a user's images by autoencoders."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class ReconstructionOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ImageReconstructor:
-    """Images as an autoencoder gives them back.
+    """Reconstructs images with an autoencoder.
 
     Attributes:
-        model: gives (outputs, codes) of a batch of `image`, uint8 of the shape in `facts`.
+        model: computes (outputs, codes) of a batch of `image`, uint8 of the shape in `facts`.
         facts: of the training data.
         output: outputs of the network -> pixels in [0, 1].
+        options: flags of `dlcore predict`.
     """
 
     model: Model
@@ -40,11 +41,24 @@ class ImageReconstructor:
     options: ReconstructionOptions = dataclasses.field(default_factory=ReconstructionOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Images of the size of the training data. UsageError: a file that is no image."""
+        """Reads image files, resized to the shape of the training images.
+
+        Raises:
+            UsageError: a file is not an image.
+        """
         return [image_files.read(file, self.facts.fields["image"]["shape"]) for file in files]
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each image {"root_mean_squared_difference"} of pixels in [0, 1], and the output."""
+        """Answers a batch of images.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"root_mean_squared_difference"} of pixels in [0, 1], the reconstruction) of each
+            image.
+        """
         images = np.stack(items)
         made = np.asarray(self._compiled(state.params, state.extra, images))
         made = np.clip(made.reshape(images.shape), 0, 1)
@@ -67,5 +81,9 @@ class ImageReconstructor:
 def predictor(
     model: Model, facts: Facts, output: Callable[[Array], Array] = lambda y: y
 ) -> ImageReconstructor:
-    """Reconstructions of image files, which `dlcore predict --out` writes."""
+    """Returns the predictor of an autoencoder, whose reconstructions `dlcore predict --out` writes.
+
+    Args:
+        model, facts, output: see `ImageReconstructor`.
+    """
     return ImageReconstructor(model, facts, output)

@@ -1,4 +1,4 @@
-"""Classes or numbers from the rows of a table: the facts of the data say which of the two."""
+"""Classification or regression of table rows; the facts of the data say which of the two."""
 
 from __future__ import annotations
 
@@ -43,26 +43,35 @@ NUMBERS = {
 
 
 def outputs(facts: Facts) -> int:
-    """The number of outputs of a network: one a class, or one for a number."""
+    """Returns the number of outputs of a network: one per class, or one for a number."""
     return len(facts.classes) if facts.task == "classes" else 1
 
 
 def output(facts: Facts) -> Callable[[Array, Batch], Array] | None:
-    """`Model.output` of such a network: [batch, 1] -> [batch] for numbers."""
+    """Returns `Model.output` of a network: [batch, 1] -> [batch] for numbers, None for classes."""
     return None if facts.task == "classes" else lambda y, batch: y[:, 0]
 
 
 def loss(model: Logits, facts: Facts) -> Loss:
-    """Cross-entropy of `label` with its accuracy, or squared error of the standardised `target`."""
+    """Returns the cross-entropy of `label` with its accuracy, or the squared error of `target`.
+
+    Args:
+        model: computes logits [batch, classes], or standardised numbers [batch].
+        facts: of the training data; `task` is "classes" or "number".
+    """
     return (classification if facts.task == "classes" else regression).loss(model)
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
-    """Metrics of the network, and of what needs no network, at each evaluation.
+    """Evaluates metrics of a network and of trivial baselines, at each evaluation.
 
-    Of classes: `log_loss` in nats, and `baseline_accuracy` and `baseline_log_loss`, of the most
-    frequent class and of the frequencies of the classes in training. Of numbers, in their own
-    unit: `rmse`, `mae`, `r2`, and `baseline_rmse` and `baseline_mae`, of the mean in training.
+    For classes: `log_loss` in nats; `baseline_accuracy`, of the most frequent class, and
+    `baseline_log_loss`, of the class frequencies, in the training split. For numbers, in their own
+    unit: `rmse`, `mae`, `r2`; `baseline_rmse` and `baseline_mae`, of the training mean.
+
+    Args:
+        model: as of `loss`.
+        splits: of `Rows`; validation and test are evaluated.
     """
     sources: dict[str, Rows] = {"validation": splits.validation, "test": splits.test}
     classes = splits.facts.task == "classes"
@@ -80,12 +89,12 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 def scores(
     facts: Facts, answers: Float[np.ndarray, "n ..."], target: Float[np.ndarray, " n"]
 ) -> dict[str, float]:
-    """The metrics of `evaluators`.
+    """Computes the metrics of `evaluators`.
 
     Args:
         facts: of the training data.
-        answers: log-probabilities [N, classes], or numbers [N].
-        target: the numbers of the classes [N], or numbers [N].
+        answers: log-probabilities [n, classes], or numbers [n].
+        target: indices of the classes [n], or numbers [n].
     """
     if facts.task == "classes":
         true = target.astype(int)
@@ -111,9 +120,17 @@ def scores(
 def answers(
     model: Logits, facts: Facts, state: State, source: Source, batch: int = 256
 ) -> Float[np.ndarray, "n ..."]:
-    """Log-probabilities [N, classes] or numbers [N] of all examples of a source, float64.
+    """Computes the predictions for all examples of a source, in order.
 
-    `batch` of them are computed at a time.
+    Args:
+        model: as of `loss`.
+        facts: of the training data.
+        state: trained parameters.
+        source: the examples.
+        batch: examples per batch.
+
+    Returns:
+        Log-probabilities [n, classes], or numbers [n] in their own unit; float64.
     """
     found = []
     for each in in_order(source, batch, np.arange(batch)):
@@ -143,13 +160,16 @@ def _compiled(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray
 def samples(
     title: str, model: Logits, splits: Splits, count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Predictions of test rows, the worst ones, and what the columns hold.
+    """Shows predictions of test rows, the worst ones, and a description of the columns.
 
     Args:
         title: what the rows are.
-        model: gives logits [batch, classes], or standardised numbers [batch].
+        model: as of `loss`.
         splits: of `Rows`.
-        count: how many rows are shown.
+        count: number of rows shown.
+
+    Returns:
+        (state, key) -> samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -170,7 +190,7 @@ def _table(
     source: Rows,
     index: np.ndarray,
 ) -> Table:
-    """A table of rows: what is predicted of each, and its first cells."""
+    """A table of rows: their predictions and their first cells."""
     shown = source.columns[:_SHOWN]
     cells = tuple((*of_row(i), *source.cells[i][:_SHOWN]) for i in index)
     return Table(title, (*head, *shown), cells)
@@ -223,13 +243,13 @@ class NumberOptions:
 
 @dataclasses.dataclass(frozen=True)
 class RowPredictor:
-    """Classes or numbers of rows of a table.
+    """Predicts the classes or numbers of rows of a table.
 
     Attributes:
-        model: gives logits [batch, classes], or standardised numbers [batch], of `x`.
+        model: computes logits [batch, classes], or standardised numbers [batch], of `x`.
         facts: of the training data, see `dlcore.data.own.tables.splits_of`.
-        options: flags.
-        rows: how many are computed together: as many as in evaluation, to give the same bits.
+        options: flags of `dlcore predict`.
+        rows: batch size; that of the evaluation, so that both compute the same bits.
     """
 
     model: Logits
@@ -242,13 +262,17 @@ class RowPredictor:
         return [each["name"] for each in self.facts.columns if each["kind"] != "ignored"]
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Row]:
-        """The rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`."""
+        """Reads the rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`.
+
+        Raises:
+            UsageError: see `rows.read`, or a cell that is not a number in a column of numbers.
+        """
         found = rows.read(files, text, self._names)
         self._encoded(found)  # so that a cell that is no number is refused with its file
         return found
 
     def item(self, value: RowValue) -> Row:
-        """The row of a mapping by column, or of a sequence of cells."""
+        """Converts a mapping by column, or a sequence of cells, to a row."""
         return rows.of_value(value, self._names)
 
     def _encoded(self, items: Sequence[Row]) -> columns.Encoded:
@@ -256,11 +280,17 @@ class RowPredictor:
         return columns.encode(self.facts.columns, cells, [row.where for row in items])
 
     def batch(self, state: State, items: Sequence[Row]) -> list[Answer]:
-        """For each row its answer, and a table of the answer.
+        """Answers a batch of rows.
 
-        Of classes {"class", "probability", "classes": {name: probability}}, of numbers {"number"}.
-        `missing` lists columns without a value, `unknown` {column: category} those that training
-        did not see, where there are such.
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            The answer and a table of each row: {"class", "probability", "classes": {name:
+                probability}}
+            or {"number"}; "missing", the columns without a value; "unknown", {column: category} of
+            categories that training did not see.
         """
         encoded = self._encoded(items)
         source = arrays("rows", "0", "rows", {"x": encoded.x})
@@ -282,7 +312,7 @@ class RowPredictor:
         return {"number": float(answer)}
 
     def line(self, answer: RowAnswer) -> str:
-        """An answer as a readable line."""
+        """Formats an answer as text."""
         number = f"{self.facts.target} {answer['number']:.6g}" if "number" in answer else ""
         notes = [f"no value of {', '.join(answer['missing'])}"] if "missing" in answer else []
         for column, category in answer.get("unknown", {}).items():
@@ -291,6 +321,10 @@ class RowPredictor:
 
 
 def predictor(model: Logits, facts: Facts, rows: int) -> RowPredictor:
-    """The class or the number that a network gives to rows of a table, `rows` at a time."""
+    """Returns the predictor of a network for tables.
+
+    Args:
+        model, facts, rows: see `RowPredictor`.
+    """
     options = ClassOptions() if facts.task == "classes" else NumberOptions()
     return RowPredictor(model, facts, options, rows)

@@ -1,4 +1,4 @@
-"""Predictions of classifiers of texts."""
+"""Classes of a user's texts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class TextPredictor:
-    """Classes of texts, with their probabilities.
+    """Predicts the classes of texts.
 
     Attributes:
-        model: gives logits [batch, classes] of `tokens` int32 [batch, length].
-        facts: of the training data: `classes`, `tokenizer`, and the `length` of a row. A longer
-            text is cut there, as in training.
+        model: computes logits [batch, classes] of `tokens`, int32 [batch, length].
+        facts: of the training data: `classes`, `tokenizer` and `length`; longer texts are
+            truncated, as in training.
+        options: flags of `dlcore predict`.
     """
 
     model: Logits
@@ -37,11 +38,20 @@ class TextPredictor:
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
-        """The texts."""
+        """Returns the texts; files are read by the command."""
         return list(text)
 
     def batch(self, state: State, items: Sequence[str]) -> list[Answer]:
-        """For each text {"text", "class", "probability", "classes": {name: probability}}."""
+        """Answers a batch of texts.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"text", "class", "probability", "classes": {name: probability}}, a table) of each
+            text.
+        """
         tokens = sentences.padded(self._tokenizer, items, self.facts.length)
         batch = {"tokens": tokens, "row": np.arange(len(items), dtype=np.int32)}
         p = np.asarray(softmax_of(self.model)(state.params, state.extra, batch))
@@ -53,7 +63,7 @@ class TextPredictor:
         return answers
 
     def line(self, answer: ClassAnswer) -> str:
-        """The likeliest class first."""
+        """Formats an answer: the most likely class first."""
         return line_of(answer)
 
     @functools.cached_property
@@ -62,5 +72,10 @@ class TextPredictor:
 
 
 def predictor(model: Logits, facts: Facts) -> TextPredictor:
-    """The classes that a classifier of texts gives to lines of text."""
+    """Returns the predictor of a classifier of texts.
+
+    Args:
+        model: computes logits [batch, classes].
+        facts: of the training data, see `TextPredictor`.
+    """
     return TextPredictor(model, facts)

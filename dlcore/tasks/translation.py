@@ -228,14 +228,18 @@ class TranslationOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TranslationPredictor:
-    """Translations of sentences, a line each, by beam search."""
+    """Translates lines of text by beam search."""
 
     translator: Translator
     options: TranslationOptions
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
-        """The sentences. UsageError: one of more tokens than the model translates."""
+        """Returns the sentences.
+
+        Raises:
+            UsageError: a sentence has more tokens than the model translates.
+        """
         longest = self.translator.longest
         for each in text:
             count = len(pairs.encoded(self.translator.tokenizer, [each])[0])
@@ -247,7 +251,15 @@ class TranslationPredictor:
         return list(text)
 
     def batch(self, state: State, items: Sequence[str]) -> list[Answer]:
-        """For each sentence {"source", "translation"}."""
+        """Answers a batch of sentences.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"source", "translation"}, a table) of each sentence.
+        """
         found = self._translator.translate(state.params, items)
         head = ("source", "translation")
         return [
@@ -256,7 +268,7 @@ class TranslationPredictor:
         ]
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """The translation."""
+        """Formats an answer: the translation."""
         return str(answer["translation"])
 
     @functools.cached_property
@@ -265,5 +277,9 @@ class TranslationPredictor:
 
 
 def predictor(translator: Translator) -> TranslationPredictor:
-    """The translations of lines of text, with as many beams as the evaluation has."""
+    """Returns the predictor of a translator, with as many beams as the evaluation has.
+
+    Args:
+        translator: translates the sentences.
+    """
     return TranslationPredictor(translator, TranslationOptions(translator.beams))

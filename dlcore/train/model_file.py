@@ -1,4 +1,4 @@
-"""A run's best model as one safetensors file: parameters and extra state by path, and no pickle."""
+"""A run's best model as one safetensors file: parameters and extra state by path."""
 
 from __future__ import annotations
 
@@ -24,18 +24,23 @@ Template = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class Saved(NamedTuple):
-    """What `load` reads: a state without optimizer, and the file's metadata."""
+    """The contents of a model file.
+
+    Attributes:
+        state: without optimizer state.
+        metadata: of the header.
+    """
 
     state: State
     metadata: dict[str, str]
 
 
 def save(state: State, path: Path, **metadata: str) -> None:
-    """Write parameters and extra state, the file as a whole or not at all.
+    """Writes parameters and extra state; an existing file is replaced once the new one is complete.
 
     Args:
-        state: whose parameters are written as they are; `averaged` gives the averages.
-        path: the file; one that is there is replaced.
+        state: with the parameters; `averaged` gives the averages.
+        path: the file.
         metadata: of the header, beside "format" and "step".
 
     Raises:
@@ -66,7 +71,7 @@ def _path(where: jax.tree_util.KeyPath) -> str:
 
 
 def load(path: Path, models: Iterable[Model], template: Template) -> Saved:
-    """The state that `save` wrote, on the device, in the shape that the models have.
+    """Reads the state that `save` wrote, onto the device.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""What a trained model answers to a user's own files, lines of text, or a number of examples."""
+"""Protocols of predictors: answers of a trained model to a user's files, texts, or a count."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from dlcore.samples import Sample
 from dlcore.train.step import State
 
 Answer = tuple[Mapping[str, object], Sample]
-"""Plain JSON for programs, and what a person sees of it."""
+"""Plain JSON for programs, and a sample that shows it to a person."""
 
 Anyone = TypeVar("Anyone", bound="Predictor | Generator")
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Reads files or lines of text into items, and answers batches of items.
+    """Answers files or lines of text: `dlcore predict RUN FILES`.
 
-    `options` is a dataclass whose fields are the flags of `dlcore predict` for this model; in a
-    copy of the predictor `with_options` puts those that a user gave in its place.
+    `options` is a dataclass whose fields become flags of `dlcore predict`; `with_options` replaces
+    it by the flags that the user gave.
 
-    A predictor may have more:
-        reads: "files" (the default) or "lines". With "lines" text files, `-` and `--text` are
-            given to `items` as text, a line at a time, and files never are.
-        line(answer) -> str: the readable line of an answer. By default its names and values.
-        item(value) -> item: an item of a Python value such as an array, for `dlcore.load`.
+    A predictor may have further members:
+        reads: "files" (the default) or "lines". With "lines", text files, `-` and `--text` are
+            passed to `items` as text, one line at a time, and no files are.
+        line(answer) -> str: formats an answer. By default its names and values.
+        item(value) -> item: converts a Python value such as an array, for `dlcore.load`.
     """
 
     @property
@@ -37,34 +37,52 @@ class Predictor(Protocol):
         """Flags of `dlcore predict` and their defaults."""
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
-        """Items, which are answered one by one, read from files or lines of text.
+        """Reads items from files or lines of text; each item gets one answer.
 
-        Called with one file or one line at a time; a file with several items, such as the rows of
-        a table, gives several. Raises UsageError for what cannot be read.
+        Called with one file or one line at a time; a file may have several items, such as the rows
+        of a table.
+
+        Raises:
+            UsageError: something cannot be read.
         """
 
     def batch(self, state: State, items: Sequence[Any]) -> list[Answer]:
-        """The answers of a trained state, one an item.
+        """Answers a batch of items.
 
-        All batches of a command have the same number of items, so that one program is compiled:
-        the last one is padded by repeating its last item.
+        All batches of a command have the same number of items, so that one program is compiled; the
+        last one is padded by repeating its last item.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            One answer per item.
         """
 
 
 @runtime_checkable
 class Generator(Protocol):
-    """Makes examples from nothing but a seed: `dlcore predict RUN --count N`."""
+    """Generates examples from a seed: `dlcore predict RUN --count N`."""
 
     @property
     def options(self) -> Dataclass:
         """Flags of `dlcore predict` and their defaults, such as `seed`."""
 
     def generated(self, state: State, count: int) -> list[Answer]:
-        """`count` generated examples. Raises UsageError for options that do not fit the model."""
+        """Generates examples.
+
+        Args:
+            state: trained parameters.
+            count: number of examples.
+
+        Raises:
+            UsageError: options that do not fit the model.
+        """
 
 
 def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
-    """A copy of a predictor with other options."""
+    """Returns a copy of a predictor with other options."""
     if dataclasses.is_dataclass(predictor) and not isinstance(predictor, type):
         return dataclasses.replace(predictor, options=options)
     made = copy.copy(predictor)
@@ -73,12 +91,12 @@ def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
 
 
 def reads(predictor: Predictor | Generator) -> str:
-    """Whether a predictor reads "files" or "lines"."""
+    """Returns whether a predictor reads "files" or "lines"."""
     return str(getattr(predictor, "reads", "files"))
 
 
 def readable(predictor: Predictor | Generator, answer: Mapping[str, object]) -> str:
-    """An answer as text: by the predictor's `line`, or its names and values."""
+    """Formats an answer as text: by the predictor's `line`, or its names and values."""
     if callable(line := getattr(predictor, "line", None)):
         return str(line(answer))
     if len(answer) == 1:

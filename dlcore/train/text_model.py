@@ -1,4 +1,4 @@
-"""What an experiment says of its language model, so that a person can talk with it."""
+"""The declaration of an experiment's language model for conversations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dlcore.models.decoding import Decoder
 
 @dataclasses.dataclass(frozen=True)
 class TextModel:
-    """A language model and the tokens that it reads and writes: what `dlcore chat` runs.
+    """A language model and its tokens, for `dlcore chat`.
 
     Attributes:
         model: name of the model, whose parameters are `state.params[model]`.
-        decoder: runs it a few tokens at a time.
+        decoder: runs it on a few tokens at a time.
         tokenizer: of its tokens.
-        start: a token before the text, such as the one between documents.
-        end: a token that ends an answer.
+        start: a token before the text, such as the one between documents; None: none.
+        end: the token that ends an answer; None: none.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""A trained model as plain arrays in one .npz file: no pickle on either side."""
+"""Parameters as plain arrays in one .npz file, without pickle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlcore.train.step import State
 
 
 def check(path: Path) -> None:
-    """Raises UsageError where `save` could not write, before a state is restored for it."""
+    """Raises UsageError if `save` could not write to a path."""
     path = path.resolve()
     if os.path.exists(path) and not path.is_file():
         raise UsageError(f"cannot write {path}: a folder or device is there; name another file")
@@ -30,10 +30,17 @@ def check(path: Path) -> None:
 
 
 def save(state: State, path: Path, half: bool = False) -> None:
-    """Write parameters and extra state; a leaf's name is its path, as in params/net/Dense_0/kernel.
+    """Writes parameters and extra state; an array's name is its path, "params/net/Dense_0/kernel".
 
-    A file that was there stays until the new one is complete. With `half` floating numbers are
-    rounded to float16: half the size, three digits, for weights to start from.
+    An existing file is replaced once the new one is complete.
+
+    Args:
+        state: with the parameters.
+        path: the .npz file.
+        half: round floating-point numbers to float16, which halves the size and keeps three digits.
+
+    Raises:
+        UsageError: the file cannot be written.
     """
     leaves = jax.tree_util.tree_leaves_with_path(
         to_host({"params": state.params, "extra": state.extra})
@@ -58,8 +65,10 @@ def save(state: State, path: Path, half: bool = False) -> None:
 
 
 def load(path: Path) -> dict[str, Tree]:
-    """The tree that `save` wrote. Raises UsageError when the file is missing, damaged, or not one
-    of them.
+    """Reads the tree {"params", "extra"} that `save` wrote.
+
+    Raises:
+        UsageError: the file is missing, damaged, or of another kind.
     """
     tree: dict[str, Tree] = {"params": {}, "extra": {}}
     way = f"dlcore export RUN {path} writes such a file"
@@ -87,8 +96,11 @@ def load(path: Path) -> dict[str, Tree]:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Parameters of another run: those at `subtree` ("net/text") of a file that `dlcore export`
-    wrote.
+    """Parameters of another run, with which a model is initialised.
+
+    Attributes:
+        file: written by `dlcore export`.
+        subtree: path of the parameters in it, such as "net/text".
     """
 
     file: Path
@@ -98,10 +110,15 @@ class Weights:
 def with_loaded(
     name: str, params: Mapping[str, Tree], loaded: Mapping[str, Weights]
 ) -> Mapping[str, Tree]:
-    """The parameters of the model `name`, those parts replaced that `loaded` names by "model/path"
-    (or "model" for all).
+    """Replaces parts of a model's parameters by those of other runs.
 
-    Raises UsageError where a file cannot be read, or does not fit.
+    Args:
+        name: of the model.
+        params: its parameters.
+        loaded: {"model/path", or "model" for all: weights}; entries of other models are ignored.
+
+    Raises:
+        UsageError: a file cannot be read, or does not fit.
     """
     for target, weights in loaded.items():
         model, _, path = target.partition("/")
@@ -118,11 +135,15 @@ def with_loaded(
 def load_subtree(
     params: Mapping[str, Tree], donor: Mapping[str, Tree], parts: Mapping[str, str]
 ) -> dict[str, Tree]:
-    """`params` with some subtrees taken from another run's: {path here: path in the donor}, paths
-    as "encoder/block_0".
+    """Replaces subtrees of parameters by those of a donor; dtypes stay.
 
-    The donor is a subtree of what `train.export.load` gives. UsageError: a path or a leaf is
-    missing on one side, or shapes differ.
+    Args:
+        params: the parameters.
+        donor: a subtree of what `load` returned.
+        parts: {path in params: path in donor}, such as "encoder/block_0".
+
+    Raises:
+        UsageError: a path or an array is missing on one side, or shapes differ.
     """
     out = jax.tree.map(lambda x: x, dict(params))  # the dicts are copied, the arrays are not
     for here, there in parts.items():
@@ -151,7 +172,7 @@ def _at(tree: Tree, path: str, whose: str) -> Tree:
 
 
 def _difference(expected: Tree, found: Tree) -> str:
-    """The first leaf whose shape differs, in words."""
+    """The first array whose shape differs, as text."""
     flat = [
         {jax.tree_util.keystr(path, simple=True, separator="/"): shape for path, shape in leaves}
         for leaves in (

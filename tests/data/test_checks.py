@@ -111,7 +111,7 @@ def test_labels_outside_the_classes_are_refused(kind: int, dtype: type) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"split train \(\w+ 1\): 'label' of example 9 is 10, and the loss takes 'label' for an"
+            r"split train \(\w+ 1\): 'label' of example 9 is 10, and the loss uses 'label' for an"
             r" index of 10 outputs: "
             "it must be 0 to 9; number the classes from 0"
         ),
@@ -246,7 +246,7 @@ def test_batches_of_a_source_that_is_no_arrays_are_watched() -> None:
         seen = checks.watched(iter(batches), each, fields)
         assert [next(seen) is batch for batch in batches[:9]] == [True] * 9
         with pytest.raises(
-            UsageError, match=r"split train \(made 1\): 'label' holds -1, and the loss takes"
+            UsageError, match=r"split train \(made 1\): 'label' holds -1, and the loss uses"
         ):
             next(seen)
     # arrays were read before
@@ -261,7 +261,7 @@ def test_the_fault_of_a_batch_is_found() -> None:
     for value in (np.nan, np.inf):
         x = np.array([[0, 0], [0, value], [np.nan, 0]])
         assert checks.find_fault({**batch, "x": x}, examples, {}) == f"'x' of example 60 is {value}"
-    assert "'label' holds 2, and the loss takes" in checks.find_fault(
+    assert "'label' holds 2, and the loss uses" in checks.find_fault(
         batch, examples, {"label": Indices(2)}
     )
     assert checks.find_fault(batch, examples, {"label": Indices(2)}).endswith(

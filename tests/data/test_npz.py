@@ -163,7 +163,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     # so that opening it would not wait either
     both_ends = os.open(tmp_path / "pipe.npz", os.O_RDWR)
     try:
-        with pytest.raises(UsageError, match="is no file"):
+        with pytest.raises(UsageError, match="is not a file"):
             npz.read(tmp_path / "pipe.npz")
     finally:
         os.close(both_ends)

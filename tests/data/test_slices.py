@@ -47,7 +47,7 @@ def test_numbers_mean_what_they_mean_in_a_list(start: int | None, stop: int | No
     else:
         with pytest.raises(
             UsageError,
-            match=r"set 1, test\[.*\] would be examples .* of 200: choose some that are there",
+            match=r"set 1, test\[.*\] would be examples .* of 200: choose existing ones",
         ):
             bounds("set 1", SPLITS, split)
 
@@ -57,7 +57,7 @@ def test_numbers_mean_what_they_mean_in_a_list(start: int | None, stop: int | No
     ["", "train[", "train[1]", "train[1:2:3]", "train[a:]", "train+test", "train[:5.5%]", "[:5]"],
 )
 def test_what_is_no_split(split: str) -> None:
-    with pytest.raises(UsageError, match=r"is no split: write train, train\[:90%\]"):
+    with pytest.raises(UsageError, match=r"is not a split: write train, train\[:90%\]"):
         bounds("set 1", SPLITS, split)
 
 
@@ -71,5 +71,5 @@ def test_a_split_that_the_set_has_not() -> None:
     ["train[3:3]", "train[7:]", "train[:0]", "train[5:2]", "train[:8]", "train[-8:]", "train[:1%]"],
 )
 def test_nothing_and_what_is_not_there(split: str) -> None:
-    with pytest.raises(UsageError, match="choose some that are there"):
+    with pytest.raises(UsageError, match="choose existing ones"):
         bounds("set 1", SPLITS, split)

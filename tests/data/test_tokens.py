@@ -48,7 +48,7 @@ def test_a_special_name_in_a_text_stays_text() -> None:
     assert SUBWORDS.decode(SUBWORDS.encode("a [MASK]\n[PAD]")) == "a [MASK]\n[PAD]"
     assert SUBWORDS.decode(np.array([0, *SUBWORDS.encode("x"), 1])) == "x"
     with pytest.raises(
-        UsageError, match=r"'\[SEP\]' is not among the special pieces \[PAD\], \[MASK\]"
+        UsageError, match=r"'\[SEP\]' is not among the special tokens \[PAD\], \[MASK\]"
     ):
         SUBWORDS.special("[SEP]")
 
@@ -66,7 +66,7 @@ def test_the_same_text_gives_the_same_subwords_also_from_a_file(tmp_path: Path) 
 def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot hold 256 bytes and 1 specials"):
         tokens.bpe([TEXT], 256, ["[PAD]"])
-    with pytest.raises(ValueError, match="special pieces must differ"):
+    with pytest.raises(ValueError, match="special tokens must differ"):
         tokens.bpe([TEXT], 400, ["[PAD]", "[PAD]"])
     with pytest.raises(UsageError, match=r"have only 25\d byte pairs"):
         tokens.bpe(["abc"], 1000)

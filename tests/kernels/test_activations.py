@@ -96,7 +96,7 @@ def test_second_use_of_the_gradient_is_scaled_by_the_cotangent() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_another_name_is_refused_with_the_known_names() -> None:
-    with pytest.raises(ValueError, match=r"'swish' is no activation: choose one of relu, gelu"):
+    with pytest.raises(ValueError, match=r"unknown activation 'swish': choose one of relu, gelu"):
         named("swish")  # type: ignore[arg-type]
 
 

@@ -118,7 +118,7 @@ def test_every_way_to_write_groups_names_its_axes(
 
 @pytest.mark.quick
 def test_groups_in_a_form_that_is_not_known_are_no_guess() -> None:
-    with pytest.raises(ValueError, match="in a way that is not known here"):
+    with pytest.raises(ValueError, match="unknown notation"):
         collectives(program(groups="replica_groups=torus[4]"), MESH)
 
 

@@ -69,11 +69,11 @@ NAN = (
 REFUSED = {
     "labels from 1": (
         "label = label + 1",
-        "'label' of example 4 is 10, and the loss takes 'label' for an index of 10 outputs",
+        "'label' of example 4 is 10, and the loss uses 'label' as an index of 10 outputs",
     ),
     "label -1": (
         "label = np.where(np.arange(1078) == 9, -1, label)",
-        "'label' of example 9 is -1, and the loss takes",
+        "'label' of example 9 is -1, and the loss uses",
     ),
     "label in validation": (
         "more = {'validation': arrays('digits', '1', 'v', {'image': image, 'label': label + 5})}",
@@ -131,7 +131,7 @@ def test_a_wrong_label_that_is_made_later_ends_the_run_at_its_step(
     assert trained(change, *words) == 2
     said = capsys.readouterr().err
     assert (
-        "split train (made 1): 'label' holds -1, and the loss takes 'label' for an index of 10"
+        "split train (made 1): 'label' holds -1, and the loss uses 'label' as an index of 10"
         " outputs: it must be 0 to 9" in said
     )
 

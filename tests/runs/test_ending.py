@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from dlcore.cli import main as cli
@@ -31,6 +32,12 @@ from tests.runs.test_faults import (
 )
 
 TWICE = [signal.SIGINT, signal.SIGINT]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
 @pytest.mark.parametrize(

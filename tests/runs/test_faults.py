@@ -196,7 +196,7 @@ def test_a_watchdog_barks_once_for_each_thing_and_says_where_it_cannot_write(
         dog = Watchdog(10, file)
         looks = look(dog)
         dog.over.wait = lambda _, looks=looks: next(looks)  # type: ignore[method-assign, misc]
-        dog._look()
+        dog._watch()
         lines = [
             line.removeprefix("dlcore: warning: ") for line in capsys.readouterr().err.splitlines()
         ]

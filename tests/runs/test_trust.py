@@ -241,7 +241,7 @@ def test_the_list_is_in_the_user_s_state_folder(
 def test_a_list_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     page(Path("mine.py"))
     Path("state").write_text("no folder")
-    with pytest.warns(UserWarning, match=r"cannot write into .*state.*will want --trust"):
+    with pytest.warns(UserWarning, match=r"cannot write into .*state.*will need --trust"):
         trust.remember(Path("mine.py"), "text")
 
 

@@ -261,7 +261,7 @@ def test_what_the_system_says_has_a_way_out() -> None:
         (28, "free disk space"),
         (13, "grant permission"),
         (36, "choose a shorter name"),
-        (2, "name one that is there"),
+        (2, "name one that exists"),
     ):
         message_or_record = errors.operating_system(OSError(number, os.strerror(number), "place"))
         assert message_or_record.startswith(f"cannot use place: {os.strerror(number)}; {way}")

@@ -19,7 +19,15 @@ from dlcore.tasks import classification
 from tests.child import REPOSITORY, card, flags_of, tiny
 
 MLP = flags_of(tiny("mlp_digits"))
-PAGE = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
+PAGE = (
+    (REPOSITORY / "experiments" / "mlp_digits.py")
+    .read_text(encoding="utf-8")
+    .replace("import dlcore\n", "import jax.numpy as jnp\n\nimport dlcore\n")
+    .replace(
+        "image_inputs.unit",
+        'lambda batch, key, train: batch["image"].astype(jnp.float32) / 255',
+    )
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +78,7 @@ def test_a_missing_key_in_a_loss_names_the_keys_of_the_batch(
         said.rstrip()
         .splitlines()[-2]
         .strip()
-        .endswith('batch["picture"].astype(jnp.float32) / 255')
+        .endswith('batch["picture"].astype(jnp.float32) / 255)')
     )
     assert "JAX_TRACEBACK_FILTERING=off shows them" in said.splitlines()[1]
 
@@ -152,7 +160,7 @@ def test_a_module_beside_the_file_is_imported_from_any_folder(
     with pytest.raises(SystemExit) as end:
         cli.main(["train", "elsewhere/mine.py", "--help"])
     assert end.value.code == 0
-    assert "8)" in "".join(capsys.readouterr().out.split("--widths")[1].splitlines()[:3])
+    assert "8)" in "".join(capsys.readouterr().out.rpartition("--widths")[2].splitlines()[:3])
 
 
 def test_all_frames_are_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def test_killed_they_go_on_from_the_last_sound_step_that_all_have_saved(tmp_path
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     code, said = run(*begin, folder=tmp_path)
     assert code == 0, said
-    assert "all seeds go on from an older step" in said
+    assert "all seeds continue from an older step" in said
     code, said = run(
         *words("mlp_digits", "alone", "--steps", "300", "--save-every", "20"), folder=tmp_path
     )

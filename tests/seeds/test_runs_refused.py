@@ -17,7 +17,7 @@ from dlcore.cli import main as cli
         (["--mesh", "data=2"], "--mesh cannot be used with"),
         (["--cpu-devices", "2"], "--cpu-devices cannot be used with"),
         (["--patience", "2"], "--patience cannot be used with"),
-        (["--seed", str(2**32 - 2)], "begin with a smaller --seed"),
+        (["--seed", str(2**32 - 2)], "choose a smaller --seed"),
         (["--seeds", "0"], "--seeds 0 is too small"),
     ],
 )

@@ -1,4 +1,4 @@
-"""One's own tables as cells of text: CSV, TSV and Parquet, with the file and line of each row."""
+"""User tables as cells of text: CSV, TSV and Parquet, with the file and line of each row."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Cells:
     """A table of text.
 
     Attributes:
-        name: what messages call it, such as its path.
+        name: its name in messages, such as its path.
         columns: the names of the columns, all different.
-        rows: the cells of each row, one a column, without blanks around them.
-        where: for each row its "FILE, line N".
-        split: for each row its split, where the files give splits; else ().
+        rows: the cells of each row, stripped, one per column.
+        where: "FILE, line N" of each row.
+        split: the split of each row, where files give splits; else ().
     """
 
     name: str
@@ -34,7 +34,11 @@ class Cells:
     split: Sequence[str] = ()
 
     def column(self, name: str) -> list[str]:
-        """The cells of a column. UsageError: it is not there (which there are)."""
+        """Returns the cells of a column.
+
+        Raises:
+            UsageError: there is no such column.
+        """
         if name not in self.columns:
             raise UsageError(
                 f"{self.name} has no column {name!r}: it has {', '.join(self.columns)}"
@@ -44,16 +48,17 @@ class Cells:
 
 
 def read(path: Path) -> Cells:
-    """The table of a file, or of the files of a folder (`dlcore.data.own.files.grouped`).
+    """Reads the table of a file, or of the files of a folder (`dlcore.data.own.files.grouped`).
 
-    A .csv file is separated by commas, or by semicolons where its first line has semicolons and no
-    comma; a .tsv file by tabs. Cells may be quoted. The first line names the columns. Parquet files
-    need pyarrow.
+    Args:
+        path: .csv, separated by commas, or by semicolons where its first line has semicolons and no
+            comma; .tsv, separated by tabs; or .parquet, which needs pyarrow. Cells may be quoted.
+            The first line has the names of the columns.
 
     Raises:
-        UsageError: nothing there, another ending or encoding, no header, a column without a name
-            or with the name of another, a row with too many or too few cells, no rows, files with
-            other columns.
+        UsageError: no file, another suffix or encoding, no header, a column without a name or with
+            that of another, a row with too many or too few cells, no rows, or files with different
+            columns.
     """
     by_split, given = files.grouped(path, SUFFIXES)
     parts = [(split, _file(file)) for split, paths in by_split.items() for file in paths]
@@ -78,9 +83,15 @@ def _file(path: Path) -> Cells:
 
 
 def parse(text: str, name: str, delimiter: str = "") -> Cells:
-    """The table of a text whose first line names the columns; "" is a comma or a semicolon.
+    """Parses a text whose first line has the names of the columns.
 
-    Raises as `read`.
+    Args:
+        text: the table.
+        name: its name in messages.
+        delimiter: between cells; "": a comma or a semicolon, see `read`.
+
+    Raises:
+        UsageError: see `read`.
     """
     header, rest = _header(text, name, delimiter)
     rows, where = [], []
@@ -100,9 +111,10 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
 
 
 def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tuple[str, ...]]]:
-    """(number of its first line, cells) of each row of a text, the header's too.
+    """Yields (number of its first line, cells) of each row of a text, the header included.
 
-    UsageError: quotes that do not end, or a cell of more than 131,072 characters.
+    Raises:
+        UsageError: an unclosed quote, or a cell of more than 131,072 characters.
     """
     first = text.partition("\n")[0]
     separator = delimiter or (";" if ";" in first and "," not in first else ",")
@@ -130,7 +142,7 @@ def _header(
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """UsageError: a column without a name, two of one name, or numbers in place of names."""
+    """Raises UsageError for a missing or repeated column name, or numbers instead of names."""
     if all(_is_number(name) for name in names):
         raise UsageError(
             f"{where}: {', '.join(names[:3])} are no names of columns: add a first line that names"
@@ -180,7 +192,7 @@ def _parquet(path: Path) -> Cells:
 
 
 def as_text(value: object) -> str:
-    """A value of Python or Parquet as a CSV file has it; "" for None and NaN."""
+    """Converts a value of Python or Parquet to the text of a CSV cell; "" for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):

@@ -46,12 +46,12 @@ _FEW = 20  # so many different texts are categories, even where each is in one r
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell stands for a missing value."""
+    """Returns whether a cell stands for a missing value."""
     return cell.lower() in MISSING
 
 
 def number(cell: str) -> float | None:
-    """The finite number that a cell is, or None."""
+    """Parses a cell as a finite number; None if it is not one."""
     try:
         value = float(cell) if "_" not in cell else math.nan
     except ValueError:
@@ -62,15 +62,18 @@ def number(cell: str) -> float | None:
 def recognised(
     name: str, cells: Sequence[str], where: Sequence[str], train: Integer[np.ndarray, " rows"]
 ) -> Column:
-    """The column of these cells: numbers if every cell that is not missing is one, else categories.
+    """Recognises the kind of a column, and computes its statistics or categories.
+
+    A column holds numbers if every cell that is not missing is a number, else categories.
 
     Args:
         name: of the column.
         cells, where: of all rows, and their file and line.
-        train: indices of the rows for training, which alone decide statistics and categories.
+        train: indices of the training rows, from which alone statistics and categories are
+            computed.
 
     Raises:
-        UsageError: a cell that is no number in a column of numbers (nine tenths are).
+        UsageError: a cell that is not a number in a column where nine tenths are.
     """
     present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
     wrong = [i for i in present if number(cells[i]) is None]
@@ -111,7 +114,7 @@ def _ignored(name: str, missing: int, reason: str) -> Column:
 
 
 def names(columns: Sequence[Column]) -> list[str]:
-    """The names of the inputs, in their order."""
+    """Returns the names of the inputs, in their order."""
     found = []
     for column in columns:
         if column["kind"] == "number":
@@ -141,15 +144,15 @@ class Encoded:
 def encode(
     columns: Sequence[Column], cells: Mapping[str, Sequence[str]], where: Sequence[str]
 ) -> Encoded:
-    """Rows as inputs.
+    """Encodes rows as inputs of a network.
 
     Args:
-        columns: as `recognised` made them.
-        cells: {column: cells of all rows} of those that are not ignored.
+        columns: as `recognised` returned them.
+        cells: {column: cells of all rows} of the columns that are not ignored.
         where: file and line of each row.
 
     Raises:
-        UsageError: a cell that is no number in a column of numbers (its file and line).
+        UsageError: a cell that is not a number in a column of numbers.
     """
     found = Encoded(np.zeros((len(where), 0)), [[] for _ in where], [{} for _ in where])
     parts = [np.zeros((len(where), 0))]
@@ -195,7 +198,7 @@ def _one_hot(
 
 
 def described(column: Column) -> str:
-    """A column in words, as a person reads them."""
+    """Describes a column as text for a person."""
     if column["kind"] == "ignored":
         return f"ignored: {column['reason']}"
     if column["kind"] == "number":

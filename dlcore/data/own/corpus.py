@@ -1,4 +1,4 @@
-"""One's own texts for language models: a text file, or a folder of them."""
+"""User texts for language models: a text file, or a folder of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _TRAINING = 0.9  # of each file, where no split is given
 
 
 def find(path: Path) -> Found:
-    """The texts of a path, a document a file; `values` are (text,).
+    """Finds the documents of a path; the `values` of an example are (text,).
 
-    A folder is read with the folders in it, whatever its files are called; splits are folders or
-    files train, validation and test.
+    Args:
+        path: a text file, or a folder of text files and subfolders, one document per file; splits
+            are files or subfolders train, validation and test.
     """
     found = Found(path)
     try:
@@ -39,11 +40,13 @@ def find(path: Path) -> Found:
 
 
 def load(path: Path) -> dict[str, list[str]]:
-    """{split: documents} of a path.
+    """Loads {split: documents} of a path.
 
-    Where no validation is given, it is the last tenth of each file of train, from the start of a
-    line on where there is one: adding files moves none. UsageError: anything that is wrong with
-    the files.
+    Without validation files, the last tenth of each training file is used, from the start of a line
+    where possible; adding files does not change this.
+
+    Raises:
+        UsageError: a fault in the files.
     """
     found = find(path)
     found.refuse()
@@ -56,7 +59,7 @@ def load(path: Path) -> dict[str, list[str]]:
 
 
 def _cut(text: str) -> tuple[str, str]:
-    """A text in two: nine tenths and the rest, at the start of a line of the rest if it has any."""
+    """Splits a text after nine tenths, at the next start of a line if there is one."""
     at = int(_TRAINING * len(text))
     line = text.find("\n", at) + 1
     at = line if 0 < line < len(text) else at

@@ -1,4 +1,4 @@
-"""One's own files: texts and tables with the file and the line of each fault, and their splits."""
+"""User files: texts and tables, with the file and line of each fault, and their splits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARKS = {
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, by name, without hidden files and those of file managers."""
+    """Lists the contents of a folder by name, without hidden files and those of file managers."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -32,7 +32,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def below(folder: Path) -> list[Path]:
-    """All visible files in a folder and in the folders inside it, by path."""
+    """Lists all visible files in a folder and its subfolders, sorted by path."""
     found = []
     for path in visible(folder):
         found += below(path) if path.is_dir() else [path]
@@ -84,7 +84,11 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
 
 
 def split_folders(path: Path) -> dict[str, Path]:
-    """The folders train, validation and test of a path. UsageError: another folder beside them."""
+    """Returns the subfolders train, validation and test of a folder that exist.
+
+    Raises:
+        UsageError: there is another subfolder beside them.
+    """
     there = {folder.name: folder for folder in visible(path) if folder.is_dir()}
     if others := [name for name in there if name not in SPLITS]:
         raise UsageError(
@@ -99,7 +103,11 @@ def _fitting(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def text(path: Path) -> str:
-    """The text of a file in UTF-8. UsageError: another encoding (the line and the byte)."""
+    """Reads a text file in UTF-8.
+
+    Raises:
+        UsageError: another encoding; the message has line and byte.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -120,7 +128,7 @@ def text(path: Path) -> str:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a file, without their ends; an empty one after the last end is none."""
+    """Reads the lines of a text file, without line ends."""
     found = text(path).replace("\r\n", "\n").split("\n")
     return found[:-1] if found[-1] == "" else found
 
@@ -128,18 +136,20 @@ def lines(path: Path) -> list[str]:
 def rows(
     path: Path, columns: Sequence[str], optional: Sequence[str], problems: list[str]
 ) -> list[Example]:
-    """The rows of a table with a header, or of JSON lines; `values` are those of `columns`, then
-    of `optional` ("" where there is none).
+    """Reads the rows of a table with a header, or of JSON lines, as examples.
+
+    The `values` of an example are those of `columns`, then those of `optional` ("" for a missing
+    one).
 
     Args:
         path: .csv (cells may be quoted; separated by commas, or by semicolons where its first line
-            has these and no comma), .tsv (no quotes), or .jsonl (an object a line).
-        columns: that must be there; a row in which one is empty is a problem.
+            has semicolons and no comma), .tsv (no quotes), or .jsonl (one object per line).
+        columns: required columns; a row in which one is empty is a problem.
         optional: further columns.
-        problems: receives what is wrong with single rows, which are left out.
+        problems: faults of single rows are appended to it; these rows are left out.
 
     Raises:
-        UsageError: a missing column (which there are), another encoding, not a table.
+        UsageError: a missing column, another encoding, or not a table.
     """
     if path.suffix.lower() == ".jsonl":
         found = objects(path, problems)
@@ -167,9 +177,14 @@ def rows(
 def table(
     path: Path, problems: list[str]
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
-    """The columns of a .csv or .tsv file, and (line, {column: cell}) of each row, one by one.
+    """Reads the columns of a .csv or .tsv file, and (line number, {column: cell}) of each row.
 
-    Rows with too many or too few cells become problems. UsageError: another encoding, no header.
+    Args:
+        path: the file.
+        problems: rows with too many or too few cells are appended to it, and left out.
+
+    Raises:
+        UsageError: another encoding, or no header.
     """
     content = text(path)
     first = content.partition("\n")[0]
@@ -220,7 +235,12 @@ def _cells(
 
 
 def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, object) of each line of JSON; numbers and true or false are written as text."""
+    """Reads (line number, object) of each line of JSON; numbers and booleans are converted to text.
+
+    Args:
+        path: a .jsonl file.
+        problems: faults of single lines are appended to it; these lines are left out.
+    """
     for number, line in enumerate(lines(path), 1):
         if not line.strip():
             continue
@@ -243,9 +263,16 @@ def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, st
 
 
 def of_tables(path: Path, columns: Sequence[str]) -> Found:
-    """The rows of tables by split: `values` are those of `columns`.
+    """Reads the rows of one or several tables by split, as examples.
 
-    The splits are those of `grouped`, or those that a column `split` names.
+    Splits are given by file names (`grouped`) or by a column `split`.
+
+    Args:
+        path: a .csv, .tsv or .jsonl file, or a folder of them.
+        columns: whose cells are the `values` of an example.
+
+    Raises:
+        UsageError: see `rows` and `grouped`.
     """
     found = Found(path)
     files_by_split, given = grouped(path, TABLES)

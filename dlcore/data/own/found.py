@@ -1,4 +1,4 @@
-"""The examples that a path holds, with their faults, and the splits that are cut from them."""
+"""The examples of a user's path, their faults, and the splits that are cut from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ VERSION = "own"  # of the sources that are made of one's own files
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One example. `where`: its file, or "FILE, line N"; `values`: as its reader says."""
+    """One example of a user's files.
+
+    Attributes:
+        where: its file, or "FILE, line N".
+        values: what its reader returns, such as (text, label).
+    """
 
     where: str
     values: tuple[str, ...]
@@ -23,12 +28,12 @@ class Example:
 
 @dataclasses.dataclass
 class Found:
-    """What a path holds.
+    """The examples of a path and their faults.
 
     Attributes:
         path: the file or folder that was read.
         splits: {split: its examples}; all are under "train" where the path has no splits.
-        problems: everything that is wrong, one sentence each.
+        problems: all faults, one sentence each.
         by_hash: the splits that were cut from train by the hash of the examples.
     """
 
@@ -45,22 +50,23 @@ class Found:
             raise UsageError(self.problems[0] + rest)
 
     def items(self) -> Iterator[tuple[str, Example]]:
-        """(split, example) of all examples."""
+        """Yields (split, example) of all examples."""
         for split, examples in self.splits.items():
             for example in examples:
                 yield split, example
 
     def named(self, split: str) -> str:
-        """How a source calls its split: "test by hash" where it was cut from train."""
+        """Returns the name of a split for `Info`: "test by hash" if it was cut from train."""
         return f"{split} by hash" if split in self.by_hash else split
 
     def divide(self, keys: Callable[[Sequence[Example]], Sequence[str]]) -> None:
-        """Cuts validation and test from train by the hash of a key, where the path gives none.
+        """Cuts missing validation and test splits from train by the hash of a key.
 
-        A tenth of the keys goes to each. The key alone decides: adding examples moves none.
+        A tenth of the keys goes to each. It depends on the key alone, so that adding examples moves
+        none.
 
         Args:
-            keys: gives the keys of examples; is called where something is cut.
+            keys: examples -> their keys; called only if something is cut.
         """
         missing = tuple(split for split in SPLITS[1:] if split not in self.splits)
         examples = self.splits.get("train", [])
@@ -78,9 +84,10 @@ class Found:
             )
 
     def classes(self) -> list[str]:
-        """The labels of train, sorted; the label is the last of an example's values.
+        """Returns the labels of train, sorted; the label is the last of an example's values.
 
-        Adds a problem for one class only, and for each label of another split that train lacks.
+        Adds a problem if there is one class only, and for each label of another split that train
+        lacks.
         """
         names = sorted({example.values[-1] for example in self.splits.get("train", [])})
         if len(names) == 1 and not self.problems:
@@ -102,5 +109,5 @@ class Found:
 
 
 def first_values(examples: Sequence[Example]) -> list[str]:
-    """The first value of each example, without blanks around it: the key of a text."""
+    """Returns the first value of each example, stripped: the key of a text."""
     return [example.values[0].strip() for example in examples]

@@ -1,4 +1,4 @@
-"""One's own images: a folder by class, or tables of paths and labels."""
+"""User images: a folder per class, or tables of paths and labels."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ _CHUNK = 64  # images that are decoded before they are written
 
 
 def find(path: Path) -> Found:
-    """The images of a path; `values` are (file, label).
+    """Finds the images of a path; the `values` of an example are (file, label).
 
-    A folder has a folder for each class, or folders train, validation and test with these in them.
-    A .csv, .tsv or .jsonl file has `path`, relative to the file, `label`, and `split` if it likes.
+    Args:
+        path: a folder with a subfolder per class, or with folders train, validation and test of
+            such subfolders; or a .csv, .tsv or .jsonl file with the columns `path` (relative to the
+            file) and `label`, and optionally `split`.
     """
     if path.is_file():
         return _listed(path)
@@ -58,8 +60,9 @@ def find(path: Path) -> Found:
 
 
 def _by_class(folder: Path, problems: list[str]) -> list[Example]:
-    """The images of a folder by class: hidden files, and files beside the classes that are no
-    images, are left out.
+    """The images of a folder with a subfolder per class.
+
+    Hidden files, and files beside the subfolders that are no images, are ignored.
     """
     examples = []
     classes = [each for each in files.visible(folder) if each.is_dir()]
@@ -104,16 +107,28 @@ def _listed(path: Path) -> Found:
 
 
 def read(file: Path, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
-    """An image as uint8 of this shape, [height, width, channels] or [height, width].
+    """Reads an image file as uint8 of a shape.
 
-    It is turned upright (EXIF), its first frame is taken, transparency is left out, and the whole
-    of it is resized, its sides by themselves. UsageError: it cannot be read.
+    The first frame is rotated as its EXIF data say, transparency is dropped, and the image is
+    resized to the height and width, whatever its aspect ratio.
+
+    Args:
+        file: the image.
+        shape: [height, width, channels] or [height, width].
+
+    Raises:
+        UsageError: it cannot be read.
     """
     return resized(upright(file), shape)
 
 
 def resized(image: Image.Image, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
-    """An image of Pillow as uint8 of this shape, [height, width, channels] or [height, width]."""
+    """Resizes and converts an image of Pillow to uint8 of a shape.
+
+    Args:
+        image: the image.
+        shape: [height, width, channels] or [height, width].
+    """
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     converted = image.convert("L" if channels == 1 else "RGB")
     resized = converted.resize((width, height), Image.Resampling.BILINEAR)
@@ -121,7 +136,11 @@ def resized(image: Image.Image, shape: Sequence[int]) -> UInt8[np.ndarray, "*sha
 
 
 def upright(file: Path) -> Image.Image:
-    """The first frame of an image, decoded, of 8 bits a channel. UsageError: it cannot be read."""
+    """Decodes the first frame of an image file to 8 bits per channel, rotated as its EXIF data say.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         with Image.open(file) as opened:
             return _of_8_bits(ImageOps.exif_transpose(opened))
@@ -135,7 +154,7 @@ def upright(file: Path) -> Image.Image:
 
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
-    """Of 16 bits the upper 8: `convert` would take every level above 255 for white."""
+    """Keeps the upper 8 of 16 bits; `convert` would map all levels above 255 to white."""
     if not image.mode.startswith(("I", "F")):
         return image
     levels = np.asarray(image)
@@ -145,10 +164,10 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
 
 
 def load(path: Path, shape: Sequence[int]) -> Splits:
-    """One's own images as splits, decoded once into the cache.
+    """Loads a user's images as splits, decoded once into the cache.
 
     Args:
-        path: as `find`. Splits that it does not give are cut by the hash of the files' contents.
+        path: see `find`. Missing splits are cut from train by the hash of the files' contents.
         shape: [height, width, channels] of the arrays; images of other sizes are resized.
 
     Returns:
@@ -156,7 +175,7 @@ def load(path: Path, shape: Sequence[int]) -> Splits:
         splits that were cut, and `original_sizes`, the smallest and largest [height, width].
 
     Raises:
-        UsageError: anything that is wrong with the files.
+        UsageError: a fault in the files.
     """
     found = find(path)
     found.refuse()
@@ -177,7 +196,7 @@ def load(path: Path, shape: Sequence[int]) -> Splits:
 
 
 def digests(paths: Sequence[Path]) -> list[str]:
-    """SHA-256 of the contents of each file, kept in the cache for files that have not changed."""
+    """Returns the SHA-256 of the contents of each file; cached for files that have not changed."""
     if not paths:
         return []
 
@@ -204,7 +223,7 @@ def _decoded(
 
 
 def _chunks(paths: Sequence[Path], label: Sequence[int], shape: Sequence[int]) -> Iterator[Batch]:
-    """`image`, `label`, and `size`, int32 [height, width] of the file, some examples at a time."""
+    """Chunks of `image`, `label` and the file's `size`, int32 [height, width]."""
     for start in range(0, len(paths), _CHUNK):
         part = [upright(file) for file in paths[start : start + _CHUNK]]
         yield {
@@ -215,7 +234,7 @@ def _chunks(paths: Sequence[Path], label: Sequence[int], shape: Sequence[int]) -
 
 
 def _key(paths: Sequence[Path], *more: object) -> str:
-    """What an entry of the cache is of: paths, sizes and times of change of all files."""
+    """The name of the cache entry: a hash of paths, sizes and modification times of all files."""
     stats = [(path.resolve(), path.stat()) for path in paths]
     listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     return hashlib.sha256(json.dumps([_FORMAT, listed, more]).encode()).hexdigest()[:32]

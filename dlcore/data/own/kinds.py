@@ -1,4 +1,4 @@
-"""What a path of one's own is taken for, by what lies there."""
+"""Recognises the kind of data at a user's path."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def kind(path: Path) -> tuple[Kind, str]:
-    """What a path is taken for, and why, in words.
+    """Recognises the kind of data at a path.
 
     Args:
         path: a file or a folder.
 
+    Returns:
+        The kind, and the reason as text.
+
     Raises:
-        UsageError: nothing there, one image, or JSON lines with neither the columns of images nor
-            of texts.
+        UsageError: there is nothing, one image only, or JSON lines with the columns of no kind.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -66,7 +68,7 @@ def _columns(file: Path) -> list[str]:
 
 
 def _parallel(path: Path) -> bool:
-    """Whether each split has two files of as many lines."""
+    """Whether each split has two files of equally many lines."""
     try:
         grouped = files.grouped(path)[0].values()
         sizes = [[len(files.lines(file)) for file in group] for group in grouped if len(group) == 2]

@@ -1,4 +1,4 @@
-"""One's own pairs of sentences: a table of two columns, or two files line by line."""
+"""User sentence pairs: a table of two columns, or two files line by line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ SIDES = ("source", "target")
 
 
 def find(path: Path) -> Found:
-    """The pairs of a path; `values` are (source, target).
+    """Finds the sentence pairs of a path; the `values` of an example are (source, target).
 
-    A .tsv file has a pair a line, source, tab, target; a first line "source", tab, "target" names
-    the columns. Or a folder holds two files of as many lines: source.txt and target.txt, or else
-    by name, the source first. Splits are train.tsv, validation.tsv and test.tsv, train.de and
-    train.en and so on, or folders of these names.
+    Args:
+        path: a .tsv file with one pair per line, source and target, which may begin with the header
+            "source", tab, "target"; or a folder with two files of equally many lines: source.txt
+            and target.txt, or two others, of which the first by name is the source. Splits are
+            files train.tsv, validation.tsv and test.tsv, or train.de and train.en and so on, or
+            folders of these names.
     """
     found = Found(path)
     try:
@@ -33,7 +35,7 @@ def find(path: Path) -> Found:
 
 
 def languages(path: Path) -> tuple[str, str]:
-    """How the two sides of a path are called: the endings of its two files, or source, target."""
+    """Returns the names of the two sides: the suffixes of the two files, or source and target."""
     paths = next(iter(files.grouped(path)[0].values()))
     if len(paths) != 2 or len({file.suffix for file in paths}) != 2:
         return ("source", "target")
@@ -42,10 +44,13 @@ def languages(path: Path) -> tuple[str, str]:
 
 
 def load(path: Path) -> Found:
-    """The pairs of a path in three splits.
+    """Loads the sentence pairs of a path in three splits.
 
-    Splits that are not given are cut by the hash of the source sentence, so that one sentence with
-    several translations is in one split. UsageError: anything that is wrong with the files.
+    Missing splits are cut from train by the hash of the source sentence, so that a sentence with
+    several translations is in one split.
+
+    Raises:
+        UsageError: a fault in the files.
     """
     found = find(path)
     found.refuse()

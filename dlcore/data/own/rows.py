@@ -1,4 +1,4 @@
-"""Rows of tables for a trained model: of files, of text, or of Python values."""
+"""Rows of tables for a trained model, from files, text or Python values."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ RowValue = Mapping[str, object] | Iterable[object]
 
 
 class Row(NamedTuple):
-    """One row: its "FILE, line N", and {column: cell}."""
+    """One row of a table.
+
+    Attributes:
+        where: "FILE, line N".
+        values: {column: cell}.
+    """
 
     where: str
     values: dict[str, str]
 
 
 def read(files: Sequence[Path], text: Sequence[str], names: Sequence[str]) -> list[Row]:
-    """The rows of files and of lines of text.
+    """Reads the rows of files and of lines of text.
 
     Args:
-        files: CSV, TSV or Parquet files with the columns `names`, in any order, and any others,
-            such as the target, which are not read.
-        text: lines of CSV. The first may name the columns; without such a line the cells are those
-            of `names` in their order.
-        names: the columns that are needed.
+        files: CSV, TSV or Parquet files with the columns `names` in any order; other columns, such
+            as the target, are ignored.
+        text: lines of CSV, of which the first may have the names of the columns; without it the
+            cells are those of `names` in their order.
+        names: required columns.
 
     Raises:
-        UsageError: a missing column (which there are), a row of another length, or an unreadable
-            file.
+        UsageError: a missing column, a row of another length, or an unreadable file.
     """
     found = []
     for file in files:
@@ -44,9 +48,15 @@ def read(files: Sequence[Path], text: Sequence[str], names: Sequence[str]) -> li
 
 
 def of_value(value: RowValue, names: Sequence[str]) -> Row:
-    """The row of a Python value: a mapping with the keys `names`, or a sequence in their order.
+    """Converts a Python value to a row.
 
-    None and NaN are missing values. UsageError: a missing key, or a sequence of another length.
+    Args:
+        value: a mapping with the keys `names`, or a sequence in their order. None and NaN are
+            missing values.
+        names: required columns.
+
+    Raises:
+        UsageError: a missing key, or a sequence of another length.
     """
     if isinstance(value, Mapping):
         if missing := [name for name in names if name not in value]:
@@ -60,7 +70,7 @@ def of_value(value: RowValue, names: Sequence[str]) -> Row:
 
 
 def _item(value: object) -> object:
-    """A NumPy scalar as a number of Python."""
+    """Converts a scalar of NumPy or JAX to a number of Python."""
     item = getattr(value, "item", None)
     return item() if callable(item) else value
 

@@ -1,4 +1,4 @@
-"""One's own data at a glance: counts, sizes, duplicates, and everything that is broken."""
+"""Summarises a user's data: counts, sizes, duplicates and faults."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _EXPERIMENTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What there is to know of a path before training.
+    """A summary of a path before training.
 
     Attributes:
         path: the file or folder.
-        lines: what is true of all of it, a sentence each.
+        lines: facts of all the data, a sentence each.
         problems: everything that training would refuse, a sentence each.
-        tables: counts, sizes, duplicates.
-        examples: a few, to look at.
-        command: that trains on it.
+        tables: counts, sizes and duplicates.
+        examples: a few examples.
+        command: a command that trains on these data.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class Summary:
 
 @dataclasses.dataclass
 class _Measured:
-    """The readable examples of a path, a hash of the content of each by `where`, and sizes."""
+    """The readable examples of a path, {where: hash of the content}, and {quantity: sizes}."""
 
     found: Found
     digest: dict[str, str]
@@ -62,7 +62,15 @@ class _Measured:
 
 
 def summary(path: Path, kind: Kind) -> Summary:
-    """Reads all of a path, taken for data of a kind. UsageError: there are no examples at all."""
+    """Reads all examples of a path, and summarises them.
+
+    Args:
+        path: a file or folder.
+        kind: the kind of data.
+
+    Raises:
+        UsageError: there are no examples.
+    """
     found = {"images": images, "texts": texts, "pairs": pairs, "corpus": corpus}[kind].find(path)
     measured = _images(found) if kind == "images" else _texts(found, kind)
     total = sum(map(len, found.splits.values()))
@@ -154,7 +162,7 @@ def _sizes(sizes: dict[str, list[float]]) -> Table:
 
 
 def whole(value: float) -> float:
-    """A whole number as an int, which is shown without decimals."""
+    """Converts a whole number to int, so that it is shown without decimals."""
     return int(value) if value == int(value) else float(value)
 
 
@@ -167,11 +175,13 @@ def _duplicates(measured: _Measured, kind: Kind) -> list[Table]:
 
 
 def duplicates(examples: Iterable[tuple[str, str, str, str]]) -> list[Table]:
-    """A table of the examples that are the same, if any; first those in two splits, which make
-    evaluations too good.
+    """Tabulates identical examples, those in two splits first, since they bias evaluations.
 
     Args:
-        examples: (split, where it is, what is equal for equal examples, its label) of each.
+        examples: (split, where, content, label) of each; examples of equal content are identical.
+
+    Returns:
+        One table; none if all examples differ.
     """
     groups: dict[str, list[tuple[str, str, str]]] = {}
     for split, where, content, label in examples:
@@ -191,7 +201,7 @@ def duplicates(examples: Iterable[tuple[str, str, str, str]]) -> list[Table]:
 
 
 def _shown(found: Found, kind: Kind) -> list[Sample]:
-    """A few examples, in turns from every class."""
+    """A few examples, taken in turn from every class."""
     by_class: dict[str, list[Example]] = {}
     for example in found.splits["train"]:
         by_class.setdefault(example.values[-1] if kind in ("images", "texts") else "", []).append(
@@ -212,18 +222,18 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
 
 
 def _thumbnail(file: Path) -> np.ndarray:
-    """The whole image inside a square: uint8 [side, side, 3]."""
+    """An image padded to a square, uint8 [side, side, 3]."""
     image = images.upright(file).convert("RGB")
     return np.asarray(ImageOps.pad(image, (_SIDE, _SIDE), Image.Resampling.BILINEAR))
 
 
 def short(text: str) -> str:
-    """The beginning of a text."""
+    """Returns the beginning of a text."""
     return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}..."
 
 
 def printed(tables: Sequence[Table]) -> list[str]:
-    """Tables as lines of text, their columns aligned; of long ones the first rows."""
+    """Formats tables as aligned lines of text; of long tables the first rows."""
     lines = []
     for table in tables:
         rows = [table.header, *table.rows[:PRINTED]]
@@ -243,7 +253,7 @@ def printed(tables: Sequence[Table]) -> list[str]:
 
 
 def _cell(cell: str | float) -> str:
-    """A cell on one line, without what a terminal would obey."""
+    """A cell on one line, without control characters."""
     if not isinstance(cell, str):
         return f"{cell:,.10g}"
     return "".join(c if c.isprintable() else " " for c in " ".join(cell.split()))[:60]

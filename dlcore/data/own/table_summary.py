@@ -1,4 +1,4 @@
-"""A table of one's own at a glance: its columns, splits, duplicates and faults."""
+"""Summarises a user's table: its columns, splits, duplicates and faults."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dlcore.samples import Table
 
 
 def summary(path: Path, target: str = "") -> Summary:
-    """Reads all of a table.
+    """Reads all rows of a table, and summarises them.
 
     Args:
         path: see `dlcore.data.own.cells.read`.
-        target: the column to predict; "": none is named, and no splits are cut.
+        target: the column to predict; "": unknown, and no splits are cut.
 
     Raises:
-        UsageError: rows that cannot be read as a table.
+        UsageError: the rows cannot be read as a table.
     """
     found = cells.read(path)
     lines = [f"rows: {len(found.rows):,}, columns: {len(found.columns)}"]
@@ -56,7 +56,7 @@ def summary(path: Path, target: str = "") -> Summary:
 
 
 def _columns(found: Cells, target: str) -> tuple[Table, list[str]]:
-    """What each column holds, and the columns that cannot be read."""
+    """A table of the contents of each column, and the problems of columns that cannot be read."""
     problems, rows = [], []
     everything = np.arange(len(found.rows))
     for name in found.columns:
@@ -83,7 +83,7 @@ def _missing(values: Sequence[str]) -> int:
 
 
 def _range(numbers: Sequence[float], kind: str) -> tuple[str | float, ...]:
-    """Minimum, median and maximum of a column of numbers; empty for another."""
+    """Minimum, median and maximum of a column of numbers; empty for other columns."""
     if kind != "number":
         return "", "", ""
     return tuple(whole(each(numbers)) for each in (np.min, np.median, np.max))
@@ -111,7 +111,7 @@ def _counts(found: Cells, splits: Splits | None) -> list[Table]:
 
 
 def _duplicates(found: Cells, splits: Splits | None) -> list[Table]:
-    """Rows whose cells are all the same."""
+    """Rows whose cells are all equal."""
     if splits is None:
         given = found.split or ["the rows"] * len(found.rows)
         rows = zip(given, found.where, found.rows, strict=True)

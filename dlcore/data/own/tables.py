@@ -1,4 +1,4 @@
-"""One's own tables as splits: a column is the target, all others are inputs."""
+"""User tables as splits: one column is the target, all others are inputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Rows(Arrays):
     Attributes:
         columns: the names of the columns.
         cells: the cells of each row.
-        target: the target of each row, in its own unit, float64 [N]; of classes their numbers.
+        target: the target of each row, float64 [N]: a number in its own unit, or the index of its
+            class.
     """
 
     columns: tuple[str, ...]
@@ -44,16 +45,16 @@ class Rows(Arrays):
 
 
 def load(path: Path, target: str, task: Task = "auto") -> Splits:
-    """The splits of a CSV, TSV or Parquet file, or of a folder of such files by split.
+    """Loads a CSV, TSV or Parquet file, or a folder of such files, as splits.
 
-    Warns of each column that is ignored, or in which values are missing.
+    Warns of each column that is ignored or has missing values.
 
     Args:
         path: see `dlcore.data.own.cells.read`.
         target, task: see `splits_of`.
 
     Raises:
-        UsageError: anything that is wrong with the files, with file and line.
+        UsageError: a fault in the files, with file and line.
     """
     splits = splits_of(read(path), target, task, path.name, VERSION)
     for column in splits.facts.columns:
@@ -109,7 +110,7 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
 
 
 def described(facts: Facts) -> list[tuple[str, str]]:
-    """(column, what it holds) of every column and the target, as a person reads them."""
+    """Returns (column, description) of every column and of the target, as text for a person."""
     rows = [(column["name"], columns.described(column)) for column in facts.columns]
     if facts.task == "classes":
         counts = zip(facts.classes, facts.class_counts, strict=True)
@@ -120,7 +121,7 @@ def described(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _inputs(table: Cells, target: str, train: np.ndarray) -> tuple[list[Column], columns.Encoded]:
-    """The columns beside the target, and all rows as inputs."""
+    """The columns besides the target, and all rows as inputs."""
     cells = {name: table.column(name) for name in table.columns if name not in (target, SPLIT)}
     found = [columns.recognised(name, each, table.where, train) for name, each in cells.items()]
     if all(column["kind"] == "ignored" for column in found):
@@ -130,7 +131,7 @@ def _inputs(table: Cells, target: str, train: np.ndarray) -> tuple[list[Column],
 
 
 def _parts(table: Cells, target: str) -> tuple[split.Parts, dict[str, str]]:
-    """The indices of each split, and how its source calls it."""
+    """The indices of each split, and the name of each split for `Info`."""
     given = _given(table, target)
     rows = {name: np.array([i for i, each in enumerate(given) if each == name]) for name in SPLITS}
     missing = [name for name in SPLITS[1:] if not len(rows[name])]
@@ -156,7 +157,7 @@ def _parts(table: Cells, target: str) -> tuple[split.Parts, dict[str, str]]:
 
 
 def _given(table: Cells, target: str) -> Sequence[str]:
-    """The split of each row as it is given: by files, by a column, or train for all."""
+    """The split of each row, given by files or by a column; train for all rows where neither is."""
     by_column = SPLIT in table.columns and target != SPLIT
     if table.split and by_column:
         raise UsageError(f"{table.where[0]}: the files give the splits: leave out column {SPLIT!r}")
@@ -172,7 +173,7 @@ def _given(table: Cells, target: str) -> Sequence[str]:
 
 
 def _target(table: Cells, target: str, task: Task) -> tuple[list[str], list[float | None], bool]:
-    """The cells of the target, their numbers where they are such, and whether they are classes."""
+    """The cells of the target, their numbers if they are numbers, and whether they are classes."""
     cells = table.column(target)
     empty = [i for i, cell in enumerate(cells) if columns.is_missing(cell)]
     if empty:
@@ -196,7 +197,7 @@ def _target(table: Cells, target: str, task: Task) -> tuple[list[str], list[floa
 def _numbers(
     table: Cells, target: str, values: Sequence[float | None], train: np.ndarray
 ) -> tuple[Facts, np.ndarray]:
-    """What is known of a target of numbers, and its values, float64 [N]."""
+    """Facts of a target of numbers, and its values, float64 [N]."""
     if None in values:
         at = values.index(None)
         raise UsageError(
@@ -213,7 +214,7 @@ def _numbers(
 def _classes(
     table: Cells, target: str, cells: Sequence[str], parts: split.Parts
 ) -> tuple[Facts, np.ndarray]:
-    """What is known of a target of classes, and their numbers, float64 [N]."""
+    """Facts of a target of classes, and their indices, float64 [N]."""
     there = {cells[i] for i in parts["train"]}
     numeric = all(columns.number(each) is not None for each in there)
     names = sorted(there, key=float) if numeric else sorted(there)

@@ -1,4 +1,4 @@
-"""One's own texts with classes: tables or JSON lines with `text` and `label`."""
+"""User texts with classes: tables or JSON lines with `text` and `label`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ COLUMNS = ("text", "label")
 
 
 def find(path: Path) -> Found:
-    """The texts of a .csv, .tsv or .jsonl file, or of a folder of them; `values` are (text, label).
+    """Finds the texts of a path; the `values` of an example are (text, label).
 
-    Splits are files train.csv, validation.csv and test.csv (or of the other endings) of a folder,
-    or a column `split`.
+    Args:
+        path: a .csv, .tsv or .jsonl file, or a folder of them. Splits are files train.csv,
+            validation.csv and test.csv (or of the other suffixes), or a column `split`.
     """
     try:
         return files.of_tables(path, COLUMNS)
@@ -24,10 +25,12 @@ def find(path: Path) -> Found:
 
 
 def load(path: Path) -> tuple[Found, list[str]]:
-    """The texts of a path in three splits, and the names of their classes, sorted.
+    """Loads the texts of a path in three splits, and the sorted names of their classes.
 
-    Splits that are not given are cut by the hash of the text. UsageError: anything that is wrong
-    with the files.
+    Missing splits are cut from train by the hash of the text.
+
+    Raises:
+        UsageError: a fault in the files.
     """
     found = find(path)
     found.refuse()

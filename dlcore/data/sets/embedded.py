@@ -1,4 +1,4 @@
-"""Real data that come with dlcore or inside a dependency: no network, no preparation."""
+"""Real data that dlcore or a dependency contains: no network and no preparation needed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ _SPLIT_SEED = 1797
 
 
 def digits(split: str) -> Arrays:
-    """scikit-learn's handwritten digits, 8x8: `image` uint8 [N, 8, 8, 1], `label` int32 [N].
-    UsageError: unknown split.
+    """Returns scikit-learn's handwritten digits: `image` uint8 [n, 8, 8, 1], `label` int32 [n].
+
+    Args:
+        split: train, validation or test.
+
+    Raises:
+        UsageError: an unknown split.
     """
     version, levels, label = _digits("digits", split)
     image = (levels * 255 + 8) // 16
@@ -33,10 +38,15 @@ def digits(split: str) -> Arrays:
 
 
 def load(name: str, source: DataSource) -> Splits:
-    """The digits as splits: `name` is "digits" or "digits28"; `facts.classes` are "0" to "9".
+    """Returns the digits as splits; `facts.classes` are "0" to "9".
 
-    They come with a dependency: published and offline are the same. A path to images of one's own
-    (`dlcore.data.own.images`) gives these, resized. UsageError: another name, or faults in files.
+    Args:
+        name: "digits" (8x8) or "digits28" (28x28).
+        source: published and offline are the same, since scikit-learn contains the digits; a path
+            to a user's images (`dlcore.data.own.images`) loads these, resized.
+
+    Raises:
+        UsageError: another name, or a fault in the files.
     """
     sets = {"digits": digits, "digits28": digits28}
     if name not in sets:
@@ -50,8 +60,13 @@ def load(name: str, source: DataSource) -> Splits:
 
 
 def digits28(split: str) -> Arrays:
-    """The same digits and splits at 28x28: stands in for the MNIST family. UsageError: unknown
-    split.
+    """Returns the digits of `digits` enlarged to 28x28, as a substitute for MNIST.
+
+    Args:
+        split: train, validation or test.
+
+    Raises:
+        UsageError: an unknown split.
     """
     version, levels, label = _digits("digits28", split)
     ninths = _three_times(_three_times(levels, 1), 2)
@@ -63,7 +78,7 @@ def digits28(split: str) -> Arrays:
 
 @functools.cache
 def topics() -> dict[str, str]:
-    """Python's own documentation (pydoc_data of version 3.11.7) by topic, the same in every Python.
+    """Returns {topic: text} of Python's documentation (pydoc_data of version 3.11.7).
 
     Licence: that of Python, assets/LICENSE-python.txt.
     """
@@ -72,8 +87,10 @@ def topics() -> dict[str, str]:
 
 
 def documentation(split: str = "all") -> str:
-    """The text of `topics`: `train` is the first 90 %, `validation` the rest. UsageError: unknown
-    split.
+    """Returns the concatenated text of `topics`: the first 90 % for train, the rest for validation.
+
+    Raises:
+        UsageError: an unknown split.
     """
     _check_split("documentation", split, _TEXT_PARTS)
     text = "\n\n".join(topics()[name].strip() for name in sorted(topics())) + "\n"
@@ -82,12 +99,12 @@ def documentation(split: str = "all") -> str:
 
 
 def documentation_version() -> str:
-    """The version of `documentation`: that of the Python which it was taken from."""
+    """Returns the version of Python from which the documentation was taken."""
     return "3.11.7"
 
 
 def _digits(name: str, split: str) -> tuple[str, np.ndarray, np.ndarray]:
-    """Version, grey levels 0..16 as int [N, 8, 8], and labels of one split."""
+    """Version, grey levels 0..16 as int [n, 8, 8], and labels of one split."""
     _check_split(name, split, _PARTS)
     import sklearn
     from sklearn.datasets import load_digits
@@ -102,7 +119,7 @@ def _digits(name: str, split: str) -> tuple[str, np.ndarray, np.ndarray]:
 
 
 def _stratified(label: np.ndarray, start: float, stop: float) -> np.ndarray:
-    """Rows of the part [start, stop) of every class, in their first order."""
+    """Indices of the fraction [start, stop) of every class, in ascending order."""
     # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
     random = np.random.RandomState(_SPLIT_SEED)
     rows = []
@@ -113,8 +130,9 @@ def _stratified(label: np.ndarray, start: float, stop: float) -> np.ndarray:
 
 
 def _three_times(levels: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation to three times the length, in whole thirds: integers give the same bytes
-    on every machine.
+    """Linear interpolation to three times the length.
+
+    It computes in whole thirds, so that the bytes are the same on every processor.
     """
     first, last = np.take(levels, [0], axis), np.take(levels, [-1], axis)
     before = np.concatenate([first, np.delete(levels, -1, axis)], axis)

@@ -1,4 +1,4 @@
-"""Sets of images in three parts, as the pages about images take them."""
+"""Sets of images as splits."""
 
 from __future__ import annotations
 
@@ -34,11 +34,20 @@ SHAPES = {
 def splits(
     name: str, training: int, offline: bool, features: Sequence[str] | None = None
 ) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """{"train", "validation", "test"} of a prepared set, and the names of its classes, () where it
-    has none.
+    """Loads a prepared set of images in three splits.
 
-    The first `training` of its training examples are for training, the others for validation.
-    Offline: scikit-learn's digits, enlarged to 28x28. UsageError: the set is not prepared.
+    Args:
+        name: of the set, with the splits train and test.
+        training: the first so many of its training examples are for training, the others for
+            validation.
+        offline: scikit-learn's digits at 28x28 instead.
+        features: those to load; None: all.
+
+    Returns:
+        {"train", "validation", "test"}, and the names of the classes, () where it has none.
+
+    Raises:
+        UsageError: the set is not prepared.
     """
     if offline:
         return {split: embedded.digits28(split) for split in SPLITS}, tuple("0123456789")
@@ -113,8 +122,11 @@ def _class_names(name: str) -> tuple[str, ...]:
 
 
 def binarised(source: Arrays, seed: int) -> Arrays:
-    """The source with `image` (uint8) replaced by 0 or 255, the latter with probability image /
-    255.
+    """Binarises `image` (uint8) by sampling: 255 with probability image / 255, else 0.
+
+    Args:
+        source: the examples.
+        seed: of the samples.
     """
     image = source.arrays["image"]
     # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
@@ -129,10 +141,16 @@ def binarised(source: Arrays, seed: int) -> Arrays:
 
 
 def degraded(source: Arrays, blur: float, noise: float, seed: int) -> Arrays:
-    """The source with `degraded` beside `image`: image / 255 blurred by a Gaussian of `blur`
-    pixels, plus noise of that deviation.
+    """Adds `degraded` to the examples: image / 255, blurred and with noise.
 
-    image uint8 [N, height, width, c] -> degraded float32 of the same shape, not clipped to [0, 1].
+    Args:
+        source: with `image` uint8 [n, height, width, c].
+        blur: standard deviation of the Gaussian blur in pixels.
+        noise: standard deviation of the noise, for pixels in [0, 1].
+        seed: of the noise.
+
+    Returns:
+        The source with `degraded` float32 of the shape of `image`, not clipped to [0, 1].
     """
     image = source.arrays["image"]
     down, across = (blur_matrix(n, blur).astype(np.float32) for n in image.shape[1:3])
@@ -176,11 +194,13 @@ def as_sequence(
     view: View,
     order: Integer[np.ndarray, " steps"] | None = None,
 ) -> Shaped[Array, "batch steps n"]:
-    """[batch, 28, 28, 1] as [batch, steps, numbers a step], in the order of reading, or that of
-    `order` [steps].
+    """Reshapes images [batch, 28, 28, 1] to sequences [batch, steps, n].
 
-    rows: 28 steps of 28 pixels; patches: 14 x 14 steps of the 4 pixels of a 2x2 patch; pixels: 784
-    steps of 1.
+    Args:
+        image: the images.
+        view: "rows": 28 steps of 28 pixels; "patches": 14 x 14 steps of the 4 pixels of a 2x2
+            patch; "pixels": 784 steps of 1 pixel.
+        order: permutation of the steps [steps]; None: reading order.
     """
     batch = image.shape[0]
     if view == "patches":
@@ -190,5 +210,5 @@ def as_sequence(
 
 
 def permutation(view: View) -> Integer[np.ndarray, " steps"]:
-    """The one fixed order of the permuted task (Le et al. 2015, sec. 4.2)."""
+    """Returns the fixed permutation of the steps, int [steps] (Le et al. 2015, sec. 4.2)."""
     return np.random.RandomState(_SEED).permutation(STEPS[view])  # its stream is frozen for good

@@ -1,6 +1,4 @@
-"""scikit-learn's small tables: cut into folds, where every example says which networks may learn
-from it, or as rows with a target, as files of one's own are.
-"""
+"""scikit-learn's small tables, in folds for cross-validation or as rows with a target."""
 
 from __future__ import annotations
 
@@ -24,14 +22,15 @@ _STATISTICS = ("centre", "scale", "y_centre", "y_scale")
 
 @dataclasses.dataclass(frozen=True)
 class Folds:
-    """A table for cross-validation, all folds at once.
+    """A table for cross-validation, with all folds of all repeats; each trains one network.
 
-    source       `x` float32 [N, features], `y` float32 [N], `learns` float32 [N, folds]: 1 where a
-                 fold's network may learn from
-                 the example, 0 where it is judged by it; folds of one repeat stand side by side
-    centre, scale              [folds, features]: mean and deviation of x over what each fold learns
-                               from, and of nothing else
-    y_centre, y_scale          [folds]: the same of y
+    Attributes:
+        source: `x` float32 [n, features], `y` float32 [n], and `learns` float32 [n, networks]: 1
+            where a network is trained on an example, 0 where it is tested on it.
+        repeats: number of repeats; the folds of a repeat are adjacent.
+        centre, scale: mean and standard deviation of x over each network's training examples,
+            [networks, features].
+        y_centre, y_scale: the same of y, [networks].
     """
 
     source: Arrays
@@ -44,20 +43,26 @@ class Folds:
     def held_out(
         self, predicted: Float[np.ndarray, "networks n"]
     ) -> Float[np.ndarray, "repeats n"]:
-        """From predictions [folds, N] of every network for every example, those of the networks
-        that never saw it: [repeats, N].
+        """Selects the out-of-fold predictions.
+
+        Args:
+            predicted: predictions of every network for every example [networks, n].
+
+        Returns:
+            Those of the networks that were not trained on the example [repeats, n].
         """
         unseen = self.source.arrays["learns"].T == 0
         return np.where(unseen, predicted, 0).reshape(self.repeats, -1, len(self.source)).sum(1)
 
     def parts(self) -> list[Integer[np.ndarray, " _"]]:
-        """The examples that each fold is judged by."""
+        """Returns the indices of the test examples of each network."""
         return [np.flatnonzero(column == 0) for column in self.source.arrays["learns"].T]
 
 
 def breast_cancer(folds: int, repeats: int) -> Folds:
-    """The Wisconsin diagnostic set: 569 tumours, 30 measurements of cell nuclei; y is 1 for a
-    malignant one. Folds are stratified.
+    """Returns the Wisconsin diagnostic set in stratified folds; y is 1 for a malignant tumour.
+
+    It has 569 tumours with 30 measurements of cell nuclei.
     """
     from sklearn.datasets import load_breast_cancer
 
@@ -66,7 +71,10 @@ def breast_cancer(folds: int, repeats: int) -> Folds:
 
 
 def diabetes(folds: int, repeats: int) -> Folds:
-    """442 patients, 10 measurements; y says how far diabetes has gone a year later (25 to 346)."""
+    """Returns the diabetes set in folds; y is the disease's progression in a year (25 to 346).
+
+    It has 442 patients with 10 measurements.
+    """
     from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
@@ -74,7 +82,7 @@ def diabetes(folds: int, repeats: int) -> Folds:
 
 
 def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
-    """A table as splits of rows: the tumours of `breast_cancer`, or a file of one's own.
+    """Returns a table as splits of rows: the tumours of `breast_cancer`, or a user's file.
 
     Args:
         source: published and offline: the tumours, whose columns are scikit-learn's names of the
@@ -82,7 +90,7 @@ def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
         target, task: see `dlcore.data.own.tables.splits_of`.
 
     Raises:
-        UsageError: anything that is wrong with the table.
+        UsageError: a fault in the table.
     """
     if isinstance(source, Path):
         return own.load(source, target, task)
@@ -101,20 +109,20 @@ def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
 
 
 def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
-    """A table for cross-validation as splits: all examples are for training and test, by fold.
+    """Returns a table for cross-validation as splits: all examples are in train and in test.
 
     Args:
         name: breast_cancer or diabetes.
-        source: they come with a dependency: published and offline are the same.
+        source: published and offline are the same, since scikit-learn contains the tables.
         folds, repeats: of the cross-validation.
 
     Returns:
-        Splits whose `learns` says which networks learn from an example (`Folds`); `facts` has
-        `repeats` and the statistics of each fold, which `folds_of` reads, `features`, the names of
-        the columns, and `classes`.
+        Splits whose field `learns` selects the training examples of each network (`Folds`); `facts`
+        has `repeats`, the statistics of each fold for `folds_of`, `features` (the names of the
+        columns) and `classes`.
 
     Raises:
-        UsageError: another name, or files of one's own.
+        UsageError: another name, or a path.
     """
     is_offline(name, source)
     sets = {"breast_cancer": breast_cancer, "diabetes": diabetes}
@@ -140,7 +148,7 @@ def _features(name: str) -> list[str]:
 
 
 def folds_of(splits: Splits) -> Folds:
-    """The folds of splits that `load` made, their statistics from the facts, with the same bits."""
+    """Returns the folds of splits that `load` returned, with the statistics in the facts."""
     statistics = {name: np.array(splits.facts[name], np.float32) for name in _STATISTICS}
     return Folds(splits.train, splits.facts.repeats, **statistics)
 

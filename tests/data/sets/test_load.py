@@ -260,7 +260,7 @@ def test_tokenizers_of_facts_are_the_same_and_damaged_ones_are_refused() -> None
         facts = Facts.from_json(Facts(tokenizer=tokenizer.to_facts(each)).to_json())
         assert tokenizer.from_facts(facts.tokenizer) == each
     for wrong, message in (
-        ({"kind": "words"}, "'words' is no tokenizer"),
+        ({"kind": "words"}, "'words' is not a tokenizer"),
         ({"kind": "characters"}, "damaged"),
         ({"kind": "characters", "symbols": "ba"}, "damaged"),
         ({"kind": "byte_pairs", "specials": [], "tokenizer": "{}"}, "no vocabulary"),
@@ -290,7 +290,7 @@ def test_own_files_that_are_not_there_and_unknown_names_are_refused(load: Any, n
     )
     with pytest.raises(UsageError, match=none):
         load(name, Path("somewhere"))
-    with pytest.raises(UsageError, match=f"'elsewhere' is no source of {name}"):
+    with pytest.raises(UsageError, match=f"'elsewhere' is not a source of {name}"):
         load(name, "elsewhere")
     if name != "mnist":  # any prepared set of images has a name
         with pytest.raises(UsageError, match="'unknown' is no "):
