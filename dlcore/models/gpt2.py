@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dlcore.errors import UsageError
-from dlcore.files import Json
 from dlcore.models.gpt import Size
 from dlcore.sharding import Tree
+
+Json = str | int | float | bool | None  # a value in config.json that is no list or object
 
 _BLOCK = {
     "ln_1.weight": ("norm_attention", "scale"),

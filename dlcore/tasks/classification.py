@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float, Integer
 
 from dlcore.data.checks import index_below
 from dlcore.data.facts import Facts
@@ -24,6 +24,7 @@ from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
 from dlcore.samples import Images, Sample, Table
 from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
+from dlcore.tasks.confusion import confusions, digits
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
@@ -71,10 +72,6 @@ def loss(
         return Out(mean(xent, batch["mask"]), {"accuracy": right, **more}, extra)
 
     return cross_entropy
-
-
-# Up to so many classes the whole confusion matrix is shown, else its largest entries.
-MATRIX = 20
 
 
 def samples(
@@ -241,9 +238,9 @@ def _text_samples(
             (
                 source.texts[i],
                 names[predicted[i]],
-                _digits(probability[i, predicted[i]]),
+                digits(probability[i, predicted[i]]),
                 names[true[i]],
-                _digits(probability[i, true[i]]),
+                digits(probability[i, true[i]]),
             )
             for i in rows
         )
@@ -295,71 +292,3 @@ def _worst(p: np.ndarray, true: np.ndarray, count: int = 20) -> np.ndarray:
     of_true = p[np.arange(len(true)), true]
     order = np.argsort(of_true, kind="stable")
     return order[p.argmax(1)[order] != true[order]][:count]
-
-
-def _digits(probability: float) -> float:
-    return round(float(probability), 3)
-
-
-def confusions(
-    title: str,
-    true: Integer[np.ndarray, " n"],
-    guess: Integer[np.ndarray, " n"],
-    names: Sequence[str],
-    most: int = 20,
-) -> Table:
-    """Tabulates how often examples of a class (rows) are predicted as another (columns).
-
-    Args:
-        title: what the examples are.
-        true, guess: true and predicted classes, int [N].
-        names: of the classes.
-        most: number of pairs listed where there are more than `MATRIX` classes.
-    """
-    counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (true, guess), 1)
-    if len(names) <= MATRIX:
-        rows = tuple((name, *row.tolist()) for name, row in zip(names, counts, strict=True))
-        return Table(f"{title}: confusion matrix", ("true \\ predicted", *names), rows)
-    wrong = counts * (1 - np.eye(len(names), dtype=int))
-    most_frequent = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    pairs = [divmod(int(index), len(names)) for index in most_frequent]
-    rows = tuple(
-        (names[t], names[g], int(wrong[t, g]), int(counts[t].sum()))
-        for t, g in pairs
-        if wrong[t, g]
-    )
-    return Table(
-        f"{title}: the most frequent confusions",
-        ("true", "predicted", "times", "examples of the true class"),
-        rows,
-    )
-
-
-def cross_validated(
-    title: str,
-    p: Float[np.ndarray, "repeats n"],
-    true: Shaped[np.ndarray, " n"],
-    names: tuple[str, str],
-) -> list[Table]:
-    """Tabulates confusions and worst mistakes of a cross-validated classifier of two classes.
-
-    Args:
-        title: what the examples are.
-        p: probability of the second class, float [repeats, N], each by a network that was not
-            trained on the example.
-        true: [N], 1 for an example of the second class, else 0.
-        names: of the two classes.
-    """
-    truth = true.astype(int)
-    guess = (p > 0.5).astype(int)
-    wrong = (guess != truth).mean(0)
-    worst = [int(i) for i in np.lexsort((-np.abs(p.mean(0) - truth), -wrong))[:20] if wrong[i]]
-    rows = tuple((i, names[truth[i]], _digits(wrong[i]), _digits(p[:, i].mean())) for i in worst)
-    wrong_name, mean_name = "fraction of repeats that are wrong", f"mean probability of {names[1]}"
-    head = ("example", "true", wrong_name, mean_name)
-    mistakes = [Table(f"{title}: the worst mistakes", head, rows)] if rows else []
-    return [
-        confusions(f"{title}, all repeats", np.tile(truth, len(p)), guess.ravel(), names),
-        *mistakes,
-    ]

@@ -18,7 +18,7 @@ from dlcore.data.sets.tables import Folds
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.samples import Plot, Sample, Series, Table
-from dlcore.tasks.classification import cross_validated
+from dlcore.tasks.confusion import cross_validated
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean

@@ -17,12 +17,11 @@ from dlcore.data.source import arrays
 from dlcore.runs import catalog
 from dlcore.samples import Images, Table
 from dlcore.tasks.classification import (
-    confusions,
-    cross_validated,
     probabilities,
     samples,
     text_samples,
 )
+from dlcore.tasks.confusion import confusions, cross_validated
 from dlcore.train.step import State
 
 NAMES = ("ant", "bee", "cow")

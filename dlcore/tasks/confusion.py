@@ -1,0 +1,82 @@
+"""Tables of confusions and mistakes of classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Integer, Shaped
+
+from dlcore.samples import Table
+
+# Up to so many classes the whole confusion matrix is shown, else its largest entries.
+MATRIX = 20
+
+
+def digits(probability: float) -> float:
+    """Rounds a probability to three digits, for a table."""
+    return round(float(probability), 3)
+
+
+def confusions(
+    title: str,
+    true: Integer[np.ndarray, " n"],
+    guess: Integer[np.ndarray, " n"],
+    names: Sequence[str],
+    most: int = 20,
+) -> Table:
+    """Tabulates how often examples of a class (rows) are predicted as another (columns).
+
+    Args:
+        title: what the examples are.
+        true, guess: true and predicted classes, int [N].
+        names: of the classes.
+        most: number of pairs listed where there are more than `MATRIX` classes.
+    """
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (true, guess), 1)
+    if len(names) <= MATRIX:
+        rows = tuple((name, *row.tolist()) for name, row in zip(names, counts, strict=True))
+        return Table(f"{title}: confusion matrix", ("true \\ predicted", *names), rows)
+    wrong = counts * (1 - np.eye(len(names), dtype=int))
+    most_frequent = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(index), len(names)) for index in most_frequent]
+    rows = tuple(
+        (names[t], names[g], int(wrong[t, g]), int(counts[t].sum()))
+        for t, g in pairs
+        if wrong[t, g]
+    )
+    return Table(
+        f"{title}: the most frequent confusions",
+        ("true", "predicted", "times", "examples of the true class"),
+        rows,
+    )
+
+
+def cross_validated(
+    title: str,
+    p: Float[np.ndarray, "repeats n"],
+    true: Shaped[np.ndarray, " n"],
+    names: tuple[str, str],
+) -> list[Table]:
+    """Tabulates confusions and worst mistakes of a cross-validated classifier of two classes.
+
+    Args:
+        title: what the examples are.
+        p: probability of the second class, float [repeats, N], each by a network that was not
+            trained on the example.
+        true: [N], 1 for an example of the second class, else 0.
+        names: of the two classes.
+    """
+    truth = true.astype(int)
+    guess = (p > 0.5).astype(int)
+    wrong = (guess != truth).mean(0)
+    worst = [int(i) for i in np.lexsort((-np.abs(p.mean(0) - truth), -wrong))[:20] if wrong[i]]
+    rows = tuple((i, names[truth[i]], digits(wrong[i]), digits(p[:, i].mean())) for i in worst)
+    wrong_name, mean_name = "fraction of repeats that are wrong", f"mean probability of {names[1]}"
+    head = ("example", "true", wrong_name, mean_name)
+    mistakes = [Table(f"{title}: the worst mistakes", head, rows)] if rows else []
+    return [
+        confusions(f"{title}, all repeats", np.tile(truth, len(p)), guess.ravel(), names),
+        *mistakes,
+    ]
