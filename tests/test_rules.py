@@ -20,6 +20,8 @@ FILES = sorted(
     for folder in ("dlcore", "experiments", "launch", "tests")
     for p in (REPOSITORY / folder).rglob("*.py")
 )
+MEAN_LINES = 132
+MOST_ANY = 400
 OURS = [path for path in FILES if path.is_relative_to(REPOSITORY / "dlcore")]
 
 
@@ -85,6 +87,53 @@ def test_files_are_short_and_know_no_machine(path: Path) -> None:
     own = [Path.home(), REPOSITORY]
     assert not [folder for folder in own if str(folder) != "/" and f"{folder}/" in text]
     assert not re.search(r"[\"'](/home|/Users|/root|/mnt|/data|/scratch)/\w", text)
+
+
+@pytest.mark.quick
+def test_a_file_has_few_lines_on_average() -> None:
+    lines = [len(path.read_text(encoding="utf-8").splitlines()) for path in FILES]
+    assert sum(lines) / len(lines) <= MEAN_LINES
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_functions_are_short(path: Path) -> None:
+    """At most 60 lines, not counting its docstring and the functions inside it."""
+    functions = [
+        node
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {node.name: own_lines(node) for node in functions if own_lines(node) > 60}
+    assert not long
+
+
+def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function, decorators, docstring and nested functions not counted."""
+    skipped = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node is not function:
+            skipped.append((min([node, *node.decorator_list], key=lambda n: n.lineno), node))
+    if ast.get_docstring(function) is not None:
+        skipped.append((function.body[0], function.body[0]))
+    last = function.end_lineno or function.lineno
+    lines = set(range(function.lineno, last + 1))
+    for first, end in skipped:
+        lines -= set(range(first.lineno, (end.end_lineno or end.lineno) + 1))
+    return len(lines)
+
+
+@pytest.mark.quick
+def test_any_is_the_exception_among_types() -> None:
+    """Counts the word in annotations and imports, not in prose."""
+    names = [
+        node
+        for path in OURS
+        for node in ast.walk(parsed(path))
+        if (isinstance(node, ast.Name) and node.id == "Any")
+        or (isinstance(node, ast.alias) and node.name == "Any")
+    ]
+    assert len(names) < MOST_ANY
 
 
 @pytest.mark.quick
