@@ -28,7 +28,7 @@ STACKED = re.compile(r"(^|/)blocks/")
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
-    """The sizes of the mesh axes.
+    """Parses the sizes of the mesh axes.
 
     Args:
         spec: `data=4,fsdp=2` for example; "" puts all devices on `data`.
@@ -84,12 +84,20 @@ class Layout:
         return NamedSharding(self.mesh, BATCH)
 
     def local_rows(self, batch: int) -> np.ndarray:
-        """The rows of a global batch that this process's devices hold, ascending."""
+        """Returns the rows of a global batch that this process holds, int [n], ascending."""
         held = self.rows.addressable_devices_indices_map((batch,))
         return np.unique(np.concatenate([np.arange(batch)[index] for index in held.values()]))
 
     def put(self, batch: Mapping[str, np.ndarray], size: int) -> Tree:
-        """A process's rows of a batch of `size`, as global arrays on the devices."""
+        """Puts a process's rows of a batch on the devices.
+
+        Args:
+            batch: {field: array [local rows, ...]}.
+            size: number of rows of the global batch.
+
+        Returns:
+            {field: global array [size, ...]}, sharded along the rows.
+        """
         if jax.process_count() == 1:
             return jax.device_put(dict(batch), self.rows)
         return {
@@ -98,12 +106,12 @@ class Layout:
         }
 
     def share(self, batch: Mapping[str, np.ndarray]) -> Tree:
-        """The same arrays on every device."""
+        """Puts the same arrays on every device."""
         return jax.device_put(dict(batch), self.everywhere)
 
 
 def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None = None) -> Layout:
-    """The layout for `--parallel` and `--mesh`.
+    """Makes the layout of `--parallel` and `--mesh`.
 
     Args:
         how: the parallelisation; "auto" chooses one.
@@ -138,7 +146,11 @@ def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None 
 
 
 def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
-    """Raises UsageError unless devices times microbatches divide the batch."""
+    """Checks that devices times microbatches divide the batch.
+
+    Raises:
+        UsageError: they do not; the message offers a batch that they divide.
+    """
     parts = layout.devices * microbatches
     if microbatches < 1 or batch < 1:
         raise UsageError(
@@ -229,12 +241,12 @@ def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
 
 
 def replicated(sharding: T) -> T | NamedSharding:
-    """The sharding that replicates over the same devices; other objects are returned unchanged."""
+    """Returns the sharding that replicates over the same devices; other objects are unchanged."""
     return NamedSharding(sharding.mesh, P()) if isinstance(sharding, NamedSharding) else sharding
 
 
 def to_host(tree: Tree) -> Tree:
-    """Full arrays on this host, also of arrays that are sharded over processes."""
+    """Copies a tree to this host, also arrays that are sharded over processes."""
     if all(
         getattr(x, "is_fully_addressable", True) or x.is_fully_replicated
         for x in jax.tree.leaves(tree)
