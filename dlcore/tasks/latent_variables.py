@@ -123,7 +123,7 @@ def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], 
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        x, net = grey(test.arrays)[:20], _vae(model)
+        x, net = jnp.asarray(grey(test.arrays)[:20]), _vae(model)
         ends, _ = net.apply({"params": state.params[model.name]}, x, method=VAE.posterior)
         weight = jnp.linspace(0, 1, 10)[None, :, None]
         half = len(ends) // 2

@@ -111,7 +111,7 @@ def test_labels_outside_the_classes_are_refused(kind: int, dtype: type) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"split train \(\w+ 1\): 'label' of example 9 is 10, and the loss uses 'label' for an"
+            r"split train \(\w+ 1\): 'label' of example 9 is 10, and the loss uses 'label' as an"
             r" index of 10 outputs: "
             "it must be 0 to 9; number the classes from 0"
         ),

@@ -68,14 +68,14 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         tokens.bpe([TEXT], 256, ["[PAD]"])
     with pytest.raises(ValueError, match="special tokens must differ"):
         tokens.bpe([TEXT], 400, ["[PAD]", "[PAD]"])
-    with pytest.raises(UsageError, match=r"have only 25\d byte pairs"):
+    with pytest.raises(UsageError, match=r"give only 25\d"):
         tokens.bpe(["abc"], 1000)
     with pytest.raises(
         UsageError, match="token 400 at position 1 is outside the vocabulary of 400"
     ):
         SUBWORDS.decode(np.array([5, 400]))
     (tmp_path / "v.json").write_text('{"specials": [], "tokenizer": {}}')
-    with pytest.raises(UsageError, match="no vocabulary of byte pairs"):
+    with pytest.raises(UsageError, match="not a vocabulary of byte pairs"):
         tokens.load(tmp_path / "v.json")
 
 

@@ -263,7 +263,7 @@ def test_tokenizers_of_facts_are_the_same_and_damaged_ones_are_refused() -> None
         ({"kind": "words"}, "'words' is not a tokenizer"),
         ({"kind": "characters"}, "damaged"),
         ({"kind": "characters", "symbols": "ba"}, "damaged"),
-        ({"kind": "byte_pairs", "specials": [], "tokenizer": "{}"}, "no vocabulary"),
+        ({"kind": "byte_pairs", "specials": [], "tokenizer": "{}"}, "not a vocabulary"),
     ):
         with pytest.raises(UsageError, match=message):
             tokenizer.from_facts(wrong)
