@@ -163,20 +163,35 @@ def newest(folder: Path) -> Path:
 def _state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptions, State]:
     """A run's folder, experiment and options, and its best state, or its last with `--last`."""
     last, words = "--last" in words, [word for word in words if word != "--last"]
-    folder, page, card, (config, flags) = _opened(command, words)
-    if len(words) > (2 if command == "export" else 1):
+    if len([word for word in words if word != "--trust"]) > (2 if command == "export" else 1):
         raise UsageError(f"too many arguments: dlcore {COMMANDS[command]}")
+    if command in ("export", "chat"):
+        return _model_of(command, words, last)
+    folder, page, card, (config, flags) = _opened(command, words)
     from dlcore.runs import session as run
 
     # Independent of the devices of training, one device is used here.
     flags = _environment(
         dataclasses.replace(flags, mesh="", parallel="auto", cpu_devices=1), config.batch
     )
-    if command in ("export", "chat"):  # they need no data
-        experiment = page.without_data(config, folder) or page.experiment(config, flags.source)
-    else:
-        experiment = page.experiment(config, flags.source)
+    experiment = page.experiment(config, flags.source)
     return folder, experiment, flags, run.restored(experiment, flags, folder, card, last)
+
+
+def _model_of(command: str, words: list[str], last: bool) -> tuple[Path, Any, Any, Any]:
+    """As `_state_of`, from what a finished run keeps for use: its data are not opened."""
+    from dlcore.export import opened
+
+    named = [word for word in words if word != "--trust"]
+    if not named or named[0].startswith("-"):
+        raise UsageError(f"name a run: dlcore {COMMANDS[command]}")
+    run = opened.described(newest(Path(named[0])), "--trust" in words)
+    flags = dataclasses.replace(run.flags, mesh="", parallel="auto", cpu_devices=1)
+    flags = _environment(flags, run.config.batch)
+    model = opened.opened(run, last)
+    for note in model.notes:
+        print(f"dlcore: note: {note}", file=sys.stderr, flush=True)
+    return run.folder, model.experiment, flags, model.state
 
 
 def _eval(words: list[str]) -> int:

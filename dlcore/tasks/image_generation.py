@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,6 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Integer, Shaped
 
-from dlcore.bounds import Range
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.metrics.generation import frechet, neighbours
@@ -21,6 +20,7 @@ from dlcore.metrics.known import Metric
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
 from dlcore.samples import Images, Sample
+from dlcore.tasks.noise import Draw, NoiseOptions, draw, normal
 from dlcore.train import weights
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Evaluator, OfState
@@ -32,7 +32,13 @@ class Generate(Protocol):
     """A generator of images, by class where the model has classes."""
 
     def __call__(
-        self, state: State, key: Array, count: int, label: np.ndarray | None = None, /
+        self,
+        state: State,
+        key: Array,
+        count: int,
+        label: np.ndarray | None = None,
+        draw: Draw = normal,
+        /,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Generates images.
 
@@ -41,6 +47,7 @@ class Generate(Protocol):
             key: random key.
             count: number of images.
             label: their classes, int32 [count]; None: all classes in turn.
+            draw: gives the noise from which they are generated.
 
         Returns:
             Images [count, height, width, channels] in [0, 1], and their classes int32 [count] or
@@ -230,11 +237,9 @@ def samples(
 
 
 @dataclasses.dataclass(frozen=True)
-class GenerationOptions:
+class GenerationOptions(NoiseOptions):
     """Flags of `dlcore predict` for a generator of images."""
 
-    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """of the draws"""
     label: str = ""
     """the class to generate; by default all classes in turn"""
 
@@ -272,7 +277,7 @@ class ImageGenerator:
                 there = ", ".join(self.classes) or "none, as it was trained without"
                 raise UsageError(f"--label {o.label}: the classes of this model are {there}")
             label = np.full(count, list(self.classes).index(o.label), np.int32)
-        images, of = self.generate(state, jax.random.key(o.seed), count, label)
+        images, of = self.generate(state, jax.random.key(o.seed), count, label, draw(o))
         answers: list[Answer] = []
         for number, image in enumerate(images):
             answer: dict[str, object] = {"seed": o.seed}
@@ -280,6 +285,10 @@ class ImageGenerator:
                 answer["class"] = self.classes[of[number]]
             answers.append((answer, Images(f"Generated, seed {o.seed}", image[None])))
         return answers
+
+    def line(self, answer: Mapping[str, object]) -> str:
+        """The class, where there are classes, and the seed."""
+        return ", ".join(f"{name} {answer[name]}" for name in ("class", "seed") if name in answer)
 
 
 def predictor(generate: Generate, classes: Sequence[str] = ()) -> ImageGenerator:

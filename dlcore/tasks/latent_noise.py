@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from dlcore.kernels import random
 from dlcore.tasks.image_generation import Generate
+from dlcore.tasks.noise import Draw, normal
 from dlcore.train.batched import over
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, State
@@ -51,14 +51,18 @@ def generate(model: Model, size: int, scale: float = 1.0, classes: int = 0) -> G
         classes: the number of classes, which are generated in turn; 0: none.
 
     Returns:
-        (state, key, count, label=None) -> images [count, height, width, channels] in [0, 1], and
-        their classes or None; with labels int32 [count] these classes are generated.
+        (state, key, count, label=None, draw=normal) -> images [count, height, width, channels] in
+        [0, 1], and their classes or None; with labels int32 [count] these classes are generated.
     """
 
     def images(
-        state: State, key: Array, count: int, label: np.ndarray | None = None
+        state: State,
+        key: Array,
+        count: int,
+        label: np.ndarray | None = None,
+        draw: Draw = normal,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        z = scale * np.asarray(jax.random.normal(key, (count, size)))
+        z = scale * draw(key, (count, size))
         if classes and label is None:
             label = np.arange(count, dtype=np.int32) % classes
         given = (z,) if label is None else (z, label)

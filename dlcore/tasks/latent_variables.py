@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.bounds import NonNegativeFloat, Range
 from dlcore.data.source import Arrays
 from dlcore.kernels import random
 from dlcore.kernels.corrupt import binarise
 from dlcore.metrics.known import Metric
 from dlcore.models.vae import VAE, drawn, log_likelihood
 from dlcore.samples import Images, Sample
+from dlcore.tasks import noise
 from dlcore.tasks.autoencoding import flat, grey
+from dlcore.tasks.noise import NoiseOptions
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Inputs, Model
 from dlcore.train.predictor import Answer
@@ -82,7 +83,7 @@ def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evalu
     return OfState("test", score, {name: Metric("lower", "nats")})
 
 
-def _pictures(model: Model, state: State, z: Array, mean: Mean) -> np.ndarray:
+def _pictures(model: Model, state: State, z: Array | np.ndarray, mean: Mean) -> np.ndarray:
     """The means of the likelihoods for latent variables z [N, latent], as images [N, 28, 28]."""
     decoded = drawn(_vae(model), state.params[model.name], z)
     return np.asarray(mean(decoded)).reshape(-1, 28, 28)
@@ -141,29 +142,23 @@ def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], 
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorOptions:
-    """Flags of `dlcore predict` for a model with latent variables."""
-
-    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """of the draws"""
-    temperature: NonNegativeFloat = 1.0
-    """deviation of the latent variables; below 1 images are more alike"""
-
-
-@dataclasses.dataclass(frozen=True)
 class PriorGenerator:
     """Images whose latent variables are drawn from the prior: the mean of each pixel."""
 
     model: Model
     mean: Mean
-    options: PriorOptions = dataclasses.field(default_factory=PriorOptions)
+    options: NoiseOptions = dataclasses.field(default_factory=NoiseOptions)
 
     def generated(self, state: State, count: int) -> list[Answer]:
         """For each image {"seed"}."""
         o, latent = self.options, _vae(self.model).latent
-        z = o.temperature * jax.random.normal(jax.random.key(o.seed), (count, latent))
+        z = noise.draw(o)(jax.random.key(o.seed), (count, latent))
         images = _pictures(self.model, state, z, self.mean)
         return [({"seed": o.seed}, Images(f"Drawn, seed {o.seed}", each[None])) for each in images]
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The seed."""
+        return f"seed {answer['seed']}"
 
 
 def predictor(model: Model, mean: Mean) -> PriorGenerator:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from dlcore.kernels.flow import Method, integrate
 from dlcore.tasks.image_generation import Generate
+from dlcore.tasks.noise import Draw, normal
 from dlcore.train.batched import over
 from dlcore.train.model import Model
 from dlcore.train.step import State
@@ -41,14 +41,18 @@ def generate(
         method: the solver.
 
     Returns:
-        (state, key, count, label=None) -> images [count, *shape] in [0, 1], and their classes or
-        None; with labels int32 [count] these classes are generated.
+        (state, key, count, label=None, draw=normal) -> images [count, *shape] in [0, 1], and their
+        classes or None; with labels int32 [count] these classes are generated.
     """
 
     def images(
-        state: State, key: Array, count: int, label: np.ndarray | None = None
+        state: State,
+        key: Array,
+        count: int,
+        label: np.ndarray | None = None,
+        draw: Draw = normal,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        noise = np.asarray(jax.random.normal(key, (count, *shape)))
+        noise = draw(key, (count, *shape))
         label = np.arange(count, dtype=np.int32) % classes if label is None else label
         label = label if conditional else np.full_like(label, classes)
 

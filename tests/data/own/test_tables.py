@@ -115,7 +115,7 @@ def test_a_target_of_numbers_is_standardised_by_training(tmp_path: Path) -> None
         (" ".join(map(str, range(11))), "auto", "number", []),
     ],
 )
-def test_classes_and_numbers_are_distinguished(
+def test_classes_are_distinguished_from_numbers(
     tmp_path: Path, values: str, task: Any, expected: str, classes: list[str]
 ) -> None:
     cells = values.split()
