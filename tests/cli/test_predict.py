@@ -171,13 +171,17 @@ def test_a_damaged_model_and_a_stranger_are_refused(
 
 CHILD = """
 import sys
+import dlcore
 from dlcore.cli.main import main
-code = main(sys.argv[1:])
+run, file = sys.argv[1:]
+code = main(["predict", run, file])
 print(code, sorted({"orbax", "tensorflow_datasets", "grain", "sklearn"} & {*sys.modules}))
+print(dlcore.load(run)(file)["class"])
+print(main(["export", run, run + "/p.npz"]), main(["report", run]))
 """
 
 
-def test_a_copied_run_answers_without_data_orbax_or_tfds(
+def test_a_copied_run_is_used_without_data_orbax_or_tfds(
     run: Path, pictures: Path, tmp_path: Path
 ) -> None:
     copied = tmp_path / "elsewhere" / "run"
@@ -185,11 +189,13 @@ def test_a_copied_run_answers_without_data_orbax_or_tfds(
     file = next((pictures / "2").glob("*.png"))
     variables = environment(PYTHONPATH=str(REPOSITORY))
     variables.pop("TFDS_DATA_DIR", None)
-    command = [sys.executable, "-c", CHILD, "predict", str(copied), str(file)]
+    command = [sys.executable, "-c", CHILD, str(copied), str(file)]
     found = subprocess.run(
         command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
     )
-    answer, last = found.stdout.splitlines()
-    assert answer.startswith(f"{file}: ")
-    assert last == "0 []"
+    answer, modules, name, *_, codes = found.stdout.splitlines()
+    assert answer.startswith(f"{file}: {name} ")
+    assert modules == "0 []"
+    assert codes == "0 0"
+    assert (copied / "report.html").is_file()
     assert os.listdir(tmp_path) == ["elsewhere"]

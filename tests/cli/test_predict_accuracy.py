@@ -48,15 +48,12 @@ def as_table(source: Any, classes: list[str], folder: Path) -> tuple[Path, list[
     ("name", "written"),
     [
         ("mlp_table", as_table),
-        ("bert_clinc", as_lines),
+        pytest.param("bert_clinc", as_lines, marks=pytest.mark.slow),
         pytest.param("bert_polarity", as_lines, marks=pytest.mark.nightly),
         pytest.param("cnn_mnist", as_images, marks=pytest.mark.slow),
         pytest.param("resnet_cifar10", as_images, marks=pytest.mark.nightly),
-        pytest.param("cnn_fashion_mnist", as_images, marks=pytest.mark.nightly),
-        pytest.param("mlp_fashion_mnist", as_images, marks=pytest.mark.nightly),
         pytest.param("vit_fashion_mnist", as_images, marks=pytest.mark.nightly),
         pytest.param("rnn_sequential_mnist", as_images, marks=pytest.mark.nightly),
-        pytest.param("lru_sequential_mnist", as_images, marks=pytest.mark.nightly),
     ],
 )
 def test_predict_has_the_accuracy_of_the_card(
