@@ -21,7 +21,7 @@ from dlcore.export import answers, opened
 from dlcore.export.answers import Answered, Input, Unread
 from dlcore.export.outputs import Outputs
 from dlcore.runtime import notices
-from dlcore.train.predictor import Generator, Predictor, readable, reads, with_options
+from dlcore.train.predictor import Generator, Predictor, column, readable, reads, with_options
 from dlcore.train.step import State
 
 SKIPPED = 3  # the exit code of a command that skipped inputs
@@ -123,7 +123,7 @@ def _answers(
         raise UsageError(f"nothing to answer: {_takes(predictor)}")
     if not isinstance(predictor, Predictor):
         raise UsageError(f"this model reads nothing: {_takes(predictor)}")
-    inputs, total = _inputs(reads(predictor) == "lines", options)
+    inputs, total = _inputs(predictor, options)
     batch = 1 if "-" in options.files and sys.stdin.isatty() else options.batch
     return answers.answers(predictor, state, inputs, batch), total
 
@@ -139,8 +139,9 @@ def _takes(predictor: Predictor | Generator) -> str:
     return "; or ".join(ways)
 
 
-def _inputs(lines: bool, options: PredictOptions) -> tuple[Iterator[Input | Unread], int]:
+def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Input | Unread], int]:
     """The inputs in the order of the command line, texts first; and how many files there are."""
+    lines = reads(predictor) == "lines"
     if not lines and (options.text or "-" in options.files):
         raise UsageError("this model reads files, not lines of text: name files")
     groups = [[None] if name == "-" else answers.files_of([Path(name)]) for name in options.files]
@@ -153,7 +154,7 @@ def _inputs(lines: bool, options: PredictOptions) -> tuple[Iterator[Input | Unre
             if path is None:
                 yield from _standard_input()
             elif lines:
-                yield from answers.lines_of(path)
+                yield from answers.lines_of(path, column(predictor))
             else:
                 yield Input(str(path), {"file": str(path)}, file=path)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dlcore.data.own import files
 from dlcore.errors import UsageError
 from dlcore.samples import Sample
 from dlcore.train.predictor import Predictor, reads
@@ -75,13 +76,24 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def lines_of(path: Path) -> Iterator[Input | Unread]:
+def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
     """Yields the lines of a text file that are not empty, numbered from 1.
 
-    A file that is no text in UTF-8 gives one `Unread`.
+    Of a table (.csv, .tsv) and of JSON lines it yields the cells of one column.
+
+    Args:
+        path: the file.
+        column: of a table; its other columns, such as the label, are not read.
+
+    Yields:
+        The lines, and an `Unread` for a file that is no text in UTF-8 or has no such column, and
+        for each row that is broken.
     """
+    if path.suffix.lower() in files.TABLES:
+        yield from _cells_of(path, column)
+        return
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if text := line.rstrip("\r\n"):
                     where: Where = {"file": str(path), "line": number}
@@ -89,6 +101,20 @@ def lines_of(path: Path) -> Iterator[Input | Unread]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or f"it is no text in UTF-8 ({error})"
         yield Unread(Input(str(path), {"file": str(path)}, file=path), str(reason))
+
+
+def _cells_of(path: Path, column: str) -> Iterator[Input | Unread]:
+    whole, problems = Input(str(path), {"file": str(path)}, file=path), list[str]()
+    try:
+        rows = files.rows(path, [column], [], problems)
+    except UsageError as error:
+        yield Unread(whole, str(error))
+        return
+    for row in rows:
+        line = int(row.where.rpartition(" ")[2])
+        yield Input(f"{path}:{line}", {"file": str(path), "line": line}, text=row.values[0])
+    for problem in problems:
+        yield Unread(whole, problem)
 
 
 def answers(

@@ -233,6 +233,7 @@ class TranslationPredictor:
     translator: Translator
     options: TranslationOptions
     reads = "lines"
+    column = "source"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
         """Returns the sentences.

@@ -28,6 +28,7 @@ class Predictor(Protocol):
     A predictor may have further members:
         reads: "files" (the default) or "lines". With "lines", text files, `-` and `--text` are
             passed to `items` as text, one line at a time, and no files are.
+        column: with "lines" the column of a table that is read ("text" by default).
         line(answer) -> str: formats an answer. By default its names and values.
         item(value) -> item: converts a Python value such as an array, for `dlcore.load`.
     """
@@ -93,6 +94,11 @@ def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
 def reads(predictor: Predictor | Generator) -> str:
     """Returns whether a predictor reads "files" or "lines"."""
     return str(getattr(predictor, "reads", "files"))
+
+
+def column(predictor: Predictor | Generator) -> str:
+    """The column of tables and JSON lines that a predictor of lines reads."""
+    return str(getattr(predictor, "column", "text"))
 
 
 def readable(predictor: Predictor | Generator, answer: Mapping[str, object]) -> str:

@@ -99,7 +99,7 @@ TABLES = {
     "few": (table(ROWS[:34]), "--batch 32 is larger than the"),
     "another class in test": (
         table([*SPLIT, "1,x,maybe,test"], "a,b,kind,split"),
-        "own.csv, line 202: the class 'maybe' of test does not occur in train (1 rows)",
+        "own.csv, line 202: the class 'maybe' of test does not occur in train (1 row)",
     ),
     "NaN in the target": (table([*ROWS, "1,x,NaN"]), "own.csv, line 202: the target 'kind' is 'N"),
     "infinite": (table([*ROWS, "inf,x,no"]), "line 202: 'inf' in column 'a' is no finite number"),
@@ -124,7 +124,7 @@ def test_missing_values_of_an_input_are_announced_and_trained_on(
     Path("own.csv").write_bytes(table([*ROWS[:20], "NaN,x,no"]))
     said = refusal(capsys, "mlp_table", "own.csv", "--target", "kind")
     assert "column 'a' is number, mean" in said
-    assert "1 training rows without a value: the mean" in said
+    assert "1 training row without a value: the mean" in said
     assert "--batch 32 is larger than the" in said
 
 

@@ -106,10 +106,36 @@ def test_lines_of_a_text_file_have_their_numbers(tmp_path: Path) -> None:
     file.write_bytes("one\r\n\n dré \n".encode())
     found: Any = list(answers.lines_of(file))
     assert [(each.where["line"], each.text) for each in found] == [(1, "one"), (3, " dré ")]
+    file.write_bytes("\ufeffone\n".encode())
+    assert [each.text for each in answers.lines_of(file)] == ["one"]
     file.write_bytes(b"one\n\xff\xfe")
     (*_, last) = answers.lines_of(file)
     assert isinstance(last, Unread)
     assert "no text in UTF-8" in last.error
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.tsv"])
+def test_of_a_table_one_column_is_read(name: str, tmp_path: Path) -> None:
+    """The file that a model was trained on is answered without its labels."""
+    file = tmp_path / name
+    if name.endswith("jsonl"):
+        file.write_text('{"text": "a, b", "label": 1}\n{"label": 0}\n{"text": "c"}\n')
+    elif name.endswith("csv"):
+        file.write_text('label,text\n1,"a, b"\n0,\n0,c\n')
+    else:
+        file.write_text("label\ttext\n1\ta, b\n0\t\n0\tc\n")
+    first, second, broken = answers.lines_of(file)
+    line = 1 if name.endswith("jsonl") else 2
+    assert isinstance(first, Input)
+    assert isinstance(second, Input)
+    assert (first.name, first.where) == (f"{file}:{line}", {"file": str(file), "line": line})
+    assert (first.text, second.text) == ("a, b", "c")
+    assert isinstance(broken, Unread)
+    assert f"{file}, line {line + 1}: " in broken.error
+    if not name.endswith("jsonl"):
+        (other,) = answers.lines_of(file, "source")
+        assert isinstance(other, Unread)
+        assert "there is no column 'source'; there are label, text" in other.error
 
 
 def test_an_answer_reads_as_its_value_or_as_names_and_values() -> None:

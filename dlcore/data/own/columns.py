@@ -210,4 +210,5 @@ def described(column: Column) -> str:
         rare = f", {column['rare']} rare ones without an input" if column["rare"] else ""
         words, stand_in = f"{len(listed)} categories ({shown}){rare}", "a category of its own"
     missing = column["missing"]
-    return words + (f"; {missing} training rows without a value: {stand_in}" if missing else "")
+    rows = f"training row{'' if missing == 1 else 's'}"
+    return words + (f"; {missing} {rows} without a value: {stand_in}" if missing else "")

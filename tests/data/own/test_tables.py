@@ -52,7 +52,7 @@ def test_kinds_and_statistics_are_those_of_training(tmp_path: Path) -> None:
         splits = tables.load(path, "kind")
     messages = "\n".join(str(each.message) for each in said)
     assert "column 'fixed' is ignored: one value in the whole training split" in messages
-    assert "'age' is number, mean 3, deviation 1.633; 1 training rows without a value" in messages
+    assert "'age' is number, mean 3, deviation 1.633; 1 training row without a value" in messages
     deviation = np.sqrt(8 / 3)  # of 1, 3, 5
     assert splits.facts.columns == [
         {
