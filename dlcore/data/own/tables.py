@@ -222,8 +222,8 @@ def _classes(
         if lacking := [i for i in parts[name] if cells[i] not in there]:
             raise UsageError(
                 f"{table.where[lacking[0]]}: the class {cells[lacking[0]]!r} of {name} does not"
-                f" occur in train ({len(lacking)} row{'' if len(lacking) == 1 else 's'}): add rows of it,"
-                " or remove these"
+                f" occur in train ({len(lacking)} row{'' if len(lacking) == 1 else 's'}): add rows"
+                " of it, or remove these"
             )
     if len(names) == 1:
         raise UsageError(f"{table.name}: the target {target!r} has one class in train, {names[0]}")
