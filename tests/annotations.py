@@ -27,7 +27,8 @@ ROOMS = [*STRICT, "dlcore.data", "dlcore.metrics", "dlcore.tasks", "dlcore.train
 # `Array` describes NumPy arrays too, which every function of JAX accepts.
 _CHECK = beartype.beartype(
     conf=beartype.BeartypeConf(
-        hint_overrides=beartype.FrozenDict({jax.Array: jax.Array | np.ndarray | np.generic})
+        is_pep484_tower=True,  # an int is a float
+        hint_overrides=beartype.FrozenDict({jax.Array: jax.Array | np.ndarray | np.generic}),
     )
 )
 
@@ -46,8 +47,12 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
             name: hint if _describes_arrays(hint) else object for name, hint in hints.items()
         }
     checked = _CHECK(function)
-    parameters = inspect.signature(function).parameters
+    signature = inspect.signature(function)
+    parameters = signature.parameters
     converted = [name for name, p in parameters.items() if _means_jax_alone(p.annotation)]
+    if _means_jax_alone(signature.return_annotation):  # the result is a parameter without a type
+        converted += [name for name, p in parameters.items() if p.annotation is typing.Any]
+        converted += [name for name, p in parameters.items() if p.annotation is p.empty]
     if not converted:
         return checked
     positions = {index for index, name in enumerate(parameters) if name in converted}

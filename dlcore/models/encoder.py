@@ -73,7 +73,8 @@ class Block(nn.Module):
 
         Args:
             x: tokens.
-            seen: True at the tokens that are attended to [batch, length]; None: all.
+            seen: True at the tokens that are attended to, [batch, length] or for each token
+                [batch, length, length]; None: all.
             row: each example's index in the global batch [batch]; None: no dropout.
         """
         s, (batch, length, width) = self.size, x.shape

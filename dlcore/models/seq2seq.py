@@ -26,7 +26,7 @@ from dlcore.sharding import Tree
 
 # Column-parallel in, row-parallel out (Shoeybi et al. 2019): each pair needs one sum over `tensor`.
 TENSOR = (
-    (r"(qkv|query|told_\d+|up)/kernel", (None, "tensor")),
+    (r"(qkv|query|source_projection_\d+|up)/kernel", (None, "tensor")),
     (r"(out|cross_out|down)/kernel", ("tensor", None)),
     (r"embed/embedding", ("tensor", None)),
 )

@@ -213,7 +213,7 @@ def test_heads_that_nobody_names_are_not_guessed(file: Path) -> None:
         gpt2.load(file)
     say(file)
     with pytest.raises(
-        UsageError, match=r"4 heads are asked for, and config\.json beside it says 3"
+        UsageError, match=r"4 heads are requested, but config\.json beside it says 3"
     ):
         gpt2.load(file, 4)
     for content, message in (

@@ -1,5 +1,6 @@
-"""The adding and the copy problem: sequences that ask for what stood far back. Example i is a
-function of (seed, i).
+"""The adding and the copy problem, which need memory over long sequences.
+
+Example i is a function of (seed, i).
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ _SEEDS, _LONGEST = 2**12 // len(_SPLITS), 2**16 - 2
 
 @dataclasses.dataclass(frozen=True)
 class Generated:
-    """Examples of a problem, made when they are asked for."""
+    """Examples of a problem, generated when they are gathered.
+
+    Attributes:
+        problem: "adding" or "copy".
+        length: of `adding` the length, of `copy` the delay.
+        key: of the random numbers; example i is a function of (key, i).
+        info: which data these are.
+    """
 
     problem: Problem
     length: int
@@ -41,17 +49,28 @@ class Generated:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Generates examples as {field: [rows, ...]}, see `adding` and `copy`."""
         make = _adding if self.problem == "adding" else _copy
         return make(np.asarray(index, np.uint64), self.length, self.key)
 
 
 def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
-    """The adding problem (Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al.
-    2016, sec. 5.2).
+    """Generates the adding problem: the sum of the two numbers that are marked in a sequence.
 
-    `x` float32 [N, length, 2]: a number in [0, 1), and a mark, 1 at one place of each half;
-    `target` float32 [N]: the sum of the two numbers marked. Always saying 1 has a mean squared
-    error of 1/6. ValueError: a length below 2, an unknown split, a seed beyond 1364.
+    `x` float32 [N, length, 2] is a number in [0, 1) and a mark, which is 1 at one position of each
+    half; `target` float32 [N] is the sum of the marked numbers. Predicting 1 has a mean squared
+    error of 1/6.
+
+    Args:
+        length: of a sequence, at least 2.
+        split: train, validation or test; their examples differ.
+        examples: number of examples.
+        seed: 0 to 1364.
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Source: Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al. 2016, sec. 5.2.
     """
     if length < 2:
         raise ValueError(f"two marks need a length of at least 2, not {length}")
@@ -59,13 +78,22 @@ def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
 
 
 def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
-    """The copy problem (Hochreiter & Schmidhuber 1997, sec. 5.1; as in Arjovsky et al. 2016, sec.
-    5.1).
+    """Generates the copy problem: ten symbols, to be repeated after a delay.
 
-    `tokens` int32 [N, delay + 20]: ten of 1..8, blanks (0), a mark (9) ten places before the end;
-    `targets`: blanks, then those ten in their order; `weight` float32, 1. Without memory the best
-    mean cross-entropy is 10 ln 8 / (delay + 20). ValueError: a delay below 1, an unknown split, a
-    seed beyond 1364.
+    `tokens` int32 [N, delay + 20]: ten symbols of 1..8, blanks (0), and a mark (9) ten positions
+    before the end; `targets`: blanks, then the ten symbols; `weight` float32, 1. Without memory the
+    best mean cross-entropy is 10 ln 8 / (delay + 20) nats.
+
+    Args:
+        delay: number of blanks and the mark, at least 1.
+        split: train, validation or test; their examples differ.
+        examples: number of examples.
+        seed: 0 to 1364.
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Source: Hochreiter & Schmidhuber 1997, sec. 5.1; as in Arjovsky et al. 2016, sec. 5.1.
     """
     if delay < 1:
         raise ValueError(f"the mark needs a delay of at least 1, not {delay}")
@@ -73,15 +101,15 @@ def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
 
 
 def load(name: Problem, source: DataSource, length: int) -> Splits:
-    """A problem as splits, of 200,000 training examples, as many in other splits as is usual here.
+    """Returns a problem as splits: 200,000 training examples, validation and test.
 
     Args:
         name: "adding" or "copy".
-        source: the examples are generated: published and offline are the same.
-        length: of `adding` the length, of `copy` the delay; in the facts too.
+        source: the examples are generated, so that published and offline are the same.
+        length: of `adding` the length, of `copy` the delay; also one of the facts.
 
     Raises:
-        UsageError: another name, or files of one's own.
+        UsageError: another name, or a path.
     """
     is_offline(name, source)
     if name not in _EXAMPLES:
@@ -94,7 +122,7 @@ def load(name: Problem, source: DataSource, length: int) -> Splits:
 def _generated(problem: Problem, length: int, split: str, examples: int, seed: int) -> Generated:
     if split not in _SPLITS:
         raise ValueError(f"{problem} has no split {split!r}: it has {', '.join(_SPLITS)}")
-    # The 64 bits of a place: 12 of the key, 36 of the example, 16 of the number within it.
+    # The 64 bits of a counter: 12 of the key, 36 of the example, 16 of the number within it.
     if not 0 <= seed < _SEEDS or length >= _LONGEST:
         raise ValueError(
             f"{problem} has seeds 0 to {_SEEDS - 1} and lengths below {_LONGEST}, not seed {seed}"
@@ -112,15 +140,13 @@ def _generated(problem: Problem, length: int, split: str, examples: int, seed: i
 
 
 def _bits(index: np.ndarray, key: int, count: int) -> np.ndarray:
-    """uint64 [N, count] that look random: SplitMix64 (Steele et al. 2014) at the place (key,
-    example, number).
-    """
-    place = (
+    """Pseudo-random uint64 [N, count]: SplitMix64 (Steele et al. 2014) of key and index."""
+    counter = (
         (np.uint64(key) << np.uint64(52))
         + (index[:, None] << np.uint64(16))
         + np.arange(count, dtype=np.uint64)
     )
-    z: np.ndarray = (place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z: np.ndarray = (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

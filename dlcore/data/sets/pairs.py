@@ -1,6 +1,4 @@
-"""Pairs of sentences for translation: prepared sets, a made-up twin, and rows that several short
-pairs share.
-"""
+"""Sentence pairs for translation: published, artificial or one's own, packed into rows."""
 
 from __future__ import annotations
 
@@ -27,7 +25,12 @@ SPECIALS = ("<pad>", "<s>", "</s>")
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """The sentences of each split in two languages, line by line."""
+    """Sentence pairs in two languages.
+
+    Attributes:
+        name, version: of the data set.
+        source, target: {split: sentences}; pair i of a split is source[i], target[i].
+    """
 
     name: str
     version: str
@@ -36,8 +39,13 @@ class Corpus:
 
 
 def multi30k(source: str = "de", target: str = "en") -> Corpus:
-    """Multi30k, task 1, as `dlcore prepare multi30k_en_de` left it: train, validation, and test
-    2016.
+    """Loads Multi30k, task 1: the splits train, validation and test (of 2016).
+
+    Args:
+        source, target: languages, "de" and "en" or the reverse.
+
+    Raises:
+        UsageError: it is not prepared (`dlcore prepare multi30k_en_de`).
     """
     name = "multi30k_en_de"
     texts = {
@@ -51,12 +59,14 @@ def multi30k(source: str = "de", target: str = "en") -> Corpus:
 
 
 def made_up(seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 100)) -> Corpus:
-    """Two made-up languages whose sentences translate exactly, by a dictionary and another order of
-    the words.
+    """Generates two artificial languages; a dictionary and a change of order translate them.
 
-    The source puts the verb last and adjectives behind their nouns, "noun adjective noun adjective
-    verb"; the target says "the adjective noun verb the adjective noun". Sentences of validation and
-    test are not among those of train.
+    A source sentence is "noun adjective noun adjective verb", its translation "the adjective noun
+    verb the adjective noun"; adjectives may be missing. No sentence is in two splits.
+
+    Args:
+        seed: of the words and sentences.
+        sizes: number of pairs of train, validation and test.
     """
     draw = np.random.default_rng(seed)
     syllables = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeiou"]
@@ -96,7 +106,12 @@ def made_up(seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 100)) -> Co
 
 
 def joined(corpus: Corpus, size: int) -> Subwords:
-    """One byte-pair vocabulary of `size` for both languages, from the training sentences alone."""
+    """Trains one byte-pair vocabulary for both languages, on the training sentences.
+
+    Args:
+        corpus: the sentences.
+        size: number of tokens.
+    """
     return bpe(
         [" " + text for side in (corpus.source, corpus.target) for text in side["train"]],
         size,
@@ -105,8 +120,9 @@ def joined(corpus: Corpus, size: int) -> Subwords:
 
 
 def encoded(subwords: Subwords, texts: Sequence[str]) -> list[np.ndarray]:
-    """The pieces of each sentence. A blank in front gives its first word the pieces that it has
-    elsewhere.
+    """Encodes sentences, each as int32 [tokens].
+
+    A blank is put in front, so that the first word has the same tokens as elsewhere in a sentence.
     """
     return subwords.encode_all([" " + text for text in texts])
 
@@ -114,8 +130,17 @@ def encoded(subwords: Subwords, texts: Sequence[str]) -> list[np.ndarray]:
 def padded(
     sentences: Sequence[Integer[np.ndarray, " _"]], length: int = 0
 ) -> Int32[np.ndarray, "sentences length"]:
-    """int32 [sentences, length], filled with PAD; by default as long as the longest. Raises
-    ValueError for a longer one.
+    """Pads sentences with PAD to one length.
+
+    Args:
+        sentences: tokens, int [tokens] each.
+        length: of a row; 0: that of the longest sentence.
+
+    Returns:
+        int32 [sentences, length].
+
+    Raises:
+        ValueError: a sentence is longer than `length`.
     """
     longest = max(map(len, sentences))
     if length and longest > length:
@@ -127,17 +152,22 @@ def padded(
 
 
 def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest: int = 0) -> Arrays:
-    """Rows of several pairs each, filled first-fit in the order of the set: no more than `length`
-    pieces on either side.
+    """Packs the pairs of a split into rows of several pairs, first-fit in the order of the set.
 
-    source, source_pair [rows, length]  pieces, and the number (1, 2, ...) of the pair that each
-                                        belongs to, 0 on padding
-    tokens, targets, pair [rows, length]  the target after START, the target up to END, and its
-                                          pairs' numbers
-    weight  1 on the targets that are there
+    Args:
+        corpus: the sentences.
+        subwords: the vocabulary of both languages.
+        split: which split.
+        length: tokens of a row on either side, at least; longer where a pair needs it.
+        longest: pairs of more tokens on a side are left out; 0: none is.
 
-    Pairs longer than `longest` are left out, none where it is 0; a row is then as long as the
-    longest pair needs, at least.
+    Returns:
+        Arrays [rows, length]: `source` and `source_pair`, tokens and the number (1, 2, ...) of
+        their pair, 0 at padding; `tokens`, the target after START; `targets`, the target up to END;
+        `pair`, the number of their pair; `weight`, float32, 1 at targets and 0 at padding.
+
+    Raises:
+        ValueError: all pairs are too long.
     """
     pairs = list(
         zip(
@@ -175,7 +205,12 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairRows(Arrays):
-    """Packed rows, and the sentences of the split as text, line by line."""
+    """Packed rows of sentence pairs.
+
+    Attributes:
+        source_texts, target_texts: the sentences of the split as text; not in the order of the
+            rows.
+    """
 
     source_texts: tuple[str, ...]
     target_texts: tuple[str, ...]
@@ -254,8 +289,14 @@ def _own(path: Path, reverse: bool) -> tuple[Corpus, tuple[str, str], tuple[str,
 def first_fit(
     sizes: Integer[np.ndarray, "items sides"], length: int
 ) -> tuple[Integer[np.ndarray, " items"], int]:
-    """The row of each item [items, sides], the first in which all its sides still fit, and how many
-    rows that takes.
+    """Assigns items to rows by first-fit: each to the first row in which all its sides have space.
+
+    Args:
+        sizes: size of each item on each side [items, sides].
+        length: capacity of a row on each side.
+
+    Returns:
+        The row of each item [items], and the number of rows.
     """
     room, place, rows = np.full(sizes.T.shape, length), np.empty(len(sizes), int), 0
     for item, size in enumerate(sizes):

@@ -1,6 +1,4 @@
-"""English as rows of pieces: normalised, packed without gaps to pretrain on, or padded one text a
-row to classify.
-"""
+"""English text as rows of tokens: packed for pretraining, or padded for classification."""
 
 from __future__ import annotations
 
@@ -23,20 +21,21 @@ from dlcore.data.tokens import Subwords
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
-SPECIALS = ("[pad]", "[sep]", "[mask]")  # padding is 0: models tell it by that
+SPECIALS = ("[pad]", "[sep]", "[mask]")  # models recognise padding by its index 0
 _APART = re.compile(r"[^\w\s']|_")
 
 
 def plain(text: str) -> str:
-    """Lower case, one space before each word and around each sign, `don't` as `don 't`: one
-    spelling for corpora of many habits.
+    """Normalises a text: lower case, one space before each word and punctuation mark, "don 't".
+
+    Corpora with different conventions get the same spelling.
     """
     spaced = _APART.sub(r" \g<0> ", text.lower()).replace("'", " '")
     return "".join(f" {word}" for word in spaced.split())
 
 
 def lines(documents: Iterable[str]) -> list[str]:
-    """Every line of the documents that says something, normalised."""
+    """Returns all lines of the documents that are not blank, normalised by `plain`."""
     spelt = (plain(line) for document in documents for line in document.splitlines())
     return [line for line in spelt if line]
 
@@ -44,22 +43,41 @@ def lines(documents: Iterable[str]) -> list[str]:
 def packed(
     subwords: Subwords, lines: Sequence[str], length: int
 ) -> Int32[np.ndarray, "rows length"]:
-    """All lines in a row, `[sep]` before each, cut into int32 [rows, length]; the rest that fills
-    no row is left out.
+    """Concatenates lines, with `[sep]` before each, and cuts them into rows without padding.
+
+    Args:
+        subwords: the tokenizer, with the special tokens `SPECIALS`.
+        lines: normalised text.
+        length: tokens of a row.
+
+    Returns:
+        int32 [rows, length]; the rest that does not fill a row is left out.
+
+    Raises:
+        ValueError: the text is shorter than a row.
     """
     sep = np.array([subwords.special("[sep]")], np.int32)
     stream = np.concatenate(
         [part for tokens in subwords.encode_all(lines) for part in (sep, tokens)]
     )
     if len(stream) < length:
-        raise ValueError(f"the text has {len(stream)} pieces: too few for a row of {length}")
+        raise ValueError(f"the text has {len(stream)} tokens: too few for a row of {length}")
     return stream[: len(stream) // length * length].reshape(-1, length)
 
 
 def padded(
     subwords: Subwords, texts: Sequence[str], length: int
 ) -> Int32[np.ndarray, "texts length"]:
-    """One text a row, between two `[sep]`, cut or padded with 0: int32 [texts, length]."""
+    """Encodes one text per row, between two `[sep]`, truncated or padded with 0.
+
+    Args:
+        subwords: the tokenizer, with the special tokens `SPECIALS`.
+        texts: normalised by `plain` before they are encoded.
+        length: tokens of a row.
+
+    Returns:
+        int32 [texts, length].
+    """
     sep, rows = subwords.special("[sep]"), np.zeros((len(texts), length), np.int32)
     for row, tokens in zip(rows, subwords.encode_all([plain(text) for text in texts]), strict=True):
         kept = np.concatenate([[sep], tokens, [sep]])[:length]
@@ -68,8 +86,9 @@ def padded(
 
 
 def documentation() -> tuple[list[str], Int32[np.ndarray, " sentences"]]:
-    """Sentences of Python's own documentation, and the topic of each: 0 for the topic of most
-    sentences, and so on.
+    """Returns sentences of Python's documentation with the topic of each, int32 [sentences].
+
+    Topics are numbered in descending order of their number of sentences.
     """
     topics = embedded.topics()
     found: dict[str, str] = {}  # topics share passages: a sentence belongs to the first that has it
@@ -86,10 +105,18 @@ def documentation() -> tuple[list[str], Int32[np.ndarray, " sentences"]]:
 def cut(
     label: Integer[np.ndarray, " n"], folds: int, fold: int
 ) -> dict[str, Integer[np.ndarray, " _"]]:
-    """Numbers of the examples of each split of a stratified cross-validation: `fold` is the test,
-    the next one the validation.
+    """Splits examples by stratified folds: fold `fold` for test, the next for validation.
 
-    The folds are the same in every run. Raises ValueError unless 0 <= fold < folds and folds >= 3.
+    Args:
+        label: class of each example [n].
+        folds: number of folds, at least 3; they are the same in every run.
+        fold: which fold is the test.
+
+    Returns:
+        {split: indices of its examples}.
+
+    Raises:
+        ValueError: fewer than 3 folds, or `fold` is not one of them.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -111,7 +138,11 @@ def cut(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sentences(Arrays):
-    """Tokens and labels of sentences, and the sentences as text."""
+    """Tokens and labels of sentences.
+
+    Attributes:
+        texts: the sentence of each example.
+    """
 
     texts: tuple[str, ...]
 
@@ -127,7 +158,7 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
         name: clinc_oos (150 intents, and "out of scope" as the last class), or sentence_polarity.
         source: "published"; "offline", sentences of Python's documentation by topic; or a path to
             texts of one's own with classes (`dlcore.data.own.texts`).
-        pieces: the tokenizer, with the specials of `SPECIALS`.
+        subwords: the tokenizer, with the special tokens `SPECIALS`.
         length: tokens of a row, see `padded`.
         fold: of sentence_polarity: which of ten folds is the test; the next one is for validation.
 
