@@ -178,7 +178,9 @@ def _state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOpti
     return folder, experiment, flags, run.restored(experiment, flags, folder, card, last)
 
 
-def _model_of(command: str, words: list[str], last: bool) -> tuple[Path, Any, Any, Any]:
+def _model_of(
+    command: str, words: list[str], last: bool
+) -> tuple[Path, Experiment, RunOptions, State]:
     """As `_state_of`, from what a finished run keeps for use: its data are not opened."""
     from dlcore.export import opened
 
