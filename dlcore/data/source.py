@@ -65,6 +65,7 @@ class Arrays:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Returns examples as new arrays, see `Source.gather`."""
         return {name: array[index] for name, array in self.arrays.items()}
 
 
@@ -92,6 +93,7 @@ class Windows:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Returns `tokens`, `targets` int32 and `weight` float32, each [rows, length]."""
         positions = np.asarray(index, np.int64)[:, None] * self.stride + np.arange(self.length + 1)
         inside = positions < len(self.text)
         window = np.where(inside, self.text[np.minimum(positions, len(self.text) - 1)], 0).astype(
@@ -117,12 +119,14 @@ class Partnered:
 
     @property
     def info(self) -> Info:
+        """That of the source."""
         return self.source.info
 
     def __len__(self) -> int:
         return len(self.source)
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Returns examples that are their own partners; the stream calls `with_paired_examples`."""
         return self.with_paired_examples(index, index)
 
     def with_paired_examples(
@@ -146,6 +150,7 @@ class First:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Returns examples as new arrays, see `Source.gather`."""
         return self.source.gather(index)
 
 

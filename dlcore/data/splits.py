@@ -251,6 +251,7 @@ class Transformed:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Returns transformed examples as arrays, see `Source.gather`."""
         return _checked(self.info, self.function(self.source.gather(index)), len(index))
 
 

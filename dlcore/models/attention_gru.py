@@ -99,6 +99,7 @@ class AttentionGRU(nn.Module):
     size: Size
 
     def setup(self) -> None:
+        """Creates the submodules."""
         s = self.size
         dense = functools.partial(nn.Dense, use_bias=False)
         self.embed = nn.Embed(

@@ -27,6 +27,7 @@ class Text(nn.Module):
     size: Size
 
     def setup(self) -> None:
+        """Creates the submodules."""
         self.embed = nn.Embed(
             self.vocabulary, self.size.width, embedding_init=nn.initializers.normal(0.02)
         )

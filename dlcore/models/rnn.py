@@ -195,6 +195,7 @@ class Reader(nn.Module):
     every: bool = False
 
     def setup(self) -> None:
+        """Creates the submodules."""
         self.head = nn.Dense(self.outputs)
 
     def __call__(

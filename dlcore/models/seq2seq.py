@@ -153,6 +153,7 @@ class Seq2Seq(nn.Module):
     size: Size
 
     def setup(self) -> None:
+        """Creates the submodules."""
         s = self.size
         dense = functools.partial(
             nn.Dense, 2 * s.width, use_bias=False, kernel_init=nn.initializers.normal(0.02)

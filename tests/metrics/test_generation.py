@@ -44,12 +44,14 @@ def test_frechet_of_a_sample_and_itself_is_zero_also_where_features_are_constant
     assert frechet(a, a + 1) == pytest.approx(5.0, rel=1e-9)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("a", "b"), [((3, 2), (3, 4)), ((1, 2), (3, 2)), ((3,), (3,))])
 def test_frechet_refuses_what_it_cannot_compare(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="features must be"):
         frechet(np.zeros(a), np.zeros(b))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_psnr_by_hand() -> None:
     # Mean squared errors 0.01 and 0.0001: 20 and 40 decibels, and their mean.
     images, reference = np.zeros((2, 2, 2)), np.array([np.full((2, 2), 0.1), np.full((2, 2), 0.01)])
