@@ -156,8 +156,14 @@ def test_a_series_is_a_data_set_in_one_line() -> None:
         (lambda: split.windows(20, 3, 2), "validation has 2 of 20 time steps"),
         (lambda: split.windows(20, 0, 2), "inputs = 0"),
         (lambda: split.from_arrays({"x": np.zeros(2), "y": np.zeros(3)}, {}), "one length"),
-        (lambda: split.from_arrays({"x": np.zeros(2)}, {"train": [2]}), "outside its 2 examples"),
-        (lambda: split.from_arrays({"x": np.zeros(2)}, {"train": []}), "splits need `train`"),
+        (
+            lambda: split.from_arrays({"x": np.zeros(2)}, {"train": np.array([2])}),
+            "outside its 2 examples",
+        ),
+        (
+            lambda: split.from_arrays({"x": np.zeros(2)}, {"train": np.array([], int)}),
+            "splits need `train`",
+        ),
     ],
 )
 def test_refusals_say_why(call: Any, message: str) -> None:
