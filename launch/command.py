@@ -12,11 +12,17 @@ class Refused(Exception):
 
 
 def restartable(command: Sequence[str], out: str) -> list[str]:
-    """`train EXPERIMENT ...` with `--out` and `--continue-run`, so that the same command resumes
-    the run.
+    """Adds `--out` and `--continue-run` to a command, so that the same command resumes the run.
 
     It names the experiment file, which therefore runs also where the user has no list of trusted
     files.
+
+    Args:
+        command: `train EXPERIMENT ...`.
+        out: the folder, where the command has none.
+
+    Raises:
+        Refused: the command does not train.
     """
     words = list(command)
     if not words or words[0] != "train" or len(words) < 2 or words[1].startswith("-"):
@@ -35,7 +41,7 @@ def job_name(command: Sequence[str]) -> str:
 
 
 def pairs(written: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` words as a dict."""
+    """Parses `NAME=VALUE` words. Raises Refused for other words."""
     found = {}
     for word in written:
         name, equals, value = word.partition("=")

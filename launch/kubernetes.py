@@ -36,7 +36,15 @@ class Request:
 
 
 def manifests(command: Sequence[str], request: Request) -> list[dict[str, object]]:
-    """The objects to apply: every pod runs a command that resumes the run after a restart."""
+    """Returns the objects to apply: every pod runs a command that resumes the run after a restart.
+
+    Args:
+        command: the command line of dlcore, such as ["train", "mlp_digits"].
+        request: the requested resources.
+
+    Raises:
+        Refused: the command or a value is invalid.
+    """
     at_least(1, nodes=request.nodes, tpu_chips=request.tpu_chips)
     at_least(0, gpus=request.gpus, restarts=request.restarts)
     if request.gpus and request.tpu_topology:
@@ -145,7 +153,7 @@ def text(objects: Sequence[Mapping[str, object]]) -> str:
 
 
 def submit(written: str) -> int:
-    """Applies the manifests by kubectl; its exit code."""
+    """Applies the manifests by kubectl; returns its exit code."""
     try:
         return subprocess.run(
             ["kubectl", "apply", "-f", "-"], input=written, text=True, check=False

@@ -137,7 +137,7 @@ def _options(name: str, request: Request) -> list[str]:
 
 
 def submit(text: str) -> int:
-    """Submits the script by sbatch; its exit code."""
+    """Submits the script by sbatch; returns its exit code."""
     try:
         return subprocess.run(["sbatch"], input=text, text=True, check=False).returncode
     except FileNotFoundError:

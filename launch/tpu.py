@@ -79,7 +79,7 @@ def _create(name: str, where: Sequence[str], request: Request) -> list[str]:
 
 
 def script(command: Sequence[str], request: Request) -> str:
-    """The commands as a shell script."""
+    """Returns the commands as a shell script."""
     lines = [quoted(each) for each in commands(command, request)]
     state = lines[0].replace(" create ", " describe ", 1).partition(" --node-id")[0]
     waits = [f"# wait until it is ACTIVE: {state}"] if request.queued else []

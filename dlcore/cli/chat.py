@@ -24,7 +24,7 @@ LoadState = Callable[[list[str]], "tuple[Path, Experiment, State]"]
 
 
 def parser() -> argparse.ArgumentParser:
-    """The flags of the command."""
+    """Returns the parser of the command's flags."""
     made = argparse.ArgumentParser(
         prog="dlcore chat",
         description=f"Write to a language model, which continues the text. {HELP}",
@@ -64,7 +64,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str], load_state: LoadState) -> int:
-    """Run the conversation; the exit code. `load_state` gives the run's experiment and state."""
+    """Holds a conversation on the terminal.
+
+    Args:
+        words: the command line after `dlcore chat`.
+        load_state: (words with the run) -> its folder, its experiment and its state.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: the run is not that of a language model, or a flag is outside its range.
+    """
     request = parser().parse_args(words)
     from dlcore.tasks.conversation import Conversation, Sampling
 

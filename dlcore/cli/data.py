@@ -10,7 +10,17 @@ from dlcore.errors import UsageError
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints what a path holds. The exit code: 0 where training takes it, 1 where it has faults."""
+    """Prints what data of one's own contain, and what is wrong with them.
+
+    Args:
+        words: the command line after `dlcore data`.
+
+    Returns:
+        The exit code: 0 where training takes the data, 1 where they have faults.
+
+    Raises:
+        UsageError: nothing is there, or flags exclude each other.
+    """
     from dlcore.cli.commands import COMMANDS
     from dlcore.data.own.kinds import KINDS, kind
 

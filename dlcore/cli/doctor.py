@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlcore.data import cache, tfds
-from dlcore.runs import card as cards
+from dlcore.runs import circumstances
 
 
 def main() -> int:
     """Prints the description; returns 1 if the backend computes wrong numbers, otherwise 0."""
-    for name, version in cards.versions().items():
+    for name, version in circumstances.versions().items():
         print(f"{name:20} {version}")
-    machine = cards.machine()
+    machine = circumstances.machine()
     print(
         f"{'host':20} {machine['host']['cpu']}, {machine['host']['cores']} cores,"
         f" {machine['host']['system']}"

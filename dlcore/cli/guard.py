@@ -20,7 +20,15 @@ SAVING = ("asyncio", "orbax", "tensorstore")
 
 
 def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
-    """Runs a command with the command line `words`; returns its exit code."""
+    """Runs a command with guarded output streams; its errors become a message and an exit code.
+
+    Args:
+        words: the command line.
+        command: () -> the exit code.
+
+    Returns:
+        The exit code.
+    """
     quiet.loader()
     if not quiet.accelerated() and any(
         map(importlib.util.find_spec, ("libtpu", "jax_cuda12_plugin", "jax_cuda13_plugin"))

@@ -36,7 +36,17 @@ class Request:
 
 
 def main(words: list[str]) -> int:
-    """Prints the plan; returns 0 if it fits, otherwise 1."""
+    """Prints a forecast for a run on other hardware.
+
+    Args:
+        words: the command line after `dlcore plan`.
+
+    Returns:
+        The exit code: 0 if the run fits the memory of the devices, otherwise 1.
+
+    Raises:
+        UsageError: no hardware is named, or the options do not fit it.
+    """
     from dlcore.cli.commands import COMMANDS
     from dlcore.runs import catalog
 

@@ -50,7 +50,17 @@ class PredictOptions:
 
 
 def main(words: list[str]) -> int:
-    """Run the command; its exit code."""
+    """Answers inputs with the model of a run, or generates examples.
+
+    Args:
+        words: the command line after `dlcore predict`.
+
+    Returns:
+        The exit code: 0, or 3 where some inputs could not be read.
+
+    Raises:
+        UsageError: no such run, or one whose model does not take what was given.
+    """
     if not words or words[0].startswith("-"):
         raise UsageError("name a run: dlcore predict RUN [FILE|FOLDER|- ...]; RUN --help shows all")
     given, words = Path(words[0]), words[1:]

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 
 def main(words: list[str]) -> int:
-    """Runs the sweep; returns the exit code."""
+    """Runs the trials of a sweep one after the other, and writes a report on them.
+
+    Args:
+        words: the command line after `dlcore sweep`; after "--" it has the flags of all trials.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: a value that the experiment does not take, or a trial was refused or stopped.
+    """
     flags: list[str] = []
     if "--" in words:
         border = words.index("--")

@@ -35,13 +35,20 @@ class Field:
         return self.rounded(math.exp(drawn) if self.log else drawn)
 
     def rounded(self, number: float) -> str:
-        """A number of the range as a word."""
+        """Returns a number of the range as a word, with six digits."""
         number = min(max(number, self.low), self.high)
         return str(round(number)) if self.whole else f"{number:.6g}"
 
 
 def field(word: str) -> Field:
-    """Parses `lr=1e-4..1e-2:log`, `width=64..256` or `activation=relu,gelu`, or raises."""
+    """Parses the candidates for a field.
+
+    Args:
+        word: such as `lr=1e-4..1e-2:log`, `width=64..256` or `activation=relu,gelu`.
+
+    Raises:
+        UsageError: it is neither a list of values nor a range.
+    """
     name, equals, space = word.partition("=")
     name = name.lstrip("-").replace("_", "-")
     if not equals or not space or not name:
@@ -70,7 +77,11 @@ def field(word: str) -> Field:
 
 
 def grid(fields: Sequence[Field]) -> list[Values]:
-    """All combinations. UsageError: a field is a range."""
+    """Returns all combinations of the values of fields.
+
+    Raises:
+        UsageError: a field is a range.
+    """
     for each in fields:
         if not each.words:
             raise UsageError(
@@ -83,7 +94,13 @@ def grid(fields: Sequence[Field]) -> list[Values]:
 
 
 def drawn(fields: Sequence[Field], trials: int, seed: int) -> list[Values]:
-    """Random trials; a larger number with the same seed continues the sequence."""
+    """Draws random trials.
+
+    Args:
+        fields: the candidates.
+        trials: the number of trials; a larger one with the same seed continues the sequence.
+        seed: of the draws.
+    """
     dice = random.Random(seed)
     return [{each.name: each.draw(dice) for each in fields} for _ in range(trials)]
 
@@ -95,7 +112,20 @@ def suggested(
     lower: bool,
     score: Callable[[Values], float | None],
 ) -> None:
-    """Runs trials that Optuna (Akiba et al. 2019; tree of Parzen estimators) chooses by scores."""
+    """Runs trials that Optuna chooses by the scores of earlier ones (tree of Parzen estimators).
+
+    Source: Akiba et al. 2019.
+
+    Args:
+        fields: the candidates.
+        trials: the number of trials.
+        seed: of the sampler.
+        lower: whether lower scores are better.
+        score: runs a trial; returns its score, or None if it has none.
+
+    Raises:
+        UsageError: Optuna is not installed.
+    """
     try:
         import optuna
     except ImportError as error:

@@ -87,10 +87,10 @@ class TrainedModel:
         return results[0] if one and len(results) == 1 else results
 
     def generate(self, count: int, **options: object) -> list[Answer]:
-        """`count` examples that the model generates.
+        """Generates examples.
 
         Args:
-            count: how many.
+            count: the number of examples.
             options: the flags of `dlcore predict` for this model, such as `seed=1`.
 
         Returns:

@@ -47,7 +47,7 @@ class Opened:
 
 
 def described(folder: Path, trusted: bool = False) -> Described:
-    """Read a run's card and load its experiment file.
+    """Reads a run's card and loads its experiment file.
 
     Args:
         folder: of the run; of a folder of numbered runs the newest is taken.
@@ -67,8 +67,10 @@ def described(folder: Path, trusted: bool = False) -> Described:
 
 
 def newest(folder: Path) -> tuple[Path, int]:
-    """The newest run of a folder of numbered runs, and how many there are; any other folder as it
-    is, and 0.
+    """Finds the newest run of a folder of numbered runs.
+
+    Returns:
+        The run, and how many there are; any other folder as it is, and 0.
     """
     runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
     if not runs or (folder / "card.json").exists():
@@ -77,13 +79,13 @@ def newest(folder: Path) -> tuple[Path, int]:
 
 
 def opened(run: Described, last: bool = False) -> Opened:
-    """Build a run's experiment, and read its state.
+    """Builds a run's experiment, and reads its state.
 
     The state is that of model.safetensors, which a finished run keeps. Where it is not there, and
     with `last`, it comes from a checkpoint, which takes Orbax.
 
     Args:
-        run: what `described` gave.
+        run: what `described` has returned.
         last: the newest checkpoint in place of the best state.
 
     Raises:

@@ -56,7 +56,7 @@ class Outputs:
             self._file.close()
 
     def write(self, each: Answered) -> list[str]:
-        """Write what a person sees of an answer; the names of the files."""
+        """Writes what a person sees of an answer; returns the names of the files."""
         if self.folder is None:
             return []
         writer = _Named(self.folder, self._count, each.sample.title)
@@ -65,7 +65,7 @@ class Outputs:
         return [name for part in each.sample.parts(writer) for name in file_names(part)]
 
     def record(self, record: Mapping[str, object]) -> None:
-        """Add a line to predictions.jsonl."""
+        """Adds a line to predictions.jsonl."""
         if self._file:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
 

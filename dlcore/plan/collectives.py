@@ -64,7 +64,7 @@ class Collective:
 
 
 def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
-    """The collectives of a program that move data.
+    """Lists the collectives of a program that move data.
 
     Args:
         program: the compiled program.

@@ -75,14 +75,19 @@ class Plan:
 
 
 def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
-    """A mesh for all devices, where the user has given none.
+    """Chooses a mesh for all devices, where the user has given none.
 
     `data` is the largest common divisor of batch and devices, and `tensor` has the remaining
     devices. Experiments with tensor-parallel rules shard matrices over these; in others they repeat
     the work.
 
+    Args:
+        batch: number of examples of a step.
+        devices: number of devices.
+        microbatches: number of parts of a batch.
+
     Returns:
-        The mesh, and a note where the batch is not divisible by the devices.
+        The mesh, and a note where the batch is not divisible by the devices; both "" otherwise.
     """
     parts = math.gcd(devices, batch // microbatches) if batch % microbatches == 0 else 1
     if parts == devices:
@@ -98,7 +103,7 @@ def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
 
 
 def abstract_batch(experiment: Experiment) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a global batch, from one example."""
+    """Returns the shapes of a global batch; one example is read."""
     one = Stream(experiment.train, experiment.batch, 0, np.arange(1)).at(0)
     return {
         name: jax.ShapeDtypeStruct((experiment.batch, *x.shape[1:]), x.dtype)
@@ -258,7 +263,14 @@ def _memory(compiled: _Compiled) -> Memory:
 
 
 def refused(message: str) -> int:
-    """The bytes that a TPU's compiler has requested, or that of the array too large; 0: unknown."""
+    """Reads from an error how many bytes a TPU's compiler has requested.
+
+    Args:
+        message: of the error.
+
+    Returns:
+        The bytes of the program, or of the one array that is too large; 0: the message names none.
+    """
     array, found = _ARRAY.search(message), _REFUSED.search(message)
     if array:
         return int(array[1])

@@ -157,7 +157,7 @@ def _parts(text: str) -> list[str]:
 
 
 def size(shape: str, memory: bool = False) -> int:
-    """The bytes of a shape, summed over tuples.
+    """Computes the bytes of a shape, summed over tuples.
 
     Args:
         shape: as XLA writes it.

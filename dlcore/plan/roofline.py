@@ -46,14 +46,14 @@ class Estimate:
 
 
 def seconds(each: Collective, hardware: Hardware) -> float:
-    """The time of all runs of a collective: bytes over the slowest link, and latencies."""
+    """Estimates the seconds of all runs of a collective: bytes over the slowest link, latencies."""
     return each.count * (
         each.sent / speed(each, hardware) + hardware.hop * max(1, math.ceil(math.log2(each.group)))
     )
 
 
 def speed(each: Collective, hardware: Hardware) -> float:
-    """Bytes per second that a device of the group sends.
+    """Estimates the bytes per second that a device of the group sends.
 
     Inside a host it is limited by its links, over several hosts by their networks; on a torus, all
     dimensions of the group are used.
@@ -68,7 +68,12 @@ def speed(each: Collective, hardware: Hardware) -> float:
 
 
 def placed(each: Collective, coordinates: Sequence[Sequence[int]]) -> Collective:
-    """The collective with its `sides`, where the devices, in mesh order, have coordinates."""
+    """Returns a collective with its `sides`, the number of dimensions of a torus that it spans.
+
+    Args:
+        each: the collective.
+        coordinates: of the devices on the torus, in the order of the mesh.
+    """
     spans = [
         {len({coordinates[i][side] for i in group}) for group in each.groups}
         for side in range(len(coordinates[0]))
@@ -85,7 +90,7 @@ def estimate(
     collectives: Sequence[Collective],
     precision: str,
 ) -> Estimate:
-    """The estimate of a step.
+    """Estimates the time of a step.
 
     Args:
         hardware: the kind of device.
@@ -106,7 +111,7 @@ def estimate(
 
 
 def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
-    """Kind and axes of the collectives that take most of the time; {} without any."""
+    """Returns kind and axes of the collectives that take most of the time; "" without any."""
     times: dict[str, float] = {}
     for each in collectives:
         name = f"{each.kind} over {'+'.join(each.axes) or '?'}"

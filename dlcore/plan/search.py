@@ -28,7 +28,7 @@ class Candidate:
 
 
 def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
-    """The meshes to try: splits of the devices over the three axes whose rows divide the batch.
+    """Lists meshes to try: splits of the devices over the three axes whose rows divide the batch.
 
     For each size of `tensor` (above 1 only with tensor-parallel rules): all other devices on
     `data`, all on `fsdp`, and `fsdp` over 8.
@@ -45,7 +45,7 @@ def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
 
 
 def microbatches_for(batch: int, mesh: str) -> list[int]:
-    """The numbers of microbatches to try on a mesh, in ascending order."""
+    """Lists the numbers of microbatches to try on a mesh, in ascending order."""
     sizes = dict(part.split("=") for part in mesh.split(","))
     rows = int(sizes["data"]) * int(sizes["fsdp"])
     return [count for count in MICROBATCHES if batch % (rows * count) == 0]
@@ -121,7 +121,7 @@ def _order(candidate: Candidate) -> tuple[bool, float, int]:
 
 
 def describe(candidate: Candidate) -> str:
-    """A line about a candidate."""
+    """Returns a line about a candidate."""
     result, remat = (
         candidate.plan,
         ("" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"),

@@ -16,7 +16,14 @@ GPU_DEFAULT = 0.75
 
 
 def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, object]:
-    """Returns all values of a plan, in bytes, FLOPs, seconds and dollars."""
+    """Returns all values of a plan, in bytes, FLOPs, seconds and dollars.
+
+    Args:
+        name: of the experiment.
+        plan: the plan.
+        steps: of the whole run.
+        price: dollars for one device and hour; 0: not known.
+    """
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
     fields: dict[str, object] = {
         "experiment": name,
@@ -67,7 +74,15 @@ def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, object
 
 
 def print_plan(name: str, plan: Plan, steps: int, price: float, word: str) -> None:
-    """Prints a plan as tables on the terminal."""
+    """Prints a plan as tables on the terminal.
+
+    Args:
+        name: of the experiment.
+        plan: the plan.
+        steps: of the whole run.
+        price: dollars for one device and hour; 0: not known.
+        word: a note that is printed below; "": none.
+    """
     topology, estimate, memory = plan.topology, plan.estimate, plan.memory
     mesh = ",".join(f"{axis}={count}" for axis, count in plan.mesh.items())
     table = Table(
@@ -144,7 +159,7 @@ def _advice(plan: Plan) -> str:
 
 
 def print_search(name: str, found: Sequence[Candidate]) -> None:
-    """Prints the candidates, the best first."""
+    """Prints the candidates of a search, the best first."""
     table = Table(title=f"{name} on {found[0].plan.topology.text}: the fastest that fits is first")
     for column in (
         "mesh",

@@ -144,7 +144,11 @@ class Topology:
 
 
 def parse(text: str) -> Topology:
-    """Parses `--topology`. Raises UsageError for one that does not exist."""
+    """Parses `--topology`, such as tpu:v5e:4x4.
+
+    Raises:
+        UsageError: there is no such hardware.
+    """
     kind, _, rest = text.partition(":")
     name, _, sizes = rest.partition(":")
     if kind == "cpu":

@@ -27,7 +27,7 @@ _SLICES = {"dynamic-slice", "slice", "gather"}
 
 
 def moved(program: Program) -> int:
-    """The bytes that one run of a program reads and writes on one device.
+    """Counts the bytes that one run of a program reads and writes on one device.
 
     An instruction reads its operands and writes its result; loops count all iterations. Where only
     a slice of an operand is read (a layer of stacked parameters), the slice counts; where a slice

@@ -28,7 +28,15 @@ def flatten(value: Json, name: str) -> dict[str, Json]:
 
 
 def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Json]]:
-    """The fields below `keys` of the cards that differ, with each run's value (None: missing)."""
+    """Finds the fields in which the cards of runs differ.
+
+    Args:
+        runs: the runs.
+        keys: of the parts of the cards that are compared.
+
+    Returns:
+        {field: its value in each run}, None where it is missing.
+    """
     # Fields of the config have no prefix, as on the command line.
     each = [
         {
@@ -78,12 +86,12 @@ def differing(runs: Sequence[Run]) -> Html:
 
 
 def name(run: Run, position: int) -> Html:
-    """A run's label beside its colour."""
+    """Draws a run's label beside the colour of its position."""
     return el("span", el("i", class_=f"swatch k{position % 8}"), run.label, class_="whose")
 
 
 def scroll(table: Html, label: str) -> Html:
-    """A table that scrolls where the page is too narrow, and can be focused by the keyboard."""
+    """Draws a table that scrolls where the page is too narrow, and that the keyboard can focus."""
     return el("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
@@ -160,13 +168,13 @@ def _best(values: Sequence[object], way: str | None) -> float | None:
 
 
 def parameters(run: Run) -> int | float | None:
-    """The number of parameters that a run trains, over all models."""
+    """Counts the parameters that a run trains, over all models; None: not known."""
     counts = run.numbers("parameters")
     return sum(counts.values()) if counts else None
 
 
 def results(run: Run) -> Html | None:
-    """The table of one run's results: a row for each metric, a column for each split."""
+    """Draws one run's results: a row for each metric, a column for each split."""
     by_split = {
         split: run.mapping("results", split)
         for split in sorted(run.mapping("results"), key=_split_rank)
@@ -186,7 +194,7 @@ def results(run: Run) -> Html | None:
 
 
 def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) -> Html | None:
-    """The metrics measured once and missing in the results: a row for each metric and split."""
+    """Draws the metrics measured once and missing in the results: a row a metric and split."""
     rows = []
     for chart in charts:
         for split in sorted({curve.split for curve in chart.curves}):

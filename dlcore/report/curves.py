@@ -48,7 +48,12 @@ class Chart:
 
 
 def better(run: Run, metric: str) -> str | None:
-    """The better direction, by the card, the published result or known metrics; None: unknown."""
+    """Returns which values of a metric are better: "higher", "lower", or None where it is unknown.
+
+    Args:
+        run: whose card may declare it, or has a published result.
+        metric: its name; known metrics need no declaration.
+    """
     if metric == run.get("published", "metric") and run.get("published", "better") in (
         "higher",
         "lower",
@@ -112,7 +117,16 @@ def _rank(name: str, runs: Sequence[Run]) -> int:
 
 
 def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points with the ends, each bucket's extremes, and gaps for missing values."""
+    """Keeps at most `limit` points of a curve: the ends, and the extremes and gaps of each bucket.
+
+    Args:
+        steps: int [N], ascending.
+        values: float [N], NaN for a gap.
+        limit: number of points.
+
+    Returns:
+        The steps and values that are kept.
+    """
     count = len(steps)
     if count <= limit:
         return steps, values
@@ -129,7 +143,10 @@ def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray,
 
 
 def means(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """The means of the buckets, for the smoothed curve: extremes alone would bias it."""
+    """Computes means of at most `limit` buckets of a curve, for the smoothed curve.
+
+    Extremes alone would bias it.
+    """
     bounds = _buckets(len(steps), limit)
     return (
         np.array([float(steps[a:b].mean()) for a, b in bounds]),
@@ -143,7 +160,7 @@ def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
 
 
 def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, object]:
-    """The data from which the page's script draws."""
+    """Returns the data of runs and charts from which the page's script draws."""
     return {
         "runs": [clean(run.label) for run in runs],
         "splits": [clean(split) for split in splits(runs)],

@@ -17,12 +17,12 @@ Place = Callable[[float], float]
 
 
 def look(curve: Curve, runs: int) -> str:
-    """A curve's classes: colours for runs and dashes for splits; with one run both for splits."""
+    """Returns a curve's classes: colour by run and dash by split; of a single run both by split."""
     return f"k{(curve.run if runs > 1 else curve.split) % 8} d{min(curve.split, 3)}"
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """About `count` round numbers between low and high."""
+    """Returns about `count` round numbers from `low` to `high`, ascending."""
     raw = (high - low) / count
     if not math.isfinite(raw) or raw <= 0:
         return [low]
@@ -36,7 +36,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between low and high (both positive), evenly spaced on a logarithmic axis."""
+    """Returns round numbers between two positive ones, evenly spaced on a logarithmic axis."""
     a, b = math.log10(low), math.log10(high)
     if b - a < 0.7:
         return [tick for tick in ticks(low, high, 5) if tick > 0]
@@ -107,12 +107,12 @@ def _stripped(text: str) -> str:
 
 
 def margin(texts: Sequence[str], least: int = 46) -> int:
-    """The width in pixels for the labels of an axis."""
+    """Returns the width in pixels that the labels of an axis need."""
     return max(least, 10 + math.ceil(6.4 * max(map(len, texts), default=0)))
 
 
 def step_ticks(first: float, last: float, width: float) -> list[float]:
-    """Whole numbers for an axis of steps, as many as have space for labels in `width` pixels."""
+    """Returns whole numbers for an axis of steps, whose labels fit in `width` pixels."""
     for count in (6, 4, 3, 2):
         marks = [tick for tick in ticks(first, last, count) if tick == round(tick)]
         if sum(6.4 * len(text) + 14 for text in labels(marks)) <= width:
@@ -136,7 +136,7 @@ def bounds(chart: Chart) -> tuple[float, float, float, float]:
 
 
 def svg(chart: Chart, runs: int) -> Html:
-    """A chart as an SVG: axes, curves, marks at values that are not finite, the published value."""
+    """Draws a chart as an SVG: axes, curves, gaps and the published value."""
     first, last, low, high = bounds(chart)
     up = ticks(low, high, 5)
     left = margin(labels(up))

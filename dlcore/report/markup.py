@@ -61,7 +61,7 @@ def el(tag: str, *children: object, **attributes: object) -> Html:
 
 
 def json_block(value: object, name: str) -> Html:
-    """A value as JSON inside the page, for its script; it cannot end the element."""
+    """Returns a value as JSON inside the page, for its script; it cannot end the element."""
     # ensure_ascii has escaped U+2028, U+2029 and lone surrogates.
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":

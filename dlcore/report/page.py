@@ -122,7 +122,7 @@ def render(runs: Sequence[Path]) -> str:
 
 
 def document(title: str, body: Html) -> str:
-    """The document; its policy only allows the page's own script and style."""
+    """Returns an HTML document whose policy allows the page's own script and style alone."""
     tools, charts, style = (
         resources.files("dlcore.report").joinpath(name).read_text("utf-8") for name in _ASSETS
     )

@@ -133,7 +133,15 @@ def _text(folder: Path, part: Part, title: str) -> Html:
 
 
 def spans(text: str, part: Part) -> list[Html]:
-    """A text as elements, split at the ends of spans; of overlapping ones the later is shown."""
+    """Splits a text at the ends of its spans; of overlapping spans the later one is shown.
+
+    Args:
+        text: the text.
+        part: a valid text part, with `spans`.
+
+    Returns:
+        An element for each piece of the text.
+    """
     found = [(s["start"], min(s["end"], len(text)), s) for s in part.get("spans", [])]
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}

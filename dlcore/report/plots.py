@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 
 def plot(entry: Part, title: str) -> Html:
-    """One plot of a sample, with the names of its series above it."""
+    """Draws one plot of a sample, with the names of its series above it."""
     series = [
         _read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]
     ]

@@ -68,7 +68,11 @@ class Run:
 
 
 def read(path: Path) -> Run:
-    """Reads one run. UsageError: it is no run folder."""
+    """Reads one run.
+
+    Raises:
+        UsageError: the folder is no run, or a file of it is damaged.
+    """
     if not path.is_dir():
         raise UsageError(
             f"{path}: no such run folder. Pass a folder that `dlcore train` created:"
@@ -96,7 +100,11 @@ def read(path: Path) -> Run:
 
 
 def read_all(paths: Sequence[Path]) -> list[Run]:
-    """Reads runs, each folder once, with a unique label for each."""
+    """Reads runs, each folder once, with a unique label for each.
+
+    Raises:
+        UsageError: no run is named, or a folder is no run.
+    """
     unique = list({path.resolve(): path for path in map(Path, paths)}.values())
     if not unique:
         raise UsageError(

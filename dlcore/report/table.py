@@ -28,7 +28,7 @@ def _read(path: Path) -> Card:
 
 
 def headline(card: Card, described: Mapping[str, str]) -> str:
-    """The one metric of a card that stands for it, as "split/metric".
+    """Returns the one metric of a card that stands for it, as "split/metric".
 
     It is the metric of the published number; else the one that the experiment file names in its
     line `Headline:`; else the first of the test split, or of all where nothing was tested.
@@ -46,16 +46,17 @@ def headline(card: Card, described: Mapping[str, str]) -> str:
 
 
 def values(card: Card) -> dict[str, str]:
-    """{"split/metric": "0.9943 ± 0.0002"}: the mean and the standard deviation over a card's runs.
+    """Describes each result of a card by mean and standard deviation over its runs.
 
-    Of a single run it is the value alone.
+    Returns:
+        {"split/metric": "0.9943 ± 0.0002"}; of a single run the value alone.
     """
     runs, _ = repeated(card)
     return {name: _spread([run[name] for run in runs]) for name in runs[0]}
 
 
 def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
-    """The results of a card's runs, and a text on their number.
+    """Returns the results of a card's runs, and a text on their number.
 
     Where seeds have folds, a result is a seed's mean over its folds.
     """
@@ -100,8 +101,9 @@ def _cores(card: Card) -> str:
 
 
 def rows() -> str:
-    """The table of results in Markdown, from the kept cards: one headline metric a row, and the
-    rest of the card folded away; no row without a run.
+    """Returns the table of results in Markdown, from the kept cards.
+
+    A row has one headline metric, and the rest of the card folded away; no row without a run.
     """
     lines = [
         "| experiment | data | metric | published | ours | all results |",
@@ -177,6 +179,9 @@ def keep(runs: list[Path]) -> list[Path]:
 
     Runs that differ only by seed or fold share a card: that of the first run, with results and
     hashes of all as `repeats`, and the options that differ from the defaults as `flags`.
+
+    Raises:
+        UsageError: a run is not finished.
     """
     groups: dict[str, list[Card]] = {}
     for run in runs:

@@ -3,194 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import math
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, cast
-
-import jax
-import numpy as np
 
 from dlcore import files
 from dlcore.bounds import Dataclass
 from dlcore.errors import UsageError
 from dlcore.files import Json
-from dlcore.runs.card_fields import Card, Git, Hash, Machine
+from dlcore.runs.card_fields import Card
 from dlcore.runs.card_migration import migrated
-from dlcore.runtime import cores
-from dlcore.sharding import Tree, to_host
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 D = TypeVar("D", bound=Dataclass)
-PACKAGES = (
-    "dlcore",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "grain",
-    "numpy",
-    "tensorflow-datasets",
-)
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that affect the numbers."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def git(folder: Path) -> Git:
-    """Describes the repository that contains `folder`.
-
-    Returns:
-        Its commit, and whether its Python files are those of the commit; None where there is no
-        repository, or no git.
-    """
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(folder), *words],
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    # Tracked files and other Python files count as changes; exports, sweeps and runs do not.
-    changed, top = (
-        ask("status", "--porcelain", "--untracked-files=no"),
-        ask("rev-parse", "--show-toplevel"),
-    )
-    fresh = ask(
-        "-c",
-        "core.quotePath=off",
-        "ls-files",
-        "--others",
-        "--exclude-standard",
-        "--full-name",
-        "--",
-        ":/*.py",
-    )
-    clean = (
-        None
-        if changed is None or fresh is None or top is None
-        else not changed and not _sources(Path(top), fresh)
-    )
-    return {"commit": ask("rev-parse", "HEAD"), "clean": clean}
-
-
-def _sources(top: Path, names: str) -> list[Path]:
-    """Those of these Python files that are not part of a run, which keeps its experiment file."""
-    files = [top / name for name in names.splitlines()]
-    return [
-        file for file in files if not any((above / "card.json").is_file() for above in file.parents)
-    ]
-
-
-def machine() -> Machine:
-    """Describes the host, the devices of JAX, and XLA's flags."""
-    device = jax.devices()[0]
-    return {
-        "host": {
-            "cpu": _cpu(),
-            "cores": cores.available(),
-            "system": f"{platform.system()} {platform.machine()}",
-        },
-        "devices": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
-            "processes": jax.process_count(),
-        },
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
-
-
-def peak_memory() -> int | None:
-    """The peak bytes in use on a device, or resident in this process; None if unknown."""
-    held = [
-        stats.get("peak_bytes_in_use", 0)
-        for d in jax.local_devices()
-        if (stats := d.memory_stats())
-    ]
-    if held and max(held):
-        return int(max(held))
-    if resource is None:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def sha256(tree: Tree) -> str:
-    """Computes the SHA-256 over path, dtype, shape and bytes of every leaf, sorted by path.
-
-    It does not depend on how the arrays are spread over devices.
-    """
-    digest = hashlib.sha256()
-    for path, leaf in sorted(
-        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(to_host(tree))
-    ):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def plain(config: Dataclass) -> dict[str, Json]:
     """Returns the fields of a dataclass as JSON would give them back: tuples are lists."""
     fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(config)))
     return fields
-
-
-def mark(params: Mapping[str, Tree]) -> Hash:
-    """Computes SHA-256 and L2 norm of the parameters; the norm tells a small drift from a large."""
-    host = to_host(params)
-    squares = sum(
-        float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host)
-    )
-    return {"sha256": sha256(host), "norm": math.sqrt(squares)}
-
-
-def parameters(params: Mapping[str, Tree]) -> dict[str, int]:
-    """Counts the parameters of each model."""
-    return {
-        name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
-        for name, tree in params.items()
-    }
 
 
 def write(folder: Path, card: Card) -> None:

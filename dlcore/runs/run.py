@@ -13,7 +13,7 @@ from dlcore import files
 from dlcore.analysis import diagnosis_summary
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import ending, sample_files
+from dlcore.runs import circumstances, ending, parameter_hash, sample_files
 from dlcore.runs.best import Best, flat
 from dlcore.runs.catalog import FACTS
 from dlcore.runs.checkpoint import Checkpoints
@@ -101,9 +101,9 @@ class Run:
     def begin(self, state: State, steps: int) -> None:
         """Prepares folder and card for training from the step of `state` to step `steps`."""
         self.start = int(state.step)
-        self.card["parameters"] = cards.parameters(state.params)
+        self.card["parameters"] = parameter_hash.counts(state.params)
         if self.start == 0:
-            self.card["params_sha256"] = {"start": cards.sha256(state.params), "end": None}
+            self.card["params_sha256"] = {"start": parameter_hash.sha256(state.params), "end": None}
             self.card["marks"] = {}
         self.patience = Patience(self.flags.patience, self.best.best, self.folder, self.start)
         self.card["stopped_early"] = self.start if self.patience.over else None
@@ -137,7 +137,7 @@ class Run:
 
     def keep_hash(self, state: State, step: int) -> None:
         """Stores the hash of the state's parameters in the card, for `dlcore verify`."""
-        self.card.setdefault("marks", {})[str(step)] = cards.mark(state.params)
+        self.card.setdefault("marks", {})[str(step)] = parameter_hash.mark(state.params)
 
     def log_training(
         self,
@@ -235,7 +235,7 @@ class Run:
         self.card["examples_per_second"] = (
             round(trained / seconds["train"], 1) if seconds["train"] else None
         )
-        self.card["peak_memory_bytes"] = cards.peak_memory()
+        self.card["peak_memory_bytes"] = circumstances.peak_memory()
         self.card["compilation_cache"] = compilation_cache.found()
         self.card["results"] = self.metrics.values
         if processes.first():
@@ -257,7 +257,7 @@ class Run:
         """
         state = states[number]
         assert state is not None
-        self.card["params_sha256"]["end"] = cards.sha256(state.params)
+        self.card["params_sha256"]["end"] = parameter_hash.sha256(state.params)
         self.checkpoints.wait()
         self.final_step = self.best.final_step(last)
         if self.final_step != last:

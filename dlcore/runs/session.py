@@ -16,7 +16,7 @@ from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, early_stopping, resuming, tracking, training
+from dlcore.runs import catalog, circumstances, early_stopping, resuming, tracking, training
 from dlcore.runs.card_fields import DataEntries
 from dlcore.runs.catalog import Page
 from dlcore.runs.folder import alone, claimed, keep_page
@@ -87,9 +87,9 @@ def new_card(
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "config": cards.plain(config),
         "run": cards.plain(flags),
-        "git": cards.git(page.path.resolve().parent),
-        "versions": cards.versions(),
-        **cards.machine(),
+        "git": circumstances.git(page.path.resolve().parent),
+        "versions": circumstances.versions(),
+        **circumstances.machine(),
         "mesh": dict(place.mesh.shape),
         **describe(experiment),
         "seconds": {},

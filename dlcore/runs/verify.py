@@ -9,7 +9,7 @@ from pathlib import Path
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import changes
+from dlcore.runs import changes, circumstances, parameter_hash
 from dlcore.runs.card_fields import Hash
 from dlcore.runs.catalog import Page
 from dlcore.runs.session import check, describe
@@ -97,10 +97,10 @@ def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Has
         fresh: cards.Card = {}
         trainer = single(experiment, quiet, Path(folder), fresh)
         try:
-            found = {0: cards.mark(trainer.state.params)}
+            found = {0: parameter_hash.mark(trainer.state.params)}
             trainer.train(until=last)
             hashes = {int(step): each for step, each in fresh["marks"].items()}
-            return found | hashes | {last: cards.mark(trainer.state.params)}
+            return found | hashes | {last: parameter_hash.mark(trainer.state.params)}
         finally:
             trainer.close()
 
@@ -118,10 +118,10 @@ def differences(
     """
     folder = page.path.resolve().parent
     now: cards.Card = {
-        "versions": cards.versions(),
-        **cards.machine(),
+        "versions": circumstances.versions(),
+        **circumstances.machine(),
         **describe(experiment),
-        "git": cards.git(folder),
+        "git": circumstances.git(folder),
     }
     changed = [*changes.differences(card, now, DECISIVE), *changes.commit(card, now)]
     if run and (kept := run / "experiment.py").is_file():

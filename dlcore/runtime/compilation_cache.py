@@ -44,7 +44,7 @@ def _listen() -> None:
 
 
 def found() -> dict[str, int]:
-    """{"hits", "misses"}: the programs that came from the cache, or were compiled."""
+    """Counts the programs that came from the cache ("hits"), and those compiled ("misses")."""
     return {"hits": _counts[_HIT], "misses": _counts[_MISS]}
 
 

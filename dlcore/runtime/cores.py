@@ -6,7 +6,7 @@ import os
 
 
 def available() -> int:
-    """The number of cores."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -50,7 +50,15 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
 
 
 def simulated(flags: RunOptions, batch: int) -> int:
-    """The number of simulated devices: the mesh's, or the most cores that divide the batch."""
+    """Chooses the number of simulated devices.
+
+    Args:
+        flags: the run options; their mesh decides, where there is one.
+        batch: number of examples of a step.
+
+    Returns:
+        The size of the mesh; otherwise the most cores that divide the batch.
+    """
     if flags.mesh:
         sizes = [size for _, _, size in (part.partition("=") for part in flags.mesh.split(","))]
         if not all(size.isdigit() and int(size) for size in sizes):

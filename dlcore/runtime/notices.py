@@ -67,7 +67,12 @@ class Notices:
 
 @contextlib.contextmanager
 def during(work: str, active: bool = True) -> Iterator[None]:
-    """Prints `work` if the block takes longer than `SECONDS`."""
+    """Prints a line if the block takes longer than `SECONDS`.
+
+    Args:
+        work: what takes so long, such as "compiling".
+        active: False: nothing is printed.
+    """
     notices = Notices(active)
     notices(work)
     try:

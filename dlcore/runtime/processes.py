@@ -25,14 +25,14 @@ _GONE = re.compile(
 
 
 def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
-    """The processes that the environment names.
+    """Reads from the environment which processes a run has.
 
     Args:
         environment: the environment variables.
 
     Returns:
         (coordinator address, number of processes, rank), or None for a run of one process;
-            (AUTO, 0, 0) for `DLCORE_COORDINATOR=auto` alone.
+        (AUTO, 0, 0) for `DLCORE_COORDINATOR=auto` alone.
 
     Raises:
         UsageError: the variables are incomplete or invalid.
@@ -121,7 +121,7 @@ def normal(address: str) -> tuple[str, bool]:
 
 
 def first() -> bool:
-    """Whether this is the process that writes cards, logs and samples."""
+    """Returns whether this is the process that writes cards, logs and samples."""
     return jax.process_index() == 0
 
 
@@ -129,6 +129,10 @@ def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
     """Waits until every process has reached this barrier.
 
     A process that dies meanwhile ends the others by its missing heartbeat.
+
+    Args:
+        name: of the barrier, for the message.
+        seconds: to wait at most.
 
     Raises:
         Disrupted: a process is missing after `seconds`.
@@ -151,7 +155,14 @@ def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
 
 @contextmanager
 def together(way_on: str) -> Iterator[None]:
-    """Turns JAX's errors on a lost process into Disrupted, with `way_on` as the remedy."""
+    """Turns JAX's errors on a lost process, in the block, into a message.
+
+    Args:
+        way_on: the command that continues the run.
+
+    Raises:
+        Disrupted: another process is gone.
+    """
     try:
         yield
     except (
@@ -188,7 +199,7 @@ def by_first(act: Callable[[], None]) -> None:
 
 
 def agreed(value: int) -> int:
-    """The first process's number or truth value, in all processes."""
+    """Returns the first process's number or truth value, in all processes."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
@@ -197,7 +208,12 @@ def agreed(value: int) -> int:
 
 
 def stop_requested(step: int, received: Sequence[int]) -> bool:
-    """Whether any process has received a signal; True in all of them at the same step."""
+    """Returns whether any process has received a signal; True in all of them at the same step.
+
+    Args:
+        step: number of steps taken.
+        received: the signals that this process has received.
+    """
     if jax.process_count() == 1:
         return bool(received)
     from jax.experimental import multihost_utils

@@ -18,7 +18,7 @@ _held: list[int] = []  # not empty: a second Ctrl-C is delayed
 
 
 def numbers() -> list[int]:
-    """The signals that ask a process to stop, except those that it was started to ignore.
+    """Lists the signals that ask a process to stop, except those that it was started to ignore.
 
     nohup makes a process ignore SIGHUP, and a script's `&` Ctrl-C.
     """
@@ -30,7 +30,12 @@ def numbers() -> list[int]:
 def handled(
     handler: Callable[[int, FrameType | None], None], kinds: list[int] | None = None
 ) -> Iterator[None]:
-    """Lets `handler` handle these signals (by default all that ask to stop) in the block."""
+    """Lets a function handle signals in the block.
+
+    Args:
+        handler: (signal, frame) -> None.
+        kinds: the signals; None: all that ask to stop.
+    """
     before = {
         number: signal.signal(number, handler) for number in (numbers() if kinds is None else kinds)
     }

@@ -42,9 +42,11 @@ def explained(command: Callable[[], T]) -> T:
 
 
 def explain(error: Exception) -> str | None:
-    """The message for an error of an experiment file or of storage; None for other errors.
+    """Explains an error of an experiment file or of storage.
 
-    The message has the error, its place, and the experiment file's own frames.
+    Returns:
+        A message with the error, its place, and the experiment file's own frames; None for errors
+        of another origin.
     """
     if os.environ.get(SHOW_ALL, "").lower() == "off":
         return None
@@ -79,7 +81,7 @@ def explain(error: Exception) -> str | None:
 
 
 def deliberate(error: Exception) -> bool:
-    """Whether a `raise` of an experiment file or of dlcore has raised this, and no library."""
+    """Returns whether an experiment file or dlcore has raised the error, and no library."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.cli import chat, main
+from dlcore.cli import chat, main, run_commands
 from dlcore.models.gpt import Size
 from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling
@@ -51,7 +51,7 @@ class Model:
     """The run's model, outside `dlcore chat`."""
 
     def __init__(self, run: Path) -> None:
-        _, experiment, _, self.state = main._state_of("chat", [str(run)])
+        _, experiment, _, self.state = run_commands.state_of("chat", [str(run)])
         self.text_model = experiment.text_model
         self.size = Size(len(self.text_model.tokenizer), CONTEXT, 2, 2, 16, 0.1, True)
 
@@ -182,7 +182,7 @@ def test_lines_of_a_file_are_answered_and_the_end_of_file_ends(
 
 
 def test_what_is_no_language_model_is_refused(run: Path) -> None:
-    _, experiment, _, state = main._state_of("chat", [str(run)])
+    _, experiment, _, state = run_commands.state_of("chat", [str(run)])
     other = dataclasses.replace(experiment, text_model=None)
     with pytest.raises(chat.UsageError, match="is no run of a language model"):
         chat.main([str(run)], lambda words: (run, other, state))

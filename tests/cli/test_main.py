@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
+from dlcore.cli import run_commands
 from dlcore.options import RunOptions
 from dlcore.report import runs as report_runs
 from dlcore.report.command import reproduce
@@ -114,7 +115,7 @@ def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
         json.dumps(printed | {"devices": printed["devices"] | {"count": 4}})
     )
     seen: list[RunOptions] = []
-    monkeypatch.setattr(cli, "_environment", lambda flags, batch: seen.append(flags) or flags)
+    monkeypatch.setattr(run_commands, "prepare", lambda flags, batch: seen.append(flags) or flags)
     monkeypatch.setattr(runs, "resume", lambda *_: 0)
     assert cli.main(["resume", str(copied), *words]) == 0
     (flags,) = seen

@@ -25,6 +25,7 @@ from dlcore.runs import session as runs
 from dlcore.runs.catalog import Page
 from dlcore.runs.checkpoint import Checkpoints
 from dlcore.runs.loop import PREEMPTED
+from dlcore.runs.parameter_hash import sha256
 from dlcore.runs.session import evaluate_all
 from dlcore.runtime import processes
 from dlcore.seeds import runs as seeds
@@ -106,12 +107,7 @@ def test_results_are_of_the_best_state_and_the_hash_is_of_the_last(
 ) -> None:
     run_card, lines = card(whole), logged(whole, "validation")
     best = max(lines, key=lambda line: line["accuracy"])  # the first of equals
-    assert best["step"] not in (
-        12,
-        24,
-        36,
-        40,
-    ), "the best state must be one that no regular checkpoint has"
+    assert best["step"] not in (12, 24, 36, 40), "no regular checkpoint has the best state"
     assert run_card["best"] == {
         "metric": "validation/accuracy",
         "better": "higher",
@@ -136,9 +132,9 @@ def test_results_are_of_the_best_state_and_the_hash_is_of_the_last(
     )
     raw = Checkpoints(whole / "checkpoints").manager.restore(40)["state"]["params"]
     # of what was trained
-    assert run_card["params_sha256"]["end"] == cards.sha256(raw) != cards.sha256(last.params)
+    assert run_card["params_sha256"]["end"] == sha256(raw) != sha256(last.params)
     for averaged_, kept in ((state, state.opt["net"].average), (last, last.opt["net"].average)):
-        assert cards.sha256(averaged_.params) == cards.sha256({"net": kept})
+        assert sha256(averaged_.params) == sha256({"net": kept})
 
 
 def test_commands_use_the_best_state_and_with_last_the_last(

@@ -19,7 +19,8 @@ from jax.sharding import PartitionSpec as P
 
 from dlcore import sharding
 from dlcore.errors import UsageError
-from dlcore.runs import card
+from dlcore.runs import card, circumstances
+from dlcore.runs.parameter_hash import counts, sha256
 
 pytestmark = pytest.mark.quick
 TREE = {
@@ -37,7 +38,7 @@ def test_sha256_changes_with_any_bit(path: tuple[str, ...], data: st.DataObject)
     raw = leaf.reshape(-1).view(np.uint8)
     bit = data.draw(st.integers(0, 8 * len(raw) - 1)) if leaf.dtype != bool else 0
     raw[bit // 8] ^= 1 << bit % 8
-    assert card.sha256(changed) != card.sha256(TREE)
+    assert sha256(changed) != sha256(TREE)
 
 
 def test_sha256_changes_with_name_shape_and_dtype() -> None:
@@ -49,7 +50,7 @@ def test_sha256_changes_with_name_shape_and_dtype() -> None:
         {"w": w.astype(np.float64)},
         {"x": {"w": w}},
     )
-    assert len({card.sha256(tree) for tree in ({"w": w}, *others)}) == 6
+    assert len({sha256(tree) for tree in ({"w": w}, *others)}) == 6
 
 
 def test_sha256_does_not_see_order_or_layout(devices: list[jax.Device]) -> None:
@@ -58,16 +59,13 @@ def test_sha256_does_not_see_order_or_layout(devices: list[jax.Device]) -> None:
     for spec in (P(), P("fsdp"), P(None, "fsdp"), P(("data",), "fsdp")):
         laid = jax.device_put(w, NamedSharding(mesh, spec))
         jax.block_until_ready(laid)
-        assert card.sha256({"w": laid}) == card.sha256({"w": w})
-    assert card.sha256({"w": np.asfortranarray(w)}) == card.sha256({"w": w})
-    assert card.sha256(dict(reversed(TREE.items()))) == card.sha256(TREE)
+        assert sha256({"w": laid}) == sha256({"w": w})
+    assert sha256({"w": np.asfortranarray(w)}) == sha256({"w": w})
+    assert sha256(dict(reversed(TREE.items()))) == sha256(TREE)
 
 
 def test_parameters_are_counted_by_part() -> None:
-    assert card.parameters({"a": {"w": jnp.zeros((3, 4)), "b": jnp.zeros(())}, "b": {}}) == {
-        "a": 13,
-        "b": 0,
-    }
+    assert counts({"a": {"w": jnp.zeros((3, 4)), "b": jnp.zeros(())}, "b": {}}) == {"a": 13, "b": 0}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -129,7 +127,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_git_tells_commit_and_cleanness(tmp_path: Path) -> None:
-    assert card.git(tmp_path) == {"commit": None, "clean": None}
+    assert circumstances.git(tmp_path) == {"commit": None, "clean": None}
     plain = {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
@@ -140,15 +138,17 @@ def test_git_tells_commit_and_cleanness(tmp_path: Path) -> None:
         ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "m"],
     ):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True, env=plain)
-    found = card.git(tmp_path)
+    found = circumstances.git(tmp_path)
     assert len(found["commit"]) == 40
     assert found["clean"] is True
     (tmp_path / "new.py").write_text("")
-    assert card.git(tmp_path) == {**found, "clean": False}
+    assert circumstances.git(tmp_path) == {**found, "clean": False}
 
 
 def test_machine_and_versions_can_be_written_as_json() -> None:
-    record = json.loads(json.dumps({**card.machine(), "versions": card.versions()}))
+    record = json.loads(
+        json.dumps({**circumstances.machine(), "versions": circumstances.versions()})
+    )
     assert record["devices"] == {"platform": "cpu", "kind": "cpu", "count": 8, "processes": 1}
     assert record["versions"]["jax"] == jax.__version__
-    assert card.peak_memory() > 10 * 2**20
+    assert circumstances.peak_memory() > 10 * 2**20

@@ -11,8 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from dlcore.runs import card as cards
-from dlcore.runs import changes
+from dlcore.runs import changes, circumstances
 
 CODE = '''"""What it is."""
 import math
@@ -110,7 +109,10 @@ def test_commits_are_compared() -> None:
 
 
 def test_a_tree_is_clean_beside_exports_sweeps_and_runs(repository: Path) -> None:
-    assert cards.git(repository) == {"commit": git(repository, "rev-parse", "HEAD"), "clean": True}
+    assert circumstances.git(repository) == {
+        "commit": git(repository, "rev-parse", "HEAD"),
+        "clean": True,
+    }
     (repository / "model.npz").write_bytes(b"x")
     run = repository / "sweeps" / "mine" / "001"
     run.mkdir(parents=True)
@@ -118,12 +120,12 @@ def test_a_tree_is_clean_beside_exports_sweeps_and_runs(repository: Path) -> Non
     (run / "experiment.py").write_text(CODE)
     (repository / "ignored").mkdir()
     (repository / "ignored" / "x.py").write_text(CODE)
-    assert cards.git(repository)["clean"] is True
-    assert cards.git(repository / "sweeps")["clean"] is True
+    assert circumstances.git(repository)["clean"] is True
+    assert circumstances.git(repository / "sweeps")["clean"] is True
     (repository / "beside.py").write_text(CODE)
-    assert cards.git(repository)["clean"] is False
-    assert cards.git(repository / "sweeps")["clean"] is False
+    assert circumstances.git(repository)["clean"] is False
+    assert circumstances.git(repository / "sweeps")["clean"] is False
     (repository / "beside.py").unlink()
     (repository / "one.py").write_text(CODE + "# only a comment\n")
-    assert cards.git(repository)["clean"] is False
-    assert cards.git(run.parents[3].parent / "nowhere")["clean"] is None
+    assert circumstances.git(repository)["clean"] is False
+    assert circumstances.git(run.parents[3].parent / "nowhere")["clean"] is None

@@ -13,7 +13,7 @@ import pytest
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, trust
+from dlcore.runs import catalog, circumstances, trust
 from dlcore.runs import folder as folders
 from dlcore.runs import session as run
 from dlcore.seeds import runs
@@ -46,7 +46,7 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
     the first one's folder.
     """
     flags = RunOptions(offline=True, out="new/run", seeds=2 if train is runs.train else 1)
-    git, messages = cards.git, []
+    git, messages = circumstances.git, []
 
     def slow(folder: Path) -> dict[str, Any]:
         if not messages:
@@ -65,7 +65,7 @@ def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
             with pytest.raises(UsageError, match="another process is training in"):
                 train(PAGE, TINY, flags)
 
-    monkeypatch.setattr(cards, "git", slow)
+    monkeypatch.setattr(circumstances, "git", slow)
     if train is runs.train:
         keep_page = folders.keep_page
         monkeypatch.setattr(folders, "keep_page", lambda *words: (other(), keep_page(*words)))

@@ -12,7 +12,7 @@ import pytest
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, verify
+from dlcore.runs import catalog, circumstances, verify
 from dlcore.runs import session as run
 from tests.child import tiny
 
@@ -71,7 +71,7 @@ def test_another_commit_and_other_code_are_named(
     other: dict[str, Any] = json.loads(json.dumps(card))
     other["marks"]["10"]["sha256"] = "0" * 64
     other["git"] = {"commit": "a" * 40, "clean": True}
-    monkeypatch.setattr(cards, "git", lambda folder: {"commit": "b" * 40, "clean": True})
+    monkeypatch.setattr(circumstances, "git", lambda folder: {"commit": "b" * 40, "clean": True})
     since = "code since commit aaaaaaaaaa: dlcore/models/mlp.py"
     monkeypatch.setattr(
         verify.changes, "code_since", lambda commit, folder: [since] if commit == "a" * 40 else []

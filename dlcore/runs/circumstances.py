@@ -1,0 +1,140 @@
+"""What a run was computed on: packages, commit, host, devices, and the memory that it took."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+
+from dlcore.runs.card_fields import Git, Machine
+from dlcore.runtime import cores
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+PACKAGES = (
+    "dlcore",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "numpy",
+    "tensorflow-datasets",
+)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that affect the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git(folder: Path) -> Git:
+    """Describes the repository that contains `folder`.
+
+    Returns:
+        Its commit, and whether its Python files are those of the commit; None where there is no
+        repository, or no git.
+    """
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(folder), *words],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    # Tracked files and other Python files count as changes; exports, sweeps and runs do not.
+    changed, top = (
+        ask("status", "--porcelain", "--untracked-files=no"),
+        ask("rev-parse", "--show-toplevel"),
+    )
+    fresh = ask(
+        "-c",
+        "core.quotePath=off",
+        "ls-files",
+        "--others",
+        "--exclude-standard",
+        "--full-name",
+        "--",
+        ":/*.py",
+    )
+    clean = (
+        None
+        if changed is None or fresh is None or top is None
+        else not changed and not _sources(Path(top), fresh)
+    )
+    return {"commit": ask("rev-parse", "HEAD"), "clean": clean}
+
+
+def _sources(top: Path, names: str) -> list[Path]:
+    """Those of these Python files that are not part of a run, which keeps its experiment file."""
+    files = [top / name for name in names.splitlines()]
+    return [
+        file for file in files if not any((above / "card.json").is_file() for above in file.parents)
+    ]
+
+
+def machine() -> Machine:
+    """Describes the host, the devices of JAX, and XLA's flags."""
+    device = jax.devices()[0]
+    return {
+        "host": {
+            "cpu": _cpu(),
+            "cores": cores.available(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "devices": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
+
+
+def peak_memory() -> int | None:
+    """The peak bytes in use on a device, or resident in this process; None if unknown."""
+    held = [
+        stats.get("peak_bytes_in_use", 0)
+        for d in jax.local_devices()
+        if (stats := d.memory_stats())
+    ]
+    if held and max(held):
+        return int(max(held))
+    if resource is None:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
