@@ -15,16 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
-import optax
 
 import dlcore
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import images
-from dlcore.kernels.corrupt import gaussian_blur, gaussian_noise
 from dlcore.models.autoencoder import Autoencoder, ConvDecoder, ConvEncoder
-from dlcore.tasks import autoencoding, reconstruction
-from dlcore.train import DataSource, Experiment, Model, Objective, Out, Recipe, Splits, mean
+from dlcore.tasks import autoencoding, reconstruction, restoration
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 DEGRADATION = {"denoise": (0.0, 0.5), "deblur": (2.0, 0.05)}  # blur in pixels, noise
 
@@ -56,25 +53,7 @@ def data(c: Config, source: DataSource) -> Splits:
 def build(c: Config, splits: Splits) -> Experiment:
     blur, noise = DEGRADATION[c.task]
     net = Autoencoder(ConvEncoder(c.widths, c.depth), ConvDecoder(c.widths[::-1], depth=c.depth))
-
-    def degraded(batch, key, train):
-        if "degraded" in batch:  # in evaluation
-            return batch["degraded"]
-        x = autoencoding.grey(batch)
-        if key is None:  # at initialisation
-            return x
-        return gaussian_noise(key, batch["row"], gaussian_blur(x, blur) if blur else x, noise)
-
-    model = Model("net", net, inputs=degraded)
-
-    def loss(params, extra, batch, key, train):
-        x = autoencoding.grey(batch)
-        (y, _), extra = model(params, extra, batch, key, train)
-        squared = ((jax.nn.sigmoid(y) - x) ** 2).mean((1, 2, 3))
-        # Cross-entropy has the same minimum as the squared error, and larger gradients near black.
-        xent = optax.sigmoid_binary_cross_entropy(y, x).mean((1, 2, 3))
-        psnr = -10 * jnp.log10(jnp.maximum(squared, 1e-10))
-        return Out(mean(xent, batch["mask"]), {"psnr": mean(psnr, batch["mask"])}, extra)
+    model = Model("net", net, inputs=restoration.inputs(blur, noise))
 
     filters = autoencoding.filter_evaluator(
         lambda: images.degraded(splits.train, blur, noise, seed=2), splits.validation, splits.test
@@ -83,7 +62,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        objectives={"net": Objective(loss, c.recipe(c.steps))},
+        objectives={"net": Objective(restoration.loss(model), c.recipe(c.steps))},
         evaluators=[filters],
         samples=[autoencoding.restoration_samples(model, splits.test)],
         predictor=reconstruction.predictor(model, splits.facts, jax.nn.sigmoid),

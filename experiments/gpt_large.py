@@ -71,10 +71,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
 
-    def continued(state, prompt, key, length=0, *how):
-        length, how = length or min(400, 8 * size.context), how or (c.temperature,)
-        return generate(size, state.params["net"], prompt, key, length, *how)
-
+    length = min(400, 8 * size.context)
+    continued = language_modelling.continuation(generate, size, "net", length, c.temperature)
     title = f"Temperature {c.temperature}"
     return Experiment(
         config=c,

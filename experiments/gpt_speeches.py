@@ -69,9 +69,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     def inputs(batch, key, train):
         return (batch["tokens"],), {"segment": batch["segment"], "position": batch["position"]}
 
-    def drawn(state, prompt, key, length=400, *how):
-        how = how or (c.temperature, c.top_k, c.top_p)
-        return generate(size, state.params["net"], prompt, key, length, *how)
+    how = (c.temperature, c.top_k, c.top_p)
+    drawn = language_modelling.continuation(generate, size, "net", 400, *how)
 
     def best(state, prompt, key):
         length = c.context // 4

@@ -60,10 +60,8 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(*shape, c.dropout, c.rotary, c.remat)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
 
-    def continued(state, prompt, key, length=1000, *how):
-        how = how or (c.temperature, c.top_k)
-        return generate(size, state.params["net"], prompt, key, length, *how)
-
+    how = (c.temperature, c.top_k)
+    continued = language_modelling.continuation(generate, size, "net", 1000, *how)
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
         config=c,

@@ -61,10 +61,8 @@ def build(c: Config, splits: Splits) -> Experiment:
         output=lambda y, batch: y[0],  # the logits, without the states
     )
 
-    def continued(state, prompt, key, length=1000, *how):
-        how = how or (c.temperature, c.top_k)
-        return generate(net, state.params["net"], prompt, key, length, *how)
-
+    how = (c.temperature, c.top_k)
+    continued = language_modelling.continuation(generate, net, "net", 1000, *how)
     recipe = "nanoGPT's README, CPU recipe of a Transformer"
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(

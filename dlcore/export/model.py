@@ -152,11 +152,14 @@ class TrainedModel:
 
 def _with(predictor: P, options: Mapping[str, object]) -> P:
     """The predictor with other options. UsageError: it does not have one of them."""
-    known = [field.name for field in dataclasses.fields(predictor.options)]
+    usual = predictor.options
+    assert dataclasses.is_dataclass(usual)
+    assert not isinstance(usual, type)
+    known = [field.name for field in dataclasses.fields(usual)]
     if unknown := [name for name in options if name not in known]:
         has = ", ".join(known) or "none"
         raise UsageError(f"this model has no option {unknown[0]!r}: it has {has}")
-    return with_options(predictor, dataclasses.replace(predictor.options, **options))
+    return with_options(predictor, dataclasses.replace(usual, **options))
 
 
 def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:

@@ -109,6 +109,30 @@ def appended(
     return jnp.concatenate([prompt, tokens], 1)
 
 
+def continuation(
+    generate: Callable[..., Array], net: object, model: str, length: int, *how: float
+) -> Callable[..., Array]:
+    """Binds a generator of tokens to a model, as `samples` and `predictor` need it.
+
+    Args:
+        generate: (net, params, prompt, key, length, *how) -> tokens, such as that of `models.gpt`.
+        net: its first argument: the network, or its shape.
+        model: the name of the parameters.
+        length: the number of new tokens, where none is given.
+        how: temperature, top_k and top_p, where none are given.
+
+    Returns:
+        (state, prompt int32 [batch, some], key, length, *how) -> tokens [batch, some + length].
+    """
+
+    def continued(
+        state: State, prompt: Array, key: Array, length: int = length, *chosen: float
+    ) -> Array:
+        return generate(net, state.params[model], prompt, key, length, *(chosen or how))
+
+    return continued
+
+
 @dataclasses.dataclass(frozen=True)
 class PromptOptions:
     """Flags of `dlcore predict` for a language model."""
