@@ -63,7 +63,7 @@ def better(run: Run, metric: str) -> str | None:
 
 
 def splits(runs: Sequence[Run]) -> list[str]:
-    """All splits that have curves, in order of their first appearance."""
+    """Lists the splits that have curves: train, validation, test, and others by name."""
     names = {split for run in runs for split, name in run.series if name not in _NOT_DRAWN}
     return sorted(
         names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
@@ -71,7 +71,7 @@ def splits(runs: Sequence[Run]) -> list[str]:
 
 
 def charts(runs: Sequence[Run]) -> list[Chart]:
-    """One chart for each metric, which training and evaluation share if there is one objective."""
+    """Makes a chart for each metric; training and evaluation share it if there is one objective."""
     order = splits(runs)
     groups: dict[str, list[Curve]] = {}
     for position, run in enumerate(runs):

@@ -121,7 +121,7 @@ def step_ticks(first: float, last: float, width: float) -> list[float]:
 
 
 def bounds(chart: Chart) -> tuple[float, float, float, float]:
-    """First and last step, and the lowest and highest value with a margin."""
+    """Returns first and last step of a chart, and its lowest and highest value with a margin."""
     steps = np.concatenate([curve.steps for curve in chart.curves])
     values = np.concatenate([curve.values for curve in chart.curves])
     values = values[np.isfinite(values)]
@@ -192,7 +192,7 @@ def _curve(curve: Curve, classes: str, x: Place, y: Place) -> list[Html]:
 
 
 def trace(points: Iterable[tuple[float, float] | None]) -> str:
-    """An SVG path through the points, which is interrupted at None."""
+    """Returns an SVG path through points, which is interrupted at None."""
     parts, drawing = [], False
     for point in points:
         if point is not None:

@@ -24,19 +24,19 @@ class Html(str):
 
 
 def clean(text: object) -> str:
-    """Text without forbidden characters; those that change its direction are named."""
+    """Returns text without forbidden characters; those that change its direction are named."""
     return _DIRECTION.sub(
         lambda found: f"[U+{ord(found[0]):04X}]", _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
     )
 
 
 def escape(text: object) -> Html:
-    """Text escaped for use between tags and in quoted attributes."""
+    """Returns text escaped for use between tags and in quoted attributes."""
     return Html(html.escape(clean(text), quote=True))
 
 
 def join(children: Iterable[object]) -> Html:
-    """The children in order: markup unchanged, text escaped, None omitted, lists flattened."""
+    """Joins children: markup stays, text is escaped, None is left out, and lists are flattened."""
     parts: list[str] = []
     for child in children:
         if isinstance(child, Html):
@@ -49,7 +49,14 @@ def join(children: Iterable[object]) -> Html:
 
 
 def el(tag: str, *children: object, **attributes: object) -> Html:
-    """An element; `class_` is class, `data_x` is data-x; attributes None or False are omitted."""
+    """Returns an HTML element.
+
+    Args:
+        tag: its name.
+        children: as of `join`.
+        attributes: `class_` stands for class, `data_x` for data-x; those that are None or False
+            are left out, and True is one without a value.
+    """
     words = []
     for name, value in attributes.items():
         if value is None or value is False:
@@ -77,7 +84,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def number(value: object) -> str:
-    """A number for reading, with thousands separators; other values as text, None as a dash."""
+    """Formats a number with thousands separators; None is a dash, other values are text."""
     if value is None:
         return MISSING
     if not is_number(value):
@@ -106,14 +113,14 @@ def number(value: object) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign."""
+    """Formats a difference with its sign."""
     return (
         "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "\N{PLUS-MINUS SIGN}"
     ) + number(abs(value))
 
 
 def seconds(value: object) -> str:
-    """A duration for reading."""
+    """Formats a duration in seconds."""
     if not is_number(value) or not math.isfinite(float(value)):
         return MISSING
     s = float(value)
@@ -128,7 +135,7 @@ def seconds(value: object) -> str:
 
 
 def size(value: object) -> str:
-    """A number of bytes for reading."""
+    """Formats a number of bytes."""
     if not is_number(value) or not math.isfinite(float(value)):
         return MISSING
     amount = float(value)
@@ -140,7 +147,7 @@ def size(value: object) -> str:
 
 
 def moment(value: object) -> str:
-    """An ISO time for reading, in UTC; other values unchanged."""
+    """Formats an ISO 8601 time, in UTC; other values are unchanged."""
     try:
         when = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -81,7 +81,7 @@ def _repeats(card: Card) -> list[Repeat]:
 
 
 def flat(results: Results) -> dict[str, float]:
-    """Results as one mapping {"split/metric": value}."""
+    """Returns results as one mapping {"split/metric": value}."""
     return {
         f"{split}/{name}": value
         for split, metrics in results.items()

@@ -74,7 +74,7 @@ def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None
 
 
 def free_name(path: Path) -> Path:
-    """The path itself, or with -1, -2, ... appended, whichever does not exist."""
+    """Returns the path, or with -1, -2, ... appended the first that does not exist."""
     names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
     return next(name for name in names if not name.exists())
 
