@@ -14,7 +14,7 @@ from typing import Annotated, cast
 
 import tyro
 
-from dlcore.bounds import Dataclass, NonNegativeInt, PositiveInt
+from dlcore.bounds import NonNegativeInt, PositiveInt
 from dlcore.cli import arguments, environment
 from dlcore.errors import UsageError
 from dlcore.export import answers, opened
@@ -84,7 +84,7 @@ def main(words: list[str]) -> int:
         f"dlcore predict {given}",
         "Answers of a trained model. Exit code 3: some inputs could not be read and were skipped.",
         command=PredictOptions(),
-        predictor=cast(Dataclass, predictor.options),
+        predictor=predictor.options,
     )
     predictor = with_options(predictor, parsed["predictor"])
     return _answer(predictor, model.state, cast(PredictOptions, parsed["command"]))

@@ -85,7 +85,7 @@ def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evalu
 
 def _pictures(model: Model, state: State, z: Array | np.ndarray, mean: Mean) -> np.ndarray:
     """The means of the likelihoods for latent variables z [N, latent], as images [N, 28, 28]."""
-    decoded = drawn(_vae(model), state.params[model.name], z)
+    decoded = drawn(_vae(model), state.params[model.name], jnp.asarray(z))
     return np.asarray(mean(decoded)).reshape(-1, 28, 28)
 
 
