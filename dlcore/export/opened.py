@@ -13,6 +13,7 @@ from dlcore.runs.catalog import Page
 from dlcore.train import model_file
 from dlcore.train.experiment import Config, Experiment
 from dlcore.train.model_file import MODEL
+from dlcore.train.predictor import with_results
 from dlcore.train.step import State
 
 
@@ -109,6 +110,8 @@ def opened(run: Described, last: bool = False) -> Opened:
                 f"{folder} has been trained further since {file.name} was written at step"
                 f" {int(state.step)}: --last reads its newest checkpoint"
             )
+    predictor = with_results(experiment.predictor, run.card.get("results") or {})
+    experiment = dataclasses.replace(experiment, predictor=predictor)
     return Opened(folder, run.card, run.config, experiment, state, tuple(notes))
 
 

@@ -15,6 +15,7 @@ from dlcore.train.step import State
 Answer = tuple[Mapping[str, object], Sample]
 """Plain JSON for programs, and a sample that shows it to a person."""
 
+P = TypeVar("P")
 Anyone = TypeVar("Anyone", bound="Predictor | Generator")
 
 
@@ -31,6 +32,8 @@ class Predictor(Protocol):
         column: with "lines" the column of a table that is read ("text" by default).
         line(answer) -> str: formats an answer. By default its names and values.
         item(value) -> item: converts a Python value such as an array, for `dlcore.load`.
+        with_results(results) -> predictor: a copy that knows the results of its run, {split:
+            {metric: value}}, such as a threshold that was chosen on validation.
     """
 
     @property
@@ -89,6 +92,12 @@ def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
     made = copy.copy(predictor)
     setattr(made, "options", options)  # noqa: B010 - the protocol has a property
     return made
+
+
+def with_results(predictor: P, results: Mapping[str, Mapping[str, float]]) -> P:
+    """Returns a copy of a predictor that knows the results of its run, if it takes them."""
+    takes = getattr(predictor, "with_results", None)
+    return takes(results) if callable(takes) else predictor
 
 
 def reads(predictor: Predictor | Generator) -> str:

@@ -1,0 +1,251 @@
+"""One's own images with boxes: what COCO files and YOLO folders are read into, and its checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dlcore.data.own import images
+from dlcore.data.own.found import SPLITS
+from dlcore.data.split import by_hash
+from dlcore.errors import UsageError
+
+# Other names that the field uses for splits.
+ALIASES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+TOLERANCE = 1.0  # pixels by which a box may reach outside its image, which rounding explains
+GREY = 127  # of a canvas
+_LISTED = 10  # problems that a message names
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """A box of a class.
+
+    Attributes:
+        where: its file and its line or id, for messages.
+        box: [left, top, right, bottom] in pixels of the image, or, where `relative`, as fractions
+            of its width and height.
+        label: index of its class.
+        relative: how `box` is given.
+    """
+
+    where: str
+    box: tuple[float, float, float, float]
+    label: int
+    relative: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An image with its boxes.
+
+    Attributes:
+        where: what names it in messages.
+        file: the image.
+        boxes: of its objects.
+        size: width and height that its description states; None: it states none.
+    """
+
+    where: str
+    file: Path
+    boxes: tuple[Labelled, ...]
+    size: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass
+class Annotated:
+    """Images with boxes, by split.
+
+    Attributes:
+        path: the file or folder that was read.
+        classes: names of the classes.
+        splits: {split: its images}.
+        problems: everything that is wrong, one sentence each.
+        crowds: number of boxes around crowds, which are left out (COCO's `iscrowd`).
+        by_hash: splits that were cut from train by the hash of the images' files.
+    """
+
+    path: Path
+    classes: list[str] = dataclasses.field(default_factory=list)
+    splits: dict[str, list[Picture]] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    crowds: int = 0
+    by_hash: tuple[str, ...] = ()
+
+    def refuse(self) -> None:
+        """Raises UsageError with the first problems, if there are any."""
+        if self.problems:
+            more = len(self.problems) - _LISTED
+            rest = [f"and {more} more"] if more > 0 else []
+            raise UsageError("\n".join([*self.problems[:_LISTED], *rest]))
+
+    def divide(self) -> None:
+        """Cuts validation and test from train by the hash of the files, where there are none.
+
+        Raises:
+            UsageError: a file that cannot be read.
+        """
+        missing = tuple(split for split in SPLITS[1:] if split not in self.splits)
+        pictures = self.splits.get("train", [])
+        if not missing or not pictures:
+            return
+        share = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
+        parts = by_hash(images.digests([picture.file for picture in pictures]), **share)
+        for split in ("train", *missing):
+            self.splits[split] = [pictures[i] for i in parts[split]]
+            if not self.splits[split]:
+                self.problems.append(
+                    f"{self.path}: of its {len(pictures)} images the hash puts none into {split}:"
+                    " add images, or give the splits train, validation and test yourself"
+                )
+        self.by_hash = missing
+
+    def check(self, most: int) -> None:
+        """Adds problems of classes and numbers of boxes.
+
+        Args:
+            most: largest number of boxes of an image.
+        """
+        if not self.splits.get("train"):
+            self.problems.append(f"{self.path} has no images for train: add some")
+            return
+        seen = {each.label for picture in self.splits["train"] for each in picture.boxes}
+        for label, name in enumerate(self.classes):
+            if label not in seen:
+                self.problems.append(
+                    f"{self.path}: the class {name!r} has no box in train: add some, or remove the"
+                    " class"
+                )
+        for pictures in self.splits.values():
+            for picture in pictures:
+                if (count := len(picture.boxes)) > most:
+                    self.problems.append(
+                        f"{picture.where} has {count} boxes, more than --max-boxes {most}: give"
+                        f" --max-boxes {count}"
+                    )
+
+
+def fitted(image: Image.Image, canvas: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """An image on a canvas: scaled with its aspect ratio kept, in the corner above left.
+
+    Args:
+        image: Pillow's.
+        canvas: width and height in pixels.
+
+    Returns:
+        uint8 [height, width, 3], grey where the image is not, and the pixels of the canvas for one
+        of the image.
+    """
+    scale = min(canvas[0] / image.width, canvas[1] / image.height)
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    resized = image.convert("RGB").resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    result = np.full((canvas[1], canvas[0], 3), GREY, np.uint8)
+    result[: size[1], : size[0]] = np.asarray(resized)
+    return result, scale
+
+
+def example(
+    picture: Picture, canvas: tuple[int, int], most: int, problems: list[str]
+) -> dict[str, np.ndarray]:
+    """An image with its boxes as arrays, see `dlcore.data.sets.detection.load`.
+
+    Args:
+        picture: the image, with at most `most` boxes.
+        canvas: width and height in pixels.
+        most: boxes to which it is padded.
+        problems: receives what is wrong with the file and its boxes.
+    """
+    try:
+        image = images.upright(picture.file)
+    except UsageError as error:
+        problems.append(f"{picture.where}: {error}")
+        return row(np.zeros((canvas[1], canvas[0], 3), np.uint8), 1.0, canvas, [], [], most)
+    if picture.size is not None and picture.size != image.size:
+        stated, found = ("x".join(map(str, size)) for size in (picture.size, image.size))
+        problems.append(f"{picture.where}: {picture.file} is {found} pixels, not {stated}: mend it")
+    pixels, scale = fitted(image, canvas)
+    inside = [(_inside(each, image.size, problems), each.label) for each in picture.boxes]
+    kept = [(box, label) for box, label in inside if box is not None]
+    boxes, labels = [box for box, _ in kept], [label for _, label in kept]
+    return row(pixels, scale, image.size, boxes, labels, most)
+
+
+def row(
+    pixels: np.ndarray,
+    scale: float,
+    size: tuple[int, int],
+    boxes: Sequence[Sequence[float]],
+    labels: Sequence[int],
+    most: int,
+) -> dict[str, np.ndarray]:
+    """The arrays of one example, see `dlcore.data.sets.detection.load`.
+
+    Args:
+        pixels: the canvas, uint8 [height, width, 3].
+        scale: pixels of the canvas for one of the image.
+        size: width and height of the image.
+        boxes, labels: in pixels of the image, and their classes.
+        most: boxes to which it is padded.
+    """
+    padded, label = np.zeros((most, 4), np.float32), np.zeros(most, np.int32)
+    if boxes:
+        padded[: len(boxes)] = np.asarray(boxes, np.float64) * scale
+        label[: len(boxes)] = labels
+    return {
+        "image": pixels,
+        "boxes": padded,
+        "label": label,
+        "count": np.asarray(len(boxes), np.int32),
+        "scale": np.asarray(scale, np.float32),
+        "extent": np.asarray([side * scale for side in size], np.float32),
+    }
+
+
+def _inside(
+    each: Labelled, size: tuple[int, int], problems: list[str]
+) -> tuple[float, float, float, float] | None:
+    """The box in pixels, clipped to its image; None, with a problem, for one that is wrong."""
+    around = (*size, *size) if each.relative else (1, 1, 1, 1)
+    left, top, right, bottom = (side * by for side, by in zip(each.box, around, strict=True))
+    if not (right > left and bottom > top):
+        problems.append(
+            f"{each.where}: the box {_numbers(each.box)} has no area: mend or remove it"
+        )
+        return None
+    width, height = size
+    out = max(-left, -top, right - width, bottom - height)
+    if not out <= TOLERANCE:
+        problems.append(
+            f"{each.where}: the box {_numbers(each.box)} reaches {out:.4g} pixels outside its image"
+            f" of {width}x{height}: mend or remove it"
+        )
+        return None
+    return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return f"[{', '.join(f'{value:.6g}' for value in values)}]"
+
+
+def by_alias(names: Iterator[str] | Sequence[str]) -> dict[str, str]:
+    """{split: the name that it has here} of the names of files or folders that are splits."""
+    there = set(names)
+    return {
+        split: found[0]
+        for split, aliases in ALIASES.items()
+        if (found := [alias for alias in aliases if alias in there])
+    }
+
+
+def key(pictures: Sequence[Picture], *more: object) -> str:
+    """What an entry of the cache is of: the files with size and time of change, and their boxes."""
+    stats = [(picture.file.resolve(), picture.file.stat()) for picture in pictures]
+    listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    boxes = [[(*each.box, each.label) for each in picture.boxes] for picture in pictures]
+    return hashlib.sha256(json.dumps([listed, boxes, more]).encode()).hexdigest()[:32]

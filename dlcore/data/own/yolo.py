@@ -1,0 +1,121 @@
+"""One's own boxes as a YOLO folder: data.yaml, images, and a text file of boxes for each image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlcore.data.own import files, images
+from dlcore.data.own.annotated import ALIASES, Annotated, Labelled, Picture
+from dlcore.errors import UsageError
+
+
+def find(path: Path) -> Annotated:
+    """Reads a folder as Ultralytics' YOLO has it.
+
+    Args:
+        path: a .yaml file or the folder of one, with `names` (a list, or {index: name}), and with
+            `train`, `val` and `test`: folders of images, relative to the file or to its `path`. The
+            boxes of images/a/b.jpg are in labels/a/b.txt, "class x y width height" in each line,
+            the middle and the size as fractions of the image. An image without that file has no
+            objects.
+
+    Raises:
+        UsageError: no such file, or not YAML.
+    """
+    file = description(path)
+    if file is None:
+        raise UsageError(f"{path} holds no data.yaml: write its `names`, `train` and `val`")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{file} cannot be read as YAML ({error}): mend it") from error
+    found = Annotated(path)
+    if not isinstance(content, dict):
+        raise UsageError(f"{file} has no `names` and `train`: write them")
+    found.classes = _names(content.get("names"), file)
+    for split, aliases in ALIASES.items():
+        given = [content[alias] for alias in aliases if content.get(alias)]
+        for folder in given[:1]:
+            found.splits[split] = _split(folder, content, file, found)
+    if "train" not in found.splits:
+        raise UsageError(f"{file} has no `train`: name the folder of its images")
+    return found
+
+
+def description(path: Path) -> Path | None:
+    """The .yaml file of a path; None: there is none."""
+    if path.is_file():
+        return path if path.suffix.lower() in (".yaml", ".yml") else None
+    inside = files.visible(path) if path.is_dir() else []
+    found = [file for file in inside if file.suffix.lower() in (".yaml", ".yml")]
+    named = [file for file in found if file.stem == "data"] or found
+    return named[0] if named else None
+
+
+def _names(value: Any, file: Path) -> list[str]:
+    if isinstance(value, dict) and sorted(value) == list(range(len(value))):
+        value = [value[i] for i in range(len(value))]
+    if not isinstance(value, list) or not value:
+        raise UsageError(f"{file}: `names` must be a list of the classes, or {{0: name, 1: ...}}")
+    return [str(name) for name in value]
+
+
+def _split(value: Any, content: dict[str, Any], file: Path, found: Annotated) -> list[Picture]:
+    pictures = []
+    for each in value if isinstance(value, list) else [value]:
+        folder = _folder(str(each), content, file)
+        if folder is None:
+            found.problems.append(f"{file}: there is no folder {each!r}: mend the path")
+            continue
+        inside = [f for f in files.below(folder) if f.suffix.lower() in images.SUFFIXES]
+        if not inside:
+            found.problems.append(f"{folder} holds no images: put some in")
+        pictures += [_picture(image, len(found.classes), found.problems) for image in inside]
+    return pictures
+
+
+def _folder(name: str, content: dict[str, Any], file: Path) -> Path | None:
+    """A folder of images; without a leading ../, which exporters write, where that is nothing."""
+    roots = [file.parent, file.parent / str(content.get("path") or "")]
+    tries = [name, name.removeprefix("../"), f"{name}/images"]
+    found = [root / each for root in roots for each in tries if (root / each).is_dir()]
+    return found[0] if found else None
+
+
+def _picture(image: Path, classes: int, problems: list[str]) -> Picture:
+    file = _labels(image)
+    boxes = []
+    if file.is_file():
+        for number, line in enumerate(files.lines(file), 1):
+            if line.strip():
+                box = _box(f"{file}, line {number}", line.split(), classes, problems)
+                boxes += [] if box is None else [box]
+    return Picture(str(image), image, tuple(boxes))
+
+
+def _labels(image: Path) -> Path:
+    """labels/a/b.txt of images/a/b.jpg: the last folder of that name; else beside the image."""
+    parts = list(image.with_suffix(".txt").parts)
+    places = [i for i, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return Path(*parts)
+
+
+def _box(where: str, words: list[str], classes: int, problems: list[str]) -> Labelled | None:
+    if len(words) != 5:
+        problems.append(f"{where}: {len(words)} values: a box is `class x y width height`")
+        return None
+    try:
+        label, (x, y, width, height) = int(words[0]), map(float, words[1:])
+    except ValueError:
+        problems.append(f"{where}: {' '.join(words)!r} is not a class and four numbers")
+        return None
+    if not 0 <= label < classes:
+        problems.append(f"{where}: there is no class {label}: data.yaml names {classes}, from 0 on")
+        return None
+    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return Labelled(where, box, label, relative=True)

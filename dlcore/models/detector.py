@@ -1,0 +1,119 @@
+"""A detector without anchors: a residual network, a path back to fine cells, and one map of them.
+
+After CenterNet (Zhou et al. 2019), FCOS (Tian et al. 2019) and feature pyramids (Lin et al. 2017).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.kernels.shuffle import space_to_depth
+
+_PRIOR = 0.01  # the heat with which training starts (Lin et al. 2017, sec. 4.1)
+_SIDE = 2.0  # cells from a cell's middle to each side of its box, with which training starts
+_LARGEST = 6.0  # of the logarithm of a distance in cells: e^6 cells are larger than any image
+
+
+class ConvNorm(nn.Module):
+    """A 3x3 convolution and group normalisation (Wu & He 2018)."""
+
+    width: int
+    groups: int = 8
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [batch, h, w, c] -> [batch, h, w, width]."""
+        x = nn.Conv(self.width, (3, 3), use_bias=False, name="conv")(x)
+        return nn.GroupNorm(self.groups, name="norm")(x)
+
+
+class Block(nn.Module):
+    """relu(x + two convolutions of x)."""
+
+    groups: int = 8
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [batch, h, w, c] -> the same shape."""
+        width = x.shape[-1]
+        y = jax.nn.relu(ConvNorm(width, self.groups, name="conv_0")(x))
+        return jax.nn.relu(x + ConvNorm(width, self.groups, name="conv_1")(y))
+
+
+class Pyramid(nn.Module):
+    """Features at stride `patch`, with what coarser stages see.
+
+    Attributes:
+        widths: channels of each stage; each halves the sides of the one before.
+        blocks: residual blocks of each stage.
+        patch: pixels of a cell of the first stage along each axis.
+        groups: of the normalisation; it divides all widths.
+    """
+
+    widths: Sequence[int]
+    blocks: Sequence[int]
+    patch: int = 4
+    groups: int = 8
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [batch, height, width, c] -> [batch, height / patch, width / patch, widths[0]].
+
+        Raises:
+            ValueError: widths and blocks differ in number, or the sides do not divide.
+        """
+        if len(self.widths) != len(self.blocks):
+            raise ValueError(f"{len(self.widths)} widths and {len(self.blocks)} numbers of blocks")
+        x = space_to_depth(x, self.patch)
+        x = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="stem")(x))
+        stages = []
+        for stage, (width, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
+            if stage:
+                x = nn.Dense(width, name=f"down_{stage}")(space_to_depth(x, 2))
+            for block in range(count):
+                x = Block(self.groups, name=f"stage_{stage}_block_{block}")(x)
+            stages.append(x)
+        for stage, fine in reversed([*enumerate(stages[:-1])]):
+            width = fine.shape[-1]
+            coarse = nn.Dense(width, name=f"up_{stage}")(x)
+            coarse = jnp.repeat(jnp.repeat(coarse, 2, 1), 2, 2)
+            x = jax.nn.relu(ConvNorm(width, self.groups, name=f"merge_{stage}")(fine + coarse))
+        return x
+
+
+class CentreDetector(nn.Module):
+    """For each cell the logits of a middle of each class, and the distances to a box's sides.
+
+    Attributes:
+        widths, blocks, patch, groups: of the `Pyramid`; `patch` is the stride of the maps.
+        classes: number of classes.
+    """
+
+    widths: Sequence[int]
+    blocks: Sequence[int]
+    classes: int
+    patch: int = 4
+    groups: int = 8
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [batch, height, width, c] -> [batch, h, w, classes + 4].
+
+        The last four are distances (left, top, right, bottom) in pixels, above 0.
+        """
+        x = Pyramid(self.widths, self.blocks, self.patch, self.groups, name="pyramid")(x)
+        heat = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="heat")(x))
+        side = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="side")(x))
+        small = nn.initializers.normal(0.01)
+        prior = nn.initializers.constant(-math.log((1 - _PRIOR) / _PRIOR))
+        begin = nn.initializers.constant(math.log(_SIDE))
+        logits = nn.Dense(self.classes, kernel_init=small, bias_init=prior, name="classes")(heat)
+        size = nn.Dense(4, kernel_init=small, bias_init=begin, name="sides")(side)
+        distances = self.patch * jnp.exp(jnp.minimum(size, _LARGEST))
+        return jnp.concatenate([logits, distances.astype(logits.dtype)], -1)

@@ -1,0 +1,157 @@
+"""A detector that predicts a set: queries look at an image and at each other (DETR).
+
+After Carion et al. 2020, with queries at reference points (Meng et al. 2021, sec. 3.3), which
+learn faster, on the features of `detector.Pyramid`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.kernels.activations import gelu
+from dlcore.kernels.attention import attention
+from dlcore.models.detector import Pyramid
+from dlcore.models.layers import LayerNorm
+
+_PRIOR = 0.05  # the confidence with which training starts
+_SIZE = 0.2  # the width and height of a box with which training starts, of those of the image
+_MARGIN = 1e-3  # how near a middle may be to the border before its logarithm is taken
+
+
+def positions(points: Array, width: int) -> Array:
+    """Sines and cosines of x and of y at `width` / 4 frequencies (Carion et al. 2020, app. A.4).
+
+    Args:
+        points: [..., 2] in [0, 1].
+        width: a multiple of 4.
+
+    Returns:
+        [..., width].
+    """
+    frequencies = 2 * math.pi * 2.0 ** jnp.linspace(0, 4, width // 4, dtype=points.dtype)
+    angle = (points[..., None] * frequencies).reshape(*points.shape[:-1], -1)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
+
+
+class DecoderBlock(nn.Module):
+    """Queries see each other, then the image, then an MLP; normalisation before each."""
+
+    width: int
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array, place: Array, image: Array, image_place: Array) -> Array:
+        """Adds to queries what they see.
+
+        Args:
+            x: queries [batch, n, width].
+            place: positions of the queries, the same shape.
+            image, image_place: features of the image and their positions [batch, m, width].
+
+        Returns:
+            Queries [batch, n, width].
+        """
+        dense = functools.partial(nn.Dense, self.width)
+
+        def split(y: Array) -> Array:
+            return y.reshape(*y.shape[:2], self.heads, -1).swapaxes(1, 2)
+
+        def joined(y: Array) -> Array:
+            return y.swapaxes(1, 2).reshape(x.shape)
+
+        y = LayerNorm(name="norm_self")(x)
+        q, k = (split(dense(name=f"self_{n}")(y + place)) for n in ("query", "key"))
+        seen = attention(q, k, split(dense(name="self_value")(y)))
+        x = x + dense(name="self_out")(joined(seen))
+        y = LayerNorm(name="norm_image")(x)
+        q = split(dense(name="query")(y + place))
+        k = split(dense(name="key")(image + image_place))
+        seen = attention(q, k, split(dense(name="value")(image)))
+        x = x + dense(name="out")(joined(seen))
+        y = gelu(nn.Dense(2 * self.width, name="up")(LayerNorm(name="norm_mlp")(x)))
+        return x + dense(name="down")(y)
+
+
+class SetDetector(nn.Module):
+    """A fixed number of queries, each of which finds one object or none.
+
+    Attributes:
+        widths, blocks, patch, groups: of the `Pyramid`, whose cells are what queries look at.
+        classes: number of classes.
+        grid: queries along each axis; their reference points begin on a regular grid.
+        layers: blocks of the decoder; each refines the boxes of the one before.
+        heads: of attention.
+        width: of the queries, a multiple of 4 and of `heads`.
+    """
+
+    widths: Sequence[int]
+    blocks: Sequence[int]
+    classes: int
+    patch: int = 8
+    groups: int = 8
+    grid: int = 4
+    layers: int = 3
+    heads: int = 4
+    width: int = 96
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Detects in images.
+
+        Args:
+            x: images [batch, height, width, c].
+
+        Returns:
+            [layers, batch, grid ** 2, classes + 4]: logits, and boxes (left, top, right, bottom)
+            in pixels; the last layer's are the detections, the others are trained too.
+        """
+        canvas = jnp.asarray([x.shape[2], x.shape[1]] * 2, x.dtype)
+        cells = Pyramid(self.widths, self.blocks, self.patch, self.groups, name="pyramid")(x)
+        batch, h, w, _ = cells.shape
+        image = nn.Dense(self.width, name="features")(cells.reshape(batch, h * w, -1))
+        image = LayerNorm(name="norm_features")(image)
+        middles = np.stack(np.meshgrid((np.arange(w) + 0.5) / w, (np.arange(h) + 0.5) / h), -1)
+        image_place = positions(jnp.asarray(middles.reshape(1, -1, 2), x.dtype), self.width)
+        points = self.param("points", _on_a_grid, (self.grid**2, 2), jnp.float32)
+        point = jnp.broadcast_to(points.astype(x.dtype), (batch, *points.shape))
+        size = jnp.full_like(point, math.log(_SIZE))
+        shape = (self.grid**2, self.width)
+        embedded = self.param("queries", nn.initializers.normal(1.0), shape, jnp.float32)
+        query = jnp.broadcast_to(embedded.astype(x.dtype), (batch, *embedded.shape))
+        outputs = []
+        small, prior = nn.initializers.normal(0.01), math.log(_PRIOR / (1 - _PRIOR))
+        classify = nn.Dense(
+            self.classes, kernel_init=small, bias_init=nn.initializers.constant(prior), name="class"
+        )
+        for layer in range(self.layers):
+            place = nn.Dense(self.width, name=f"place_{layer}")(
+                positions(jax.nn.sigmoid(jax.lax.stop_gradient(point)), self.width)
+            )
+            query = DecoderBlock(self.width, self.heads, name=f"layer_{layer}")(
+                query, place, image, image_place
+            )
+            read = LayerNorm(name=f"norm_{layer}")(query)
+            hidden = jax.nn.relu(nn.Dense(self.width, name=f"hidden_{layer}")(read))
+            change = nn.Dense(4, kernel_init=small, name=f"box_{layer}")(hidden)
+            point = jax.lax.stop_gradient(point) + change[..., :2]
+            size = jnp.minimum(jax.lax.stop_gradient(size) + change[..., 2:], 0.0)
+            middle, half = jax.nn.sigmoid(point), jnp.exp(size) / 2
+            boxes = jnp.concatenate([middle - half, middle + half], -1) * canvas
+            outputs.append(jnp.concatenate([classify(read), boxes.astype(read.dtype)], -1))
+        return jnp.stack(outputs)
+
+
+def _on_a_grid(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    """The logits of points on a regular grid in the unit square, [n ** 2, 2]."""
+    count = math.isqrt(shape[0])
+    along = (np.arange(count) + 0.5) / count
+    points = np.clip(np.stack(np.meshgrid(along, along), -1).reshape(-1, 2), _MARGIN, 1 - _MARGIN)
+    return jnp.asarray(np.log(points / (1 - points)), dtype)

@@ -1,0 +1,252 @@
+"""Object detection with heat maps of centres: loss, detections and evaluators.
+
+Batches have the fields of `dlcore.data.sets.detection.load`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.checks import index_below
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits, Unopened
+from dlcore.data.stream import in_order
+from dlcore.kernels import boxes as box_kernels
+from dlcore.kernels import detection as kernels
+from dlcore.metrics import detection as metrics
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.detection import Objects
+from dlcore.metrics.known import Metric
+from dlcore.tasks import detection_baseline
+from dlcore.train.evaluators import Collected, Schedule
+from dlcore.train.model import Logits
+from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
+
+_CURVES = ("map_50", "map")  # metrics of each evaluation
+BATCH = 16  # images that are detected at a time outside of training
+
+
+class Detections(NamedTuple):
+    """The objects that a detector finds, the most confident first.
+
+    Attributes:
+        boxes: [batch, k, 4] in pixels of the canvas.
+        confidence: [batch, k] in [0, 1]; 0: none.
+        label: classes, int32 [batch, k].
+    """
+
+    boxes: Array
+    confidence: Array
+    label: Array
+
+
+Detect = Callable[[Params, Extra, Any], Detections]
+"""(params, extra, batch) -> what is found in the images of a batch."""
+
+
+def loss(model: Logits, classes: int, stride: int, box_weight: float = 5.0) -> Loss:
+    """Focal loss of the heat maps plus generalised IoU loss of the boxes, for each object.
+
+    Metrics: both terms, and the mean generalised IoU of the cells that have a box. An image without
+    objects counts as one object.
+
+    Args:
+        model: computes [batch, h, w, classes + 4]: logits of heat maps, distances in pixels.
+        classes: number of classes.
+        stride: pixels of a cell along each axis.
+        box_weight: factor of the box term.
+
+    Source: CenterNet (Zhou et al. 2019), with the boxes of TTFNet (Liu et al. 2020).
+    """
+
+    def of_boxes(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y, extra = model(params, extra, batch, key, train)
+        y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        index_below("label", classes)
+        shape, boxes = (y.shape[1], y.shape[2]), batch["boxes"].astype(y.dtype)
+        heat = kernels.centre_heat(boxes, batch["label"], shape, stride, classes)
+        focal = kernels.heat_loss(y[..., :classes], heat).sum((1, 2, 3))
+        found = kernels.boxes_of_distances(y[..., classes:], stride)
+        target, weight = kernels.centre_boxes(boxes, shape, stride)
+        overlap = box_kernels.generalised_iou(found, target)
+        box = ((1 - overlap) * weight).sum((1, 2))
+        objects, mask = (box_kernels.area(boxes) > 0).sum(-1), batch["mask"]
+        weights = (jnp.maximum(objects, 1) * mask).sum().astype(y.dtype)
+
+        def each(x: Array) -> Mean:
+            return Mean(mean(x, mask).total, weights)
+
+        cells = mask[:, None, None] * (weight > 0)
+        terms = {"heat_loss": each(focal), "box_loss": each(box), "giou": mean(overlap, cells)}
+        return Out(each(focal + box_weight * box), terms, extra)
+
+    return of_boxes
+
+
+def detections(
+    model: Logits, classes: int, stride: int, most: int = 100, overlap: float = 0.6
+) -> Detect:
+    """Returns the detections of a network with heat maps.
+
+    A detection is a cell whose heat is the largest of its 3x3 neighbours; of those the `most`
+    hottest are taken, and duplicates of a class suppressed.
+
+    Args:
+        model, classes, stride: as of `loss`.
+        most: largest number of detections of an image.
+        overlap: IoU above which the less confident box of a class is a duplicate.
+    """
+
+    def detect(params: Params, extra: Extra, batch: Batch) -> Detections:
+        y = model(params, extra, batch, None, False)[0]
+        y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        heat = jax.nn.sigmoid(y[..., :classes])
+        around = jax.lax.reduce_window(
+            heat, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME"
+        )
+        peaks = jnp.where(heat >= around, heat, 0).reshape(len(heat), -1)
+        confidence, index = jax.lax.top_k(peaks, min(most, peaks.shape[1]))
+        boxes = kernels.boxes_of_distances(y[..., classes:], stride).reshape(len(heat), -1, 4)
+        boxes = jnp.take_along_axis(boxes, (index // classes)[..., None], 1)
+        extent = batch["extent"][:, None]
+        boxes = jnp.clip(boxes, 0, jnp.concatenate([extent, extent], -1))
+        label = (index % classes).astype(jnp.int32)
+        confidence = jnp.where(box_kernels.area(boxes) > 0, confidence, 0)
+        return Detections(boxes, box_kernels.suppress(boxes, confidence, label, overlap), label)
+
+    return detect
+
+
+# cached, since several seeds of one program call it one after the other with arrays of one shape
+@functools.lru_cache(maxsize=1)
+def compiled(detect: Detect) -> Detect:
+    """The detector, compiled."""
+    return jax.jit(detect)
+
+
+def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects], list[Objects]]:
+    """True and detected objects of all examples of a source, in pixels of their images."""
+    batch, run, chunks = min(BATCH, len(source)), compiled(detect), []
+    for rows in in_order(source, batch, np.arange(batch)):
+        found = run(state.params, state.extra, rows)
+        kept = rows["mask"] > 0
+        collected = {**_truth(rows), **found._asdict()}
+        chunks.append({name: np.asarray(array)[kept] for name, array in collected.items()})
+    return in_images({name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]})
+
+
+def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:
+    """True and detected objects of each image, in its own pixels, from collected arrays."""
+    true, found = [], []
+    for i, scale in enumerate(collected["scale"].astype(np.float64)):
+        count = int(collected["count"][i])
+        boxes, label = collected["true_boxes"][i, :count], collected["true_label"][i, :count]
+        true.append(Objects(boxes / scale, label, np.ones(count)))
+        there = collected["confidence"][i] > 0
+        parts = (collected[name][i][there] for name in ("boxes", "label", "confidence"))
+        boxes, label, confidence = parts
+        found.append(Objects(boxes / scale, label, confidence.astype(np.float64)))
+    return true, found
+
+
+def _truth(batch: Mapping[str, np.ndarray] | Batch) -> dict[str, np.ndarray | Array]:
+    fields = {"true_boxes": "boxes", "true_label": "label", "count": "count", "scale": "scale"}
+    return {name: batch[field] for name, field in fields.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Detected:
+    """Scores detections on the scored splits, see `evaluators`."""
+
+    detect: Detect
+    splits: Splits
+    detailed: bool
+
+    @property
+    def every(self) -> Schedule:
+        """The detailed metrics are those of the final state."""
+        return "end" if self.detailed else "eval"
+
+    @property
+    def sources(self) -> Mapping[str, Source | None]:
+        """The splits that are scored."""
+        return dict(self.splits.evaluated())
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Direction of each metric."""
+        if not self.detailed:
+            return dict.fromkeys(_CURVES, Metric("higher"))
+        names = ["map_75", *(f"map_{size}" for size in metrics.SIZES)]
+        names += [f"{kind}_{name}" for kind in ("ap_50", "ap") for name in self._classes]
+        names += ["f1", "precision", "recall", "baseline_map_50"]
+        higher = dict.fromkeys(names, Metric("higher"))
+        return {**higher, "threshold": Metric(None), "calibration_error": Metric("lower")}
+
+    @property
+    def _classes(self) -> Sequence[str]:
+        """Names of the classes, as they occur in names of metrics."""
+        return [re.sub(r"[^\w-]+", "_", name) for name in self.splits.facts.classes]
+
+    def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
+        """Detections of a batch, and its true objects."""
+        found = self.detect(state.params, state.extra, batch)
+        return {**_truth(batch), **found._asdict()}  # type: ignore[dict-item]
+
+    def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
+        """Metrics of a split; the threshold is chosen on validation, also for the test images."""
+        true, found = in_images(collected)
+        scores = metrics.average_precision(true, found, self._classes)
+        if not self.detailed:
+            return {name: scores[name] for name in _CURVES if name in scores}
+        matched = metrics.matches(true, found)
+        chosen = matched
+        if split != "validation" and self.splits.validation is not None:
+            chosen = metrics.matches(*objects(self.detect, state, self.splits.validation))
+        point = metrics.operating_point(matched, metrics.best_threshold(chosen))
+        shown = matched.confidence >= point.threshold
+        scores = {name: value for name, value in scores.items() if name not in _CURVES}
+        scores |= point._asdict() | self._baseline(true)
+        if shown.any():
+            curve = reliability(matched.confidence[shown], matched.correct[shown])
+            scores["calibration_error"] = curve.error
+        return scores
+
+    def _baseline(self, true: Sequence[Objects]) -> dict[str, float]:
+        same = [self._constant] * len(true)
+        value = metrics.average_precision(true, same, self._classes).get("map_50")
+        return {} if value is None else {"baseline_map_50": value}
+
+    @functools.cached_property
+    def _constant(self) -> Objects:
+        return detection_baseline.constant(self.splits.train, len(self._classes))
+
+
+def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
+    """Metrics of a detector on the scored splits, in pixels of the original images.
+
+    At each evaluation `map_50` and `map` (IoU 0.5 to 0.95), as pycocotools has them. Of the final
+    state also `map_75`, by size and by class; `threshold`, the confidence with the largest F1 on
+    validation, with `precision`, `recall` and `f1` of the detections above it at IoU 0.5;
+    `calibration_error`, the expected calibration error of their confidences (Guo et al. 2017);
+    `baseline_map_50`, of the same boxes for every image (`detection_baseline.constant`).
+
+    Args:
+        detect: finds objects.
+        splits: with the fact `classes`.
+
+    Raises:
+        UsageError: the data are open, so that they will be scored, and pycocotools is missing.
+    """
+    if not isinstance(getattr(splits.train, "source", splits.train), Unopened):
+        metrics.require()
+    return [Detected(detect, splits, detailed) for detailed in (False, True)]

@@ -1,0 +1,53 @@
+"""What can be detected without looking: the same boxes for every image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dlcore.data.source import Source
+from dlcore.metrics.detection import Objects, pairwise_iou
+
+_EACH = 30  # boxes of each class
+_STEP = 0.5  # distance of the boxes that are tried, in sizes of a box
+
+
+def constant(source: Source, classes: int) -> Objects:
+    """The boxes of each class that most often match an object of it in training.
+
+    Tried are boxes of the class's median width and height, half of them apart. Their confidence is
+    the fraction of training images in which their IoU with an object of the class is at least 0.5;
+    the 30 most confident of each class are kept.
+
+    Args:
+        source: training examples, see `dlcore.data.sets.detection.load`.
+        classes: number of classes.
+
+    Returns:
+        Boxes in pixels of the original images, of which the first one's scale is taken.
+    """
+    batch = source.gather(np.arange(len(source)))
+    there = np.arange(batch["boxes"].shape[1]) < batch["count"][:, None]
+    boxes, labels, confidence = [], [], []
+    for label in range(classes):
+        chosen = there & (batch["label"] == label)
+        if not chosen.any():
+            continue
+        grid = _grid(batch["boxes"][chosen], batch["extent"].max(0))
+        hit = np.zeros(len(grid))
+        for image, each in zip(batch["boxes"], chosen, strict=True):
+            if each.any():
+                hit += (pairwise_iou(grid, image[each]) >= 0.5).any(1)
+        best = np.argsort(-hit, kind="stable")[:_EACH]
+        boxes.append(grid[best])
+        confidence.append(hit[best] / len(there))
+        labels.append(np.full(len(best), label))
+    all_boxes = np.concatenate(boxes) / np.float64(batch["scale"][0])
+    return Objects(all_boxes, np.concatenate(labels), np.concatenate(confidence))
+
+
+def _grid(boxes: np.ndarray, extent: np.ndarray) -> np.ndarray:
+    """Boxes of the median size all over an image, [n, 4]."""
+    size = np.median(boxes[:, 2:] - boxes[:, :2], 0).astype(np.float64)
+    along = [np.arange(0, max(extent[i] - size[i], 0) + 1e-6, _STEP * size[i]) for i in (0, 1)]
+    left, top = (each.ravel() for each in np.meshgrid(*along))
+    return np.stack([left, top, left + size[0], top + size[1]], 1)
