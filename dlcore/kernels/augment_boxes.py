@@ -132,7 +132,7 @@ def mosaic_windows(
     """
     dtype = jnp.promote_types(canvas.dtype, jnp.float32)
     draws = per_example(lambda k: jax.random.uniform(k, (2,), jnp.float32), key, row).astype(dtype)
-    point = jnp.round(canvas.astype(dtype) * (margin + draws * (1 - 2 * margin)))
+    point = jnp.round(canvas.astype(dtype)[None] * (margin + draws * (1 - 2 * margin)))
     zero = jnp.zeros_like(point[:, 0])
     right, bottom = (jnp.broadcast_to(canvas[i].astype(dtype), zero.shape) for i in range(2))
     x, y = point[:, 0], point[:, 1]
@@ -153,7 +153,7 @@ def in_windows(
         Images [batch, height, width, c], dtype of `images`.
     """
     height, width = images.shape[2:4]
-    x, y = jnp.arange(width) + 0.5, jnp.arange(height) + 0.5
+    x, y = (jnp.arange(n)[None, None] + 0.5 for n in (width, height))
     inside_x = (x >= windows[..., :1]) & (x < windows[..., 2:3])
     inside_y = (y >= windows[..., 1:2]) & (y < windows[..., 3:])
     inside = inside_y[..., :, None, None] & inside_x[..., None, :, None]

@@ -25,7 +25,7 @@ def area(boxes: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
     return _size(upcast).prod(-1).astype(boxes.dtype)
 
 
-def iou(a: Float[Array, "*batch 4"], b: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
+def iou(a: Float[Array, "*#batch 4"], b: Float[Array, "*#batch 4"]) -> Float[Array, "*#batch"]:
     """Intersection over union of boxes.
 
     Args:
@@ -40,8 +40,8 @@ def iou(a: Float[Array, "*batch 4"], b: Float[Array, "*batch 4"]) -> Float[Array
 
 
 def generalised_iou(
-    a: Float[Array, "*batch 4"], b: Float[Array, "*batch 4"]
-) -> Float[Array, "*batch"]:
+    a: Float[Array, "*#batch 4"], b: Float[Array, "*#batch 4"]
+) -> Float[Array, "*#batch"]:
     """Generalised IoU: iou - (enclosing area - union) / enclosing area.
 
     Args:

@@ -97,7 +97,7 @@ def boxes_of_distances(
     dtype = jnp.promote_types(distances.dtype, jnp.float32)
     h, w = distances.shape[1:3]
     y, x = ((jnp.arange(n, dtype=dtype) + 0.5) * stride for n in (h, w))
-    middle = jnp.stack(jnp.broadcast_arrays(x[None], y[:, None]), -1)
+    middle = jnp.stack(jnp.broadcast_arrays(x[None], y[:, None]), -1)[None]
     away = distances.astype(dtype)
     return jnp.concatenate([middle - away[..., :2], middle + away[..., 2:]], -1).astype(
         distances.dtype
@@ -167,11 +167,11 @@ def _gaussians(boxes: Array, shape: tuple[int, int], stride: int) -> Array:
     dtype = jnp.promote_types(boxes.dtype, jnp.float32)
     boxes = boxes.astype(dtype) / stride
     size, middle = boxes[..., 2:] - boxes[..., :2], (boxes[..., :2] + boxes[..., 2:]) / 2
-    limit = jnp.asarray([shape[1] - 1, shape[0] - 1], dtype)
+    limit = jnp.asarray([[[shape[1] - 1, shape[0] - 1]]], dtype)
     cell = jnp.clip(jnp.floor(middle), 0, limit)
     spread = jnp.maximum(_SPREAD * size, _LEAST)
     along = [
-        jnp.exp(-((jnp.arange(n, dtype=dtype) - cell[..., i, None]) ** 2) / (2 * s * s))
+        jnp.exp(-((jnp.arange(n, dtype=dtype)[None, None] - cell[..., i, None]) ** 2) / (2 * s * s))
         for i, n, s in ((0, shape[1], spread[..., :1]), (1, shape[0], spread[..., 1:]))
     ]
     there = (size > 0).all(-1)[..., None, None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -37,6 +38,7 @@ def positions(points: Array, width: int) -> Array:
         [..., width].
     """
     frequencies = 2 * math.pi * 2.0 ** jnp.linspace(0, 4, width // 4, dtype=points.dtype)
+    frequencies = frequencies.reshape((1,) * points.ndim + (-1,))
     angle = (points[..., None] * frequencies).reshape(*points.shape[:-1], -1)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
 
@@ -144,12 +146,12 @@ class SetDetector(nn.Module):
             point = jax.lax.stop_gradient(point) + change[..., :2]
             size = jnp.minimum(jax.lax.stop_gradient(size) + change[..., 2:], 0.0)
             middle, half = jax.nn.sigmoid(point), jnp.exp(size) / 2
-            boxes = jnp.concatenate([middle - half, middle + half], -1) * canvas
+            boxes = jnp.concatenate([middle - half, middle + half], -1) * canvas[None, None]
             outputs.append(jnp.concatenate([classify(read), boxes.astype(read.dtype)], -1))
         return jnp.stack(outputs)
 
 
-def _on_a_grid(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+def _on_a_grid(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     """The logits of points on a regular grid in the unit square, [n ** 2, 2]."""
     count = math.isqrt(shape[0])
     along = (np.arange(count) + 0.5) / count

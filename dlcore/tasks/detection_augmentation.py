@@ -75,7 +75,7 @@ class Augmentation:
                 n: jnp.concatenate([x, x, batch[f"partner_{n}"]], 1) for n, x in fields.items()
             }
         count = windows.shape[1]
-        rows = (row[:, None] * count + jnp.arange(count)).reshape(-1)
+        rows = (row[:, None] * count + jnp.arange(count)[None]).reshape(-1)
         image, boxes, extent = (x.reshape(-1, *x.shape[2:]) for x in fields.values())
         window = windows.reshape(-1, 4)
         place = kernels.random_placement(

@@ -68,7 +68,7 @@ def _terms(
 ) -> tuple[Array, Array, Array]:
     """Sums over the objects of an image: of the focal loss, absolute distances, and 1 - GIoU."""
     classes = logits.shape[-1]
-    distance = jnp.abs(found[:, None] - boxes[None]) / canvas
+    distance = jnp.abs(found[:, None] - boxes[None]) / canvas[None, None]
     overlap = box_kernels.generalised_iou(found[:, None], boxes[None])
     positive = focal_loss(logits, jnp.ones_like(logits))
     negative = focal_loss(logits, jnp.zeros_like(logits))

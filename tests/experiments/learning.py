@@ -17,11 +17,12 @@ from dlcore.data.sets import pairs
 from dlcore.data.source import Arrays, Batch, Info, Source
 from dlcore.data.stream import Stream
 from dlcore.kernels.latent import bernoulli_log_density
+from dlcore.metrics.detection import Objects, average_precision
 from dlcore.metrics.generation import frechet
 from dlcore.metrics.images import psnr
 from dlcore.options import RunOptions
 from dlcore.runs import catalog
-from dlcore.tasks import image_generation
+from dlcore.tasks import detection_baseline, image_generation
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import LossEvaluation, averaged, packed_step
 from dlcore.train.evaluators import Collector
@@ -159,6 +160,19 @@ def majority(experiment: Experiment, field: str = "label", split: str = "validat
     )
     values, counts = np.unique(train, return_counts=True)
     return float((held == values[counts.argmax()]).mean())
+
+
+def same_boxes(experiment: Experiment) -> float:
+    """mAP at IoU 0.5 on validation of the boxes that are likeliest in training."""
+    source = experiment.evaluated["validation"]
+    batch = source.gather(np.arange(len(source)))
+    true = [
+        Objects(boxes[:count], label[:count], np.ones(count))
+        for boxes, label, count in zip(batch["boxes"], batch["label"], batch["count"], strict=True)
+    ]
+    constant = detection_baseline.constant(experiment.train, len(experiment.splits.facts.classes))
+    classes = experiment.splits.facts.classes
+    return average_precision(true, [constant] * len(true), classes)["map_50"]
 
 
 def unigram(experiment: Experiment) -> float:

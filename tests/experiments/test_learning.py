@@ -12,6 +12,7 @@ import pytest
 
 from dlcore.data.source import Source
 from dlcore.runs import catalog
+from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.train.experiment import Experiment
 from tests.experiments import learning
 from tests.experiments.learning import majority, scrambled, torn, unigram
@@ -51,6 +52,22 @@ def language(margin: float = 0.3, **changes: Any) -> Row:
     follows.
     """
     return Row("validation/loss", unigram, margin, torn("targets"), changes, "lower")
+
+
+def detector(margin: float, **changes: Any) -> Row:
+    """A detector against the same boxes for every image; the images are torn from their boxes."""
+    return Row(
+        "validation/map_50",
+        learning.same_boxes,
+        margin,
+        torn("image"),
+        {
+            "width": 48,
+            "height": 48,
+            "augmentation": Augmentation(0.9, 1.1, mosaic=0.0, mirror=False, colour=0.0),
+            **changes,
+        },
+    )
 
 
 def translator(name: str, margin: float, **changes: Any) -> Row:
@@ -97,6 +114,8 @@ ROWS = {
     "bert_polarity": classifier(0.2, steps=200, lr=5e-3),
     "cnn_fashion_mnist": classifier(steps=300, widths=(16, 32), hidden=32, norm="batch"),
     "cnn_mnist": classifier(steps=200),
+    "detection_bccd": detector(0.15, widths=(16, 32), steps=400, lr=5e-3),
+    "detr_scenes": detector(0.05, widths=(16, 32), features=32, steps=1500, lr=3e-3),
     "flow_mnist": Row(
         "test/frechet_on_classifier_features",
         learning.drawn_pixel_by_pixel("mnist"),
