@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from dlcore.data.own import files, images, texts
+from dlcore.data.own import coco, files, images, texts, yolo
 from dlcore.errors import UsageError
 
-Kind = Literal["images", "texts", "pairs", "corpus", "table"]
+Kind = Literal["images", "boxes", "texts", "pairs", "corpus", "table"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -30,6 +30,10 @@ def kind(path: Path) -> tuple[Kind, str]:
     endings = (*files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]
     pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)
+    if yolo.description(path) is not None and (pictures or path.is_file()):
+        return "boxes", "a YAML file describes them, as a YOLO folder has it"
+    if coco.is_coco(path) and (pictures or path.is_file()):
+        return "boxes", "a JSON file lies with them, as COCO has it"
     if path.is_file() and pictures:
         raise UsageError(f"{path} is one image: name a folder with a folder for each class")
     if pictures and not (path.is_dir() and any(file.parent == path for file in tables)):

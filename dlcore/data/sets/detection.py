@@ -14,7 +14,7 @@ from PIL import Image
 
 from dlcore.data import cache, tfds
 from dlcore.data.facts import Facts
-from dlcore.data.own import annotated, coco, yolo
+from dlcore.data.own import annotated, box_summary
 from dlcore.data.own.annotated import Annotated, Picture
 from dlcore.data.own.found import SPLITS, VERSION
 from dlcore.data.records import decode, open_records
@@ -150,7 +150,7 @@ def _of_record(
 
 
 def _own(path: Path, canvas: tuple[int, int], most: int) -> Splits:
-    found = _read(path)
+    found = box_summary.read(path)
     if not found.problems:
         found.check(most)
     found.refuse()
@@ -162,18 +162,6 @@ def _own(path: Path, canvas: tuple[int, int], most: int) -> Splits:
         made[split] = _decoded(found, named, pictures, canvas, most)
     facts = _facts(found.classes, canvas, {"crowds": found.crowds} if found.crowds else {})
     return Splits.of(made, facts=facts.with_facts(by_hash=found.by_hash))
-
-
-def _read(path: Path) -> Annotated:
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder")
-    if yolo.description(path) is not None:
-        return yolo.find(path)
-    if coco.is_coco(path):
-        return coco.find(path)
-    raise UsageError(
-        f"{path} holds neither a COCO file (.json) nor a YOLO folder (data.yaml): name one of them"
-    )
 
 
 def _decoded(
