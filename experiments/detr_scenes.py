@@ -63,8 +63,8 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     classes = len(splits.facts.classes)
-    shape = {"grid": c.grid, "layers": c.layers, "heads": c.heads, "width": c.features}
-    net = SetDetector(c.widths, c.blocks, classes, c.patch, **shape)
+    queries, decoder = c.grid, (c.layers, c.heads, c.features)
+    net = SetDetector(c.widths, c.blocks, classes, c.patch, 8, queries, *decoder)
     model = Model("net", net, image_inputs.signed)
     detect = set_detection.detections(model, classes)
     objective = Objective(set_detection.loss(model, classes), c.recipe(c.steps, c.ema))

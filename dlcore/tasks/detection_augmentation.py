@@ -46,7 +46,7 @@ class Augmentation:
     visible: Probability = 0.3
 
     def __call__(self, batch: Batch, key: Array) -> Batch:
-        """(batch, key) -> batch with `image` float32, and with `boxes` and `label` that follow.
+        """(batch, key) -> batch with `image` floating, and with `boxes` and `label` that follow.
 
         With mosaics the batch has four times as many boxes; those that are not there are zeros.
         """
@@ -65,8 +65,9 @@ class Augmentation:
         """The image alone on the canvas or a mosaic with its partners; its boxes and labels."""
         row, fields = batch["row"], {n: batch[n][:, None] for n in ("image", "boxes", "extent")}
         height, width = batch["image"].shape[1:3]
-        canvas = jnp.asarray([width, height], jnp.float32)
-        whole = jnp.broadcast_to(jnp.asarray([0.0, 0.0, width, height]), (len(row), 1, 4))
+        dtype = jnp.promote_types(batch["boxes"].dtype, jnp.float32)
+        canvas = jnp.asarray([width, height], dtype)
+        whole = jnp.tile(jnp.asarray([[[0, 0, width, height]]], dtype), (len(row), 1, 1))
         windows = whole
         if self.mosaic:  # the image alone, and again in the first of four windows
             tiles = kernels.mosaic_windows(jax.random.fold_in(key, 0), row, canvas)
@@ -86,7 +87,7 @@ class Augmentation:
             (self.smallest, self.largest),
             self.aspect,
         )
-        image = kernels.place_images(image.astype(jnp.float32) - _MIDDLE, place)
+        image = kernels.place_images(image.astype(dtype) - _MIDDLE, place)
         boxes = place_boxes(boxes, place, window, self.visible)
         if not self.mosaic:
             return image, boxes, batch["label"]

@@ -54,8 +54,8 @@ def loss(model: Logits, classes: int) -> Loss:
         def averaged(x: Array) -> Mean:
             return Mean(mean(x, mask).total, weights)
 
-        factors = (_CLASS, _SIDES, _OVERLAP)
-        total = sum(factor * term.sum(0) for factor, term in zip(factors, terms, strict=True))
+        of_classes, sides, apart = (term.sum(0) for term in terms)
+        total = _CLASS * of_classes + _SIDES * sides + _OVERLAP * apart
         names = ("class_loss", "side_loss", "overlap_loss")
         shown = {n: averaged(term[-1]) for n, term in zip(names, terms, strict=True)}
         return Out(averaged(total), shown, extra)

@@ -47,7 +47,9 @@ def summary(path: Path) -> Summary:
     problems = found.problems
     if not problems:
         found.check(most)
-    examples, sizes, contents = [], [], []
+    examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    sizes: list[np.ndarray] = []
+    contents: list[tuple[str, str, str, str]] = []
     for split, pictures in found.splits.items():
         for picture in pictures:
             before = len(problems)
@@ -100,7 +102,7 @@ def _sizes(sizes: np.ndarray) -> list[Table]:
     """Widths and heights of the boxes in pixels of their images."""
     if not len(sizes):
         return []
-    rows = tuple(
+    rows: tuple[tuple[str | float, ...], ...] = tuple(
         (name, *(round(whole(each(sizes[:, i])), 1) for each in (np.min, np.median, np.max)))
         for i, name in enumerate(("width", "height"))
     )
