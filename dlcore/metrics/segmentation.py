@@ -1,0 +1,147 @@
+"""Metrics of label maps: from confusion counts, and of instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+THRESHOLDS = tuple(np.round(np.arange(0.5, 1.0, 0.05), 2).tolist())  # 0.5, 0.55, ..., 0.95
+
+
+class Overlap(NamedTuple):
+    """Metrics of a confusion matrix.
+
+    Attributes:
+        iou, dice: per class [classes]; NaN for a class that is neither predicted nor true.
+        miou: mean of `iou` over the other classes.
+        pixel_accuracy: fraction of pixels that are right.
+        class_accuracy: mean over the true classes of the fraction of their pixels that are right.
+    """
+
+    iou: np.ndarray
+    dice: np.ndarray
+    miou: float
+    pixel_accuracy: float
+    class_accuracy: float
+
+
+def overlap(confusion: np.ndarray) -> Overlap:
+    """Computes intersection over union and its relatives over all pixels of a split together.
+
+    Args:
+        confusion: number of pixels [classes, classes], rows true and columns predicted.
+
+    Raises:
+        ValueError: not square, or no pixels.
+
+    Source: Everingham et al. 2010, sec. 4.4 (IoU of segmentation in PASCAL VOC).
+    """
+    counts = np.asarray(confusion, np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.sum():
+        raise ValueError(f"needs pixels in [classes, classes], not {counts.shape}")
+    right, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou = right / (true + predicted - right)
+        dice = 2 * right / (true + predicted)
+        recall = right / true
+    return Overlap(
+        iou,
+        dice,
+        float(np.nanmean(iou)),
+        float(right.sum() / counts.sum()),
+        float(np.nanmean(recall)),
+    )
+
+
+def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts pixels by true (rows) and predicted class: int [classes, classes].
+
+    Args:
+        true, predicted: classes, integers of one shape; where `true` is no class, a pixel is
+            ignored.
+        classes: number of classes.
+    """
+    counted = (true >= 0) & (true < classes)
+    pairs = true[counted].astype(np.int64) * classes + predicted[counted]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def instance_overlap(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Computes the intersection over union of each pair of a true and a predicted instance.
+
+    Args:
+        true, predicted: instances by number, integers [height, width]; 0 is background.
+
+    Returns:
+        float64 [true instances, predicted instances], in the order of their numbers.
+    """
+    numbers, rows = np.unique(true, return_inverse=True)
+    found, columns = np.unique(predicted, return_inverse=True)
+    pairs = rows.ravel().astype(np.int64) * len(found) + columns.ravel()
+    shared = np.bincount(pairs, minlength=len(numbers) * len(found))
+    shared = shared.reshape(len(numbers), len(found)).astype(np.float64)
+    union = shared.sum(1)[:, None] + shared.sum(0)[None] - shared
+    return (shared / union)[numbers > 0][:, found > 0]
+
+
+class Matches(NamedTuple):
+    """Instances of one image by threshold; arrays [thresholds].
+
+    Attributes:
+        found: predicted instances that overlap a true one by more than the threshold.
+        extra: predicted instances that do not.
+        missed: true instances that none overlaps so.
+    """
+
+    found: np.ndarray
+    extra: np.ndarray
+    missed: np.ndarray
+
+    @property
+    def precision(self) -> np.ndarray:
+        """found / (found + extra + missed) [thresholds]; 1 where there are no instances at all."""
+        total = self.found + self.extra + self.missed
+        return np.where(total > 0, self.found / np.maximum(total, 1), 1.0)
+
+
+def matches(
+    true: np.ndarray, predicted: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+) -> Matches:
+    """Matches predicted with true instances whose intersection over union exceeds thresholds.
+
+    Above 0.5 an instance has at most one match, so that no assignment is needed.
+
+    Args:
+        true, predicted: instances by number, integers [height, width]; 0 is background.
+        thresholds: of intersection over union, at least 0.5.
+
+    Raises:
+        ValueError: maps of two shapes, or a threshold below 0.5.
+
+    Source: the 2018 Data Science Bowl (Caicedo et al. 2019, Methods).
+    """
+    if true.shape != predicted.shape or min(thresholds) < 0.5:
+        raise ValueError(
+            f"needs maps of one shape and thresholds from 0.5 on, not {true.shape},"
+            f" {predicted.shape} and {min(thresholds)}"
+        )
+    iou = instance_overlap(true, predicted)
+    above = iou[None] > np.asarray(thresholds)[:, None, None]
+    found = above.any(2).sum(1) if iou.size else np.zeros(len(thresholds), int)
+    return Matches(found, iou.shape[1] - found, iou.shape[0] - found)
+
+
+def average_precision(
+    true: np.ndarray, predicted: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+) -> float:
+    """Computes the score of one image in the 2018 Data Science Bowl.
+
+    The mean over thresholds of found / (found + extra + missed); the score of a split is the mean
+    over its images. It is not the area under a precision-recall curve.
+
+    Args:
+        true, predicted, thresholds: as of `matches`.
+    """
+    return float(matches(true, predicted, thresholds).precision.mean())

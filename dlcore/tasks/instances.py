@@ -1,0 +1,251 @@
+"""Instances such as nuclei: from the classes of pixels to one number per object, and their score."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from scipy import ndimage
+
+from dlcore.analysis.thresholds import otsu
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits
+from dlcore.data.stream import in_order
+from dlcore.metrics import segmentation as metrics
+from dlcore.metrics.known import Metric
+from dlcore.samples import Images, Sample
+from dlcore.samples.overlay import outlined
+from dlcore.tasks.segmentation import logits_of
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.model import Logits
+from dlcore.train.step import Batch, State
+
+TRUE, FOUND = (60, 220, 60), (255, 150, 0)  # colours of outlines
+_EIGHT = np.ones((3, 3), int)  # neighbours of a pixel
+_HIGHER, _LOWER = Metric("higher"), Metric("lower")
+_NAMES = {
+    "average_precision": _HIGHER,
+    "average_precision_50": _HIGHER,
+    "dice": _HIGHER,
+    "iou": _HIGHER,
+    "count_error": _LOWER,
+}
+
+
+def separated(probability: np.ndarray, smallest: int = 16) -> np.ndarray:
+    """Separates instances by a watershed that starts from their insides.
+
+    Args:
+        probability: of background, inside and border, float [height, width, 3].
+        smallest: instances of fewer pixels are left out.
+
+    Returns:
+        int32 [height, width]: 0 where background is the likelier than the other two together, else
+        the number of the instance, from 1 on. Each connected inside is one, and each connected area
+        without an inside.
+
+    Source: the flooding is `scipy.ndimage.watershed_ift` (Falcão et al. 2004).
+    """
+    foreground = probability[..., 0] < 0.5
+    inside = foreground & (probability[..., 1] > probability[..., 2])
+    seeds, _ = ndimage.label(inside)
+    areas, count = ndimage.label(foreground)
+    seeded = np.zeros(count + 1, bool)
+    seeded[np.unique(areas[inside])] = True
+    alone = foreground & ~seeded[areas]
+    seeds = np.where(alone, areas + seeds.max(), seeds).astype(np.int32)
+    if not seeds.any():
+        return seeds
+    # background costs the most, so that an area is flooded from within
+    cost = np.where(foreground, np.rint(254 * (1 - probability[..., 1])), 255).astype(np.uint8)
+    flooded = ndimage.watershed_ift(cost, seeds, structure=_EIGHT)
+    return renumbered(np.where(foreground, flooded, 0), smallest)
+
+
+def bright_areas(image: np.ndarray, smallest: int = 16) -> np.ndarray:
+    """The baseline: connected areas above Otsu's threshold, int32 [height, width].
+
+    Args:
+        image: uint8 [height, width, 1].
+        smallest: areas of fewer pixels are left out.
+    """
+    areas, _ = ndimage.label(image[..., 0] > otsu(image))
+    return renumbered(areas, smallest)
+
+
+def renumbered(instances: np.ndarray, smallest: int) -> np.ndarray:
+    """Numbers instances from 1 on, without those of fewer than `smallest` pixels: int32."""
+    sizes = np.bincount(instances.ravel())
+    kept = (sizes >= smallest) & (np.arange(len(sizes)) > 0)
+    return np.where(kept, np.cumsum(kept), 0)[instances].astype(np.int32)
+
+
+def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
+    """Scores instances, and those of Otsu's threshold beside them.
+
+    `average_precision` is that of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and
+    `average_precision_50` at 0.5 alone, both means over images; `dice` and `iou` are of foreground
+    pixels, of a split together; `count_error` is the mean absolute error of the number of
+    instances. With the prefix `baseline_`, at the end: connected areas above Otsu's threshold.
+
+    Args:
+        model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`.
+        splits: of `data.sets.instances`.
+        smallest: instances of fewer pixels are left out.
+    """
+    sources = {name: splits[name] for name in ("validation", "test")}
+
+    def collect(state: State, batch: Batch) -> Mapping[str, Array]:
+        logits = model(state.params, state.extra, batch, None, False)[0].astype(jnp.float32)
+        return {
+            "probability": jax.nn.softmax(logits),
+            "instances": batch["instances"],
+            "size": batch["size"],
+        }
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        found = [
+            separated(probability[:height, :width], smallest)
+            for probability, (height, width) in zip(
+                collected["probability"], collected["size"], strict=True
+            )
+        ]
+        return scores(true_instances(collected), found)
+
+    def baseline(collected: Collected, split: str) -> dict[str, float]:
+        held = dict(sources[split].gather(np.arange(len(sources[split]))))
+        found = [
+            bright_areas(image[:height, :width], smallest)
+            for image, (height, width) in zip(held["image"], held["size"], strict=True)
+        ]
+        made = scores(true_instances(held), found)
+        return {f"baseline_{name}": value for name, value in made.items()}
+
+    of_baseline = {f"baseline_{name}": metric for name, metric in _NAMES.items()}
+    return [
+        Scored(sources, collect, score, _NAMES),
+        Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),
+    ]
+
+
+def true_instances(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The instances of each image, cut to the image's own size."""
+    pairs = zip(rows["instances"], rows["size"], strict=True)
+    return [instances[:height, :width] for instances, (height, width) in pairs]
+
+
+def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
+    """The metrics of `evaluators`.
+
+    Args:
+        true, found: instances of each image, integers [height, width].
+    """
+    precision = np.array(
+        [metrics.matches(t, f).precision for t, f in zip(true, found, strict=True)]
+    )
+    counts = sum(
+        metrics.confusion((t > 0).astype(int), (f > 0).astype(int), 2)
+        for t, f in zip(true, found, strict=True)
+    )
+    pixels = metrics.overlap(np.asarray(counts))
+    errors = [
+        abs(len(np.unique(t[t > 0])) - len(np.unique(f[f > 0])))
+        for t, f in zip(true, found, strict=True)
+    ]
+    return {
+        "average_precision": float(precision.mean()),
+        "average_precision_50": float(precision[:, 0].mean()),
+        "dice": float(np.nan_to_num(pixels.dice[1])),
+        "iou": float(np.nan_to_num(pixels.iou[1])),
+        "count_error": float(np.mean(errors)),
+    }
+
+
+def samples(
+    title: str, model: Logits, source: Source, smallest: int, count: int = 4
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows the images of highest and of lowest average precision with outlines of instances.
+
+    Args:
+        title: what the images are.
+        model: computes logits [batch, height, width, 3].
+        source: a held-out split of `data.sets.instances`.
+        smallest: instances of fewer pixels are left out.
+        count: number of images of each kind.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        rows = dict(source.gather(np.arange(len(source))))
+        true, found = true_instances(rows), predictions(model, state, source, smallest)
+        pairs = zip(true, found, strict=True)
+        score = np.array([metrics.average_precision(t, f) for t, f in pairs])
+        order = np.argsort(score, kind="stable")
+        return [
+            _outlines(
+                f"{title}: {kind} average precision", rows["image"], true, found, score, index
+            )
+            for kind, index in (("highest", order[::-1][:count]), ("lowest", order[:count]))
+        ]
+
+    return draw
+
+
+def _outlines(
+    title: str,
+    images: np.ndarray,
+    true: list[np.ndarray],
+    found: list[np.ndarray],
+    score: np.ndarray,
+    index: np.ndarray,
+) -> Images:
+    shown: list[np.ndarray] = []
+    captions: list[str] = []
+    for i in index:
+        height, width = true[i].shape
+        bright = brightened(images[i])
+        for each, colour in ((true[i], TRUE), (found[i], FOUND)):
+            # all pictures of a sample have one size
+            framed = np.zeros((*images.shape[1:3], 3), np.uint8)
+            framed[:height, :width] = outlined(bright[:height, :width], each, colour)
+            shown.append(framed)
+        captions += [f"true: {true[i].max()}", f"found: {found[i].max()}, precision {score[i]:.2f}"]
+    return Images(title, np.stack(shown), tuple(captions), columns=4)
+
+
+def brightened(image: np.ndarray) -> np.ndarray:
+    """Scales an image, uint8, so that its brightest pixels but one in a thousand are white."""
+    top = max(1.0, float(np.percentile(image, 99.9)))
+    return np.clip(image.astype(np.float32) * (255 / top), 0, 255).astype(np.uint8)
+
+
+def predictions(
+    model: Logits, state: State, source: Source, smallest: int, batch: int = 4
+) -> list[np.ndarray]:
+    """The instances of each image of a source, at its own size."""
+    batch = min(batch, len(source))
+    found: list[np.ndarray] = []
+    for rows in in_order(source, batch, np.arange(batch)):
+        probability = probabilities(model, state, rows)
+        counted = rows["mask"] > 0
+        found += [
+            separated(each[:height, :width], smallest)
+            for each, (height, width) in zip(
+                probability[counted], rows["size"][counted], strict=True
+            )
+        ]
+    return found
+
+
+def probabilities(model: Logits, state: State, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Softmax of the logits of a batch, float32 [batch, height, width, 3]."""
+    logits = logits_of(model)(state.params, state.extra, dict(batch))
+    return np.asarray(_softmax(logits))
+
+
+@functools.partial(jax.jit)
+def _softmax(logits: Array) -> Array:
+    return jax.nn.softmax(logits)

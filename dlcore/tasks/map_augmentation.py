@@ -1,0 +1,75 @@
+"""Augmentation of images together with their label maps, for `Experiment(augment=...)`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.bounds import PositiveFloat, PositiveInt, Probability, Range
+from dlcore.kernels.augment import random_flip
+from dlcore.kernels.colours import colour_jitter
+from dlcore.kernels.crops import crop_images, crop_labels, random_boxes
+from dlcore.kernels.random import per_example
+from dlcore.tasks.image_augmentation import Augment
+from dlcore.train.step import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How images are changed in training; the label map moves with its image.
+
+    Attributes:
+        crop: height and width to which a random box of each image is resized.
+        smallest, largest: side of the box as a fraction of the image's, `crops.random_boxes`; what
+            lies outside of the image is ignored.
+        stretch: largest ratio by which the box is wider or higher than the image's shape.
+        flip: whether images are mirrored left to right with probability 1/2.
+        any_direction: whether they are also turned upside down and transposed, each with
+            probability 1/2; `crop` must be square.
+        brightness, contrast, saturation: `colours.colour_jitter`.
+    """
+
+    crop: tuple[PositiveInt, PositiveInt]
+    smallest: PositiveFloat = 0.5
+    largest: PositiveFloat = 1.0
+    stretch: Annotated[float, Range(1)] = 1.2
+    flip: bool = True
+    any_direction: bool = False
+    brightness: Probability = 0.2
+    contrast: Probability = 0.2
+    saturation: Probability = 0.2
+
+    def __call__(self) -> Augment:
+        """Returns (batch, key) -> batch, with `image` float32 in [0, 255] and `label_map`."""
+        return self._changed
+
+    def _changed(self, batch: Batch, key: Array) -> Batch:
+        row, image = batch["row"], batch["image"].astype(jnp.float32) / 255
+        keys = [jax.random.fold_in(key, number) for number in range(5)]
+        ratio = (1 / self.stretch, self.stretch)
+        boxes = random_boxes(keys[0], row, (self.smallest, self.largest), ratio)
+        image = crop_images(image, boxes, self.crop)
+        labels = crop_labels(batch["label_map"], boxes, self.crop)[..., None]
+        if self.flip:
+            image, labels = (random_flip(keys[1], row, x) for x in (image, labels))
+        if self.any_direction:
+            image, labels = (_transposed(keys[2], row, x) for x in (image, labels))
+            image, labels = (_turned(keys[3], row, x) for x in (image, labels))
+        strengths = (self.brightness, self.contrast, self.saturation)
+        image = colour_jitter(keys[4], row, image, *strengths)
+        return {**batch, "image": 255 * image, "label_map": labels[..., 0]}
+
+
+def _transposed(key: Array, row: Array, x: Array) -> Array:
+    """Swaps rows and columns of each image with probability 1/2."""
+    swapped = per_example(lambda each: jax.random.bernoulli(each), key, row)
+    return jnp.where(swapped[:, None, None, None], x.swapaxes(1, 2), x)
+
+
+def _turned(key: Array, row: Array, x: Array) -> Array:
+    """Mirrors each image top to bottom with probability 1/2."""
+    return random_flip(key, row, x.swapaxes(1, 2)).swapaxes(1, 2)

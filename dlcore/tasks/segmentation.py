@@ -1,0 +1,274 @@
+"""Semantic segmentation: a class for each pixel. Loss, metrics, and samples."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits
+from dlcore.data.stream import in_order
+from dlcore.kernels import pixels
+from dlcore.metrics import segmentation as metrics
+from dlcore.metrics.known import Metric
+from dlcore.samples import Sample, Table
+from dlcore.samples.overlay import LabelMaps
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.model import Logits
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+Weighting = Literal["none", "log", "sqrt"]
+_BINS = 15  # of the calibration error
+_HIGHER = Metric("higher")
+
+
+def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[float, ...]:
+    """Weights of classes in the cross-entropy, so that rare classes count.
+
+    Args:
+        class_pixels: number of training pixels of each class.
+        weighting: "none"; "log", 1 / ln(1.02 + f) for the fraction f of a class's pixels (Paszke et
+            al. 2016, sec. 4); or "sqrt", the square root of median(f) / f (after Eigen & Fergus
+            2015, sec. 6.1).
+    """
+    counts = np.asarray(class_pixels, np.float64)
+    fraction = counts / counts.sum()
+    if weighting == "log":
+        return tuple((1 / np.log(1.02 + fraction)).tolist())
+    if weighting == "sqrt":
+        return tuple(np.sqrt(np.median(fraction) / fraction).tolist())
+    return (1.0,) * len(counts)
+
+
+def at_size(labels: Array, size: tuple[int, int]) -> Array:
+    """Takes the label of the pixel at the centre of each pixel of a smaller map.
+
+    Args:
+        labels: [batch, k height, k width].
+        size: height and width.
+
+    Returns:
+        int32 [batch, height, width].
+    """
+    k = labels.shape[1] // size[0]
+    return labels[:, k // 2 :: k, k // 2 :: k].astype(jnp.int32)
+
+
+def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: float = 0.0) -> Loss:
+    """Weighted cross-entropy over the pixels of an image, with other losses; metric: accuracy.
+
+    Each image counts the same, however many of its pixels are ignored.
+
+    Args:
+        model: computes logits [batch, height, width, classes] of a batch with `label_map`, integers
+            [batch, k height, k width], of which every k-th is used.
+        weights: of the classes.
+        dice: weight of the soft Dice loss.
+        lovasz: weight of the Lovász-softmax loss.
+    """
+
+    def of_batch(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        logits, extra = model(params, extra, batch, key, train)
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        labels = at_size(batch["label_map"], logits.shape[1:3])
+        weight = jnp.asarray(weights, logits.dtype)
+        total = pixels.weighted_cross_entropy(logits, labels, weight).sum((1, 2))
+        counted = pixels.pixel_weights(labels, weight).sum((1, 2))
+        value = total / jnp.maximum(counted, 1e-30)
+        if dice or lovasz:
+            probability = jax.nn.softmax(logits)
+            value += dice * pixels.dice_loss(probability, labels) if dice else 0
+            value += lovasz * pixels.lovasz_softmax(probability, labels) if lovasz else 0
+        rows = batch["mask"] * (counted > 0)
+        valid = (labels >= 0) & (labels < logits.shape[-1])
+        right = (logits.argmax(-1) == labels) & valid
+        shares = batch["mask"] * valid.sum((1, 2))
+        accuracy = right.sum((1, 2)) / jnp.maximum(valid.sum((1, 2)), 1)
+        return Out(mean(value, rows), {"accuracy": mean(accuracy, shares)}, extra)
+
+    return of_batch
+
+
+def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
+    """Intersection over union at the size of the label maps, and that of a trivial baseline.
+
+    Logits are resized bilinearly to the size of `label_map`. All pixels of a split are counted
+    together: `miou`, `iou_CLASS`, `pixel_accuracy`, `class_accuracy`, and `calibration_error`, the
+    expected calibration error of the probability of the predicted class (Guo et al. 2017, eq. 3).
+    At the end `baseline_miou` and `baseline_pixel_accuracy` are those of the class that is most
+    frequent in training at the same position of the image.
+
+    Args:
+        model: computes logits [batch, height, width, classes].
+        splits: `label_map` may be larger than `image` by a factor.
+    """
+    classes = splits.facts.classes
+    sources = {name: splits[name] for name in ("validation", "test")}
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        found = metrics.overlap(collected["confusion"].astype(np.int64).sum(0))
+        by_class = {f"iou_{name}": each for name, each in zip(classes, found.iou, strict=True)}
+        return {
+            "miou": found.miou,
+            "pixel_accuracy": found.pixel_accuracy,
+            "class_accuracy": found.class_accuracy,
+            "calibration_error": calibration_error(collected["bins"].astype(np.float64).sum(0)),
+            # a class that is neither there nor predicted has none
+            **{name: float(each) for name, each in by_class.items() if np.isfinite(each)},
+        }
+
+    def baseline(collected: Collected, split: str) -> dict[str, float]:
+        found = of_positions(splits.train, sources[split], len(classes))
+        return {
+            "baseline_miou": found.miou,
+            "baseline_pixel_accuracy": found.pixel_accuracy,
+        }
+
+    names = ("miou", "pixel_accuracy", "class_accuracy", *(f"iou_{name}" for name in classes))
+    known = {**dict.fromkeys(names, _HIGHER), "calibration_error": Metric("lower")}
+    of_baseline = dict.fromkeys(("baseline_miou", "baseline_pixel_accuracy"), _HIGHER)
+    return [
+        Scored(sources, functools.partial(collect, model, len(classes)), score, known),
+        Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),
+    ]
+
+
+def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[str, Array]:
+    """Counts the pixels of each image by class, and by confidence.
+
+    Args:
+        model, classes: computes logits [batch, height, width, classes].
+        state: trained parameters.
+        batch: with `label_map` [batch, k height, k width].
+
+    Returns:
+        `confusion` float32 [batch, classes, classes], rows true; `bins` float32 [batch, bins, 3]:
+        number of pixels, their summed confidence, and how many are right.
+    """
+    labels = batch["label_map"].astype(jnp.int32)
+    logits = model(state.params, state.extra, batch, None, False)[0].astype(jnp.float32)
+    logits = jax.image.resize(logits, (*labels.shape, classes), "bilinear")
+    logits = logits.reshape(len(labels), -1, classes)
+    labels = labels.reshape(len(labels), -1)
+    predicted = logits.argmax(-1)
+    true = jax.nn.one_hot(labels, classes)
+    confusion = jnp.einsum("bpt,bpg->btg", true, jax.nn.one_hot(predicted, classes))
+    confidence = jnp.exp(logits.max(-1) - jax.nn.logsumexp(logits, -1))
+    number = jnp.clip(jnp.ceil(confidence * _BINS) - 1, 0, _BINS - 1).astype(jnp.int32)
+    valid = true.sum(-1)
+    right = (predicted == labels).astype(jnp.float32)
+    values = jnp.stack([valid, confidence * valid, right * valid], -1)
+    bins = jnp.einsum("bpn,bpv->bnv", jax.nn.one_hot(number, _BINS), values)
+    return {"confusion": confusion, "bins": bins}
+
+
+def calibration_error(bins: np.ndarray) -> float:
+    """The mean over pixels of |accuracy - confidence| of their bins (Guo et al. 2017, eq. 3).
+
+    Args:
+        bins: [bins, 3]: number of pixels, their summed confidence, and how many are right.
+    """
+    return float(np.abs(bins[:, 2] - bins[:, 1]).sum() / bins[:, 0].sum())
+
+
+def of_positions(train: Any, source: Any, classes: int) -> metrics.Overlap:
+    """The metrics of a map that is the same for every image.
+
+    At each position it has the class that is most frequent there in training.
+
+    Args:
+        train, source: sources in memory with `label_map` [N, height, width]; that of `source` may
+            be larger by a factor.
+        classes: number of classes.
+    """
+    maps, true = train.arrays["label_map"], source.arrays["label_map"]
+    counts = np.stack([(maps == number).sum(0) for number in range(classes)])
+    k = true.shape[1] // maps.shape[1]
+    guess = np.kron(counts.argmax(0), np.ones((k, k), int)).astype(np.uint8)
+    total = np.zeros((classes, classes), np.int64)
+    for each in true:
+        total += metrics.confusion(each, guess, classes)
+    return metrics.overlap(total)
+
+
+def samples(
+    title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 4
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows the images of highest and of lowest IoU, and the IoU of each class.
+
+    Args:
+        title: what the examples are.
+        model: computes logits [batch, height, width, classes].
+        source: `image` and `label_map`; the first 100 examples are considered.
+        classes: names of the classes.
+        count: number of images of each kind.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        kept = predictions(model, state, source)
+        image, true, predicted = kept["image"], kept["true"], kept["predicted"]
+        pairs = zip(true, predicted, strict=True)
+        counts = np.array([metrics.confusion(t, p, len(classes)) for t, p in pairs])
+        score = np.array([metrics.overlap(c).miou if c.sum() else np.nan for c in counts])
+        order = np.argsort(np.where(np.isnan(score), 2, score), kind="stable")
+        order = order[: int((~np.isnan(score)).sum())]
+        chosen = {"best": order[::-1][:count], "worst": order[:count]}
+        result: list[Sample] = [
+            LabelMaps(
+                f"{title}: the {kind} by mean IoU",
+                *(each[index] for each in (image, true, predicted)),
+                tuple(classes),
+                tuple(f"mean IoU {score[i]:.2f}" for i in index),
+            )
+            for kind, index in chosen.items()
+        ]
+        return [*result, _by_class(title, counts.sum(0), classes)]
+
+    return draw
+
+
+def _by_class(title: str, confusion: np.ndarray, classes: Sequence[str]) -> Table:
+    found = metrics.overlap(confusion)
+    share = confusion.sum(1) / confusion.sum()
+    rows = tuple(
+        (name, *(round(float(x), 3) for x in (share[i], found.iou[i], found.dice[i])))
+        for i, name in enumerate(classes)
+    )
+    return Table(f"{title}: by class", ("class", "fraction of pixels", "IoU", "Dice"), rows)
+
+
+def predictions(
+    model: Logits, state: State, source: Source, most: int = 100, batch: int = 8
+) -> dict[str, np.ndarray]:
+    """Predicts the first examples of a source at the size of the logits.
+
+    Returns:
+        `image` uint8 [N, height, width, c], `true` int32 and `predicted` int32 [N, height, width].
+    """
+    batch = min(batch, len(source))
+    kept: dict[str, list[np.ndarray]] = {"image": [], "true": [], "predicted": []}
+    for rows in in_order(source, batch, np.arange(batch)):
+        logits = logits_of(model)(state.params, state.extra, rows)
+        counts = rows["mask"] > 0
+        true = np.asarray(at_size(jnp.asarray(rows["label_map"]), logits.shape[1:3]))
+        kept["image"].append(rows["image"][counts])
+        kept["true"].append(true[counts])
+        kept["predicted"].append(np.asarray(logits).argmax(-1).astype(np.int32)[counts])
+        if sum(map(len, kept["image"])) >= most:
+            break
+    return {name: np.concatenate(each)[:most] for name, each in kept.items()}
+
+
+# cached, since several seeds of one program call it one after the other with arrays of one shape
+@functools.lru_cache(maxsize=1)
+def logits_of(model: Logits) -> Callable[..., Any]:
+    """(params, extra, batch) -> logits float32 [batch, height, width, classes], compiled."""
+    return jax.jit(
+        lambda params, extra, batch: model(params, extra, batch, None, False)[0].astype(jnp.float32)
+    )

@@ -1,0 +1,134 @@
+"""Label maps of a user's own images, at the images' own sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dlcore.bounds import Probability
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
+from dlcore.errors import UsageError
+from dlcore.samples.overlay import PredictedMap
+from dlcore.tasks.segmentation import logits_of
+from dlcore.train.model import Logits
+from dlcore.train.predictor import Answer
+from dlcore.train.step import State
+
+
+@dataclasses.dataclass(frozen=True)
+class MapOptions:
+    """Flags of `dlcore predict` for label maps."""
+
+    strength: Probability = 0.5
+    """opacity of the classes' colours in the picture"""
+
+
+@dataclasses.dataclass(frozen=True)
+class MapPredictor:
+    """Predicts the class of each pixel of image files.
+
+    Attributes:
+        model: computes logits [batch, height, width, classes] of images of the training data's
+            shape.
+        facts: of the training data: `classes`, and the shape of the field `image`.
+        options: flags of `dlcore predict`.
+    """
+
+    model: Logits
+    facts: Facts
+    options: MapOptions = dataclasses.field(default_factory=MapOptions)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Image.Image]:
+        """Reads image files.
+
+        Raises:
+            UsageError: a file is not an image, or lines of text are given.
+        """
+        if text:
+            raise UsageError("this model reads images: name image files")
+        return [image_files.upright(file) for file in files]
+
+    def item(self, value: Any) -> Image.Image:
+        """An image that is Pillow's, or an array uint8 [height, width, 3] or [height, width]."""
+        if isinstance(value, Image.Image):
+            return value
+        array = np.asarray(value)
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
+            raise UsageError(
+                f"an image here is uint8 [height, width, 3], not {array.dtype} {array.shape}: give"
+                " that, Pillow's image or a file"
+            )
+        return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+
+    def batch(self, state: State, items: Sequence[Image.Image]) -> list[Answer]:
+        """For each image its answer, and the picture of its classes at its own size.
+
+        The answer is {"classes": {name: fraction of the pixels}, "confidence": mean probability of
+        the predicted classes, "width", "height"}, the classes by size.
+        """
+        shape = tuple(self.facts.fields["image"]["shape"])
+        images = np.stack([image_files.resized(image, shape) for image in items])
+        batch = {"image": images, "row": np.arange(len(images), dtype=np.int32)}
+        found = np.asarray(logits_of(self.model)(state.params, state.extra, batch))
+        answers: list[Answer] = []
+        for image, logits in zip(items, found, strict=True):
+            labels = enlarged(logits, image.size[::-1])
+            answer = self._answer(labels, logits)
+            pixels = np.asarray(image.convert("RGB"))
+            names = tuple(self.facts.classes)
+            sample = PredictedMap("Predicted", pixels, labels, names, self.options.strength)
+            answers.append((answer, sample))
+        return answers
+
+    def _answer(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+        names = self.facts.classes
+        counts = np.bincount(labels.ravel(), minlength=len(names)) / labels.size
+        order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
+        return {
+            "classes": {names[i]: round(float(counts[i]), 6) for i in order},
+            "confidence": round(float((1 / shifted.sum(-1)).mean()), 6),
+            "width": labels.shape[1],
+            "height": labels.shape[0],
+        }
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The fractions of the classes, the largest first."""
+        listed = ", ".join(f"{name} {share:.1%}" for name, share in answer["classes"].items())
+        return f"{listed} (confidence {answer['confidence']:.1%})"
+
+
+def enlarged(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes logits bilinearly, class by class, and takes the largest.
+
+    Args:
+        logits: float32 [height, width, classes].
+        size: height and width of the result.
+
+    Returns:
+        Classes, uint8 [*size].
+    """
+    best = np.full(size, -np.inf, np.float32)
+    labels = np.zeros(size, np.uint8)
+    for number in range(logits.shape[-1]):
+        one = Image.fromarray(np.ascontiguousarray(logits[..., number], np.float32))
+        values = np.asarray(one.resize(size[::-1], Image.Resampling.BILINEAR))
+        labels[values > best] = number
+        best = np.maximum(best, values)
+    return labels
+
+
+def predictor(model: Logits, facts: Facts) -> MapPredictor:
+    """Returns the predictor of a model of label maps.
+
+    Args:
+        model: computes logits [batch, height, width, classes].
+        facts: of the training data: `classes`, and the shape of the field `image`.
+    """
+    return MapPredictor(model, facts)
