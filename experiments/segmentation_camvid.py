@@ -2,8 +2,8 @@
 
 Family: U-Net
 Task: semantic segmentation
-Data: CamVid, 367/101/233 images, 11 classes, at 240x180, half of the usual size; --offline: generated
-    scenes of shapes. Or --data: a folder with images/ and masks/
+Data: CamVid, 367/101/233 images, 11 classes, at 240x180, half of the usual size; --offline:
+    generated scenes of shapes. Or --data: a folder with images/ and masks/
 Published: test mean IoU 0.521 at 480x360 (ENet, 300 epochs, davidtvs/PyTorch-ENet)
 
 Predictions at 240x180 are enlarged and scored against the label maps at 480x360. Published results
@@ -22,6 +22,8 @@ from dlcore.tasks.map_augmentation import Augmentation
 from dlcore.tasks.segmentation import Weighting
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
+AUGMENTATION = Augmentation(crop=(128, 160), smallest=0.4, largest=1.1)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -38,11 +40,11 @@ class Config:
     """weight of the Dice loss"""
     lovasz: NonNegativeFloat = 0.0
     """weight of the Lovász-softmax loss"""
-    augmentation: Augmentation = Augmentation(crop=(128, 160), smallest=0.4, largest=1.1)
+    augmentation: Augmentation = AUGMENTATION
     ema: Rate = 0.995
     recipe: Recipe = Recipe("adamw", lr=3e-3, weight_decay=0.02)
     batch: int = 8
-    steps: int = 6000
+    steps: int = 4000
 
 
 SMALL = Config(augmentation=Augmentation(crop=(40, 48)), widths=(16, 32), blocks=(0, 1))

@@ -1,8 +1,7 @@
-"""Instances such as nuclei: from the classes of pixels to one number per object, and their score."""
+"""Instances such as nuclei: from the classes of pixels to a number per object, and their score."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -34,6 +33,22 @@ _NAMES = {
     "iou": _HIGHER,
     "count_error": _LOWER,
 }
+
+
+def contrasted(batch: Batch, key: Array | None, train: bool) -> Array:
+    """Scales each image by its mean and its brightest pixel (`Model(inputs=...)`).
+
+    Args:
+        batch: `image` [batch, height, width, 1].
+        key, train: not used.
+
+    Returns:
+        float32 of the same shape: its mean becomes 0 and its brightest pixel 1.
+    """
+    image = batch["image"].astype(jnp.float32)
+    mean = image.mean((1, 2, 3), keepdims=True)
+    top = image.max((1, 2, 3), keepdims=True)
+    return (image - mean) / jnp.maximum(top - mean, 1.0)
 
 
 def separated(probability: np.ndarray, smallest: int = 16) -> np.ndarray:
@@ -246,6 +261,6 @@ def probabilities(model: Logits, state: State, batch: Mapping[str, np.ndarray]) 
     return np.asarray(_softmax(logits))
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def _softmax(logits: Array) -> Array:
     return jax.nn.softmax(logits)

@@ -68,7 +68,7 @@ def test_right_empty_and_renumbered_instances() -> None:
     assert average_precision(TRUE, (TRUE > 0) * (TRUE + 40)) == 1
     assert average_precision(none, none) == 1
     assert average_precision(TRUE, none) == average_precision(none, TRUE) == 0
-    with pytest.raises(ValueError, match="thresholds from 0.5"):
+    with pytest.raises(ValueError, match=r"thresholds from 0\.5"):
         matches(TRUE, GUESS, (0.4,))
 
 

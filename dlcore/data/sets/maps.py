@@ -33,8 +33,8 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
         size: height and width to which images of one's own, and their masks, are resized.
 
     Returns:
-        Splits of `image` uint8 [height, width, 3] and `label_map` uint8: in train of the image's size
-        (the nearest pixels), in the others as they are in the set. A value that is no class is
+        Splits of `image` uint8 [height, width, 3] and `label_map` uint8: in train of the image's
+        size (the nearest pixels), in the others as they are in the set. A value that is no class is
         ignored. `facts` has `classes`, and `class_pixels`, how many pixels of train each has.
 
     Raises:

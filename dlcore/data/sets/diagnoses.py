@@ -1,0 +1,97 @@
+"""Images with and without a condition, with examples on which probabilities are calibrated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from dlcore.data import tfds
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as own
+from dlcore.data.source import Source, arrays
+from dlcore.data.splits import Splits, is_offline
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
+
+SHAPE = (28, 28, 1)
+SPLITS = ("train", "validation", "test")
+_OFFLINE = {"train": 800, "validation": 200, "test": 400}
+_SEPARATION = 3.5  # distance of the two classes of the generated images in standard deviations
+
+
+def load(name: str, source: DataSource) -> Splits:
+    """Loads grey images of two classes as splits.
+
+    Args:
+        name: of a prepared set with the splits train, validation and test.
+        source: "published"; "offline", generated images (`synthetic`); or a folder of images by
+            class of one's own (`dlcore.data.own.images`) with two classes, the second by name being
+            the condition.
+
+    Returns:
+        Splits of `image` uint8 [28, 28, 1], `label` int32, 1 for the condition, and `calibrates`
+        float32. Train has the examples of validation too, with `calibrates` 1: the temperature is
+        fitted to them, and nothing else may be. Elsewhere `calibrates` is 0. `facts` has `classes`
+        and `class_counts`, without the examples that calibrate.
+
+    Raises:
+        UsageError: the set is not prepared, there are not two classes, or faults in files of one's
+            own.
+    """
+    if isinstance(source, Path):
+        found = own.load(source, SHAPE)
+    elif is_offline(name, source):
+        found = synthetic()
+    else:
+        found = Splits.of(
+            {split: tfds.load(name, split) for split in SPLITS},
+            facts=Facts(classes=tfds.class_names(name)),
+        )
+    if len(found.facts.classes) != 2:
+        raise UsageError(
+            f"a diagnosis has two classes, and these data have {len(found.facts.classes)}:"
+            f" {', '.join(found.facts.classes)}"
+        )
+    return with_calibration(found)
+
+
+def with_calibration(splits: Splits) -> Splits:
+    """Adds the examples of validation to train, and `calibrates` to all; see `load`."""
+    train, validation = splits.train, splits.validation
+    counts = np.bincount(train.arrays["label"], minlength=2)
+    flags = np.repeat(np.array([0, 1], np.float32), [len(train), len(validation)])
+    both = {
+        field: np.concatenate([train.arrays[field], validation.arrays[field]])
+        for field in ("image", "label")
+    }
+    info = train.info
+    joined = arrays(
+        info.name, info.version, f"{info.split} and validation", {**both, "calibrates": flags}
+    )
+    held = splits.map({"calibrates": lambda batch: np.zeros(len(batch["label"]), np.float32)})
+    sources: dict[str, Source] = {**dict(held.items()), "train": joined}
+    facts = splits.facts.with_facts(class_counts=counts.tolist())
+    return Splits.of(sources, facts=facts)
+
+
+def synthetic() -> Splits:
+    """Generates images of noise, half of them with a faint bright spot at one place.
+
+    No classifier can do better than the projection on the spot: `facts.best_auc` is its area under
+    the ROC curve, the normal distribution at separation / sqrt(2).
+    """
+    y, x = np.mgrid[:28, :28]
+    spot = np.exp(-((y - 12) ** 2 + (x - 17) ** 2) / (2 * 2.0**2))
+    spot *= _SEPARATION / np.sqrt((spot**2).sum())
+    sources: dict[str, Source] = {}
+    for seed, (split, count) in enumerate(_OFFLINE.items()):
+        # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
+        random = np.random.RandomState(seed)
+        label = np.arange(count, dtype=np.int32) % 2
+        noisy = random.normal(0, 1, (count, 28, 28)) + label[:, None, None] * spot
+        image = np.clip(128 + 30 * noisy, 0, 255).astype(np.uint8)[..., None]
+        sources[split] = arrays("spots", "1", split, {"image": image, "label": label})
+    best = float(stats.norm.cdf(_SEPARATION / np.sqrt(2)))
+    return Splits.of(sources, facts=Facts(classes=["without", "with"], best_auc=best))

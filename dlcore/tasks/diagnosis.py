@@ -1,0 +1,287 @@
+"""Binary diagnoses with calibrated probabilities: losses, metrics, and samples."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dlcore.analysis import features
+from dlcore.data.splits import Splits
+from dlcore.data.stream import in_order
+from dlcore.metrics import diagnosis as metrics
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.known import Metric
+from dlcore.samples import Plot, Sample, Series, Table, Text
+from dlcore.tasks import classification
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.model import Logits, Model
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+SPECIFICITY = 0.95
+_HIGHER, _LOWER = Metric("higher"), Metric("lower")
+METRICS = {
+    "auc": _HIGHER,
+    "sensitivity_at_95_specificity": _HIGHER,
+    "balanced_accuracy": _HIGHER,
+    "calibration_error": _LOWER,
+    "calibration_error_before": _LOWER,
+    "temperature": Metric(None),
+}
+BASELINES = {"baseline_accuracy": _HIGHER, "baseline_auc": _HIGHER, "baseline_calibration": _LOWER}
+
+
+def loss(model: Logits, weights: Sequence[float]) -> Loss:
+    """Weighted softmax cross-entropy in nats, without the examples that calibrate; accuracy.
+
+    Args:
+        model: computes logits [batch, 2] of a batch with `label`, int [batch], and `calibrates`,
+            float [batch]: in training an example with 1 has no weight.
+        weights: of the two classes.
+    """
+
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y, extra = model(params, extra, batch, key, train)
+        y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        rows = batch["mask"] * (1 - batch["calibrates"]) if train else batch["mask"]
+        xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["label"])
+        weighted = rows * jnp.asarray(weights, y.dtype)[batch["label"]]
+        right = mean(y.argmax(-1) == batch["label"], rows)
+        return Out(mean(xent, weighted), {"accuracy": right}, extra)
+
+    return cross_entropy
+
+
+def temperature_loss(model: Logits, temperature: Model) -> Loss:
+    """Cross-entropy of the calibrated logits on the examples that calibrate alone.
+
+    Args:
+        model: the classifier, which this loss does not change.
+        temperature: divides its logits.
+    """
+    scaled = calibrated(model, temperature)
+
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        y = scaled(params, extra, batch, None, False)[0]
+        rows = batch["mask"] * batch["calibrates"] if train else batch["mask"]
+        xent = optax.softmax_cross_entropy_with_integer_labels(y, batch["label"])
+        return Out(mean(xent, rows), {}, extra)
+
+    return cross_entropy
+
+
+def calibrated(model: Logits, temperature: Model) -> Logits:
+    """Returns a model whose logits are divided by the temperature."""
+
+    def scaled(
+        params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
+    ) -> tuple[Array, Extra]:
+        y, extra = model(params, extra, batch, key, train)
+        wide = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        return temperature.on(params, extra, wide), extra
+
+    return scaled
+
+
+def balanced_weights(class_counts: Sequence[int]) -> tuple[float, ...]:
+    """Weights with which both classes have the same sum: total / (2 count)."""
+    return tuple(sum(class_counts) / (2 * count) for count in class_counts)
+
+
+def evaluators(model: Logits, temperature: Model, splits: Splits) -> list[Evaluator]:
+    """How well the condition is told apart, and how far probabilities are right.
+
+    `auc`; `sensitivity_at_95_specificity`, at the threshold of the split's own ROC curve;
+    `balanced_accuracy` at a probability of 1/2; `calibration_error`, the expected calibration error
+    of the probability of the condition in ten bins, and `calibration_error_before` the temperature;
+    `temperature`. At the end, `baseline_accuracy` and `baseline_calibration` of the fraction of the
+    condition in training, and `baseline_auc` of a logistic regression on the pixels.
+
+    Args:
+        model: computes logits [batch, 2].
+        temperature: divides them.
+        splits: of `data.sets.diagnoses`.
+    """
+    sources = {name: splits[name] for name in ("validation", "test")}
+    scaled = calibrated(model, temperature)
+
+    def collect(state: State, batch: Batch) -> Mapping[str, Array]:
+        both = [each(state.params, state.extra, batch, None, False)[0] for each in (model, scaled)]
+        names = ("before", "after")
+        return {
+            "label": batch["label"],
+            **{
+                name: jax.nn.softmax(y.astype(jnp.float32))[:, 1]
+                for name, y in zip(names, both, strict=True)
+            },
+            "logits": both[0].astype(jnp.float32),
+            "scaled": both[1].astype(jnp.float32),
+        }
+
+    def baseline(collected: Collected, split: str) -> dict[str, float]:
+        return of_pixels(splits.train, sources[split], splits.facts.class_counts)
+
+    return [
+        Scored(sources, collect, lambda collected, split: scores(collected), METRICS),
+        Scored(dict.fromkeys(sources), lambda *_: {}, baseline, BASELINES, "end"),
+    ]
+
+
+def scores(collected: Collected) -> dict[str, float]:
+    """The metrics of `evaluators`.
+
+    Args:
+        collected: `label` int [N]; `before` and `after`, probabilities of the condition without and
+            with the temperature [N]; `logits` and `scaled`, the logits [N, 2].
+    """
+    true, p = collected["label"], collected["after"]
+    point = metrics.at_threshold(p, true, 0.5)
+    spread = (np.abs(np.diff(collected[name], axis=1)).sum() for name in ("logits", "scaled"))
+    before, after = (float(each) for each in spread)
+    return {
+        "auc": metrics.auc(p, true),
+        "sensitivity_at_95_specificity": metrics.at_specificity(p, true, SPECIFICITY).sensitivity,
+        "balanced_accuracy": (point.sensitivity + point.specificity) / 2,
+        "calibration_error": reliability(p, true).error,
+        "calibration_error_before": reliability(collected["before"], true).error,
+        "temperature": before / after if after else 1.0,
+    }
+
+
+def of_pixels(train: Any, source: Any, class_counts: Sequence[int]) -> dict[str, float]:
+    """What needs no network: the prior of training, and a logistic regression on the pixels.
+
+    Args:
+        train, source: sources in memory with `image` and `label`; of train without those that
+            calibrate.
+        class_counts: of training.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def pixels(found: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        image = np.asarray(found.arrays["image"])[rows]
+        return image.reshape(len(image), -1) / 255.0, np.asarray(found.arrays["label"])[rows]
+
+    x, y = pixels(train, train.arrays["calibrates"] == 0)
+    held, true = pixels(source, slice(None))
+    # regularised: there are about as many pixels as examples
+    regression = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+    regression.fit(x, y)
+    prior = class_counts[1] / sum(class_counts)
+    return {
+        "baseline_accuracy": float((true == (prior > 0.5)).mean()),
+        "baseline_auc": metrics.auc(regression.predict_proba(held)[:, 1], true),
+        "baseline_calibration": reliability(np.full(len(true), prior), true).error,
+    }
+
+
+def samples(
+    model: Logits, temperature: Model, splits: Splits, notice: str
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows predictions of the test split, operating points, reliability and saliency.
+
+    Args:
+        model: computes logits [batch, 2].
+        temperature: divides them.
+        splits: of `data.sets.diagnoses`.
+        notice: what the model may not be used for; shown first.
+    """
+    scaled, classes = calibrated(model, temperature), splits.facts.classes
+    images = classification.samples("Test images", scaled, splits.test, classes)
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        found = {
+            split: classification.probabilities(scaled, state, splits[split])
+            for split in ("validation", "test")
+        }
+        raw = softmax_of(model, state, splits.test)
+        first = next(in_order(splits.test, 12, np.arange(12)))
+        return [
+            Text("What this may not be used for", notice),
+            *images(state, key),
+            _roc(found["test"][0][:, 1], found["test"][1], classes),
+            _operating(found, classes),
+            _reliability(raw[:, 1], found["test"][0][:, 1], found["test"][1], classes),
+            *features.saliency(scaled, state, first),
+        ]
+
+    return draw
+
+
+def softmax_of(model: Logits, state: State, source: Any, batch: int = 250) -> np.ndarray:
+    """Softmax of the logits of all examples of a source, float32 [N, 2]."""
+    batch, found = min(batch, len(source)), []
+    for rows in in_order(source, batch, np.arange(batch)):
+        p = _softmax(model)(state.params, state.extra, rows)
+        found.append(np.asarray(p)[rows["mask"] > 0])
+    return np.concatenate(found)
+
+
+# apart from that of `classification`, which holds the calibrated model
+@functools.lru_cache(maxsize=1)
+def _softmax(model: Logits) -> Callable[..., Any]:
+    return jax.jit(
+        lambda params, extra, batch: jax.nn.softmax(
+            model(params, extra, batch, None, False)[0].astype(jnp.float32)
+        )
+    )
+
+
+def _roc(p: np.ndarray, true: np.ndarray, classes: Sequence[str]) -> Plot:
+    from sklearn.metrics import roc_curve
+
+    wrongly, rightly, _ = roc_curve(true, p)
+    line = np.array([0.0, 1.0])
+    return Plot(
+        f"Test: ROC curve of {classes[1]}",
+        "1 - specificity",
+        "sensitivity",
+        (
+            Series(f"network, AUC {metrics.auc(p, true):.3f}", wrongly, rightly),
+            Series("chance", line, line),
+        ),
+    )
+
+
+def _operating(found: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[str]) -> Table:
+    """Thresholds that are chosen on validation, and what they give on test."""
+    p, true = found["validation"]
+    chosen = {
+        f"specificity {SPECIFICITY:.0%} on validation": metrics.at_specificity(
+            p[:, 1], true, SPECIFICITY
+        ).threshold,
+        "probability 1/2": 0.5,
+    }
+    rows = []
+    for name, threshold in chosen.items():
+        for split, (probability, label) in found.items():
+            point = metrics.at_threshold(probability[:, 1], label, threshold)
+            numbers = (threshold, point.sensitivity, point.specificity)
+            rows.append((name, split, *(round(float(x), 3) for x in numbers)))
+    head = ("threshold by", "split", f"probability of {classes[1]} from", "sensitivity")
+    return Table("Operating points", (*head, "specificity"), tuple(rows))
+
+
+def _reliability(
+    before: np.ndarray, after: np.ndarray, true: np.ndarray, classes: Sequence[str]
+) -> Plot:
+    line = np.array([0.0, 1.0])
+    series = [Series("perfect", line, line)]
+    for name, p in (("before", before), ("after", after)):
+        found = reliability(p, true)
+        label = f"{name} temperature scaling, error {found.error:.3f}"
+        series.append(Series(label, found.predicted, found.observed))
+    return Plot(
+        "Test: reliability",
+        f"predicted probability of {classes[1]}",
+        f"observed fraction of {classes[1]}",
+        tuple(series),
+    )

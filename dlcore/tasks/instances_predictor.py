@@ -1,0 +1,152 @@
+"""Instances in a user's own images, at the images' own sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcore.bounds import PositiveInt
+from dlcore.data.own import images as image_files
+from dlcore.data.sets.instances import reflected
+from dlcore.errors import UsageError
+from dlcore.samples import Part, PartWriter
+from dlcore.samples.overlay import outlined
+from dlcore.tasks.instances import FOUND, brightened, probabilities, separated
+from dlcore.train.model import Logits
+from dlcore.train.predictor import Answer
+from dlcore.train.step import State
+
+_UNIT = 64  # sides are continued to a multiple, so that few programs are compiled
+_LISTED = 1000  # instances whose measures are listed
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceOptions:
+    """Flags of `dlcore predict` for instances."""
+
+    smallest: PositiveInt = 16
+    """instances of fewer pixels are left out"""
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundInstances:
+    """Instances found in one image.
+
+    Attributes:
+        title: heading.
+        image: uint8 [height, width, 1].
+        instances: by number, int32 [height, width]; 0 is background.
+    """
+
+    title: str
+    image: np.ndarray
+    instances: np.ndarray
+
+    def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the image with outlines, and where instances are as black and white."""
+        drawn = outlined(brightened(self.image), self.instances, FOUND)
+        mask = np.where(self.instances > 0, 255, 0).astype(np.uint8)
+        return [files.pictures(drawn[None], columns=1), files.pictures(mask[None], columns=1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class InstancePredictor:
+    """Finds instances in image files.
+
+    Attributes:
+        model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`, of images
+            of any size.
+        options: flags of `dlcore predict`.
+    """
+
+    model: Logits
+    options: InstanceOptions = dataclasses.field(default_factory=InstanceOptions)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Reads image files as grey images of their own sizes.
+
+        Raises:
+            UsageError: a file is not an image, or lines of text are given.
+        """
+        if text:
+            raise UsageError("this model reads images: name image files")
+        return [np.asarray(image_files.upright(f).convert("L"))[..., None] for f in files]
+
+    def item(self, value: Any) -> np.ndarray:
+        """An image that is an array, uint8 [height, width] or [height, width, 1], or Pillow's."""
+        array = np.asarray(value.convert("L") if hasattr(value, "convert") else value)
+        array = array[..., None] if array.ndim == 2 else array
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 1 or not array.size:
+            raise UsageError(
+                f"an image here is uint8 [height, width], not {array.dtype} {array.shape}: give"
+                " that, Pillow's image or a file"
+            )
+        return array
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each image its instances.
+
+        The answer is {"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width",
+        "height"}: the number of pixels of an instance, the column and row of its centre, and its
+        mean probability of not being background.
+        """
+        answers: list[Answer] = []
+        for image in items:
+            height, width = image.shape[:2]
+            padded = reflected(image, -(-height // _UNIT) * _UNIT, -(-width // _UNIT) * _UNIT)
+            batch = {"image": padded[None], "row": np.zeros(1, np.int32)}
+            probability = probabilities(self.model, state, batch)[0, :height, :width]
+            found = separated(probability, self.options.smallest)
+            answers.append((measured(found, probability), FoundInstances("Found", image, found)))
+        return answers
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """How many instances there are, and how large they are."""
+        sizes = [each["pixels"] for each in answer["instances"]]
+        middle = f", of {np.median(sizes):.0f} pixels in the median" if sizes else ""
+        return f"{answer['count']} instances{middle}"
+
+
+def measured(instances: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
+    """The answer to one image.
+
+    Args:
+        instances: by number from 1 on, int [height, width].
+        probability: of background, inside and border, float [height, width, 3].
+    """
+    count = int(instances.max())
+    sizes = np.bincount(instances.ravel(), minlength=count + 1)
+    rows, columns = np.indices(instances.shape)
+    sums = [
+        np.bincount(instances.ravel(), each.ravel(), minlength=count + 1)
+        for each in (columns, rows, 1 - probability[..., 0])
+    ]
+    listed = [
+        {
+            "pixels": int(sizes[n]),
+            "x": round(float(sums[0][n] / sizes[n]), 1),
+            "y": round(float(sums[1][n] / sizes[n]), 1),
+            "confidence": round(float(sums[2][n] / sizes[n]), 4),
+        }
+        for n in range(1, min(count, _LISTED) + 1)
+    ]
+    return {
+        "count": count,
+        "instances": listed,
+        "width": instances.shape[1],
+        "height": instances.shape[0],
+    }
+
+
+def predictor(model: Logits, smallest: int) -> InstancePredictor:
+    """Returns the predictor of a model of instances.
+
+    Args:
+        model: computes logits [batch, height, width, 3].
+        smallest: the default of the option.
+    """
+    return InstancePredictor(model, InstanceOptions(smallest))

@@ -1,0 +1,90 @@
+"""A convolutional network that tells pneumonia in chest X-rays, with calibrated probabilities.
+
+Family: CNN
+Task: medical image classification
+Data: PneumoniaMNIST, 28x28, with 3,882 of its 4,708 training images (388 of them normal), 524 and
+    624; --offline: generated images. Or --data: a folder with a folder of images for each of two
+    classes
+Published: none for this reduced training set
+
+A temperature is fitted on the validation split beside the training (Guo et al. 2017). Baselines are
+the fraction of pneumonia in training, and a logistic regression on the pixels. The images show
+children of one hospital, at a size at which no physician would look: these models are for learning
+about methods, and not for diagnosis.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+import dlcore
+from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
+from dlcore.data.sets import diagnoses
+from dlcore.models.cnn import CNN
+from dlcore.models.temperature import Temperature
+from dlcore.options import RunOptions
+from dlcore.tasks import classification, diagnosis, image_augmentation, image_inputs
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
+
+RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
+NOTICE = (
+    "Not for medical use. The images come from children of one hospital and were reduced to 28x28"
+    " pixels; a sixth of the published training images is missing; nobody has examined on whom the"
+    " network fails. It must not be used to diagnose, to rule out a disease, to choose whom to"
+    " examine first, or to judge other scanners, ages or diseases. Bright pixels of a saliency map"
+    " are no evidence of a finding."
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    widths: tuple[PositiveInt, ...] = (16, 32, 64)
+    hidden: PositiveInt = 64
+    dropout: Rate = 0.3
+    max_shift: NonNegativeInt = 2
+    balance: bool = True
+    """weight both classes alike in the loss"""
+    recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.02)
+    temperature: Recipe = Recipe("adam", lr=0.02)
+    batch: int = 64
+    steps: int = 1500
+
+
+PRESETS = {
+    "offline": Config(steps=400),
+    "tiny": Config(widths=(4, 8), hidden=8, dropout=0.1, batch=32, steps=6),
+}
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    return diagnoses.load("pneumonia_mnist_3882", source)
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    facts = splits.facts
+    model = Model("net", CNN(c.widths, c.hidden, 2, "none", c.dropout), image_inputs.signed)
+    temperature = Model(
+        "temperature", Temperature(), lambda batch, key, train: jnp.zeros((len(batch["row"]), 2))
+    )
+    weights = diagnosis.balanced_weights(facts.class_counts) if c.balance else (1.0, 1.0)
+    calibrated = diagnosis.calibrated(model, temperature)
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[model, temperature],
+        objectives={
+            "net": Objective(diagnosis.loss(model, weights), c.recipe(c.steps)),
+            "temperature": Objective(
+                diagnosis.temperature_loss(model, temperature), c.temperature(c.steps)
+            ),
+        },
+        augment=image_augmentation.shift_and_flip(c.max_shift, flip=False),
+        evaluators=diagnosis.evaluators(model, temperature, splits),
+        samples=[diagnosis.samples(model, temperature, splits, NOTICE)],
+        predictor=classification.predictor(calibrated, facts),
+        best="validation/auc",
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)
