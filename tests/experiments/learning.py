@@ -22,7 +22,7 @@ from dlcore.metrics.generation import frechet
 from dlcore.metrics.images import psnr
 from dlcore.options import RunOptions
 from dlcore.runs import catalog
-from dlcore.tasks import detection_baseline, image_generation
+from dlcore.tasks import detection_baseline, image_generation, segmentation
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import LossEvaluation, averaged, packed_step
 from dlcore.train.evaluators import Collector
@@ -173,6 +173,19 @@ def same_boxes(experiment: Experiment) -> float:
     constant = detection_baseline.constant(experiment.train, len(experiment.splits.facts.classes))
     classes = experiment.splits.facts.classes
     return average_precision(true, [constant] * len(true), classes)["map_50"]
+
+
+def same_map(experiment: Experiment) -> float:
+    """Mean IoU of the class that is most frequent at each position in training."""
+    classes = len(experiment.splits.facts.classes)
+    held = experiment.evaluated["validation"]
+    return segmentation.of_positions(experiment.train, held, classes).miou
+
+
+def all_foreground(experiment: Experiment) -> float:
+    """Dice of one who calls every pixel an instance."""
+    fraction = float((_all(experiment.evaluated["validation"])["instances"] > 0).mean())
+    return 2 * fraction / (1 + fraction)
 
 
 def unigram(experiment: Experiment) -> float:

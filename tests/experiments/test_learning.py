@@ -116,6 +116,7 @@ ROWS = {
     "cnn_mnist": classifier(steps=200),
     "detection_bccd": detector(0.15, widths=(16, 32), steps=400, lr=5e-3),
     "detr_scenes": detector(0.05, widths=(16, 32), features=32, steps=1500, lr=3e-3),
+    "cnn_pneumonia": Row("validation/auc", lambda e: 0.5, 0.25, torn("label"), {"steps": 400}),
     "flow_mnist": Row(
         "test/frechet_on_classifier_features",
         learning.drawn_pixel_by_pixel("mnist"),
@@ -170,6 +171,20 @@ ROWS = {
     ),
     "rnn_sequential_mnist": classifier(steps=100, width=32),
     "rnn_tiny_shakespeare": language(steps=100),
+    "segmentation_camvid": Row(
+        "validation/miou",
+        learning.same_map,
+        0.2,
+        torn("label_map"),
+        {"steps": 150, "widths": (8, 16), "norm": "batch", "lovasz": 0.0},
+    ),
+    "segmentation_nuclei": Row(
+        "validation/dice",
+        learning.all_foreground,
+        0.2,
+        torn("label_map"),
+        {"steps": 100, "widths": (8, 16), "norm": "batch"},
+    ),
     "transformer_multi30k": translator(
         "transformer_multi30k", 0.2, width=64, heads=4, vocabulary=400, steps=400
     ),

@@ -19,7 +19,9 @@ from dlcore.models import (
     mlp,
     resnet,
     rnn,
+    segmenter,
     seq2seq,
+    temperature,
     unet,
     vae,
     vit,
@@ -53,6 +55,8 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "mlp": (mlp.Many(2, (4,), 3, norm="layer"), (np.zeros((2, 3, 4), np.float32),)),
     "lru": (lru.Classifier(8, 4, 1, 3), (SERIES,)),
     "unet": (unet.UNet(4), (IMAGES, np.zeros(2, np.float32), LABELS)),
+    "segmenter": (segmenter.Segmenter((4, 6), (0, 1), 3), (IMAGES,)),
+    "temperature": (temperature.Temperature(), (np.zeros((2, 3), np.float32),)),
     "generator": (gan.Generator(8, 2, 1, 3), (np.zeros((2, 4), np.float32), LABELS)),
     "discriminator": (gan.Discriminator(8, 3), (IMAGES, LABELS)),
     "autoencoder": (

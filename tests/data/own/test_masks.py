@@ -1,0 +1,176 @@
+"""Own images with masks: what is read, and each fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.data.own import masks
+from dlcore.data.sets import instances, maps
+from dlcore.errors import UsageError
+from tests.data.own import made
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+
+
+def mask(file: Path, values: np.ndarray) -> Path:
+    """A grey PNG of these values."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(file)
+    return file
+
+
+def folder_of(path: Path, count: int = 30, classes: int = 3, side: int = 20) -> Path:
+    """Images of noise, of several sizes, with masks in stripes of classes and one ignored row."""
+    for i in range(count):
+        width, height = side + i % 3, side + i % 2
+        made.image(path / "images" / f"{i:02d}.jpg", i, (width, height), "RGB")
+        values = (np.arange(height * width).reshape(height, width) // 5 % classes).astype(np.uint8)
+        values[0] = 255
+        mask(path / "masks" / f"{i:02d}.png", values)
+    (path / "classes.txt").write_text("\n".join(["sky", "road", "tree"][:classes]) + "\n")
+    return path
+
+
+def test_a_folder_is_read_and_divided(tmp_path: Path) -> None:
+    found = maps.load("camvid", folder_of(tmp_path / "mine"), (16, 24))
+    assert found.facts.classes == ["sky", "road", "tree"]
+    assert found.facts.by_hash == ["validation", "test"]
+    assert sum(found.facts.examples.values()) == 30
+    for _, source in found.items():
+        assert source.arrays["image"].shape[1:] == (16, 24, 3)
+        assert set(np.unique(source.arrays["label_map"])) == {0, 1, 2, 255}
+    labels = found.train.arrays["label_map"]
+    assert found.facts.class_pixels == [int((labels == c).sum()) for c in range(3)]
+
+
+def test_splits_and_classes_without_names(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        folder_of(tmp_path / split, 2, 2)
+        (tmp_path / split / "classes.txt").unlink()
+    found = maps.load("camvid", tmp_path, (20, 20))
+    assert found.facts.classes == ["0", "1"]
+    assert found.facts.examples == {"train": 2, "validation": 2, "test": 2}
+
+
+def test_images_of_the_size_keep_their_pixels_and_masks(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", 30, side=20)
+    found = maps.load("camvid", folder, (20, 20))
+    image, numbers = masks.read(folder / "images/00.jpg", folder / "masks/00.png")
+    pixels = np.asarray(image)
+    everything = [
+        (i, m)
+        for _, source in found.items()
+        for i, m in zip(source.arrays["image"], source.arrays["label_map"], strict=True)
+    ]
+    assert any((i == pixels).all() and (m == numbers).all() for i, m in everything)
+
+
+def _other_size(path: Path) -> None:
+    mask(path / "masks/04.png", np.zeros((21, 20), np.uint8))
+
+
+def _coloured(path: Path) -> None:
+    made.image(path / "masks/04.png", 0, (21, 20), "RGB")
+
+
+def _damaged(path: Path) -> None:
+    (path / "masks/04.png").write_bytes(b"no image")
+
+
+def _unreadable(path: Path) -> None:
+    (path / "images/04.jpg").write_bytes(b"no image")
+
+
+def _unknown(path: Path) -> None:
+    values = np.zeros((20, 21), np.uint8)
+    values[3, 3] = 7
+    mask(path / "masks/04.png", values)
+
+
+def _missing(path: Path) -> None:
+    (path / "classes.txt").write_text("sky\nroad\ntree\nsign\n")
+
+
+def _twice(path: Path) -> None:
+    (path / "classes.txt").write_text("sky\nroad\nsky\n")
+
+
+def _without_mask(path: Path) -> None:
+    (path / "masks/04.png").unlink()
+
+
+def _without_image(path: Path) -> None:
+    (path / "images/04.jpg").unlink()
+
+
+def _without_masks(path: Path) -> None:
+    (path / "masks").rename(path / "labels")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_other_size, r"masks/04.png is 20 x 21 pixels and its image 04.jpg 21 x 20"),
+        (_coloured, r"masks/04.png has colours \(RGB\)"),
+        (_damaged, r"masks/04.png cannot be read as a mask"),
+        (_unreadable, r"images/04.jpg cannot be read as an image"),
+        (_unknown, r"masks/04.png has pixels of value 7, and .*names 3 classes, 0 to 2"),
+        (_missing, r"no mask of train has pixels of class 'sign' \(3\)"),
+        (_twice, r"'sky' is empty or occurs twice"),
+        (_without_mask, r"images/04.jpg has no mask in .*add 04.png"),
+        (_without_image, r"masks/04.png has no image"),
+        (_without_masks, r"has no folder masks: a folder has images/ and masks/"),
+    ],
+)
+def test_faults_are_named_with_their_file(tmp_path: Path, spoil: object, message: str) -> None:
+    folder = folder_of(tmp_path / "mine")
+    spoil(folder)  # type: ignore[operator]
+    with pytest.raises(UsageError, match=message):
+        maps.load("camvid", folder, (16, 24))
+
+
+def test_a_file_is_no_folder_of_masks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no folder"):
+        maps.load("camvid", made.image(tmp_path / "one.png", 0), (16, 24))
+
+
+def instance_folder(path: Path, values: np.ndarray) -> Path:
+    """Two images a split, all with one mask."""
+    for split in ("train", "validation", "test"):
+        for i in range(2):
+            made.image(path / split / "images" / f"{i}.png", i, (30, 24))
+            mask(path / split / "masks" / f"{i}.png", values)
+    return path
+
+
+@pytest.mark.parametrize("second", [1, 300])
+def test_instances_of_ones_own(tmp_path: Path, second: int) -> None:
+    """A mask of numbers keeps them; one of black and white has an instance a connected area."""
+    values = np.zeros((24, 30), np.uint16)
+    values[2:10, 2:10], values[12:20, 15:25] = 1, second
+    found = instances.load("nuclei_dsb2018", instance_folder(tmp_path, values), 0, 16)
+    assert found.train.arrays["image"].shape[1:] == (16, 16, 1)
+    for split in ("validation", "test"):
+        source = found[split].arrays
+        assert source["image"].shape[1:] == (24, 30, 1)
+        for each in source["instances"]:
+            assert set(np.unique(each)) == {0, 1, max(2, second)}
+            assert ((each > 0) == (values > 0)).all()
+
+
+def test_faults_of_instances(tmp_path: Path) -> None:
+    folder = instance_folder(tmp_path, np.zeros((24, 30), np.uint8))
+    with pytest.raises(UsageError, match="no pixel of train is inside"):
+        instances.load("nuclei_dsb2018", folder, 0, 16)
+    mask(folder / "test/masks/1.png", np.zeros((24, 31), np.uint16))
+    with pytest.raises(UsageError, match="a mask has the size of its image"):
+        instances.load("nuclei_dsb2018", folder, 0, 16)

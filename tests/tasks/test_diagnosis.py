@@ -1,0 +1,104 @@
+"""Diagnoses: calibrating examples train the temperature and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dlcore.metrics.diagnosis import fit_temperature
+from dlcore.models.temperature import Temperature
+from dlcore.tasks import diagnosis
+from dlcore.train.model import Model
+from dlcore.train.step import Objective, State, train_step
+
+
+def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+    """Logits that are the image times a parameter."""
+    return batch["image"] * params["net"], extra
+
+
+TEMPERATURE = Model("temperature", Temperature(), lambda batch, key, train: batch["image"])
+
+
+def batch_of(count: int = 64, scale: float = 3.0) -> dict[str, np.ndarray]:
+    """Logits that are too certain: labels follow their softmax at a temperature of `scale`."""
+    generator = np.random.default_rng(0)
+    logits = 2 * generator.standard_normal((count, 2))
+    label = (logits + generator.gumbel(size=logits.shape)).argmax(1)
+    return {
+        "image": (scale * logits).astype(np.float32),
+        "label": label.astype(np.int32),
+        "calibrates": (np.arange(count) % 4 == 0).astype(np.float32),
+        "mask": np.ones(count, np.float32),
+        "row": np.arange(count, dtype=np.int32),
+    }
+
+
+def params_of() -> dict[str, Any]:
+    return {"net": jnp.float32(1), "temperature": {"log_temperature": jnp.float32(0)}}
+
+
+def test_each_loss_sees_its_own_examples_in_training_and_all_in_evaluation() -> None:
+    batch, params = batch_of(), params_of()
+    flags = batch["calibrates"] == 1
+    losses = {
+        "net": (diagnosis.loss(model, (1.0, 1.0)), ~flags),
+        "temperature": (diagnosis.temperature_loss(model, TEMPERATURE), flags),
+    }
+    for loss, own in losses.values():
+        for train in (True, False):
+            rows = own if train else np.ones(len(own), bool)
+            out = loss(params, {}, batch, jax.random.key(0), train)
+            xent = optax.softmax_cross_entropy_with_integer_labels(
+                batch["image"][rows], batch["label"][rows]
+            )
+            assert float(out.loss.total / out.loss.weight) == pytest.approx(
+                float(xent.mean()), rel=1e-5
+            )
+
+
+def test_the_temperature_becomes_the_one_that_scipy_finds() -> None:
+    batch, scale = batch_of(512), jnp.zeros((), jnp.int32)
+    batch["calibrates"][:] = 1
+    objectives = {
+        "temperature": Objective(
+            diagnosis.temperature_loss(model, TEMPERATURE),
+            optax.adam(optax.cosine_decay_schedule(0.1, 150)),
+        )
+    }
+    params = params_of()
+    opt = {"temperature": objectives["temperature"].optimizer.init(params["temperature"])}
+    state = State(scale, params, {"net": {}, "temperature": {}}, opt)
+    step = jax.jit(lambda state: train_step(objectives, state, batch, seed=0, axis=None)[0])
+    for _ in range(150):
+        state = step(state)
+    found = float(jnp.exp(state.params["temperature"]["log_temperature"]))
+    assert found == pytest.approx(fit_temperature(batch["image"], batch["label"]), rel=2e-2)
+    assert float(state.params["net"]) == 1
+
+
+def test_scores_and_the_temperature_that_they_show() -> None:
+    batch = batch_of(400)
+    softmax = jax.nn.softmax
+    collected = {
+        "label": batch["label"],
+        "logits": batch["image"],
+        "scaled": batch["image"] / 3,
+        "before": np.asarray(softmax(batch["image"]))[:, 1],
+        "after": np.asarray(softmax(batch["image"] / 3))[:, 1],
+    }
+    found = diagnosis.scores(collected)
+    assert found["temperature"] == pytest.approx(3, rel=1e-5)
+    assert found["calibration_error"] < found["calibration_error_before"]
+    assert {*found} == {*diagnosis.METRICS}
+
+
+def test_balanced_weights_give_both_classes_the_same_sum() -> None:
+    weights = diagnosis.balanced_weights([10, 90])
+    assert 10 * weights[0] == pytest.approx(90 * weights[1])
+    assert 10 * weights[0] + 90 * weights[1] == pytest.approx(100)

@@ -1,0 +1,83 @@
+"""Instances: touching ones are separated, and measured as they are."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore.data.sets import instances as sets
+from dlcore.data.sets import synthetic_maps
+from dlcore.metrics.segmentation import average_precision
+from dlcore.tasks import instances
+from dlcore.tasks.instances_predictor import measured
+
+pytestmark = pytest.mark.quick
+
+
+def certain(numbers: np.ndarray) -> np.ndarray:
+    """The probabilities of one who knows."""
+    return np.eye(3, dtype=np.float32)[sets.classes_of(numbers)]
+
+
+def test_of_the_true_classes_the_true_instances_come_back() -> None:
+    _, maps = synthetic_maps.cells(10, 64, 0)
+    scores = []
+    for numbers in maps:
+        found = instances.separated(certain(numbers), 16)
+        assert (found > 0).sum() <= (numbers > 0).sum()
+        scores.append(average_precision(numbers, found))
+    assert np.mean(scores) > 0.85  # cells at the rim of an image may be too small
+
+
+def test_two_instances_that_touch_are_two() -> None:
+    numbers = np.zeros((12, 20), int)
+    numbers[2:10, 2:10], numbers[2:10, 10:18] = 1, 2
+    found = instances.separated(certain(numbers), 16)
+    assert average_precision(numbers, found) == 1
+    assert found.max() == 2
+    assert instances.bright_areas((numbers > 0)[..., None].astype(np.uint8) * 90).max() == 1
+
+
+def test_an_area_without_an_inside_is_an_instance_and_a_small_one_is_none() -> None:
+    p = np.zeros((12, 12, 3), np.float32)
+    p[..., 0] = 1
+    p[1:3, 1:11] = (0, 0, 1)  # 20 pixels of border
+    p[8:10, 1:4] = (0, 0, 1)  # 6
+    found = instances.separated(p, 16)
+    assert found.max() == 1
+    assert (found[1:3, 1:11] == 1).all()
+    assert instances.separated(p, 5).max() == 2
+    p[:] = (1, 0, 0)
+    assert not instances.separated(p, 1).any()
+
+
+def test_scores_by_hand() -> None:
+    true = np.zeros((10, 10), int)
+    true[:4, :5], true[6:, :5] = 1, 2
+    found = np.where(true == 1, 1, 0)
+    made = instances.scores([true, true], [true, found])
+    assert made["average_precision"] == pytest.approx((1 + 1 / 2) / 2)
+    assert made["average_precision_50"] == pytest.approx((1 + 1 / 2) / 2)
+    assert made["iou"] == pytest.approx(60 / 80)
+    assert made["dice"] == pytest.approx(2 * 60 / (80 + 60))
+    assert made["count_error"] == pytest.approx(0.5)
+
+
+def test_measures_of_each_instance() -> None:
+    numbers = np.zeros((6, 8), np.int32)
+    numbers[1:3, 2:6] = 1
+    p = np.full((6, 8, 3), (0.25, 0.5, 0.25), np.float32)
+    found = measured(numbers, p)
+    assert (found["count"], found["width"], found["height"]) == (1, 8, 6)
+    assert found["instances"] == [{"pixels": 8, "x": 3.5, "y": 1.5, "confidence": 0.75}]
+    assert measured(np.zeros((6, 8), np.int32), p)["instances"] == []
+
+
+def test_contrast_does_not_depend_on_the_exposure() -> None:
+    image = np.random.default_rng(0).integers(0, 100, (2, 5, 6, 1)).astype(np.float32)
+    key = jax.random.key(0)
+    plain = instances.contrasted({"image": image}, key, False)
+    bright = instances.contrasted({"image": 2 * image + 20}, key, False)
+    np.testing.assert_allclose(plain, bright, atol=1e-5)
+    assert not np.asarray(instances.contrasted({"image": 0 * image}, key, False)).any()
