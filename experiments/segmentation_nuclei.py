@@ -88,7 +88,7 @@ def build(c: Config, splits: Splits) -> Experiment:
             lambda state, key: Text("What this may not be used for", NOTICE),
             instances.samples("Test images", model, splits.test, c.smallest),
         ],
-        predictor=instances_predictor.predictor(model, c.smallest),
+        predictor=instances_predictor.predictor(model, splits.facts, c.smallest),
         best="validation/average_precision",
     )
 

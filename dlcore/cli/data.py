@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> int:
     if not request.path.exists():
         raise UsageError(f"{request.path}: there is no such file or folder")
     chosen, reason = (request.kind, "as you say") if request.kind else kind(request.path)
-    from dlcore.data.own import box_summary, table_summary
+    from dlcore.data.own import box_summary, mask_summary, table_summary
     from dlcore.data.own.summary import printed, summary
     from dlcore.samples import Table
 
@@ -50,6 +50,8 @@ def main(words: Sequence[str]) -> int:
         found = table_summary.summary(request.path, request.target)
     elif chosen == "boxes":
         found = box_summary.summary(request.path)
+    elif chosen == "masks":
+        found = mask_summary.summary(request.path)
     else:
         found = summary(request.path, chosen)
     lines = [f"taken for {chosen}: {reason}", *found.lines]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcore.bounds import PositiveInt
+from dlcore.data.facts import Facts
 from dlcore.data.own import images as image_files
 from dlcore.data.sets.instances import reflected
 from dlcore.errors import UsageError
@@ -60,10 +61,12 @@ class InstancePredictor:
     Attributes:
         model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`, of images
             of any size.
+        brightest: the largest mean of a training image; brighter ones are answered with a warning.
         options: flags of `dlcore predict`.
     """
 
     model: Logits
+    brightest: float
     options: InstanceOptions = dataclasses.field(default_factory=InstanceOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
@@ -92,7 +95,8 @@ class InstancePredictor:
 
         The answer is {"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width",
         "height"}: the number of pixels of an instance, the column and row of its centre, and its
-        mean probability of not being background.
+        mean probability of not being background. "warning" says that an image is brighter than
+        all training images, and so probably of another kind.
         """
         answers: list[Answer] = []
         for image in items:
@@ -101,14 +105,21 @@ class InstancePredictor:
             batch = {"image": padded[None], "row": np.zeros(1, np.int32)}
             probability = probabilities(self.model, state, batch)[0, :height, :width]
             found = separated(probability, self.options.smallest)
-            answers.append((measured(found, probability), FoundInstances("Found", image, found)))
+            answer = measured(found, probability)
+            if image.mean() > self.brightest:
+                answer["warning"] = (
+                    f"the image has a mean of {image.mean():.0f}, and no training image more than"
+                    f" {self.brightest:.0f}: it is of another kind than the network was trained on"
+                )
+            answers.append((answer, FoundInstances("Found", image, found)))
         return answers
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """How many instances there are, and how large they are."""
         sizes = [each["pixels"] for each in answer["instances"]]
         middle = f", of {np.median(sizes):.0f} pixels in the median" if sizes else ""
-        return f"{answer['count']} instances{middle}"
+        warning = f" (warning: {answer['warning']})" if "warning" in answer else ""
+        return f"{answer['count']} instances{middle}{warning}"
 
 
 def measured(instances: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
@@ -142,11 +153,12 @@ def measured(instances: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
     }
 
 
-def predictor(model: Logits, smallest: int) -> InstancePredictor:
+def predictor(model: Logits, facts: Facts, smallest: int) -> InstancePredictor:
     """Returns the predictor of a model of instances.
 
     Args:
         model: computes logits [batch, height, width, 3].
+        facts: of the training data: `brightest`.
         smallest: the default of the option.
     """
-    return InstancePredictor(model, InstanceOptions(smallest))
+    return InstancePredictor(model, facts.brightest, InstanceOptions(smallest))

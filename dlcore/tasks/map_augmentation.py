@@ -26,7 +26,7 @@ class Augmentation:
         crop: height and width to which a random box of each image is resized.
         smallest, largest: side of the box as a fraction of the image's, `crops.random_boxes`; what
             lies outside of the image is ignored.
-        stretch: largest ratio by which the box is wider or higher than the image's shape.
+        aspect: largest ratio by which the box is wider or higher than the image's shape.
         flip: whether images are mirrored left to right with probability 1/2.
         any_direction: whether they are also turned upside down and transposed, each with
             probability 1/2; `crop` must be square.
@@ -36,7 +36,7 @@ class Augmentation:
     crop: tuple[PositiveInt, PositiveInt]
     smallest: PositiveFloat = 0.5
     largest: PositiveFloat = 1.0
-    stretch: Annotated[float, Range(1)] = 1.2
+    aspect: Annotated[float, Range(1)] = 1.2
     flip: bool = True
     any_direction: bool = False
     brightness: Probability = 0.2
@@ -50,7 +50,7 @@ class Augmentation:
     def _changed(self, batch: Batch, key: Array) -> Batch:
         row, image = batch["row"], batch["image"].astype(jnp.float32) / 255
         keys = [jax.random.fold_in(key, number) for number in range(5)]
-        ratio = (1 / self.stretch, self.stretch)
+        ratio = (1 / self.aspect, self.aspect)
         boxes = random_boxes(keys[0], row, (self.smallest, self.largest), ratio)
         image = crop_images(image, boxes, self.crop)
         labels = crop_labels(batch["label_map"], boxes, self.crop)[..., None]

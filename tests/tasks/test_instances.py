@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dlcore.data.sets import instances as sets
 from dlcore.data.sets import synthetic_maps
+from dlcore.errors import UsageError
 from dlcore.metrics.segmentation import average_precision
 from dlcore.tasks import instances
-from dlcore.tasks.instances_predictor import measured
+from dlcore.tasks.instances_predictor import InstancePredictor, measured
+from dlcore.train.step import State
 
 pytestmark = pytest.mark.quick
 
@@ -81,3 +86,26 @@ def test_contrast_does_not_depend_on_the_exposure() -> None:
     bright = instances.contrasted({"image": 2 * image + 20}, key, False)
     np.testing.assert_allclose(plain, bright, atol=1e-5)
     assert not np.asarray(instances.contrasted({"image": 0 * image}, key, False)).any()
+
+
+def test_an_image_of_another_kind_is_answered_with_a_warning() -> None:
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        image = batch["image"].astype(jnp.float32)
+        return jnp.concatenate([100 - image, image - 100, 0 * image - 50], -1), extra
+
+    made = InstancePredictor(model, brightest=50.0)
+    state = State(jnp.zeros((), jnp.int32), {}, {}, {})
+    image = np.zeros((30, 41), np.uint8)
+    image[5:15, 6:20] = 200
+    items = [made.item(image), made.item(255 - image)]
+    (dark, sample), (bright, _) = made.batch(state, items)
+    assert dark["count"] == 1
+    assert dark["instances"][0]["pixels"] == 140
+    assert (dark["width"], dark["height"]) == (41, 30)
+    np.testing.assert_array_equal(sample.instances > 0, image > 100)
+    assert "warning" not in dark
+    assert "another kind" in bright["warning"]
+    assert "1 instances" in made.line(dark)
+    assert "warning" in made.line(bright)
+    with pytest.raises(UsageError, match="an image here is uint8"):
+        made.item(image.astype(float))

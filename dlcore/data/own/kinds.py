@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from dlcore.data.own import coco, files, images, texts, yolo
 from dlcore.errors import UsageError
 
-Kind = Literal["images", "boxes", "texts", "pairs", "corpus", "table"]
+Kind = Literal["images", "boxes", "masks", "texts", "pairs", "corpus", "table"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -36,6 +36,8 @@ def kind(path: Path) -> tuple[Kind, str]:
         return "boxes", "a JSON file lies with them, as COCO has it"
     if path.is_file() and pictures:
         raise UsageError(f"{path} is one image: name a folder with a folder for each class")
+    if pictures and _has_masks(path):
+        return "masks", "there are folders images and masks"
     if pictures and not (path.is_dir() and any(file.parent == path for file in tables)):
         return "images", f"{pictures:,} files are images, in folders by class"
     if tables and len(tables) == len(everything) - pictures:
@@ -43,6 +45,14 @@ def kind(path: Path) -> tuple[Kind, str]:
     if len(everything) > 1 and _parallel(path):
         return "pairs", "two files of as many lines"
     return "corpus", f"{len(everything):,} {'file' if len(everything) == 1 else 'files'} of text"
+
+
+def _has_masks(path: Path) -> bool:
+    """Whether a path, or its folder train, has folders of images and of masks."""
+    return any(
+        (folder / "images").is_dir() and (folder / "masks").is_dir()
+        for folder in (path, path / "train")
+    )
 
 
 def _of_table(file: Path) -> tuple[Kind, str]:

@@ -42,6 +42,8 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         `CLASSES`. In train these are tiles; in the others images, continued by reflection to the
         size of the largest, with `instances` int32 [height, width] and `size` int32 [2], the height
         and width of the image itself. What is not of an image has the label 255, which is ignored.
+        `facts` has `classes`, `class_pixels`, and `brightest`, the largest mean of an image of
+        train.
 
     Raises:
         UsageError: the set is not prepared, or faults in files of one's own.
@@ -75,7 +77,10 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
             f"{names['train'][0]}: no pixel of train is {missing[0]}: a mask has 0 for background"
             " and a number from 1 on for each instance"
         )
-    facts = Facts(classes=CLASSES, class_pixels=pixels[: len(CLASSES)].tolist())
+    brightest = max(float(image.mean()) for image in pairs["train"][0])
+    facts = Facts(
+        classes=CLASSES, brightest=brightest, class_pixels=pixels[: len(CLASSES)].tolist()
+    )
     sources: dict[str, Source] = {s: arrays(*names[s], each) for s, each in contents.items()}
     return Splits.of(sources, facts=facts)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlcore.data.own import masks
+from dlcore.data.own import mask_summary, masks
+from dlcore.data.own.kinds import kind
 from dlcore.data.sets import instances, maps
 from dlcore.errors import UsageError
 from tests.data.own import made
@@ -174,3 +175,19 @@ def test_faults_of_instances(tmp_path: Path) -> None:
     mask(folder / "test/masks/1.png", np.zeros((24, 31), np.uint16))
     with pytest.raises(UsageError, match="a mask has the size of its image"):
         instances.load("nuclei_dsb2018", folder, 0, 16)
+
+
+def test_what_a_folder_holds_is_shown_with_all_its_faults(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine")
+    assert kind(folder)[0] == "masks"
+    found = mask_summary.summary(folder)
+    assert not found.problems
+    assert found.lines[0] == "images with masks that can be read: 30"
+    assert {row[1] for row in found.tables[2].rows} == {"sky", "road", "tree", "ignored"}
+    assert sum(row[2] for row in found.tables[2].rows) == pytest.approx(1, abs=1e-3)
+    _coloured(folder)
+    _unreadable(folder)
+    _other_size(folder)
+    (folder / "masks/05.png").write_bytes(b"no image")
+    problems = mask_summary.summary(folder).problems
+    assert [("04" in each, "05" in each) for each in problems] == [(True, False), (False, True)]
