@@ -28,11 +28,11 @@ def weighted_cross_entropy(
         [batch, h, w], float32 or wider; 0 for an ignored pixel. The weighted mean divides their sum
         by that of `pixel_weights`.
     """
-    accurate = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    upcast = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     target = jnp.clip(labels, 0, logits.shape[-1] - 1)
-    of_label = jnp.take_along_axis(accurate, target[..., None], -1)[..., 0]
-    xent = jax.nn.logsumexp(accurate, -1) - of_label
-    weight = pixel_weights(labels, weights).astype(accurate.dtype)
+    of_label = jnp.take_along_axis(upcast, target[..., None], -1)[..., 0]
+    xent = jax.nn.logsumexp(upcast, -1) - of_label
+    weight = pixel_weights(labels, weights).astype(upcast.dtype)
     return jnp.where(weight > 0, xent, 0) * weight
 
 

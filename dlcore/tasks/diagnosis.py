@@ -83,8 +83,8 @@ def calibrated(model: Logits, temperature: Model) -> Logits:
         params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
     ) -> tuple[Array, Extra]:
         y, extra = model(params, extra, batch, key, train)
-        accurate = y.astype(jnp.promote_types(y.dtype, jnp.float32))
-        return temperature.on(params, extra, accurate), extra
+        upcast = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        return temperature.on(params, extra, upcast), extra
 
     return scaled
 

@@ -75,7 +75,7 @@ def test_examples_that_calibrate_are_those_of_validation_and_no_others() -> None
     assert found.facts.class_counts == [400, 400]
 
 
-def test_the_generated_images_can_be_told_apart_as_well_as_they_say() -> None:
+def test_the_generated_images_are_separable_as_well_as_they_say() -> None:
     from sklearn.metrics import roc_auc_score
 
     found = diagnoses.synthetic()
