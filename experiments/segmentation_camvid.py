@@ -22,7 +22,7 @@ from dlcore.tasks.map_augmentation import Augmentation
 from dlcore.tasks.segmentation import Weighting
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
-AUGMENTATION = Augmentation(crop=(128, 160), smallest=0.4, largest=1.1)
+AUGMENTATION = Augmentation(crop=(128, 160), min_side=0.4, max_side=1.1)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from dlcore.tasks.segmentation import Weighting
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 AUGMENTATION = Augmentation(
-    crop=(128, 128), smallest=0.35, largest=0.65, any_direction=True, brightness=0.4, contrast=0.3
+    crop=(128, 128), min_side=0.35, max_side=0.65, any_direction=True, brightness=0.4, contrast=0.3
 )
 NOTICE = (
     "Not for medical use. The network saw 100 images of one kind of microscopy; nobody has examined"
@@ -56,7 +56,7 @@ class Config:
 
 SMALL = Config(
     tile=64,
-    augmentation=replace(AUGMENTATION, crop=(48, 48), smallest=0.6, largest=0.9),
+    augmentation=replace(AUGMENTATION, crop=(48, 48), min_side=0.6, max_side=0.9),
     widths=(16, 32),
     blocks=(1, 1),
     ema=0.98,

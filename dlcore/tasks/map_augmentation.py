@@ -24,7 +24,7 @@ class Augmentation:
 
     Attributes:
         crop: height and width to which a random box of each image is resized.
-        smallest, largest: side of the box as a fraction of the image's, `crops.random_boxes`; what
+        min_side, max_side: side of the box as a fraction of the image's, `crops.random_boxes`; what
             lies outside of the image is ignored.
         aspect: largest ratio by which the box is wider or higher than the image's shape.
         flip: whether images are mirrored left to right with probability 1/2.
@@ -34,8 +34,8 @@ class Augmentation:
     """
 
     crop: tuple[PositiveInt, PositiveInt]
-    smallest: PositiveFloat = 0.5
-    largest: PositiveFloat = 1.0
+    min_side: PositiveFloat = 0.5
+    max_side: PositiveFloat = 1.0
     aspect: Annotated[float, Range(1)] = 1.2
     flip: bool = True
     any_direction: bool = False
@@ -51,7 +51,7 @@ class Augmentation:
         row, image = batch["row"], batch["image"].astype(jnp.float32) / 255
         keys = [jax.random.fold_in(key, number) for number in range(5)]
         ratio = (1 / self.aspect, self.aspect)
-        boxes = random_boxes(keys[0], row, (self.smallest, self.largest), ratio)
+        boxes = random_boxes(keys[0], row, (self.min_side, self.max_side), ratio)
         image = crop_images(image, boxes, self.crop)
         labels = crop_labels(batch["label_map"], boxes, self.crop)[..., None]
         if self.flip:
