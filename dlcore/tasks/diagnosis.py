@@ -260,7 +260,7 @@ def _operating(found: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: Sequ
         ).threshold,
         "probability 1/2": 0.5,
     }
-    rows = []
+    rows: list[tuple[str | float, ...]] = []
     for name, threshold in chosen.items():
         for split, (probability, label) in found.items():
             point = metrics.at_threshold(probability[:, 1], label, threshold)

@@ -76,7 +76,7 @@ def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: flo
     def of_batch(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         logits, extra = model(params, extra, batch, key, train)
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        labels = at_size(batch["label_map"], logits.shape[1:3])
+        labels = at_size(batch["label_map"], (logits.shape[1], logits.shape[2]))
         weight = jnp.asarray(weights, logits.dtype)
         total = pixels.weighted_cross_entropy(logits, labels, weight).sum((1, 2))
         counted = pixels.pixel_weights(labels, weight).sum((1, 2))
@@ -222,7 +222,9 @@ def samples(
         result: list[Sample] = [
             LabelMaps(
                 f"{title}: the {kind} by mean IoU",
-                *(each[index] for each in (image, true, predicted)),
+                image[index],
+                true[index],
+                predicted[index],
                 tuple(classes),
                 tuple(f"mean IoU {score[i]:.2f}" for i in index),
             )
@@ -236,9 +238,9 @@ def samples(
 def _by_class(title: str, confusion: np.ndarray, classes: Sequence[str]) -> Table:
     found = metrics.overlap(confusion)
     share = confusion.sum(1) / confusion.sum()
-    rows = tuple(
-        (name, *(round(float(x), 3) for x in (share[i], found.iou[i], found.dice[i])))
-        for i, name in enumerate(classes)
+    numbers = np.round(np.stack([share, found.iou, found.dice], 1), 3).tolist()
+    rows: tuple[tuple[str | float, ...], ...] = tuple(
+        (name, a, b, c) for name, (a, b, c) in zip(classes, numbers, strict=True)
     )
     return Table(f"{title}: by class", ("class", "fraction of pixels", "IoU", "Dice"), rows)
 

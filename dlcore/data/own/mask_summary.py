@@ -78,11 +78,11 @@ def summary(path: Path) -> Summary:
 
 def _sizes(sizes: Sequence[tuple[int, int]]) -> Table:
     found = np.array(sizes or [(0, 0)])
-    rows = tuple(
-        (name, *(whole(each(found[:, axis])) for each in (np.min, np.median, np.max)))
-        for axis, name in ((1, "height"), (0, "width"))
-    )
-    return Table("Sizes", ("", "minimum", "median", "maximum"), rows)
+    rows: list[tuple[str | float, ...]] = []
+    for axis, name in ((1, "height"), (0, "width")):
+        sides = found[:, axis]
+        rows.append((name, whole(np.min(sides)), whole(np.median(sides)), whole(np.max(sides))))
+    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
 
 
 def _classes(names: Sequence[str], counts: np.ndarray) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +121,7 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
     return picture, (numbers > 0 if mode == "1" else numbers).astype(np.int32)
 
 
-def classes_of(labelled: Labelled, values: dict[str, Sequence[np.ndarray]]) -> list[str]:
+def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -> list[str]:
     """The names of the classes, checked against the values in the masks.
 
     Args:
