@@ -155,7 +155,7 @@ def test_each_thing_has_one_place(path: Path) -> None:
         )
         assert not used & {f"jax.{name}" for name in (*owned, "experimental.shard_map.shard_map")}
     # figures of gradients; nothing is trained there
-    if where in ("analysis/features.py", "analysis/vanishing.py"):
+    if where in ("analysis/features.py", "analysis/saliency.py", "analysis/vanishing.py"):
         used.discard("jax.grad")
     for place, owned in places.items():
         assert place == where or not used & set(owned), (

@@ -21,7 +21,15 @@ from dlcore.export import answers, opened
 from dlcore.export.answers import Answered, Input, Unread
 from dlcore.export.outputs import Outputs
 from dlcore.runtime import notices
-from dlcore.train.predictor import Generator, Predictor, column, readable, reads, with_options
+from dlcore.train.predictor import (
+    Generator,
+    Predictor,
+    column,
+    files_per_item,
+    readable,
+    reads,
+    with_options,
+)
 from dlcore.train.step import State
 
 SKIPPED = 3  # the exit code of a command that skipped inputs
@@ -143,7 +151,9 @@ def _takes(predictor: Predictor | Generator) -> str:
     ways = []
     if isinstance(predictor, Predictor):
         lines = "text files, --text TEXT, or - for lines of standard input"
-        ways.append(f"name {lines if reads(predictor) == 'lines' else 'files'}")
+        count = files_per_item(predictor)
+        files = f"files, {count} at a time" if count > 1 else "files"
+        ways.append(f"name {lines if reads(predictor) == 'lines' else files}")
     if isinstance(predictor, Generator):
         ways.append("say how many examples to generate, --count N --out FOLDER")
     return "; or ".join(ways)
@@ -156,6 +166,10 @@ def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Inp
         raise UsageError("this model reads files, not lines of text: name files")
     groups = [[None] if name == "-" else answers.files_of([Path(name)]) for name in options.files]
     paths: list[Path | None] = [path for group in groups for path in group]
+    if not lines:
+        named = [path for path in paths if path is not None]
+        inputs = answers.inputs_of(named, files_per_item(predictor))
+        return iter(inputs), len(inputs)
 
     def read() -> Iterator[Input | Unread]:
         for number, text in enumerate(options.text, start=1):
@@ -163,12 +177,10 @@ def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Inp
         for path in paths:
             if path is None:
                 yield from _standard_input()
-            elif lines:
-                yield from answers.lines_of(path, column(predictor))
             else:
-                yield Input(str(path), {"file": str(path)}, file=path)
+                yield from answers.lines_of(path, column(predictor))
 
-    return read(), 0 if lines else len(paths)
+    return read(), 0
 
 
 def _standard_input() -> Iterator[Input]:
@@ -184,7 +196,7 @@ def _generated(predictor: Generator, state: State, count: int) -> Iterator[Answe
 
 def _line(predictor: Predictor | Generator, each: Answered) -> str:
     text = readable(predictor, each.answer)
-    return f"{each.name}: {text}" if {"file", "number"} & each.where.keys() else text
+    return f"{each.name}: {text}" if {"file", "inputs", "number"} & each.where.keys() else text
 
 
 def _progress(done: int, total: int) -> None:

@@ -16,15 +16,18 @@ from dlcore.train.step import State
 BATCH = 64  # items of a program at most
 
 
-Where = dict[str, str | int]  # what names an input in JSON: "file", "line", "item" or "number"
+# what names an input in JSON: "file", "line", "item", "number", or "inputs", several files
+Where = dict[str, str | int | list[str]]
 
 
 class Input(NamedTuple):
-    """A file, a line of text, or a Python value: `name` for a person, `where` for programs."""
+    """Files of an item, a line of text, or a Python value: `name` for a person, `where` for
+    programs.
+    """
 
     name: str
     where: Where
-    file: Path | None = None
+    files: tuple[Path, ...] = ()
     text: str | None = None
     value: object = None
 
@@ -72,6 +75,27 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def inputs_of(paths: Sequence[Path], per_item: int) -> list[Input]:
+    """Returns files as inputs, in their order, `per_item` of them at a time.
+
+    Raises:
+        UsageError: some are left over.
+    """
+    if len(paths) % per_item:
+        raise UsageError(
+            f"this model takes {per_item} files at a time, and there are {len(paths)}: name"
+            f" {per_item}, or a multiple of that"
+        )
+    if per_item == 1:
+        return [Input(str(path), {"file": str(path)}, (path,)) for path in paths]
+    groups = [tuple(paths[i : i + per_item]) for i in range(0, len(paths), per_item)]
+    names = [[str(path) for path in group] for group in groups]
+    return [
+        Input(", ".join(named), {"inputs": named}, group)
+        for named, group in zip(names, groups, strict=True)
+    ]
+
+
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
@@ -100,11 +124,11 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
                     yield Input(f"{path}:{number}", where, text=text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or f"it is no text in UTF-8 ({error})"
-        yield Unread(Input(str(path), {"file": str(path)}, file=path), str(reason))
+        yield Unread(Input(str(path), {"file": str(path)}, (path,)), str(reason))
 
 
 def _cells_of(path: Path, column: str) -> Iterator[Input | Unread]:
-    whole, problems = Input(str(path), {"file": str(path)}, file=path), list[str]()
+    whole, problems = Input(str(path), {"file": str(path)}, (path,)), list[str]()
     try:
         rows = files.rows(path, [column], [], problems)
     except UsageError as error:
@@ -162,8 +186,7 @@ def _read(predictor: Predictor, source: Input | Unread) -> list[_Item | Unread]:
         if source.value is not None:
             found = [_item(predictor, source.value)]
         else:
-            files = [] if source.file is None else [source.file]
-            found = predictor.items(files, [] if source.text is None else [source.text])
+            found = predictor.items(source.files, [] if source.text is None else [source.text])
     except UsageError as error:
         return [Unread(source, str(error))]
     if len(found) == 1:

@@ -18,7 +18,14 @@ from dlcore.runs.card import Card
 from dlcore.runtime import compilation_cache
 from dlcore.sharding import Tree
 from dlcore.train.experiment import Config, Experiment
-from dlcore.train.predictor import Answer, Generator, Predictor, reads, with_options
+from dlcore.train.predictor import (
+    Answer,
+    Generator,
+    Predictor,
+    files_per_item,
+    reads,
+    with_options,
+)
 from dlcore.train.step import State
 
 P = TypeVar("P", Predictor, Generator)
@@ -62,7 +69,8 @@ class TrainedModel:
 
         Args:
             inputs: for a model of text a string, for others the path of a file, an array of one
-                example or Pillow's image; or a list, or an array, of several.
+                example or Pillow's image; or a list, or an array, of several. Where a model
+                takes several files at a time, such as two to compare, one input is a tuple.
             batch: examples that are computed together.
             options: the flags of `dlcore predict` for this model, such as `top=3`.
 
@@ -164,6 +172,8 @@ def _with(predictor: P, options: Mapping[str, object]) -> P:
 
 def _several(predictor: Predictor, inputs: object) -> tuple[bool, list[object]]:
     """Whether it is one input, and the inputs as a list."""
+    if files_per_item(predictor) > 1 and isinstance(inputs, tuple):
+        return True, [inputs]
     if isinstance(inputs, str | Path) or hasattr(inputs, "convert"):
         return True, [inputs]
     if not hasattr(inputs, "shape"):
@@ -185,4 +195,4 @@ def _as_input(number: int, value: object, lines: bool) -> Input:
     name = f"input {number}"
     if not isinstance(value, str | Path):
         return Input(name, {}, value=value)
-    return Input(name, {}, text=str(value)) if lines else Input(name, {}, file=Path(value))
+    return Input(name, {}, text=str(value)) if lines else Input(name, {}, (Path(value),))

@@ -1,14 +1,19 @@
-"""Random changes of brightness, contrast and saturation, inside the compiled step."""
+"""Random changes of brightness, contrast, saturation and hue, inside the compiled step."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Integer, PRNGKeyArray
 
 from dlcore.kernels.random import uniform
 
 _GREY = (0.299, 0.587, 0.114)  # luma of red, green and blue (ITU-R BT.601)
+# NTSC: one channel of brightness and two of colour.
+_YIQ = np.array([_GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def colour_jitter(
@@ -53,6 +58,58 @@ def colour_jitter(
     x = mean + (x - mean) * far
     grey = _grey(x)
     return jnp.clip(grey + (x - grey) * vivid, 0, 1)
+
+
+def random_hue(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Float[Array, "batch h w 3"],
+    turns: float,
+) -> Float[Array, "batch h w 3"]:
+    """Turns the hue of each image by an angle uniform in [-turns, turns] of a full turn.
+
+    The two colour channels of YIQ are turned, which unlike a turn in HSV is linear and keeps the
+    brightness of each pixel.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: [batch, h, w, 3] in [0, 1], floating.
+        turns: largest angle, 0 to 0.5.
+
+    Returns:
+        Shape and dtype of `images`, clipped to [0, 1].
+    """
+    dtype = jnp.promote_types(images.dtype, jnp.float32)
+    angle = (2 * jnp.pi * turns * (2 * uniform(key, row) - 1)).astype(dtype)
+    cos, sin, zero = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle)
+    rows = ((zero + 1, zero, zero), (zero, cos, -sin), (zero, sin, cos))
+    turn = jnp.stack([jnp.stack(each, -1) for each in rows], -2)
+    to_yiq, from_yiq = (jnp.asarray(m, dtype) for m in (_YIQ, np.linalg.inv(_YIQ)))
+    matrix = jnp.einsum("ij,bjk,kl->bil", from_yiq, turn, to_yiq, precision=_HIGHEST)
+    turned = jnp.einsum("bij,bhwj->bhwi", matrix, images.astype(dtype), precision=_HIGHEST)
+    return jnp.clip(turned, 0, 1).astype(images.dtype)
+
+
+def random_grey(
+    key: PRNGKeyArray,
+    row: Integer[Array, " batch"],
+    images: Float[Array, "batch h w c"],
+    probability: float,
+) -> Float[Array, "batch h w c"]:
+    """Takes the colour out of each image with a probability.
+
+    Args:
+        key: random key of the step.
+        row: each example's index in the global batch [batch].
+        images: [batch, h, w, 1 or 3], floating.
+        probability: that an image becomes grey.
+
+    Returns:
+        Shape and dtype of `images`.
+    """
+    chosen = uniform(key, row)[:, None, None, None] < probability
+    return jnp.where(chosen, jnp.broadcast_to(_grey(images), images.shape), images)
 
 
 def _grey(images: Array) -> Array:

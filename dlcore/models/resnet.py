@@ -87,7 +87,7 @@ class ResNet(nn.Module):
     Attributes:
         widths: channels of each stage.
         blocks: number of residual blocks of each stage.
-        classes: number of classes.
+        classes: number of classes; 0: the result is the mean over the image, not logits.
         stem: channels of the stem.
         patch: blocks of patch x patch pixels become one pixel of more channels before the stem; 2
             makes all later layers four times cheaper.
@@ -115,8 +115,8 @@ class ResNet(nn.Module):
         *,
         train: bool = False,
         row: Integer[Array, " batch"] | None = None,
-    ) -> Float[Array, "batch classes"]:
-        """Computes logits [batch, classes].
+    ) -> Float[Array, "batch n"]:
+        """Computes logits [batch, classes], or features [batch, widths[-1]] without classes.
 
         Args:
             x: images [batch, height, width, c]; zeros are added around an image whose height or
@@ -145,6 +145,7 @@ class ResNet(nn.Module):
                 x = Block(self.norm, self.drop * done / total, name=f"stage_{stage}_block_{block}")(
                     x, train, row
                 )
-        return nn.Dense(self.classes, kernel_init=nn.initializers.zeros, name="head")(
-            x.mean((1, 2))
-        )
+        x = x.mean((1, 2))
+        if not self.classes:
+            return x
+        return nn.Dense(self.classes, kernel_init=nn.initializers.zeros, name="head")(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,14 @@ from dlcore.sharding import Tree
 
 # (params, extra, batch) -> (gradients, out), as `jax.grad(loss, has_aux=True)` computes them
 Gradient = Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
+
+# The number of microbatches of the gradient that is being traced.
+_MICROBATCHES: ContextVar[int] = ContextVar("microbatches", default=1)
+
+
+def current_microbatches() -> int:
+    """Returns into how many microbatches the batch of the loss that is being traced is divided."""
+    return _MICROBATCHES.get()
 
 
 def over_microbatches(
@@ -33,6 +42,17 @@ def over_microbatches(
     """
     if count == 1:
         return grad(params, extra, batch)
+    token = _MICROBATCHES.set(count)
+    try:
+        return _accumulated(grad, params, extra, batch, count)
+    finally:
+        _MICROBATCHES.reset(token)
+
+
+def _accumulated(
+    grad: Gradient, params: Tree, extra: Tree, batch: Tree, count: int
+) -> tuple[Tree, Tree]:
+    """`over_microbatches` of two microbatches or more."""
     # Microbatch i takes the rows i, i + count, ...: each row stays on its device.
     microbatches = jax.tree.map(
         lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1), batch

@@ -30,6 +30,8 @@ class Predictor(Protocol):
         reads: "files" (the default) or "lines". With "lines", text files, `-` and `--text` are
             passed to `items` as text, one line at a time, and no files are.
         column: with "lines" the column of a table that is read ("text" by default).
+        files_per_item: number of files that make one item, such as 2 where two images are
+            compared; `items` is then called with as many files at a time.
         line(answer) -> str: formats an answer. By default its names and values.
         item(value) -> item: converts a Python value such as an array, for `dlcore.load`.
         with_results(results) -> predictor: a copy that knows the results of its run, {split:
@@ -108,6 +110,11 @@ def reads(predictor: Predictor | Generator) -> str:
 def column(predictor: Predictor | Generator) -> str:
     """The column of tables and JSON lines that a predictor of lines reads."""
     return str(getattr(predictor, "column", "text"))
+
+
+def files_per_item(predictor: Predictor | Generator) -> int:
+    """The number of files that make one item of a predictor."""
+    return int(getattr(predictor, "files_per_item", 1))
 
 
 def readable(predictor: Predictor | Generator, answer: Mapping[str, object]) -> str:

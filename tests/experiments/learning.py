@@ -103,6 +103,18 @@ def torn(*fields: str) -> Callable[[Experiment], Source]:
     return lambda experiment: Torn(experiment.train, fields)
 
 
+def constant(field: str) -> Callable[[Experiment], Source]:
+    """The training examples, `field` of all of them being that of the first."""
+
+    def changed(experiment: Experiment) -> Source:
+        source = experiment.train
+        assert isinstance(source, Arrays)
+        array = np.broadcast_to(source.arrays[field][:1], source.arrays[field].shape)
+        return Arrays({**source.arrays, field: array}, source.info)
+
+    return changed
+
+
 def scrambled(field: str, whole: bool = False, seed: int = 0) -> Callable[[Experiment], Source]:
     """The training examples, each entry of `field` from another example, or with `whole` from any
     place of any.
@@ -273,6 +285,18 @@ def independent_pixels(experiment: Experiment) -> float:
             bernoulli_log_density(jnp.asarray(held), jnp.asarray(np.log(mean / (1 - mean)))[None])
         ).mean()
     )
+
+
+def untrained(metric: str) -> Callable[[Experiment], float]:
+    """What the model makes of validation before the first step."""
+
+    def measured(experiment: Experiment) -> float:
+        config: Any = dataclasses.replace(experiment.config, steps=0)  # type: ignore[type-var]
+        return Trainer(dataclasses.replace(experiment, config=config)).metric(
+            metric, experiment.train
+        )
+
+    return measured
 
 
 def learnt_from(

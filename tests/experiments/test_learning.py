@@ -117,6 +117,18 @@ ROWS = {
     "detection_bccd": detector(0.15, widths=(16, 32), steps=400, lr=5e-3),
     "detr_scenes": detector(0.05, widths=(16, 32), features=32, steps=1500, lr=3e-3),
     "cnn_pneumonia": Row("validation/auc", lambda e: 0.5, 0.25, torn("label"), {"steps": 400}),
+    "driving_udacity": Row(
+        "validation/mse",
+        lambda e: float((e.evaluated["validation"].steering ** 2).mean()),  # type: ignore[attr-defined]
+        0.015,
+        torn("target"),
+        {"steps": 150, "lr": 3e-3, "ema": 0.9},
+        "lower",
+    ),
+    **dict.fromkeys(
+        ("faces_orl", "faces_yale"),
+        Row("test/auc", lambda e: 0.5, 0.2, torn("label"), {"steps": 200, "lr": 5e-3, "ema": 0.9}),
+    ),
     "flow_mnist": Row(
         "test/frechet_on_classifier_features",
         learning.drawn_pixel_by_pixel("mnist"),
@@ -184,6 +196,13 @@ ROWS = {
         0.2,
         torn("label_map"),
         {"steps": 100, "widths": (8, 16), "norm": "batch"},
+    ),
+    "simclr_cifar10": Row(
+        "validation/views_matched",
+        learning.untrained("validation/views_matched"),
+        0.15,
+        learning.constant("image"),
+        {"steps": 300, "lr": 1e-2},
     ),
     "transformer_multi30k": translator(
         "transformer_multi30k", 0.2, width=64, heads=4, vocabulary=400, steps=400

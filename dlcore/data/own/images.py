@@ -184,7 +184,7 @@ def load(path: Path, shape: Sequence[int]) -> Splits:
     found.refuse()
     sizes, made = [], {}
     for split, examples in found.splits.items():
-        arrays = _decoded(path.resolve().name, found.named(split), examples, names, shape)
+        arrays = decoded(path.resolve().name, found.named(split), examples, names, shape)
         sizes.append(np.asarray(arrays.arrays["size"]))
         contents = {name: arrays.arrays[name] for name in ("image", "label")}
         made[split] = Arrays(contents, arrays.info)
@@ -208,9 +208,23 @@ def digests(paths: Sequence[Path]) -> list[str]:
     return [bytes(row).hex() for row in np.asarray(found.arrays["digest"])]
 
 
-def _decoded(
+def decoded(
     name: str, split: str, examples: Sequence[Example], names: Sequence[str], shape: Sequence[int]
 ) -> Arrays:
+    """Decodes images once into the cache.
+
+    Args:
+        name, split: of the source.
+        examples: with a file as first value and a label as last.
+        names: of the classes, which are numbered in this order.
+        shape: [height, width, channels]; images of other sizes are resized.
+
+    Returns:
+        `image` uint8 [*shape], `label` int32, and `size` int32, [height, width] of the file.
+
+    Raises:
+        UsageError: a file that cannot be read as an image.
+    """
     number = {label: i for i, label in enumerate(names)}
     label = [number[example.values[-1]] for example in examples]
     paths = [Path(example.values[0]) for example in examples]

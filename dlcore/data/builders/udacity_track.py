@@ -1,0 +1,72 @@
+"""One drive in the Udacity simulator: every second frame of the centre camera, and the steering."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dlcore.data.builders.files import File, fetch
+
+HEIGHT, WIDTH = 64, 128
+FRAMES = File(
+    "center_128x64_jpg.zip", "572f3d02283e45b1efed591e48eab13e1afb0ce4a0d64559d2f574644d67b41b"
+)
+LOG = File("driving_log.tsv.gz", "10d238934ba7deec7b43f8ac9a2d4a7283c0a5b879193384a34a29cc3f9748f9")
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Made from github.com/rslim087a/track; no licence is stated there.
+
+    `number` is the frame's place in time: TFDS writes examples in an order of its own.
+    """
+
+    name = "udacity_track"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {FRAMES.name} and {LOG.name} there."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # A plain array: TFDS's Image feature would need TensorFlow to write.
+        features = {
+            "image": tfds.features.Tensor(shape=(HEIGHT, WIDTH, 3), dtype=np.uint8),
+            "number": tfds.features.Scalar(dtype=np.int32),
+            "steering": tfds.features.Scalar(dtype=np.float32),
+            "speed": tfds.features.Scalar(dtype=np.float32),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://github.com/udacity/self-driving-car-sim",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        files = fetch(dl_manager, FRAMES), fetch(dl_manager, LOG)
+        return {"train": self._generate_examples(*files)}
+
+    def _generate_examples(self, frames: Path, log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        text = gzip.decompress(log.read_bytes()).decode()
+        rows = [
+            row for row in csv.DictReader(io.StringIO(text), delimiter="\t") if row["in_zip"] == "1"
+        ]
+        with zipfile.ZipFile(frames) as archive:
+            for number, row in enumerate(rows):
+                with Image.open(io.BytesIO(archive.read(row["frame"]))) as image:
+                    pixels = np.asarray(image.convert("RGB"), np.uint8)
+                yield (
+                    f"{number:05d}",
+                    {
+                        "image": pixels,
+                        "number": number,
+                        "steering": float(row["steering"]),
+                        "speed": float(row["speed"]),
+                    },
+                )

@@ -1,0 +1,72 @@
+"""Training data of which only a few examples have labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from dlcore.data.source import Arrays, arrays
+from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
+
+_SEED = 450
+
+
+def labelled(label: np.ndarray, fraction: float) -> np.ndarray:
+    """Chooses a fraction of each class, one example at least; a larger fraction contains a smaller.
+
+    Args:
+        label: int [n].
+        fraction: in (0, 1].
+
+    Returns:
+        Sorted indices.
+
+    Raises:
+        UsageError: the fraction is outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise UsageError(f"a fraction of labels is above 0 and at most 1, not {fraction}")
+    random = np.random.RandomState(_SEED)  # its stream is frozen for good
+    chosen = []
+    for value in np.unique(label):
+        index = random.permutation(np.flatnonzero(label == value))
+        chosen.append(index[: max(1, round(fraction * len(index)))])
+    return np.sort(np.concatenate(chosen))
+
+
+def with_few(splits: Splits, fractions: Sequence[float]) -> Splits:
+    """The same splits, with a field `labelled` that marks which labels may be used.
+
+    Args:
+        splits: with `label`, of sources in memory.
+        fractions: of the labels, ascending.
+
+    Returns:
+        Splits with `labelled` uint8 [len(fractions)], 1 where the label of a training example is
+        among the fraction, and in the other splits everywhere.
+    """
+    train = _in_memory(splits)
+    marks = np.zeros((len(train), len(fractions)), np.uint8)
+    for column, fraction in enumerate(fractions):
+        marks[labelled(np.asarray(train.arrays["label"]), fraction), column] = 1
+    every = {"labelled": lambda batch: np.ones((len(batch["label"]), len(fractions)), np.uint8)}
+    return splits.map(train={"labelled": lambda batch: marks}, held_out=every)
+
+
+def only_few(splits: Splits, fraction: float) -> Splits:
+    """Splits whose training examples are those of `labelled` alone."""
+    train = _in_memory(splits)
+    index = labelled(np.asarray(train.arrays["label"]), fraction)
+    contents = {name: np.asarray(array)[index] for name, array in train.arrays.items()}
+    info = train.info
+    made = arrays(info.name, info.version, f"{info.split}, {fraction:g} of the labels", contents)
+    return dataclasses.replace(splits, train=made)
+
+
+def _in_memory(splits: Splits) -> Arrays:
+    if not isinstance(splits.train, Arrays):
+        raise UsageError(f"{splits.train.info.name} is not in memory: its labels cannot be chosen")
+    return splits.train

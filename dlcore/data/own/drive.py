@@ -1,0 +1,119 @@
+"""One's own recorded drive: a table of frames and steering, as the Udacity simulator writes it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dlcore.data.own import columns, files, images
+from dlcore.data.own.found import Example
+from dlcore.data.source import Arrays
+from dlcore.errors import UsageError
+
+LOG, FRAMES = "driving_log.csv", "IMG"
+COLUMNS = ("center", "left", "right", "steering", "throttle", "brake", "speed")
+_IMAGE = ("center", "frame", "image", "path")  # columns that may name the frame
+
+
+def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, np.ndarray]:
+    """Reads the frames of a drive in their order, decoded once into the cache.
+
+    Args:
+        path: a folder with driving_log.csv and its frames in IMG, or such a table: .csv or .tsv
+            with `steering`, and `center` (or frame, image, path), a file relative to the table or
+            in IMG beside it. The simulator's own table without a header is read too.
+        shape: [height, width, channels] of the arrays; frames of other sizes are resized.
+
+    Returns:
+        `image` uint8 [*shape], and the steering, float32 [frames].
+
+    Raises:
+        UsageError: no table, missing columns, frames or numbers (by file and line), or steering
+            that never changes.
+    """
+    table = path / LOG if path.is_dir() else path
+    if not table.is_file():
+        raise UsageError(
+            f"{table}: there is no such table: give a folder with {LOG} and its frames in {FRAMES},"
+            " or a .csv file with frame and steering"
+        )
+    problems: list[str] = []
+    found = list(_rows(table, problems))
+    if not problems and not found:
+        problems.append(f"{table} has no rows: record a drive")
+    if problems:
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UsageError(problems[0] + more)
+    steering = np.array([each[2] for each in found], np.float32)
+    if np.ptp(steering) == 0:
+        raise UsageError(
+            f"{table}: steering is {steering[0]:g} in all {len(found)} rows: there is nothing to"
+            " learn"
+        )
+    names = [str(number) for number in range(len(found))]
+    examples = [
+        Example(f"{table}, line {line}", (str(file), name))
+        for (line, file, _), name in zip(found, names, strict=True)
+    ]
+    source = images.decoded(table.resolve().parent.name, "drive", examples, names, shape)
+    return Arrays({"image": source.arrays["image"]}, source.info), steering
+
+
+def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, Path, float]]:
+    """(line, frame, steering) of each row; what is wrong becomes a problem."""
+    first = next(iter(files.lines(table)), "").split(",")
+    if len(first) == len(COLUMNS) and Path(first[0].strip()).suffix.lower() in images.SUFFIXES:
+        yield from _checked(table, "center", _without_header(table, problems), problems)
+        return
+    names, rows = files.table(table, problems)
+    column = next((name for name in _IMAGE if name in names), None)
+    if column is None or "steering" not in names:
+        missing = "steering" if column else " or ".join(_IMAGE)
+        raise UsageError(
+            f"{table}, line 1: there is no column {missing}; there are {', '.join(names)}: rename"
+            " one"
+        )
+    yield from _checked(table, column, rows, problems)
+
+
+def _without_header(table: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, {column: cell}) of the simulator's own table."""
+    for line, text in enumerate(files.lines(table), start=1):
+        cells = text.split(",")
+        if len(cells) == len(COLUMNS):
+            yield line, dict(zip(COLUMNS, cells, strict=True))
+        else:
+            problems.append(
+                f"{table}, line {line}: {len(cells)} cells, and the simulator writes"
+                f" {len(COLUMNS)}: {', '.join(COLUMNS)}"
+            )
+
+
+def _checked(
+    table: Path, column: str, rows: Iterator[tuple[int, dict[str, str]]], problems: list[str]
+) -> Iterator[tuple[int, Path, float]]:
+    """The rows whose frame is there and whose steering is a number."""
+    for line, row in rows:
+        file, value = _frame(table, row[column]), columns.number(row["steering"])
+        if not file.is_file():
+            problems.append(f"{table}, line {line}: there is no file {file}: mend its path")
+        elif value is None or not math.isfinite(value):
+            problems.append(
+                f"{table}, line {line}: steering {row['steering'] or 'nothing'!r} is no finite"
+                " number"
+            )
+        else:
+            yield line, file, float(value)
+
+
+def _frame(table: Path, cell: str) -> Path:
+    """The frame's file as it is named, or by its name in IMG, since drives are moved."""
+    own = table.parent / cell.strip()
+    if own.is_file():
+        return own
+    inside = table.parent / FRAMES / re.split(r"[\\/]", cell.strip())[-1]
+    return inside if inside.is_file() else own

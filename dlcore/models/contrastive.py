@@ -1,0 +1,55 @@
+"""Encoders that learn without labels, from what two views of an image have in common."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+from jax import Array
+
+from dlcore.kernels.contrast import unit_length
+
+
+class Encoded(NamedTuple):
+    """What `Contrastive` computes.
+
+    Attributes:
+        features: [batch, n], for other tasks.
+        projection: of unit length [batch, size], for the contrastive loss.
+        logits: of the online probe [batch, classes].
+    """
+
+    features: Array
+    projection: Array
+    logits: Array
+
+
+class Contrastive(nn.Module):
+    """An encoder, a projection, and a linear probe (Chen et al. 2020, sec. 2.1).
+
+    Attributes:
+        encoder: computes features [batch, n] of images.
+        hidden, size: units of the two dense layers of the projection.
+        classes: of the probe, a linear classifier from which no gradient reaches the encoder.
+    """
+
+    encoder: Any
+    hidden: int
+    size: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Encoded:
+        """Computes features, projections and logits.
+
+        Args:
+            x: images [batch, height, width, c].
+            train: whether batch statistics are updated.
+            row: each example's index [batch].
+        """
+        features = self.encoder(x, train=train, row=row)
+        hidden = jax.nn.relu(nn.Dense(self.hidden, name="hidden")(features))
+        projection = unit_length(nn.Dense(self.size, name="projection")(hidden))
+        logits = nn.Dense(self.classes, name="probe")(jax.lax.stop_gradient(features))
+        return Encoded(features, projection, logits)

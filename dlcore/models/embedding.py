@@ -1,0 +1,106 @@
+"""Convolutional networks whose output is an embedding: a vector to compare with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dlcore.kernels.contrast import unit_length
+from dlcore.kernels.pool import max_pool
+from dlcore.kernels.shuffle import space_to_depth
+from dlcore.models.layers import Dropout, LayerNorm
+
+
+class ConvEmbedder(nn.Module):
+    """3x3 convolutions with layer normalisation and ReLU, halved by max pooling between them; a
+    dense layer over all positions.
+
+    It has no batch normalisation, so that an embedding depends on its own image alone.
+
+    Attributes:
+        widths: channels of the convolutions.
+        size: numbers of an embedding.
+        patch: blocks of patch x patch pixels are the positions of the first convolution.
+        dropout: of the features before the dense layer.
+    """
+
+    widths: Sequence[int]
+    size: int
+    patch: int = 2
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Array, row: Array | None) -> Array:
+        """Computes embeddings.
+
+        Args:
+            x: images [batch, height, width, c]; zeros are added around those whose sides
+                patch 2^(widths - 1) does not divide.
+            row: each example's index [batch] in training, else None.
+
+        Returns:
+            Embeddings of unit length [batch, size].
+        """
+        unit = self.patch * 2 ** (len(self.widths) - 1)
+        lacking = [-side % unit for side in x.shape[1:3]]
+        x = jnp.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in lacking), (0, 0)))
+        x = space_to_depth(x, self.patch)
+        kernel = nn.initializers.he_normal()
+        for layer, width in enumerate(self.widths):
+            x = max_pool(x) if layer else x
+            x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=kernel, name=f"conv_{layer}")(x)
+            x = jax.nn.relu(LayerNorm(name=f"norm_{layer}")(x))
+        x = Dropout(self.dropout)(x.reshape(x.shape[0], -1), row)
+        return unit_length(nn.Dense(self.size, use_bias=False, name="embedding")(x))
+
+
+class Verifiers(nn.Module):
+    """One `ConvEmbedder` for each fold, with a vector of unit length for each class.
+
+    Attributes:
+        folds: number of networks, which know nothing of each other.
+        classes: number of classes.
+        widths, size, patch, dropout: as of `ConvEmbedder`.
+        mirror: whether the embedding in evaluation is the direction of the sum of those of the
+            image and of its reflection.
+    """
+
+    folds: int
+    classes: int
+    widths: Sequence[int]
+    size: int
+    patch: int = 2
+    dropout: float = 0.0
+    mirror: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Array, *, train: bool = False, row: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Computes the embeddings of all networks, and their cosines with the classes.
+
+        Args:
+            x: images [batch, height, width, c].
+            train: whether dropout is active.
+            row: each example's index [batch].
+
+        Returns:
+            Embeddings of unit length [batch, folds, size], and cosines [batch, folds, classes].
+        """
+        row = row if train else None
+        embeddings, cosines = [], []
+        for fold in range(self.folds):
+            shape = (self.widths, self.size, self.patch, self.dropout)
+            embed = ConvEmbedder(*shape, name=f"fold_{fold}")
+            embedding = embed(x, row)
+            if self.mirror and not train:
+                embedding = unit_length(embedding + embed(x[:, :, ::-1], row))
+            normal = nn.initializers.normal(1.0)
+            vectors = self.param(f"classes_{fold}", normal, (self.classes, self.size), jnp.float32)
+            embeddings.append(embedding)
+            cosines.append(embedding @ unit_length(vectors).astype(embedding.dtype).T)
+        return jnp.stack(embeddings, 1), jnp.stack(cosines, 1)

@@ -1,0 +1,290 @@
+"""Learning without labels by contrast of two views (SimCLR), measured by linear probes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dlcore.data.few_labels import labelled
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits
+from dlcore.kernels.contrast import info_nce
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.known import Metric
+from dlcore.samples import Images, Sample
+from dlcore.tasks.view_augmentation import Views
+from dlcore.train.evaluators import Collected, Evaluator, OfState, Scored
+from dlcore.train.gather import all_rows
+from dlcore.train.model import Inputs, Logits, Model
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+_PENALTIES = (0.01, 0.1, 1.0)  # inverse strengths of the probe's penalty, chosen on validation
+_NEIGHBOURS = 7
+
+
+def pixels(images: Array) -> Array:
+    """Images in [0, 1] as inputs of the encoder, in [-2, 2]."""
+    return 4 * images - 2
+
+
+def image(batch: Batch, key: Array | None, train: bool) -> Array:
+    """`image` in [0, 255] as an input of the encoder, float32."""
+    return pixels(batch["image"].astype(jnp.float32) / 255)
+
+
+def inputs(views: Views) -> Inputs:
+    """The inputs of an encoder: two views where there is a key, else the image itself.
+
+    Args:
+        views: draws a view.
+
+    Returns:
+        (batch, key, train) -> ((images,), {"row"}), with the first views of all examples before
+        the second ones.
+    """
+
+    def of_batch(batch: Batch, key: Array | None, train: bool) -> tuple:
+        if key is None:
+            return (image(batch, key, train),), {"row": batch.get("row")}
+        row = batch["row"]
+        both = [views(jax.random.fold_in(key, n), row, batch["image"]) for n in range(2)]
+        return (pixels(jnp.concatenate(both)),), {"row": jnp.concatenate([row, row])}
+
+    return of_batch
+
+
+def loss(model: Model, temperature: float) -> Loss:
+    """NT-Xent of two views of each example, and the cross-entropy of the online probe.
+
+    Metrics: `contrast`, the NT-Xent in nats; `views_matched`, how often the other view is the
+    nearest of all; `probe_accuracy`, of labels that may be used.
+
+    Args:
+        model: computes `Encoded` of two views of a batch with `row`, `mask` [batch], `label` int
+            [batch] and `labelled` [batch, fractions], 1 where the probe may use the label (the
+            last fraction counts).
+        temperature: of the contrast.
+    """
+
+    def of_views(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        found, extra = model(params, extra, batch, key, train)
+        each, matched = _contrast(found.projection, batch, temperature)
+        both = jnp.concatenate([batch["mask"], batch["mask"]])
+        contrast = mean(each, both)
+        logits = found.logits[: len(batch["label"])].astype(jnp.float32)
+        usable = batch["mask"] * batch["labelled"][:, -1]
+        xent = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        probe = mean(xent, usable)
+        metrics = {
+            "contrast": contrast,
+            "views_matched": mean(matched, both),
+            "probe_accuracy": mean(jnp.argmax(logits, -1) == batch["label"], usable),
+        }
+        return Out(contrast._replace(total=contrast.total + probe.total), metrics, extra)
+
+    return of_views
+
+
+def _contrast(projection: Array, batch: Batch, temperature: float) -> tuple[Array, Array]:
+    """NT-Xent of this device's views against all views, and whether the other view is nearest."""
+    first, second = jnp.split(projection, 2)
+    candidates = jnp.concatenate([all_rows(first), all_rows(second)])
+    row, mask = all_rows(batch["row"]), all_rows(batch["mask"])
+    own = jnp.concatenate([batch["row"], batch["row"]])
+    of_first = jnp.repeat(jnp.array([True, False]), len(batch["row"]))
+    view = jnp.repeat(jnp.array([True, False]), len(row))
+    rows = jnp.concatenate([row, row])
+    same = own[:, None] == rows[None]
+    other_view = of_first[:, None] != view[None]
+    counted = jnp.concatenate([mask, mask])[None] > 0
+    counted = counted & ~(same & ~other_view)
+    positive = same & other_view
+    each = info_nce(projection, candidates, positive, counted, temperature)
+    cosine = jax.lax.stop_gradient(projection @ candidates.T)
+    nearest = jnp.argmax(jnp.where(counted, cosine, -4), -1)
+    return each, jnp.take_along_axis(positive, nearest[:, None], 1)[:, 0]
+
+
+def online_probe(model: Model) -> Logits:
+    """The classifier of the online probe: (params, extra, batch, key, train) -> (logits, extra)."""
+
+    def logits(
+        params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
+    ) -> tuple[Array, Extra]:
+        found, extra = model(params, extra, batch, None, False)
+        return found.logits, extra
+
+    return logits
+
+
+def evaluators(
+    model: Model, random: Model, splits: Splits, fractions: Sequence[float]
+) -> list[Evaluator]:
+    """The online probe at each evaluation, and linear probes of both encoders at the end.
+
+    `online_accuracy` and `online_calibration_error` are of the probe that is trained with the
+    encoder. `probe_accuracy_P` is the accuracy on test of a logistic regression on the encoder's
+    features, trained on P percent of the labels; `random_accuracy_P` that on features of an
+    encoder that is not trained. Their penalty is chosen on validation.
+
+    Args:
+        model: computes `Encoded`.
+        random: the same network with parameters that nothing trains.
+        splits: with `label`.
+        fractions: of the labels.
+    """
+    names = {fraction: f"{100 * fraction:g}" for fraction in fractions}
+    metrics = {
+        f"{kind}_accuracy_{name}": Metric("higher")
+        for kind in ("probe", "random")
+        for name in names.values()
+    }
+
+    def score(state: State) -> dict[str, float]:
+        results = {}
+        label = np.asarray(splits.train.arrays["label"])
+        for kind, encoder in (("probe", model), ("random", random)):
+            used = {fraction: labelled(label, fraction) for fraction in fractions}
+            index = np.unique(np.concatenate(list(used.values())))
+            parts = {
+                name: _part(encoder, state, splits[name], rows, untrained=kind == "random")
+                for name, rows in (("train", index), ("validation", None), ("test", None))
+            }
+            for fraction, name in names.items():
+                kept = np.searchsorted(index, used[fraction])
+                results[f"{kind}_accuracy_{name}"] = probe_accuracy(parts, kept)
+        return results
+
+    return [_online(model, splits), OfState("test", score, metrics)]
+
+
+def _online(model: Model, splits: Splits) -> Evaluator:
+    probe = online_probe(model)
+
+    def collect(state: State, batch: Batch) -> dict[str, Array]:
+        logits = probe(state.params, state.extra, batch, None, False)[0]
+        p = jax.nn.softmax(logits.astype(jnp.float32))
+        return {"confidence": p.max(-1), "right": p.argmax(-1) == batch["label"]}
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        p, right = np.clip(collected["confidence"], 0, 1), collected["right"]
+        error = reliability(p, right).error
+        return {"online_accuracy": float(right.mean()), "online_calibration_error": error}
+
+    metrics = {
+        "online_accuracy": Metric("higher"),
+        "online_calibration_error": Metric("lower"),
+    }
+    sources = {name: splits[name] for name in ("validation", "test")}
+    return Scored(sources, collect, score, metrics)
+
+
+Part = tuple[np.ndarray, np.ndarray]  # features [n, d], labels [n]
+
+
+def _part(
+    model: Model, state: State, source: Source, index: np.ndarray | None, untrained: bool
+) -> Part:
+    """Features and labels of some examples; None: of all."""
+    rows = np.arange(len(source)) if index is None else index
+    found = features_of(model, state, source, rows, untrained)
+    return found, source.gather(rows)["label"]
+
+
+def features_of(
+    model: Model,
+    state: State,
+    source: Source,
+    index: np.ndarray,
+    untrained: bool = False,
+    batch: int = 256,
+) -> np.ndarray:
+    """Features of examples, float64 [examples, n].
+
+    Args:
+        model: computes `Encoded`.
+        state: its parameters.
+        source: `image`.
+        index: which examples.
+        untrained: batch normalisation takes the statistics of each batch, since an encoder that was
+            never trained has no averages of them.
+        batch: examples per batch.
+    """
+    batch, chunks = min(batch, len(index)), []
+    run = _compiled(model, untrained)
+    for start in range(0, len(index), batch):
+        rows = np.resize(index[start : start + batch], batch)
+        image = {"image": source.gather(rows)["image"], "row": np.arange(batch, dtype=np.int32)}
+        made = np.asarray(run(state.params, state.extra, image), np.float64)
+        chunks.append(made[: len(index) - start])
+    return np.concatenate(chunks)
+
+
+@functools.lru_cache(maxsize=2)
+def _compiled(model: Model, untrained: bool) -> Callable[..., Array]:
+    return jax.jit(
+        lambda params, extra, batch: model(params, extra, batch, None, untrained)[0].features
+    )
+
+
+def probe_accuracy(parts: Mapping[str, Part], kept: np.ndarray) -> float:
+    """Accuracy on test of a logistic regression on standardised features.
+
+    Args:
+        parts: {split: features and labels}, of train those that are labelled.
+        kept: which examples of train it may use.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = parts["train"][0][kept], parts["train"][1][kept]
+    centre, scale = x.mean(0), x.std(0) + 1e-6
+    fits = []
+    for penalty in _PENALTIES:
+        fitted = LogisticRegression(C=penalty, max_iter=300).fit((x - centre) / scale, y)
+        held = [parts[name] for name in ("validation", "test")]
+        fits.append(tuple(fitted.score((z - centre) / scale, label) for z, label in held))
+    return float(max(fits)[1])
+
+
+def samples(
+    title: str, model: Model, views: Views, splits: Splits, count: int = 8
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows two views of some images, and the nearest test images of others by their features.
+
+    Args:
+        title: what the examples are.
+        model: computes `Encoded`.
+        views: draws a view.
+        splits: with `image` and `label`; `facts.classes` are the names.
+        count: number of images.
+    """
+    names = splits.facts.classes
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        source = splits.test
+        index = np.arange(min(len(source), 2000))
+        found = features_of(model, state, source, index)
+        unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        order = np.argsort(-(unit[:count] @ unit.T), 1, kind="stable")[:, : _NEIGHBOURS + 1]
+        batch = source.gather(order.reshape(-1))
+        own = np.repeat(batch["label"].reshape(order.shape)[:, :1], order.shape[1], 1)
+        right = tuple((batch["label"] == own.reshape(-1)).tolist())
+        captions = tuple(str(names[label]) for label in batch["label"])
+        columns = _NEIGHBOURS + 1
+        nearest = f"{title}: each first image and its nearest by features"
+        image, row = source.gather(np.arange(count))["image"], jnp.arange(count)
+        both = [np.asarray(views(jax.random.fold_in(key, n), row, image)) for n in range(2)]
+        return [
+            Images(
+                f"{title}: two views of each, as in training", np.concatenate(both), (), (), count
+            ),
+            Images(nearest, batch["image"], captions, right, columns),
+        ]
+
+    return draw

@@ -1,0 +1,210 @@
+"""Driving by imitation: the steering of a person from what the camera saw."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.analysis import saliency
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits
+from dlcore.kernels import colours
+from dlcore.kernels.random import per_example
+from dlcore.metrics.known import Metric
+from dlcore.samples import Images, Plot, Sample, Series, Table
+from dlcore.tasks import regression
+from dlcore.tasks.image_augmentation import Augment
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.model import Inputs, Model
+from dlcore.train.step import Batch, Loss, State
+
+BASELINES = {"zero": "straight on", "mean": "mean of training", "last": "last steering again"}
+METRICS = {
+    **dict.fromkeys(("mse", "mae", *(f"{name}_mse" for name in BASELINES)), Metric("lower")),
+    "correlation": Metric("higher"),
+}
+_SHOWN, _NOISE, _COPIES = 12, 0.1, 8
+
+
+def inputs(previous: bool) -> Inputs:
+    """The inputs of a policy: frames in [-1, 1], and the steering before if `previous`."""
+
+    def of_batch(batch: Batch, key: Array | None, train: bool) -> Any:
+        frames = batch["image"].astype(jnp.float32) / 127.5 - 1
+        return (frames, batch["previous"]) if previous else frames
+
+    return of_batch
+
+
+def loss(model: Model) -> Loss:
+    """Squared error of the steering; see `regression.loss`."""
+    return regression.loss(model)
+
+
+def augment(mirror: bool, brightness: float, contrast: float) -> Augment:
+    """Returns an augmentation: a mirrored road is steered the other way.
+
+    Args:
+        mirror: whether frames are mirrored with probability 1/2, and all steering negated.
+        brightness, contrast: strengths of `kernels.colours.colour_jitter`, one draw for all frames
+            of an example.
+
+    Returns:
+        (batch, key) -> batch, with `image` float32 [batch, history, height, width, c] in [0, 255],
+        `target` [batch] and `previous` [batch, history] changed.
+    """
+
+    def changed(batch: Batch, key: Array) -> Batch:
+        row, image = batch["row"], batch["image"].astype(jnp.float32) / 255
+        target, previous = batch["target"], batch["previous"]
+        if mirror:
+            coin = per_example(lambda k: jax.random.bernoulli(k), key, row)
+            image = jnp.where(coin[:, None, None, None, None], image[:, :, :, ::-1], image)
+            target = jnp.where(coin, -target, target)
+            previous = jnp.where(coin[:, None], -previous, previous)
+        if brightness or contrast:
+            batch_size, history, height, width, channels = image.shape
+            flat = image.reshape(batch_size, history * height, width, channels)
+            key = jax.random.fold_in(key, 1)
+            flat = colours.colour_jitter(key, row, flat, brightness, contrast)
+            image = flat.reshape(image.shape)
+        return {**batch, "image": 255 * image, "target": target, "previous": previous}
+
+    return changed
+
+
+def _baselines(batch: Mapping[str, np.ndarray], mean: float) -> dict[str, np.ndarray]:
+    """What needs no network, [examples] each."""
+    target = batch["target"]
+    return {
+        "zero": np.zeros_like(target),
+        "mean": np.full_like(target, mean),
+        "last": batch["previous"][:, -1],
+    }
+
+
+def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
+    """Errors of the network and of what needs none, at each evaluation; see `METRICS`.
+
+    `zero_mse` steers straight on, `mean_mse` by the mean of training, `last_mse` as at the frame
+    before.
+
+    Args:
+        model: computes steering [batch].
+        splits: with `mean_steering` in its facts.
+    """
+    sources = {name: splits[name] for name in ("validation", "test")}
+
+    def collect(state: State, batch: Batch) -> dict[str, Array]:
+        steering = model(state.params, state.extra, batch, None, False)[0]
+        return {name: batch[name] for name in ("target", "previous")} | {"steering": steering}
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        return scores(collected, splits.facts.mean_steering)
+
+    return [Scored(sources, collect, score, METRICS)]
+
+
+def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]:
+    """The metrics of `evaluators`.
+
+    Args:
+        collected: `steering`, `target` [n] and `previous` [n, history].
+        mean: steering of training.
+    """
+    target, steering = (np.asarray(collected[name], np.float64) for name in ("target", "steering"))
+    error = steering - target
+    found = {"mse": float((error**2).mean()), "mae": float(np.abs(error).mean())}
+    for name, guess in _baselines(collected, mean).items():
+        found[f"{name}_mse"] = float(((guess - target) ** 2).mean())
+    spread = steering.std() * target.std()
+    products = ((steering - steering.mean()) * (target - target.mean())).mean()
+    return found | {"correlation": float(products / spread) if spread else 0.0}
+
+
+@functools.lru_cache(maxsize=1)
+def compiled(model: Model) -> Callable[..., Array]:
+    """(params, extra, batch) -> steering [batch], compiled."""
+    return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0])
+
+
+def steering_of(model: Model, state: State, source: Source, batch: int = 100) -> Collected:
+    """`steering`, `target` and `previous` of all examples in their order."""
+    chunks = []
+    for start in range(0, len(source), batch):
+        index = np.minimum(np.arange(start, start + batch), len(source) - 1)
+        rows = source.gather(index)
+        rows["row"] = np.arange(batch, dtype=np.int32)
+        made = np.asarray(compiled(model)(state.params, state.extra, rows))
+        kept = min(batch, len(source) - start)
+        each = {"steering": made, "target": rows["target"], "previous": rows["previous"]}
+        chunks.append({name: array[:kept] for name, array in each.items()})
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Where the network looks in the newest frame of each example, [batch, height, width]."""
+
+    rest = {name: jnp.asarray(array) for name, array in batch.items()}
+
+    def output(image: Array) -> Array:
+        return model(state.params, state.extra, {**rest, "image": image}, None, False)[0]
+
+    image = jnp.asarray(batch["image"], jnp.float32)
+    run = jax.jit(
+        lambda x, key: saliency.gradient_map(output, x, key, 255 * _NOISE, _COPIES)[:, -1]
+    )
+    return np.asarray(run(image, jax.random.key(0)))
+
+
+def samples(
+    title: str, model: Model, splits: Splits, split: str = "test"
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows the steering over time, the errors beside baselines, and where the network looks.
+
+    Args:
+        title: what the examples are.
+        model: computes steering [batch].
+        splits: with `mean_steering` in its facts.
+        split: the one that is shown.
+
+    Returns:
+        (state, key) -> samples.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        source = splits[split]
+        found = steering_of(model, state, source)
+        time = np.arange(len(source), dtype=float)
+        lines = (("person", found["target"]), ("network", found["steering"]))
+        series = tuple(Series(name, time, np.asarray(y, float)) for name, y in lines)
+        measured = scores(found, splits.facts.mean_steering)
+        rows = [("network", measured["mse"])]
+        rows += [(BASELINES[name], measured[f"{name}_mse"]) for name in BASELINES]
+        return [
+            Plot(f"{title}: steering over time", "frame", "steering", series),
+            Table(f"{title}: mean squared error", ("steering by", "MSE"), tuple(rows)),
+            _looks(title, model, state, source, found),
+        ]
+
+    return draw
+
+
+def _looks(title: str, model: Model, state: State, source: Source, found: Collected) -> Images:
+    """Frames evenly from the sharpest left to the sharpest right, with the pixels that matter."""
+    order = np.argsort(found["target"], kind="stable")
+    index = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+    batch = {**source.gather(index), "row": np.arange(len(index), dtype=np.int32)}
+    frames = saliency.overlay(batch["image"][:, -1], saliency_maps(model, state, batch))
+    captions = tuple(
+        f"{a:+.2f}, person {b:+.2f}"
+        for a, b in zip(found["steering"][index], found["target"][index], strict=True)
+    )
+    name = f"{title}: steering, and in red the pixels that change it most"
+    return Images(name, frames, captions, columns=4)

@@ -1,0 +1,98 @@
+"""Steering from image files: so many frames at a time as the policy has for its history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcore.analysis import saliency
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
+from dlcore.errors import UsageError
+from dlcore.samples import Images
+from dlcore.tasks.driving import compiled, saliency_maps
+from dlcore.train.model import Model
+from dlcore.train.predictor import Answer
+from dlcore.train.step import State
+
+
+@dataclasses.dataclass(frozen=True)
+class SteeringOptions:
+    """Flags of `dlcore predict` for a policy."""
+
+    saliency: bool = False
+    """mark the pixels that change the steering most in the picture of --out"""
+
+
+@dataclasses.dataclass(frozen=True)
+class SteeringPredictor:
+    """The steering at the last of some frames.
+
+    Attributes:
+        model: computes steering [batch] of frames alone.
+        facts: of the training data: `history`, and the shape of the field `image`.
+        options: flags.
+    """
+
+    model: Model
+    facts: Facts
+    options: SteeringOptions = dataclasses.field(default_factory=SteeringOptions)
+
+    @property
+    def files_per_item(self) -> int:
+        """The number of frames, the oldest first."""
+        return int(self.facts.history)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Reads the frames of one moment, the oldest first, resized to the training frames.
+
+        Raises:
+            UsageError: a file is not an image, or lines of text are given.
+        """
+        if text:
+            raise UsageError("this model reads frames: name image files")
+        return [self.item(files)]
+
+    def item(self, value: Any) -> np.ndarray:
+        """Frames that are files, or one array uint8 of the shape of an example."""
+        shape = tuple(self.facts.fields["image"]["shape"])
+        if isinstance(value, np.ndarray):
+            if value.shape != shape or value.dtype != np.uint8:
+                raise UsageError(
+                    f"frames here are uint8 {shape}, not {value.dtype} {value.shape}: resize them"
+                )
+            return value
+        if len(value) != shape[0]:
+            raise UsageError(f"this model needs {shape[0]} frames, and {len(value)} are given")
+        return np.stack([image_files.read(Path(file), shape[1:]) for file in value])
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each moment its steering, -1 left to 1 right, and its last frame."""
+        frames = np.stack(items)
+        batch = {"image": frames, "row": np.arange(len(frames), dtype=np.int32)}
+        steering = np.asarray(compiled(self.model)(state.params, state.extra, batch))
+        shown = frames[:, -1]
+        if self.options.saliency:
+            shown = saliency.overlay(shown, saliency_maps(self.model, state, batch))
+        return [
+            (
+                {"steering": round(float(value), 6)},
+                Images("Steering", frame[None], (f"{value:+.3f}",)),
+            )
+            for value, frame in zip(steering, shown, strict=True)
+        ]
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """An answer as a readable line."""
+        value = answer["steering"]
+        side = "left" if value < 0 else "right"
+        return f"steering {value:+.3f} ({side})"
+
+
+def predictor(model: Model, facts: Facts, previous: bool) -> SteeringPredictor | None:
+    """Returns the predictor of a policy; None for one that needs the steering before, too."""
+    return None if previous else SteeringPredictor(model, facts)

@@ -1,0 +1,286 @@
+"""Verification: whether two images show the same person, for people never seen in training.
+
+Each fold has a network that is trained without the people of this fold and tested on all pairs of
+their images.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dlcore.data.source import Source
+from dlcore.data.stream import in_order
+from dlcore.kernels.contrast import batch_hard_triplet, info_nce
+from dlcore.kernels.lighting import local_contrast
+from dlcore.kernels.margin import arc_face, cos_face
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.known import Metric
+from dlcore.metrics.verification import (
+    Pairs,
+    SameProbability,
+    Verification,
+    balanced,
+    fit_same_probability,
+    pairs,
+    verification,
+)
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.gather import all_rows
+from dlcore.train.model import Inputs, Model
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+Kind = Literal["arcface", "cosface", "contrastive", "triplet"]
+COMPONENTS = 50  # of the baseline by principal components
+BASELINES = ("inputs", "pca", "pixels")
+METRICS = {
+    "eer": Metric("lower"),
+    "eer_deviation": Metric("lower"),
+    "auc": Metric("higher"),
+    "tar_at_far_1": Metric("higher"),
+    "calibration_error": Metric("lower"),
+    "threshold": Metric(None),
+    "same_slope": Metric(None),
+    "same_intercept": Metric(None),
+    **{f"{name}_eer": Metric("lower") for name in BASELINES},
+    **{f"{name}_auc": Metric("higher") for name in BASELINES},
+}
+
+
+def inputs(neighbourhood: float = 0.0) -> Inputs:
+    """The inputs of a verifier: each image of mean 0 and deviation 1, or levelled in its light.
+
+    Args:
+        neighbourhood: deviation in pixels of the Gaussian by which the logarithm of each pixel is
+            standardised (`kernels.lighting.local_contrast`); 0: the image is standardised as one.
+
+    Returns:
+        (batch, key, train) -> float32 [batch, height, width, channels] of `image` in [0, 255].
+    """
+
+    def of_batch(batch: Batch, key: Array | None, train: bool) -> Array:
+        x = batch["image"].astype(jnp.float32)
+        if neighbourhood:
+            return local_contrast(jnp.log1p(x), neighbourhood)
+        x = x - x.mean((1, 2, 3), keepdims=True)
+        return x * jax.lax.rsqrt((x * x).mean((1, 2, 3), keepdims=True) + 1.0)
+
+    return of_batch
+
+
+def loss(
+    model: Model,
+    kind: Kind = "arcface",
+    margin: float = 0.3,
+    scale: float = 16.0,
+) -> Loss:
+    """A loss of embeddings, averaged over the networks of all folds.
+
+    "arcface" and "cosface" classify by angle with a margin; metric: accuracy, without the margin.
+    "contrastive" and "triplet" compare the examples of a batch with one another.
+
+    Args:
+        model: computes embeddings [batch, folds, d] and cosines [batch, folds, classes] of a batch
+            with `label` int [batch], `learns` [batch, folds], 1 where a network is trained on an
+            example, and `mask` [batch].
+        kind: of the loss.
+        margin: of arcface in radians, of cosface a cosine, of triplet a squared distance.
+        scale: of the logits; of contrastive the inverse temperature.
+    """
+
+    def of_embeddings(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        (embedding, cosine), extra = model(params, extra, batch, key, train)
+        counts = _counts(batch, train)
+        if kind in ("contrastive", "triplet"):
+            each, has_positive = _compared(embedding, batch, counts, kind, margin, scale)
+            return Out(mean(each, counts * has_positive), {}, extra)
+        cosine = cosine.astype(jnp.promote_types(cosine.dtype, jnp.float32))
+        label = batch["label"]
+        kernel = arc_face if kind == "arcface" else cos_face
+        logits = jax.vmap(lambda c: kernel(c, label, margin, scale), 1, 1)(cosine)
+        labels = jnp.broadcast_to(label[:, None], cosine.shape[:2])
+        each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        right = mean(jnp.argmax(cosine, -1) == labels, counts)
+        return Out(mean(each, counts), {"accuracy": right}, extra)
+
+    return of_embeddings
+
+
+def arrays_of(batch: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """A batch of NumPy arrays as arrays of JAX."""
+    return {name: jnp.asarray(array) for name, array in batch.items()}
+
+
+def _counts(batch: Batch, train: bool) -> Array:
+    """Weights [batch, folds]: in training those of the training examples, else of the others."""
+    return (batch["learns"] if train else 1 - batch["learns"]) * batch["mask"][:, None]
+
+
+def _compared(
+    embedding: Array, batch: Batch, counts: Array, kind: Kind, margin: float, scale: float
+) -> tuple[Array, Array]:
+    """Losses of this device's rows against all rows, and whether a row has a positive, each
+    [batch, folds].
+    """
+    candidates = all_rows(embedding)
+    label, row, counted = (all_rows(x) for x in (batch["label"], batch["row"], counts))
+    same = batch["label"][:, None] == label[None]
+    other = batch["row"][:, None] != row[None]
+
+    def of_fold(anchor: Array, candidate: Array, weight: Array) -> tuple[Array, Array]:
+        visible = other & (weight > 0)[None]
+        if kind == "triplet":
+            each = batch_hard_triplet(anchor, candidate, same, visible, margin)
+        else:
+            each = info_nce(anchor, candidate, same, visible, 1 / scale)
+        return each, (same & visible).any(-1)
+
+    return jax.vmap(of_fold, (1, 1, 1), 1)(embedding, candidates, counted)
+
+
+def embeddings(model: Model, state: State, source: Source, batch: int = 128) -> np.ndarray:
+    """Computes the embeddings of all examples by all networks, float32 [examples, folds, d]."""
+    batch, chunks = min(batch, len(source)), []
+    for rows in in_order(source, batch, np.arange(batch)):
+        found = embedding_of(model)(state.params, state.extra, arrays_of(rows))
+        chunks.append(np.asarray(found)[rows["mask"] > 0])
+    return np.concatenate(chunks)
+
+
+@functools.lru_cache(maxsize=1)
+def embedding_of(model: Model) -> Callable[[Params, Extra, Batch], Array]:
+    """(params, extra, batch) -> embeddings [batch, folds, d], compiled."""
+    return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0][0])
+
+
+def unseen_pairs(embedding: np.ndarray, source: Source) -> list[Pairs]:
+    """All pairs of the examples of each fold that its network has not been trained on.
+
+    Args:
+        embedding: by the network of each fold, [examples, folds, d].
+        source: `label` and `learns` of the examples.
+
+    Returns:
+        One `Pairs` a fold, whose indices are those of the source.
+    """
+    every = source.gather(np.arange(len(source)))
+    label, learns = every["label"], every["learns"]
+    found = []
+    for fold in range(learns.shape[1]):
+        index = np.flatnonzero(learns[:, fold] == 0)
+        made = pairs(embedding[index, fold], label[index])
+        found.append(made._replace(first=index[made.first], second=index[made.second]))
+    return found
+
+
+def baselines(model: Model, source: Source) -> dict[str, list[Pairs]]:
+    """Pairs of each fold by methods that learn little or nothing, on the same people.
+
+    Returns:
+        {"inputs": cosines of what the network is given; "pca": cosines of the first `COMPONENTS`
+        principal components of the fold's training images, each divided by its deviation;
+        "pixels": cosines of the pixels}.
+    """
+    from sklearn.decomposition import PCA
+
+    every = source.gather(np.arange(len(source)))
+    learns = every["learns"]
+    pixels = every["image"].reshape(len(source), -1).astype(np.float64)
+    given = np.asarray(model.inputs({"image": jnp.asarray(every["image"])}, None, False))
+    centred = pixels - pixels.mean(1, keepdims=True)
+    centred /= np.sqrt((centred**2).mean(1, keepdims=True) + 1.0)
+    components = []
+    for column in learns.T:
+        training = centred[column == 1]
+        fitted = PCA(min(COMPONENTS, *training.shape), whiten=True, svd_solver="full")
+        components.append(fitted.fit(training).transform(centred))
+
+    def of_all(x: np.ndarray) -> list[Pairs]:
+        return unseen_pairs(np.repeat(x.reshape(len(x), 1, -1), learns.shape[1], 1), source)
+
+    of_components = unseen_pairs(np.stack(components, 1), source)
+    return {"inputs": of_all(given), "pca": of_components, "pixels": of_all(pixels)}
+
+
+class Calibrated(NamedTuple):
+    """Probabilities of pairs, half of which are equal; arrays [pairs].
+
+    Attributes:
+        probability: by a fit to the pairs of all other folds.
+        same: whether the pair is equal.
+        fitted: to the pairs of all folds, for people outside the data.
+    """
+
+    probability: np.ndarray
+    same: np.ndarray
+    fitted: SameProbability
+
+
+def calibrated(folds: list[Pairs]) -> Calibrated:
+    """Fits the probability that a pair is equal, and applies it to people it was not fitted to."""
+    chosen = []
+    for found in folds:
+        index = balanced(found.similarity, found.same)
+        chosen.append((found.similarity[index], found.same[index]))
+
+    def fit(used: list[int]) -> SameProbability:
+        similarity, same = (np.concatenate([chosen[k][i] for k in used]) for i in (0, 1))
+        return fit_same_probability(similarity, same)
+
+    numbers = list(range(len(chosen)))
+    crossed = [fit([k for k in numbers if k != n] or numbers)(chosen[n][0]) for n in numbers]
+    same = np.concatenate([each[1] for each in chosen])
+    return Calibrated(np.concatenate(crossed), same, fit(numbers))
+
+
+def of_folds(folds: list[Pairs]) -> list[Verification]:
+    """The metrics of each fold."""
+    return [verification(found.similarity, found.same) for found in folds]
+
+
+def evaluators(model: Model, source: Source) -> list[Evaluator]:
+    """Metrics of unseen people at the end, as means over the folds; see `METRICS`.
+
+    `threshold` is the similarity at which a pair is as probably of one person as of two, and
+    `same_slope` and `same_intercept` give the probability (`SameProbability`); `calibration_error`
+    is its expected error on people that it was not fitted to. Metrics of `baselines` have their
+    names in front, such as `pca_eer`.
+
+    Args:
+        model: as of `loss`.
+        source: all examples.
+    """
+    known = functools.cache(
+        lambda: {name: of_folds(p) for name, p in baselines(model, source).items()}
+    )
+
+    def collect(state: State, batch: Batch) -> dict[str, Array]:
+        return {"embedding": model(state.params, state.extra, batch, None, False)[0][0]}
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        folds = unseen_pairs(collected["embedding"], source)
+        found, fitted = np.array(of_folds(folds)), calibrated(folds)
+        eer, _, auc, tar = found.mean(0)
+        metrics = {
+            "eer": eer,
+            "eer_deviation": found[:, 0].std(),
+            "auc": auc,
+            "tar_at_far_1": tar,
+            "calibration_error": reliability(fitted.probability, fitted.same).error,
+            "threshold": fitted.fitted.threshold,
+            "same_slope": fitted.fitted.slope,
+            "same_intercept": fitted.fitted.intercept,
+        }
+        for name, each in known().items():
+            metrics[f"{name}_eer"] = np.mean([fold.eer for fold in each])
+            metrics[f"{name}_auc"] = np.mean([fold.auc for fold in each])
+        return {name: float(value) for name, value in metrics.items()}
+
+    return [Scored({"test": source}, collect, score, METRICS, every="end")]

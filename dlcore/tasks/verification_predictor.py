@@ -1,0 +1,140 @@
+"""Whether two image files show the same person, with a probability."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcore.bounds import Probability
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
+from dlcore.errors import UsageError
+from dlcore.metrics.verification import SameProbability
+from dlcore.samples import Images
+from dlcore.tasks.verification import arrays_of, embedding_of
+from dlcore.tasks.verification_samples import side_by_side
+from dlcore.train.model import Model
+from dlcore.train.predictor import Answer
+from dlcore.train.step import State
+
+Item = tuple[np.ndarray, np.ndarray]  # the two images of a pair
+
+
+@dataclasses.dataclass(frozen=True)
+class PairOptions:
+    """Flags of `dlcore predict` for pairs."""
+
+    accept: Probability = 0.5
+    """the least probability that counts as the same person"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PairPredictor:
+    """Compares two images by the networks of all folds.
+
+    Attributes:
+        model: computes embeddings [batch, folds, d].
+        facts: of the training data: the shape of the field `image`.
+        same: the probability of a similarity, fitted on unseen people; None until the run has been
+            evaluated.
+        options: flags.
+    """
+
+    model: Model
+    facts: Facts
+    same: SameProbability | None = None
+    options: PairOptions = dataclasses.field(default_factory=PairOptions)
+    files_per_item = 2
+
+    def with_results(self, results: Mapping[str, Mapping[str, float]]) -> PairPredictor:
+        """A copy that knows the probability, from the results of the run's evaluation."""
+        found = results.get("test", {})
+        if not {"same_slope", "same_intercept"} <= found.keys():
+            return self
+        same = SameProbability(found["same_slope"], found["same_intercept"])
+        return dataclasses.replace(self, same=same)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Item]:
+        """Reads two image files, resized to the shape of the training images.
+
+        Raises:
+            UsageError: a file is not an image, or lines of text are given.
+        """
+        if text:
+            raise UsageError("this model compares images: name two image files")
+        return [self.item(files)]
+
+    def item(self, value: Any) -> Item:
+        """A pair of files, of arrays uint8 of the shape of the training images, or of Pillow's."""
+        if len(value) != 2:
+            raise UsageError(f"this model compares two images, and {len(value)} are given")
+        return self._image(value[0]), self._image(value[1])
+
+    def _image(self, value: Any) -> np.ndarray:
+        shape = tuple(self.facts.fields["image"]["shape"])
+        if isinstance(value, str | Path):
+            return image_files.read(Path(value), shape)
+        if hasattr(value, "convert"):
+            return image_files.resized(value, shape)
+        array = np.asarray(value)
+        if array.shape != shape or array.dtype != np.uint8:
+            raise UsageError(
+                f"an image here is uint8 {shape}, not {array.dtype} {array.shape}: resize it, or"
+                " give Pillow's image or a file"
+            )
+        return array
+
+    def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
+        """For each pair its answer, and the two images side by side.
+
+        The answer has `same`, `probability`, the mean over the networks of all folds, `deviation`,
+        its standard deviation over them, `similarity`, the mean cosine, and `threshold`, the
+        similarity of a probability of 1/2.
+
+        Raises:
+            UsageError: the run has not been evaluated, so that no probability is known.
+        """
+        if self.same is None:
+            raise UsageError(
+                "this run has no results on unseen people, from which the probability of a"
+                " similarity is known: finish it (dlcore resume RUN)"
+            )
+        images = np.stack([image for item in items for image in item])
+        batch = arrays_of({"image": images, "row": np.arange(len(images), dtype=np.int32)})
+        found = np.asarray(embedding_of(self.model)(state.params, state.extra, batch), np.float64)
+        cosine = (found[::2] * found[1::2]).sum(-1)
+        answers: list[Answer] = []
+        for (first, second), each in zip(items, cosine, strict=True):
+            answer = self._answer(each)
+            caption = f"one person {answer['probability']:.0%}"
+            shown = side_by_side(first, second)[None]
+            answers.append((answer, Images("Compared", shown, (caption,))))
+        return answers
+
+    def _answer(self, cosine: np.ndarray) -> dict[str, Any]:
+        assert self.same is not None
+        probability = self.same(cosine)
+        return {
+            "same": bool(probability.mean() >= self.options.accept),
+            "probability": round(float(probability.mean()), 6),
+            "deviation": round(float(probability.std()), 6),
+            "similarity": round(float(cosine.mean()), 6),
+            "threshold": round(self.same.threshold, 6),
+        }
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """An answer as a readable line."""
+        return (
+            f"{'same person' if answer['same'] else 'different people'}: probability of one person"
+            f" {answer['probability']:.1%} (similarity {answer['similarity']:.3f}, even at"
+            f" {answer['threshold']:.3f})"
+        )
+
+
+def predictor(model: Model, facts: Facts) -> PairPredictor:
+    """Returns the predictor of a verification by images of the shape of the training data."""
+    return PairPredictor(model, facts)

@@ -1,0 +1,84 @@
+"""Convolutional networks that tell whether two images show the same person, in any light.
+
+Family: CNN
+Task: face verification
+Data: Extended Yale B at 32x32, 38 people x 64 lightings; --offline: drawn faces of 20 people
+Published: none with this protocol; closed-set recognition with half of the images of a person for
+    training is not comparable
+Headline: test/eer
+
+Five folds of 28 people to learn from and 10 never seen, in one program: a network for each fold.
+Test metrics are means over the folds, of all pairs of the images of unseen people. `--data PATH`
+takes a folder with a folder of images for each person.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import dlcore
+from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, Rate
+from dlcore.data.sets import faces
+from dlcore.models.embedding import Verifiers
+from dlcore.options import RunOptions
+from dlcore.tasks import verification, verification_predictor, verification_samples
+from dlcore.tasks.view_augmentation import Views
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
+
+RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
+VIEWS = Views(smallest=0.75, ratio=1.1, rotation=5.0, jitter=1.0, erase=8)
+
+
+@dataclass(frozen=True)
+class Config:
+    folds: Annotated[int, Range(2)] = 5
+    held_out: NonNegativeInt = 10  # people of a fold, of the published set
+    height: PositiveInt = 32
+    width: PositiveInt = 32
+    neighbourhood: NonNegativeFloat = 1.5  # pixels over which light is levelled; 0: not levelled
+    widths: tuple[PositiveInt, ...] = (32, 64, 128)
+    size: PositiveInt = 64
+    patch: PositiveInt = 2
+    dropout: Rate = 0.2
+    mirror: bool = True  # in evaluation an image and its reflection count as one
+    loss: verification.Kind = "arcface"
+    margin: NonNegativeFloat = 0.3
+    scale: PositiveFloat = 16.0
+    views: Views = VIEWS
+    recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.05, clip_norm=1.0)
+    ema: Rate = 0.98
+    batch: int = 64
+    steps: int = 800
+
+
+PRESETS = {
+    "offline": Config(steps=300),
+    "tiny": Config(
+        folds=2, height=16, width=16, widths=(4, 8), size=8, views=replace(VIEWS, erase=4),
+        batch=32, steps=6,
+    ),
+}  # fmt: skip
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    return faces.load("extended_yale_b", source, (c.height, c.width), c.folds, c.held_out)
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    people, folds = splits.facts.people, len(splits.facts.held_out)
+    net = Verifiers(folds, len(people), c.widths, c.size, c.patch, c.dropout, c.mirror)
+    model = Model("nets", net, inputs=verification.inputs(c.neighbourhood))
+    loss = verification.loss(model, c.loss, c.margin, c.scale)
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"nets": Objective(loss, c.recipe(c.steps, c.ema))},
+        augment=c.views.augment,
+        evaluators=verification.evaluators(model, splits.test),
+        samples=[verification_samples.samples("Unseen people", model, splits.test)],
+        predictor=verification_predictor.predictor(model, splits.facts),
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)

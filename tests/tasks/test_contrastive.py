@@ -1,0 +1,141 @@
+"""Learning without labels: two views of an image find each other, and probes use few labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.data import few_labels
+from dlcore.models.contrastive import Encoded
+from dlcore.tasks import contrastive
+from tests.child import built
+from tests.tasks.test_predictors import untrained
+
+ROWS, SIZE, CLASSES = 5, 3, 4
+
+
+class Given:
+    """A "model" whose outputs are the parameters themselves."""
+
+    name = "net"
+
+    def __call__(self, params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        return Encoded(params["z"], params["z"], params["logits"]), extra
+
+
+def example() -> tuple[dict[str, Any], dict[str, Any]]:
+    generator = np.random.default_rng(0)
+    z = generator.standard_normal((2 * ROWS, SIZE))
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    logits = generator.standard_normal((2 * ROWS, CLASSES))
+    params = {"z": jnp.asarray(z, jnp.float32), "logits": jnp.asarray(logits, jnp.float32)}
+    batch = {
+        "row": jnp.arange(ROWS),
+        "label": jnp.arange(ROWS) % CLASSES,
+        "labelled": jnp.asarray([[0, 1], [0, 0], [1, 1], [0, 0], [0, 1]]),
+        "mask": jnp.asarray([1.0, 1, 1, 1, 0]),
+    }
+    return params, batch
+
+
+def test_contrast_worked_out_view_by_view() -> None:
+    """NT-Xent of Chen et al. 2020, eq. 1; the last example is padding."""
+    params, batch = example()
+    z = np.asarray(params["z"], np.float64)
+    losses, nearest = [], []
+    for i in range(2 * ROWS):
+        if i % ROWS == ROWS - 1:
+            continue
+        others = [j for j in range(2 * ROWS) if j != i and j % ROWS != ROWS - 1]
+        logits = {j: z[i] @ z[j] / 0.5 for j in others}
+        partner = (i + ROWS) % (2 * ROWS)
+        losses.append(np.log(sum(np.exp(x) for x in logits.values())) - logits[partner])
+        nearest.append(max(logits, key=lambda j: logits[j]) == partner)
+    out = contrastive.loss(Given(), 0.5)(params, {}, batch, jax.random.key(0), True)  # type: ignore[arg-type]
+    found = {name: float(m.total / m.weight) for name, m in out.metrics.items()}
+    assert found["contrast"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert found["views_matched"] == pytest.approx(np.mean(nearest))
+    assert float(out.loss.weight) == 2 * (ROWS - 1)
+
+
+def test_the_probe_uses_labels_that_are_allowed_and_no_others() -> None:
+    params, batch = example()
+
+    def total(logits: Any) -> Any:
+        given = {**params, "logits": logits}
+        out = contrastive.loss(Given(), 0.5)(given, {}, batch, jax.random.key(0), True)  # type: ignore[arg-type]
+        return out.loss.total
+
+    slope = np.asarray(jax.grad(total)(params["logits"]))
+    assert slope.any(1).tolist() == [True, False, True, False, False] + [False] * ROWS
+
+
+def test_no_gradient_of_the_probe_reaches_the_encoder() -> None:
+    experiment, state = untrained("simclr_cifar10")
+    model = experiment.models[0]
+    batch = {name: jnp.asarray(x) for name, x in experiment.train.gather(np.arange(4)).items()}
+    batch["row"] = jnp.arange(4)
+
+    def logits(params: Any) -> Any:
+        return (model({"net": params}, state.extra, batch, None, False)[0].logits ** 2).sum()
+
+    slope = jax.grad(logits)(jax.tree.map(lambda x: x + 0.1, state.params["net"]))
+    assert np.abs(slope.pop("probe")["kernel"]).max() > 0
+    assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(slope))
+
+
+def test_views_differ_and_predictions_see_the_image_itself() -> None:
+    experiment, _ = untrained("simclr_cifar10")
+    model = experiment.models[0]
+    batch = {name: jnp.asarray(x) for name, x in experiment.train.gather(np.arange(6)).items()}
+    batch["row"] = jnp.arange(6)
+    (views,), options = model.inputs(batch, jax.random.key(0), True)
+    assert views.shape[0] == 12
+    assert options["row"].tolist() == [*range(6)] * 2
+    assert float(jnp.abs(views[:6] - views[6:]).mean()) > 0.05
+    (alone,), _ = model.inputs(batch, None, False)
+    np.testing.assert_allclose(
+        alone, 4 * np.asarray(batch["image"], np.float64) / 255 - 2, atol=1e-6
+    )
+
+
+def test_linear_probes_learn_from_the_labels_they_may_use() -> None:
+    """Classes that are corners of a square: few labels suffice; wrong labels teach nothing."""
+    generator = np.random.default_rng(0)
+    corners = np.array([[0, 0], [0, 4], [4, 0], [4, 4]])
+
+    def part(count: int) -> tuple[np.ndarray, np.ndarray]:
+        label = np.arange(count) % 4
+        return corners[label] + generator.normal(0, 0.5, (count, 2)), label
+
+    parts = {"train": part(40), "validation": part(80), "test": part(200)}
+    assert contrastive.probe_accuracy(parts, np.arange(8)) > 0.95
+    parts["train"] = (parts["train"][0], generator.permutation(parts["train"][1]))
+    assert contrastive.probe_accuracy(parts, np.arange(40)) < 0.7
+
+
+def test_the_supervised_network_has_the_labels_of_the_probe() -> None:
+    few = built("simclr_cifar10", labels=0.1)
+    all_of_them = built("simclr_cifar10")
+    label = all_of_them.train.arrays["label"]  # type: ignore[attr-defined]
+    index = few_labels.labelled(label, 0.1)
+    np.testing.assert_array_equal(few.train.arrays["label"], label[index])  # type: ignore[attr-defined]
+    marks = all_of_them.train.arrays["labelled"]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(np.flatnonzero(marks[:, 1]), index)
+    assert [*few.objectives] == ["net"]
+
+
+def test_samples_and_answers() -> None:
+    experiment, state = untrained("simclr_cifar10")
+    shown = experiment.draw(state, jax.random.key(0))
+    assert "two views" in shown[0].title
+    nearest: Any = shown[1]
+    assert nearest.right[::8] == (True,) * 8  # each image is its own nearest
+    predictor: Any = experiment.predictor
+    image = experiment.splits.test.gather(np.arange(2))["image"]
+    (answer, _), _ = predictor.batch(state, [predictor.item(x) for x in image])
+    assert 0 < answer["probability"] <= 1

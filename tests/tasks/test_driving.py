@@ -1,0 +1,99 @@
+"""Driving: a mirrored road is steered the other way, and errors are those of hand calculation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.data.sets import drives
+from dlcore.errors import UsageError
+from dlcore.export import answers
+from dlcore.export.answers import Answered
+from dlcore.tasks import driving
+from dlcore.train.predictor import with_options
+from tests.tasks.test_predictors import untrained
+
+
+def test_mirrored_frames_are_steered_the_other_way() -> None:
+    rows = 40
+    image = np.random.default_rng(0).integers(0, 255, (rows, 2, 4, 6, 3), np.uint8)
+    target = np.linspace(-1, 1, rows, dtype=np.float32) + 0.01
+    batch = {"image": jnp.asarray(image), "target": jnp.asarray(target),
+             "previous": jnp.stack([target, target], 1), "row": jnp.arange(rows)}  # fmt: skip
+    found = driving.augment(True, 0.0, 0.0)(batch, jax.random.key(1))
+    turned = np.asarray(found["target"]) == -target
+    assert 8 < turned.sum() < 32
+    expected = np.where(turned[:, None, None, None, None], image[:, :, :, ::-1], image)
+    np.testing.assert_allclose(found["image"], expected, atol=1e-3)
+    np.testing.assert_array_equal(found["previous"][:, 0], found["target"])
+    plain = driving.augment(False, 0.0, 0.0)(batch, jax.random.key(1))
+    np.testing.assert_array_equal(plain["target"], target)
+
+
+def test_brightness_is_one_draw_for_all_frames_of_an_example() -> None:
+    image = np.full((6, 3, 2, 2, 3), 100, np.uint8)
+    zeros = jnp.zeros(6)
+    batch = {"image": jnp.asarray(image), "target": zeros, "previous": zeros[:, None],
+             "row": jnp.arange(6)}  # fmt: skip
+    found = np.asarray(driving.augment(False, 0.5, 0.0)(batch, jax.random.key(0))["image"])
+    per_example = found.reshape(6, -1)
+    np.testing.assert_allclose(per_example, per_example[:, :1].repeat(36, 1), rtol=1e-5)
+    assert np.ptp(per_example[:, 0]) > 20
+
+
+def test_errors_worked_by_hand() -> None:
+    collected = {
+        "steering": np.array([0.0, 0.5, 1.0]),
+        "target": np.array([0.0, 1.0, 1.0]),
+        "previous": np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 1.0]]),
+    }
+    found = driving.scores(collected, 0.5)
+    assert found["mse"] == pytest.approx(0.25 / 3)
+    assert found["mae"] == pytest.approx(0.5 / 3)
+    assert found["zero_mse"] == pytest.approx(2 / 3)
+    assert found["mean_mse"] == pytest.approx(0.25)
+    assert found["last_mse"] == pytest.approx(1 / 3)
+    assert found["correlation"] == pytest.approx(np.corrcoef([0, 0.5, 1], [0, 1, 1])[0, 1])
+
+
+def test_frames_are_answered_as_in_evaluation(tmp_path: Path) -> None:
+    """So many files at a time as the policy has frames."""
+    experiment, state = untrained("driving_udacity")
+    model, source = experiment.models[0], experiment.splits.test
+    params = jax.tree.map(lambda x: x + 0.01, state.params)  # the last layer begins at zero
+    state = type(state)(state.step, params, state.extra, {})
+    expected = driving.steering_of(model, state, source)
+    assert np.ptp(expected["steering"]) > 0
+    files = []
+    frames = source.gather(np.array([0, 7]))["image"].reshape(-1, *drives.SHAPE)
+    for number, frame in enumerate(frames):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(frame).save(files[-1])
+    predictor: Any = experiment.predictor
+    assert predictor.files_per_item == 2
+    found = list(answers.answers(predictor, state, answers.inputs_of(files, 2)))
+    assert all(isinstance(each, Answered) for each in found)
+    steering = [each.answer["steering"] for each in found]  # type: ignore[union-attr]
+    np.testing.assert_allclose(steering, expected["steering"][[0, 7]], atol=2e-6)
+    assert predictor.line(found[0].answer).startswith("steering ")  # type: ignore[union-attr]
+    marked = with_options(predictor, type(predictor.options)(saliency=True))
+    (_, sample), = marked.batch(state, [source.gather(np.array([3]))["image"][0]])  # fmt: skip
+    assert sample.images.shape == (1, *drives.SHAPE)
+    with pytest.raises(UsageError, match="2 files at a time, and there are 3"):
+        answers.inputs_of(files[:3], 2)
+    with pytest.raises(UsageError, match="needs 2 frames"):
+        predictor.item(files[:1])
+
+
+def test_samples_show_the_drive_beside_baselines() -> None:
+    experiment, state = untrained("driving_udacity")
+    plot, table, looks = (sample for sample in experiment.draw(state, jax.random.key(0)))
+    assert [series.name for series in plot.series] == ["person", "network"]  # type: ignore[attr-defined]
+    assert [row[0] for row in table.rows] == ["network", *driving.BASELINES.values()]  # type: ignore[attr-defined]
+    assert len(looks.captions) == 12  # type: ignore[attr-defined]

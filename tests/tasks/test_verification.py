@@ -1,0 +1,134 @@
+"""Verification: folds that know nothing of the people they are tested on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dlcore.data.source import Arrays
+from dlcore.kernels.contrast import info_nce
+from dlcore.metrics.verification import pairs, verification
+from dlcore.tasks import verification as task
+from dlcore.train.model import Model
+from tests.child import built
+from tests.tasks.test_predictors import untrained
+
+FOLDS, CLASSES, SIZE = 2, 3, 4
+
+
+class Given:
+    """A "model" whose embeddings are the parameters themselves."""
+
+    name = "nets"
+
+    def __call__(self, params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        return (params["embedding"], params["cosine"]), extra
+
+
+def example() -> tuple[dict[str, Any], dict[str, Any]]:
+    generator = np.random.default_rng(0)
+    embedding = generator.standard_normal((6, FOLDS, SIZE))
+    embedding /= np.linalg.norm(embedding, axis=-1, keepdims=True)
+    label = np.array([0, 0, 1, 1, 2, 2], np.int32)
+    learns = np.stack([label != 0, label != 2], 1).astype(np.float32)
+    batch = {
+        "label": jnp.asarray(label),
+        "learns": jnp.asarray(learns),
+        "mask": jnp.asarray([1, 1, 1, 1, 1, 0], jnp.float32),
+        "row": jnp.arange(6),
+    }
+    cosine = generator.uniform(-0.8, 0.8, (6, FOLDS, CLASSES))
+    params = {"embedding": jnp.asarray(embedding, jnp.float32)}
+    return {**params, "cosine": jnp.asarray(cosine, jnp.float32)}, batch
+
+
+def total(kind: task.Kind, params: Any, batch: Any) -> Any:
+    out = task.loss(Given(), kind, 0.3, 5.0)(params, {}, batch, jax.random.key(0), True)  # type: ignore[arg-type]
+    return out.loss.total, out.loss.weight
+
+
+@pytest.mark.parametrize("kind", ["arcface", "cosface", "contrastive", "triplet"])
+def test_a_network_learns_nothing_from_people_it_is_tested_on(kind: task.Kind) -> None:
+    params, batch = example()
+    slope = jax.grad(lambda p: total(kind, p, batch)[0])(params)
+    used = slope["cosine" if kind in ("arcface", "cosface") else "embedding"]
+    counts = np.asarray(batch["learns"] * batch["mask"][:, None])
+    assert not np.asarray(used)[counts == 0].any()
+    assert np.asarray(used)[counts == 1].any()
+
+
+def test_margin_loss_is_a_cross_entropy_of_the_training_examples() -> None:
+    params, batch = example()
+    logits = 5 * params["cosine"]
+    true = jax.nn.one_hot(batch["label"], CLASSES)[:, None]
+    expected = optax.softmax_cross_entropy(logits - 5 * 0.3 * true, jnp.broadcast_to(
+        true, logits.shape))  # fmt: skip
+    counts = batch["learns"] * batch["mask"][:, None]
+    found, weight = total("cosface", params, batch)
+    assert float(weight) == float(counts.sum())
+    assert float(found) == pytest.approx(float((expected * counts).sum()), rel=1e-5)
+
+
+def test_contrast_is_that_of_each_fold_alone() -> None:
+    """Examples without a positive have no weight."""
+    params, batch = example()
+    expected = count = 0.0
+    for fold in range(FOLDS):
+        kept = np.flatnonzero(np.asarray(batch["learns"])[:, fold] * np.asarray(batch["mask"]))
+        z, label = params["embedding"][kept, fold], np.asarray(batch["label"])[kept]
+        positive = label[:, None] == label[None]
+        each = info_nce(z, z, jnp.asarray(positive), ~jnp.eye(len(kept), dtype=bool), 0.2)
+        expected += float(each.sum())
+        count += ((positive.sum(1) - 1) > 0).sum()
+    found, weight = total("contrastive", params, batch)
+    assert (float(found), float(weight)) == (pytest.approx(expected, rel=1e-5), count)
+
+
+def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
+    experiment, state = untrained("faces_orl")
+    source: Arrays = experiment.splits.test
+    (evaluator,) = experiment.evaluators
+    model = experiment.models[0]
+    embedding = task.embeddings(model, state, source)
+    found = evaluator.score(state, {"embedding": embedding}, "test")
+    label, learns = source.arrays["label"], source.arrays["learns"]
+    by_hand = []
+    for fold in range(learns.shape[1]):
+        index = np.flatnonzero(learns[:, fold] == 0)
+        assert not {*label[index]} & {*label[learns[:, fold] == 1]}
+        made = pairs(embedding[index, fold], label[index])
+        by_hand.append(verification(made.similarity, made.same).eer)
+    assert found["eer"] == pytest.approx(np.mean(by_hand))
+    assert found["eer_deviation"] == pytest.approx(np.std(by_hand))
+    assert found.keys() == task.METRICS.keys()
+    assert 0 < found["pca_eer"] < 0.5
+
+
+def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
+    experiment, state = untrained("faces_orl")
+    shown = experiment.draw(state, jax.random.key(0))
+    titles = [sample.title for sample in shown]
+    assert any("worst mistakes" in title for title in titles)
+    assert any("ROC" in title for title in titles)
+    first: Any = shown[0]
+    assert {True, False} == {*first.right}
+    assert first.images.shape[2] == 2 * 16 + 2
+    assert built("faces_yale", neighbourhood=0.0).splits.facts.people[0] == "person 0"
+
+
+def test_inputs_do_not_depend_on_exposure() -> None:
+    image = np.random.default_rng(0).integers(0, 120, (2, 8, 8, 1)).astype(np.float32)
+    for inputs, close in ((task.inputs(), 1e-2), (task.inputs(1.5), 0.2)):
+        dark, light = (inputs({"image": jnp.asarray(x)}, None, False) for x in (image, 2 * image))
+        assert float(jnp.abs(dark - light).mean()) < close
+
+
+def test_models_are_those_of_the_folds() -> None:
+    experiment, _ = untrained("faces_orl")
+    model: Model = experiment.models[0]
+    assert model.net.folds == len(experiment.splits.facts.held_out)  # type: ignore[attr-defined]
