@@ -277,6 +277,8 @@ class ImageGenerator:
                 there = ", ".join(self.classes) or "none, as it was trained without"
                 raise UsageError(f"--label {o.label}: the classes of this model are {there}")
             label = np.full(count, list(self.classes).index(o.label), np.int32)
+        elif o.walk and self.classes:  # another class with each point, and none between them
+            label = (np.arange(count) // o.walk % len(self.classes)).astype(np.int32)
         images, of = self.generate(state, jax.random.key(o.seed), count, label, draw(o))
         answers: list[Answer] = []
         for number, image in enumerate(images):

@@ -131,6 +131,9 @@ def test_images_are_generated_by_seed_and_class(name: str) -> None:
     same = [(a[1].images == b[1].images).all() for a, b in zip(found, again, strict=True)]
     assert all(same)
     assert not (found[0][1].images == other[0][1].images).all()
+    walk = generated(12, walk=5)
+    assert [each["class"] for each, _ in walk] == [str(i // 5) for i in range(12)]
+    np.testing.assert_allclose(walk[0][1].images, found[0][1].images, atol=1e-5)
     sevens = generated(12, label="7")
     assert {each["class"] for each, _ in sevens} == {"7"}
     np.testing.assert_allclose(sevens[7][1].images, found[7][1].images, atol=1e-5)
