@@ -45,7 +45,7 @@ def resume(words: list[str]) -> int:
 
 def evaluate(words: list[str]) -> int:
     folder, experiment, flags, state = state_of("eval", words)
-    from dlcore.runs.session import evaluate_all
+    from dlcore.runs.evaluation import evaluate_all
 
     of = (
         ""
@@ -158,11 +158,11 @@ def state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptio
     if command in ("export", "chat"):
         return _model_of(command, words, last)
     folder, page, card, (config, flags) = _opened(command, words)
-    from dlcore.runs import session as run
+    from dlcore.runs.evaluation import restored
 
     flags = _on_one_device(flags, config.batch)
     experiment = page.experiment(config, flags.source)
-    return folder, experiment, flags, run.restored(experiment, flags, folder, card, last)
+    return folder, experiment, flags, restored(experiment, flags, folder, card, last)
 
 
 def _model_of(

@@ -116,8 +116,8 @@ def opened(run: Described, last: bool = False) -> Opened:
 
 
 def _from_checkpoint(run: Described, experiment: Experiment, last: bool) -> State:
-    from dlcore.runs import session
+    from dlcore.runs import evaluation
 
     flags = dataclasses.replace(run.flags, mesh="", parallel="auto", cpu_devices=1)
-    state = session.restored(experiment, flags, run.folder, run.card, last)
+    state = evaluation.restored(experiment, flags, run.folder, run.card, last)
     return dataclasses.replace(state, opt={})

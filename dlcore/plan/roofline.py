@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from dlcore.plan.collectives import Collective
-from dlcore.plan.topologies import Hardware
+from dlcore.plan.hardware import Hardware
 
 
 @dataclasses.dataclass(frozen=True)

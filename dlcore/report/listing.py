@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dlcore.errors import UsageError
-from dlcore.report import table
+from dlcore.report import kept_cards, table
 from dlcore.runs import catalog
 
 
@@ -51,7 +51,7 @@ def _task(about: dict[str, str]) -> str:
 
 def _numbers(name: str, about: dict[str, str]) -> tuple[str, str, str]:
     """The metric that stands for an experiment, our value, and the published one."""
-    card = table.result(name)
+    card = kept_cards.result(name)
     if not card:
         return "", "not run", ""
     metric, published = table.headline(card, about), card.get("published")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
 
 import jax
 
@@ -16,21 +12,16 @@ from dlcore.data import checks
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, circumstances, early_stopping, resuming, tracking, training
-from dlcore.runs.card_fields import DataEntries
+from dlcore.runs import early_stopping, resuming, tracking, training
 from dlcore.runs.catalog import Page
+from dlcore.runs.evaluation import unfit_data
 from dlcore.runs.folder import alone, claimed, keep_page
 from dlcore.runs.log import MetricWriter
 from dlcore.runs.loop import DONE, FAILED
+from dlcore.runs.new_card import new_card
 from dlcore.runtime import processes
-from dlcore.runtime.notices import during
 from dlcore.sharding import Layout, check_batch, layout
-from dlcore.train.evaluate import LossEvaluation, averaged
-from dlcore.train.evaluators import Collector
 from dlcore.train.experiment import Config, Experiment, best_of
-from dlcore.train.init import initial
-from dlcore.train.precision import with_precision
-from dlcore.train.step import Batch, State
 
 
 def train(
@@ -62,40 +53,6 @@ def train(
         on_folder(folder)
         card = new_card(page, config, flags, experiment, layout(flags.parallel, flags.mesh))
         return _go(page, experiment, flags, folder, card, resumed=False)
-
-
-def new_card(
-    page: Page, config: Config, flags: RunOptions, experiment: Experiment, place: Layout
-) -> cards.Card:
-    """Makes the card of a new run.
-
-    Args:
-        page: the experiment file.
-        config: its config.
-        flags: the run options.
-        experiment: what the file has built.
-        place: the devices.
-    """
-    return {
-        "format": cards.FORMAT,
-        "experiment": page.name,
-        "about": page.about,
-        "file": catalog.recorded(page.path),
-        "status": "running",
-        "step": 0,
-        "steps": experiment.steps,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": cards.plain(config),
-        "run": cards.plain(flags),
-        "git": circumstances.git(page.path.resolve().parent),
-        "versions": circumstances.versions(),
-        **circumstances.machine(),
-        "mesh": dict(place.mesh.shape),
-        **describe(experiment),
-        "seconds": {},
-        "params_sha256": {"start": None, "end": None},
-        "results": {},
-    }
 
 
 def resume(
@@ -152,15 +109,6 @@ def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None
     early_stopping.check(experiment, flags)
 
 
-def describe(experiment: Experiment) -> DataEntries:
-    """Returns the card's entries on data, metrics and the published result."""
-    data = {"train": experiment.train, **experiment.evaluated}
-    infos = {split: dataclasses.asdict(source.info) for split, source in data.items()}
-    metrics = {name: metric._asdict() for name, metric in experiment.known_metrics.items()}
-    published = experiment.published._asdict() if experiment.published else None
-    return cast(DataEntries, {"data": infos, "metrics": metrics, "published": published})
-
-
 def begun(flags: RunOptions) -> bool:
     """Returns whether `--out` contains a run, as the first process sees it.
 
@@ -170,77 +118,6 @@ def begun(flags: RunOptions) -> bool:
     if not flags.out:
         raise UsageError("--continue-run needs --out: it names the run to continue")
     return bool(processes.agreed((Path(flags.out) / "card.json").is_file()))
-
-
-def restored(
-    experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False
-) -> State:
-    """The best state of a run, with averaged parameters where the optimizer keeps averages.
-
-    Warns where the data have changed since the run.
-
-    Args:
-        experiment: the experiment.
-        flags: the run options.
-        folder: the run.
-        card: its card.
-        last: return the newest valid state instead of the best one.
-
-    Raises:
-        UsageError: no checkpoint can be read.
-    """
-    from dlcore.runs.best import best_state
-    from dlcore.runs.checkpoint import Checkpoints
-    from dlcore.train.evaluate import averaged
-
-    place = layout(flags.parallel, flags.mesh)
-    abstract, _ = initial(
-        experiment, flags.seed, place, cast(Batch, experiment.splits.template(experiment.batch))
-    )
-    state = None
-    with unfit_data(folder, other := resuming.data_changes(card, describe(experiment))):
-        if (folder / "checkpoints").is_dir():
-            checkpoints = Checkpoints(folder / "checkpoints", best=best_of(experiment))
-            state = best_state(checkpoints, abstract, None if last else checkpoints.best_step())
-    if state is None:
-        raise UsageError(
-            f"{folder} has no checkpoint that can be read; dlcore resume {folder} trains it (again)"
-        )
-    if other:
-        warnings.warn(
-            f"{folder} was trained on other data: {other}; the results are those of the data that"
-            " are here now",
-            stacklevel=2,
-        )
-    return averaged(state)
-
-
-@contextmanager
-def unfit_data(folder: Path, other: str) -> Iterator[None]:
-    """Explains checkpoints that the block cannot read by changed data, where the data have changed.
-
-    Args:
-        folder: the run.
-        other: how the data differ; "": they do not.
-
-    Raises:
-        UsageError: no checkpoint fits the data.
-    """
-    from dlcore.runs.checkpoint import Unreadable
-
-    if not other:
-        yield
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "checkpoint .* cannot be read and is skipped")
-            yield
-    except Unreadable as error:
-        raise UsageError(
-            f"the data of {folder} have changed: {other}. Its checkpoints do not fit the model of"
-            " the new data: restore the old data (the version is in card.json), or train on the"
-            " new ones"
-        ) from error
 
 
 def _go(
@@ -291,33 +168,3 @@ def _go(
                 flush=True,
             )
         return code
-
-
-def evaluate_all(
-    experiment: Experiment, flags: RunOptions, state: State
-) -> dict[str, dict[str, float]]:
-    """Evaluates a state on all splits, with all evaluators.
-
-    Args:
-        experiment: the experiment.
-        flags: the run options.
-        state: the state.
-
-    Returns:
-        {split: {metric: value}}.
-    """
-    place = layout(flags.parallel, flags.mesh)
-    objectives = with_precision(experiment.trained, flags.precision)
-    evaluation, state = (
-        LossEvaluation(objectives, place, experiment.batch, flags.seed),
-        averaged(state),
-    )
-    with during("compiling"):
-        results = {
-            split: evaluation(state, source) for split, source in experiment.evaluated.items()
-        }
-    collector = Collector(place, experiment.batch)
-    for each in experiment.evaluators:
-        for split in each.sources:
-            results[split] = {**results.get(split, {}), **collector(each, state, split)}
-    return results

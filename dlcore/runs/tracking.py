@@ -4,101 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import json
 import math
-import os
 import queue
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Literal, Protocol
+from typing import Literal
 
 from dlcore.errors import UsageError
 from dlcore.runs.card_fields import Card
 from dlcore.runs.changes import flat
 from dlcore.runs.log import MetricWriter, records
+from dlcore.runs.trackers import Mlflow, Tracker, Wandb
 
 Kind = Literal["", "wandb", "mlflow"]
-PROJECT = "dlcore"
 TIMEOUT_SECONDS = 60.0  # for what is still queued when the run ends
-
-
-class Tracker(Protocol):
-    """An outlet for metrics."""
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Sends metrics.
-
-        Args:
-            step: of the metrics; never decreases.
-            values: {"split/metric": value}, all finite.
-        """
-
-    def end(self, done: bool) -> None:
-        """Ends the process's part; `done` tells whether the run is complete."""
-
-
-class _Wandb:
-    """A run in Weights & Biases, without environment, code, git remote and machine."""
-
-    def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
-        wandb = _imported("wandb")
-        quiet = {
-            "silent": True,
-            "console": "off",
-            "disable_git": True,
-            "disable_code": True,
-            "x_disable_meta": True,
-            "x_disable_stats": True,
-        }
-        self.run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            dir=str(folder),
-            id=ident,
-            resume="allow",
-            name=name,
-            config=dict(config),
-            settings=wandb.Settings(**quiet),
-        )
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        self.run.log(dict(values), step=step)
-
-    def end(self, done: bool) -> None:
-        self.run.finish(exit_code=0 if done else 75)
-
-
-class _Mlflow:
-    """A run in MLflow: at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder."""
-
-    def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
-        mlflow, entities = _imported("mlflow"), _imported("mlflow.entities")
-        database = f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
-        self.client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or database)
-        self.metric = entities.Metric
-        found = self.client.get_experiment_by_name(PROJECT)
-        home = found.experiment_id if found else self.client.create_experiment(PROJECT)
-        known = self.client.search_runs([home], f"tags.dlcore = '{ident}'")
-        if known:
-            self.run = known[0].info.run_id
-            self.client.update_run(self.run, status="RUNNING")
-            return
-        self.run = self.client.create_run(home, run_name=name, tags={"dlcore": ident}).info.run_id
-        params = [entities.Param(key, str(value)[:500]) for key, value in config.items()]
-        self.client.log_batch(self.run, params=params)
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        now = int(1000 * time.time())
-        metrics = [self.metric(name, value, now, step) for name, value in values.items()]
-        self.client.log_batch(self.run, metrics)
-
-    def end(self, done: bool) -> None:
-        self.client.set_terminated(self.run, "FINISHED" if done else "KILLED")
 
 
 @contextlib.contextmanager
@@ -123,7 +46,7 @@ def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]
     options = {name: value for name, value in card["run"].items() if name != "out"}
     config = {**flat(card["config"]), **options}
     try:
-        begin: Callable[..., Tracker] = _Wandb if kind == "wandb" else _Mlflow
+        begin: Callable[..., Tracker] = Wandb if kind == "wandb" else Mlflow
         tracker = begin(f"{card['experiment']}-{sent.id}", config, sent.id, folder)
     except UsageError:
         raise
@@ -267,12 +190,3 @@ class TrackingWriter:
 
 def _warn(message: str) -> None:
     print(f"dlcore: warning: {message}", file=sys.stderr, flush=True)
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            f"--track {name.partition('.')[0]} needs its package: pip install 'dlcore[track]'"
-        ) from error

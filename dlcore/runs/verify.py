@@ -12,7 +12,8 @@ from dlcore.runs import card as cards
 from dlcore.runs import changes, circumstances, parameter_hash
 from dlcore.runs.card_fields import Hash
 from dlcore.runs.catalog import Page
-from dlcore.runs.session import check, describe
+from dlcore.runs.new_card import describe
+from dlcore.runs.session import check
 from dlcore.runs.training import single
 from dlcore.train.experiment import Config, Experiment
 

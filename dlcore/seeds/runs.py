@@ -20,6 +20,7 @@ from dlcore.runs import folder as folders
 from dlcore.runs import session as run
 from dlcore.runs.catalog import Page
 from dlcore.runs.loop import DONE, FAILED, Intervals
+from dlcore.runs.new_card import new_card
 from dlcore.runs.run import Run
 from dlcore.runs.summary import summary
 from dlcore.runs.trainer import HASH_STEPS, Trainer
@@ -76,7 +77,7 @@ def _train(
         replace(alone, seed=seed, out=str(root / f"seed-{seed}"))
         for seed in range(flags.seed, flags.seed + flags.seeds)
     ]
-    base = run.new_card(page, config, alone, experiment, one)
+    base = new_card(page, config, alone, experiment, one)
     # `together`: the number of runs that share the seconds of the card
     base["devices"]["count"], base["together"] = 1, flags.seeds
     begun = [_begin(page, config, one_of, base, flags.continue_run, held) for one_of in each]

@@ -15,7 +15,7 @@ import pytest
 from dlcore.cli import main as cli
 from dlcore.report import page as report
 from dlcore.runs import card as cards
-from dlcore.runs import catalog, trust
+from dlcore.runs import catalog, evaluation, trust
 from tests.child import card, logged
 
 TASK = '''
@@ -189,9 +189,8 @@ def test_a_new_task_needs_new_files_alone() -> None:
     assert experiment is not None
     assert experiment.predictor is not None
     from dlcore.options import RunOptions
-    from dlcore.runs import session
 
-    state = session.restored(experiment, RunOptions(), folder, cards.read(folder))
+    state = evaluation.restored(experiment, RunOptions(), folder, cards.read(folder))
     np.savetxt("digit.txt", np.full((8, 8), 100))
     items = experiment.predictor.items([Path("digit.txt")], [])
     ((answer, sample),) = experiment.predictor.batch(state, items)

@@ -10,7 +10,7 @@ import pytest
 
 from dlcore.cli import main
 from dlcore.errors import UsageError
-from dlcore.report import listing, table
+from dlcore.report import kept_cards, listing, table
 from dlcore.runs import catalog
 
 pytestmark = pytest.mark.quick
@@ -36,7 +36,7 @@ def test_every_experiment_stands_under_its_task(capsys: pytest.CaptureFixture[st
 def test_a_row_has_the_headline_of_the_kept_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["list", "cnn_mnist"]) == 0
     *_, row = lines(capsys)
-    ours = table.values(table.result("cnn_mnist"))["test/accuracy"]
+    ours = table.values(kept_cards.result("cnn_mnist"))["test/accuracy"]
     assert row.split() == ["cnn_mnist", "CNN", "test/accuracy", *ours.split(), "0.9917"]
     assert main.main(["list", "gpt_large"]) == 0
     assert lines(capsys)[-1].endswith("not run")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dlcore.errors import UsageError
-from dlcore.report import table
+from dlcore.report import kept_cards, table
 from dlcore.runs import trust
 
 CARD: dict[str, Any] = {
@@ -102,7 +102,7 @@ def run(house: Path, name: str, **changes: Any) -> Path:
 
 
 def test_a_kept_card_names_no_folder_of_a_machine_and_makes_the_only_row(house: Path) -> None:
-    (kept,) = table.keep([run(house, "a")])
+    (kept,) = kept_cards.keep([run(house, "a")])
     assert kept == Path("experiments/results/mlp_digits.json")
     assert "/somewhere/else" not in kept.read_text()
     _, _, *rows = table.rows().splitlines()
@@ -128,7 +128,7 @@ def test_seeds_and_folds_share_a_card_and_variants_have_their_own(house: Path) -
         run(house, f"f{fold}", **result(3.0 + fold, 0, lr=0.1, large=False, fold=fold))
         for fold in (1, 0)
     ]
-    usual, other = table.keep(runs)
+    usual, other = kept_cards.keep(runs)
     assert (usual.name, other.name) == ("mlp_digits.json", "mlp_digits-no-large.json")
     seeds, folds = (json.loads(path.read_text()) for path in (usual, other))
     assert [each["seed"] for each in seeds["repeats"]] == [0, 1, 2]
@@ -148,17 +148,17 @@ def test_a_stranger_s_card_does_not_choose_the_file_that_is_executed(
     (house / "s1" / "experiment.py").write_text(evil)
     (house / "experiments" / "unknown.py").write_text(evil)
     with pytest.raises(UsageError, match=r"is not executed|no longer exists"):
-        table.keep([run(house, "a", experiment=name)])
+        kept_cards.keep([run(house, "a", experiment=name)])
     assert not (house / "executed").exists()
 
 
 def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:
     with pytest.raises(UsageError, match=r"half is stopped, not done: dlcore resume"):
-        table.keep([run(house, "half", status="stopped")])
+        kept_cards.keep([run(house, "half", status="stopped")])
 
 
 def test_the_table_takes_the_place_of_the_old_one(house: Path) -> None:
-    table.keep([run(house, "a")])
+    kept_cards.keep([run(house, "a")])
     page = house / "README.md"
     page.write_text(
         "before\n\n| other |\n|---|\n\n| experiment | old |\n|---|---|\n| x | y |\n\nafter\n"

@@ -24,9 +24,9 @@ from dlcore.runs import catalog, sample_files
 from dlcore.runs import session as runs
 from dlcore.runs.catalog import Page
 from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runs.evaluation import evaluate_all, restored
 from dlcore.runs.loop import PREEMPTED
 from dlcore.runs.parameter_hash import sha256
-from dlcore.runs.session import evaluate_all
 from dlcore.runtime import processes
 from dlcore.seeds import runs as seeds
 from dlcore.train import weights as export
@@ -96,8 +96,7 @@ def best_and_last(noisy: Page, whole: Path) -> tuple[Experiment, State, State]:
     """The experiment of the complete run, with its best and its last state."""
     experiment, flags = noisy.experiment(CONFIG, "offline"), dataclasses.replace(FLAGS, mesh="")
     best, last = (
-        runs.restored(experiment, flags, whole, cards.read(whole), last=last)
-        for last in (False, True)
+        restored(experiment, flags, whole, cards.read(whole), last=last) for last in (False, True)
     )
     return experiment, best, last
 
@@ -293,7 +292,7 @@ def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(
     damaged.write_bytes(damaged.read_bytes()[:20])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        state = runs.restored(
+        state = restored(
             noisy.experiment(CONFIG, "offline"),
             dataclasses.replace(FLAGS, mesh=""),
             folder,
@@ -331,7 +330,7 @@ def test_what_a_generator_draws_and_exports_are_the_averaged_weights(name: str, 
     assert runs.train(page, tiny(name), dataclasses.replace(FLAGS, out="run", eval_every=3)) == 0
     assert cli.main(["export", "run", "out.npz"]) == 0
     experiment = page.experiment(tiny(name), "offline")
-    state = runs.restored(
+    state = restored(
         experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run"))
     )
     for got, want in zip(

@@ -15,7 +15,7 @@ import jax
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.runs import tracking
+from dlcore.runs import trackers, tracking
 from tests.child import LIMIT, flags_of, logged, tiny
 
 WORDS = [
@@ -75,7 +75,7 @@ def test_each_number_once_over_a_stop_and_a_resume(
 ) -> None:
     memory, idents = Memory(), []
     monkeypatch.setattr(
-        tracking, "_Wandb", lambda name, config, ident, folder: idents.append(ident) or memory
+        tracking, "Wandb", lambda name, config, ident, folder: idents.append(ident) or memory
     )
     stopped = [*WORDS, "--steps", "9", "--save-every", "6", "--track", "wandb", "--out", "run"]
     assert cli.main(stopped) == 0
@@ -138,7 +138,7 @@ def test_what_a_killed_process_has_logged_and_not_sent_is_sent_at_the_next_start
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = Memory()
-    monkeypatch.setattr(tracking, "_Wandb", lambda *_: memory)
+    monkeypatch.setattr(tracking, "Wandb", lambda *_: memory)
     lines = '{"step": 1, "split": "train", "loss": 1.5, "bad": null}\n{"step": 2, "spl'
     (tmp_path / "metrics.jsonl").write_text(lines)
     card = {"experiment": "x", "config": {}, "run": {}, "status": "stopped"}
@@ -170,7 +170,7 @@ def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     memory = Memory(until=5)
-    monkeypatch.setattr(tracking, "_Mlflow", lambda *_: memory)
+    monkeypatch.setattr(tracking, "Mlflow", lambda *_: memory)
     assert cli.main([*WORDS, "--track", "mlflow", "--out", "run"]) == 0
     said = capsys.readouterr().err
     assert said.count("tracking ended after step 4 (no server); the run continues") == 1
@@ -183,7 +183,7 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
     def refuse(*_: object) -> None:
         raise RuntimeError("no API key")
 
-    monkeypatch.setattr(tracking, "_Wandb", refuse)
+    monkeypatch.setattr(tracking, "Wandb", refuse)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2
     assert (
         "--track wandb cannot start: no API key; wandb login, or WANDB_MODE=offline"
@@ -195,7 +195,7 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
         tracking.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name))
     )
     with pytest.raises(tracking.UsageError, match=r"pip install 'dlcore\[track\]'"):
-        tracking._imported("wandb")
+        trackers.imported("wandb")
 
 
 @pytest.mark.slow

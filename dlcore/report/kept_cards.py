@@ -1,0 +1,85 @@
+"""The cards kept in experiments/results: runs that differ by seed or fold alone share one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import cast
+
+from dlcore.errors import UsageError
+from dlcore.options import flag, short_name
+from dlcore.runs import catalog, changes, trust
+from dlcore.runs.card import plain
+from dlcore.runs.card_fields import Card, Repeat
+
+REPEATED = ("fold",)  # fields of a Config that, like the seed, count repetitions
+
+
+def result(name: str) -> Card:
+    """Reads the kept card of an experiment with its default config; {} where there is none."""
+    path = catalog.folder() / "results" / f"{name}.json"
+    return read(path) if path.is_file() else {}
+
+
+def read(path: Path) -> Card:
+    """Reads a kept card, or that of a finished run."""
+    return cast(Card, json.loads(path.read_text(encoding="utf-8")))
+
+
+def keep(runs: list[Path]) -> list[Path]:
+    """Copies the cards of finished runs to experiments/results/, and returns their paths.
+
+    Runs that differ only by seed or fold share a card: that of the first run, with results and
+    hashes of all as `repeats`, and the options that differ from the defaults as `flags`.
+
+    Raises:
+        UsageError: a run is not finished.
+    """
+    groups: dict[str, list[Card]] = {}
+    for run in runs:
+        card = read(run / "card.json")
+        if card["status"] != "done":
+            raise UsageError(f"{run} is {card['status']}, not done: dlcore resume {run}")
+        config = {name: value for name, value in card["config"].items() if name not in REPEATED}
+        groups.setdefault(json.dumps([card["experiment"], config], sort_keys=True), []).append(card)
+    return [_keep(sorted(cards, key=_order)) for cards in groups.values()]
+
+
+def _order(card: Card) -> list[int]:
+    numbers = [card["run"]["seed"], *(card["config"].get(name, 0) for name in REPEATED)]
+    return [number for number in numbers if isinstance(number, int)]
+
+
+def _keep(cards: list[Card]) -> Path:
+    card = cards[0]
+    described = ("results", "seconds", "params_sha256", "marks")
+    if len(cards) > 1:
+        own = [
+            {
+                "seed": each["run"]["seed"],
+                **{n: each["config"][n] for n in REPEATED if n in each["config"]},
+            }
+            for each in cards
+        ]
+        repeats = [
+            {**who, **{k: each.get(k) for k in described}}
+            for who, each in zip(own, cards, strict=True)
+        ]
+        card["repeats"] = cast(list[Repeat], repeats)
+    # without paths of a machine
+    card["file"], card["run"]["out"] = f"experiments/{card['experiment']}.py", ""
+    page = trust.page(catalog.folder(), card)
+    usual = changes.flat(plain(page.config()))
+    config = changes.flat(card["config"])
+    other = {
+        path: value
+        for path, value in config.items()
+        if path not in REPEATED and usual.get(path) != value
+    }
+    card["flags"] = " ".join(flag(short_name(path, config), value) for path, value in other.items())
+    slug = re.sub(r"[^a-z0-9.]+", "-", card["flags"].lower()).strip("-")
+    path = catalog.folder() / "results" / ("-".join(filter(None, [page.name, slug])) + ".json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,124 @@
+"""The state of a run that has ended or was stopped, and its evaluation on all splits."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from dlcore.errors import UsageError
+from dlcore.options import RunOptions
+from dlcore.runs import card as cards
+from dlcore.runs import resuming
+from dlcore.runs.new_card import describe
+from dlcore.runtime.notices import during
+from dlcore.sharding import layout
+from dlcore.train.evaluate import LossEvaluation, averaged
+from dlcore.train.evaluators import Collector
+from dlcore.train.experiment import Experiment, best_of
+from dlcore.train.init import initial
+from dlcore.train.precision import with_precision
+from dlcore.train.step import Batch, State
+
+
+def restored(
+    experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False
+) -> State:
+    """The best state of a run, with averaged parameters where the optimizer keeps averages.
+
+    Warns where the data have changed since the run.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        folder: the run.
+        card: its card.
+        last: return the newest valid state instead of the best one.
+
+    Raises:
+        UsageError: no checkpoint can be read.
+    """
+    from dlcore.runs.best import best_state
+    from dlcore.runs.checkpoint import Checkpoints
+    from dlcore.train.evaluate import averaged
+
+    place = layout(flags.parallel, flags.mesh)
+    abstract, _ = initial(
+        experiment, flags.seed, place, cast(Batch, experiment.splits.template(experiment.batch))
+    )
+    state = None
+    with unfit_data(folder, other := resuming.data_changes(card, describe(experiment))):
+        if (folder / "checkpoints").is_dir():
+            checkpoints = Checkpoints(folder / "checkpoints", best=best_of(experiment))
+            state = best_state(checkpoints, abstract, None if last else checkpoints.best_step())
+    if state is None:
+        raise UsageError(
+            f"{folder} has no checkpoint that can be read; dlcore resume {folder} trains it (again)"
+        )
+    if other:
+        warnings.warn(
+            f"{folder} was trained on other data: {other}; the results are those of the data that"
+            " are here now",
+            stacklevel=2,
+        )
+    return averaged(state)
+
+
+@contextmanager
+def unfit_data(folder: Path, other: str) -> Iterator[None]:
+    """Explains checkpoints that the block cannot read by changed data, where the data have changed.
+
+    Args:
+        folder: the run.
+        other: how the data differ; "": they do not.
+
+    Raises:
+        UsageError: no checkpoint fits the data.
+    """
+    from dlcore.runs.checkpoint import Unreadable
+
+    if not other:
+        yield
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "checkpoint .* cannot be read and is skipped")
+            yield
+    except Unreadable as error:
+        raise UsageError(
+            f"the data of {folder} have changed: {other}. Its checkpoints do not fit the model of"
+            " the new data: restore the old data (the version is in card.json), or train on the"
+            " new ones"
+        ) from error
+
+
+def evaluate_all(
+    experiment: Experiment, flags: RunOptions, state: State
+) -> dict[str, dict[str, float]]:
+    """Evaluates a state on all splits, with all evaluators.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        state: the state.
+
+    Returns:
+        {split: {metric: value}}.
+    """
+    place = layout(flags.parallel, flags.mesh)
+    objectives = with_precision(experiment.trained, flags.precision)
+    evaluation, state = (
+        LossEvaluation(objectives, place, experiment.batch, flags.seed),
+        averaged(state),
+    )
+    with during("compiling"):
+        results = {
+            split: evaluation(state, source) for split, source in experiment.evaluated.items()
+        }
+    collector = Collector(place, experiment.batch)
+    for each in experiment.evaluators:
+        for split in each.sources:
+            results[split] = {**results.get(split, {}), **collector(each, state, split)}
+    return results

@@ -1,0 +1,98 @@
+"""The packages that track metrics: Weights & Biases, and MLflow."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+from dlcore.errors import UsageError
+
+PROJECT = "dlcore"
+
+
+class Tracker(Protocol):
+    """An outlet for metrics."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Sends metrics.
+
+        Args:
+            step: of the metrics; never decreases.
+            values: {"split/metric": value}, all finite.
+        """
+
+    def end(self, done: bool) -> None:
+        """Ends the process's part; `done` tells whether the run is complete."""
+
+
+class Wandb:
+    """A run in Weights & Biases, without environment, code, git remote and machine."""
+
+    def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
+        wandb = imported("wandb")
+        quiet = {
+            "silent": True,
+            "console": "off",
+            "disable_git": True,
+            "disable_code": True,
+            "x_disable_meta": True,
+            "x_disable_stats": True,
+        }
+        self.run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            dir=str(folder),
+            id=ident,
+            resume="allow",
+            name=name,
+            config=dict(config),
+            settings=wandb.Settings(**quiet),
+        )
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.run.log(dict(values), step=step)
+
+    def end(self, done: bool) -> None:
+        self.run.finish(exit_code=0 if done else 75)
+
+
+class Mlflow:
+    """A run in MLflow: at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder."""
+
+    def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
+        mlflow, entities = imported("mlflow"), imported("mlflow.entities")
+        database = f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
+        self.client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or database)
+        self.metric = entities.Metric
+        found = self.client.get_experiment_by_name(PROJECT)
+        home = found.experiment_id if found else self.client.create_experiment(PROJECT)
+        known = self.client.search_runs([home], f"tags.dlcore = '{ident}'")
+        if known:
+            self.run = known[0].info.run_id
+            self.client.update_run(self.run, status="RUNNING")
+            return
+        self.run = self.client.create_run(home, run_name=name, tags={"dlcore": ident}).info.run_id
+        params = [entities.Param(key, str(value)[:500]) for key, value in config.items()]
+        self.client.log_batch(self.run, params=params)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        now = int(1000 * time.time())
+        metrics = [self.metric(name, value, now, step) for name, value in values.items()]
+        self.client.log_batch(self.run, metrics)
+
+    def end(self, done: bool) -> None:
+        self.client.set_terminated(self.run, "FINISHED" if done else "KILLED")
+
+
+def imported(name: str) -> ModuleType:
+    """Imports a tracker's package. Raises UsageError where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(
+            f"--track {name.partition('.')[0]} needs its package: pip install 'dlcore[track]'"
+        ) from error
