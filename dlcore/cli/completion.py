@@ -8,8 +8,9 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
+from dlcore.bounds import Dataclass
 from dlcore.cli.commands import COMMANDS
 from dlcore.errors import UsageError
 
@@ -161,7 +162,7 @@ def _of_experiment(name: str) -> dict[str, Sequence[str]]:
     return found
 
 
-def _flags(config: Any) -> dict[str, Sequence[str]]:
+def _flags(config: Dataclass) -> dict[str, Sequence[str]]:
     """{flag: its choices} of a dataclass, () where any value is possible."""
     from dlcore.options import flag_names
 
@@ -174,7 +175,7 @@ def _flags(config: Any) -> dict[str, Sequence[str]]:
     return found
 
 
-def _hint(config: Any, path: str) -> Any:
+def _hint(config: Dataclass, path: str) -> object:
     """The type of a field, whose path may lead through nested dataclasses."""
     *parents, name = path.split(".")
     for parent in parents:

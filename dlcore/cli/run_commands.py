@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 def parsed(
     page: Page, words: list[str], prog: str, config: Config, flags: RunOptions
 ) -> tuple[Config, RunOptions]:
-    """The config and the run options of the command line; `config` and `flags` are the defaults."""
+    """Reads the config and the run options from the command line, and prepares the devices.
+
+    Args:
+        page: the experiment file.
+        words: the command line.
+        prog: the command, for the help text.
+        config, flags: the defaults.
+    """
     from dlcore.cli.arguments import parse
 
     config, flags = parse(words, prog, page.description, config=config, flags=flags)
@@ -32,6 +39,7 @@ def parsed(
 
 
 def resume(words: list[str]) -> int:
+    """Continues a stopped run; returns the exit code. `words`: the command line after `resume`."""
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
     folder, page, card, (config, flags) = _opened("resume", words, accept)
@@ -44,6 +52,7 @@ def resume(words: list[str]) -> int:
 
 
 def evaluate(words: list[str]) -> int:
+    """Prints losses and metrics of a run's state on every split; returns the exit code."""
     folder, experiment, flags, state = state_of("eval", words)
     from dlcore.runs.evaluation import evaluate_all
 
@@ -59,6 +68,11 @@ def evaluate(words: list[str]) -> int:
 
 
 def sample(words: list[str]) -> int:
+    """Draws the samples of a run's state anew, and prints their texts; returns the exit code.
+
+    Raises:
+        UsageError: the experiment has no samples.
+    """
     folder, experiment, flags, state = state_of("sample", words)
     if not experiment.samples:
         raise UsageError(f"the experiment of {folder} has no `samples`: give its Experiment some")
@@ -79,6 +93,7 @@ def sample(words: list[str]) -> int:
 
 
 def chat(words: list[str]) -> int:
+    """Holds a conversation with a run's language model; returns the exit code."""
     from dlcore.cli import chat
 
     def load_state(words: list[str]) -> tuple[Path, Experiment, State]:
@@ -89,6 +104,7 @@ def chat(words: list[str]) -> int:
 
 
 def verify(words: list[str]) -> int:
+    """Trains the first steps of a run again and compares hashes; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="dlcore verify",
         description="Trains the first steps of a run again, and compares hashes of the parameters.",
@@ -127,6 +143,11 @@ def verify(words: list[str]) -> int:
 
 
 def export(words: list[str]) -> int:
+    """Writes a run's parameters to a file; returns the exit code.
+
+    Raises:
+        UsageError: no run or no .npz file is named.
+    """
     half, words = "--half" in words, [word for word in words if word != "--half"]
     named = [word for word in words if word not in ("--trust", "--last")]
     if len(named) != 2 or not named[1].endswith(".npz"):
@@ -151,7 +172,18 @@ def newest(folder: Path) -> Path:
 
 
 def state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptions, State]:
-    """A run's folder, experiment and options, and its best state, or its last with `--last`."""
+    """Opens a run and reads its best state, or its last with `--last`.
+
+    Args:
+        command: whose usage a message shows; "export" and "chat" need no data.
+        words: the run, `--last` and `--trust`.
+
+    Returns:
+        The run's folder, its experiment, its options, and the state.
+
+    Raises:
+        UsageError: there is no such run, or its state cannot be read.
+    """
     last, words = "--last" in words, [word for word in words if word != "--last"]
     if len([word for word in words if word != "--trust"]) > (2 if command == "export" else 1):
         raise UsageError(f"too many arguments: dlcore {COMMANDS[command]}")
