@@ -24,7 +24,8 @@ class Views:
         ratio: largest aspect ratio of a crop.
         rotation: largest angle in degrees by which an image is turned; 0: none.
         flip: whether images are reflected left to right with probability 1/2.
-        brightness, contrast, saturation, hue: strengths of `kernels.colours.colour_jitter` and `random_hue`.
+        brightness, contrast, saturation, hue: strengths of `kernels.colours.colour_jitter` and
+            `random_hue`.
         jitter: probability that an image's colours are changed.
         grey: probability that an image becomes grey.
         erase: side in pixels of a square that is set to 0; 0: none.
