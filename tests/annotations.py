@@ -51,8 +51,8 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
     parameters = signature.parameters
     converted = [name for name, p in parameters.items() if _means_jax_alone(p.annotation)]
     if _means_jax_alone(signature.return_annotation):  # the result is a parameter without a type
-        converted += [name for name, p in parameters.items() if p.annotation is typing.Any]
-        converted += [name for name, p in parameters.items() if p.annotation is p.empty]
+        untyped = (Any, object, inspect.Parameter.empty)
+        converted += [name for name, p in parameters.items() if p.annotation in untyped]
     if not converted:
         return checked
     positions = {index for index, name in enumerate(parameters) if name in converted}

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import columns, rows, tables
@@ -87,7 +87,7 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
 
 def scores(
-    facts: Facts, answers: Float[np.ndarray, "n ..."], target: Float[np.ndarray, " n"]
+    facts: Facts, answers: Float[np.ndarray, "n ..."], target: Shaped[np.ndarray, " n"]
 ) -> dict[str, float]:
     """Computes the metrics of `evaluators`.
 
