@@ -1,0 +1,238 @@
+"""One's own videos: animated images, and folders of frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from dlcore.data import cache
+from dlcore.data.facts import Facts
+from dlcore.data.own import files, images
+from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.source import Arrays, Batch, Info, Source
+from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
+
+ANIMATED = (".gif", ".webp", ".apng", ".tif", ".tiff")
+_FORMAT = 1  # counts up when the same files become other arrays than before
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clips:
+    """Windows of consecutive frames.
+
+    Attributes:
+        frames: uint8 [n, height, width, channels] of all videos, one after the other.
+        starts: first frame of each window, int [examples].
+        length: frames of a window.
+        info: which data these are.
+    """
+
+    frames: np.ndarray
+    starts: np.ndarray
+    length: int
+    info: Info
+
+    def __len__(self) -> int:
+        return self.info.examples
+
+    def gather(self, index: np.ndarray) -> Batch:
+        """Returns `video`, uint8 [rows, length, height, width, channels]."""
+        at = self.starts[np.asarray(index)][:, None] + np.arange(self.length)
+        return {"video": self.frames[at]}
+
+
+def find(path: Path) -> Found:
+    """The videos of a path; `values` are (file or folder of frames,).
+
+    Args:
+        path: a folder of animated images and of folders, each of which holds the frames of one
+            video in the order of their names (frame2 before frame10); or folders train, validation
+            and test with these in them.
+    """
+    found = Found(path)
+    if not path.is_dir():
+        there = "is no folder" if path.exists() else "there is no such folder"
+        found.problems.append(f"{path}: {there}: name a folder of GIFs or of folders of frames")
+        return found
+    splits = {"train": path}
+    if (path / "train").is_dir() and not _frames(path / "train"):
+        try:
+            splits = files.split_folders(path)
+        except UsageError as error:
+            found.problems.append(str(error))
+            return found
+    for split, folder in splits.items():
+        found.splits[split] = _videos(folder, found.problems)
+        if not found.splits[split]:
+            found.problems.append(
+                f"{folder} holds no videos: put in animated images ({', '.join(ANIMATED)}), or a"
+                " folder of frames for each video"
+            )
+    return found
+
+
+def _videos(folder: Path, problems: list[str]) -> list[Example]:
+    examples = []
+    for each in files.visible(folder):
+        if each.is_dir():
+            if _frames(each):
+                examples.append(Example(str(each), (str(each),)))
+            else:
+                problems.append(f"{each} holds no frames: put images in, or remove the folder")
+        elif each.suffix.lower() in ANIMATED:
+            examples.append(Example(str(each), (str(each),)))
+        elif each.suffix.lower() in images.SUFFIXES:
+            problems.append(f"{each} is one image and no video: put its frames into a folder")
+        else:
+            problems.append(f"{each} is no video ({', '.join(ANIMATED)}): move it elsewhere")
+    return examples
+
+
+def _frames(folder: Path) -> list[Path]:
+    """The images in a folder, numbers in their names compared as numbers."""
+    inside = [file for file in files.visible(folder) if file.suffix.lower() in images.SUFFIXES]
+    return sorted(inside, key=lambda file: [_part(each) for each in re.split(r"(\d+)", file.name)])
+
+
+def _part(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdigit() else (-1, text)
+
+
+def read(file: Path, size: Sequence[int]) -> np.ndarray:
+    """Decodes a video.
+
+    Args:
+        file: an animated image, or a folder of frames.
+        size: [height, width] to which every frame is resized, its sides by themselves.
+
+    Returns:
+        uint8 [frames, height, width, 3]; one image is a video of one frame.
+
+    Raises:
+        UsageError: a file cannot be read, or frames of one folder have different sizes.
+    """
+    shape = (*size, 3)
+    if file.is_dir():
+        decoded = [(each, images.upright(each)) for each in _frames(file)]
+        for each, image in decoded:
+            if image.size != decoded[0][1].size:
+                sizes = [f"{w}x{h}" for w, h in (image.size, decoded[0][1].size)]
+                raise UsageError(
+                    f"{each} is {sizes[0]} and {decoded[0][0].name} is {sizes[1]}: the frames of a"
+                    " video must have one size"
+                )
+        return np.stack([images.resized(image, shape) for _, image in decoded])
+    try:
+        with Image.open(file) as opened:
+            every = [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
+    except Exception as error:  # decoders raise anything
+        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UsageError(f"{file} cannot be read as a video ({what}): mend or remove it") from error
+    return np.stack([images.resized(image, shape) for image in every])
+
+
+def load(path: Path, size: Sequence[int], length: int) -> Splits:
+    """One's own videos as splits of windows, decoded once into the cache.
+
+    Args:
+        path: as `find`. Splits that it does not give are cut by the hash of the videos' contents:
+            all windows of a video are in one split.
+        size: [height, width] of the frames.
+        length: frames of a window. Training has one at every frame, the other splits have windows
+            that do not overlap.
+
+    Returns:
+        Splits of `video`, uint8 [length, height, width, 1 or 3]: grey where all videos are.
+
+    Raises:
+        UsageError: anything that is wrong with the files, such as fewer than `length` frames.
+    """
+    found = find(path)
+    found.refuse()
+    found.divide(lambda examples: [_digest(Path(each.values[0])) for each in examples])
+    found.refuse()
+    decoded = {
+        split: _decoded(path.resolve().name, found.named(split), examples, size, length)
+        for split, examples in found.splits.items()
+    }
+    colour = any(bool(each.arrays["colour"].any()) for each in decoded.values())
+    sources: dict[str, Source] = {
+        split: _windows(each, length, 1 if split == "train" else length, colour)
+        for split, each in decoded.items()
+    }
+    return Splits.of(sources, facts=Facts(generated=False, by_hash=found.by_hash))
+
+
+def _windows(decoded: Arrays, length: int, stride: int, colour: bool) -> Clips:
+    video = np.asarray(decoded.arrays["video"])
+    first = np.flatnonzero(np.diff(video, prepend=-1))
+    ends = [*first[1:].tolist(), len(video)]
+    starts = np.concatenate(
+        [np.arange(a, b - length + 1, stride) for a, b in zip(first, ends, strict=True)]
+    )
+    frames = decoded.arrays["frames"]
+    settings = [decoded.info.fingerprint, length, stride, colour]
+    mark = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+    info = dataclasses.replace(decoded.info, fingerprint=mark, examples=len(starts))
+    return Clips(frames if colour else frames[..., :1], starts, length, info)
+
+
+def _decoded(
+    name: str, split: str, examples: Sequence[Example], size: Sequence[int], length: int
+) -> Arrays:
+    """`frames` of all videos, the number of the `video`, and whether a frame has `colour`."""
+    paths = [Path(example.values[0]) for example in examples]
+    counts = [count(path) for path in paths]
+    for path, frames in zip(paths, counts, strict=True):
+        if frames < length:
+            raise UsageError(
+                f"{path} has {frames} frames, and a clip takes {length}: remove it, or choose fewer"
+                " with --frames-in and --frames-out"
+            )
+
+    def chunks() -> Iterator[Batch]:
+        for number, path in enumerate(paths):
+            frames = read(path, size)
+            spread = frames.max(-1).astype(int) - frames.min(-1)
+            yield {
+                "frames": frames,
+                "video": np.full(len(frames), number, np.int32),
+                "colour": (spread > 0).any((1, 2)),
+            }
+
+    listed = [(str(each), each.stat().st_size, each.stat().st_mtime_ns) for each in _files(paths)]
+    key = hashlib.sha256(
+        json.dumps([_FORMAT, listed, name, split, list(size)]).encode()
+    ).hexdigest()
+    place = f"own/{key[:32]}/videos"
+    return cache.cached(place, name, VERSION, split, lambda: (sum(counts), chunks()))
+
+
+def count(path: Path) -> int:
+    """The number of frames of a video. UsageError: it cannot be read."""
+    if path.is_dir():
+        return len(_frames(path))
+    try:
+        with Image.open(path) as opened:
+            return int(getattr(opened, "n_frames", 1))
+    except Exception as error:  # decoders raise anything
+        raise UsageError(f"{path} cannot be read as a video ({error}): mend or remove it") from error
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    return [file for path in paths for file in (_frames(path) if path.is_dir() else [path])]
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in _files([path]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
