@@ -2,7 +2,7 @@
 
 Family: recurrent convolutional network
 Task: video prediction
-Data: MNIST 3.0.1 (TFDS), moving digits generated from a fixed seed; --offline: scikit-learn's digits
+Data: moving digits of MNIST 3.0.1 (TFDS), from a fixed seed; --offline: scikit-learn's digits
 Published: none on these videos
 Headline: test/error_over_copy_last
 
@@ -17,7 +17,7 @@ import dlcore
 from dlcore.bounds import PositiveInt, Range
 from dlcore.data.sets import video
 from dlcore.metrics import structural
-from dlcore.models.convlstm import Convolutional, ConvLSTM
+from dlcore.models.convlstm import ConvLSTM, Convolutional
 from dlcore.tasks import video_prediction
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
@@ -63,9 +63,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        objectives={
-            "net": Objective(video_prediction.loss(model, c.frames_in), c.recipe(c.steps))
-        },
+        objectives={"net": Objective(video_prediction.loss(model, c.frames_in), c.recipe(c.steps))},
         evaluators=video_prediction.evaluators(model, splits, c.frames_in),
         samples=[video_prediction.samples(model, splits.test, c.frames_in)],
         predictor=video_prediction.predictor(model, splits.facts),

@@ -1,4 +1,4 @@
-"""Networks that predict the next frames of a video: a ConvLSTM, and a convolutional one in one pass.
+"""Networks that predict the next frames of a video: a ConvLSTM, and one without recurrence.
 
 Both work on blocks of `patch` x `patch` pixels, which become channels (Shi et al. 2015, sec. 4.1).
 """
@@ -99,9 +99,7 @@ class ConvLSTM(nn.Module):
         blocks = _blocks(video, self.patch)
         step = _Step(self.widths, self.kernel, name="step")
         batch, _, h, w, _ = blocks.shape
-        carry = tuple(
-            (jnp.zeros((batch, h, w, n), video.dtype),) * 2 for n in self.widths
-        )
+        carry = tuple((jnp.zeros((batch, h, w, n), video.dtype),) * 2 for n in self.widths)
 
         def encode(step: nn.Module, carry: Any, x: Array) -> tuple[Any, Array]:
             return step(carry, x)

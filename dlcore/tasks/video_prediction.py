@@ -71,7 +71,9 @@ def loss(model: Model, frames: int) -> Loss:
         copied = _summed(given[:, -1:] - target)
         metrics = {
             "squared_error": mean(error, mask),
-            "error_over_copy_last": Mean((error.mean(1) * mask).sum(), (copied.mean(1) * mask).sum()),
+            "error_over_copy_last": Mean(
+                (error.mean(1) * mask).sum(), (copied.mean(1) * mask).sum()
+            ),
         }
         if not train:
             metrics["squared_error_of_copy_last"] = mean(copied, mask)

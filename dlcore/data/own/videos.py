@@ -224,7 +224,9 @@ def count(path: Path) -> int:
         with Image.open(path) as opened:
             return int(getattr(opened, "n_frames", 1))
     except Exception as error:  # decoders raise anything
-        raise UsageError(f"{path} cannot be read as a video ({error}): mend or remove it") from error
+        raise UsageError(
+            f"{path} cannot be read as a video ({error}): mend or remove it"
+        ) from error
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

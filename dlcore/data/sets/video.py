@@ -94,6 +94,8 @@ def load(
     Raises:
         UsageError: MNIST is not prepared, a canvas smaller than a digit, or faults in own files.
     """
+    if canvas % 8:
+        raise UsageError(f"a canvas of {canvas} pixels: the networks need a multiple of 8")
     if isinstance(source, Path):
         return own.load(source, (canvas, canvas), frames)
     offline = is_offline("moving_mnist", source)

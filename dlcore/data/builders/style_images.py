@@ -1,0 +1,56 @@
+"""Pictures for style transfer: three paintings in the public domain, and one photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dlcore.data.builders.files import File, fetch
+
+PLACE = "https://raw.githubusercontent.com/jcjohnson/neural-style/07c4b8299f8fbdafec0c514fc820ff1d7ff62e46/examples/inputs/"
+FILES = {
+    "starry_night": "0592ab0f7b51b3ce72608a95e53880bd93971e5b48f93a0ce8dfd3cbccf3d098",
+    "the_scream": "f3075cddeb974a9ee1d6418f7f33fd05185a7ac7dcb4288bd2805d499a9dcaee",
+    "shipwreck": "4f7cf34e3cd4a5daaf3f421f059ca9a01aaa2a3afd7243d6670c9c8bc001a213",
+    "tubingen": "e67d1869f01fd805385c681a80d9ebcf0f70ea4a5fe6127f0606bb1c7f4bf506",
+}
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Licences: van Gogh 1889, Munch 1893 and Turner 1805 are in the public domain; the photograph
+    is Andreas Praefcke's, from Wikimedia Commons.
+    """
+
+    name = "style_images"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {', '.join(FILES)}, .jpg, from {PLACE} there."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # A plain array: TFDS's Image feature would need TensorFlow to write.
+        features = {
+            "image": tfds.features.Tensor(shape=(None, None, 3), dtype=np.uint8),
+            "name": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://github.com/jcjohnson/neural-style",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        paths = {
+            name: fetch(dl_manager, File(f"{name}.jpg", sha256, f"{PLACE}{name}.jpg"))
+            for name, sha256 in FILES.items()
+        }
+        return {"train": self._generate_examples(paths)}
+
+    def _generate_examples(self, paths: dict[str, Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, path in paths.items():
+            with Image.open(path) as image:
+                yield name, {"image": np.asarray(image.convert("RGB")), "name": name}

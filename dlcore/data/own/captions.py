@@ -1,0 +1,123 @@
+"""One's own pictures with captions: tables with the columns `path` and `caption`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dlcore.data import cache
+from dlcore.data.own import files, images
+from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.source import Arrays, Batch
+from dlcore.errors import UsageError
+
+COLUMNS = ("path", "caption")
+_CHUNK = 64  # pictures that are decoded before they are written
+_FORMAT = 1  # counts up when the same files become other arrays than before
+
+
+def find(path: Path) -> Found:
+    """The pictures of a path; `values` are (file, caption).
+
+    Args:
+        path: a .csv, .tsv or .jsonl file with `path`, relative to it, `caption`, and `split` if it
+            likes; or a folder that holds such a file (or train, validation and test ones).
+    """
+    found = Found(path)
+    try:
+        if path.is_dir():
+            tables = [each for each in files.visible(path) if each.suffix.lower() in files.TABLES]
+            if len(tables) == 1:
+                path = tables[0]
+            elif not tables:
+                raise UsageError(
+                    f"{path} holds no table ({', '.join(files.TABLES)}): give one with the columns"
+                    f" {' and '.join(COLUMNS)}"
+                )
+            elif others := [each for each in tables if each.stem not in files.SPLITS]:
+                raise UsageError(
+                    f"{path} holds {len(tables)} tables, one of them {others[0].name}: name the one"
+                    " to read"
+                )
+            else:
+                return _of_splits(found, tables)
+        found = files.of_tables(path, COLUMNS)
+    except UsageError as error:
+        found.problems.append(str(error))
+        return found
+    for split, examples in found.splits.items():
+        found.splits[split] = _existing(examples, found.problems)
+    return found
+
+
+def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
+    for table in tables:
+        rows = files.rows(table, COLUMNS, [], found.problems)
+        found.splits[table.stem] = _existing(rows, found.problems)
+    return found
+
+
+def _existing(examples: Sequence[Example], problems: list[str]) -> list[Example]:
+    kept = []
+    for example in examples:
+        name, caption = example.values
+        file = Path(example.where.rpartition(", line ")[0]).parent / name
+        if file.is_file():
+            kept.append(Example(f"{example.where} ({name})", (str(file), caption)))
+        else:
+            problems.append(f"{example.where}: there is no file {file}: mend its path")
+    return kept
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnCaptions:
+    """Decoded pictures of each split, and their captions."""
+
+    images: dict[str, Arrays]
+    captions: dict[str, tuple[str, ...]]
+    by_hash: tuple[str, ...]
+
+
+def load(path: Path, size: int) -> OwnCaptions:
+    """One's own pictures and captions, decoded once into the cache.
+
+    Args:
+        path: as `find`. Splits that it does not give are cut by the hash of the pictures' contents.
+        size: height and width to which each picture is resized.
+
+    Raises:
+        UsageError: anything that is wrong with the files.
+    """
+    found = find(path)
+    found.refuse()
+    found.divide(lambda rows: images.digests([Path(example.values[0]) for example in rows]))
+    found.refuse()
+    decoded = {
+        split: _decoded(path.resolve().name, found.named(split), examples, size)
+        for split, examples in found.splits.items()
+    }
+    captions = {
+        split: tuple(example.values[1] for example in examples)
+        for split, examples in found.splits.items()
+    }
+    return OwnCaptions(decoded, captions, found.by_hash)
+
+
+def _decoded(name: str, split: str, examples: Sequence[Example], size: int) -> Arrays:
+    paths = [Path(example.values[0]) for example in examples]
+
+    def chunks() -> Iterator[Batch]:
+        for start in range(0, len(paths), _CHUNK):
+            part = paths[start : start + _CHUNK]
+            yield {"image": np.stack([images.read(file, (size, size, 3)) for file in part])}
+
+    stats = [(path.resolve(), path.stat()) for path in paths]
+    listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    key = hashlib.sha256(json.dumps([_FORMAT, listed, name, split, size]).encode()).hexdigest()
+    place = f"own/{key[:32]}/captions"
+    return cache.cached(place, name, VERSION, split, lambda: (len(paths), chunks()))

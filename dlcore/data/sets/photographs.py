@@ -1,0 +1,239 @@
+"""Photographs and paintings for style transfer, and random crops of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dlcore.data import cache, tfds
+from dlcore.data.facts import Facts
+from dlcore.data.own import files
+from dlcore.data.own import images as own
+from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.source import Batch, Info, Source, fingerprint
+from dlcore.data.splits import Splits, is_offline
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
+
+# of scikit-image and scikit-learn; those of validation and test are never trained on
+TRAINED = ("china", "flower", "astronaut", "rocket", "motorcycle_left", "hubble_deep_field")
+VALIDATION, TEST = ("coffee",), ("tubingen", "chelsea")
+STYLES = ("starry_night", "the_scream", "shipwreck")
+SMALLEST = 0.5  # of a photograph's shorter side: the smallest crop
+
+Pictures = Mapping[str, np.ndarray]  # {name: uint8 [height, width, 3]}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crops:
+    """Square crops of photographs, each determined by its index.
+
+    A crop is at a random place, has between half and all of the shorter side, is resized, and is
+    mirrored half of the time.
+
+    Attributes:
+        pictures: uint8 [height, width, 3] each.
+        size: height and width of the crops.
+        seed: of the draws.
+        info: which data these are.
+    """
+
+    pictures: Sequence[np.ndarray]
+    size: int
+    seed: int
+    info: Info
+
+    def __len__(self) -> int:
+        return self.info.examples
+
+    def gather(self, index: np.ndarray) -> Batch:
+        """Returns `image`, uint8 [rows, size, size, 3]."""
+        return {"image": np.stack([self._crop(int(i)) for i in np.asarray(index)])}
+
+    def _crop(self, index: int) -> np.ndarray:
+        # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
+        random = np.random.RandomState([self.seed, index])
+        picture = self.pictures[random.randint(len(self.pictures))]
+        height, width = picture.shape[:2]
+        side = round(min(height, width) * random.uniform(SMALLEST, 1))
+        top, left = random.randint(height - side + 1), random.randint(width - side + 1)
+        box = (left, top, left + side, top + side)
+        image = Image.fromarray(picture).resize(
+            (self.size, self.size), Image.Resampling.BILINEAR, box=box
+        )
+        pixels = np.asarray(image)
+        return pixels[:, ::-1] if random.randint(2) else pixels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeldOut(Crops):
+    """Crops of photographs that are also kept whole.
+
+    Attributes:
+        whole: {name: uint8 [height, width, 3]}.
+    """
+
+    whole: Pictures = dataclasses.field(default_factory=dict)
+
+
+def load(
+    source: DataSource, style: str, size: int, examples: int = 20_000, held_out: int = 32
+) -> tuple[Splits, np.ndarray]:
+    """Loads photographs, as crops, and the picture of a style.
+
+    Args:
+        source: "published": photographs of scikit-learn and scikit-image, and `style_images`;
+            "offline": two photographs of scikit-learn, whose left part is trained on and whose
+            right part is held out, and a drawn style; a path: a folder of one's own photographs.
+        style: one of `STYLES`, or the file of a picture.
+        size: height and width of the crops.
+        examples, held_out: number of crops of the training split, and of the others.
+
+    Returns:
+        Splits of `image`, uint8 [size, size, 3], of which all but train have `whole`, and the
+        style, uint8 [height, width, 3].
+
+    Raises:
+        UsageError: a set that is not prepared, a missing package, or faults in own files.
+    """
+    if isinstance(source, Path):
+        parts, name, version = _own(source), source.resolve().name, VERSION
+    elif is_offline("photographs", source):
+        parts, name, version = _offline(), "photographs of scikit-learn", "offline"
+    else:
+        parts, name, version = _published(), "photographs", "1"
+    sources: dict[str, Source] = {}
+    for seed, (split, pictures) in enumerate(parts.items(), start=1):
+        count = examples if split == "train" else held_out
+        mark = fingerprint(pictures)
+        settings = json.dumps([mark, size, seed, SMALLEST])
+        info = Info(name, version, split, hashlib.sha256(settings.encode()).hexdigest(), count)
+        each = list(pictures.values())
+        sources[split] = (
+            Crops(each, size, seed, info)
+            if split == "train"
+            else HeldOut(each, size, seed, info, pictures)
+        )
+    return Splits.of(sources, facts=Facts(style=style)), _style(source, style)
+
+
+def _style(source: DataSource, style: str) -> np.ndarray:
+    if source == "offline" and style in STYLES:
+        return waves()
+    if style in STYLES:
+        found = tfds.columns("style_images", "train")
+        return np.asarray(found["image"][found["name"].index(style)])
+    path = Path(style)
+    if not path.is_file():
+        raise UsageError(
+            f"--style {style}: there is no such file; the known styles are {', '.join(STYLES)}"
+        )
+    return np.asarray(own.upright(path).convert("RGB"))
+
+
+def waves(size: int = 256) -> np.ndarray:
+    """A drawn style, uint8 [size, size, 3]: bands of colour around two centres."""
+    y, x = np.mgrid[:size, :size] / size
+    phase = 40 * np.hypot(y - 0.3, x - 0.2) + 25 * np.hypot(y - 0.8, x - 0.9)
+    bands = [np.sin(phase + shift) for shift in (0.0, 1.2, 2.9)]
+    return np.rint(127.5 + 110 * np.stack(bands, -1)).astype(np.uint8)
+
+
+def _offline() -> dict[str, Pictures]:
+    from sklearn.datasets import load_sample_images
+
+    left, right = {}, {}
+    for name, image in zip(("china", "flower"), load_sample_images().images, strict=True):
+        cut = image.shape[1] * 6 // 10
+        left[name], right[name] = image[:, :cut], image[:, cut:]
+    return {"train": left, "validation": right, "test": {"flower": right["flower"]}}
+
+
+def _published() -> dict[str, Pictures]:
+    from sklearn.datasets import load_sample_images
+
+    try:
+        import skimage
+    except ImportError as error:
+        raise UsageError(
+            "these photographs come with scikit-image: pip install 'dlcore[vision]'"
+        ) from error
+    folder = Path(skimage.__file__).parent / "data"
+    prepared = tfds.columns("style_images", "train")
+    found = {
+        **dict(zip(("china", "flower"), load_sample_images().images, strict=True)),
+        **dict(zip(prepared["name"], map(np.asarray, prepared["image"]), strict=True)),
+    }
+    for file in sorted((*folder.glob("*.png"), *folder.glob("*.jpg"))):
+        if file.stem in (*TRAINED, *VALIDATION, *TEST):
+            with Image.open(file) as image:
+                found[file.stem] = np.asarray(image.convert("RGB"))
+    parts = {"train": TRAINED, "validation": VALIDATION, "test": TEST}
+    names = [name for part in parts.values() for name in part]
+    if missing := [name for name in names if name not in found]:
+        raise UsageError(
+            f"this scikit-image has no picture {missing[0]!r}: pip install 'scikit-image>=0.22'"
+        )
+    return {split: {name: found[name] for name in part} for split, part in parts.items()}
+
+
+def _own(path: Path) -> dict[str, Pictures]:
+    """One's own photographs by split, which the hash of their contents decides where none are."""
+    found = Found(path)
+    try:
+        grouped, _ = files.grouped(path, own.SUFFIXES)
+    except UsageError as error:
+        raise UsageError(f"{error} (style transfer takes a folder of photographs)") from error
+    for split, group in grouped.items():
+        found.splits[split] = [Example(str(file), (str(file),)) for file in group]
+    found.divide(lambda rows: own.digests([Path(row.values[0]) for row in rows]))
+    found.refuse()
+    return {
+        split: {row.where: _small(Path(row.values[0])) for row in rows}
+        for split, rows in found.splits.items()
+    }
+
+
+def _small(file: Path, longest: int = 1024) -> np.ndarray:
+    """A photograph of at most `longest` pixels a side: crops are resized anyway."""
+    image = own.upright(file).convert("RGB")
+    image.thumbnail((longest, longest))
+    return np.asarray(image)
+
+
+def features() -> Path:
+    """The file of `vgg16_imagenet_features` as parameters, for `Weights(file, "vgg")`.
+
+    Written into the cache at the first use. UsageError: the set is not prepared.
+    """
+    name = "vgg16_imagenet_features"
+    place = cache.folder() / name / f"{tfds.version(name)}.npz"
+    if not place.exists():
+        found = tfds.columns(name, "train")
+        arrays = {
+            each: np.reshape(values, shape).astype(np.float32)
+            for each, shape, values in zip(
+                found["name"], found["shape"], found["values"], strict=True
+            )
+        }
+        write(
+            place,
+            "vgg",
+            {each.replace("_k", "/k").replace("_b", "/b"): array for each, array in arrays.items()},
+        )
+    return place
+
+
+def write(place: Path, model: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes parameters of a model, {"layer/kernel": array}, as `Weights` reads them."""
+    from dlcore import files as safe
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with safe.replacing(place) as file:
+        np.savez(file, **{f"params/{model}/{name}": array for name, array in arrays.items()})

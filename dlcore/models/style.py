@@ -1,0 +1,140 @@
+"""Style transfer: a network that paints a photograph, and the frozen features that judge it."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.kernels.pool import max_pool
+from dlcore.kernels.shuffle import depth_to_space, space_to_depth
+
+LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1")
+STYLE = ("conv1_2", "conv2_2", "conv3_3", "conv4_1")  # whose Gram matrices are compared
+CONTENT = "conv3_3"
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
+SMALLEST = 16  # pixels; a picture is padded to a multiple of 8
+
+
+class VGG(nn.Module):
+    """The activations of the first layers of VGG-16 (Simonyan & Zisserman 2015, configuration D).
+
+    Attributes:
+        width: channels of the first block; the others have 2, 4 and 8 times as many. VGG-16 has 64.
+    """
+
+    width: int = 64
+
+    @nn.compact
+    def __call__(self, image: Array) -> dict[str, Array]:
+        """Computes the activations after ReLU.
+
+        Args:
+            image: RGB [batch, height, width, 3] in [0, 1]; height and width are multiples of 8.
+
+        Returns:
+            {layer: [batch, h, w, channels]} of `STYLE`, which has `CONTENT`.
+        """
+        mean, deviation = (np.array(c, np.float32)[None, None, None] for c in (MEAN, DEVIATION))
+        x, found = (image - mean) / deviation, {}
+        for layer in LAYERS:
+            block = int(layer[4])
+            if layer.endswith("_1") and block > 1:
+                x = max_pool(x, 2)
+            features = self.width * 2 ** (block - 1)
+            init = nn.initializers.he_normal()
+            x = jax.nn.relu(nn.Conv(features, (3, 3), kernel_init=init, name=layer)(x))
+            if layer in STYLE:
+                found[layer] = x
+        return found
+
+
+def gram(x: Array) -> Array:
+    """Gram matrices of activations: the products of channels, averaged over positions.
+
+    Args:
+        x: [batch, h, w, channels].
+
+    Returns:
+        [batch, channels, channels] (Gatys et al. 2016, eq. 3, over the number of positions).
+    """
+    flat = x.reshape(x.shape[0], -1, x.shape[-1])
+    return flat.swapaxes(1, 2) @ flat / flat.shape[1]
+
+
+class Grams(nn.Module):
+    """Gram matrices of a style as parameters, which are loaded and never trained.
+
+    Attributes:
+        width: as of `VGG`.
+    """
+
+    width: int = 64
+
+    @nn.compact
+    def __call__(self) -> dict[str, Array]:
+        """Returns {layer: [channels, channels]} of `STYLE`."""
+        sizes = {layer: self.width * 2 ** (int(layer[4]) - 1) for layer in STYLE}
+        return {
+            layer: self.param(layer, nn.initializers.zeros, (n, n), jnp.float32)
+            for layer, n in sizes.items()
+        }
+
+
+class InstanceNorm(nn.Module):
+    """Normalises each channel of each picture over its pixels (Ulyanov et al. 2016, eq. 4)."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [batch, h, w, channels] -> the same."""
+        scale, bias = (
+            self.param(name, init, (x.shape[-1],), jnp.float32)[None, None, None].astype(x.dtype)
+            for name, init in (("scale", nn.initializers.ones), ("bias", nn.initializers.zeros))
+        )
+        centred = x - x.mean((1, 2), keepdims=True)
+        variance = (centred * centred).mean((1, 2), keepdims=True)
+        return centred * jax.lax.rsqrt(variance + 1e-5) * scale + bias
+
+
+class Painter(nn.Module):
+    """A photograph in another style (after Johnson et al. 2016).
+
+    Pixels are moved into channels and back, where the original has strided and transposed
+    convolutions. An untrained network returns the photograph.
+
+    Attributes:
+        width: channels at a quarter of the size; a third of them at half size.
+        depth: residual blocks.
+    """
+
+    width: int = 96
+    depth: int = 5
+
+    @nn.compact
+    def __call__(self, image: Array) -> Array:
+        """Paints a batch.
+
+        Args:
+            image: RGB [batch, height, width, 3] in [0, 1]; height and width are multiples of 4.
+
+        Returns:
+            The same shape and range.
+        """
+        narrow = max(4, self.width // 3)
+        x = nn.Conv(narrow, (3, 3), name="in_half")(space_to_depth(image - 0.5, 2))
+        half = jax.nn.relu(InstanceNorm()(x))
+        x = nn.Conv(self.width, (3, 3), name="in_quarter")(space_to_depth(half, 2))
+        x = jax.nn.relu(InstanceNorm()(x))
+        for layer in range(self.depth):
+            y = nn.Conv(self.width, (3, 3), name=f"block_{layer}_a")(x)
+            y = nn.Conv(self.width, (3, 3), name=f"block_{layer}_b")(jax.nn.relu(InstanceNorm()(y)))
+            x = x + InstanceNorm()(y)
+        x = depth_to_space(nn.Dense(4 * narrow, name="up")(x), 2)
+        x = nn.Conv(narrow, (3, 3), name="out_half")(jnp.concatenate([x, half], -1))
+        x = nn.Conv(12, (3, 3), kernel_init=nn.initializers.zeros, name="out")(
+            jax.nn.relu(InstanceNorm()(x))
+        )
+        clipped = jnp.clip(image, 0.02, 0.98)
+        return jax.nn.sigmoid(depth_to_space(x, 2) + jnp.log(clipped / (1 - clipped)))

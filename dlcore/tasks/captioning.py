@@ -1,0 +1,303 @@
+"""Captioning: captions of pictures by beam search, BLEU, CIDEr and exact matches, and attention."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from PIL import Image
+
+from dlcore.bounds import PositiveInt
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
+from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
+from dlcore.errors import UsageError
+from dlcore.metrics.captions import cider
+from dlcore.metrics.known import Metric
+from dlcore.metrics.text import bleu
+from dlcore.models.beam import beam_search
+from dlcore.models.captioning import Captioner, Size, begin
+from dlcore.samples import Images, Part, PartWriter, Sample
+from dlcore.tasks import language_modelling
+from dlcore.train.batched import over
+from dlcore.train.evaluators import Evaluator, OfState, Schedule
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Batch, Params, State
+
+loss = language_modelling.loss
+SCORES = ("bleu", "cider", "exact_match")
+
+
+def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
+    """`image` as float32 in [-1, 1], and `tokens`, for a `Model`."""
+    return _signed(batch["image"]), batch["tokens"]
+
+
+def _signed(image: Any) -> Any:
+    return image.astype(jnp.float32) / 127.5 - 1
+
+
+def scores(
+    captions: Sequence[str], references: Sequence[str], suffix: str = ""
+) -> dict[str, float]:
+    """BLEU (0 to 100), CIDEr-D (0 to 10), and the fraction of captions that are the reference."""
+    exact = [a == b for a, b in zip(captions, references, strict=True)]
+    return {
+        f"bleu{suffix}": bleu(captions, references)[0],
+        f"cider{suffix}": cider(captions, [[each] for each in references]),
+        f"exact_match{suffix}": float(np.mean(exact)),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Describer:
+    """Captions pictures by beam search with a trained network.
+
+    Attributes:
+        size: of the network.
+        vocabulary: word of each token.
+        beams: number of hypotheses.
+        penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
+        name: of the model in the state.
+    """
+
+    size: Size
+    vocabulary: Sequence[str]
+    beams: int = 3
+    penalty: float = 0.6
+    name: str = "net"
+
+    def search(self, params: Params, image: Array, beams: int) -> tuple[Array, Array, Array]:
+        """The best caption of each picture.
+
+        Args:
+            params: of all models.
+            image: uint8 [batch, height, width, 3].
+            beams: number of hypotheses; 1: greedy decoding.
+
+        Returns:
+            Tokens int32 [batch, longest]; the sum of their log-probabilities, `END` among them,
+            [batch]; and the attention while each was written, [batch, longest, positions].
+        """
+        length, pixels = self.size.longest, _signed(image)
+        step, state = begin(self.size, params[self.name], pixels, beams, length)
+        first = jnp.full(len(image), START, jnp.int32)
+        found, worth = beam_search(
+            step, state, first, beams=beams, length=length, end=END, penalty=self.penalty
+        )
+        tokens = found[:, 0]
+        count = jnp.minimum((tokens != END).sum(1) + 1, length)
+        total = worth[:, 0] * ((5.0 + count) / 6.0) ** self.penalty
+        before = jnp.concatenate([first[:, None], tokens[:, :-1]], 1)
+        net, variables = Captioner(self.size), {"params": params[self.name]}
+        grid = net.apply(variables, pixels, method="encode")
+        return tokens, total, net.apply(variables, before, grid, method="decode")[1]
+
+    def captions(self, params: Params, images: np.ndarray, beams: int) -> list[str]:
+        """The captions of pictures, uint8 [n, height, width, 3], as text."""
+        found = over(lambda x: self.search(params, x, beams)[0], images, batch=64)
+        return [text(each, self.vocabulary) for each in found]
+
+
+def evaluators(
+    describer: Describer, train: CaptionedImages, validation: CaptionedImages, test: CaptionedImages
+) -> list[Evaluator]:
+    """BLEU, CIDEr and exact matches: greedily during training, by beam search at the end.
+
+    At the end also of the caption of the training picture whose pixels are nearest, and the
+    fraction of captions that contain a word that training lacks, which nothing can write.
+
+    Args:
+        describer: captions the pictures.
+        train: for the nearest pictures.
+        validation, test: scored.
+    """
+    directions = {
+        "bleu": Metric("higher"),
+        "cider": Metric("higher"),
+        "exact_match": Metric("higher"),
+    }
+
+    def of(source: CaptionedImages, beams: int, suffix: str) -> Callable[[State], dict[str, float]]:
+        def score(state: State) -> dict[str, float]:
+            found = describer.captions(state.params, source.arrays["image"], beams)
+            return scores(found, source.captions, suffix)
+
+        return score
+
+    def baseline(state: State) -> dict[str, float]:
+        index = nearest(train.arrays["image"], test.arrays["image"])
+        found = scores([train.captions[i] for i in index], test.captions, "_of_nearest")
+        unknown = (test.arrays["targets"] == UNKNOWN).any(1)
+        return {**found, "with_unknown_word": float(unknown.mean())}
+
+    def made(
+        split: str, source: CaptionedImages, beams: int, suffix: str, every: Schedule
+    ) -> Evaluator:
+        metrics = {f"{name}{suffix}": metric for name, metric in directions.items()}
+        return OfState(split, of(source, beams, suffix), metrics, every)
+
+    references = {f"{name}_of_nearest": Metric(None) for name in SCORES}
+    return [
+        made("validation", validation, 1, "_greedy", "eval"),
+        made("validation", validation, describer.beams, "", "end"),
+        made("test", test, 1, "_greedy", "end"),
+        made("test", test, describer.beams, "", "end"),
+        OfState("test", baseline, {**references, "with_unknown_word": Metric(None)}, "end"),
+    ]
+
+
+def nearest(known: np.ndarray, pictures: np.ndarray, cells: int = 12) -> np.ndarray:
+    """The index of the known picture that is nearest to each, by the pixels of small copies.
+
+    Args:
+        known, pictures: uint8 [n, size, size, 3] and [m, size, size, 3].
+        cells: height and width of the copies.
+
+    Returns:
+        int [m].
+    """
+
+    def small(x: np.ndarray) -> np.ndarray:
+        resized = (Image.fromarray(each).resize((cells, cells), Image.Resampling.BOX) for each in x)
+        return np.stack([np.asarray(each, np.float64).reshape(-1) for each in resized])
+
+    a, b = small(known), small(pictures)
+    return np.argmin((a * a).sum(1)[None] - 2 * b @ a.T, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """Where a network looked while it wrote each word of a caption.
+
+    Attributes:
+        title: heading.
+        image: uint8 [height, width, 3].
+        words: of the caption.
+        weights: [words, positions] of a square grid over the picture.
+        reference: the true caption, where it is known.
+    """
+
+    title: str
+    image: np.ndarray
+    words: tuple[str, ...]
+    weights: np.ndarray
+    reference: str = ""
+
+    def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the picture, and a darkened copy for each word, bright where it looked."""
+        shown = [self.image, *(lit(self.image, each) for each in self.weights)]
+        captions = (self.reference or "picture", *self.words)
+        return [files.pictures(np.stack(shown), captions, columns=min(12, len(shown)))]
+
+
+def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """A picture whose brightness follows weights [positions] of a square grid over it."""
+    side = round(len(weight) ** 0.5)
+    grid = (255 * weight / max(float(weight.max()), 1e-9)).reshape(side, side).astype(np.uint8)
+    size = (image.shape[1], image.shape[0])
+    mask = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BILINEAR), np.float32)
+    return np.rint(image * (0.15 + 0.85 * mask[..., None] / 255)).astype(np.uint8)
+
+
+def samples(
+    describer: Describer, test: CaptionedImages, count: int = 30, detailed: int = 6
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows captions of test pictures, right and wrong ones, and the attention of each word.
+
+    Args:
+        describer: captions the pictures.
+        test: the pictures.
+        count: number of pictures with captions.
+        detailed: for how many of them the attention is drawn.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        images = np.asarray(test.arrays["image"][:count])
+        tokens, _, weights = _described(describer, state.params, images)
+        found = [text(each, describer.vocabulary) for each in tokens]
+        truth = test.captions[:count]
+        right = tuple(a == b for a, b in zip(found, truth, strict=True))
+        captions = tuple(
+            a if a == b else f"{a} (true: {b})" for a, b in zip(found, truth, strict=True)
+        )
+        shown: list[Sample] = [
+            Images("Test pictures and their captions", images, captions, right, 6)
+        ]
+        for i in range(min(detailed, len(images))):
+            words = tuple(found[i].split())
+            title = f"Where it looks, word by word: {found[i]}"
+            shown.append(Attention(title, images[i], words, weights[i, : len(words)], truth[i]))
+        return shown
+
+    return draw
+
+
+def _described(
+    describer: Describer, params: Params, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens, log-probabilities and attention of pictures, on the host."""
+    run = jax.jit(lambda params, x: describer.search(params, x, describer.beams))
+    tokens, total, weights = run(params, images)
+    return np.asarray(tokens), np.asarray(total), np.asarray(weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionOptions:
+    """Flags of `dlcore predict` for a captioning model."""
+
+    beams: PositiveInt = 3
+    """hypotheses that are kept; 1 is the greedy caption"""
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionPredictor:
+    """Captions of a user's picture files."""
+
+    describer: Describer
+    facts: Facts
+    options: CaptionOptions
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Pictures of the size of the training data. UsageError: a file that is no picture."""
+        return [image_files.read(file, self._shape) for file in files]
+
+    def item(self, value: Any) -> np.ndarray:
+        """A picture, uint8 of the size of the training data. UsageError: another array."""
+        image = np.asarray(value)
+        if image.dtype != np.uint8 or image.shape != self._shape:
+            size = " x ".join(map(str, self._shape))
+            raise UsageError(f"a picture is uint8 [{size}], and not {image.dtype} {image.shape}")
+        return image
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each picture {"caption", "probability"}, that of the caption as a whole."""
+        images = np.stack(items)
+        tokens, total, weights = map(np.asarray, self._compiled(state.params, images))
+        answers: list[Answer] = []
+        for image, each, logp, weight in zip(images, tokens, total, weights, strict=True):
+            caption = text(each, self.describer.vocabulary)
+            words = tuple(caption.split())
+            answer = {"caption": caption, "probability": float(np.exp(min(logp, 0.0)))}
+            answers.append((answer, Attention(caption, image, words, weight[: len(words)])))
+        return answers
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(self.facts.fields["image"]["shape"])
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        return jax.jit(lambda params, x: self.describer.search(params, x, self.options.beams))
+
+
+def predictor(describer: Describer, facts: Facts) -> CaptionPredictor:
+    """Captions of picture files, with the attention of each word as pictures."""
+    return CaptionPredictor(describer, facts, CaptionOptions(describer.beams))
