@@ -26,8 +26,7 @@ from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, Size, begin
 from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
-from dlcore.train.batched import over
-from dlcore.train.evaluators import Evaluator, OfState, Schedule
+from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Params, State
 
@@ -100,11 +99,6 @@ class Describer:
         grid = net.apply(variables, pixels, method="encode")
         return tokens, total, net.apply(variables, before, grid, method="decode")[1]
 
-    def captions(self, params: Params, images: np.ndarray, beams: int) -> list[str]:
-        """The captions of pictures, uint8 [n, height, width, 3], as text."""
-        found = over(lambda x: self.search(params, x, beams)[0], images, batch=64)
-        return [text(each, self.vocabulary) for each in found]
-
 
 def evaluators(
     describer: Describer, train: CaptionedImages, validation: CaptionedImages, test: CaptionedImages
@@ -119,18 +113,6 @@ def evaluators(
         train: for the nearest pictures.
         validation, test: scored.
     """
-    directions = {
-        "bleu": Metric("higher"),
-        "cider": Metric("higher"),
-        "exact_match": Metric("higher"),
-    }
-
-    def of(source: CaptionedImages, beams: int, suffix: str) -> Callable[[State], dict[str, float]]:
-        def score(state: State) -> dict[str, float]:
-            found = describer.captions(state.params, source.arrays["image"], beams)
-            return scores(found, source.captions, suffix)
-
-        return score
 
     def baseline(state: State) -> dict[str, float]:
         index = nearest(train.arrays["image"], test.arrays["image"])
@@ -138,18 +120,22 @@ def evaluators(
         unknown = (test.arrays["targets"] == UNKNOWN).any(1)
         return {**found, "with_unknown_word": float(unknown.mean())}
 
-    def made(
-        split: str, source: CaptionedImages, beams: int, suffix: str, every: Schedule
-    ) -> Evaluator:
-        metrics = {f"{name}{suffix}": metric for name, metric in directions.items()}
-        return OfState(split, of(source, beams, suffix), metrics, every)
+    def made(sources: dict[str, Any], beams: int, suffix: str, every: Schedule) -> Evaluator:
+        def collect(state: State, batch: Batch) -> dict[str, Array]:
+            return {"tokens": describer.search(state.params, batch["image"], beams)[0]}
+
+        def score(collected: Collected, split: str) -> dict[str, float]:
+            found = [text(each, describer.vocabulary) for each in collected["tokens"]]
+            return scores(found, sources[split].captions, suffix)
+
+        metrics = {f"{name}{suffix}": Metric("higher") for name in SCORES}
+        return Scored(sources, collect, score, metrics, every)
 
     references = {f"{name}_of_nearest": Metric(None) for name in SCORES}
     return [
-        made("validation", validation, 1, "_greedy", "eval"),
-        made("validation", validation, describer.beams, "", "end"),
-        made("test", test, 1, "_greedy", "end"),
-        made("test", test, describer.beams, "", "end"),
+        made({"validation": validation}, 1, "_greedy", "eval"),
+        made({"test": test}, 1, "_greedy", "end"),
+        made({"validation": validation, "test": test}, describer.beams, "", "end"),
         OfState("test", baseline, {**references, "with_unknown_word": Metric(None)}, "end"),
     ]
 

@@ -1,4 +1,4 @@
-"""The convolutions conv1_1 to conv4_1 of VGG-16 (Simonyan & Zisserman 2015), trained on ImageNet."""
+"""VGG-16 (Simonyan & Zisserman 2015), trained on ImageNet: conv1_1 to conv4_1."""
 
 from __future__ import annotations
 

@@ -1,0 +1,207 @@
+"""Translation between two styles of pictures: measured on pairs that training never saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.facts import Facts
+from dlcore.data.own import images as image_files
+from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
+from dlcore.metrics.known import Metric
+from dlcore.samples import Images, Sample
+from dlcore.tasks.image_generation import feature_extractor
+from dlcore.train.batched import over
+from dlcore.train.evaluators import Evaluator, OfState
+from dlcore.train.model import Model
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Batch, State
+
+ERRORS = ("error_to_b", "error_to_a")
+METRICS = {
+    "cycle_error": Metric("lower"),
+    **dict.fromkeys(ERRORS, Metric("lower")),
+    **{f"{name}_{of}": Metric(None) for name in ERRORS for of in ("unchanged", "of_mean")},
+    "class_kept": Metric("higher"),
+    "class_kept_unchanged": Metric(None),
+    "class_of_true": Metric(None),
+}
+
+
+def signed(image: Any) -> Any:
+    """uint8 as float32 in [-1, 1]."""
+    return image.astype(jnp.float32) / 127.5 - 1
+
+
+def inputs(field: str) -> Callable[[Batch, Array | None, bool], Array]:
+    """The inputs of a model of one style: the field "a" or "b" in [-1, 1]."""
+    return lambda batch, key, train: signed(batch[field])
+
+
+def translated(model: Model, state: State, images: np.ndarray) -> np.ndarray:
+    """Pictures in the other style.
+
+    Args:
+        model: a translator.
+        state: trained.
+        images: uint8 [n, h, w, channels].
+
+    Returns:
+        uint8 of the same shape.
+    """
+
+    def run(x: Array) -> Array:
+        made = model.on(state.params, state.extra, signed(x))
+        return jnp.rint((made + 1) * 127.5).astype(jnp.uint8)
+
+    return over(run, np.asarray(images), batch=200)
+
+
+def evaluator(to_b: Model, to_a: Model, splits: Splits, classifier: Path) -> Evaluator:
+    """Scores translations of the test pictures at the end, under the split "test".
+
+    `cycle_error` is the mean absolute difference of pixels in [0, 1] of a picture that was
+    translated and back. Of digits also: `error_to_b` and `error_to_a`, mean squared errors against
+    the true pictures, beside those of the unchanged picture and of the mean picture of the style;
+    `class_kept`, how often a classifier of the first style recognises the digit that was translated
+    to it, beside the untranslated digit and the true one.
+
+    Args:
+        to_b, to_a: the translators.
+        splits: whose test split has pairs where `facts.digits` says so.
+        classifier: an exported classifier of digits (`image_generation.feature_extractor`).
+    """
+
+    def score(state: State) -> dict[str, float]:
+        test = splits.test.arrays
+        b, a = translated(to_b, state, test["a"]), translated(to_a, state, test["b"])
+        cycles = [
+            np.abs(_unit(translated(back, state, made)) - _unit(test[name])).mean()
+            for back, made, name in ((to_a, b, "a"), (to_b, a, "b"))
+        ]
+        metrics = {"cycle_error": float(np.mean(cycles))}
+        if not splits.facts.digits:
+            return metrics
+        sides = (("b", b, "a"), ("a", a, "b"))
+        for target, made, given in sides:
+            true = _unit(test[f"true_{target}"])
+            mean = _unit(splits.train.arrays[target][:2000]).mean(0, keepdims=True)
+            metrics[f"error_to_{target}"] = _squared(_unit(made), true)
+            metrics[f"error_to_{target}_unchanged"] = _squared(_unit(test[given]), true)
+            metrics[f"error_to_{target}_of_mean"] = _squared(mean, true)
+        extract = feature_extractor(classifier)
+        for name, pictures in (
+            ("class_kept", a),
+            ("class_kept_unchanged", test["b"]),
+            ("class_of_true", test["true_a"]),
+        ):
+            found = extract(np.asarray(pictures)).probabilities.argmax(-1)
+            metrics[name] = float((found == test["label_b"]).mean())
+        return metrics
+
+    known = METRICS if splits.facts.digits else {"cycle_error": METRICS["cycle_error"]}
+    return OfState("test", score, known)
+
+
+def _unit(image: np.ndarray) -> np.ndarray:
+    return np.asarray(image, np.float32) / 255
+
+
+def _squared(a: np.ndarray, b: np.ndarray) -> float:
+    return float(((a - b) ** 2).mean())
+
+
+def samples(
+    to_b: Model, to_a: Model, splits: Splits, count: int = 10
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows test pictures, their translations, and these translated back.
+
+    Args:
+        to_b, to_a: the translators.
+        splits: whose test split is shown.
+        count: number of pictures of each style.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        shown: list[Sample] = []
+        for given, forth, back in (("a", to_b, to_a), ("b", to_a, to_b)):
+            images = np.asarray(splits.test.arrays[given][:count])
+            made = translated(forth, state, images)
+            rows = [images, made, translated(back, state, made)]
+            names = splits.facts.domains if given == "a" else splits.facts.domains[::-1]
+            title = f"{names[0]}: test pictures, as {names[1]}, and back"
+            if splits.facts.digits:
+                rows.insert(2, splits.test.arrays["true_b" if given == "a" else "true_a"][:count])
+                title = f"{names[0]}: test pictures, as {names[1]}, the true ones, and back"
+            shown.append(Images(title, np.concatenate(rows), columns=len(images)))
+        return shown
+
+    return draw
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationOptions:
+    """Flags of `dlcore predict` for a translator of pictures."""
+
+    direction: Literal["to_b", "to_a"] = "to_b"
+    """which style is made: to_b the second one, to_a the first one"""
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationPredictor:
+    """A user's pictures in the other style."""
+
+    to_b: Model
+    to_a: Model
+    facts: Facts
+    options: TranslationOptions = dataclasses.field(default_factory=TranslationOptions)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Pictures of the size of the training data. UsageError: a file that is no picture."""
+        return [image_files.read(file, self._shape) for file in files]
+
+    def item(self, value: Any) -> np.ndarray:
+        """A picture, uint8 of the size of the training data. UsageError: another array."""
+        image = np.asarray(value)
+        if image.dtype != np.uint8 or image.shape != self._shape:
+            size = " x ".join(map(str, self._shape))
+            raise UsageError(f"a picture is uint8 [{size}], and not {image.dtype} {image.shape}")
+        return image
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each picture {"from", "to"}, and the translated picture."""
+        names = list(self.facts.domains)
+        if self.options.direction == "to_a":
+            names.reverse()
+        made = np.asarray(self._compiled(state.params, state.extra, np.stack(items)))
+        return [
+            (dict(zip(("from", "to"), names, strict=True)), Images(f"As {names[1]}", each[None]))
+            for each in made
+        ]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(self.facts.fields["a"]["shape"])
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        model = self.to_b if self.options.direction == "to_b" else self.to_a
+
+        def run(params: Any, extra: Any, images: Array) -> Array:
+            return (model.on(params, extra, signed(images)) + 1) / 2
+
+        return jax.jit(run)
+
+
+def predictor(to_b: Model, to_a: Model, facts: Facts) -> TranslationPredictor:
+    """Translations of picture files, which `dlcore predict --out` writes."""
+    return TranslationPredictor(to_b, to_a, facts)

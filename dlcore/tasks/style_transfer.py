@@ -1,0 +1,350 @@
+"""Style transfer: perceptual losses on frozen features, beside Gatys' optimisation of pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from PIL import Image
+
+from dlcore.analysis.neural_style import Optimised, optimise
+from dlcore.bounds import Range
+from dlcore.data import cache
+from dlcore.data.own import images as image_files
+from dlcore.data.sets import photographs
+from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
+from dlcore.metrics.known import Metric
+from dlcore.models.style import CONTENT, SMALLEST, STYLE, VGG, gram
+from dlcore.samples import Images, Plot, Sample, Series, Table
+from dlcore.train import weights
+from dlcore.train.evaluators import Evaluator, OfState
+from dlcore.train.model import Model
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+METRICS = {
+    "content": Metric("lower"),
+    "style": Metric("lower"),
+    "loss_over_optimised": Metric("lower"),
+    "content_of_optimised": Metric(None),
+    "style_of_optimised": Metric(None),
+    "loss_over_photograph": Metric("lower"),
+}
+MULTIPLE = 8  # of height and width: three halvings of VGG
+
+
+def targets(splits: Splits, style: np.ndarray, size: int, width: int, pretrained: bool) -> Splits:
+    """Computes the Gram matrices of a style, and returns the splits with the files of both.
+
+    Args:
+        splits: the photographs.
+        style: uint8 [height, width, 3].
+        size: pixels of its longer side.
+        width: of `VGG`; 64 where pretrained.
+        pretrained: whether the features are those of VGG-16; else random ones of a fixed seed.
+
+    Returns:
+        Splits whose `facts` have `features` and `grams`, files of parameters for `Weights`.
+
+    Raises:
+        UsageError: the features are not prepared.
+    """
+    net, small = VGG(width), padded(shrunk(style, size))
+    pixels = small[None].astype(np.float32) / 255
+    if pretrained:
+        features = photographs.features()
+        params = weights.load(features)["params"]["vgg"]
+    else:
+        params = net.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+        features = cache.folder() / "style" / f"random-{width}.npz"
+        if not features.exists():
+            photographs.write(features, "vgg", _flat(params))
+    found = jax.jit(net.apply)({"params": jax.tree.map(jnp.asarray, params)}, pixels)
+    grams = {layer: np.asarray(gram(found[layer])[0]) for layer in STYLE}
+    settings = f"{pretrained} {width} {pixels.shape} {CONTENT} {STYLE}".encode()
+    key = hashlib.sha256(small.tobytes() + settings).hexdigest()[:32]
+    place = cache.folder() / "style" / f"{key}.npz"
+    photographs.write(place, "grams", grams)
+    return splits.with_facts(features=str(features), grams=str(place))
+
+
+def _flat(params: Mapping[str, Mapping[str, Array]]) -> dict[str, np.ndarray]:
+    return {
+        f"{layer}/{name}": np.asarray(array)
+        for layer, each in params.items()
+        for name, array in each.items()
+    }
+
+
+def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
+    """A picture, uint8 [h, w, 3], of at most `longest` pixels a side."""
+    made = Image.fromarray(image)
+    made.thumbnail((longest, longest), Image.Resampling.BILINEAR)
+    return np.asarray(made)
+
+
+def padded(image: np.ndarray) -> np.ndarray:
+    """A picture [h, w, 3] reflected at the right and below to multiples of 8, 16 at least."""
+    for axis in (0, 1):
+        n = image.shape[axis]
+        missing = max(SMALLEST, -(-n // MULTIPLE) * MULTIPLE) - n
+        width = [(0, missing if each == axis else 0) for each in (0, 1, 2)]
+        image = np.pad(image, width, mode="reflect" if missing < n else "symmetric")
+    return image
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Perceptual:
+    """The losses of a picture by frozen features.
+
+    Attributes:
+        vgg: model of the features.
+        grams: model of the style's Gram matrices.
+        style_weight: of the style loss in the total.
+    """
+
+    vgg: Model
+    grams: Model
+    style_weight: float
+
+    def __call__(
+        self, params: Params, extra: Extra, made: Array, photograph: Array
+    ) -> dict[str, Array]:
+        """Computes the losses of pictures (Johnson et al. 2016, eq. 2 and 4).
+
+        Both are relative, so that they have no unit: the squared error of the activations of
+        `CONTENT` over their squares, and that of the Gram matrices, averaged over `STYLE`.
+
+        Args:
+            params, extra: of all models.
+            made, photograph: [batch, h, w, 3] in [0, 1].
+
+        Returns:
+            "content", "style" and "total", the weighted sum, [batch] each.
+        """
+        found = self.vgg.on(params, extra, made)
+        expected = self.vgg.on(params, extra, photograph)[CONTENT]
+        style = jnp.zeros(len(made), made.dtype)
+        for layer, target in self.grams.on(params, extra).items():
+            error = ((gram(found[layer]) - target[None]) ** 2).sum((1, 2))
+            style = style + error / (target**2).sum() / len(STYLE)
+        error = ((found[CONTENT] - expected) ** 2).sum((1, 2, 3))
+        content = error / (expected**2).sum((1, 2, 3))
+        return {"content": content, "style": style, "total": content + self.style_weight * style}
+
+
+def unit(batch: Batch, key: Array | None, train: bool) -> Array:
+    """`image`, uint8 [batch, height, width, 3], as float32 in [0, 1]."""
+    return batch["image"].astype(jnp.float32) / 255
+
+
+def loss(painter: Model, perceptual: Perceptual) -> Loss:
+    """The total perceptual loss of painted crops; metrics `content` and `style`.
+
+    Args:
+        painter: photographs -> pictures.
+        perceptual: the losses.
+    """
+
+    def painted(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        made, extra = painter(params, extra, batch, key, train)
+        each = perceptual(params, extra, made, unit(batch, None, False))
+        metrics = {name: mean(each[name], batch["mask"]) for name in ("content", "style")}
+        return Out(mean(each["total"], batch["mask"]), metrics, extra)
+
+    return painted
+
+
+class Comparison:
+    """The network and Gatys' optimisation on the photographs of a split, each computed once.
+
+    The optimisation depends on the frozen parts alone, and is kept by photograph.
+    """
+
+    def __init__(
+        self, painter: Model, perceptual: Perceptual, splits: Splits, size: int, iterations: int
+    ) -> None:
+        """Takes what is compared.
+
+        Args:
+            painter, perceptual: as of `loss`.
+            splits: whose test split has `whole` photographs.
+            size: pixels of their longer side.
+            iterations: of the optimisation.
+        """
+        self.painter, self.perceptual, self.splits = painter, perceptual, splits
+        self.size, self.iterations = size, iterations
+        self._optimised: dict[str, tuple[Optimised, float]] = {}
+
+    def photographs(self) -> dict[str, np.ndarray]:
+        """The photographs, uint8, shrunk and padded."""
+        whole = self.splits.test.whole
+        return {name: padded(shrunk(image, self.size)) for name, image in whole.items()}
+
+    def losses(self, state: State, photograph: np.ndarray) -> Callable[[Array], dict[str, Array]]:
+        """The losses of one picture [1, h, w, 3], as scalars."""
+        content = jnp.asarray(photograph[None].astype(np.float32) / 255)
+
+        def scalar(made: Array) -> dict[str, Array]:
+            each = self.perceptual(state.params, state.extra, made, content)
+            return {name: value[0] for name, value in each.items()}
+
+        return scalar
+
+    def optimised(self, state: State, name: str, photograph: np.ndarray) -> tuple[Optimised, float]:
+        """Gatys' picture of a photograph, and the seconds it took, compilation among them."""
+        if name not in self._optimised:
+            start = time.monotonic()
+            pixels = photograph.astype(np.float32) / 255
+            made = optimise(self.losses(state, photograph), pixels, self.iterations)
+            self._optimised[name] = made, time.monotonic() - start
+        return self._optimised[name]
+
+    def painted(self, state: State, photograph: np.ndarray) -> tuple[np.ndarray, float]:
+        """The network's picture, and the seconds it took after compilation."""
+        paint = jax.jit(lambda p, e, x: self.painter.on(p, e, x))
+        pixels = photograph[None].astype(np.float32) / 255
+        jax.block_until_ready(paint(state.params, state.extra, pixels))
+        start = time.monotonic()
+        made = np.asarray(paint(state.params, state.extra, pixels))
+        return made, time.monotonic() - start
+
+    def score(self, state: State) -> dict[str, float]:
+        """The metrics, averaged over the photographs."""
+        rows = []
+        for name, photograph in self.photographs().items():
+            losses = jax.jit(self.losses(state, photograph))
+            made = {k: float(v) for k, v in losses(self.painted(state, photograph)[0]).items()}
+            plain = float(losses(photograph[None].astype(np.float32) / 255)["total"])
+            best = self.optimised(state, name, photograph)[0].losses
+            rows.append(
+                {
+                    "content": made["content"],
+                    "style": made["style"],
+                    "loss_over_optimised": made["total"] / best["total"],
+                    "content_of_optimised": best["content"],
+                    "style_of_optimised": best["style"],
+                    "loss_over_photograph": made["total"] / plain,
+                }
+            )
+        return {name: float(np.mean([row[name] for row in rows])) for name in METRICS}
+
+    def evaluator(self) -> Evaluator:
+        """All metrics at the end, on the split "test"."""
+        return OfState("test", self.score, METRICS)
+
+    def draw(self, state: State, key: Array) -> list[Sample]:
+        """Photographs, painted and optimised; the curves of the optimisation; both times."""
+        shown: list[Sample] = []
+        rows: list[tuple[str | float, ...]] = []
+        for name, photograph in self.photographs().items():
+            made, seconds = self.painted(state, photograph)
+            losses = jax.jit(self.losses(state, photograph))(made)
+            best, needed = self.optimised(state, name, photograph)
+            pictures = np.stack([photograph / 255.0, made[0], best.image])
+            captions = ("photograph", "network", f"optimised, {self.iterations} iterations")
+            shown.append(
+                Images(f"{name}: in one pass, and optimised", pictures, captions, columns=3)
+            )
+            time_axis = np.arange(len(best.curve), dtype=np.float64)
+            line = np.full(len(best.curve), float(losses["total"]))
+            series = (
+                Series("optimised", time_axis, best.curve),
+                Series("network", time_axis, line),
+            )
+            shown.append(Plot(f"{name}: total loss", "iteration", "loss", series, log_y=True))
+            rows += [
+                (
+                    name,
+                    "network",
+                    *(round(float(losses[k]), 4) for k in ("content", "style", "total")),
+                    round(seconds, 3),
+                ),
+                (
+                    name,
+                    "optimised",
+                    *(round(best.losses[k], 4) for k in ("content", "style", "total")),
+                    round(needed, 1),
+                ),
+            ]
+        head = ("photograph", "by", "content", "style", "total", "seconds")
+        return [Table("Content and style loss, and time", head, tuple(rows)), *shown]
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleOptions:
+    """Flags of `dlcore predict` for a painter."""
+
+    strength: Annotated[float, Range(0.0, 1.0)] = 1.0
+    """fraction of the painted pixels; the rest is the photograph"""
+    longest: Annotated[int, Range(0)] = 0
+    """pixels of the longer side that are painted, 0: the picture's own size"""
+
+
+@dataclasses.dataclass(frozen=True)
+class StylePredictor:
+    """A user's photographs in the style that was trained, at their own size.
+
+    Attributes:
+        painter: photographs -> pictures.
+        style: name of the style.
+    """
+
+    painter: Model
+    style: str
+    options: StyleOptions = dataclasses.field(default_factory=StyleOptions)
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
+        """Photographs at their own size. UsageError: a file that is no picture."""
+        return [np.asarray(image_files.upright(file).convert("RGB")) for file in files]
+
+    def item(self, value: Any) -> np.ndarray:
+        """A photograph, uint8 [height, width, 3]. UsageError: another array."""
+        image = np.asarray(value)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UsageError(
+                f"a photograph is uint8 [h, w, 3], and not {image.dtype} {image.shape}"
+            )
+        return image
+
+    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
+        """For each photograph {"style", "strength", "width", "height"}, and the picture."""
+        # a batch is padded by repeating its last item, which is painted once
+        done: dict[int, Answer] = {}
+        return [
+            done.setdefault(id(each), self._answer(state, each))
+            if id(each) not in done
+            else done[id(each)]
+            for each in items
+        ]
+
+    def _answer(self, state: State, photograph: np.ndarray) -> Answer:
+        o = self.options
+        small = shrunk(photograph, o.longest) if o.longest else photograph
+        height, width = small.shape[:2]
+        whole = padded(small)
+        pixels = whole[None].astype(np.float32) / 255
+        made = np.asarray(self._compiled(state.params, state.extra, pixels))[0, :height, :width]
+        mixed = o.strength * made + (1 - o.strength) * (small.astype(np.float32) / 255)
+        answer = {"style": self.style, "strength": o.strength, "width": width, "height": height}
+        picture = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
+        return answer, Images(f"In the style of {self.style}", picture[None], columns=1)
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        return jax.jit(lambda p, e, x: self.painter.on(p, e, x))
+
+
+def predictor(painter: Model, style: str) -> StylePredictor:
+    """Photographs in another style, which `dlcore predict --out` writes."""
+    return StylePredictor(painter, style)
