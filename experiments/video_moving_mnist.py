@@ -38,7 +38,7 @@ class Config:
 
 
 PRESETS = {
-    "convolutional": Config("convolutional"),
+    "convolutional": Config("convolutional", steps=2500),
     "offline": Config(width=16, canvas=32, steps=400),
     "tiny": Config(
         width=8, layers=1, canvas=16, frames_in=4, frames_out=4, test_videos=64, batch=32, steps=6

@@ -127,14 +127,20 @@ def _style(source: DataSource, style: str) -> np.ndarray:
     if source == "offline" and style in STYLES:
         return waves()
     if style in STYLES:
-        found = tfds.columns("style_images", "train")
-        return np.asarray(found["image"][found["name"].index(style)])
+        return _prepared("style_images", np.uint8)[style]
     path = Path(style)
     if not path.is_file():
         raise UsageError(
             f"--style {style}: there is no such file; the known styles are {', '.join(STYLES)}"
         )
     return np.asarray(own.upright(path).convert("RGB"))
+
+
+def _prepared(name: str, dtype: type) -> dict[str, np.ndarray]:
+    """The arrays of a prepared set of `name`, `shape` and `values`."""
+    found = tfds.columns(name, "train")
+    rows = zip(found["name"], found["shape"], found["values"], strict=True)
+    return {each: np.asarray(values, dtype).reshape(shape) for each, shape, values in rows}
 
 
 def waves(size: int = 256) -> np.ndarray:
@@ -165,10 +171,9 @@ def _published() -> dict[str, Pictures]:
             "these photographs come with scikit-image: pip install 'dlcore[vision]'"
         ) from error
     folder = Path(skimage.__file__).parent / "data"
-    prepared = tfds.columns("style_images", "train")
     found = {
         **dict(zip(("china", "flower"), load_sample_images().images, strict=True)),
-        **dict(zip(prepared["name"], map(np.asarray, prepared["image"]), strict=True)),
+        **_prepared("style_images", np.uint8),
     }
     for file in sorted((*folder.glob("*.png"), *folder.glob("*.jpg"))):
         if file.stem in (*TRAINED, *VALIDATION, *TEST):
@@ -215,18 +220,9 @@ def features() -> Path:
     name = "vgg16_imagenet_features"
     place = cache.folder() / name / f"{tfds.version(name)}.npz"
     if not place.exists():
-        found = tfds.columns(name, "train")
-        arrays = {
-            each: np.reshape(values, shape).astype(np.float32)
-            for each, shape, values in zip(
-                found["name"], found["shape"], found["values"], strict=True
-            )
-        }
-        write(
-            place,
-            "vgg",
-            {each.replace("_k", "/k").replace("_b", "/b"): array for each, array in arrays.items()},
-        )
+        arrays = _prepared(name, np.float32)
+        named = {each.replace("_k", "/k").replace("_b", "/b"): a for each, a in arrays.items()}
+        write(place, "vgg", named)
     return place
 
 

@@ -1,0 +1,89 @@
+"""Captioning: scores by hand, the nearest picture, and captions of own pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.data.sets.captions import END, text
+from dlcore.errors import UsageError
+from dlcore.tasks import captioning
+from dlcore.train.predictor import with_options
+from tests.tasks.test_predictors import untrained
+
+
+def test_scores_of_right_and_wrong_captions() -> None:
+    references = ["a small red circle", "a large blue cross", "a cat"]
+    right = captioning.scores(references, references)
+    assert right == {"bleu": pytest.approx(100), "cider": pytest.approx(25 / 3), "exact_match": 1.0}
+    one_wrong = captioning.scores([*references[:2], "a dog"], references, "_greedy")
+    assert one_wrong["exact_match_greedy"] == pytest.approx(2 / 3)
+    assert one_wrong["bleu_greedy"] < 100
+
+
+def test_the_nearest_picture_is_found_in_any_order() -> None:
+    known = np.random.default_rng(0).integers(0, 256, (9, 24, 24, 3), np.uint8)
+    order = np.array([3, 0, 8])
+    noisy = np.clip(known[order].astype(int) + 3, 0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(captioning.nearest(known, noisy), order)
+
+
+def test_light_falls_where_the_weight_is() -> None:
+    weight = np.zeros(9)
+    weight[2] = 1  # the upper right of 3 x 3
+    shown = captioning.lit(np.full((30, 30, 3), 200, np.uint8), weight)
+    assert shown[2, 27].min() > 190
+    assert shown[27, 2].max() < 40
+
+
+def test_probabilities_are_those_of_the_loss() -> None:
+    """The sum of log-probabilities that a search gives is that of its caption under the network."""
+    experiment, state = untrained("captioning_emoji")
+    predictor: Any = experiment.predictor
+    images = np.asarray(experiment.splits.test.arrays["image"][:3])
+    tokens, total, weights = predictor.describer.search(state.params, images, 2)
+    (model,) = experiment.models
+    before = np.concatenate([np.ones((3, 1), np.int32), tokens[:, :-1]], 1)
+    logits = model.on(state.params, {}, captioning._signed(images), before)
+    logp = np.asarray(jax.nn.log_softmax(logits))
+    for i in range(3):
+        ends = np.flatnonzero(tokens[i] == END)
+        count = (ends[0] + 1) if len(ends) else len(tokens[i])
+        expected = sum(logp[i, t, tokens[i, t]] for t in range(count))
+        assert float(total[i]) == pytest.approx(float(expected), abs=1e-3)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+
+
+def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None:
+    experiment, state = untrained("captioning_emoji")
+    predictor: Any = experiment.predictor
+    images = np.asarray(experiment.splits.test.arrays["image"][:2])
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    items = predictor.items([tmp_path / "0.png", tmp_path / "1.png"], [])
+    np.testing.assert_array_equal(np.stack(items), images)
+    together, alone = predictor.batch(state, items), predictor.batch(state, items[:1])
+    assert together[0][0]["caption"] == alone[0][0]["caption"]
+    assert 0 < alone[0][0]["probability"] <= 1
+    greedy = with_options(predictor, captioning.CaptionOptions(beams=1)).batch(state, items)
+    tokens = predictor.describer.search(state.params, images, 1)[0]
+    vocabulary = experiment.splits.facts.vocabulary
+    assert [answer["caption"] for answer, _ in greedy] == [text(t, vocabulary) for t in tokens]
+    (tmp_path / "bad.png").write_text("no picture")
+    with pytest.raises(UsageError, match="cannot be read as an image"):
+        predictor.items([tmp_path / "bad.png"], [])
+    with pytest.raises(UsageError, match="a picture is uint8"):
+        predictor.item(np.zeros((3, 3, 3), np.float32))
+
+
+def test_samples_mark_right_captions_and_draw_attention_by_word() -> None:
+    experiment, state = untrained("captioning_emoji")
+    pictures, *details = experiment.draw(state, jax.random.key(0))
+    assert len(pictures.images) == len(pictures.captions) == len(pictures.right) == 30
+    assert len(details) == 6
+    assert all(len(each.words) == len(each.weights) for each in details)
