@@ -19,7 +19,7 @@ from dlcore.cli import arguments, environment
 from dlcore.errors import UsageError
 from dlcore.export import answers, opened
 from dlcore.export.answers import Answered, Input, Unread
-from dlcore.export.outputs import Outputs
+from dlcore.export.outputs import outputs
 from dlcore.runtime import notices
 from dlcore.train.predictor import (
     Generator,
@@ -48,7 +48,8 @@ class PredictOptions:
     json: bool = False
     """print one JSON object a line"""
     out: str = ""
-    """a new folder for pictures, other files, and predictions.jsonl"""
+    """a new folder for pictures, other files, and predictions.jsonl; or the one file, such as
+    a.png, of one answer"""
     batch: PositiveInt = answers.BATCH
     """examples that are computed together"""
     last: bool = False
@@ -101,7 +102,7 @@ def main(words: list[str]) -> int:
 def _answer(predictor: Predictor | Generator, state: State, options: PredictOptions) -> int:
     found, total = _answers(predictor, state, options)
     skipped = done = 0
-    with Outputs(Path(options.out) if options.out else None) as outputs:
+    with outputs(Path(options.out) if options.out else None) as out:
         for each in found:
             done += 1
             if isinstance(each, Unread):
@@ -109,9 +110,9 @@ def _answer(predictor: Predictor | Generator, state: State, options: PredictOpti
                 known = each.input.name in each.error
                 _say(f"skipped: {'' if known else each.input.name + ': '}{each.error}")
                 continue
-            files = outputs.write(each)
+            files = out.write(each)
             record = {**each.where, **each.answer, **({"files": files} if files else {})}
-            outputs.record(record)
+            out.record(record)
             if options.json:
                 print(json.dumps(record, ensure_ascii=False), flush=done == total)
             else:

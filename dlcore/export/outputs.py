@@ -1,9 +1,11 @@
-"""The folder of `dlcore predict --out`: the files of each answer, and all answers as JSON lines."""
+"""What `dlcore predict --out` writes: a folder of files and JSON lines, or one answer's file."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +14,10 @@ from typing import IO
 from dlcore.errors import UsageError
 from dlcore.export.answers import Answered
 from dlcore.samples import PartWriter
-from dlcore.samples.parts import file_names
+from dlcore.samples.parts import SUFFIXES, file_names
 
 RECORDS = "predictions.jsonl"
+FILES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
 class _Named(PartWriter):
@@ -68,6 +71,50 @@ class Outputs:
         """Adds a line to predictions.jsonl."""
         if self._file:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+class OneFile(Outputs):
+    """Writes the one file of one answer, such as styled.png, or nothing.
+
+    Raises UsageError where the file is there already, for a second answer, and for an answer that
+    consists of other files.
+    """
+
+    def __init__(self, file: Path) -> None:
+        if file.exists():
+            raise UsageError(f"{file} is there already, and is not overwritten: name another")
+        if not file.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent}: make it, or name another file")
+        self._target = file
+        super().__init__(None)
+
+    def write(self, each: Answered) -> list[str]:
+        """Write what a person sees of an answer; the name of the file."""
+        if self._count:
+            raise UsageError(
+                f"{self._target} is one file, and there are more answers: name a folder"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            writer = _Named(Path(folder), 0, each.sample.title)
+            writer.stem = "answer"
+            names = [name for part in each.sample.parts(writer) for name in file_names(part)]
+            suffixes = [Path(name).suffix for name in names]
+            if suffixes != [self._target.suffix.lower()]:
+                found = ", ".join(suffixes) or "none"
+                raise UsageError(
+                    f"{self._target} is one file, and the files of this model's answer are {found}:"
+                    " name a folder"
+                )
+            shutil.copyfile(Path(folder) / names[0], self._target)
+        self._count += 1
+        return [self._target.name]
+
+
+def outputs(path: Path | None) -> Outputs:
+    """The outputs for a path: one file where it has the ending of one, a new folder otherwise."""
+    if path is not None and path.suffix.lower() in FILES:
+        return OneFile(path)
+    return Outputs(path)
 
 
 def _suffix(each: Answered) -> str:

@@ -63,7 +63,8 @@ def find(path: Path) -> Found:
         found.problems.append(f"{path}: {there}: name a folder of GIFs or of folders of frames")
         return found
     splits = {"train": path}
-    if (path / "train").is_dir() and not _frames(path / "train"):
+    train = files.visible(path / "train") if (path / "train").is_dir() else []
+    if any(each.is_dir() or each.suffix.lower() in ANIMATED for each in train):
         try:
             splits = files.split_folders(path)
         except UsageError as error:

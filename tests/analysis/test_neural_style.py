@@ -1,0 +1,36 @@
+"""Gatys' optimisation on losses whose minimum is known."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.analysis.neural_style import optimise
+
+PHOTOGRAPH = np.full((2, 3, 3), 0.5, np.float32)
+
+
+def test_a_quadratic_is_minimised_within_the_range_of_pixels() -> None:
+    target = np.linspace(0.2, 0.8, 18, dtype=np.float32).reshape(2, 3, 3)
+    target[0, 0, 0] = 2.0  # outside: the nearest pixel value is 1
+
+    def losses(image: jax.Array) -> dict[str, jax.Array]:
+        total = ((image[0] - target) ** 2).sum()
+        return {"total": total, "half": total / 2}
+
+    found = optimise(losses, PHOTOGRAPH, iterations=150, rate=0.05)
+    np.testing.assert_allclose(found.image, np.minimum(target, 1), atol=0.03)
+    assert found.curve.shape == (151,)
+    assert found.curve[0] == pytest.approx(float(((PHOTOGRAPH - target) ** 2).sum()))
+    assert found.losses["half"] == pytest.approx(found.losses["total"] / 2)
+    assert found.losses["total"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_best_picture_is_kept_where_a_loss_rises() -> None:
+    """A loss of the distance from the photograph: every update makes it worse."""
+    found = optimise(
+        lambda image: {"total": jnp.abs(image[0] - PHOTOGRAPH + 1e-3).sum()}, PHOTOGRAPH, 3, 0.3
+    )
+    assert found.losses["total"] == pytest.approx(min(found.curve), rel=1e-5)

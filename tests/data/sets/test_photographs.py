@@ -1,0 +1,78 @@
+"""Photographs: crops by index, photographs that training never sees, styles, own folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.data.sets import photographs
+from dlcore.errors import UsageError
+from dlcore.train import weights
+from tests.data.own import made
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_crop_depends_on_its_index_and_shows_half_of_a_photograph_at_least() -> None:
+    ramp = np.arange(200, dtype=np.uint8)
+    picture = np.broadcast_to(ramp[None, :, None], (100, 200, 3)).copy()
+    info = photographs.Info("ramp", "1", "train", "", 50)
+    source = photographs.Crops([picture], 16, 3, info)
+    crops = source.gather(np.arange(50))["image"]
+    np.testing.assert_array_equal(source.gather(np.array([7]))["image"][0], crops[7])
+    spans = abs(crops[:, 0, -1, 0].astype(int) - crops[:, 0, 0, 0])
+    # the ramp rises by 1 a pixel: a crop spans its own side, less a pixel at both ends
+    assert spans.min() >= 50 * 15 / 16 - 2
+    assert spans.max() <= 100 * 15 / 16 + 2
+    mirrored = crops[:, 0, -1, 0] < crops[:, 0, 0, 0]
+    assert 10 < mirrored.sum() < 40
+
+
+def test_offline_parts_do_not_overlap_and_the_style_is_drawn() -> None:
+    splits, style = photographs.load("offline", "starry_night", 16)
+    assert style.shape == (256, 256, 3)
+    assert splits.facts.fields["image"] == {"shape": [16, 16, 3], "dtype": "uint8"}
+    left = splits.train.pictures[1]
+    right = splits.test.whole["flower"]
+    assert left.shape[1] + right.shape[1] == 640
+    assert not (left[:, -right.shape[1] :] == right).all()
+
+
+def test_a_style_of_ones_own_and_one_that_is_missing(tmp_path: Path) -> None:
+    file = made.image(tmp_path / "style.png", 1, (20, 30), "RGB")
+    assert photographs.load("offline", str(file), 16)[1].shape == (30, 20, 3)
+    with pytest.raises(UsageError, match="no such file; the known styles are starry_night"):
+        photographs.load("offline", "nothing.png", 16)
+
+
+def test_own_photographs_are_split_by_their_contents(tmp_path: Path) -> None:
+    for i in range(30):
+        made.image(tmp_path / "own" / f"{i}.png", i, (40, 30), "RGB")
+    style = made.image(tmp_path / "style.png", 1, (20, 30), "RGB")
+    splits, _ = photographs.load(tmp_path / "own", str(style), 16)
+    whole = {**splits.validation.whole, **splits.test.whole}
+    assert len(whole) + len(splits.train.pictures) == 30
+    with pytest.raises(UsageError, match="takes a folder of photographs"):
+        photographs.load(tmp_path / "nowhere", str(style), 16)
+    (tmp_path / "own" / "bad.png").write_text("no picture")
+    with pytest.raises(UsageError, match="cannot be read as an image"):
+        photographs.load(tmp_path / "own", str(style), 16)
+
+
+def test_written_parameters_are_what_a_run_loads(tmp_path: Path) -> None:
+    arrays = {"conv1_1/kernel": np.ones((3, 3, 3, 2), np.float32)}
+    photographs.write(tmp_path / "a" / "b.npz", "vgg", arrays)
+    found = weights.load(tmp_path / "a" / "b.npz")["params"]["vgg"]
+    np.testing.assert_array_equal(found["conv1_1"]["kernel"], arrays["conv1_1/kernel"])
+
+
+def test_waves_are_a_picture() -> None:
+    assert Image.fromarray(photographs.waves(32)).size == (32, 32)
