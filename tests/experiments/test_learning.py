@@ -14,7 +14,7 @@ from dlcore.data.source import Source
 from dlcore.runs import catalog
 from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.train.experiment import Experiment
-from tests.experiments import learning
+from tests.experiments import learning, learning_pictures
 from tests.experiments.learning import majority, scrambled, torn, unigram
 
 
@@ -112,6 +112,14 @@ ROWS = {
         "lower",
     ),
     "bert_polarity": classifier(0.2, steps=200, lr=5e-3),
+    "captioning_emoji": Row(
+        "validation/loss",
+        learning.learnt_from(scrambled("image", seed=1), "validation/loss"),
+        0.1,
+        scrambled("image"),
+        {"steps": 400, "width": 32, "lr": 3e-3, "dropout": 0.0, "label_smoothing": 0.0},
+        "lower",
+    ),
     "cnn_fashion_mnist": classifier(steps=300, widths=(16, 32), hidden=32, norm="batch"),
     "cnn_mnist": classifier(steps=200),
     "detection_bccd": detector(0.15, widths=(16, 32), steps=400, lr=5e-3),
@@ -128,6 +136,14 @@ ROWS = {
     **dict.fromkeys(
         ("faces_orl", "faces_yale"),
         Row("test/auc", lambda e: 0.5, 0.2, torn("label"), {"steps": 200, "lr": 5e-3, "ema": 0.9}),
+    ),
+    "cyclegan": Row(
+        "test/error_to_b",
+        learning_pictures.mean_of_style,
+        0.02,
+        scrambled("b"),
+        {"steps": 500, "width": 16, "lr": 1e-3},
+        "lower",
     ),
     "flow_mnist": Row(
         "test/frechet_on_classifier_features",
@@ -204,6 +220,14 @@ ROWS = {
         learning.constant("image"),
         {"steps": 300, "lr": 1e-2},
     ),
+    "style_transfer": Row(
+        "test/loss_over_photograph",
+        learning_pictures.photograph,
+        0.5,
+        learning_pictures.one_colour,
+        {"steps": 150, "width": 16, "lr": 3e-3},
+        "lower",
+    ),
     "transformer_multi30k": translator(
         "transformer_multi30k", 0.2, width=64, heads=4, vocabulary=400, steps=400
     ),
@@ -221,6 +245,14 @@ ROWS = {
         10.0,
         scrambled("image"),
         {"steps": 200, "latent": 8},
+        "lower",
+    ),
+    "video_moving_mnist": Row(
+        "validation/squared_error",
+        learning_pictures.mean_frame,
+        3.0,
+        learning_pictures.other_future,
+        {"steps": 300, "width": 16, "lr": 5e-3},
         "lower",
     ),
     "vit_fashion_mnist": classifier(steps=300, width=16),
