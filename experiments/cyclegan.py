@@ -68,11 +68,9 @@ def build(c: Config, splits: Splits) -> Experiment:
         def loss(params, extra, batch, key, train):
             made = forth(params, extra, batch, key, train)[0]
             other = back(params, extra, batch, key, train)[0]
-            cycles = [
-                (back.on(params, extra, made), forth.inputs(batch, key, train)),
-                (forth.on(params, extra, other), back.inputs(batch, key, train)),
-            ]
-            cycle = sum(jnp.abs(again - image).mean((1, 2, 3)) for again, image in cycles)
+            first = back.on(params, extra, made) - forth.inputs(batch, key, train)
+            second = forth.on(params, extra, other) - back.inputs(batch, key, train)
+            cycle = jnp.abs(first).mean((1, 2, 3)) + jnp.abs(second).mean((1, 2, 3))
             score = ((critic.on(params, extra, made) - 1) ** 2).mean((1, 2))
             metrics = {"cycle": mean(cycle, batch["mask"]), "score": mean(score, batch["mask"])}
             return Out(mean(score + c.cycle * cycle, batch["mask"]), metrics, extra)

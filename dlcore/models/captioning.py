@@ -76,8 +76,8 @@ class Encoder(nn.Module):
             x = jax.nn.silu(LayerNorm()(x))
         batch, h, w, _ = x.shape
         rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in (h, w))
-        place = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).astype(np.float32)
-        place = jnp.broadcast_to(jnp.asarray(place, x.dtype)[None], (batch, h, w, 2))
+        grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
+        place = jnp.broadcast_to(jnp.asarray(grid, x.dtype)[None], (batch, h, w, 2))
         x = nn.Dense(self.width)(jnp.concatenate([x, place], -1))
         for _ in range(2):
             y = nn.Conv(self.width, (3, 3))(jax.nn.silu(LayerNorm()(x)))
@@ -140,7 +140,7 @@ class _Transformer(nn.Module):
         )
         x = x + places[None, :length].astype(x.dtype)
         past = jnp.tril(jnp.ones((length, length), bool))[None]
-        weights = []
+        weights: list[Array] = []
         for layer in range(s.layers):
             qkv = nn.Dense(3 * width, use_bias=False, name=f"qkv_{layer}")(LayerNorm()(x))
             q, k, v = jnp.moveaxis(qkv.reshape(batch, length, 3, s.heads, -1), (2, 3), (0, 2))
@@ -217,7 +217,8 @@ def begin(size: Size, params: Any, image: Array, beams: int, length: int) -> tup
         The step, and its first state: the tokens of each beam, int32 [batch, beams, length].
     """
     net = Captioner(size)
-    grid = jnp.repeat(net.apply({"params": params}, image, method="encode"), beams, 0)
+    encoded: Any = net.apply({"params": params}, image, method="encode")
+    grid = jnp.repeat(encoded, beams, 0)
 
     def step(tokens: Array, history: Array, position: Array) -> Any:
         history = jax.lax.dynamic_update_slice_in_dim(history, tokens[:, :, None], position, 2)

@@ -118,7 +118,10 @@ class ConvLSTM(nn.Module):
             state, x = step(*carry)
             return (state, x), x
 
-        shared = {"variable_broadcast": "params", "split_rngs": {"params": False}}
+        shared: dict[str, Any] = {
+            "variable_broadcast": "params",
+            "split_rngs": {"params": False},
+        }
         carry, predicted = nn.scan(encode, in_axes=1, out_axes=1, **shared)(step, carry, blocks)
         first = predicted[:, -1]
         more = nn.scan(forecast, out_axes=1, length=self.frames_out - 1, **shared)

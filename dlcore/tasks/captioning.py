@@ -97,7 +97,8 @@ class Describer:
         before = jnp.concatenate([first[:, None], tokens[:, :-1]], 1)
         net, variables = Captioner(self.size), {"params": params[self.name]}
         grid = net.apply(variables, pixels, method="encode")
-        return tokens, total, net.apply(variables, before, grid, method="decode")[1]
+        decoded: Any = net.apply(variables, before, grid, method="decode")
+        return tokens, total, decoded[1]
 
 
 def evaluators(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,7 +46,7 @@ def test_probabilities_are_those_of_the_loss() -> None:
     """The sum of log-probabilities that a search gives is that of its caption under the network."""
     experiment, state = untrained("captioning_emoji")
     predictor: Any = experiment.predictor
-    images = np.asarray(experiment.splits.test.arrays["image"][:3])
+    images = jnp.asarray(experiment.splits.test.arrays["image"][:3])
     tokens, total, weights = predictor.describer.search(state.params, images, 2)
     (model,) = experiment.models
     before = np.concatenate([np.ones((3, 1), np.int32), tokens[:, :-1]], 1)
@@ -71,7 +72,7 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
     assert together[0][0]["caption"] == alone[0][0]["caption"]
     assert 0 < alone[0][0]["probability"] <= 1
     greedy = with_options(predictor, captioning.CaptionOptions(beams=1)).batch(state, items)
-    tokens = predictor.describer.search(state.params, images, 1)[0]
+    tokens = predictor.describer.search(state.params, jnp.asarray(images), 1)[0]
     vocabulary = experiment.splits.facts.vocabulary
     assert [answer["caption"] for answer, _ in greedy] == [text(t, vocabulary) for t in tokens]
     (tmp_path / "bad.png").write_text("no picture")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,9 +49,9 @@ def test_a_perfect_translation_has_no_error_and_keeps_the_class(
 def test_each_objective_changes_its_own_network_alone() -> None:
     experiment, state = untrained("cyclegan")
     batch = {
-        **experiment.train.gather(np.arange(4)),
-        "row": np.arange(4, dtype=np.int32),
-        "mask": np.ones(4, np.float32),
+        **{name: jnp.asarray(x) for name, x in experiment.train.gather(np.arange(4)).items()},
+        "row": jnp.arange(4),
+        "mask": jnp.ones(4),
     }
     for name in experiment.objectives:
         single = {name: experiment.trained[name]}

@@ -232,4 +232,5 @@ def write(place: Path, model: str, arrays: Mapping[str, np.ndarray]) -> None:
 
     place.parent.mkdir(parents=True, exist_ok=True)
     with safe.replacing(place) as file:
-        np.savez(file, **{f"params/{model}/{name}": array for name, array in arrays.items()})
+        named = {f"params/{model}/{name}": array for name, array in arrays.items()}
+        np.savez(file, allow_pickle=False, **named)

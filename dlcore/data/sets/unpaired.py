@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def load(source: DataSource, held_out: int = 1000) -> Splits:
     return Splits.of(sources, facts=Facts(domains=list(DOMAINS), digits=True))
 
 
-def _digits(source: Arrays, count: int | None) -> Arrays:
+def _digits(source: Any, count: int | None) -> Arrays:
     """Training: a half in each style. Otherwise all in both styles, in another order for b."""
     image, label = source.arrays["image"], source.arrays["label"]
     n = len(image) // 2 if count is None else min(count, len(image))
@@ -95,7 +96,7 @@ def _own(path: Path) -> Splits:
     return Splits.of(sources, facts=Facts(domains=classes, digits=False))
 
 
-def _two(source: Arrays, classes: list[str]) -> Arrays:
+def _two(source: Any, classes: list[str]) -> Arrays:
     """Both styles side by side; the smaller one begins anew."""
     contents: Mapping[str, np.ndarray] = source.arrays
     each = [np.flatnonzero(contents["label"] == i) for i in (0, 1)]
