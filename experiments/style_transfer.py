@@ -26,7 +26,7 @@ from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Split
 @dataclass(frozen=True)
 class Config:
     style: str = "starry_night"  # starry_night, the_scream, shipwreck, or the file of a picture
-    style_weight: NonNegativeFloat = 20.0
+    style_weight: NonNegativeFloat = 5.0
     width: Annotated[int, Range(4)] = 96
     depth: PositiveInt = 5
     features: PositiveInt = 64  # channels of the first block of VGG; 64 are pretrained
@@ -35,7 +35,7 @@ class Config:
     iterations: PositiveInt = 100  # of Gatys' optimisation
     recipe: Recipe = Recipe("adamw", lr=2e-3, clip_norm=1.0)
     batch: int = 4
-    steps: int = 600
+    steps: int = 1000
 
 
 PRESETS = {
