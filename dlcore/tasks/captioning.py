@@ -19,6 +19,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.own import images as image_files
 from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
 from dlcore.errors import UsageError
+from dlcore.metrics.calibration import reliability
 from dlcore.metrics.captions import cider
 from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
@@ -106,8 +107,9 @@ def evaluators(
 ) -> list[Evaluator]:
     """BLEU, CIDEr and exact matches: greedily during training, by beam search at the end.
 
-    At the end also of the caption of the training picture whose pixels are nearest, and the
-    fraction of captions that contain a word that training lacks, which nothing can write.
+    At the end also of the caption of the training picture whose pixels are nearest, the fraction of
+    captions that contain a word that training lacks, which nothing can write, and the calibration
+    error of the captions' probabilities, as those of being exactly right.
 
     Args:
         describer: captions the pictures.
@@ -123,13 +125,21 @@ def evaluators(
 
     def made(sources: dict[str, Any], beams: int, suffix: str, every: Schedule) -> Evaluator:
         def collect(state: State, batch: Batch) -> dict[str, Array]:
-            return {"tokens": describer.search(state.params, batch["image"], beams)[0]}
+            tokens, total, _ = describer.search(state.params, batch["image"], beams)
+            return {"tokens": tokens, "log_probability": total}
 
         def score(collected: Collected, split: str) -> dict[str, float]:
             found = [text(each, describer.vocabulary) for each in collected["tokens"]]
-            return scores(found, sources[split].captions, suffix)
+            metrics = scores(found, sources[split].captions, suffix)
+            if not suffix:
+                exact = [a == b for a, b in zip(found, sources[split].captions, strict=True)]
+                probability = np.exp(np.minimum(collected["log_probability"], 0.0))
+                metrics["calibration_error"] = reliability(probability, np.array(exact)).error
+            return metrics
 
         metrics = {f"{name}{suffix}": Metric("higher") for name in SCORES}
+        if not suffix:
+            metrics["calibration_error"] = Metric("lower")
         return Scored(sources, collect, score, metrics, every)
 
     references = {f"{name}_of_nearest": Metric(None) for name in SCORES}
