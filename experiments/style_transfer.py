@@ -29,7 +29,7 @@ class Config:
     style_weight: NonNegativeFloat = 5.0
     width: Annotated[int, Range(4)] = 96
     depth: PositiveInt = 5
-    features: PositiveInt = 64  # channels of the first block of VGG; 64 are pretrained
+    features: PositiveInt = 64  # channels of the first block of VGG; 64: pretrained, else random
     crop: Annotated[int, Range(16)] = 128
     size: Annotated[int, Range(16)] = 256  # longer side of the style and of the test photographs
     iterations: PositiveInt = 100  # of Gatys' optimisation
@@ -46,7 +46,7 @@ PRESETS = {
 
 def data(c: Config, source: DataSource) -> Splits:
     pictures, style = photographs.load(source, c.style, c.crop)
-    pretrained = source != "offline"
+    pretrained = source != "offline" and c.features == 64
     return style_transfer.targets(pictures, style, c.size, c.features, pretrained)
 
 

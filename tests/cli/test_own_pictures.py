@@ -1,0 +1,113 @@
+"""Own GIFs, captioned pictures, photographs and two styles: a run on each, and its answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.cli import main as cli
+from tests.child import card
+from tests.data.own import made
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+
+
+def train(name: str, *words: str) -> int:
+    settings = ["--preset", "tiny", "--steps", "2", "--eval-every", "2", "--out", "run"]
+    return cli.main(["train", name, *settings, *words])
+
+
+def answer(capsys: Capture, *words: str) -> dict[str, object]:
+    capsys.readouterr()
+    assert cli.main(["predict", "run", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[0])
+
+
+def clips(folder: Path, count: int) -> Path:
+    """A bright square that moves by a pixel a frame, in GIFs."""
+    folder.mkdir()
+    for i in range(count):
+        frames = np.zeros((8, 16, 16), np.uint8)
+        for t, frame in enumerate(frames):
+            frame[i % 8 : i % 8 + 4, t : t + 4] = 100 + i
+        first, *rest = map(Image.fromarray, frames)
+        first.save(folder / f"{i}.gif", save_all=True, append_images=rest)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_folder_of_gifs(capsys: Capture) -> None:
+    folder = clips(Path("clips"), 60)
+    assert train("video_moving_mnist", "--data", str(folder)) == 0
+    assert card(Path("run"))["results"]["test"]["ssim"] < 1
+    found = answer(capsys, "clips/3.gif", "--start", "0", "--out", "made")
+    assert found["frames_predicted"] == 4
+    (name,) = found["files"]  # type: ignore[misc]
+    with Image.open(Path("made") / name) as image:
+        assert image.n_frames == 8
+    Path("bad.gif").write_text("no video")
+    assert cli.main(["predict", "run", "bad.gif"]) == 3
+
+
+@pytest.mark.slow
+def test_captioned_pictures(capsys: Capture) -> None:
+    rows = []
+    for i in range(60):
+        made.image(Path("pets") / f"{i}.png", i, mode="RGB")
+        rows.append(f"{i}.png\ta {('big', 'small')[i % 2]} {('cat', 'dog')[i % 3 == 0]}")
+    Path("pets/captions.tsv").write_text("\n".join(["path\tcaption", *rows]) + "\n")
+    assert train("captioning_emoji", "--data", "pets") == 0
+    found = answer(capsys, "pets/7.png")
+    assert 0 < float(found["probability"]) <= 1  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_photographs_and_a_style_of_ones_own(capsys: Capture) -> None:
+    for i in range(60):
+        made.image(Path("photographs") / f"{i}.png", i, (40, 30), "RGB")
+    made.image(Path("style.png"), 99, (30, 30), "RGB")
+    assert train("style_transfer", "--data", "photographs", "--style", "style.png") == 0
+    found = answer(capsys, "photographs/3.png", "--strength", "0.5")
+    assert found == {**found, "style": "style.png", "width": 40, "height": 30}
+
+
+@pytest.mark.slow
+def test_two_folders_of_pictures(capsys: Capture) -> None:
+    made.image_folder(Path("two"), 60, ("ink", "oil"))
+    assert train("cyclegan", "--data", "two") == 0
+    assert set(card(Path("run"))["results"]["test"]) == {"cycle_error"}
+    found = answer(capsys, "two/ink/003.png", "--out", "one.png")
+    assert (found["from"], found["to"]) == ("ink", "oil")
+    with Image.open("one.png") as image:
+        assert image.size == (28, 28)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("video_moving_mnist", "holds no videos"),
+        ("captioning_emoji", "holds no table"),
+        ("style_transfer", "takes a folder of photographs"),
+        ("cyclegan", "holds no folders"),
+    ],
+)
+def test_an_empty_folder_is_refused_before_the_first_step(
+    name: str, message: str, capsys: Capture
+) -> None:
+    Path("empty").mkdir()
+    assert train(name, "--data", "empty") == 2
+    assert message in capsys.readouterr().err
+    assert not Path("run").exists()
