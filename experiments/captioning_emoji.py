@@ -39,7 +39,7 @@ class Config:
     length_penalty: NonNegativeFloat = 0.6
     recipe: Recipe = Recipe("adamw", lr=1e-3, weight_decay=0.05, clip_norm=1.0)
     batch: int = 32
-    steps: int = 1500
+    steps: int = 1200
 
 
 PRESETS = {

@@ -33,7 +33,7 @@ class Config:
     cycle: NonNegativeFloat = 10.0  # weight of the cycle loss
     recipe: Recipe = Recipe("adam", lr=4e-4, warmup=0, schedule="linear", b1=0.5)
     batch: int = 16
-    steps: int = 2500
+    steps: int = 1500
 
 
 PRESETS = {

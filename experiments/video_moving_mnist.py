@@ -34,11 +34,11 @@ class Config:
     test_videos: PositiveInt = 1000
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.01, clip_norm=1.0)
     batch: int = 16
-    steps: int = 600
+    steps: int = 500
 
 
 PRESETS = {
-    "convolutional": Config("convolutional", steps=2500),
+    "convolutional": Config("convolutional", steps=1500),
     "offline": Config(width=16, canvas=32, steps=400),
     "tiny": Config(
         width=8, layers=1, canvas=16, frames_in=4, frames_out=4, test_videos=64, batch=32, steps=6
