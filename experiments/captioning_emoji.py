@@ -44,7 +44,7 @@ class Config:
 
 PRESETS = {
     "transformer": Config("transformer"),
-    "offline": Config(width=64, size=48, dropout=0.0, label_smoothing=0.0, max_shift=2),
+    "offline": Config(width=64, size=48, dropout=0.0, label_smoothing=0.0, max_shift=2, steps=1500),
     "tiny": Config(width=16, layers=1, heads=2, size=24, beams=2, batch=32, steps=6),
 }
 
