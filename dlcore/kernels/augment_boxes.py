@@ -98,6 +98,7 @@ def random_mirror(
         Images and boxes, shapes and dtypes of the arguments.
     """
     _, height, width, _ = images.shape
+    boxes = jnp.asarray(boxes)
     chosen = per_example(lambda k: jax.random.bernoulli(k, 0.5, (2,)), key, row)
     there = (boxes[..., 2:] > boxes[..., :2]).all(-1, keepdims=True)
     for axis, size in ((0, width), (1, height))[: 2 if vertical else 1]:

@@ -124,7 +124,7 @@ def _extents(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 
 def _images(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    place = np.array([[1.0, 1, 0, 0], [0.5, 0.75, 1.25, -1], [2, 1.5, -3, 2], [1, 2, 9, 0]])
+    place = np.array([[1.0, 1, 0, 0], [0.5, 0.75, 1.25, -0.75], [2, 1.5, -3, 2], [1, 2, 9, 0]])
     return generator.standard_normal((4, 6, 8, 2)), place
 
 
@@ -150,7 +150,7 @@ CASES = {
     ),
     "place_images": Case(place_images, resampled, _images, grads=(0,), batched=(0, 1), f32=2e-6),
     "random_mirror": Case(
-        mirror, mirrored, _with_boxes, grads=(1, 2), batched=(0, 1, 2), f32=0, bf16=0
+        mirror, mirrored, _with_boxes, grads=(1,), batched=(0, 1, 2), f32=0, bf16=0
     ),
     "mosaic_windows": Case(
         lambda rows, canvas: mosaic_windows(key(), rows, canvas),
