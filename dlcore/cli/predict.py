@@ -151,10 +151,13 @@ def _takes(predictor: Predictor | Generator) -> str:
     """What a model can be given, in words."""
     ways = []
     if isinstance(predictor, Predictor):
-        lines = "text files, --text TEXT, or - for lines of standard input"
         count = files_per_item(predictor)
-        files = f"files, {count} at a time" if count > 1 else "files"
-        ways.append(f"name {lines if reads(predictor) == 'lines' else files}")
+        kinds = {
+            "files": f"files, {count} at a time" if count > 1 else "files",
+            "lines": "text files, --text TEXT, or - for lines of standard input",
+            "table": "CSV, TSV or Parquet files, --text ROW, or - for a table in standard input",
+        }
+        ways.append(f"name {kinds[reads(predictor)]}")
     if isinstance(predictor, Generator):
         ways.append("say how many examples to generate, --count N --out FOLDER")
     return "; or ".join(ways)
@@ -162,26 +165,32 @@ def _takes(predictor: Predictor | Generator) -> str:
 
 def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Input | Unread], int]:
     """The inputs in the order of the command line, texts first; and how many files there are."""
-    lines = reads(predictor) == "lines"
-    if not lines and (options.text or "-" in options.files):
+    lines, table = reads(predictor) == "lines", reads(predictor) == "table"
+    if not lines and not table and (options.text or "-" in options.files):
         raise UsageError("this model reads files, not lines of text: name files")
     groups = [[None] if name == "-" else answers.files_of([Path(name)]) for name in options.files]
     paths: list[Path | None] = [path for group in groups for path in group]
-    if not lines:
+    if not lines and not table:
         named = [path for path in paths if path is not None]
         inputs = answers.inputs_of(named, files_per_item(predictor))
         return iter(inputs), len(inputs)
 
     def read() -> Iterator[Input | Unread]:
-        for number, text in enumerate(options.text, start=1):
+        if table and options.text:  # the first may name the columns
+            yield Input("the text", {}, text="\n".join(options.text))
+        for number, text in enumerate(options.text if lines else (), start=1):
             yield Input(f"text {number}", {"line": number}, text=text)
         for path in paths:
-            if path is None:
+            if path is None and table:
+                yield Input("standard input", {}, text=sys.stdin.read())
+            elif path is None:
                 yield from _standard_input()
+            elif table:
+                yield Input(str(path), {"file": str(path)}, (path,))
             else:
                 yield from answers.lines_of(path, column(predictor))
 
-    return read(), 0
+    return read(), 0 if lines else len(paths)
 
 
 def _standard_input() -> Iterator[Input]:

@@ -45,6 +45,7 @@ class FoldsPredictor:
     folds: Folds
     facts: Facts
     options: ClassOptions | NumberOptions
+    reads = "table"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Row]:
         """Reads the rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`.

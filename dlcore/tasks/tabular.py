@@ -256,6 +256,7 @@ class RowPredictor:
     facts: Facts
     options: ClassOptions | NumberOptions
     rows: int
+    reads = "table"
 
     @property
     def _names(self) -> list[str]:

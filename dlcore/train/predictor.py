@@ -27,8 +27,9 @@ class Predictor(Protocol):
     it by the flags that the user gave.
 
     A predictor may have further members:
-        reads: "files" (the default) or "lines". With "lines", text files, `-` and `--text` are
-            passed to `items` as text, one line at a time, and no files are.
+        reads: "files" (the default), "lines" or "table". With "lines", text files, `-` and `--text`
+            are passed to `items` as text, one line at a time, and no files are. With "table", files
+            are passed as files, and `-` and `--text` as one text.
         column: with "lines" the column of a table that is read ("text" by default).
         files_per_item: number of files that make one item, such as 2 where two images are
             compared; `items` is then called with as many files at a time.
@@ -103,7 +104,7 @@ def with_results(predictor: P, results: Mapping[str, Mapping[str, float]]) -> P:
 
 
 def reads(predictor: Predictor | Generator) -> str:
-    """Returns whether a predictor reads "files" or "lines"."""
+    """Returns whether a predictor reads "files", "lines" or a "table"."""
     return str(getattr(predictor, "reads", "files"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,11 @@ from PIL import Image
 
 import dlcore
 from dlcore.cli import main as cli
+from dlcore.cli import predict
+from dlcore.data.own import rows
 from dlcore.data.sets import embedded
+from dlcore.errors import UsageError
+from dlcore.samples import Text
 from tests.child import REPOSITORY, card, environment
 
 Capture = pytest.CaptureFixture[str]
@@ -151,6 +156,41 @@ def test_bad_input_has_a_message(
     said = capsys.readouterr()
     assert message in said.err
     assert not said.out
+
+
+class Table:
+    """A predictor of rows, whose answer is the sum of their numbers."""
+
+    options: Any = None
+    reads = "table"
+
+    def items(self, files: Any, text: Any) -> list[Any]:
+        return rows.read(files, text, ["a", "b"])
+
+    def batch(self, state: Any, items: Any) -> list[Any]:
+        return [({"sum": sum(map(float, row.values.values()))}, Text("t", ())) for row in items]
+
+
+@pytest.mark.quick
+def test_rows_come_from_files_standard_input_and_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "a.csv").write_text("b,x,a\n1,?,2\n3,?,4\n")
+    file = str(tmp_path / "a.csv")
+    predictor: Any = Table()
+
+    def answered(*words: str, text: tuple[str, ...] = ()) -> list[str]:
+        options = predict.PredictOptions(files=words, text=text)
+        assert predict._answer(predictor, None, options) == 0  # type: ignore[arg-type]
+        return capsys.readouterr().out.splitlines()
+
+    assert answered(file) == [f"{file}:1: 3", f"{file}:2: 7"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a,b\n5,6\n7,8\n"))
+    assert answered("-") == ["11", "15"]
+    assert answered(text=("1,2",)) == ["3"]
+    assert answered(text=("b,a", "1,2", "3,3")) == ["3", "6"]
+    with pytest.raises(UsageError, match="CSV, TSV or Parquet files, --text ROW, or - for a table"):
+        answered()
 
 
 def test_a_damaged_model_and_a_stranger_are_refused(
