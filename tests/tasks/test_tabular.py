@@ -35,7 +35,7 @@ NUMBERS = Facts(task="number", classes=[], mean=10.0, deviation=2.0)
 def test_metrics_of_classes_are_those_of_scikit_learn() -> None:
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     true = np.array([0, 0, 1])
-    found = tabular.scores(CLASSES, np.log(p), true)
+    found = tabular.scores(CLASSES, np.log(p), true.astype(float))
     prior = np.tile([0.75, 0.25], (3, 1))
     assert found["log_loss"] == pytest.approx(log_loss(true, p))
     assert found["baseline_log_loss"] == pytest.approx(log_loss(true, prior))
