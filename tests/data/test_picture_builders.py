@@ -28,7 +28,7 @@ def test_transparency_becomes_white() -> None:
     image.putpixel((0, 0), (0, 0, 255, 255))
     file = io.BytesIO()
     image.save(file, "PNG")
-    found = noto_emoji_captions.on_white(file.getvalue())
+    found = noto_emoji_captions.on_white(file.getvalue()).copy()
     assert found.shape == (72, 72, 3)
     assert found[0, 6].tolist() == [0, 0, 255]  # in the middle of the width
     found[0, 6] = 255
