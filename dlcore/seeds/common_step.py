@@ -19,7 +19,7 @@ from dlcore.train.init import initial
 
 
 def common_valid_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) -> int:
-    """The newest step of which all runs have a valid checkpoint; 0 where one of them has none yet.
+    """Returns the newest step of which all runs have a valid checkpoint; 0 if a run has none.
 
     Args:
         experiment: the experiment.
@@ -27,7 +27,7 @@ def common_valid_step(experiment: Experiment, flags: Sequence[RunOptions], root:
         root: the folder of the runs, for messages.
 
     Raises:
-        UsageError: all have checkpoints, but of no common step.
+        UsageError: all runs have checkpoints, but of no common step.
     """
     kept = [
         {int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()}

@@ -12,7 +12,7 @@ from dlcore.sharding import BATCH, Layout, Tree, layout
 
 
 def over_seeds(count: int) -> Layout:
-    """A layout whose rows are seeds, over as many devices as divide their number `count`."""
+    """Returns a layout whose rows are seeds, over as many devices as divide the number of seeds."""
     devices = jax.devices()
     return layout(
         "jit",
@@ -29,16 +29,16 @@ def vectorised(
     donate: bool = False,
     options: Mapping[str, bool | int | str] | None = None,
 ) -> jax.stages.Wrapped:
-    """A compiled function that applies `f` to each seed.
+    """Compiles a function that applies `f` to each seed.
 
-    Each device computes its own seeds, without communication. On CPU these are computed one after
-    the other: it is faster, since the state of a seed stays in the core's cache, and each seed gets
-    the same bits as alone. Other devices use `vmap`.
+    Each device computes its own seeds without communication, on CPU one after the other: this is
+    faster, since the state of a seed stays in the cache of its core, and each seed gets the same
+    bits as in a run of its own. Other devices use `vmap`.
 
     Args:
         f: the function of one seed.
         layout: the layout over the seeds.
-        shared: the positions of arguments that all seeds share; the others, and the results,
+        shared: indices of the arguments that all seeds share; the other arguments, and the results,
             have a leading seed axis.
         donate: donate the buffers of the first argument.
         options: XLA's compiler options.
@@ -70,13 +70,13 @@ def vectorised(
 
 
 def stacked(trees: Sequence[Tree], layout: Layout) -> Tree:
-    """The trees of several seeds as one tree with a leading seed axis."""
+    """Stacks the trees of several seeds to one tree with a leading seed axis, on the devices."""
     arrays = jax.tree.map(lambda *xs: np.stack(xs), *(jax.device_get(tree) for tree in trees))
     return jax.device_put(arrays, layout.rows)
 
 
 def unstacked(tree: Tree, layout: Layout) -> list[Tree]:
-    """The tree of each seed, on the one device of `layout`: the inverse of `stacked`."""
+    """Returns the tree of each seed, on the one device of `layout`: the inverse of `stacked`."""
     host = jax.device_get(tree)
     count = len(jax.tree.leaves(host)[0])
     return [

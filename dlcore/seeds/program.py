@@ -77,19 +77,23 @@ class SeedProgram:
         return self.layout.put(batch, len(self._streams.seeds))
 
     def initial(self) -> list[State]:
-        """The state of step 0 of each seed."""
+        """Returns the state of step 0 of each seed."""
         return self.split(self._initial)
 
     def join(self, states: Sequence[State]) -> State:
-        """The states of the seeds, stacked."""
+        """Stacks the states of the seeds."""
         return placement.stacked(states, self.layout)
 
     def split(self, state: State) -> list[State]:
-        """The state of each seed."""
+        """Returns the state of each seed."""
         return placement.unstacked(state, self._one)
 
     def compile(self) -> None:
-        """Compiles the training step. UsageError: an index exceeds a table of the model."""
+        """Compiles the training step.
+
+        Raises:
+            UsageError: an index in the data exceeds a table of the model.
+        """
         example = self._put(self._streams.at(0, self.stride))
         step = placement.vectorised(self._steps, self.layout, donate=True)
         with checks.declared() as self.indices:
@@ -113,7 +117,7 @@ class SeedProgram:
         return jax.lax.scan(step, state, batches)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of the steps start..stop of every seed: [seeds, stride, batch, ...] each."""
+        """Yields the batches of the steps start..stop: arrays [seeds, stride, batch, ...]."""
         made = (
             self._streams.steps(start, stop, self.stride, self._flags.threads)
             if start < stop
@@ -122,12 +126,12 @@ class SeedProgram:
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
-        """Trains every seed `stride` steps; packed metrics [seeds, stride, metrics, 2]."""
+        """Trains every seed `stride` steps; returns packed metrics [seeds, stride, metrics, 2]."""
         state, packed = self._step(state, batch, self._seeds)
         return state, packed
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """The packed metrics of several calls on the host."""
+        """Fetches the packed metrics of several calls to the host."""
         return np.concatenate(
             [np.asarray(each, np.float64) for each in jax.device_get(list(packed))], axis=1
         )
@@ -136,7 +140,7 @@ class SeedProgram:
         return evaluated(self.objectives, state, batch, seed)
 
     def evaluate(self, state: State, source: Source) -> list[dict[str, float]]:
-        """{metric: mean over the source} of every seed."""
+        """Returns {metric: mean over the source} of every seed."""
         run: Callable[..., Packed] = functools.partial(self._with_seeds, self._evaluated)
         names, sums = summed(run, state, self._in_order(source), self.layout.mesh.size > 1)
         return [means(names, each, self._prefix) for each in sums]
@@ -145,7 +149,7 @@ class SeedProgram:
         return run(state, batch, self._seeds)
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """The names of the metrics of `evaluate`."""
+        """Returns the names of the metrics of `evaluate`."""
         batch = next(self._in_order(source))
         shapes = jax.eval_shape(self._evaluated, self._initial, batch, self._seeds)
         return [name.removeprefix(self._prefix) for name in shapes.names]
@@ -157,7 +161,7 @@ class SeedProgram:
         )
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
-        """The diagnosis of every tensor of each seed, for the batch of the step after `step`."""
+        """Computes the diagnosis of every tensor of each seed, on the batch of the next step."""
         batch = self._put({name: x[:, 0] for name, x in self._streams.at(step).items()})
         found = jax.device_get(self._diagnosed(state, batch, self._seeds))
         params = self.abstract.params

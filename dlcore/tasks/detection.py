@@ -36,11 +36,11 @@ BATCH = 16  # images that are detected at a time outside of training
 
 
 class Detections(NamedTuple):
-    """The objects that a detector finds, the most confident first.
+    """Detected objects, in descending order of confidence.
 
     Attributes:
         boxes: [batch, k, 4] in pixels of the canvas.
-        confidence: [batch, k] in [0, 1]; 0: none.
+        confidence: [batch, k] in [0, 1]; 0: no object.
         label: classes, int32 [batch, k].
     """
 
@@ -129,12 +129,12 @@ def detections(
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
 def compiled(detect: Detect) -> Detect:
-    """The detector, compiled."""
+    """Compiles a detector."""
     return jax.jit(detect)
 
 
 def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects], list[Objects]]:
-    """True and detected objects of all examples of a source, in pixels of their images."""
+    """Returns true and detected objects of all examples of a source, in pixels of their images."""
     batch, run, chunks = min(BATCH, len(source)), compiled(detect), []
     for rows in in_order(source, batch, np.arange(batch)):
         found = run(state.params, state.extra, rows)
@@ -145,7 +145,7 @@ def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects]
 
 
 def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:
-    """True and detected objects of each image, in its own pixels, from collected arrays."""
+    """Returns true and detected objects of each image, in its own pixels, from collected arrays."""
     true, found = [], []
     for i, scale in enumerate(collected["scale"].astype(np.float64)):
         count = int(collected["count"][i])
@@ -165,7 +165,7 @@ def _truth(batch: Mapping[str, np.ndarray] | Batch) -> dict[str, np.ndarray | Ar
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detected:
-    """Scores detections on the scored splits, see `evaluators`."""
+    """Evaluates detections on the scored splits, see `evaluators`."""
 
     detect: Detect
     splits: Splits
@@ -198,12 +198,12 @@ class Detected:
         return [re.sub(r"[^\w-]+", "_", name) for name in self.splits.facts.classes]
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Detections of a batch, and its true objects."""
+        """Computes the detections of a batch; returns them with its true objects."""
         found = self.detect(state.params, state.extra, batch)
         return {**_truth(batch), **found._asdict()}  # type: ignore[dict-item]
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Metrics of a split; the threshold is chosen on validation, also for the test images."""
+        """Computes the metrics of a split; the threshold is chosen on validation, also for test."""
         true, found = in_images(collected)
         scores = metrics.average_precision(true, found, self._classes)
         if not self.detailed:

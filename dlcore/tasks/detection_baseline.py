@@ -1,4 +1,4 @@
-"""What can be detected without looking: the same boxes for every image."""
+"""A baseline of detection that ignores the image: the same boxes for every image."""
 
 from __future__ import annotations
 

@@ -95,13 +95,14 @@ def balanced_weights(class_counts: Sequence[int]) -> tuple[float, ...]:
 
 
 def evaluators(model: Logits, temperature: Model, splits: Splits) -> list[Evaluator]:
-    """How well the condition is told apart, and how far probabilities are right.
+    """Evaluates discrimination and calibration of a binary classifier.
 
     `auc`; `sensitivity_at_95_specificity`, at the threshold of the split's own ROC curve;
     `balanced_accuracy` at a probability of 1/2; `calibration_error`, the expected calibration error
-    of the probability of the condition in ten bins, and `calibration_error_before` the temperature;
-    `temperature`. At the end, `baseline_accuracy` and `baseline_calibration` of the fraction of the
-    condition in training, and `baseline_auc` of a logistic regression on the pixels.
+    of the probability of the condition in ten bins, and `calibration_error_before` temperature
+    scaling; `temperature`. At the end, `baseline_accuracy` and `baseline_calibration` of the
+    fraction of the condition in training, and `baseline_auc` of a logistic regression on the
+    pixels.
 
     Args:
         model: computes logits [batch, 2].
@@ -155,11 +156,11 @@ def scores(collected: Collected) -> dict[str, float]:
 
 
 def of_pixels(train: Any, source: Any, class_counts: Sequence[int]) -> dict[str, float]:
-    """What needs no network: the prior of training, and a logistic regression on the pixels.
+    """Computes metrics of two baselines: the prior of training, a logistic regression on pixels.
 
     Args:
-        train, source: sources in memory with `image` and `label`; of train without those that
-            calibrate.
+        train, source: sources in memory with `image` and `label`; calibration examples of train are
+            not used.
         class_counts: of training.
     """
     from sklearn.linear_model import LogisticRegression

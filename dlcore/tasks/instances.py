@@ -82,7 +82,7 @@ def separated(probability: np.ndarray, smallest: int = 16) -> np.ndarray:
 
 
 def bright_areas(image: np.ndarray, smallest: int = 16) -> np.ndarray:
-    """The baseline: connected areas above Otsu's threshold, int32 [height, width].
+    """Baseline: numbers the connected areas above Otsu's threshold, int32 [height, width].
 
     Args:
         image: uint8 [height, width, 1].
@@ -100,7 +100,7 @@ def renumbered(instances: np.ndarray, smallest: int) -> np.ndarray:
 
 
 def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
-    """Scores instances, and those of Otsu's threshold beside them.
+    """Evaluates instances, and those of Otsu's threshold as a baseline.
 
     `average_precision` is that of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and
     `average_precision_50` at 0.5 alone, both means over images; `dice` and `iou` are of foreground
@@ -148,13 +148,13 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
 
 
 def true_instances(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The instances of each image, cut to the image's own size."""
+    """Returns the true instances of each image, cropped to the image's own size."""
     pairs = zip(rows["instances"], rows["size"], strict=True)
     return [instances[:height, :width] for instances, (height, width) in pairs]
 
 
 def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
-    """The metrics of `evaluators`.
+    """Computes the metrics of `evaluators`.
 
     Args:
         true, found: instances of each image, integers [height, width].
@@ -240,7 +240,7 @@ def brightened(image: np.ndarray) -> np.ndarray:
 def predictions(
     model: Logits, state: State, source: Source, smallest: int, batch: int = 4
 ) -> list[np.ndarray]:
-    """The instances of each image of a source, at its own size."""
+    """Predicts the instances of each image of a source, at its own size."""
     batch = min(batch, len(source))
     found: list[np.ndarray] = []
     for rows in in_order(source, batch, np.arange(batch)):
