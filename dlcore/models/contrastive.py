@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.contrast import unit_length
 
@@ -20,9 +21,9 @@ class Encoded(NamedTuple):
         logits: of the online probe [batch, classes].
     """
 
-    features: Array
-    projection: Array
-    logits: Array
+    features: Float[Array, "batch n"]
+    projection: Float[Array, "batch size"]
+    logits: Float[Array, "batch classes"]
 
 
 class Contrastive(nn.Module):
@@ -34,13 +35,19 @@ class Contrastive(nn.Module):
         classes: of the probe, a linear classifier from which no gradient reaches the encoder.
     """
 
-    encoder: Any
+    encoder: nn.Module
     hidden: int
     size: int
     classes: int
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False, row: Array | None = None) -> Encoded:
+    def __call__(
+        self,
+        x: Float[Array, "batch height width c"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Encoded:
         """Computes features, projections and logits.
 
         Args:

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer
 
 from dlcore.kernels.contrast import unit_length
 from dlcore.kernels.pool import max_pool
@@ -34,7 +35,9 @@ class ConvEmbedder(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Array, row: Array | None) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch height width c"], row: Integer[Array, " batch"] | None
+    ) -> Float[Array, "batch n"]:
         """Computes embeddings.
 
         Args:
@@ -79,8 +82,12 @@ class Verifiers(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, *, train: bool = False, row: Array | None = None
-    ) -> tuple[Array, Array]:
+        self,
+        x: Float[Array, "batch height width c"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> tuple[Float[Array, "batch folds n"], Float[Array, "batch folds classes"]]:
         """Computes the embeddings of all networks, and their cosines with the classes.
 
         Args:

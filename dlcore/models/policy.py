@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer, Shaped
 
 from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import space_to_depth
@@ -31,9 +32,13 @@ class ConvPolicy(nn.Module):
 
     @nn.compact
     def __call__(
-        self, frames: Array, numbers: Array | None = None, *, train: bool = False,
-        row: Array | None = None,
-    ) -> Array:  # fmt: skip
+        self,
+        frames: Float[Array, "batch history height width c"],
+        numbers: Shaped[Array, "batch n"] | None = None,
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Float[Array, " batch"]:
         """Computes the action.
 
         Args:

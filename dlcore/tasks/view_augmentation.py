@@ -8,6 +8,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Integer, PRNGKeyArray
 
 from dlcore.bounds import NonNegativeInt, Probability, Range
 from dlcore.kernels import augment, colours, crop, rotation
@@ -43,7 +44,12 @@ class Views:
     grey: Probability = 0.2
     erase: NonNegativeInt = 0
 
-    def __call__(self, key: Array, row: Array, images: Array) -> Array:
+    def __call__(
+        self,
+        key: PRNGKeyArray,
+        row: Integer[Array, " batch"],
+        images: Integer[Array, "batch height width c"],
+    ) -> Float[Array, "batch height width c"]:
         """Returns one random view of each image.
 
         Args:
