@@ -55,11 +55,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    if c.class_dropout in (0, 1) and c.guidance != 1:
-        raise ValueError(
-            "guidance compares the velocities with and without a class: with "
-            f"--class-dropout {c.class_dropout:g} only one is learned; add --guidance 1"
-        )
+    velocity_field.check_guidance(c.guidance, c.class_dropout)
 
     def pixels(batch, key, train):
         return batch["image"].astype(jnp.float32), jnp.zeros(len(batch["row"])), batch["label"]

@@ -65,12 +65,10 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    def pixels(batch, key, train):
-        return batch["image"].astype(jnp.float32) / 64 - 2
-
     classes = splits.facts.classes
     shape = (c.stem, c.patch, c.pool, c.norm, c.stochastic_depth)
-    model = Model("net", ResNet(c.widths, c.blocks, len(classes), *shape), inputs=pixels)
+    net = ResNet(c.widths, c.blocks, len(classes), *shape)
+    model = Model("net", net, lambda batch, key, train: batch["image"].astype(jnp.float32) / 64 - 2)
     loss = classification.loss(model, c.label_smoothing)
     mixed = {"mixup": c.mixup, "cutmix": c.cutmix}
     augment = image_augmentation.mixed(flip=c.flip, max_shift=c.max_shift, erase=c.erase, **mixed)

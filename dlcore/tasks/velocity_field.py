@@ -16,6 +16,20 @@ from dlcore.train.model import Model
 from dlcore.train.step import State
 
 
+def check_guidance(guidance: float, class_dropout: float) -> None:
+    """Raises ValueError for guidance by a class that the network does not learn, or always has.
+
+    Args:
+        guidance: weight of classifier-free guidance; 1: none.
+        class_dropout: fraction of the examples that are trained without their class.
+    """
+    if class_dropout in (0, 1) and guidance != 1:
+        raise ValueError(
+            "guidance compares the velocities with and without a class: with "
+            f"--class-dropout {class_dropout:g} only one is learned; add --guidance 1"
+        )
+
+
 def generate(
     model: Model,
     shape: Sequence[int],

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 from dlcore.kernels import random
 from dlcore.tasks import latent_noise, velocity_field
@@ -87,3 +88,11 @@ def test_without_classes_every_image_has_the_label_of_no_class() -> None:
     moved, label = velocity_of(1.0, conditional=False)
     assert label is None
     np.testing.assert_allclose(moved[~np.isnan(moved)], 0.1, atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1.0])
+def test_guidance_needs_velocities_with_and_without_a_class(dropout: float) -> None:
+    velocity_field.check_guidance(1.0, dropout)
+    velocity_field.check_guidance(2.0, 0.1)
+    with pytest.raises(ValueError, match=f"--class-dropout {dropout:g} only one is learned"):
+        velocity_field.check_guidance(2.0, dropout)
