@@ -34,7 +34,10 @@ COMMANDS = {
         "data PATH [--as KIND] [--out FILE.html]: look at one's own data before training: counts,"
         " sizes, duplicates, faults"
     ),
-    "prepare": "prepare NAME: download a TFDS data set and store it as ArrayRecord",
+    "prepare": (
+        "prepare NAME: download a TFDS data set and store it as ArrayRecord; prepare text"
+        " FILE|FOLDER ... --out FOLDER: store texts as memory-mapped tokens"
+    ),
     "sweep": (
         "sweep EXPERIMENT FIELD=1,2,3 FIELD=1e-4..1e-2:log ... [-- flags]: many runs over fields of"
         " its config, and one report"

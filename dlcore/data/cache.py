@@ -17,9 +17,9 @@ import urllib.parse
 import uuid
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Meta(TypedDict):
 
     info: dict[str, Any]
     arrays: dict[str, Described]
+    values: NotRequired[list[str]]
 
 
 _DAY = 24 * 3600.0
@@ -58,16 +59,25 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dlcore"
 
 
-def cached(place: str, name: str, version: str, split: str, build: Callable[[], Rows]) -> Arrays:
+def cached(
+    place: str,
+    name: str,
+    version: str,
+    split: str,
+    build: Callable[[], Rows],
+    values: Collection[str] = (),
+) -> Arrays:
     """Opens an entry of the cache, which is built first where it is missing or damaged.
 
     Args:
         place: path of the entry in the cache folder.
         name, version, split: of the data, for `Arrays.info`.
         build: () -> number of rows, and chunks of rows {field: [rows, ...]}.
+        values: fields with another number of rows: the values of features of varying length, of
+            all examples one after the other (`dlcore.data.ragged`).
 
     Returns:
-        Memory-mapped arrays.
+        Memory-mapped arrays; with `values` they cannot be gathered from.
 
     Raises:
         UsageError: the cache cannot be written.
@@ -75,7 +85,7 @@ def cached(place: str, name: str, version: str, split: str, build: Callable[[], 
     entry, info = folder() / place, Info(name, version, split, "", 0)
     with _explained(entry):
         found = _find(entry, info)
-        return _build(entry, info, build) if found is None else found
+        return _build(entry, info, build, values) if found is None else found
 
 
 def _find(entry: Path, info: Info) -> Arrays | None:
@@ -114,7 +124,8 @@ def _open(entry: Path, expected_info: Info) -> Arrays:
         if checksum is not None and _file_checksum(file) != expected["crc32"]:
             raise ValueError(f"{file.name} has another checksum than it was written with")
         contents[key] = np.load(file, mmap_mode="r")
-    if {len(array) for array in contents.values()} != {info.examples}:
+    rows = {len(array) for key, array in contents.items() if key not in meta.get("values", ())}
+    if rows != {info.examples}:
         raise ValueError(
             f"meta.json says {info.examples} examples, and the arrays have another number"
         )
@@ -156,23 +167,23 @@ def _file_checksum(path: Path) -> int:
     return checksum
 
 
-def _build(entry: Path, info: Info, build: Callable[[], Rows]) -> Arrays:
+def _build(entry: Path, info: Info, build: Callable[[], Rows], values: Collection[str]) -> Arrays:
     """Writes a temporary folder and renames it: other processes see a complete entry or none."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     _sweep(entry.parent)
     building = entry.parent / f".{uuid.uuid4().hex}.building"
     building.mkdir()
     try:
-        _fill(building, info, build)
+        _fill(building, info, build, values)
         return _publish(building, entry, info)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _fill(building: Path, info: Info, build: Callable[[], Rows]) -> None:
-    files = _write(building, *build())
+def _fill(building: Path, info: Info, build: Callable[[], Rows], values: Collection[str]) -> None:
+    files = _write(building, *build(), values)
     contents = {key: np.load(file, mmap_mode="r") for key, file in files.items()}
-    examples = len(next(iter(contents.values())))
+    examples = len(next(array for key, array in contents.items() if key not in values))
     info = dataclasses.replace(info, fingerprint=fingerprint(contents), examples=examples)
     described: dict[str, Described] = {
         key: {
@@ -184,34 +195,55 @@ def _fill(building: Path, info: Info, build: Callable[[], Rows]) -> None:
         }
         for key, file in files.items()
     }
-    _write_meta(building, {"info": dataclasses.asdict(info), "arrays": described})
+    meta: Meta = {"info": dataclasses.asdict(info), "arrays": described}
+    if values:
+        meta["values"] = sorted(values)
+    _write_meta(building, meta)
 
 
-def _write(building: Path, rows: int, chunks: Iterable[Batch]) -> dict[str, Path]:
+def _write(
+    building: Path, rows: int, chunks: Iterable[Batch], values: Collection[str]
+) -> dict[str, Path]:
     """Writes one .npy file per array, sequentially.
 
     On a full disk this is an error here, where a memory map would crash the process.
     """
     files: dict[str, Path] = {}
+    shapes: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
     with contextlib.ExitStack() as stack:
-        opened = {}
+        opened: dict[str, BinaryIO] = {}
         for chunk in chunks:
-            for key, rows_of_field in chunk.items():
+            for key, part in chunk.items():
                 if key not in opened:
                     files[key] = building / (urllib.parse.quote(key, safe="") + ".npy")
                     opened[key] = stack.enter_context(files[key].open("wb"))
-                    description, shape = (
-                        np.lib.format.dtype_to_descr(rows_of_field.dtype),
-                        (rows, *rows_of_field.shape[1:]),
+                    shapes[key] = (
+                        part.dtype,
+                        (0 if key in values else rows, *part.shape[1:]),
                     )
-                    header = {"descr": description, "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(opened[key], header)
-                opened[key].write(
-                    np.ascontiguousarray(rows_of_field).reshape(-1).view(np.uint8).data
-                )
+                    _write_header(opened[key], *shapes[key])
+                if key in values:
+                    dtype, (count, *rest) = shapes[key]
+                    shapes[key] = (dtype, (count + len(part), *rest))
+                opened[key].write(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+        for key in opened.keys() & set(values):  # the number of their rows is known now
+            opened[key].seek(0)
+            _write_header(opened[key], *shapes[key])
     for file in files.values():
         _narrow(file)
     return files
+
+
+def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Writes the header of an .npy file; its size does not depend on the number of rows."""
+    np.lib.format.write_array_header_1_0(
+        file,
+        {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": shape,
+        },
+    )
 
 
 def _narrow(file: Path) -> None:

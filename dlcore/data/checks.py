@@ -18,7 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
-from dlcore.data.source import Arrays, Batch, Partnered, Source, Windows
+from dlcore.data.mapped import Mapped
+from dlcore.data.ragged import Ragged
+from dlcore.data.source import Arrays, Batch, Partnered, Source, Windows, innermost
 from dlcore.errors import UsageError
 
 _BLOCK = 16 << 20  # bytes that are checked at a time
@@ -90,6 +92,16 @@ def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> N
             )
 
 
+def check_workers(train: Source, workers: int) -> None:
+    """Raises UsageError for worker processes where the training examples are in memory."""
+    if workers and not isinstance(innermost(train), Mapped):
+        raise UsageError(
+            f"--workers {workers}: the examples of {_named('train', train)} are in memory or"
+            " memory-mapped, where processes would only copy them: omit it (--threads prepares"
+            " batches ahead)"
+        )
+
+
 def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
     """Checks that numbers are finite, and that integers fit into 32 bits.
 
@@ -154,7 +166,7 @@ def watched(
     Raises:
         UsageError: the first wrong index.
     """
-    if isinstance(_innermost(source), Arrays | Windows):
+    if isinstance(_innermost(source), Arrays | Windows | Ragged):
         yield from batches
         return
     for batch in batches:
@@ -206,6 +218,8 @@ def _contents(source: Source) -> Mapping[str, np.ndarray]:
     inner = _innermost(source)
     if isinstance(inner, Arrays):
         return inner.arrays
+    if isinstance(inner, Ragged):
+        return {**inner.arrays, **inner.values}
     if isinstance(inner, Windows):
         return {"tokens": inner.text, "targets": inner.text}
     return inner.gather(np.arange(min(len(inner), _FEW)))
@@ -243,5 +257,8 @@ def _named(split: str, source: Source) -> str:
 
 
 def _at(split: str, source: Source, field: str, row: int, value: object) -> str:
-    what = "token" if isinstance(_innermost(source), Windows) else f"{field!r} of example"
+    inner = _innermost(source)
+    what = "token" if isinstance(inner, Windows) else f"{field!r} of example"
+    if isinstance(inner, Ragged) and field in inner.values:
+        row = int(np.searchsorted(inner.offsets[field], row, "right")) - 1
     return f"{_named(split, source)}: {what} {row} is {value}"

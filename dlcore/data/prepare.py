@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcore.data import builders, tfds
+from dlcore.data.own import prepare_text
 from dlcore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -299,8 +300,12 @@ def main(words: Sequence[str]) -> int:
     Args:
         words: arguments of the command line.
     """
+    if words[:1] == ["text"]:
+        return prepare_text.main(words[1:])
     parser = argparse.ArgumentParser(
-        prog="dlcore prepare", description="Download a TFDS data set and store it as ArrayRecord."
+        prog="dlcore prepare",
+        description="Download a TFDS data set and store it as ArrayRecord; `dlcore prepare text"
+        " --help` is about texts of your own.",
     )
     parser.add_argument(
         "name", help="as TFDS names it (mnist, xquad/en, ...), or one of dlcore/data/builders/"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Integer, UInt64
 
 Batch = dict[str, np.ndarray]  # {field: [rows, ...]}
 
@@ -47,6 +47,27 @@ class Source(Protocol):
         Args:
             index: which examples, int [rows].
         """
+
+
+def drawn(source: Source, index: np.ndarray, keys: np.ndarray) -> Batch:
+    """Returns examples for training: augmented by a source that augments, else as they are.
+
+    A source augments by a method `augmented(index, keys)`.
+
+    Args:
+        source: the examples.
+        index: which examples, int [rows].
+        keys: of the random generator of each row, uint64 [rows, 2].
+    """
+    augmented = getattr(source, "augmented", None)
+    return source.gather(index) if augmented is None else augmented(index, keys)
+
+
+def innermost(source: Source) -> Source:
+    """Returns the source that other sources, such as pairs or transforms, are made of."""
+    while (inner := getattr(source, "source", None)) is not None:
+        source = inner
+    return source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,16 +148,27 @@ class Partnered:
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Returns examples that are their own partners; the stream calls `with_paired_examples`."""
-        return self.with_paired_examples(index, index)
+        return _paired(self.source.gather(index), self.source.gather(index))
 
     def with_paired_examples(
-        self, index: Integer[np.ndarray, " rows"], paired: Integer[np.ndarray, " rows"]
+        self,
+        index: Integer[np.ndarray, " rows"],
+        paired: Integer[np.ndarray, " rows"],
+        keys: UInt64[np.ndarray, "rows 2"],
+        paired_keys: UInt64[np.ndarray, "rows 2"],
     ) -> Batch:
-        """Returns the examples `index`, int [rows], each with its partner `paired`, int [rows]."""
-        partner_fields = {
-            f"partner_{name}": array for name, array in self.source.gather(paired).items()
-        }
-        return {**self.source.gather(index), **partner_fields}
+        """Returns examples for training, each with its partner, as `drawn` returns them.
+
+        Args:
+            index, paired: the examples and their partners, int [rows].
+            keys, paired_keys: of their random generators, uint64 [rows, 2].
+        """
+        examples = drawn(self.source, index, keys)
+        return _paired(examples, drawn(self.source, paired, paired_keys))
+
+
+def _paired(examples: Batch, paired: Batch) -> Batch:
+    return {**examples, **{f"partner_{name}": array for name, array in paired.items()}}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,6 +184,10 @@ class First:
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Returns examples as new arrays, see `Source.gather`."""
         return self.source.gather(index)
+
+    def augmented(self, index: np.ndarray, keys: np.ndarray) -> Batch:
+        """Returns examples for training, see `drawn`."""
+        return drawn(self.source, index, keys)
 
 
 def first(source: Source, count: int) -> First:

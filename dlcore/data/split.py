@@ -17,6 +17,8 @@ from jaxtyping import Integer, Shaped
 
 from dlcore.data import source as sources
 from dlcore.data.facts import Facts
+from dlcore.data.ragged import Limit, Longer, check_names, ragged
+from dlcore.data.source import Source
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 
@@ -232,35 +234,51 @@ def windows(
 
 
 def from_arrays(
-    contents: Mapping[str, np.ndarray],
+    contents: Mapping[str, np.ndarray | Sequence[np.ndarray]],
     parts: Mapping[str, Integer[np.ndarray, " _"]],
     name: str = "arrays",
     version: str = "0",
     facts: Facts | None = None,
+    limits: Mapping[str, Limit] | None = None,
+    longer: Longer = "error",
 ) -> Splits:
     """A data set of arrays in memory, cut by the indices of one of this file's functions.
 
     Args:
-        contents: {field: array [N, ...]}, one row an example.
+        contents: {field: array [N, ...]}, one row an example; a field of `limits` has one array for
+            each example.
         parts: {split: indices of its examples}; an empty split is left out.
         name, version: what the data are called in a run's card.
         facts: what is known of them, such as `Facts(classes=[...])`.
+        limits: {field whose length or shape varies: its size in a batch} (`dlcore.data.ragged`).
+        longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Raises:
-        UsageError: arrays of different lengths, an index outside them, or an empty `train`.
+        UsageError: arrays of different lengths, an index outside them, an empty `train`, or an
+            example above its limit.
     """
+    check_names(name, limits or {}, contents)
     lengths = {field: len(array) for field, array in contents.items()}
     if len(set(lengths.values())) != 1:
         raise UsageError(f"{name} needs arrays of one length and has {lengths}")
     count = next(iter(lengths.values()))
-    found = {}
+    found: dict[str, Source] = {}
     for part, index in parts.items():
         if not len(index):
             continue
         if np.min(index) < 0 or np.max(index) >= count:
             raise UsageError(f"split {part!r} of {name} has an index outside its {count} examples")
-        rows = {field: np.asarray(array)[index] for field, array in contents.items()}
-        found[part] = sources.arrays(name, version, part, rows)
+        lists = {field: [contents[field][i] for i in index] for field in limits or {}}
+        rows = {
+            field: np.asarray(array)[index]
+            for field, array in contents.items()
+            if field not in lists
+        }
+        found[part] = (
+            ragged(name, version, part, {**rows, **lists}, limits, longer)
+            if limits
+            else sources.arrays(name, version, part, rows)
+        )
     return Splits.of(found, facts=facts)
 
 

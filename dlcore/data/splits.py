@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict, get_args
 
@@ -12,15 +11,11 @@ import jax
 import numpy as np
 from jaxtyping import Integer
 
-from dlcore.data import source as sources
 from dlcore.data.facts import Facts
-from dlcore.data.source import Arrays, Batch, Info, Partnered, Source
+from dlcore.data.source import Batch, Info, Source
+from dlcore.data.transforms import Transform, transformed
 from dlcore.errors import UsageError
 from dlcore.options import DataSource
-
-Function = Callable[[Batch], Batch]
-Transform = Function | Mapping[str, Callable[[Batch], np.ndarray]]
-"""A function of a batch {field: [rows, ...]}, or {new field: function of a batch}."""
 
 
 class Field(TypedDict):
@@ -31,7 +26,6 @@ class Field(TypedDict):
 
 
 _NAMED = ("train", "validation", "test")
-_EXAMINED = 64  # number of examples that the fingerprint of a lazy transform depends on
 
 
 def is_offline(name: str, source: DataSource) -> bool:
@@ -163,6 +157,7 @@ class Splits:
         transform: Transform | None = None,
         train: Transform | None = None,
         held_out: Transform | None = None,
+        version: str | None = None,
     ) -> Splits:
         """Returns splits with transformed examples.
 
@@ -170,19 +165,32 @@ class Splits:
         are transformed at once, as complete arrays, others when examples are gathered. `info` keeps
         name, version and split, and gets another fingerprint.
 
+        With a `version` the results are kept in the cache of decoded data, and memory-mapped by
+        later runs. The entry depends on the data, the version, and what the transform returns for
+        the first examples: change the version whenever the transform changes otherwise. Such a
+        transform is applied to chunks of examples, and must treat every example by itself.
+
         Args:
             transform: of every split.
             train: of the training split instead.
             held_out: of all other splits instead.
+            version: of the transforms, with all settings that they depend on, such as "2, 16 kHz";
+                None: nothing is cached.
 
         Raises:
-            UsageError: a transform that does not return a dict of arrays with one row per example.
+            UsageError: a transform that does not return a dict of arrays with one row per example;
+                with a version, one whose result depends on the other examples.
         """
         sources: dict[str, Source] = {}
         for name, source in self.items():
             specific = train if name == "train" else held_out
             chosen = transform if specific is None else specific
-            sources[name] = source if chosen is None else transformed(source, chosen)
+            if chosen is not None and isinstance(source, Unopened):
+                raise UsageError(
+                    f"the data of this run are not open here: {source.info.name} cannot be"
+                    " transformed"
+                )
+            sources[name] = source if chosen is None else transformed(source, chosen, version)
         return Splits.of(sources, facts=self.facts, scored=self.scored)
 
     @classmethod
@@ -237,65 +245,6 @@ class Unopened:
             f"the data of this run are not open here: only facts of {self.info.name} "
             f"{self.info.version}, {self.info.split}, are known; open the data to read examples"
         )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Transformed:
-    """A source whose examples are transformed when they are gathered."""
-
-    source: Source
-    function: Function
-    info: Info
-
-    def __len__(self) -> int:
-        return self.info.examples
-
-    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns transformed examples as arrays, see `Source.gather`."""
-        return _checked(self.info, self.function(self.source.gather(index)), len(index))
-
-
-def transformed(source: Source, transform: Transform) -> Source:
-    """Returns one source with transformed examples, see `Splits.map`."""
-    function = _function(transform)
-    if isinstance(source, Partnered):  # both examples of a pair, separately
-        return Partnered(transformed(source.source, transform))
-    if isinstance(source, Unopened):
-        raise UsageError(
-            f"the data of this run are not open here: {source.info.name} cannot be transformed"
-        )
-    info = source.info
-    if isinstance(source, Arrays):
-        contents = _checked(info, function(dict(source.arrays)), len(source))
-        new = sources.arrays(info.name, info.version, info.split, contents)
-        # A subclass keeps its further attributes.
-        return dataclasses.replace(source, arrays=new.arrays, info=new.info)
-    indices = np.arange(min(_EXAMINED, len(source)))
-    examined = sources.fingerprint(_checked(info, function(source.gather(indices)), len(indices)))
-    digest = hashlib.sha256(f"{info.fingerprint} {examined}".encode()).hexdigest()
-    return Transformed(source, function, dataclasses.replace(info, fingerprint=digest))
-
-
-def _function(transform: Transform) -> Function:
-    if not isinstance(transform, Mapping):
-        return transform
-    fields = dict(transform)
-    return lambda batch: {**batch, **{name: make(batch) for name, make in fields.items()}}
-
-
-def _checked(info: Info, result: object, rows: int) -> Batch:
-    """The arrays that a transform returned. UsageError: not a dict of arrays of `rows` rows."""
-    where = f"the transform of {info.name}, {info.split},"
-    if not isinstance(result, Mapping) or not result:
-        raise UsageError(f"{where} gave {type(result).__name__}: it must give a dict of arrays")
-    arrays = {name: np.asarray(array) for name, array in result.items()}
-    for name, array in arrays.items():
-        if array.dtype == object or array.shape[:1] != (rows,):
-            described = f"{array.dtype} {array.shape}"
-            raise UsageError(
-                f"{where} gave {name!r} as {described}: it must be an array of {rows} rows"
-            )
-    return arrays
 
 
 def _fields(source: Source) -> Mapping[str, Field]:

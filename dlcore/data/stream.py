@@ -13,7 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Integer
 
-from dlcore.data.source import Batch, Partnered, Source
+from dlcore.data.mapped import Mapped
+from dlcore.data.source import Batch, Partnered, Source, drawn, innermost
+from dlcore.data.workers import prepared
+
+_DECODING_THREADS = 4  # that evaluation reads and decodes examples with
 
 
 @functools.lru_cache(maxsize=4)
@@ -50,6 +54,14 @@ class Stream:
         """Returns the indices of the examples of this process's rows at a step, int [rows]."""
         return self._examples(step, self.rows)
 
+    def keys(self, step: int, rows: np.ndarray) -> np.ndarray:
+        """Returns the keys of the random generators of rows at a step, uint64 [rows, 2].
+
+        A key is the seed and the example's number in the stream of all batches.
+        """
+        numbers = step * self.batch + rows
+        return np.stack([np.full_like(numbers, self.seed), numbers], -1).astype(np.uint64)
+
     def _examples(self, step: int, rows: np.ndarray) -> np.ndarray:
         n = len(self.source)
         position = step * self.batch + rows
@@ -68,19 +80,15 @@ class Stream:
         """Returns the batch at a step."""
         return {**_gathered([self], [step]), **self._every_time}
 
-    def steps(self, start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
-        """Yields the batches of steps start..stop, prepared ahead of time by Grain's threads.
+    def steps(self, start: int, stop: int, threads: int = 1, workers: int = 0) -> Iterator[Batch]:
+        """Yields the batches of steps start..stop, prepared ahead of time (`workers.prepared`).
 
         Args:
             start, stop: first step, and the one after the last.
             threads: number of threads.
+            workers: number of worker processes in their place; 0: none.
         """
-        import grain
-
-        dataset = grain.MapDataset.range(start, stop).map(self.at)
-        return iter(
-            dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
-        )
+        return prepared(self.at, range(start, stop), threads, workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,35 +127,33 @@ class Streams:
             name: np.broadcast_to(x, shape) for name, x in self._each[0]._every_time.items()
         }
 
-    def steps(self, start: int, stop: int, stride: int, threads: int = 1) -> Iterator[Batch]:
-        """Yields the batches of steps start..stop, prepared ahead of time by Grain's threads.
+    def steps(
+        self, start: int, stop: int, stride: int, threads: int = 1, workers: int = 0
+    ) -> Iterator[Batch]:
+        """Yields the batches of steps start..stop, prepared ahead of time (`workers.prepared`).
 
         Args:
             start, stop: first step, and the one after the last.
             stride: number of steps in each yielded batch.
             threads: number of threads.
+            workers: number of worker processes in their place; 0: none.
         """
-        import grain
-
-        dataset = grain.MapDataset.range(start, stop, stride).map(
-            lambda step: self.at(step, stride)
-        )
-        return iter(
-            dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
-        )
+        at = functools.partial(self.at, steps=stride)
+        return prepared(at, range(start, stop, stride), threads, workers)
 
 
 def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
     """The examples of every step of every stream, concatenated."""
     first = streams[0]
-    index = np.concatenate([stream.index(step) for stream in streams for step in steps])
+    each = [(stream, step) for stream in streams for step in steps]
+    index = np.concatenate([stream.index(step) for stream, step in each])
+    keys = np.concatenate([stream.keys(step, stream.rows) for stream, step in each])
     if not isinstance(first.source, Partnered):
-        return first.source.gather(index)
+        return drawn(first.source, index, keys)
     next_row = (first.rows + 1) % first.batch
-    return first.source.with_paired_examples(
-        index,
-        np.concatenate([stream._examples(step, next_row) for stream in streams for step in steps]),
-    )
+    paired = np.concatenate([stream._examples(step, next_row) for stream, step in each])
+    paired_keys = np.concatenate([stream.keys(step, next_row) for stream, step in each])
+    return first.source.with_paired_examples(index, paired, keys, paired_keys)
 
 
 def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:
@@ -162,8 +168,14 @@ def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> 
         batch: examples of a global batch.
         rows: rows of the global batch that this process needs, int [rows].
     """
-    for start in range(0, len(source), batch):
+
+    def at(start: int) -> Batch:
         index = start + rows
         inside = index < len(source)
         gathered = source.gather(np.where(inside, index, 0))
-        yield {**gathered, "row": index.astype(np.int32), "mask": inside.astype(np.float32)}
+        return {**gathered, "row": index.astype(np.int32), "mask": inside.astype(np.float32)}
+
+    starts = range(0, len(source), batch)
+    # Decoders of images release Python's lock; a gather from memory gains nothing by threads.
+    slow = isinstance(innermost(source), Mapped)
+    return prepared(at, starts, _DECODING_THREADS) if slow else map(at, starts)

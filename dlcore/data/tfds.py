@@ -73,7 +73,7 @@ def load(
     plain_split, start, stop = _parse(prepared, split)
     names = None if features is None else tuple(sorted(set(features)))
     full = cached(
-        _cache_key(prepared, plain_split, names),
+        cache_key(prepared, plain_split, names),
         prepared.name,
         prepared.version,
         plain_split,
@@ -107,7 +107,7 @@ def text(
             f" has {prepared.splits[plain_split]}"
         )
     stored = cached(
-        _cache_key(prepared, split, ("text of", feature)),
+        cache_key(prepared, split, ("text of", feature)),
         prepared.name,
         prepared.version,
         split,
@@ -158,7 +158,7 @@ def _parse(prepared: Prepared, split: str) -> tuple[str, int, int]:
     return bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)
 
 
-def _cache_key(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> str:
+def cache_key(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> str:
     """The path of an entry in the cache; it changes with anything of the prepared split."""
     records = sorted(prepared.folder.glob(f"*-{split}.array_record-*"))
     if not records:

@@ -208,6 +208,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
     """Compiles the text that was checked, and neither reads nor writes a .pyc file."""
 
     text = ""
+    importable = False  # by name in another process: `data.workers` sends its functions as code
 
     def get_code(self, fullname: str) -> types.CodeType:
         return self.source_to_code(self.text, self.path)  # type: ignore[arg-type]

@@ -163,7 +163,12 @@ class SingleProgram:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Yields the batches of the steps `start` to `stop`, on the devices."""
-        made = self.stream.steps(start, stop, self._flags.threads) if start < stop else iter(())
+        flags = self._flags
+        made = (
+            self.stream.steps(start, stop, flags.threads, flags.workers)
+            if start < stop
+            else iter(())
+        )
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:

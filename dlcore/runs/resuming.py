@@ -142,6 +142,7 @@ def difference(
         "save_every",
         "keep",
         "threads",
+        "workers",
         "track",
         "heartbeat",
         "stall",

@@ -102,6 +102,7 @@ def check(experiment: Experiment, flags: RunOptions, place: Layout | None = None
     """
     check_batch(experiment.batch, place or layout(flags.parallel, flags.mesh), flags.microbatches)
     checks.check_sizes(experiment.train, experiment.batch, experiment.evaluated)
+    checks.check_workers(experiment.train, flags.workers)
     checks.check_numbers(
         {"train": experiment.train, **experiment.evaluated}, x64=jax.config.read("jax_enable_x64")
     )

@@ -118,8 +118,9 @@ class SeedProgram:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Yields the batches of the steps start..stop: arrays [seeds, stride, batch, ...]."""
+        flags = self._flags
         made = (
-            self._streams.steps(start, stop, self.stride, self._flags.threads)
+            self._streams.steps(start, stop, self.stride, flags.threads, flags.workers)
             if start < stop
             else iter(())
         )

@@ -84,6 +84,7 @@ FLAGS += [
     "--save-every",
     "--keep",
     "--threads",
+    "--workers",
     "--track",
     "--heartbeat",
     "--stall",

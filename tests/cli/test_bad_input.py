@@ -98,6 +98,8 @@ def test_data_that_are_not_prepared(
         (["--keep", "0"], ("--keep 0",)),
         (["--eval-every", "-1"], ("--eval-every -1",)),
         (["--threads", "0"], ("--threads 0",)),
+        (["--workers", "257"], ("--workers 257", "at most 256")),
+        (["--workers", "2"], ("--workers 2", "are in memory", "omit it")),
         (["--threads", f"{10**20}"], (f"--threads {10**20}", "at most 1024")),
         (["--cpu-devices", f"{10**20}"], (f"--cpu-devices {10**20}", "at most 64")),
         (["--batch", f"{10**20}"], (f"--batch {10**20}", "at most 2147483647")),

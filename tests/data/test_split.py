@@ -169,3 +169,18 @@ def test_a_series_is_a_data_set_in_one_line() -> None:
 def test_refusals_say_why(call: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         call()
+
+
+def test_lists_of_any_length_are_a_data_set_in_one_line_too() -> None:
+    lists = [np.arange(i) for i in range(20)]
+    contents = {"tokens": lists, "label": np.arange(20)}
+    parts = {"train": np.arange(15), "test": np.arange(15, 20)}
+    splits = split.from_arrays(contents, parts, limits={"tokens": 16}, longer="truncate")
+    batch = splits.test.gather(np.array([0, 4]))
+    np.testing.assert_array_equal(batch["label"], [15, 19])
+    np.testing.assert_array_equal(batch["tokens_length"], [15, 16])
+    np.testing.assert_array_equal(batch["tokens"][0, :15], lists[15])
+    with pytest.raises(UsageError, match="example 2 of arrays/test has the size 17, above"):
+        split.from_arrays(contents, parts, limits={"tokens": 16})
+    with pytest.raises(UsageError, match="arrays has no feature 'words'"):
+        split.from_arrays(contents, parts, limits={"words": 16})

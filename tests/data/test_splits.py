@@ -14,8 +14,9 @@ import pytest
 from dlcore.data.facts import Facts
 from dlcore.data.sets import longmemory
 from dlcore.data.source import Arrays, Partnered, arrays, windows
-from dlcore.data.splits import Splits, Transformed, Unopened
+from dlcore.data.splits import Splits, Unopened
 from dlcore.data.stream import Stream
+from dlcore.data.transforms import Transformed
 from dlcore.errors import UsageError
 
 pytestmark = pytest.mark.quick

@@ -8,7 +8,7 @@ from dlcore.data.own import files
 from dlcore.data.own.found import Example, Found
 from dlcore.errors import UsageError
 
-_TRAINING = 0.9  # of each file, where no split is given
+TRAINING = 0.9  # of each file, where no split is given
 
 
 def find(path: Path) -> Found:
@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, list[str]]:
 
 def _cut(text: str) -> tuple[str, str]:
     """Splits a text after nine tenths, at the next start of a line if there is one."""
-    at = int(_TRAINING * len(text))
+    at = int(TRAINING * len(text))
     line = text.find("\n", at) + 1
     at = line if 0 < line < len(text) else at
     return text[:at], text[at:]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from dlcore.data import token_shards
 from dlcore.data.own import coco, files, images, texts, yolo
 from dlcore.errors import UsageError
 
-Kind = Literal["images", "boxes", "masks", "texts", "pairs", "corpus", "table"]
+Kind = Literal["images", "boxes", "masks", "texts", "pairs", "corpus", "table", "tokens"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -26,6 +27,8 @@ def kind(path: Path) -> tuple[Kind, str]:
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
+    if token_shards.is_one(path):
+        return "tokens", "`dlcore prepare text` has written it"
     everything = [path] if path.is_file() else files.below(path)
     endings = (*files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]

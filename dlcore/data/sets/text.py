@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from dlcore.data import source as sources
-from dlcore.data import tfds, tokenizer
+from dlcore.data import tfds, token_shards, tokenizer
 from dlcore.data.facts import Facts
 from dlcore.data.own import corpus as own
 from dlcore.data.own.found import VERSION
+from dlcore.data.own.prepare_text import END
 from dlcore.data.packing import pack
 from dlcore.data.sets import embedded, sentences
 from dlcore.data.source import Source
@@ -22,7 +23,6 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 Layout = Literal["windows", "documents", "lines"]
-END = "<|end|>"  # the special token before and after each document of the layout `documents`
 _PARTS = {
     "tiny_shakespeare": ("train", "validation", "test"),
     "english_text": ("train", "validation"),
@@ -84,7 +84,8 @@ def load(
     """A corpus as rows of tokens; `facts.tokenizer` and `facts.vocabulary` describe the tokens.
 
     Args:
-        name, source: as `corpus`.
+        name, source: as `corpus`; or a path that `dlcore prepare text` has written, which is not
+            loaded (`dlcore.data.token_shards`). Its documents are then rows of the running text.
         length: tokens of a row.
         vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
             None: characters, the last tenth of all text for validation; of the layout windows.
@@ -100,6 +101,8 @@ def load(
     Raises:
         UsageError: as `corpus`; a vocabulary that the text is too short for.
     """
+    if isinstance(source, Path) and token_shards.is_one(source):
+        return _prepared(source, length, layout, overlap, vocabulary)
     found = corpus(name, source)
     if vocabulary is None:
         if layout != "windows":
@@ -111,6 +114,20 @@ def load(
     if layout == "documents":
         return _documents(found, length, size, max(1, length // overlap))
     return _windows(found, length, size)
+
+
+def _prepared(
+    folder: Path, length: int, layout: Layout, overlap: int, vocabulary: int | None
+) -> Splits:
+    if layout == "lines":
+        raise UsageError(
+            f"{folder} holds tokens, and this experiment normalises the lines of texts: give the"
+            " texts themselves as --data"
+        )
+    documents = layout == "documents"
+    return token_shards.load(
+        folder, length, documents=documents, overlap=overlap, vocabulary=vocabulary
+    )
 
 
 def _character_windows(found: Corpus, length: int) -> Splits:
