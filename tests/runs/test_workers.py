@@ -22,17 +22,17 @@ PAGE = Path(photographs.__file__)
 
 def pictures_folder(folder: Path, count: int, size: int = 224) -> Path:
     """JPEG files of two classes, smooth noise that is redder in one of them: `count` for training,
-    and a tenth of that for validation, at most 100.
+    and a tenth of that, at most 100, for each of validation and test.
     """
     random = np.random.RandomState(0)
-    for number in range(count + min(count // 10, 100)):
-        split = "train" if number < count else "validation"
-        name = ("blue", "red")[number % 2]
-        coarse = random.randint(0, 200, (14, 14, 3)).astype(np.uint8)
-        coarse[..., 0] += 50 * (number % 2)
-        file = folder / split / name / f"{number:05d}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC).save(file)
+    few = min(count // 10, 100)
+    for split, number in (("train", count), ("validation", few), ("test", few)):
+        for i in range(number):
+            coarse = random.randint(0, 200, (14, 14, 3)).astype(np.uint8)
+            coarse[..., 0] += 50 * (i % 2)
+            file = folder / split / ("blue", "red")[i % 2] / f"{i:05d}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC).save(file)
     return folder
 
 
@@ -95,7 +95,7 @@ def test_a_run_with_workers_is_stopped_and_resumed_in_the_midst_of_an_epoch(
     tmp_path: Path,
 ) -> None:
     folder = pictures_folder(tmp_path / "photos", 20, 24)
-    stopped_and_resumed(folder, tmp_path, steps=40, batch=6, size=8)
+    stopped_and_resumed(folder, tmp_path, steps=200, batch=6, size=8)
 
 
 @pytest.mark.slow
