@@ -7,6 +7,7 @@ any number of workers. Grain starts the processes and passes arrays through shar
 from __future__ import annotations
 
 import functools
+import gc
 import mmap
 import os
 import pickle
@@ -91,14 +92,17 @@ def _from_processes(at: Callable[[int], Batch], steps: range, workers: int) -> I
         )
         try:
             for batch in iterator:
-                # Copies, so that shared memory is freed in time, however long a batch is kept.
-                yield {name: np.array(array, subok=False) for name, array in batch.items()}
+                copied = {name: np.array(array, subok=False) for name, array in batch.items()}
+                del batch  # frees its shared memory, however long the copy is kept
+                yield copied
         except RuntimeError as error:
             if dead := _DEAD.search(str(error)):
                 raise UsageError(_ended(int(dead[1]), Path(folder))) from error
             raise
         finally:
             iterator.close()
+            del iterator, dataset
+            gc.collect()  # they hold the last batch in shared memory, in a cycle of references
 
 
 class _Picklable:

@@ -78,6 +78,7 @@ def stopped_and_resumed(folder: Path, out: Path, steps: int, **config: int) -> N
     assert card(out / "b")["step"] < steps
     code, said = run("resume", out / "b", "--workers", "2", folder=out)
     assert code == 0, said
+    assert "leaked" not in said, "shared memory was not freed"
     one, other = card(out / "a"), card(out / "b")
     assert other["params_sha256"] == one["params_sha256"]
     assert other["results"] == one["results"]
