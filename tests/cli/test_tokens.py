@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import pytest
 
 from dlcore.cli import main as cli
@@ -16,6 +17,7 @@ LINES = "".join(f"Line {i} of a book with {i * i} words in it.\n" for i in range
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
 @pytest.mark.slow
@@ -51,7 +53,8 @@ def test_a_model_of_another_vocabulary_is_refused(capsys: pytest.CaptureFixture[
     Path("book.txt").write_text(LINES, encoding="utf-8")
     words = ["prepare", "text", "book.txt", "--tokenizer", "bpe:290", "--out", "tokens"]
     assert cli.main(words) == 0
-    assert cli.main(["train", "gpt_speeches", "--data", "tokens", "--out", "run"]) == 2
+    words = ["train", "gpt_speeches", "--data", "tokens", "--out", "run", "--cpu-devices", "1"]
+    assert cli.main(words) == 2
     said = capsys.readouterr().err
     assert "choose --vocabulary 290, or prepare the texts with --tokenizer bpe:2048" in said
     assert not Path("run").exists()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dlcore.data.source import Batch
 from dlcore.data.stream import Stream
+from tests import child
 from tests.child import Child, card, logged, run
 from tests.data.own import made
 from tests.runs import photographs
@@ -22,10 +23,10 @@ PAGE = Path(photographs.__file__)
 
 def pictures_folder(folder: Path, count: int, size: int = 224) -> Path:
     """JPEG files of two classes, smooth noise that is redder in one of them: `count` for training,
-    and a tenth of that, at most 100, for each of validation and test.
+    and a tenth of that, at most 40, for each of validation and test.
     """
     random = np.random.RandomState(0)
-    few = min(count // 10, 100)
+    few = min(count // 10, 40)
     for split, number in (("train", count), ("validation", few), ("test", few)):
         for i in range(number):
             coarse = random.randint(0, 200, (14, 14, 3)).astype(np.uint8)
@@ -66,15 +67,15 @@ def stopped_and_resumed(folder: Path, out: Path, steps: int, **config: int) -> N
 
     code, said = run(*words(folder, out / "a", 0, steps=steps, **config), folder=out)
     assert code == 0, said
-    child = Child(*words(folder, out / "b", 2, steps=steps, **config), folder=out)
-    child.until(lambda: reached(9))
-    orphans = processes_of(child.process.pid)
-    child.send(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    child = Child("resume", out / "b", "--workers", "1", folder=out)
-    child.until(lambda: reached(19))
-    child.send(signal.SIGTERM)
-    assert child.wait() == 75, child.output()
+    running = Child(*words(folder, out / "b", 2, steps=steps, **config), folder=out)
+    running.until(lambda: reached(9))
+    orphans = processes_of(running.process.pid)
+    running.send(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    running = Child("resume", out / "b", "--workers", "1", folder=out)
+    running.until(lambda: reached(19))
+    running.send(signal.SIGTERM)
+    assert running.wait() == 75, running.output()
     assert card(out / "b")["step"] < steps
     code, said = run("resume", out / "b", "--workers", "2", folder=out)
     assert code == 0, said
@@ -121,6 +122,7 @@ def test_a_damaged_file_ends_a_run_with_its_name(tmp_path: Path) -> None:
 @pytest.mark.nightly
 def test_5000_pictures_of_224_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same batches by 0, 1 and 2 workers, and a bit-exact resume."""
+    monkeypatch.setattr(child, "LIMIT", 600.0)
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
     folder = pictures_folder(tmp_path / "photos", 5000)
     config = photographs.Config(size=224)
@@ -134,7 +136,7 @@ def test_5000_pictures_of_224_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert [digest(batch) for batch in stream.steps(0, steps, 1, workers)] == expected
     late = [digest(batch) for batch in stream.steps(steps // 2, steps, 1, 2)]
     assert late == expected[steps // 2 :]
-    stopped_and_resumed(folder, tmp_path, steps=30, batch=64, size=64)
+    stopped_and_resumed(folder, tmp_path, steps=30, batch=32, size=64)
 
 
 def digest(batch: Batch) -> str:

@@ -34,6 +34,7 @@ SEPARATOR = "\n\n"  # between documents of the other tokenizers
 SHARD = 1 << 27  # tokens of a file
 VOCABULARY = 8192  # of byte pairs
 _BLOCK = 1 << 20  # characters that are encoded at a time
+_LONGEST = 16  # blocks of a text without such line ends, which is then cut anywhere
 
 # A document: a file with the characters of it that belong to a split.
 Document = tuple[Path, int, int]
@@ -154,7 +155,8 @@ def _blocks(file: Path, start: int = 0, stop: int | None = None) -> Iterator[str
     """The characters start..stop of a file, in blocks of about `_BLOCK`.
 
     A block ends after a line end between two characters that are no white space, where it has one:
-    there every tokenizer cuts, so that blocks give the tokens of the whole.
+    there every tokenizer cuts, so that blocks give the tokens of the whole. A text without such
+    line ends is cut at `_LONGEST` blocks.
     """
     position, rest = 0, ""
     try:
@@ -164,7 +166,7 @@ def _blocks(file: Path, start: int = 0, stop: int | None = None) -> Iterator[str
                 last = len(content) if stop is None else max(min(stop - position, len(content)), 0)
                 position += len(content)
                 rest += content[first:last]
-                cut = _line_end(rest)
+                cut = _line_end(rest) or (len(rest) if len(rest) >= _LONGEST * _BLOCK else 0)
                 if cut:
                     yield rest[:cut]
                     rest = rest[cut:]
