@@ -72,12 +72,12 @@ def stopped_and_resumed(folder: Path, out: Path, steps: int, **config: int) -> N
     orphans = processes_of(running.process.pid)
     running.send(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
-    running = Child("resume", out / "b", "--workers", "1", folder=out)
+    running = Child("resume", out / "b", "--trust", "--workers", "1", folder=out)
     running.until(lambda: reached(19))
     running.send(signal.SIGTERM)
     assert running.wait() == 75, running.output()
     assert card(out / "b")["step"] < steps
-    code, said = run("resume", out / "b", "--workers", "2", folder=out)
+    code, said = run("resume", out / "b", "--trust", "--workers", "2", folder=out)
     assert code == 0, said
     assert "leaked" not in said, "shared memory was not freed"
     one, other = card(out / "a"), card(out / "b")
@@ -102,10 +102,10 @@ def test_a_run_with_workers_is_stopped_and_resumed_in_the_midst_of_an_epoch(
 
 @pytest.mark.slow
 def test_a_damaged_file_ends_a_run_with_its_name(tmp_path: Path) -> None:
-    folder = pictures_folder(tmp_path / "photos", 20, 24)
-    broken = folder / "train" / "red" / "00011.jpg"
+    folder = pictures_folder(tmp_path / "photos", 100, 24)
+    broken = folder / "train" / "red" / "00091.jpg"  # not among those that are examined before
     broken.write_bytes(broken.read_bytes()[:200])
-    code, said = run(*words(folder, tmp_path / "a", 1, steps=9, batch=6, size=8), folder=tmp_path)
+    code, said = run(*words(folder, tmp_path / "a", 1, steps=20, batch=6, size=8), folder=tmp_path)
     assert code == 2, said
     assert str(broken) in said
     assert "Traceback" not in said
