@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Integer, UInt64
 
 from dlcore.data import source as sources
 from dlcore.data import workers
@@ -63,7 +64,7 @@ class Mapped:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Returns prepared examples.
 
         Raises:
@@ -72,7 +73,9 @@ class Mapped:
         """
         return self._stacked(index, [self._prepared(int(i)) for i in index])
 
-    def augmented(self, index: np.ndarray, keys: np.ndarray) -> Batch:
+    def augmented(
+        self, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
+    ) -> Batch:
         """Returns augmented examples.
 
         Args:
@@ -85,7 +88,7 @@ class Mapped:
         if (augment := self.augment) is None:
             return self.gather(index)
 
-        def changed(index: int, key: np.ndarray) -> Example:
+        def changed(index: int, key: UInt64[np.ndarray, 2]) -> Example:
             return self._changed(index, lambda example: augment(example, generator(key)))
 
         examples = [changed(int(i), key) for i, key in zip(index, keys, strict=True)]
@@ -111,7 +114,7 @@ class Mapped:
             error.add_note(f"The example was {where}.")
             raise
 
-    def _stacked(self, index: np.ndarray, examples: Sequence[Example]) -> Batch:
+    def _stacked(self, index: Integer[np.ndarray, " rows"], examples: Sequence[Example]) -> Batch:
         if not examples:
             raise UsageError(f"{self.info.name}, {self.info.split}, has no examples: add some")
         batch = {}
@@ -129,7 +132,7 @@ class Mapped:
         return batch
 
 
-def generator(key: np.ndarray) -> np.random.Generator:
+def generator(key: UInt64[np.ndarray, 2]) -> np.random.Generator:
     """Returns the random generator of one example.
 
     Args:

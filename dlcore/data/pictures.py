@@ -9,18 +9,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 Box = tuple[int, int, int, int]  # left, upper, right, lower
 
 
 def random_resized_crop(
-    image: np.ndarray,
+    image: UInt8[np.ndarray, "height width channels"],
     random: np.random.Generator,
     size: int,
     area: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "_ _ channels"]:
     """Crops a random part of random area and aspect ratio, and resizes it (Szegedy et al. 2015).
 
     Args:
@@ -45,12 +46,16 @@ def random_resized_crop(
     return centre_crop(image, size)
 
 
-def random_flip(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def random_flip(
+    image: UInt8[np.ndarray, "height width channels"], random: np.random.Generator
+) -> UInt8[np.ndarray, "_ _ channels"]:
     """Mirrors an image, uint8 [height, width, channels], left to right with probability 1/2."""
     return np.ascontiguousarray(image[:, ::-1]) if random.random() < 0.5 else image
 
 
-def centre_crop(image: np.ndarray, size: int, fraction: float = 1.0) -> np.ndarray:
+def centre_crop(
+    image: UInt8[np.ndarray, "height width channels"], size: int, fraction: float = 1.0
+) -> UInt8[np.ndarray, "_ _ channels"]:
     """Crops the central square and resizes it.
 
     Args:
@@ -68,7 +73,9 @@ def centre_crop(image: np.ndarray, size: int, fraction: float = 1.0) -> np.ndarr
     return resized(image, (size, size), (left, upper, left + side, upper + side))
 
 
-def resized(image: np.ndarray, shape: Sequence[int], box: Box | None = None) -> np.ndarray:
+def resized(
+    image: UInt8[np.ndarray, "height width channels"], shape: Sequence[int], box: Box | None = None
+) -> UInt8[np.ndarray, "_ _ channels"]:
     """Resizes an image, or a part of it, by bilinear interpolation with antialiasing.
 
     Args:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Integer
 
 from dlcore.data import source as sources
 from dlcore.data.source import Batch, Info
@@ -59,7 +60,7 @@ class Ragged:
             for name, sizes in self.sizes.items()
         }
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Returns examples, padded, with their sizes and masks."""
         batch = {name: array[index] for name, array in self.arrays.items()}
         for name, limit in self.limits.items():
@@ -69,7 +70,9 @@ class Ragged:
                 batch |= named(name, *padded([self.example(name, int(i)) for i in index], limit))
         return batch
 
-    def _lists(self, name: str, index: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    def _lists(
+        self, name: str, index: Integer[np.ndarray, " rows"], limit: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`padded` for one varying axis, in one gather."""
         sizes = np.minimum(self.sizes[name][index], limit).astype(np.int32)
         inside = np.arange(limit) < sizes

@@ -49,7 +49,9 @@ class Source(Protocol):
         """
 
 
-def drawn(source: Source, index: np.ndarray, keys: np.ndarray) -> Batch:
+def drawn(
+    source: Source, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
+) -> Batch:
     """Returns examples for training: augmented by a source that augments, else as they are.
 
     A source augments by a method `augmented(index, keys)`.
@@ -148,16 +150,22 @@ class Partnered:
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         """Returns examples that are their own partners; the stream calls `with_paired_examples`."""
-        return _paired(self.source.gather(index), self.source.gather(index))
+        return self.with_paired_examples(index, index)
 
     def with_paired_examples(
+        self, index: Integer[np.ndarray, " rows"], paired: Integer[np.ndarray, " rows"]
+    ) -> Batch:
+        """Returns the examples `index`, int [rows], each with its partner `paired`, int [rows]."""
+        return _paired(self.source.gather(index), self.source.gather(paired))
+
+    def augmented_pairs(
         self,
         index: Integer[np.ndarray, " rows"],
         paired: Integer[np.ndarray, " rows"],
         keys: UInt64[np.ndarray, "rows 2"],
         paired_keys: UInt64[np.ndarray, "rows 2"],
     ) -> Batch:
-        """Returns examples for training, each with its partner, as `drawn` returns them.
+        """Returns examples with their partners of a source that augments, see `drawn`.
 
         Args:
             index, paired: the examples and their partners, int [rows].
@@ -185,7 +193,9 @@ class First:
         """Returns examples as new arrays, see `Source.gather`."""
         return self.source.gather(index)
 
-    def augmented(self, index: np.ndarray, keys: np.ndarray) -> Batch:
+    def augmented(
+        self, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
+    ) -> Batch:
         """Returns examples for training, see `drawn`."""
         return drawn(self.source, index, keys)
 

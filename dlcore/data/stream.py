@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Integer, UInt64
 
 from dlcore.data.mapped import Mapped
 from dlcore.data.source import Batch, Partnered, Source, drawn, innermost
@@ -54,7 +54,7 @@ class Stream:
         """Returns the indices of the examples of this process's rows at a step, int [rows]."""
         return self._examples(step, self.rows)
 
-    def keys(self, step: int, rows: np.ndarray) -> np.ndarray:
+    def keys(self, step: int, rows: Integer[np.ndarray, " rows"]) -> UInt64[np.ndarray, "rows 2"]:
         """Returns the keys of the random generators of rows at a step, uint64 [rows, 2].
 
         A key is the seed and the example's number in the stream of all batches.
@@ -147,13 +147,23 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
     first = streams[0]
     each = [(stream, step) for stream in streams for step in steps]
     index = np.concatenate([stream.index(step) for stream, step in each])
-    keys = np.concatenate([stream.keys(step, stream.rows) for stream, step in each])
-    if not isinstance(first.source, Partnered):
-        return drawn(first.source, index, keys)
+    pairs, augments = (
+        isinstance(first.source, Partnered),
+        isinstance(innermost(first.source), Mapped),
+    )
+    if not pairs and not augments:
+        return first.source.gather(index)
     next_row = (first.rows + 1) % first.batch
+    keys, paired_keys = (
+        np.concatenate([stream.keys(step, rows) for stream, step in each])
+        for rows in (first.rows, next_row)
+    )
+    if not pairs:
+        return drawn(first.source, index, keys)
     paired = np.concatenate([stream._examples(step, next_row) for stream, step in each])
-    paired_keys = np.concatenate([stream.keys(step, next_row) for stream, step in each])
-    return first.source.with_paired_examples(index, paired, keys, paired_keys)
+    if not augments:
+        return first.source.with_paired_examples(index, paired)
+    return first.source.augmented_pairs(index, paired, keys, paired_keys)
 
 
 def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:

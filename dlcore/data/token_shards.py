@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int32, Integer
 
 from dlcore.data import cache, tokenizer
 from dlcore.data.facts import Facts
@@ -56,7 +57,7 @@ class Tokens:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Int32[np.ndarray, " _"]:
         """Returns the tokens start..stop, or as many as there are, int32."""
         stop, parts = min(stop, len(self)), []
         while start < stop:
@@ -95,7 +96,7 @@ class TokenWindows:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         rows = np.zeros((len(index), self.length + 1), np.int32)
         inside = np.zeros(rows.shape, bool)
         for row, i in enumerate(index):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer, UInt64
 
 from dlcore.data import source as sources
 from dlcore.data.cache import Rows, cached
@@ -36,10 +37,12 @@ class Transformed:
     def __len__(self) -> int:
         return self.info.examples
 
-    def gather(self, index: np.ndarray) -> Batch:
+    def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
         return _checked(self.info, self.function(self.source.gather(index)), len(index))
 
-    def augmented(self, index: np.ndarray, keys: np.ndarray) -> Batch:
+    def augmented(
+        self, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
+    ) -> Batch:
         """Returns examples for training, see `source.drawn`."""
         examples = sources.drawn(self.source, index, keys)
         return _checked(self.info, self.function(examples), len(index))
