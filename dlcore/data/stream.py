@@ -147,23 +147,20 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
     first = streams[0]
     each = [(stream, step) for stream in streams for step in steps]
     index = np.concatenate([stream.index(step) for stream, step in each])
-    pairs, augments = (
-        isinstance(first.source, Partnered),
-        isinstance(innermost(first.source), Mapped),
-    )
-    if not pairs and not augments:
-        return first.source.gather(index)
+    source, augments = first.source, isinstance(innermost(first.source), Mapped)
+    if not isinstance(source, Partnered) and not augments:
+        return source.gather(index)
     next_row = (first.rows + 1) % first.batch
     keys, paired_keys = (
         np.concatenate([stream.keys(step, rows) for stream, step in each])
         for rows in (first.rows, next_row)
     )
-    if not pairs:
-        return drawn(first.source, index, keys)
+    if not isinstance(source, Partnered):
+        return drawn(source, index, keys)
     paired = np.concatenate([stream._examples(step, next_row) for stream, step in each])
     if not augments:
-        return first.source.with_paired_examples(index, paired)
-    return first.source.augmented_pairs(index, paired, keys, paired_keys)
+        return source.with_paired_examples(index, paired)
+    return source.augmented_pairs(index, paired, keys, paired_keys)
 
 
 def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:
