@@ -47,7 +47,7 @@ OFFLINE = Config(96, 96, 8, widths=(32, 64, 96), augmentation=SCENES, steps=600)
 TINY = replace(OFFLINE, width=32, height=32, max_boxes=2, scene_objects=2)
 PRESETS = {
     "offline": OFFLINE,
-    "tiny": replace(TINY, widths=(8, 8), blocks=(1, 1), batch=16, steps=6, ema=0.9),
+    "tiny": replace(TINY, widths=(8, 8), blocks=(1, 1), batch=32, steps=6, ema=0.9),
 }
 
 

@@ -52,7 +52,7 @@ class Config:
 
 
 TINY = Config(32, 32, 2, 2, widths=(8, 8), blocks=(1, 1), grid=2, layers=2, features=16)
-PRESETS = {"tiny": replace(TINY, batch=16, steps=6, ema=0.9)}
+PRESETS = {"tiny": replace(TINY, steps=6, ema=0.9)}
 
 
 def data(c: Config, source: DataSource) -> Splits:

@@ -156,9 +156,9 @@ def test_every_number_of_an_experiment_has_a_range_and_is_held_to_it(name: str) 
             continue
         where = ranges[field.name]
         assert where is not None, f"{field.name} says nothing of what it may be"
-        outside = where.low - (1 if isinstance(value, int) else 0.5)
-        assert math.isfinite(outside)
         whole = isinstance(value[0] if isinstance(value, tuple) else value, int)
+        outside = where.low - (1 if whole else 0.5)
+        assert math.isfinite(outside)
         outside = int(outside) if whole else outside
         with pytest.raises(UsageError, match=f"--{field.name.replace('_', '-')} "):
             bounds.check(

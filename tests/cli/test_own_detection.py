@@ -44,7 +44,7 @@ def test_it_trains_and_predicts(
     capsys.readouterr()
     Path("no.png").write_text("no image")
     image = boxed.picture(Path("new.png"), 99)
-    assert cli.main(["predict", "run", str(image), "no.png", "--json", "--threshold", "0"]) == 1
+    assert cli.main(["predict", "run", str(image), "no.png", "--json", "--threshold", "0"]) == 3
     out, err = capsys.readouterr()
     answer = json.loads(out.splitlines()[0])
     assert (answer["width"], answer["height"]) == boxed.SIZE

@@ -39,7 +39,7 @@ def test_packing_keeps_every_piece_in_its_order() -> None:
         assert rows.dtype == np.int32
         np.testing.assert_array_equal(rows.ravel(), stream[: rows.size])
     with pytest.raises(
-        ValueError, match=f"the text has {len(stream)} pieces: too few for a row of 1000"
+        ValueError, match=f"the text has {len(stream)} tokens: too few for a row of 1000"
     ):
         packed(subwords(), said, 1000)
 
