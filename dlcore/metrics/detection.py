@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from dlcore.errors import UsageError
 
@@ -180,7 +181,9 @@ def best_threshold(found: Matches) -> float:
     return float((confidence[best] + lower) / 2)
 
 
-def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def pairwise_iou(
+    a: Shaped[np.ndarray, "n 4"], b: Shaped[np.ndarray, "m 4"]
+) -> Float[np.ndarray, "n m"]:
     """Intersection over union of all pairs of boxes [n, 4] and [m, 4], float64 [n, m]."""
     a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])

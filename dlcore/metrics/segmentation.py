@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Integer, Shaped
 
 THRESHOLDS = tuple(np.round(np.arange(0.5, 1.0, 0.05), 2).tolist())  # 0.5, 0.55, ..., 0.95
 
@@ -27,7 +28,7 @@ class Overlap(NamedTuple):
     class_accuracy: float
 
 
-def overlap(confusion: np.ndarray) -> Overlap:
+def overlap(confusion: Shaped[np.ndarray, "classes classes"]) -> Overlap:
     """Computes intersection over union and its relatives over all pixels of a split together.
 
     Args:
@@ -55,7 +56,9 @@ def overlap(confusion: np.ndarray) -> Overlap:
     )
 
 
-def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion(
+    true: Integer[np.ndarray, ...], predicted: Integer[np.ndarray, ...], classes: int
+) -> Integer[np.ndarray, "classes classes"]:
     """Counts pixels by true (rows) and predicted class: int [classes, classes].
 
     Args:
@@ -68,7 +71,9 @@ def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarr
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def instance_overlap(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def instance_overlap(
+    true: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]
+) -> Shaped[np.ndarray, "true found"]:
     """Computes the intersection over union of each pair of a true and a predicted instance.
 
     Args:
@@ -107,7 +112,9 @@ class Matches(NamedTuple):
 
 
 def matches(
-    true: np.ndarray, predicted: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+    true: Integer[np.ndarray, "height width"],
+    predicted: Integer[np.ndarray, "height width"],
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> Matches:
     """Matches predicted with true instances whose intersection over union exceeds thresholds.
 
@@ -134,7 +141,9 @@ def matches(
 
 
 def average_precision(
-    true: np.ndarray, predicted: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+    true: Integer[np.ndarray, "height width"],
+    predicted: Integer[np.ndarray, "height width"],
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
     """Computes the score of one image in the 2018 Data Science Bowl.
 

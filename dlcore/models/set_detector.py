@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention
@@ -151,7 +151,7 @@ class SetDetector(nn.Module):
         return jnp.stack(outputs)
 
 
-def _on_a_grid(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+def _on_a_grid(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """The logits of points on a regular grid in the unit square, [n ** 2, 2]."""
     count = math.isqrt(shape[0])
     along = (np.arange(count) + 0.5) / count

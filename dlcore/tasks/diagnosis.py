@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import optax
 from jax import Array
 
 from dlcore.analysis import features
+from dlcore.data.source import Arrays, Source
 from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.metrics import diagnosis as metrics
@@ -155,24 +155,26 @@ def scores(collected: Collected) -> dict[str, float]:
     }
 
 
-def of_pixels(train: Any, source: Any, class_counts: Sequence[int]) -> dict[str, float]:
+def of_pixels(train: Arrays, source: Source, class_counts: Sequence[int]) -> dict[str, float]:
     """Computes metrics of two baselines: the prior of training, a logistic regression on pixels.
 
     Args:
-        train, source: sources in memory with `image` and `label`; calibration examples of train are
-            not used.
+        train: in memory, with `image` and `label`; its calibration examples are not used.
+        source: with `image` and `label`.
         class_counts: of training.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def pixels(found: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:
-        image = np.asarray(found.arrays["image"])[rows]
-        return image.reshape(len(image), -1) / 255.0, np.asarray(found.arrays["label"])[rows]
+    def pixels(
+        fields: Mapping[str, np.ndarray], rows: np.ndarray | slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        image = np.asarray(fields["image"])[rows]
+        return image.reshape(len(image), -1) / 255.0, np.asarray(fields["label"])[rows]
 
-    x, y = pixels(train, train.arrays["calibrates"] == 0)
-    held, true = pixels(source, slice(None))
+    x, y = pixels(train.arrays, train.arrays["calibrates"] == 0)
+    held, true = pixels(source.gather(np.arange(len(source))), slice(None))
     # regularised: there are about as many pixels as examples
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
     regression.fit(x, y)
@@ -217,7 +219,7 @@ def samples(
     return draw
 
 
-def softmax_of(model: Logits, state: State, source: Any, batch: int = 250) -> np.ndarray:
+def softmax_of(model: Logits, state: State, source: Source, batch: int = 250) -> np.ndarray:
     """Softmax of the logits of all examples of a source, float32 [N, 2]."""
     batch, found = min(batch, len(source)), []
     for rows in in_order(source, batch, np.arange(batch)):
@@ -228,7 +230,7 @@ def softmax_of(model: Logits, state: State, source: Any, batch: int = 250) -> np
 
 # apart from that of `classification`, which holds the calibrated model
 @functools.lru_cache(maxsize=1)
-def _softmax(model: Logits) -> Callable[..., Any]:
+def _softmax(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     return jax.jit(
         lambda params, extra, batch: jax.nn.softmax(
             model(params, extra, batch, None, False)[0].astype(jnp.float32)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int32, UInt8
 from scipy import ndimage
 
 from dlcore.analysis.thresholds import otsu
@@ -51,7 +52,9 @@ def contrasted(batch: Batch, key: Array | None, train: bool) -> Array:
     return (image - mean) / jnp.maximum(top - mean, 1.0)
 
 
-def separated(probability: np.ndarray, smallest: int = 16) -> np.ndarray:
+def separated(
+    probability: Float[np.ndarray, "height width 3"], smallest: int = 16
+) -> Int32[np.ndarray, "height width"]:
     """Separates instances by a watershed that starts from their insides.
 
     Args:
@@ -81,7 +84,9 @@ def separated(probability: np.ndarray, smallest: int = 16) -> np.ndarray:
     return renumbered(np.where(foreground, flooded, 0), smallest)
 
 
-def bright_areas(image: np.ndarray, smallest: int = 16) -> np.ndarray:
+def bright_areas(
+    image: UInt8[np.ndarray, "height width 1"], smallest: int = 16
+) -> Int32[np.ndarray, "height width"]:
     """Baseline: numbers the connected areas above Otsu's threshold, int32 [height, width].
 
     Args:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from dlcore.bounds import PositiveInt
 from dlcore.data.facts import Facts
@@ -122,7 +123,9 @@ class InstancePredictor:
         return f"{answer['count']} instances{middle}{warning}"
 
 
-def measured(instances: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
+def measured(
+    instances: Integer[np.ndarray, "height width"], probability: Float[np.ndarray, "height width 3"]
+) -> dict[str, Any]:
     """The answer to one image.
 
     Args:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Int32, Integer, Shaped
 
-from dlcore.data.source import Source
+from dlcore.data.source import Arrays, Source
 from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.kernels import pixels
@@ -46,7 +47,9 @@ def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[fl
     return (1.0,) * len(counts)
 
 
-def at_size(labels: Array, size: tuple[int, int]) -> Array:
+def at_size(
+    labels: Integer[Array, "batch h w"], size: tuple[int, int]
+) -> Int32[Array, "batch height width"]:
     """Takes the label of the pixel at the centre of each pixel of a smaller map.
 
     Args:
@@ -168,7 +171,7 @@ def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[
     return {"confusion": confusion, "bins": bins}
 
 
-def calibration_error(bins: np.ndarray) -> float:
+def calibration_error(bins: Shaped[np.ndarray, "bins 3"]) -> float:
     """The mean over pixels of |accuracy - confidence| of their bins (Guo et al. 2017, eq. 3).
 
     Args:
@@ -177,17 +180,18 @@ def calibration_error(bins: np.ndarray) -> float:
     return float(np.abs(bins[:, 2] - bins[:, 1]).sum() / bins[:, 0].sum())
 
 
-def of_positions(train: Any, source: Any, classes: int) -> metrics.Overlap:
+def of_positions(train: Arrays, source: Source, classes: int) -> metrics.Overlap:
     """The metrics of a map that is the same for every image.
 
     At each position it has the class that is most frequent there in training.
 
     Args:
-        train, source: sources in memory with `label_map` [N, height, width]; that of `source` may
-            be larger by a factor.
+        train: in memory, with `label_map` [N, height, width].
+        source: with `label_map`, which may be larger by a factor.
         classes: number of classes.
     """
-    maps, true = train.arrays["label_map"], source.arrays["label_map"]
+    maps = train.arrays["label_map"]
+    true = source.gather(np.arange(len(source)))["label_map"]
     counts = np.stack([(maps == number).sum(0) for number in range(classes)])
     k = true.shape[1] // maps.shape[1]
     guess = np.kron(counts.argmax(0), np.ones((k, k), int)).astype(np.uint8)
@@ -258,7 +262,8 @@ def predictions(
     for rows in in_order(source, batch, np.arange(batch)):
         logits = logits_of(model)(state.params, state.extra, rows)
         counts = rows["mask"] > 0
-        true = np.asarray(at_size(jnp.asarray(rows["label_map"]), logits.shape[1:3]))
+        size = logits.shape[1], logits.shape[2]
+        true = np.asarray(at_size(jnp.asarray(rows["label_map"]), size))
         kept["image"].append(rows["image"][counts])
         kept["true"].append(true[counts])
         kept["predicted"].append(np.asarray(logits).argmax(-1).astype(np.int32)[counts])
@@ -269,7 +274,7 @@ def predictions(
 
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
-def logits_of(model: Logits) -> Callable[..., Any]:
+def logits_of(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
     """(params, extra, batch) -> logits float32 [batch, height, width, classes], compiled."""
     return jax.jit(
         lambda params, extra, batch: model(params, extra, batch, None, False)[0].astype(jnp.float32)

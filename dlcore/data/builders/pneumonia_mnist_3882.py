@@ -4,14 +4,12 @@ X-rays of children at 28x28, 3,882 of the 4,708 training images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 ARCHIVE = File(
     "pneumoniamnist.npz", "a554d2332488d3ddc075125e66a1af77ec379fd2bafc09108ab95a37e2bd9c26"
@@ -42,11 +40,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://medmnist.com",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         path = fetch(dl_manager, ARCHIVE)
         return {split: self._generate_examples(path, name) for split, name in SPLITS.items()}
 
-    def _generate_examples(self, path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, path: Path, name: str) -> Examples:
         with np.load(path, allow_pickle=False) as arrays:
             images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
         for number, (image, label) in enumerate(zip(images, labels[:, 0], strict=True)):
