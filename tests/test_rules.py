@@ -20,7 +20,7 @@ FILES = sorted(
     for folder in ("dlcore", "experiments", "launch", "tests")
     for p in (REPOSITORY / folder).rglob("*.py")
 )
-MEAN_LINES = 132
+MEAN_LINES = 130
 MOST_ANY = 150
 OURS = [path for path in FILES if path.is_relative_to(REPOSITORY / "dlcore")]
 

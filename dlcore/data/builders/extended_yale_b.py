@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 PEOPLE, SIDE = 38, 32
 ARCHIVE = File(
@@ -39,10 +37,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="http://vision.ucsd.edu/~leekc/ExtYaleDatabase/ExtYaleB.html",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         return {"train": self._generate_examples(fetch(dl_manager, ARCHIVE))}
 
-    def _generate_examples(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, path: Path) -> Examples:
         with np.load(path, allow_pickle=False) as found:
             images, people = found["images"], found["person"]
         for number, (image, person) in enumerate(zip(images, people, strict=True)):

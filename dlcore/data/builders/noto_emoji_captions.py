@@ -5,15 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 from dlcore.data.split import by_hash
 
 SIZE = 72
@@ -48,7 +46,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/googlefonts/noto-emoji",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         images, captions = fetch(dl_manager, IMAGES), fetch(dl_manager, CAPTIONS)
         rows = table(captions)
         parts = by_hash([row["file"] for row in rows])
@@ -59,7 +57,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(
         self, images: Path, rows: list[dict[str, str]]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Examples:
         with tarfile.open(images) as archive:
             for row in rows:
                 member = archive.extractfile(row["file"])

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 PEOPLE, HEIGHT, WIDTH = 40, 112, 92
 ARCHIVE = File(
@@ -48,10 +46,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             " identification, 1994",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         return {"train": self._generate_examples(fetch(dl_manager, ARCHIVE))}
 
-    def _generate_examples(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, path: Path) -> Examples:
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and (file := archive.extractfile(member)) is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 PLACE = "https://raw.githubusercontent.com/jcjohnson/neural-style/07c4b8299f8fbdafec0c514fc820ff1d7ff62e46/examples/inputs/"
 FILES = {
@@ -44,14 +42,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/jcjohnson/neural-style",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         paths = {
             name: fetch(dl_manager, File(f"{name}.jpg", sha256, f"{PLACE}{name}.jpg"))
             for name, sha256 in FILES.items()
         }
         return {"train": self._generate_examples(paths)}
 
-    def _generate_examples(self, paths: dict[str, Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, paths: dict[str, Path]) -> Examples:
         for name, path in paths.items():
             with Image.open(path) as opened:
                 image = np.asarray(opened.convert("RGB"))

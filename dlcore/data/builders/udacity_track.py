@@ -6,15 +6,13 @@ import csv
 import gzip
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 HEIGHT, WIDTH = 64, 128
 FRAMES = File(
@@ -48,11 +46,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/udacity/self-driving-car-sim",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         files = fetch(dl_manager, FRAMES), fetch(dl_manager, LOG)
         return {"train": self._generate_examples(*files)}
 
-    def _generate_examples(self, frames: Path, log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, frames: Path, log: Path) -> Examples:
         text = gzip.decompress(log.read_bytes()).decode()
         rows = [
             row for row in csv.DictReader(io.StringIO(text), delimiter="\t") if row["in_zip"] == "1"

