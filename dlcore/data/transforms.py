@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt64
@@ -127,7 +126,7 @@ def _function(transform: Transform) -> Function:
     return lambda batch: {**batch, **{name: make(batch) for name, make in fields.items()}}
 
 
-def _checked(info: Info, result: Any, rows: int) -> Batch:
+def _checked(info: Info, result: object, rows: int) -> Batch:
     """The arrays that a transform returned. UsageError: not a dict of arrays of `rows` rows."""
     where = f"the transform of {info.name}, {info.split},"
     if not isinstance(result, Mapping) or not result:

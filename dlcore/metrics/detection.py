@@ -7,7 +7,7 @@ import dataclasses
 import importlib.util
 import io
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -198,9 +198,9 @@ def _mean(precision: np.ndarray) -> float | None:
     return float(there.mean()) if there.size else None
 
 
-def _dataset(objects: Sequence[Objects], classes: Sequence[str]) -> dict[str, Any]:
+def _dataset(objects: Sequence[Objects], classes: Sequence[str]) -> dict[str, object]:
     """COCO's format. Its ids begin at 1: pycocotools takes 0 for no match."""
-    annotations: list[dict[str, Any]] = []
+    annotations: list[dict[str, object]] = []
     for image, each in enumerate(objects):
         for box, label, confidence in zip(*each, strict=True):
             left, top, right, bottom = map(float, box)

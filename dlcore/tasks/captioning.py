@@ -266,7 +266,7 @@ class CaptionPredictor:
         """Pictures of the size of the training data. UsageError: a file that is no picture."""
         return [image_files.read(file, self._shape) for file in files]
 
-    def item(self, value: Any) -> np.ndarray:
+    def item(self, value: object) -> np.ndarray:
         """A picture, uint8 of the size of the training data. UsageError: another array."""
         image = np.asarray(value)
         if image.dtype != np.uint8 or image.shape != self._shape:
@@ -291,7 +291,7 @@ class CaptionPredictor:
         return tuple(self.facts.fields["image"]["shape"])
 
     @functools.cached_property
-    def _compiled(self) -> Callable[..., Any]:
+    def _compiled(self) -> Callable[..., Array]:
         return jax.jit(lambda params, x: self.describer.search(params, x, self.options.beams))
 
 

@@ -169,7 +169,7 @@ class TranslationPredictor:
         """Pictures of the size of the training data. UsageError: a file that is no picture."""
         return [image_files.read(file, self._shape) for file in files]
 
-    def item(self, value: Any) -> np.ndarray:
+    def item(self, value: object) -> np.ndarray:
         """A picture, uint8 of the size of the training data. UsageError: another array."""
         image = np.asarray(value)
         if image.dtype != np.uint8 or image.shape != self._shape:
@@ -193,7 +193,7 @@ class TranslationPredictor:
         return tuple(self.facts.fields["a"]["shape"])
 
     @functools.cached_property
-    def _compiled(self) -> Callable[..., Any]:
+    def _compiled(self) -> Callable[..., Array]:
         model = self.to_b if self.options.direction == "to_b" else self.to_a
 
         def run(params: Any, extra: Any, images: Array) -> Array:

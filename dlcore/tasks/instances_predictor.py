@@ -80,7 +80,7 @@ class InstancePredictor:
             raise UsageError("this model reads images: name image files")
         return [np.asarray(image_files.upright(f).convert("L"))[..., None] for f in files]
 
-    def item(self, value: Any) -> np.ndarray:
+    def item(self, value: object) -> np.ndarray:
         """An image that is an array, uint8 [height, width] or [height, width, 1], or Pillow's."""
         array = np.asarray(value.convert("L") if hasattr(value, "convert") else value)
         array = array[..., None] if array.ndim == 2 else array
@@ -125,7 +125,7 @@ class InstancePredictor:
 
 def measured(
     instances: Integer[np.ndarray, "height width"], probability: Float[np.ndarray, "height width 3"]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The answer to one image.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -156,7 +155,7 @@ class PriorGenerator:
         images = _pictures(self.model, state, z, self.mean)
         return [({"seed": o.seed}, Images(f"Drawn, seed {o.seed}", each[None])) for each in images]
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: Mapping[str, object]) -> str:
         """The seed."""
         return f"seed {answer['seed']}"
 

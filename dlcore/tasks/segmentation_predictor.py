@@ -54,7 +54,7 @@ class MapPredictor:
             raise UsageError("this model reads images: name image files")
         return [image_files.upright(file) for file in files]
 
-    def item(self, value: Any) -> Image.Image:
+    def item(self, value: object) -> Image.Image:
         """An image that is Pillow's, or an array uint8 [height, width, 3] or [height, width]."""
         if isinstance(value, Image.Image):
             return value
@@ -86,7 +86,7 @@ class MapPredictor:
             answers.append((answer, sample))
         return answers
 
-    def _answer(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+    def _answer(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, object]:
         names = self.facts.classes
         counts = np.bincount(labels.ravel(), minlength=len(names)) / labels.size
         order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]

@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -308,7 +308,7 @@ class StylePredictor:
         """Photographs at their own size. UsageError: a file that is no picture."""
         return [np.asarray(image_files.upright(file).convert("RGB")) for file in files]
 
-    def item(self, value: Any) -> np.ndarray:
+    def item(self, value: object) -> np.ndarray:
         """A photograph, uint8 [height, width, 3]. UsageError: another array."""
         image = np.asarray(value)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -341,7 +341,7 @@ class StylePredictor:
         return answer, Images(f"In the style of {self.style}", picture[None], columns=1)
 
     @functools.cached_property
-    def _compiled(self) -> Callable[..., Any]:
+    def _compiled(self) -> Callable[..., Array]:
         return jax.jit(lambda p, e, x: self.painter.on(p, e, x))
 
 

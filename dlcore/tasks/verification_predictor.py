@@ -115,7 +115,7 @@ class PairPredictor:
             answers.append((answer, Images("Compared", shown, (caption,))))
         return answers
 
-    def _answer(self, cosine: np.ndarray) -> dict[str, Any]:
+    def _answer(self, cosine: np.ndarray) -> dict[str, object]:
         assert self.same is not None
         probability = self.same(cosine)
         return {
@@ -126,7 +126,7 @@ class PairPredictor:
             "threshold": round(self.same.threshold, 6),
         }
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: Mapping[str, object]) -> str:
         """An answer as a readable line."""
         return (
             f"{'same person' if answer['same'] else 'different people'}: probability of one person"

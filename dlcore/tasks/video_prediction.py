@@ -245,7 +245,7 @@ class VideoPredictor:
         """Frames of the size of the training data. UsageError: no video, or too few frames."""
         return [self.item(videos.read(file, self._shape[1:3]), file.name) for file in files]
 
-    def item(self, value: Any, name: str = "this video") -> tuple[np.ndarray, int]:
+    def item(self, value: object, name: str = "this video") -> tuple[np.ndarray, int]:
         """A video, uint8 [frames, h, w, 1 or 3] of the size of the training data, and its start."""
         video, given = np.asarray(value), int(self.facts.frames_in)
         if video.ndim != 4 or video.dtype != np.uint8 or video.shape[1:3] != self._shape[1:3]:
@@ -274,7 +274,7 @@ class VideoPredictor:
 
     def _answer(self, video: np.ndarray, start: int, made: np.ndarray) -> Answer:
         given = int(self.facts.frames_in)
-        answer: dict[str, Any] = {"first_frame": start, "frames_read": given}
+        answer: dict[str, object] = {"first_frame": start, "frames_read": given}
         answer["frames_predicted"] = len(made)
         end = start + given
         true = video[end : end + len(made)]
@@ -290,7 +290,7 @@ class VideoPredictor:
         return tuple(self.facts.fields["video"]["shape"])
 
     @functools.cached_property
-    def _compiled(self) -> Callable[..., Any]:
+    def _compiled(self) -> Callable[..., Array]:
         given = int(self.facts.frames_in)
         return jax.jit(lambda p, e, video: _predicted(self.model, p, e, video, given))
 

@@ -55,9 +55,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for split, index in parts.items()
         }
 
-    def _generate_examples(
-        self, images: Path, rows: list[dict[str, str]]
-    ) -> Examples:
+    def _generate_examples(self, images: Path, rows: list[dict[str, str]]) -> Examples:
         with tarfile.open(images) as archive:
             for row in rows:
                 member = archive.extractfile(row["file"])

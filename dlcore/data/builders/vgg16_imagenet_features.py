@@ -37,9 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
         return {"train": self._generate_examples(npz.read(fetch(dl_manager, WEIGHTS)))}
 
-    def _generate_examples(
-        self, arrays: dict[str, np.ndarray]
-    ) -> Examples:
+    def _generate_examples(self, arrays: dict[str, np.ndarray]) -> Examples:
         for name, array in arrays.items():
             values = array.astype(np.float32).reshape(-1)
             shape = np.array(array.shape, np.int32)

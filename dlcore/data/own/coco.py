@@ -94,7 +94,7 @@ def _read(file: Path) -> Any:
         raise UsageError(f"{file} is not JSON ({error}): mend or remove it") from error
 
 
-def _shaped(content: Any, file: Path, problems: list[str]) -> bool:
+def _shaped(content: object, file: Path, problems: list[str]) -> bool:
     """Whether a file has the lists of COCO."""
     for name in ("images", "annotations", "categories"):
         entries = content.get(name) if isinstance(content, dict) else None
@@ -104,7 +104,7 @@ def _shaped(content: Any, file: Path, problems: list[str]) -> bool:
     return True
 
 
-def _categories(content: Mapping[str, Any], file: Path, found: Annotated) -> dict[Any, int]:
+def _categories(content: Mapping[str, Any], file: Path, found: Annotated) -> dict[object, int]:
     """{id of a category: index of its class}. The first file names the classes."""
     named = {each.get("id"): each.get("name") for each in content["categories"]}
     if not all(isinstance(name, str) and name for name in named.values()) or not named:
@@ -132,7 +132,7 @@ def _categories(content: Mapping[str, Any], file: Path, found: Annotated) -> dic
     return {i: index[name] for i, name in names.items() if name in index}
 
 
-def _mixed(names: Mapping[Any, str]) -> bool:
+def _mixed(names: Mapping[object, str]) -> bool:
     return not all(isinstance(i, int) for i in names)
 
 
@@ -141,11 +141,11 @@ def _pictures(
     file: Path,
     path: Path,
     split: str,
-    names: Mapping[Any, int],
+    names: Mapping[object, int],
     found: Annotated,
 ) -> list[Picture]:
     images = {each.get("id"): each for each in content["images"]}
-    boxes: dict[Any, list[Labelled]] = {i: [] for i in images}
+    boxes: dict[object, list[Labelled]] = {i: [] for i in images}
     for each in content["annotations"]:
         where = f"{file}, annotation {each.get('id')}"
         if each.get("image_id") not in images:
@@ -176,7 +176,7 @@ def _pictures(
     return pictures
 
 
-def _box(value: Any) -> tuple[float, float, float, float] | None:
+def _box(value: object) -> tuple[float, float, float, float] | None:
     """[left, top, width, height] as a box; None: not four numbers."""
     if not isinstance(value, list) or len(value) != 4:
         return None

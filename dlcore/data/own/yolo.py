@@ -55,7 +55,7 @@ def description(path: Path) -> Path | None:
     return named[0] if named else None
 
 
-def _names(value: Any, file: Path) -> list[str]:
+def _names(value: object, file: Path) -> list[str]:
     if isinstance(value, dict) and sorted(value) == list(range(len(value))):
         value = [value[i] for i in range(len(value))]
     if not isinstance(value, list) or not value:
@@ -63,7 +63,7 @@ def _names(value: Any, file: Path) -> list[str]:
     return [str(name) for name in value]
 
 
-def _split(value: Any, content: dict[str, Any], file: Path, found: Annotated) -> list[Picture]:
+def _split(value: object, content: dict[str, Any], file: Path, found: Annotated) -> list[Picture]:
     pictures = []
     for each in value if isinstance(value, list) else [value]:
         folder = _folder(str(each), content, file)
