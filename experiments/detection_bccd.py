@@ -16,7 +16,7 @@ from typing import Annotated
 import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range, Rate
 from dlcore.data.sets import detection as sets
-from dlcore.models.detector import CentreDetector
+from dlcore.models import detector
 from dlcore.tasks import detection, detection_predictor, detection_samples, image_inputs
 from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
@@ -52,15 +52,15 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    splits = sets.load("bccd", source, (c.width, c.height), c.max_boxes, c.scene_objects)
+    detector.check(canvas := (c.width, c.height), c.widths, c.blocks, c.patch)
+    splits = sets.load("bccd", source, canvas, c.max_boxes, c.scene_objects)
     return sets.with_mosaics(splits) if c.augmentation.mosaic else splits
 
 
 def build(c: Config, splits: Splits) -> Experiment:
     classes = splits.facts.classes
-    model = Model(
-        "net", CentreDetector(c.widths, c.blocks, len(classes), c.patch), image_inputs.signed
-    )
+    net = detector.CentreDetector(c.widths, c.blocks, len(classes), c.patch)
+    model = Model("net", net, image_inputs.signed)
     detect = detection.detections(model, len(classes), c.patch)
     loss = detection.loss(model, len(classes), c.patch, c.box_weight)
     return Experiment(

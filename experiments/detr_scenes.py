@@ -16,6 +16,7 @@ import dlcore
 from dlcore.bounds import PositiveInt, Range, Rate
 from dlcore.data.sets import detection as sets
 from dlcore.errors import UsageError
+from dlcore.models import detector
 from dlcore.models.set_detector import SetDetector
 from dlcore.tasks import (
     detection,
@@ -58,7 +59,10 @@ PRESETS = {"tiny": replace(TINY, steps=6, ema=0.9)}
 def data(c: Config, source: DataSource) -> Splits:
     if max(c.max_boxes, c.scene_objects) > c.grid**2:
         raise UsageError(f"--grid {c.grid} gives {c.grid**2} queries, fewer than there are boxes")
-    return sets.load("digit_scenes", source, (c.width, c.height), c.max_boxes, c.scene_objects)
+    if c.features % (4 * c.heads):
+        raise UsageError(f"--features {c.features} is no multiple of 4 times --heads {c.heads}")
+    detector.check(canvas := (c.width, c.height), c.widths, c.blocks, c.patch)
+    return sets.load("digit_scenes", source, canvas, c.max_boxes, c.scene_objects)
 
 
 def build(c: Config, splits: Splits) -> Experiment:

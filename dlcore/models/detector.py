@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dlcore.errors import UsageError
 from dlcore.kernels.shuffle import space_to_depth
 
 _PRIOR = 0.01  # the heat with which training starts (Lin et al. 2017, sec. 4.1)
@@ -20,8 +21,36 @@ _SIDE = 2.0  # cells from a cell's middle to each side of its box, with which tr
 _LARGEST = 6.0  # of the logarithm of a distance in cells: e^6 cells are larger than any image
 
 
+def check(
+    canvas: tuple[int, int], widths: Sequence[int], blocks: Sequence[int], patch: int
+) -> None:
+    """Raises UsageError where a `Pyramid` cannot have this shape, or cannot divide the canvas.
+
+    Args:
+        canvas: width and height in pixels.
+        widths, blocks, patch: of the `Pyramid`.
+    """
+    if len(widths) != len(blocks):
+        raise UsageError(
+            f"--widths gives {len(widths)} stages, --blocks {len(blocks)}: give as many of both"
+        )
+    unit = patch * 2 ** (len(widths) - 1)
+    for name, side in zip(("width", "height"), canvas, strict=True):
+        if side % unit:
+            raise UsageError(
+                f"--{name} {side} does not divide by {unit}, the stride of the last stage: give"
+                f" {(side // unit + 1) * unit}"
+            )
+
+
 class ConvNorm(nn.Module):
-    """A 3x3 convolution and group normalisation (Wu & He 2018)."""
+    """A 3x3 convolution and group normalisation (Wu & He 2018).
+
+    Attributes:
+        width: channels.
+        groups: of the normalisation; of a width that they do not divide, their largest common
+            divisor.
+    """
 
     width: int
     groups: int = 8
@@ -30,7 +59,7 @@ class ConvNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x [batch, h, w, c] -> [batch, h, w, width]."""
         x = nn.Conv(self.width, (3, 3), use_bias=False, name="conv")(x)
-        return nn.GroupNorm(self.groups, name="norm")(x)
+        return nn.GroupNorm(math.gcd(self.groups, self.width), name="norm")(x)
 
 
 class Block(nn.Module):
@@ -53,7 +82,7 @@ class Pyramid(nn.Module):
         widths: channels of each stage; each halves the sides of the one before.
         blocks: residual blocks of each stage.
         patch: pixels of a cell of the first stage along each axis.
-        groups: of the normalisation; it divides all widths.
+        groups: of the normalisation.
     """
 
     widths: Sequence[int]

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models.detector import CentreDetector, Pyramid
+from dlcore.errors import UsageError
+from dlcore.models.detector import CentreDetector, Pyramid, check
 from dlcore.models.set_detector import SetDetector
 
 IMAGES = np.random.default_rng(0).standard_normal((3, 32, 48, 3)).astype(np.float32)
@@ -51,6 +52,15 @@ def test_sets_start_on_a_grid_of_boxes_in_pixels() -> None:
     expected = [[12, 8], [36, 8], [12, 24], [36, 24]]
     np.testing.assert_allclose(middles, np.broadcast_to(expected, middles.shape), atol=2)
     np.testing.assert_allclose((y[..., 4:] - y[..., 2:4])[..., 0], 0.2 * 48, rtol=0.2)
+
+
+@pytest.mark.quick
+def test_what_does_not_divide_is_refused_by_name() -> None:
+    check((192, 144), (8, 8, 8), (1, 1, 1), 4)
+    with pytest.raises(UsageError, match=r"--height 136 does not divide by 16, .*: give 144"):
+        check((192, 136), (8, 8, 8), (1, 1, 1), 4)
+    with pytest.raises(UsageError, match="--widths gives 2 stages, --blocks 1"):
+        check((64, 64), (8, 8), (1,), 4)
 
 
 def test_stages_without_blocks_are_refused() -> None:
