@@ -41,15 +41,16 @@ class Config:
     lovasz: NonNegativeFloat = 0.0
     """weight of the Lovász-softmax loss"""
     augmentation: Augmentation = AUGMENTATION
-    ema: Rate = 0.995
+    ema: Rate = 0.0
+    """of an average of the parameters, to which running statistics of batches do not fit"""
     recipe: Recipe = Recipe("adamw", lr=3e-3, weight_decay=0.02)
     batch: int = 8
-    steps: int = 4000
+    steps: int = 6000
 
 
 SMALL = Config(augmentation=Augmentation(crop=(40, 48)), widths=(16, 32), blocks=(0, 1))
 PRESETS = {
-    "offline": replace(SMALL, steps=600, ema=0.98),
+    "offline": replace(SMALL, steps=600),
     "tiny": replace(
         SMALL, widths=(4, 8), norm="none", dice=0.5, lovasz=0.5, ema=0.9, batch=32, steps=6
     ),

@@ -48,7 +48,8 @@ class Config:
     weighting: Weighting = "sqrt"
     dice: NonNegativeFloat = 0.5
     augmentation: Augmentation = AUGMENTATION
-    ema: Rate = 0.99
+    ema: Rate = 0.0
+    """of an average of the parameters, to which running statistics of batches do not fit"""
     recipe: Recipe = Recipe("adamw", lr=3e-3, weight_decay=0.02)
     batch: int = 8
     steps: int = 1500
@@ -59,7 +60,6 @@ SMALL = Config(
     augmentation=replace(AUGMENTATION, crop=(48, 48), min_side=0.6, max_side=0.9),
     widths=(16, 32),
     blocks=(1, 1),
-    ema=0.98,
 )
 PRESETS = {
     "offline": replace(SMALL, steps=400),

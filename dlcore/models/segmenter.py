@@ -110,13 +110,15 @@ class Segmenter(nn.Module):
         x = self._with_context(x, row if train else None)
         for level in reversed(range(len(self.widths) - 1)):
             skip = skips[level]
-            x = depth_to_space(nn.Dense(4 * self.widths[level], name=f"up_{level}")(x), 2)
+            x = nn.Dense(4 * self.widths[level], kernel_init=alike(4), name=f"up_{level}")(x)
+            x = depth_to_space(x, 2)
             x = jnp.concatenate([x[:, : skip.shape[1], : skip.shape[2]], skip], -1)
             x = nn.Dense(self.widths[level], name=f"merge_{level}")(x)
             if self.blocks[level]:
                 x = PixelBlock(self.norm, name=f"decoder_{level}")(x, train)
         x = jax.nn.relu(BatchNorm(name="norm")(x, train) if self.norm == "batch" else x)
-        x = nn.Dense(self.patch**2 * self.outputs, name="head")(x)
+        pixels = self.patch**2
+        x = nn.Dense(pixels * self.outputs, kernel_init=alike(pixels), name="head")(x)
         return depth_to_space(x, self.patch)[:, :height, :width]
 
     def _with_context(self, x: Array, row: Array | None) -> Array:
@@ -125,6 +127,26 @@ class Segmenter(nn.Module):
         """
         context = nn.Dense(x.shape[-1], name="context")(jax.nn.relu(x).mean((1, 2), keepdims=True))
         return Dropout(self.dropout)(x + context, row)
+
+
+def alike(pixels: int) -> nn.initializers.Initializer:
+    """Initialises a kernel whose outputs are moved into blocks of pixels, all pixels alike.
+
+    With other values for each pixel of a block the outputs begin with a pattern of its size, which
+    training has to remove.
+
+    Args:
+        pixels: of a block; they divide the kernel's outputs.
+
+    Source: Aitken et al. 2017, sec. 3.
+    """
+
+    def initialised(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+        *rest, outputs = shape
+        one = nn.initializers.lecun_normal()(key, (*rest, outputs // pixels), dtype)
+        return jnp.tile(one, pixels)
+
+    return initialised
 
 
 def _padded(x: Array, unit: int) -> Array:

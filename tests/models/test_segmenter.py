@@ -37,6 +37,16 @@ def test_outputs_have_the_place_of_their_pixels() -> None:
     assert 10 <= columns.min() <= 12 <= columns.max() <= 15
 
 
+def test_outputs_begin_without_a_pattern() -> None:
+    """All pixels of a block have the same outputs at first."""
+    net = Segmenter((4,), (0,), 3, 2)
+    x = np.random.default_rng(0).standard_normal((1, 8, 12, 3)).astype(np.float32)
+    y = np.asarray(net.apply(net.init(jax.random.key(0), x), x))
+    for i, j in ((0, 1), (1, 0), (1, 1)):
+        np.testing.assert_array_equal(y[:, i::2, j::2], y[:, ::2, ::2])
+    assert np.ptp(y[0, ::2, ::2], (0, 1)).min() > 0
+
+
 def test_an_example_does_not_depend_on_the_others() -> None:
     net = Segmenter((4, 8), (1, 1), 3)
     x = np.random.default_rng(0).standard_normal((3, 11, 14, 3)).astype(np.float32)
