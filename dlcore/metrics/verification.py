@@ -109,8 +109,8 @@ class SameProbability(NamedTuple):
 
     @property
     def threshold(self) -> float:
-        """The similarity of a probability of 1/2."""
-        return -self.intercept / self.slope
+        """The similarity of a probability of 1/2; 0 where the similarity tells nothing."""
+        return -self.intercept / self.slope if self.slope else 0.0
 
     def __call__(self, similarity: np.ndarray) -> np.ndarray:
         """The probabilities of similarities [...], float64 [...]."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +34,7 @@ _SHOWN, _NOISE, _COPIES = 12, 0.1, 8
 def inputs(previous: bool) -> Inputs:
     """The inputs of a policy: frames in [-1, 1], and the steering before if `previous`."""
 
-    def of_batch(batch: Batch, key: Array | None, train: bool) -> Any:
+    def of_batch(batch: Batch, key: Array | None, train: bool) -> Array | tuple[Array, Array]:
         frames = batch["image"].astype(jnp.float32) / 127.5 - 1
         return (frames, batch["previous"]) if previous else frames
 

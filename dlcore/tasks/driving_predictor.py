@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -26,6 +26,12 @@ class SteeringOptions:
 
     saliency: bool = False
     """mark the pixels that change the steering most in the picture of --out"""
+
+
+class SteeringAnswer(TypedDict):
+    """The steering, -1 left to 1 right."""
+
+    steering: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +63,7 @@ class SteeringPredictor:
             raise UsageError("this model reads frames: name image files")
         return [self.item(files)]
 
-    def item(self, value: Any) -> np.ndarray:
+    def item(self, value: np.ndarray | Sequence[str | Path]) -> np.ndarray:
         """Frames that are files, or one array uint8 of the shape of an example."""
         shape = tuple(self.facts.fields["image"]["shape"])
         if isinstance(value, np.ndarray):
@@ -86,7 +92,7 @@ class SteeringPredictor:
             for value, frame in zip(steering, shown, strict=True)
         ]
 
-    def line(self, answer: Mapping[str, Any]) -> str:
+    def line(self, answer: SteeringAnswer) -> str:
         """An answer as a readable line."""
         value = answer["steering"]
         side = "left" if value < 0 else "right"

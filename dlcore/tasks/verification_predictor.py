@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+from PIL.Image import Image
 
 from dlcore.bounds import Probability
 from dlcore.data.facts import Facts
@@ -22,6 +23,17 @@ from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 
 Item = tuple[np.ndarray, np.ndarray]  # the two images of a pair
+ImageLike = str | Path | np.ndarray | Image
+
+
+class PairAnswer(TypedDict):
+    """Whether two images show the same person; see `PairPredictor.batch`."""
+
+    same: bool
+    probability: float
+    deviation: float
+    similarity: float
+    threshold: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,17 +80,17 @@ class PairPredictor:
             raise UsageError("this model compares images: name two image files")
         return [self.item(files)]
 
-    def item(self, value: Any) -> Item:
+    def item(self, value: Sequence[ImageLike]) -> Item:
         """A pair of files, of arrays uint8 of the shape of the training images, or of Pillow's."""
         if len(value) != 2:
             raise UsageError(f"this model compares two images, and {len(value)} are given")
         return self._image(value[0]), self._image(value[1])
 
-    def _image(self, value: Any) -> np.ndarray:
+    def _image(self, value: ImageLike) -> np.ndarray:
         shape = tuple(self.facts.fields["image"]["shape"])
         if isinstance(value, str | Path):
             return image_files.read(Path(value), shape)
-        if hasattr(value, "convert"):
+        if isinstance(value, Image):
             return image_files.resized(value, shape)
         array = np.asarray(value)
         if array.shape != shape or array.dtype != np.uint8:
@@ -115,7 +127,7 @@ class PairPredictor:
             answers.append((answer, Images("Compared", shown, (caption,))))
         return answers
 
-    def _answer(self, cosine: np.ndarray) -> dict[str, object]:
+    def _answer(self, cosine: np.ndarray) -> PairAnswer:
         assert self.same is not None
         probability = self.same(cosine)
         return {
@@ -126,7 +138,7 @@ class PairPredictor:
             "threshold": round(self.same.threshold, 6),
         }
 
-    def line(self, answer: Mapping[str, object]) -> str:
+    def line(self, answer: PairAnswer) -> str:
         """An answer as a readable line."""
         return (
             f"{'same person' if answer['same'] else 'different people'}: probability of one person"

@@ -65,6 +65,14 @@ def test_pairs_are_cosines_and_each_occurs_once() -> None:
     assert found.same.tolist() == [False, True, False]
 
 
+def test_equal_similarities_tell_nothing() -> None:
+    same = np.arange(12) < 4
+    fitted = fit_same_probability(np.zeros(12), same)
+    assert fitted.threshold == 0
+    np.testing.assert_allclose(fitted(np.zeros(3)), 0.5, atol=1e-6)
+    assert verification(np.zeros(12), same).eer == 0.5
+
+
 def test_probabilities_are_calibrated_where_both_kinds_are_as_frequent() -> None:
     """Though only one pair of ten is equal."""
     generator = np.random.default_rng(1)
