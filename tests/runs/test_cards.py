@@ -24,7 +24,7 @@ STEPS = 10
 # seen, of a GAN)
 DRIFT = 1e-5
 # come with the installation
-EMBEDDED = ("digits", "breast_cancer", "diabetes", "documentation", "adding_", "copy_")
+EMBEDDED = ("digits", "breast_cancer", "diabetes", "documentation", "adding_", "copy_", "drawn")
 
 
 def needed(card: dict[str, Any]) -> list[str]:
