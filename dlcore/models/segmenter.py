@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 from dlcore.models.cnn import Normalisation
@@ -141,7 +142,7 @@ def alike(pixels: int) -> nn.initializers.Initializer:
     Source: Aitken et al. 2017, sec. 3.
     """
 
-    def initialised(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+    def initialised(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
         *rest, outputs = shape
         one = nn.initializers.lecun_normal()(key, (*rest, outputs // pixels), dtype)
         return jnp.tile(one, pixels)
