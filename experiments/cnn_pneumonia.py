@@ -6,6 +6,7 @@ Data: PneumoniaMNIST, 28x28, with 3,882 of its 4,708 training images (388 of the
     624; --offline: generated images. Or --data: a folder with a folder of images for each of two
     classes
 Published: none for this reduced training set
+Headline: test/auc
 
 A temperature is fitted on the validation split beside the training (Guo et al. 2017). Baselines are
 the fraction of pneumonia in training, and a logistic regression on the pixels. The images show

@@ -5,6 +5,7 @@ Task: instance segmentation
 Data: 2018 Data Science Bowl, 150 fluorescence images of stage 1: 100/20/30; --offline: generated
     cells. Or --data: a folder with images/ and masks/ that number the instances
 Published: none for this subset
+Headline: test/average_precision
 
 Each pixel is background, the inside or the border of a nucleus; a watershed from the insides gives
 the nuclei. The baseline is Otsu's threshold and connected areas. These models were trained on a few
