@@ -62,8 +62,8 @@ def confusion(
     """Counts pixels by true (rows) and predicted class: int [classes, classes].
 
     Args:
-        true, predicted: classes, integers of one shape; where `true` is no class, a pixel is
-            ignored.
+        true, predicted: classes, integers of one shape; pixels whose `true` is outside 0 to
+            classes - 1 are ignored.
         classes: number of classes.
     """
     counted = (true >= 0) & (true < classes)

@@ -144,8 +144,8 @@ def code_samples(
 def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arrays) -> Evaluator:
     """Evaluates the PSNR of classical filters on degraded images, at the end.
 
-    The size of each filter is chosen on the validation images, and what it learns, it learns from
-    training images alone. Metrics: `psnr_of_NAME` in dB, for NAME in `FILTERS`.
+    Filters with parameters are fitted to the training images, and the size of each filter is chosen
+    on the validation images. Metrics: `psnr_of_NAME` in dB, for NAME in `FILTERS`.
 
     Args:
         train: () -> training examples; called when the evaluator runs.

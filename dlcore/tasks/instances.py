@@ -245,7 +245,15 @@ def brightened(image: np.ndarray) -> np.ndarray:
 def predictions(
     model: Logits, state: State, source: Source, smallest: int, batch: int = 4
 ) -> list[np.ndarray]:
-    """Predicts the instances of each image of a source, at its own size."""
+    """Predicts the instances of each image of a source, at its own size.
+
+    Args:
+        model: computes logits [batch, height, width, 3].
+        state: trained parameters.
+        source: the images.
+        smallest: instances of fewer pixels are left out.
+        batch: images per batch.
+    """
     batch = min(batch, len(source))
     found: list[np.ndarray] = []
     for rows in in_order(source, batch, np.arange(batch)):

@@ -92,12 +92,17 @@ class InstancePredictor:
         return array
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each image its instances.
+        """Answers images with their instances.
 
-        The answer is {"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width",
-        "height"}: the number of pixels of an instance, the column and row of its centre, and its
-        mean probability of not being background. "warning" says that an image is brighter than
-        all training images, and so probably of another kind.
+        Args:
+            state: trained parameters.
+            items: images, uint8 [height, width, 1] of any size.
+
+        Returns:
+            ({"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width", "height"},
+            the image with outlines) of each: the number of pixels of an instance, the column and
+            row of its centre, and its mean probability of not being background. "warning" is added
+            where an image is brighter than all training images, and so probably of another kind.
         """
         answers: list[Answer] = []
         for image in items:

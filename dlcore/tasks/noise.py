@@ -31,15 +31,15 @@ class NoiseOptions:
 
 
 def draw(options: NoiseOptions) -> Draw:
-    """The noise that options describe, see `normal`."""
+    """Returns a function that draws the latent noise of `dlcore predict --count`, see `normal`."""
     return functools.partial(normal, temperature=options.temperature, walk=options.walk)
 
 
 def normal(key: Array, shape: Sequence[int], temperature: float = 1.0, walk: int = 0) -> np.ndarray:
-    """Standard normal noise, times the temperature.
+    """Draws standard normal noise, times a temperature; or a path through such points.
 
-    A walk goes from one point z to the next by cos(a) z + sin(a) z', a from 0 to pi / 2: what lies
-    between them is standard normal too, where a straight line would lead through its centre.
+    A path interpolates between consecutive points z and z' by cos(a) z + sin(a) z', a from 0 to
+    pi / 2, which is standard normal too; linear interpolation would have a smaller norm.
 
     Args:
         key: of the draws.

@@ -18,8 +18,9 @@ Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
 def matrices(params: Tree) -> Tree:
     """Marks the parameters to which weight decay applies: those of two dimensions or more.
 
-    Biases and normalisation scales are left out by that, except the biases of parallel networks
-    (`models.mlp.Many`), which have two. The leading dimension of stacked layers does not count.
+    This excludes biases and normalisation scales, except the biases of parallel networks
+    (`models.mlp.Many`), which have two dimensions. The leading dimension of stacked layers does not
+    count.
 
     Args:
         params: tree of parameters.

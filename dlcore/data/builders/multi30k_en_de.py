@@ -77,7 +77,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def sentences(path: Path) -> list[str]:
-    """The lines of a compressed file, without the blanks around them."""
+    """Reads the lines of a gzip file, stripped."""
     text = gzip.decompress(path.read_bytes()).decode("utf-8")
     # splitlines would cut at other characters too
     return [line.strip() for line in text.removesuffix("\n").split("\n")]
