@@ -109,7 +109,8 @@ def test_a_damaged_file_ends_a_run_with_its_name(tmp_path: Path) -> None:
     assert code == 2, said
     assert str(broken) in said
     assert "Traceback" not in said
-    assert card(tmp_path / "a")["status"] == "failed"
+    assert card(tmp_path / "a")["status"] == "stopped"
+    assert str(broken) in card(tmp_path / "a")["error"]
     made.image_folder(tmp_path / "in_memory")
     code, said = run(
         *("train", "cnn_mnist", "--data", tmp_path / "in_memory", "--workers", "2", "--batch", "9"),
