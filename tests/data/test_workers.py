@@ -55,6 +55,7 @@ def stream(items: ImageFiles) -> Stream:
     return Stream(source, BATCH, 7, np.arange(BATCH))
 
 
+@pytest.mark.slow
 def test_batches_are_the_same_with_any_number_of_workers(files: Sequence[str]) -> None:
     batches = stream(ImageFiles(files, [0, 1] * 6))
     expected = [batches.at(step) for step in range(STEPS)]
@@ -67,6 +68,7 @@ def test_batches_are_the_same_with_any_number_of_workers(files: Sequence[str]) -
                 np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.slow
 def test_a_damaged_file_and_the_death_of_a_worker_name_the_file(
     files: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
