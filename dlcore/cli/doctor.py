@@ -30,7 +30,12 @@ def main() -> int:
     print(f"{'XLA flags':20} {machine['xla_flags'] or 'none'}")
     folder = tfds.data_folder()
     found = (
-        sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("dataset_info.json"))
+        # NAME/VERSION or NAME/CONFIG/VERSION; a set may be a link, which `rglob` does not follow
+        sorted(
+            str(p.parent.relative_to(folder))
+            for depth in ("*/*", "*/*/*")
+            for p in folder.glob(f"{depth}/dataset_info.json")
+        )
         if folder.is_dir()
         else []
     )
