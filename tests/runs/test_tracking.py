@@ -192,7 +192,7 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
     assert not Path("run").exists()
     monkeypatch.undo()
     monkeypatch.setattr(
-        tracking.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name))
+        trackers.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name))
     )
     with pytest.raises(tracking.UsageError, match=r"pip install 'dlcore\[track\]'"):
         trackers.imported("wandb")
