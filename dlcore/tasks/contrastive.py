@@ -35,7 +35,7 @@ def pixels(images: Array) -> Array:
 
 def image(batch: Batch, key: Array | None, train: bool) -> Array:
     """`image` in [0, 255] as an input of the encoder, float32."""
-    return pixels(batch["image"].astype(jnp.float32) / 255)
+    return pixels(batch["image"].astype(jnp.result_type(float)) / 255)
 
 
 def inputs(views: Views) -> Inputs:
@@ -77,7 +77,8 @@ def loss(model: Model, temperature: float) -> Loss:
         each, matched = _contrast(found.projection, batch, temperature)
         both = jnp.concatenate([batch["mask"], batch["mask"]])
         contrast = mean(each, both)
-        logits = found.logits[: len(batch["label"])].astype(jnp.float32)
+        logits = found.logits[: len(batch["label"])]
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         usable = batch["mask"] * batch["labelled"][:, -1]
         xent = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
         probe = mean(xent, usable)

@@ -62,7 +62,7 @@ class Views:
             channel as they are.
         """
         keys = [jax.random.fold_in(key, number) for number in range(6)]
-        x = images.astype(jnp.float32) / 255
+        x = images.astype(jnp.result_type(float)) / 255  # float64 under jax_enable_x64
         if self.smallest < 1:
             x = crop.random_resized_crop(keys[0], row, x, self.smallest, self.ratio)
         if self.rotation:
