@@ -77,12 +77,13 @@ def of_dlcore(command: str, words: list[str], capsys: pytest.CaptureFixture[str]
         of_experiment(command, ["mlp_digits" if words[0] in PLACEHOLDERS else words[0], *words[1:]])
         return
     capsys.readouterr()
-    assert not code(lambda: cli.main([command, "--help"]))
+    below = words[:1] if (command, *words[:1]) == ("prepare", "text") else []
+    assert not code(lambda: cli.main([command, *below, "--help"]))
     known = {*re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out), "--help"}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
 
-PLACEHOLDERS = ("NAME", "EXPERIMENT", "my_idea.py")
+PLACEHOLDERS = ("NAME", "EXPERIMENT", "FILE.py", "my_idea.py")
 
 
 def code(call: Callable[[], object]) -> object:
