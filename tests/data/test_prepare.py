@@ -90,7 +90,7 @@ def test_a_file_laid_in_as_the_message_says_is_taken(tmp_path: Path, xquad: byte
     assert (
         "no network reaches https://github.com/deepmind/xquad/raw/master/xquad.en.json" in message
     )
-    assert f"lay the file into {file}" in message
+    assert f"copy the file to {file}" in message
     file.parent.mkdir(parents=True)
     file.write_bytes(xquad[:-1] + b" ")
     with pytest.raises(UsageError, match=r"xquad/en cannot be downloaded.*wrong checksum"):
