@@ -32,7 +32,7 @@ NOTICE = (
     "Not for medical use. The images come from children of one hospital and were reduced to 28x28"
     " pixels; a sixth of the published training images is missing; nobody has examined on whom the"
     " network fails. It must not be used to diagnose, to rule out a disease, to choose whom to"
-    " examine first, or to judge other scanners, ages or diseases. Bright pixels of a saliency map"
+    " examine first, or to assess other scanners, ages or diseases. Bright pixels of a saliency map"
     " are no evidence of a finding."
 )
 

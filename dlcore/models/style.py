@@ -1,4 +1,4 @@
-"""Style transfer: a network that paints a photograph, and the frozen features that judge it."""
+"""Style transfer: a network that stylises a photograph, and the frozen features of its loss."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class BestState(TypedDict):
 
 
 class Repeat(TypedDict, total=False):
-    """One of several runs that share a kept card, told apart by seed and fold."""
+    """One of several runs that share a kept card, distinguished by seed and fold."""
 
     seed: int
     fold: int

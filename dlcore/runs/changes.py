@@ -133,10 +133,10 @@ def code_since(commit: str | None, folder: Path) -> list[str]:
     Returns:
         One line with the names of the files whose code differs; empty where none does.
     """
-    top = _git(folder, "rev-parse", "--show-toplevel")
+    top = git_output(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:
         return []
-    names = _git(Path(top), "diff", "--name-only", "--no-renames", commit, "--", "*.py")
+    names = git_output(Path(top), "diff", "--name-only", "--no-renames", commit, "--", "*.py")
     if names is None:
         return [f"code: commit {commit[:10]} is not in {top}, so that it cannot be compared"]
     running = {
@@ -149,7 +149,7 @@ def code_since(commit: str | None, folder: Path) -> list[str]:
         file
         for file in files
         if not same_code(
-            _git(Path(top), "show", f"{commit}:{file.relative_to(top)}") or "", _text(file)
+            git_output(Path(top), "show", f"{commit}:{file.relative_to(top)}") or "", _text(file)
         )
     ]
     shown = ", ".join(str(file.relative_to(top)) for file in other[:NAMED])
@@ -161,7 +161,7 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
-def _git(folder: Path, *words: str) -> str | None:
+def git_output(folder: Path, *words: str) -> str | None:
     """The output of a git command; None where git is missing or fails."""
     try:
         answer = subprocess.run(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import jax
 
 from dlcore.runs.card_fields import Git, Machine
+from dlcore.runs.changes import git_output
 from dlcore.runtime import cores
 
 try:
@@ -51,19 +52,7 @@ def git(folder: Path) -> Git:
         repository, or no git.
     """
 
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(folder), *words],
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
+    ask = functools.partial(git_output, folder)
     # Tracked files and other Python files count as changes; exports, sweeps and runs do not.
     changed, top = (
         ask("status", "--porcelain", "--untracked-files=no"),

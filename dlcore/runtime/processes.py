@@ -88,7 +88,7 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         address,
         count,
         process,
-        # The coordinator listens on every address unless told otherwise; a local run must not.
+        # The coordinator listens on every address unless it is given one; a local run must not.
         coordinator_bind_address=address if loopback else None,
         cluster_detection_method="deactivate",
         heartbeat_timeout_seconds=heartbeat_seconds,

@@ -18,7 +18,6 @@ from dlcore.bounds import PositiveInt
 from dlcore.data.facts import Facts
 from dlcore.data.own import images as image_files
 from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
-from dlcore.errors import UsageError
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.captions import cider
 from dlcore.metrics.known import Metric
@@ -266,13 +265,13 @@ class CaptionPredictor:
         """Pictures of the size of the training data. UsageError: a file that is no picture."""
         return [image_files.read(file, self._shape) for file in files]
 
-    def item(self, value: object) -> np.ndarray:
-        """A picture, uint8 of the size of the training data. UsageError: another array."""
-        image = np.asarray(value)
-        if image.dtype != np.uint8 or image.shape != self._shape:
-            size = " x ".join(map(str, self._shape))
-            raise UsageError(f"a picture is uint8 [{size}], and not {image.dtype} {image.shape}")
-        return image
+    def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
+        """A picture of Pillow, or an array uint8 of the size of the training data.
+
+        Raises:
+            UsageError: another array.
+        """
+        return image_files.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """For each picture {"caption", "probability"}, that of the caption as a whole."""

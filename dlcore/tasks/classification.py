@@ -157,17 +157,7 @@ class ImagePredictor:
         Raises:
             UsageError: an array of another shape or dtype.
         """
-        if not isinstance(value, np.ndarray) and hasattr(value, "convert"):
-            return image_files.resized(value, self._shape)
-        array = np.asarray(value)
-        if array.shape == self._shape[:2] and self._shape[2:] == (1,):
-            array = array[..., None]
-        if array.shape != self._shape or array.dtype != np.uint8:
-            raise UsageError(
-                f"an image here is uint8 {self._shape}, not {array.dtype} {array.shape}: resize it,"
-                " or give Pillow's image or a file"
-            )
-        return array
+        return image_files.of_value(value, self._shape)
 
     @property
     def _shape(self) -> tuple[int, ...]:

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from PIL import Image
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import images as image_files
 from dlcore.data.splits import Splits
-from dlcore.errors import UsageError
 from dlcore.metrics.known import Metric
 from dlcore.samples import Images, Sample
 from dlcore.tasks.image_generation import feature_extractor
@@ -169,13 +169,13 @@ class TranslationPredictor:
         """Pictures of the size of the training data. UsageError: a file that is no picture."""
         return [image_files.read(file, self._shape) for file in files]
 
-    def item(self, value: object) -> np.ndarray:
-        """A picture, uint8 of the size of the training data. UsageError: another array."""
-        image = np.asarray(value)
-        if image.dtype != np.uint8 or image.shape != self._shape:
-            size = " x ".join(map(str, self._shape))
-            raise UsageError(f"a picture is uint8 [{size}], and not {image.dtype} {image.shape}")
-        return image
+    def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
+        """A picture of Pillow, or an array uint8 of the size of the training data.
+
+        Raises:
+            UsageError: another array.
+        """
+        return image_files.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
         """For each picture {"from", "to"}, and the translated picture."""

@@ -90,15 +90,7 @@ class PairPredictor:
         shape = tuple(self.facts.fields["image"]["shape"])
         if isinstance(value, str | Path):
             return image_files.read(Path(value), shape)
-        if isinstance(value, Image):
-            return image_files.resized(value, shape)
-        array = np.asarray(value)
-        if array.shape != shape or array.dtype != np.uint8:
-            raise UsageError(
-                f"an image here is uint8 {shape}, not {array.dtype} {array.shape}: resize it, or"
-                " give Pillow's image or a file"
-            )
-        return array
+        return image_files.of_value(value, shape)
 
     def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
         """For each pair its answer, and the two images side by side.

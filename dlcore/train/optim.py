@@ -173,8 +173,8 @@ def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
             )
         return kinds
 
-    # Leaves of Adam's are masked here. Optax must be told the dimensions of the others, since it
-    # would look for them in masked leaves too.
+    # Leaves of Adam's are masked here. Optax needs the dimensions of the others,
+    # since it would look for them in masked leaves too.
     dimensions = lambda tree: jax.tree.map(lambda _: contrib.MuonDimensionNumbers(0, 1), tree)  # noqa: E731
     sized = optax.stateless(
         lambda updates, _: jax.tree.map(lambda u: u * (0.2 * max(u.shape) ** 0.5), updates)

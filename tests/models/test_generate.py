@@ -42,7 +42,7 @@ def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(
 ) -> None:
     expected = naive(size, PROMPT, 23)
     assert len(np.unique(expected)) > 3  # a model that repeats one token would prove little
-    # Nothing, or exactly a full context; then whole stretches of half a context, without and with a
+    # Nothing, or exactly a full context; then whole segments of half a context, without and with a
     # rest.
     for length in lengths:
         found = generate(size, params(size), PROMPT, jax.random.key(0), length, 0.0)

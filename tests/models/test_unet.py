@@ -1,4 +1,4 @@
-"""The U-Net: told a time and a class, every image for itself."""
+"""The U-Net, given a time and a class, every image for itself."""
 
 from __future__ import annotations
 

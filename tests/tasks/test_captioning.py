@@ -78,7 +78,7 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
     (tmp_path / "bad.png").write_text("no picture")
     with pytest.raises(UsageError, match="cannot be read as an image"):
         predictor.items([tmp_path / "bad.png"], [])
-    with pytest.raises(UsageError, match="a picture is uint8"):
+    with pytest.raises(UsageError, match="an image here is uint8"):
         predictor.item(np.zeros((3, 3, 3), np.float32))
 
 

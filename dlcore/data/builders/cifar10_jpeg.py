@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
 
-from dlcore.data.builders.files import DownloadManager, Examples
+from dlcore.data.builders.files import DownloadManager, Examples, manual_folder
 from dlcore.errors import UsageError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -52,8 +52,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
-        # its public twin asserts that the folder exists
-        folder = Path(dl_manager._manual_dir or "")
+        folder = manual_folder(dl_manager)
         return {split: self._generate_examples(files(folder, split)) for split in SPLITS}
 
     def _generate_examples(self, paths: list[Path]) -> Examples:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from dlcore.data.builders import state_union
-from dlcore.data.builders.files import DownloadManager, Examples
+from dlcore.data.builders.files import DownloadManager, Examples, manual_folder
 from dlcore.errors import UsageError
 
 HELD_BACK = 40  # every 40th document of each kind is for validation
@@ -204,8 +204,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
-        # its public twin asserts that the folder exists
-        folder = Path(dl_manager._manual_dir or "")
+        folder = manual_folder(dl_manager)
         return {
             split: self._generate_examples(folder, split == "validation")
             for split in ("train", "validation")

@@ -35,12 +35,17 @@ class DownloadManager(Protocol):
         """Downloads a file, and returns its path."""
 
 
+def manual_folder(dl_manager: DownloadManager) -> Path:
+    """Returns the folder of --manual-dir, which may be missing; "." where none was given."""
+    # the public property of TFDS fails where the folder is missing
+    return Path(dl_manager._manual_dir or "")
+
+
 def fetch(dl_manager: DownloadManager, file: File) -> Path:
     """The file, from the manual folder where it lies there, else downloaded. UsageError: neither,
     or it is another file.
     """
-    # its public twin asserts that the folder exists
-    manual = Path(dl_manager._manual_dir or "") / file.name
+    manual = manual_folder(dl_manager) / file.name
     if not manual.is_file():
         if not file.url:
             raise UsageError(

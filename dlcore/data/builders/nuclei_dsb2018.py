@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlcore.data.builders.files import DownloadManager, Examples
+from dlcore.data.builders.files import DownloadManager, Examples, manual_folder
 from dlcore.errors import UsageError
 
 TRAINING = 120  # the first ones by name; the other 30 are for testing
@@ -47,8 +47,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
-        # its public twin asserts that the folder exists
-        images, labels = files(Path(dl_manager._manual_dir or ""))
+        images, labels = files(manual_folder(dl_manager))
         return {
             "train": self._generate_examples(images[:TRAINING], labels[:TRAINING]),
             "test": self._generate_examples(images[TRAINING:], labels[TRAINING:]),

@@ -135,6 +135,32 @@ def resized(image: Image.Image, shape: Sequence[int]) -> UInt8[np.ndarray, "*sha
     return np.asarray(resized, np.uint8).reshape(tuple(shape))
 
 
+def of_value(
+    value: np.ndarray | Image.Image, shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "*shape"]:
+    """Converts an image of Pillow, or an array of the shape, to uint8 of a shape.
+
+    Args:
+        value: an image of Pillow, which is resized; or uint8 of the shape, where a grey image may
+            lack the axis of its channel.
+        shape: [height, width, channels].
+
+    Raises:
+        UsageError: an array of another shape or dtype.
+    """
+    if isinstance(value, Image.Image):
+        return resized(value, shape)
+    array = np.asarray(value)
+    if array.shape == shape[:2] and shape[2:] == (1,):
+        array = array[..., None]
+    if array.shape != shape or array.dtype != np.uint8:
+        raise UsageError(
+            f"an image here is uint8 {shape}, not {array.dtype} {array.shape}: resize it, or give"
+            " Pillow's image or a file"
+        )
+    return array
+
+
 def upright(file: Path) -> Image.Image:
     """Decodes the first frame of an image file to 8 bits per channel, rotated as its EXIF data say.
 

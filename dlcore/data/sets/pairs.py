@@ -144,7 +144,7 @@ def padded(
     """
     longest = max(map(len, sentences))
     if length and longest > length:
-        raise ValueError(f"a sentence of {longest} pieces does not fit into {length}")
+        raise ValueError(f"a sentence of {longest} tokens does not fit into {length}")
     out = np.full((len(sentences), length or longest), PAD, np.int32)
     for row, sentence in zip(out, sentences, strict=True):
         row[: len(sentence)] = sentence
@@ -181,7 +181,7 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         pairs = [pair for pair, size in zip(pairs, sizes, strict=True) if size.max() <= longest]
         sizes = sizes[sizes.max(1) <= longest]
     if not pairs:
-        raise ValueError(f"{corpus.name}/{split} has no pair of at most {longest} pieces")
+        raise ValueError(f"{corpus.name}/{split} has no pair of at most {longest} tokens")
     length = max(length, int(sizes.max()))
     place, rows = first_fit(sizes, length)
     out = {

@@ -1,4 +1,4 @@
-"""A BERT that fills in masked pieces: 2 layers of 4 heads, width 128, 64 texts of up to 64 pieces
+"""A BERT that predicts masked tokens: 2 layers of 4 heads, width 128, 64 texts of up to 64 tokens
 of 8,192, AdamW.
 """
 
@@ -12,7 +12,7 @@ LIMITS = {"torch": 1.2, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Layers, heads, width, pieces of a text, masked pieces, vocabulary, texts in a batch."""
+    """Layers, heads, width, tokens of a text, masked tokens, vocabulary, texts in a batch."""
 
     layers: int = 2
     heads: int = 4

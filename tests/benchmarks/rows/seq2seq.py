@@ -1,4 +1,4 @@
-"""A translator: 3 layers of 4 heads on either side, width 128, 4,000 pieces, 32 rows of 64 pieces
+"""A translator: 3 layers of 4 heads on either side, width 128, 4,000 tokens, 32 rows of 64 tokens
 with pairs packed in, AdamW.
 """
 
@@ -12,7 +12,7 @@ LIMITS = {"torch": 1.2, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Layers on either side, heads, width, pieces, length of a row, rows in a batch."""
+    """Layers on either side, heads, width, tokens, length of a row, rows in a batch."""
 
     layers: int = 3
     heads: int = 4
@@ -26,8 +26,8 @@ FULL, TINY = Size(), Size(2, 2, 8, 11, 6, 4)
 
 
 def given(size: Size) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Parameters as dlcore names them; the batch: pieces on both sides, the pair that each belongs
-    to, and the pieces after them.
+    """Parameters as dlcore names them; the batch: tokens on both sides, the pair that each belongs
+    to, and the tokens after them.
     """
     from tests.benchmarks import encoders
 

@@ -110,9 +110,9 @@ def test_padding_cuts_nothing() -> None:
     rows = [np.array([5, 6]), np.array([7])]
     np.testing.assert_array_equal(pairs.padded(rows), [[5, 6], [7, 0]])
     np.testing.assert_array_equal(pairs.padded(rows, 3), [[5, 6, 0], [7, 0, 0]])
-    with pytest.raises(ValueError, match="2 pieces does not fit into 1"):
+    with pytest.raises(ValueError, match="2 tokens does not fit into 1"):
         pairs.padded(rows, 1)
-    with pytest.raises(ValueError, match="no pair of at most 1 pieces"):
+    with pytest.raises(ValueError, match="no pair of at most 1 tokens"):
         pairs.packed(CORPUS, SUBWORDS, "test", 8, 1)
 
 
