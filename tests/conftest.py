@@ -137,6 +137,16 @@ def _programs_do_not_pile_up() -> Iterator[None]:
         gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def _the_current_folder_stays() -> Iterator[None]:
+    """Paths of experiments are relative to it."""
+    before = Path.cwd()
+    yield
+    left = Path.cwd()
+    os.chdir(before)
+    assert left == before, f"the test left the process in {left}"
+
+
 @pytest.fixture
 def compiled_fast() -> Iterator[None]:
     """What the test compiles is not optimised: for programs of a few steps, whose bits are compared

@@ -85,7 +85,10 @@ def _rows(
     prepared: Prepared, split: str, axes: Mapping[str, int], chosen: Sequence[str] | None
 ) -> Rows:
     records, features = open_records(prepared, split)
-    described = flat({key: features[key].get_tensor_info() for key in sorted(features)})
+    # TFDS lists its features in another order each time, nested ones too.
+    described = dict(
+        sorted(flat({key: features[key].get_tensor_info() for key in features}).items())
+    )
     names = [key for key in described if _numeric(described[key])] if chosen is None else chosen
     for key in (*axes, *names):
         _check(prepared, key, described, axes)

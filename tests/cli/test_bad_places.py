@@ -86,34 +86,22 @@ def command(*words: Any) -> list[str]:
 def test_no_room_is_said_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 100, 100)
-    )
-    assert cli.main(["train", "mlp_digits", *MLP, "--out", "new/run"]) == 2
-    said = capsys.readouterr().err
-    assert "0 MiB free" in said
-    assert "free disk space" in said
-    assert not Path("new/run").exists(), "no run is left behind"
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("mine")
-    assert cli.main(["train", "mlp_digits", *MLP, "--out", "mine"]) == 2
-    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
-    monkeypatch.undo()
-    os.chdir(tmp_path)
-    os.environ["JAX_NUM_CPU_DEVICES"], before = (
-        str(jax.device_count()),
-        os.environ.get("JAX_NUM_CPU_DEVICES"),
-    )
-    try:
-        assert cli.main(["train", "mlp_digits", *MLP, "--out", "mine"]) == 0, (
-            "and the folder can be used once there is room"
+    with monkeypatch.context() as full:
+        full.setattr(
+            shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 100, 100)
         )
-    finally:
-        (
-            os.environ.pop("JAX_NUM_CPU_DEVICES")
-            if before is None
-            else os.environ.update(JAX_NUM_CPU_DEVICES=before)
-        )
+        assert cli.main(["train", "mlp_digits", *MLP, "--out", "new/run"]) == 2
+        said = capsys.readouterr().err
+        assert "0 MiB free" in said
+        assert "free disk space" in said
+        assert not Path("new/run").exists(), "no run is left behind"
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "notes.txt").write_text("mine")
+        assert cli.main(["train", "mlp_digits", *MLP, "--out", "mine"]) == 2
+        assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+    assert cli.main(["train", "mlp_digits", *MLP, "--out", "mine"]) == 0, (
+        "and the folder can be used once there is room"
+    )
 
 
 def test_a_disk_that_fills_up_while_training(
