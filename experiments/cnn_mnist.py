@@ -37,7 +37,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    return images.load("mnist", source, training=55_000)
+    return images.load("mnist", source, 55_000, multiple=2 ** (len(c.widths) - 1))
 
 
 def build(c: Config, splits: Splits) -> Experiment:

@@ -40,7 +40,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    return images.load("fashion_mnist", source, training=55_000)
+    return images.load("fashion_mnist", source, training=55_000, multiple=1)
 
 
 def build(c: Config, splits: Splits) -> Experiment:

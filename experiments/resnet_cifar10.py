@@ -60,7 +60,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    splits = images.load(c.dataset, source, 45_000, ("image", "label"), offline="digits")
+    splits = images.load(c.dataset, source, 45_000, ("image", "label"), "digits", multiple=1)
     return replace(splits, train=Partnered(splits.train)) if c.mixup or c.cutmix else splits
 
 

@@ -12,7 +12,7 @@ from jax import Array
 from dlcore.bounds import PositiveFloat, PositiveInt, Probability, Range
 from dlcore.kernels.augment import random_flip
 from dlcore.kernels.colours import colour_jitter
-from dlcore.kernels.crops import crop_images, crop_labels, random_boxes
+from dlcore.kernels.crop import crop_images, crop_labels, random_boxes
 from dlcore.kernels.random import per_example
 from dlcore.tasks.image_augmentation import Augment
 from dlcore.train.step import Batch
@@ -24,7 +24,7 @@ class Augmentation:
 
     Attributes:
         crop: height and width to which a random box of each image is resized.
-        min_side, max_side: side of the box as a fraction of the image's, `crops.random_boxes`; what
+        min_side, max_side: side of the box as a fraction of the image's, `crop.random_boxes`; what
             lies outside of the image is ignored.
         aspect: largest ratio by which the box is wider or higher than the image's shape.
         flip: whether images are mirrored left to right with probability 1/2.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from jaxtyping import Integer, UInt8
+from PIL import ExifTags, Image, ImageMode, ImageOps
 
 from dlcore.data import cache
 from dlcore.data.facts import Facts
@@ -189,12 +190,36 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((levels >> 8).astype(np.uint8))
 
 
-def load(path: Path, shape: Sequence[int]) -> Splits:
+@dataclass(frozen=True)
+class Size:
+    """The size that own images are given when it follows from the files.
+
+    Height and width are the medians of the files', which are reduced to at most `longest`, their
+    ratio kept, and rounded down to multiples of `multiple`. Images are grey if all files are.
+
+    Attributes:
+        multiple: by what the network divides height and width.
+        longest: largest height and width in pixels.
+    """
+
+    multiple: int = 1
+    longest: int = 96
+
+    def of(self, sizes: Integer[np.ndarray, "n 3"]) -> tuple[int, int, int]:
+        """Computes [height, width, channels] from those of the files [n, 3]."""
+        median = np.median(sizes[:, :2], 0)
+        reduced = median * min(1.0, self.longest / median.max())
+        height, width = (max(int(side) // self.multiple, 1) * self.multiple for side in reduced)
+        return height, width, int(sizes[:, 2].max())
+
+
+def load(path: Path, shape: Sequence[int] | Size) -> Splits:
     """Loads a user's images as splits, decoded once into the cache.
 
     Args:
         path: see `find`. Missing splits are cut from train by the hash of the files' contents.
-        shape: [height, width, channels] of the arrays; images of other sizes are resized.
+        shape: [height, width, channels] of the arrays, to which images of other sizes are resized;
+            or how it follows from the files of the training split.
 
     Returns:
         Splits of `image` uint8 [*shape] and `label` int32; `facts` has `classes`, `by_hash`, the
@@ -208,6 +233,8 @@ def load(path: Path, shape: Sequence[int]) -> Splits:
     found.divide(lambda train: digests([Path(example.values[0]) for example in train]))
     names = found.classes()
     found.refuse()
+    if isinstance(shape, Size):
+        shape = shape.of(stored_sizes([Path(each.values[0]) for each in found.splits["train"]]))
     sizes, made = [], {}
     for split, examples in found.splits.items():
         arrays = decoded(path.resolve().name, found.named(split), examples, names, shape)
@@ -232,6 +259,35 @@ def digests(paths: Sequence[Path]) -> list[str]:
 
     found = cache.cached(f"own/{_key(paths)}/digests", "digests", VERSION, "train", hashed)
     return [bytes(row).hex() for row in np.asarray(found.arrays["digest"])]
+
+
+def stored_sizes(paths: Sequence[Path]) -> Integer[np.ndarray, "n 3"]:
+    """Returns height, width and channels (1: grey, or 3) of each file [n, 3]; cached as `digests`.
+
+    Raises:
+        UsageError: a file that cannot be read as an image.
+    """
+
+    def measured() -> cache.Rows:
+        return len(paths), ({"size": np.array([_measured(file)], np.int32)} for file in paths)
+
+    found = cache.cached(f"own/{_key(paths)}/sizes", "sizes", VERSION, "train", measured)
+    return np.asarray(found.arrays["size"])
+
+
+def _measured(file: Path) -> tuple[int, int, int]:
+    """From the file's header where it needs no palette."""
+    try:
+        with Image.open(file) as opened:
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) > 4
+            width, height = opened.size[::-1] if turned else opened.size
+            mode = ImageMode.getmode(opened.mode).basemode if opened.mode != "P" else None
+            colours = opened.convert("RGB").split() if mode is None else ()
+    except Exception:
+        upright(file)  # says what is wrong with it
+        raise
+    grey = mode == "L" if mode else colours[0] == colours[1] == colours[2]
+    return height, width, 1 if grey else 3
 
 
 def decoded(

@@ -22,7 +22,7 @@ from dlcore.kernels.corrupt import blur_matrix
 from dlcore.options import DataSource
 
 SPLITS = ("train", "validation", "test")
-# of the images of a set: those of one's own are resized to it
+# of the images of a set: those of one's own are resized to it where the experiment needs the size
 SHAPES = {
     "mnist": (28, 28, 1),
     "fashion_mnist": (28, 28, 1),
@@ -65,23 +65,27 @@ def load(
     training: int | None,
     features: Sequence[str] | None = None,
     offline: Literal["digits28", "digits"] = "digits28",
+    multiple: int | None = None,
 ) -> Splits:
     """A set of images as splits; `facts.classes` are the names of its classes.
 
     Args:
         name: of a prepared set with the splits train and test, such as fashion_mnist or mnist.
         source: "published"; "offline", scikit-learn's digits; or a path to images of one's own
-            (`dlcore.data.own.images`), which are resized to the set's `SHAPES`.
+            (`dlcore.data.own.images`).
         training: how many of its training examples are for training, the others are for validation.
             None: all of them, without a validation split; nothing is then scored.
         features: those to load; None: all.
         offline: the digits at 28x28 or 8x8.
+        multiple: by what the network divides height and width: images of one's own have their
+            own size (`dlcore.data.own.images.Size`). None: they are resized to the set's `SHAPES`.
 
     Raises:
         UsageError: the set is not prepared, or faults in files of one's own.
     """
     if isinstance(source, Path):
-        return own.load(source, _shape(name, training))
+        shape = _shape(name, training)
+        return own.load(source, shape if multiple is None else own.Size(multiple))
     if is_offline(name, source):
         digits = embedded.load(offline, source)
         if training is not None:

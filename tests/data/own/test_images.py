@@ -44,6 +44,49 @@ def test_a_folder_by_class_is_resized_to_the_published_set(tmp_path: Path) -> No
     assert sets.load("cifar10", folder, 1).facts.fields["image"]["shape"] == [32, 32, 3]
 
 
+def test_the_size_follows_from_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "pets"
+    for i in range(40):
+        for label in ("cat", "dog"):
+            made.image(folder / label / f"{i}.png", i, (50, 31), "RGB" if i else "L")
+    found = sets.load("mnist", folder, 55_000, multiple=4)
+    assert found.facts.fields["image"]["shape"] == [28, 48, 3]
+    assert sets.load("mnist", folder, 55_000).facts.fields["image"]["shape"] == [28, 28, 1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(28, 28, 1), (28, 28, 1)], (28, 28, 1)),
+        ([(30, 46, 1), (30, 46, 3)], (28, 44, 3)),
+        ([(300, 100, 1), (10, 20, 1), (400, 200, 1)], (96, 32, 1)),
+        ([(2, 900, 1)], (4, 96, 1)),
+    ],
+)
+def test_the_size_is_the_median_reduced(
+    sizes: list[tuple[int, int, int]], expected: tuple[int, int, int]
+) -> None:
+    assert images.Size(4).of(np.array(sizes)) == expected
+
+
+def test_sizes_are_of_the_image_as_it_is_seen(tmp_path: Path) -> None:
+    picture = Image.new("L", (6, 4))
+    turned = picture.getexif()
+    turned[274] = 6  # to be turned by 90 degrees
+    picture.save(tmp_path / "turned.jpg", exif=turned)
+    picture.convert("P").save(tmp_path / "grey_palette.png")
+    coloured = Image.new("RGB", (6, 4), (9, 0, 0)).quantize(2)
+    coloured.save(tmp_path / "coloured.png")
+    Image.new("RGBA", (6, 4)).save(tmp_path / "rgba.png")
+    Image.new("I;16", (6, 4)).save(tmp_path / "deep.png")
+    names = ["turned.jpg", "grey_palette.png", "coloured.png", "rgba.png", "deep.png"]
+    found = images.stored_sizes([tmp_path / name for name in names])
+    assert found.tolist() == [[6, 4, 1], [4, 6, 1], [4, 6, 3], [4, 6, 3], [4, 6, 1]]
+    (tmp_path / "broken.png").write_bytes((tmp_path / "rgba.png").read_bytes()[:20])
+    with pytest.raises(UsageError, match=r"broken\.png cannot be read as an image"):
+        images.stored_sizes([tmp_path / "broken.png"])
+
+
 def test_the_second_start_decodes_nothing_and_a_changed_file_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
