@@ -26,6 +26,7 @@ from dlcore.train.predictor import (
     Predictor,
     column,
     files_per_item,
+    in_folder,
     readable,
     reads,
     with_options,
@@ -168,7 +169,10 @@ def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Inp
     lines, table = reads(predictor) == "lines", reads(predictor) == "table"
     if not lines and not table and (options.text or "-" in options.files):
         raise UsageError("this model reads files, not lines of text: name files")
-    groups = [[None] if name == "-" else answers.files_of([Path(name)]) for name in options.files]
+    listed = in_folder(predictor)
+    groups = [
+        [None] if name == "-" else answers.files_of([Path(name)], listed) for name in options.files
+    ]
     paths: list[Path | None] = [path for group in groups for path in group]
     if not lines and not table:
         named = [path for path in paths if path is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,15 +54,24 @@ class _Item(NamedTuple):
     item: object
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Lists the files that paths name: of a folder all in it and below by name, but hidden ones.
+def files_of(
+    paths: Sequence[Path], in_folder: Callable[[Path], list[Path]] | None = None
+) -> list[Path]:
+    """Lists the files that paths name.
+
+    Args:
+        paths: files and folders.
+        in_folder: (folder) -> what is read of it; None: all files in it and below it by name, but
+            hidden ones.
 
     Raises:
         UsageError: nothing is there, or a folder is empty.
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() and in_folder is not None:
+            found += in_folder(path)
+        elif path.is_dir():
             inside = [each for each in sorted(path.rglob("*")) if each.is_file()]
             inside = [each for each in inside if not _hidden(each.relative_to(path))]
             if not inside:

@@ -230,7 +230,7 @@ class VideoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class VideoPredictor:
-    """The frames that follow those of a user's animated image.
+    """The frames that follow those of a user's animated image, or of a folder of frames.
 
     Attributes:
         model: (batch) -> predictions.
@@ -244,6 +244,10 @@ class VideoPredictor:
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[np.ndarray, int]]:
         """Frames of the size of the training data. UsageError: no video, or too few frames."""
         return [self.item(videos.read(file, self._shape[1:3]), file.name) for file in files]
+
+    def in_folder(self, folder: Path) -> list[Path]:
+        """The videos in a folder, or the folder itself if it holds frames."""
+        return videos.listed(folder)
 
     def item(self, value: object, name: str = "this video") -> tuple[np.ndarray, int]:
         """A video, uint8 [frames, h, w, 1 or 3] of the size of the training data, and its start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -33,6 +33,8 @@ class Predictor(Protocol):
         column: with "lines" the column of a table that is read ("text" by default).
         files_per_item: number of files that make one item, such as 2 where two images are
             compared; `items` is then called with as many files at a time.
+        in_folder(folder) -> paths: the items of a folder that the user names, files or folders. By
+            default all files in it and below it.
         line(answer) -> str: formats an answer. By default its names and values.
         item(value) -> item: converts a Python value such as an array, for `dlcore.load`.
         with_results(results) -> predictor: a copy that knows the results of its run, {split:
@@ -116,6 +118,11 @@ def column(predictor: Predictor | Generator) -> str:
 def files_per_item(predictor: Predictor | Generator) -> int:
     """The number of files that make one item of a predictor."""
     return int(getattr(predictor, "files_per_item", 1))
+
+
+def in_folder(predictor: Predictor | Generator) -> Callable[[Path], list[Path]] | None:
+    """The predictor's own way to list a folder, if it has one."""
+    return getattr(predictor, "in_folder", None)
 
 
 def readable(predictor: Predictor | Generator, answer: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from dlcore.cli import main as cli
 from tests.child import card
@@ -57,6 +57,14 @@ def test_a_folder_of_gifs(capsys: Capture) -> None:
     (name,) = found["files"]  # type: ignore[misc]
     with Image.open(Path("made") / name) as image:
         assert 4 < image.n_frames <= 8  # Pillow shows equal frames in a row as one
+    Path("walks/one").mkdir(parents=True)
+    with Image.open("clips/3.gif") as image:
+        for t, frame in enumerate(ImageSequence.Iterator(image)):
+            frame.convert("L").save(f"walks/one/frame{t}.png")
+    for folder in ("walks", "walks/one"):
+        again = answer(capsys, folder, "--start", "0")
+        assert again.pop("file") == "walks/one"
+        assert again.items() <= found.items()
     Path("bad.gif").write_text("no video")
     assert cli.main(["predict", "run", "bad.gif"]) == 3
 

@@ -80,6 +80,23 @@ def find(path: Path) -> Found:
     return found
 
 
+def listed(folder: Path) -> list[Path]:
+    """The videos that a folder holds: itself if frames lie in it, else as `find` without splits.
+
+    Raises:
+        UsageError: it holds none, or something else.
+    """
+    inside = files.visible(folder)
+    videos = any(each.is_dir() or each.suffix.lower() in ANIMATED for each in inside)
+    if not videos and _frames(folder):
+        return [folder]
+    problems: list[str] = []
+    found = [Path(each.values[0]) for each in _videos(folder, problems)]
+    if problems or not found:
+        raise UsageError(next(iter(problems), f"{folder} holds no videos"))
+    return found
+
+
 def _videos(folder: Path, problems: list[str]) -> list[Example]:
     examples = []
     for each in files.visible(folder):
