@@ -238,7 +238,7 @@ def windows(
         stride: distance of the starts of consecutive windows.
 
     Raises:
-        ValueError: the text is shorter than one window and its targets.
+        ValueError: the text has fewer than length + 1 tokens.
     """
     if len(text) < length + 1:
         raise ValueError(

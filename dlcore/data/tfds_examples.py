@@ -49,8 +49,8 @@ def ragged(
         longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Returns:
-        A source with the features, and lengths and masks of those in `limits`
-            (`dlcore.data.ragged`).
+        A source of the features, with lengths and masks of those in `limits`, see
+        `dlcore.data.ragged`.
 
     Raises:
         UsageError: as `tfds.load`; a feature of varying shape without a limit; an example above
@@ -148,7 +148,7 @@ def _check(
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns a mapping without nested ones, whose keys are paths such as "objects/bbox"."""
+    """Flattens nested mappings; a key becomes a path such as "objects/bbox"."""
     found: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):

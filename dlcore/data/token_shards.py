@@ -71,18 +71,22 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenWindows:
-    """Windows of tokens on disk: `tokens`, `targets`, the same one token later, and `weight`.
+    """Windows of tokens on disk.
 
-    A last window that extends beyond the end is padded, and `weight` is 0 on its padding. With
-    `end`, documents do not see each other: `segment` is the number of the document in its row (0:
-    padding), `position` that in the segment, and `bytes` what each target stands for.
+    A batch has `tokens`, `targets` (the same window one token later) and `weight`, each [rows,
+    length]. A last window that extends beyond the end is padded, and `weight` is 0 on its padding.
+    With `end`, a row can hold parts of several documents, and a batch also has, [rows, length]
+    each: `segment`, the number of a token's document within the row (from 1; 0: padding), by which
+    models keep attention within documents; `position`, counted from the start of the segment; and
+    `bytes`, the number of bytes of each target.
 
     Attributes:
         tokens: of the split.
         length: tokens of a window.
-        stride: distance of the starts of consecutive windows.
-        info: which data these are.
-        end: the token before each document; None: one running text.
+        stride: distance of the starts of consecutive windows, in tokens.
+        info: name, version, split, fingerprint and number of windows of the data.
+        end: the separator token, which precedes each document and starts its segment; None: one
+            running text, without segments.
         bytes_of: number of bytes of each token, float32 [vocabulary]; with `end`.
     """
 
@@ -203,7 +207,8 @@ def load(
     Args:
         folder: what `dlcore prepare text` has written.
         length: tokens of a window.
-        documents: documents do not see each other; needs a tokenizer of byte pairs.
+        documents: whether batches have `segment`, `position` and `bytes`, by which models keep
+            attention within documents; needs a tokenizer of byte pairs.
         overlap: with documents, windows for training start length / overlap apart. Without, at
             every position, or farther apart where these are more than `MOST_WINDOWS`.
         vocabulary: size of the vocabulary that the model expects; None: any.

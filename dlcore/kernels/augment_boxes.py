@@ -24,17 +24,17 @@ def random_placement(
 ) -> Float[Array, "batch 4"]:
     """Draws where images are placed: random resized crops, and smaller images on a larger canvas.
 
-    The scale s is log-uniform in `scales`, and its x is sqrt(a) s, its y s / sqrt(a) with a
-    log-uniform in [1 / aspect, aspect]. Along each axis the shift is uniform among those for which
-    the scaled image covers the window, or lies in it where it is smaller.
+    The scale along x is s sqrt(a) and that along y is s / sqrt(a), with s log-uniform in `scales`
+    and a log-uniform in [1 / aspect, aspect]. Along each axis the shift is uniform among those for
+    which the scaled image covers the window or, where it is smaller, lies within it.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
         extent: width and height of each image [batch, 2] in pixels.
-        window: the part of the canvas that is filled, a box [batch, 4].
-        scales: smallest and largest scale.
-        aspect: largest ratio of the two scales, at least 1.
+        window: the part of the canvas that is filled [batch, 4], (x0, y0, x1, y1) in pixels.
+        scales: smallest and largest s.
+        aspect: largest ratio of the scales along x and y, at least 1.
 
     Returns:
         Placements [batch, 4] (scale x, scale y, shift x, shift y), dtype of `extent`.

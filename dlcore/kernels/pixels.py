@@ -21,12 +21,12 @@ def weighted_cross_entropy(
 
     Args:
         logits: [batch, h, w, classes], floating.
-        labels: classes [batch, h, w], integers.
+        labels: classes [batch, h, w], integers; outside 0 to classes - 1: the pixel is ignored.
         weights: weight of each class [classes].
 
     Returns:
-        [batch, h, w], float32 or wider; 0 for an ignored pixel. The weighted mean divides their sum
-        by that of `pixel_weights`.
+        [batch, h, w], float32 or wider; 0 for an ignored pixel. For the weighted mean, divide the
+        sum by the sum of `pixel_weights`.
     """
     upcast = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     target = jnp.clip(labels, 0, logits.shape[-1] - 1)

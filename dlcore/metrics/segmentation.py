@@ -92,12 +92,12 @@ def instance_overlap(
 
 
 class Matches(NamedTuple):
-    """Instances of one image by threshold; arrays [thresholds].
+    """Counts of the instances of one image for each IoU threshold; integers [thresholds].
 
     Attributes:
-        found: predicted instances that overlap a true one by more than the threshold.
-        extra: predicted instances that do not.
-        missed: true instances that none overlaps so.
+        found: number of predicted instances with an IoU above the threshold with a true instance.
+        extra: number of the other predicted instances (false positives).
+        missed: number of true instances without such a prediction (false negatives).
     """
 
     found: np.ndarray
@@ -116,12 +116,12 @@ def matches(
     predicted: Integer[np.ndarray, "height width"],
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Matches:
-    """Matches predicted with true instances whose intersection over union exceeds thresholds.
+    """Counts matches of predicted with true instances: intersection over union above a threshold.
 
     Above 0.5 an instance has at most one match, so that no assignment is needed.
 
     Args:
-        true, predicted: instances by number, integers [height, width]; 0 is background.
+        true, predicted: instance of each pixel, integers [height, width]; 0 is background.
         thresholds: of intersection over union, at least 0.5.
 
     Raises:

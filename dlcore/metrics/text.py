@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def bleu(
     hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False
 ) -> tuple[float, str]:
-    """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), with its tokens "13a".
+    """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), with its tokenizer "13a".
 
     Args:
         hypotheses: plain texts.

@@ -24,11 +24,15 @@ _LARGEST = 6.0  # of the logarithm of a distance in cells: e^6 cells are larger 
 def check(
     canvas: tuple[int, int], widths: Sequence[int], blocks: Sequence[int], patch: int
 ) -> None:
-    """Raises UsageError where a `Pyramid` cannot have this shape, or cannot divide the canvas.
+    """Checks the sizes of a `Pyramid` against the canvas.
 
     Args:
         canvas: width and height in pixels.
         widths, blocks, patch: of the `Pyramid`.
+
+    Raises:
+        UsageError: `widths` and `blocks` differ in length, or the stride of the last stage, patch *
+            2^(stages - 1) pixels, does not divide width and height.
     """
     if len(widths) != len(blocks):
         raise UsageError(
@@ -76,7 +80,7 @@ class Block(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Features at stride `patch`, with what coarser stages see.
+    """A feature pyramid: features at stride `patch`, with the context of the coarser stages added.
 
     Attributes:
         widths: channels of each stage; each halves the sides of the one before.

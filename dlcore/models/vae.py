@@ -116,7 +116,7 @@ class ConvLikelihood(nn.Module):
 
     Attributes:
         widths: channels of each level; every level doubles height and width.
-        side: height and width of the first level, in pixels.
+        side: height and width of the grid that z is mapped to, before the first level.
         channels: of the image.
     """
 

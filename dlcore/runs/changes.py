@@ -92,7 +92,7 @@ def differences(
     Args:
         then: the older card.
         now: the newer card.
-        words: the keys of the cards to compare.
+        words: top-level keys of the cards to compare; the entries of a mapping are compared each.
     """
     lines = []
     for word in words:

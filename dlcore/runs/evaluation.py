@@ -97,12 +97,14 @@ def unfit_data(folder: Path, other: str) -> Iterator[None]:
 def evaluate_all(
     experiment: Experiment, flags: RunOptions, state: State
 ) -> dict[str, dict[str, float]]:
-    """Evaluates a state on all splits, with all evaluators.
+    """Evaluates the losses on all splits, and all evaluators on theirs.
+
+    Where an optimizer keeps an average of the parameters (`ema`), the average is evaluated.
 
     Args:
         experiment: the experiment.
         flags: the run options.
-        state: the state.
+        state: the state of one run, as it is trained.
 
     Returns:
         {split: {metric: value}}.

@@ -113,7 +113,7 @@ def _not_compiled(state: State, batch: Batch, /) -> tuple[State, jax.Array]:
 
 
 class SingleProgram:
-    """The program of one run, over all of its devices."""
+    """The `Program` of a single run, on all of its devices; its lists have one element."""
 
     stride = 1
 
@@ -140,15 +140,15 @@ class SingleProgram:
         return self.layout.put(batch, self._experiment.batch)
 
     def initial(self) -> list[State]:
-        """The state of step 0."""
+        """Computes the state of step 0, as the only element of a list."""
         return [self._make()]
 
     def join(self, states: Sequence[State]) -> State:
-        """The only state."""
+        """Returns the only element: the program's state is the run's state."""
         return states[0]
 
     def split(self, state: State) -> list[State]:
-        """The only state."""
+        """Returns the state, as the only element of a list."""
         return [state]
 
     def compile(self) -> None:

@@ -39,14 +39,16 @@ def image(batch: Batch, key: Array | None, train: bool) -> Array:
 
 
 def inputs(views: Views) -> Inputs:
-    """The inputs of an encoder: two views where there is a key, else the image itself.
+    """Returns the `inputs` of a `Model`: two random views of each image, or the image itself.
 
     Args:
-        views: draws a view.
+        views: draws a view of each image.
 
     Returns:
-        (batch, key, train) -> ((images,), {"row"}), with the first views of all examples before
-        the second ones.
+        (batch, key, train) -> (arguments, keywords) of the network: ((images,), {"row": row}).
+        With a key, images [2 batch, ...] are the first views of all examples, then the second ones,
+        and `row` [2 batch] repeats that of the batch. Where `key` is None (initialisation and
+        inference), the images of the batch.
     """
 
     def of_batch(batch: Batch, key: Array | None, train: bool) -> tuple:

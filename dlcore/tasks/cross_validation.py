@@ -175,8 +175,15 @@ def classification_samples(
 def regression_predictions(model: Model, folds: Folds, state: State) -> dict[str, np.ndarray]:
     """Computes out-of-fold predictions of the networks and of linear models on the same folds.
 
+    Args:
+        model: computes outputs [batch, networks], as of `regression_loss`.
+        folds: the data; each network and each linear model is fitted to the examples it learns.
+        state: of the networks.
+
     Returns:
-        {"": by the networks, "linear_", "ridge_"}, each [repeats, N] in the units of the target.
+        Predictions by the prefix of their metrics: "" of the networks, "linear_" of least squares,
+        "ridge_" of ridge regression, whose penalty is chosen by leave-one-out within the training
+        examples. Each is [repeats, N], in the units of the target.
     """
     from sklearn.linear_model import LinearRegression, RidgeCV
 

@@ -21,21 +21,23 @@ from dlcore.train.step import State
 def samples(
     title: str, detect: Detect, splits: Splits, split: str = "test", count: int = 9
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows images with their detections, the worst ones, and how many are right by class.
+    """Shows images with their detections, the images with most errors, and counts by class.
 
-    Detections are shown above the confidence threshold that is chosen on validation; they are right
-    if they match an object of their class with an IoU of at least 0.5.
+    Detections are shown from a confidence threshold on, which is chosen on validation, or on
+    `split` itself where there is no validation. They are right if they match an object of their
+    class with an IoU of at least 0.5.
 
     Args:
-        title: what the examples are.
+        title: heading that says what the examples are.
         detect: finds objects.
         splits: with the fact `classes`.
         split: which examples are shown.
-        count: number of images, and of the worst images.
+        count: number of images, and of the images with most errors.
 
     Returns:
-        (state, key) -> samples: boxes, a table, precision by recall, and the calibration of
-        confidences.
+        (state, key) -> samples: images with boxes; a table of counts, precision and recall by
+        class; precision by the fraction of those objects that are detected at any confidence; and
+        the calibration of the confidences.
     """
 
     def show(state: State, key: Array) -> list[Sample]:

@@ -24,7 +24,7 @@ def shift_and_flip(max_shift: int, flip: bool) -> Augment:
 
     Returns:
         (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented, of the
-        same dtype. Both random choices depend on an example's `row` and on the same key.
+        same dtype. Both draws use the key of the batch, folded with an example's `row`.
     """
 
     def augmented(batch: Batch, key: Array) -> Batch:

@@ -294,7 +294,7 @@ class ImageGenerator:
 
 
 def predictor(generate: Generate, classes: Sequence[str] = ()) -> ImageGenerator:
-    """Returns the generator of `dlcore predict --count`.
+    """Returns the object that generates images for `dlcore predict --count`.
 
     Args:
         generate, classes: see `ImageGenerator`.

@@ -162,11 +162,11 @@ def measured(
 
 
 def predictor(model: Logits, facts: Facts, smallest: int) -> InstancePredictor:
-    """Returns the predictor of a model of instances.
+    """Returns the predictor of an instance segmentation model.
 
     Args:
-        model: computes logits [batch, height, width, 3].
-        facts: of the training data: `brightest`.
-        smallest: the default of the option.
+        model: computes logits [batch, height, width, 3] of background, inside and border.
+        facts: of the training data; `brightest` is used, see `InstancePredictor`.
+        smallest: default of `InstanceOptions.smallest`, in pixels.
     """
     return InstancePredictor(model, facts.brightest, InstanceOptions(smallest))

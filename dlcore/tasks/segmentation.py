@@ -99,13 +99,14 @@ def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: flo
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
-    """Intersection over union at the size of the label maps, and that of a trivial baseline.
+    """Intersection over union on validation and test, at the size of the label maps.
 
     Logits are resized bilinearly to the size of `label_map`. All pixels of a split are counted
-    together: `miou`, `iou_CLASS`, `pixel_accuracy`, `class_accuracy`, and `calibration_error`, the
+    together: `miou`, `iou_CLASS` of each class that is true or predicted anywhere,
+    `pixel_accuracy`, `class_accuracy` (mean recall of true classes), and `calibration_error`, the
     expected calibration error of the probability of the predicted class (Guo et al. 2017, eq. 3).
-    At the end `baseline_miou` and `baseline_pixel_accuracy` are those of the class that is most
-    frequent in training at the same position of the image.
+    After training, also `baseline_miou` and `baseline_pixel_accuracy`, of a baseline that predicts
+    the class that is most frequent in training at the same position of the image.
 
     Args:
         model: computes logits [batch, height, width, classes].

@@ -210,12 +210,15 @@ def baselines(model: Model, source: Source) -> dict[str, list[Pairs]]:
 
 
 class Calibrated(NamedTuple):
-    """Probabilities of pairs, half of which are equal; arrays [pairs].
+    """Out-of-fold probabilities that a pair shows one person; arrays [pairs].
+
+    Half of the pairs show one person, the others two.
 
     Attributes:
-        probability: by a fit to the pairs of all other folds.
-        same: whether the pair is equal.
-        fitted: to the pairs of all folds, for people outside the data.
+        probability: of each pair, by a function that is fitted to the pairs of all other folds (of
+            the same fold, where there is only one).
+        same: whether the pair shows one person.
+        fitted: the function that is fitted to the pairs of all folds, for use on new people.
     """
 
     probability: np.ndarray
@@ -224,7 +227,7 @@ class Calibrated(NamedTuple):
 
 
 def calibrated(folds: list[Pairs]) -> Calibrated:
-    """Fits the probability that a pair is equal, and applies it to people it was not fitted to."""
+    """Fits the probability that a pair shows one person, and applies it to the held-out folds."""
     chosen = []
     for found in folds:
         index = balanced(found.similarity, found.same)

@@ -140,5 +140,5 @@ class PairPredictor:
 
 
 def predictor(model: Model, facts: Facts) -> PairPredictor:
-    """Returns the predictor of a verification by images of the shape of the training data."""
+    """Returns a predictor of whether two images show the same person, see `PairPredictor`."""
     return PairPredictor(model, facts)

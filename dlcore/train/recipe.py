@@ -47,20 +47,22 @@ class Recipe:
             & Stern 2018), lamb (You et al. 2020), schedule_free_adamw (Defazio et al. 2024).
         lr: the peak learning rate.
         end: the last learning rate as a fraction of `lr`; of linear, cosine, wsd and restarts.
-        warmup: linear warm-up from 0: a fraction of the steps if below 1, else a number of steps,
-            limited to a fifth of all steps so that short runs descend too.
+        warmup: linear warm-up from 0: a fraction of the steps if below 1; else a number of steps,
+            but no more than a fifth of all steps, so that short runs descend too.
         schedule: what follows the warm-up, see `dlcore.train.schedules`.
-        weight_decay: of matrices alone (`optim.matrices`), per step times the learning rate.
+        weight_decay: of matrices alone (`optim.matrices`). A step subtracts learning rate *
+            weight_decay * parameter (decoupled), but adam adds weight_decay * parameter to the
+            gradient, and lamb adds it to the update before the trust ratio.
         clip_norm: largest global norm of the gradient; 0: no clipping.
         b1: momentum of sgd, muon, rmsprop and adafactor, the first beta of the others. None: 0.9,
             but no momentum for rmsprop and adafactor.
         b2: the second beta; None: 0.999, but 0.99 for lion, 0.9 for rmsprop. sgd and adafactor
             have none and ignore it.
         nesterov: whether the momentum of sgd is Nesterov's.
-        layer_decay: layer i of L is trained with the learning rate times layer_decay ** (L - i);
-            what follows the layers with the full rate. Layers are modules named block_N or stacked
-            ones; modules before them, whose names begin with "embed", "stem", "patch" or
-            "positions", are layer -1.
+        layer_decay: the learning rate of layer i, of L, is multiplied by layer_decay ** (L - i).
+            Layers are modules named block_i (from 0), or stacked ones. Modules whose names begin
+            with "embed", "stem", "patch" or "positions" count as layer -1; all others, such as the
+            head, have the full rate.
         drops: of the schedule step: fractions of the steps at which the rate drops.
         drop_factor: of step: the factor by which the rate drops (He et al. 2016).
         decay_fraction: of wsd: fraction of the steps, at the end, in which the rate decays.
@@ -95,7 +97,7 @@ class Recipe:
 
         Args:
             steps: number of updates, at least 1.
-            ema: decay of an average of the parameters (`optim.average`); 0: no average.
+            ema: decay of an average of the parameters (`optim.averaged`); 0: no average.
 
         Raises:
             UsageError: a number outside its range, or two fields that exclude each other.
@@ -118,7 +120,7 @@ class Recipe:
         return optim.averaged(optimizer, ema) if ema else optimizer
 
     def rate(self, steps: int) -> optax.Schedule:
-        """Returns the learning rate as a function of the step, which is 0 for the first update.
+        """Returns the learning rate as a function of the step, counted from 0.
 
         Raises:
             UsageError: as `__call__`.

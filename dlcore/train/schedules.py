@@ -35,7 +35,7 @@ class Shape(Protocol):
 
 
 def curve(shape: Shape, steps: int, warmup: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the step, which is 0 for the first update.
+    """Returns the learning rate as a function of the step, counted from 0.
 
     Args:
         shape: the schedule and its parameters:

@@ -135,10 +135,10 @@ def with_loaded(
 def load_subtree(
     params: Mapping[str, Tree], donor: Mapping[str, Tree], parts: Mapping[str, str]
 ) -> dict[str, Tree]:
-    """Replaces subtrees of parameters by those of a donor; dtypes stay.
+    """Returns parameters in which subtrees are replaced by those of a donor.
 
     Args:
-        params: the parameters.
+        params: the parameters; they are not changed. Replaced arrays keep their dtypes.
         donor: a subtree of what `load` returned.
         parts: {path in params: path in donor}, such as "encoder/block_0".
 

@@ -24,7 +24,10 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Its authors ask to give credit to the Olivetti Research Laboratory; no licence is stated."""
+    """TFDS builder of the faces: `image` uint8 [112, 92, 1] and `label`, the person; train alone.
+
+    The authors ask to give credit to the Olivetti Research Laboratory; no licence is stated.
+    """
 
     name = "orl_faces"
     VERSION = tfds.core.Version("1.0.0")

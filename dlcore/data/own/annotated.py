@@ -234,7 +234,7 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def by_alias(names: Iterator[str] | Sequence[str]) -> dict[str, str]:
-    """{split: the name that it has here} of the names of files or folders that are splits."""
+    """Returns {split: its name among `names`}, the first of the split's `ALIASES` that occurs."""
     there = set(names)
     return {
         split: found[0]

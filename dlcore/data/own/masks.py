@@ -41,7 +41,7 @@ class Labelled:
 
 
 def find(path: Path) -> Labelled:
-    """Finds the images and masks of a folder, and divides them where it has no splits.
+    """Finds the images and masks of a folder; cuts missing validation and test splits from train.
 
     Args:
         path: a folder with images/ and masks/, or with folders train, validation and test that have
@@ -49,7 +49,8 @@ def find(path: Path) -> Labelled:
             value 0 first. A mask is named as its image, whatever their endings are.
 
     Raises:
-        UsageError: another layout, an image without a mask or the reverse, or too few of them.
+        UsageError: another layout, an image without a mask or the reverse, too few images, or a
+            class name in classes.txt that is empty or occurs twice.
     """
     found = Found(path)
     if not path.is_dir():

@@ -32,9 +32,9 @@ def load(name: str, source: DataSource) -> Splits:
 
     Returns:
         Splits of `image` uint8 [28, 28, 1], `label` int32, 1 for the condition, and `calibrates`
-        float32. Train has the examples of validation too, with `calibrates` 1: the temperature is
-        fitted to them, and nothing else may be. Elsewhere `calibrates` is 0. `facts` has `classes`
-        and `class_counts`, without the examples that calibrate.
+        float32. Train has the examples of validation too, with `calibrates` 1: only the temperature
+        is fitted to them. `calibrates` is 0 for all other examples and in the other splits. `facts`
+        has `classes`, and `class_counts` of train without the added examples.
 
     Raises:
         UsageError: the set is not prepared, there are not two classes, or faults in files of one's

@@ -85,8 +85,8 @@ def rows(source: DataSource, target: str, task: own.Task = "auto") -> Splits:
     """Returns a table as splits of rows: the tumours of `breast_cancer`, or a user's file.
 
     Args:
-        source: published and offline: the tumours, whose columns are scikit-learn's names of the
-            measurements and `diagnosis`; a path: see `dlcore.data.own.tables.load`.
+        source: "published" or "offline": the tumours, with columns named as in scikit-learn, and
+            `diagnosis`; or the path of a user's table, see `dlcore.data.own.tables.load`.
         target, task: see `dlcore.data.own.tables.splits_of`.
 
     Raises:
