@@ -113,6 +113,11 @@ def _provenance(run: Run) -> Html:
 def _headline(run: Run) -> Html | None:
     """The main result, the published one, and their difference."""
     metric, published = str(run.get("published", "metric")), run.get("published", "value")
+    named, _, main = run.headline.partition("/")
+    if published is None and main in run.numbers("results", named):
+        return el(
+            "div", _result(main, named, run.numbers("results", named)[main]), class_="headline"
+        )
     scored = [
         s
         for s in ("test", "validation", *run.mapping("results"))
@@ -136,10 +141,7 @@ def _headline(run: Run) -> Html | None:
             class_="headline",
         )
     ours = run.numbers("results", split)[metric]
-    parts: list[object] = [
-        el("p", f"{metric} on {split}", class_="what"),
-        el("p", number(ours), class_="big"),
-    ]
+    parts: list[object] = _result(metric, split, ours)
     if is_number(published):
         source = el("span", run.get("published", "source") or "", class_="source")
         parts.append(_difference(ours, published, run.get("published", "better")))
@@ -154,6 +156,13 @@ def _headline(run: Run) -> Html | None:
         )
         parts.append(el("p", note, class_="caution"))
     return el("div", parts, class_="headline")
+
+
+def _result(metric: str, split: str, value: float) -> list[object]:
+    return [
+        el("p", f"{metric} on {split}", class_="what"),
+        el("p", number(value), class_="big"),
+    ]
 
 
 def _difference(ours: float, published: float, way: object) -> Html | None:

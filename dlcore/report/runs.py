@@ -15,6 +15,7 @@ from dlcore.analysis import diagnosis_summary
 from dlcore.errors import UsageError
 from dlcore.files import Json
 from dlcore.report.markup import is_number
+from dlcore.runs import catalog
 from dlcore.runs import sample_files as samples
 from dlcore.runs.sample_files import Entry
 
@@ -40,7 +41,8 @@ class Run:
     """One run folder.
 
     `series` maps (split, metric) to steps and values, NaN where a value is not finite; `samples` is
-    the validated index of its samples folder.
+    the validated index of its samples folder; `headline` is the metric that the experiment file
+    names as its main one, as "test/accuracy", or "".
     """
 
     path: Path
@@ -49,6 +51,7 @@ class Run:
     series: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     samples: list[Entry] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    headline: str = ""
 
     def get(self, *keys: str) -> Json:
         """The card's value at a path of keys; None where it is missing."""
@@ -96,7 +99,16 @@ def read(path: Path) -> Run:
             str(card.get("status")), ""
         )
         notes = [*notes, f"card.json does not say{why}: {', '.join(missing)}."]
-    return Run(path, path.resolve().name, card, series, index, tuple(notes))
+    headline = _headline(path / "experiment.py")
+    return Run(path, path.resolve().name, card, series, index, tuple(notes), headline)
+
+
+def _headline(file: Path) -> str:
+    """The metric of the line `Headline:` of a run's experiment file; "" where there is none."""
+    try:
+        return catalog.described(files.read(file).decode()).get("headline", "")
+    except (OSError, ValueError, SyntaxError, RecursionError):  # of another's run
+        return ""
 
 
 def read_all(paths: Sequence[Path]) -> list[Run]:

@@ -182,14 +182,22 @@ def recorded(path: Path) -> str:
 
 
 def about(path: Path) -> dict[str, str]:
-    """What the docstring of an experiment file says, read without executing the file.
+    """What the docstring of an experiment file says, see `described`."""
+    return described(path.read_text(encoding="utf-8"))
+
+
+def described(source: str) -> dict[str, str]:
+    """What the docstring of an experiment says, read without executing it.
+
+    Args:
+        source: the text of the experiment file.
 
     Returns:
         "about", its first paragraph, and "family", "task", "data", "published" and "headline" (the
             metric that represents the experiment in tables, as "test/accuracy"), where it has these
             lines; a value may continue in indented lines.
     """
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(ast.parse(source)) or ""
     found = {"about": " ".join(text.split("\n\n")[0].split())}
     name = ""
     for line in text.splitlines():

@@ -65,6 +65,19 @@ def test_the_headline_is_of_the_published_metric_on_the_split_that_has_it(tmp_pa
     ]
 
 
+def test_the_headline_is_the_metric_that_the_experiment_names(tmp_path: Path) -> None:
+    results = {"test": {"accuracy": 0.9, "eer": 0.1}, "validation": {"eer": 0.2}}
+    for text, shown in (
+        ('"""Faces.\n\nHeadline: test/eer\n"""', ["eer on test", "0.1000"]),
+        ('"""Faces.\n\nHeadline: test/other\n"""', ["accuracy on test", "0.9000"]),
+        ('"""Not closed', ["accuracy on test", "0.9000"]),
+    ):
+        folder = tmp_path / str(len(text))
+        folder.mkdir()
+        (folder / "experiment.py").write_text(text)
+        assert headline(folder, published=None, results=results) == shown
+
+
 def test_without_a_published_number_the_headline_is_a_metric_of_which_more_is_better(
     tmp_path: Path,
 ) -> None:
