@@ -46,7 +46,7 @@ class Config:
     blocks: tuple[NonNegativeInt, ...] = (1, 1, 1, 1)
     patch: PositiveInt = 2
     norm: Normalisation = "batch"
-    weighting: Weighting = "sqrt"
+    weighting: Weighting = "none"
     dice: NonNegativeFloat = 0.5
     augmentation: Augmentation = AUGMENTATION
     ema: Rate = 0.0

@@ -25,7 +25,6 @@ from dlcore.train.model import Logits
 from dlcore.train.step import Batch, State
 
 TRUE, FOUND = (60, 220, 60), (255, 150, 0)  # colours of outlines
-_EIGHT = np.ones((3, 3), int)  # neighbours of a pixel
 _HIGHER, _LOWER = Metric("higher"), Metric("lower")
 _NAMES = {
     "average_precision": _HIGHER,
@@ -37,25 +36,25 @@ _NAMES = {
 
 
 def contrasted(batch: Batch, key: Array | None, train: bool) -> Array:
-    """Scales each image by its mean and its brightest pixel (`Model(inputs=...)`).
+    """The logarithm of each pixel over its image's mean (`Model(inputs=...)`).
+
+    Faint objects keep their contrast in an image that has a bright one too.
 
     Args:
-        batch: `image` [batch, height, width, 1].
+        batch: `image` [batch, height, width, 1] in [0, 255].
         key, train: not used.
 
     Returns:
-        float32 of the same shape: its mean becomes 0 and its brightest pixel 1.
+        log((image + 1) / (mean + 1)), float32 of the same shape.
     """
     image = batch["image"].astype(jnp.float32)
-    mean = image.mean((1, 2, 3), keepdims=True)
-    top = image.max((1, 2, 3), keepdims=True)
-    return (image - mean) / jnp.maximum(top - mean, 1.0)
+    return jnp.log1p(image) - jnp.log1p(image.mean((1, 2, 3), keepdims=True))
 
 
 def separated(
     probability: Float[np.ndarray, "height width 3"], smallest: int = 16
 ) -> Int32[np.ndarray, "height width"]:
-    """Separates instances by a watershed that starts from their insides.
+    """Separates instances by flooding the foreground from their insides.
 
     Args:
         probability: of background, inside and border, float [height, width, 3].
@@ -64,9 +63,8 @@ def separated(
     Returns:
         int32 [height, width]: 0 where background is the likelier than the other two together, else
         the number of the instance, from 1 on. Each connected inside is one, and each connected area
-        without an inside.
-
-    Source: the flooding is `scipy.ndimage.watershed_ift` (Falcão et al. 2004).
+        without an inside. The other pixels belong to the inside to which the path through the
+        foreground is shortest.
     """
     foreground = probability[..., 0] < 0.5
     inside = foreground & (probability[..., 1] > probability[..., 2])
@@ -76,12 +74,16 @@ def separated(
     seeded[np.unique(areas[inside])] = True
     alone = foreground & ~seeded[areas]
     seeds = np.where(alone, areas + seeds.max(), seeds).astype(np.int32)
-    if not seeds.any():
-        return seeds
-    # background costs the most, so that an area is flooded from within
-    cost = np.where(foreground, np.rint(254 * (1 - probability[..., 1])), 255).astype(np.uint8)
-    flooded = ndimage.watershed_ift(cost, seeds, structure=_EIGHT)
-    return renumbered(np.where(foreground, flooded, 0), smallest)
+    return renumbered(_flooded(seeds, foreground), smallest)
+
+
+def _flooded(seeds: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    """Numbers of seeds, continued through the foreground by a pixel in each direction at a time."""
+    while True:
+        reached = (seeds == 0) & foreground
+        seeds, before = np.where(reached, ndimage.grey_dilation(seeds, (3, 3)), seeds), seeds
+        if np.array_equal(seeds, before):
+            return seeds
 
 
 def bright_areas(

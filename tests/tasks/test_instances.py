@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from dlcore.data.sets import instances as sets
 from dlcore.data.sets import synthetic_maps
@@ -42,6 +43,17 @@ def test_two_instances_that_touch_are_two() -> None:
     assert average_precision(numbers, found) == 1
     assert found.max() == 2
     assert instances.bright_areas((numbers > 0)[..., None].astype(np.uint8) * 90).max() == 1
+
+
+@pytest.mark.parametrize("blur", [0.5, 0.8])
+def test_uncertain_borders_belong_to_the_nearest_inside(blur: float) -> None:
+    """Probabilities that fall gradually, as a network's do: no instance takes another's border."""
+    numbers = np.zeros((40, 60), int)
+    numbers[5:19, 4:18], numbers[5:19, 24:38], numbers[22:36, 40:54] = 1, 2, 3
+    p = ndimage.gaussian_filter(certain(numbers), (blur, blur, 0))
+    found = instances.separated(p / p.sum(-1, keepdims=True), 16)
+    assert found.max() == 3
+    assert average_precision(numbers, found) == 1
 
 
 def test_an_area_without_an_inside_is_an_instance_and_a_small_one_is_none() -> None:
@@ -79,12 +91,19 @@ def test_measures_of_each_instance() -> None:
     assert measured(np.zeros((6, 8), np.int32), p)["instances"] == []
 
 
-def test_contrast_does_not_depend_on_the_exposure() -> None:
-    image = np.random.default_rng(0).integers(0, 100, (2, 5, 6, 1)).astype(np.float32)
+def test_contrast_does_not_depend_on_the_exposure_or_on_one_bright_spot() -> None:
+    image = np.random.default_rng(0).integers(30, 100, (2, 50, 60, 1)).astype(np.float32)
     key = jax.random.key(0)
-    plain = instances.contrasted({"image": image}, key, False)
-    bright = instances.contrasted({"image": 2 * image + 20}, key, False)
+    plain = np.asarray(instances.contrasted({"image": image}, key, False))
+    assert plain[0, 0, 0, 0] == pytest.approx(
+        np.log((image[0, 0, 0, 0] + 1) / (image[0].mean() + 1))
+    )
+    bright = instances.contrasted({"image": 2 * image + 1}, key, False)
     np.testing.assert_allclose(plain, bright, atol=1e-5)
+    spot = image.copy()
+    spot[:, 3, 4] = 2000
+    changed = np.asarray(instances.contrasted({"image": spot}, key, False))
+    np.testing.assert_allclose(np.ptp(changed[:, 10:]), np.ptp(plain[:, 10:]), atol=0.1)
     assert not np.asarray(instances.contrasted({"image": 0 * image}, key, False)).any()
 
 
