@@ -51,6 +51,20 @@ def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 0.5 * x * (1 + _tanh(x))
 
 
+def gelu_erf(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """GELU in its exact form: x/2 (1 + erf(x / sqrt(2))), elementwise, as BERT has it.
+
+    Args:
+        x: inputs of any shape, floating.
+
+    Returns:
+        Activations, shape and dtype of `x`.
+
+    Source: Hendrycks & Gimpel 2016, eq. 1.
+    """
+    return jax.nn.gelu(x, approximate=False)
+
+
 def named(name: Name) -> Callable[[Array], Array]:
     """Returns the activation function of a name: `gelu` of this module, the others of `jax.nn`.
 

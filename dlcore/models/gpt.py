@@ -15,6 +15,9 @@ from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
 from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
+from dlcore.kernels.grouped import grouped_attention
+from dlcore.kernels.rotary_scaling import PLAIN, Rope, scaled_rotary
+from dlcore.models.gpt_positions import token_positions, visible
 from dlcore.models.layers import Dropout, Norm
 from dlcore.sharding import Tree, along_rows, gathered
 
@@ -56,9 +59,17 @@ class Size:
         biases: in every dense layer and layer normalisation, as in GPT-2.
         scan: stack the parameters of all layers in `blocks` and compile one block for all of them,
             so that the time to compile does not grow with the depth.
+        rope: base, scaling and partial form of rotary positions.
+        window: a token attends to so many tokens at most, the last of which it is itself
+            (sliding window, Beltagy et al. 2020); 0: to all before it.
+        softcap: bound of attention scores, see `kernels.grouped`; 0: none.
+        logit_softcap: bound of the logits, by the same tanh; 0: none.
+        shared_keys: also in training, heads that share keys and values read them in place, without
+            a copy for each head. Generation over a cache always does.
 
     Raises:
-        ValueError: `heads` does not divide `width`, or `kv_heads` does not divide `heads`.
+        ValueError: `heads` does not divide `width`, `kv_heads` does not divide `heads`, or a window
+            or soft cap is below 0.
     """
 
     vocabulary: int
@@ -74,8 +85,18 @@ class Size:
     mlp: Literal["gelu", "swiglu"] = "gelu"
     biases: bool = False
     scan: bool = False
+    rope: Rope = PLAIN
+    window: int = 0
+    softcap: float = 0.0
+    logit_softcap: float = 0.0
+    shared_keys: bool = False
 
     def __post_init__(self) -> None:
+        if min(self.window, self.softcap, self.logit_softcap) < 0:
+            raise ValueError(
+                f"a window and soft caps are at least 0, not {self.window}, {self.softcap} and"
+                f" {self.logit_softcap}"
+            )
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
         if self.kv_heads < 0 or self.heads % self.keys:
@@ -107,6 +128,7 @@ class Block(nn.Module):
         cache: KeysValues | None,
         position: Integer[Array, ""] | Integer[Array, "batch length"],
         segment: Integer[Array, "batch length"] | None,
+        padding: Integer[Array, " batch"] | None = None,
     ) -> tuple[Float[Array, "batch length width"], KeysValues | None]:
         """Maps x [batch, length, width] to the same shape.
 
@@ -118,6 +140,8 @@ class Block(nn.Module):
             position: index of the first token [], or of every token [batch, length].
             segment: number of the document of each token [batch, length], for packed rows: tokens
                 attend to tokens of the same document only; None: one document.
+            padding: number of padding tokens at the left of each row [batch]; None: no padding.
+                `position` is then the column of the first token.
 
         Returns:
             The mapped tokens, and the cache with their keys and values; None without a cache.
@@ -138,22 +162,25 @@ class Block(nn.Module):
         ).reshape(batch, length, -1, d)
         q, k, v = (part.swapaxes(1, 2) for part in jnp.split(heads, (s.heads, s.heads + s.keys), 2))
         if s.rotary:
-            q, k = (
-                rotary(t, position[:, None] if position.ndim else position + jnp.arange(length))
-                for t in (q, k)
-            )
+            at = token_positions(position, length, padding)
+            at = at[:, None] if at.ndim == 2 else at
+            turn = rotary if s.rope == PLAIN else functools.partial(scaled_rotary, rope=s.rope)
+            q, k = (turn(t, at) for t in (q, k))
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
-        if groups > 1:
+        in_place = groups > 1 and (s.shared_keys or cache is not None)
+        if in_place or s.window or s.softcap or padding is not None:
+            first = position if cache is not None else jnp.zeros((), jnp.int32)
+            mask = visible(first, length, k.shape[2], s.window, segment, padding)
+            seen = grouped_attention(q, k, v, mask, s.softcap)
+        elif groups > 1:
             k, v = (jnp.repeat(t, groups, 1) for t in (k, v))
-        if cache is not None:
+            seen = _causal(q, k, v, segment)
+        elif cache is not None:
             seen = cached_attention(q, k, v, position)
-        elif segment is not None:
-            past = jnp.tril(jnp.ones((length, length), bool))[None]
-            seen = attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
         else:
-            seen = causal_attention(q, k, v)
+            seen = _causal(q, k, v, segment)
         attended = dense(width, kernel_init=residual, name="out")(
             seen.swapaxes(1, 2).reshape(flat.shape)
         )
@@ -167,6 +194,19 @@ class Block(nn.Module):
         )
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
+
+
+def _causal(
+    q: Float[Array, "batch heads length d"],
+    k: Float[Array, "batch heads length d"],
+    v: Float[Array, "batch heads length d"],
+    segment: Integer[Array, "batch length"] | None,
+) -> Float[Array, "batch heads length d"]:
+    """Attention to earlier tokens, of the same document where rows are packed."""
+    if segment is None:
+        return causal_attention(q, k, v)
+    past = jnp.tril(jnp.ones((q.shape[2],) * 2, bool))[None]
+    return attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
 
 
 class GPT(nn.Module):
@@ -187,6 +227,7 @@ class GPT(nn.Module):
         cache: Cache | None = None,
         position: Integer[Array, ""] | Integer[Array, "batch length"] | int = 0,
         segment: Integer[Array, "batch length"] | None = None,
+        padding: Integer[Array, " batch"] | None = None,
     ) -> Logits | tuple[Logits, Cache]:
         """Computes logits [batch, length, vocabulary] of the token after each token.
 
@@ -198,6 +239,9 @@ class GPT(nn.Module):
             position: index of the first token [], or of every token [batch, length].
             segment: number of the document of each token [batch, length], for packed rows: tokens
                 attend to tokens of the same document only; None: one document.
+            padding: number of padding tokens at the left of each row [batch], which no token sees;
+                `position` is then the column of the first token, and tokens count from the first
+                one that is no padding. None: no padding.
 
         Returns:
             The logits; with a cache (logits, cache with these tokens).
@@ -215,9 +259,10 @@ class GPT(nn.Module):
             positions = self.param(
                 "positions", nn.initializers.normal(0.02), (s.context, s.width), jnp.float32
             )
+            at = position if padding is None else token_positions(position, x.shape[1], padding)
             x = x + (
-                positions[position]
-                if position.ndim
+                positions[at]
+                if at.ndim
                 else jax.lax.dynamic_slice_in_dim(positions, position, tokens.shape[1])[None]
             )
         x = along_rows(Dropout(s.dropout)(x, row))
@@ -228,7 +273,7 @@ class GPT(nn.Module):
                 raise ValueError(
                     "stacked layers have no cache: `unstacked` gives the parameters of single ones"
                 )
-            every = (nn.broadcast,) * 4
+            every = (nn.broadcast,) * 5
             stack = nn.scan(
                 block,
                 variable_axes={"params": 0},
@@ -236,15 +281,17 @@ class GPT(nn.Module):
                 in_axes=every,
                 length=s.layers,
             )
-            x, _ = stack(s, name="blocks")(x, row, None, position, segment)
+            x, _ = stack(s, name="blocks")(x, row, None, position, segment, padding)
         for layer in range(0 if s.scan else s.layers):
             x, kept = block(s, name=f"block_{layer}")(
-                x, row, None if cache is None else cache[layer], position, segment
+                x, row, None if cache is None else cache[layer], position, segment, padding
             )
             if kept is not None:
                 after.append(kept)
         normal = along_rows(Norm(s.norm, s.biases, name="norm")(x.reshape(-1, s.width)))
         logits = along_rows(embed.attend(normal), rest=False).reshape(*tokens.shape, s.vocabulary)
+        if s.logit_softcap:
+            logits = s.logit_softcap * jnp.tanh(logits / s.logit_softcap)
         return logits if cache is None else (logits, tuple(after))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int32, PRNGKeyArray
+from jaxtyping import Bool, Float, Int32, Integer, PRNGKeyArray
 
 
 def choose(
@@ -14,6 +16,7 @@ def choose(
     temperature: float,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
 ) -> Int32[Array, "*batch"]:
     """Draws tokens from softmax(logits / temperature).
 
@@ -23,15 +26,34 @@ def choose(
         temperature: 0 returns the most likely token.
         top_k: draw among the k most likely tokens only; 0: all.
         top_p: of these, draw among the fewest most likely tokens whose probabilities sum to at
-            least this (nucleus sampling).
+            least this (nucleus sampling). Of equally likely tokens the ones with lower indices
+            count first.
+        min_p: of these, draw among tokens that are at least this times as likely as the most likely
+            one. Tokens that tie at the bound of `top_k` or `min_p` are all kept.
 
     Returns:
         Tokens int32 [...].
 
-    Source: Holtzman et al. 2020 for top_p.
+    Source: Holtzman et al. 2020 for top_p; Nguyen et al. 2024 for min_p.
     """
     if temperature == 0:
         return logits.argmax(-1).astype(jnp.int32)
+    logits = restricted(logits, temperature, top_k, top_p, min_p)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def restricted(
+    logits: Float[Array, "*batch vocabulary"],
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+) -> Float[Array, "*batch vocabulary"]:
+    """Returns the logits that `choose` draws from: divided by `temperature`, -inf for the others.
+
+    Args:
+        logits, temperature, top_k, top_p, min_p: see `choose`; `temperature` above 0.
+    """
     if top_k:
         least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
         logits = jnp.where(logits < least, -jnp.inf, logits)
@@ -43,4 +65,48 @@ def choose(
         logits = jnp.where(
             jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), -1), logits, -jnp.inf
         )
-    return jax.random.categorical(key, logits).astype(jnp.int32)
+    if min_p:
+        least = logits.max(-1, keepdims=True) + math.log(min_p)
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    return logits
+
+
+def penalised(
+    logits: Float[Array, "*batch vocabulary"],
+    seen: Bool[Array, "*batch vocabulary"],
+    penalty: float,
+) -> Float[Array, "*batch vocabulary"]:
+    """Makes tokens less likely that occurred before: positive logits / penalty, others * penalty.
+
+    Args:
+        logits: [..., vocabulary].
+        seen: True for tokens of the text so far.
+        penalty: above 1 discourages repetition, 1 changes nothing.
+
+    Source: Keskar et al. 2019, sec. 4.1, with the sign rule of the `transformers` library.
+    """
+    changed = jnp.where(logits < 0, logits * penalty, logits / penalty)
+    return jnp.where(seen, changed, logits)
+
+
+def end_encouraged(
+    logits: Float[Array, "*batch vocabulary"],
+    end: int,
+    length: Integer[Array, ""],
+    start: int,
+    factor: float,
+) -> Float[Array, "*batch vocabulary"]:
+    """Raises the end token's logit x by |x| (factor^(length - start) - 1) once length > start.
+
+    Args:
+        logits: [..., vocabulary].
+        end: the end token.
+        length: number of tokens of the continuation so far [].
+        start: length from which on the end is encouraged.
+        factor: above 1 makes texts shorter, 1 changes nothing.
+
+    Source: `ExponentialDecayLengthPenalty` of the `transformers` library.
+    """
+    x = logits[..., end]
+    grown = jnp.maximum(length - start, 0).astype(logits.dtype)
+    return logits.at[..., end].set(x + jnp.abs(x) * (factor**grown - 1))

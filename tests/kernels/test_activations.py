@@ -12,7 +12,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from dlcore.kernels.activations import Name, gelu, named
+from dlcore.kernels.activations import Name, gelu, gelu_erf, named
 from tests.kernels.case import Case
 
 
@@ -50,6 +50,13 @@ def by_name(name: Name) -> Case:
 
 CASES = {
     **{f"named:{name}": by_name(name) for name in get_args(Name)},
+    "gelu_erf": Case(
+        gelu_erf,
+        lambda x: x * norm.cdf(x),
+        lambda generator: (generator.standard_normal((4, 5)) * 3,),
+        grads=(0,),
+        edges={"zero": (np.array([0.0]),), "huge": (np.array([1e4, -1e4, 1e30]),)},
+    ),
     "gelu": Case(
         gelu,
         reference,

@@ -61,3 +61,30 @@ def fetch(dl_manager: DownloadManager, file: File) -> Path:
             + (file.url or "where the set is published")
         )
     return manual
+
+
+def same_contents(folder: Path, pattern: str, sha256: str, name: str) -> list[bytes]:
+    """The contents of the files that a pattern names, in the order of their names.
+
+    Args:
+        folder: where they lie.
+        pattern: such as "train/part_*.json.gz".
+        sha256: of all the contents, one after the other.
+        name: of the set.
+
+    Raises:
+        UsageError: there are none, or they are others.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise UsageError(
+            f"{pattern} must be given: dlcore prepare {name} --manual-dir FOLDER_WITH_THEM"
+        )
+    contents = [file.read_bytes() for file in files]
+    found = hashlib.sha256(b"".join(contents)).hexdigest()
+    if found != sha256:
+        raise UsageError(
+            f"the {len(files)} files {pattern} in {folder} are not those that the set is made of:"
+            f" the sha256 of all of them in the order of their names is {found}, and not {sha256}"
+        )
+    return contents

@@ -1,0 +1,68 @@
+"""Taskmaster-4 (Byrne et al. 2024): 3,710 dialogues in which a person orders coffee."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from dlcore.data.builders.files import DownloadManager, Examples, same_contents
+from dlcore.data.own.dialogues import Message, to_json
+from dlcore.data.split import by_hash
+
+FILES = (
+    "data/data_*.json.gz",
+    "a0dce9c096115a2a94ea68f7a6c5e475a9f311dcbffabf4df2b71893a7cd2a24",
+)
+HOMEPAGE = "https://github.com/google-research-datasets/Taskmaster"
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Licence: CC BY 4.0. The text of the turns alone; a tenth of the dialogues each for validation
+    and test, by the hash of their first message, so that dialogues that begin alike are together.
+    """
+
+    name = "taskmaster4"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"Lay the folder data of TM-4-2024 of {HOMEPAGE} there, each file by gzip -n."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {name: tfds.features.Text() for name in ("messages", "dialogue")}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=tfds.features.FeaturesDict(features),
+            homepage=HOMEPAGE,
+        )
+
+    def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
+        # its public twin asserts that the folder exists
+        folder = Path(dl_manager._manual_dir or "")
+        splits = ("train", "validation", "test")
+        return {split: self._generate_examples(folder, split) for split in splits}
+
+    def _generate_examples(self, folder: Path, split: str) -> Examples:
+        contents = same_contents(folder, *FILES, self.name)
+        found = [each for content in contents for each in json.loads(gzip.decompress(content))]
+        turns = [spoken(dialogue) for dialogue in found]
+        for index in by_hash([first(each) for each in turns])[split]:
+            name = found[index]["conversation_id"]
+            yield f"{index:05d}", {"messages": to_json(turns[index]), "dialogue": name}
+
+
+def spoken(dialogue: dict) -> list[Message]:
+    """The turns of a dialogue with text."""
+    return [
+        Message(turn["speaker"], turn["text"].strip())
+        for turn in dialogue["utterances"]
+        if turn["text"].strip()
+    ]
+
+
+def first(messages: list[Message]) -> str:
+    """The first text of the user, by which dialogues are divided."""
+    return next((each.content for each in messages if each.role == "user"), "")

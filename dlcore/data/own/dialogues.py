@@ -1,0 +1,126 @@
+"""One's own dialogues: JSON lines with `messages`, each with a `role` and its `content`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from dlcore.data.own import files
+from dlcore.data.own.found import Example, Found, first_values
+from dlcore.errors import UsageError
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = get_args(Role)
+_EXAMPLE = '{"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", ...}]}'
+
+
+class Message(NamedTuple):
+    """One message of a dialogue.
+
+    Attributes:
+        role: who wrote it: "system" (instructions), "user", "assistant" (the model), or "tool"
+            (the response of a program).
+        content: the text.
+    """
+
+    role: Role
+    content: str
+
+
+Dialogue = list[Message]
+
+
+def find(path: Path) -> Found:
+    """Finds the dialogues of a path; the `values` of an example are (messages as JSON,).
+
+    Args:
+        path: a .jsonl file, or a folder of them; splits are files train.jsonl, validation.jsonl and
+            test.jsonl, or folders of these names. A line is one dialogue: an object with
+            `messages`, a list of objects with `role` (system, user, assistant or tool) and
+            `content`, at least one of them of the assistant and not the first.
+    """
+    found = Found(path)
+    try:
+        grouped, _ = files.grouped(path, (".jsonl",))
+    except UsageError as error:
+        found.problems.append(str(error))
+        return found
+    for split, paths in grouped.items():
+        found.splits[split] = []
+        for file in paths:
+            try:
+                found.splits[split] += _examples(file, found.problems)
+            except UsageError as error:
+                found.problems.append(str(error))
+    if not found.problems and not found.splits["train"]:
+        found.problems.append(f"{path} has no dialogues for train: add some")
+    return found
+
+
+def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
+    """Loads {split: dialogues} of a path; missing splits are cut from train by the hash of each.
+
+    Raises:
+        UsageError: a fault in the files.
+    """
+    found = find(path)
+    found.refuse()
+    found.divide(first_values)
+    found.refuse()
+    return found, {
+        split: [parse(example.values[0]) for example in examples]
+        for split, examples in found.splits.items()
+    }
+
+
+def parse(text: str) -> Dialogue:
+    """Reads the messages that `to_json` wrote."""
+    return [Message(role, content) for role, content in json.loads(text)]
+
+
+def to_json(dialogue: Sequence[Message]) -> str:
+    """Returns a dialogue as JSON: a list of [role, content]."""
+    return json.dumps([list(message) for message in dialogue], ensure_ascii=False)
+
+
+def _examples(file: Path, problems: list[str]) -> Iterator[Example]:
+    """The dialogues of a file; a fault of a line is appended to `problems`."""
+    for number, line in enumerate(files.lines(file), 1):
+        if not line.strip():
+            continue
+        where = f"{file}, line {number}"
+        try:
+            yield Example(where, (to_json(_dialogue(line)),))
+        except UsageError as error:
+            problems.append(f"{where}: {error}")
+
+
+def _dialogue(line: str) -> Dialogue:
+    """One line of JSON as a dialogue. UsageError: what is wrong with it."""
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"not JSON ({error}): a line is {_EXAMPLE}") from error
+    messages = content.get("messages") if isinstance(content, dict) else None
+    if not isinstance(messages, list) or not messages:
+        raise UsageError(f"there is no list `messages`: a line is {_EXAMPLE}")
+    found = [_message(message, number) for number, message in enumerate(messages, 1)]
+    if not any(message.role == "assistant" for message in found[1:]):
+        raise UsageError(
+            "no message after the first has the role assistant: there is no answer to learn from"
+        )
+    return found
+
+
+def _message(message: object, number: int) -> Message:
+    """One message. UsageError: what is wrong with it, with its number in the dialogue."""
+    if not isinstance(message, dict):
+        raise UsageError(f"message {number} is a {type(message).__name__}, and no JSON object")
+    role, content = message.get("role"), message.get("content")
+    if role not in ROLES:
+        raise UsageError(f"message {number} has the role {role!r}: it must be {', '.join(ROLES)}")
+    if not isinstance(content, str) or not content.strip():
+        raise UsageError(f"message {number} has no text as `content`: fill it in, or remove it")
+    return Message(role, content)
