@@ -98,7 +98,8 @@ def main(words: list[str], load_state: LoadState) -> int:
     context = experiment.text_model.decoder.context
     reach = f"sees {context} tokens" if context else "keeps a state of all that was written"
     _note(f"{folder} at step {int(state.step)}: a model that {reach}\n{HELP}")
-    _converse(conversation, "" if request.no_newline else "\n")
+    plain = request.no_newline or experiment.text_model.has_template
+    _converse(conversation, "" if plain else "\n")
     return 0
 
 

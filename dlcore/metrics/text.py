@@ -31,3 +31,20 @@ def bleu(
     return float(metric.corpus_score(list(hypotheses), [list(references)]).score), str(
         metric.get_signature()
     )
+
+
+def distinct(texts: Sequence[str], n: int) -> float:
+    """Fraction of n-grams of words, over all texts, that are different (Li et al. 2016, sec. 5.2).
+
+    Args:
+        texts: split into words at white space.
+        n: words of an n-gram.
+
+    Returns:
+        Between 0 and 1; 0 where no text has n words.
+    """
+    grams: list[tuple[str, ...]] = []
+    for text in texts:
+        words = text.split()
+        grams += [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return len({*grams}) / len(grams) if grams else 0.0

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int32, Integer, PRNGKeyArray
+from jaxtyping import Float, Int32, Integer, Key
 
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
@@ -57,6 +57,9 @@ class Decoding:
         }
         for message in (message for message, holds in wrong.items() if holds):
             raise ValueError(message)
+
+
+GREEDY = Decoding(temperature=0.0)
 
 
 class Generated(NamedTuple):
@@ -108,7 +111,7 @@ def generate_batch(
     params: Tree,
     prompt: Integer[Array, "batch given"],
     padding: Integer[Array, " batch"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " batch"],
     length: int,
     end: int,
     decoding: Decoding = Decoding(),

@@ -111,6 +111,8 @@ class Conversation:
             UsageError: a character that the tokenizer does not know; the conversation is unchanged.
         """
         new = self.model.tokenizer.encode(text).tolist()
+        if self.model.has_template:
+            new = [*self._closing(), *self.model.before, *new, *self.model.after]
         if not new and not self.tokens:
             raise UsageError("there is nothing to continue: write something")
         before, window = len(self.tokens), [*self.tokens, *new]
@@ -120,6 +122,12 @@ class Conversation:
             self._empty_cache()
         self.tokens = window[lost:]
         return max(0, lost - before), min(lost, before)
+
+    def _closing(self) -> list[int]:
+        """The end token, where the last answer of a chat template was stopped before it."""
+        end = self.model.end
+        cut = self.turn and end is not None and self.tokens and self.tokens[-1] != end
+        return [end] if cut and end is not None else []
 
     def answer(self) -> Iterator[str]:
         """Generates the model's next answer, and yields its text in parts.
@@ -133,6 +141,8 @@ class Conversation:
         for i in range(self.sampling.max_tokens):
             token = int(self._choose(key, i, self._logits())[0])
             if token == self.model.end:
+                if self.model.has_template:
+                    self.tokens.append(token)
                 break
             self.tokens.append(token)
             if part := text.add(token):

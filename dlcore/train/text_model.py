@@ -18,6 +18,9 @@ class TextModel:
         tokenizer: of its tokens.
         start: a token before the text, such as the one between documents; None: none.
         end: the token that ends an answer; None: none.
+        before, after: tokens around each text of a person, by which the model tells it from its own
+            answers (a chat template); the last of `after` begins the answer. Where there are any,
+            `end` is kept in the text.
     """
 
     model: str
@@ -25,3 +28,10 @@ class TextModel:
     tokenizer: Tokenizer
     start: int | None = None
     end: int | None = None
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    @property
+    def has_template(self) -> bool:
+        """Whether texts of a person are marked by tokens."""
+        return bool(self.before or self.after)

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from dlcore.models.gpt import Size
-from dlcore.models.gpt_batch import Decoding, Generated, generate_batch, left_padded
+from dlcore.models.gpt_batch import GREEDY, Decoding, Generated, generate_batch, left_padded
 from dlcore.models.gpt_generation import generate
 from dlcore.models.sampling import choose, end_encouraged, penalised
 from tests.models.test_gpt import LEARNED, MODERN, forward, params
 
 PROMPTS = [np.array([3, 1, 4]), np.array([5]), np.array([9, 2])]
 KEYS = jax.random.split(jax.random.key(0), 3)
-GREEDY = Decoding(temperature=0.0)
 
 
 def run(size: Size, rows: list[int], how: Decoding, end: int = -1, length: int = 5) -> Generated:

@@ -1,0 +1,129 @@
+"""Contexts of dialogues with the answers that follow, and those of the most similar context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int32, Integer
+
+from dlcore.data.own.dialogues import Dialogue, Message
+from dlcore.data.sets.dialogues import Read, encoded, facts, learned, packed, read, turns
+from dlcore.data.source import Arrays, arrays
+from dlcore.data.splits import Splits
+from dlcore.data.tokens import Subwords
+from dlcore.errors import UsageError
+from dlcore.options import DataSource
+
+Turn = tuple[Dialogue, str]  # the messages before an answer, and its text
+
+
+def answers(
+    tokens: Subwords, found: Read, length: int, longest: int, count: int
+) -> dict[str, Arrays]:
+    """Returns examples of contexts and answers, `validation_answers` and `test_answers`.
+
+    Args:
+        tokens: the tokenizer, with the special tokens of `dialogues`.
+        found: the dialogues.
+        length: tokens of the context of a model.
+        longest: tokens of an answer at most.
+        count: examples of each split at most, evenly spread.
+
+    Returns:
+        Sources with `prompt` [length - longest], padded at the left up to the token that begins an
+        answer; `padding` [], the number of its zeros; and `reference` and `retrieved` [longest],
+        tokens of the true answer, and of that of the training dialogues whose last two messages are
+        most similar (TF-IDF, cosine), padded with 0. All int32.
+    """
+    known = list(turns(found.dialogues["train"]))
+    made = {}
+    for split in ("validation", "test"):
+        every = list(turns(found.dialogues[split]))
+        chosen = [every[i] for i in _spread(len(every), count)]
+        nearest = retrieved(known, chosen)
+        prompts = [prompt(tokens, context, length - longest) for context, _ in chosen]
+        padded = np.zeros((len(chosen), length - longest), np.int32)
+        for row, each in zip(padded, prompts, strict=True):
+            row[len(row) - len(each) :] = each
+        contents = {
+            "prompt": padded,
+            "padding": (length - longest - np.array([len(p) for p in prompts])).astype(np.int32),
+            "reference": _padded(tokens, [text for _, text in chosen], longest),
+            "retrieved": _padded(tokens, [known[i][1] for i in nearest], longest),
+        }
+        name = f"{split}_answers"
+        made[name] = arrays(f"{found.name} answers", found.version, found.splits[split], contents)
+    return made
+
+
+def prompt(tokens: Subwords, context: Sequence[Message], length: int) -> Int32[np.ndarray, " some"]:
+    """Returns the last `length` tokens of a context, up to the token that begins an answer."""
+    begin = np.array([tokens.special("<|assistant|>")], np.int32)
+    return np.concatenate([encoded(tokens, context).tokens, begin])[-length:]
+
+
+def retrieved(known: Sequence[Turn], asked: Sequence[Turn]) -> Integer[np.ndarray, " asked"]:
+    """Returns which of the known turns has the context most similar to each turn.
+
+    Similarity is the cosine of TF-IDF vectors of the words of the last two messages (Salton &
+    Buckley 1988, by scikit-learn); the first of equal ones counts.
+
+    Args:
+        known: turns to choose from.
+        asked: turns.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(token_pattern=r"\S+")
+    vectors = words.fit_transform([_query(turn) for turn in known])
+    similar = words.transform([_query(turn) for turn in asked]) @ vectors.T
+    return np.asarray(similar.toarray().argmax(1), np.int64)
+
+
+def _query(turn: Turn) -> str:
+    return " ".join(message.content for message in turn[0][-2:])
+
+
+def _spread(n: int, count: int) -> Integer[np.ndarray, " some"]:
+    """At most `count` of the first n whole numbers, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, count)).round().astype(np.int64))
+
+
+def _padded(
+    tokens: Subwords, texts: Sequence[str], length: int
+) -> Int32[np.ndarray, "texts length"]:
+    out = np.zeros((len(texts), length), np.int32)
+    for row, text in zip(out, tokens.encode_all(texts), strict=True):
+        row[: len(text)] = text[:length]
+    return out
+
+
+def load(
+    names: Sequence[str],
+    source: DataSource,
+    length: int,
+    vocabulary: int,
+    longest: int,
+    count: int,
+    given: Subwords | None = None,
+) -> Splits:
+    """Loads dialogues as `dialogues.load` does, with `validation_answers` and `test_answers`.
+
+    Args:
+        names, source, length, vocabulary, given: see `dialogues.load`.
+        longest, count: see `answers`.
+
+    Raises:
+        UsageError: as `dialogues.load`; answers that leave no space for their context.
+    """
+    if longest >= length:
+        raise UsageError(
+            f"answers of {longest} tokens leave no space for their context in {length}: make them"
+            " shorter, or the context longer"
+        )
+    found = read(names, source)
+    tokens = given or learned(found, vocabulary)
+    splits = packed(found, tokens, length)
+    others = answers(tokens, found, length, longest, count)
+    return Splits.of({**splits, **others}, facts=facts(tokens, found))

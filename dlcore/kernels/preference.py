@@ -1,0 +1,40 @@
+"""Losses that tune a language model to answers that people judged."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def kto(
+    log_ratio: Float[Array, " rows"],
+    reference_point: Float[Array, ""],
+    desirable: Float[Array, " rows"],
+    beta: float,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> Float[Array, " rows"]:
+    """Kahneman-Tversky loss of single answers, each judged right or wrong.
+
+    w (1 - sigmoid(beta (r - z))) for desirable answers and w (1 - sigmoid(beta (z - r))) for
+    others, with log ratio r, reference point z, and the weight w of their kind.
+
+    Args:
+        log_ratio: log-probability of each answer under the policy minus that under the reference
+            [rows], in nats.
+        reference_point: estimate of the divergence of the policy from the reference [], at least 0.
+            No gradient flows to it.
+        desirable: 1 for right answers, 0 for wrong ones [rows].
+        beta: strength of the constraint to the reference.
+        desirable_weight, undesirable_weight: of the two kinds.
+
+    Returns:
+        The loss of each answer, in (0, weight).
+
+    Source: Ethayarajh et al. 2024, eq. 7 and 8.
+    """
+    margin = beta * (log_ratio - jax.lax.stop_gradient(reference_point))
+    right = desirable_weight * jax.nn.sigmoid(-margin)
+    wrong = undesirable_weight * jax.nn.sigmoid(margin)
+    return jnp.where(desirable > 0, right, wrong)

@@ -1,0 +1,94 @@
+"""A GPT that answers in dialogues of booking, searching and ordering.
+
+Family: Transformer decoder (GPT)
+Task: dialogue
+Data: sgd_dialogue and taskmaster4 1.0.0 (own TFDS builders), 6,782; --offline: made-up orders
+Published: none comparable
+Headline: test/perplexity
+
+The loss is that of the assistant's answers alone. The baseline is the answer of the training
+context that is most similar by TF-IDF. `--pretrained PREFIX` begins with PREFIX.npz and
+PREFIX.json, the exported parameters and the tokenizer of a gpt_english of the same sizes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import dlcore
+from dlcore.bounds import PositiveInt, Rate
+from dlcore.data import tokenizer, tokens
+from dlcore.data.sets import dialogue_answers
+from dlcore.models.gpt import GPT, TENSOR, Size
+from dlcore.tasks import dialogue
+from dlcore.train import (
+    DataSource,
+    Experiment,
+    Model,
+    Objective,
+    Recipe,
+    Splits,
+    Weights,
+)
+
+SETS = ("sgd_dialogue", "taskmaster4")
+MUON = Recipe("muon", lr=3e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
+ADAMW = Recipe("adamw", lr=3e-3, end=0.1, warmup=0.1, weight_decay=0.1, clip_norm=1.0, b2=0.99)
+
+
+@dataclass(frozen=True)
+class Config:
+    pretrained: str = ""
+    vocabulary: PositiveInt = 4096
+    layers: PositiveInt = 4
+    heads: PositiveInt = 6
+    kv_heads: PositiveInt = 2
+    width: PositiveInt = 192
+    context: PositiveInt = 256
+    dropout: Rate = 0.0
+    longest: PositiveInt = 64  # tokens of an answer
+    answers: PositiveInt = 200  # that are generated and compared, of each split
+    recipe: Recipe = MUON
+    batch: int = 16
+    steps: int = 1200
+
+
+PRESETS = {
+    "offline": Config(context=96, longest=32, answers=40, steps=200),
+    "tiny": Config(
+        "", 300, 2, 4, 2, 16, context=96, dropout=0.1, longest=24, answers=8, recipe=ADAMW,
+        batch=32, steps=6,
+    ),
+}  # fmt: skip
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    given = tokens.load(Path(f"{c.pretrained}.json")) if c.pretrained else None
+    return dialogue_answers.load(
+        SETS, source, c.context, c.vocabulary, c.longest, c.answers, given=given
+    )
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    used = tokenizer.from_facts(splits.facts.tokenizer)
+    shape = (len(used), c.context, c.layers, c.heads, c.width, c.dropout)
+    size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
+    model = Model("net", GPT(size), dialogue.inputs)
+    assistant = dialogue.Assistant(size, used, c.longest)
+    scored = {split: splits[split] for split in ("validation", "test")}
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[model],
+        load={"net": Weights(Path(f"{c.pretrained}.npz"), "net")} if c.pretrained else {},
+        objectives={"net": Objective(dialogue.loss(model), c.recipe(c.steps))},
+        evaluators=[dialogue.perplexity(model, scored), dialogue.answers(assistant, splits)],
+        samples=[dialogue.samples("Test dialogues", assistant, splits["test_answers"])],
+        predictor=dialogue.predictor(assistant),
+        text_model=dialogue.text_model(assistant),
+        best="validation/perplexity",
+        tensor_parallel=TENSOR,
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)
