@@ -7,8 +7,8 @@ Published: none comparable
 Headline: test/perplexity
 
 The loss is that of the assistant's answers alone. The baseline is the answer of the training
-context that is most similar by TF-IDF. `--pretrained PREFIX` begins with PREFIX.npz and
-PREFIX.json, the exported parameters and the tokenizer of a gpt_english of the same sizes.
+context that is most similar by TF-IDF. `--pretrained RUN` begins with the parameters and the
+tokenizer of a run of gpt_english of the same sizes.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import dlcore
 from dlcore.bounds import PositiveInt, Rate
-from dlcore.data import tokenizer, tokens
+from dlcore.data import tokenizer
 from dlcore.data.sets import dialogue_answers
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.tasks import dialogue
@@ -62,7 +62,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    given = tokens.load(Path(f"{c.pretrained}.json")) if c.pretrained else None
+    given = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
     return dialogue_answers.load(
         SETS, source, c.context, c.vocabulary, c.longest, c.answers, given=given
     )
@@ -79,7 +79,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        load={"net": Weights(Path(f"{c.pretrained}.npz"), "net")} if c.pretrained else {},
+        load={"net": Weights(Path(c.pretrained), "net")} if c.pretrained else {},
         objectives={"net": Objective(dialogue.loss(model), c.recipe(c.steps))},
         evaluators=[dialogue.perplexity(model, scored), dialogue.answers(assistant, splits)],
         samples=[dialogue.samples("Test dialogues", assistant, splits["test_answers"])],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dlcore.data.tokens import Bytes, Subwords, Vocabulary
@@ -23,6 +25,24 @@ def to_facts(tokenizer: Tokenizer) -> dict[str, Json]:
         "specials": list(tokenizer.specials),
         "tokenizer": tokenizer.serialized,
     }
+
+
+def of_run(folder: Path) -> Any:
+    """Creates the tokenizer of a run, whose facts are in its folder.
+
+    Raises:
+        UsageError: it is no run of a model with a tokenizer.
+    """
+    file = folder / "facts.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        used = facts["tokenizer"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{file} has no facts of a tokenizer ({error!r}): name the folder of a run of a model"
+            " of texts, such as runs/NAME/001"
+        ) from error
+    return from_facts(used)
 
 
 def from_facts(facts: Mapping[str, Any]) -> Any:

@@ -116,9 +116,7 @@ def scaled_rotary(
     """
     n, acc_dtype = rope.rotated(x.shape[-1]), jnp.promote_types(x.dtype, jnp.float32)
     frequency = jnp.asarray(rope.frequencies(x.shape[-1]), acc_dtype)
-    angle = position[..., None].astype(acc_dtype) * frequency.reshape(
-        (1,) * position.ndim + (-1,)
-    )
+    angle = position[..., None].astype(acc_dtype) * frequency.reshape((1,) * position.ndim + (-1,))
     a, b, rest = x[..., : n // 2], x[..., n // 2 : n], x[..., n:]
     cos, sin = (
         jnp.broadcast_to((f(angle) * rope.magnitude).astype(x.dtype), a.shape)

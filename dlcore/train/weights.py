@@ -65,7 +65,10 @@ def save(state: State, path: Path, half: bool = False) -> None:
 
 
 def load(path: Path) -> dict[str, Tree]:
-    """Reads the tree {"params", "extra"} that `save` wrote.
+    """Reads the tree {"params", "extra"} that `save` wrote, or that a finished run has kept.
+
+    Args:
+        path: the .npz file, or the folder of a run.
 
     Raises:
         UsageError: the file is missing, damaged, or of another kind.
@@ -73,7 +76,7 @@ def load(path: Path) -> dict[str, Tree]:
     tree: dict[str, Tree] = {"params": {}, "extra": {}}
     way = f"dlcore export RUN {path} writes such a file"
     try:
-        arrays = npz.read(path)
+        arrays = _of_run(path) if path.is_dir() else npz.read(path)
     except UsageError as error:
         raise UsageError(f"{path} does not hold exported parameters ({error}); {way}") from error
     for name, array in arrays.items():
@@ -94,12 +97,25 @@ def load(path: Path) -> dict[str, Tree]:
     return tree
 
 
+def _of_run(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays that a run has kept. UsageError: it has none, or the file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(folder / "model.safetensors"))
+    except (SafetensorError, OSError) as error:
+        raise UsageError(
+            f"no finished run, whose model.safetensors can be read: {error}"
+        ) from error
+
+
 @dataclasses.dataclass(frozen=True)
 class Weights:
     """Parameters of another run, with which a model is initialised.
 
     Attributes:
-        file: written by `dlcore export`.
+        file: written by `dlcore export`, or the folder of a finished run.
         subtree: path of the parameters in it, such as "net/text".
     """
 

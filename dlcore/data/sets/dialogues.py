@@ -153,17 +153,22 @@ def packed(found: Read, tokens: Subwords, length: int) -> dict[str, Source]:
     Raises:
         UsageError: the tokenizer has not the special tokens `SPECIALS`.
     """
-    if tokens.specials[: len(SPECIALS)] != SPECIALS:
-        raise UsageError(
-            f"the tokenizer has the special tokens {', '.join(tokens.specials) or '(none)'}, and"
-            f" dialogues need {', '.join(SPECIALS)}: pretrain with these"
-        )
+    check(tokens)
     return {
         split: sources.arrays(
             found.name, found.version, found.splits[split], rows(tokens, dialogues, length)
         )
         for split, dialogues in found.dialogues.items()
     }
+
+
+def check(tokens: Subwords) -> None:
+    """Raises UsageError if a tokenizer has not the special tokens `SPECIALS`."""
+    if tokens.specials[: len(SPECIALS)] != SPECIALS:
+        raise UsageError(
+            f"the tokenizer has the special tokens {', '.join(tokens.specials) or '(none)'}, and"
+            f" dialogues need {', '.join(SPECIALS)}: pretrain with these"
+        )
 
 
 def learned(found: Read, vocabulary: int) -> Subwords:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -45,13 +46,14 @@ class Corpus:
     split_by_tenths: bool = True
 
 
-def corpus(name: str, source: DataSource) -> Corpus:
+def corpus(name: str, source: DataSource, without: Sequence[str] = ()) -> Corpus:
     """A corpus as it is, before it is tokenised.
 
     Args:
         name: tiny_shakespeare, english_text or state_union.
         source: "published" (prepared by `dlcore prepare`); "offline", Python's documentation; or a
             path to texts of one's own (`dlcore.data.own.corpus`), with the splits given there.
+        without: kinds of documents of english_text that are left out.
 
     Raises:
         UsageError: an unknown name, a set that is not prepared, or faults in files of one's own.
@@ -68,8 +70,21 @@ def corpus(name: str, source: DataSource) -> Corpus:
     if name == "tiny_shakespeare":
         documents = {split: [tfds.text(name, split)] for split in _PARTS[name]}
         return Corpus(name, tfds.version(name), documents, "")
+    if without:
+        documents = {split: _of_other_kinds(name, split, without) for split in _PARTS[name]}
+        return Corpus(f"{name} without {', '.join(without)}", tfds.version(name), documents, "\n\n")
     documents = {split: tfds.columns(name, split, ["text"])["text"] for split in _PARTS[name]}
     return Corpus(name, tfds.version(name), documents, "\n\n")
+
+
+def _of_other_kinds(name: str, split: str, without: Sequence[str]) -> list[str]:
+    """The documents of a split whose kind is none of `without`. UsageError: an unknown kind."""
+    kinds = tfds.class_names(name, "kind")
+    if unknown := [kind for kind in without if kind not in kinds]:
+        raise UsageError(f"{name} has no kind {unknown[0]!r}: it has {', '.join(kinds)}")
+    columns = tfds.columns(name, split, ["text", "kind"])
+    both = zip(columns["text"], columns["kind"], strict=True)
+    return [text for text, kind in both if kinds[int(kind)] not in without]
 
 
 def load(
@@ -80,6 +95,8 @@ def load(
     vocabulary: int | None = None,
     layout: Layout = "windows",
     overlap: int = 1,
+    specials: Sequence[str] = (END,),
+    without: Sequence[str] = (),
 ) -> Splits:
     """A corpus as rows of tokens; `facts.tokenizer` and `facts.vocabulary` describe the tokens.
 
@@ -97,13 +114,15 @@ def load(
             lines: `tokens` [length], normalised lines end to end, "[sep]" before each, for
             masked language models (`sentences.packed`).
         overlap: of documents: in training, segments of a long one start length / overlap apart.
+        specials: of documents: the special tokens of the vocabulary, END among them.
+        without: kinds of documents of english_text that are left out.
 
     Raises:
         UsageError: as `corpus`; a vocabulary that the text is too short for.
     """
     if isinstance(source, Path) and token_shards.is_one(source):
         return _prepared(source, length, layout, overlap, vocabulary)
-    found = corpus(name, source)
+    found = corpus(name, source, without)
     if vocabulary is None:
         if layout != "windows":
             raise UsageError(f"the layout {layout} needs a vocabulary of byte pairs: give its size")
@@ -112,7 +131,7 @@ def load(
     if layout == "lines":
         return _lines(found, length, size)
     if layout == "documents":
-        return _documents(found, length, size, max(1, length // overlap))
+        return _documents(found, length, size, max(1, length // overlap), specials)
     return _windows(found, length, size)
 
 
@@ -169,8 +188,10 @@ def _of_windows(
     return Splits.of(splits, facts=_facts(used))
 
 
-def _documents(found: Corpus, length: int, size: int, stride: int) -> Splits:
-    pairs = bpe(found.documents["train"], size, [END])
+def _documents(
+    found: Corpus, length: int, size: int, stride: int, specials: Sequence[str]
+) -> Splits:
+    pairs = bpe(found.documents["train"], size, specials)
     end, bytes_of = pairs.special(END), pairs.bytes().astype(np.float32)
     splits: dict[str, Source] = {}
     for split, documents in found.documents.items():

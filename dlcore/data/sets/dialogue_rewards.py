@@ -1,0 +1,107 @@
+"""Answers in dialogues that people judged right or wrong, one in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dlcore.data import source as sources
+from dlcore.data import tfds
+from dlcore.data.own import dialogues as own
+from dlcore.data.own.dialogues import Dialogue, Message
+from dlcore.data.sets import dialogues
+from dlcore.data.sets.dialogues import SPLITS, Read
+from dlcore.data.source import Source
+from dlcore.data.splits import Splits, is_offline
+from dlcore.data.tokens import Subwords
+from dlcore.options import DataSource
+
+Rewarded = tuple[Dialogue, int]  # the answer is the last message; 1: right, 0: wrong
+
+
+def load(
+    name: str,
+    source: DataSource,
+    length: int,
+    vocabulary: int,
+    given: Subwords | None = None,
+) -> Splits:
+    """Loads judged answers, each with its context and with an answer to another context.
+
+    Args:
+        name: taskmaster4_rewards.
+        source: "published", or "offline": made-up orders, of which half repeat another one.
+        length: tokens of a row; of a longer context and answer the last ones.
+        vocabulary: number of byte pairs, learned from the training split (offline at most 300).
+        given: the tokenizer of a pretrained model instead.
+
+    Returns:
+        Splits of `tokens`, `targets` int32 and `weight` float32 [length], the weight 1 on the
+        answer; `other_tokens`, `other_targets`, `other_weight`, the same of the context with the
+        answer of another example; and `desirable`, float32 [], 1 where the answer is right.
+
+    Raises:
+        UsageError: the set is not prepared; a path; or a tokenizer without the chat template.
+    """
+    offline = is_offline(name, source)
+    rewarded = _made_up() if offline else {split: _of(name, split) for split in SPLITS}
+    version = "1" if offline else tfds.version(name)
+    title = "made-up orders, judged" if offline else name
+    contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
+    found = Read(title, version, contexts, {split: split for split in SPLITS}, offline)
+    tokens = given or dialogues.learned(found, vocabulary)
+    dialogues.check(tokens)
+    splits: dict[str, Source] = {
+        split: sources.arrays(title, version, split, _rows(tokens, rows, length))
+        for split, rows in rewarded.items()
+    }
+    return Splits.of(splits, facts=dialogues.facts(tokens, found))
+
+
+def _of(name: str, split: str) -> list[Rewarded]:
+    columns = tfds.columns(name, split, ["messages", "reward"])
+    both = zip(columns["messages"], columns["reward"], strict=True)
+    return [(own.parse(text), int(reward)) for text, reward in both]
+
+
+def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[str, np.ndarray]:
+    answers = [each[-1] for each, _ in rewarded]
+    # an answer from elsewhere: the order of examples says nothing about their contexts
+    order = np.random.default_rng(0).permutation(len(answers))
+    others = [answers[i] for i in np.roll(order, 1)[np.argsort(order)]]
+    own_rows = _encoded(tokens, [each for each, _ in rewarded], length)
+    mixed = [[*each[:-1], other] for (each, _), other in zip(rewarded, others, strict=True)]
+    other_rows = _encoded(tokens, mixed, length)
+    desirable = np.array([reward for _, reward in rewarded], np.float32)
+    return {
+        **own_rows,
+        **{f"other_{name}": array for name, array in other_rows.items()},
+        "desirable": desirable,
+    }
+
+
+def _encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[str, np.ndarray]:
+    """One dialogue a row, padded at the right; the weight is 1 on its last message."""
+    out = {name: np.zeros((len(found), length), np.int32) for name in ("tokens", "targets")}
+    weight = np.zeros((len(found), length), np.float32)
+    for i, dialogue in enumerate(found):
+        ids = dialogues.encoded(tokens, dialogue).tokens
+        size = len(tokens.encode(dialogue[-1].content)) + 1
+        ids, n = ids[-length - 1 :], min(len(ids) - 1, length)
+        out["tokens"][i, :n], out["targets"][i, :n] = ids[:-1], ids[1:]
+        weight[i, max(0, n - size) : n] = 1
+    return {**out, "weight": weight}
+
+
+def _made_up() -> dict[str, list[Rewarded]]:
+    """The made-up orders; every second is answered for another one, and judged wrong."""
+    found = {}
+    for split, every in dialogues.made_up().items():
+        rewarded: list[Rewarded] = []
+        for i, each in enumerate(every):
+            wrong = i % 2 == 1 and every[i - 1][1] != each[1]
+            answer = every[i - 1][1] if wrong else each[1]
+            rewarded.append(([each[0], Message("assistant", answer.content)], int(not wrong)))
+        found[split] = rewarded
+    return found

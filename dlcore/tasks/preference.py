@@ -1,0 +1,140 @@
+"""Preference tuning of a GPT on answers that were judged right or wrong (KTO)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.source import Source
+from dlcore.kernels.preference import kto
+from dlcore.metrics.known import Metric
+from dlcore.metrics.preference import pair_accuracy_interval
+from dlcore.models.sequence_probability import log_probability
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.gather import all_rows
+from dlcore.train.model import Model
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+
+class LogRatios(NamedTuple):
+    """Log-probabilities of answers under the policy, less those under the reference [rows].
+
+    Attributes:
+        own: of each example's answer.
+        other: of the answer to another context.
+        reference: log-probability of the answer under the reference.
+    """
+
+    own: Array
+    other: Array
+    reference: Array
+
+
+def loss(
+    policy: Model,
+    reference: Model,
+    beta: float,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> Loss:
+    """KTO of judged answers; only the policy is trained.
+
+    The reference point is the mean log-ratio of answers to other contexts over the batch, at least
+    0. Metrics: `log_ratio_right` and `log_ratio_wrong` in nats, and `divergence`, the reference
+    point.
+
+    Args:
+        policy, reference: compute logits of `tokens`; the reference has no objective.
+        beta, desirable_weight, undesirable_weight: see `kernels.preference.kto`.
+    """
+
+    def of_answers(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        ratios = log_ratios(policy, reference, params, extra, batch, key, train)
+        mask, right = batch["mask"], batch["desirable"]
+        every, counted = all_rows(ratios.other), all_rows(mask)
+        point = jnp.maximum((every * counted).sum() / jnp.maximum(counted.sum(), 1), 0)
+        each = kto(ratios.own, point, right, beta, desirable_weight, undesirable_weight)
+        metrics = {
+            "log_ratio_right": mean(ratios.own, mask * right),
+            "log_ratio_wrong": mean(ratios.own, mask * (1 - right)),
+            "divergence": mean(jnp.broadcast_to(point, each.shape), mask),
+        }
+        return Out(mean(each, mask), metrics, extra)
+
+    return of_answers
+
+
+def log_ratios(
+    policy: Model,
+    reference: Model,
+    params: Params,
+    extra: Extra,
+    batch: Batch,
+    key: Array | None = None,
+    train: bool = False,
+) -> LogRatios:
+    """Computes the log-ratios of a batch.
+
+    Args:
+        policy, reference: compute logits of tokens.
+        params, extra: of both.
+        batch: with `tokens`, `targets`, `weight` and the same fields of the other answers.
+        key, train: of the policy's dropout.
+    """
+    both = {
+        name: jnp.concatenate([batch[name], batch[f"other_{name}"]])
+        for name in ("tokens", "targets", "weight")
+    }
+    row = batch.get("row")
+    rows = None if row is None else jnp.concatenate([row, row])
+    logits, _ = policy.apply(params, extra, both["tokens"], key=key, train=train, row=rows)
+    before = reference.on(params, extra, both["tokens"])
+    now, then = (
+        log_probability(each, both["targets"], both["weight"])
+        for each in (logits, jax.lax.stop_gradient(before))
+    )
+    own, other = jnp.split(now - then, 2)
+    return LogRatios(own, other, jnp.split(then, 2)[0])
+
+
+_ACCURACY = {"": Metric("higher"), "_low": Metric(None), "_high": Metric(None)}
+
+
+def evaluators(
+    policy: Model, reference: Model, sources: Mapping[str, Source | None]
+) -> list[Evaluator]:
+    """Evaluates how often a right answer scores above a wrong one, with intervals of 95 %.
+
+    `reward_accuracy` scores by the log-ratio of policy and reference, `policy_accuracy` and
+    `reference_accuracy` by the mean log-probability of a token. `_low` and `_high` are the bounds.
+
+    Args:
+        policy, reference: see `loss`.
+        sources: {split: judged answers}.
+    """
+    names = ("reward", "policy", "reference")
+
+    def collect(state: State, batch: Batch) -> dict[str, Array]:
+        found = log_ratios(policy, reference, state.params, state.extra, batch)
+        tokens = jnp.maximum(batch["weight"].sum(-1), 1)
+        return {
+            "reward": found.own,
+            "policy": (found.own + found.reference) / tokens,
+            "reference": found.reference / tokens,
+            "right": batch["desirable"],
+        }
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        right, out = collected["right"], {}
+        for name in names:
+            found = pair_accuracy_interval(collected[name].astype(np.float64), right)
+            out |= dict(zip((f"{name}_accuracy{end}" for end in _ACCURACY), found, strict=True))
+        return out
+
+    metrics = {f"{name}_accuracy{end}": m for name in names for end, m in _ACCURACY.items()}
+    return [Scored(sources, collect, score, metrics)]

@@ -1,0 +1,85 @@
+"""A GPT that is tuned on answers which people judged right or wrong (KTO).
+
+Family: Transformer decoder (GPT)
+Task: preference tuning
+Data: taskmaster4_rewards 1.0.0 (own TFDS builder), 3,228 answers; --offline: made-up orders
+Published: none comparable; PERL's reward models are larger, and trained on more answers
+Headline: test/reward_accuracy
+
+`--pretrained RUN` begins with a run of chat_dialogues of the same sizes, which is also the frozen
+reference. The accuracy is over all pairs of a right and a wrong answer.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dlcore
+from dlcore.bounds import PositiveFloat, PositiveInt, Rate
+from dlcore.data import tokenizer
+from dlcore.data.sets import dialogue_rewards
+from dlcore.models.gpt import GPT, TENSOR, Size
+from dlcore.tasks import dialogue, preference
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+
+ADAMW = Recipe("adamw", lr=2e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    pretrained: str = ""
+    vocabulary: PositiveInt = 4096
+    layers: PositiveInt = 4
+    heads: PositiveInt = 6
+    kv_heads: PositiveInt = 2
+    width: PositiveInt = 192
+    context: PositiveInt = 256
+    dropout: Rate = 0.0
+    longest: PositiveInt = 64
+    beta: PositiveFloat = 0.1
+    right_weight: PositiveFloat = 1.0
+    wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong
+    recipe: Recipe = ADAMW
+    batch: int = 32
+    steps: int = 300
+
+
+PRESETS = {
+    "offline": Config(context=64, longest=24, wrong_weight=1.0, steps=200),
+    "tiny": Config(
+        "", 300, 2, 4, 2, 16, context=64, dropout=0.1, longest=16, wrong_weight=1.0,
+        recipe=replace(ADAMW, lr=1e-3), batch=32, steps=6,
+    ),
+}  # fmt: skip
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    given = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
+    return dialogue_rewards.load("taskmaster4_rewards", source, c.context, c.vocabulary, given)
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    used = tokenizer.from_facts(splits.facts.tokenizer)
+    shape = (len(used), c.context, c.layers, c.heads, c.width, c.dropout)
+    size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
+    policy = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
+    reference = replace(policy, name="reference")
+    weights = Weights(Path(c.pretrained), "net")
+    loss = preference.loss(policy, reference, c.beta, c.right_weight, c.wrong_weight)
+    assistant = dialogue.Assistant(size, used, c.longest)
+    scored = {split: splits[split] for split in ("validation", "test")}
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[policy, reference],
+        load={"net": weights, "reference": weights} if c.pretrained else {},
+        objectives={"net": Objective(loss, c.recipe(c.steps))},
+        evaluators=preference.evaluators(policy, reference, scored),
+        predictor=dialogue.predictor(assistant),
+        text_model=dialogue.text_model(assistant),
+        best="validation/reward_accuracy",
+        tensor_parallel=TENSOR,
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)

@@ -1,0 +1,77 @@
+"""Dialogues of one's own: JSON lines that are read, and those that are refused by file and line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dlcore.data.own import dialogues
+from dlcore.data.own.dialogues import Message
+from dlcore.errors import UsageError
+
+pytestmark = pytest.mark.quick
+HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day, né?"}]
+
+
+def write(path: Path, *rows: object) -> Path:
+    """Writes JSON lines."""
+    lines = [row if isinstance(row, str) else json.dumps({"messages": row}) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_folder_is_read_by_split_and_messages_survive_json(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("validation", 1), ("test", 2)):
+        write(tmp_path / f"{split}.jsonl", *[HELLO] * count, "")
+    found, read = dialogues.load(tmp_path)
+    assert {split: len(each) for split, each in read.items()} == {
+        "train": 3,
+        "validation": 1,
+        "test": 2,
+    }
+    assert read["train"][0] == [Message("user", "Hello"), Message("assistant", "Good day, né?")]
+    assert dialogues.parse(dialogues.to_json(read["test"][1])) == read["test"][1]
+    assert found.named("test") == "test"
+
+
+def test_missing_splits_are_cut_by_the_hash_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    rows = [[HELLO[0], {"role": "assistant", "content": f"number {i}"}] for i in range(60)]
+    file = write(tmp_path / "mine.jsonl", *rows)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    found, read = dialogues.load(file)
+    assert sum(map(len, read.values())) == 60
+    assert found.named("validation") == "validation by hash"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "there is no list `messages`"),
+        ('{"messages": []}', "there is no list `messages`"),
+        ('{"text": "Hello"}', "there is no list `messages`"),
+        ([HELLO[0], "Hello"], "message 2 is a str, and no JSON object"),
+        ([{"role": "bot", "content": "Hello"}], "message 1 has the role 'bot'"),
+        ([HELLO[0], {"role": "assistant", "content": " "}], "message 2 has no text"),
+        ([HELLO[0], {"role": "assistant"}], "message 2 has no text"),
+        ([HELLO[1], HELLO[0]], "there is no answer to learn from"),
+    ],
+)
+def test_a_broken_line_is_refused_with_file_and_line(
+    tmp_path: Path, row: object, message: str
+) -> None:
+    file = write(tmp_path / "mine.jsonl", HELLO, row, HELLO)
+    with pytest.raises(UsageError) as refused:
+        dialogues.load(tmp_path)
+    assert f"{file}, line 2: " in str(refused.value)
+    assert message in str(refused.value)
+
+
+def test_other_files_and_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no files \.jsonl"):
+        dialogues.load(tmp_path)
+    write(tmp_path / "train.jsonl", "")
+    with pytest.raises(UsageError, match="no dialogues for train"):
+        dialogues.load(tmp_path)
