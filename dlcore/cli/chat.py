@@ -44,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="draw among the fewest tokens whose probabilities reach this (1)",
     )
+    add(
+        "--min-p",
+        type=float,
+        default=0.0,
+        help="draw among tokens at least this times as likely as the likeliest (0: all)",
+    )
     add("--max-tokens", type=int, default=200, help="tokens of an answer at most (200)")
     add(
         "--stop",
@@ -86,6 +92,7 @@ def main(words: list[str], load_state: LoadState) -> int:
         request.max_tokens,
         tuple(text.replace(r"\n", "\n") for text in request.stop),
         request.seed,
+        request.min_p,
     )
     options = [flag for flag in ("last", "trust") if getattr(request, flag)]
     folder, experiment, state = load_state([request.run, *(f"--{flag}" for flag in options)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 
 class Interval(NamedTuple):
@@ -16,7 +16,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def pair_accuracy(score: Float[np.ndarray, " n"], right: Float[np.ndarray, " n"]) -> float:
+def pair_accuracy(score: Float[np.ndarray, " n"], right: Num[np.ndarray, " n"]) -> float:
     """Fraction of all pairs of a right and a wrong answer in which the right one scores higher.
 
     Ties count half; it is the area under the ROC curve (Hanley & McNeil 1982).
@@ -38,7 +38,7 @@ def pair_accuracy(score: Float[np.ndarray, " n"], right: Float[np.ndarray, " n"]
 
 def pair_accuracy_interval(
     score: Float[np.ndarray, " n"],
-    right: Float[np.ndarray, " n"],
+    right: Num[np.ndarray, " n"],
     level: float = 0.95,
     draws: int = 1000,
 ) -> Interval:

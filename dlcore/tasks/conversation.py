@@ -27,7 +27,8 @@ class Sampling:
 
     Attributes:
         temperature: divides the logits; 0 chooses the most likely token.
-        top_k, top_p: restrict sampling to the most likely tokens, see `models.sampling.choose`.
+        top_k, top_p, min_p: restrict sampling to the most likely tokens, see
+            `models.sampling.choose`.
         max_tokens: length of an answer at most.
         stop: texts that end an answer; they are not part of it.
         seed: of the random numbers.
@@ -42,12 +43,14 @@ class Sampling:
     max_tokens: int = 200
     stop: Sequence[str] = ()
     seed: int = 0
+    min_p: float = 0.0
 
     def __post_init__(self) -> None:
         wrong = {
             f"--temperature {self.temperature} is below 0": not self.temperature >= 0,
             f"--top-k {self.top_k} is below 0 (0: all tokens)": self.top_k < 0,
             f"--top-p {self.top_p} is outside (0, 1]": not 0 < self.top_p <= 1,
+            f"--min-p {self.min_p} is outside [0, 1]": not 0 <= self.min_p <= 1,
             f"--max-tokens {self.max_tokens} is below 1": self.max_tokens < 1,
             f"--seed {self.seed} is outside 0 to 2^32 - 1": not 0 <= self.seed < 2**32,
             "--stop is an empty text: name one that ends an answer": "" in self.stop,
@@ -80,6 +83,7 @@ class Conversation:
                 temperature=sampling.temperature,
                 top_k=sampling.top_k,
                 top_p=sampling.top_p,
+                min_p=sampling.min_p,
             )
         )
         self.reset()
@@ -171,10 +175,17 @@ class Conversation:
 
 
 def _choose(
-    key: Array, i: Array, logits: Array, *, temperature: float, top_k: int, top_p: float
+    key: Array,
+    i: Array,
+    logits: Array,
+    *,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
 ) -> Array:
     """Draws token i of an answer, [1]."""
-    return choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)
+    return choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p, min_p)
 
 
 class _Stopping:

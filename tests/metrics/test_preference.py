@@ -1,0 +1,39 @@
+"""Pairs of a right and a wrong answer: by enumeration, against scikit-learn, and the interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from dlcore.metrics.preference import pair_accuracy, pair_accuracy_interval
+from dlcore.metrics.text import distinct
+
+pytestmark = pytest.mark.quick
+
+
+def test_pairs_by_hand_and_by_scikit_learn() -> None:
+    score, right = np.array([2.0, 1.0, 1.0, 0.0]), np.array([1, 1, 0, 0])
+    assert pair_accuracy(score, right) == (1 + 1 + 0.5 + 1) / 4
+    generator = np.random.default_rng(0)
+    score, right = generator.integers(0, 9, 80) / 8, generator.integers(0, 2, 80)
+    assert pair_accuracy(score, right) == pytest.approx(roc_auc_score(right, score))
+    assert pair_accuracy(score, np.ones(80)) == 0.5
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    generator, held = np.random.default_rng(1), 0
+    truth = 0.7602  # P(x > y) of normals whose means are 1 apart: Phi(1 / sqrt(2))
+    for _ in range(60):
+        right = np.arange(80) % 2
+        found = pair_accuracy_interval(generator.standard_normal(80) + right, right, draws=200)
+        assert found.low <= found.value <= found.high
+        held += found.low <= truth <= found.high
+    assert held >= 51
+
+
+def test_distinct_n_grams_by_hand() -> None:
+    texts = ["the cat the", "the cat", ""]
+    assert distinct(texts, 1) == 2 / 5
+    assert distinct(texts, 2) == 2 / 3
+    assert distinct(texts, 4) == 0

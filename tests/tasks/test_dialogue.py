@@ -1,0 +1,127 @@
+"""Answers in dialogues: perplexity by hand, generated answers, the predictor, and the template."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.data.sets import dialogue_answers
+from dlcore.data.sets.dialogues import SPECIALS
+from dlcore.data.source import arrays
+from dlcore.data.tokens import Subwords, bpe
+from dlcore.errors import UsageError
+from dlcore.models.gpt import GPT, Size
+from dlcore.models.sequence_probability import log_probability
+from dlcore.tasks import dialogue
+from dlcore.tasks.conversation import Conversation, Sampling
+from dlcore.train.model import Model
+from dlcore.train.step import State
+
+SIZE = Size(262, 48, layers=1, heads=2, width=8, rotary=True)
+
+
+@functools.cache
+def tokens() -> Subwords:
+    """Bytes, and the special tokens."""
+    return bpe(["aa"], 256 + len(SPECIALS), SPECIALS)
+
+
+@functools.cache
+def state() -> State:
+    """Random parameters, large enough that answers differ."""
+    tree = jax.jit(GPT(SIZE).init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    tree = jax.tree.map(lambda x: 20 * x if x.ndim > 1 else x, tree)
+    return State(jnp.zeros((), jnp.int32), {"net": tree}, {}, {})
+
+
+ASSISTANT = dialogue.Assistant(SIZE, tokens(), 8)
+
+
+def test_log_probabilities_of_rows_by_hand() -> None:
+    logits = jnp.log(jnp.array([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]] * 2))
+    targets = jnp.array([[1, 2], [0, 0]])
+    weight = jnp.array([[1.0, 1.0], [1.0, 0.0]])
+    found = log_probability(logits, targets, weight)
+    np.testing.assert_allclose(found, [np.log(0.25 * 0.8), np.log(0.5)], rtol=1e-6)
+
+
+def test_perplexity_is_e_to_the_mean_over_all_answers() -> None:
+    model = Model("net", GPT(SIZE), dialogue.inputs)
+    evaluator = dialogue.perplexity(model, {})
+    collected = {
+        "logp": np.log(np.array([0.5**3, 0.25], np.float64)),
+        "tokens": np.array([3.0, 1.0]),
+    }
+    found = evaluator.score(state(), collected, "test")
+    assert found["perplexity"] == pytest.approx(2 ** (5 / 4))
+
+
+def test_generated_retrieved_and_true_answers_are_scored() -> None:
+    end = tokens().special("<|turn|>")
+    texts = {"answer": ["a b a", "c d"], "retrieved": ["x", "x"], "reference": ["a b a", "c d"]}
+    collected = {
+        name: np.array([[*tokens().encode(t), end, 65, 0, 0, 0, 0, 0, 0][:9] for t in each])
+        for name, each in texts.items()
+    }
+    splits: dict[str, Any] = {"validation_answers": None, "test_answers": None}
+    evaluator = dialogue.answers(ASSISTANT, splits)  # type: ignore[arg-type]
+    found = evaluator.score(state(), collected, "test")
+    assert found.keys() == evaluator.metrics.keys()
+    assert found["answer_distinct_1"] == pytest.approx(4 / 5)
+    assert found["reference_distinct_2"] == 1
+    assert found["retrieved_distinct_1"] == 1 / 2
+    assert found["retrieved_distinct_2"] == 0
+
+
+def test_predicted_answers_do_not_depend_on_the_batch() -> None:
+    predictor = dialogue.predictor(ASSISTANT)
+    items = predictor.items([], ["Hello", "One tea, please", "No"])
+    together = predictor.batch(state(), items)
+    for item, (answer, _) in zip(items, together, strict=True):
+        ((alone, sample),) = predictor.batch(state(), [item])
+        assert alone["text"] == answer["text"]
+        assert alone["log_probability"] == pytest.approx(answer["log_probability"], abs=1e-3)
+        assert json.dumps(answer)
+        assert sample.title == "Answer"
+    for text, message in ((" ", "an empty message"), ("a" * 60, "this model reads 40")):
+        with pytest.raises(UsageError, match=message):
+            predictor.items([], [text])
+
+
+def test_a_sample_has_the_contexts_and_the_answers() -> None:
+    prompt = dialogue_answers.prompt(tokens(), [], 40)
+    padded = np.zeros((1, 40), np.int32)
+    padded[0, 40 - len(prompt) :] = prompt
+    reference = np.zeros((1, 8), np.int32)
+    reference[0, :2] = tokens().encode("no")
+    contents = {
+        "prompt": padded,
+        "padding": np.array([40 - len(prompt)], np.int32),
+        "reference": reference,
+    }
+    source = arrays("some", "1", "test", contents)
+    (sample,) = dialogue.samples("Test", ASSISTANT, source)(state(), jax.random.key(0))
+    assert sample.title == "Test"
+
+
+def test_a_conversation_has_the_tokens_of_the_template() -> None:
+    model = dialogue.text_model(ASSISTANT)
+    talking = Conversation(model, state(), Sampling(max_tokens=3, temperature=0.0))
+    special = tokens().special
+    talking.prompt("Hi")
+    hi, begin = tokens().encode("Hi").tolist(), [special("<|end|>"), special("<|user|>")]
+    after = [special("<|turn|>"), special("<|assistant|>")]
+    assert talking.tokens == [*begin, *hi, *after]
+    list(talking.answer())
+    answered = talking.tokens[len(begin) + len(hi) + len(after) :]
+    ended = bool(answered) and answered[-1] == special("<|turn|>")
+    talking.prompt("Hi")
+    closing = [] if ended else [special("<|turn|>")]
+    expected = [*begin, *hi, *after, *answered, *closing, special("<|user|>"), *hi, *after]
+    assert talking.tokens == expected
