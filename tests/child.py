@@ -28,7 +28,8 @@ from dlcore.train.experiment import Experiment
 from tests.conftest import CACHE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-WHOLE_BATCH = ("simclr_cifar10",)  # their losses compare examples, and refuse microbatches
+# their losses compare examples, and refuse microbatches
+WHOLE_BATCH = ("chat_preference", "simclr_cifar10")
 LIMIT = 120.0  # seconds; nothing here comes near it
 
 # The server reads these once; a child adds to them.

@@ -105,8 +105,8 @@ def test_greedy_texts_with_a_repetition_penalty() -> None:
 
 
 def test_soft_caps_of_gemma_and_partial_positions_of_neox() -> None:
-    q, k, v = (arrays()[f"heads/{name}"] for name in "qkv")
-    mask = np.tril(np.ones((5, 5), bool))[None]
+    q, k, v = (jnp.asarray(arrays()[f"heads/{name}"]) for name in "qkv")
+    mask = jnp.tril(jnp.ones((5, 5), bool))[None]
     close(grouped_attention(q, k, v, mask, 2.0), "heads/capped")
     close(scaled_rotary(q, jnp.arange(5), Rope(fraction=0.5)), "heads/partial")
 
@@ -162,6 +162,7 @@ def test_rules_of_sampling() -> None:
     logits, tied, ids = (arrays()[f"rules/{name}"] for name in ("logits", "tied", "ids"))
     seen = np.zeros(logits.shape, bool)
     np.put_along_axis(seen, ids, True, 1)
+    logits, tied, seen = (jnp.asarray(x) for x in (logits, tied, seen))
     close(penalised(logits, seen, 1.3), "rules/repetition")
     # the library counts the prompt of one token: six tokens are five new ones
     close(end_encouraged(logits, 2, jnp.asarray(5), 2, 1.5), "rules/shorter")
