@@ -11,6 +11,7 @@ from dlcore.models import (
     attention_gru,
     autoencoder,
     bert,
+    bert_original,
     cnn,
     contrastive,
     embedding,
@@ -46,6 +47,10 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "gpt": (gpt.GPT(SIZE), (TOKENS,)),
     "gpt with biases": (gpt.GPT(gpt.Size(7, 6, 1, 2, 8, biases=True)), (TOKENS,)),
     "gpt of its variants": (gpt.GPT(VARIANT), (TOKENS,)),
+    "bert as published": (
+        bert_original.OriginalBert(7, PLACES),
+        (TOKENS, np.ones((2, 5), bool), np.zeros((2, 5), np.int32)),
+    ),
     "bert": (bert.Masked(7, PLACES), (TOKENS, TOKENS)),
     "bert classifier": (bert.Classifier(7, PLACES, 3), (TOKENS,)),
     **{name: (net(size), (TOKENS,) * 4) for name, (_, net, size) in TRANSLATORS.items()},
