@@ -23,7 +23,7 @@ def log_probability(
     Returns:
         [batch], float32 or wider.
     """
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    logp = jax.nn.log_softmax(wide, -1)
+    upcast = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logp = jax.nn.log_softmax(upcast, -1)
     chosen = jnp.take_along_axis(logp, targets[..., None], -1)[..., 0]
     return (chosen * weight).sum(-1)

@@ -29,7 +29,7 @@ CASES = {
         lambda ratio, point, desirable: by_formula(ratio, point, desirable, 1.5, 0.5),
         lambda generator: (
             generator.standard_normal(6) * 5,
-            np.float64(0.25) * np.ones(()),
+            np.array(0.25),
             np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0]),
         ),
         grads=(0,),

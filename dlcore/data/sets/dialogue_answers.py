@@ -63,7 +63,7 @@ def prompt(tokens: Subwords, context: Sequence[Message], length: int) -> Int32[n
     return np.concatenate([encoded(tokens, context).tokens, begin])[-length:]
 
 
-def retrieved(known: Sequence[Turn], asked: Sequence[Turn]) -> Integer[np.ndarray, " asked"]:
+def retrieved(known: Sequence[Turn], queries: Sequence[Turn]) -> Integer[np.ndarray, " queries"]:
     """Returns which of the known turns has the context most similar to each turn.
 
     Similarity is the cosine of TF-IDF vectors of the words of the last two messages (Salton &
@@ -71,13 +71,13 @@ def retrieved(known: Sequence[Turn], asked: Sequence[Turn]) -> Integer[np.ndarra
 
     Args:
         known: turns to choose from.
-        asked: turns.
+        queries: turns.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = TfidfVectorizer(token_pattern=r"\S+")
     vectors = words.fit_transform([_query(turn) for turn in known])
-    similar = words.transform([_query(turn) for turn in asked]) @ vectors.T
+    similar = words.transform([_query(turn) for turn in queries]) @ vectors.T
     return np.asarray(similar.toarray().argmax(1), np.int64)
 
 
