@@ -38,18 +38,18 @@ ADAMW = Recipe("adamw", lr=3e-3, end=0.1, warmup=0.1, weight_decay=0.1, clip_nor
 @dataclass(frozen=True)
 class Config:
     pretrained: str = ""
-    vocabulary: PositiveInt = 4096
+    vocabulary: PositiveInt = 2048
     layers: PositiveInt = 4
-    heads: PositiveInt = 6
+    heads: PositiveInt = 4
     kv_heads: PositiveInt = 2
-    width: PositiveInt = 192
+    width: PositiveInt = 128
     context: PositiveInt = 256
     dropout: Rate = 0.0
     longest: PositiveInt = 64  # tokens of an answer
     answers: PositiveInt = 200  # that are generated and compared, of each split
     recipe: Recipe = MUON
     batch: int = 16
-    steps: int = 1200
+    steps: int = 800
 
 
 PRESETS = {

@@ -27,11 +27,11 @@ ADAMW = Recipe("adamw", lr=2e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
 @dataclass(frozen=True)
 class Config:
     pretrained: str = ""
-    vocabulary: PositiveInt = 4096
+    vocabulary: PositiveInt = 2048
     layers: PositiveInt = 4
-    heads: PositiveInt = 6
+    heads: PositiveInt = 4
     kv_heads: PositiveInt = 2
-    width: PositiveInt = 192
+    width: PositiveInt = 128
     context: PositiveInt = 256
     dropout: Rate = 0.0
     longest: PositiveInt = 64
@@ -40,7 +40,7 @@ class Config:
     wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong
     recipe: Recipe = ADAMW
     batch: int = 32
-    steps: int = 300
+    steps: int = 200
 
 
 PRESETS = {

@@ -28,11 +28,11 @@ MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=
 
 @dataclass(frozen=True)
 class Config:
-    vocabulary: PositiveInt = 4096
+    vocabulary: PositiveInt = 2048
     layers: PositiveInt = 4
-    heads: PositiveInt = 6
+    heads: PositiveInt = 4
     kv_heads: PositiveInt = 2
-    width: PositiveInt = 192
+    width: PositiveInt = 128
     context: PositiveInt = 256
     dropout: Rate = 0.0
     without: tuple[str, ...] = ("sgd_dialogue", "taskmaster4")
@@ -40,7 +40,7 @@ class Config:
     prompt: str = "The city"
     temperature: NonNegativeFloat = 0.8
     batch: int = 16
-    steps: int = 3000
+    steps: int = 1200
 
 
 PRESETS = {

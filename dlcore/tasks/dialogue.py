@@ -165,12 +165,12 @@ def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State
         batch = source.gather(np.arange(min(_TABLE, len(source))))
         prompt, padding = jnp.asarray(batch["prompt"]), jnp.asarray(batch["padding"])
         made = np.asarray(assistant.generate(state, prompt, padding, key).tokens)
-        rows = [
-            [assistant.tokens.decode(row[skip:]), assistant.text(reference), assistant.text(answer)]
+        rows = tuple(
+            (assistant.tokens.decode(row[skip:]), assistant.text(reference), assistant.text(answer))
             for row, skip, reference, answer in zip(
                 batch["prompt"], batch["padding"], batch["reference"], made, strict=True
             )
-        ]
+        )
         return [Table(title, ("context", "answer", "generated"), rows)]
 
     return draw

@@ -130,7 +130,8 @@ def evaluators(
         }
 
     def score(collected: Collected, split: str) -> dict[str, float]:
-        right, out = collected["right"], {}
+        right = collected["right"]
+        out: dict[str, float] = {}
         for name in names:
             found = pair_accuracy_interval(collected[name].astype(np.float64), right)
             out |= dict(zip((f"{name}_accuracy{end}" for end in _ACCURACY), found, strict=True))

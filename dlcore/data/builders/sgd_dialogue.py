@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import DownloadManager, Examples, same_contents
-from dlcore.data.own.dialogues import Message, to_json
+from dlcore.data.builders.files import DownloadManager, Examples, manual_folder, same_contents
+from dlcore.data.own.dialogues import Message, Role, to_json
 
 FILES = {
     "train": (
@@ -52,8 +52,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
-        # its public twin asserts that the folder exists
-        folder = Path(dl_manager._manual_dir or "")
+        folder = manual_folder(dl_manager)
         return {split: self._generate_examples(folder, *FILES[split]) for split in FILES}
 
     def _generate_examples(self, folder: Path, pattern: str, sha256: str) -> Examples:
@@ -65,7 +64,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def messages(dialogue: dict) -> str:
     """The turns of a dialogue as messages; the system of the set is the assistant here."""
-    roles = {"USER": "user", "SYSTEM": "assistant"}
+    roles: dict[str, Role] = {"USER": "user", "SYSTEM": "assistant"}
     return to_json(
         [Message(roles[turn["speaker"]], turn["utterance"]) for turn in dialogue["turns"]]
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from dlcore.data.builders.files import DownloadManager, Examples, same_contents
+from dlcore.data.builders.files import DownloadManager, Examples, manual_folder, same_contents
 from dlcore.data.builders.taskmaster4 import HOMEPAGE, first
 from dlcore.data.own.dialogues import Message, Role, to_json
 from dlcore.data.split import by_hash
@@ -47,8 +47,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: DownloadManager) -> dict[str, Examples]:
-        # its public twin asserts that the folder exists
-        folder = Path(dl_manager._manual_dir or "")
+        folder = manual_folder(dl_manager)
         splits = ("train", "validation", "test")
         return {split: self._generate_examples(folder, split) for split in splits}
 
