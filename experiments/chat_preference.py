@@ -21,7 +21,7 @@ from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.tasks import dialogue, preference
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
 
-ADAMW = Recipe("adamw", lr=2e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
+ADAMW = Recipe("adamw", lr=1e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Config:
     wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong
     recipe: Recipe = ADAMW
     batch: int = 32
-    steps: int = 200
+    steps: int = 150
 
 
 PRESETS = {

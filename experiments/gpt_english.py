@@ -40,7 +40,7 @@ class Config:
     prompt: str = "The city"
     temperature: NonNegativeFloat = 0.8
     batch: int = 16
-    steps: int = 1200
+    steps: int = 800
 
 
 PRESETS = {

@@ -76,9 +76,20 @@ def test_a_row_ends_at_the_end_token_and_not_before_the_fewest_tokens() -> None:
     assert (later.lengths >= 3).all()
 
 
-def test_a_large_penalty_repeats_nothing_and_a_large_encouragement_ends() -> None:
+def test_a_large_penalty_repeats_only_where_all_others_are_unlikely() -> None:
     text = run(LEARNED, [0], Decoding(0.0, repetition_penalty=1e9)).tokens[0]
-    assert len({*text.tolist(), *PROMPTS[0].tolist()}) == 5 + len(PROMPTS[0])
+    whole = np.concatenate([PROMPTS[0], text])
+    logits = np.asarray(forward(LEARNED, params(LEARNED), whole[None]))[0]
+    for i in range(len(PROMPTS[0]), len(whole)):
+        before = set(whole[:i].tolist())
+        others = [token for token in range(LEARNED.vocabulary) if token not in before]
+        if whole[i] in before:  # its logit is divided to 0, which is above the negative ones
+            assert logits[i - 1, others].max() <= 0
+        else:
+            assert whole[i] == max(others, key=lambda token: logits[i - 1, token])
+
+
+def test_a_large_encouragement_ends() -> None:
     end = int(run(LEARNED, [0], GREEDY).tokens[0].max() + 1) % 11
     ended = run(LEARNED, [0], Decoding(0.0, shorten_from=2, shorten_by=1e9), end=end)
     assert ended.lengths[0] <= 3
