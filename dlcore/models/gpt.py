@@ -162,10 +162,7 @@ class Block(nn.Module):
         ).reshape(batch, length, -1, d)
         q, k, v = (part.swapaxes(1, 2) for part in jnp.split(heads, (s.heads, s.heads + s.keys), 2))
         if s.rotary:
-            at = token_positions(position, length, padding)
-            at = at[:, None] if at.ndim == 2 else at
-            turn = rotary if s.rope == PLAIN else functools.partial(scaled_rotary, rope=s.rope)
-            q, k = (turn(t, at) for t in (q, k))
+            q, k = (_rotated(t, token_positions(position, length, padding), s.rope) for t in (q, k))
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
@@ -194,6 +191,16 @@ class Block(nn.Module):
         )
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
+
+
+def _rotated(
+    x: Float[Array, "batch heads length d"],
+    position: Integer[Array, " length"] | Integer[Array, "batch length"],
+    rope: Rope,
+) -> Float[Array, "batch heads length d"]:
+    """Queries or keys with rotary positions, by the kernel without scaling where there is none."""
+    each = position[:, None] if position.ndim == 2 else position
+    return rotary(x, each) if rope == PLAIN else scaled_rotary(x, each, rope)
 
 
 def _causal(

@@ -35,11 +35,14 @@ def answers(
         answer; `padding` [], the number of its zeros; and `reference` and `retrieved` [longest],
         tokens of the true answer, and of that of the training dialogues whose last two messages are
         most similar (TF-IDF, cosine), padded with 0. All int32.
+
+    Raises:
+        UsageError: a split without an answer to a message of the user.
     """
-    known = list(turns(found.dialogues["train"]))
+    known = _turns(found, "train")
     made = {}
     for split in ("validation", "test"):
-        every = list(turns(found.dialogues[split]))
+        every = _turns(found, split)
         chosen = [every[i] for i in _spread(len(every), count)]
         nearest = retrieved(known, chosen)
         prompts = [prompt(tokens, context, length - longest) for context, _ in chosen]
@@ -55,6 +58,17 @@ def answers(
         name = f"{split}_answers"
         made[name] = arrays(f"{found.name} answers", found.version, found.splits[split], contents)
     return made
+
+
+def _turns(found: Read, split: str) -> list[Turn]:
+    """The answers to messages of the user. UsageError: there are none."""
+    every = list(turns(found.dialogues[split]))
+    if not every:
+        raise UsageError(
+            f"no message of the assistant follows one of the user in {found.name},"
+            f" {found.splits[split]}: there is no answer to compare with"
+        )
+    return every
 
 
 def prompt(tokens: Subwords, context: Sequence[Message], length: int) -> Int32[np.ndarray, " some"]:

@@ -94,3 +94,7 @@ def test_own_dialogues_are_rows_and_a_foreign_tokenizer_is_refused(tmp_path: Pat
         load(given=bpe(["aa"], 257, ["<|end|>"]))
     with pytest.raises(UsageError, match="leave no space for their context"):
         dialogue_answers.load((), tmp_path, 16, 262, 16, 5)
+    instructed = [{"role": "system", "content": "Be brief."}, ORDER[1]._asdict()]
+    (tmp_path / "test.jsonl").write_text(json.dumps({"messages": instructed}), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"follows one of the user in .*, test: there is no"):
+        load()
