@@ -62,9 +62,9 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    given = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
+    pretrained = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
     return dialogue_answers.load(
-        SETS, source, c.context, c.vocabulary, c.longest, c.answers, given=given
+        SETS, source, c.context, c.vocabulary, c.longest, c.answers, pretrained=pretrained
     )
 
 

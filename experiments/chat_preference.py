@@ -53,8 +53,8 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    given = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
-    return dialogue_rewards.load("taskmaster4_rewards", source, c.context, c.vocabulary, given)
+    pretrained = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
+    return dialogue_rewards.load("taskmaster4_rewards", source, c.context, c.vocabulary, pretrained)
 
 
 def build(c: Config, splits: Splits) -> Experiment:

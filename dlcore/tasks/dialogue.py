@@ -243,7 +243,7 @@ class AnswerPredictor:
 
     def line(self, answer: Mapping[str, object]) -> str:
         """Formats an answer: its text."""
-        return f"{answer['text']}\n"
+        return str(answer["text"])
 
 
 def text_model(assistant: Assistant) -> TextModel:

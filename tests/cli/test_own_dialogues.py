@@ -68,7 +68,7 @@ def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> N
     assert second["text"].isdigit()
     assert second["log_probability"] < -10
     assert cli.main(["predict", str(run), "--text", "hello"]) == 0
-    assert capsys.readouterr().out.endswith("Good day.\n")
+    assert capsys.readouterr().out == "Good day.\n"
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def answers(
         UsageError: a split without an answer to a message of the user.
     """
     known = _turns(found, "train")
-    made = {}
+    sources = {}
     for split in ("validation", "test"):
         every = _turns(found, split)
         chosen = [every[i] for i in _spread(len(every), count)]
@@ -56,8 +56,10 @@ def answers(
             "retrieved": _padded(tokens, [known[i][1] for i in nearest], longest),
         }
         name = f"{split}_answers"
-        made[name] = arrays(f"{found.name} answers", found.version, found.splits[split], contents)
-    return made
+        sources[name] = arrays(
+            f"{found.name} answers", found.version, found.splits[split], contents
+        )
+    return sources
 
 
 def _turns(found: Read, split: str) -> list[Turn]:
@@ -120,16 +122,24 @@ def load(
     vocabulary: int,
     longest: int,
     count: int,
-    given: Subwords | None = None,
+    pretrained: Subwords | None = None,
 ) -> Splits:
-    """Loads dialogues as `dialogues.load` does, with `validation_answers` and `test_answers`.
+    """Loads dialogues as packed rows of tokens, and answers to compare with.
 
     Args:
-        names, source, length, vocabulary, given: see `dialogues.load`.
+        names, source: see `dialogues.read`.
+        length: tokens of a row.
+        vocabulary: number of byte pairs, learned from the training dialogues (offline at most 300).
         longest, count: see `answers`.
+        pretrained: the tokenizer of a pretrained model, used instead of one that is learned.
+
+    Returns:
+        Splits of packed rows (see `dialogues.rows`), and `validation_answers` and `test_answers`
+        (see `answers`).
 
     Raises:
-        UsageError: as `dialogues.load`; answers that leave no space for their context.
+        UsageError: as `dialogues.read` and `answers`; a tokenizer without the chat template; or
+            answers that leave no space for their context.
     """
     if longest >= length:
         raise UsageError(
@@ -137,7 +147,7 @@ def load(
             " shorter, or the context longer"
         )
     found = read(names, source)
-    tokens = given or learned(found, vocabulary)
+    tokens = pretrained or learned(found, vocabulary)
     splits = packed(found, tokens, length)
     others = answers(tokens, found, length, longest, count)
     return Splits.of({**splits, **others}, facts=facts(tokens, found))

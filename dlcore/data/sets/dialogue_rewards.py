@@ -25,7 +25,7 @@ def load(
     source: DataSource,
     length: int,
     vocabulary: int,
-    given: Subwords | None = None,
+    pretrained: Subwords | None = None,
 ) -> Splits:
     """Loads judged answers, each with its context and with an answer to another context.
 
@@ -34,7 +34,7 @@ def load(
         source: "published", or "offline": made-up orders, of which half repeat another one.
         length: tokens of a row; of a longer context and answer the last ones.
         vocabulary: number of byte pairs, learned from the training split (offline at most 300).
-        given: the tokenizer of a pretrained model instead.
+        pretrained: the tokenizer of a pretrained model, used instead of one that is learned.
 
     Returns:
         Splits of `tokens`, `targets` int32 and `weight` float32 [length], the weight 1 on the
@@ -50,7 +50,7 @@ def load(
     title = "made-up orders, judged" if offline else name
     contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
     found = Read(title, version, contexts, {split: split for split in SPLITS}, offline)
-    tokens = given or dialogues.learned(found, vocabulary)
+    tokens = pretrained or dialogues.learned(found, vocabulary)
     dialogues.check(tokens)
     splits: dict[str, Source] = {
         split: sources.arrays(title, version, split, _rows(tokens, rows, length))
@@ -67,7 +67,7 @@ def _of(name: str, split: str) -> list[Rewarded]:
 
 def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[str, np.ndarray]:
     answers = [each[-1] for each, _ in rewarded]
-    # an answer from elsewhere: the order of examples says nothing about their contexts
+    # the next one of a random order: neighbouring examples may be of the same dialogue
     order = np.random.default_rng(0).permutation(len(answers))
     others = [answers[i] for i in np.roll(order, 1)[np.argsort(order)]]
     own_rows = _encoded(tokens, [each for each, _ in rewarded], length)

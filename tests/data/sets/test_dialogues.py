@@ -91,7 +91,7 @@ def test_own_dialogues_are_rows_and_a_foreign_tokenizer_is_refused(tmp_path: Pat
     assert splits.names()[:3] == ["train", "validation", "test"]
     assert splits["train"].info.name == tmp_path.name
     with pytest.raises(UsageError, match="dialogues need"):
-        load(given=bpe(["aa"], 257, ["<|end|>"]))
+        load(pretrained=bpe(["aa"], 257, ["<|end|>"]))
     with pytest.raises(UsageError, match="leave no space for their context"):
         dialogue_answers.load((), tmp_path, 16, 262, 16, 5)
     instructed = [{"role": "system", "content": "Be brief."}, ORDER[1]._asdict()]

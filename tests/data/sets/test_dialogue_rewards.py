@@ -1,0 +1,62 @@
+"""Judged answers as rows: the answer alone counts, beside the same context with another answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlcore.data import tokenizer
+from dlcore.data.sets import dialogue_rewards
+from dlcore.data.tokens import bpe
+from dlcore.errors import UsageError
+
+NAME = "taskmaster4_rewards"
+
+
+def test_offline_rows_have_an_answer_and_the_answer_to_another_context() -> None:
+    splits = dialogue_rewards.load(NAME, "offline", 64, 300)
+    used = tokenizer.from_facts(splits.facts.tokenizer)
+    batch = splits["test"].gather(np.arange(40))
+    end, begin = used.special("<|turn|>"), used.special("<|assistant|>")
+    answers: dict[str, list[str]] = {"": [], "other_": []}
+    for which, texts in answers.items():
+        tokens, targets, weight = (
+            batch[f"{which}{name}"] for name in ("tokens", "targets", "weight")
+        )
+        for row, following, counted in zip(tokens, targets, weight > 0, strict=True):
+            first, last = np.flatnonzero(counted)[[0, -1]]
+            assert counted[first : last + 1].all()
+            assert row[first] == begin
+            assert following[last] == end
+            texts.append(used.decode(following[first:last]))
+        assert all(text.startswith("Sure, ") for text in texts)
+    # the contexts of both are the same, and other answers are the answers in another order
+    for row, other, counted in zip(
+        batch["tokens"], batch["other_tokens"], batch["weight"] > 0, strict=True
+    ):
+        before = np.flatnonzero(counted)[0]
+        np.testing.assert_array_equal(row[: before + 1], other[: before + 1])
+    assert sorted(answers[""]) == sorted(answers["other_"])
+    assert answers[""] != answers["other_"]
+    # an answer is right where it repeats the order
+    for row, answer, right in zip(batch["tokens"], answers[""], batch["desirable"], strict=True):
+        order = answer.removeprefix("Sure, ").removesuffix(". Is that right?")
+        assert (order in used.decode(row).partition("Sure")[0]) == bool(right)
+
+
+def test_of_a_long_context_the_last_tokens_remain() -> None:
+    whole, cut = (dialogue_rewards.load(NAME, "offline", n, 300)["test"] for n in (64, 12))
+    index = np.arange(5)
+    for name in ("tokens", "targets"):
+        kept = cut.gather(index)[name]
+        for row, short in zip(whole.gather(index)[name], kept, strict=True):
+            np.testing.assert_array_equal(row[row != 0][-12:], short)
+
+
+def test_a_path_and_a_foreign_tokenizer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        dialogue_rewards.load(NAME, tmp_path, 64, 300)
+    with pytest.raises(UsageError, match="dialogues need"):
+        dialogue_rewards.load(NAME, "offline", 64, 300, bpe(["aa"], 257, ["<|end|>"]))
