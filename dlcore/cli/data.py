@@ -40,7 +40,13 @@ def main(words: Sequence[str]) -> int:
     if not request.path.exists():
         raise UsageError(f"{request.path}: there is no such file or folder")
     chosen, reason = (request.kind, "as you say") if request.kind else kind(request.path)
-    from dlcore.data.own import box_summary, mask_summary, table_summary, token_summary
+    from dlcore.data.own import (
+        box_summary,
+        dialogue_summary,
+        mask_summary,
+        table_summary,
+        token_summary,
+    )
     from dlcore.data.own.summary import printed, summary
     from dlcore.samples import Table
 
@@ -50,6 +56,8 @@ def main(words: Sequence[str]) -> int:
         found = table_summary.summary(request.path, request.target)
     elif chosen == "boxes":
         found = box_summary.summary(request.path)
+    elif chosen == "dialogues":
+        found = dialogue_summary.summary(request.path)
     elif chosen == "masks":
         found = mask_summary.summary(request.path)
     elif chosen == "tokens":

@@ -59,6 +59,16 @@ def find(path: Path) -> Found:
     return found
 
 
+def has_messages(file: Path) -> bool:
+    """Returns whether the first line of a .jsonl file has `messages`, whatever is in them."""
+    first = next((line for line in files.lines(file) if line.strip()), "")
+    try:
+        found = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "messages" in found
+
+
 def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
     """Loads {split: dialogues} of a path; missing splits are cut from train by the hash of each.
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dlcore.data import token_shards
-from dlcore.data.own import coco, files, images, texts, yolo
+from dlcore.data.own import coco, dialogues, files, images, texts, yolo
 from dlcore.errors import UsageError
 
-Kind = Literal["images", "boxes", "masks", "texts", "pairs", "corpus", "table", "tokens"]
+Kind = Literal[
+    "images", "boxes", "masks", "texts", "dialogues", "pairs", "corpus", "table", "tokens"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -61,6 +63,8 @@ def _has_masks(path: Path) -> bool:
 def _of_table(file: Path) -> tuple[Kind, str]:
     if file.suffix.lower() == ".parquet":
         return "table", f"{file.name} is Parquet"
+    if file.suffix.lower() == ".jsonl" and dialogues.has_messages(file):
+        return "dialogues", f"{file.name} has `messages`"
     names = _columns(file)
     if {*images.COLUMNS} <= {*names}:
         return "images", f"{file.name} has the columns {' and '.join(images.COLUMNS)}"
@@ -72,7 +76,8 @@ def _of_table(file: Path) -> tuple[Kind, str]:
         return "table", f"{file.name} has {len(names)} columns"
     raise UsageError(
         f"{file}, line 1: there are {', '.join(names) or 'no names'}: images have"
-        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}"
+        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)},"
+        " dialogues messages"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dlcore.cli import main as cli
 from dlcore.data.own import dialogues
 from dlcore.data.own.dialogues import Message
 from dlcore.errors import UsageError
@@ -75,3 +76,22 @@ def test_other_files_and_nothing_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", "")
     with pytest.raises(UsageError, match="no dialogues for train"):
         dialogues.load(tmp_path)
+
+
+def test_dlcore_data_summarises_dialogues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [[HELLO[0], {"role": "assistant", "content": f"number {i}"}] for i in range(40)]
+    write(tmp_path / "mine.jsonl", *answers, answers[0])
+    assert cli.main(["data", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "taken for dialogues: mine.jsonl has `messages`" in printed
+    assert "dialogues that can be read: 41, messages: 82" in printed
+    assert "cut from train by the hash of the dialogue: validation and test" in printed
+    assert "words of the role assistant 2 2 2" in printed
+    assert "no two of them are the same" not in printed
+    assert "user: Hello assistant: number 3" in printed
+    assert f"next: dlcore train chat_dialogues --data {tmp_path}" in printed
+    write(tmp_path / "mine.jsonl", HELLO, "{")
+    assert cli.main(["data", str(tmp_path)]) == 1
+    assert "mine.jsonl, line 2: not JSON" in capsys.readouterr().out

@@ -1,0 +1,79 @@
+"""Summarises a user's dialogues: counts, lengths, duplicates and faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dlcore.data.own import dialogues
+from dlcore.data.own.dialogues import ROLES, Dialogue
+from dlcore.data.own.found import SPLITS, Found, first_values
+from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, whole
+from dlcore.errors import UsageError
+from dlcore.samples import Table
+
+
+def summary(path: Path) -> Summary:
+    """Reads all dialogues of a path, and summarises them.
+
+    Args:
+        path: see `dlcore.data.own.dialogues.find`.
+
+    Raises:
+        UsageError: there are no dialogues.
+    """
+    found = dialogues.find(path)
+    if not any(found.splits.values()):
+        found.refuse()
+        raise UsageError(f"{path} holds no dialogues")
+    found.divide(first_values)
+    every = [dialogues.parse(example.values[0]) for _, example in found.items()]
+    lines = [f"dialogues that can be read: {len(every):,}, messages: {sum(map(len, every)):,}"]
+    if found.by_hash:
+        lines.append(f"cut from train by the hash of the dialogue: {' and '.join(found.by_hash)}")
+    same = duplicates(
+        (split, example.where, example.values[0], "") for split, example in found.items()
+    )
+    if not same:
+        lines.append("no two of them are the same")
+    shown = [
+        (short(" ".join(f"{each.role}: {each.content}" for each in dialogue)),)
+        for dialogue in every[:SHOWN]
+    ]
+    return Summary(
+        path,
+        tuple(lines),
+        tuple(dict.fromkeys(found.problems)),
+        (_counts(found), _sizes(every), *same),
+        (Table("A few of them", ("dialogue",), tuple(shown)),),
+        f"dlcore train chat_dialogues --data {path}",
+    )
+
+
+def _counts(found: Found) -> Table:
+    """Dialogues and messages of each role, by split."""
+    splits = [split for split in SPLITS if split in found.splits]
+    by_split = [
+        [dialogues.parse(example.values[0]) for example in found.splits[split]] for split in splits
+    ]
+    rows: list[tuple[str | float, ...]] = [("dialogues", *map(len, by_split))]
+    for role in ROLES:
+        counts = [sum(m.role == role for d in each for m in d) for each in by_split]
+        if any(counts):
+            rows.append((f"messages of the role {role}", *counts))
+    return Table("Examples", ("", *splits), tuple(rows))
+
+
+def _sizes(every: Sequence[Dialogue]) -> Table:
+    columns = {"messages of a dialogue": [len(dialogue) for dialogue in every]}
+    for role in ROLES:
+        words = [len(m.content.split()) for dialogue in every for m in dialogue if m.role == role]
+        if words:
+            columns[f"words of the role {role}"] = words
+    rows: list[tuple[str | float, ...]] = [
+        (name, *(whole(each(counts)) for each in (np.min, np.median, np.max)))
+        for name, counts in columns.items()
+    ]
+    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
