@@ -239,6 +239,8 @@ def _compiled(model: Model, untrained: bool) -> Callable[..., Array]:
 def probe_accuracy(parts: Mapping[str, Part], kept: np.ndarray) -> float:
     """Accuracy on test of a logistic regression on standardised features.
 
+    Of its penalties the one that is best on validation is taken; of equal ones the strongest.
+
     Args:
         parts: {split: features and labels}, of train those that are labelled.
         kept: which examples of train it may use.
@@ -252,7 +254,7 @@ def probe_accuracy(parts: Mapping[str, Part], kept: np.ndarray) -> float:
         fitted = LogisticRegression(C=penalty, max_iter=300).fit((x - centre) / scale, y)
         held = [parts[name] for name in ("validation", "test")]
         fits.append(tuple(fitted.score((z - centre) / scale, label) for z, label in held))
-    return float(max(fits)[1])
+    return float(max(fits, key=lambda each: each[0])[1])
 
 
 def samples(
@@ -271,23 +273,22 @@ def samples(
 
     def draw(state: State, key: Array) -> list[Sample]:
         source = splits.test
-        index = np.arange(min(len(source), 2000))
+        index, shown = np.arange(min(len(source), 2000)), min(count, len(source))
         found = features_of(model, state, source, index)
         unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        order = np.argsort(-(unit[:count] @ unit.T), 1, kind="stable")[:, : _NEIGHBOURS + 1]
+        order = np.argsort(-(unit[:shown] @ unit.T), 1, kind="stable")[:, : _NEIGHBOURS + 1]
         batch = source.gather(order.reshape(-1))
         own = np.repeat(batch["label"].reshape(order.shape)[:, :1], order.shape[1], 1)
         right = tuple((batch["label"] == own.reshape(-1)).tolist())
         captions = tuple(str(names[label]) for label in batch["label"])
-        columns = _NEIGHBOURS + 1
         nearest = f"{title}: each first image and its nearest by features"
-        image, row = source.gather(np.arange(count))["image"], jnp.arange(count)
+        image, row = source.gather(np.arange(shown))["image"], jnp.arange(shown)
         both = [np.asarray(views(jax.random.fold_in(key, n), row, image)) for n in range(2)]
         return [
             Images(
-                f"{title}: two views of each, as in training", np.concatenate(both), (), (), count
+                f"{title}: two views of each, as in training", np.concatenate(both), (), (), shown
             ),
-            Images(nearest, batch["image"], captions, right, columns),
+            Images(nearest, batch["image"], captions, right, order.shape[1]),
         ]
 
     return draw

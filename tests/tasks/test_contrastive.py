@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from dlcore.data import few_labels
+from dlcore.data.source import first
 from dlcore.models.contrastive import Encoded
 from dlcore.tasks import contrastive
+from dlcore.tasks.view_augmentation import Views
 from tests.child import built
 from tests.tasks.test_predictors import untrained
 
@@ -118,6 +121,26 @@ def test_linear_probes_learn_from_the_labels_they_may_use() -> None:
     assert contrastive.probe_accuracy(parts, np.arange(40)) < 0.7
 
 
+def test_the_answers_of_the_test_choose_no_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation likes all penalties alike, and the test would like the last one best."""
+    from sklearn import linear_model
+
+    class Fitted:
+        def __init__(self, C: float, max_iter: int) -> None:
+            self.penalty = C
+
+        def fit(self, x: np.ndarray, y: np.ndarray) -> Fitted:
+            return self
+
+        def score(self, x: np.ndarray, label: np.ndarray) -> float:
+            return self.penalty / 10 if len(x) == 30 else 0.5
+
+    monkeypatch.setattr(linear_model, "LogisticRegression", Fitted)
+    sizes = {"train": 10, "validation": 20, "test": 30}
+    parts = {name: (np.zeros((n, 2)), np.zeros(n, int)) for name, n in sizes.items()}
+    assert contrastive.probe_accuracy(parts, np.arange(10)) == pytest.approx(0.001)
+
+
 def test_the_supervised_network_has_the_labels_of_the_probe() -> None:
     few = built("simclr_cifar10", labels=0.1)
     all_of_them = built("simclr_cifar10")
@@ -135,6 +158,11 @@ def test_samples_and_answers() -> None:
     assert "two views" in shown[0].title
     nearest: Any = shown[1]
     assert nearest.right[::8] == (True,) * 8  # each image is its own nearest
+    few = replace(experiment.splits, test=first(experiment.splits.test, 3))
+    views, nearest = contrastive.samples("A few", experiment.models[0], Views(), few)(
+        state, jax.random.key(0)
+    )
+    assert (len(views.images), len(nearest.images), nearest.columns) == (6, 9, 3)
     predictor: Any = experiment.predictor
     image = experiment.splits.test.gather(np.arange(2))["image"]
     (answer, _), _ = predictor.batch(state, [predictor.item(x) for x in image])
