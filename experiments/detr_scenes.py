@@ -57,12 +57,14 @@ PRESETS = {"tiny": replace(TINY, steps=6, ema=0.9)}
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    if max(c.max_boxes, c.scene_objects) > c.grid**2:
-        raise UsageError(f"--grid {c.grid} gives {c.grid**2} queries, fewer than there are boxes")
+    boxes = max(c.max_boxes, c.scene_objects) * (4 if c.augmentation.mosaic else 1)
+    if boxes > c.grid**2:
+        raise UsageError(f"--grid {c.grid} gives {c.grid**2} queries, fewer than {boxes} boxes")
     if c.features % (4 * c.heads):
         raise UsageError(f"--features {c.features} is no multiple of 4 times --heads {c.heads}")
     detector.check(canvas := (c.width, c.height), c.widths, c.blocks, c.patch)
-    return sets.load("digit_scenes", source, canvas, c.max_boxes, c.scene_objects)
+    splits = sets.load("digit_scenes", source, canvas, c.max_boxes, c.scene_objects)
+    return sets.with_mosaics(splits) if c.augmentation.mosaic else splits
 
 
 def build(c: Config, splits: Splits) -> Experiment:

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from dlcore.errors import UsageError
 from dlcore.tasks import set_detection
+from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.tasks.set_detection import loss
+from tests.child import built
 
 CLASSES, QUERIES, LAYERS, CANVAS = 3, 5, 2, (40, 30)
 
@@ -126,3 +129,12 @@ def test_gradients_are_finite_and_a_diverged_network_ends() -> None:
     assert np.asarray(slope[:, :3, :, CLASSES:]).any()
     y[0, 0, 0] = np.nan
     assert np.isnan(value(of(y, rows).loss))
+
+
+def test_mosaics_have_their_images_and_as_many_queries_as_boxes() -> None:
+    mosaics = Augmentation(mosaic=1.0)
+    with pytest.raises(UsageError, match="--grid 2 gives 4 queries, fewer than 8 boxes"):
+        built("detr_scenes", augmentation=mosaics)
+    experiment = built("detr_scenes", augmentation=mosaics, grid=3)
+    rows = {**experiment.train.gather(np.arange(4)), "row": np.arange(4)}
+    assert mosaics(rows, jax.random.key(0))["boxes"].shape == (4, 8, 4)
