@@ -215,14 +215,15 @@ class Detected:
         point = metrics.operating_point(matched, metrics.best_threshold(chosen))
         shown = matched.confidence >= point.threshold
         scores = {name: value for name, value in scores.items() if name not in _CURVES}
-        scores |= point._asdict() | self._baseline(true)
+        scores |= point._asdict() | self._baseline(true, collected["scale"])
         if shown.any():
             curve = reliability(matched.confidence[shown], matched.correct[shown])
             scores["calibration_error"] = curve.error
         return scores
 
-    def _baseline(self, true: Sequence[Objects]) -> dict[str, float]:
-        same = [self._constant] * len(true)
+    def _baseline(self, true: Sequence[Objects], scale: np.ndarray) -> dict[str, float]:
+        constant = self._constant
+        same = [constant._replace(boxes=constant.boxes / each) for each in scale.astype(np.float64)]
         value = metrics.average_precision(true, same, self._classes).get("map_50")
         return {} if value is None else {"baseline_map_50": value}
 

@@ -23,7 +23,7 @@ def constant(source: Source, classes: int) -> Objects:
         classes: number of classes.
 
     Returns:
-        Boxes in pixels of the original images, of which the first one's scale is taken.
+        Boxes in pixels of the canvas.
     """
     batch = source.gather(np.arange(len(source)))
     there = np.arange(batch["boxes"].shape[1]) < batch["count"][:, None]
@@ -41,8 +41,7 @@ def constant(source: Source, classes: int) -> Objects:
         boxes.append(grid[best])
         confidence.append(hit[best] / len(there))
         labels.append(np.full(len(best), label))
-    all_boxes = np.concatenate(boxes) / np.float64(batch["scale"][0])
-    return Objects(all_boxes, np.concatenate(labels), np.concatenate(confidence))
+    return Objects(np.concatenate(boxes), np.concatenate(labels), np.concatenate(confidence))
 
 
 def _grid(boxes: np.ndarray, extent: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     assert (often.every, last.every) == ("eval", "end")
     batch = {**splits.test.gather(np.arange(len(splits.test)))}
     batch["row"] = np.arange(len(splits.test))
-    collected = {name: np.asarray(x) for name, x in last.collect(STATE, batch).items()}
+    collected = collected_of(last, batch)
     assert often.score(STATE, collected, "test") == {"map_50": 1.0, "map": pytest.approx(1)}
     scores = last.score(STATE, collected, "test")
     assert scores.keys() <= last.metrics.keys()
@@ -110,6 +110,22 @@ def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
 
     found = detection_baseline.constant(arrays("a", "1", "train", repeated), CLASSES)
     assert found.confidence.max() == 1
+
+
+def test_the_baseline_is_the_same_for_images_of_any_size(splits: Any) -> None:
+    """Images of twice the size, with boxes of twice the size, score as the others."""
+    detect = detection.detections(perfect(), CLASSES, STRIDE)
+    _, last = detection.evaluators(detect, splits)
+    batch = {**splits.test.gather(np.arange(20)), "row": np.arange(20)}
+    expected = last._baseline(detection.in_images(collected_of(last, batch))[0], batch["scale"])
+    batch["scale"] = np.where(np.arange(20) % 2, 0.5, 1).astype(np.float32)
+    found = last._baseline(detection.in_images(collected_of(last, batch))[0], batch["scale"])
+    assert found == expected
+    assert found["baseline_map_50"] > 0
+
+
+def collected_of(evaluator: Any, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(x) for name, x in evaluator.collect(STATE, batch).items()}
 
 
 def test_augmented_boxes_stay_on_what_they_are_around(splits: Any) -> None:
