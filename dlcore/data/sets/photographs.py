@@ -89,8 +89,9 @@ def load(
 
     Args:
         source: "published": photographs of scikit-learn and scikit-image, and `style_images`;
-            "offline": two photographs of scikit-learn, whose left part is trained on and whose
-            right part is held out, and a drawn style; a path: a folder of one's own photographs.
+            "offline": two photographs of scikit-learn, whose left parts are trained on, and whose
+            right parts are one for validation and one for test, and a drawn style; a path: a
+            folder of one's own photographs.
         style: one of `STYLES`, or the file of a picture.
         size: height and width of the crops.
         examples, held_out: number of crops of the training split, and of the others.
@@ -158,7 +159,8 @@ def _offline() -> dict[str, Pictures]:
     for name, image in zip(("china", "flower"), load_sample_images().images, strict=True):
         cut = image.shape[1] * 6 // 10
         left[name], right[name] = image[:, :cut], image[:, cut:]
-    return {"train": left, "validation": right, "test": {"flower": right["flower"]}}
+    held_out = {"validation": "china", "test": "flower"}
+    return {"train": left, **{split: {name: right[name]} for split, name in held_out.items()}}
 
 
 def _published() -> dict[str, Pictures]:

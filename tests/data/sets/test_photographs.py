@@ -44,6 +44,7 @@ def test_offline_parts_do_not_overlap_and_the_style_is_drawn() -> None:
     right = splits.test.whole["flower"]
     assert left.shape[1] + right.shape[1] == 640
     assert not (left[:, -right.shape[1] :] == right).all()
+    assert not {*splits.validation.whole} & {*splits.test.whole}
 
 
 def test_a_style_of_ones_own_and_one_that_is_missing(tmp_path: Path) -> None:
