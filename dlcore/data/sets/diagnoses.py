@@ -37,8 +37,8 @@ def load(name: str, source: DataSource) -> Splits:
         has `classes`, and `class_counts` of train without the added examples.
 
     Raises:
-        UsageError: the set is not prepared, there are not two classes, or faults in files of one's
-            own.
+        UsageError: the set is not prepared, there are not two classes, a split has one of them
+            only, or faults in files of one's own.
     """
     if isinstance(source, Path):
         found = own.load(source, SHAPE)
@@ -54,6 +54,14 @@ def load(name: str, source: DataSource) -> Splits:
             f"a diagnosis has two classes, and these data have {len(found.facts.classes)}:"
             f" {', '.join(found.facts.classes)}"
         )
+    for _, held in found.items():
+        counts = np.bincount(held.arrays["label"], minlength=2)  # type: ignore[attr-defined]
+        if not counts.all():
+            raise UsageError(
+                f"{held.info.name}: no image of {held.info.split} is of the class"
+                f" {found.facts.classes[int(counts.argmin())]!r}, and a diagnosis is scored on both"
+                " classes: add images, or give the splits train, validation and test yourself"
+            )
     return with_calibration(found)
 
 

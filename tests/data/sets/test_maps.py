@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from dlcore.data.sets import diagnoses, instances, maps, synthetic_maps
 from dlcore.errors import UsageError
+from tests.data.own import made
 
 pytestmark = pytest.mark.quick
 
@@ -93,3 +96,17 @@ def test_a_diagnosis_has_two_classes() -> None:
     assert len(splits.facts.classes) == 3
     with pytest.raises(UsageError, match="is not a source of"):
         diagnoses.load("pneumonia_mnist_3882", "nowhere")  # type: ignore[arg-type]
+
+
+def test_each_split_of_a_diagnosis_has_both_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    for split, each in (("train", 3), ("validation", 2), ("test", 2)):
+        made.image_folder(tmp_path / "scans" / split, each)
+    assert diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans").facts.class_counts == [3, 3]
+    for file in (tmp_path / "scans/validation/dog").iterdir():
+        file.rename(tmp_path / "scans/validation/cat" / f"other {file.name}")
+    (tmp_path / "scans/validation/dog").rmdir()
+    with pytest.raises(UsageError, match=r"no image of validation is of the class 'dog'"):
+        diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans")
