@@ -160,6 +160,11 @@ def embedding_of(model: Model) -> Callable[[Params, Extra, Batch], Array]:
     return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0][0])
 
 
+def labels(source: Source) -> np.ndarray:
+    """The labels of all examples of a source, int [examples]."""
+    return source.gather(np.arange(len(source)))["label"]
+
+
 def unseen_pairs(embedding: np.ndarray, source: Source) -> list[Pairs]:
     """All pairs of the examples of each fold that its network has not been trained on.
 
@@ -215,8 +220,8 @@ class Calibrated(NamedTuple):
     Half of the pairs show one person, the others two.
 
     Attributes:
-        probability: of each pair, by a function that is fitted to the pairs of all other folds (of
-            the same fold, where there is only one).
+        probability: of each pair, by a function that is fitted to the pairs of other folds that
+            show none of the fold's people.
         same: whether the pair shows one person.
         fitted: the function that is fitted to the pairs of all folds, for use on new people.
     """
@@ -226,21 +231,40 @@ class Calibrated(NamedTuple):
     fitted: SameProbability
 
 
-def calibrated(folds: list[Pairs]) -> Calibrated:
-    """Fits the probability that a pair shows one person, and applies it to the held-out folds."""
+def calibrated(folds: list[Pairs], label: np.ndarray) -> Calibrated:
+    """Fits the probability that a pair shows one person, and applies it to people not fitted to.
+
+    A person may be in several folds. Where the other folds have no pairs of both kinds without the
+    people of a fold, the fit is to the pairs of all folds.
+
+    Args:
+        folds: of `unseen_pairs`.
+        label: of the examples of their source.
+    """
     chosen = []
     for found in folds:
         index = balanced(found.similarity, found.same)
-        chosen.append((found.similarity[index], found.same[index]))
+        chosen.append(Pairs(*(each[index] for each in found)))
+    every = joined(chosen)
+    fitted, crossed = fit_same_probability(every.similarity, every.same), []
+    for number, (found, mine) in enumerate(zip(folds, chosen, strict=True)):
+        people = label[np.union1d(found.first, found.second)]
+        used = joined([_without(c, people, label) for k, c in enumerate(chosen) if k != number])
+        both = used.same.any() and not used.same.all()
+        fit = fit_same_probability(used.similarity, used.same) if both else fitted
+        crossed.append(fit(mine.similarity))
+    return Calibrated(np.concatenate(crossed), every.same, fitted)
 
-    def fit(used: list[int]) -> SameProbability:
-        similarity, same = (np.concatenate([chosen[k][i] for k in used]) for i in (0, 1))
-        return fit_same_probability(similarity, same)
 
-    numbers = list(range(len(chosen)))
-    crossed = [fit([k for k in numbers if k != n] or numbers)(chosen[n][0]) for n in numbers]
-    same = np.concatenate([each[1] for each in chosen])
-    return Calibrated(np.concatenate(crossed), same, fit(numbers))
+def joined(parts: list[Pairs]) -> Pairs:
+    """All pairs of several folds."""
+    return Pairs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _without(found: Pairs, people: np.ndarray, label: np.ndarray) -> Pairs:
+    """The pairs that show none of some people."""
+    kept = ~(np.isin(label[found.first], people) | np.isin(label[found.second], people))
+    return Pairs(*(each[kept] for each in found))
 
 
 def of_folds(folds: list[Pairs]) -> list[Verification]:
@@ -269,7 +293,7 @@ def evaluators(model: Model, source: Source) -> list[Evaluator]:
 
     def score(collected: Collected, split: str) -> dict[str, float]:
         folds = unseen_pairs(collected["embedding"], source)
-        found, fitted = np.array(of_folds(folds)), calibrated(folds)
+        found, fitted = np.array(of_folds(folds)), calibrated(folds, labels(source))
         eer, _, auc, tar = found.mean(0)
         metrics = {
             "eer": eer,

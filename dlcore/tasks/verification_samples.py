@@ -48,9 +48,9 @@ def samples(
 
     def draw(state: State, key: Array) -> list[Sample]:
         folds = verification.unseen_pairs(verification.embeddings(model, state, source), source)
-        found = verification.calibrated(folds)
+        found = verification.calibrated(folds, verification.labels(source))
         methods = {"network": folds, **verification.baselines(model, source)}
-        joined = Pairs(*(np.concatenate(each) for each in zip(*folds, strict=True)))
+        joined = verification.joined(folds)
         return [
             _typical(title, source, joined, found.fitted, count),
             *_mistakes(title, source, joined, found.fitted, count),

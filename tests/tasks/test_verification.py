@@ -12,7 +12,7 @@ import pytest
 
 from dlcore.data.source import Arrays
 from dlcore.kernels.contrast import info_nce
-from dlcore.metrics.verification import pairs, verification
+from dlcore.metrics.verification import SameProbability, pairs, verification
 from dlcore.tasks import verification as task
 from dlcore.train.model import Model
 from tests.child import built
@@ -132,3 +132,33 @@ def test_models_are_those_of_the_folds() -> None:
     experiment, _ = untrained("faces_orl")
     model: Model = experiment.models[0]
     assert model.net.folds == len(experiment.splits.facts.held_out)  # type: ignore[attr-defined]
+
+
+def test_probabilities_are_of_people_that_no_fit_has_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each fold holds out four of six people, so that folds share some of them."""
+    generator = np.random.default_rng(0)
+    label = np.repeat(np.arange(6), 4)
+    held_out = [(0, 1, 2, 3), (2, 3, 4, 5), (4, 5, 0, 1)]
+    embedding = generator.standard_normal((24, 5)) + 3 * generator.standard_normal((6, 5))[label]
+    folds = []
+    for people in held_out:
+        index = np.flatnonzero(np.isin(label, people))
+        found = pairs(embedding[index], label[index])
+        folds.append(found._replace(first=index[found.first], second=index[found.second]))
+    fits = []
+
+    def fit(similarity: np.ndarray, same: np.ndarray) -> SameProbability:
+        fits.append({*similarity.tolist()})
+        return SameProbability(1.0, 0.0)
+
+    monkeypatch.setattr(task, "fit_same_probability", fit)
+    task.calibrated(folds, label)
+    for people, used in zip(held_out, fits[1:], strict=True):
+        of_people = set()
+        for found in folds:
+            shown = np.isin(label[found.first], people) | np.isin(label[found.second], people)
+            of_people |= {*found.similarity[shown].tolist()}
+        assert used
+        assert not used & of_people
