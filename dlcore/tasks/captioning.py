@@ -16,6 +16,7 @@ from PIL import Image
 
 from dlcore.bounds import PositiveInt
 from dlcore.data.facts import Facts
+from dlcore.data.own import captions as own
 from dlcore.data.own import images as image_files
 from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
 from dlcore.metrics.calibration import reliability
@@ -262,8 +263,12 @@ class CaptionPredictor:
     options: CaptionOptions
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Pictures of the size of the training data. UsageError: a file that is no picture."""
-        return [image_files.read(file, self._shape) for file in files]
+        """Pictures of the size of the training data, on white where they are transparent.
+
+        Raises:
+            UsageError: a file that is no picture.
+        """
+        return [own.read(file, self._shape[0]) for file in files]
 
     def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
         """A picture of Pillow, or an array uint8 of the size of the training data.
@@ -271,6 +276,8 @@ class CaptionPredictor:
         Raises:
             UsageError: another array.
         """
+        if isinstance(value, Image.Image):
+            return own.on_white(value, self._shape[0])
         return image_files.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:

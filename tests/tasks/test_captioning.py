@@ -71,6 +71,11 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
     together, alone = predictor.batch(state, items), predictor.batch(state, items[:1])
     assert together[0][0]["caption"] == alone[0][0]["caption"]
     assert 0 < alone[0][0]["probability"] <= 1
+    clear = Image.fromarray(np.zeros((*images.shape[1:3], 4), np.uint8))
+    clear.save(tmp_path / "clear.png")
+    white = np.full_like(images[0], 255)
+    np.testing.assert_array_equal(predictor.items([tmp_path / "clear.png"], [])[0], white)
+    np.testing.assert_array_equal(predictor.item(clear), white)
     greedy = with_options(predictor, captioning.CaptionOptions(beams=1)).batch(state, items)
     tokens = predictor.describer.search(state.params, jnp.asarray(images), 1)[0]
     vocabulary = experiment.splits.facts.vocabulary

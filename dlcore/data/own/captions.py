@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from dlcore.data import cache
 from dlcore.data.own import files, images
@@ -18,7 +19,7 @@ from dlcore.errors import UsageError
 
 COLUMNS = ("path", "caption")
 _CHUNK = 64  # pictures that are decoded before they are written
-_FORMAT = 1  # counts up when the same files become other arrays than before
+_FORMAT = 2  # counts up when the same files become other arrays than before
 
 
 def find(path: Path) -> Found:
@@ -108,13 +109,34 @@ def load(path: Path, size: int) -> OwnCaptions:
     return OwnCaptions(decoded, captions, found.by_hash)
 
 
+def read(file: Path, size: int) -> np.ndarray:
+    """Reads a picture as uint8 [size, size, 3], see `on_white`.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    return on_white(images.upright(file), size)
+
+
+def on_white(image: Image.Image, size: int) -> np.ndarray:
+    """A picture as uint8 [size, size, 3], over a white ground where it is transparent.
+
+    The emoji of `dlcore.data.builders.noto_emoji_captions` lie on white; what is below the
+    transparent pixels of their files is black.
+    """
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return images.resized(image, (size, size, 3))
+
+
 def _decoded(name: str, split: str, examples: Sequence[Example], size: int) -> Arrays:
     paths = [Path(example.values[0]) for example in examples]
 
     def chunks() -> Iterator[Batch]:
         for start in range(0, len(paths), _CHUNK):
             part = paths[start : start + _CHUNK]
-            yield {"image": np.stack([images.read(file, (size, size, 3)) for file in part])}
+            yield {"image": np.stack([read(file, size) for file in part])}
 
     stats = [(path.resolve(), path.stat()) for path in paths]
     listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from dlcore.data.own import captions as own
 from dlcore.data.sets import captions
 from dlcore.data.sets.captions import COLOURS, END, PAD, START, UNKNOWN
 from dlcore.errors import UsageError
@@ -108,3 +110,20 @@ def test_faults_of_own_tables_are_named(tmp_path: Path) -> None:
         captions.load(made.image(tmp_path / "only" / "a.png", 1, mode="RGB").parent, 16)
     with pytest.raises(UsageError, match="multiple of 8"):
         captions.load("offline", 20)
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    """As the emoji are prepared; below the transparent pixels of their files is black."""
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[4:12, 4:12] = (200, 30, 30, 255)
+    expected = np.where(pixels[..., 3:] > 0, pixels[..., :3], 255)
+    (tmp_path / "own").mkdir()
+    full = Image.fromarray(pixels)
+    full.save(tmp_path / "own/full.png")
+    palette = full.convert("RGB").quantize(2)
+    palette.save(tmp_path / "own/palette.png", transparency=palette.getpixel((0, 0)))
+    full.convert("RGB").save(tmp_path / "own/opaque.png")
+    for name in ("full", "palette"):
+        np.testing.assert_array_equal(own.read(tmp_path / f"own/{name}.png", 16), expected)
+    opaque = own.read(tmp_path / "own/opaque.png", 16)
+    np.testing.assert_array_equal(opaque, pixels[..., :3])
