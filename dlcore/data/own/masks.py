@@ -49,8 +49,9 @@ def find(path: Path) -> Labelled:
             value 0 first. A mask is named as its image, whatever their endings are.
 
     Raises:
-        UsageError: another layout, an image without a mask or the reverse, too few images, or a
-            class name in classes.txt that is empty or occurs twice.
+        UsageError: another layout, an image without a mask or the reverse, two files that differ
+            in their endings alone, too few of them, or a class name in classes.txt that is empty or
+            occurs twice.
     """
     found = Found(path)
     if not path.is_dir():
@@ -75,7 +76,11 @@ def _pairs(folder: Path, problems: list[str]) -> list[Example]:
             problems.append(f"{folder} has no folder {name}: {_LAYOUT}")
             return []
         there = [f for f in files.visible(folder / name) if f.suffix.lower() in images.SUFFIXES]
-        sides.append({file.stem: file for file in there})
+        side: dict[str, Path] = {}
+        for file in there:
+            if (first := side.setdefault(file.stem, file)) is not file:
+                problems.append(f"{first} and {file.name} have one name: rename or remove one")
+        sides.append(side)
     pictures, masks = sides
     for stem in sorted(pictures.keys() - masks.keys()):
         problems.append(f"{pictures[stem]} has no mask in {folder / 'masks'}: add {stem}.png")

@@ -113,6 +113,10 @@ def _without_image(path: Path) -> None:
     (path / "images/04.jpg").unlink()
 
 
+def _other_ending(path: Path) -> None:
+    made.image(path / "images/04.png", 99, (20, 20), "RGB")
+
+
 def _without_masks(path: Path) -> None:
     (path / "masks").rename(path / "labels")
 
@@ -129,6 +133,7 @@ def _without_masks(path: Path) -> None:
         (_twice, r"'sky' is empty or occurs twice"),
         (_without_mask, r"images/04.jpg has no mask in .*add 04.png"),
         (_without_image, r"masks/04.png has no image"),
+        (_other_ending, r"images/04.jpg and 04.png have one name: rename or remove one"),
         (_without_masks, r"has no folder masks: a folder has images/ and masks/"),
     ],
 )
