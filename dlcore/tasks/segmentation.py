@@ -205,12 +205,13 @@ def of_positions(train: Arrays, source: Source, classes: int) -> metrics.Overlap
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the images of highest and of lowest IoU, and the IoU of each class.
+    """Shows the images of highest and of lowest IoU, and the IoU of each class of these images.
 
     Args:
         title: what the examples are.
         model: computes logits [batch, height, width, classes].
-        source: `image` and `label_map`; the first 100 examples are considered.
+        source: `image` and `label_map`; the first 100 examples are considered, at the size of the
+            logits, so that the table differs from the metrics of `evaluators`.
         classes: names of the classes.
         count: number of images of each kind.
     """
@@ -235,7 +236,8 @@ def samples(
             )
             for kind, index in chosen.items()
         ]
-        return [*result, _by_class(title, counts.sum(0), classes)]
+        which = f"{title}: {len(counts)} of {len(source)} at {true.shape[2]}x{true.shape[1]}"
+        return [*result, _by_class(which, counts.sum(0), classes)]
 
     return draw
 
@@ -247,7 +249,7 @@ def _by_class(title: str, confusion: np.ndarray, classes: Sequence[str]) -> Tabl
     rows: tuple[tuple[str | float, ...], ...] = tuple(
         (name, a, b, c) for name, (a, b, c) in zip(classes, numbers, strict=True)
     )
-    return Table(f"{title}: by class", ("class", "fraction of pixels", "IoU", "Dice"), rows)
+    return Table(f"{title}, by class", ("class", "fraction of pixels", "IoU", "Dice"), rows)
 
 
 def predictions(

@@ -191,3 +191,12 @@ def test_pictures_show_classes_and_outlines() -> None:
     lines = outlined(np.zeros((5, 5, 1), np.uint8), numbers, (255, 0, 0))[..., 0] > 0
     assert lines.sum() == 8
     assert not lines[2, 2]
+
+
+def test_the_table_says_of_which_images_it_is() -> None:
+    batch = batch_of(np.random.default_rng(0), 2)
+    contents = {"image": np.tile(batch["image"], (30, 1, 1, 1))}
+    contents["label_map"] = np.tile(batch["label_map"], (30, 1, 1))
+    source = arrays("a", "1", "test", contents)
+    table = segmentation.samples("Test", model, source, CLASSES)(STATE, jax.random.key(0))[-1]
+    assert table.title == "Test: 100 of 120 at 6x5, by class"
