@@ -252,9 +252,12 @@ class VideoPredictor:
     def item(self, value: object, name: str = "this video") -> tuple[np.ndarray, int]:
         """A video, uint8 [frames, h, w, 1 or 3] of the size of the training data, and its start."""
         video, given = np.asarray(value), int(self.facts.frames_in)
-        if video.ndim != 4 or video.dtype != np.uint8 or video.shape[1:3] != self._shape[1:3]:
+        fits = video.ndim == 4 and video.shape[1:3] == self._shape[1:3]
+        if not fits or video.dtype != np.uint8 or video.shape[3] not in (1, 3):
             size = " x ".join(map(str, self._shape[1:3]))
-            raise UsageError(f"{name} is no uint8 [frames, h, w, channels] of {size} pixels")
+            raise UsageError(f"{name} is no uint8 [frames, h, w, 1 or 3] of {size} pixels")
+        if self._shape[3] == 3 and video.shape[3] == 1:
+            video = np.repeat(video, 3, 3)
         if self._shape[3] == 1 and video.shape[3] == 3:
             weights = np.array([0.299, 0.587, 0.114])  # as Pillow converts to grey
             video = np.rint(video @ weights).astype(np.uint8)[..., None]

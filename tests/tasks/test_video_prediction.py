@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dlcore.data.facts import Facts
 from dlcore.errors import UsageError
 from dlcore.metrics.structural import ssim
 from dlcore.tasks import video_prediction
@@ -89,3 +90,12 @@ def test_samples_show_animations_and_curves() -> None:
     assert isinstance(animations, video_prediction.Animations)
     assert [len(clip) for clip in animations.clips] == [8] * 12
     assert len(plots) == 3
+
+
+def test_a_video_that_is_an_array_has_one_channel_or_three() -> None:
+    facts = Facts(frames_in=2, fields={"video": {"shape": [4, 8, 8, 3], "dtype": "uint8"}})
+    made = video_prediction.predictor(Black(), facts)  # type: ignore[arg-type]
+    grey = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+    np.testing.assert_array_equal(made.item(grey)[0], np.repeat(grey, 3, 3))
+    with pytest.raises(UsageError, match=r"no uint8 \[frames, h, w, 1 or 3\] of 8 x 8 pixels"):
+        made.item(np.zeros((4, 8, 8, 2), np.uint8))
