@@ -19,7 +19,7 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, PositiveInt, Range
 from dlcore.data.sets import photographs
 from dlcore.models.style import VGG, Grams, Painter
-from dlcore.tasks import style_transfer
+from dlcore.tasks import image_inputs, style_transfer
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
 
 
@@ -51,8 +51,8 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    painter = Model("painter", Painter(c.width, c.depth), inputs=style_transfer.unit)
-    vgg = Model("vgg", VGG(c.features), inputs=style_transfer.unit)
+    painter = Model("painter", Painter(c.width, c.depth), inputs=image_inputs.unit)
+    vgg = Model("vgg", VGG(c.features), inputs=image_inputs.unit)
     grams = Model("grams", Grams(c.features), inputs=lambda batch, key, train: ())
     perceptual = style_transfer.Perceptual(vgg, grams, c.style_weight)
     compared = style_transfer.Comparison(painter, perceptual, splits, c.size, c.iterations)

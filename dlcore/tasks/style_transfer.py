@@ -26,6 +26,7 @@ from dlcore.errors import UsageError
 from dlcore.metrics.known import Metric
 from dlcore.models.style import CONTENT, SMALLEST, STYLE, VGG, gram
 from dlcore.samples import Images, Plot, Sample, Series, Table
+from dlcore.tasks import image_inputs
 from dlcore.train import weights
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
@@ -143,11 +144,6 @@ class Perceptual:
         return {"content": content, "style": style, "total": content + self.style_weight * style}
 
 
-def unit(batch: Batch, key: Array | None, train: bool) -> Array:
-    """`image`, uint8 [batch, height, width, 3], as float32 in [0, 1]."""
-    return batch["image"].astype(jnp.float32) / 255
-
-
 def loss(painter: Model, perceptual: Perceptual) -> Loss:
     """The total perceptual loss of painted crops; metrics `content` and `style`.
 
@@ -158,7 +154,7 @@ def loss(painter: Model, perceptual: Perceptual) -> Loss:
 
     def painted(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         made, extra = painter(params, extra, batch, key, train)
-        each = perceptual(params, extra, made, unit(batch, None, False))
+        each = perceptual(params, extra, made, image_inputs.unit(batch, None, False))
         metrics = {name: mean(each[name], batch["mask"]) for name in ("content", "style")}
         return Out(mean(each["total"], batch["mask"]), metrics, extra)
 
