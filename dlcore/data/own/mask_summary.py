@@ -16,6 +16,7 @@ from dlcore.samples import Sample, Table
 from dlcore.samples.overlay import PredictedMap
 
 _SHOWN = 4  # examples to look at
+_NUMBERED = " (of masks that number instances this is no fault: dlcore train segmentation_nuclei)"
 
 
 def summary(path: Path) -> Summary:
@@ -51,7 +52,7 @@ def summary(path: Path) -> Summary:
         try:
             names = masks.classes_of(labelled, values)
         except UsageError as error:
-            problems.append(str(error))
+            problems.append(f"{error}{'' if labelled.classes else _NUMBERED}")
     cut = labelled.found.by_hash
     lines = [f"images with masks that can be read: {len(sizes):,}"]
     if cut:

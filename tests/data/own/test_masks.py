@@ -196,3 +196,19 @@ def test_what_a_folder_holds_is_shown_with_all_its_faults(tmp_path: Path) -> Non
     (folder / "masks/05.png").write_bytes(b"no image")
     problems = mask_summary.summary(folder).problems
     assert [("04" in each, "05" in each) for each in problems] == [(True, False), (False, True)]
+
+
+def test_numbers_of_instances_that_train_lacks_are_no_fault(tmp_path: Path) -> None:
+    """More instances in an image for validation than in any for training."""
+    for split, most in (("train", 3), ("validation", 5), ("test", 3)):
+        values = np.kron(np.arange(most), np.ones((9, 6))).astype(np.uint8)
+        for i in range(2):
+            made.image(tmp_path / split / "images" / f"{i}.png", i, values.shape[::-1])
+            mask(tmp_path / split / "masks" / f"{i}.png", values)
+    assert len(instances.load("nuclei_dsb2018", tmp_path, 0, 16).validation) == 2
+    (problem,) = mask_summary.summary(tmp_path).problems
+    assert "pixels of value 3" in problem
+    assert problem.endswith("is no fault: dlcore train segmentation_nuclei)")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    (problem,) = mask_summary.summary(tmp_path).problems
+    assert "nuclei" not in problem
