@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
 from dlcore.data.sets import captions
+from dlcore.errors import UsageError
 from dlcore.kernels import augment
 from dlcore.models.captioning import Captioner, DecoderKind, Size
 from dlcore.tasks import captioning
@@ -50,6 +51,8 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
+    if c.decoder == "transformer" and c.width % c.heads:
+        raise UsageError(f"--width {c.width} is no multiple of --heads {c.heads}: give one")
     return captions.load(source, c.size, c.rarest)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from dlcore.bounds import PositiveFloat, PositiveInt, Probability, Range
+from dlcore.errors import UsageError
 from dlcore.kernels.augment import random_flip
 from dlcore.kernels.colours import colour_jitter
 from dlcore.kernels.crop import crop_images, crop_labels, random_boxes
@@ -44,7 +45,17 @@ class Augmentation:
     saturation: Probability = 0.2
 
     def __call__(self) -> Augment:
-        """Returns (batch, key) -> batch, with `image` float32 in [0, 255] and `label_map`."""
+        """Returns (batch, key) -> batch, with `image` float32 in [0, 255] and `label_map`.
+
+        Raises:
+            UsageError: any direction of a crop that is not square.
+        """
+        height, width = self.crop
+        if self.any_direction and height != width:
+            raise UsageError(
+                f"--crop {height} {width}: what is turned in any direction must be square; give two"
+                " equal sides, or --no-any-direction"
+            )
         return self._changed
 
     def _changed(self, batch: Batch, key: Array) -> Batch:

@@ -15,6 +15,7 @@ from dlcore.data.sets.captions import END, text
 from dlcore.errors import UsageError
 from dlcore.tasks import captioning
 from dlcore.train.predictor import with_options
+from tests.child import built
 from tests.tasks.test_predictors import untrained
 
 
@@ -93,3 +94,9 @@ def test_samples_mark_right_captions_and_draw_attention_by_word() -> None:
     assert len(pictures.images) == len(pictures.captions) == len(pictures.right) == 30
     assert len(details) == 6
     assert all(len(each.words) == len(each.weights) for each in details)
+
+
+def test_the_width_is_divided_among_the_heads() -> None:
+    with pytest.raises(UsageError, match="--width 16 is no multiple of --heads 3"):
+        built("captioning_emoji", decoder="transformer", heads=3)
+    built("captioning_emoji", heads=3)  # a GRU has one

@@ -200,3 +200,9 @@ def test_the_table_says_of_which_images_it_is() -> None:
     source = arrays("a", "1", "test", contents)
     table = segmentation.samples("Test", model, source, CLASSES)(STATE, jax.random.key(0))[-1]
     assert table.title == "Test: 100 of 120 at 6x5, by class"
+
+
+def test_what_is_turned_in_any_direction_is_square() -> None:
+    with pytest.raises(UsageError, match="--crop 32 48: what is turned in any direction must be"):
+        Augmentation((32, 48), any_direction=True)()
+    assert Augmentation((32, 48))()

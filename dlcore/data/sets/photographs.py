@@ -101,8 +101,11 @@ def load(
         style, uint8 [height, width, 3].
 
     Raises:
-        UsageError: a set that is not prepared, a missing package, or faults in own files.
+        UsageError: a set that is not prepared, a missing package, faults in own files, or a size
+            that is no multiple of 8.
     """
+    if size % 8:
+        raise UsageError(f"crops of {size} pixels: the features need a multiple of 8")
     if isinstance(source, Path):
         parts, name, version = _own(source), source.resolve().name, VERSION
     elif is_offline("photographs", source):

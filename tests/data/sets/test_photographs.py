@@ -50,6 +50,8 @@ def test_offline_parts_do_not_overlap_and_the_style_is_drawn() -> None:
 def test_a_style_of_ones_own_and_one_that_is_missing(tmp_path: Path) -> None:
     file = made.image(tmp_path / "style.png", 1, (20, 30), "RGB")
     assert photographs.load("offline", str(file), 16)[1].shape == (30, 20, 3)
+    with pytest.raises(UsageError, match="crops of 20 pixels: the features need a multiple of 8"):
+        photographs.load("offline", str(file), 20)
     with pytest.raises(UsageError, match="no such file; the known styles are starry_night"):
         photographs.load("offline", "nothing.png", 16)
 
