@@ -1,0 +1,81 @@
+"""Exact match and F1 of answers to questions, by the definition of SQuAD."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+class Answered(NamedTuple):
+    """Scores of a set of answers, from 0 to 1.
+
+    Attributes:
+        exact_match: fraction of answers that equal a reference after `normalised`.
+        f1: mean overlap of words with the best reference.
+    """
+
+    exact_match: float
+    f1: float
+
+
+def normalised(text: str) -> str:
+    """Lower case without ASCII punctuation, articles (a, an, the) and repeated blanks.
+
+    Source: `normalize_answer` of SQuAD's evaluate-v1.1.py (Rajpurkar et al. 2016).
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(answer: str, references: Sequence[str]) -> float:
+    """1 if an answer equals one of its references after `normalised`, else 0.
+
+    Args:
+        answer: "" for "the text does not say".
+        references: true answers; none for a question that the text does not answer, to which ""
+            alone is right (SQuAD 2.0).
+    """
+    return float(any(normalised(answer) == normalised(each) for each in references or ("",)))
+
+
+def f1(answer: str, references: Sequence[str]) -> float:
+    """Overlap of words of an answer with its best reference: harmonic mean of precision and recall.
+
+    Args:
+        answer, references: as of `exact_match`, to which F1 is equal where there is no reference.
+    """
+    if not references:
+        return exact_match(answer, references)
+    return max(
+        _overlap(normalised(answer).split(), normalised(each).split()) for each in references
+    )
+
+
+def _overlap(answer: Sequence[str], reference: Sequence[str]) -> float:
+    same = (Counter(answer) & Counter(reference)).total()
+    return 2 * same / (len(answer) + len(reference)) if same else 0.0
+
+
+def scores(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Answered:
+    """Means of exact match and F1 over questions.
+
+    Args:
+        answers: one for each question.
+        references: the true answers of each question.
+
+    Raises:
+        ValueError: no questions, or another number of references.
+    """
+    if not answers or len(answers) != len(references):
+        raise ValueError(
+            f"{len(answers)} answers need references for as many questions, not {len(references)}"
+        )
+    pairs = list(zip(answers, references, strict=True))
+    count = len(pairs)
+    exact = sum(exact_match(*pair) for pair in pairs) / count
+    return Answered(exact, sum(f1(*pair) for pair in pairs) / count)
