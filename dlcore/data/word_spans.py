@@ -1,0 +1,78 @@
+"""Words of a text, with the characters at which they begin and end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+# marks that belong to the character before them: accents, variation selectors, skin tones
+_MARKS = "\u0300-\u036f\ufe0f\u200d\U0001f3fb-\U0001f3ff"
+_WORD = re.compile(rf"\w[\w{_MARKS}]*|[^\w\s](?:[{_MARKS}]|(?<=\u200d)[^\w\s])*")
+FLAGS = ("in_other", "prefix_in_other", "capital", "digit", "punctuation")
+_PREFIX = 4  # characters by which two forms of a word are recognised
+
+
+class Words(NamedTuple):
+    """Words of a text.
+
+    Attributes:
+        words: as they are written.
+        spans: first character of each word, and the one after its last, int32 [words, 2].
+    """
+
+    words: list[str]
+    spans: Int32[np.ndarray, "words 2"]
+
+
+def words(text: str) -> Words:
+    """Splits a text into runs of letters and digits, and single other characters but blanks.
+
+    Combining accents stay with their letter, and the parts of a joined emoji together.
+    """
+    found = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
+    spans = np.array([each[1:] for each in found], np.int32).reshape(-1, 2)
+    return Words([each[0] for each in found], spans)
+
+
+def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "tokens 5"]:
+    """Features of words beside another text, 0 or 1 each, in the order of `FLAGS`.
+
+    A word is "in_other" if the other text has it in upper or lower case, and "prefix_in_other" if a
+    word there begins with the same four letters (Chen et al. 2017, 3.2, use lemmas).
+
+    Args:
+        tokens: words as they are written.
+        others: words of the other text.
+    """
+    known = {each.lower() for each in others}
+    begun = {each[:_PREFIX] for each in known if len(each) >= _PREFIX}
+    found = np.zeros((len(tokens), len(FLAGS)), np.uint8)
+    for row, word in zip(found, tokens, strict=True):
+        low = word.lower()
+        row[:] = (
+            low in known,
+            len(low) >= _PREFIX and low[:_PREFIX] in begun,
+            word[:1].isupper(),
+            word[:1].isdigit(),
+            not word[:1].isalnum(),
+        )
+    return found
+
+
+def characters(tokens: Sequence[str], length: int) -> UInt8[np.ndarray, "tokens length"]:
+    """The first UTF-8 bytes of each word plus 1, 0 at padding."""
+    found = np.zeros((len(tokens), length), np.uint8)
+    for row, word in zip(found, tokens, strict=True):
+        part = np.frombuffer(word.encode("utf-8", "replace")[:length], np.uint8)
+        row[: len(part)] = part + 1  # no byte of UTF-8 is 255
+    return found
+
+
+def covering(spans: Int32[np.ndarray, "words 2"], start: int, end: int) -> tuple[int, int] | None:
+    """The first and the last word that touch the characters [start, end); None: no word does."""
+    touched = np.flatnonzero((spans[:, 1] > start) & (spans[:, 0] < end))
+    return (int(touched[0]), int(touched[-1])) if len(touched) else None
