@@ -1,0 +1,296 @@
+"""Readers of questions and texts that mark where an answer begins and where it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float, Integer, Shaped
+
+from dlcore.models import encoder
+from dlcore.models.bert import Text
+from dlcore.models.encoder import Encoder
+from dlcore.models.layers import Dropout, LayerNorm
+from dlcore.models.rnn import RNN
+
+ContextEncoder = Literal["gru", "lstm", "attention"]
+Logits = tuple[Float[Array, "batch positions"], Float[Array, "batch positions"]]
+_HIDDEN = -1e9  # logit of padding
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """The shape of a reader of words.
+
+    Attributes:
+        vocabulary: number of words; 0 is padding.
+        width: features of a token, even.
+        words: features of a word's vector.
+        characters: features of a word from its characters; 0: none.
+        encoder: recurrent in both directions (Seo et al. 2017), or self-attention.
+        dropout: rate of dropout before each layer.
+    """
+
+    vocabulary: int
+    width: int = 96
+    words: int = 64
+    characters: int = 32
+    encoder: ContextEncoder = "gru"
+    dropout: float = 0.2
+
+
+class SpanHead(nn.Module):
+    """Logits of where an answer begins and ends, and that there is none.
+
+    Position 0 is "no answer" (Devlin et al. 2019, 4.3); position i + 1 is token i.
+    """
+
+    @nn.compact
+    def __call__(
+        self,
+        start: Float[Array, "batch length n"],
+        end: Float[Array, "batch length m"],
+        mask: Bool[Array, "batch length"],
+    ) -> Logits:
+        """Computes logits of start and end, [batch, length + 1] each.
+
+        Args:
+            start, end: features of the tokens from which each is computed.
+            mask: False at padding, which no answer touches and whose features have no effect.
+        """
+        return self._logits(start, mask, "start"), self._logits(end, mask, "end")
+
+    def _logits(self, x: Array, mask: Array, name: str) -> Array:
+        logits = nn.Dense(1, name=name)(x)[..., 0].astype(jnp.float32)
+        best = jnp.where(mask[..., None], x, -jnp.inf).max(1)
+        pooled = jnp.where(mask.any(1)[:, None], best, 0.0)
+        none = nn.Dense(1, name=f"no_{name}")(pooled).astype(jnp.float32)
+        return jnp.concatenate([none, jnp.where(mask, logits, _HIDDEN)], 1)
+
+
+class Words(nn.Module):
+    """Features of words: a learned vector, a convolution over characters, and flags.
+
+    Source: Kim 2014, 2 for the convolution, with windows of `kernel` characters.
+    """
+
+    size: Size
+    kernel: int = 5
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Integer[Array, "batch length"],
+        characters: Integer[Array, "batch length bytes"] | None,
+        flags: Shaped[Array, "batch length flags"],
+        row: Integer[Array, " batch"] | None,
+    ) -> Float[Array, "batch length width"]:
+        """Computes [batch, length, width].
+
+        Args:
+            tokens: words, 0 at padding.
+            characters: bytes of each word plus 1, 0 at padding; None: without.
+            flags: features that are given, 0 or 1.
+            row: each example's index in the global batch; None: no dropout.
+        """
+        s, init = self.size, nn.initializers.normal(0.1)
+        parts = [nn.Embed(s.vocabulary, s.words, embedding_init=init, name="words")(tokens)]
+        if s.characters and characters is not None:
+            parts.append(self._of_characters(characters))
+        parts.append(flags.astype(parts[0].dtype))
+        x = Dropout(s.dropout)(jnp.concatenate(parts, -1), row)
+        return LayerNorm(name="norm")(nn.Dense(s.width, name="project")(x))
+
+    def _of_characters(self, characters: Array) -> Array:
+        init = nn.initializers.normal(0.3)
+        x = nn.Embed(257, 8, embedding_init=init, name="characters")(characters.astype(jnp.int32))
+        there = (characters > 0)[..., None]
+        x = jnp.where(there, x, 0)
+        half, count = self.kernel // 2, x.shape[2]
+        around = jnp.pad(x, ((0, 0), (0, 0), (half, half), (0, 0)))
+        windows = [around[:, :, i : i + count] for i in range(self.kernel)]
+        found = nn.Dense(self.size.characters, name="convolve")(jnp.concatenate(windows, -1))
+        return jnp.where(there, nn.relu(found), 0).max(2)
+
+
+class Sequence(nn.Module):
+    """Encodes a sequence of features in both directions; padding has no effect on the rest."""
+
+    size: Size
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch length n"],
+        mask: Bool[Array, "batch length"],
+        train: bool,
+        row: Integer[Array, " batch"] | None,
+    ) -> Float[Array, "batch length width"]:
+        """Computes [batch, length, width], 0 at padding."""
+        s = self.size
+        x = Dropout(s.dropout)(x, row if train else None)
+        if s.encoder == "attention":
+            size = encoder.Size(2, max(1, s.width // 32), s.width, dropout=s.dropout)
+            if x.shape[-1] != s.width:
+                x = nn.Dense(s.width, name="project")(x)
+            y = Encoder(size, name="encoder")(x, mask, train=train, row=row)
+        else:
+            rnn = RNN(s.encoder, s.width // 2, both=True, name="encoder")
+            y, _ = rnn(x, mask=mask.astype(x.dtype))
+        return jnp.where(mask[..., None], y, 0)
+
+
+class SpanReader(nn.Module):
+    """A reader with attention between question and text in both directions (BiDAF).
+
+    Source: Seo et al. 2017, from random word vectors and without highway layers; one recurrent
+    layer encodes, one models, and one more leads to the end. With `size.encoder` "attention" blocks
+    of self-attention take the place of the recurrent layers, as in Yu et al. 2018.
+    """
+
+    size: Size
+
+    @nn.compact
+    def __call__(
+        self,
+        question: Integer[Array, "batch asked"],
+        context: Integer[Array, "batch length"],
+        question_flags: Shaped[Array, "batch asked flags"],
+        context_flags: Shaped[Array, "batch length flags"],
+        question_characters: Integer[Array, "batch asked bytes"] | None = None,
+        context_characters: Integer[Array, "batch length bytes"] | None = None,
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Logits:
+        """Computes logits of start and end, [batch, length + 1] each; 0 is "no answer".
+
+        Args:
+            question, context: words, 0 at padding.
+            question_flags, context_flags: features of the words, 0 or 1.
+            question_characters, context_characters: bytes of each word plus 1, 0 at padding.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
+        s, drawn = self.size, row if train else None
+        words, encode = Words(s, name="input"), Sequence(s, name="encode")
+        asked, there = question != 0, context != 0
+        q = encode(words(question, question_characters, question_flags, drawn), asked, train, row)
+        x = words(context, context_characters, context_flags, drawn)
+        c = encode(x, there, train, row)
+        merged = Flow(name="flow")(c, q, there, asked)
+        merged = nn.relu(nn.Dense(s.width, name="merge")(jnp.concatenate([merged, x], -1)))
+        model = Sequence(s, name="model")(merged, there, train, row)
+        last = Sequence(s, name="last")(jnp.concatenate([merged, model], -1), there, train, row)
+        start, end = (
+            Dropout(s.dropout)(jnp.concatenate([merged, each], -1), drawn) for each in (model, last)
+        )
+        return SpanHead(name="head")(start, end, there)
+
+
+class Flow(nn.Module):
+    """Attention of a text to a question and back (Seo et al. 2017, eq. 1 to 4)."""
+
+    @nn.compact
+    def __call__(
+        self,
+        c: Float[Array, "batch length width"],
+        q: Float[Array, "batch asked width"],
+        there: Bool[Array, "batch length"],
+        asked: Bool[Array, "batch asked"],
+    ) -> Float[Array, "batch length four_width"]:
+        """Computes [c; attended q; c * attended q; c * attended c], [batch, length, 4 width].
+
+        Args:
+            c, q: encoded tokens of the text and the question.
+            there, asked: False at padding of each.
+        """
+        weight = self.param("weight", nn.initializers.normal(0.1), (3, c.shape[-1]), jnp.float32)
+        similarity = (
+            (c @ weight[0])[:, :, None]
+            + (q @ weight[1])[:, None]
+            + jnp.einsum("bid,bjd->bij", c * weight[2], q)
+        )
+        similarity = jnp.where(asked[:, None], similarity, _HIDDEN)
+        of_question = jnp.einsum("bij,bjd->bid", jax.nn.softmax(similarity, -1), q)
+        of_text = jax.nn.softmax(jnp.where(there, similarity.max(-1), _HIDDEN), -1)
+        summary = jnp.einsum("bi,bid->bd", of_text, c)[:, None]
+        return jnp.concatenate([c, of_question, c * of_question, c * summary], -1)
+
+
+class EncoderReader(nn.Module):
+    """A BERT that reads question and text as one row; fine-tuning loads its module `text`.
+
+    Source: Devlin et al. 2019, 4.2, without segment embeddings: flags beside the encoder's output
+    tell the head which words of the text are in the question.
+
+    Attributes:
+        vocabulary: number of tokens; 0 is padding.
+        size: of the encoder.
+        separator: the token before the question, and before and after the text.
+        dropout: rate of dropout before the head.
+    """
+
+    vocabulary: int
+    size: encoder.Size
+    separator: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        question: Integer[Array, "batch asked"],
+        context: Integer[Array, "batch length"],
+        question_flags: Shaped[Array, "batch asked flags"],
+        context_flags: Shaped[Array, "batch length flags"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> Logits:
+        """Computes logits of start and end, [batch, length + 1] each; 0 is "no answer".
+
+        Args:
+            question, context: tokens, 0 at padding.
+            question_flags, context_flags: features of the tokens, 0 or 1.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
+        separator = jnp.full_like(context[:, :1], self.separator)
+        tokens = jnp.concatenate([separator, question, separator, context, separator], 1)
+        x = Text(self.vocabulary, self.size, name="text")(tokens, train=train, row=row)
+        count = question.shape[1]
+        asked = (question != 0)[..., None].astype(x.dtype)
+        q = (x[:, 1 : count + 1] * asked).sum(1) / jnp.maximum(asked.sum(1), 1)
+        c, flags = x[:, count + 2 : -1], context_flags.astype(x.dtype)
+        features = jnp.concatenate([c, c * q[:, None], flags], -1)
+        features = nn.relu(nn.Dense(self.size.width, name="merge")(features))
+        features = Dropout(self.dropout)(features, row if train else None)
+        return SpanHead(name="head")(features, features, context != 0)
+
+
+def best_spans(
+    start: Float[Array, "batch positions"], end: Float[Array, "batch positions"], longest: int
+) -> tuple[Integer[Array, "batch 2"], Float[Array, " batch"], Float[Array, " batch"]]:
+    """The most probable answer of each row among all spans of at most `longest` tokens.
+
+    Args:
+        start, end: logits [batch, positions] of `SpanHead`.
+        longest: tokens of an answer.
+
+    Returns:
+        First and last token int32 [batch, 2], counted from 0; the log-probability of the span, that
+        of its start plus that of its end, [batch]; and that of "no answer" [batch].
+    """
+    a, b = (jax.nn.log_softmax(each.astype(jnp.float32), -1) for each in (start, end))
+    count = start.shape[1] - 1
+    position = jnp.arange(count)
+    length = position[None] - position[:, None]
+    allowed = (length >= 0) & (length < longest)
+    joint = jnp.where(allowed, a[:, 1:, None] + b[:, None, 1:], -jnp.inf).reshape(len(a), -1)
+    best = joint.argmax(-1)
+    span = jnp.stack([best // count, best % count], -1).astype(jnp.int32)
+    return span, joint.max(-1), a[:, 0] + b[:, 0]

@@ -1,0 +1,221 @@
+"""Answers to a user's questions on texts, with the place of each in its text, and samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+from jax import Array
+
+from dlcore.bounds import Range
+from dlcore.data.facts import Facts
+from dlcore.data.own import files as own_files
+from dlcore.data.own import questions as own
+from dlcore.data.sets.question_windows import Encoder, Question, QuestionWindows, encoded
+from dlcore.errors import UsageError
+from dlcore.metrics import questions as metrics
+from dlcore.samples import Part, PartWriter, Sample, Span
+from dlcore.tasks.questions import Found, collect, combined
+from dlcore.train.model import Logits
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Batch, State
+
+ROWS = 16  # windows of one program
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """A text in which the answers to a question are marked.
+
+    Attributes:
+        title: the question, and what was answered.
+        text: the text.
+        spans: marked characters.
+    """
+
+    title: str
+    text: str
+    spans: tuple[Span, ...]
+
+    def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the text and returns one part "text"."""
+        return [files.text(self.text, self.spans)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finder:
+    """Finds answers with a trained reader.
+
+    Attributes:
+        model: computes logits of start and end.
+        encoder: of questions and texts.
+        longest: tokens of an answer.
+    """
+
+    model: Logits
+    encoder: Encoder
+    longest: int
+
+    def __call__(self, state: State, questions: Sequence[Question]) -> list[Found]:
+        """Finds the most probable span for each question, `ROWS` windows at a time."""
+        return self.of_windows(state, encoded(questions, self.encoder, ("questions", "own", "own")))
+
+    def of_windows(self, state: State, windows: QuestionWindows) -> list[Found]:
+        """Finds the most probable span for each question of encoded windows."""
+        chunks = []
+        for first in range(0, len(windows), ROWS):
+            index = np.minimum(np.arange(first, first + ROWS), len(windows) - 1)
+            batch = {**windows.gather(index), "row": np.arange(ROWS, dtype=np.int32)}
+            found = jax.device_get(self._run(state, batch))
+            kept = min(ROWS, len(windows) - first)
+            chunks.append({name: array[:kept] for name, array in found.items()})
+        names = chunks[0]
+        collected = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
+        return combined(windows, collected)
+
+    @functools.cached_property
+    def _run(self) -> Callable[[State, Batch], dict[str, Array]]:
+        return jax.jit(
+            lambda state, batch: collect(self.model, state.params, state.extra, batch, self.longest)
+        )
+
+
+def samples(
+    finder: Finder, test: QuestionWindows, threshold: float, count: int = 24
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows texts with the answer that was found, and the true one where it is another.
+
+    Args:
+        finder: a reader.
+        test: questions, of which `count` are shown, evenly spread.
+        threshold: probability of being answerable below which no answer is given.
+        count: number of questions.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        index = np.unique(np.linspace(0, len(test.questions) - 1, count).astype(int))
+        questions = [test.questions[i] for i in index]
+        found = finder(state, questions)
+        return [shown(q, each, threshold) for q, each in zip(questions, found, strict=True)]
+
+    return draw
+
+
+def shown(question: Question, found: Found, threshold: float) -> Evidence:
+    """A question's text with the answer marked as right or wrong, and the first true answer."""
+    answer = found.text(question, threshold)
+    right = metrics.exact_match(answer, question.answers) > 0
+    spans = []
+    if question.answers and not right:
+        start = question.starts[0]
+        spans.append(Span(start, start + len(question.answers[0]), "true answer", 0))
+    if answer:
+        mark = "right" if right else "wrong"
+        spans.append(Span(found.start, found.end, f"answer, {found.probability:.2f}", mark))
+    title = f"{question.question} {answer or 'The text does not say.'}"
+    return Evidence(title, question.context, tuple(spans))
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionOptions:
+    """Flags of `dlcore predict` for a reader of questions."""
+
+    threshold: Annotated[float, Range(0.0, 1.0)] = 0.0
+    """probability that the text answers the question below which no answer is given"""
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionPredictor:
+    """Answers JSON lines of questions with their texts.
+
+    Attributes:
+        finder: a reader.
+        options: flags of `dlcore predict`.
+    """
+
+    finder: Finder
+    options: QuestionOptions
+    reads = "table"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question]:
+        """Reads lines {"question": ..., "context": ...} of files or of a text; other keys are kept
+        out.
+
+        Raises:
+            UsageError: a line that is no such object, with its file and number.
+        """
+        found = []
+        sources = [(str(file), own_files.lines(file)) for file in files]
+        sources += [("the text", each.splitlines()) for each in text]
+        for name, lines in sources:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    try:
+                        record = own.parsed(line, own.KEYS[:2])
+                    except UsageError as error:
+                        raise UsageError(f"{name}, line {number}: {error}") from error
+                    found.append(Question(record["question"], record["context"]))
+        return found
+
+    def item(self, value: object) -> Question:
+        """A question from a mapping with `question` and `context`. UsageError: another value."""
+        named = value if isinstance(value, dict) else {}
+        texts = [named.get(key) for key in own.KEYS[:2]]
+        if not all(isinstance(each, str) and each.strip() for each in texts):
+            raise UsageError('give {"question": ..., "context": ...}, two texts that are not empty')
+        return Question(str(texts[0]), str(texts[1]))
+
+    def batch(self, state: State, items: Sequence[Question]) -> list[Answer]:
+        """Answers questions.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"question", "answer", "start", "end", "probability", "answerable"}, the marked text)
+            of each; `answer` is context[start:end]. Without an answer it is "" and `start` and
+            `end` are null.
+        """
+        return [
+            self._answer(question, each)
+            for question, each in zip(items, self.finder(state, items), strict=True)
+        ]
+
+    def _answer(self, question: Question, found: Found) -> Answer:
+        answer = found.text(question, self.options.threshold)
+        spans = [Span(found.start, found.end, f"{found.probability:.2f}", "prompt")]
+        record = {
+            "question": question.question,
+            "answer": answer,
+            "start": found.start if answer else None,
+            "end": found.end if answer else None,
+            "probability": found.probability,
+            "answerable": found.answerable,
+        }
+        return record, Evidence(question.question, question.context, tuple(spans if answer else ()))
+
+    def line(self, answer: dict[str, object]) -> str:
+        """Formats an answer: question, answer, probability."""
+        said = answer["answer"] or "(the text does not say)"
+        return f"{answer['question']}  {said}  {answer['probability']:.3f}"
+
+
+def predictor(
+    model: Logits, facts: Facts, longest: int, threshold: float = 0.0
+) -> QuestionPredictor:
+    """Returns the predictor of a reader.
+
+    Args:
+        model: computes logits of start and end.
+        facts: of the training data, with `encoder`.
+        longest: tokens of an answer.
+        threshold: default of the flag.
+    """
+    finder = Finder(model, Encoder.from_facts(facts.encoder), longest)
+    return QuestionPredictor(finder, QuestionOptions(threshold))

@@ -1,0 +1,250 @@
+"""Questions on texts: the loss of start and end, answers from windows, exact match and F1."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dlcore.data.sets.question_windows import Question, QuestionWindows
+from dlcore.metrics import questions as metrics
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.known import Metric
+from dlcore.models.reader import best_spans
+from dlcore.tasks import question_baselines as baselines
+from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
+from dlcore.train.model import Logits
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+FIELDS = ("question", "context", "question_flags", "context_flags")
+CHARACTERS = ("question_characters", "context_characters")
+_METRICS = {
+    "exact_match": Metric("higher"),
+    "f1": Metric("higher"),
+    "sentence_hit": Metric("higher"),
+    "no_answer_recall": Metric("higher"),
+    "answered": Metric(None),
+    "f1_of_surest_half": Metric("higher"),
+    "calibration_error": Metric("lower"),
+}
+
+
+def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
+    """Question and text with their flags, and their characters where a batch has them."""
+    return tuple(batch[name] for name in (*FIELDS, *CHARACTERS) if name in batch)
+
+
+def loss(model: Logits) -> Loss:
+    """Cross-entropy of the first and the last token of the answer, in nats, and their mean.
+
+    Args:
+        model: computes logits of start and end [batch, length + 1], of which 0 is "no answer".
+    """
+
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        logits, extra = model(params, extra, batch, key, train)
+        targets = batch["start"], batch["end"]
+        each = [
+            optax.softmax_cross_entropy_with_integer_labels(x.astype(jnp.float32), target)
+            for x, target in zip(logits, targets, strict=True)
+        ]
+        right = [x.argmax(-1) == t for x, t in zip(logits, targets, strict=True)]
+        accuracy = mean(right[0] & right[1], batch["mask"])
+        return Out(
+            mean((each[0] + each[1]) / 2, batch["mask"]), {"window_accuracy": accuracy}, extra
+        )
+
+    return cross_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """An answer that a reader found.
+
+    Attributes:
+        start, end: characters of the text, [start, end).
+        probability: of this span in its window.
+        answerable: probability that the text answers the question: 1 less that of "no answer" in
+            the window where it is least probable.
+    """
+
+    start: int
+    end: int
+    probability: float
+    answerable: float
+
+    def text(self, question: Question, threshold: float) -> str:
+        """The answer as it stands in the text; "" if `answerable` is below a threshold."""
+        return "" if self.answerable < threshold else question.context[self.start : self.end]
+
+
+def collect(
+    model: Logits, params: Params, extra: Extra, batch: Batch, longest: int
+) -> dict[str, Array]:
+    """The best span of each window, and the log-probabilities of it and of "no answer"."""
+    (start, end), _ = model(params, extra, batch, None, False)
+    span, best, none = best_spans(start, end, longest)
+    return {"span": span, "log_probability": best, "no_answer": none}
+
+
+def combined(windows: QuestionWindows, collected: Mapping[str, np.ndarray]) -> list[Found]:
+    """The most probable span of each question over all its windows.
+
+    Args:
+        windows: of questions.
+        collected: as `collect`, [windows, ...].
+    """
+    count = len(windows.questions)
+    best, none = np.full(count, -1), np.zeros(count)
+    for i, question in enumerate(windows.number):
+        value = collected["log_probability"][i]
+        if best[question] < 0 or value > collected["log_probability"][best[question]]:
+            best[question] = i
+        none[question] = min(none[question], collected["no_answer"][i])
+    found = []
+    for window, least in zip(best, none, strict=True):
+        first, last = collected["span"][window]
+        spans = windows.spans[window]
+        start, end = int(spans[first, 0]), int(spans[last, 1])
+        probability = float(np.exp(min(collected["log_probability"][window], 0.0)))
+        answerable = float(-np.expm1(min(least, 0.0)))
+        found.append(Found(start, max(start, end), probability, answerable))
+    return found
+
+
+def scores(
+    questions: Sequence[Question], found: Sequence[Found], threshold: float
+) -> dict[str, float]:
+    """Exact match, F1 and what else is known of the answers to questions.
+
+    Args:
+        questions: with true answers.
+        found: an answer to each.
+        threshold: of `Found.text`.
+
+    Returns:
+        `exact_match` and `f1` (SQuAD's); `sentence_hit`, whether the sentence of the answer holds a
+        true one; `answered`, the fraction with an answer; `f1_of_surest_half`, of the questions
+        with the highest probability; `calibration_error` of the probability as that of an exact
+        match; and where there are questions without an answer `no_answer_recall`.
+    """
+    answers = [each.text(q, threshold) for q, each in zip(questions, found, strict=True)]
+    each = list(zip(answers, questions, strict=True))
+    exact = np.array([metrics.exact_match(answer, q.answers) for answer, q in each])
+    f1 = np.array([metrics.f1(answer, q.answers) for answer, q in each])
+    given = np.array([answer != "" for answer in answers])
+    surest = np.argsort([-a.probability for a in found], kind="stable")[: max(1, len(found) // 2)]
+    result = {
+        "exact_match": float(exact.mean()),
+        "f1": float(f1.mean()),
+        "answered": float(given.mean()),
+        "f1_of_surest_half": float(f1[surest].mean()),
+    }
+    if given.any():
+        probability = np.array([a.probability for a in found])
+        result["calibration_error"] = reliability(probability[given], exact[given] > 0).error
+    with_answer = [(q, a) for q, a in zip(questions, found, strict=True) if q.answers]
+    if with_answer:
+        hits = [hit(q, sentence_of(q.context, a.start)) for q, a in with_answer]
+        result["sentence_hit"] = float(np.mean(hits))
+    if len(with_answer) < len(questions):
+        without = np.array([not q.answers for q in questions])
+        result["no_answer_recall"] = float((~given[without]).mean())
+    return result
+
+
+def sentence_of(context: str, start: int) -> tuple[int, int]:
+    """Characters of the sentence of a text that holds the character `start`."""
+    for found in baselines.sentences(context):
+        if start < found[1]:
+            return found
+    return (0, len(context))
+
+
+def hit(question: Question, span: tuple[int, int]) -> bool:
+    """Whether a span of characters holds one of the true answers where it stands."""
+    pairs = zip(question.answers, question.starts, strict=True)
+    return any(span[0] <= start and start + len(a) <= span[1] for a, start in pairs)
+
+
+def evaluators(
+    model: Logits,
+    train: QuestionWindows,
+    validation: QuestionWindows,
+    test: QuestionWindows,
+    longest: int,
+    threshold: float,
+) -> list[Evaluator]:
+    """Exact match and F1 during training and at the end, and at the end two baselines on test.
+
+    Args:
+        model: computes logits of start and end.
+        train: from its texts the baselines know how rare words are.
+        validation, test: scored.
+        longest: tokens of an answer.
+        threshold: probability of being answerable below which no answer is given.
+    """
+
+    def made(sources: dict[str, QuestionWindows], every: Schedule, names: Sequence[str]) -> Scored:
+        def collects(state: State, batch: Batch) -> dict[str, Array]:
+            return collect(model, state.params, state.extra, batch, longest)
+
+        def score(collected: Collected, split: str) -> dict[str, float]:
+            windows = sources[split]
+            result = scores(windows.questions, combined(windows, collected), threshold)
+            return {name: result[name] for name in names if name in result}
+
+        return Scored(sources, collects, score, {n: _METRICS[n] for n in names}, every)
+
+    curve = ("exact_match", "f1")
+    rest = [name for name in _METRICS if name not in curve]
+    return [
+        made({"validation": validation}, "eval", curve),
+        made({"test": test}, "end", curve),
+        made({"validation": validation, "test": test}, "end", rest),
+        OfState("test", lambda state: baseline_scores(train, test), _BASELINES, "end"),
+    ]
+
+
+_BASELINES = {
+    name: Metric(None)
+    for name in (
+        "sliding_window_exact_match",
+        "sliding_window_f1",
+        "tfidf_sentence_f1",
+        "tfidf_sentence_hit",
+    )
+}
+
+
+def baseline_scores(train: QuestionWindows, test: QuestionWindows) -> dict[str, float]:
+    """Exact match and F1 of a sliding window, F1 and hits of the most similar sentence.
+
+    Args:
+        train: from its texts comes the rarity of words.
+        test: questions to answer; those without an answer are left out.
+    """
+    rare = baselines.rarity(sorted({each.context for each in train.questions}))
+    asked = [each for each in test.questions if each.answers]
+    if not asked:
+        return {}
+    references = [each.answers for each in asked]
+    spans = [baselines.sliding_window(each, rare) for each in asked]
+    lines = [baselines.likeliest_sentence(each, rare) for each in asked]
+    window = metrics.scores(_texts(asked, spans), references)
+    sentence = metrics.scores(_texts(asked, lines), references)
+    hits = [hit(each, span) for each, span in zip(asked, lines, strict=True)]
+    return {
+        "sliding_window_exact_match": window.exact_match,
+        "sliding_window_f1": window.f1,
+        "tfidf_sentence_f1": sentence.f1,
+        "tfidf_sentence_hit": float(np.mean(hits)),
+    }
+
+
+def _texts(questions: Sequence[Question], spans: Sequence[tuple[int, int]]) -> list[str]:
+    return [q.context[a:b] for q, (a, b) in zip(questions, spans, strict=True)]

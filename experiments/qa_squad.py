@@ -1,0 +1,86 @@
+"""A reader that marks the answer to a question in a text, from word vectors learned here.
+
+Family: RNN with attention (BiDAF)
+Task: question answering
+Data: SQuAD 1.1 dev set (own builder), 38 articles (4 of them for validation) and 10 for test;
+    --offline: synthetic facts, of whose questions some have no answer
+Published: none for these splits; the published models learn from SQuAD's training set
+Headline: test/f1
+
+The training set of SQuAD is not at hand. `--fold 0` to `4` choose the articles for test. Baselines
+on the same questions are a sliding window and the sentence that is most similar. `--data` takes
+JSON lines {"question", "context", "answer"}.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import dlcore
+from dlcore.bounds import NonNegativeInt, PositiveInt, Probability, Range, Rate
+from dlcore.data.sets import questions
+from dlcore.data.sets.question_windows import Encoder, Lengths
+from dlcore.metrics.known import Metric
+from dlcore.models.reader import ContextEncoder, Size, SpanReader
+from dlcore.options import RunOptions
+from dlcore.tasks import question_answers
+from dlcore.tasks import questions as task
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
+
+RUN = RunOptions(cpu_devices=1)
+
+
+@dataclass(frozen=True)
+class Config:
+    fold: NonNegativeInt = 0
+    window: PositiveInt = 256  # words; a longer text is read in several
+    stride: PositiveInt = 128
+    question: PositiveInt = 32
+    characters: PositiveInt = 10  # bytes of a word
+    rarest: PositiveInt = 2  # occurrences from which a word has a vector
+    negatives: Probability = 0.1  # of the questions, shown with a text that does not answer them
+    encoder: ContextEncoder = "gru"
+    width: Annotated[int, Range(8)] = 96
+    words: PositiveInt = 64
+    longest: PositiveInt = 16  # words of an answer
+    threshold: Annotated[float, Range(0.0, 1.0)] = 0.0  # of being answerable; 0: always answers
+    dropout: Rate = 0.3
+    recipe: Recipe = Recipe("adamw", lr=2e-3, warmup=100, weight_decay=0.05, clip_norm=1.0)
+    ema: Rate = 0.99
+    batch: int = 32
+    steps: int = 2400
+
+
+SMALL = Config(window=96, stride=48, question=12, negatives=0.0, width=48, threshold=0.5)
+PRESETS = {
+    "attention": Config(encoder="attention"),
+    "offline": replace(SMALL, steps=800),
+    "tiny": replace(SMALL, width=16, words=8, dropout=0.0, steps=6),
+}
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    lengths = Lengths(c.window, c.stride, c.question, c.characters)
+    return questions.load(source, lengths, c.fold, c.negatives, c.rarest)
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    net = SpanReader(Size(splits.facts.vocabulary, c.width, c.words, 32, c.encoder, c.dropout))
+    model = Model("net", net, inputs=task.inputs)
+    finder = question_answers.Finder(model, Encoder.from_facts(splits.facts.encoder), c.longest)
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[model],
+        objectives={"net": Objective(task.loss(model), c.recipe(c.steps, c.ema))},
+        evaluators=task.evaluators(
+            model, splits.train, splits.validation, splits.test, c.longest, c.threshold
+        ),
+        samples=[question_answers.samples(finder, splits.test, c.threshold)],
+        predictor=question_answers.predictor(model, splits.facts, c.longest, c.threshold),
+        best="validation/f1",
+        metrics={"window_accuracy": Metric("higher")},
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)
