@@ -1,0 +1,119 @@
+"""End-to-end memory networks (Sukhbaatar et al. 2015): answers from attention over sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float, Float32, Integer
+
+from dlcore.models.layers import Dropout
+
+_HIDDEN = -1e9  # score of an empty memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """The shape of a memory network.
+
+    Attributes:
+        vocabulary: number of words; 0 is padding.
+        answers: number of possible answers.
+        sentences: most sentences of a story.
+        width: features of a sentence.
+        hops: number of readings of the memory.
+        dropout: rate of dropout of the state before the answer.
+    """
+
+    vocabulary: int
+    answers: int
+    sentences: int
+    width: int = 64
+    hops: int = 3
+    dropout: float = 0.0
+
+
+def position_weights(length: int, width: int) -> Float32[np.ndarray, "length width"]:
+    """Weights of the words of a sentence by their position: (1 - j/J) - (k/d)(1 - 2j/J).
+
+    Args:
+        length: J, words of a sentence; j counts from 1.
+        width: d, features; k counts from 1.
+
+    Source: Sukhbaatar et al. 2015, 4.1 (position encoding).
+    """
+    j = np.arange(1, length + 1, dtype=np.float64)[:, None] / length
+    k = np.arange(1, width + 1, dtype=np.float64)[None] / width
+    return ((1 - j) - k * (1 - 2 * j)).astype(np.float32)
+
+
+class MemoryReader(nn.Module):
+    """Answers a question from a story by reading its sentences several times.
+
+    Adjacent weights: the output vectors of a reading are the input vectors of the next. Sentences
+    are sums of word vectors weighted by position, with a learned vector for their age.
+    """
+
+    size: Size
+
+    @nn.compact
+    def __call__(
+        self,
+        story: Integer[Array, "batch sentences words"],
+        question: Integer[Array, "batch words"],
+        *,
+        train: bool = False,
+        row: Integer[Array, " batch"] | None = None,
+    ) -> tuple[Float[Array, "batch answers"], Float[Array, "batch hops sentences"]]:
+        """Computes logits of the answers, and the attention of each reading.
+
+        Args:
+            story: words of the sentences, the last sentence first, 0 at padding.
+            question: words, 0 at padding.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+
+        Returns:
+            Logits [batch, answers]; weights [batch, hops, sentences], 0 at empty memories.
+        """
+        s, init = self.size, nn.initializers.normal(0.1)
+        weights = jnp.asarray(position_weights(story.shape[-1], s.width))
+        tables = [
+            nn.Embed(s.vocabulary, s.width, embedding_init=init, name=f"words_{hop}")
+            for hop in range(s.hops + 1)
+        ]
+        ages = [
+            self.param(f"ages_{hop}", init, (s.sentences, s.width), jnp.float32)
+            for hop in range(s.hops + 1)
+        ]
+        there = (story != 0).any(-1)
+        state = _sentences(tables[0], question, weights)
+        attention = []
+        for hop in range(s.hops):
+            keys, values = (
+                _sentences(tables[i], story, weights) + ages[i][: story.shape[1]]
+                for i in (hop, hop + 1)
+            )
+            weight = _softmax(jnp.einsum("bsd,bd->bs", keys, state), there)
+            state = state + jnp.einsum("bs,bsd->bd", weight, values)
+            attention.append(weight)
+        state = Dropout(s.dropout)(state, row if train else None)
+        return nn.Dense(s.answers, name="answer")(state), jnp.stack(attention, 1)
+
+
+def _sentences(
+    table: nn.Embed, words: Integer[Array, "... words"], weights: Float[Array, "words width"]
+) -> Float[Array, "... width"]:
+    vectors = jnp.where((words != 0)[..., None], table(words), 0)
+    return (vectors * weights).sum(-2)
+
+
+def _softmax(
+    scores: Float[Array, "batch sentences"], there: Bool[Array, "batch sentences"]
+) -> Float[Array, "batch sentences"]:
+    """Softmax over the sentences that exist; zeros where there are none."""
+    return jnp.where(there, jax.nn.softmax(jnp.where(there, scores, _HIDDEN), -1), 0)

@@ -1,0 +1,251 @@
+"""Questions on stories: error of each task of bAbI, tasks solved, and the sentences attended to."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from jax import Array
+
+from dlcore.data.facts import Facts
+from dlcore.data.sets.babi import Encoder, Stories, Story
+from dlcore.metrics.known import Metric
+from dlcore.samples import Sample, Span, Table
+from dlcore.tasks.question_answers import Evidence, read_lines
+from dlcore.tasks.question_baselines import sentences
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.model import Logits
+from dlcore.train.predictor import Answer
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+
+SOLVED = 0.05  # a task is solved where the error is less
+# Errors in percent of tasks 1 to 20, as their papers give them: MemN2N with 3 hops and position
+# encoding on 1,000 questions (Sukhbaatar et al. 2015, by the README of jojonki/MemoryNetworks), and
+# EntNet on 10,000 (Henaff et al. 2017).
+MEMN2N_1K = (
+    *(0.1, 21.6, 64.2, 3.8, 14.1, 7.9, 21.6, 12.6, 23.3, 17.4),
+    *(4.3, 0.3, 9.9, 1.8, 0.0, 52.1, 50.1, 13.6, 87.4, 0.0),
+)
+ENTNET_10K = (
+    *(0.0, 0.1, 4.1, 0.0, 0.3, 0.2, 0.0, 0.5, 0.1, 0.6),
+    *(0.3, 0.0, 1.3, 0.0, 0.0, 0.2, 0.5, 0.3, 2.3, 0.0),
+)
+
+
+def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
+    """`story` and `question`."""
+    return batch["story"], batch["question"]
+
+
+def loss(model: Logits) -> Loss:
+    """Cross-entropy of the answer in nats, and the accuracy.
+
+    Args:
+        model: computes logits [batch, answers], and attention [batch, hops, sentences].
+    """
+
+    def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
+        (logits, _), extra = model(params, extra, batch, key, train)
+        each = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        right = logits.argmax(-1) == batch["label"]
+        return Out(mean(each, batch["mask"]), {"accuracy": mean(right, batch["mask"])}, extra)
+
+    return cross_entropy
+
+
+def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
+    """The error of each task, from 0 to 1.
+
+    Args:
+        task: number of the task of each question.
+        right: whether it was answered correctly.
+    """
+    return {int(each): float(1 - right[task == each].mean()) for each in np.unique(task)}
+
+
+def evaluators(model: Logits, validation: Stories, test: Stories) -> list[Evaluator]:
+    """Error of each task, their mean, and the number of tasks with an error below 5 %.
+
+    Args:
+        model: computes logits and attention.
+        validation: scored during training.
+        test: scored at the end.
+    """
+    tasks = sorted({int(each) for each in np.unique(test.arrays["task"])})
+
+    def collects(state: State, batch: Batch) -> dict[str, Array]:
+        (logits, _), _ = model(state.params, state.extra, batch, None, False)
+        return {"right": logits.argmax(-1) == batch["label"], "task": batch["task"]}
+
+    def brief(collected: Collected, split: str) -> dict[str, float]:
+        each = errors(collected["task"], collected["right"])
+        solved = sum(error < SOLVED for error in each.values())
+        return {"mean_error": float(np.mean([*each.values()])), "tasks_solved": float(solved)}
+
+    def full(collected: Collected, split: str) -> dict[str, float]:
+        each = errors(collected["task"], collected["right"])
+        return {
+            **brief(collected, split),
+            **{f"error_task_{task:02d}": error for task, error in each.items()},
+        }
+
+    declared = {"mean_error": Metric("lower"), "tasks_solved": Metric("higher")}
+    each = {f"error_task_{task:02d}": Metric("lower") for task in tasks}
+    return [
+        Scored({"validation": validation}, collects, brief, declared, "eval"),
+        Scored({"test": test}, collects, full, {**declared, **each}, "end"),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoryPredictor:
+    """Answers questions on stories, with the sentence that was attended to most.
+
+    Attributes:
+        model: computes logits and attention.
+        encoder: of stories.
+        options: flags of `dlcore predict`: none.
+    """
+
+    model: Logits
+    encoder: Encoder
+    options: StoryOptions
+    reads = "table"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Story]:
+        """Reads JSON lines {"question": ..., "context": ...}; the context is a story.
+
+        Raises:
+            UsageError: a line that is no such object, with its file and number.
+        """
+        return [_story(question, context) for question, context in read_lines(files, text)]
+
+    def batch(self, state: State, items: Sequence[Story]) -> list[Answer]:
+        """Answers questions.
+
+        Returns:
+            ({"question", "answer", "probability", "evidence", "start", "end"}, the marked story) of
+            each: the sentence with the greatest attention of any reading, and its characters.
+        """
+        batch = {**self.encoder.encode(items), "row": np.arange(len(items), dtype=np.int32)}
+        logits, attention = jax.device_get(self._run(state, batch))
+        answers: list[Answer] = []
+        for story, each, weights in zip(items, logits, attention, strict=True):
+            p = np.exp(each - each.max())
+            context, start, end = marked(story, weights)
+            answer = self.encoder.answers[int(p.argmax())]
+            record = {
+                "question": story.question,
+                "answer": answer,
+                "probability": float(p.max() / p.sum()),
+                "evidence": context[start:end],
+                "start": start,
+                "end": end,
+            }
+            spans = (Span(start, end, "attention", "prompt"),)
+            answers.append((record, Evidence(f"{story.question} {answer}", context, spans)))
+        return answers
+
+    @functools.cached_property
+    def _run(self) -> Callable[[State, Batch], tuple[Array, Array]]:
+        def run(state: State, batch: Batch) -> tuple[Array, Array]:
+            return self.model(state.params, state.extra, batch, None, False)[0]
+
+        return jax.jit(run)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoryOptions:
+    """Flags of `dlcore predict` for stories: none."""
+
+
+def _story(question: str, context: str) -> Story:
+    """A story of a user's text; its sentences end at line ends too."""
+    lines = [line.strip() for line in context.splitlines() if line.strip()]
+    found = [line[a:b] for line in lines for a, b in sentences(line)]
+    return Story(0, tuple(found), question, "")
+
+
+def marked(story: Story, attention: np.ndarray) -> tuple[str, int, int]:
+    """The sentences of a story as one text, and the characters of the one attended to most.
+
+    Args:
+        story: with at least one sentence.
+        attention: [hops, sentences], the last sentence first.
+    """
+    kept = min(len(story.sentences), attention.shape[-1])
+    chosen = len(story.sentences) - 1 - int(attention.max(0)[:kept].argmax())
+    text = "\n".join(story.sentences)
+    start = sum(len(each) + 1 for each in story.sentences[:chosen])
+    return text, start, start + len(story.sentences[chosen])
+
+
+def predictor(model: Logits, facts: Facts) -> StoryPredictor:
+    """Returns the predictor of a reader of stories.
+
+    Args:
+        model: computes logits and attention.
+        facts: of the training data.
+    """
+    return StoryPredictor(model, encoder_of(facts), StoryOptions())
+
+
+def encoder_of(facts: Mapping[str, object]) -> Encoder:
+    """The encoder of the training data."""
+    lists = {name: tuple(facts[name]) for name in ("vocabulary", "answers")}  # type: ignore[arg-type]
+    return Encoder(**lists, sentences=facts["sentences"], length=facts["length"])  # type: ignore[arg-type]
+
+
+def samples(
+    found: StoryPredictor, test: Stories, count: int = 20, rows: int = 256
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows stories with the sentence attended to, and errors of tasks beside published ones.
+
+    Args:
+        found: answers stories.
+        test: the stories.
+        count: number of stories that are shown, evenly spread.
+        rows: stories of a program.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        index = np.unique(np.linspace(0, len(test) - 1, count).astype(int))
+        stories = [test.stories[i] for i in index]
+        shown: list[Sample] = []
+        for story, (answer, evidence) in zip(stories, found.batch(state, stories), strict=True):
+            assert isinstance(evidence, Evidence)
+            right = answer["answer"] == story.answer
+            title = f"Task {story.task}: {evidence.title}"
+            title += "" if right else f" (true: {story.answer})"
+            mark = "right" if answer["start"] in _supporting(story) else "wrong"
+            spans = tuple(dataclasses.replace(span, colour=mark) for span in evidence.spans)
+            shown.append(dataclasses.replace(evidence, title=title, spans=spans))
+        return [_table(found, test, state, rows), *shown]
+
+    return draw
+
+
+def _supporting(story: Story) -> set[int]:
+    """First character of each sentence from which the answer follows."""
+    lengths = np.cumsum([0, *(len(each) + 1 for each in story.sentences)])
+    return {int(lengths[i]) for i in story.supporting}
+
+
+def _table(found: StoryPredictor, test: Stories, state: State, rows: int) -> Table:
+    right = []
+    for first in range(0, len(test), rows):
+        index = np.minimum(np.arange(first, first + rows), len(test) - 1)
+        logits, _ = jax.device_get(found._run(state, test.gather(index)))
+        right.append((logits.argmax(-1) == test.arrays["label"][index])[: len(test) - first])
+    each = errors(test.arrays["task"], np.concatenate(right))
+    published = "MemN2N, 1k, paper", "EntNet, 10k, paper"
+    lines = [
+        (f"{task}", round(100 * error, 1), MEMN2N_1K[task - 1], ENTNET_10K[task - 1])
+        for task, error in each.items()
+    ]
+    return Table("Error of each task in percent", ("task", "error", *published), tuple(lines))
