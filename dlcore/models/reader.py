@@ -157,11 +157,11 @@ class SpanReader(nn.Module):
     @nn.compact
     def __call__(
         self,
-        question: Integer[Array, "batch asked"],
+        question: Integer[Array, "batch question_length"],
         context: Integer[Array, "batch length"],
-        question_flags: Shaped[Array, "batch asked flags"],
+        question_flags: Shaped[Array, "batch question_length flags"],
         context_flags: Shaped[Array, "batch length flags"],
-        question_characters: Integer[Array, "batch asked bytes"] | None = None,
+        question_characters: Integer[Array, "batch question_length bytes"] | None = None,
         context_characters: Integer[Array, "batch length bytes"] | None = None,
         *,
         train: bool = False,
@@ -178,11 +178,13 @@ class SpanReader(nn.Module):
         """
         s, drawn = self.size, row if train else None
         words, encode = Words(s, name="input"), Sequence(s, name="encode")
-        asked, there = question != 0, context != 0
-        q = encode(words(question, question_characters, question_flags, drawn), asked, train, row)
+        question_mask, there = question != 0, context != 0
+        q = encode(
+            words(question, question_characters, question_flags, drawn), question_mask, train, row
+        )
         x = words(context, context_characters, context_flags, drawn)
         c = encode(x, there, train, row)
-        merged = Flow(name="flow")(c, q, there, asked)
+        merged = Flow(name="flow")(c, q, there, question_mask)
         merged = nn.relu(nn.Dense(s.width, name="merge")(jnp.concatenate([merged, x], -1)))
         model = Sequence(s, name="model")(merged, there, train, row)
         last = Sequence(s, name="last")(jnp.concatenate([merged, model], -1), there, train, row)
@@ -199,15 +201,15 @@ class Flow(nn.Module):
     def __call__(
         self,
         c: Float[Array, "batch length width"],
-        q: Float[Array, "batch asked width"],
+        q: Float[Array, "batch question_length width"],
         there: Bool[Array, "batch length"],
-        asked: Bool[Array, "batch asked"],
+        question_mask: Bool[Array, "batch question_length"],
     ) -> Float[Array, "batch length four_width"]:
         """Computes [c; attended q; c * attended q; c * attended c], [batch, length, 4 width].
 
         Args:
             c, q: encoded tokens of the text and the question.
-            there, asked: False at padding of each.
+            there, question_mask: False at padding of each.
         """
         weight = self.param("weight", nn.initializers.normal(0.1), (3, c.shape[-1]), jnp.float32)
         similarity = (
@@ -215,7 +217,7 @@ class Flow(nn.Module):
             + (q @ weight[1])[:, None]
             + jnp.einsum("bid,bjd->bij", c * weight[2], q)
         )
-        similarity = jnp.where(asked[:, None], similarity, _HIDDEN)
+        similarity = jnp.where(question_mask[:, None], similarity, _HIDDEN)
         of_question = jnp.einsum("bij,bjd->bid", jax.nn.softmax(similarity, -1), q)
         of_text = jax.nn.softmax(jnp.where(there, similarity.max(-1), _HIDDEN), -1)
         summary = jnp.einsum("bi,bid->bd", of_text, c)[:, None]
@@ -243,9 +245,9 @@ class EncoderReader(nn.Module):
     @nn.compact
     def __call__(
         self,
-        question: Integer[Array, "batch asked"],
+        question: Integer[Array, "batch question_length"],
         context: Integer[Array, "batch length"],
-        question_flags: Shaped[Array, "batch asked flags"],
+        question_flags: Shaped[Array, "batch question_length flags"],
         context_flags: Shaped[Array, "batch length flags"],
         *,
         train: bool = False,
@@ -263,8 +265,8 @@ class EncoderReader(nn.Module):
         tokens = jnp.concatenate([separator, question, separator, context, separator], 1)
         x = Text(self.vocabulary, self.size, name="text")(tokens, train=train, row=row)
         count = question.shape[1]
-        asked = (question != 0)[..., None].astype(x.dtype)
-        q = (x[:, 1 : count + 1] * asked).sum(1) / jnp.maximum(asked.sum(1), 1)
+        question_mask = (question != 0)[..., None].astype(x.dtype)
+        q = (x[:, 1 : count + 1] * question_mask).sum(1) / jnp.maximum(question_mask.sum(1), 1)
         c, flags = x[:, count + 2 : -1], context_flags.astype(x.dtype)
         features = jnp.concatenate([c, c * q[:, None], flags], -1)
         features = nn.relu(nn.Dense(self.size.width, name="merge")(features))

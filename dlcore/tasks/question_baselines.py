@@ -55,12 +55,14 @@ def likeliest_sentence(question: Question, rare: dict[str, float]) -> tuple[int,
         counts = Counter(word.lower() for word in words(text).words)
         return {word: n * rare.get(word, most) for word, n in counts.items()}
 
-    asked = vector(question.question)
+    question_vector = vector(question.question)
     best, found = -1.0, (0, 0)
     for start, end in sentences(question.context):
         stated = vector(question.context[start:end])
         norm = math.sqrt(sum(value * value for value in stated.values())) or 1.0
-        cosine = sum(value * stated.get(word, 0.0) for word, value in asked.items()) / norm
+        cosine = (
+            sum(value * stated.get(word, 0.0) for word, value in question_vector.items()) / norm
+        )
         if cosine > best:
             best, found = cosine, (start, end)
     return found
@@ -86,15 +88,15 @@ def sliding_window(question: Question, rare: dict[str, float]) -> tuple[int, int
     most = max(rare.values(), default=1.0)
     tokens, spans = words(question.context)
     low = [word.lower() for word in tokens]
-    asked = {word.lower() for word in words(question.question).words} - _FUNCTION
+    question_words = {word.lower() for word in words(question.question).words} - _FUNCTION
     reach = max(1, len(words(question.question).words))
     # punctuation is between words but counts in no distance and shares nothing
-    shared = [rare.get(w, most) if w in asked and w[:1].isalnum() else 0.0 for w in low]
+    shared = [rare.get(w, most) if w in question_words and w[:1].isalnum() else 0.0 for w in low]
     best, found = (-1.0, 0), (0, 0)
     for first in range(len(low)):
         for last in range(first, min(first + LONGEST, len(low))):
             inside = low[first : last + 1]
-            if any(w in asked or not w[:1].isalnum() for w in inside):
+            if any(w in question_words or not w[:1].isalnum() for w in inside):
                 break
             if inside[0] in _FUNCTION or inside[-1] in _FUNCTION:
                 continue

@@ -229,15 +229,15 @@ def baseline_scores(train: QuestionWindows, test: QuestionWindows) -> dict[str, 
         test: questions to answer; those without an answer are left out.
     """
     rare = baselines.rarity(sorted({each.context for each in train.questions}))
-    asked = [each for each in test.questions if each.answers]
-    if not asked:
+    answerable = [each for each in test.questions if each.answers]
+    if not answerable:
         return {}
-    references = [each.answers for each in asked]
-    spans = [baselines.sliding_window(each, rare) for each in asked]
-    lines = [baselines.likeliest_sentence(each, rare) for each in asked]
-    window = metrics.scores(_texts(asked, spans), references)
-    sentence = metrics.scores(_texts(asked, lines), references)
-    hits = [hit(each, span) for each, span in zip(asked, lines, strict=True)]
+    references = [each.answers for each in answerable]
+    spans = [baselines.sliding_window(each, rare) for each in answerable]
+    lines = [baselines.likeliest_sentence(each, rare) for each in answerable]
+    window = metrics.scores(_texts(answerable, spans), references)
+    sentence = metrics.scores(_texts(answerable, lines), references)
+    hits = [hit(each, span) for each, span in zip(answerable, lines, strict=True)]
     return {
         "sliding_window_exact_match": window.exact_match,
         "sliding_window_f1": window.f1,

@@ -22,7 +22,7 @@ from dlcore.metrics.generation import frechet
 from dlcore.metrics.images import psnr
 from dlcore.options import RunOptions
 from dlcore.runs import catalog
-from dlcore.tasks import detection_baseline, image_generation, segmentation
+from dlcore.tasks import detection_baseline, image_generation, questions, segmentation
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import LossEvaluation, averaged, packed_step
 from dlcore.train.evaluators import Collector
@@ -274,6 +274,12 @@ def pixel_by_pixel(experiment: Experiment) -> float:
     noise = ((seen - held) ** 2).mean()
     mean, variance = train.mean(0), train.var(0)
     return psnr(np.clip(mean + variance / (variance + noise) * (seen - mean), 0, 1), held)
+
+
+def sliding_window(experiment: Experiment) -> float:
+    """F1 of the sliding window on the questions of validation that have an answer."""
+    splits = experiment.splits
+    return questions.baseline_scores(splits.train, splits.validation)["sliding_window_f1"]
 
 
 def independent_pixels(experiment: Experiment) -> float:

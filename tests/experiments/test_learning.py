@@ -202,6 +202,16 @@ ROWS = {
     "mlp_digits": classifier(steps=100),
     "mlp_fashion_mnist": classifier(steps=100),
     "mlp_table": classifier(steps=200, lr=1e-2),
+    "qa_babi": Row(
+        "validation/accuracy", majority, 0.2, torn("label"), {"width": 32, "steps": 800}
+    ),
+    "qa_squad": Row(
+        "validation/f1",
+        learning.sliding_window,
+        0.2,
+        torn("start", "end"),
+        {"width": 32, "words": 32, "steps": 400, "ema": 0.9, "lr": 4e-3},
+    ),
     "resnet_cifar10": classifier(steps=400, cutmix=0.0),
     "rnn_adding": Row(
         "validation/loss",

@@ -19,8 +19,10 @@ from dlcore.models import (
     gan,
     gpt,
     lru,
+    memory_reader,
     mlp,
     policy,
+    reader,
     resnet,
     rnn,
     segmenter,
@@ -32,12 +34,14 @@ from dlcore.models import (
 )
 
 TOKENS = np.ones((2, 5), np.int32)
+FLAGS = np.ones((2, 5, 4), np.uint8)
 LABELS = np.zeros(2, np.int32)
 IMAGES = np.zeros((2, 8, 8, 1), np.float32)
 SERIES = np.zeros((2, 5, 3), np.float32)
 SIZE = gpt.Size(7, 6, layers=1, heads=2, width=8)
 VARIANT = gpt.Size(7, 6, 3, 2, 8, rotary=True, kv_heads=1, norm="rms", mlp="swiglu", scan=True)
 PLACES = encoder.Size(1, 2, 8, context=9, positions="learned")
+PLACES_OF_PAIRS = encoder.Size(1, 2, 8, context=13, positions="learned")
 TRANSLATORS: dict[str, tuple[Any, Any, Any]] = {
     "seq2seq": (seq2seq, seq2seq.Seq2Seq, seq2seq.Size(7, 1, 1, 2, 8)),
     "attention_gru": (attention_gru, attention_gru.AttentionGRU, attention_gru.Size(7, 1, 8)),
@@ -52,6 +56,15 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
         (TOKENS, np.ones((2, 5), bool), np.zeros((2, 5), np.int32)),
     ),
     "bert": (bert.Masked(7, PLACES), (TOKENS, TOKENS)),
+    "span reader": (
+        reader.SpanReader(reader.Size(7, 8, 6, 4)),
+        (TOKENS, TOKENS, FLAGS, FLAGS, FLAGS, FLAGS),
+    ),
+    "encoder reader": (reader.EncoderReader(7, PLACES_OF_PAIRS, 1), (TOKENS, TOKENS, FLAGS, FLAGS)),
+    "memory reader": (
+        memory_reader.MemoryReader(memory_reader.Size(7, 3, 4, 8)),
+        (np.ones((2, 4, 5), np.int32), TOKENS),
+    ),
     "bert classifier": (bert.Classifier(7, PLACES, 3), (TOKENS,)),
     **{name: (net(size), (TOKENS,) * 4) for name, (_, net, size) in TRANSLATORS.items()},
     "gru": (rnn.Reader(rnn.RNN("gru", 4, both=True, memory=5), 3), (SERIES,)),

@@ -24,7 +24,7 @@ NAME = "squad_v11_dev"
 FOLDS = 5
 HELD_OUT = 4  # articles for validation, of those that are not for test
 
-Asked = dict[str, list[Question]]  # {split: questions}
+BySplit = dict[str, list[Question]]  # {split: questions}
 
 
 def load(
@@ -86,7 +86,7 @@ def load(
 
 
 def _splits(
-    by_split: Asked,
+    by_split: BySplit,
     info: tuple[str, str],
     names: Mapping[str, str],
     lengths: Lengths,
@@ -150,11 +150,11 @@ def articles(names: Sequence[str], fold: int) -> dict[str, list[str]]:
     return {"train": rest[HELD_OUT:], "validation": rest[:HELD_OUT], "test": test}
 
 
-def _published(fold: int) -> Asked:
+def _published(fold: int) -> BySplit:
     columns = tfds.columns(NAME, "dev", ["article", "context", "questions"])
     parts = articles(sorted({*columns["article"]}), fold)
     split_of = {name: split for split, names in parts.items() for name in names}
-    found: Asked = {split: [] for split in parts}
+    found: BySplit = {split: [] for split in parts}
     for article, context, listed in zip(
         columns["article"], columns["context"], columns["questions"], strict=True
     ):
@@ -164,7 +164,7 @@ def _published(fold: int) -> Asked:
     return found
 
 
-def _synthetic() -> Asked:
+def _synthetic() -> BySplit:
     facts = synthetic_questions.facts()
     parts = by_hash([each.context for each in facts])
     made = [

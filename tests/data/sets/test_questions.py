@@ -1,0 +1,165 @@
+"""Questions as windows: targets, offsets, folds by article, unanswerable pairs, own files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlcore.data import tokens
+from dlcore.data.sets import questions, sentences, synthetic_questions
+from dlcore.data.sets.question_windows import (
+    Encoder,
+    Lengths,
+    Question,
+    encoded,
+    starts,
+    vocabulary,
+)
+from dlcore.errors import UsageError
+
+pytestmark = pytest.mark.quick
+INFO = ("made", "1", "train")
+
+
+def answer_of(windows: object, i: int) -> str:
+    """The characters between the targets of a window."""
+    first, last = (int(windows.arrays[name][i]) - 1 for name in ("start", "end"))  # type: ignore[attr-defined]
+    question = windows.questions[windows.number[i]]  # type: ignore[attr-defined]
+    spans = windows.spans[i]  # type: ignore[attr-defined]
+    return question.context[spans[first, 0] : spans[last, 1]]
+
+
+def test_windows_cover_a_text() -> None:
+    for count in range(1, 40):
+        for window, stride in ((8, 3), (8, 8), (1, 1)):
+            found = starts(count, window, stride)
+            seen = {i for start in found for i in range(start, start + window)}
+            assert {*range(count)} <= seen
+            assert count > found[-1], "a window without a token"
+            assert not count <= found[0] + window or found == [0]
+
+
+@pytest.mark.parametrize("by_subwords", [False, True])
+def test_targets_are_the_answer_wherever_a_window_holds_it(by_subwords: bool) -> None:
+    facts = synthetic_questions.facts(60)
+    answerable = [
+        Question(f.question, f.context, (f.answer,) if f.answer else (), (f.start,)) for f in facts
+    ]
+    subwords = None
+    if by_subwords:
+        lines = [sentences.plain(f.context) for f in facts]
+        subwords = tokens.bpe(lines, 300, sentences.SPECIALS)
+    lengths = Lengths(24, 12, 10, 0 if by_subwords else 6)
+    encoder = Encoder(lengths, () if by_subwords else vocabulary(answerable, 1), subwords)
+    windows = encoded(answerable, encoder, INFO)
+    held = np.flatnonzero(windows.arrays["start"] > 0)
+    assert {answerable[windows.number[i]] for i in held} >= {q for q in answerable if q.answers}
+    assert all(answer_of(windows, i) == answerable[windows.number[i]].answers[0] for i in held)
+    assert len(windows) > len(answerable)  # some texts are longer than a window
+    assert windows.arrays["context"].max() < len(encoder)
+    assert ("context_characters" in windows.arrays) != by_subwords
+    again = Encoder.from_facts(json.loads(json.dumps(encoder.to_facts())))
+    assert (encoded(answerable, again, INFO).arrays["context"] == windows.arrays["context"]).all()
+
+
+def test_synthetic_answers_stand_in_their_texts() -> None:
+    facts = synthetic_questions.facts(300)
+    assert all(f.context.startswith(f.answer, f.start) for f in facts)
+    without = np.mean([not f.answer for f in facts])
+    assert 0.05 < without < 0.25
+    splits = questions.load("offline", Lengths(64, 32, 12, 4))
+    contexts = [{q.context for q in source.questions} for source in dict(splits.items()).values()]  # type: ignore[attr-defined]
+    assert not contexts[0] & contexts[2]
+    assert not contexts[1] & contexts[2]
+
+
+def test_each_article_is_for_test_once() -> None:
+    names = [f"article {i}" for i in range(48)]
+    folds = [questions.articles(names, fold) for fold in range(5)]
+    assert sorted(name for fold in folds for name in fold["test"]) == sorted(names)
+    assert [len(fold["test"]) for fold in folds] == [10, 10, 10, 9, 9]
+    for fold in folds:
+        assert sorted(name for names in fold.values() for name in names) == sorted(names)
+        assert len(fold["validation"]) == 4
+    with pytest.raises(UsageError, match="--fold 5"):
+        questions.articles(names, 5)
+
+
+def test_unanswerable_pairs_have_no_answer() -> None:
+    texts = [f"In {year} it began. Then {year + 1}." for year in range(1900, 1950)]
+    answerable = [Question("When?", text, (text[3:7],), (3,), "a") for text in texts]
+    found = questions.unanswerable(answerable, 0.5)
+    assert 15 < len(found) < 35
+    assert not any(each.answers for each in found)
+    assert questions.unanswerable(answerable, 0.0) == []
+    assert (
+        questions.unanswerable([each._replace(group=each.context) for each in answerable], 1.0)
+        == []
+    )
+
+
+def lines_of(count: int = 40) -> list[dict[str, object]]:
+    return [
+        {
+            "question": "Who?",
+            "context": f"Zoé 👩🏽\u200d🚀 and Émile{i} met.",
+            "answer": f"Émile{i}",
+        }
+        for i in range(count)
+    ]
+
+
+def write(path: Path, records: list[dict[str, object]], end: str = "\n") -> Path:
+    text = end.join(json.dumps(each, ensure_ascii=False) for each in records)
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_own_questions(tmp_path: Path) -> None:
+    records = lines_of()
+    records[0] = {**records[0], "answer": None}
+    records[1] = {**records[1], "answer": ["Zoé", "Émile1"]}
+    records[2] = {"question": "Who?", "context": "A met A.", "answer": "A", "start": 6}
+    splits = questions.load(write(tmp_path / "own.jsonl", records, "\r\n"), Lengths(16, 8, 4, 4))
+    answerable = {
+        q.context: q for source in dict(splits.items()).values() for q in source.questions
+    }  # type: ignore[attr-defined]
+    assert len(answerable) == 40
+    assert answerable["A met A."].starts == (6,)
+    assert answerable[str(records[1]["context"])].answers == ("Zoé", "Émile1")
+    assert answerable[str(records[0]["context"])].answers == ()
+    assert splits.facts.by_hash == ["validation", "test"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answer": "Nobody"}, "'Nobody' does not stand in the context"),
+        ({"answer": "Zoé", "start": 1}, "does not begin at character 1"),
+        ({"answer": "Zoé", "start": True}, "does not begin at character True"),
+        ({"answer": 7}, "the answer 7 is no text"),
+        ({"question": " "}, "'question' must be a text that is not empty"),
+        ({"context": 3}, "'context' must be a text"),
+        ({"split": "dev"}, "the split 'dev' is none of"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    records = lines_of()
+    records[4] = {**records[4], **change}
+    with pytest.raises(UsageError, match=r"own\.jsonl, line 5: .*" + message):
+        questions.load(write(tmp_path / "own.jsonl", records), Lengths(16, 8, 4, 4))
+
+
+def test_what_is_no_file_of_questions(tmp_path: Path) -> None:
+    lengths = Lengths(16, 8, 4, 4)
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "Who?", "context": "A."}\n[1]\n{"a"\n')
+    with pytest.raises(UsageError, match=r"line 1: there is no 'answer'.*2 more"):
+        questions.load(path, lengths)
+    with pytest.raises(UsageError, match="stride"):
+        questions.load("offline", Lengths(16, 17, 4, 4))
+    with pytest.raises(UsageError, match="--fold 1"):
+        questions.load(path, lengths, fold=1)

@@ -1,0 +1,90 @@
+"""Readers of questions: padding has no effect, the best span is that of enumeration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore.models import encoder
+from dlcore.models.memory_reader import MemoryReader, position_weights
+from dlcore.models.memory_reader import Size as MemorySize
+from dlcore.models.reader import EncoderReader, Size, SpanReader, best_spans
+
+DRAW = np.random.RandomState(0)
+
+
+def texts(question_length: int, length: int) -> tuple[np.ndarray, ...]:
+    shapes = (2, question_length), (2, length)
+    words = [DRAW.randint(2, 9, shape) for shape in shapes]
+    flags = [DRAW.randint(0, 2, (*shape, 5)) for shape in shapes]
+    bytes_of = [DRAW.randint(1, 256, (*shape, 4)) for shape in shapes]
+    return (*words, *flags, *bytes_of)
+
+
+def wider(arrays: tuple[np.ndarray, ...], by: int) -> tuple[np.ndarray, ...]:
+    return tuple(np.pad(each, ((0, 0), (0, by), *[(0, 0)] * (each.ndim - 2))) for each in arrays)
+
+
+NETS: dict[str, Any] = {
+    "gru": SpanReader(Size(9, 8, 6, 4, dropout=0.0)),
+    "attention": SpanReader(Size(9, 8, 6, 4, "attention", 0.0)),
+    "pretrained": EncoderReader(9, encoder.Size(1, 2, 8), 1),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_padding_of_the_text_has_no_effect(name: str) -> None:
+    net, given = NETS[name], texts(3, 7)[: 4 if name == "pretrained" else 6]
+    padded = tuple(
+        w if i % 2 else g for i, (w, g) in enumerate(zip(wider(given, 4), given, strict=True))
+    )
+    variables = net.init(jax.random.key(0), *given)
+    for short, long in zip(
+        net.apply(variables, *given), net.apply(variables, *padded), strict=True
+    ):
+        if name != "pretrained":  # there the last separator stands elsewhere
+            np.testing.assert_allclose(long[:, :8], short, atol=1e-5)
+        assert (np.asarray(long[:, 8:]) < -1e8).all()
+    if name != "pretrained":
+        question = tuple(
+            g if i % 2 else w for i, (w, g) in enumerate(zip(wider(given, 4), given, strict=True))
+        )
+        for a, b in zip(net.apply(variables, *given), net.apply(variables, *question), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_best_span_is_that_of_enumeration() -> None:
+    start, end = DRAW.normal(size=(2, 20, 9)).astype(np.float32)
+    span, worth, none = map(np.asarray, best_spans(start, end, 3))
+    a, b = (each - np.log(np.exp(each).sum(-1, keepdims=True)) for each in (start, end))
+    for row in range(20):
+        pairs = {
+            (i, j): a[row, i + 1] + b[row, j + 1] for i in range(8) for j in range(i, min(i + 3, 8))
+        }
+        best = max(pairs, key=lambda pair: pairs[pair])
+        assert tuple(span[row]) == best
+        np.testing.assert_allclose(worth[row], pairs[best], rtol=1e-5)
+        np.testing.assert_allclose(none[row], a[row, 0] + b[row, 0], rtol=1e-5)
+
+
+def test_position_weights_by_hand() -> None:
+    # J = 2, d = 2: (1 - j/2) - (k/2)(1 - j)
+    np.testing.assert_allclose(position_weights(2, 2), [[0.5, 0.5], [0.5, 1.0]])
+
+
+def test_empty_memories_have_no_effect() -> None:
+    net = MemoryReader(MemorySize(9, 3, 6, 8, 2))
+    story, question = DRAW.randint(1, 9, (2, 4, 5)), DRAW.randint(1, 9, (2, 5))
+    variables = net.init(jax.random.key(0), story, question)
+    logits, attention = net.apply(variables, story, question)
+    longer = np.pad(story, ((0, 0), (0, 2), (0, 0)))
+    padded, weights = net.apply(variables, longer, question)
+    np.testing.assert_allclose(padded, logits, atol=1e-6)
+    np.testing.assert_allclose(weights[..., :4], attention, atol=1e-6)
+    assert not np.asarray(weights[..., 4:]).any()
+    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-6)
+    _, none = net.apply(variables, np.zeros_like(story), question)
+    assert not np.asarray(none).any()

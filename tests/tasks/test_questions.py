@@ -1,0 +1,140 @@
+"""Answers from windows, scores, baselines and predictors of questions, by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.data.sets.babi import Encoder as StoryEncoder
+from dlcore.data.sets.babi import Story
+from dlcore.data.sets.question_windows import Encoder, Lengths, Question, encoded, vocabulary
+from dlcore.errors import UsageError
+from dlcore.tasks import question_answers, question_baselines, questions, stories
+from dlcore.tasks.questions import Found
+
+TEXT = "Zoé 👩🏽\u200d🚀 lives in New York. Bob, a nurse, lives in Oslo since 1990."
+BOB = Question("Where does Bob live?", TEXT, ("Oslo",), (TEXT.index("Oslo"),))
+SILENT = Question("Who is Eve?", TEXT)
+
+
+def found(answer: str, probability: float = 0.5, answerable: float = 1.0) -> Found:
+    start = TEXT.index(answer)
+    return Found(start, start + len(answer), probability, answerable)
+
+
+def test_the_best_window_answers() -> None:
+    lengths = Lengths(8, 4, 8, 4)
+    windows = encoded([BOB, SILENT], Encoder(lengths, vocabulary([BOB], 1)), ("made", "1", "test"))
+    count = len(windows)
+    best = np.full(count, np.log(0.1))
+    held = np.flatnonzero((windows.arrays["start"] > 0) & (windows.number == 0))
+    best[held[0]] = np.log(0.8)
+    place = int(windows.arrays["start"][held[0]]) - 1
+    span = np.full((count, 2), place)
+    none = np.full(count, np.log(0.9))
+    none[held[0]] = np.log(0.25)
+    collected = {"span": span, "log_probability": best, "no_answer": none}
+    bob, silent = questions.combined(windows, collected)
+    assert bob.text(BOB, 0.5) == "Oslo"
+    assert (bob.probability, bob.answerable) == pytest.approx((0.8, 0.75))
+    assert bob.text(BOB, 0.76) == ""
+    assert silent.answerable == pytest.approx(0.1)
+    assert silent.text(SILENT, 0.5) == ""
+
+
+def test_scores_by_hand() -> None:
+    posed = [BOB, BOB, SILENT, SILENT]
+    answers = [found("Oslo", 0.9), found("in Oslo", 0.4), found("Bob", 0.1, 0.2), found("Bob", 0.8)]
+    scores = questions.scores(posed, answers, 0.5)
+    assert scores["exact_match"] == pytest.approx(2 / 4)
+    assert scores["f1"] == pytest.approx((1 + 2 / 3 + 1 + 0) / 4)
+    assert scores["answered"] == 0.75
+    assert scores["no_answer_recall"] == 0.5
+    assert scores["sentence_hit"] == 1
+    assert scores["f1_of_surest_half"] == 0.5
+    assert "no_answer_recall" not in questions.scores([BOB], [found("Oslo")], 0.0)
+
+
+def test_baselines_by_hand() -> None:
+    sentences = question_baselines.sentences("It cost 1.5 m. Why? Nobody knows...\n So be it")
+    shown = ["It cost 1.5 m. Why? Nobody knows...\n So be it"[a:b] for a, b in sentences]
+    assert shown == ["It cost 1.5 m.", "Why?", "Nobody knows...", "So be it"]
+    rare = question_baselines.rarity([TEXT, "Where does it live in?", "the end"])
+    assert rare["zoé"] == pytest.approx(np.log(3))
+    assert rare["in"] == pytest.approx(np.log(3 / 2))
+    a, b = question_baselines.likeliest_sentence(BOB, rare)
+    assert TEXT[a:b].startswith("Bob, a nurse")
+    near = Question("Where does Bob have a job?", "Eve left. Bob nurse Oslo was")
+    a, b = question_baselines.sliding_window(near, {})
+    assert near.context[a:b] == "nurse Oslo"
+    assert question_baselines.sliding_window(Question("Bob?", "Bob."), {}) == (0, 0)
+
+
+@dataclasses.dataclass
+class Nothing:
+    """A state without parameters."""
+
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def predictor() -> question_answers.QuestionPredictor:
+    """One that answers with the only word of the text that begins with a digit."""
+
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        digit = batch["context_flags"][..., 3] * 20.0
+        logits = jnp.concatenate([jnp.full((len(digit), 1), 10.0), digit], 1)
+        return (logits, logits), extra
+
+    encoder = Encoder(Lengths(8, 4, 8, 4), ("bob",))
+    finder = question_answers.Finder(model, encoder, 3)
+    return question_answers.QuestionPredictor(finder, question_answers.QuestionOptions(0.5))
+
+
+def test_answers_point_into_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question_answers.jax, "jit", lambda f: f)
+    file = tmp_path / "questions.jsonl"
+    line = '{"question": "When?", "context": "CONTEXT", "answer": "kept out"}'
+    file.write_text(
+        line.replace("CONTEXT", TEXT) + "\r\n\r\n" + line.replace("CONTEXT", "No year."), "utf-8"
+    )
+    each = predictor()
+    (first, shown), (second, empty) = each.batch(Nothing(), each.items([file], []))  # type: ignore[arg-type]
+    assert first["answer"] == "1990" == TEXT[first["start"] : first["end"]]  # type: ignore[misc]
+    assert first["probability"] > 0.99  # type: ignore[operator]
+    assert (second["answer"], second["start"]) == ("", None)
+    assert "the text does not say" in each.line(dict(second))
+    assert len(shown.spans) == 1  # type: ignore[attr-defined]
+    assert not empty.spans  # type: ignore[attr-defined]
+    assert each.item({"question": "Who?", "context": TEXT}) == Question("Who?", TEXT)
+    with pytest.raises(UsageError, match="question"):
+        each.item("Who?")
+    file.write_text('{"question": "Who?", "context": "A."}\n{"question": "Who?"}\n')
+    with pytest.raises(UsageError, match=r"questions\.jsonl, line 2: there is no 'context'"):
+        each.items([file], [])
+    with pytest.raises(UsageError, match="the text, line 1: not JSON"):
+        each.items([], ["Who?"])
+
+
+def test_stories_show_what_was_attended_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stories.jax, "jit", lambda f: f)
+
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        there = (batch["story"] == 2).any(-1)[:, None] * 1.0  # the sentence with "mary"
+        return (jnp.array([[0.0, 3.0]]).repeat(len(there), 0), there), extra
+
+    encoder = StoryEncoder(("mary", "john"), ("hall", "garden"), 3, 4)
+    each = stories.StoryPredictor(model, encoder, stories.StoryOptions())
+    line = '{"question": "Where is Mary?", "context": "John left. Mary left.\\nJohn ran."}'
+    ((answer, _),) = each.batch(Nothing(), each.items([], [line]))  # type: ignore[arg-type]
+    assert answer["answer"] == "garden"
+    assert answer["evidence"] == "Mary left."
+    assert answer["start"] == len("John left. ")
+    assert stories.errors(np.array([1, 1, 2]), np.array([True, False, True])) == {1: 0.5, 2: 0.0}
+    story = Story(1, ("a", "b", "c"), "?", "x")
+    assert stories.marked(story, np.array([[0.1, 0.9]]))[1:] == (2, 3)  # of the last two sentences
