@@ -95,7 +95,7 @@ class MemoryReader(nn.Module):
         attention = []
         for hop in range(s.hops):
             keys, values = (
-                _sentences(tables[i], story, weights) + ages[i][: story.shape[1]]
+                _sentences(tables[i], story, weights) + ages[i][None, : story.shape[1]]
                 for i in (hop, hop + 1)
             )
             weight = _softmax(jnp.einsum("bsd,bd->bs", keys, state), there)
@@ -109,7 +109,7 @@ def _sentences(
     table: nn.Embed, words: Integer[Array, "... words"], weights: Float[Array, "words width"]
 ) -> Float[Array, "... width"]:
     vectors = jnp.where((words != 0)[..., None], table(words), 0)
-    return (vectors * weights).sum(-2)
+    return jnp.einsum("...wd,wd->...d", vectors, weights)
 
 
 def _softmax(

@@ -215,7 +215,7 @@ class Flow(nn.Module):
         similarity = (
             (c @ weight[0])[:, :, None]
             + (q @ weight[1])[:, None]
-            + jnp.einsum("bid,bjd->bij", c * weight[2], q)
+            + jnp.einsum("bid,bjd->bij", c * weight[2][None, None], q)
         )
         similarity = jnp.where(question_mask[:, None], similarity, _HIDDEN)
         of_question = jnp.einsum("bij,bjd->bid", jax.nn.softmax(similarity, -1), q)
