@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from dlcore.samples import Part, PartWriter, Sample, Span
 from dlcore.tasks.questions import Found, collect, combined
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
-from dlcore.train.step import Batch, State
+from dlcore.train.step import State
 
 ROWS = 16  # windows of one program
 
@@ -79,7 +79,7 @@ class Finder:
         return combined(windows, collected)
 
     @functools.cached_property
-    def _run(self) -> Callable[[State, Batch], dict[str, Array]]:
+    def _run(self) -> Callable[[State, Mapping[str, Any]], dict[str, Array]]:
         return jax.jit(
             lambda state, batch: collect(self.model, state.params, state.extra, batch, self.longest)
         )

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -152,11 +153,10 @@ class StoryPredictor:
         return answers
 
     @functools.cached_property
-    def _run(self) -> Callable[[State, Batch], tuple[Array, Array]]:
-        def run(state: State, batch: Batch) -> tuple[Array, Array]:
-            return self.model(state.params, state.extra, batch, None, False)[0]
-
-        return jax.jit(run)
+    def _run(self) -> Callable[[State, Mapping[str, Any]], tuple[Array, Array]]:
+        return jax.jit(
+            lambda state, batch: self.model(state.params, state.extra, batch, None, False)[0]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,10 +195,10 @@ def predictor(model: Logits, facts: Facts) -> StoryPredictor:
     return StoryPredictor(model, encoder_of(facts), StoryOptions())
 
 
-def encoder_of(facts: Mapping[str, object]) -> Encoder:
+def encoder_of(facts: Mapping[str, Any]) -> Encoder:
     """The encoder of the training data."""
-    lists = {name: tuple(facts[name]) for name in ("vocabulary", "answers")}  # type: ignore[arg-type]
-    return Encoder(**lists, sentences=facts["sentences"], length=facts["length"])  # type: ignore[arg-type]
+    words, answers = (tuple(facts[name]) for name in ("vocabulary", "answers"))
+    return Encoder(words, answers, facts["sentences"], facts["length"])
 
 
 def samples(

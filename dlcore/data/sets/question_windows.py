@@ -58,12 +58,12 @@ class Tokens(NamedTuple):
     """A text as tokens.
 
     Attributes:
-        index: of each token in the vocabulary, int32 [tokens].
+        ids: index of each token in the vocabulary, int32 [tokens].
         words: the word that each token is, or is a part of, as it is written.
         spans: first character of that word, and the one after its last, int32 [tokens, 2].
     """
 
-    index: Int32[np.ndarray, " tokens"]
+    ids: Int32[np.ndarray, " tokens"]
     words: list[str]
     spans: Int32[np.ndarray, "tokens 2"]
 
@@ -98,8 +98,8 @@ class Encoder:
         parts = self.subwords.encode_all([plain(word) for word in words])
         counts = np.array([len(part) for part in parts], np.int64)
         repeated = [word for word, part in zip(words, parts, strict=True) for _ in part]
-        index = np.concatenate([np.zeros(0, np.int32), *parts])
-        return Tokens(index, repeated, np.repeat(spans, counts, 0))
+        ids = np.concatenate([np.zeros(0, np.int32), *parts])
+        return Tokens(ids, repeated, np.repeat(spans, counts, 0))
 
     def to_facts(self) -> dict[str, Json]:
         """Returns plain JSON from which `from_facts` makes the encoder."""
@@ -189,7 +189,7 @@ def _rows(
     if question.answers:
         start = question.starts[0]
         covered = word_spans.covering(context.spans, start, start + len(question.answers[0]))
-    fixed = {"question": padded(asks.index, lengths.question)}
+    fixed = {"question": padded(asks.ids, lengths.question)}
     flags = {"question": word_spans.flags(asks.words, context.words)}
     flags["context"] = word_spans.flags(context.words, asks.words)
     fixed["question_flags"] = padded(flags["question"], lengths.question)
@@ -197,16 +197,16 @@ def _rows(
         words = word_spans.characters(asks.words, lengths.characters)
         fixed["question_characters"] = padded(words, lengths.question)
     found = []
-    for first in starts(len(context.index), lengths.window, lengths.stride):
+    for first in starts(len(context.ids), lengths.window, lengths.stride):
         part = slice(first, first + lengths.window)
         inside = covered is not None and part.start <= covered[0] and covered[1] < part.stop
         answer = (covered[0] - first + 1, covered[1] - first + 1) if covered and inside else (0, 0)
         row = {
             **fixed,
-            "context": padded(context.index[part], lengths.window),
+            "context": padded(context.ids[part], lengths.window),
             "context_flags": padded(flags["context"][part], lengths.window),
-            "start": np.int32(answer[0]),
-            "end": np.int32(answer[1]),
+            "start": np.asarray(answer[0], np.int32),
+            "end": np.asarray(answer[1], np.int32),
         }
         if lengths.characters:
             words = word_spans.characters(context.words[part], lengths.characters)
