@@ -44,6 +44,7 @@ def main(words: Sequence[str]) -> int:
         box_summary,
         dialogue_summary,
         mask_summary,
+        question_summary,
         table_summary,
         token_summary,
     )
@@ -60,6 +61,8 @@ def main(words: Sequence[str]) -> int:
         found = dialogue_summary.summary(request.path)
     elif chosen == "masks":
         found = mask_summary.summary(request.path)
+    elif chosen == "questions":
+        found = question_summary.summary(request.path)
     elif chosen == "tokens":
         found = token_summary.summary(request.path)
     else:

@@ -14,7 +14,6 @@ from jax import Array
 
 from dlcore.bounds import Range
 from dlcore.data.facts import Facts
-from dlcore.data.own import files as own_files
 from dlcore.data.own import questions as own
 from dlcore.data.sets.question_windows import Encoder, Question, QuestionWindows, encoded
 from dlcore.errors import UsageError
@@ -121,27 +120,6 @@ def shown(question: Question, found: Found, threshold: float) -> Evidence:
     return Evidence(title, question.context, tuple(spans))
 
 
-def read_lines(files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, str]]:
-    """Reads (question, context) of JSON lines in files or in texts; other keys are ignored.
-
-    Raises:
-        UsageError: a line that is no object with both, with its file and number.
-    """
-    found = []
-    sources = [(str(file), own_files.lines(file)) for file in files]
-    # not splitlines: JSON strings may hold U+2028, and lines end at line feeds alone
-    sources += [("the text", each.replace("\r\n", "\n").split("\n")) for each in text]
-    for name, lines in sources:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    record = own.parsed(line, own.KEYS[:2])
-                except UsageError as error:
-                    raise UsageError(f"{name}, line {number}: {error}") from error
-                found.append((record["question"], record["context"]))
-    return found
-
-
 @dataclasses.dataclass(frozen=True)
 class QuestionOptions:
     """Flags of `dlcore predict` for a reader of questions."""
@@ -164,13 +142,13 @@ class QuestionPredictor:
     reads = "table"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question]:
-        """Reads lines {"question": ..., "context": ...} of files or of a text; other keys are
-        ignored.
+        """Reads JSON lines {"question": ..., "context": ...} of files or of a text, and SQuAD's
+        JSON of files that end in .json; other keys are ignored.
 
         Raises:
             UsageError: a line that is no such object, with its file and number.
         """
-        return [Question(question, context) for question, context in read_lines(files, text)]
+        return [Question(question, context) for question, context in own.unanswered(files, text)]
 
     def item(self, value: object) -> Question:
         """A question from a mapping with `question` and `context`. UsageError: another value."""

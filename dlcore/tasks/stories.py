@@ -14,10 +14,11 @@ import optax
 from jax import Array
 
 from dlcore.data.facts import Facts
+from dlcore.data.own import questions as own
 from dlcore.data.sets.babi import Encoder, Stories, Story
 from dlcore.metrics.known import Metric
 from dlcore.samples import Sample, Span, Table
-from dlcore.tasks.question_answers import Evidence, read_lines
+from dlcore.tasks.question_answers import Evidence
 from dlcore.tasks.question_baselines import sentences
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
@@ -124,7 +125,7 @@ class StoryPredictor:
         Raises:
             UsageError: a line that is no such object, with its file and number.
         """
-        return [_story(question, context) for question, context in read_lines(files, text)]
+        return [_story(question, context) for question, context in own.unanswered(files, text)]
 
     def batch(self, state: State, items: Sequence[Story]) -> list[Answer]:
         """Answers questions.

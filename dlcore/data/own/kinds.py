@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dlcore.data import token_shards
-from dlcore.data.own import coco, dialogues, files, images, texts, yolo
+from dlcore.data.own import coco, dialogues, files, images, questions, squad, texts, yolo
 from dlcore.errors import UsageError
 
 Kind = Literal[
-    "images", "boxes", "masks", "texts", "dialogues", "pairs", "corpus", "table", "tokens"
+    "images",
+    "boxes",
+    "masks",
+    "texts",
+    "questions",
+    "dialogues",
+    "pairs",
+    "corpus",
+    "table",
+    "tokens",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -37,6 +46,8 @@ def kind(path: Path) -> tuple[Kind, str]:
     pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)
     if yolo.description(path) is not None and (pictures or path.is_file()):
         return "boxes", "a YAML file describes them, as a YOLO folder has it"
+    if everything and all(squad.is_squad(file) for file in everything):
+        return "questions", "its JSON has paragraphs, as SQuAD has it"
     if coco.is_coco(path) and (pictures or path.is_file()):
         return "boxes", "a JSON file lies with them, as COCO has it"
     if path.is_file() and pictures:
@@ -70,14 +81,16 @@ def _of_table(file: Path) -> tuple[Kind, str]:
         return "images", f"{file.name} has the columns {' and '.join(images.COLUMNS)}"
     if {*texts.COLUMNS} <= {*names}:
         return "texts", f"{file.name} has the columns {' and '.join(texts.COLUMNS)}"
+    if file.suffix.lower() == ".jsonl" and {*questions.KEYS[:2]} <= {*names}:
+        return "questions", f"{file.name} has the columns {' and '.join(questions.KEYS[:2])}"
     if file.suffix.lower() == ".tsv" and len(names) == 2:
         return "pairs", f"{file.name} has two columns"
     if file.suffix.lower() != ".jsonl":
         return "table", f"{file.name} has {len(names)} columns"
     raise UsageError(
         f"{file}, line 1: there are {', '.join(names) or 'no names'}: images have"
-        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)},"
-        " dialogues messages"
+        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}, questions"
+        f" {' and '.join(questions.KEYS)}, dialogues messages"
     )
 
 

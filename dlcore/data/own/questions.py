@@ -1,33 +1,34 @@
-"""One's own questions on texts: JSON lines with the question, the text and the answer."""
+"""One's own questions on texts: JSON lines with question, text and answer, or SQuAD's JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcore.data.own import files
+from dlcore.data.own import files, squad
 from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.errors import UsageError
 
 KEYS = ("question", "context", "answer")
-_SUFFIXES = (".jsonl",)
+SUFFIXES = (".jsonl", squad.SUFFIX)
 
 
 def find(path: Path) -> Found:
     """Finds the questions of a path; `values` are (question, context, answers as JSON).
 
     Args:
-        path: a .jsonl file or a folder of them. A line is an object with `question`, `context` and
-            `answer`, which stands in the context: a string, a list of equally right ones, or null
-            where the context does not say; `start`, the offset of the (first) answer in characters,
-            is needed where that occurs several times and not the first is meant. Splits are files
-            train.jsonl, validation.jsonl and test.jsonl, or a key `split`.
+        path: a .jsonl file, a .json file of SQuAD (`squad.questions`), or a folder of them. A line
+            of the former is an object with `question`, `context` and `answer`, which stands in the
+            context: a string, a list of equally right ones, or null where the context does not say;
+            `start`, the offset of the (first) answer in characters, is needed where that occurs
+            several times and not the first is meant. Splits are files of the names train,
+            validation and test, or a key `split` of a line.
     """
     found = Found(path)
     try:
-        by_split, given = files.grouped(path, _SUFFIXES)
+        by_split, given = files.grouped(path, SUFFIXES)
     except UsageError as error:
         found.problems.append(str(error))
         return found
@@ -40,24 +41,48 @@ def find(path: Path) -> Found:
 
 
 def _read(found: Found, file: Path, split: str) -> None:
+    read = _squad if file.suffix.lower() == squad.SUFFIX else _lines
     try:
-        lines = files.lines(file)
-    except UsageError as error:
-        found.problems.append(str(error))
-        return
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            where = f"{file}, line {number}"
+        for where, named, record, starts in read(found, file, split):
             try:
-                record = parsed(line)
-                values, named = _values(record), _split(record, split)
+                values = _values(record, starts)
             except UsageError as error:
                 found.problems.append(f"{where}: {error}")
                 continue
             found.splits.setdefault(named, []).append(Example(where, values))
+    except UsageError as error:
+        found.problems.append(str(error))
 
 
-def parsed(line: str, keys: Sequence[str] = KEYS) -> dict[str, Any]:
+_Record = tuple[str, str, Mapping[str, Any], Sequence[object]]  # where, split, record, starts
+
+
+def _lines(found: Found, file: Path, split: str) -> Iterator[_Record]:
+    for where, line in _numbered(str(file), files.lines(file)):
+        try:
+            record = parsed(line)
+            named = _split(record, split)
+        except UsageError as error:
+            found.problems.append(f"{where}: {error}")
+            continue
+        yield where, named, record, [record.get("start")]
+
+
+def _squad(found: Found, file: Path, split: str) -> Iterator[_Record]:
+    for where, record in squad.questions(file):
+        try:
+            checked(record, KEYS[:2])
+            answers = record["answers"]
+            if not isinstance(answers, list) or not all(isinstance(a, dict) for a in answers):
+                raise UsageError(f"{record['question']!r} has no list 'answers': add it")
+        except UsageError as error:
+            found.problems.append(f"{where}: {error}")
+            continue
+        texts, starts = ([a.get(key) for a in answers] for key in ("text", "answer_start"))
+        yield where, split or "train", {**record, "answer": texts}, starts
+
+
+def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
     """The object of a line of JSON, with a question and a context that are not empty.
 
     Args:
@@ -73,6 +98,15 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> dict[str, Any]:
         raise UsageError(f"not JSON ({error})") from error
     if not isinstance(record, dict):
         raise UsageError(f"a {type(record).__name__}, and no JSON object")
+    return checked(record, keys)
+
+
+def checked(record: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]:
+    """Returns a record that has some keys, and whose question and context are texts.
+
+    Raises:
+        UsageError: what is wrong with it.
+    """
     if missing := [key for key in keys if key not in record]:
         there = ", ".join(record) or "nothing"
         raise UsageError(f"there is no {missing[0]!r}, but {there}: add it")
@@ -82,7 +116,7 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> dict[str, Any]:
     return record
 
 
-def _split(record: dict[str, Any], split: str) -> str:
+def _split(record: Mapping[str, Any], split: str) -> str:
     own = record.get("split", split or "train")
     if own not in SPLITS:
         raise UsageError(f"the split {own!r} is none of {', '.join(SPLITS)}")
@@ -91,40 +125,90 @@ def _split(record: dict[str, Any], split: str) -> str:
     return str(own)
 
 
-def _values(record: dict[str, Any]) -> tuple[str, str, str]:
-    """Question, context, and [[answer, offset of its first character], ...] as JSON."""
+def _values(record: Mapping[str, Any], starts: Sequence[object]) -> tuple[str, str, str]:
+    """Question, context, and [[answer, offset of its first character], ...] as JSON.
+
+    Args:
+        record: with `question`, `context` and `answer`.
+        starts: offsets of the first answers; None: where an answer first occurs.
+    """
     context, given = record["context"], record["answer"]
     answers = given if isinstance(given, list) else [] if given in (None, "") else [given]
-    start, found = record.get("start"), []
-    for number, answer in enumerate(answers):
-        if not isinstance(answer, str) or not answer.strip():
-            raise UsageError(
-                f"the answer {json.dumps(answer)} is no text: give a text, a list of texts, or null"
-                " where the context does not say"
-            )
-        at = context.find(answer) if start is None or number else start
-        if at == -1:
-            raise UsageError(f"the answer {answer!r} does not stand in the context: copy it thence")
-        if type(at) is not int or at < 0 or not context.startswith(answer, at):
-            there = repr(context[at : at + len(answer)]) if type(at) is int and at >= 0 else "none"
-            raise UsageError(
-                f"the answer {answer!r} does not begin at character {at!r} of the context (there is"
-                f" {there}): count characters from 0, not bytes, or leave 'start' out"
-            )
-        found.append([answer, at])
+    offsets = [*starts, *[None] * len(answers)]
+    found = [[each, _start(context, each, offsets[i])] for i, each in enumerate(answers)]
     return record["question"], context, json.dumps(found)
 
 
-def load(path: Path) -> Found:
-    """Loads the questions of a path in three splits.
+def _start(context: str, answer: object, start: object) -> int:
+    """The offset of an answer, which is checked if it is given."""
+    if not isinstance(answer, str) or not answer.strip():
+        raise UsageError(
+            f"the answer {json.dumps(answer)} is no text: give a text, a list of texts, or null"
+            " where the context does not say"
+        )
+    at = context.find(answer) if start is None else start
+    if at == -1:
+        raise UsageError(f"the answer {answer!r} does not stand in the context: copy it thence")
+    if type(at) is not int or at < 0 or not context.startswith(answer, at):
+        there = repr(context[at : at + len(answer)]) if type(at) is int and at >= 0 else "none"
+        raise UsageError(
+            f"the answer {answer!r} does not begin at character {at!r} of the context (there is"
+            f" {there}): count characters from 0, not bytes, or leave the offset out"
+        )
+    return at
 
-    Missing splits are cut from train by the hash of the context, so that none is in two splits.
+
+def load(path: Path) -> Found:
+    """Loads the questions of a path in three splits; `divide` cuts those that are missing.
 
     Raises:
         UsageError: a fault in the files.
     """
     found = find(path)
     found.refuse()
-    found.divide(lambda examples: [example.values[1] for example in examples])
+    divide(found)
     found.refuse()
     return found
+
+
+def divide(found: Found) -> None:
+    """Cuts missing splits from train by the hash of the context, so that none is in two splits."""
+    found.divide(lambda examples: [example.values[1] for example in examples])
+
+
+def unanswered(paths: Sequence[Path], text: Sequence[str]) -> list[tuple[str, str]]:
+    """Reads (question, context) of files, then of JSON lines in texts; other keys are ignored.
+
+    Args:
+        paths: JSON lines {"question", "context"}; SQuAD's JSON where the name ends in .json.
+        text: JSON lines.
+
+    Raises:
+        UsageError: a line that is no object with both, with its file and number.
+    """
+    keys, found = KEYS[:2], []
+    for where, given in _given(paths, text):
+        try:
+            record = parsed(given, keys) if isinstance(given, str) else checked(given, keys)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        found.append((record["question"], record["context"]))
+    return found
+
+
+def _given(
+    paths: Sequence[Path], text: Sequence[str]
+) -> Iterator[tuple[str, str | Mapping[str, Any]]]:
+    """Where each question is, and its line of JSON or its record of SQuAD."""
+    for path in paths:
+        if path.suffix.lower() == squad.SUFFIX:
+            yield from squad.questions(path)
+        else:
+            yield from _numbered(str(path), files.lines(path))
+    for each in text:
+        # not splitlines: JSON strings may hold U+2028, and lines end at line feeds alone
+        yield from _numbered("the text", each.replace("\r\n", "\n").split("\n"))
+
+
+def _numbered(name: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((f"{name}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
