@@ -62,7 +62,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(stories.loss(model), c.recipe(c.steps))},
-        evaluators=stories.evaluators(model, splits.validation, splits.test),
+        evaluators=stories.evaluators(model, splits.validation, splits.test, splits.facts.tasks),
         samples=[stories.samples(predictor, splits.test)],
         predictor=predictor,
         best="validation/mean_error",

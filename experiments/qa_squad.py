@@ -9,7 +9,8 @@ Headline: test/f1
 
 The training set of SQuAD is not at hand. `--fold 0` to `4` choose the articles for test. Baselines
 on the same questions are a sliding window and the sentence that is most similar. `--data` takes
-JSON lines {"question", "context", "answer"}. `--preset encoder` reads by a Transformer encoder;
+JSON lines {"question", "context", "answer"} or JSON of SQuAD's form; `--threshold 0.5` where some
+questions have no answer. `--preset encoder` reads by a Transformer encoder;
 `--pretrained FILE.npz` loads it from a run of `bert_english` (its tokenizer in FILE.json). The one
 in assets/ read paragraphs of these articles through xquad: a fair number needs a pretraining
 without xquad, which has not been run.

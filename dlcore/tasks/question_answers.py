@@ -16,7 +16,6 @@ from dlcore.bounds import Range
 from dlcore.data.facts import Facts
 from dlcore.data.own import questions as own
 from dlcore.data.sets.question_windows import Encoder, Question, QuestionWindows, encoded
-from dlcore.errors import UsageError
 from dlcore.metrics import questions as metrics
 from dlcore.samples import Part, PartWriter, Sample, Span
 from dlcore.tasks.questions import Found, collect, combined
@@ -152,11 +151,7 @@ class QuestionPredictor:
 
     def item(self, value: object) -> Question:
         """A question from a mapping with `question` and `context`. UsageError: another value."""
-        named = value if isinstance(value, dict) else {}
-        texts = [named.get(key) for key in own.KEYS[:2]]
-        if not all(isinstance(each, str) and each.strip() for each in texts):
-            raise UsageError('give {"question": ..., "context": ...}, two texts that are not empty')
-        return Question(str(texts[0]), str(texts[1]))
+        return Question(*own.of_mapping(value))
 
     def batch(self, state: State, items: Sequence[Question]) -> list[Answer]:
         """Answers questions.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from jax import Array
 
 from dlcore.data.facts import Facts
 from dlcore.data.own import questions as own
-from dlcore.data.sets.babi import Encoder, Stories, Story
+from dlcore.data.sets.babi import Encoder, Stories, Story, words
 from dlcore.metrics.known import Metric
 from dlcore.samples import Sample, Span, Table
 from dlcore.tasks.question_answers import Evidence
@@ -70,15 +71,17 @@ def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
     return {int(each): float(1 - right[task == each].mean()) for each in np.unique(task)}
 
 
-def evaluators(model: Logits, validation: Stories, test: Stories) -> list[Evaluator]:
+def evaluators(
+    model: Logits, validation: Stories, test: Stories, tasks: Sequence[int]
+) -> list[Evaluator]:
     """Error of each task, their mean, and the number of tasks with an error below 5 %.
 
     Args:
         model: computes logits and attention.
         validation: scored during training.
         test: scored at the end.
+        tasks: numbers of the tasks.
     """
-    tasks = sorted({int(each) for each in np.unique(test.arrays["task"])})
 
     def collects(state: State, batch: Batch) -> dict[str, Array]:
         (logits, _), _ = model(state.params, state.extra, batch, None, False)
@@ -104,6 +107,25 @@ def evaluators(model: Logits, validation: Stories, test: Stories) -> list[Evalua
     ]
 
 
+class Asked(NamedTuple):
+    """A story as it was given.
+
+    Attributes:
+        story: its sentences and the question.
+        context: the text.
+        spans: characters of each sentence in the text.
+    """
+
+    story: Story
+    context: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoryOptions:
+    """Flags of `dlcore predict` for stories: none."""
+
+
 @dataclasses.dataclass(frozen=True)
 class StoryPredictor:
     """Answers questions on stories, with the sentence that was attended to most.
@@ -119,39 +141,58 @@ class StoryPredictor:
     options: StoryOptions
     reads = "table"
 
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Story]:
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Asked]:
         """Reads JSON lines {"question": ..., "context": ...}; the context is a story.
 
         Raises:
             UsageError: a line that is no such object, with its file and number.
         """
-        return [_story(question, context) for question, context in own.unanswered(files, text)]
+        return [asked(question, context) for question, context in own.unanswered(files, text)]
 
-    def batch(self, state: State, items: Sequence[Story]) -> list[Answer]:
+    def item(self, value: object) -> Asked:
+        """A story from a mapping with `question` and `context`. UsageError: another value."""
+        return asked(*own.of_mapping(value))
+
+    def batch(self, state: State, items: Sequence[Asked]) -> list[Answer]:
         """Answers questions.
 
         Returns:
-            ({"question", "answer", "probability", "evidence", "start", "end"}, the marked story) of
-            each: the sentence with the greatest attention of any reading, and its characters.
+            ({"question", "answer", "probability", "evidence", "start", "end", "unknown_words",
+            "sentences_left_out"}, the marked story) of each. The evidence is the sentence with the
+            greatest attention of any hop, context[start:end]. Unknown words do not occur in
+            training; of a story that is too long the first sentences are left out.
         """
-        batch = {**self.encoder.encode(items), "row": np.arange(len(items), dtype=np.int32)}
+        stories = [each.story for each in items]
+        batch = {**self.encoder.encode(stories), "row": np.arange(len(items), dtype=np.int32)}
         logits, attention = jax.device_get(self._run(state, batch))
-        answers: list[Answer] = []
-        for story, each, weights in zip(items, logits, attention, strict=True):
-            p = np.exp(each - each.max())
-            context, start, end = marked(story, weights)
-            answer = self.encoder.answers[int(p.argmax())]
-            record = {
-                "question": story.question,
-                "answer": answer,
-                "probability": float(p.max() / p.sum()),
-                "evidence": context[start:end],
-                "start": start,
-                "end": end,
-            }
-            spans = (Span(start, end, "attention", "prompt"),)
-            answers.append((record, Evidence(f"{story.question} {answer}", context, spans)))
-        return answers
+        return [self._answer(*each) for each in zip(items, logits, attention, strict=True)]
+
+    def _answer(self, item: Asked, logits: np.ndarray, attention: np.ndarray) -> Answer:
+        p = np.exp(logits - logits.max())
+        answer, question = self.encoder.answers[int(p.argmax())], item.story.question
+        start, end = item.spans[attended(item.story, attention)]
+        texts = (*item.story.sentences[-self.encoder.sentences :], question)
+        known = {*self.encoder.vocabulary}
+        record = {
+            "question": question,
+            "answer": answer,
+            "probability": float(p.max() / p.sum()),
+            "evidence": item.context[start:end],
+            "start": start,
+            "end": end,
+            "unknown_words": sorted({w for text in texts for w in words(text)} - known),
+            "sentences_left_out": len(item.story.sentences) + 1 - len(texts),
+        }
+        spans = (Span(start, end, "attention", "prompt"),)
+        return record, Evidence(f"{question} {answer}", item.context, spans)
+
+    def line(self, answer: Mapping[str, object]) -> str:
+        """Formats an answer: question, answer, probability, the sentence attended to."""
+        said = f"{answer['question']}  {answer['answer']}  {answer['probability']:.3f}"
+        unknown = answer["unknown_words"]
+        assert isinstance(unknown, list)
+        note = f"  (unknown: {', '.join(unknown)})" if unknown else ""
+        return f"{said}  {answer['evidence']}{note}"
 
     @functools.cached_property
     def _run(self) -> Callable[[State, Mapping[str, Any]], tuple[Array, Array]]:
@@ -160,30 +201,34 @@ class StoryPredictor:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class StoryOptions:
-    """Flags of `dlcore predict` for stories: none."""
+def asked(question: str, context: str) -> Asked:
+    """A story of a text, whose sentences end at line ends too."""
+    spans = [
+        (line.start() + start, line.start() + end)
+        for line in re.finditer(r"[^\r\n]+", context)
+        for start, end in sentences(line.group())
+    ]
+    story = Story(0, tuple(context[start:end] for start, end in spans), question, "")
+    return Asked(story, context, tuple(spans))
 
 
-def _story(question: str, context: str) -> Story:
-    """A story of a user's text; its sentences end at line ends too."""
-    lines = [line.strip() for line in context.splitlines() if line.strip()]
-    found = [line[a:b] for line in lines for a, b in sentences(line)]
-    return Story(0, tuple(found), question, "")
+def joined(story: Story) -> Asked:
+    """The sentences of a story as a text, one a line."""
+    starts = np.cumsum([0, *(len(each) + 1 for each in story.sentences)]).tolist()
+    pairs = zip(starts, story.sentences, strict=False)
+    spans = tuple((start, start + len(each)) for start, each in pairs)
+    return Asked(story, "\n".join(story.sentences), spans)
 
 
-def marked(story: Story, attention: np.ndarray) -> tuple[str, int, int]:
-    """The sentences of a story as one text, and the characters of the one attended to most.
+def attended(story: Story, attention: np.ndarray) -> int:
+    """The index of the sentence with the greatest attention of any hop.
 
     Args:
         story: with at least one sentence.
         attention: [hops, sentences], the last sentence first.
     """
     kept = min(len(story.sentences), attention.shape[-1])
-    chosen = len(story.sentences) - 1 - int(attention.max(0)[:kept].argmax())
-    text = "\n".join(story.sentences)
-    start = sum(len(each) + 1 for each in story.sentences[:chosen])
-    return text, start, start + len(story.sentences[chosen])
+    return len(story.sentences) - 1 - int(attention.max(0)[:kept].argmax())
 
 
 def predictor(model: Logits, facts: Facts) -> StoryPredictor:
@@ -218,23 +263,20 @@ def samples(
         index = np.unique(np.linspace(0, len(test) - 1, count).astype(int))
         stories = [test.stories[i] for i in index]
         shown: list[Sample] = []
-        for story, (answer, evidence) in zip(stories, found.batch(state, stories), strict=True):
+        items = [joined(story) for story in stories]
+        for item, (answer, evidence) in zip(items, found.batch(state, items), strict=True):
+            story = item.story
             assert isinstance(evidence, Evidence)
             right = answer["answer"] == story.answer
             title = f"Task {story.task}: {evidence.title}"
             title += "" if right else f" (true: {story.answer})"
-            mark = "right" if answer["start"] in _supporting(story) else "wrong"
+            supporting = {item.spans[i][0] for i in story.supporting}
+            mark = "right" if answer["start"] in supporting else "wrong"
             spans = tuple(dataclasses.replace(span, colour=mark) for span in evidence.spans)
             shown.append(dataclasses.replace(evidence, title=title, spans=spans))
         return [_table(found, test, state, rows), *shown]
 
     return draw
-
-
-def _supporting(story: Story) -> set[int]:
-    """First character of each sentence from which the answer follows."""
-    lengths = np.cumsum([0, *(len(each) + 1 for each in story.sentences)])
-    return {int(lengths[i]) for i in story.supporting}
 
 
 def _table(found: StoryPredictor, test: Stories, state: State, rows: int) -> Table:

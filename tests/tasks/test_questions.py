@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +131,17 @@ def test_stories_show_what_was_attended_to(monkeypatch: pytest.MonkeyPatch) -> N
 
     encoder = StoryEncoder(("mary", "john"), ("hall", "garden"), 3, 4)
     each = stories.StoryPredictor(model, encoder, stories.StoryOptions())
-    line = '{"question": "Where is Mary?", "context": "John left. Mary left.\\nJohn ran."}'
+    text = "John left.  Mary ran 👩🏽\u200d🚀! \r\n\r\n Émile sat.\r\nMary left\r\nJohn ran."
+    line = json.dumps({"question": "Where is Mary?", "context": text})
     ((answer, _),) = each.batch(Nothing(), each.items([], [line]))  # type: ignore[arg-type]
     assert answer["answer"] == "garden"
-    assert answer["evidence"] == "Mary left."
-    assert answer["start"] == len("John left. ")
+    assert answer["evidence"] == "Mary left" == text[answer["start"] : answer["end"]]  # type: ignore[misc]
+    assert answer["unknown_words"] == ["is", "left", "ran", "sat", "where", "émile"]
+    assert answer["sentences_left_out"] == 2
+    assert each.line(answer).startswith("Where is Mary?  garden  0.953  Mary left  (unknown: is,")
+    story = each.item({"question": "Who?", "context": text}).story
+    assert story.sentences[1:4] == ("Mary ran 👩🏽\u200d🚀!", "Émile sat.", "Mary left")
     assert stories.errors(np.array([1, 1, 2]), np.array([True, False, True])) == {1: 0.5, 2: 0.0}
-    story = Story(1, ("a", "b", "c"), "?", "x")
-    assert stories.marked(story, np.array([[0.1, 0.9]]))[1:] == (2, 3)  # of the last two sentences
+    story = Story(1, ("a", "bc", "d"), "?", "x")
+    assert stories.joined(story) == (story, "a\nbc\nd", ((0, 1), (2, 4), (5, 6)))
+    assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences

@@ -212,3 +212,12 @@ def _given(
 
 def _numbered(name: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     return ((f"{name}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
+
+
+def of_mapping(value: object) -> tuple[str, str]:
+    """(question, context) of a mapping with these keys. UsageError: another value."""
+    named = value if isinstance(value, Mapping) else {}
+    texts = [named.get(key) for key in KEYS[:2]]
+    if not all(isinstance(each, str) and each.strip() for each in texts):
+        raise UsageError('give {"question": ..., "context": ...}, two texts that are not empty')
+    return str(texts[0]), str(texts[1])

@@ -97,7 +97,8 @@ def test_a_summary_counts_questions(tmp_path: Path) -> None:
     assert sizes.rows[2] == ("words of an answer", 2, 2, 2)
     assert same.title == "Duplicates: 0 across splits, 1 within one"
     (shown,) = found.examples
-    assert shown.rows[0][:2] == ("Who is 0?", "Bob 0")  # type: ignore[attr-defined]
+    assert all(row[1] in row[2] for row in shown.rows if row[0] != "Why?")  # type: ignore[attr-defined]
+    assert len(shown.rows) == 20  # type: ignore[attr-defined]
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     with pytest.raises(UsageError, match="no questions"):
