@@ -85,6 +85,7 @@ def test_json_lines_are_learnt_from_and_answered(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_squads_json_is_learnt_from(capsys: Capture) -> None:
     path = squad(Path("mine.json"), 60)
     assert train("qa_squad", "--data", str(path), "--steps", "2") == 0
