@@ -65,10 +65,10 @@ class SpanHead(nn.Module):
         return self._logits(start, mask, "start"), self._logits(end, mask, "end")
 
     def _logits(self, x: Array, mask: Array, name: str) -> Array:
-        logits = nn.Dense(1, name=name)(x)[..., 0].astype(jnp.float32)
+        logits = nn.Dense(1, name=name)(x)[..., 0]
         best = jnp.where(mask[..., None], x, -jnp.inf).max(1)
         pooled = jnp.where(mask.any(1)[:, None], best, 0.0)
-        none = nn.Dense(1, name=f"no_{name}")(pooled).astype(jnp.float32)
+        none = nn.Dense(1, name=f"no_{name}")(pooled)
         return jnp.concatenate([none, jnp.where(mask, logits, _HIDDEN)], 1)
 
 

@@ -107,7 +107,7 @@ def evaluators(
     ]
 
 
-class Asked(NamedTuple):
+class StoryText(NamedTuple):
     """A story as it was given.
 
     Attributes:
@@ -141,19 +141,19 @@ class StoryPredictor:
     options: StoryOptions
     reads = "table"
 
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Asked]:
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
         """Reads JSON lines {"question": ..., "context": ...}; the context is a story.
 
         Raises:
             UsageError: a line that is no such object, with its file and number.
         """
-        return [asked(question, context) for question, context in own.unanswered(files, text)]
+        return [story_text(question, context) for question, context in own.unanswered(files, text)]
 
-    def item(self, value: object) -> Asked:
+    def item(self, value: object) -> StoryText:
         """A story from a mapping with `question` and `context`. UsageError: another value."""
-        return asked(*own.of_mapping(value))
+        return story_text(*own.of_mapping(value))
 
-    def batch(self, state: State, items: Sequence[Asked]) -> list[Answer]:
+    def batch(self, state: State, items: Sequence[StoryText]) -> list[Answer]:
         """Answers questions.
 
         Returns:
@@ -167,7 +167,7 @@ class StoryPredictor:
         logits, attention = jax.device_get(self._run(state, batch))
         return [self._answer(*each) for each in zip(items, logits, attention, strict=True)]
 
-    def _answer(self, item: Asked, logits: np.ndarray, attention: np.ndarray) -> Answer:
+    def _answer(self, item: StoryText, logits: np.ndarray, attention: np.ndarray) -> Answer:
         p = np.exp(logits - logits.max())
         answer, question = self.encoder.answers[int(p.argmax())], item.story.question
         start, end = item.spans[attended(item.story, attention)]
@@ -201,7 +201,7 @@ class StoryPredictor:
         )
 
 
-def asked(question: str, context: str) -> Asked:
+def story_text(question: str, context: str) -> StoryText:
     """A story of a text, whose sentences end at line ends too."""
     spans = [
         (line.start() + start, line.start() + end)
@@ -209,15 +209,15 @@ def asked(question: str, context: str) -> Asked:
         for start, end in sentences(line.group())
     ]
     story = Story(0, tuple(context[start:end] for start, end in spans), question, "")
-    return Asked(story, context, tuple(spans))
+    return StoryText(story, context, tuple(spans))
 
 
-def joined(story: Story) -> Asked:
+def joined(story: Story) -> StoryText:
     """The sentences of a story as a text, one a line."""
     starts = np.cumsum([0, *(len(each) + 1 for each in story.sentences)]).tolist()
     pairs = zip(starts, story.sentences, strict=False)
     spans = tuple((start, start + len(each)) for start, each in pairs)
-    return Asked(story, "\n".join(story.sentences), spans)
+    return StoryText(story, "\n".join(story.sentences), spans)
 
 
 def attended(story: Story, attention: np.ndarray) -> int:

@@ -60,6 +60,7 @@ def squad(path: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_fast")
 def test_json_lines_are_learnt_from_and_answered(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,8 +76,8 @@ def test_json_lines_are_learnt_from_and_answered(
     answer = json.loads(capsys.readouterr().out.splitlines()[0])
     assert answer["answer"] == TEXT[answer["start"] : answer["end"]] != ""
     assert 0 <= answer["answerable"] <= 1
-    asked = squad(Path("asked.json"), 3)
-    assert cli.main(["predict", "run", str(asked), "--json", "--threshold", "1"]) == 0
+    other = squad(Path("other.json"), 3)
+    assert cli.main(["predict", "run", str(other), "--json", "--threshold", "1"]) == 0
     answers = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert [each["answer"] for each in answers] == [""] * 6
     Path("bad.jsonl").write_text(f'{line}\n{{"question": "Who?"}}\n', encoding="utf-8")
@@ -95,6 +96,7 @@ def test_squads_json_is_learnt_from(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_fast")
 def test_stories_are_answered_with_their_evidence(capsys: Capture) -> None:
     assert train("qa_babi", "--offline", "--steps", "2") == 0
     capsys.readouterr()

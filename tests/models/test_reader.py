@@ -35,6 +35,8 @@ NETS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize("name", NETS)
 def test_padding_has_no_effect(name: str) -> None:
     encoder_alone = name == "pretrained"

@@ -20,7 +20,7 @@ from dlcore.tasks.questions import Found
 
 TEXT = "Zoé 👩🏽\u200d🚀 lives in New York. Bob, a nurse, lives in Oslo since 1990."
 BOB = Question("Where does Bob live?", TEXT, ("Oslo",), (TEXT.index("Oslo"),))
-SILENT = Question("Who is Eve?", TEXT)
+UNANSWERABLE = Question("Who is Eve?", TEXT)
 
 
 def found(answer: str, probability: float = 0.5, answerable: float = 1.0) -> Found:
@@ -30,7 +30,9 @@ def found(answer: str, probability: float = 0.5, answerable: float = 1.0) -> Fou
 
 def test_the_best_window_answers() -> None:
     lengths = Lengths(8, 4, 8, 4)
-    windows = encoded([BOB, SILENT], Encoder(lengths, vocabulary([BOB], 1)), ("made", "1", "test"))
+    windows = encoded(
+        [BOB, UNANSWERABLE], Encoder(lengths, vocabulary([BOB], 1)), ("made", "1", "test")
+    )
     count = len(windows)
     best = np.full(count, np.log(0.1))
     held = np.flatnonzero((windows.arrays["start"] > 0) & (windows.number == 0))
@@ -40,16 +42,16 @@ def test_the_best_window_answers() -> None:
     none = np.full(count, np.log(0.9))
     none[held[0]] = np.log(0.25)
     collected = {"span": span, "log_probability": best, "no_answer": none}
-    bob, silent = questions.combined(windows, collected)
+    bob, unanswerable = questions.combined(windows, collected)
     assert bob.text(BOB, 0.5) == "Oslo"
     assert (bob.probability, bob.answerable) == pytest.approx((0.8, 0.75))
     assert bob.text(BOB, 0.76) == ""
-    assert silent.answerable == pytest.approx(0.1)
-    assert silent.text(SILENT, 0.5) == ""
+    assert unanswerable.answerable == pytest.approx(0.1)
+    assert unanswerable.text(UNANSWERABLE, 0.5) == ""
 
 
 def test_scores_by_hand() -> None:
-    posed = [BOB, BOB, SILENT, SILENT]
+    posed = [BOB, BOB, UNANSWERABLE, UNANSWERABLE]
     answers = [found("Oslo", 0.9), found("in Oslo", 0.4), found("Bob", 0.1, 0.2), found("Bob", 0.8)]
     scores = questions.scores(posed, answers, 0.5)
     assert scores["exact_match"] == pytest.approx(2 / 4)

@@ -20,7 +20,7 @@ def article(*questions_of: dict[str, Any], context: str = CONTEXT) -> dict[str, 
     return {"title": "People", "paragraphs": [{"context": context, "qas": [*questions_of]}]}
 
 
-def asked(question: str, *answers: tuple[str, int], **more: Any) -> dict[str, Any]:
+def record(question: str, *answers: tuple[str, int], **more: Any) -> dict[str, Any]:
     listed = [{"text": text, "answer_start": start} for text, start in answers]
     return {"question": question, "id": "7", "answers": listed, **more}
 
@@ -35,8 +35,8 @@ def test_answers_keep_their_offsets(tmp_path: Path) -> None:
     path = write(
         tmp_path / "mine.json",
         article(
-            asked("Who met Eve?", ("Bob", second), ("Bob met", second)),
-            asked("Who is Al?", ("Bob", 0), is_impossible=True),
+            record("Who met Eve?", ("Bob", second), ("Bob met", second)),
+            record("Who is Al?", ("Bob", 0), is_impossible=True),
         ),
     )
     first, none = questions.find(path).splits["train"]
@@ -51,7 +51,7 @@ def test_answers_keep_their_offsets(tmp_path: Path) -> None:
 
 def test_splits_are_files(tmp_path: Path) -> None:
     for name, who in (("train", "Bob"), ("validation", "Eve"), ("test", "Zoé")):
-        write(tmp_path / f"{name}.json", article(asked("Who?", (who, CONTEXT.index(who)))))
+        write(tmp_path / f"{name}.json", article(record("Who?", (who, CONTEXT.index(who)))))
     found = questions.load(tmp_path)
     assert {split: len(examples) for split, examples in found.splits.items()} == {
         "train": 1,
@@ -69,7 +69,7 @@ def test_splits_are_files(tmp_path: Path) -> None:
         ('{"data": [{"paragraphs": [{"context": "x"}]}]}', "article 1, paragraph 1: .* 'qas'"),
         (json.dumps({"data": [article({"question": "Who?"})]}), "'Who\\?' has no list 'answers'"),
         (json.dumps({"data": [article({"question": " ", "answers": []})]}), "'question' must be"),
-        (json.dumps({"data": [article(asked("Who?", ("Bob", 1)))]}), "begin at character 1"),
+        (json.dumps({"data": [article(record("Who?", ("Bob", 1)))]}), "begin at character 1"),
         (json.dumps({"data": [article("Who?")]}), "a question is no object"),  # type: ignore[arg-type]
     ],
 )
