@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +192,28 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
     if name == "clinc_oos":
         facts = facts.with_facts(out_of_scope=len(classes) - 1)
     return Splits.of(sources, facts=facts)
+
+
+def encoded(
+    info: tuple[str, str],
+    labelled: Mapping[str, tuple[list[str], np.ndarray]],
+    classes: Sequence[str],
+    subwords: Subwords,
+    length: int,
+) -> Splits:
+    """Encodes texts with classes as splits of `Sentences`.
+
+    Args:
+        info: name and version of the data.
+        labelled: {split: (texts, their classes int32)}.
+        classes: names of the classes.
+        subwords: the tokenizer, with the special tokens `SPECIALS`.
+        length: tokens of a row, see `padded`.
+    """
+    sources = {
+        split: _source((*info, split), each, subwords, length) for split, each in labelled.items()
+    }
+    return Splits.of(sources, facts=_facts(classes, subwords, length))
 
 
 def _own(path: Path, subwords: Subwords, length: int, fold: int) -> Splits:

@@ -1,0 +1,30 @@
+"""A vocabulary of whole words."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Sequence
+
+from dlcore.data.tokens import Subwords
+
+UNKNOWN = "[unk]"
+
+
+def words(texts: Iterable[str], rarest: int, specials: Sequence[str]) -> Subwords:
+    """Returns a tokenizer whose tokens are words, that is, what stands between blanks.
+
+    Args:
+        texts: of training.
+        rarest: occurrences from which a word is in the vocabulary; all others become `UNKNOWN`.
+        specials: names of the special tokens, which have the first indices; `UNKNOWN` follows them.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    counts = collections.Counter(word for text in texts for word in text.split())
+    names = [*specials, UNKNOWN]
+    known = sorted(word for word, n in counts.items() if n >= rarest and word not in names)
+    index = {word: i for i, word in enumerate([*names, *known])}
+    tokenizer = Tokenizer(models.WordLevel(index, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(names)
+    return Subwords(tokenizer.to_str(), tuple(names))

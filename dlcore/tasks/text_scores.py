@@ -1,0 +1,155 @@
+"""Scores of text classifiers: per class, calibration, and baselines that read words alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.sets.sentences import Sentences, plain
+from dlcore.data.splits import Splits
+from dlcore.metrics.calibration import reliability
+from dlcore.metrics.classes import class_scores
+from dlcore.metrics.known import Metric
+from dlcore.samples import Plot, Sample, Series, Table
+from dlcore.tasks import classification
+from dlcore.tasks.confusion import digits
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+from dlcore.train.model import Logits
+from dlcore.train.step import Batch, State
+
+_HIGHER = Metric("higher")
+METRICS = {
+    "accuracy": _HIGHER,
+    "macro_f1": _HIGHER,
+    "lowest_f1": _HIGHER,
+    "calibration_error": Metric("lower"),
+}
+BASELINES = {"majority_accuracy": _HIGHER, "bag_of_words_accuracy": _HIGHER}
+
+
+def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
+    """Evaluates a classifier of texts on every held-out split, at the end.
+
+    `accuracy`; `macro_f1`, the mean of F1 over classes, and `lowest_f1`, that of the worst class;
+    `calibration_error`, the expected calibration error of the predicted class's probability in ten
+    bins (Guo et al. 2017). Baselines: `majority_accuracy`, of the most frequent class of train, and
+    `bag_of_words_accuracy`, of a logistic regression on words and pairs of words.
+
+    Args:
+        model: computes logits [batch, classes].
+        splits: of `data.sets.labelled_texts`; their fact `majority` is used.
+    """
+    sources = {name: source for name, source in splits.items() if name != "train"}
+    count = len(splits.facts.classes)
+    fitted: list[Callable[[Sequence[str]], np.ndarray]] = []  # once for all splits
+
+    def collect(state: State, batch: Batch) -> Mapping[str, Array]:
+        y = model(state.params, state.extra, batch, None, False)[0]
+        return {"label": batch["label"], "probability": jax.nn.softmax(y.astype(jnp.float32))}
+
+    def baseline(collected: Collected, split: str) -> dict[str, float]:
+        if not fitted:
+            fitted.append(bag_of_words(splits.train.texts, splits.train.arrays["label"]))
+        source = sources[split]
+        true = source.gather(np.arange(len(source)))["label"]
+        guess = fitted[0](source.texts)  # type: ignore[attr-defined]
+        return {
+            "majority_accuracy": float((true == splits.facts.majority).mean()),
+            "bag_of_words_accuracy": float((true == guess).mean()),
+        }
+
+    return [
+        Scored(sources, collect, lambda found, split: scores(found, count), METRICS, "end"),
+        Scored(dict.fromkeys(sources), lambda *_: {}, baseline, BASELINES, "end"),
+    ]
+
+
+def scores(collected: Collected, classes: int) -> dict[str, float]:
+    """Computes the metrics of `evaluators`, without baselines.
+
+    Args:
+        collected: `label` int [N], and `probability` of each class [N, classes].
+        classes: number of classes.
+    """
+    true, p = collected["label"], collected["probability"]
+    predicted = p.argmax(1)
+    found = class_scores(true, predicted, classes)
+    f1 = found.f1[found.examples > 0]
+    return {
+        "accuracy": float((predicted == true).mean()),
+        "macro_f1": float(f1.mean()),
+        "lowest_f1": float(f1.min()),
+        "calibration_error": reliability(np.minimum(p.max(1), 1), predicted == true).error,
+    }
+
+
+def bag_of_words(texts: Sequence[str], label: np.ndarray) -> Callable[[Sequence[str]], np.ndarray]:
+    """Fits a logistic regression on which words and pairs of words a text has.
+
+    Args:
+        texts: of training.
+        label: their classes, int [N].
+
+    Returns:
+        texts -> their predicted classes.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    words = CountVectorizer(
+        preprocessor=plain, tokenizer=str.split, token_pattern=None, ngram_range=(1, 2), binary=True
+    )
+    regression = make_pipeline(words, LogisticRegression(max_iter=200))
+    regression.fit(list(texts), label)
+    return lambda texts: np.asarray(regression.predict(list(texts)))
+
+
+def samples(
+    title: str, model: Logits, source: Sentences, classes: Sequence[str]
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows predictions right and wrong, scores of each class, and how calibrated they are.
+
+    Args:
+        title: what the examples are.
+        model: computes logits [batch, classes].
+        source: `label`, and `texts`.
+        classes: names of the classes.
+    """
+    shown = classification.text_samples(title, model, source, classes)
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        p, true = classification.probabilities(model, state, source)
+        return [
+            *shown(state, key),
+            _by_class(title, p, true, classes),
+            _reliability(title, p, true),
+        ]
+
+    return draw
+
+
+def _by_class(title: str, p: np.ndarray, true: np.ndarray, classes: Sequence[str]) -> Table:
+    found = class_scores(true, p.argmax(1), len(classes))
+    order = np.argsort(found.f1, kind="stable")
+    numbers = (found.precision, found.recall, found.f1)
+    rows = tuple(
+        (classes[i], *(digits(each[i]) for each in numbers), int(found.examples[i])) for i in order
+    )
+    head = ("class", "precision", "recall", "F1", "examples")
+    return Table(f"{title}: scores by class", head, rows)
+
+
+def _reliability(title: str, p: np.ndarray, true: np.ndarray) -> Plot:
+    found, line = reliability(np.minimum(p.max(1), 1), p.argmax(1) == true), np.array([0.0, 1.0])
+    series = Series(f"model, error {found.error:.3f}", found.predicted, found.observed)
+    return Plot(
+        f"{title}: reliability",
+        "probability of the predicted class",
+        "fraction of right predictions",
+        (Series("perfect", line, line), series),
+    )

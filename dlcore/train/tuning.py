@@ -1,0 +1,233 @@
+"""Tuning of a part of a trained model: changes of low rank (LoRA), and freezing by path.
+
+The model's own parameters are frozen: they have no objective, and so no gradient and no optimizer
+state. The changes are a second model's parameters, of which each step computes the tuned ones:
+
+    W + alpha / rank * A B      where a pattern of `low_rank` occurs in the path
+    W + C                       where one of `full` does
+    W                           elsewhere: frozen
+
+Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
+from jaxtyping import PRNGKeyArray
+
+from dlcore.errors import UsageError
+from dlcore.metrics.known import Metric
+from dlcore.sharding import STACKED, Tree
+from dlcore.train.evaluators import OfState
+from dlcore.train.model import Model
+from dlcore.train.step import Batch, Extra, Objective, Params, State
+
+METRICS = {"trained_parameters": Metric(None), "optimizer_bytes": Metric(None)}
+Shape = tuple[int, ...]
+
+
+class Changes(nn.Module):
+    """The trained changes of another network's parameters; with the initial ones it is unchanged.
+
+    Attributes:
+        low_rank, full: (path, shape) of the parameters that are changed.
+        rank: of the changes of low rank.
+    """
+
+    low_rank: tuple[tuple[str, Shape], ...]
+    full: tuple[tuple[str, Shape], ...]
+    rank: int
+
+    @nn.compact
+    def __call__(self) -> None:
+        """Creates the parameters: A uniform within 1 / sqrt(rows of W), B and C zero."""
+        self.param("all", self._changes)
+
+    def _changes(self, key: PRNGKeyArray) -> Tree:
+        flat: dict[str, Array] = {path: jnp.zeros(shape) for path, shape in self.full}
+        for path, (*stack, rows, columns) in self.low_rank:
+            a, b = pair_of(path)
+            bound = rows**-0.5
+            folded = jax.random.fold_in(key, zlib.crc32(path.encode()))
+            shape = (*stack, rows, self.rank)
+            flat[a] = jax.random.uniform(folded, shape, minval=-bound, maxval=bound)
+            flat[b] = jnp.zeros((*stack, self.rank, columns))
+        return unflatten_dict(flat, sep="/")
+
+
+def pair_of(path: str) -> tuple[str, str]:
+    """Returns the paths of A and B of a parameter: "up/kernel" has "up/a_kernel", "up/b_kernel"."""
+    parent, _, leaf = path.rpartition("/")
+    return f"{parent}/a_{leaf}".lstrip("/"), f"{parent}/b_{leaf}".lstrip("/")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tuned:
+    """A model with changed parameters, a function of type `Logits` as the model itself is.
+
+    Attributes:
+        base: the model, whose own parameters are frozen.
+        changes: the model of the changes, which an objective of its name trains.
+        scale: alpha / rank.
+    """
+
+    base: Model
+    changes: Model
+    scale: float
+
+    @property
+    def models(self) -> list[Model]:
+        """Both models, for `Experiment.models`."""
+        return [self.base, self.changes]
+
+    def merged(self, params: Params) -> Tree:
+        """Computes the tuned parameters of the base model, of its structure and dtypes.
+
+        Args:
+            params: of all models, by name.
+        """
+        weights = flatten_dict(params[self.base.name], sep="/")
+        changes = flatten_dict(params[self.changes.name]["all"], sep="/")
+        for path, weight in weights.items():
+            a, b = pair_of(path)
+            if path in changes:
+                weights[path] = weight + changes[path].astype(weight.dtype)
+            elif a in changes:
+                product = jnp.matmul(changes[a], changes[b]) * self.scale
+                weights[path] = weight + product.astype(weight.dtype)
+        return unflatten_dict(weights, sep="/")
+
+    def merged_state(self, state: State) -> State:
+        """Returns the state of the base model alone, with the tuned parameters.
+
+        It is for export, and for generation with many calls: `weights.save` writes it, and `load=`
+        of an experiment with the base model reads it.
+
+        Args:
+            state: with the parameters of both models.
+        """
+        params = {**state.params, self.base.name: self.merged(state.params)}
+        del params[self.changes.name]
+        return dataclasses.replace(state, params=params, opt={})
+
+    def __call__(
+        self, params: Params, extra: Extra, batch: Batch, key: PRNGKeyArray | None, train: bool
+    ) -> tuple[Tree, dict[str, Tree]]:
+        """Applies the tuned model to a batch; arguments and results are those of `Model`."""
+        return self.base(self._with_merged(params), extra, batch, key, train)
+
+    def apply(
+        self, params: Params, extra: Extra, *arguments: Tree, **keywords: Tree
+    ) -> tuple[Tree, dict[str, Tree]]:
+        """Applies the tuned model to arguments, as `Model.apply` does."""
+        return self.base.apply(self._with_merged(params), extra, *arguments, **keywords)
+
+    def on(self, params: Params, extra: Extra, *arguments: Tree, **keywords: Tree) -> Tree:
+        """Returns the output of `apply` in inference."""
+        return self.apply(params, extra, *arguments, **keywords)[0]
+
+    def _with_merged(self, params: Params) -> Params:
+        return {**params, self.base.name: self.merged(params)}
+
+
+def tuned(
+    model: Model,
+    template: Mapping[str, jax.ShapeDtypeStruct],
+    low_rank: Sequence[str] = (),
+    full: Sequence[str] = (),
+    rank: int = 8,
+    alpha: float = 16.0,
+    name: str = "changes",
+) -> Tuned:
+    """Freezes a model but for the parameters whose path has one of some patterns.
+
+    Args:
+        model: the model; `load=` gives it the parameters of another run.
+        template: an abstract batch (`Splits.template`), for the shapes of its parameters.
+        low_rank: regular expressions, searched in paths such as "block_0/qkv/kernel": matrices that
+            get a change of low rank, layer by layer where layers are stacked.
+        full: regular expressions: parameters that get a change of full rank. Weight decay pulls
+            changes to 0, and so the parameters to those that were loaded.
+        rank: of the changes of low rank.
+        alpha: factor of the changes of low rank, times `rank`.
+        name: of the model of the changes, and so of the objective that trains it.
+
+    Raises:
+        UsageError: a pattern that occurs in no path, a parameter that both kinds match, a matrix
+            that is none or is too small for the rank.
+    """
+    shapes = _shapes(model, template)
+    chosen = {
+        kind: [path for path in shapes if any(re.search(each, path) for each in patterns)]
+        for kind, patterns in (("low_rank", low_rank), ("full", full))
+    }
+    for pattern in (*low_rank, *full):
+        if not any(re.search(pattern, path) for path in shapes):
+            raise UsageError(
+                f"the pattern {pattern!r} occurs in no parameter of {model.name!r}, which has"
+                f" {', '.join(shapes)}: correct it"
+            )
+    if both := {*chosen["low_rank"]} & {*chosen["full"]}:
+        raise UsageError(f"{min(both)} is to be changed by low rank and in full: choose one")
+    if not any(chosen.values()):
+        raise UsageError(f"nothing of {model.name!r} is trained: give patterns of paths")
+    for path in chosen["low_rank"]:
+        _check(path, shapes[path], rank)
+    pairs = {kind: tuple((path, shapes[path]) for path in paths) for kind, paths in chosen.items()}
+    net = Changes(pairs["low_rank"], pairs["full"], rank)
+    return Tuned(model, Model(name, net, lambda batch, key, train: ()), alpha / rank)
+
+
+def _shapes(model: Model, template: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Shape]:
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(model.init, key, dict(template))
+    return {path: x.shape for path, x in flatten_dict(variables["params"], sep="/").items()}
+
+
+def _check(path: str, shape: Shape, rank: int) -> None:
+    stacked = STACKED.search(path) is not None
+    if len(shape) != 2 + stacked:
+        raise UsageError(
+            f"{path} has the shape {shape}, and only a matrix has changes of low rank: leave it out"
+            " of the patterns, or change it in full"
+        )
+    if not 1 <= rank <= min(shape[-2:]):
+        raise UsageError(
+            f"--rank {rank} is outside 1 to {min(shape[-2:])}, the smaller side of {path}"
+        )
+
+
+def evaluator(objectives: Mapping[str, Objective], split: str = "test") -> OfState:
+    """Counts what training costs beside the model, at the end, for comparison.
+
+    `trained_parameters`, and `optimizer_bytes`, the size of the optimizers' states.
+
+    Args:
+        objectives: of the experiment.
+        split: the split under which both are listed.
+    """
+
+    def scores(state: State) -> dict[str, float]:
+        trained = {name: state.params[name] for name in objectives}
+        states = {
+            name: jax.eval_shape(objective.optimizer.init, trained[name])
+            for name, objective in objectives.items()
+        }
+        return {
+            "trained_parameters": float(sum(x.size for x in jax.tree.leaves(trained))),
+            "optimizer_bytes": float(
+                sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(states))
+            ),
+        }
+
+    return OfState(split, scores, METRICS)
