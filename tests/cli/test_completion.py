@@ -34,7 +34,7 @@ def test_commands_then_experiments_then_flags_then_choices() -> None:
     assert offered("") == [*COMMANDS, "--help", "--install-completion"]
     assert offered("pre") == ["predict", "prepare"]
     assert offered("--install-completion", "") == ["bash", "zsh", "fish"]
-    assert offered("train", "bert_") == ["bert_clinc", "bert_english", "bert_polarity"]
+    assert offered("train", "bert_") == ["bert_clinc", "bert_english", "bert_polarity", "bert_sst2"]
     assert offered("train", "bert_clinc", "--pre") == ["--preset", "--pretrained", "--precision"]
     assert offered("train", "bert_clinc", "--no-pre") == ["--no-pretrained"]
     assert offered("train", "bert_clinc", "--preset", "") == ["offline", "tiny"]

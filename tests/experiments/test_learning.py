@@ -112,6 +112,7 @@ ROWS = {
         "lower",
     ),
     "bert_polarity": classifier(0.2, steps=200, lr=5e-3),
+    "bert_sst2": classifier(0.2, steps=200, tuning="full", lr=5e-3),
     "captioning_emoji": Row(
         "validation/loss",
         learning.learnt_from(scrambled("image", seed=1), "validation/loss"),
@@ -137,6 +138,7 @@ ROWS = {
     ),
     "cnn_fashion_mnist": classifier(steps=300, widths=(16, 32), hidden=32, norm="batch"),
     "cnn_mnist": classifier(steps=200),
+    "cnn_sst2": classifier(0.2, steps=200, width=16, lr=5e-3),
     "detection_bccd": detector(0.15, widths=(16, 32), steps=400, lr=5e-3),
     "detr_scenes": detector(0.05, widths=(16, 32), features=32, steps=1500, lr=3e-3),
     "cnn_pneumonia": Row("validation/auc", lambda e: 0.5, 0.25, torn("label"), {"steps": 400}),
@@ -194,6 +196,7 @@ ROWS = {
     "gpt_speeches": language(steps=400),
     "gpt_tiny_shakespeare": language(steps=400),
     "gru_multi30k": translator("gru_multi30k", 0.2, width=64, vocabulary=400, steps=600),
+    "intents_banking77": classifier(0.12, steps=1000, lr=5e-3),
     "lru_sequential_mnist": classifier(steps=150),
     "mlp_breast_cancer": Row(
         "test/accuracy", lambda e: majority(e, "y", "test"), 0.15, torn("y"), {"steps": 100}
@@ -230,6 +233,7 @@ ROWS = {
         "lower",
     ),
     "rnn_sequential_mnist": classifier(steps=100, width=32),
+    "rnn_sst2": classifier(0.2, steps=200, embedding=16, width=16, lr=5e-3),
     "rnn_tiny_shakespeare": language(steps=100),
     "segmentation_camvid": Row(
         "validation/miou",
