@@ -69,19 +69,19 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(c.layers, c.heads, c.width, dropout=c.dropout)
     net = Classifier(splits.facts.vocabulary, size, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
-    logits, models, name = model, [model], "net"
+    tuned = None
     if c.tuning != "full":
         low_rank = BLOCKS if c.tuning == "low_rank" else ()
         template = splits.template(c.batch)
-        logits = tuning.tuned(model, template, low_rank, ("^head",), c.rank, c.alpha)
-        models, name = logits.models, logits.changes.name
+        tuned = tuning.tuned(model, template, low_rank, ("^head",), c.rank, c.alpha)
+    logits = tuned or model
     loss = classification.loss(logits, c.label_smoothing)
-    objectives = {name: Objective(loss, c.recipe(c.steps))}
+    objectives = {tuned.changes.name if tuned else "net": Objective(loss, c.recipe(c.steps))}
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     return Experiment(
         config=c,
         splits=splits,
-        models=models,
+        models=tuned.models if tuned else [model],
         load=pretrained if c.pretrained else {},
         objectives=objectives,
         evaluators=[*text_scores.evaluators(logits, splits), tuning.evaluator(objectives)],

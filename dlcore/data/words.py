@@ -22,9 +22,9 @@ def words(texts: Iterable[str], rarest: int, specials: Sequence[str]) -> Subword
 
     counts = collections.Counter(word for text in texts for word in text.split())
     names = [*specials, UNKNOWN]
-    known = sorted(word for word, n in counts.items() if n >= rarest and word not in names)
-    index = {word: i for i, word in enumerate([*names, *known])}
-    tokenizer = Tokenizer(models.WordLevel(index, unk_token=UNKNOWN))
+    known = sorted(word for word, n in counts.items() if n >= rarest)
+    # with a blank, so that no word of a text is a special token
+    index = {word: i for i, word in enumerate([*(f" {name}" for name in names), *known])}
+    tokenizer = Tokenizer(models.WordLevel(index, unk_token=f" {UNKNOWN}"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens(names)
     return Subwords(tokenizer.to_str(), tuple(names))

@@ -54,14 +54,14 @@ class Changes(nn.Module):
         self.param("all", self._changes)
 
     def _changes(self, key: PRNGKeyArray) -> Tree:
-        flat: dict[str, Array] = {path: jnp.zeros(shape) for path, shape in self.full}
+        flat: dict[str, Array] = {path: jnp.zeros(shape, jnp.float32) for path, shape in self.full}
         for path, (*stack, rows, columns) in self.low_rank:
             a, b = pair_of(path)
             bound = rows**-0.5
             folded = jax.random.fold_in(key, zlib.crc32(path.encode()))
             shape = (*stack, rows, self.rank)
-            flat[a] = jax.random.uniform(folded, shape, minval=-bound, maxval=bound)
-            flat[b] = jnp.zeros((*stack, self.rank, columns))
+            flat[a] = jax.random.uniform(folded, shape, jnp.float32, -bound, bound)
+            flat[b] = jnp.zeros((*stack, self.rank, columns), jnp.float32)
         return unflatten_dict(flat, sep="/")
 
 

@@ -38,7 +38,7 @@ def test_phrases_of_held_out_sentences_alone_are_not_for_training() -> None:
     assert texts & {*sentences} == {*sentences} - held_out
     assert ("a0 fine" in texts) == (sentences[0] not in held_out)
     kept = next(text for text in sentences if text not in held_out)
-    without, _ = sst2.divided(phrases, sentences, phrases[:40], [kept.upper().lower() + " !"])
+    without, _ = sst2.divided(phrases, sentences, phrases[:40], [f"{kept} !"])
     assert texts - {text for text, _ in without} == {kept}
 
 
