@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def by_pairs(params: Any, scale: float) -> Any:
         (x,) = args
         if "a_kernel" in found:
             return y + scale * (x @ found["a_kernel"]) @ found["b_kernel"]
-        return y + x @ found["kernel"] + found["bias"]
+        return y + x @ found["kernel"] + found["bias"][None]
 
     with nn.intercept_methods(dense):
         return NET.apply({"params": params["net"]}, BATCH["tokens"])
@@ -129,18 +128,17 @@ def test_the_merged_state_is_exported_and_loaded_as_the_model(tmp_path: Path) ->
 
 
 def test_stacked_layers_of_a_gpt_are_changed_layer_by_layer() -> None:
-    size = gpt.Size(11, 5, layers=2, heads=2, width=8)
-    stacked, plain = gpt.GPT(dataclasses.replace(size, scan=True)), gpt.GPT(size)
-    model = Model("net", stacked, lambda batch, key, train: batch["tokens"])
+    size = gpt.Size(11, 5, layers=2, heads=2, width=8, scan=True)
+    model = Model("net", gpt.GPT(size), lambda batch, key, train: batch["tokens"])
     found = tuning.tuned(model, TEMPLATE, (r"qkv/kernel",), rank=2, alpha=2)
     params = drawn(started(found))
     a, b = (params["changes"]["all"]["blocks"]["qkv"][f"{each}_kernel"] for each in "ab")
     assert a.shape == (2, 8, 2)
-    by_layer = gpt.unstacked(params["net"])
+    plain, by_layer = gpt.unstacked(size, params["net"])
     for layer in range(2):
         qkv = by_layer[f"block_{layer}"]["qkv"]
         by_layer[f"block_{layer}"]["qkv"] = {"kernel": qkv["kernel"] + a[layer] @ b[layer]}
-    expected = plain.apply({"params": by_layer}, BATCH["tokens"])
+    expected = gpt.GPT(plain).apply({"params": by_layer}, BATCH["tokens"])
     np.testing.assert_allclose(
         found.on(params, {}, BATCH["tokens"]), expected, rtol=1e-5, atol=1e-5
     )
