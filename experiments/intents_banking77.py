@@ -6,8 +6,9 @@ Data: BANKING77 (own TFDS builder), 10,003 less a tenth for validation, and 3,08
     Python documentation. Or --data: texts with classes
 Published: none that could be confirmed
 
-The pretrained part is `bert_english`. Questions of the test that are in train too are taken out of
-train. `--no-pretrained`: the same model and steps, from random weights.
+The pretrained part is `bert_english`, whose corpus has the training questions without their labels,
+those that are held out for validation among them. Ten training questions are in the test too, and
+are left out of train. `--no-pretrained`: the same model and steps, from random weights.
 """
 
 from dataclasses import dataclass
