@@ -7,6 +7,9 @@ state. The changes are a second model's parameters, of which each step computes 
     W + C                       where one of `full` does
     W                           elsewhere: frozen
 
+This saves optimizer state, not time or the memory of a step: it computes the tuned matrices, and
+their gradients for a moment.
+
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 """
 

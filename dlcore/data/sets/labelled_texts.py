@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dlcore.data import split, tfds
-from dlcore.data.own import texts as own
-from dlcore.data.own.found import VERSION
 from dlcore.data.sets import embedded, sentences
-from dlcore.data.sets.sentences import SPECIALS, plain
+from dlcore.data.sets.sentences import SPECIALS, Labelled, LabelledClasses, plain
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords
 from dlcore.data.words import words
@@ -19,8 +17,6 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 HELD_OUT = 0.1  # of the training texts of banking77, for validation
-Labelled = dict[str, tuple[list[str], np.ndarray]]
-"""{split: (texts, their classes int32)}."""
 
 
 def load(
@@ -50,23 +46,23 @@ def load(
     sets = {"sst2": _sentiment, "banking77": _intents}
     if name not in sets:
         raise UsageError(f"{name!r} is no set of texts: choose {' or '.join(sets)}")
-    more: dict[str, object] = {}
+    facts: dict[str, object] = {}
     if isinstance(source, Path):
-        info, (labelled, classes), more = _own(source)
-    elif is_offline(name, source):
-        info = "documentation", embedded.documentation_version()
-        labelled, classes = documentation(2 if name == "sst2" else 11)
+        infos, (labelled, classes), facts = sentences.own_texts(source)
     else:
-        info, (labelled, classes) = (name, tfds.version(name)), sets[name]()
+        offline = is_offline(name, source)
+        of = "documentation" if offline else name
+        version = embedded.documentation_version() if offline else tfds.version(name)
+        count = 2 if name == "sst2" else 11
+        labelled, classes = documentation(count) if offline else sets[name]()
+        infos = {each: (of, version, each) for each in labelled}
     texts, label = labelled["train"]
     subwords = subwords or words((plain(text) for text in texts), rarest, SPECIALS)
     majority = int(np.bincount(label).argmax())
-    return sentences.encoded(info, labelled, classes, subwords, length).with_facts(
-        majority=majority, **more
-    )
+    return sentences.encoded(infos, labelled, classes, subwords, length, majority=majority, **facts)
 
 
-def documentation(count: int) -> tuple[Labelled, list[str]]:
+def documentation(count: int) -> LabelledClasses:
     """Returns sentences of Python's documentation by topic, in splits of 80, 10 and 10 percent.
 
     Args:
@@ -84,20 +80,7 @@ def documentation(count: int) -> tuple[Labelled, list[str]]:
     return _by_split(texts, label, parts), classes
 
 
-def _own(path: Path) -> tuple[tuple[str, str], tuple[Labelled, list[str]], dict[str, object]]:
-    found, classes = own.load(path)
-    number = {name: i for i, name in enumerate(classes)}
-    labelled = {
-        each: (
-            [example.values[0] for example in examples],
-            np.array([number[example.values[1]] for example in examples], np.int32),
-        )
-        for each, examples in found.splits.items()
-    }
-    return (path.resolve().name, VERSION), (labelled, classes), {"by_hash": found.by_hash}
-
-
-def _sentiment() -> tuple[Labelled, list[str]]:
+def _sentiment() -> LabelledClasses:
     labelled = {}
     for each in ("train", "validation", "test", "glue_dev"):
         columns = tfds.columns("sst2", each, ["text", "label"])
@@ -105,7 +88,7 @@ def _sentiment() -> tuple[Labelled, list[str]]:
     return labelled, list(tfds.class_names("sst2"))
 
 
-def _intents() -> tuple[Labelled, list[str]]:
+def _intents() -> LabelledClasses:
     columns = {each: tfds.columns("banking77", each) for each in ("train", "test")}
     classes = sorted({*columns["train"]["intent"]})
     number = {name: i for i, name in enumerate(classes)}

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Integer
@@ -147,8 +148,10 @@ class Sentences(Arrays):
     texts: tuple[str, ...]
 
 
-# {split: (texts, labels)}, and the names of the classes
-_Labelled = tuple[dict[str, tuple[list[str], np.ndarray]], Sequence[str]]
+Labelled = Mapping[str, tuple[list[str], np.ndarray]]
+"""{split: (texts, their classes int32)}."""
+LabelledClasses = tuple[Labelled, Sequence[str]]
+"""The texts, and the names of the classes."""
 
 
 def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: int = 0) -> Splits:
@@ -174,61 +177,67 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
     if name not in sets:
         raise UsageError(f"{name!r} is no set of sentences: choose {' or '.join(sets)}")
     if isinstance(source, Path):
-        return _own(source, subwords, length, fold)
+        if fold:
+            raise UsageError(f"--fold {fold} is of the published set: leave it out with --data")
+        infos, (labelled, classes), facts = own_texts(source)
+        return encoded(infos, labelled, classes, subwords, length, **facts)
     offline = is_offline(name, source)
     labelled, classes = sets[name](offline, fold)
     version = embedded.documentation_version() if offline else tfds.version(name)
     of_fold = f" of fold {fold}" if name == "sentence_polarity" else ""
-    sources = {
-        split: _source(
-            ("documentation" if offline else name, version, split + of_fold),
-            (texts, label),
-            subwords,
-            length,
-        )
-        for split, (texts, label) in labelled.items()
-    }
-    facts = _facts(classes, subwords, length)
-    if name == "clinc_oos":
-        facts = facts.with_facts(out_of_scope=len(classes) - 1)
-    return Splits.of(sources, facts=facts)
+    of = "documentation" if offline else name
+    infos = {split: (of, version, split + of_fold) for split in labelled}
+    facts = {"out_of_scope": len(classes) - 1} if name == "clinc_oos" else {}
+    return encoded(infos, labelled, classes, subwords, length, **facts)
 
 
 def encoded(
-    info: tuple[str, str],
-    labelled: Mapping[str, tuple[list[str], np.ndarray]],
+    infos: Mapping[str, tuple[str, str, str]],
+    labelled: Labelled,
     classes: Sequence[str],
     subwords: Subwords,
     length: int,
+    **facts: object,
 ) -> Splits:
     """Encodes texts with classes as splits of `Sentences`.
 
     Args:
-        info: name and version of the data.
+        infos: {split: name, version and split of its data}.
         labelled: {split: (texts, their classes int32)}.
         classes: names of the classes.
         subwords: the tokenizer, with the special tokens `SPECIALS`.
         length: tokens of a row, see `padded`.
+        facts: further facts, plain data.
     """
     sources = {
-        split: _source((*info, split), each, subwords, length) for split, each in labelled.items()
+        split: _source(infos[split], each, subwords, length) for split, each in labelled.items()
     }
-    return Splits.of(sources, facts=_facts(classes, subwords, length))
+    return Splits.of(sources, facts=_facts(classes, subwords, length).with_facts(**facts))
 
 
-def _own(path: Path, subwords: Subwords, length: int, fold: int) -> Splits:
-    if fold:
-        raise UsageError(f"--fold {fold} is of the published set: leave it out with --data")
+def own_texts(
+    path: Path,
+) -> tuple[dict[str, tuple[str, str, str]], LabelledClasses, dict[str, Any]]:
+    """Loads texts of one's own with classes.
+
+    Args:
+        path: see `dlcore.data.own.texts`.
+
+    Returns:
+        {split: name, version and split}; texts with labels by split, and the names of the classes;
+        further facts: `by_hash`, the splits that were cut from train.
+
+    Raises:
+        UsageError: a fault in the files.
+    """
     found, classes = own.load(path)
     number = {name: i for i, name in enumerate(classes)}
-    sources = {}
+    infos, labelled = {}, {}
     for split, examples in found.splits.items():
-        texts = [example.values[0] for example in examples]
         label = np.array([number[example.values[1]] for example in examples], np.int32)
-        info = path.resolve().name, VERSION, found.named(split)
-        sources[split] = _source(info, (texts, label), subwords, length)
-    facts = _facts(classes, subwords, length).with_facts(by_hash=found.by_hash)
-    return Splits.of(sources, facts=facts)
+        labelled[split] = [example.values[0] for example in examples], label
+        infos[split] = path.resolve().name, VERSION, found.named(split)
+    return infos, (labelled, classes), {"by_hash": found.by_hash}
 
 
 def _source(
@@ -252,7 +261,7 @@ def _facts(classes: Sequence[str], subwords: Subwords, length: int) -> Facts:
     )
 
 
-def _clinc(offline: bool, fold: int) -> _Labelled:
+def _clinc(offline: bool, fold: int) -> LabelledClasses:
     if offline:
         texts, topic = documentation()
         label = np.minimum(topic, 10)
@@ -273,7 +282,7 @@ def _clinc(offline: bool, fold: int) -> _Labelled:
     return labelled, classes
 
 
-def _polarity(offline: bool, fold: int) -> _Labelled:
+def _polarity(offline: bool, fold: int) -> LabelledClasses:
     classes: Sequence[str]
     if offline:
         texts, label = documentation()
