@@ -164,5 +164,6 @@ def test_every_classifier_shows_its_confusions(name: str) -> None:
             "classification.samples",
             "classification.text_samples",
             "cross_validation.classification_samples",
+            "text_scores.samples",
         }
         assert called & shown, "its samples have no confusion matrix and no worst mistakes"
