@@ -153,7 +153,7 @@ def own_sets() -> list[str]:
     return sorted(
         path.stem
         for path in Path(builders.__file__).parent.glob("*.py")
-        if path.stem not in ("__init__", "files")
+        if path.stem not in ("__init__", "files", "tagged")
     )
 
 

@@ -1,0 +1,236 @@
+"""One's own tagged sentences: CoNLL columns, or JSON lines of texts with spans of characters."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcore.data.own import files
+from dlcore.data.own.found import SPLITS
+from dlcore.data.split import by_hash
+from dlcore.data.tag_schemes import Span, bio, to_bio
+from dlcore.errors import UsageError
+
+COLUMNS = (".conll", ".iob", ".bio", ".txt", ".tsv")
+SUFFIXES = (*COLUMNS, ".jsonl")
+_LETTER = r"[\w\u0300-\u036f]"  # with combining accents
+_WORD = re.compile(
+    rf"https?://\S+|[@#]{_LETTER}+|(?:{_LETTER}\.){{2,}}|['’]{_LETTER}+"
+    rf"|{_LETTER}+(?:[-.,:/&]{_LETTER}+)*|[^\w\s]"
+)
+_DOCUMENT = "-DOCSTART-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tagged:
+    """A tagged sentence.
+
+    Attributes:
+        words: of the sentence.
+        tags: one of each word, BIO where they mark spans.
+        text: the sentence as it was written.
+        offsets: (start, end) of each word in the text, in characters.
+        label: class of the whole sentence; "": none.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    text: str
+    offsets: tuple[tuple[int, int], ...]
+    label: str = ""
+
+
+def words_of(text: str) -> list[tuple[int, int]]:
+    """Splits a text into words and single punctuation marks or symbols.
+
+    "U.S.", "1996-08-22", "@name" and addresses are one word each, "John's" is two.
+
+    Returns:
+        (start, end) of each in characters (code points), so that text[start:end] is the word.
+    """
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagged:
+    """A sentence that is given as words; its text joins them by spaces."""
+    offsets, position = [], 0
+    for word in words:
+        offsets.append((position, position + len(word)))
+        position += len(word) + 1
+    return Tagged(tuple(words), tuple(tags), " ".join(words), tuple(offsets), label)
+
+
+def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
+    """A sentence with spans of characters, split into words at their ends too.
+
+    Raises:
+        ValueError: spans that overlap, leave the text or hold no word.
+    """
+    ends = {position for span in spans for position in (span.start, span.end)}
+    offsets = []
+    for start, end in words_of(text):
+        cuts = [start, *sorted(cut for cut in ends if start < cut < end), end]
+        offsets += list(itertools.pairwise(cuts))
+    positions = []
+    for span in spans:
+        if not 0 <= span.start < span.end <= len(text):
+            raise ValueError(f"{span} leaves the text of {len(text)} characters")
+        inside = [i for i, (a, b) in enumerate(offsets) if span.start <= a and b <= span.end]
+        if not inside:
+            raise ValueError(f"{span} holds no word: {text[span.start : span.end]!r}")
+        positions.append(Span(inside[0], inside[-1] + 1, span.type))
+    words = tuple(text[start:end] for start, end in offsets)
+    return Tagged(words, tuple(bio(positions, len(words))), text, tuple(offsets), label)
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """One's own sentences.
+
+    Attributes:
+        splits: {split: sentences}.
+        by_hash: the splits that were cut from train by the hash of the words.
+    """
+
+    splits: dict[str, list[Tagged]]
+    by_hash: tuple[str, ...]
+
+
+def load(path: Path, spans: bool = True) -> Own:
+    """Loads tagged sentences.
+
+    Args:
+        path: a file or a folder of files; splits are files or folders of their names, or cut by
+            hash. CoNLL columns: a word per line first, its tag last, an empty line between
+            sentences, columns apart by tabs or else by blanks, lines that begin with -DOCSTART-
+            skipped. JSON lines: {"text", "spans": [{"start", "end", "label"}]}, offsets in
+            characters, and "label" of the whole text if it has one.
+        spans: whether tags mark spans, of any scheme that `tag_schemes.spans_of` reads; they are
+            converted to BIO.
+
+    Raises:
+        UsageError: a fault, with file and line, such as another number of columns.
+    """
+    groups, _ = files.grouped(path, SUFFIXES)
+    problems: list[str] = []
+    splits = {
+        split: [each for file in found for each in _read(file, spans, problems)]
+        for split, found in groups.items()
+    }
+    if not problems and (empty := [split for split, each in splits.items() if not each]):
+        problems.append(f"{path} has no sentences for {empty[0]}: add some")
+    _refuse(path, problems)
+    missing = tuple(split for split in SPLITS[1:] if split not in splits)
+    if missing:
+        shares = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
+        train = splits["train"]
+        parts = by_hash([" ".join(each.words) for each in train], **shares)
+        for split in ("train", *missing):
+            splits[split] = [train[i] for i in parts[split]]
+            if not splits[split]:
+                problems.append(
+                    f"{path}: of its {len(train)} sentences the hash puts none into {split}: add"
+                    " sentences, or give the splits train, validation and test yourself"
+                )
+    _refuse(path, problems)
+    return Own(splits, missing)
+
+
+def _refuse(path: Path, problems: Sequence[str]) -> None:
+    if problems:
+        more = f" ({len(problems) - 1} more in {path})" if len(problems) > 1 else ""
+        raise UsageError(problems[0] + more)
+
+
+def _read(file: Path, spans: bool, problems: list[str]) -> list[Tagged]:
+    try:
+        lines = files.lines(file)
+    except UsageError as error:
+        problems.append(str(error))
+        return []
+    read = _objects if file.suffix.lower() == ".jsonl" else _columns
+    return list(read(file, lines, spans, problems))
+
+
+def _columns(
+    file: Path, lines: Sequence[str], spans: bool, problems: list[str]
+) -> Iterator[Tagged]:
+    words: list[str] = []
+    tags: list[str] = []
+    count, first, begin = 0, 0, 1
+    for number, line in enumerate([*lines, ""], 1):
+        if not line.strip() or line.startswith(_DOCUMENT):
+            if words:
+                yield from _sentence(f"{file}, line {begin}", words, tags, spans, problems)
+            words, tags, begin = [], [], number + 1
+            continue
+        cells = line.split("\t") if "\t" in line else line.split()
+        count, first = (count, first) if count else (len(cells), number)
+        if len(cells) != count or count < 2 or not all(cells):
+            expected = f"{count} as in line {first}" if count > 1 else "a word and its tag"
+            problems.append(
+                f"{file}, line {number}: {len(cells)} columns, and not {expected}: give each word"
+                " all of its columns, and separate sentences by empty lines"
+            )
+            continue
+        words.append(cells[0])
+        tags.append(cells[-1])
+
+
+def _sentence(
+    where: str, words: Sequence[str], tags: Sequence[str], spans: bool, problems: list[str]
+) -> Iterator[Tagged]:
+    try:
+        yield of_words(words, to_bio(tags) if spans else tags)
+    except ValueError as error:
+        problems.append(f"{where}: {error}: the last column must hold such tags")
+
+
+def _objects(
+    file: Path, lines: Sequence[str], spans: bool, problems: list[str]
+) -> Iterator[Tagged]:
+    if not spans:
+        problems.append(
+            f"{file}, line 1: JSON lines hold spans, and this experiment gives every word a tag:"
+            " give CoNLL columns"
+        )
+        return
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+            yield _of_object(found)
+        except (ValueError, TypeError) as error:
+            problems.append(
+                f'{file}, line {number}: {error}: a line is {{"text": TEXT, "spans": [{{"start":'
+                ' 0, "end": 5, "label": NAME}]}'
+            )
+
+
+def _of_object(found: Any) -> Tagged:
+    if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+        raise ValueError("there is no text")
+    given = found.get("spans", found.get("entities", []))
+    if not isinstance(given, list):
+        raise ValueError("`spans` is no list")
+    spans = []
+    for each in given:
+        if not isinstance(each, dict):
+            raise ValueError("a span is no object with start, end and label")
+        start, end, name = each.get("start"), each.get("end"), each.get("label")
+        if type(start) is not int or type(end) is not int or not isinstance(name, str) or not name:
+            raise ValueError("a span needs start and end, whole numbers, and a label")
+        spans.append(Span(start, end, name))
+    label = found.get("label", "")
+    if not isinstance(label, str):
+        raise ValueError("`label` is no text")
+    made = of_text(found["text"], spans, label)
+    if not made.words:
+        raise ValueError("the text has no words")
+    return made

@@ -1,0 +1,95 @@
+"""A bidirectional LSTM with a CRF finds rare and emerging names in posts of social media.
+
+Family: recurrent network with a conditional random field
+Task: named entities (sequence tagging)
+Data: WNUT 2017 (own builder), 3,394/1,009/1,287; --offline: synthetic names
+Published: none that could be confirmed
+Headline: test/f1
+
+Few names of the test occur in training: spelling and context must do. `--preset pretrained` adds
+the encoder of `bert_english`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import dlcore
+from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
+from dlcore.data import tokens
+from dlcore.data.sets import tagged
+from dlcore.models.encoder import Size as EncoderSize
+from dlcore.models.rnn import Cell
+from dlcore.models.tagger import Size, Tagger
+from dlcore.options import RunOptions
+from dlcore.tasks import tagging, tagging_predictor, tagging_samples
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+
+ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
+RUN = RunOptions(cpu_devices=1)
+
+
+@dataclass(frozen=True)
+class Config:
+    pretrained: bool = False  # reads subwords through the encoder of bert_english too
+    cell: Cell = "lstm"
+    width: PositiveInt = 128
+    layers: NonNegativeInt = 1
+    word_width: PositiveInt = 100
+    character_features: PositiveInt = 50
+    crf: bool = True
+    length: PositiveInt = 48  # words of a row; longer sentences are several rows
+    rarest: PositiveInt = 2  # occurrences from which a word is in the vocabulary
+    dropout: Rate = 0.5
+    word_dropout: Rate = 0.1
+    recipe: Recipe = Recipe("adamw", lr=4e-3, weight_decay=0.01, clip_norm=5.0)
+    batch: int = 32
+    steps: int = 2000
+
+
+PRESETS = {
+    "pretrained": Config(pretrained=True),
+    "offline": Config(steps=400),
+    "tiny": Config(width=8, word_width=8, character_features=8, length=16, dropout=0.0, steps=6),
+}
+
+
+def data(c: Config, source: DataSource) -> Splits:
+    subwords = tokens.load(ASSET.with_suffix(".json")) if c.pretrained else None
+    return tagged.load("wnut17", source, c.length, rarest=c.rarest, subwords=subwords)
+
+
+def build(c: Config, splits: Splits) -> Experiment:
+    facts = splits.facts
+    size = Size(
+        words=2 + len(facts.words),
+        characters=2 + len(facts.characters),
+        tags=len(facts.classes),
+        word_width=c.word_width,
+        character_features=c.character_features,
+        width=c.width,
+        layers=c.layers,
+        cell=c.cell,
+        dropout=c.dropout,
+        word_dropout=c.word_dropout,
+        crf=c.crf,
+        vocabulary=facts.vocabulary if c.pretrained else 0,
+        encoder=EncoderSize(2, 4, 128, dropout=0.1) if c.pretrained else None,
+    )
+    model = Model("net", Tagger(size, tagging.impossible(facts)), inputs=tagging.inputs)
+    decoder = tagging.Decoder(model, facts)
+    weights = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
+    return Experiment(
+        config=c,
+        splits=splits,
+        models=[model],
+        load=weights if c.pretrained else {},
+        objectives={"net": Objective(tagging.loss(model), c.recipe(c.steps))},
+        evaluators=tagging.evaluators(decoder, splits),
+        samples=[tagging_samples.samples(decoder, splits.test)],
+        predictor=tagging_predictor.predictor(decoder),
+        best="validation/f1",
+    )
+
+
+if __name__ == "__main__":
+    dlcore.main(__file__)
