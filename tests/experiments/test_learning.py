@@ -14,7 +14,7 @@ from dlcore.data.source import Source
 from dlcore.runs import catalog
 from dlcore.tasks.detection_augmentation import Augmentation
 from dlcore.train.experiment import Experiment
-from tests.experiments import learning, learning_pictures
+from tests.experiments import learning, learning_pictures, learning_tags
 from tests.experiments.learning import majority, scrambled, torn, unigram
 
 
@@ -67,6 +67,14 @@ def detector(margin: float, **changes: Any) -> Row:
             "augmentation": Augmentation(0.9, 1.1, mosaic=0.0, mirror=False, colour=0.0),
             **changes,
         },
+    )
+
+
+def tagger(metric: str, baseline: str, margin: float) -> Row:
+    """A tagger against the most frequent tag of each word; the tags are torn from the words."""
+    changes = {"steps": 150, "width": 16, "word_width": 16, "lr": 1e-2}
+    return Row(
+        f"validation/{metric}", learning_tags.majority(baseline), margin, torn("tags"), changes
     )
 
 
@@ -205,6 +213,8 @@ ROWS = {
     "mlp_digits": classifier(steps=100),
     "mlp_fashion_mnist": classifier(steps=100),
     "mlp_table": classifier(steps=200, lr=1e-2),
+    **dict.fromkeys(("ner_conll", "ner_wnut17"), tagger("f1", "f1_of_majority", 0.2)),
+    "pos_ewt": tagger("accuracy", "accuracy_of_majority", 0.08),
     "qa_babi": Row(
         "validation/accuracy", majority, 0.2, torn("label"), {"width": 32, "steps": 800}
     ),
@@ -256,6 +266,7 @@ ROWS = {
         learning.constant("image"),
         {"steps": 300, "lr": 1e-2},
     ),
+    "slots_atis": tagger("f1", "f1_of_majority", 0.2),
     "style_transfer": Row(
         "test/loss_over_photograph",
         learning_pictures.photograph,

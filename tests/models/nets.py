@@ -27,6 +27,7 @@ from dlcore.models import (
     rnn,
     segmenter,
     seq2seq,
+    tagger,
     temperature,
     text_cnn,
     unet,
@@ -43,6 +44,10 @@ SIZE = gpt.Size(7, 6, layers=1, heads=2, width=8)
 VARIANT = gpt.Size(7, 6, 3, 2, 8, rotary=True, kv_heads=1, norm="rms", mlp="swiglu", scan=True)
 PLACES = encoder.Size(1, 2, 8, context=9, positions="learned")
 PLACES_OF_PAIRS = encoder.Size(1, 2, 8, context=13, positions="learned")
+CHARACTERS = np.ones((2, 5, 4), np.int32)
+LENGTHS = np.array([5, 3], np.int32)
+TAGS = tagger.Size(7, 6, 3, 2, 4, 4, 4, 4)
+READING = TAGS._replace(intents=0, layers=0, vocabulary=7, encoder=PLACES)
 TRANSLATORS: dict[str, tuple[Any, Any, Any]] = {
     "seq2seq": (seq2seq, seq2seq.Seq2Seq, seq2seq.Size(7, 1, 1, 2, 8)),
     "attention_gru": (attention_gru, attention_gru.AttentionGRU, attention_gru.Size(7, 1, 8)),
@@ -68,6 +73,11 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     ),
     "bert classifier": (bert.Classifier(7, PLACES, 3), (TOKENS,)),
     **{name: (net(size), (TOKENS,) * 4) for name, (_, net, size) in TRANSLATORS.items()},
+    "tagger": (tagger.Tagger(TAGS), (TOKENS, CHARACTERS, LENGTHS)),
+    "tagger with an encoder": (
+        tagger.Tagger(READING),
+        (TOKENS, CHARACTERS, LENGTHS, TOKENS, TOKENS),
+    ),
     "gru": (rnn.Reader(rnn.RNN("gru", 4, both=True, memory=5), 3), (SERIES,)),
     "lstm": (rnn.CharRNN(rnn.RNN("lstm", 4, memory=5), 3), (TOKENS,)),
     "elman": (rnn.Reader(rnn.RNN("elman", 4, layers=2, gain=0.9), 3), (SERIES,)),

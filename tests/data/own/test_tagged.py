@@ -1,0 +1,108 @@
+"""One's own tagged sentences: columns and JSON lines, and what is wrong with them, by line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dlcore.data.own.tagged import load, of_text, words_of
+from dlcore.data.sets import tagged as sets
+from dlcore.data.tag_schemes import Span
+from dlcore.errors import UsageError
+
+pytestmark = pytest.mark.quick
+
+
+def columns(count: int = 80, end: str = "\n") -> str:
+    lines = ["-DOCSTART- -X- O O", ""]
+    for i in range(count):
+        lines += [f"Ann{i} NNP I-NP I-PER", "lives VBZ I-VP O", f"Oslo{i} NNP I-NP I-LOC", ""]
+    return end.join(lines)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_columns_with_any_line_ends(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "news.conll"
+    file.write_bytes(columns(end=end).encode())
+    found = load(file)
+    assert found.by_hash == ("validation", "test")
+    assert sum(map(len, found.splits.values())) == 80
+    first = found.splits["train"][0]
+    assert first.tags == ("B-PER", "O", "B-LOC")
+    assert first.text[slice(*first.offsets[2])] == first.words[2]
+    splits = sets.load("conll2003_en", file, 8)
+    assert splits.facts.classes == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    assert splits.test.info.split == "test by hash"
+
+
+def test_a_line_of_other_columns_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "news.conll"
+    file.write_text("Ann B-PER\r\nlives O\r\n\r\nOslo\r\nis O here\r\n", newline="")
+    with pytest.raises(UsageError, match=r"news\.conll, line 4: 1 columns, and not 2 as in line 1"):
+        load(file)
+    file.write_text("Ann PERSON\nlives O\n")
+    with pytest.raises(UsageError, match=r"line 1: 'PERSON' is neither O nor a tag such as B-PER"):
+        load(file)
+    assert load(many(tmp_path / "pos.conll"), spans=False).splits["train"][0].tags == (
+        "NOUN",
+        "VERB",
+    )
+
+
+def many(file: Path) -> Path:
+    file.write_text("".join(f"dog{i}\tNOUN\nruns\tVERB\n\n" for i in range(60)))
+    return file
+
+
+def test_json_lines_have_offsets_into_the_text(tmp_path: Path) -> None:
+    text = "Zoë 🙂 met José\u0301 in São Paulo."
+    rows = [
+        {"text": f"{text} {i}", "spans": [{"start": 0, "end": 3, "label": "PER"}], "label": "x"}
+        for i in range(60)
+    ]
+    start = text.index("São")
+    rows[0]["spans"].append({"start": start, "end": start + 9, "label": "LOC"})  # type: ignore[attr-defined]
+    file = tmp_path / "own.jsonl"
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    found = [each for split in load(file).splits.values() for each in split]
+    assert len(found) == 60
+    for each in found:
+        assert [each.text[a:b] for a, b in each.offsets] == list(each.words)
+    (one,) = (each for each in found if "B-LOC" in each.tags)
+    at = one.tags.index("B-LOC")
+    assert one.words[at : at + 2] == ("São", "Paulo")
+    assert one.tags[at : at + 2] == ("B-LOC", "I-LOC")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("[1]", "there is no text"),
+        ('{"text": "a b", "spans": [{"start": 1, "end": 9, "label": "X"}]}', "leaves the text"),
+        ('{"text": "a b", "spans": [{"start": "0", "end": 1, "label": "X"}]}', "whole numbers"),
+        ('{"text": "a  b", "spans": [{"start": 1, "end": 3, "label": "X"}]}', "holds no word"),
+        ("{text}", "Expecting property name"),
+        ('{"text": "  "}', "has no words"),
+    ],
+)
+def test_a_faulty_json_line_is_named(tmp_path: Path, line: str, fault: str) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text(f'{{"text": "fine"}}\n{line}\n')
+    with pytest.raises(UsageError, match=f"own.jsonl, line 2: .*{fault}"):
+        load(file)
+
+
+def test_words_of_a_text() -> None:
+    text = "John's U.S. visit (2021-03-04): #fun @ann https://a.b/c?d 👩‍🚀!"
+    words = [text[start:end] for start, end in words_of(text)]
+    assert words[:4] == ["John", "'s", "U.S.", "visit"]
+    assert {"2021-03-04", "#fun", "@ann", "https://a.b/c?d"} <= {*words}
+    assert "".join(words) == text.replace(" ", "")
+
+
+def test_a_span_may_cut_a_word() -> None:
+    found = of_text("Oslobased firm", [Span(0, 4, "LOC")])
+    assert found.words == ("Oslo", "based", "firm")
+    assert found.tags == ("B-LOC", "O", "O")

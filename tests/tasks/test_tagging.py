@@ -1,0 +1,154 @@
+"""Tagging: scores of spans by enumeration, offsets into texts, baselines, answers in any company."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from dlcore.data.facts import Facts
+from dlcore.data.own.tagged import of_words
+from dlcore.data.sets import tagged
+from dlcore.data.tag_schemes import spans_of
+from dlcore.models.tagger import Chain
+from dlcore.tasks import tagging, tagging_samples
+from dlcore.train.predictor import readable, with_options
+from tests.tasks.test_predictors import untrained
+
+TAGS = ["O", "B-X", "I-X"]
+FACTS = Facts(classes=TAGS, spans=True, intents=[], length=5)
+
+
+def test_tags_of_spans_cannot_follow_any_other() -> None:
+    assert tagging.impossible(FACTS) == ((False, False, True), (False,) * 3, (False,) * 3)
+    assert tagging.continues(FACTS).tolist() == [[False] * 3, [False] * 2 + [True]] + [
+        [False, False, True]
+    ]
+    assert tagging.impossible(FACTS.with_facts(spans=False)) == ()
+
+
+def test_the_score_of_a_span_is_its_probability() -> None:
+    """By enumeration of all tag sequences in which the span begins and ends where it does."""
+    random = np.random.default_rng(2)
+    scores = [random.normal(size=shape).astype(np.float32) for shape in ((1, 5, 3), (3, 3), 3, 3)]
+    scores[1][0, 2] = -30
+    chain = Chain(*map(jax.numpy.asarray, scores), np.array([5]), np.zeros((1, 0), np.float32))
+    decoder = tagging.Decoder(lambda *_: (chain, {}), FACTS)
+    found = {k: np.asarray(v) for k, v in decoder.decode({}, {}, {}).items()}
+    (prediction,) = decoder.predictions(found, [5])
+    e, moves, start, end = scores
+    weights = {}
+    for y in itertools.product(range(3), repeat=5):
+        steps = sum(moves[a, b] for a, b in itertools.pairwise(y))
+        score = start[y[0]] + end[y[-1]] + steps + sum(e[0, t, tag] for t, tag in enumerate(y))
+        weights[y] = np.exp(np.float64(score))
+    total = sum(weights.values())
+    best = max(weights, key=lambda y: weights[y])
+    assert prediction.tags == [TAGS[i] for i in best]
+    assert prediction.spans
+    for span, score in zip(prediction.spans, prediction.scores, strict=True):
+        inside = range(span.start, span.end)
+        p = sum(
+            weight
+            for y, weight in weights.items()
+            if all(y[t] == best[t] for t in inside) and (span.end == 5 or y[span.end] != 2)
+        )
+        assert score == pytest.approx(p / total, rel=1e-4)
+    for t, p in enumerate(prediction.probability):
+        of_tag = sum(weight for y, weight in weights.items() if y[t] == best[t])
+        assert p == pytest.approx(of_tag / total, rel=1e-4)
+
+
+def test_scores_and_baselines_by_hand() -> None:
+    sentences = (of_words(["a", "b", "c"], ["B-X", "I-X", "O"]), of_words(["b"], ["O"]))
+    source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
+    right = tagging.Prediction(["B-X", "I-X", "O"], np.ones(3), spans_of(["B-X", "I-X"]), [0.9])
+    wrong = tagging.Prediction(["B-X"], np.ones(1), spans_of(["B-X"]), [0.9])
+    found = tagging.scored([right, wrong], source, FACTS)
+    assert found["precision"] == 0.5
+    assert found["recall"] == found["f1_X"] * 1.5 == 1.0
+    assert found["calibration_error"] == pytest.approx(0.4)
+    # "b" is I-X as often as O, and I-X stood first: "a b" is a span, and so is the "b" alone
+    assert tagging.majority(source, source, FACTS) == {"f1_of_majority": pytest.approx(2 / 3)}
+
+
+def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
+    facts = FACTS.with_facts(intents=["p", "q"])
+    sentences = tuple(of_words(["a"], ["B-X"], label) for label in "pqp")
+    source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
+    span = spans_of(["B-X"])
+    found = tagging.scored(
+        [
+            tagging.Prediction(["B-X"], np.ones(1), span, [1.0], "p", 0.7),
+            tagging.Prediction(["B-X"], np.ones(1), span, [1.0], "p", 0.7),
+            tagging.Prediction(["O"], np.ones(1), [], [], "p", 0.7),
+        ],
+        source,
+        facts,
+    )
+    assert found["intent_accuracy"] == pytest.approx(2 / 3)
+    assert found["sentence_accuracy"] == pytest.approx(1 / 3)
+
+
+TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
+
+
+@pytest.mark.parametrize("name", ["ner_conll", "pos_ewt", "slots_atis"])
+def test_answers_point_into_the_text_and_do_not_depend_on_their_company(name: str) -> None:
+    experiment, state = untrained(name)
+    predictor: Any = experiment.predictor
+    items = predictor.items([], TEXTS)
+    together = predictor.batch(state, items)
+    for text, item, (answer, sample) in zip(TEXTS, items, together, strict=True):
+        assert answer["text"] == sample.text == text
+        for span in answer.get("spans", []):
+            assert text[span["start"] : span["end"]] == span["text"]
+            assert 0 <= span["score"] <= 1
+        for word in answer.get("words", []):
+            assert text[word["start"] : word["end"]] == word["word"]
+        assert ("intent" in answer) == (name == "slots_atis" and bool(item.words))
+        assert readable(predictor, answer)
+        (alone,) = predictor.batch(state, [item])
+        assert alone[0].keys() == answer.keys()
+        for ours, theirs in zip(alone[0].get("spans", []), answer.get("spans", []), strict=True):
+            assert ours["start"] == theirs["start"]
+            assert ours["score"] == pytest.approx(theirs["score"], abs=1e-4)
+    none = with_options(predictor, type(predictor.options)(least=1.0)).batch(state, items)
+    assert not any(answer.get("spans") for answer, _ in none)
+
+
+def test_samples_mark_spans_and_count_them(tmp_path: Any) -> None:
+    experiment, state = untrained("ner_conll")
+    text, table, *_ = experiment.draw(state, jax.random.key(0))
+    assert isinstance(text, tagging_samples.MarkedText)
+    assert all(0 <= span.start < span.end <= len(text.text) for span in text.spans)
+    true = sum(len(spans_of(each.tags)) for each in experiment.splits.test.sentences[:500])
+    assert table.rows[0][4] == true
+    (words, *_) = (
+        each
+        for name in ["pos_ewt"]
+        for each in untrained(name)[0].draw(untrained(name)[1], jax.random.key(0))
+    )
+    assert words.title == "Test words: confusion matrix"
+
+
+def test_rows_of_one_sentence_are_joined() -> None:
+    """Tags of a sentence of three rows; a span over two rows has the product of its parts."""
+    decoder = tagging.Decoder(lambda *_: None, FACTS.with_facts(length=2))  # type: ignore[arg-type]
+    tags = np.array([[0, 1], [2, 0], [1, 0]], np.int32)
+    parts = np.log(np.array([[[1, 1], [0.5, 1]], [[0.4, 1], [1, 1]], [[0.9, 1], [1, 1]]]))
+    found = {"tags": tags, "probability": np.ones((3, 2)), "parts": parts}
+    (prediction,) = decoder.predictions({**found, "intents": np.zeros((3, 0))}, [5])
+    assert prediction.tags == ["O", "B-X", "I-X", "O", "B-X"]
+    assert prediction.scores == pytest.approx([0.2, 0.9])
+
+
+def test_own_columns_train_the_same_experiment(tmp_path: Any) -> None:
+    file = tmp_path / "a.conll"
+    file.write_text("".join(f"Ann{i} B-PER\nruns O\n\n" for i in range(60)))
+    splits = tagged.load("wnut17", file, 4)
+    assert tagging.types_listed(splits.facts) == ["PER"]
