@@ -58,8 +58,8 @@ def continues(facts: Facts) -> np.ndarray:
 
 def chain_of(chain: Chain) -> tuple[Array, ...]:
     """The arguments of `kernels.crf`, in float32 or wider."""
-    wide = jnp.promote_types(chain.emissions.dtype, jnp.float32)
-    scores = (x.astype(wide) for x in chain[:4])
+    dtype = jnp.promote_types(chain.emissions.dtype, jnp.float32)
+    scores = (x.astype(dtype) for x in chain[:4])
     return *scores, chain.length
 
 

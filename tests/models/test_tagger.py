@@ -14,22 +14,22 @@ SIZE = Size(9, 8, 4, 3, 5, 4, 6, 7, dropout=0.5, word_dropout=0.5)
 
 def given(length: int = 6) -> tuple[jnp.ndarray, ...]:
     random = np.random.default_rng(0)
-    words, letters = random.integers(1, 9, (3, 6)), random.integers(0, 8, (3, 6, 5))
-    return jnp.asarray(words)[:, :length], jnp.asarray(letters)[:, :length], jnp.array([4, 2, 1])
+    words, characters = random.integers(1, 9, (3, 6)), random.integers(0, 8, (3, 6, 5))
+    return jnp.asarray(words)[:, :length], jnp.asarray(characters)[:, :length], jnp.array([4, 2, 1])
 
 
 def test_padding_changes_no_score() -> None:
     net = Tagger(SIZE)
     variables = net.init(jax.random.key(0), *given())
     longer = jax.jit(net.apply)(variables, *given())
-    words, letters, length = given()
-    alone = jax.jit(net.apply)(variables, words[:, :4], letters[:, :4], length)
+    words, characters, length = given()
+    alone = jax.jit(net.apply)(variables, words[:, :4], characters[:, :4], length)
     for i, n in enumerate(length):
         np.testing.assert_allclose(
             longer.emissions[i, :n], alone.emissions[i, :n], rtol=1e-5, atol=1e-6
         )
     np.testing.assert_allclose(longer.intents, alone.intents, rtol=1e-5, atol=1e-6)
-    other = words.at[1, 2:].set(8), letters.at[1, 2:].set(3), length
+    other = words.at[1, 2:].set(8), characters.at[1, 2:].set(3), length
     changed = jax.jit(net.apply)(variables, *other)
     np.testing.assert_allclose(changed.intents, longer.intents, rtol=1e-5, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Tagging: scores of spans by enumeration, offsets into texts, baselines, answers in any company."""
+"""Tagging: scores of spans by enumeration, offsets into texts, baselines, batched answers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ FACTS = Facts(classes=TAGS, spans=True, intents=[], length=5)
 
 def test_tags_of_spans_cannot_follow_any_other() -> None:
     assert tagging.impossible(FACTS) == ((False, False, True), (False,) * 3, (False,) * 3)
-    assert tagging.continues(FACTS).tolist() == [[False] * 3, [False] * 2 + [True]] + [
-        [False, False, True]
-    ]
+    follows = [False, False, True]
+    assert tagging.continues(FACTS).tolist() == [[False] * 3, follows, follows]
     assert tagging.impossible(FACTS.with_facts(spans=False)) == ()
 
 

@@ -32,7 +32,7 @@ KINDS: Mapping[str, Kind] = {
     "atis": "requests",
     "universal_dependencies/en_ewt": "parts",
 }
-_PIECES = 4  # subwords of a word at most, on average over a sentence
+_SUBWORDS = 4  # subwords of a word at most, on average over a sentence
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,22 +90,22 @@ class Encoder:
             With subwords, `tokens` int32 [rows, 4 length] and `first` int32 [rows, length], the
             position of each word's first subword.
         """
-        pieces = [
+        segments = [
             text[start : start + self.length]
             for text in texts
             for start in range(0, len(text), self.length)
         ]
-        words = np.zeros((len(pieces), self.length), np.int32)
+        words = np.zeros((len(segments), self.length), np.int32)
         characters = np.zeros((*words.shape, self.word_length), np.int32)
-        for row, piece in enumerate(pieces):
-            for column, word in enumerate(piece):
+        for row, segment in enumerate(segments):
+            for column, word in enumerate(segment):
                 words[row, column] = self.words.get(normal(word), UNKNOWN)
                 short = self._short(word)
                 numbers = [self.characters.get(each, UNKNOWN) for each in short]
                 characters[row, column, : len(short)] = numbers
-        length = np.array([len(piece) for piece in pieces], np.int32)
+        length = np.array([len(segment) for segment in segments], np.int32)
         found = {"words": words, "characters": characters, "length": length}
-        return found if self.subwords is None else {**found, **self._subwords(pieces)}
+        return found if self.subwords is None else {**found, **self._subwords(segments)}
 
     def _short(self, word: str) -> str:
         if len(word) <= self.word_length:
@@ -113,14 +113,14 @@ class Encoder:
         half = self.word_length // 2
         return word[: self.word_length - half] + word[-half:]
 
-    def _subwords(self, pieces: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    def _subwords(self, segments: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
         assert self.subwords is not None
-        sep, most = self.subwords.special("[sep]"), _PIECES * self.length
-        tokens = np.zeros((len(pieces), most), np.int32)
-        first = np.zeros((len(pieces), self.length), np.int32)
-        for row, piece in enumerate(pieces):
-            encoded = self.subwords.encode_all([sentences.plain(word) or " ?" for word in piece])
-            spare = most - 2 - len(piece)  # each word keeps its first subword
+        sep, most = self.subwords.special("[sep]"), _SUBWORDS * self.length
+        tokens = np.zeros((len(segments), most), np.int32)
+        first = np.zeros((len(segments), self.length), np.int32)
+        for row, segment in enumerate(segments):
+            encoded = self.subwords.encode_all([sentences.plain(word) or " ?" for word in segment])
+            spare = most - 2 - len(segment)  # each word keeps its first subword
             stream = [sep]
             for column, each in enumerate(encoded):
                 kept = each[: 1 + min(spare, len(each) - 1)]
@@ -258,9 +258,9 @@ def _source(
     for each, count in zip(found, rows, strict=True):
         # tags and intents that training lacks count as the first one in the loss; scores read names
         numbers = np.array([number.get(tag, 0) for tag in each.tags], np.int32)
-        for piece in range(count):
-            part = numbers[piece * encoder.length : (piece + 1) * encoder.length]
-            tags[row + piece, : len(part)] = part
+        for segment in range(count):
+            part = numbers[segment * encoder.length : (segment + 1) * encoder.length]
+            tags[row + segment, : len(part)] = part
         row += count
     contents["tags"] = tags
     if facts.intents:

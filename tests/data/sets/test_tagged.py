@@ -53,11 +53,11 @@ def test_each_word_has_the_position_of_its_first_subword() -> None:
 def test_synthetic_words_do_not_tell_their_tags() -> None:
     """The best answer by words alone is far from right: the context must be read."""
     found = synthetic_tags.sentences("parts")
-    both = {
-        word for each in found["train"] for word, tag in zip(each.words, each.tags) if tag == "NOUN"
-    } & {
-        word for each in found["train"] for word, tag in zip(each.words, each.tags) if tag == "VERB"
-    }
+    words: dict[str, set[str]] = {}
+    for each in found["train"]:
+        for word, tag in zip(each.words, each.tags, strict=True):
+            words.setdefault(tag, set()).add(word)
+    both = words["NOUN"] & words["VERB"]
     assert len(both) >= 5
     assert {each.label for each in synthetic_tags.sentences("requests")["test"]} == {
         "flight",
