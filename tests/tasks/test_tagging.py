@@ -35,7 +35,7 @@ def test_the_score_of_a_span_is_its_probability() -> None:
     random = np.random.default_rng(2)
     scores = [random.normal(size=shape).astype(np.float32) for shape in ((1, 5, 3), (3, 3), 3, 3)]
     scores[1][0, 2] = -30
-    chain = Chain(*map(jax.numpy.asarray, scores), np.array([5]), np.zeros((1, 0), np.float32))
+    chain = Chain(*map(jax.numpy.asarray, (*scores, np.array([5]), np.zeros((1, 0), np.float32))))
     decoder = tagging.Decoder(lambda *_: (chain, {}), FACTS)
     found = {k: np.asarray(v) for k, v in decoder.decode({}, {}, {}).items()}
     (prediction,) = decoder.predictions(found, [5])
