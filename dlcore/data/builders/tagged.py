@@ -34,5 +34,5 @@ def tagged_rows(content: str, separator: str) -> Examples:
             sentences[-1].append(("".join(cells[0].split()), cells[-1].strip()))
     for number, rows in enumerate(filter(None, sentences)):
         words, tags = zip(*rows, strict=True)
-        fields = {"words": " ".join(words), "tags": " ".join(tags), "label": ""}
+        fields: dict[str, object] = {"words": " ".join(words), "tags": " ".join(tags), "label": ""}
         yield f"{number:05d}", fields
