@@ -46,6 +46,15 @@ def _chain(emissions: Array, transitions: Array, start: Array, end: Array, lengt
     return _Chain(jnp.where(valid, e, 0), *scores, valid)
 
 
+def _centred(c: _Chain) -> tuple[_Chain, Array]:
+    """The chain with emissions of at most 0, and the sum of what was subtracted [batch].
+
+    Float32 then holds the differences between good paths however large the emissions are.
+    """
+    top = jax.lax.stop_gradient(jnp.max(c.emissions, -1, keepdims=True))
+    return c._replace(emissions=c.emissions - top), top.sum((0, 2))
+
+
 def _by_products(x: Array, matrix: Array) -> Array:
     """log(e^x e^matrix) as a product of matrices; x [batch, tags]."""
     top, scale = jnp.max(x, -1, keepdims=True), jnp.max(matrix)
@@ -111,10 +120,10 @@ def _partition(step: Step, c: _Chain) -> tuple[Array, Array]:
 def _forward(
     emissions: Array, transitions: Array, start: Array, end: Array, length: Array
 ) -> tuple[Array, tuple[object, ...]]:
-    c = _chain(emissions, transitions, start, end, length)
+    c, top = _centred(_chain(emissions, transitions, start, end, length))
     total, alpha = _choose(c, _partition)
     like = tuple(jnp.zeros((), x.dtype) for x in (emissions, transitions, start, end))
-    return total, (c, alpha, total, length, like)
+    return total + top, (c, alpha, total, length, like)
 
 
 def _backward(
@@ -193,8 +202,8 @@ def log_partition(
 
     Source: Lafferty et al. 2001; Sutton & McCallum 2012, sec. 4.1.
     """
-    c = _chain(emissions, transitions, start, end, length)
-    return _choose(c, _partition)[0]
+    c, top = _centred(_chain(emissions, transitions, start, end, length))
+    return _choose(c, _partition)[0] + top
 
 
 def path_score(
@@ -240,7 +249,10 @@ def crf_loss(
 
     Source: Lafferty et al. 2001, eq. 1; Lample et al. 2016, sec. 2.2.
     """
-    given = emissions, transitions, start, end, length
+    e = emissions.astype(jnp.promote_types(emissions.dtype, jnp.float32))
+    # what all tags of a position have in common cancels out, here before it is rounded
+    e = e - jax.lax.stop_gradient(jnp.max(e, -1, keepdims=True))
+    given = e, transitions, start, end, length
     return log_partition(*given) - path_score(*given, tags)
 
 
@@ -260,7 +272,7 @@ def marginals(
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
     """
-    c = _chain(emissions, transitions, start, end, length)
+    c, _ = _centred(_chain(emissions, transitions, start, end, length))
     alpha, beta = _choose(c, _both)
     # Not by the log-partition: a softmax sums to 1 however large the scores are.
     p = jax.nn.softmax(alpha + beta, -1)
@@ -319,7 +331,7 @@ def span_scores(
     Returns:
         [batch, length, 2]; 0 at padding.
     """
-    c = _chain(emissions, transitions, start, end, length)
+    c, _ = _centred(_chain(emissions, transitions, start, end, length))
     alpha, beta = _choose(c, _both)
 
     def at(x: Array) -> Array:

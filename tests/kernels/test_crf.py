@@ -150,12 +150,7 @@ CASES = {
     "log_partition": Case(like_first(log_partition), partition, made, **CHAINED),
     "log_partition:impossible": Case(like_first(log_partition), partition, broad, (0, 1), (0, 4)),
     "path_score": Case(like_first(path_score), scored, with_tags, **PATHS),
-    "crf_loss": Case(
-        like_first(crf_loss),
-        lossy,
-        with_tags,
-        **{**PATHS, "edges": {k: v for k, v in EDGES_TAGS.items() if "huge" not in k}},
-    ),
+    "crf_loss": Case(like_first(crf_loss), lossy, with_tags, **PATHS),
     "marginals": Case(like_first(marginals), probable, made, **CHAINED),
     "viterbi": Case(like_first(viterbi), best, made, batched=(0, 4), edges=EDGES),
     "span_scores": Case(
