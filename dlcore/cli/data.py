@@ -46,6 +46,7 @@ def main(words: Sequence[str]) -> int:
         mask_summary,
         question_summary,
         table_summary,
+        tagged_summary,
         token_summary,
     )
     from dlcore.data.own.summary import printed, summary
@@ -53,18 +54,18 @@ def main(words: Sequence[str]) -> int:
 
     if request.target and chosen != "table":
         raise UsageError(f"--target is of tables, and {request.path} was taken for {chosen}")
+    summaries = {
+        "boxes": box_summary.summary,
+        "dialogues": dialogue_summary.summary,
+        "masks": mask_summary.summary,
+        "questions": question_summary.summary,
+        "tagged": tagged_summary.summary,
+        "tokens": token_summary.summary,
+    }
     if chosen == "table":
         found = table_summary.summary(request.path, request.target)
-    elif chosen == "boxes":
-        found = box_summary.summary(request.path)
-    elif chosen == "dialogues":
-        found = dialogue_summary.summary(request.path)
-    elif chosen == "masks":
-        found = mask_summary.summary(request.path)
-    elif chosen == "questions":
-        found = question_summary.summary(request.path)
-    elif chosen == "tokens":
-        found = token_summary.summary(request.path)
+    elif chosen in summaries:
+        found = summaries[chosen](request.path)
     else:
         found = summary(request.path, chosen)
     lines = [f"taken for {chosen}: {reason}", *found.lines]

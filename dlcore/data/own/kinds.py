@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dlcore.data import token_shards
-from dlcore.data.own import coco, dialogues, files, images, questions, squad, texts, yolo
+from dlcore.data.own import coco, dialogues, files, images, questions, squad, tagged, texts, yolo
 from dlcore.errors import UsageError
 
 Kind = Literal[
@@ -14,6 +14,7 @@ Kind = Literal[
     "boxes",
     "masks",
     "texts",
+    "tagged",
     "questions",
     "dialogues",
     "pairs",
@@ -41,6 +42,8 @@ def kind(path: Path) -> tuple[Kind, str]:
     if token_shards.is_one(path):
         return "tokens", "`dlcore prepare text` has written it"
     everything = [path] if path.is_file() else files.below(path)
+    if everything and all(file.suffix.lower() in tagged.NAMED for file in everything):
+        return "tagged", f"{everything[0].name} is named as columns of words and tags are"
     endings = (*files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]
     pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)
@@ -79,6 +82,8 @@ def _of_table(file: Path) -> tuple[Kind, str]:
     names = _columns(file)
     if {*images.COLUMNS} <= {*names}:
         return "images", f"{file.name} has the columns {' and '.join(images.COLUMNS)}"
+    if file.suffix.lower() == ".jsonl" and tagged.has_spans(file):
+        return "tagged", f"{file.name} has text and spans"
     if {*texts.COLUMNS} <= {*names}:
         return "texts", f"{file.name} has the columns {' and '.join(texts.COLUMNS)}"
     if file.suffix.lower() == ".jsonl" and {*questions.KEYS[:2]} <= {*names}:
@@ -89,8 +94,8 @@ def _of_table(file: Path) -> tuple[Kind, str]:
         return "table", f"{file.name} has {len(names)} columns"
     raise UsageError(
         f"{file}, line 1: there are {', '.join(names) or 'no names'}: images have"
-        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}, questions"
-        f" {' and '.join(questions.KEYS)}, dialogues messages"
+        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}, tagged sentences"
+        f" text and spans, questions {' and '.join(questions.KEYS)}, dialogues messages"
     )
 
 

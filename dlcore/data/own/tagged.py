@@ -16,8 +16,8 @@ from dlcore.data.split import by_hash
 from dlcore.data.tag_schemes import Span, bio, to_bio
 from dlcore.errors import UsageError
 
-COLUMNS = (".conll", ".iob", ".bio", ".txt", ".tsv")
-SUFFIXES = (*COLUMNS, ".jsonl")
+NAMED = (".conll", ".iob", ".bio")  # endings that only such files have
+SUFFIXES = (*NAMED, ".txt", ".tsv", ".jsonl")
 _LETTER = r"[\w\u0300-\u036f]"  # with combining accents
 _WORD = re.compile(
     rf"https?://\S+|[@#]{_LETTER}+|(?:{_LETTER}\.){{2,}}|['’]{_LETTER}+"
@@ -88,6 +88,18 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
     return Tagged(words, tuple(bio(positions, len(words))), text, tuple(offsets), label)
 
 
+def has_spans(file: Path) -> bool:
+    """Whether the first line of a file of JSON lines is a text with spans."""
+    first = next((line for line in files.lines(file) if line.strip()), "")
+    try:
+        found = json.loads(first)
+    except ValueError:
+        return False
+    return (
+        isinstance(found, dict) and "text" in found and not {"spans", "entities"}.isdisjoint(found)
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Own:
     """One's own sentences.
@@ -116,6 +128,19 @@ def load(path: Path, spans: bool = True) -> Own:
     Raises:
         UsageError: a fault, with file and line, such as another number of columns.
     """
+    found, problems = find(path, spans)
+    if problems:
+        more = f" ({len(problems) - 1} more in {path})" if len(problems) > 1 else ""
+        raise UsageError(problems[0] + more)
+    return found
+
+
+def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
+    """Loads what can be read of tagged sentences, see `load`, and lists all faults.
+
+    Raises:
+        UsageError: there is nothing, or there are no such files.
+    """
     groups, _ = files.grouped(path, SUFFIXES)
     problems: list[str] = []
     splits = {
@@ -124,7 +149,8 @@ def load(path: Path, spans: bool = True) -> Own:
     }
     if not problems and (empty := [split for split, each in splits.items() if not each]):
         problems.append(f"{path} has no sentences for {empty[0]}: add some")
-    _refuse(path, problems)
+    if problems:
+        return Own(splits, ()), problems
     missing = tuple(split for split in SPLITS[1:] if split not in splits)
     if missing:
         shares = {split: 0.1 if split in missing else 0.0 for split in SPLITS[1:]}
@@ -137,14 +163,7 @@ def load(path: Path, spans: bool = True) -> Own:
                     f"{path}: of its {len(train)} sentences the hash puts none into {split}: add"
                     " sentences, or give the splits train, validation and test yourself"
                 )
-    _refuse(path, problems)
-    return Own(splits, missing)
-
-
-def _refuse(path: Path, problems: Sequence[str]) -> None:
-    if problems:
-        more = f" ({len(problems) - 1} more in {path})" if len(problems) > 1 else ""
-        raise UsageError(problems[0] + more)
+    return Own(splits, missing), problems
 
 
 def _read(file: Path, spans: bool, problems: list[str]) -> list[Tagged]:

@@ -1,0 +1,65 @@
+"""Own tagged sentences from the command line: trained, predicted, and faults before a step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import pytest
+
+from dlcore.cli import main as cli
+from tests.child import card
+
+TEXT = "👩‍🚀 Zoë Lee met José\u0301 in São Paulo."
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+def train(path: Path, *more: str) -> int:
+    words = ["--preset", "tiny", "--data", str(path), "--out", "run", "--cpu-devices", "1", *more]
+    return cli.main(["train", "ner_conll", *words])
+
+
+def columns(*more: str) -> Path:
+    """A file with Windows line ends."""
+    names = ["Zoë", "Ann", "Bo", "José"]
+    sentences = [
+        f"{names[i % 4]} NNP B-PER\r\nLee NNP I-PER\r\nmet VBD O\r\n{i} CD O\r\n" for i in range(80)
+    ]
+    file = Path("news.conll")
+    file.write_bytes("\r\n".join([*sentences, *more]).encode())
+    return file
+
+
+@pytest.mark.slow
+def test_it_trains_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(columns(), "--steps", "50", "--lr", "0.02") == 0
+    assert card(Path("run"))["results"]["test"]["f1"] > 0.9
+    capsys.readouterr()
+    Path("texts.txt").write_text(f"{TEXT}\n\nAnn Lee met 7\n", "utf-8")
+    Path("texts.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
+    for words in ([TEXT], ["texts.txt"], ["texts.jsonl"]):
+        assert cli.main(["predict", "run", *words, "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out.splitlines()[0])
+        assert answer["text"] == TEXT
+        assert "Zoë Lee" in [span["text"] for span in answer["spans"]]
+        for span in answer["spans"]:
+            assert TEXT[span["start"] : span["end"]] == span["text"]
+            assert span["label"] == "PER"
+            assert 0 <= span["score"] <= 1
+
+
+def test_a_line_of_other_columns_stops_before_the_first_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = columns("Oslo", "")
+    assert train(file) == 2
+    err = capsys.readouterr().err
+    assert f"{file}, line 401: 1 columns, and not 3 as in line 1" in err
+    assert not Path("run").exists()
