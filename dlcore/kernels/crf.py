@@ -42,8 +42,8 @@ def _chain(emissions: Array, transitions: Array, start: Array, end: Array, lengt
     dtype = jnp.promote_types(emissions.dtype, jnp.float32)
     e = emissions.astype(dtype).swapaxes(0, 1)
     valid = (jnp.arange(len(e))[:, None] < length[None])[..., None]
-    scores = (x.astype(dtype) for x in (transitions, start, end))
-    return _Chain(jnp.where(valid, e, 0), *scores, valid)
+    t, first, last = (x.astype(dtype) for x in (transitions, start, end))
+    return _Chain(jnp.where(valid, e, 0), t, first, last, valid)
 
 
 def _centred(c: _Chain) -> tuple[_Chain, Array]:

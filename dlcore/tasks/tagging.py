@@ -25,9 +25,10 @@ from dlcore.metrics.known import Metric
 from dlcore.metrics.spans import span_f1
 from dlcore.models.tagger import Chain
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
-from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
+# as `train.model.Logits`, with a chain for logits
+Chains = Callable[[Params, Extra, Batch, Array | None, bool], tuple[Chain, Extra]]
 TYPES_LISTED = 10  # F1 by type is a metric for so many types at most; a table has all of them
 
 
@@ -56,14 +57,14 @@ def continues(facts: Facts) -> np.ndarray:
     ) & bool(facts.spans)
 
 
-def chain_of(chain: Chain) -> tuple[Array, ...]:
+def chain_of(chain: Chain) -> tuple[Array, Array, Array, Array, Array]:
     """The arguments of `kernels.crf`, in float32 or wider."""
     dtype = jnp.promote_types(chain.emissions.dtype, jnp.float32)
-    scores = (x.astype(dtype) for x in chain[:4])
-    return *scores, chain.length
+    emissions, transitions, start, end = (x.astype(dtype) for x in chain[:4])
+    return emissions, transitions, start, end, chain.length
 
 
-def loss(model: Logits, intent_weight: float = 1.0) -> Loss:
+def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
     """Negative log-likelihood of the tags of a sentence, in nats, and of its intent if it has one.
 
     Metrics, in evaluation: accuracy, of single words by the best sequence; with intents
@@ -126,7 +127,7 @@ class Decoder:
         facts: of the training data: `classes`, `spans`, `intents`, `length`.
     """
 
-    model: Logits
+    model: Chains
     facts: Facts
 
     def decode(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Array]:
@@ -190,7 +191,9 @@ def _score(span: Span, parts: np.ndarray, size: int) -> float:
 
 # cached, since several calls with one model share its compiled function
 @functools.lru_cache(maxsize=1)
-def compiled(decoder: Decoder) -> Callable[[Params, Extra, Batch], dict[str, Array]]:
+def compiled(
+    decoder: Decoder,
+) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], dict[str, Array]]:
     """`decoder.decode`, compiled."""
     return jax.jit(decoder.decode)
 

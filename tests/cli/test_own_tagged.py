@@ -44,7 +44,7 @@ def test_it_trains_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     Path("texts.txt").write_text(f"{TEXT}\n\nAnn Lee met 7\n", "utf-8")
     Path("texts.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
-    for words in ([TEXT], ["texts.txt"], ["texts.jsonl"]):
+    for words in (["--text", TEXT], ["texts.txt"], ["texts.jsonl"]):
         assert cli.main(["predict", "run", *words, "--json"]) == 0
         answer = json.loads(capsys.readouterr().out.splitlines()[0])
         assert answer["text"] == TEXT

@@ -72,7 +72,10 @@ def _counts(splits: dict[str, list[Tagged]], spans: bool) -> Table:
 
 def _lengths(sentences: list[tuple[str, Tagged]]) -> Table:
     words = np.array([len(each.words) for _, each in sentences])
-    row = ("words of a sentence", *(whole(each(words)) for each in (np.min, np.median, np.max)))
+    row: tuple[str | float, ...] = (
+        "words of a sentence",
+        *(whole(each(words)) for each in (np.min, np.median, np.max)),
+    )
     return Table("Sizes", ("", "minimum", "median", "maximum"), (row,))
 
 

@@ -201,7 +201,7 @@ def _parts(name: str, split: str) -> list[Tagged]:
     found = []
     for words, numbers in zip(columns["tokens"], columns["upos"], strict=True):
         both = [(w, classes[n]) for w, n in zip(words, numbers, strict=True) if classes[n] != "_"]
-        found.append(of_words(*zip(*both, strict=True)))
+        found.append(of_words([word for word, _ in both], [tag for _, tag in both]))
     return found
 
 
