@@ -20,7 +20,8 @@ NAMED = (".conll", ".iob", ".bio")  # endings that only such files have
 SUFFIXES = (*NAMED, ".txt", ".tsv", ".jsonl")
 _LETTER = r"[\w\u0300-\u036f]"  # with combining accents
 _WORD = re.compile(
-    rf"https?://\S+|[@#]{_LETTER}+|(?:{_LETTER}\.){{2,}}|['’]{_LETTER}+"
+    rf"https?://\S+|[@#]{_LETTER}+|(?:{_LETTER}\.){{2,}}|(?i:{_LETTER}+(?=n['’]t\b)|n['’]t\b)"
+    rf"|['’]{_LETTER}+"
     rf"|{_LETTER}+(?:[-.,:/&]{_LETTER}+)*|[^\w\s]"
 )
 _DOCUMENT = "-DOCSTART-"
@@ -48,7 +49,8 @@ class Tagged:
 def words_of(text: str) -> list[tuple[int, int]]:
     """Splits a text into words and single punctuation marks or symbols.
 
-    "U.S.", "1996-08-22", "@name" and addresses are one word each, "John's" is two.
+    "U.S.", "1996-08-22", "@name" and addresses are one word each; "John's" is two, and so is
+    "don't" ("do" and "n't"), as in treebanks.
 
     Returns:
         (start, end) of each in characters (code points), so that text[start:end] is the word.

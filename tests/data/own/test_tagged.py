@@ -102,6 +102,20 @@ def test_words_of_a_text() -> None:
     assert "".join(words) == text.replace(" ", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("don't", ["do", "n't"]),
+        ("CAN’T", ["CA", "N’T"]),
+        ("isn't it", ["is", "n't", "it"]),
+        ("gov't", ["gov", "'t"]),
+        ("n't", ["n't"]),
+    ],
+)
+def test_negations_are_words(text: str, words: list[str]) -> None:
+    assert [text[start:end] for start, end in words_of(text)] == words
+
+
 def test_a_span_may_cut_a_word() -> None:
     found = of_text("Oslobased firm", [Span(0, 4, "LOC")])
     assert found.words == ("Oslo", "based", "firm")
