@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlcore.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlcore.data.own.kinds import Kind
+    from dlcore.data.own.summary import Summary
 
 
 def main(words: Sequence[str]) -> int:
@@ -40,34 +45,12 @@ def main(words: Sequence[str]) -> int:
     if not request.path.exists():
         raise UsageError(f"{request.path}: there is no such file or folder")
     chosen, reason = (request.kind, "as you say") if request.kind else kind(request.path)
-    from dlcore.data.own import (
-        box_summary,
-        dialogue_summary,
-        mask_summary,
-        question_summary,
-        table_summary,
-        tagged_summary,
-        token_summary,
-    )
-    from dlcore.data.own.summary import printed, summary
+    from dlcore.data.own.summary import printed
     from dlcore.samples import Table
 
     if request.target and chosen != "table":
         raise UsageError(f"--target is of tables, and {request.path} was taken for {chosen}")
-    summaries = {
-        "boxes": box_summary.summary,
-        "dialogues": dialogue_summary.summary,
-        "masks": mask_summary.summary,
-        "questions": question_summary.summary,
-        "tagged": tagged_summary.summary,
-        "tokens": token_summary.summary,
-    }
-    if chosen == "table":
-        found = table_summary.summary(request.path, request.target)
-    elif chosen in summaries:
-        found = summaries[chosen](request.path)
-    else:
-        found = summary(request.path, chosen)
+    found = _summary(request.path, chosen, request.target)
     lines = [f"taken for {chosen}: {reason}", *found.lines]
     tables = [each for each in found.examples if isinstance(each, Table)]
     print(f"{request.path}\n" + "\n".join([*lines, *printed([*found.tables, *tables])]))
@@ -84,3 +67,28 @@ def main(words: Sequence[str]) -> int:
         print(f"written to {request.out}")
     print(f"\n{'mend these, then' if count else 'next'}: {found.command}")
     return 1 if count else 0
+
+
+def _summary(path: Path, kind: Kind, target: str) -> Summary:
+    from dlcore.data.own import (
+        box_summary,
+        dialogue_summary,
+        mask_summary,
+        question_summary,
+        summary,
+        table_summary,
+        tagged_summary,
+        token_summary,
+    )
+
+    if kind == "table":
+        return table_summary.summary(path, target)
+    own = {
+        "boxes": box_summary.summary,
+        "dialogues": dialogue_summary.summary,
+        "masks": mask_summary.summary,
+        "questions": question_summary.summary,
+        "tagged": tagged_summary.summary,
+        "tokens": token_summary.summary,
+    }
+    return own[kind](path) if kind in own else summary.summary(path, kind)

@@ -74,6 +74,8 @@ def main(words: list[str]) -> int:
     if not words or words[0].startswith("-"):
         raise UsageError("name a run: dlcore predict RUN [FILE|FOLDER|- ...]; RUN --help shows all")
     given, words = Path(words[0]), words[1:]
+    if words.count("--text") > 1:
+        raise UsageError("give --text once, with all texts after it: --text 'one' 'another'")
     run = opened.described(given, "--trust" in words)
     if run.folder != given:
         _say(f"taking the newest run of {given}, {run.folder}")

@@ -145,6 +145,7 @@ def test_the_best_state_answers_and_with_last_the_last(
         (["nowhere.png"], "nothing is there"),
         (["--count", "3", "--out", "o"], "does not generate"),
         (["--text", "seven"], "reads files"),
+        (["--text", "six", "--text", "seven"], "give --text once"),
         (["-"], "reads files"),
         (["x.png", "--top", "0"], "top"),
     ],
