@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlcore.cli.commands import COMMANDS
+from dlcore.data import prepare
 from dlcore.runs import catalog
 from tests.child import REPOSITORY
 
@@ -56,3 +57,8 @@ def test_every_command_and_experiment_is_there(page: Path) -> None:
 
 def test_the_readme_is_one_page() -> None:
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_page_of_results_names_every_set_of_our_own() -> None:
+    text = (REPOSITORY / "experiments" / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in prepare.own_sets() if f"`{name}`" not in text]
