@@ -19,9 +19,8 @@ from dlcore.data import tokens
 from dlcore.data.sets import tagged
 from dlcore.models.encoder import Size as EncoderSize
 from dlcore.models.rnn import Cell
-from dlcore.models.tagger import Size, Tagger
 from dlcore.options import RunOptions
-from dlcore.tasks import tagging, tagging_predictor, tagging_samples
+from dlcore.tasks import tagging, tagging_network, tagging_predictor, tagging_samples
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
@@ -60,22 +59,11 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     facts = splits.facts
-    size = Size(
-        words=2 + len(facts.words),
-        characters=2 + len(facts.characters),
-        tags=len(facts.classes),
-        word_width=c.word_width,
-        character_features=c.character_features,
-        width=c.width,
-        layers=c.layers,
-        cell=c.cell,
-        dropout=c.dropout,
-        word_dropout=c.word_dropout,
-        crf=c.crf,
-        vocabulary=facts.vocabulary if c.pretrained else 0,
-        encoder=EncoderSize(2, 4, 128, dropout=0.1) if c.pretrained else None,
-    )
-    model = Model("net", Tagger(size, tagging.impossible(facts)), inputs=tagging.inputs)
+    encoder = EncoderSize(2, 4, 128, dropout=0.1) if c.pretrained else None
+    widths = (c.word_width, c.character_features, c.width)
+    rates = (c.dropout, c.word_dropout)
+    net = tagging_network.tagger(facts, widths, c.layers, c.cell, rates, c.crf, encoder)
+    model = Model("net", net, inputs=tagging.inputs)
     decoder = tagging.Decoder(model, facts)
     weights = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     return Experiment(

@@ -16,9 +16,8 @@ import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data.sets import tagged
 from dlcore.models.rnn import Cell
-from dlcore.models.tagger import Size, Tagger
 from dlcore.options import RunOptions
-from dlcore.tasks import tagging, tagging_predictor, tagging_samples
+from dlcore.tasks import tagging, tagging_network, tagging_predictor, tagging_samples
 from dlcore.train import DataSource, Experiment, Model, Objective, Published, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)
@@ -54,21 +53,10 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     facts = splits.facts
-    size = Size(
-        words=2 + len(facts.words),
-        characters=2 + len(facts.characters),
-        tags=len(facts.classes),
-        intents=len(facts.intents),
-        word_width=c.word_width,
-        character_features=c.character_features,
-        width=c.width,
-        layers=c.layers,
-        cell=c.cell,
-        dropout=c.dropout,
-        word_dropout=c.word_dropout,
-        crf=c.crf,
-    )
-    model = Model("net", Tagger(size, tagging.impossible(facts)), inputs=tagging.inputs)
+    widths = (c.word_width, c.character_features, c.width)
+    rates = (c.dropout, c.word_dropout)
+    net = tagging_network.tagger(facts, widths, c.layers, c.cell, rates, c.crf, intents=True)
+    model = Model("net", net, inputs=tagging.inputs)
     decoder = tagging.Decoder(model, facts)
     source = "MiuLab/SlotGated-SLU, Slot-Gated, their second run"
     return Experiment(
