@@ -20,15 +20,7 @@ from dlcore.data import tokenizer
 from dlcore.data.sets import dialogue_answers
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.tasks import dialogue
-from dlcore.train import (
-    DataSource,
-    Experiment,
-    Model,
-    Objective,
-    Recipe,
-    Splits,
-    Weights,
-)
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
 
 SETS = ("sgd_dialogue", "taskmaster4")
 MUON = Recipe("muon", lr=3e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
