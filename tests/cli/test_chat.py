@@ -88,13 +88,14 @@ class Terminal:
         """What is printed until a pattern, which is searched in what no call has returned yet."""
         end = time.monotonic() + LIMIT
         while not (found := re.search(pattern, self.text[self.read :])):
+            ended = self.process.poll() is not None  # before what it printed last is looked for
             ready, _, _ = select.select([self.master], [], [], 0.2)
             if ready:
                 try:
                     self.text += os.read(self.master, 1 << 16).decode().replace("\r\n", "\n")
                 except OSError:  # the child has ended
                     ready = []
-            over = time.monotonic() > end or (not ready and self.process.poll() is not None)
+            over = time.monotonic() > end or (ended and not ready)
             assert not over, f"no {pattern!r} in {self.text[self.read :][-2000:]!r}"
         passage = self.text[self.read : self.read + found.start()]
         self.read += found.end()
