@@ -92,6 +92,22 @@ def built(name: str, **changes: Any) -> Experiment:
     )
 
 
+ALIKE = {
+    *("autoencoder_denoise", "autoencoder_sparse"),  # as autoencoder_mnist
+    *("bert_polarity", "intents_banking77"),  # as bert_clinc
+    "captioning_emoji",
+    "cnn_fashion_mnist",  # as cnn_mnist
+    "detr_scenes",
+    "faces_yale",  # as faces_orl
+    *("gan_fashion_mnist", "vae_fashion_mnist"),  # as those of MNIST
+    *("gpt_english", "gpt_large"),  # as gpt_speeches
+    "gru_multi30k",  # as transformer_multi30k
+    *("ner_conll", "ner_wnut17", "pos_ewt"),  # as slots_atis
+    "qa_squad",
+    "rnn_sst2",  # as cnn_sst2
+}
+
+
 def experiments(*every_run: str) -> list[Any]:
     """Every experiment as a parameter of a test: those named in every run, the others nightly."""
     unknown = set(every_run) - set(catalog.names())
@@ -100,6 +116,15 @@ def experiments(*every_run: str) -> list[Any]:
         pytest.param(name, marks=() if name in every_run else pytest.mark.nightly)
         for name in catalog.names()
     ]
+
+
+def distinct_experiments() -> list[Any]:
+    """Every experiment as a parameter of a test: those that train as another one does, or compile
+    for tens of seconds, nightly.
+    """
+    unknown = ALIKE - set(catalog.names())
+    assert not unknown, f"no such experiments: {sorted(unknown)}"
+    return experiments(*set(catalog.names()) - ALIKE)
 
 
 class Child:
