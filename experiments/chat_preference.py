@@ -1,4 +1,4 @@
-"""A GPT that is tuned on answers which people judged right or wrong (KTO).
+"""A GPT that is tuned on answers which people labelled right or wrong (KTO).
 
 Family: Transformer decoder (GPT)
 Task: preference tuning

@@ -1,4 +1,4 @@
-"""Losses that tune a language model to answers that people judged."""
+"""Losses that tune a language model to answers that people labelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def kto(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Float[Array, " rows"]:
-    """Kahneman-Tversky loss of single answers, each judged right or wrong.
+    """Kahneman-Tversky loss of single answers, each labelled right or wrong.
 
     w (1 - sigmoid(beta (r - z))) for desirable answers and w (1 - sigmoid(beta (z - r))) for
     others, with log ratio r, reference point z, and the weight w of their kind.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 
 def auc(probability: np.ndarray, true: np.ndarray) -> float:
@@ -74,30 +73,6 @@ def at_threshold(probability: np.ndarray, true: np.ndarray, threshold: float) ->
     return Operating(
         float(threshold), float(positive[condition].mean()), float((~positive[~condition]).mean())
     )
-
-
-def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
-    """Fits the temperature T that minimises the cross-entropy of softmax(logits / T).
-
-    Args:
-        logits: [n, classes].
-        true: classes, int [n].
-
-    Returns:
-        T, between 1/20 and 20.
-
-    Source: Guo et al. 2017, sec. 4.2.
-    """
-    x, rows = np.asarray(logits, np.float64), np.arange(len(true))
-
-    def cross_entropy(log_temperature: float) -> float:
-        scaled = x * np.exp(-log_temperature)
-        scaled = scaled - scaled.max(1, keepdims=True)
-        return float((np.log(np.exp(scaled).sum(1)) - scaled[rows, true]).mean())
-
-    limit = np.log(20.0)
-    found = optimize.minimize_scalar(cross_entropy, bounds=(-limit, limit), method="bounded")
-    return float(np.exp(found.x))
 
 
 def _check(true: np.ndarray) -> None:

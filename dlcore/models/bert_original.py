@@ -63,7 +63,7 @@ class OriginalBert(nn.Module):
         vocabulary: number of tokens.
         size: of the encoder, with learned positions; its dropout is not applied to attention
             weights.
-        segments: number of segments that can be told apart.
+        segments: number of different segments.
     """
 
     vocabulary: int

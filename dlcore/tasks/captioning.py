@@ -27,6 +27,7 @@ from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, Size, begin
 from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
+from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Params, State
@@ -37,11 +38,7 @@ SCORES = ("bleu", "cider", "exact_match")
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
     """`image` as float32 in [-1, 1], and `tokens`, for a `Model`."""
-    return _signed(batch["image"]), batch["tokens"]
-
-
-def _signed(image: Any) -> Any:
-    return image.astype(jnp.float32) / 127.5 - 1
+    return to_signed(batch["image"]), batch["tokens"]
 
 
 def scores(
@@ -86,7 +83,7 @@ class Describer:
             Tokens int32 [batch, longest]; the sum of their log-probabilities, `END` among them,
             [batch]; and the attention while each was written, [batch, longest, positions].
         """
-        length, pixels = self.size.longest, _signed(image)
+        length, pixels = self.size.longest, to_signed(image)
         step, state = begin(self.size, params[self.name], pixels, beams, length)
         first = jnp.full(len(image), START, jnp.int32)
         found, worth = beam_search(

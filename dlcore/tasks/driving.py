@@ -19,6 +19,7 @@ from dlcore.metrics.known import Metric
 from dlcore.samples import Images, Plot, Sample, Series, Table
 from dlcore.tasks import regression
 from dlcore.tasks.image_augmentation import Augment
+from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Inputs, Model
 from dlcore.train.step import Batch, Loss, State
@@ -35,7 +36,7 @@ def inputs(previous: bool) -> Inputs:
     """The inputs of a policy: frames in [-1, 1], and the steering before if `previous`."""
 
     def of_batch(batch: Batch, key: Array | None, train: bool) -> Array | tuple[Array, Array]:
-        frames = batch["image"].astype(jnp.float32) / 127.5 - 1
+        frames = to_signed(batch["image"])
         return (frames, batch["previous"]) if previous else frames
 
     return of_batch

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray, Shaped
 
 from dlcore.data.sets.images import View, as_sequence, permutation
 from dlcore.train.step import Batch
@@ -23,7 +23,12 @@ def signed(
     batch: Batch, key: PRNGKeyArray | None, train: bool
 ) -> Float[Array, "batch height width c"]:
     """`image`, uint8 [batch, height, width, channels], as float32 in [-1, 1]."""
-    return batch["image"].astype(jnp.float32) / 127.5 - 1
+    return to_signed(batch["image"])
+
+
+def to_signed(image: Shaped[Array, ...]) -> Float[Array, ...]:
+    """Scales pixels, [...] in [0, 255], to float32 in [-1, 1]."""
+    return image.astype(jnp.float32) / 127.5 - 1
 
 
 def sequence(view: View, permuted: bool) -> Callable[[Batch, Array | None, bool], Array]:

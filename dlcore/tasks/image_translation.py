@@ -20,6 +20,7 @@ from dlcore.data.splits import Splits
 from dlcore.metrics.known import Metric
 from dlcore.samples import Images, Sample
 from dlcore.tasks.image_generation import feature_extractor
+from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
@@ -37,14 +38,9 @@ METRICS = {
 }
 
 
-def signed(image: Any) -> Any:
-    """uint8 as float32 in [-1, 1]."""
-    return image.astype(jnp.float32) / 127.5 - 1
-
-
 def inputs(field: str) -> Callable[[Batch, Array | None, bool], Array]:
     """The inputs of a model of one style: the field "a" or "b" in [-1, 1]."""
-    return lambda batch, key, train: signed(batch[field])
+    return lambda batch, key, train: to_signed(batch[field])
 
 
 def translated(model: Model, state: State, images: np.ndarray) -> np.ndarray:
@@ -60,7 +56,7 @@ def translated(model: Model, state: State, images: np.ndarray) -> np.ndarray:
     """
 
     def run(x: Array) -> Array:
-        made = model.on(state.params, state.extra, signed(x))
+        made = model.on(state.params, state.extra, to_signed(x))
         return jnp.rint((made + 1) * 127.5).astype(jnp.uint8)
 
     return over(run, np.asarray(images), batch=200)
@@ -197,7 +193,7 @@ class TranslationPredictor:
         model = self.to_b if self.options.direction == "to_b" else self.to_a
 
         def run(params: Any, extra: Any, images: Array) -> Array:
-            return (model.on(params, extra, signed(images)) + 1) / 2
+            return (model.on(params, extra, to_signed(images)) + 1) / 2
 
         return jax.jit(run)
 

@@ -1,4 +1,4 @@
-"""Preference tuning of a GPT on answers that were judged right or wrong (KTO)."""
+"""Preference tuning of a GPT on answers that were labelled right or wrong (KTO)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Loss:
-    """KTO of judged answers; only the policy is trained.
+    """KTO of labelled answers; only the policy is trained.
 
     The reference point is the mean log-ratio of answers to other contexts over the batch, at least
     0. Metrics: `log_ratio_right` and `log_ratio_wrong` in nats, and `divergence`, the reference
@@ -115,7 +115,7 @@ def evaluators(
 
     Args:
         policy, reference: see `loss`.
-        sources: {split: judged answers}.
+        sources: {split: labelled answers}.
     """
     names = ("reward", "policy", "reference")
 

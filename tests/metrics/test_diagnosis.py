@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlcore.metrics.diagnosis import at_specificity, at_threshold, auc, fit_temperature
+from dlcore.metrics.diagnosis import at_specificity, at_threshold, auc
 
 pytestmark = pytest.mark.quick
 P = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.6, 0.8, 0.9])
@@ -30,15 +30,3 @@ def test_operating_points_by_hand() -> None:
 def test_no_threshold_is_needed_where_nothing_separates() -> None:
     found = at_specificity(np.full(8, 0.5), TRUE, 0.95)
     assert found == (np.inf, 0.0, 1.0)
-
-
-def test_temperature_undoes_a_scale() -> None:
-    """Labels are drawn from the softmax of logits; of the logits times three, T is three."""
-    generator = np.random.default_rng(0)
-    logits = 2 * generator.standard_normal((20_000, 3))
-    noise = generator.gumbel(size=logits.shape)
-    true = (logits + noise).argmax(1)
-    assert fit_temperature(logits, true) == pytest.approx(1, abs=0.05)
-    assert fit_temperature(3 * logits, true) == pytest.approx(
-        3 * fit_temperature(logits, true), rel=1e-3
-    )

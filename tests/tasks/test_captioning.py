@@ -14,6 +14,7 @@ from PIL import Image
 from dlcore.data.sets.captions import END, text
 from dlcore.errors import UsageError
 from dlcore.tasks import captioning
+from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.predictor import with_options
 from tests.child import built
 from tests.tasks.test_predictors import untrained
@@ -51,7 +52,7 @@ def test_probabilities_are_those_of_the_loss() -> None:
     tokens, total, weights = predictor.describer.search(state.params, images, 2)
     (model,) = experiment.models
     before = np.concatenate([np.ones((3, 1), np.int32), tokens[:, :-1]], 1)
-    logits = model.on(state.params, {}, captioning._signed(images), before)
+    logits = model.on(state.params, {}, to_signed(images), before)
     logp = np.asarray(jax.nn.log_softmax(logits))
     for i in range(3):
         ends = np.flatnonzero(tokens[i] == END)

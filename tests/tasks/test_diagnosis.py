@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import optimize
 
-from dlcore.metrics.diagnosis import fit_temperature
 from dlcore.models.temperature import Temperature
 from dlcore.tasks import diagnosis
 from dlcore.train.model import Model
@@ -60,6 +60,42 @@ def test_each_loss_sees_its_own_examples_in_training_and_all_in_evaluation() -> 
             assert float(out.loss.total / out.loss.weight) == pytest.approx(
                 float(xent.mean()), rel=1e-5
             )
+
+
+def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
+    """Fits the temperature T that minimises the cross-entropy of softmax(logits / T).
+
+    Args:
+        logits: [n, classes].
+        true: classes, int [n].
+
+    Returns:
+        T, between 1/20 and 20.
+
+    Source: Guo et al. 2017, sec. 4.2.
+    """
+    x, rows = np.asarray(logits, np.float64), np.arange(len(true))
+
+    def cross_entropy(log_temperature: float) -> float:
+        scaled = x * np.exp(-log_temperature)
+        scaled = scaled - scaled.max(1, keepdims=True)
+        return float((np.log(np.exp(scaled).sum(1)) - scaled[rows, true]).mean())
+
+    limit = np.log(20.0)
+    found = optimize.minimize_scalar(cross_entropy, bounds=(-limit, limit), method="bounded")
+    return float(np.exp(found.x))
+
+
+def test_temperature_undoes_a_scale() -> None:
+    """Labels are drawn from the softmax of logits; of the logits times three, T is three."""
+    generator = np.random.default_rng(0)
+    logits = 2 * generator.standard_normal((20_000, 3))
+    noise = generator.gumbel(size=logits.shape)
+    true = (logits + noise).argmax(1)
+    assert fit_temperature(logits, true) == pytest.approx(1, abs=0.05)
+    assert fit_temperature(3 * logits, true) == pytest.approx(
+        3 * fit_temperature(logits, true), rel=1e-3
+    )
 
 
 def test_the_temperature_becomes_the_one_that_scipy_finds() -> None:

@@ -1,5 +1,5 @@
 """Rewarded answers of Taskmaster-4 (Byrne et al. 2024): 3,228 answers of an assistant that takes
-coffee orders and calls programs, each judged by a person as right (1) or wrong (0).
+coffee orders and calls programs, each labelled by a person as right (1) or wrong (0).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "taskmaster4_rewards"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Lay the folder reward of TM-4-2024 of {HOMEPAGE} there, each file by gzip -n."
+        f"Lay the folder reward of TM-4-2024 of {HOMEPAGE} there, each file compressed by gzip -n."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

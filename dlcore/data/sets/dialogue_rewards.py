@@ -1,4 +1,4 @@
-"""Answers in dialogues that people judged right or wrong, one in a row."""
+"""Answers in dialogues that people labelled right or wrong, one in a row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(
     vocabulary: int,
     pretrained: Subwords | None = None,
 ) -> Splits:
-    """Loads judged answers, each with its context and with an answer to another context.
+    """Loads labelled answers, each with its context and with an answer to another context.
 
     Args:
         name: taskmaster4_rewards.
@@ -47,7 +47,7 @@ def load(
     offline = is_offline(name, source)
     rewarded = _made_up() if offline else {split: _of(name, split) for split in SPLITS}
     version = "1" if offline else tfds.version(name)
-    title = "made-up orders, judged" if offline else name
+    title = "made-up orders, labelled" if offline else name
     contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
     found = Read(title, version, contexts, {split: split for split in SPLITS}, offline)
     tokens = pretrained or dialogues.learned(found, vocabulary)
@@ -95,7 +95,7 @@ def _encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[s
 
 
 def _made_up() -> dict[str, list[Rewarded]]:
-    """The made-up orders; every second is answered for another one, and judged wrong."""
+    """The made-up orders; every second is answered for another one, and labelled wrong."""
     found = {}
     for split, every in dialogues.made_up().items():
         rewarded: list[Rewarded] = []

@@ -120,7 +120,7 @@ def sentences(kind: Kind, count: int = 2500, seed: int = 0) -> dict[str, Sequenc
     """Draws sentences, split by the hash of their words.
 
     Args:
-        kind: names: persons, companies and places of random syllables, told apart by context;
+        kind: names: persons, companies and places of random syllables, distinguished by context;
             requests: with slots and one of three intents; parts: of speech, where most words are
             noun or verb by what stands before them.
         count: number of sentences.

@@ -1,4 +1,4 @@
-"""Judged answers as rows: the answer alone counts, beside the same context with another answer."""
+"""Labelled answers as rows: the answer alone counts, beside one context with another answer."""
 
 from __future__ import annotations
 
