@@ -21,7 +21,7 @@ from dlcore.models.bert import TENSOR, Classifier
 from dlcore.models.encoder import Size
 from dlcore.options import RunOptions
 from dlcore.tasks import classification, text_classification
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights, mean
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english"  # weights and tokenizer
 RUN = RunOptions(cpu_devices=1)
@@ -57,17 +57,9 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(c.layers, c.heads, c.width, dropout=c.dropout)
     net = Classifier(splits.facts.vocabulary, size, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
-
-    out_of_scope = splits.facts.get("out_of_scope")  # own data have no such class
-
-    def by_scope(logits, batch):
-        correct = logits.argmax(-1) == batch["label"]
-        outside = batch["label"] == out_of_scope
-        scopes = {"in_scope_accuracy": ~outside, "out_of_scope_recall": outside}
-        return {name: mean(correct, batch["mask"] * scope) for name, scope in scopes.items()}
-
-    measured = None if out_of_scope is None else by_scope
-    loss = classification.loss(model, c.label_smoothing, evaluation_metrics=measured)
+    # own data have no class of what is out of scope
+    by_scope = text_classification.scope_metrics(splits.facts.get("out_of_scope"))
+    loss = classification.loss(model, c.label_smoothing, evaluation_metrics=by_scope)
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     return Experiment(
         config=c,

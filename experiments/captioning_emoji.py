@@ -13,15 +13,12 @@ be written. The scenes' captions are complete, and those of the test scenes neve
 from dataclasses import dataclass
 from typing import Annotated
 
-import jax.numpy as jnp
-
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
 from dlcore.data.sets import captions
 from dlcore.errors import UsageError
-from dlcore.kernels import augment
 from dlcore.models.captioning import Captioner, DecoderKind, Size
-from dlcore.tasks import captioning
+from dlcore.tasks import captioning, image_augmentation
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
@@ -61,19 +58,13 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(len(words), splits.facts.longest, c.width, c.decoder, c.layers, c.heads, c.dropout)
     model = Model("net", Captioner(size), inputs=captioning.inputs)
     describer = captioning.Describer(size, words, c.beams, c.length_penalty)
-
-    def shifted(batch, key):
-        # what a shift uncovers is white, as the ground is
-        inverse = augment.random_shift(key, batch["row"], 255 - batch["image"], c.max_shift)
-        return {**batch, "image": (255 - inverse).astype(jnp.uint8)}
-
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(captioning.loss(model, c.label_smoothing), c.recipe(c.steps))},
-        augment=shifted if c.max_shift else None,
-        evaluators=captioning.evaluators(describer, splits.train, splits.validation, splits.test),
+        augment=image_augmentation.shift_on_white(c.max_shift) if c.max_shift else None,
+        evaluators=captioning.evaluators(describer, splits),
         samples=[captioning.samples(describer, splits.test)],
         predictor=captioning.predictor(describer, splits.facts),
         best="validation/cider_greedy",

@@ -66,7 +66,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
     model = Model("net", GPT(size), dialogue.inputs)
     assistant = dialogue.Assistant(size, used, c.longest)
-    scored = {split: splits[split] for split in ("validation", "test")}
+    scored = splits.evaluated()
     return Experiment(
         config=c,
         splits=splits,

@@ -66,14 +66,13 @@ def build(c: Config, splits: Splits) -> Experiment:
     weights = Weights(Path(c.pretrained), "net")
     loss = preference.loss(policy, reference, c.beta, c.right_weight, c.wrong_weight)
     assistant = dialogue.Assistant(size, used, c.longest)
-    scored = {split: splits[split] for split in ("validation", "test")}
     return Experiment(
         config=c,
         splits=splits,
         models=[policy, reference],
         load={"net": weights, "reference": weights} if c.pretrained else {},
         objectives={"net": Objective(loss, c.recipe(c.steps))},
-        evaluators=preference.evaluators(policy, reference, scored),
+        evaluators=preference.evaluators(policy, reference, splits.evaluated()),
         predictor=dialogue.predictor(assistant),
         text_model=dialogue.text_model(assistant),
         best="validation/reward_accuracy",

@@ -28,13 +28,6 @@ from dlcore.tasks import classification, diagnosis, image_augmentation, image_in
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)  # a step is too short for several devices
-NOTICE = (
-    "Not for medical use. The images come from children of one hospital and were reduced to 28x28"
-    " pixels; a sixth of the published training images is missing; nobody has examined on whom the"
-    " network fails. It must not be used to diagnose, to rule out a disease, to choose whom to"
-    " examine first, or to assess other scanners, ages or diseases. Bright pixels of a saliency map"
-    " are no evidence of a finding."
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         },
         augment=image_augmentation.shift_and_flip(c.max_shift, flip=False),
         evaluators=diagnosis.evaluators(model, temperature, splits),
-        samples=[diagnosis.samples(model, temperature, splits, NOTICE)],
+        samples=[diagnosis.samples(model, temperature, splits, diagnoses.NOTICE)],
         predictor=classification.predictor(calibrated, facts),
         best="validation/auc",
     )

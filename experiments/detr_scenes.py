@@ -15,7 +15,6 @@ from typing import Annotated
 import dlcore
 from dlcore.bounds import PositiveInt, Range, Rate
 from dlcore.data.sets import detection as sets
-from dlcore.errors import UsageError
 from dlcore.models import detector
 from dlcore.models.set_detector import SetDetector
 from dlcore.tasks import (
@@ -58,10 +57,7 @@ PRESETS = {"tiny": replace(TINY, steps=6, ema=0.9)}
 
 def data(c: Config, source: DataSource) -> Splits:
     boxes = max(c.max_boxes, c.scene_objects) * (4 if c.augmentation.mosaic else 1)
-    if boxes > c.grid**2:
-        raise UsageError(f"--grid {c.grid} gives {c.grid**2} queries, fewer than {boxes} boxes")
-    if c.features % (4 * c.heads):
-        raise UsageError(f"--features {c.features} is no multiple of 4 times --heads {c.heads}")
+    set_detection.check(c.grid, boxes, c.features, c.heads)
     detector.check(canvas := (c.width, c.height), c.widths, c.blocks, c.patch)
     splits = sets.load("digit_scenes", source, canvas, c.max_boxes, c.scene_objects)
     return sets.with_mosaics(splits) if c.augmentation.mosaic else splits

@@ -55,9 +55,9 @@ PRESETS = {
 
 def size_of(c: Config) -> Size:
     size = gpt_sizes.SIZES[c.size]
-    context = c.context or size.context
-    size = dataclasses.replace(size, context=context, dropout=c.dropout)
-    return dataclasses.replace(size, remat=c.remat, scan=c.scan)
+    return dataclasses.replace(
+        size, context=c.context or size.context, dropout=c.dropout, remat=c.remat, scan=c.scan
+    )
 
 
 def data(c: Config, source: DataSource) -> Splits:
@@ -70,7 +70,6 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = size_of(c)
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
-
     length = min(400, 8 * size.context)
     continued = language_modelling.continuation(generate, size, "net", length, c.temperature)
     title = f"Temperature {c.temperature}"

@@ -71,12 +71,8 @@ def build(c: Config, splits: Splits) -> Experiment:
 
     how = (c.temperature, c.top_k, c.top_p)
     drawn = language_modelling.continuation(generate, size, "net", 400, *how)
-
-    def best(state, prompt, key):
-        length = c.context // 4
-        found = likeliest(size, state.params["net"], prompt, length, c.beams, end)
-        return language_modelling.appended(prompt, found[0][:, 0])
-
+    beams = (c.context // 4, c.beams, end)
+    best = language_modelling.best_continuation(likeliest, size, "net", *beams)
     model = Model("net", GPT(size), inputs)
     begin = {"prompt": c.prompt, "start": end}
     title = f"Temperature {c.temperature}, top {c.top_k or 'all'}, nucleus {c.top_p}"

@@ -59,7 +59,6 @@ def build(c: Config, splits: Splits) -> Experiment:
     shape = (len(characters), c.context, c.layers, c.heads, c.width)
     size = Size(*shape, c.dropout, c.rotary, c.remat)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
-
     how = (c.temperature, c.top_k)
     continued = language_modelling.continuation(generate, size, "net", 1000, *how)
     title = f"Temperature {c.temperature}, top {c.top_k}"

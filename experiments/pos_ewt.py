@@ -17,7 +17,6 @@ import dlcore
 from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokens
 from dlcore.data.sets import tagged
-from dlcore.models.encoder import Size as EncoderSize
 from dlcore.models.rnn import Cell
 from dlcore.options import RunOptions
 from dlcore.tasks import tagging, tagging_network, tagging_predictor, tagging_samples
@@ -60,7 +59,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     facts = splits.facts
-    encoder = EncoderSize(2, 4, 128, dropout=0.1) if c.pretrained else None
+    encoder = tagging_network.ENCODER if c.pretrained else None
     widths = (c.word_width, c.character_features, c.width)
     rates = (c.dropout, c.word_dropout)
     net = tagging_network.tagger(facts, widths, c.layers, c.cell, rates, c.crf, encoder)

@@ -83,16 +83,10 @@ def build(c: Config, splits: Splits) -> Experiment:
     if c.pretrained and c.reader == "words":
         raise UsageError("--pretrained is of --reader encoder: a reader of words has none")
     words = splits.facts.vocabulary
-    net = (
-        SpanReader(Size(words, c.width, c.words, 32, c.encoder, c.dropout))
-        if c.reader == "words"
-        else EncoderReader(
-            words,
-            encoder.Size(2, 4, c.width, dropout=c.dropout),
-            SPECIALS.index("[sep]"),
-            c.dropout,
-        )
-    )
+    of_words = SpanReader(Size(words, c.width, c.words, 32, c.encoder, c.dropout))
+    size = encoder.Size(2, 4, c.width, dropout=c.dropout)
+    of_subwords = EncoderReader(words, size, SPECIALS.index("[sep]"), c.dropout)
+    net = of_words if c.reader == "words" else of_subwords
     pretrained = {"net/text": Weights(Path(c.pretrained), "net/text")}
     model = Model("net", net, inputs=task.inputs)
     finder = question_answers.Finder(model, Encoder.from_facts(splits.facts.encoder), c.longest)
@@ -102,9 +96,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         load=pretrained if c.pretrained else {},
         objectives={"net": Objective(task.loss(model), c.recipe(c.steps, c.ema))},
-        evaluators=task.evaluators(
-            model, splits.train, splits.validation, splits.test, c.longest, c.threshold
-        ),
+        evaluators=task.evaluators(model, splits, c.longest, c.threshold),
         samples=[question_answers.samples(finder, splits.test, c.threshold)],
         predictor=question_answers.predictor(model, splits.facts, c.longest, c.threshold),
         best="validation/f1",

@@ -54,13 +54,11 @@ def build(c: Config, splits: Splits) -> Experiment:
     characters = tokenizer.from_facts(splits.facts.tokenizer)
     net = CharRNN(RNN(c.cell, c.width, c.layers, dropout=c.dropout), len(characters))
     truncation = {"truncation": c.context if c.truncate else 0}
-    model = Model(
-        "net",
-        net,
-        inputs=lambda batch, key, train: ((batch["tokens"],), truncation),
-        output=lambda y, batch: y[0],  # the logits, without the states
-    )
 
+    def inputs(batch, key, train):
+        return (batch["tokens"],), truncation
+
+    model = Model("net", net, inputs, output=lambda y, batch: y[0])  # the logits without states
     how = (c.temperature, c.top_k)
     continued = language_modelling.continuation(generate, net, "net", 1000, *how)
     recipe = "nanoGPT's README, CPU recipe of a Transformer"

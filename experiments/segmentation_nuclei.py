@@ -29,11 +29,6 @@ from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Split
 AUGMENTATION = Augmentation(
     crop=(128, 128), min_side=0.35, max_side=0.65, any_direction=True, brightness=0.4, contrast=0.3
 )
-NOTICE = (
-    "Not for medical use. The network saw 100 images of one kind of microscopy; nobody has examined"
-    " how it fails on others. It must not be used for diagnosis, to choose a treatment, or for"
-    " counts that these depend on."
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         augment=c.augmentation(),
         evaluators=instances.evaluators(model, splits, c.smallest),
         samples=[
-            lambda state, key: Text("What this may not be used for", NOTICE),
+            lambda state, key: Text("What this may not be used for", sets.NOTICE),
             instances.samples("Test images", model, splits.test, c.smallest),
         ],
         predictor=instances_predictor.predictor(model, splits.facts, c.smallest),

@@ -19,6 +19,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.own import captions as own
 from dlcore.data.own import images as image_files
 from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
+from dlcore.data.splits import Splits
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.captions import cider
 from dlcore.metrics.known import Metric
@@ -99,9 +100,7 @@ class Describer:
         return tokens, total, decoded[1]
 
 
-def evaluators(
-    describer: Describer, train: CaptionedImages, validation: CaptionedImages, test: CaptionedImages
-) -> list[Evaluator]:
+def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     """BLEU, CIDEr and exact matches: greedily during training, by beam search at the end.
 
     At the end also of the caption of the training picture whose pixels are nearest, the fraction of
@@ -110,9 +109,10 @@ def evaluators(
 
     Args:
         describer: captions the pictures.
-        train: for the nearest pictures.
-        validation, test: scored.
+        splits: of `data.sets.captions`; train has the nearest pictures, validation and test are
+            scored.
     """
+    train, validation, test = splits.train, splits.validation, splits.test
 
     def baseline(state: State) -> dict[str, float]:
         index = nearest(train.arrays["image"], test.arrays["image"])

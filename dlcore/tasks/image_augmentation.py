@@ -38,6 +38,24 @@ def shift_and_flip(max_shift: int, flip: bool) -> Augment:
     return augmented
 
 
+def shift_on_white(max_shift: int) -> Augment:
+    """Returns an augmentation by random shifts of images on a white background.
+
+    Args:
+        max_shift: largest shift in pixels, in both dimensions.
+
+    Returns:
+        (batch, key) -> batch, with its `image` uint8 [batch, height, width, channels] shifted by
+        the key folded with an example's `row`; what a shift uncovers is white.
+    """
+
+    def augmented(batch: Batch, key: Array) -> Batch:
+        inverse = augment.random_shift(key, batch["row"], 255 - batch["image"], max_shift)
+        return {**batch, "image": (255 - inverse).astype(jnp.uint8)}
+
+    return augmented
+
+
 def mixed(
     *,
     flip: bool = False,

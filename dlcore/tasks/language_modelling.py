@@ -109,6 +109,30 @@ def appended(
     return jnp.concatenate([prompt, tokens], 1)
 
 
+def best_continuation(
+    search: Callable[..., tuple[Array, ...]], net: object, model: str, length: int, *how: int
+) -> Generate:
+    """Binds a beam search to a model, as `samples` needs it.
+
+    Args:
+        search: (net, params, prompt, length, *how) -> (tokens [batch, beams, length], ...), the
+            most likely first, such as `models.gpt_generation.likeliest`.
+        net: its first argument: the network, or its shape.
+        model: the name of the parameters.
+        length: the number of new tokens.
+        how: the number of beams and the token that ends a text.
+
+    Returns:
+        (state, prompt int32 [1, some], key) -> tokens [1, some + length].
+    """
+
+    def continued(state: State, prompt: Array, key: Array) -> Array:
+        found = search(net, state.params[model], prompt, length, *how)
+        return appended(prompt, found[0][:, 0])
+
+    return continued
+
+
 def continuation(
     generate: Callable[..., Array], net: object, model: str, length: int, *how: float
 ) -> Callable[..., Array]:

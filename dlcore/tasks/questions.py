@@ -11,6 +11,7 @@ import optax
 from jax import Array
 
 from dlcore.data.sets.question_windows import Question, QuestionWindows
+from dlcore.data.splits import Splits
 from dlcore.metrics import questions as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
@@ -171,23 +172,18 @@ def hit(question: Question, span: tuple[int, int]) -> bool:
     return any(span[0] <= start and start + len(a) <= span[1] for a, start in pairs)
 
 
-def evaluators(
-    model: Logits,
-    train: QuestionWindows,
-    validation: QuestionWindows,
-    test: QuestionWindows,
-    longest: int,
-    threshold: float,
-) -> list[Evaluator]:
+def evaluators(model: Logits, splits: Splits, longest: int, threshold: float) -> list[Evaluator]:
     """Exact match and F1 during training and at the end, and at the end two baselines on test.
 
     Args:
         model: computes logits of start and end.
-        train: from its texts the baselines know how rare words are.
-        validation, test: scored.
+        splits: of `data.sets.questions`; from the texts of train the baselines know how rare words
+            are, validation and test are scored.
         longest: tokens of an answer.
         threshold: probability of being answerable below which no answer is given.
     """
+
+    train, validation, test = splits.train, splits.validation, splits.test
 
     def made(sources: dict[str, QuestionWindows], every: Schedule, names: Sequence[str]) -> Scored:
         def collects(state: State, batch: Batch) -> dict[str, Array]:

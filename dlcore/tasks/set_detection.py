@@ -11,6 +11,7 @@ from jax import Array
 from optax.assignment import hungarian_algorithm
 
 from dlcore.data.checks import index_below
+from dlcore.errors import UsageError
 from dlcore.kernels import boxes as box_kernels
 from dlcore.kernels.detection import focal_loss
 from dlcore.tasks.detection import Detect, Detections
@@ -18,6 +19,23 @@ from dlcore.train.model import Logits
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, mean
 
 _CLASS, _SIDES, _OVERLAP = 2.0, 5.0, 2.0  # weights of the terms (Zhu et al. 2021, app. A.4)
+
+
+def check(grid: int, boxes: int, features: int, heads: int) -> None:
+    """Checks the sizes of a `SetDetector` against the data.
+
+    Args:
+        grid: side of the square of queries.
+        boxes: largest number of boxes of an image.
+        features, heads: of the decoder.
+
+    Raises:
+        UsageError: fewer queries than boxes, or `features` is no multiple of 4 `heads`.
+    """
+    if boxes > grid**2:
+        raise UsageError(f"--grid {grid} gives {grid**2} queries, fewer than {boxes} boxes")
+    if features % (4 * heads):
+        raise UsageError(f"--features {features} is no multiple of 4 times --heads {heads}")
 
 
 def loss(model: Logits, classes: int) -> Loss:

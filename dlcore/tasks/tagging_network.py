@@ -8,6 +8,9 @@ from dlcore.models.rnn import Cell
 from dlcore.models.tagger import Size, Tagger
 from dlcore.tasks.tagging import impossible
 
+ENCODER = EncoderSize(layers=2, heads=4, width=128, dropout=0.1)
+"""The encoder of `bert_english`."""
+
 
 def tagger(
     facts: Facts,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jax import Array
 
 from dlcore.data import tokenizer
 from dlcore.data.facts import Facts
@@ -18,7 +19,7 @@ from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, lin
 from dlcore.tasks.classification import softmax_of
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
-from dlcore.train.step import State
+from dlcore.train.step import Batch, Mean, State, mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,31 @@ class TextPredictor:
     @functools.cached_property
     def _tokenizer(self) -> Subwords:
         return tokenizer.from_facts(self.facts.tokenizer)
+
+
+def scope_metrics(out_of_scope: int | None) -> Callable[[Array, Batch], Mapping[str, Mean]] | None:
+    """Returns the metrics of a classifier of intents that can also find none of them.
+
+    They are the accuracy on texts that have an intent, and the recall of texts that have none, the
+    measures of Larson et al. 2019 (CLINC150).
+
+    Args:
+        out_of_scope: the class of texts that have no intent; None: there is no such class.
+
+    Returns:
+        (logits [batch, classes], batch) -> {name: Mean}, for `classification.loss`; None without
+        such a class.
+    """
+    if out_of_scope is None:
+        return None
+
+    def by_scope(logits: Array, batch: Batch) -> dict[str, Mean]:
+        correct = logits.argmax(-1) == batch["label"]
+        outside = batch["label"] == out_of_scope
+        scopes = {"in_scope_accuracy": ~outside, "out_of_scope_recall": outside}
+        return {name: mean(correct, batch["mask"] * scope) for name, scope in scopes.items()}
+
+    return by_scope
 
 
 def predictor(model: Logits, facts: Facts) -> TextPredictor:

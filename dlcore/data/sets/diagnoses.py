@@ -17,6 +17,14 @@ from dlcore.options import DataSource
 
 SHAPE = (28, 28, 1)
 SPLITS = ("train", "validation", "test")
+NOTICE = (
+    "Not for medical use. The images come from children of one hospital and were reduced to 28x28"
+    " pixels; a sixth of the published training images is missing; nobody has examined on whom the"
+    " network fails. It must not be used to diagnose, to rule out a disease, to choose whom to"
+    " examine first, or to assess other scanners, ages or diseases. Bright pixels of a saliency map"
+    " are no evidence of a finding."
+)
+"""What a model of the published images may not be used for; every report shows it."""
 _OFFLINE = {"train": 800, "validation": 200, "test": 400}
 _SEPARATION = 3.5  # distance of the two classes of the generated images in standard deviations
 

@@ -20,6 +20,12 @@ from dlcore.options import DataSource
 
 CLASSES = ("background", "inside", "border")
 IGNORED = 255
+NOTICE = (
+    "Not for medical use. The network saw 100 images of one kind of microscopy; nobody has examined"
+    " how it fails on others. It must not be used for diagnosis, to choose a treatment, or for"
+    " counts that these depend on."
+)
+"""What a model of the published images may not be used for; every report shows it."""
 _OFFLINE = {"train": 80, "validation": 20, "test": 20}
 _OFFLINE_SIDE = 64
 Pairs = tuple[list[np.ndarray], list[np.ndarray]]  # images [h, w, 1] and instances [h, w]
