@@ -20,12 +20,13 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from dlcore.options import flag_names
 from dlcore.runs import catalog
 from dlcore.train.experiment import Experiment
-from tests.conftest import CACHE
+from tests.conftest import CACHE, UNOPTIMISED
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # their losses compare examples, and refuse microbatches
@@ -57,7 +58,9 @@ IMPORTED = [
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user on this machine, without what the tests have set for themselves."""
     own = ("JAX_", "XLA_", "DLCORE_PROCESS", "DLCORE_COORDINATOR", "PYTEST")
-    return {k: v for k, v in os.environ.items() if not k.startswith(own)} | CLEAN | more
+    level = {"JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(jax.config.values[UNOPTIMISED]))}
+    outside = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+    return outside | CLEAN | level | more
 
 
 def flags_of(config: Any) -> list[str]:
@@ -94,17 +97,20 @@ def built(name: str, **changes: Any) -> Experiment:
 
 ALIKE = {
     *("autoencoder_denoise", "autoencoder_sparse"),  # as autoencoder_mnist
-    *("bert_polarity", "intents_banking77"),  # as bert_clinc
+    *("bert_english", "bert_polarity", "intents_banking77"),  # as bert_clinc
     "captioning_emoji",
+    "chat_dialogues",  # as gpt_speeches
     "cnn_fashion_mnist",  # as cnn_mnist
-    "detr_scenes",
+    *("cyclegan", "detection_bccd", "detr_scenes", "flow_mnist"),
     "faces_yale",  # as faces_orl
     *("gan_fashion_mnist", "vae_fashion_mnist"),  # as those of MNIST
-    *("gpt_english", "gpt_large"),  # as gpt_speeches
-    "gru_multi30k",  # as transformer_multi30k
+    *("gpt_english", "gpt_large", "gpt_tiny_shakespeare"),  # as gpt_speeches
+    *("gru_multi30k", "transformer_multi30k"),
     *("ner_conll", "ner_wnut17", "pos_ewt"),  # as slots_atis
     "qa_squad",
     "rnn_sst2",  # as cnn_sst2
+    "segmentation_nuclei",  # as segmentation_camvid
+    *("simclr_cifar10", "style_transfer"),
 }
 
 

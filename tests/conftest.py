@@ -58,8 +58,9 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-# XLA without LLVM's expensive passes: a program compiles in half the time, and runs slower. Tests
-# that take `compiled_fast` are compiled so; every other test sees the code that runs see.
+# XLA without LLVM's expensive passes: a program compiles in two thirds of the time, and runs
+# slower. The default tier is compiled so but for the tests that take `optimised`. Nightly tests,
+# and all tests with --optimised, see the code that runs see.
 UNOPTIMISED = "jax_disable_most_optimizations"
 
 hypothesis.settings.register_profile(
@@ -78,8 +79,16 @@ MARKERS = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An option of this suite."""
+    parser.addoption("--optimised", action="store_true", help="compile with all passes, as runs do")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """The markers, and warnings that our own lines raise."""
+    """The markers, how programs are compiled, and warnings that our own lines raise."""
+    chosen = config.option.markexpr
+    optimised = config.option.optimised or ("nightly" in chosen and "not nightly" not in chosen)
+    jax.config.update(UNOPTIMISED, not optimised)
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     config.addinivalue_line("filterwarnings", r"error:::dlcore(\.|$)")
@@ -148,11 +157,10 @@ def _the_current_folder_stays() -> Iterator[None]:
 
 
 @pytest.fixture
-def compiled_fast() -> Iterator[None]:
-    """What the test compiles is not optimised: for programs of a few steps, whose bits are compared
-    with no other process's."""
+def optimised() -> Iterator[None]:
+    """What the test and its processes compile is optimised as in runs."""
     before = jax.config.values[UNOPTIMISED]
-    jax.config.update(UNOPTIMISED, True)
+    jax.config.update(UNOPTIMISED, False)
     yield
     jax.config.update(UNOPTIMISED, before)
 

@@ -69,7 +69,7 @@ def test_a_folder_of_gifs(capsys: Capture) -> None:
     assert cli.main(["predict", "run", "bad.gif"]) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_captioned_pictures(capsys: Capture) -> None:
     rows = []
     for i in range(60):
@@ -81,7 +81,7 @@ def test_captioned_pictures(capsys: Capture) -> None:
     assert 0 < float(found["probability"]) <= 1  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_photographs_and_a_style_of_ones_own(capsys: Capture) -> None:
     for i in range(60):
         made.image(Path("photographs") / f"{i}.png", i, (40, 30), "RGB")
@@ -91,7 +91,7 @@ def test_photographs_and_a_style_of_ones_own(capsys: Capture) -> None:
     assert found == {**found, "style": "style.png", "width": 40, "height": 30}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_folders_of_pictures(capsys: Capture) -> None:
     made.image_folder(Path("two"), 60, ("ink", "oil"))
     assert train("cyclegan", "--data", "two") == 0

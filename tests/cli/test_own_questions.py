@@ -59,8 +59,7 @@ def squad(path: Path, count: int) -> Path:
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("compiled_fast")
+@pytest.mark.nightly
 def test_json_lines_are_learnt_from_and_answered(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +95,6 @@ def test_squads_json_is_learnt_from(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_fast")
 def test_stories_are_answered_with_their_evidence(capsys: Capture) -> None:
     assert train("qa_babi", "--offline", "--steps", "2") == 0
     capsys.readouterr()

@@ -48,7 +48,7 @@ def as_table(source: Any, classes: list[str], folder: Path) -> tuple[Path, list[
     ("name", "written"),
     [
         ("mlp_table", as_table),
-        pytest.param("bert_clinc", as_lines, marks=pytest.mark.slow),
+        pytest.param("bert_clinc", as_lines, marks=pytest.mark.nightly),
         pytest.param("bert_polarity", as_lines, marks=pytest.mark.nightly),
         pytest.param("cnn_mnist", as_images, marks=pytest.mark.slow),
         pytest.param("resnet_cifar10", as_images, marks=pytest.mark.nightly),

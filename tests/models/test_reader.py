@@ -36,7 +36,6 @@ NETS: dict[str, Any] = {
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize("name", NETS)
 def test_padding_has_no_effect(name: str) -> None:
     encoder_alone = name == "pretrained"

@@ -156,7 +156,6 @@ def check_log(run: Path, run_card: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize("name", distinct_experiments())
 def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     name: str, compiled: Callable[[], int], monkeypatch: pytest.MonkeyPatch

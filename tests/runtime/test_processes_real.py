@@ -178,6 +178,7 @@ def test_a_checkpoint_of_four_devices_goes_on_with_any_number(tmp_path: Path) ->
         same(out, whole, tmp_path)
 
 
+@pytest.mark.nightly
 def test_a_run_of_four_processes_goes_on_with_one_two_or_eight(tmp_path: Path) -> None:
     """Stopped by SIGTERM, as a cluster does it; which examples a step sees does not depend on how
     many share them.
