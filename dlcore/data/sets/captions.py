@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
 from dlcore.data.own import captions as own
+from dlcore.data.own.captions import words
 from dlcore.data.own.images import resized
 from dlcore.data.source import Arrays, arrays
 from dlcore.data.split import by_hash
@@ -46,11 +46,6 @@ class CaptionedImages(Arrays):
     """
 
     captions: tuple[str, ...] = ()
-
-
-def words(caption: str) -> list[str]:
-    """The words and punctuation marks of a caption, in lower case."""
-    return re.findall(r"[\w’'-]+|[^\w\s]", caption.lower())
 
 
 def text(tokens: Iterable[int], vocabulary: Sequence[str]) -> str:
