@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import flax.linen as nn
@@ -10,8 +11,21 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Integer
 
+from dlcore.errors import UsageError
 from dlcore.kernels import norm, random
 from dlcore.kernels.norm import layer_norm, rms_norm
+
+
+def check_stages(widths: Sequence[int], blocks: Sequence[int]) -> None:
+    """Checks that as many numbers of blocks as widths are given.
+
+    Raises:
+        UsageError: they differ in number.
+    """
+    if len(widths) != len(blocks):
+        raise UsageError(
+            f"--widths gives {len(widths)} stages, --blocks {len(blocks)}: give as many of both"
+        )
 
 
 class Dropout(nn.Module):
