@@ -19,6 +19,7 @@ from dlcore.data.own import videos
 from dlcore.data.source import Source, first
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
+from dlcore.metrics.images import psnr_of_each
 from dlcore.metrics.known import Metric
 from dlcore.metrics.structural import ssim
 from dlcore.samples import Animations, Plot, Sample, Series
@@ -148,7 +149,7 @@ def by_frame(
         values = {
             "squared_error": error.sum(1),
             "ssim": ssim(a, b),
-            "psnr": -10 * np.log10(np.maximum(error.mean(1), _SMALLEST)),
+            "psnr": psnr_of_each(a, b, _SMALLEST),
         }
         found.append({name: x.reshape(target.shape[:2]).mean(0) for name, x in values.items()})
     return found[0], found[1]
