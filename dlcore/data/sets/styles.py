@@ -51,7 +51,8 @@ class Styled:
 def with_styles(splits: Splits, source: DataSource, unseen: np.ndarray) -> Splits:
     """Adds a crop of a style to each crop of a photograph.
 
-    The styles are the known ones but for that which is unseen, and the photographs of training.
+    Half of the crops of styles are of the known ones, but for that which is unseen, and half of the
+    photographs of training.
 
     Args:
         splits: of `photographs.load`; its fact `style` names the unseen style.
@@ -62,7 +63,8 @@ def with_styles(splits: Splits, source: DataSource, unseen: np.ndarray) -> Split
         UsageError: the styles are not prepared.
     """
     train: Any = splits.train
-    pictures = [*photographs.styles(source, without=splits.facts.style).values(), *train.pictures]
+    known = [*photographs.styles(source, without=splits.facts.style).values()]
+    pictures = [*known * max(1, round(len(train.pictures) / len(known))), *train.pictures]
     sources: dict[str, Source] = {}
     for number, split in enumerate(("train", "validation", "test")):
         content: Any = splits[split]

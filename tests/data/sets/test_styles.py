@@ -34,7 +34,7 @@ def test_each_crop_of_a_photograph_has_one_of_a_style() -> None:
     np.testing.assert_array_equal(test.unseen, unseen)
     train: Any = splits.train
     assert not any(np.array_equal(each, unseen) for each in train.styles.pictures)
-    assert len(train.styles.pictures) == 3  # a drawn style and two photographs
+    assert len(train.styles.pictures) == 4  # a drawn style twice, and two photographs
     marks = {info["fingerprint"] for info in splits.facts.sources.values()}
     assert len(marks) == 3
     assert marks.isdisjoint(info["fingerprint"] for info in plain.facts.sources.values())
