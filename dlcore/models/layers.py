@@ -28,6 +28,24 @@ def check_stages(widths: Sequence[int], blocks: Sequence[int]) -> None:
         )
 
 
+def check_halvings(sides: Sequence[int], stages: int) -> None:
+    """Checks that images can be halved between the stages of a network.
+
+    Args:
+        sides: height and width.
+        stages: number of widths.
+
+    Raises:
+        UsageError: 2^(stages - 1) does not divide the sides.
+    """
+    most = min((side & -side).bit_length() for side in sides)
+    if stages > most:
+        raise UsageError(
+            f"--widths gives {stages} stages, and images of {' x '.join(map(str, sides))} can be"
+            f" halved {most - 1} times: give {most} widths at most"
+        )
+
+
 class Dropout(nn.Module):
     """Dropout with one mask per example, the same for any number of devices and microbatches.
 
