@@ -25,6 +25,7 @@ WIDTHS = ["--widths", *["4"] * 8]
         ("faces_orl", ["--folds", "21"], ("--folds 21 of 20 people",)),
         ("faces_orl", ["--margin", "9"], ("--margin 9", "at most pi")),
         ("captioning_emoji", ["--decoder", "transformer", "--heads", "3"], ("--heads 3",)),
+        ("captioning_emoji", ["--rarest", "99999"], ("--rarest 99999 leaves no word",)),
         ("video_moving_mnist", ["--canvas", "30"], ("a canvas of 30 pixels",)),
         ("style_transfer", ["--crop", "20"], ("crops of 20 pixels",)),
         ("driving_udacity", ["--history", "500"], ("too few for a history of 500",)),

@@ -113,7 +113,7 @@ def tokenised(splits: Mapping[str, CaptionedImages], rarest: int = 1) -> Splits:
         rarest: occurrences from which a word is in the vocabulary.
 
     Raises:
-        UsageError: a caption without words.
+        UsageError: a caption without words, or no word that is frequent enough.
     """
     texts = {split: [words(each) for each in images.captions] for split, images in splits.items()}
     for split, each in texts.items():
@@ -124,6 +124,11 @@ def tokenised(splits: Mapping[str, CaptionedImages], rarest: int = 1) -> Splits:
         for word in caption:
             counts[word] = counts.get(word, 0) + 1
     vocabulary = [*SPECIALS, *sorted(word for word, n in counts.items() if n >= rarest)]
+    if len(vocabulary) == len(SPECIALS):
+        raise UsageError(
+            f"--rarest {rarest} leaves no word: the most frequent one occurs"
+            f" {max(counts.values())} times in training"
+        )
     number = {word: i for i, word in enumerate(vocabulary)}
     longest = 1 + max(len(caption) for each in texts.values() for caption in each)
     sources = {
