@@ -16,7 +16,6 @@ from typing import Annotated
 import dlcore
 from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Rate
 from dlcore.data.sets import captions
-from dlcore.errors import UsageError
 from dlcore.models.captioning import Captioner, DecoderKind, Size
 from dlcore.tasks import captioning, image_augmentation
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
@@ -48,8 +47,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    if c.decoder == "transformer" and c.width % c.heads:
-        raise UsageError(f"--width {c.width} is no multiple of --heads {c.heads}: give one")
+    captioning.check(c.decoder, c.width, c.heads)
     return captions.load(source, c.size, c.rarest)
 
 

@@ -9,8 +9,7 @@ Headline: test/eer
 
 The copy at hand (`dlcore/data/builders/orl_faces.py`) has two people who are not of the database.
 Five folds of 32 people to learn from and 8 never seen, in one program: a network for each fold.
-Test metrics are means over the folds, of all pairs of the images of unseen people. `--data PATH`
-takes a folder with a folder of images for each person.
+Test metrics are means over the folds, of all pairs of unseen people. --data: a folder a person.
 """
 
 from dataclasses import dataclass, replace
@@ -41,6 +40,7 @@ class Config:
     patch: PositiveInt = 2
     dropout: Rate = 0.2
     mirror: bool = True  # in evaluation an image and its reflection count as one
+    shifts: NonNegativeInt = 0  # pixels; in evaluation an image counts with its moved copies
     loss: verification.Kind = "arcface"
     margin: NonNegativeFloat = 0.3
     scale: PositiveFloat = 16.0
@@ -66,7 +66,7 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     people, folds = splits.facts.people, len(splits.facts.held_out)
-    net = Verifiers(folds, len(people), c.widths, c.size, c.patch, c.dropout, c.mirror)
+    net = Verifiers(folds, len(people), c.widths, c.size, c.patch, c.dropout, c.mirror, c.shifts)
     model = Model("nets", net, inputs=verification.inputs(c.neighbourhood))
     loss = verification.loss(model, c.loss, c.margin, c.scale)
     return Experiment(

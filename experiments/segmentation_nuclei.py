@@ -20,7 +20,6 @@ from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Rate
 from dlcore.data.sets import instances as sets
 from dlcore.models.cnn import Normalisation
 from dlcore.models.segmenter import Segmenter
-from dlcore.samples import Text
 from dlcore.tasks import instances, instances_predictor, segmentation
 from dlcore.tasks.map_augmentation import Augmentation
 from dlcore.tasks.segmentation import Weighting
@@ -80,10 +79,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         },
         augment=c.augmentation(),
         evaluators=instances.evaluators(model, splits, c.smallest),
-        samples=[
-            lambda state, key: Text("What this may not be used for", sets.NOTICE),
-            instances.samples("Test images", model, splits.test, c.smallest),
-        ],
+        samples=[instances.samples("Test images", model, splits.test, c.smallest, sets.NOTICE)],
         predictor=instances_predictor.predictor(model, splits.facts, c.smallest),
         best="validation/average_precision",
     )

@@ -72,23 +72,31 @@ def main(words: Sequence[str]) -> int:
 def _summary(path: Path, kind: Kind, target: str) -> Summary:
     from dlcore.data.own import (
         box_summary,
+        caption_summary,
         dialogue_summary,
+        drive_summary,
         mask_summary,
+        people_summary,
         question_summary,
         summary,
         table_summary,
         tagged_summary,
         token_summary,
+        video_summary,
     )
 
     if kind == "table":
         return table_summary.summary(path, target)
     own = {
         "boxes": box_summary.summary,
+        "captions": caption_summary.summary,
         "dialogues": dialogue_summary.summary,
+        "drive": drive_summary.summary,
         "masks": mask_summary.summary,
+        "people": people_summary.summary,
         "questions": question_summary.summary,
         "tagged": tagged_summary.summary,
         "tokens": token_summary.summary,
+        "videos": video_summary.summary,
     }
     return own[kind](path) if kind in own else summary.summary(path, kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 
 def psnr(images: Float[np.ndarray, "n ..."], reference: Float[np.ndarray, "n ..."]) -> float:
@@ -19,10 +19,28 @@ def psnr(images: Float[np.ndarray, "n ..."], reference: Float[np.ndarray, "n ...
     Raises:
         ValueError: different shapes, or fewer than two dimensions.
     """
+    return float(psnr_of_each(images, reference).mean())
+
+
+def psnr_of_each(
+    images: Float[np.ndarray, "n ..."],
+    reference: Float[np.ndarray, "n ..."],
+    smallest: float = 0.0,
+) -> Float64[np.ndarray, " n"]:
+    """Peak signal-to-noise ratio of each image in decibels, as `psnr` averages it.
+
+    Args:
+        images, reference: as of `psnr`.
+        smallest: mean squared error that counts where there is less; 1e-10: 100 dB at most.
+
+    Raises:
+        ValueError: as of `psnr`.
+    """
     a, b = np.asarray(images, np.float64), np.asarray(reference, np.float64)
     if a.shape != b.shape or a.ndim < 2:
         raise ValueError(
             f"images and reference must be [n, ...] of one shape, not {a.shape} and {b.shape}"
         )
+    error = ((a - b) ** 2).reshape(len(a), -1).mean(1)
     with np.errstate(divide="ignore"):
-        return float(-10 * np.log10(((a - b) ** 2).reshape(len(a), -1).mean(1)).mean())
+        return -10 * np.log10(np.maximum(error, smallest))

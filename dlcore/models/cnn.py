@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from dlcore.kernels.pool import max_pool
-from dlcore.models.layers import BatchNorm, Dropout
+from dlcore.models.layers import BatchNorm, Dropout, check_halvings
 
 Normalisation = Literal["none", "batch"]
 Readout = Literal["mean", "flat"]
@@ -53,7 +53,11 @@ class CNN(nn.Module):
             train: whether dropout is applied and batch statistics are those of the batch.
             row: each example's index in the global batch [batch], for the keys of dropout.
             features: return the hidden layer [batch, hidden] instead.
+
+        Raises:
+            UsageError: more widths than the sides of the images can be halved.
         """
+        check_halvings(x.shape[1:3], len(self.widths))
         kernel = nn.initializers.he_normal()
         for layer, width in enumerate(self.widths):
             x = nn.Conv(width, (3, 3), kernel_init=kernel, use_bias=self.norm == "none")(x)

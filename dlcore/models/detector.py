@@ -15,6 +15,7 @@ from jax import Array
 
 from dlcore.errors import UsageError
 from dlcore.kernels.shuffle import space_to_depth
+from dlcore.models.layers import check_stages
 
 _PRIOR = 0.01  # the heat with which training starts (Lin et al. 2017, sec. 4.1)
 _SIDE = 2.0  # cells from a cell's middle to each side of its box, with which training starts
@@ -34,10 +35,7 @@ def check(
         UsageError: `widths` and `blocks` differ in length, or the stride of the last stage, patch *
             2^(stages - 1) pixels, does not divide width and height.
     """
-    if len(widths) != len(blocks):
-        raise UsageError(
-            f"--widths gives {len(widths)} stages, --blocks {len(blocks)}: give as many of both"
-        )
+    check_stages(widths, blocks)
     unit = patch * 2 ** (len(widths) - 1)
     for name, side in zip(("width", "height"), canvas, strict=True):
         if side % unit:
@@ -99,10 +97,10 @@ class Pyramid(nn.Module):
         """x [batch, height, width, c] -> [batch, height / patch, width / patch, widths[0]].
 
         Raises:
-            ValueError: widths and blocks differ in number, or the sides do not divide.
+            UsageError: widths and blocks differ in number.
+            ValueError: the sides do not divide.
         """
-        if len(self.widths) != len(self.blocks):
-            raise ValueError(f"{len(self.widths)} widths and {len(self.blocks)} numbers of blocks")
+        check_stages(self.widths, self.blocks)
         x = space_to_depth(x, self.patch)
         x = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="stem")(x))
         stages = []

@@ -61,6 +61,28 @@ class ConvEmbedder(nn.Module):
         return unit_length(nn.Dense(self.size, use_bias=False, name="embedding")(x))
 
 
+def moved(
+    x: Float[Array, "batch height width c"], pixels: int
+) -> Float[Array, "views height width c"]:
+    """Images, and copies moved up, down, left and right; the pixels at the border are repeated.
+
+    Args:
+        x: images [batch, height, width, c].
+        pixels: by which they are moved.
+
+    Returns:
+        [5 batch, height, width, c]: all images, then all moved up, and so on.
+    """
+    height, width = x.shape[1:3]
+    around = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
+    corners = ((1, 1), (2, 1), (0, 1), (1, 2), (1, 0))  # of the window, in units of `pixels`
+    windows = [
+        around[:, top * pixels : top * pixels + height, left * pixels : left * pixels + width]
+        for top, left in corners
+    ]
+    return jnp.concatenate(windows)
+
+
 class Verifiers(nn.Module):
     """One `ConvEmbedder` for each fold, with a vector of unit length for each class.
 
@@ -70,6 +92,8 @@ class Verifiers(nn.Module):
         widths, size, patch, dropout: as of `ConvEmbedder`.
         mirror: whether the embedding in evaluation is the direction of the sum of those of the
             image and of its reflection.
+        shifts: pixels by which images are moved up, down, left and right in evaluation; the
+            embedding is the direction of the sum of those of the five. 0: they are not moved.
     """
 
     folds: int
@@ -79,6 +103,7 @@ class Verifiers(nn.Module):
     patch: int = 2
     dropout: float = 0.0
     mirror: bool = False
+    shifts: int = 0
 
     @nn.compact
     def __call__(
@@ -99,6 +124,8 @@ class Verifiers(nn.Module):
             Embeddings of unit length [batch, folds, size], and cosines [batch, folds, classes].
         """
         row = row if train else None
+        batch, moves = len(x), bool(self.shifts) and not train
+        x = moved(x, self.shifts) if moves else x
         embeddings, cosines = [], []
         for fold in range(self.folds):
             shape = (self.widths, self.size, self.patch, self.dropout)
@@ -106,6 +133,8 @@ class Verifiers(nn.Module):
             embedding = embed(x, row)
             if self.mirror and not train:
                 embedding = unit_length(embedding + embed(x[:, :, ::-1], row))
+            if moves:
+                embedding = unit_length(embedding.reshape(-1, batch, self.size).sum(0))
             normal = nn.initializers.normal(1.0)
             vectors = self.param(f"classes_{fold}", normal, (self.classes, self.size), jnp.float32)
             embeddings.append(embedding)

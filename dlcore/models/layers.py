@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import flax.linen as nn
@@ -10,8 +11,39 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Integer
 
+from dlcore.errors import UsageError
 from dlcore.kernels import norm, random
 from dlcore.kernels.norm import layer_norm, rms_norm
+
+
+def check_stages(widths: Sequence[int], blocks: Sequence[int]) -> None:
+    """Checks that as many numbers of blocks as widths are given.
+
+    Raises:
+        UsageError: they differ in number.
+    """
+    if len(widths) != len(blocks):
+        raise UsageError(
+            f"--widths gives {len(widths)} stages, --blocks {len(blocks)}: give as many of both"
+        )
+
+
+def check_halvings(sides: Sequence[int], stages: int) -> None:
+    """Checks that images can be halved between the stages of a network.
+
+    Args:
+        sides: height and width.
+        stages: number of widths.
+
+    Raises:
+        UsageError: 2^(stages - 1) does not divide the sides.
+    """
+    most = min((side & -side).bit_length() for side in sides)
+    if stages > most:
+        raise UsageError(
+            f"--widths gives {stages} stages, and images of {' x '.join(map(str, sides))} can be"
+            f" halved {most - 1} times: give {most} widths at most"
+        )
 
 
 class Dropout(nn.Module):

@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer
 from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.cnn import Normalisation
-from dlcore.models.layers import BatchNorm, StochasticDepth
+from dlcore.models.layers import BatchNorm, StochasticDepth, check_stages
 
 Pool = Literal["before", "after"]
 
@@ -125,13 +125,9 @@ class ResNet(nn.Module):
             row: each example's index in the global batch [batch], for the keys of skipping.
 
         Raises:
-            ValueError: widths and blocks differ in number.
+            UsageError: widths and blocks differ in number.
         """
-        if len(self.widths) != len(self.blocks):
-            raise ValueError(
-                f"{len(self.widths)} widths and {len(self.blocks)} numbers of blocks: each stage"
-                " needs both"
-            )
+        check_stages(self.widths, self.blocks)
         row, unit = row if train else None, self.patch * 2 ** len(self.widths)
         lacking = [-side % unit for side in x.shape[1:3]]
         around = [(each // 2, each - each // 2) for each in lacking]

@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 
 from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 from dlcore.models.cnn import Normalisation
-from dlcore.models.layers import BatchNorm, Dropout
+from dlcore.models.layers import BatchNorm, Dropout, check_stages
 
 
 class PixelBlock(nn.Module):
@@ -89,13 +89,9 @@ class Segmenter(nn.Module):
             [batch, height, width, outputs], dtype of x.
 
         Raises:
-            ValueError: widths and blocks differ in number.
+            UsageError: widths and blocks differ in number.
         """
-        if len(self.widths) != len(self.blocks):
-            raise ValueError(
-                f"{len(self.widths)} widths and {len(self.blocks)} numbers of blocks: each level"
-                " needs both"
-            )
+        check_stages(self.widths, self.blocks)
         height, width = x.shape[1:3]
         mean = x.mean((1, 2), keepdims=True)  # a padded border is as bright as the image
         x = _padded(x - mean, self.patch)

@@ -6,6 +6,7 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float, Integer
 
+from dlcore.errors import UsageError
 from dlcore.kernels.shuffle import space_to_depth
 from dlcore.models.encoder import TENSOR, Encoder, Size
 
@@ -43,8 +44,14 @@ class ViT(nn.Module):
             row: each example's index in the global batch [batch], for the keys of dropout.
 
         Raises:
-            ValueError: `patch` does not divide height and width.
+            UsageError: `patch` does not divide height and width.
         """
+        height, width = x.shape[1:3]
+        if height % self.patch or width % self.patch:
+            raise UsageError(
+                f"--patch {self.patch} does not divide images of {height} x {width}: give a number"
+                " that divides both"
+            )
         x = space_to_depth(x, self.patch)
         x = x.reshape(x.shape[0], -1, x.shape[-1])
         x = nn.Dense(self.size.width, name="embed")(x)

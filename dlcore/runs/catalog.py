@@ -125,15 +125,8 @@ class Page:
         return self._built(lambda: self.build(config, Splits.from_facts(facts)))
 
     def _built(self, build: Callable[[], Experiment]) -> Experiment:
-        try:
-            return build()
-        except ValueError as error:
-            # an error in NumPy, for example, needs its traceback
-            if not tracebacks.deliberate(error):
-                raise
-            raise UsageError(
-                f"{self.name}: {error}; dlcore train {word(self.path)} --help shows its flags"
-            ) from error
+        hint = f"; dlcore train {word(self.path)} --help shows its flags"
+        return tracebacks.rejecting(build, f"{self.name}: ", hint)
 
 
 def folder() -> Path:

@@ -14,6 +14,7 @@ from dlcore.data import checks
 from dlcore.data.source import Source
 from dlcore.data.stream import Stream
 from dlcore.options import RunOptions
+from dlcore.runtime import tracebacks
 from dlcore.sharding import Layout
 from dlcore.train.compile import Compiled, compile_step
 from dlcore.train.evaluate import LossEvaluation, packed_step
@@ -24,6 +25,7 @@ from dlcore.train.precision import with_precision
 from dlcore.train.step import Batch, State
 
 Diagnosis = Mapping[str, list[Row]]
+SIZES = "; dlcore train EXPERIMENT --help shows the flags that set these sizes"
 
 
 class Program(Protocol):
@@ -133,7 +135,9 @@ class SingleProgram:
         self.metric_names: list[str] = []
         self.indices: Mapping[str, checks.Indices] = {}
         self._example = self._put(self.stream.at(0))
-        self.abstract, self._make = initial(experiment, flags.seed, layout, self._example)
+        self.abstract, self._make = tracebacks.rejecting(
+            lambda: initial(experiment, flags.seed, layout, self._example), hint=SIZES
+        )
         self.step: Compiled = _not_compiled
 
     def _put(self, batch: Mapping[str, np.ndarray]) -> Batch:

@@ -93,6 +93,24 @@ def deliberate(error: Exception) -> bool:
     ] == "RAISE_VARARGS"
 
 
+def rejecting(function: Callable[[], T], about: str = "", hint: str = "") -> T:
+    """Calls a function; a ValueError that an experiment or dlcore raises becomes a UsageError.
+
+    Args:
+        function: without arguments.
+        about, hint: before and after the error's message.
+
+    Raises:
+        UsageError: the function has raised a ValueError itself; one of a library is not changed.
+    """
+    try:
+        return function()
+    except ValueError as error:
+        if not deliberate(error):  # an error in NumPy, for example, needs its traceback
+            raise
+        raise UsageError(f"{about}{error}{hint}") from error
+
+
 def _frames(trace: TracebackType | None) -> Iterator[FrameType]:
     while trace is not None:
         yield trace.tb_frame

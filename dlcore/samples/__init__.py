@@ -12,11 +12,12 @@ A new kind of sample is one class anywhere with a `title` and a method `parts`:
             return [files.pictures(draw(self.image, self.boxes)[None])]
 """
 
-from dlcore.samples.basic import Figure, Images, Plot, Sample, Table, Text
+from dlcore.samples.basic import Animations, Figure, Images, Plot, Sample, Table, Text
 from dlcore.samples.parts import Part, Series, Span
 from dlcore.samples.writer import PartWriter
 
 __all__ = [
+    "Animations",
     "Figure",
     "Images",
     "Part",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
@@ -52,6 +53,33 @@ class Images:
     def parts(self, files: PartWriter) -> list[Part]:
         """Writes the images and returns one part "pictures"."""
         return [files.pictures(self.images, self.captions, self.right, self.columns)]
+
+
+@dataclass(frozen=True)
+class Animations:
+    """Videos in a grid.
+
+    Attributes:
+        title: heading.
+        clips: [frames, h, w, c] each, uint8 or float in [0, 1].
+        captions: none, or one per video.
+        columns: of the grid.
+        frames_per_second: of all videos.
+    """
+
+    title: str
+    clips: Sequence[np.ndarray]
+    captions: tuple[str, ...] = ()
+    columns: int = 3
+    frames_per_second: float = 5.0
+
+    def parts(self, files: PartWriter) -> list[Part]:
+        """Writes the animations and returns one part "pictures"."""
+        return [
+            files.animations(
+                self.clips, self.frames_per_second, self.captions, columns=self.columns
+            )
+        ]
 
 
 @dataclass(frozen=True)

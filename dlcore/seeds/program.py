@@ -14,7 +14,8 @@ from dlcore.data import checks
 from dlcore.data.source import Source
 from dlcore.data.stream import Streams, in_order
 from dlcore.options import RunOptions
-from dlcore.runs.program import Diagnosis
+from dlcore.runs.program import SIZES, Diagnosis
+from dlcore.runtime import tracebacks
 from dlcore.seeds import placement
 from dlcore.train.evaluate import Packed, evaluated, pack, summed
 from dlcore.train.evaluate import named as means
@@ -56,8 +57,9 @@ class SeedProgram:
         self._seeds = self._put({"seed": np.asarray(seeds, np.uint32)})["seed"]
         example = self._streams.at(0)
         first = {name: x[0, 0] for name, x in example.items()}
-        self.abstract, _ = initial(
-            experiment, seeds[0], self._one, self._one.put(first, experiment.batch)
+        put = self._one.put(first, experiment.batch)
+        self.abstract, _ = tracebacks.rejecting(
+            lambda: initial(experiment, seeds[0], self._one, put), hint=SIZES
         )
         make = placement.vectorised(
             lambda seed, batch: state_of(experiment, seed, batch), self.layout

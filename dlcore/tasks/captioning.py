@@ -20,12 +20,13 @@ from dlcore.data.own import captions as own
 from dlcore.data.own import images as image_files
 from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
 from dlcore.data.splits import Splits
+from dlcore.errors import UsageError
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.captions import cider
 from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
 from dlcore.models.beam import beam_search
-from dlcore.models.captioning import Captioner, Size, begin
+from dlcore.models.captioning import Captioner, DecoderKind, Size, begin
 from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
 from dlcore.tasks.image_inputs import to_signed
@@ -35,6 +36,12 @@ from dlcore.train.step import Batch, Params, State
 
 loss = language_modelling.loss
 SCORES = ("bleu", "cider", "exact_match")
+
+
+def check(decoder: DecoderKind, width: int, heads: int) -> None:
+    """Raises UsageError where the heads of a Transformer do not divide its width."""
+    if decoder == "transformer" and width % heads:
+        raise UsageError(f"--width {width} is no multiple of --heads {heads}: give one")
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:

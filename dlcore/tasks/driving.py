@@ -13,6 +13,7 @@ from jax import Array
 from dlcore.analysis import saliency
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
+from dlcore.data.stream import in_order
 from dlcore.kernels import colours
 from dlcore.kernels.random import per_example
 from dlcore.metrics.known import Metric
@@ -137,14 +138,10 @@ def compiled(model: Model) -> Callable[..., Array]:
 def steering_of(model: Model, state: State, source: Source, batch: int = 100) -> Collected:
     """`steering`, `target` and `previous` of all examples in their order."""
     chunks = []
-    for start in range(0, len(source), batch):
-        index = np.minimum(np.arange(start, start + batch), len(source) - 1)
-        rows = source.gather(index)
-        rows["row"] = np.arange(batch, dtype=np.int32)
+    for rows in in_order(source, batch, np.arange(batch)):
         made = np.asarray(compiled(model)(state.params, state.extra, rows))
-        kept = min(batch, len(source) - start)
         each = {"steering": made, "target": rows["target"], "previous": rows["previous"]}
-        chunks.append({name: array[:kept] for name, array in each.items()})
+        chunks.append({name: array[rows["mask"] > 0] for name, array in each.items()})
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 

@@ -28,6 +28,14 @@ class SteeringOptions:
     """mark the pixels that change the steering most in the picture of --out"""
 
 
+@dataclasses.dataclass(frozen=True)
+class PreviousOptions(SteeringOptions):
+    """Flags of `dlcore predict` for a policy that is given the steering before, too."""
+
+    previous: tuple[float, ...] = ()
+    """steering at the frames before, the oldest first: that just before the last frame at last"""
+
+
 class SteeringAnswer(TypedDict):
     """The steering, -1 left to 1 right."""
 
@@ -39,9 +47,9 @@ class SteeringPredictor:
     """The steering at the last of some frames.
 
     Attributes:
-        model: computes steering [batch] of frames alone.
+        model: computes steering [batch].
         facts: of the training data: `history`, and the shape of the field `image`.
-        options: flags.
+        options: flags; those of a model that is given the steering before have `previous`.
     """
 
     model: Model
@@ -77,9 +85,15 @@ class SteeringPredictor:
         return np.stack([image_files.read(Path(file), shape[1:]) for file in value])
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each moment its steering, -1 left to 1 right, and its last frame."""
+        """For each moment its steering, -1 left to 1 right, and its last frame.
+
+        Raises:
+            UsageError: the steering before is needed, and not given for each frame.
+        """
         frames = np.stack(items)
         batch = {"image": frames, "row": np.arange(len(frames), dtype=np.int32)}
+        if isinstance(self.options, PreviousOptions):
+            batch["previous"] = np.tile(self._previous(self.options.previous), (len(frames), 1))
         steering = np.asarray(compiled(self.model)(state.params, state.extra, batch))
         shown = frames[:, -1]
         if self.options.saliency:
@@ -92,6 +106,15 @@ class SteeringPredictor:
             for value, frame in zip(steering, shown, strict=True)
         ]
 
+    def _previous(self, given: Sequence[float]) -> np.ndarray:
+        """The steering before, float32 [history]."""
+        if len(given) != self.facts.history:
+            raise UsageError(
+                f"this model needs the steering at {self.facts.history} frames before, and"
+                f" {len(given)} are given: name them after --previous, the oldest first"
+            )
+        return np.asarray(given, np.float32)
+
     def line(self, answer: SteeringAnswer) -> str:
         """An answer as a readable line."""
         value = answer["steering"]
@@ -99,6 +122,12 @@ class SteeringPredictor:
         return f"steering {value:+.3f} ({side})"
 
 
-def predictor(model: Model, facts: Facts, previous: bool) -> SteeringPredictor | None:
-    """Returns the predictor of a policy; None for one that needs the steering before, too."""
-    return None if previous else SteeringPredictor(model, facts)
+def predictor(model: Model, facts: Facts, previous: bool) -> SteeringPredictor:
+    """Returns the predictor of a policy.
+
+    Args:
+        model: computes steering [batch].
+        facts: of the training data.
+        previous: whether the model is given the steering before, which `--previous` then names.
+    """
+    return SteeringPredictor(model, facts, PreviousOptions() if previous else SteeringOptions())

@@ -17,7 +17,7 @@ from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.metrics import segmentation as metrics
 from dlcore.metrics.known import Metric
-from dlcore.samples import Images, Sample
+from dlcore.samples import Images, Sample, Text
 from dlcore.samples.overlay import outlined
 from dlcore.tasks.segmentation import logits_of
 from dlcore.train.evaluators import Collected, Evaluator, Scored
@@ -188,7 +188,7 @@ def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
 
 
 def samples(
-    title: str, model: Logits, source: Source, smallest: int, count: int = 4
+    title: str, model: Logits, source: Source, smallest: int, notice: str, count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows the images of highest and of lowest average precision with outlines of instances.
 
@@ -197,6 +197,7 @@ def samples(
         model: computes logits [batch, height, width, 3].
         source: a held-out split of `data.sets.instances`.
         smallest: instances of fewer pixels are left out.
+        notice: what the model may not be used for, shown first.
         count: number of images of each kind.
     """
 
@@ -206,12 +207,13 @@ def samples(
         pairs = zip(true, found, strict=True)
         score = np.array([metrics.average_precision(t, f) for t, f in pairs])
         order = np.argsort(score, kind="stable")
-        return [
+        shown: list[Sample] = [
             _outlines(
                 f"{title}: {kind} average precision", rows["image"], true, found, score, index
             )
             for kind, index in (("highest", order[::-1][:count]), ("lowest", order[:count]))
         ]
+        return [Text("What this may not be used for", notice), *shown]
 
     return draw
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +14,9 @@ from jax import Array
 from PIL import Image
 
 from dlcore.analysis.neural_style import Optimised, optimise
-from dlcore.bounds import Range
 from dlcore.data import cache
-from dlcore.data.own import images as image_files
 from dlcore.data.sets import photographs
 from dlcore.data.splits import Splits
-from dlcore.errors import UsageError
 from dlcore.metrics.known import Metric
 from dlcore.models.style import CONTENT, SMALLEST, STYLE, VGG, gram
 from dlcore.samples import Images, Plot, Sample, Series, Table
@@ -30,7 +24,6 @@ from dlcore.tasks import image_inputs
 from dlcore.train import weights
 from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.model import Model
-from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 METRICS = {
@@ -41,6 +34,7 @@ METRICS = {
     "style_of_optimised": Metric(None),
     "loss_over_photograph": Metric("lower"),
 }
+Paint = Callable[[Params, Extra, Array], Array]
 MULTIPLE = 8  # of height and width: three halvings of VGG
 
 
@@ -119,7 +113,12 @@ class Perceptual:
     style_weight: float
 
     def __call__(
-        self, params: Params, extra: Extra, made: Array, photograph: Array
+        self,
+        params: Params,
+        extra: Extra,
+        made: Array,
+        photograph: Array,
+        style_of: Array | None = None,
     ) -> dict[str, Array]:
         """Computes the losses of pictures (Johnson et al. 2016, eq. 2 and 4).
 
@@ -129,6 +128,7 @@ class Perceptual:
         Args:
             params, extra: of all models.
             made, photograph: [batch, h, w, 3] in [0, 1].
+            style_of: pictures whose styles are expected, as `photograph`; None: that of `grams`.
 
         Returns:
             "content", "style" and "total", the weighted sum, [batch] each.
@@ -136,9 +136,13 @@ class Perceptual:
         found = self.vgg.on(params, extra, made)
         expected = self.vgg.on(params, extra, photograph)[CONTENT]
         style = jnp.zeros(len(made), made.dtype)
-        for layer, target in self.grams.on(params, extra).items():
-            error = ((gram(found[layer]) - target[None]) ** 2).sum((1, 2))
-            style = style + error / (target**2).sum() / len(STYLE)
+        if style_of is None:
+            targets = {k: x[None] for k, x in self.grams.on(params, extra).items()}
+        else:
+            targets = {k: gram(x) for k, x in self.vgg.on(params, extra, style_of).items()}
+        for layer, target in targets.items():
+            error = ((gram(found[layer]) - target) ** 2).sum((1, 2))
+            style = style + error / (target**2).sum((1, 2)) / len(STYLE)
         error = ((found[CONTENT] - expected) ** 2).sum((1, 2, 3))
         content = error / (expected**2).sum((1, 2, 3))
         return {"content": content, "style": style, "total": content + self.style_weight * style}
@@ -168,17 +172,18 @@ class Comparison:
     """
 
     def __init__(
-        self, painter: Model, perceptual: Perceptual, splits: Splits, size: int, iterations: int
+        self, paint: Paint, perceptual: Perceptual, splits: Splits, size: int, iterations: int
     ) -> None:
         """Takes what is compared.
 
         Args:
-            painter, perceptual: as of `loss`.
+            paint: (params, extra, photographs) -> pictures, [batch, h, w, 3] in [0, 1] each.
+            perceptual: as of `loss`.
             splits: whose test split has `whole` photographs.
             size: pixels of their longer side.
             iterations: of the optimisation.
         """
-        self.painter, self.perceptual, self.splits = painter, perceptual, splits
+        self.paint, self.perceptual, self.splits = paint, perceptual, splits
         self.size, self.iterations = size, iterations
         self._optimised: dict[str, tuple[Optimised, float]] = {}
 
@@ -208,7 +213,7 @@ class Comparison:
 
     def painted(self, state: State, photograph: np.ndarray) -> tuple[np.ndarray, float]:
         """The network's picture, and the seconds it took after compilation."""
-        paint = jax.jit(lambda p, e, x: self.painter.on(p, e, x))
+        paint = jax.jit(self.paint)
         pixels = photograph[None].astype(np.float32) / 255
         jax.block_until_ready(paint(state.params, state.extra, pixels))
         start = time.monotonic()
@@ -275,72 +280,3 @@ class Comparison:
             ]
         head = ("photograph", "by", "content", "style", "total", "seconds")
         return [Table("Content and style loss, and time", head, tuple(rows)), *shown]
-
-
-@dataclasses.dataclass(frozen=True)
-class StyleOptions:
-    """Flags of `dlcore predict` for a painter."""
-
-    strength: Annotated[float, Range(0.0, 1.0)] = 1.0
-    """fraction of the painted pixels; the rest is the photograph"""
-    longest: Annotated[int, Range(0)] = 0
-    """pixels of the longer side that are painted, 0: the picture's own size"""
-
-
-@dataclasses.dataclass(frozen=True)
-class StylePredictor:
-    """A user's photographs in the style that was trained, at their own size.
-
-    Attributes:
-        painter: photographs -> pictures.
-        style: name of the style.
-    """
-
-    painter: Model
-    style: str
-    options: StyleOptions = dataclasses.field(default_factory=StyleOptions)
-
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Photographs at their own size. UsageError: a file that is no picture."""
-        return [np.asarray(image_files.upright(file).convert("RGB")) for file in files]
-
-    def item(self, value: object) -> np.ndarray:
-        """A photograph, uint8 [height, width, 3]. UsageError: another array."""
-        image = np.asarray(value)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UsageError(
-                f"a photograph is uint8 [h, w, 3], and not {image.dtype} {image.shape}"
-            )
-        return image
-
-    def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each photograph {"style", "strength", "width", "height"}, and the picture."""
-        # a batch is padded by repeating its last item, which is painted once
-        done: dict[int, Answer] = {}
-        return [
-            done.setdefault(id(each), self._answer(state, each))
-            if id(each) not in done
-            else done[id(each)]
-            for each in items
-        ]
-
-    def _answer(self, state: State, photograph: np.ndarray) -> Answer:
-        o = self.options
-        small = shrunk(photograph, o.longest) if o.longest else photograph
-        height, width = small.shape[:2]
-        whole = padded(small)
-        pixels = whole[None].astype(np.float32) / 255
-        made = np.asarray(self._compiled(state.params, state.extra, pixels))[0, :height, :width]
-        mixed = o.strength * made + (1 - o.strength) * (small.astype(np.float32) / 255)
-        answer = {"style": self.style, "strength": o.strength, "width": width, "height": height}
-        picture = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
-        return answer, Images(f"In the style of {self.style}", picture[None], columns=1)
-
-    @functools.cached_property
-    def _compiled(self) -> Callable[..., Array]:
-        return jax.jit(lambda p, e, x: self.painter.on(p, e, x))
-
-
-def predictor(painter: Model, style: str) -> StylePredictor:
-    """Photographs in another style, which `dlcore predict --out` writes."""
-    return StylePredictor(painter, style)

@@ -18,6 +18,7 @@ from jax import Array
 
 from dlcore.data.source import Source
 from dlcore.data.stream import in_order
+from dlcore.errors import UsageError
 from dlcore.kernels.contrast import batch_hard_triplet, info_nce
 from dlcore.kernels.lighting import local_contrast
 from dlcore.kernels.margin import arc_face, cos_face
@@ -93,7 +94,12 @@ def loss(
         kind: of the loss.
         margin: of arcface in radians, of cosface a cosine, of triplet a squared distance.
         scale: of the logits; of contrastive the inverse temperature.
+
+    Raises:
+        UsageError: an angle above pi as the margin of arcface.
     """
+    if kind == "arcface" and margin > np.pi:
+        raise UsageError(f"--margin {margin:g} of --loss arcface is an angle: give at most pi")
 
     def of_embeddings(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         (embedding, cosine), extra = model(params, extra, batch, key, train)

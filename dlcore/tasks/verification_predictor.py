@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-from PIL.Image import Image
+from PIL.Image import Image, Resampling
 
 from dlcore.bounds import Probability
 from dlcore.data.facts import Facts
@@ -50,7 +50,7 @@ class PairPredictor:
 
     Attributes:
         model: computes embeddings [batch, folds, d].
-        facts: of the training data: the shape of the field `image`.
+        facts: of the training data: the shape of the field `image`, and `resampling`.
         same: the probability of a similarity, fitted on unseen people; None until the run has been
             evaluated.
         options: flags.
@@ -71,7 +71,7 @@ class PairPredictor:
         return dataclasses.replace(self, same=same)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Item]:
-        """Reads two image files, resized to the shape of the training images.
+        """Reads two image files, resized to the shape of the training images and by their filter.
 
         Raises:
             UsageError: a file is not an image, or lines of text are given.
@@ -88,9 +88,10 @@ class PairPredictor:
 
     def _image(self, value: ImageLike) -> np.ndarray:
         shape = tuple(self.facts.fields["image"]["shape"])
+        resampling = Resampling[self.facts.get("resampling", "BILINEAR")]
         if isinstance(value, str | Path):
-            return image_files.read(Path(value), shape)
-        return image_files.of_value(value, shape)
+            return image_files.read(Path(value), shape, resampling)
+        return image_files.of_value(value, shape, resampling)
 
     def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
         """For each pair its answer, and the two images side by side.

@@ -19,9 +19,10 @@ from dlcore.data.own import videos
 from dlcore.data.source import Source, first
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
+from dlcore.metrics.images import psnr_of_each
 from dlcore.metrics.known import Metric
 from dlcore.metrics.structural import ssim
-from dlcore.samples import Part, PartWriter, Plot, Sample, Series
+from dlcore.samples import Animations, Plot, Sample, Series
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Model
@@ -148,37 +149,10 @@ def by_frame(
         values = {
             "squared_error": error.sum(1),
             "ssim": ssim(a, b),
-            "psnr": -10 * np.log10(np.maximum(error.mean(1), _SMALLEST)),
+            "psnr": psnr_of_each(a, b, _SMALLEST),
         }
         found.append({name: x.reshape(target.shape[:2]).mean(0) for name, x in values.items()})
     return found[0], found[1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Animations:
-    """Videos in a grid.
-
-    Attributes:
-        title: heading.
-        clips: [frames, h, w, c] each, uint8 or float in [0, 1].
-        captions: none, or one per video.
-        columns: of the grid.
-        frames_per_second: of all videos.
-    """
-
-    title: str
-    clips: Sequence[np.ndarray]
-    captions: tuple[str, ...] = ()
-    columns: int = 3
-    frames_per_second: float = 5.0
-
-    def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the animations and returns one part "pictures"."""
-        return [
-            files.animations(
-                self.clips, self.frames_per_second, self.captions, columns=self.columns
-            )
-        ]
 
 
 def samples(

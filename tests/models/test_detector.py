@@ -64,5 +64,5 @@ def test_what_does_not_divide_is_refused_by_name() -> None:
 
 
 def test_stages_without_blocks_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 widths and 1 numbers of blocks"):
+    with pytest.raises(UsageError, match="--widths gives 2 stages, --blocks 1"):
         Pyramid((8, 8), (1,)).init(jax.random.key(0), IMAGES)

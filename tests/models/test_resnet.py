@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore.errors import UsageError
 from dlcore.models.resnet import ResNet
 from tests.models.test_cnn import convolved, in_float64
 
@@ -88,5 +89,5 @@ def test_training_drops_the_branch_of_some_rows_and_doubles_it_for_the_others() 
 
 
 def test_each_stage_needs_width_and_blocks() -> None:
-    with pytest.raises(ValueError, match="2 widths and 1 numbers of blocks"):
+    with pytest.raises(UsageError, match="--widths gives 2 stages, --blocks 1"):
         jax.eval_shape(ResNet((4, 8), (1,), classes=3).init, jax.random.key(0), X)

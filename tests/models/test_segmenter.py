@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore.errors import UsageError
 from dlcore.models.segmenter import Segmenter
 from dlcore.models.temperature import Temperature
 
@@ -72,7 +73,7 @@ def test_the_network_for_camvid_has_less_than_two_million_parameters() -> None:
 
 
 def test_widths_and_blocks_fit() -> None:
-    with pytest.raises(ValueError, match="each level needs both"):
+    with pytest.raises(UsageError, match="--widths gives 2 stages, --blocks 1"):
         Segmenter((4, 8), (1,), 3).init(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
 
 

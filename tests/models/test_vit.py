@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlcore.errors import UsageError
 from dlcore.models.encoder import Encoder
 from dlcore.models.vit import Size, ViT
 
@@ -55,7 +56,7 @@ def test_patches_in_another_order_are_another_image_unless_there_are_no_position
 
 
 def test_images_that_do_not_fit_are_refused(params: Any) -> None:
-    with pytest.raises(ValueError, match="does not divide into blocks of 2 x 2"):
+    with pytest.raises(UsageError, match="--patch 2 does not divide images of 3 x 4"):
         run(params, X[:, :3, :4])
     with pytest.raises(ValueError, match="6 tokens are more than the 4 learned positions"):
         run(params, X)

@@ -91,6 +91,23 @@ def test_frames_are_answered_as_in_evaluation(tmp_path: Path) -> None:
         predictor.item(files[:1])
 
 
+def test_a_policy_that_knows_the_steering_before_is_given_it() -> None:
+    experiment, state = untrained("driving_udacity", previous=True)
+    model, source = experiment.models[0], experiment.splits.test
+    params = jax.tree.map(lambda x: x + 0.01, state.params)
+    state = type(state)(state.step, params, state.extra, {})
+    expected = driving.steering_of(model, state, source)["steering"]
+    row = source.gather(np.array([7]))
+    predictor: Any = experiment.predictor
+    usual = type(predictor.options)
+    for previous, same in ((tuple(map(float, row["previous"][0])), True), ((3.0, -3.0), False)):
+        known = with_options(predictor, usual(previous=previous))
+        steering = known.batch(state, [row["image"][0]])[0][0]["steering"]
+        assert (abs(steering - expected[7]) < 2e-6) == same
+    with pytest.raises(UsageError, match="steering at 2 frames before, and 1 are given"):
+        with_options(predictor, usual(previous=(0.1,))).batch(state, [row["image"][0]])
+
+
 def test_samples_show_the_drive_beside_baselines() -> None:
     experiment, state = untrained("driving_udacity")
     plot, table, looks = (sample for sample in experiment.draw(state, jax.random.key(0)))

@@ -14,7 +14,7 @@ from PIL import Image
 from dlcore.cli import main as cli
 from dlcore.errors import UsageError
 from dlcore.models.style import STYLE, VGG, gram
-from dlcore.tasks import style_transfer
+from dlcore.tasks import style_predictor, style_transfer
 from dlcore.train import weights
 from dlcore.train.predictor import with_options
 from tests.child import card
@@ -71,7 +71,7 @@ def test_a_photograph_is_painted_at_its_own_size_and_strength_mixes() -> None:
     photograph = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
     made = {}
     for strength in (0.0, 0.5, 1.0):
-        options = style_transfer.StyleOptions(strength=strength)
+        options = style_predictor.StyleOptions(strength=strength)
         answers = with_options(predictor, options).batch(state, [photograph] * 2)
         answer, sample = answers[0]
         assert (answer["width"], answer["height"]) == (50, 37)
@@ -79,7 +79,7 @@ def test_a_photograph_is_painted_at_its_own_size_and_strength_mixes() -> None:
     np.testing.assert_array_equal(made[0.0], photograph)
     assert abs(made[1.0] - photograph).max() > 20
     np.testing.assert_allclose(made[0.5], (made[0.0] + made[1.0]) / 2, atol=1)
-    small = with_options(predictor, style_transfer.StyleOptions(longest=25))
+    small = with_options(predictor, style_predictor.StyleOptions(longest=25))
     assert small.batch(state, [photograph])[0][0]["width"] == 25
     with pytest.raises(UsageError, match="a photograph is uint8"):
         predictor.item(photograph[..., 0])

@@ -14,7 +14,9 @@ from PIL import Image
 import dlcore
 from dlcore.cli import main as cli
 from dlcore.data.sets import faces
+from dlcore.data.source import arrays
 from dlcore.errors import UsageError
+from dlcore.tasks import verification_predictor
 from tests.child import card
 from tests.tasks.test_predictors import untrained
 
@@ -57,6 +59,26 @@ def test_a_folder_of_people_trains_and_two_pictures_are_compared(
     (tmp_path / "no.png").write_text("nothing")
     assert cli.main(["predict", str(run), files[0], str(tmp_path / "no.png")]) == 3
     assert "no.png cannot be read as an image" in capsys.readouterr().err
+
+
+def test_pictures_are_reduced_as_the_training_images_were(people: Path, tmp_path: Path) -> None:
+    """Those of published sets by a box filter, one's own bilinearly: equal to the bit."""
+    images = np.random.default_rng(0).integers(0, 255, (2, 112, 92, 1), np.uint8)
+    source = arrays("orl_faces", "1", "train", {"image": images, "label": np.arange(2)})
+    reduced = faces._resized(source, (16, 16)).arrays["image"]
+    file = tmp_path / "face.pgm"
+    Image.fromarray(images[0, ..., 0]).save(file)
+    published: Any = untrained("faces_orl")[0].predictor
+    np.testing.assert_array_equal(published.item((file, Image.open(file))), [reduced[0]] * 2)
+    large = people / "p0" / "large.png"
+    Image.fromarray(images[1, ..., 0]).save(large)
+    splits = faces.load("orl_faces", people, (16, 16), 2)
+    own = verification_predictor.predictor(published.model, splits.facts)
+    row = sorted(people.glob("*/*.png")).index(large)
+    found = own.item((large, large))[0]
+    np.testing.assert_array_equal(found, splits.train.arrays["image"][row])
+    assert (found != reduced[1]).any()
+    large.unlink()
 
 
 def test_probabilities_are_the_mean_over_folds_and_need_results() -> None:

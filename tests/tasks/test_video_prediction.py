@@ -14,6 +14,7 @@ from PIL import Image
 from dlcore.data.facts import Facts
 from dlcore.errors import UsageError
 from dlcore.metrics.structural import ssim
+from dlcore.samples import Animations
 from dlcore.tasks import video_prediction
 from dlcore.train.predictor import with_options
 from dlcore.train.step import value
@@ -87,7 +88,7 @@ def test_an_untrained_network_predicts_the_last_frame_of_a_gif(tmp_path: Path) -
 def test_samples_show_animations_and_curves() -> None:
     experiment, state = untrained("video_moving_mnist")
     animations, *plots = experiment.draw(state, jax.random.key(0))
-    assert isinstance(animations, video_prediction.Animations)
+    assert isinstance(animations, Animations)
     assert [len(clip) for clip in animations.clips] == [8] * 12
     assert len(plots) == 3
 

@@ -19,7 +19,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "atis"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {ARCHIVE.name} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {ARCHIVE.name} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tagged_info(self, __doc__, "https://github.com/MiuLab/SlotGated-SLU")

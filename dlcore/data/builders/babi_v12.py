@@ -29,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "babi_v12"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {SMALL.name} and {LARGE.name} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {SMALL.name} and {LARGE.name} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {

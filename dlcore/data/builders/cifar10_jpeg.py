@@ -35,7 +35,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "cifar10_jpeg"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Lay train_00.jpg to train_49.jpg, test_00.webp to test_09.webp and *_names.txt.xz there."
+        "Put train_00.jpg to train_49.jpg, test_00.webp to test_09.webp and *_names.txt.xz there."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

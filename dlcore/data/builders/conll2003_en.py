@@ -30,7 +30,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "conll2003_en"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Lay eng.train.xz, eng.testa.xz and eng.testb.xz there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put eng.train.xz, eng.testa.xz and eng.testb.xz there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tagged_info(self, __doc__, "https://www.clips.uantwerpen.be/conll2003/ner/")

@@ -191,7 +191,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "english_text"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Lay these files there: " + ", ".join(kind.files for kind in KINDS.values()) + "."
+        "Put these files there: " + ", ".join(kind.files for kind in KINDS.values()) + "."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -21,7 +21,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "extended_yale_b"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Lay {ARCHIVE.name}, with images uint8 [2414, 32, 32] and person 1 to 38, there."
+        f"Put {ARCHIVE.name}, with images uint8 [2414, 32, 32] and person 1 to 38, there."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -41,7 +41,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "multi30k_en_de"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Lay train, val and test_2016_flickr, .en.gz and .de.gz, from {PLACE} there."
+        f"Put train, val and test_2016_flickr, .en.gz and .de.gz, from {PLACE} there."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

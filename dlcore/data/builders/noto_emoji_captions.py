@@ -29,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "noto_emoji_captions"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Lay images_72.tar and captions.tsv.gz there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put images_72.tar and captions.tsv.gz there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         # A plain array: TFDS's Image feature would need TensorFlow to write.

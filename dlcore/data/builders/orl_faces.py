@@ -32,7 +32,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "orl_faces"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Lay {ARCHIVE.name}, with orl_faces/s1/1.pgm to orl_faces/s40/10.pgm, there."
+        f"Put {ARCHIVE.name}, with orl_faces/s1/1.pgm to orl_faces/s40/10.pgm, there."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

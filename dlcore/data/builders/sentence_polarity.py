@@ -23,7 +23,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "sentence_polarity"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {ARCHIVE.name} from {ARCHIVE.url} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {ARCHIVE.name} from {ARCHIVE.url} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {

@@ -37,7 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "sgd_dialogue"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Lay the folders train, dev and test of"
+        "Put the folders train, dev and test of"
         " github.com/google-research-datasets/dstc8-schema-guided-dialogue there: of train the"
         " files 001 to 016, of the others 001 to 004, each by gzip -n."
     )

@@ -25,7 +25,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "squad_v11_dev"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {ARCHIVE.name}, which holds dev-v1.1.json, there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {ARCHIVE.name}, which holds dev-v1.1.json, there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {name: tfds.features.Text() for name in ("article", "context", "questions")}

@@ -26,7 +26,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "style_images"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {', '.join(FILES)}, .jpg, from {PLACE} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {', '.join(FILES)}, .jpg, from {PLACE} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         # Plain numbers: TFDS's Image feature would need TensorFlow to write.

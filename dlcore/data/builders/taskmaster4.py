@@ -27,7 +27,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "taskmaster4"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Lay the folder data of TM-4-2024 of {HOMEPAGE} there, each file compressed by gzip -n."
+        f"Put the folder data of TM-4-2024 of {HOMEPAGE} there, each file compressed by gzip -n."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

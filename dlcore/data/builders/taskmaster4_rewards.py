@@ -31,7 +31,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     name = "taskmaster4_rewards"
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Lay the folder reward of TM-4-2024 of {HOMEPAGE} there, each file compressed by gzip -n."
+        f"Put the folder reward of TM-4-2024 of {HOMEPAGE} there, each file compressed by gzip -n."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -29,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "udacity_track"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {FRAMES.name} and {LOG.name} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {FRAMES.name} and {LOG.name} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         # A plain array: TFDS's Image feature would need TensorFlow to write.

@@ -19,7 +19,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "vgg16_imagenet_features"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {WEIGHTS.name} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {WEIGHTS.name} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {

@@ -29,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "wnut17"
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Lay {', '.join(file.name for file in FILES.values())} there."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {', '.join(file.name for file in FILES.values())} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tagged_info(self, __doc__, "https://github.com/leondz/emerging_entities_17")

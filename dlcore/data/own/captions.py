@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from dlcore.errors import UsageError
 COLUMNS = ("path", "caption")
 _CHUNK = 64  # pictures that are decoded before they are written
 _FORMAT = 2  # counts up when the same files become other arrays than before
+
+
+def words(caption: str) -> list[str]:
+    """The words and punctuation marks of a caption, in lower case."""
+    return re.findall(r"[\w’'-]+|[^\w\s]", caption.lower())
 
 
 def find(path: Path) -> Found:
@@ -119,15 +125,20 @@ def read(file: Path, size: int) -> np.ndarray:
 
 
 def on_white(image: Image.Image, size: int) -> np.ndarray:
-    """A picture as uint8 [size, size, 3], over a white ground where it is transparent.
+    """A picture as uint8 [size, size, 3], over a white ground where it is transparent."""
+    return images.resized(over_white(image), (size, size, 3))
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """A picture over a white ground where it is transparent.
 
     The emoji of `dlcore.data.builders.noto_emoji_captions` lie on white; what is below the
     transparent pixels of their files is black.
     """
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return images.resized(image, (size, size, 3))
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image
 
 
 def _decoded(name: str, split: str, examples: Sequence[Example], size: int) -> Arrays:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from dlcore.data.own import dialogues
 from dlcore.data.own.dialogues import ROLES, Dialogue
 from dlcore.data.own.found import SPLITS, Found, first_values
-from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, whole
+from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, sizes
 from dlcore.errors import UsageError
 from dlcore.samples import Table
 
@@ -72,8 +70,4 @@ def _sizes(every: Sequence[Dialogue]) -> Table:
         words = [len(m.content.split()) for dialogue in every for m in dialogue if m.role == role]
         if words:
             columns[f"words of the role {role}"] = words
-    rows: list[tuple[str | float, ...]] = [
-        (name, *(whole(each(counts)) for each in (np.min, np.median, np.max)))
-        for name, counts in columns.items()
-    ]
-    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
+    return sizes(columns)

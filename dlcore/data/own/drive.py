@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from dlcore.data.own import columns, files, images
-from dlcore.data.own.found import Example
+from dlcore.data.own.found import Example, Found
 from dlcore.data.source import Arrays
 from dlcore.errors import UsageError
 
 LOG, FRAMES = "driving_log.csv", "IMG"
+PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}  # of the time
 COLUMNS = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 _IMAGE = ("center", "frame", "image", "path")  # columns that may name the frame
 
@@ -35,38 +36,81 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, np.ndarray]:
         UsageError: no table, missing columns, frames or numbers (by file and line), or steering
             that never changes.
     """
+    found = find(path)
+    found.refuse()
+    table, examples = table_of(path), found.splits["train"]
+    names = [str(number) for number in range(len(examples))]
+    named = [
+        Example(example.where, (example.values[0], name))
+        for example, name in zip(examples, names, strict=True)
+    ]
+    source = images.decoded(table.resolve().parent.name, "drive", named, names, shape)
+    return Arrays({"image": source.arrays["image"]}, source.info), steering_of(examples)
+
+
+def table_of(path: Path) -> Path:
+    """Returns the table of a path as of `load`. UsageError: there is none."""
     table = path / LOG if path.is_dir() else path
     if not table.is_file():
         raise UsageError(
             f"{table}: there is no such table: give a folder with {LOG} and its frames in {FRAMES},"
             " or a .csv file with frame and steering"
         )
-    problems: list[str] = []
-    found = list(_rows(table, problems))
-    if not problems and not found:
-        problems.append(f"{table} has no rows: record a drive")
-    if problems:
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UsageError(problems[0] + more)
-    steering = np.array([each[2] for each in found], np.float32)
-    if np.ptp(steering) == 0:
-        raise UsageError(
-            f"{table}: steering is {steering[0]:g} in all {len(found)} rows: there is nothing to"
+    return table
+
+
+def steering_of(examples: Sequence[Example]) -> np.ndarray:
+    """Returns the steering of examples of `find`, float32 [examples]."""
+    return np.array([float(example.values[1]) for example in examples], np.float32)
+
+
+def find(path: Path) -> Found:
+    """Finds the frames of a drive; the `values` of an example are (file, steering).
+
+    All are under "train", in their order: the splits are sections of the time, see `PARTS`.
+
+    Args:
+        path: as of `load`.
+
+    Raises:
+        UsageError: no table, or one without the columns.
+    """
+    table, found = table_of(path), Found(path)
+    found.splits["train"] = examples = [
+        Example(f"{table}, line {line}", (str(file), repr(value)))
+        for line, file, value in _rows(table, found.problems)
+    ]
+    if not found.problems and not examples:
+        found.problems.append(f"{table} has no rows: record a drive")
+    elif not found.problems and np.ptp(steering := steering_of(examples)) == 0:
+        found.problems.append(
+            f"{table}: steering is {steering[0]:g} in all {len(examples)} rows: there is nothing to"
             " learn"
         )
-    names = [str(number) for number in range(len(found))]
-    examples = [
-        Example(f"{table}, line {line}", (str(file), name))
-        for (line, file, _), name in zip(found, names, strict=True)
-    ]
-    source = images.decoded(table.resolve().parent.name, "drive", examples, names, shape)
-    return Arrays({"image": source.arrays["image"]}, source.info), steering
+    return found
+
+
+def is_drive(table: Path) -> bool:
+    """Whether a .csv or .tsv file has the columns of a drive, or is the simulator's own table."""
+    if table.suffix.lower() not in (".csv", ".tsv"):
+        return False
+    if _lacks_header(table):
+        return True
+    names, _ = files.table(table, [])
+    return "steering" in names and any(name in names for name in _IMAGE)
+
+
+def _lacks_header(table: Path) -> bool:
+    """Whether the first line of a table is a row as the simulator writes it."""
+    first = next(iter(files.lines(table)), "").split(",")
+    if len(first) != len(COLUMNS):
+        return False
+    return Path(first[0].strip()).suffix.lower() in images.SUFFIXES
 
 
 def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, Path, float]]:
     """(line, frame, steering) of each row; what is wrong becomes a problem."""
-    first = next(iter(files.lines(table)), "").split(",")
-    if len(first) == len(COLUMNS) and Path(first[0].strip()).suffix.lower() in images.SUFFIXES:
+    if _lacks_header(table):
         yield from _checked(table, "center", _without_header(table, problems), problems)
         return
     names, rows = files.table(table, problems)

@@ -107,7 +107,9 @@ def _listed(path: Path) -> Found:
     return found
 
 
-def read(file: Path, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
+def read(
+    file: Path, shape: Sequence[int], resampling: Image.Resampling = Image.Resampling.BILINEAR
+) -> UInt8[np.ndarray, "*shape"]:
     """Reads an image file as uint8 of a shape.
 
     The first frame is rotated as its EXIF data say, transparency is dropped, and the image is
@@ -116,28 +118,37 @@ def read(file: Path, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
     Args:
         file: the image.
         shape: [height, width, channels] or [height, width].
+        resampling: the filter of `resized`.
 
     Raises:
         UsageError: it cannot be read.
     """
-    return resized(upright(file), shape)
+    return resized(upright(file), shape, resampling)
 
 
-def resized(image: Image.Image, shape: Sequence[int]) -> UInt8[np.ndarray, "*shape"]:
+def resized(
+    image: Image.Image,
+    shape: Sequence[int],
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> UInt8[np.ndarray, "*shape"]:
     """Resizes and converts an image of Pillow to uint8 of a shape.
 
     Args:
         image: the image.
         shape: [height, width, channels] or [height, width].
+        resampling: Pillow's filter; images that a network is given are to be resized by the filter
+            by which its training images were.
     """
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     converted = image.convert("L" if channels == 1 else "RGB")
-    resized = converted.resize((width, height), Image.Resampling.BILINEAR)
+    resized = converted.resize((width, height), resampling)
     return np.asarray(resized, np.uint8).reshape(tuple(shape))
 
 
 def of_value(
-    value: np.ndarray | Image.Image, shape: tuple[int, ...]
+    value: np.ndarray | Image.Image,
+    shape: tuple[int, ...],
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> UInt8[np.ndarray, "*shape"]:
     """Converts an image of Pillow, or an array of the shape, to uint8 of a shape.
 
@@ -145,12 +156,13 @@ def of_value(
         value: an image of Pillow, which is resized; or uint8 of the shape, where a grey image may
             lack the axis of its channel.
         shape: [height, width, channels].
+        resampling: the filter of `resized`.
 
     Raises:
         UsageError: an array of another shape or dtype.
     """
     if isinstance(value, Image.Image):
-        return resized(value, shape)
+        return resized(value, shape, resampling)
     array = np.asarray(value)
     if array.shape == shape[:2] and shape[2:] == (1,):
         array = array[..., None]

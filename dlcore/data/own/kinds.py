@@ -6,13 +6,30 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dlcore.data import token_shards
-from dlcore.data.own import coco, dialogues, files, images, questions, squad, tagged, texts, yolo
+from dlcore.data.own import (
+    captions,
+    coco,
+    dialogues,
+    drive,
+    files,
+    images,
+    questions,
+    squad,
+    tagged,
+    texts,
+    videos,
+    yolo,
+)
 from dlcore.errors import UsageError
 
 Kind = Literal[
     "images",
     "boxes",
     "masks",
+    "captions",
+    "videos",
+    "people",
+    "drive",
     "texts",
     "tagged",
     "questions",
@@ -57,8 +74,10 @@ def kind(path: Path) -> tuple[Kind, str]:
         raise UsageError(f"{path} is one image: name a folder with a folder for each class")
     if pictures and _has_masks(path):
         return "masks", "there are folders images and masks"
+    if (path / drive.LOG).is_file():
+        return "drive", f"{drive.LOG} lies there, as the Udacity simulator writes it"
     if pictures and not (path.is_dir() and any(file.parent == path for file in tables)):
-        return "images", f"{pictures:,} files are images, in folders by class"
+        return _of_pictures(path, pictures)
     if tables and len(tables) == len(everything) - pictures:
         return _of_table(tables[0])
     if len(everything) > 1 and _parallel(path):
@@ -74,6 +93,20 @@ def _has_masks(path: Path) -> bool:
     )
 
 
+def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
+    """Videos where animations lie in no folder of a class, else images."""
+    for folder in (path, path / "train"):
+        if moving := sum(
+            videos.is_animation(file) for file in (files.visible(folder) if folder.is_dir() else ())
+        ):
+            verb = "file is an animation" if moving == 1 else "files are animations"
+            return "videos", f"{moving:,} {verb}"
+    return "images", (
+        f"{count:,} files are images, in folders by class"
+        " (where these are people or videos: --as people, --as videos)"
+    )
+
+
 def _of_table(file: Path) -> tuple[Kind, str]:
     if file.suffix.lower() == ".parquet":
         return "table", f"{file.name} is Parquet"
@@ -82,6 +115,10 @@ def _of_table(file: Path) -> tuple[Kind, str]:
     names = _columns(file)
     if {*images.COLUMNS} <= {*names}:
         return "images", f"{file.name} has the columns {' and '.join(images.COLUMNS)}"
+    if {*captions.COLUMNS} <= {*names}:
+        return "captions", f"{file.name} has the columns {' and '.join(captions.COLUMNS)}"
+    if drive.is_drive(file):
+        return "drive", f"{file.name} has steering and the files of frames"
     if file.suffix.lower() == ".jsonl" and tagged.has_spans(file):
         return "tagged", f"{file.name} has text and spans"
     if {*texts.COLUMNS} <= {*names}:
@@ -94,8 +131,9 @@ def _of_table(file: Path) -> tuple[Kind, str]:
         return "table", f"{file.name} has {len(names)} columns"
     raise UsageError(
         f"{file}, line 1: there are {', '.join(names) or 'no names'}: images have"
-        f" {' and '.join(images.COLUMNS)}, texts {' and '.join(texts.COLUMNS)}, tagged sentences"
-        f" text and spans, questions {' and '.join(questions.KEYS)}, dialogues messages"
+        f" {' and '.join(images.COLUMNS)}, captions {' and '.join(captions.COLUMNS)}, texts"
+        f" {' and '.join(texts.COLUMNS)}, tagged sentences text and spans, questions"
+        f" {' and '.join(questions.KEYS)}, dialogues messages"
     )
 
 

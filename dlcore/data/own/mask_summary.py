@@ -10,7 +10,7 @@ import numpy as np
 
 from dlcore.data.own import masks
 from dlcore.data.own.masks import Labelled
-from dlcore.data.own.summary import Summary, duplicates, whole
+from dlcore.data.own.summary import Summary, duplicates, sizes
 from dlcore.errors import UsageError
 from dlcore.samples import Sample, Table
 from dlcore.samples.overlay import PredictedMap
@@ -31,7 +31,7 @@ def summary(path: Path) -> Summary:
     labelled = masks.find(path)
     problems: list[str] = []
     values: dict[str, Sequence[np.ndarray]] = {}
-    sizes: list[tuple[int, int]] = []
+    measured: list[tuple[int, int]] = []
     counts = np.zeros(masks.IGNORED + 1, np.int64)
     for split in labelled.found.splits:
         distinct = []
@@ -42,7 +42,7 @@ def summary(path: Path) -> Summary:
                 problems.append(str(error))
                 numbers = np.full((1, 1), masks.IGNORED)
             else:
-                sizes.append(picture.size)
+                measured.append(picture.size)
             distinct.append(np.unique(numbers))
             inside = numbers[(numbers >= 0) & (numbers <= masks.IGNORED)]
             counts += np.bincount(inside, minlength=len(counts))
@@ -54,7 +54,7 @@ def summary(path: Path) -> Summary:
         except UsageError as error:
             problems.append(f"{error}{'' if labelled.classes else _NUMBERED}")
     cut = labelled.found.by_hash
-    lines = [f"images with masks that can be read: {len(sizes):,}"]
+    lines = [f"images with masks that can be read: {len(measured):,}"]
     if cut:
         lines.append(f"cut from train by the hash of the content: {' and '.join(cut)}")
     same = _duplicates(labelled)
@@ -63,7 +63,12 @@ def summary(path: Path) -> Summary:
     splits = [(split, len(examples)) for split, examples in labelled.found.splits.items()]
     tables = [
         Table("Examples", ("split", "images"), tuple(splits)),
-        _sizes(sizes),
+        sizes(
+            {
+                "height": [height for _, height in measured],
+                "width": [width for width, _ in measured],
+            }
+        ),
         _classes(names, counts),
         *same,
     ]
@@ -75,15 +80,6 @@ def summary(path: Path) -> Summary:
         () if problems else tuple(_shown(labelled, names)),
         f"dlcore train segmentation_camvid --data {path}",
     )
-
-
-def _sizes(sizes: Sequence[tuple[int, int]]) -> Table:
-    found = np.array(sizes or [(0, 0)])
-    rows: list[tuple[str | float, ...]] = []
-    for axis, name in ((1, "height"), (0, "width")):
-        sides = found[:, axis]
-        rows.append((name, whole(np.min(sides)), whole(np.median(sides)), whole(np.max(sides))))
-    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
 
 
 def _classes(names: Sequence[str], counts: np.ndarray) -> Table:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcore.data.own import images
-from dlcore.data.own.found import Example
+from dlcore.data.own.found import Example, Found
 from dlcore.data.source import Arrays
-from dlcore.errors import UsageError
 
 FEWEST = 4  # people: two to learn from, and two whose images make equal and different pairs
 
@@ -29,33 +28,48 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, list[str]]:
         UsageError: anything that is wrong with the files; fewer than four people; a person with
             one image; or splits, since people are divided into folds.
     """
-    found = images.find(path)
+    found = find(path)
     found.refuse()
-    if others := [split for split in found.splits if split != "train"]:
-        raise UsageError(
-            f"{path} has a split {others[0]}: people are divided into folds here, so that none is"
-            " in training and test; put the folders of all people into one folder"
-        )
-    examples = found.splits.get("train", [])
-    _check(path, examples)
+    examples = found.splits["train"]
     names = sorted({example.values[-1] for example in examples})
     source = images.decoded(path.resolve().name, "all", examples, names, shape)
     contents = {name: source.arrays[name] for name in ("image", "label")}
     return Arrays(contents, source.info), names
 
 
-def _check(path: Path, examples: Sequence[Example]) -> None:
-    """UsageError: too few people, or one with a single image."""
+def find(path: Path) -> Found:
+    """Finds the images of people; the `values` of an example are (file, person), all under "train".
+
+    Args:
+        path: as of `load`.
+    """
+    found = images.find(path)
+    if others := [split for split in found.splits if split != "train"]:
+        found.problems.append(
+            f"{path} has a split {others[0]}: people are divided into folds here, so that none is"
+            " in training and test; put the folders of all people into one folder"
+        )
+    found.splits = {"train": [example for _, example in found.items()]}
+    if found.splits["train"] or not found.problems:
+        found.problems += _faults(path, found.splits["train"])
+    return found
+
+
+def _faults(path: Path, examples: Sequence[Example]) -> list[str]:
+    """Too few people, and people with a single image."""
     counts = Counter(example.values[-1] for example in examples)
+    faults = [
+        f"{path} has one image of {name}: a pair of one person needs two; add images, or remove the"
+        " person"
+        for name, count in counts.items()
+        if count < 2
+    ]
     if len(counts) < FEWEST:
         there = ", ".join(sorted(counts)) or "nobody"
-        raise UsageError(
+        faults.insert(
+            0,
             f"{path} shows {len(counts)} {'person' if len(counts) == 1 else 'people'} ({there}):"
             f" verification needs {FEWEST} at least, two to learn from and two to test on; add a"
-            " folder for each"
+            " folder for each",
         )
-    if single := [name for name, count in counts.items() if count < 2]:
-        raise UsageError(
-            f"{path} has one image of {single[0]}: a pair of one person needs two; add images, or"
-            " remove the person"
-        )
+    return faults

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from dlcore.data.own import questions
 from dlcore.data.own.found import SPLITS, Found
-from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, whole
+from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, sizes
 from dlcore.errors import UsageError
 from dlcore.samples import Table
 
@@ -75,12 +72,4 @@ def _sizes(found: Found) -> Table:
         "words of a text": sorted({e.values[1] for e in examples}),
         "words of an answer": answers,
     }
-    rows: list[tuple[str | float, ...]] = [
-        (name, *_range(texts)) for name, texts in columns.items() if texts
-    ]
-    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
-
-
-def _range(texts: Sequence[str]) -> tuple[float, ...]:
-    counts = [len(text.split()) for text in texts]
-    return tuple(whole(each(counts)) for each in (np.min, np.median, np.max))
+    return sizes({name: [len(text.split()) for text in texts] for name, texts in columns.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ class Summary:
 
 
 @dataclasses.dataclass
-class _Measured:
+class Measured:
     """The readable examples of a path, {where: hash of the content}, and {quantity: sizes}."""
 
     found: Found
@@ -72,7 +72,7 @@ def summary(path: Path, kind: Kind) -> Summary:
         UsageError: there are no examples.
     """
     found = {"images": images, "texts": texts, "pairs": pairs, "corpus": corpus}[kind].find(path)
-    measured = _images(found) if kind == "images" else _texts(found, kind)
+    measured = decode_images(found) if kind == "images" else _texts(found, kind)
     total = sum(map(len, found.splits.values()))
     if not total:
         found.refuse()
@@ -94,7 +94,7 @@ def summary(path: Path, kind: Kind) -> Summary:
     same = _duplicates(measured, kind)
     if not same:
         lines.append("no two of them are the same")
-    tables = [_counts(found, kind), _sizes(measured.sizes), *same]
+    tables = [_counts(found, kind), sizes(measured.sizes), *same]
     return Summary(
         path,
         tuple(lines),
@@ -105,9 +105,13 @@ def summary(path: Path, kind: Kind) -> Summary:
     )
 
 
-def _images(found: Found) -> _Measured:
-    """Decodes every image; those that cannot be decoded become problems."""
-    measured = _Measured(found, {}, {"height": [], "width": []})
+def decode_images(found: Found) -> Measured:
+    """Decodes every image; those that cannot be decoded become problems, and are left out.
+
+    Args:
+        found: examples whose first value is a file.
+    """
+    measured = Measured(found, {}, {"height": [], "width": []})
     for split, examples in found.splits.items():
         kept = []
         for example in examples:
@@ -125,8 +129,8 @@ def _images(found: Found) -> _Measured:
     return measured
 
 
-def _texts(found: Found, kind: Kind) -> _Measured:
-    measured = _Measured(found, {}, {})
+def _texts(found: Found, kind: Kind) -> Measured:
+    measured = Measured(found, {}, {})
     sides = ("source ", "target ") if kind == "pairs" else ("",)
     for _, example in found.items():
         content = example.values[: len(sides)]
@@ -153,12 +157,14 @@ def _counts(found: Found, kind: Kind) -> Table:
     return Table("Examples", ("class" if len(rows) > 1 else "", *splits), tuple(rows))
 
 
-def _sizes(sizes: dict[str, list[float]]) -> Table:
+def sizes(columns: Mapping[str, Sequence[float]], title: str = "Sizes") -> Table:
+    """Tabulates minimum, median and maximum of each quantity that has values."""
     rows: list[tuple[str | float, ...]] = [
         (name, *(whole(each(values)) for each in (np.min, np.median, np.max)))
-        for name, values in sizes.items()
+        for name, values in columns.items()
+        if len(values)
     ]
-    return Table("Sizes", ("", "minimum", "median", "maximum"), tuple(rows))
+    return Table(title, ("", "minimum", "median", "maximum"), tuple(rows))
 
 
 def whole(value: float) -> float:
@@ -166,7 +172,7 @@ def whole(value: float) -> float:
     return int(value) if value == int(value) else float(value)
 
 
-def _duplicates(measured: _Measured, kind: Kind) -> list[Table]:
+def _duplicates(measured: Measured, kind: Kind) -> list[Table]:
     labelled = kind in ("images", "texts")
     return duplicates(
         (split, e.where, measured.digest[e.where], e.values[-1] if labelled else "")
@@ -174,11 +180,12 @@ def _duplicates(measured: _Measured, kind: Kind) -> list[Table]:
     )
 
 
-def duplicates(examples: Iterable[tuple[str, str, str, str]]) -> list[Table]:
+def duplicates(examples: Iterable[tuple[str, str, str, str]], noun: str = "labels") -> list[Table]:
     """Tabulates identical examples, those in two splits first, since they bias evaluations.
 
     Args:
         examples: (split, where, content, label) of each; examples of equal content are identical.
+        noun: what labels are called where those of identical examples differ.
 
     Returns:
         One table; none if all examples differ.
@@ -191,7 +198,7 @@ def duplicates(examples: Iterable[tuple[str, str, str, str]]) -> list[Table]:
         for other_split, other, other_label in others:
             across = split != other_split
             called = f"{split} and {other_split}" if across else f"within {split}"
-            note = f"labels {label} and {other_label}" if label != other_label else ""
+            note = f"{noun} {label} and {other_label}" if label != other_label else ""
             rows[across].append((called, where, other, note))
     if not rows[True] and not rows[False]:
         return []
@@ -214,17 +221,19 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
     )
     chosen = [by_class[label][place] for place, label in turns[:SHOWN]]
     if kind == "images":
-        thumbnails = np.stack([_thumbnail(Path(example.values[0])) for example in chosen])
+        thumbnails = np.stack(
+            [thumbnail(images.upright(Path(example.values[0]))) for example in chosen]
+        )
         return [Images("A few of train", thumbnails, tuple(e.values[1] for e in chosen))]
     head = {"texts": texts.COLUMNS, "pairs": pairs.SIDES, "corpus": ("begins with",)}[kind]
     cells = (tuple(short(value) for value in example.values) for example in chosen)
     return [Table("A few of train", head, tuple(cells))]
 
 
-def _thumbnail(file: Path) -> np.ndarray:
+def thumbnail(image: Image.Image) -> np.ndarray:
     """An image padded to a square, uint8 [side, side, 3]."""
-    image = images.upright(file).convert("RGB")
-    return np.asarray(ImageOps.pad(image, (_SIDE, _SIDE), Image.Resampling.BILINEAR))
+    padded = ImageOps.pad(image.convert("RGB"), (_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(padded)
 
 
 def short(text: str) -> str:

@@ -137,7 +137,18 @@ def read(file: Path, size: Sequence[int]) -> np.ndarray:
     Raises:
         UsageError: a file cannot be read, or frames of one folder have different sizes.
     """
-    shape = (*size, 3)
+    return np.stack([images.resized(image, (*size, 3)) for image in frames(file)])
+
+
+def frames(file: Path) -> list[Image.Image]:
+    """Decodes a video at its own size.
+
+    Args:
+        file: an animated image, or a folder of frames.
+
+    Raises:
+        UsageError: see `read`.
+    """
     if file.is_dir():
         decoded = [(each, images.upright(each)) for each in _frames(file)]
         for each, image in decoded:
@@ -147,14 +158,13 @@ def read(file: Path, size: Sequence[int]) -> np.ndarray:
                     f"{each} is {sizes[0]} and {decoded[0][0].name} is {sizes[1]}: the frames of a"
                     " video must have one size"
                 )
-        return np.stack([images.resized(image, shape) for _, image in decoded])
+        return [image for _, image in decoded]
     try:
         with Image.open(file) as opened:
-            every = [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
+            return [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
     except Exception as error:  # decoders raise anything
         what = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(f"{file} cannot be read as a video ({what}): mend or remove it") from error
-    return np.stack([images.resized(image, shape) for image in every])
 
 
 def load(path: Path, size: Sequence[int], length: int) -> Splits:
@@ -175,7 +185,7 @@ def load(path: Path, size: Sequence[int], length: int) -> Splits:
     """
     found = find(path)
     found.refuse()
-    found.divide(lambda examples: [_digest(Path(each.values[0])) for each in examples])
+    found.divide(digests)
     found.refuse()
     decoded = {
         split: _decoded(path.resolve().name, found.named(split), examples, size, length)
@@ -234,6 +244,16 @@ def _decoded(
     return cache.cached(place, name, VERSION, split, lambda: (sum(counts), chunks()))
 
 
+def is_animation(file: Path) -> bool:
+    """Whether a file is an animated image of several frames."""
+    if file.suffix.lower() not in ANIMATED:
+        return False
+    try:
+        return count(file) > 1
+    except UsageError:
+        return False
+
+
 def count(path: Path) -> int:
     """The number of frames of a video. UsageError: it cannot be read."""
     if path.is_dir():
@@ -249,6 +269,11 @@ def count(path: Path) -> int:
 
 def _files(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (_frames(path) if path.is_dir() else [path])]
+
+
+def digests(examples: Sequence[Example]) -> list[str]:
+    """Returns the SHA-256 of the contents of the files of each video."""
+    return [_digest(Path(example.values[0])) for example in examples]
 
 
 def _digest(path: Path) -> str:

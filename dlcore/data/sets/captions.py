@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
 from dlcore.data.own import captions as own
+from dlcore.data.own.captions import words
 from dlcore.data.own.images import resized
 from dlcore.data.source import Arrays, arrays
 from dlcore.data.split import by_hash
@@ -46,11 +46,6 @@ class CaptionedImages(Arrays):
     """
 
     captions: tuple[str, ...] = ()
-
-
-def words(caption: str) -> list[str]:
-    """The words and punctuation marks of a caption, in lower case."""
-    return re.findall(r"[\w’'-]+|[^\w\s]", caption.lower())
 
 
 def text(tokens: Iterable[int], vocabulary: Sequence[str]) -> str:
@@ -118,7 +113,7 @@ def tokenised(splits: Mapping[str, CaptionedImages], rarest: int = 1) -> Splits:
         rarest: occurrences from which a word is in the vocabulary.
 
     Raises:
-        UsageError: a caption without words.
+        UsageError: a caption without words, or no word that is frequent enough.
     """
     texts = {split: [words(each) for each in images.captions] for split, images in splits.items()}
     for split, each in texts.items():
@@ -129,6 +124,11 @@ def tokenised(splits: Mapping[str, CaptionedImages], rarest: int = 1) -> Splits:
         for word in caption:
             counts[word] = counts.get(word, 0) + 1
     vocabulary = [*SPECIALS, *sorted(word for word, n in counts.items() if n >= rarest)]
+    if len(vocabulary) == len(SPECIALS):
+        raise UsageError(
+            f"--rarest {rarest} leaves no word: the most frequent one occurs"
+            f" {max(counts.values())} times in training"
+        )
     number = {word: i for i, word in enumerate(vocabulary)}
     longest = 1 + max(len(caption) for each in texts.values() for caption in each)
     sources = {

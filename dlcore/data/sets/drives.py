@@ -17,7 +17,6 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 NAME, SHAPE = "udacity_track", (64, 128, 3)
-PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}  # of the time
 _DRAWN, _SEED = 600, 2018
 
 
@@ -82,7 +81,7 @@ def load(source: DataSource, history: int) -> Splits:
         order = np.argsort(arrays["number"])
         frames, steering = np.asarray(arrays["image"])[order], arrays["steering"][order]
         name, version = NAME, tfds.version(NAME)
-    made = {split: _part(name, version, split, frames, steering, history) for split in PARTS}
+    made = {split: _part(name, version, split, frames, steering, history) for split in own.PARTS}
     mean = float(made["train"].steering.mean())
     return Splits.of(made, facts=Facts(history=history, mean_steering=mean))
 
@@ -90,7 +89,7 @@ def load(source: DataSource, history: int) -> Splits:
 def _part(
     name: str, version: str, split: str, frames: np.ndarray, steering: np.ndarray, history: int
 ) -> Drive:
-    start, stop = (round(part * len(frames)) for part in PARTS[split])
+    start, stop = (round(part * len(frames)) for part in own.PARTS[split])
     frames, steering = frames[start:stop], np.asarray(steering[start:stop], np.float32)
     if (count := stop - start - history) < 1:
         raise UsageError(

@@ -16,6 +16,7 @@ from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 SETS = ("orl_faces", "extended_yale_b")
+RESAMPLING = Image.Resampling.BOX  # of published images of other sizes
 _DRAWN_PEOPLE, _DRAWN_IMAGES, _SEED = 20, 8, 1994
 
 
@@ -36,11 +37,12 @@ def load(
     Returns:
         Splits of `image` uint8 [height, width, 1], `label` int32, the person, and `learns` float32
         [folds], 1 where a fold's network is trained on the example. `facts` has `people`, their
-        names, and `held_out`, the numbers of the people that each fold holds out.
+        names, `held_out`, the numbers of the people that each fold holds out, and `resampling`, the
+        filter of Pillow by which images of other sizes are resized.
 
     Raises:
-        UsageError: an unknown set, or one that is not prepared; folds that leave fewer than two
-            people for training or for test; faults in files of one's own.
+        UsageError: an unknown set, or one that is not prepared; more folds than people, or folds
+            that leave fewer than two people for training or for test; faults in files of one's own.
     """
     if name not in SETS:
         raise UsageError(f"{name!r} is no set of faces: choose {' or '.join(SETS)}")
@@ -55,7 +57,9 @@ def load(
     learns = np.stack([~np.isin(label, part) for part in parts], 1).astype(np.float32)
     contents = {"image": np.asarray(found.arrays["image"]), "label": label, "learns": learns}
     made = arrays(found.info.name, found.info.version, f"{folds} folds of people", contents)
-    return Splits(made, test=made, facts=Facts(people=names, held_out=parts), scored=())
+    resampling = Image.Resampling.BILINEAR if isinstance(source, Path) else RESAMPLING
+    facts = Facts(people=names, held_out=parts, resampling=resampling.name)
+    return Splits(made, test=made, facts=facts, scored=())
 
 
 def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
@@ -69,13 +73,16 @@ def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
         folds, held_out: as of `load`.
 
     Raises:
-        UsageError: fewer than two people would be left for training or for test.
+        UsageError: more folds than people, or fewer than two people would be left for training or
+            for test.
     """
+    if folds > people:
+        raise UsageError(f"--folds {folds} of {people} people: give {people} at most")
     count = held_out or max(2, -(-people // folds))
     if folds < 1 or count < 2 or people - count < 2:
         raise UsageError(
             f"{folds} folds of {people} people that hold out {count} each: two at least must be"
-            " held out and two be left to learn from; change the number of folds"
+            " held out and two be left to learn from; change --folds or --held-out"
         )
     order = np.random.RandomState(_SEED).permutation(people)  # its stream is frozen for good
     return [
@@ -91,7 +98,7 @@ def _resized(source: Arrays, size: tuple[int, int]) -> Arrays:
         return source
     height, width = size
     made = [
-        np.asarray(Image.fromarray(image[..., 0]).resize((width, height), Image.Resampling.BOX))
+        np.asarray(Image.fromarray(image[..., 0]).resize((width, height), RESAMPLING))
         for image in images
     ]
     contents = {"image": np.stack(made)[..., None], "label": np.asarray(source.arrays["label"])}

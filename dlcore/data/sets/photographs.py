@@ -127,6 +127,18 @@ def load(
     return Splits.of(sources, facts=Facts(style=style)), _style(source, style)
 
 
+def styles(source: DataSource, without: str) -> dict[str, np.ndarray]:
+    """The known styles but for one: the pictures of `STYLES`, or offline a drawn one.
+
+    Raises:
+        UsageError: the set is not prepared.
+    """
+    if source == "offline":
+        return {"stripes": stripes()}
+    found = _prepared("style_images", np.uint8)
+    return {name: found[name] for name in STYLES if name != without}
+
+
 def _style(source: DataSource, style: str) -> np.ndarray:
     if source == "offline" and style in STYLES:
         return waves()
@@ -152,6 +164,13 @@ def waves(size: int = 256) -> np.ndarray:
     y, x = np.mgrid[:size, :size] / size
     phase = 40 * np.hypot(y - 0.3, x - 0.2) + 25 * np.hypot(y - 0.8, x - 0.9)
     bands = [np.sin(phase + shift) for shift in (0.0, 1.2, 2.9)]
+    return np.rint(127.5 + 110 * np.stack(bands, -1)).astype(np.uint8)
+
+
+def stripes(size: int = 256) -> np.ndarray:
+    """A drawn style, uint8 [size, size, 3]: straight bands of colour that cross."""
+    y, x = np.mgrid[:size, :size] / size
+    bands = [np.sin(60 * x + shift) * np.cos(35 * y + 2 * shift) for shift in (0.0, 0.9, 2.2)]
     return np.rint(127.5 + 110 * np.stack(bands, -1)).astype(np.uint8)
 
 

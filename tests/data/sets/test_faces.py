@@ -76,6 +76,8 @@ def test_other_sets_and_folds_are_refused(tmp_path: Path) -> None:
         faces.load("mnist", "offline", (8, 8), 2)
     with pytest.raises(UsageError, match="two at least"):
         faces.folds_of(3, 2)
+    with pytest.raises(UsageError, match="--folds 7 of 6 people: give 6 at most"):
+        faces.folds_of(6, 7)
     empty = folder(tmp_path / "own", {"ann": 2, "bo": 2, "cy": 2, "di": 2})
     (empty / "di" / "0.png").write_text("no image")
     with pytest.raises(UsageError, match="cannot be read as an image"):

@@ -1,0 +1,55 @@
+"""The two ways to paint: a network for each style, and one network for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dlcore.data.splits import Splits
+from dlcore.tasks import any_style as any_styles
+from dlcore.tasks import style_transfer
+from dlcore.tasks.style_predictor import AnyStylePredictor, StylePredictor
+from dlcore.tasks.style_transfer import Paint, Perceptual
+from dlcore.train.model import Model
+from dlcore.train.step import Loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How photographs are painted.
+
+    Attributes:
+        paint: (params, extra, photographs) -> pictures in the style of the experiment.
+        loss: of training.
+        predictor: of a user's photographs.
+    """
+
+    paint: Paint
+    loss: Loss
+    predictor: StylePredictor | AnyStylePredictor
+
+
+def one_style(painter: Model, perceptual: Perceptual, splits: Splits) -> Method:
+    """A network that paints in the style it is trained on.
+
+    Args:
+        painter: photographs -> pictures.
+        perceptual: the losses.
+        splits: with the name of the `style` in their facts.
+    """
+    loss = style_transfer.loss(painter, perceptual)
+    return Method(painter.on, loss, StylePredictor(painter, splits.facts.style))
+
+
+def any_style(decoder: Model, perceptual: Perceptual, splits: Splits, size: int) -> Method:
+    """A network that paints in any style, and is measured on one that it never saw.
+
+    Args:
+        decoder: activations of VGG -> pictures.
+        perceptual: the losses.
+        splits: of `data.sets.styles.with_styles`.
+        size: pixels of the longer side of a style's picture.
+    """
+    network = any_styles.AnyStyle(decoder, perceptual.vgg)
+    paint = any_styles.paint_unseen(network, splits, size)
+    loss = any_styles.loss(network, perceptual)
+    return Method(paint, loss, AnyStylePredictor(network, size))
