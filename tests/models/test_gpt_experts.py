@@ -60,7 +60,7 @@ def test_a_layer_equals_each_token_through_its_experts(size: Size, train: bool) 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_an_expert_is_half_as_wide_and_all_are_drawn_apart() -> None:
+def test_the_hidden_layer_is_halved_and_each_expert_drawn_by_itself() -> None:
     assert (MIXED.hidden, MIXED.expert_hidden) == (48, 24)
     net = Experts(4, 2, 1.25, 24, True, jax.nn.initializers.normal(0.1))
     made = jax.jit(net.init, static_argnums=2)(jax.random.key(0), jnp.zeros((1, 2, 16)), False)
