@@ -5,8 +5,8 @@ Task: language modelling, text generation
 Data: english_text 1.0.0 (own TFDS builder), 15 MB; --offline: text of the Python documentation
 Published: none with these data
 
-`dlcore plan` forecasts their memory and speed. The sizes are those of Radford et al. 2019 (table 2)
-and Touvron et al. 2023 (7B, here with a tied embedding). The text is too short for all of them.
+`dlcore plan` forecasts their memory and speed. Sizes: Radford et al. 2019 (table 2), Touvron et al.
+2023 (7B, with a tied embedding); the text is too short for them. --experts 8: 2 of 8 MLPs a token.
 """
 
 import dataclasses
@@ -33,7 +33,6 @@ class Config:
     context: NonNegativeInt = 0
     """tokens of a row (0: those of the published size)"""
     experts: NonNegativeInt = 0
-    """MLPs of a block, of which each token passes through two (0: one MLP)"""
     dropout: Rate = 0.0
     scan: bool = True
     """compile one block for all layers, with stacked parameters"""

@@ -14,11 +14,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
-from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
+from dlcore.kernels.attention import cached_attention
 from dlcore.kernels.grouped import grouped_attention
-from dlcore.kernels.rotary_scaling import PLAIN, Rope, scaled_rotary
+from dlcore.kernels.rotary_scaling import PLAIN, Rope
 from dlcore.models import experts
-from dlcore.models.gpt_positions import token_positions, visible
+from dlcore.models.gpt_positions import causal, rotated, token_positions, visible
 from dlcore.models.layers import Dropout, Norm
 from dlcore.sharding import Tree, along_rows, gathered
 
@@ -184,7 +184,7 @@ class Block(nn.Module):
         ).reshape(batch, length, -1, d)
         q, k, v = (part.swapaxes(1, 2) for part in jnp.split(heads, (s.heads, s.heads + s.keys), 2))
         if s.rotary:
-            q, k = (_rotated(t, token_positions(position, length, padding), s.rope) for t in (q, k))
+            q, k = (rotated(t, token_positions(position, length, padding), s.rope) for t in (q, k))
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
@@ -195,11 +195,11 @@ class Block(nn.Module):
             seen = grouped_attention(q, k, v, mask, s.softcap)
         elif groups > 1:
             k, v = (jnp.repeat(t, groups, 1) for t in (k, v))
-            seen = _causal(q, k, v, segment)
+            seen = causal(q, k, v, segment)
         elif cache is not None:
             seen = cached_attention(q, k, v, position)
         else:
-            seen = _causal(q, k, v, segment)
+            seen = causal(q, k, v, segment)
         attended = dense(width, kernel_init=residual, name="out")(
             seen.swapaxes(1, 2).reshape(flat.shape)
         )
@@ -217,29 +217,6 @@ class Block(nn.Module):
         )
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
-
-
-def _rotated(
-    x: Float[Array, "batch heads length d"],
-    position: Integer[Array, " length"] | Integer[Array, "batch length"],
-    rope: Rope,
-) -> Float[Array, "batch heads length d"]:
-    """Queries or keys with rotary positions, by the kernel without scaling where there is none."""
-    each = position[:, None] if position.ndim == 2 else position
-    return rotary(x, each) if rope == PLAIN else scaled_rotary(x, each, rope)
-
-
-def _causal(
-    q: Float[Array, "batch heads length d"],
-    k: Float[Array, "batch heads length d"],
-    v: Float[Array, "batch heads length d"],
-    segment: Integer[Array, "batch length"] | None,
-) -> Float[Array, "batch heads length d"]:
-    """Attention to earlier tokens, of the same document where rows are packed."""
-    if segment is None:
-        return causal_attention(q, k, v)
-    past = jnp.tril(jnp.ones((q.shape[2],) * 2, bool))[None]
-    return attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
 
 
 class GPT(nn.Module):
