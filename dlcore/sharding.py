@@ -25,6 +25,8 @@ AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
 # parameters of stacked layers, over whose leading dimension a loop runs
 STACKED = re.compile(r"(^|/)blocks/")
+# parameters of experts, whose leading dimension, after that of stacked layers, is the expert
+EXPERTS = re.compile(r"(^|/)experts/")
 
 
 def mesh_shape(spec: str, devices: int) -> dict[str, int]:
@@ -167,8 +169,9 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
 def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
     """A NamedSharding for every leaf of a state.
 
-    The first rule that matches assigns axes; `fsdp` then takes the largest free dimension that it
-    divides, except that of stacked layers, since every device needs each layer in turn. The paths
+    The first rule that matches assigns axes; where it does not assign `fsdp`, this takes the
+    largest free dimension that it divides, except that of stacked layers, since every device needs
+    each layer in turn. The paths
     of optimizer moments contain that of their parameter, so that a rule applies to both.
 
     Args:
@@ -194,7 +197,7 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
         free = [
             i for i in inner if axes[i] is None and x.shape[i] % size == 0 and x.shape[i] >= size
         ]
-        if size > 1 and free:
+        if size > 1 and free and "fsdp" not in axes:
             axes[max(free, key=lambda i: x.shape[i])] = "fsdp"
         return NamedSharding(layout.mesh, P(*axes))
 
@@ -222,6 +225,25 @@ def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
         return x
     others = (None if rest else P.UNCONSTRAINED,) * (x.ndim - 1)
     return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, P(*BATCH, *others)))
+
+
+def along_experts(x: jax.Array) -> jax.Array:
+    """Constrains the inputs or outputs of experts to lie with the experts, over `fsdp`.
+
+    Between this and `along_rows` tokens change devices (an all-to-all), and the experts stay. It
+    has no effect where `along_rows` has none; where `fsdp` does not divide the number of experts,
+    tokens stay with their rows, and experts are gathered as other parameters are.
+
+    Args:
+        x: [experts, batch, ...].
+    """
+    layout = _ROWS.get()
+    if layout is None:
+        return x
+    divided = x.shape[0] % layout.mesh.shape["fsdp"] == 0
+    axes = ("fsdp", "data") if divided else (None, *BATCH)
+    spec = P(*axes, *(None,) * (x.ndim - 2))
+    return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, spec))
 
 
 def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:

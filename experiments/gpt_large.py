@@ -5,8 +5,8 @@ Task: language modelling, text generation
 Data: english_text 1.0.0 (own TFDS builder), 15 MB; --offline: text of the Python documentation
 Published: none with these data
 
-`dlcore plan` forecasts their memory and speed. The sizes are those of Radford et al. 2019 (table 2)
-and Touvron et al. 2023 (7B, here with a tied embedding). The text is too short for all of them.
+`dlcore plan` forecasts their memory and speed. Sizes: Radford et al. 2019 (table 2), Touvron et al.
+2023 (7B, with a tied embedding); the text is too short for them. --experts 8: 2 of 8 MLPs a token.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate
 from dlcore.options import RunOptions
-from dlcore.tasks import language_modelling
+from dlcore.tasks import language_modelling, mixture
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 RUN = RunOptions(precision="bf16")
@@ -32,6 +32,7 @@ class Config:
     size: gpt_sizes.Name = "124M"
     context: NonNegativeInt = 0
     """tokens of a row (0: those of the published size)"""
+    experts: NonNegativeInt = 0
     dropout: Rate = 0.0
     scan: bool = True
     """compile one block for all layers, with stacked parameters"""
@@ -55,9 +56,8 @@ PRESETS = {
 
 def size_of(c: Config) -> Size:
     size = gpt_sizes.SIZES[c.size]
-    return dataclasses.replace(
-        size, context=c.context or size.context, dropout=c.dropout, remat=c.remat, scan=c.scan
-    )
+    size = dataclasses.replace(size, context=c.context or size.context, experts=c.experts)
+    return dataclasses.replace(size, dropout=c.dropout, remat=c.remat, scan=c.scan)
 
 
 def data(c: Config, source: DataSource) -> Splits:
@@ -77,7 +77,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
+        objectives={"net": Objective(mixture.loss(model, size), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, tokens, c.prompt)],
         predictor=language_modelling.predictor(continued, tokens, size.context - 1),
         text_model=TextModel("net", gpt_decoder(size), tokens),

@@ -7,7 +7,7 @@ Published: none comparable
 Headline: test/bits_per_byte
 
 Rows are packed with documents, which do not attend to each other. Bits per byte compare with other
-vocabularies, the loss per token does not.
+vocabularies, the loss per token does not. --experts 8: 8 MLPs in a block, 2 of them for each token.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from dlcore.data.sets import text
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate, likeliest
-from dlcore.tasks import language_modelling
+from dlcore.tasks import dialogue, language_modelling, mixture
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -37,6 +37,7 @@ class Config:
     context: PositiveInt = 128
     norm: Literal["layer", "rms"] = "rms"
     mlp: Literal["gelu", "swiglu"] = "swiglu"
+    experts: NonNegativeInt = 0
     dropout: Rate = 0.0
     overlap: PositiveInt = 4
     recipe: Recipe = MUON
@@ -64,23 +65,19 @@ def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
     end = splits.facts.end  # the token between documents
     shape = (c.vocabulary, c.context, c.layers, c.heads, c.width, c.dropout)
-    size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm=c.norm, mlp=c.mlp)
-
-    def inputs(batch, key, train):
-        return (batch["tokens"],), {"segment": batch["segment"], "position": batch["position"]}
-
+    size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm=c.norm, mlp=c.mlp, experts=c.experts)
     how = (c.temperature, c.top_k, c.top_p)
     drawn = language_modelling.continuation(generate, size, "net", 400, *how)
     beams = (c.context // 4, c.beams, end)
     best = language_modelling.best_continuation(likeliest, size, "net", *beams)
-    model = Model("net", GPT(size), inputs)
+    model = Model("net", GPT(size), dialogue.inputs)
     begin = {"prompt": c.prompt, "start": end}
     title = f"Temperature {c.temperature}, top {c.top_k or 'all'}, nucleus {c.top_p}"
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
-        objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
+        objectives={"net": Objective(mixture.loss(model, size), c.recipe(c.steps))},
         samples=[
             language_modelling.samples(title, drawn, tokens, **begin),
             language_modelling.samples(f"Best of {c.beams} beams", best, tokens, **begin),

@@ -55,9 +55,8 @@ def data(c: Config, source: DataSource) -> Splits:
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    characters = tokenizer.from_facts(splits.facts.tokenizer)
-    shape = (len(characters), c.context, c.layers, c.heads, c.width)
-    size = Size(*shape, c.dropout, c.rotary, c.remat)
+    tokens = tokenizer.from_facts(splits.facts.tokenizer)
+    size = Size(len(tokens), c.context, c.layers, c.heads, c.width, c.dropout, c.rotary, c.remat)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
     how = (c.temperature, c.top_k)
     continued = language_modelling.continuation(generate, size, "net", 1000, *how)
@@ -67,9 +66,9 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
-        samples=[language_modelling.samples(title, continued, characters)],
-        predictor=language_modelling.predictor(continued, characters, c.context - 1),
-        text_model=TextModel("net", gpt_decoder(size), characters),
+        samples=[language_modelling.samples(title, continued, tokens)],
+        predictor=language_modelling.predictor(continued, tokens, c.context - 1),
+        text_model=TextModel("net", gpt_decoder(size), tokens),
         best="validation/loss",
         published=Published("loss", 1.88, "nanoGPT's README, CPU recipe", "lower", "validation"),
         tensor_parallel=TENSOR,

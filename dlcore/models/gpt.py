@@ -14,10 +14,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer
 
 from dlcore.kernels.activations import gelu
-from dlcore.kernels.attention import attention, cached_attention, causal_attention, rotary
+from dlcore.kernels.attention import cached_attention
 from dlcore.kernels.grouped import grouped_attention
-from dlcore.kernels.rotary_scaling import PLAIN, Rope, scaled_rotary
-from dlcore.models.gpt_positions import token_positions, visible
+from dlcore.kernels.rotary_scaling import PLAIN, Rope
+from dlcore.models import experts
+from dlcore.models.gpt_positions import causal, rotated, token_positions, visible
 from dlcore.models.layers import Dropout, Norm
 from dlcore.sharding import Tree, along_rows, gathered
 
@@ -31,6 +32,7 @@ TENSOR = (
     (r"blocks/(qkv|up|gate)/kernel", (None, None, "tensor")),
     (r"blocks/(qkv|up|gate)/bias", (None, "tensor")),
     (r"blocks/(out|down)/kernel", (None, "tensor", None)),
+    *experts.SHARDED,
 )
 
 KeysValues = tuple[Array, Array]
@@ -66,10 +68,16 @@ class Size:
         logit_softcap: bound of the logits, by the same tanh; 0: none.
         shared_keys: also in training, heads that share keys and values read them in place, without
             a copy for each head. Generation over a cache always does.
+        experts: MLPs of a block, without biases, of which each token passes through `top`; their
+            hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that a token takes
+            as many operations as in one MLP. 0: one MLP.
+        top: experts of a token.
+        capacity: most tokens of an expert in training, over its even share of a row's; at
+            experts / top none is dropped.
 
     Raises:
-        ValueError: `heads` does not divide `width`, `kv_heads` does not divide `heads`, or a window
-            or soft cap is below 0.
+        ValueError: `heads` does not divide `width`, `kv_heads` does not divide `heads`, a window
+            or soft cap is below 0, or experts are fewer than a token has.
     """
 
     vocabulary: int
@@ -90,12 +98,20 @@ class Size:
     softcap: float = 0.0
     logit_softcap: float = 0.0
     shared_keys: bool = False
+    experts: int = 0
+    top: int = 2
+    capacity: float = 1.25
 
     def __post_init__(self) -> None:
         if min(self.window, self.softcap, self.logit_softcap) < 0:
             raise ValueError(
                 f"a window and soft caps are at least 0, not {self.window}, {self.softcap} and"
                 f" {self.logit_softcap}"
+            )
+        if self.experts and not (1 <= self.top <= self.experts and self.capacity > 0):
+            raise ValueError(
+                f"a token cannot have {self.top} of {self.experts} experts with a capacity of"
+                f" {self.capacity}: at least 1, at most all, and a capacity above 0"
             )
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
@@ -113,6 +129,11 @@ class Size:
     def hidden(self) -> int:
         """The width of the hidden layer of a block."""
         return 4 * self.width if self.mlp == "gelu" else -(-8 * self.width // 24) * 8
+
+    @property
+    def expert_hidden(self) -> int:
+        """The width of the hidden layer of an expert."""
+        return -(-self.hidden // (8 * self.top)) * 8
 
 
 class Block(nn.Module):
@@ -134,7 +155,8 @@ class Block(nn.Module):
 
         Args:
             x: tokens.
-            row: each example's index in the global batch [batch]; None: no dropout.
+            row: each example's index in the global batch [batch]; None, in evaluation: no dropout,
+                and experts of any capacity.
             cache: keys and values of earlier tokens, each [batch, kv heads, context, d]; None:
                 none.
             position: index of the first token [], or of every token [batch, length].
@@ -162,7 +184,7 @@ class Block(nn.Module):
         ).reshape(batch, length, -1, d)
         q, k, v = (part.swapaxes(1, 2) for part in jnp.split(heads, (s.heads, s.heads + s.keys), 2))
         if s.rotary:
-            q, k = (_rotated(t, token_positions(position, length, padding), s.rope) for t in (q, k))
+            q, k = (rotated(t, token_positions(position, length, padding), s.rope) for t in (q, k))
         if cache is not None:
             put = jax.lax.dynamic_update_slice_in_dim
             k, v = cache = put(cache[0], k, position, 2), put(cache[1], v, position, 2)
@@ -173,16 +195,20 @@ class Block(nn.Module):
             seen = grouped_attention(q, k, v, mask, s.softcap)
         elif groups > 1:
             k, v = (jnp.repeat(t, groups, 1) for t in (k, v))
-            seen = _causal(q, k, v, segment)
+            seen = causal(q, k, v, segment)
         elif cache is not None:
             seen = cached_attention(q, k, v, position)
         else:
-            seen = _causal(q, k, v, segment)
+            seen = causal(q, k, v, segment)
         attended = dense(width, kernel_init=residual, name="out")(
             seen.swapaxes(1, 2).reshape(flat.shape)
         )
         x = x + drop(attended.reshape(x.shape), row)
         normal = norm(name="norm_mlp")(x.reshape(flat.shape))
+        if s.experts:
+            how = (s.experts, s.top, s.capacity, s.expert_hidden, s.mlp == "swiglu", residual)
+            mixture = experts.Experts(*how, name="experts")
+            return x + drop(mixture(normal.reshape(x.shape), row is not None), row), cache
         hidden = dense(s.hidden, name="up")(normal)
         hidden = (
             gelu(hidden)
@@ -191,29 +217,6 @@ class Block(nn.Module):
         )
         hidden = dense(width, kernel_init=residual, name="down")(hidden)
         return x + drop(hidden.reshape(x.shape), row), cache
-
-
-def _rotated(
-    x: Float[Array, "batch heads length d"],
-    position: Integer[Array, " length"] | Integer[Array, "batch length"],
-    rope: Rope,
-) -> Float[Array, "batch heads length d"]:
-    """Queries or keys with rotary positions, by the kernel without scaling where there is none."""
-    each = position[:, None] if position.ndim == 2 else position
-    return rotary(x, each) if rope == PLAIN else scaled_rotary(x, each, rope)
-
-
-def _causal(
-    q: Float[Array, "batch heads length d"],
-    k: Float[Array, "batch heads length d"],
-    v: Float[Array, "batch heads length d"],
-    segment: Integer[Array, "batch length"] | None,
-) -> Float[Array, "batch heads length d"]:
-    """Attention to earlier tokens, of the same document where rows are packed."""
-    if segment is None:
-        return causal_attention(q, k, v)
-    past = jnp.tril(jnp.ones((q.shape[2],) * 2, bool))[None]
-    return attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))
 
 
 class GPT(nn.Module):
@@ -283,7 +286,7 @@ class GPT(nn.Module):
             every = (nn.broadcast,) * 5
             stack = nn.scan(
                 block,
-                variable_axes={"params": 0},
+                variable_axes={"params": 0, experts.ROUTING: 0},
                 split_rngs={"params": True, "dropout": True},
                 in_axes=every,
                 length=s.layers,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool, Float, Integer
+
+from dlcore.kernels.attention import attention, causal_attention, rotary
+from dlcore.kernels.rotary_scaling import PLAIN, Rope, scaled_rotary
 
 
 def token_positions(
@@ -52,3 +55,37 @@ def visible(
     if padding is not None:
         seen &= (key >= padding[:, None])[:, None]
     return seen
+
+
+def rotated(
+    x: Float[Array, "batch heads length d"],
+    position: Integer[Array, " length"] | Integer[Array, "batch length"],
+    rope: Rope,
+) -> Float[Array, "batch heads length d"]:
+    """Turns queries or keys by their positions, by the kernel without scaling where there is none.
+
+    Args:
+        x: queries or keys.
+        position: of each token, in its text.
+        rope: base, scaling and partial form.
+    """
+    each = position[:, None] if position.ndim == 2 else position
+    return rotary(x, each) if rope == PLAIN else scaled_rotary(x, each, rope)
+
+
+def causal(
+    q: Float[Array, "batch heads length d"],
+    k: Float[Array, "batch heads length d"],
+    v: Float[Array, "batch heads length d"],
+    segment: Integer[Array, "batch length"] | None,
+) -> Float[Array, "batch heads length d"]:
+    """Attends to earlier tokens, of the same document where rows are packed.
+
+    Args:
+        q, k, v: queries, keys and values of the same tokens.
+        segment: number of the document of each token; None: one document.
+    """
+    if segment is None:
+        return causal_attention(q, k, v)
+    past = jnp.tril(jnp.ones((q.shape[2],) * 2, bool))[None]
+    return attention(q, k, v, past & (segment[:, :, None] == segment[:, None, :]))

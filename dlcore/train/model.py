@@ -40,6 +40,8 @@ class Model:
             `key` is that of the loss, not folded (dropout gets the same one). At initialisation and
             in inference `key` is None and `train` False.
         output: (y, batch) -> the result of `__call__`, from the network's output y. None: y.
+        collect: a collection into which the module's layers put values (`sow`), for modules without
+            state of their own; y is then (y, {collection: values}). "": none.
 
     Precision: where the parameters are bfloat16 (`--precision bf16` rounds them), the float32
     arrays among the arguments are rounded to bfloat16 too, after `inputs`; nothing else of a batch
@@ -50,6 +52,7 @@ class Model:
     net: nn.Module
     inputs: Inputs
     output: Callable[[Tree, Batch], Tree] | None = None
+    collect: str = ""
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Tree]:
         """Initialises the network's variables.
@@ -80,6 +83,8 @@ class Model:
         """
         arguments, keywords = _split(self.inputs(batch, key, train))
         options = {"key": key, "train": train, "row": batch.get("row"), **keywords}
+        if self.collect:
+            options["mutable"] = [self.collect]
         y, extra = self.apply(params, extra, *arguments, **options)
         return y if self.output is None else self.output(y, batch), dict(extra)
 

@@ -10,7 +10,7 @@ import optax
 from optax import contrib
 
 from dlcore.errors import UsageError
-from dlcore.sharding import STACKED, Tree
+from dlcore.sharding import EXPERTS, STACKED, Tree
 
 Kind = Literal["sgd", "adam", "adamw", "lion", "muon"]
 
@@ -153,19 +153,20 @@ def _check(kind: Kind, weight_decay: float, clip_norm: float, fractions: dict[st
 def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
     """Muon (Jordan et al. 2024) for the kernels of dense layers, Adam for all other parameters.
 
+    The kernels of experts are as many matrices, each made orthogonal by itself.
+
     An orthogonal update is scaled by 0.2 sqrt(larger dimension), which gives it the size of an
     update of Adam's, so that one learning rate fits both (Liu et al. 2025, eq. 4).
     """
 
     def labels(params: Tree) -> Tree:
-        kinds = jax.tree_util.tree_map_with_path(
-            lambda path, p: (
-                "muon"
-                if p.ndim == 2 and jax.tree_util.keystr(path[-1:], simple=True) == "kernel"
-                else "adam"
-            ),
-            params,
-        )
+        def kind(path: jax.tree_util.KeyPath, p: jax.Array) -> str:
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            dimensions = 3 if EXPERTS.search(name) else 2
+            is_kernel = jax.tree_util.keystr(path[-1:], simple=True) == "kernel"
+            return "muon" if p.ndim == dimensions and is_kernel else "adam"
+
+        kinds = jax.tree_util.tree_map_with_path(kind, params)
         if "muon" not in jax.tree.leaves(kinds):
             raise UsageError(
                 "muon finds no matrix of a dense layer among these parameters (stacked ones are"
@@ -175,9 +176,10 @@ def _muon(momentum: float, b2: float) -> optax.GradientTransformation:
 
     # Leaves of Adam's are masked here. Optax needs the dimensions of the others,
     # since it would look for them in masked leaves too.
-    dimensions = lambda tree: jax.tree.map(lambda _: contrib.MuonDimensionNumbers(0, 1), tree)  # noqa: E731
+    last_two = lambda p: contrib.MuonDimensionNumbers(p.ndim - 2, p.ndim - 1)  # noqa: E731
+    dimensions = lambda tree: jax.tree.map(last_two, tree)  # noqa: E731
     sized = optax.stateless(
-        lambda updates, _: jax.tree.map(lambda u: u * (0.2 * max(u.shape) ** 0.5), updates)
+        lambda updates, _: jax.tree.map(lambda u: u * (0.2 * max(u.shape[-2:]) ** 0.5), updates)
     )
     muon = optax.chain(
         contrib.scale_by_muon(beta=momentum, weight_dimension_numbers=dimensions), sized

@@ -57,6 +57,7 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "gpt": (gpt.GPT(SIZE), (TOKENS,)),
     "gpt with biases": (gpt.GPT(gpt.Size(7, 6, 1, 2, 8, biases=True)), (TOKENS,)),
     "gpt of its variants": (gpt.GPT(VARIANT), (TOKENS,)),
+    "gpt of experts": (gpt.GPT(gpt.Size(7, 6, 1, 2, 8, mlp="swiglu", experts=3)), (TOKENS,)),
     "bert as published": (
         bert_original.OriginalBert(7, PLACES),
         (TOKENS, np.ones((2, 5), bool), np.zeros((2, 5), np.int32)),

@@ -97,6 +97,28 @@ def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
     assert made.memory.arguments < whole.state_bytes / parts + 20_000
 
 
+@pytest.mark.parametrize(
+    "mesh", ["fsdp=8", pytest.param("data=2,fsdp=2,tensor=2", marks=pytest.mark.nightly)]
+)
+def test_experts_stay_on_their_devices_and_tokens_go_to_them(mesh: str) -> None:
+    """With an all-to-all there and back, in both passes; only what is no expert is gathered."""
+    made = planned(mesh, experts=8)
+    dense = planned(mesh)
+    assert made.parameters > dense.parameters
+    sent = [each for each in made.collectives if each.kind == "all-to-all"]
+    assert sent
+    assert {each.axes for each in sent} == {("fsdp",)}
+    assert sum(each.count for each in sent) >= 4 * SIZE.layers
+
+    def gathered(made: Plan) -> float:
+        return sum(
+            each.count * each.bytes for each in made.collectives if each.kind == "all-gather"
+        )
+
+    assert gathered(made) < gathered(dense), "an expert is gathered"
+    assert made.state_bytes < 1.02 * 12 * made.parameters / (made.mesh["fsdp"])
+
+
 def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
     scanned, single = planned("fsdp=8"), planned("fsdp=8", scan=False)
     assert scanned.parameters == single.parameters

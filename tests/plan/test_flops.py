@@ -104,6 +104,32 @@ def test_a_gpt_takes_six_times_parameters_times_tokens(scan: bool) -> None:
     assert found + 0.2 * blocks < more <= found + blocks / 3
 
 
+def test_of_experts_only_the_slots_are_counted() -> None:
+    """As many operations as in one MLP, times the capacity, and the router; however many experts.
+
+    In inference every expert computes every token.
+    """
+    experts = 8
+    dense = dataclasses.replace(SIZE, mlp="swiglu", rotary=True, width=48, layers=1)
+    mixed = dataclasses.replace(dense, experts=experts, capacity=1.25)
+    d, tokens = ROWS * SIZE.context, jax.ShapeDtypeStruct((ROWS, SIZE.context), jnp.int32)
+
+    def counted(size: Size, train: bool) -> int:
+        net = GPT(size)
+        params = jax.eval_shape(net.init, jax.random.key(0), tokens)["params"]
+        row = jnp.arange(ROWS)
+        run = lambda p, t: net.apply({"params": p}, t, train=train, row=row).sum()  # type: ignore[union-attr]  # noqa: E731
+        return count(jax.grad(run) if train else run, params, tokens)
+
+    mlp, router = 3 * 2 * d * 48 * dense.hidden, 2 * d * 48 * experts
+    assert mixed.expert_hidden * 2 == dense.hidden
+    per_layer = (1.25 - 1) * mlp + router
+    added = counted(mixed, train=True) - counted(dense, train=True)
+    assert added == pytest.approx(3 * per_layer, rel=0.03)
+    added = counted(mixed, train=False) - counted(dense, train=False)
+    assert added == pytest.approx((experts / 2 - 1) * mlp + router, rel=0.03)
+
+
 @pytest.mark.quick
 def test_partial_functions_are_counted() -> None:
     assert count(functools.partial(jnp.matmul, precision="highest"), of(2, 2), of(2, 2)) == 16

@@ -230,3 +230,19 @@ def test_batch_statistics_are_those_of_the_global_batch(way: Way) -> None:
 def test_batch_statistics_in_float64() -> None:
     with jax.enable_x64(True):
         check("cnn_fashion_mnist", Way("shard_map", 8), precise=True, norm="batch")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        Way("jit", 8, 1, "data=2,fsdp=2,tensor=2"),
+        pytest.param(Way("shard_map", 8), marks=pytest.mark.nightly),
+        pytest.param(Way("jit", 8, 1, "fsdp=8"), marks=pytest.mark.nightly),
+        pytest.param(Way("jit", 4, 2, "data=1,fsdp=4"), marks=pytest.mark.nightly),
+    ],
+    ids=str,
+)
+@pytest.mark.slow
+def test_experts_on_several_devices_are_those_of_one(way: Way) -> None:
+    with jax.enable_x64(True):
+        check("gpt_large", way, precise=True, experts=4, dropout=0.0)

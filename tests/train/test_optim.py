@@ -176,6 +176,19 @@ def test_muon_moves_a_matrix_by_an_orthogonal_one(shape: tuple[int, int]) -> Non
     assert (np.diag(turned) < 0).all()
 
 
+def test_muon_moves_each_expert_as_a_matrix_by_itself() -> None:
+    grads = np.random.default_rng(3).standard_normal((3, 4, 6)).astype(np.float32)
+    optimizer = optim.make("muon", 1.0)
+    together = {"experts": {"up": {"kernel": jnp.asarray(grads)}}}
+    found = steps(optimizer, jax.tree.map(jnp.zeros_like, together), [together])[0][0]
+    for i in range(3):
+        alone = {"kernel": jnp.asarray(grads[i])}
+        expected = steps(optimizer, jax.tree.map(jnp.zeros_like, alone), [alone])[0][0]
+        np.testing.assert_allclose(
+            found["experts"]["up"]["kernel"][i], expected["kernel"], rtol=1e-4, atol=1e-5
+        )
+
+
 def test_muon_leaves_all_but_the_kernels_of_dense_layers_to_adam() -> None:
     shapes = {"kernel": (3, 2), "embedding": (3, 2), "bias": (2,), "scale": (2,)}
     conv = {"kernel": (3, 3, 2, 2)}
