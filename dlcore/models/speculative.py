@@ -122,7 +122,7 @@ def look_ahead(
         params: its parameters.
         cache: keys and values of the first `length` - 1 tokens.
         text: tokens; what follows the first `length` ones is undefined.
-        length: number of tokens, at least 1; `length` + `draft` fit into the cache.
+        length: number of tokens, at least 1; with `draft` more they fit into the cache.
         key: random key.
         draft: tokens that are proposed.
         decoding: how tokens are chosen, penalties aside.
@@ -220,7 +220,7 @@ def accepted(
     for_acceptance, for_draw = jax.random.split(key)
     u = jax.random.uniform(for_acceptance, (k,), p.dtype)
     holds = u * q[i, proposed] < p[i, proposed]
-    n = jnp.cumprod(holds.astype(jnp.int32)).sum()
+    n = jnp.cumprod(holds.astype(jnp.int32)).sum(dtype=jnp.int32)
     rest = jnp.maximum(p[n] - jnp.concatenate([q, jnp.zeros_like(q[:1])])[n], 0)
     # rounding can leave nothing of two distributions that are equal
     rest = jnp.where(rest.sum() > 0, rest, p[n])

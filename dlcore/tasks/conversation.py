@@ -173,7 +173,8 @@ class Conversation:
             if context is not None and len(self.tokens) >= context:
                 self.tokens = self.tokens[-max(1, context // 2) :]
                 self._empty_cache()
-            if not draft or context is None or len(self.tokens) + draft > context:
+            # at most to a full context, from where on the text is seen without its first half
+            if not draft or context is None or len(self.tokens) + draft >= context:
                 yield int(self._choose(key, i, self._logits())[0])
                 i += 1
                 continue
