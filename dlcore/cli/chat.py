@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         help=r"ends an answer, and is not shown; \n is a line break; may be given several times",
     )
+    add(
+        "--draft",
+        type=int,
+        default=0,
+        help="propose so many tokens from what was written before, and check them together (0)",
+    )
     add("--seed", type=int, default=0, help="of the draws (0)")
     add(
         "--no-newline",
@@ -93,6 +99,7 @@ def main(words: list[str], load_state: LoadState) -> int:
         tuple(text.replace(r"\n", "\n") for text in request.stop),
         request.seed,
         request.min_p,
+        request.draft,
     )
     options = [flag for flag in ("last", "trust") if getattr(request, flag)]
     folder, experiment, state = load_state([request.run, *(f"--{flag}" for flag in options)])

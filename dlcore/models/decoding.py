@@ -13,6 +13,7 @@ from jax import Array
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
 from dlcore.models.rnn import CharRNN
+from dlcore.models.speculative import look_ahead
 from dlcore.sharding import Tree
 
 
@@ -27,12 +28,15 @@ class Decoder:
             after the last one [1, vocabulary], and the cache of the text with these tokens;
             `position` is the number of tokens that are in the cache. Compiled once for each n.
         context: number of tokens that fit into a cache; None: any number.
+        look_ahead: continues a text by several tokens at once, see `speculative.look_ahead`; None
+            where a cache cannot go back to an earlier token.
     """
 
     prepare: Callable[[Tree], Tree]
     start: Callable[[Tree], Tree]
     advance: Callable[[Tree, Tree, Array, Array], tuple[Array, Tree]]
     context: int | None
+    look_ahead: Callable[..., tuple[Array, Array, Tree]] | None = None
 
 
 def gpt_decoder(size: Size) -> Decoder:
@@ -47,6 +51,7 @@ def gpt_decoder(size: Size) -> Decoder:
         start=start,
         advance=functools.partial(_advance_gpt, single),
         context=size.context,
+        look_ahead=functools.partial(look_ahead, single),
     )
 
 

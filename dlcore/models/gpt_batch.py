@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int32, Integer, Key
+from jaxtyping import Bool, Float, Int32, Integer, Key
 
 from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
@@ -102,6 +102,17 @@ def left_padded(
     return tokens, length - np.asarray(sizes, np.int32)
 
 
+def tokens_of(
+    prompt: Integer[Array, "batch given"], padding: Integer[Array, " batch"], vocabulary: int
+) -> Bool[Array, "batch vocabulary"]:
+    """Returns which tokens occur in each prompt, its padding aside; see `generate_batch`."""
+    is_token = jnp.arange(prompt.shape[1])[None] >= padding[:, None]
+    # an index beyond the vocabulary is dropped: padding is no token of the text
+    index = jnp.where(is_token, prompt, vocabulary)
+    rows = jnp.arange(len(prompt))[:, None]
+    return jnp.zeros((len(prompt), vocabulary), bool).at[rows, index].set(True, mode="drop")
+
+
 Carry = tuple[Array, Cache, Array, Array, Array, Array, Array]
 
 
@@ -143,13 +154,7 @@ def generate_batch(
     logits, cache = infer(
         net, params, prompt, cache=empty_cache(size, batch, dtype), padding=padding
     )
-    is_token = jnp.arange(given)[None] >= padding[:, None]
-    rows = jnp.arange(batch)
-    # an index beyond the vocabulary is dropped: padding is no token of the text
-    columns = jnp.where(is_token, prompt, size.vocabulary)
-    seen = (
-        jnp.zeros((batch, size.vocabulary), bool).at[rows[:, None], columns].set(True, mode="drop")
-    )
+    rows, seen = jnp.arange(batch), tokens_of(prompt, padding, size.vocabulary)
 
     def unfinished(carry: Carry) -> Array:
         return (carry[0] < length) & ~carry[4].all()
@@ -187,17 +192,37 @@ def _token(
     keys: Array, i: Array, logits: Array, seen: Array, end: int, decoding: Decoding
 ) -> Array:
     """Chooses token i of every row, [batch]."""
-    how = decoding
-    if how.repetition_penalty != 1:
-        logits = penalised(logits, seen, how.repetition_penalty)
-    if end >= 0 and how.shorten_by != 1:
-        logits = end_encouraged(logits, end, i, how.shorten_from, how.shorten_by)
-    if end >= 0 and how.min_tokens:
-        barred = logits.at[:, end].set(-jnp.inf)
-        logits = jnp.where(i < how.min_tokens, barred, logits)
+    how, logits = decoding, adjusted(logits, seen, i, end, decoding)
 
     def row(key: Array, logits: Array) -> Array:
         key = jax.random.fold_in(key, i)
         return choose(key, logits, how.temperature, how.top_k, how.top_p, how.min_p)
 
     return jax.vmap(row)(keys, logits)
+
+
+def adjusted(
+    logits: Float[Array, "*batch vocabulary"],
+    seen: Bool[Array, "*batch vocabulary"],
+    i: Integer[Array, ""],
+    end: int,
+    decoding: Decoding,
+) -> Float[Array, "*batch vocabulary"]:
+    """Applies the penalties of a decoding to the logits of token i of a continuation.
+
+    Args:
+        logits: of the model [..., vocabulary].
+        seen: tokens of the text so far [..., vocabulary].
+        i: tokens of the continuation so far [].
+        end: the end token; below 0: none.
+        decoding: its repetition penalty, `min_tokens`, `shorten_from` and `shorten_by` are used.
+    """
+    how = decoding
+    if how.repetition_penalty != 1:
+        logits = penalised(logits, seen, how.repetition_penalty)
+    if end >= 0 and how.shorten_by != 1:
+        logits = end_encouraged(logits, end, i, how.shorten_from, how.shorten_by)
+    if end >= 0 and how.min_tokens:
+        barred = logits.at[..., end].set(-jnp.inf)
+        logits = jnp.where(i < how.min_tokens, barred, logits)
+    return logits

@@ -11,12 +11,15 @@ from jaxtyping import Float, Integer, PRNGKeyArray
 
 from dlcore.models.apply import infer
 from dlcore.models.beam import beam_search
+from dlcore.models.drafters import PromptLookup
 from dlcore.models.gpt import GPT, Cache, Size, empty_cache, unstacked
+from dlcore.models.gpt_batch import Decoding
 from dlcore.models.sampling import choose
+from dlcore.models.speculative import generate_speculatively
 from dlcore.sharding import Tree
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7, 8))
 def generate(
     size: Size,
     params: Tree,
@@ -26,6 +29,7 @@ def generate(
     temperature: float = 0.8,
     top_k: int = 0,
     top_p: float = 1.0,
+    draft: int = 0,
 ) -> Integer[Array, "batch total"]:
     """Continues prompts by `length` tokens, in one compiled loop over a cache.
 
@@ -38,13 +42,16 @@ def generate(
         key: random key; token i is drawn with `fold_in(key, i)`.
         length: number of new tokens.
         temperature, top_k, top_p: see `sampling.choose`.
+        draft: tokens that are proposed at a time by `drafters.PromptLookup` and checked in one
+            pass; 0: none. The distribution is the same; the draws are others, except at
+            temperature 0.
 
     Returns:
         Prompt and continuation [batch, given + length].
 
     Raises:
-        ValueError: the prompt is empty or fills the context, the temperature is below 0, or `top_p`
-            is outside (0, 1].
+        ValueError: the prompt is empty or fills the context, the temperature or `draft` is below
+            0, or `top_p` is outside (0, 1].
     """
     batch, given = prompt.shape
     half = max(1, size.context // 2)
@@ -55,10 +62,20 @@ def generate(
         )
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is a probability above 0, not {top_p}")
+    if draft < 0:
+        raise ValueError(f"at least 0 tokens are proposed, not {draft}")
     size, params = unstacked(size, params)
     net, dtype = GPT(size), jax.tree.leaves(params)[0].dtype
 
     def continue_segment(prompt: Array, start: Array | int, new: int) -> Array:
+        if draft and new:
+            keys = jax.random.split(jax.random.fold_in(key, start), batch)
+            how, padding = Decoding(temperature, top_k, top_p), jnp.zeros(batch, jnp.int32)
+            drafter = PromptLookup(draft)
+            return generate_speculatively(
+                size, params, prompt, padding, keys, new, -1, drafter, how
+            )[0].tokens
+
         def one(carry: tuple[Array, Cache], i: Array) -> tuple[tuple[Array, Cache], Array]:
             logits, cache = carry
             token = choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p)

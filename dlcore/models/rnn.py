@@ -12,6 +12,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, PRNGKeyArray, Shaped
 
+from dlcore.errors import UsageError
 from dlcore.kernels import recurrent
 from dlcore.models.apply import infer
 from dlcore.models.layers import Dropout
@@ -272,7 +273,7 @@ class CharRNN(nn.Module):
         return logits.reshape(*tokens.shape, self.vocabulary), carry
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7, 8))
 def generate(
     net: CharRNN,
     params: Tree,
@@ -282,6 +283,7 @@ def generate(
     temperature: float = 0.8,
     top_k: int = 0,
     top_p: float = 1.0,
+    draft: int = 0,
 ) -> Integer[Array, "batch total"]:
     """Continues prompts by `length` tokens, in one compiled loop.
 
@@ -292,13 +294,17 @@ def generate(
         key: random key; token i is drawn with `fold_in(key, i)`.
         length: number of new tokens.
         temperature, top_k, top_p: see `sampling.choose`.
+        draft: 0; only a network without states checks several proposed tokens in one pass.
 
     Returns:
         Prompt and continuation [batch, given + length].
 
     Raises:
         ValueError: the prompt is empty, the network bidirectional or the temperature below 0.
+        UsageError: `draft` is not 0.
     """
+    if draft:
+        raise UsageError("a recurrent network cannot check proposed tokens: leave out --draft")
     if not prompt.shape[1] or net.rnn.both or temperature < 0:
         raise ValueError(
             "generation needs a prompt, a network of one direction, and a temperature of at least 0"

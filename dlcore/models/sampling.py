@@ -71,6 +71,23 @@ def restricted(
     return logits
 
 
+def probabilities(
+    logits: Float[Array, "*batch vocabulary"],
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+) -> Float[Array, "*batch vocabulary"]:
+    """Returns the distribution that `choose` draws from; at temperature 0 all is on one token.
+
+    Args:
+        logits, temperature, top_k, top_p, min_p: see `choose`.
+    """
+    if temperature == 0:
+        return jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=logits.dtype)
+    return jax.nn.softmax(restricted(logits, temperature, top_k, top_p, min_p), -1)
+
+
 def penalised(
     logits: Float[Array, "*batch vocabulary"],
     seen: Bool[Array, "*batch vocabulary"],

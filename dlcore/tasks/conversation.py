@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -14,6 +15,7 @@ from jax import Array
 from dlcore import sharding
 from dlcore.data.tokenizer import Tokenizer
 from dlcore.errors import UsageError
+from dlcore.models.gpt_batch import Decoding
 from dlcore.models.sampling import choose
 from dlcore.train.step import State
 from dlcore.train.text_model import TextModel
@@ -32,6 +34,8 @@ class Sampling:
         max_tokens: length of an answer at most.
         stop: texts that end an answer; they are not part of it.
         seed: of the random numbers.
+        draft: tokens that are proposed from what stood in the text before, and checked together;
+            the distribution is the same. 0: none.
 
     Raises:
         UsageError: a number outside its range, or an empty stop text.
@@ -44,6 +48,7 @@ class Sampling:
     stop: Sequence[str] = ()
     seed: int = 0
     min_p: float = 0.0
+    draft: int = 0
 
     def __post_init__(self) -> None:
         wrong = {
@@ -52,6 +57,7 @@ class Sampling:
             f"--top-p {self.top_p} is outside (0, 1]": not 0 < self.top_p <= 1,
             f"--min-p {self.min_p} is outside [0, 1]": not 0 <= self.min_p <= 1,
             f"--max-tokens {self.max_tokens} is below 1": self.max_tokens < 1,
+            f"--draft {self.draft} is below 0": self.draft < 0,
             f"--seed {self.seed} is outside 0 to 2^32 - 1": not 0 <= self.seed < 2**32,
             "--stop is an empty text: name one that ends an answer": "" in self.stop,
         }
@@ -69,11 +75,16 @@ class Conversation:
         text_model: the model and its tokens.
         state: trained parameters.
         sampling: of the answers.
+
+    Raises:
+        UsageError: tokens are proposed to a model that cannot check them.
     """
 
     def __init__(self, text_model: TextModel, state: State, sampling: Sampling) -> None:
         self.model, self.sampling = text_model, sampling
         self._decoder = text_model.decoder
+        if sampling.draft and self._decoder.look_ahead is None:
+            raise UsageError("a recurrent network cannot check proposed tokens: leave out --draft")
         # on one device: one row of one token is not worth sharding
         params = jax.tree.map(jnp.asarray, sharding.to_host(state.params[text_model.model]))
         self._params = self._decoder.prepare(params)
@@ -142,8 +153,7 @@ class Conversation:
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)
         self.turn += 1
         text = _Stopping(self.model.tokenizer, self.sampling.stop)
-        for i in range(self.sampling.max_tokens):
-            token = int(self._choose(key, i, self._logits())[0])
+        for token in itertools.islice(self._drawn(key), self.sampling.max_tokens):
             if token == self.model.end:
                 if self.model.has_template:
                     self.tokens.append(token)
@@ -156,22 +166,59 @@ class Conversation:
         if rest := text.rest():
             yield rest
 
+    def _drawn(self, key: Array) -> Iterator[int]:
+        """Draws token after token; the caller appends each to the text before the next one."""
+        context, draft, i = self._decoder.context, self.sampling.draft, 0
+        while True:
+            if context is not None and len(self.tokens) >= context:
+                self.tokens = self.tokens[-max(1, context // 2) :]
+                self._empty_cache()
+            # at most to a full context, from where on the text is seen without its first half
+            if not draft or context is None or len(self.tokens) + draft >= context:
+                yield int(self._choose(key, i, self._logits())[0])
+                i += 1
+                continue
+            new = self._looked_ahead(jax.random.fold_in(key, i), context)
+            yield from new
+            i += len(new)
+            # all of them are in the text now, and all but the last in the cache
+            self._cached = len(self.tokens) - 1, *self._cached[1:]
+
+    def _looked_ahead(self, key: Array, context: int) -> list[int]:
+        """Draws one or more tokens in one pass; those that are not taken are overwritten later."""
+        length, how = len(self.tokens), self.sampling
+        self._read(length - 1)
+        text = jnp.asarray([[*self.tokens, *([0] * (context - length))]], jnp.int32)
+        decoding = Decoding(how.temperature, how.top_k, how.top_p, how.min_p)
+        assert self._decoder.look_ahead is not None
+        tokens, valid, cache = self._decoder.look_ahead(
+            self._params,
+            self._cached[1],
+            text,
+            jnp.asarray(length, jnp.int32),
+            key,
+            how.draft,
+            decoding,
+        )
+        self._cached = length - 1, cache, None
+        return np.asarray(tokens)[: int(valid)].tolist()
+
     def _logits(self) -> Array:
         """Logits of the next token [1, vocabulary]."""
-        context = self._decoder.context
-        if context is not None and len(self.tokens) >= context:
-            self.tokens = self.tokens[-max(1, context // 2) :]
-            self._empty_cache()
-        while self._cached[0] < len(self.tokens):
+        self._read(len(self.tokens))
+        assert self._cached[2] is not None, "a conversation has at least one token"
+        return self._cached[2]
+
+    def _read(self, length: int) -> None:
+        """Puts the first tokens of the text into the cache."""
+        while self._cached[0] < length:
             position, cache, _ = self._cached
-            n = next(n for n in CHUNKS if n <= len(self.tokens) - position)
+            n = next(n for n in CHUNKS if n <= length - position)
             chunk = jnp.asarray([self.tokens[position : position + n]], jnp.int32)
             logits, cache = self._decoder.advance(
                 self._params, cache, chunk, jnp.asarray(position, jnp.int32)
             )
             self._cached = position + n, cache, logits
-        assert self._cached[2] is not None, "a conversation has at least one token"
-        return self._cached[2]
 
 
 def _choose(

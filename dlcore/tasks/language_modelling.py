@@ -26,8 +26,8 @@ from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
 Generate = Callable[[State, Array, Array], Array]  # (state, tokens, key) -> tokens
-# (state, tokens [batch, prompt], key, new tokens, temperature, top_k, top_p) -> tokens
-Continue = Callable[[State, Array, Array, int, float, int, float], Array]
+# (state, tokens [batch, prompt], key, new tokens, temperature, top_k, top_p[, draft]) -> tokens
+Continue = Callable[..., Array]
 
 
 def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
@@ -143,7 +143,7 @@ def continuation(
         net: its first argument: the network, or its shape.
         model: the name of the parameters.
         length: the number of new tokens, where none is given.
-        how: temperature, top_k and top_p, where none are given.
+        how: temperature, top_k, top_p and draft, where none are given.
 
     Returns:
         (state, prompt int32 [batch, some], key, length, *how) -> tokens [batch, some + length].
@@ -169,6 +169,9 @@ class PromptOptions:
     """so many likeliest tokens are drawn from; 0 for all"""
     top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
     """the fewest likeliest tokens whose probabilities reach it are drawn from"""
+    draft: NonNegativeInt = 0
+    """tokens that are proposed at a time, from what followed the last tokens before, and are
+    checked together: the same distribution, sooner where a text repeats itself; 0: none"""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """of the draws; the same for each prompt"""
 
@@ -222,7 +225,7 @@ class PromptPredictor:
         o, made = self.options, {}
         key = jax.random.key(o.seed)
         for prompt, tokens in dict(items).items():
-            how = (o.tokens, o.temperature, o.top_k, o.top_p)
+            how = (o.tokens, o.temperature, o.top_k, o.top_p, *([o.draft] if o.draft else []))
             drawn = np.asarray(self.generate(state, jnp.asarray(tokens)[None], key, *how))
             # An embedding may have more rows than there are tokens.
             new = np.minimum(drawn[0, len(tokens) :], len(self.tokenizer) - 1)

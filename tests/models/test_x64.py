@@ -4,6 +4,7 @@ not mix. Traced, not compiled.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,8 +67,11 @@ def test_searches_and_generation_mix_no_index_types(index: Any, dtype: Any) -> N
 
     prompt, key = TOKENS[:, :2].astype(index), jax.random.key(0)
     params = zeros(gpt.GPT(SIZE), TOKENS)
-    text = jax.eval_shape(lambda: gpt_generation.generate(SIZE, params, prompt, key, 17))
-    assert (text.shape, text.dtype) == ((2, 19), index)
+    for draft in (0, 2):
+        how = (17, 0.8, 0, 1.0, draft)
+        made = functools.partial(gpt_generation.generate, SIZE, params, prompt, key, *how)
+        text = jax.eval_shape(made)
+        assert (text.shape, text.dtype) == ((2, 19), index)
     found = {"gpt": jax.eval_shape(lambda: gpt_generation.likeliest(SIZE, params, prompt, 4, 3, 0))}
     net = rnn.CharRNN(rnn.RNN("lstm", 4), 7)
     text = jax.eval_shape(lambda: rnn.generate(net, zeros(net, TOKENS), prompt, key, 5))

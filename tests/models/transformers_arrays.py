@@ -1,7 +1,7 @@
 """Outputs of the `transformers` library for small networks with random weights.
 
-`python -m tests.models.transformers_arrays` writes transformers.npz anew; it needs `transformers`
-and `torch`, which nothing else here does.
+`python -m tests.models.transformers_arrays` writes transformers.npz anew; it needs the extra
+`compare`, for `transformers` and `torch`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ ROPES: dict[str, dict[str, Any]] = {
 }
 
 
-def arrays() -> Named:
-    """Computes inputs, weights and outputs by name."""
+def arrays(seed: int = 0) -> Named:
+    """Computes inputs, weights and outputs by name; those of the file have the seed 0."""
     import torch
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     with torch.no_grad():
         return {**_llama(), **_heads(), **_bert(), **_logits()}
 

@@ -5,6 +5,7 @@ context.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -62,6 +63,20 @@ def test_top_k_and_the_cache_over_two_turns_within_the_context() -> None:
     second = "".join(talking.answer())
     assert first == expected([1], 0, 2, top_k=4)
     assert second == expected([1, *SYMBOLS.encode(first), 2], 1, 2, top_k=4)
+
+
+def test_proposed_tokens_change_no_greedy_answer() -> None:
+    each = [conversation(max_tokens=27, temperature=0.0, draft=draft) for draft in (0, 2)]
+    for prompt, shown in (("abc", None), ("bc", 4), ("d", None)):  # one answer is stopped early
+        texts = []
+        for talking in each:
+            talking.prompt(prompt)
+            texts.append("".join(itertools.islice(talking.answer(), shown)))
+        assert texts[0] == texts[1]
+        assert each[0].tokens == each[1].tokens
+    recurrent = TextModel("net", rnn_decoder(NET), SYMBOLS)
+    with pytest.raises(UsageError, match="leave out --draft"):
+        Conversation(recurrent, state({}), Sampling(draft=2))
 
 
 def test_a_recurrent_network_keeps_its_states_over_turns() -> None:

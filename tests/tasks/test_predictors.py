@@ -81,6 +81,13 @@ def test_at_temperature_0_and_of_one_token_the_likeliest_is_taken() -> None:
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0, seed=1) == greedy
 
 
+def test_proposed_tokens_change_no_greedy_text() -> None:
+    greedy = answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0)
+    assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0, draft=2) == greedy
+    with pytest.raises(UsageError, match="leave out --draft"):
+        answered("rnn_tiny_shakespeare", "To", tokens=5, draft=2)
+
+
 def test_a_prompt_that_cannot_be_read_is_refused_with_its_place() -> None:
     unknown, long, fits = answered("gpt_tiny_shakespeare", "To ☃ be", "a" * 16, "a" * 15, tokens=2)
     assert unknown.startswith("character '☃' at position 3 ")
@@ -96,7 +103,13 @@ def test_a_recurrent_network_continues_prompts_of_any_length() -> None:
 def test_the_options_of_prompts_have_bounds() -> None:
     from dlcore import bounds
 
-    for options in ({"top_p": 0.0}, {"top_p": 1.1}, {"temperature": -1.0}, {"tokens": 0}):
+    for options in (
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"temperature": -1.0},
+        {"tokens": 0},
+        {"draft": -1},
+    ):
         with pytest.raises(UsageError):
             bounds.check(PromptOptions(**options))  # type: ignore[arg-type]
 

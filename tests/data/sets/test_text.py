@@ -38,3 +38,17 @@ def test_documents_of_a_kind_are_left_out_and_the_corpus_is_named_by_it() -> Non
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="has no kind 'poems': it has books, orders"):
         text.corpus("english_text", "published", ("poems",))
+
+
+@pytest.mark.parametrize("vocabulary", [257, 259])
+def test_every_vocabulary_counts_the_bytes_of_the_same_text(vocabulary: int) -> None:
+    """257 are the bytes and the token between documents: a byte-level model."""
+    splits = text.load("english_text", "published", 4, vocabulary=vocabulary, layout="documents")
+    assert splits.facts.vocabulary == vocabulary
+    for split, documents in DOCUMENTS.items():
+        rows: Any = getattr(splits, split)
+        found = rows.gather(np.arange(len(rows)))
+        counted = (found["bytes"] * found["weight"]).sum()
+        assert counted == sum(len(each.encode()) for each in documents)
+        if vocabulary == 257:
+            assert ((found["bytes"] == 1) == (found["targets"] != splits.facts.end)).all()
