@@ -75,7 +75,7 @@ class Conversation:
         self.model, self.sampling = text_model, sampling
         self._decoder = text_model.decoder
         # on one device: one row of one token is not worth sharding
-        params = jax.tree.map(jnp.asarray, sharding.to_host(state.params[text_model.model]))
+        params = jax.tree.map(jnp.asarray, sharding.to_host(text_model.parameters(state)))
         self._params = self._decoder.prepare(params)
         self._choose = jax.jit(
             functools.partial(
