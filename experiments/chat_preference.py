@@ -7,13 +7,11 @@ Published: none comparable; PERL's reward models are larger, and trained on more
 Headline: test/reward_accuracy
 
 `--pretrained RUN` begins with a run of chat_dialogues of the same sizes, which is also the frozen
-reference. The accuracy is over all pairs of a right and a wrong answer. `--preset dpo` learns from
-pairs of answers to one context (220 contexts have both), cross-validated: one policy for each fold,
-and the accuracy is of the pairs of that fold. `dlcore predict` and `dlcore chat` use the first.
+reference. The accuracy is over all pairs of a right and a wrong answer; with `--preset dpo` over
+pairs of one context (220 have both), each by the policy of its fold, which learns from the others.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 import dlcore
@@ -22,7 +20,7 @@ from dlcore.data import tokenizer
 from dlcore.data.sets import dialogue_pairs, dialogue_rewards
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.tasks import dialogue, preference, preference_pairs
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, weights
 
 ADAMW = Recipe("adamw", lr=1e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
 
@@ -59,11 +57,10 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    pretrained = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
-    sizes = ("taskmaster4_rewards", source, c.context, c.vocabulary)
+    used = c.context, c.vocabulary, tokenizer.of_weights(c.pretrained)
     if c.loss == "dpo":
-        return dialogue_pairs.load(*sizes, c.folds, pretrained)
-    return dialogue_rewards.load(*sizes, pretrained)
+        return dialogue_pairs.load("taskmaster4_rewards", source, *used, folds=c.folds)
+    return dialogue_rewards.load("taskmaster4_rewards", source, *used)
 
 
 def build(c: Config, splits: Splits) -> Experiment:
@@ -72,29 +69,22 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
     policy = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
     reference = replace(policy, name="reference")
-    if paired := c.loss == "dpo":
-        policies = preference_pairs.policies(policy, c.folds)
-        losses = preference_pairs.losses(policies, reference, c.beta)
-        evaluators = preference_pairs.evaluators(policies, reference, splits.evaluated())
+    shared = policy, reference, splits.evaluated(), c.beta
+    if c.loss == "dpo":
+        tuning = preference_pairs.tuning(*shared, c.folds)
     else:
-        policies = [policy]
-        losses = [preference.loss(policy, reference, c.beta, c.right_weight, c.wrong_weight)]
-        evaluators = preference.evaluators(policy, reference, splits.evaluated())
-    models = [*policies, reference]
+        tuning = preference.tuning(*shared, c.right_weight, c.wrong_weight)
     assistant = dialogue.Assistant(size, used, c.longest)
     return Experiment(
         config=c,
         splits=splits,
-        models=models,
-        load={m.name: Weights(Path(c.pretrained), "net") for m in models} if c.pretrained else {},
-        objectives={
-            model.name: Objective(loss, c.recipe(c.steps))
-            for model, loss in zip(policies, losses, strict=True)
-        },
-        evaluators=evaluators,
+        models=tuning.models,
+        load=weights.of(c.pretrained, {model.name: "net" for model in tuning.models}),
+        objectives={n: Objective(loss, c.recipe(c.steps)) for n, loss in tuning.losses.items()},
+        evaluators=tuning.evaluators,
         predictor=dialogue.predictor(assistant),
         text_model=dialogue.text_model(assistant),
-        best="" if paired else "validation/reward_accuracy",
+        best=tuning.best,
         tensor_parallel=TENSOR,
     )
 

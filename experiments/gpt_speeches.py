@@ -21,7 +21,7 @@ from dlcore.data.sets import text
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate, likeliest
-from dlcore.tasks import language_modelling
+from dlcore.tasks import dialogue, language_modelling
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -65,15 +65,11 @@ def build(c: Config, splits: Splits) -> Experiment:
     end = splits.facts.end  # the token between documents
     shape = (c.vocabulary, c.context, c.layers, c.heads, c.width, c.dropout)
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm=c.norm, mlp=c.mlp)
-
-    def inputs(batch, key, train):
-        return (batch["tokens"],), {"segment": batch["segment"], "position": batch["position"]}
-
     how = (c.temperature, c.top_k, c.top_p)
     drawn = language_modelling.continuation(generate, size, "net", 400, *how)
     beams = (c.context // 4, c.beams, end)
     best = language_modelling.best_continuation(likeliest, size, "net", *beams)
-    model = Model("net", GPT(size), inputs)
+    model = Model("net", GPT(size), dialogue.inputs)
     begin = {"prompt": c.prompt, "start": end}
     title = f"Temperature {c.temperature}, top {c.top_k or 'all'}, nucleus {c.top_p}"
     return Experiment(

@@ -7,12 +7,11 @@ Data: SQuAD 1.1 dev set (own builder), 38 articles (4 of them for validation) an
 Published: none for these splits; the published models learn from SQuAD's training set
 Headline: test/f1
 
-The training set of SQuAD is not at hand. `--fold 0` to `4` choose the articles for test. Baselines
-on the same questions are a sliding window and the sentence that is most similar. `--data` takes
-JSON lines {"question", "context", "answer"} or JSON of SQuAD's form. Where some questions have no
-answer, the threshold below which none is given is that with the largest F1 on validation.
-`--preset encoder` reads by a Transformer encoder; `--pretrained RUN` loads it from a run of
-`bert_english --preset clean`: that in assets/ has read paragraphs of these articles.
+`--fold 0` to `4` choose the articles for test. Baselines on the same questions are a sliding window
+and the sentence that is most similar. `--data` takes JSON lines {"question", "context", "answer"}
+or JSON of SQuAD's form. Where some questions have no answer, the threshold below which none is
+given is that with the largest F1 on validation. `--preset encoder` reads by a Transformer encoder,
+`--pretrained` a run of `bert_english --preset clean`: that in assets/ has read these articles.
 """
 
 from dataclasses import dataclass, replace
@@ -26,13 +25,11 @@ from dlcore.data.sets import questions
 from dlcore.data.sets.question_windows import Encoder, Lengths
 from dlcore.data.sets.sentences import SPECIALS
 from dlcore.errors import UsageError
-from dlcore.metrics.known import Metric
-from dlcore.models import encoder
-from dlcore.models.reader import ContextEncoder, EncoderReader, Size, SpanReader
+from dlcore.models.reader import ContextEncoder, Size, SpanReader, encoder_reader
 from dlcore.options import RunOptions
 from dlcore.tasks import question_answers, question_evaluators
 from dlcore.tasks import questions as task
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, weights
 
 ASSET = Path(__file__).with_name("assets") / "bert_english.npz"  # its tokenizer alone is used
 RUN = RunOptions(cpu_devices=1)
@@ -73,19 +70,15 @@ PRESETS = {
 def data(c: Config, source: DataSource) -> Splits:
     by_words = c.reader == "words"
     lengths = Lengths(c.window, c.stride, c.question, c.characters if by_words else 0)
-    subwords = None if by_words else tokenizer.of_weights(Path(c.pretrained or ASSET))
+    subwords = None if by_words else tokenizer.of_weights(c.pretrained or ASSET)
     return questions.load(source, lengths, c.fold, c.negatives, c.rarest, subwords)
 
 
 def build(c: Config, splits: Splits) -> Experiment:
     if c.pretrained and c.reader == "words":
         raise UsageError("--pretrained is of --reader encoder: a reader of words has none")
-    words = splits.facts.vocabulary
-    of_words = SpanReader(Size(words, c.width, c.words, 32, c.encoder, c.dropout))
-    size = encoder.Size(2, 4, c.width, dropout=c.dropout)
-    of_subwords = EncoderReader(words, size, SPECIALS.index("[sep]"), c.dropout)
-    net = of_words if c.reader == "words" else of_subwords
-    pretrained = {"net/text": Weights(Path(c.pretrained), "net/text")}
+    size = Size(splits.facts.vocabulary, c.width, c.words, 32, c.encoder, c.dropout)
+    net = SpanReader(size) if c.reader == "words" else encoder_reader(size, SPECIALS.index("[sep]"))
     model = Model("net", net, inputs=task.inputs)
     finder = question_answers.Finder(model, Encoder.from_facts(splits.facts.encoder), c.longest)
     threshold = question_evaluators.Threshold(finder, splits, c.threshold)
@@ -93,13 +86,12 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        load=pretrained if c.pretrained else {},
+        load=weights.of(c.pretrained, {"net/text": "net/text"}),
         objectives={"net": Objective(task.loss(model), c.recipe(c.steps, c.ema))},
         evaluators=question_evaluators.evaluators(threshold),
         samples=[question_answers.samples(finder, splits.test, threshold)],
         predictor=question_answers.predictor(finder),
         best="validation/f1",
-        metrics={"window_accuracy": Metric("higher")},
     )
 
 

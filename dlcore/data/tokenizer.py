@@ -46,17 +46,20 @@ def of_run(folder: Path) -> Any:
     return from_facts(used)
 
 
-def of_weights(path: Path) -> Any:
-    """Creates the tokenizer of pretrained weights.
+def of_weights(path: str | Path) -> Any:
+    """Creates the tokenizer of pretrained weights; None for an empty path.
 
     Args:
         path: the folder of a run, or the .npz file of exported weights, beside which the tokenizer
-            is in a .json file of the same name.
+            is in a .json file of the same name; "": nothing is pretrained.
 
     Raises:
         UsageError: there is no tokenizer, or it is damaged.
     """
-    return tokens.load(path.with_suffix(".json")) if path.suffix == ".npz" else of_run(path)
+    if not path:
+        return None
+    file = Path(path)
+    return tokens.load(file.with_suffix(".json")) if file.suffix == ".npz" else of_run(file)
 
 
 def from_facts(facts: Mapping[str, Any]) -> Any:

@@ -152,6 +152,17 @@ def answers(assistant: Assistant, splits: Splits) -> Evaluator:
     return Scored(sources, collect, score, metrics, "end")
 
 
+def evaluators(model: Logits, assistant: Assistant, splits: Splits) -> list[Evaluator]:
+    """Evaluates the perplexity of answers, and generated answers: see `perplexity`, `answers`.
+
+    Args:
+        model: computes logits.
+        assistant: generates with it.
+        splits: of `data.sets.dialogue_answers`.
+    """
+    return [perplexity(model, splits.evaluated()), answers(assistant, splits)]
+
+
 def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State, Array], list]:
     """Shows generated answers beside the true ones.
 

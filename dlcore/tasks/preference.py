@@ -21,6 +21,22 @@ from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 
+class Tuning(NamedTuple):
+    """What an experiment of preference tuning is made of.
+
+    Attributes:
+        models: the policies and their reference.
+        losses: of the policies, by name.
+        evaluators: of the policies.
+        best: see `Experiment.best`.
+    """
+
+    models: list[Model]
+    losses: dict[str, Loss]
+    evaluators: list[Evaluator]
+    best: str
+
+
 class LogRatios(NamedTuple):
     """Log-probabilities of answers under the policy, less those under the reference [rows].
 
@@ -102,6 +118,29 @@ def log_ratios(
         for each in (logits, jax.lax.stop_gradient(before))
     )
     return LogRatios(*jnp.split(now - then, 2), *jnp.split(then, 2))
+
+
+def tuning(
+    policy: Model,
+    reference: Model,
+    sources: Mapping[str, Source | None],
+    beta: float,
+    desirable_weight: float,
+    undesirable_weight: float,
+) -> Tuning:
+    """Tunes one policy by KTO.
+
+    Args:
+        policy, reference, beta, desirable_weight, undesirable_weight: see `loss`.
+        sources: see `evaluators`.
+    """
+    made = loss(policy, reference, beta, desirable_weight, undesirable_weight)
+    return Tuning(
+        [policy, reference],
+        {policy.name: made},
+        evaluators(policy, reference, sources),
+        "validation/reward_accuracy",
+    )
 
 
 _ACCURACY = {"": Metric("higher"), "_low": Metric(None), "_high": Metric(None)}

@@ -16,7 +16,7 @@ from dlcore.data.source import Source
 from dlcore.kernels.preference import dpo
 from dlcore.metrics.known import Metric
 from dlcore.metrics.preference import clustered_mean_interval
-from dlcore.tasks.preference import LogRatios, log_ratios
+from dlcore.tasks.preference import LogRatios, Tuning, log_ratios
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -44,6 +44,25 @@ def policies(policy: Model, folds: int) -> list[Model]:
     return [policy, *(dataclasses.replace(policy, name=f"fold_{k}") for k in range(1, folds))]
 
 
+def tuning(
+    policy: Model,
+    reference: Model,
+    sources: Mapping[str, Source | None],
+    beta: float,
+    folds: int,
+) -> Tuning:
+    """Tunes a policy for each fold by DPO.
+
+    Args:
+        policy, reference, beta: see `loss`.
+        sources: see `evaluators`.
+        folds: number of folds.
+    """
+    every = policies(policy, folds)
+    losses = {each.name: loss(each, reference, beta, fold) for fold, each in enumerate(every)}
+    return Tuning([*every, reference], losses, evaluators(every, reference, sources), "")
+
+
 def loss(policy: Model, reference: Model, beta: float, fold: int) -> Loss:
     """DPO of the policy of a fold; each context counts alike, whatever its number of pairs.
 
@@ -69,11 +88,6 @@ def loss(policy: Model, reference: Model, beta: float, fold: int) -> Loss:
         return Out(mean(dpo(found.own, found.other, beta), counts), metrics, extra)
 
     return of_pairs
-
-
-def losses(policies: Sequence[Model], reference: Model, beta: float) -> list[Loss]:
-    """Returns the loss of each fold's policy, see `loss`."""
-    return [loss(policy, reference, beta, fold) for fold, policy in enumerate(policies)]
 
 
 def evaluators(

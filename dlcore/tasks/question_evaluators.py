@@ -24,6 +24,7 @@ _REST = {
     "f1_of_surest_half": Metric("higher"),
     "calibration_error": Metric("lower"),
     "threshold": Metric(None),
+    "window_accuracy": Metric("higher"),  # of the loss
 }
 
 

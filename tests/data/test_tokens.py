@@ -71,8 +71,9 @@ def test_the_tokenizer_of_pretrained_weights_is_that_of_their_run_or_file(tmp_pa
     for path in (tmp_path, tmp_path / "weights.npz"):
         found = tokenizer.of_weights(path)
         assert (found.specials, len(found)) == (used.specials, len(used))
+    assert tokenizer.of_weights("") is None
     with pytest.raises(UsageError, match="facts of a tokenizer"):
-        tokenizer.of_weights(tmp_path / "none")
+        tokenizer.of_weights(str(tmp_path / "none"))
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

@@ -61,8 +61,9 @@ def load(
     source: DataSource,
     length: int,
     vocabulary: int,
-    folds: int,
     pretrained: Subwords | None = None,
+    *,
+    folds: int,
 ) -> Splits:
     """Loads pairs of answers for cross-validation: train and test are the same pairs.
 
