@@ -71,25 +71,23 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(c.layers, c.heads, c.width, dropout=c.dropout)
     net = Classifier(splits.facts.vocabulary, size, len(classes), c.dropout)
     model = Model("net", net, inputs=lambda batch, key, train: batch["tokens"])
-    tuned = None
+    tuned: tuning.Whole | tuning.Tuned = tuning.Whole(model)
     if c.tuning != "full":
-        low_rank = BLOCKS if c.tuning == "low_rank" else ()
-        template = splits.template(c.batch)
-        tuned = tuning.tuned(model, template, low_rank, ("^head",), c.rank, c.alpha)
-    logits = tuned or model
-    loss = classification.loss(logits, c.label_smoothing)
-    objectives = {tuned.changes.name if tuned else "net": Objective(loss, c.recipe(c.steps))}
+        matrices = BLOCKS if c.tuning == "low_rank" else ()
+        tuned = tuning.tuned(model, splits.template(c.batch), matrices, ("^head",), c.rank, c.alpha)
+    loss = classification.loss(tuned, c.label_smoothing)
+    objectives = {tuned.trained: Objective(loss, c.recipe(c.steps))}
     pretrained = {"net/text": Weights(ASSET.with_suffix(".npz"), "net/text")}
     source = "google/flax examples/sst2 README, an LSTM"
     return Experiment(
         config=c,
         splits=splits,
-        models=tuned.models if tuned else [model],
+        models=tuned.models,
         load=pretrained if c.pretrained else {},
         objectives=objectives,
-        evaluators=[*text_scores.evaluators(logits, splits), tuning.evaluator(objectives)],
-        samples=[text_scores.samples("Test sentences", logits, splits.test, classes)],
-        predictor=text_classification.predictor(logits, splits.facts),
+        evaluators=[*text_scores.evaluators(tuned, splits), tuning.evaluator(objectives)],
+        samples=[text_scores.samples("Test sentences", tuned, splits.test, classes)],
+        predictor=text_classification.predictor(tuned, splits.facts),
         best="validation/accuracy",
         published=Published("accuracy", 0.8521, source, split="glue_dev"),
         tensor_parallel=TENSOR,

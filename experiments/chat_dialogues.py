@@ -8,19 +8,19 @@ Headline: test/perplexity
 
 The loss is that of the assistant's answers alone. The baseline is the answer of the training
 context that is most similar by TF-IDF. `--pretrained RUN` begins with the parameters and the
-tokenizer of a run of gpt_english of the same sizes.
+tokenizer of a run of gpt_english of the same sizes; `--preset low_rank` then trains changes of low
+rank of its matrices, to compare `trained_parameters` and `optimizer_bytes` too.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import dlcore
-from dlcore.bounds import PositiveInt, Rate
+from dlcore.bounds import NonNegativeInt, PositiveInt, Rate
 from dlcore.data import tokenizer
 from dlcore.data.sets import dialogue_answers
-from dlcore.models.gpt import GPT, TENSOR, Size
+from dlcore.models.gpt import GPT, MATRICES, TENSOR, Size
 from dlcore.tasks import dialogue
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, tuning, weights
 
 SETS = ("sgd_dialogue", "taskmaster4")
 MUON = Recipe("muon", lr=3e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -39,12 +39,14 @@ class Config:
     dropout: Rate = 0.0
     longest: PositiveInt = 64  # tokens of an answer
     answers: PositiveInt = 200  # that are generated and compared, of each split
+    rank: NonNegativeInt = 0  # of the changes that are trained; 0: all parameters are
     recipe: Recipe = MUON
     batch: int = 16
     steps: int = 800
 
 
 PRESETS = {
+    "low_rank": Config(rank=8, recipe=replace(ADAMW, weight_decay=0.0)),
     "offline": Config(context=96, longest=32, answers=40, steps=200),
     "tiny": Config(
         "", 300, 2, 4, 2, 16, context=96, dropout=0.1, longest=24, answers=8, recipe=ADAMW,
@@ -54,10 +56,8 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    pretrained = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
-    return dialogue_answers.load(
-        SETS, source, c.context, c.vocabulary, c.longest, c.answers, pretrained=pretrained
-    )
+    sizes = c.context, c.vocabulary, c.longest, c.answers
+    return dialogue_answers.load(SETS, source, *sizes, tokenizer.of_weights(c.pretrained))
 
 
 def build(c: Config, splits: Splits) -> Experiment:
@@ -65,15 +65,16 @@ def build(c: Config, splits: Splits) -> Experiment:
     shape = (len(used), c.context, c.layers, c.heads, c.width, c.dropout)
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
     model = Model("net", GPT(size), dialogue.inputs)
-    assistant = dialogue.Assistant(size, used, c.longest)
-    scored = splits.evaluated()
+    tuned = tuning.of_rank(model, splits.template(c.batch), MATRICES, c.rank)
+    objectives = {tuned.trained: Objective(dialogue.loss(tuned), c.recipe(c.steps))}
+    assistant = dialogue.Assistant(size, used, c.longest, merged=tuned.merged)
     return Experiment(
         config=c,
         splits=splits,
-        models=[model],
-        load={"net": Weights(Path(c.pretrained), "net")} if c.pretrained else {},
-        objectives={"net": Objective(dialogue.loss(model), c.recipe(c.steps))},
-        evaluators=[dialogue.perplexity(model, scored), dialogue.answers(assistant, splits)],
+        models=tuned.models,
+        load=weights.of(c.pretrained, {"net": "net"}),
+        objectives=objectives,
+        evaluators=[*dialogue.evaluators(tuned, assistant, splits), tuning.evaluator(objectives)],
         samples=[dialogue.samples("Test dialogues", assistant, splits["test_answers"])],
         predictor=dialogue.predictor(assistant),
         text_model=dialogue.text_model(assistant),

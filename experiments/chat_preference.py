@@ -1,4 +1,4 @@
-"""A GPT that is tuned on answers which people labelled right or wrong (KTO).
+"""A GPT that is tuned on answers which people labelled right or wrong (KTO or DPO).
 
 Family: Transformer decoder (GPT)
 Task: preference tuning
@@ -7,19 +7,20 @@ Published: none comparable; PERL's reward models are larger, and trained on more
 Headline: test/reward_accuracy
 
 `--pretrained RUN` begins with a run of chat_dialogues of the same sizes, which is also the frozen
-reference. The accuracy is over all pairs of a right and a wrong answer.
+reference. The accuracy is over all pairs of a right and a wrong answer; with `--preset dpo` over
+pairs of one context (220 have both), each by the policy of its fold, which learns from the others.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Annotated, Literal
 
 import dlcore
-from dlcore.bounds import PositiveFloat, PositiveInt, Rate
+from dlcore.bounds import PositiveFloat, PositiveInt, Range, Rate
 from dlcore.data import tokenizer
-from dlcore.data.sets import dialogue_rewards
+from dlcore.data.sets import dialogue_pairs, dialogue_rewards
 from dlcore.models.gpt import GPT, TENSOR, Size
-from dlcore.tasks import dialogue, preference
-from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, Weights
+from dlcore.tasks import dialogue, preference, preference_pairs
+from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, weights
 
 ADAMW = Recipe("adamw", lr=1e-4, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
 
@@ -35,6 +36,8 @@ class Config:
     context: PositiveInt = 256
     dropout: Rate = 0.0
     longest: PositiveInt = 64
+    loss: Literal["kto", "dpo"] = "kto"
+    folds: Annotated[int, Range(2)] = 5  # of DPO
     beta: PositiveFloat = 0.1
     right_weight: PositiveFloat = 1.0
     wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong
@@ -44,6 +47,7 @@ class Config:
 
 
 PRESETS = {
+    "dpo": Config(loss="dpo", batch=8, steps=150),
     "offline": Config(context=64, longest=24, wrong_weight=1.0, steps=200),
     "tiny": Config(
         "", 300, 2, 4, 2, 16, context=64, dropout=0.1, longest=16, wrong_weight=1.0,
@@ -53,8 +57,10 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    pretrained = tokenizer.of_run(Path(c.pretrained)) if c.pretrained else None
-    return dialogue_rewards.load("taskmaster4_rewards", source, c.context, c.vocabulary, pretrained)
+    used = c.context, c.vocabulary, tokenizer.of_weights(c.pretrained)
+    if c.loss == "dpo":
+        return dialogue_pairs.load("taskmaster4_rewards", source, *used, folds=c.folds)
+    return dialogue_rewards.load("taskmaster4_rewards", source, *used)
 
 
 def build(c: Config, splits: Splits) -> Experiment:
@@ -63,19 +69,22 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
     policy = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
     reference = replace(policy, name="reference")
-    weights = Weights(Path(c.pretrained), "net")
-    loss = preference.loss(policy, reference, c.beta, c.right_weight, c.wrong_weight)
+    shared = policy, reference, splits.evaluated(), c.beta
+    if c.loss == "dpo":
+        tuning = preference_pairs.tuning(*shared, c.folds)
+    else:
+        tuning = preference.tuning(*shared, c.right_weight, c.wrong_weight)
     assistant = dialogue.Assistant(size, used, c.longest)
     return Experiment(
         config=c,
         splits=splits,
-        models=[policy, reference],
-        load={"net": weights, "reference": weights} if c.pretrained else {},
-        objectives={"net": Objective(loss, c.recipe(c.steps))},
-        evaluators=preference.evaluators(policy, reference, splits.evaluated()),
+        models=tuning.models,
+        load=weights.of(c.pretrained, {model.name: "net" for model in tuning.models}),
+        objectives={n: Objective(loss, c.recipe(c.steps)) for n, loss in tuning.losses.items()},
+        evaluators=tuning.evaluators,
         predictor=dialogue.predictor(assistant),
         text_model=dialogue.text_model(assistant),
-        best="validation/reward_accuracy",
+        best=tuning.best,
         tensor_parallel=TENSOR,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dlcore.data import tokens
 from dlcore.data.tokens import Bytes, Subwords, Vocabulary
 from dlcore.errors import UsageError
 from dlcore.files import Json
@@ -43,6 +44,22 @@ def of_run(folder: Path) -> Any:
             " of texts, such as runs/NAME/001"
         ) from error
     return from_facts(used)
+
+
+def of_weights(path: str | Path) -> Any:
+    """Creates the tokenizer of pretrained weights; None for an empty path.
+
+    Args:
+        path: the folder of a run, or the .npz file of exported weights, beside which the tokenizer
+            is in a .json file of the same name; "": nothing is pretrained.
+
+    Raises:
+        UsageError: there is no tokenizer, or it is damaged.
+    """
+    if not path:
+        return None
+    file = Path(path)
+    return tokens.load(file.with_suffix(".json")) if file.suffix == ".npz" else of_run(file)
 
 
 def from_facts(facts: Mapping[str, Any]) -> Any:

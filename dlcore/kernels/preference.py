@@ -1,4 +1,4 @@
-"""Losses that tune a language model to answers that people labelled."""
+"""Losses that tune a language model to answers that people labelled: KTO and DPO."""
 
 from __future__ import annotations
 
@@ -38,3 +38,23 @@ def kto(
     right = desirable_weight * jax.nn.sigmoid(-margin)
     wrong = undesirable_weight * jax.nn.sigmoid(margin)
     return jnp.where(desirable > 0, right, wrong)
+
+
+def dpo(
+    right_log_ratio: Float[Array, " rows"], wrong_log_ratio: Float[Array, " rows"], beta: float
+) -> Float[Array, " rows"]:
+    """Direct preference optimisation: loss of pairs of a right and a wrong answer to one context.
+
+    -log sigmoid(beta (r_right - r_wrong)) with log ratios r.
+
+    Args:
+        right_log_ratio, wrong_log_ratio: log-probability of the answers under the policy minus that
+            under the reference [rows], in nats.
+        beta: strength of the constraint to the reference.
+
+    Returns:
+        The loss of each pair, in nats; log 2 where policy and reference are the same.
+
+    Source: Rafailov et al. 2023, eq. 7.
+    """
+    return -jax.nn.log_sigmoid(beta * (right_log_ratio - wrong_log_ratio))

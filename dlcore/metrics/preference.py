@@ -59,3 +59,31 @@ def pair_accuracy_interval(
         values.append(pair_accuracy(score[index], right[index]))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(pair_accuracy(score, right), float(low), float(high))
+
+
+def clustered_mean_interval(
+    value: Num[np.ndarray, " n"],
+    weight: Num[np.ndarray, " n"],
+    cluster: Num[np.ndarray, " n"],
+    level: float = 0.95,
+    draws: int = 1000,
+) -> Interval:
+    """Weighted mean with its percentile bootstrap interval over clusters (Efron 1979); seeded.
+
+    Whole clusters are drawn anew, such as all pairs of answers of a dialogue, which are not
+    independent (Davison & Hinkley 1997, section 3.8).
+
+    Args:
+        value: of each example.
+        weight: of each example, at least 0 and not all 0.
+        cluster: number of the cluster of each example.
+        level: of confidence.
+        draws: number of samples.
+    """
+    _, of_example = np.unique(cluster, return_inverse=True)
+    weights = np.asarray(weight, np.float64)
+    total, sums = (np.bincount(of_example, each) for each in (weights, weights * value))
+    index = np.random.default_rng(0).integers(0, len(total), (draws, len(total)))
+    means = sums[index].sum(1) / np.maximum(total[index].sum(1), 1e-12)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(sums.sum() / total.sum()), float(low), float(high))

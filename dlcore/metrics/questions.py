@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -79,3 +82,31 @@ def scores(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Answe
     count = len(pairs)
     exact = sum(exact_match(*pair) for pair in pairs) / count
     return Answered(exact, sum(f1(*pair) for pair in pairs) / count)
+
+
+def best_threshold(
+    answerable: Float[np.ndarray, " n"],
+    answered: Float[np.ndarray, " n"],
+    unanswered: Float[np.ndarray, " n"],
+) -> float:
+    """The threshold of `answerable` with the largest mean F1, of equal ones the lowest.
+
+    A question is answered where `answerable` is at least the threshold.
+
+    Args:
+        answerable: of each question, in [0, 1].
+        answered: F1 of its answer.
+        unanswered: F1 of "" as its answer.
+
+    Returns:
+        0, where all questions are answered; one of `answerable`; or 1.
+    """
+    order = np.argsort(answerable, kind="stable")
+    values = answerable[order]
+    # total[i]: the first i questions are not answered, the others are
+    gains = unanswered[order].astype(np.float64) - answered[order]
+    total = np.concatenate([[0.0], np.cumsum(gains)])
+    thresholds = np.concatenate([[0.0], np.unique(values), [1.0]])
+    totals = total[np.searchsorted(values, thresholds)]
+    best = totals >= totals.max() - 1e-9 * len(values)  # the order of a sum decides no tie
+    return float(thresholds[best].min())

@@ -35,6 +35,9 @@ TENSOR = (
     *experts.SHARDED,
 )
 
+# Patterns of the paths of the matrices, for tuning by low rank.
+MATRICES = (r"blocks?(_\d+)?/(qkv|out|gate|up|down)/kernel", r"embed/embedding")
+
 KeysValues = tuple[Array, Array]
 Cache = tuple[KeysValues, ...]  # of each layer, [batch, kv heads, context, d]
 Logits = Float[Array, "batch length vocabulary"]

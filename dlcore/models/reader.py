@@ -274,6 +274,17 @@ class EncoderReader(nn.Module):
         return SpanHead(name="head")(features, features, context != 0)
 
 
+def encoder_reader(size: Size, separator: int) -> EncoderReader:
+    """Returns a reader by an encoder of two layers with four heads, as `bert_english` has.
+
+    Args:
+        size: vocabulary, width and dropout.
+        separator: see `EncoderReader`.
+    """
+    of_text = encoder.Size(2, 4, size.width, dropout=size.dropout)
+    return EncoderReader(size.vocabulary, of_text, separator, size.dropout)
+
+
 def best_spans(
     start: Float[Array, "batch positions"], end: Float[Array, "batch positions"], longest: int
 ) -> tuple[Integer[Array, "batch 2"], Float[Array, " batch"], Float[Array, " batch"]]:

@@ -86,7 +86,7 @@ class Conversation:
         if sampling.draft and self._decoder.look_ahead is None:
             raise UsageError("a recurrent network cannot check proposed tokens: leave out --draft")
         # on one device: one row of one token is not worth sharding
-        params = jax.tree.map(jnp.asarray, sharding.to_host(state.params[text_model.model]))
+        params = jax.tree.map(jnp.asarray, sharding.to_host(text_model.parameters(state)))
         self._params = self._decoder.prepare(params)
         self._choose = jax.jit(
             functools.partial(

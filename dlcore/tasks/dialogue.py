@@ -28,11 +28,12 @@ from dlcore.models.gpt import Size
 from dlcore.models.gpt_batch import GREEDY, Decoding, Generated, generate_batch, left_padded
 from dlcore.models.sequence_probability import log_probability
 from dlcore.samples import Sample, Table, Text
+from dlcore.sharding import Tree
 from dlcore.tasks import language_modelling
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
-from dlcore.train.step import Batch, State
+from dlcore.train.step import Batch, Params, State
 from dlcore.train.text_model import TextModel
 
 loss = language_modelling.loss
@@ -50,6 +51,7 @@ class Assistant:
         longest: tokens of an answer at most.
         decoding: how tokens are chosen.
         model: the name of the parameters.
+        merged: the parameters from those of all models, where a part of the model was tuned.
     """
 
     size: Size
@@ -57,6 +59,7 @@ class Assistant:
     longest: int
     decoding: Decoding = GREEDY
     model: str = "net"
+    merged: Callable[[Params], Tree] | None = None
 
     @property
     def end(self) -> int:
@@ -73,7 +76,7 @@ class Assistant:
             key: random key; row i uses `fold_in(key, i)`.
         """
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(prompt)))
-        params = state.params[self.model]
+        params = state.params[self.model] if self.merged is None else self.merged(state.params)
         return generate_batch(
             self.size, params, prompt, padding, keys, self.longest, self.end, self.decoding
         )
@@ -147,6 +150,17 @@ def answers(assistant: Assistant, splits: Splits) -> Evaluator:
 
     sources = {split: splits[f"{split}_answers"] for split in ("validation", "test")}
     return Scored(sources, collect, score, metrics, "end")
+
+
+def evaluators(model: Logits, assistant: Assistant, splits: Splits) -> list[Evaluator]:
+    """Evaluates the perplexity of answers, and generated answers: see `perplexity`, `answers`.
+
+    Args:
+        model: computes logits.
+        assistant: generates with it.
+        splits: of `data.sets.dialogue_answers`.
+    """
+    return [perplexity(model, splits.evaluated()), answers(assistant, splits)]
 
 
 def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State, Array], list]:
@@ -261,6 +275,7 @@ def text_model(assistant: Assistant) -> TextModel:
         end=special(TURN_END),
         before=(special("<|user|>"),),
         after=(special(TURN_END), special("<|assistant|>")),
+        merged=assistant.merged,
     )
 
 

@@ -21,18 +21,35 @@ from dlcore.train.model import Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 
+class Tuning(NamedTuple):
+    """What an experiment of preference tuning is made of.
+
+    Attributes:
+        models: the policies and their reference.
+        losses: of the policies, by name.
+        evaluators: of the policies.
+        best: see `Experiment.best`.
+    """
+
+    models: list[Model]
+    losses: dict[str, Loss]
+    evaluators: list[Evaluator]
+    best: str
+
+
 class LogRatios(NamedTuple):
     """Log-probabilities of answers under the policy, less those under the reference [rows].
 
     Attributes:
         own: of each example's answer.
-        other: of the answer to another context.
-        reference: log-probability of the answer under the reference.
+        other: of its other answer.
+        reference, other_reference: log-probabilities of both under the reference.
     """
 
     own: Array
     other: Array
     reference: Array
+    other_reference: Array
 
 
 def loss(
@@ -77,6 +94,7 @@ def log_ratios(
     batch: Batch,
     key: Array | None = None,
     train: bool = False,
+    other: str = "other",
 ) -> LogRatios:
     """Computes the log-ratios of a batch.
 
@@ -85,9 +103,10 @@ def log_ratios(
         params, extra: of both.
         batch: with `tokens`, `targets`, `weight` and the same fields of the other answers.
         key, train: of the policy's dropout.
+        other: prefix of the fields of the other answers: "other", to another context, or "wrong".
     """
     both = {
-        name: jnp.concatenate([batch[name], batch[f"other_{name}"]])
+        name: jnp.concatenate([batch[name], batch[f"{other}_{name}"]])
         for name in ("tokens", "targets", "weight")
     }
     row = batch.get("row")
@@ -98,8 +117,30 @@ def log_ratios(
         log_probability(each, both["targets"], both["weight"])
         for each in (logits, jax.lax.stop_gradient(before))
     )
-    own, other = jnp.split(now - then, 2)
-    return LogRatios(own, other, jnp.split(then, 2)[0])
+    return LogRatios(*jnp.split(now - then, 2), *jnp.split(then, 2))
+
+
+def tuning(
+    policy: Model,
+    reference: Model,
+    sources: Mapping[str, Source | None],
+    beta: float,
+    desirable_weight: float,
+    undesirable_weight: float,
+) -> Tuning:
+    """Tunes one policy by KTO.
+
+    Args:
+        policy, reference, beta, desirable_weight, undesirable_weight: see `loss`.
+        sources: see `evaluators`.
+    """
+    made = loss(policy, reference, beta, desirable_weight, undesirable_weight)
+    return Tuning(
+        [policy, reference],
+        {policy.name: made},
+        evaluators(policy, reference, sources),
+        "validation/reward_accuracy",
+    )
 
 
 _ACCURACY = {"": Metric("higher"), "_low": Metric(None), "_high": Metric(None)}

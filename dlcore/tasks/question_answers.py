@@ -13,7 +13,6 @@ import numpy as np
 from jax import Array
 
 from dlcore.bounds import Range
-from dlcore.data.facts import Facts
 from dlcore.data.own import questions as own
 from dlcore.data.sets.question_windows import Encoder, Question, QuestionWindows, encoded
 from dlcore.metrics import questions as metrics
@@ -84,22 +83,22 @@ class Finder:
 
 
 def samples(
-    finder: Finder, test: QuestionWindows, threshold: float, count: int = 24
+    finder: Finder, test: QuestionWindows, threshold: Callable[[State], float], count: int = 24
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows texts with the answer that was found, and the true one where it is another.
 
     Args:
         finder: a reader.
         test: questions, of which `count` are shown, evenly spread.
-        threshold: probability of being answerable below which no answer is given.
+        threshold: of a state: probability of being answerable below which no answer is given.
         count: number of questions.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
         index = np.unique(np.linspace(0, len(test.questions) - 1, count).astype(int))
         questions = [test.questions[i] for i in index]
-        found = finder(state, questions)
-        return [shown(q, each, threshold) for q, each in zip(questions, found, strict=True)]
+        found, used = finder(state, questions), threshold(state)
+        return [shown(q, each, used) for q, each in zip(questions, found, strict=True)]
 
     return draw
 
@@ -123,8 +122,9 @@ def shown(question: Question, found: Found, threshold: float) -> Evidence:
 class QuestionOptions:
     """Flags of `dlcore predict` for a reader of questions."""
 
-    threshold: Annotated[float, Range(0.0, 1.0)] = 0.0
-    """probability that the text answers the question below which no answer is given"""
+    threshold: Annotated[float, Range(0.0, 1.0)] | None = None
+    """probability that the text answers the question below which no answer is given (0: always
+    answers); by default that with the largest F1 on validation"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,12 +133,24 @@ class QuestionPredictor:
 
     Attributes:
         finder: a reader.
+        chosen: the threshold that the run has used, 0 before it has been evaluated.
         options: flags of `dlcore predict`.
     """
 
     finder: Finder
-    options: QuestionOptions
+    chosen: float = 0.0
+    options: QuestionOptions = dataclasses.field(default_factory=QuestionOptions)
     reads = "table"
+
+    def with_results(self, results: Mapping[str, Mapping[str, float]]) -> QuestionPredictor:
+        """Takes the threshold of validation from the results of the run."""
+        found = results.get("validation", {}).get("threshold", self.chosen)
+        return dataclasses.replace(self, chosen=found)
+
+    @property
+    def threshold(self) -> float:
+        """Probability that the text answers the question below which no answer is given."""
+        return self.chosen if self.options.threshold is None else self.options.threshold
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question]:
         """Reads JSON lines {"question": ..., "context": ...} of files or of a text, and SQuAD's
@@ -171,7 +183,7 @@ class QuestionPredictor:
         ]
 
     def _answer(self, question: Question, found: Found) -> Answer:
-        answer = found.text(question, self.options.threshold)
+        answer = found.text(question, self.threshold)
         spans = [Span(found.start, found.end, f"{found.probability:.2f}", "prompt")]
         record = {
             "question": question.question,
@@ -189,16 +201,10 @@ class QuestionPredictor:
         return f"{answer['question']}  {said}  {answer['probability']:.3f}"
 
 
-def predictor(
-    model: Logits, facts: Facts, longest: int, threshold: float = 0.0
-) -> QuestionPredictor:
+def predictor(finder: Finder) -> QuestionPredictor:
     """Returns the predictor of a reader.
 
     Args:
-        model: computes logits of start and end.
-        facts: of the training data, with `encoder`.
-        longest: tokens of an answer.
-        threshold: default of the flag.
+        finder: the reader.
     """
-    finder = Finder(model, Encoder.from_facts(facts.encoder), longest)
-    return QuestionPredictor(finder, QuestionOptions(threshold))
+    return QuestionPredictor(finder)

@@ -11,27 +11,16 @@ import optax
 from jax import Array
 
 from dlcore.data.sets.question_windows import Question, QuestionWindows
-from dlcore.data.splits import Splits
 from dlcore.metrics import questions as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.models.reader import best_spans
 from dlcore.tasks import question_baselines as baselines
-from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.model import Logits
-from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
+from dlcore.train.step import Batch, Extra, Loss, Out, Params, mean
 
 FIELDS = ("question", "context", "question_flags", "context_flags")
 CHARACTERS = ("question_characters", "context_characters")
-_METRICS = {
-    "exact_match": Metric("higher"),
-    "f1": Metric("higher"),
-    "sentence_hit": Metric("higher"),
-    "no_answer_recall": Metric("higher"),
-    "answered": Metric(None),
-    "f1_of_surest_half": Metric("higher"),
-    "calibration_error": Metric("lower"),
-}
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
@@ -158,6 +147,23 @@ def scores(
     return result
 
 
+def best_threshold(questions: Sequence[Question], found: Sequence[Found]) -> float:
+    """The threshold of `Found.text` with the largest F1; 0 if all questions have an answer.
+
+    Args:
+        questions: with true answers.
+        found: an answer to each.
+    """
+    if all(question.answers for question in questions):
+        return 0.0
+    pairs = list(zip(questions, found, strict=True))
+    answered, unanswered = (
+        np.array([metrics.f1(text, question.answers) for question, text in every])
+        for every in ([(q, each.text(q, 0.0)) for q, each in pairs], [(q, "") for q, _ in pairs])
+    )
+    return metrics.best_threshold(np.array([a.answerable for a in found]), answered, unanswered)
+
+
 def sentence_of(context: str, start: int) -> tuple[int, int]:
     """Characters of the sentence of a text that holds the character `start`."""
     for found in baselines.sentences(context):
@@ -172,41 +178,7 @@ def hit(question: Question, span: tuple[int, int]) -> bool:
     return any(span[0] <= start and start + len(a) <= span[1] for a, start in pairs)
 
 
-def evaluators(model: Logits, splits: Splits, longest: int, threshold: float) -> list[Evaluator]:
-    """Exact match and F1 during training and at the end, and at the end two baselines on test.
-
-    Args:
-        model: computes logits of start and end.
-        splits: of `data.sets.questions`; from the texts of train the baselines know how rare words
-            are, validation and test are scored.
-        longest: tokens of an answer.
-        threshold: probability of being answerable below which no answer is given.
-    """
-
-    train, validation, test = splits.train, splits.validation, splits.test
-
-    def made(sources: dict[str, QuestionWindows], every: Schedule, names: Sequence[str]) -> Scored:
-        def collects(state: State, batch: Batch) -> dict[str, Array]:
-            return collect(model, state.params, state.extra, batch, longest)
-
-        def score(collected: Collected, split: str) -> dict[str, float]:
-            windows = sources[split]
-            result = scores(windows.questions, combined(windows, collected), threshold)
-            return {name: result[name] for name in names if name in result}
-
-        return Scored(sources, collects, score, {n: _METRICS[n] for n in names}, every)
-
-    curve = ("exact_match", "f1")
-    rest = [name for name in _METRICS if name not in curve]
-    return [
-        made({"validation": validation}, "eval", curve),
-        made({"test": test}, "end", curve),
-        made({"validation": validation, "test": test}, "end", rest),
-        OfState("test", lambda state: baseline_scores(train, test), _BASELINES, "end"),
-    ]
-
-
-_BASELINES = {
+BASELINES = {
     name: Metric(None)
     for name in (
         "sliding_window_exact_match",

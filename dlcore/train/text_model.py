@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from dlcore.data.tokenizer import Tokenizer
 from dlcore.models.decoding import Decoder
+from dlcore.sharding import Tree
+from dlcore.train.step import Params, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +24,8 @@ class TextModel:
         before, after: tokens around each text of a person, by which the model tells it from its own
             answers (a chat template); the last of `after` begins the answer. Where there are any,
             `end` is kept in the text.
+        merged: the model's parameters from those of all models, where they are none of them
+            themselves (`tuning.Tuned.merged`).
     """
 
     model: str
@@ -30,6 +35,11 @@ class TextModel:
     end: int | None = None
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    merged: Callable[[Params], Tree] | None = None
+
+    def parameters(self, state: State) -> Tree:
+        """Returns the model's parameters of a state."""
+        return state.params[self.model] if self.merged is None else self.merged(state.params)
 
     @property
     def has_template(self) -> bool:

@@ -93,6 +93,11 @@ class Tuned:
         """Both models, for `Experiment.models`."""
         return [self.base, self.changes]
 
+    @property
+    def trained(self) -> str:
+        """The name of the objective: that of the changes."""
+        return self.changes.name
+
     def merged(self, params: Params) -> Tree:
         """Computes the tuned parameters of the base model, of its structure and dtypes.
 
@@ -141,6 +146,57 @@ class Tuned:
 
     def _with_merged(self, params: Params) -> Params:
         return {**params, self.base.name: self.merged(params)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Whole:
+    """A model of which all parameters are trained, with what `Tuned` has.
+
+    Attributes:
+        base: the model.
+    """
+
+    base: Model
+
+    @property
+    def models(self) -> list[Model]:
+        """The model, for `Experiment.models`."""
+        return [self.base]
+
+    @property
+    def trained(self) -> str:
+        """The name of the objective: that of the model."""
+        return self.base.name
+
+    def merged(self, params: Params) -> Tree:
+        """Returns the model's parameters."""
+        return params[self.base.name]
+
+    def __call__(
+        self, params: Params, extra: Extra, batch: Batch, key: PRNGKeyArray | None, train: bool
+    ) -> tuple[Tree, dict[str, Tree]]:
+        """Applies the model to a batch."""
+        return self.base(params, extra, batch, key, train)
+
+
+def of_rank(
+    model: Model,
+    template: Mapping[str, jax.ShapeDtypeStruct],
+    low_rank: Sequence[str],
+    rank: int,
+    factor: float = 2.0,
+) -> Whole | Tuned:
+    """Tunes matrices of a model by changes of low rank, or with rank 0 the whole model.
+
+    Args:
+        model, template, low_rank: see `tuned`.
+        rank: of the changes; 0: all parameters are trained.
+        factor: of the changes, alpha / rank.
+
+    Raises:
+        UsageError: see `tuned`.
+    """
+    return tuned(model, template, low_rank, (), rank, factor * rank) if rank else Whole(model)
 
 
 def tuned(

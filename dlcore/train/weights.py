@@ -123,6 +123,18 @@ class Weights:
     subtree: str
 
 
+def of(path: str, subtrees: Mapping[str, str]) -> dict[str, Weights]:
+    """Returns the entries of `Experiment.load` for pretrained weights; none for an empty path.
+
+    Args:
+        path: a file or a run, see `Weights`; "": nothing is pretrained.
+        subtrees: {"model/path": path of the parameters in it}.
+    """
+    if not path:
+        return {}
+    return {target: Weights(Path(path), subtree) for target, subtree in subtrees.items()}
+
+
 def with_loaded(
     name: str, params: Mapping[str, Tree], loaded: Mapping[str, Weights]
 ) -> Mapping[str, Tree]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
 
+import dlcore
 from dlcore.cli import main as cli
 from dlcore.data.sets import synthetic_questions
 from tests.child import card
@@ -67,7 +69,13 @@ def test_json_lines_are_learnt_from_and_answered(
     assert cli.main(["data", str(path)]) == 0
     assert "taken for questions" in capsys.readouterr().out
     assert train("qa_squad", "--data", str(path), "--steps", "50") == 0
-    assert {"exact_match", "f1", "sliding_window_f1"} <= card(Path("run"))["results"]["test"].keys()
+    results = card(Path("run"))["results"]
+    assert {"exact_match", "f1", "sliding_window_f1"} <= results["test"].keys()
+    assert 0 <= results["validation"]["threshold"] == results["test"]["threshold"] <= 1
+    opened: Any = dlcore.load("run")
+    assert (
+        opened.experiment.predictor.with_results(results).threshold == results["test"]["threshold"]
+    )
     capsys.readouterr()
     line = json.dumps({"question": "Who is a nurse? 🩺", "context": TEXT})
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{line}\n".encode())))

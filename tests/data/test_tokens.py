@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.data import tokens
+from dlcore.data import tokenizer, tokens
 from dlcore.data.sets import embedded
 from dlcore.errors import UsageError
 
@@ -61,6 +62,18 @@ def test_the_same_text_gives_the_same_subwords_also_from_a_file(tmp_path: Path) 
     np.testing.assert_array_equal(loaded.encode(TEXT[:1000]), SUBWORDS.encode(TEXT[:1000]))
     for one, alone in zip(SUBWORDS.encode_all([TEXT[:90], ""]), (TEXT[:90], ""), strict=True):
         np.testing.assert_array_equal(one, SUBWORDS.encode(alone))
+
+
+def test_the_tokenizer_of_pretrained_weights_is_that_of_their_run_or_file(tmp_path: Path) -> None:
+    used = tokens.bpe(["aa ab"], 258, ["[pad]"])
+    used.save(tmp_path / "weights.json")
+    (tmp_path / "facts.json").write_text(json.dumps({"tokenizer": tokenizer.to_facts(used)}))
+    for path in (tmp_path, tmp_path / "weights.npz"):
+        found = tokenizer.of_weights(path)
+        assert (found.specials, len(found)) == (used.specials, len(used))
+    assert tokenizer.of_weights("") is None
+    with pytest.raises(UsageError, match="facts of a tokenizer"):
+        tokenizer.of_weights(str(tmp_path / "none"))
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""KTO: values by hand, and which way it pushes."""
+"""KTO and DPO: values by hand, and which way they push."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
-from dlcore.kernels.preference import kto
+from dlcore.kernels.preference import dpo, kto
 from tests.kernels.case import Case
 
 
@@ -37,7 +37,16 @@ CASES = {
         edges={
             "huge": (np.array([1e4, -1e4, 1e4]), np.zeros(()), np.array([1.0, 1.0, 0.0])),
         },
-    )
+    ),
+    "dpo": Case(
+        lambda right, wrong: dpo(right, wrong, 0.3),
+        # log(1 + e^-x), summed in logarithms
+        lambda right, wrong: np.logaddexp(0, -0.3 * (right - wrong)),
+        lambda generator: tuple(generator.standard_normal((2, 6)) * 5),
+        grads=(0, 1),
+        batched=(0, 1),
+        edges={"huge": (np.array([1e4, -1e4, 0.0]), np.array([-1e4, 1e4, 0.0]))},
+    ),
 }
 
 
@@ -52,3 +61,11 @@ def test_right_answers_are_pushed_up_and_wrong_ones_down_and_the_point_stays() -
     np.testing.assert_allclose(by_ratio, np.array([-1, 1]) * 0.1 * expit(0.1) * expit(-0.1))
     assert by_point == 0
     np.testing.assert_allclose(kto(ratio, jnp.zeros(()), desirable, 0.1), [0.5, 0.5])
+
+
+def test_dpo_pushes_the_answers_of_a_pair_apart_less_the_further_they_are() -> None:
+    right, wrong = jnp.array([0.0, 30.0]), jnp.array([0.0, -30.0])
+    np.testing.assert_allclose(dpo(right, wrong, 0.1)[0], np.log(2), rtol=1e-6)
+    slopes = jax.grad(lambda *both: dpo(*both, 0.1).sum(), argnums=(0, 1))(right, wrong)
+    np.testing.assert_allclose(slopes[0], -0.1 * expit([0.0, -6.0]), rtol=1e-5)
+    np.testing.assert_allclose(slopes[1], -slopes[0])

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from dlcore.metrics.preference import pair_accuracy, pair_accuracy_interval
+from dlcore.metrics.preference import (
+    clustered_mean_interval,
+    pair_accuracy,
+    pair_accuracy_interval,
+)
 from dlcore.metrics.text import distinct
 
 pytestmark = pytest.mark.quick
@@ -30,6 +34,20 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         assert found.low <= found.value <= found.high
         held += found.low <= truth <= found.high
     assert held >= 51
+
+
+def test_the_interval_of_clusters_is_that_of_their_means_however_often_they_are_repeated() -> None:
+    value = np.arange(100) % 2
+    alone = clustered_mean_interval(value, np.ones(100), np.arange(100))
+    # the normal approximation of a fraction of 0.5
+    assert alone.value == 0.5
+    np.testing.assert_allclose(alone[1:], 0.5 + 1.96 * 0.05 * np.array([-1, 1]), atol=0.02)
+    repeated = clustered_mean_interval(
+        value.repeat(4), np.full(400, 0.25), np.arange(100).repeat(4)
+    )
+    np.testing.assert_allclose(repeated, alone)
+    weighted = clustered_mean_interval(np.array([1, 0]), np.array([3, 1]), np.array([7, 7]))
+    assert weighted == (0.75, 0.75, 0.75)
 
 
 def test_distinct_n_grams_by_hand() -> None:

@@ -6,6 +6,7 @@ import random
 import re
 import string
 
+import numpy as np
 import pytest
 
 from dlcore.metrics import questions
@@ -33,6 +34,22 @@ def test_no_answer_is_right_where_there_is_none() -> None:
     )
     with pytest.raises(ValueError, match="2 answers need references"):
         questions.scores(["a", "b"], [["a"]])
+
+
+def test_the_threshold_with_the_largest_f1_is_that_of_a_search() -> None:
+    random_state = np.random.default_rng(0)
+    for _ in range(30):
+        answerable = random_state.choice([0.0, 0.2, 0.4, 0.7, 1.0], 7)
+        answered, unanswered = random_state.choice([0.0, 0.5, 1.0], (2, 7))
+        scores = {
+            t: np.where(answerable >= t, answered, unanswered).mean()
+            for t in (0.0, 0.2, 0.4, 0.7, 1.0)
+        }
+        best = max(scores.values())
+        expected = min(t for t, score in scores.items() if score > best - 1e-9)
+        assert questions.best_threshold(answerable, answered, unanswered) == expected
+    never = questions.best_threshold(np.array([0.3, 0.9]), np.zeros(2), np.ones(2))
+    assert never == 1
 
 
 def independent(answer: str, reference: str) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from typing import Any
@@ -41,6 +42,23 @@ def state() -> State:
 
 
 ASSISTANT = dialogue.Assistant(SIZE, tokens(), 8)
+
+
+def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> None:
+    other = jax.tree.map(lambda x: -x, state().params["net"])
+    both = dataclasses.replace(state(), params={"net": other, "changes": {}})
+    merged = lambda params: jax.tree.map(lambda x: -x, params["net"])  # noqa: E731
+    tuned = dataclasses.replace(ASSISTANT, merged=merged)
+    prompt, padding = jnp.full((1, 8), 65), jnp.zeros(1, jnp.int32)
+    expected, found, plain = (
+        each.generate(its, prompt, padding, jax.random.key(0))
+        for each, its in ((ASSISTANT, state()), (tuned, both), (ASSISTANT, both))
+    )
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    assert (np.asarray(plain.tokens) != np.asarray(expected.tokens)).any()
+    parameters = dialogue.text_model(tuned).parameters(both)
+    jax.tree.map(np.testing.assert_array_equal, parameters, state().params["net"])
+    assert dialogue.text_model(ASSISTANT).parameters(state()) is state().params["net"]
 
 
 def test_log_probabilities_of_rows_by_hand() -> None:

@@ -14,9 +14,17 @@ import pytest
 from dlcore.data.sets.babi import Encoder as StoryEncoder
 from dlcore.data.sets.babi import Story
 from dlcore.data.sets.question_windows import Encoder, Lengths, Question, encoded, vocabulary
+from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
-from dlcore.tasks import question_answers, question_baselines, questions, stories
+from dlcore.tasks import (
+    question_answers,
+    question_baselines,
+    question_evaluators,
+    questions,
+    stories,
+)
 from dlcore.tasks.questions import Found
+from dlcore.train.predictor import with_options, with_results
 
 TEXT = "Zoé 👩🏽\u200d🚀 lives in New York. Bob, a nurse, lives in Oslo since 1990."
 BOB = Question("Where does Bob live?", TEXT, ("Oslo",), (TEXT.index("Oslo"),))
@@ -63,6 +71,31 @@ def test_scores_by_hand() -> None:
     assert "no_answer_recall" not in questions.scores([BOB], [found("Oslo")], 0.0)
 
 
+def test_the_threshold_is_chosen_on_validation_and_used_for_answers() -> None:
+    answers = [found("Oslo", 0.9, 0.6), found("Bob", 0.1, 0.2), found("Bob", 0.8, 0.3)]
+    assert questions.best_threshold([BOB, UNANSWERABLE, UNANSWERABLE], answers) == 0.6
+    assert questions.best_threshold([BOB, BOB, BOB], answers) == 0  # always answers
+    each = predictor()
+    windows = encoded([BOB, UNANSWERABLE], each.finder.encoder, ("made", "1", "validation"))
+    splits = Splits.of(train=windows, validation=windows, test=windows)
+    chosen = question_evaluators.Threshold(each.finder, splits)
+    assert chosen.of(answers[:2]) == 0.6
+    assert question_evaluators.Threshold(each.finder, splits, 0.0).of(answers[:2]) == 0
+    end = question_evaluators.evaluators(chosen)[2]
+    states = {name: np.zeros((len(windows), *rest)) for name, rest in COLLECTED.items()}
+    states["span"] = states["span"].astype(int)
+    states["no_answer"] = np.where(windows.number == 1, np.log(0.9), np.log(0.4))
+    scores = end.score(Nothing(), states, "validation")  # type: ignore[arg-type]
+    assert scores["threshold"] == pytest.approx(0.6)
+    assert scores["no_answer_recall"] == 1
+    known = with_results(each, {"validation": dict(scores)})
+    assert known.threshold == pytest.approx(0.6)
+    assert with_options(known, question_answers.QuestionOptions(0.0)).threshold == 0
+
+
+COLLECTED: dict[str, tuple[int, ...]] = {"span": (2,), "log_probability": (), "no_answer": ()}
+
+
 def test_baselines_by_hand() -> None:
     sentences = question_baselines.sentences("It cost 1.5 m. Why? Nobody knows...\n So be it")
     shown = ["It cost 1.5 m. Why? Nobody knows...\n So be it"[a:b] for a, b in sentences]
@@ -96,7 +129,7 @@ def predictor() -> question_answers.QuestionPredictor:
 
     encoder = Encoder(Lengths(8, 4, 8, 4), ("bob",))
     finder = question_answers.Finder(model, encoder, 3)
-    return question_answers.QuestionPredictor(finder, question_answers.QuestionOptions(0.5))
+    return question_answers.QuestionPredictor(finder, 0.5)
 
 
 def test_answers_point_into_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,27 @@ def test_stacked_layers_of_a_gpt_are_changed_layer_by_layer() -> None:
     )
 
 
+def test_the_matrices_of_a_gpt_are_all_but_its_norms_and_rank_0_trains_the_whole() -> None:
+    size = gpt.Size(11, 5, layers=2, heads=2, width=8, rotary=True, norm="rms", mlp="swiglu")
+    model = Model("net", gpt.GPT(size), lambda batch, key, train: batch["tokens"])
+    found = tuning.of_rank(model, TEMPLATE, gpt.MATRICES, 2)
+    assert isinstance(found, tuning.Tuned)
+    assert (found.trained, found.scale) == ("changes", 2)
+    params = started(found)
+    matrices = {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, x in jax.tree_util.tree_leaves_with_path(params["net"])
+        if x.ndim == 2
+    }
+    assert {path for path, _ in found.changes.net.low_rank} == matrices  # type: ignore[attr-defined]
+    whole = tuning.of_rank(model, TEMPLATE, gpt.MATRICES, 0)
+    assert (whole.trained, whole.models) == ("net", [model])
+    assert whole.merged(params) is params["net"]
+    np.testing.assert_array_equal(
+        whole(params, {}, BATCH, None, False)[0], model(params, {}, BATCH, None, False)[0]
+    )
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("low_rank", "full", "rank", "message"),

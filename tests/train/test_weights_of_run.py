@@ -37,6 +37,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
             weights.load(tmp_path)
 
 
+def test_what_is_pretrained_is_an_entry_for_each_model_and_nothing_without_a_path() -> None:
+    expected = Weights(Path("runs/a"), "net")
+    assert weights.of("runs/a", {"net": "net", "b": "net"}) == {"net": expected, "b": expected}
+    assert weights.of("", {"net": "net"}) == {}
+
+
 def test_the_tokenizer_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name the folder of a run"):
         tokenizer.of_run(tmp_path)

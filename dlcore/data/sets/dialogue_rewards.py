@@ -44,19 +44,34 @@ def load(
     Raises:
         UsageError: the set is not prepared; a path; or a tokenizer without the chat template.
     """
+    found, rewarded = read(name, source)
+    tokens = pretrained or dialogues.learned(found, vocabulary)
+    dialogues.check(tokens)
+    splits: dict[str, Source] = {
+        split: sources.arrays(found.name, found.version, split, _rows(tokens, rows, length))
+        for split, rows in rewarded.items()
+    }
+    return Splits.of(splits, facts=dialogues.facts(tokens, found))
+
+
+def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]]:
+    """Reads labelled answers.
+
+    Args:
+        name, source: see `load`.
+
+    Returns:
+        The dialogues, each with its answer, and {split: the same with their labels}.
+
+    Raises:
+        UsageError: the set is not prepared, or a path.
+    """
     offline = is_offline(name, source)
     rewarded = _made_up() if offline else {split: _of(name, split) for split in SPLITS}
     version = "1" if offline else tfds.version(name)
     title = "made-up orders, labelled" if offline else name
     contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
-    found = Read(title, version, contexts, {split: split for split in SPLITS}, offline)
-    tokens = pretrained or dialogues.learned(found, vocabulary)
-    dialogues.check(tokens)
-    splits: dict[str, Source] = {
-        split: sources.arrays(title, version, split, _rows(tokens, rows, length))
-        for split, rows in rewarded.items()
-    }
-    return Splits.of(splits, facts=dialogues.facts(tokens, found))
+    return Read(title, version, contexts, {split: split for split in SPLITS}, offline), rewarded
 
 
 def _of(name: str, split: str) -> list[Rewarded]:
@@ -70,9 +85,9 @@ def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[s
     # the next one of a random order: neighbouring examples may be of the same dialogue
     order = np.random.default_rng(0).permutation(len(answers))
     others = [answers[i] for i in np.roll(order, 1)[np.argsort(order)]]
-    own_rows = _encoded(tokens, [each for each, _ in rewarded], length)
+    own_rows = encoded(tokens, [each for each, _ in rewarded], length)
     mixed = [[*each[:-1], other] for (each, _), other in zip(rewarded, others, strict=True)]
-    other_rows = _encoded(tokens, mixed, length)
+    other_rows = encoded(tokens, mixed, length)
     desirable = np.array([reward for _, reward in rewarded], np.float32)
     return {
         **own_rows,
@@ -81,7 +96,7 @@ def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[s
     }
 
 
-def _encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[str, np.ndarray]:
+def encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[str, np.ndarray]:
     """One dialogue a row, padded at the right; the weight is 1 on its last message."""
     out = {name: np.zeros((len(found), length), np.int32) for name in ("tokens", "targets")}
     weight = np.zeros((len(found), length), np.float32)

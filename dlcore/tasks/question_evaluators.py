@@ -1,0 +1,107 @@
+"""Evaluation of answers to questions, with a threshold that is chosen on validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from jax import Array
+
+from dlcore.data.sets.question_windows import QuestionWindows
+from dlcore.data.splits import Splits
+from dlcore.metrics.known import Metric
+from dlcore.tasks import questions
+from dlcore.tasks.question_answers import Finder
+from dlcore.tasks.questions import Found
+from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule
+from dlcore.train.step import Batch, State
+
+_CURVE = {"exact_match": Metric("higher"), "f1": Metric("higher")}
+_REST = {
+    "sentence_hit": Metric("higher"),
+    "no_answer_recall": Metric("higher"),
+    "answered": Metric(None),
+    "f1_of_surest_half": Metric("higher"),
+    "calibration_error": Metric("lower"),
+    "threshold": Metric(None),
+    "window_accuracy": Metric("higher"),  # of the loss
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """The probability of being answerable below which a reader gives no answer.
+
+    Attributes:
+        finder: the reader.
+        splits: validation has the questions on which the threshold with the largest F1 is chosen.
+        fixed: the threshold; None: chosen on validation, 0 where all its questions have an answer.
+    """
+
+    finder: Finder
+    splits: Splits
+    fixed: float | None = None
+
+    def __call__(self, state: State) -> float:
+        """The threshold of a state."""
+        windows = self.splits.validation
+        if self.fixed is not None or all(each.answers for each in windows.questions):
+            return self.fixed or 0.0
+        return self.of(self.finder.of_windows(state, windows))
+
+    def of(self, found: Sequence[Found]) -> float:
+        """The threshold of a state that has found these answers on validation."""
+        if self.fixed is not None:
+            return self.fixed
+        return questions.best_threshold(self.splits.validation.questions, found)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """Evaluates answers to questions, see `evaluators`.
+
+    Attributes:
+        threshold: of the reader.
+        sources: {split: windows of questions}.
+        metrics: those that are listed.
+        every: when they are computed.
+    """
+
+    threshold: Threshold
+    sources: Mapping[str, QuestionWindows]
+    metrics: Mapping[str, Metric]
+    every: Schedule
+
+    def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
+        """Computes the best spans of the windows of a batch."""
+        finder = self.threshold.finder
+        return questions.collect(finder.model, state.params, state.extra, batch, finder.longest)
+
+    def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
+        """Computes the metrics of a split; the threshold is that of validation, also for test."""
+        windows = self.sources[split]
+        found = questions.combined(windows, collected)
+        used = self.threshold.of(found) if split == "validation" else self.threshold(state)
+        result = questions.scores(windows.questions, found, used) | {"threshold": used}
+        return {name: result[name] for name in self.metrics if name in result}
+
+
+def evaluators(threshold: Threshold) -> list[Evaluator]:
+    """Exact match and F1 during training and at the end, and at the end two baselines on test.
+
+    `threshold` is the one that was used, which `dlcore predict` uses too. For the others see
+    `questions.scores` and `questions.baseline_scores`.
+
+    Args:
+        threshold: of a reader, on splits of `data.sets.questions`.
+    """
+    splits = threshold.splits
+    train, validation, test = splits.train, splits.validation, splits.test
+    return [
+        Answers(threshold, {"validation": validation}, _CURVE, "eval"),
+        Answers(threshold, {"test": test}, _CURVE, "end"),
+        Answers(threshold, {"validation": validation, "test": test}, _REST, "end"),
+        OfState(
+            "test", lambda state: questions.baseline_scores(train, test), questions.BASELINES, "end"
+        ),
+    ]
