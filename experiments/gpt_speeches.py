@@ -6,9 +6,8 @@ Data: state_union 1.0.0 (own TFDS builder), 65 speeches; --offline: the Python d
 Published: none comparable
 Headline: test/bits_per_byte
 
-Rows are packed with documents, which do not attend to each other. Bits per byte compare
-vocabularies, the loss per token does not: --preset bytes learns single bytes of as much text.
---experts 8: 8 MLPs in a block, 2 of them for each token.
+Rows are packed with documents, which do not attend to each other. Bits per byte compare with other
+vocabularies (--preset bytes: single bytes). --experts 8: blocks of 8 MLPs, 2 of them for a token.
 """
 
 from dataclasses import dataclass
