@@ -58,9 +58,13 @@ IMPORTED = [
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user on this machine, without what the tests have set for themselves."""
     own = ("JAX_", "XLA_", "DLCORE_PROCESS", "DLCORE_COORDINATOR", "PYTEST")
-    level = {"JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(jax.config.values[UNOPTIMISED]))}
     outside = {k: v for k, v in os.environ.items() if not k.startswith(own)}
-    return outside | CLEAN | level | more
+    return outside | CLEAN | _level() | more
+
+
+def _level() -> dict[str, str]:
+    """Processes compile as this one does."""
+    return {UNOPTIMISED.upper(): str(int(jax.config.values[UNOPTIMISED]))}
 
 
 def flags_of(config: Any) -> list[str]:
@@ -145,7 +149,8 @@ class Child:
             context.set_forkserver_preload(IMPORTED)
             forkserver.ensure_running()
         self.process = context.Process(
-            target=_become, args=([str(word) for word in words], str(folder), str(self.said), more)
+            target=_become,
+            args=([str(word) for word in words], str(folder), str(self.said), _level() | more),
         )
         self.process.start()
 
@@ -216,6 +221,7 @@ def logged(run: Path, split: str | None = None) -> list[dict[str, Any]]:
 def _become(words: list[str], folder: str, said: str, more: dict[str, str]) -> None:
     os.chdir(folder)
     os.environ.update(more)
+    jax.config.update(UNOPTIMISED, more[UNOPTIMISED.upper()] == "1")  # it was read by the server
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -73,6 +73,7 @@ def test_no_import_runs_upwards(module: str) -> None:
         assert {room(name) for name in imports(MODULES[module])} <= set(MODELS)
 
 
+@pytest.mark.slow
 def test_modules_form_no_cycle() -> None:
     """Within a room too."""
     graph = {module: imports(path) & {*MODULES} - {module} for module, path in MODULES.items()}

@@ -217,6 +217,7 @@ def python(
     )
 
 
+@pytest.mark.slow
 def test_importing_everything_leaves_tensorflow_alone(tmp_path: Path) -> None:
     modules = [
         ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")

@@ -63,6 +63,7 @@ def test_a_part_of_a_name_is_found_and_a_string_is_not() -> None:
     assert guessed("was_told = asked('caught') + widest  # wide") == {"was_told", "asked"}
 
 
+@pytest.mark.slow
 @pytest.mark.quick
 def test_names_are_the_fields_own() -> None:
     found = {str(p.relative_to(REPOSITORY)): guessed(p.read_text(encoding="utf-8")) for p in FILES}

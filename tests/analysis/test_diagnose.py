@@ -33,7 +33,7 @@ from dlcore.runtime import processes
 from dlcore.tasks import classification
 from dlcore.train.init import initial
 from dlcore.train.step import Mean, Objective, Out, State, mean
-from tests.child import WHOLE_BATCH, built, tiny
+from tests.child import WHOLE_BATCH, built, distinct_experiments, tiny
 
 
 def state_of(objectives: dict[str, Objective], params: dict[str, Any]) -> State:
@@ -98,6 +98,7 @@ def network(
     return diagnose(objectives, state_of(objectives, {"net": params}), batch, seed=0)["net"]
 
 
+@pytest.mark.slow
 def test_a_deep_sigmoid_network_vanishes_and_a_healthy_relu_network_does_not() -> None:
     rows = network("sigmoid", (16,) * 11)
     assert [row.name for row in rows if row.units][-2:] == ["Dense_10/kernel", "Dense_11/kernel"]
@@ -108,6 +109,7 @@ def test_a_deep_sigmoid_network_vanishes_and_a_healthy_relu_network_does_not() -
     assert verdict(network("sigmoid", (16,))) == HEALTHY
 
 
+@pytest.mark.slow
 def test_dead_relus_are_found_and_counted() -> None:
     assert verdict(network("relu", (16, 16), bias=-100.0)).startswith(
         "100 % of the units of Dense_0/kernel, Dense_1/kernel"
@@ -185,7 +187,8 @@ def test_what_is_written_is_read_and_damage_is_counted(tmp_path: Path) -> None:
     assert read(tmp_path / "nothing.jsonl") == ({}, 0)
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.slow
+@pytest.mark.parametrize("name", distinct_experiments())
 def test_every_experiment_can_be_diagnosed(name: str) -> None:
     """Traced, not compiled: a number for every tensor of every objective."""
     made = built(name)
@@ -204,6 +207,7 @@ def test_every_experiment_can_be_diagnosed(name: str) -> None:
     }
 
 
+@pytest.mark.slow
 def test_two_objectives_on_eight_devices_are_diagnosed_as_on_one() -> None:
     """Sharded rows, a sharded state, microbatches: the numbers are those of one device, and the
     state is what it was.
@@ -296,6 +300,7 @@ def test_a_run_keeps_its_diagnoses_and_trains_as_one_without_them(
     )
 
 
+@pytest.mark.slow
 def test_a_trial_of_few_steps_is_not_diagnosed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

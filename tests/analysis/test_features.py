@@ -106,6 +106,7 @@ def test_layers_are_shown_by_depth_and_without_what_is_inside_them() -> None:
     assert [each.title.split()[1] for each in shown] == ["c:", "b:"]
 
 
+@pytest.mark.slow
 def test_activations_are_those_after_each_layer() -> None:
     net = CNN((3, 4), hidden=5, classes=3)
     params = jax.jit(net.init)(jax.random.key(0), IMAGES / np.float32(255))["params"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.analysis.vanishing import figure, through_time
 from dlcore.data.sets import longmemory
@@ -54,6 +55,7 @@ def test_norms_whose_squares_leave_float32_are_right() -> None:
     np.testing.assert_array_equal(none, 0)
 
 
+@pytest.mark.slow
 def test_the_figure_shows_vanishing_and_exploding() -> None:
     batch = longmemory.adding(60, "test", 100).gather(np.arange(4))
     x, target = batch["x"], batch["target"]

@@ -131,6 +131,7 @@ def test_a_run_that_is_missing_or_none(command: str, refused: Refused, tmp_path:
     refused(command, "empty", *more, mentions=("empty", "card.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -83,6 +83,7 @@ def command(*words: Any) -> list[str]:
     return [sys.executable, "-m", "dlcore", *map(str, words)]
 
 
+@pytest.mark.slow
 def test_no_room_is_said_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +105,7 @@ def test_no_room_is_said_before_the_first_step(
     )
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_training(
     stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,6 +224,7 @@ def test_folders_without_permission(tmp_path: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.slow
 def test_a_folder_that_another_process_trains_in(
     stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

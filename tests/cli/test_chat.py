@@ -162,6 +162,7 @@ def conversing(monkeypatch: pytest.MonkeyPatch, run: Path, typed: str, *words: s
     return main.main(["chat", str(run), *words])
 
 
+@pytest.mark.slow
 def test_lines_of_a_file_are_answered_and_the_end_of_file_ends(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +183,7 @@ def test_lines_of_a_file_are_answered_and_the_end_of_file_ends(
     assert capsys.readouterr().out == f"{expected}\n"
 
 
+@pytest.mark.slow
 def test_what_is_no_language_model_is_refused(run: Path) -> None:
     _, experiment, _, state = run_commands.state_of("chat", [str(run)])
     other = dataclasses.replace(experiment, text_model=None)

@@ -51,6 +51,7 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eval", str(trained)]) == 0
     said = capsys.readouterr().out
@@ -85,6 +86,7 @@ def test_report_sets_runs_side_by_side(copied: Path, capsys: pytest.CaptureFixtu
     assert Path("both.html").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_numbered_runs_and_the_newest_is_chosen_and_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -122,6 +124,7 @@ def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
     assert (flags.cpu_devices or simulated(flags, batch=32)) == devices
 
 
+@pytest.mark.slow
 def test_a_page_run_as_main_trains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     page = str(REPOSITORY / "experiments" / "mlp_digits.py")
     monkeypatch.setattr(sys, "argv", [page, *SHORT[2:], "--out", "run"])
@@ -149,6 +152,7 @@ def test_a_page_is_a_program(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_trains_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +167,7 @@ def test_a_file_of_ones_own_trains_and_goes_on(
     assert "step 9" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +179,7 @@ def test_a_run_of_a_file_of_ones_own_goes_on_from_any_folder(
     assert cli.main(["resume", "../run", "--steps", "7", "--accept-changes"]) == 0
 
 
+@pytest.mark.slow
 def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(
     tmp_path: Path,
 ) -> None:
@@ -203,6 +209,7 @@ def test_the_command_of_a_report_keeps_switches_that_are_off_and_names_the_file(
     assert shlex.split(str(reproduce(report_runs.read(Path("ours")))))[2] == "mlp_digits"
 
 
+@pytest.mark.slow
 def test_compiling_is_said_where_it_takes_long(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +230,7 @@ def test_compiling_is_said_where_it_takes_long(
     assert "compiling ..." in capsys.readouterr().err.splitlines()
 
 
+@pytest.mark.slow
 def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> None:
     text = (REPOSITORY / "experiments" / "mlp_digits.py").read_text(encoding="utf-8")
     Path("mine.py").write_text(
@@ -236,12 +244,14 @@ def test_offline_begins_with_the_page_s_own_config_for_it(tmp_path: Path) -> Non
     assert (card(Path("a"))["steps"], card(Path("b"))["steps"]) == (3, 2)
 
 
+@pytest.mark.slow
 def test_without_out_a_file_of_ones_own_has_its_own_folder(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", "mine.py")
     assert cli.main(["train", "mine.py", *SHORT[2:]]) == 0
     assert card(Path("runs/mine/001"))["file"].endswith("mine.py")
 
 
+@pytest.mark.slow
 def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     words = ["train", "mlp_digits", *flags_of(tiny("mlp_digits")), "--out", "run", "--continue-run"]
     code, said = run(*words, folder=tmp_path)
@@ -261,6 +271,7 @@ def test_the_same_words_begin_a_run_and_go_on_with_it(tmp_path: Path) -> None:
     assert (code, "--continue-run needs --out" in said) == (2, True), said
 
 
+@pytest.mark.slow
 def test_a_preset_is_a_config_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "mlp_digits", "--preset", "tiny", "--steps", "2"]
     assert cli.main([*words, "--out", "a"]) == 0

@@ -40,6 +40,7 @@ def data(kind: str) -> Path:
     return Path("pairs.tsv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "kind", "metric"),
     [

@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield here / "run"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> None:
     found = card(run)
     assert found["data"]["train"]["version"] == "own"
@@ -71,7 +71,7 @@ def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> N
     assert capsys.readouterr().out == "Good day.\n"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_conversation_with_a_chat_template(run: Path) -> None:
     terminal = Terminal("chat", str(run), "--temperature", "0", "--max-tokens", "1000000")
     try:

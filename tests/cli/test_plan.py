@@ -19,6 +19,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
 
 
+@pytest.mark.slow
 def test_a_plan_is_printed_and_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--topology", "cpu:8", "--price", "2", "--json", "plan.json"]) == 0
     said = capsys.readouterr().out
@@ -34,6 +35,7 @@ def test_a_plan_is_printed_and_written(capsys: pytest.CaptureFixture[str]) -> No
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_search_names_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--topology", "cpu:8", "--search", "--json", "plan.json"]) == 0
     assert "the fastest that fits is first" in capsys.readouterr().out
@@ -69,6 +71,7 @@ def test_bad_input_is_refused(
     assert forecast in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_divide_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--batch", "12", "--topology", "cpu:8"]) == 0
     assert (

@@ -56,6 +56,7 @@ def records(capsys: Capture) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_accuracy_over_the_test_split_is_the_evaluations(
     run: Path, pictures: Path, capsys: Capture
 ) -> None:
@@ -222,6 +223,7 @@ print(main(["export", run, run + "/p.npz"]), main(["report", run]))
 """
 
 
+@pytest.mark.slow
 def test_a_copied_run_is_used_without_data_orbax_or_tfds(
     run: Path, pictures: Path, tmp_path: Path
 ) -> None:

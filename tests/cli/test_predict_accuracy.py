@@ -44,6 +44,7 @@ def as_table(source: Any, classes: list[str], folder: Path) -> tuple[Path, list[
     return folder / "rows.csv", [classes[i] for i in source.arrays["label"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "written"),
     [

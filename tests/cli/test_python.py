@@ -20,6 +20,7 @@ def train(folder: Path, **settings: Any) -> Any:
     return dlcore.run("mlp_digits", preset="tiny", out=folder, **{"log_every": 2, **settings})
 
 
+@pytest.mark.slow
 def test_a_run_has_its_card_curves_and_model(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=8, lr=5e-3, widths=(8, 8), dropout=0)
     assert run.folder == tmp_path / "run"
@@ -34,6 +35,7 @@ def test_a_run_has_its_card_curves_and_model(tmp_path: Path) -> None:
     assert int(run.load(last=True).state.step) == 8
 
 
+@pytest.mark.slow
 def test_without_a_folder_runs_are_numbered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +44,7 @@ def test_without_a_folder_runs_are_numbered(
     assert [str(each.folder) for each in found] == ["runs/mlp_digits/001", "runs/mlp_digits/002"]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_each_seed_is_a_run_with_its_model(tmp_path: Path) -> None:
     runs = train(tmp_path / "seeds", steps=4, seeds=2)
     assert [run.folder.name for run in runs] == ["seed-0", "seed-1"]
@@ -68,6 +71,7 @@ def test_what_the_command_line_refuses_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_and_a_run_that_diverges_raise(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match=r"is nan|is inf|not finite"):
         train(tmp_path / "run", steps=4, lr=1e38)

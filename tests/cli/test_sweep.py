@@ -45,6 +45,7 @@ def kept(folder: str = "sweeps/mlp_digits") -> dict[str, Any]:
     return json.loads((Path(folder) / "sweep.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_grid_is_run_ranked_shown_and_not_run_again(
     started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_grid_is_run_ranked_shown_and_not_run_again(
     assert kept()["trials"] == trials
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["sweep", "mlp_digits", "seed=3,4", "--metric", "validation/accuracy", *FLAGS]
     with monkeypatch.context() as patched:
@@ -218,6 +220,7 @@ def test_a_field_or_value_that_the_config_does_not_take_ends_it(
     assert ended.value.code == 2
 
 
+@pytest.mark.slow
 def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
     started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +241,7 @@ def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
     )
 
 
+@pytest.mark.slow
 def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None:
     child = (
         "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(1),"
@@ -258,6 +262,7 @@ def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None
         assert request.wait(60) == 75
 
 
+@pytest.mark.slow
 @pytest.mark.quick
 @given(
     low=st.floats(1e-6, 1e3), ratio=st.floats(1.01, 1e6), seed=st.integers(0, 99), log=st.booleans()

@@ -35,6 +35,7 @@ def test_transparency_becomes_white() -> None:
     assert (found == 255).all()
 
 
+@pytest.mark.slow
 @given("noto_emoji_captions")
 def test_every_emoji_is_in_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
@@ -52,6 +53,7 @@ def test_every_emoji_is_in_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.facts.fields["image"]["shape"] == [24, 24, 3]
 
 
+@pytest.mark.slow
 @given("style_images")
 def test_paintings_are_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))

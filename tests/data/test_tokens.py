@@ -18,6 +18,7 @@ TEXT = embedded.documentation()[:50_000]
 SUBWORDS = tokens.bpe([TEXT], 400, ("[PAD]", "[MASK]"))
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_every_text_comes_back(text: str) -> None:
     subwords = SUBWORDS.encode(text)

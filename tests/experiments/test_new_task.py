@@ -166,6 +166,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("ordinal", None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_here")
 def test_a_new_task_needs_new_files_alone() -> None:
     words = ["train", "digits_in_order.py", "--eval-every", "20", "--out", "run"]

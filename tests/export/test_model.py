@@ -29,6 +29,7 @@ def model(run: Any) -> TrainedModel:
     return run.load()
 
 
+@pytest.mark.slow
 def test_one_input_gives_one_answer_and_several_a_list(model: TrainedModel, tmp_path: Path) -> None:
     images = TEST["image"][:3]
     one = model(images[0])
@@ -46,6 +47,7 @@ def test_one_input_gives_one_answer_and_several_a_list(model: TrainedModel, tmp_
     assert len(model(file, top=2)["classes"]) == 2
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_the_network(model: TrainedModel) -> None:
     net = model.experiment.models[0]
     batch = {"image": TEST["image"][:5], "row": np.arange(5, dtype=np.int32)}

@@ -99,12 +99,14 @@ def test_values_by_hand() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_right_hinge_critic_learns_nothing_more_and_a_lost_generator_still_does() -> None:
     sure = jax.grad(lambda s: critic_loss(s, -s, "hinge").sum())(jnp.array([3.0]))
     lost = jax.grad(lambda s: generator_loss(s, "nonsaturating").sum())(jnp.array([-30.0]))
     assert (float(sure[0]), float(lost[0])) == (0.0, -1.0)
 
 
+@pytest.mark.slow
 def test_penalty_of_a_linear_critic_is_the_same_everywhere() -> None:
     """(|w| - 1)^2, and its gradient by w, 2 (|w| - 1) w / |w|: the second derivative through the
     critic.

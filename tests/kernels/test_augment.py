@@ -226,6 +226,7 @@ def test_images_in_another_order_are_changed_the_same_way(kernel) -> None:
     np.testing.assert_array_equal(kernel(key(), order, IMAGES[:20][order]), together[order])
 
 
+@pytest.mark.slow
 def test_squares_are_erased_around_every_pixel() -> None:
     gone = (
         np.asarray(jax.jit(random_erase, static_argnums=3)(key(), jnp.arange(200), IMAGES, 1)) == 0
@@ -237,6 +238,7 @@ def test_squares_are_erased_around_every_pixel() -> None:
     )
 
 
+@pytest.mark.slow
 def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
     rows, ones, zeros = jnp.arange(1000), jnp.ones((1000, 16, 16, 1)), jnp.zeros((1000, 16, 16, 1))
     for alpha in (0.4, 1.0):
@@ -251,6 +253,7 @@ def test_shares_are_beta_distributed_and_say_what_is_in_the_mixture() -> None:
     assert 0.5 < share.mean() < 0.75  # one half, and more where a box reaches over the border
 
 
+@pytest.mark.slow
 def test_boxes_of_a_beta_distribution_are_pasted_too() -> None:
     """The cases above draw from Beta(1, 1), which needs none of the loops that take seconds to
     compile.

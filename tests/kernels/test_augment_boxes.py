@@ -170,6 +170,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_placing_is_that_of_jax() -> None:
     images, place = _images(np.random.default_rng(0))
     for image, (sx, sy, tx, ty) in zip(images, place, strict=True):
@@ -187,6 +188,7 @@ def test_placing_is_that_of_jax() -> None:
         np.testing.assert_allclose(found[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_boxes_move_with_what_they_are_around(seed: int) -> None:
     """A bright rectangle stays within its box through placing and mirroring, and fills it."""

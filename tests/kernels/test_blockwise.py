@@ -88,6 +88,7 @@ def test_no_block_changes_the_result(length: int, blocks: tuple[int, ...], causa
             np.testing.assert_allclose(a, b, atol=1e-5, err_msg=str(block))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [True, False])
 def test_second_derivatives_are_those_of_all_weights_written_out_which_are_not(
     causal: bool,
@@ -124,6 +125,7 @@ def test_second_derivatives_are_those_of_all_weights_written_out_which_are_not(
             assert not re.search(r"(5,5|6,6)\]", blocks.as_text())
 
 
+@pytest.mark.slow
 def test_masked_equals_sliced() -> None:
     q, k, v = draw(0, 3, 1, 2, 7, 4)
     seen = jnp.array([[True, False, True, True, False, False, True]])
@@ -133,6 +135,7 @@ def test_masked_equals_sliced() -> None:
     )
 
 
+@pytest.mark.slow
 def test_padding_and_packed_rows_are_causal_too() -> None:
     q, k, v = draw(1, 3, 2, 2, 6, 4)
     segment = jnp.array([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 2, 2]])

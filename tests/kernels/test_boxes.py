@@ -131,6 +131,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_overlaps_by_hand() -> None:
     a = jnp.array([0.0, 0, 2, 2])
     assert float(iou(a, jnp.array([1.0, 0, 3, 2]))) == pytest.approx(1 / 3)
@@ -139,6 +140,7 @@ def test_overlaps_by_hand() -> None:
     np.testing.assert_allclose(pairs, [[1, 1 / 7, 0], [0, 1 / 7, 1]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_suppressed_box_suppresses_none() -> None:
     """b overlaps a and c, a and c barely overlap: only b goes."""
     boxes = jnp.array([[[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]]])

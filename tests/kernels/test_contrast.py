@@ -93,6 +93,7 @@ def test_one_positive_each_is_the_softmax_cross_entropy_of_pairs() -> None:
     np.testing.assert_allclose(info_nce(a, b, own, every, 0.1), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_not_counted_has_no_gradient() -> None:
     """Padding may hold anything."""
     anchor, clean = A.astype(np.float32), C.astype(np.float32)

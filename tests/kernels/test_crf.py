@@ -162,6 +162,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_random_chains_equal_enumeration_in_float64(seed: int) -> None:
     """Values and gradients of chains of up to six positions and four tags."""
@@ -193,6 +194,7 @@ def test_random_chains_equal_enumeration_in_float64(seed: int) -> None:
         assert float((slope * direction).sum()) == pytest.approx(expected / 2e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing() -> None:
     """A chain in a longer row, with anything in its padding, is the chain by itself."""
     e, t, start, end, _ = (jnp.asarray(x, jnp.float32) for x in GIVEN)

@@ -78,6 +78,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_optax() -> None:
     generator = np.random.default_rng(2)
     x, labels = (

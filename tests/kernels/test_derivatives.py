@@ -63,6 +63,7 @@ def test_what_is_decorated_keeps_its_name_and_words() -> None:
     assert (cube.__name__, cube.__doc__) == ("cube", "times x^3.")
 
 
+@pytest.mark.slow
 def test_forward_over_reverse_mode_through_kernels_in_a_row() -> None:
     """A product with the Hessian, through normalisation, GELU and causal attention: the difference
     of two gradients, in float64.

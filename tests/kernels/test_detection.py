@@ -148,6 +148,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_a_middle_is_hot_and_its_cells_share_the_weight() -> None:
     boxes = jnp.array([[[4.0, 4, 20, 16], [0, 0, 0, 0]]])  # its middle is in row 2, column 3
     heat = centre_heat(boxes, jnp.array([[1, 0]]), SHAPE, STRIDE, CLASSES)
@@ -159,6 +160,7 @@ def test_a_middle_is_hot_and_its_cells_share_the_weight() -> None:
     assert not np.asarray(target[np.asarray(weight) == 0]).any()
 
 
+@pytest.mark.slow
 def test_a_box_that_reaches_the_corner_has_a_cell() -> None:
     boxes = jnp.array([[[22.0, 18, 26, 22]]])  # its middle is the map's lower right corner
     _, weight = centre_boxes(boxes, SHAPE, STRIDE)

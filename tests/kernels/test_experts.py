@@ -184,6 +184,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_a_token_is_routed_by_itself_and_earlier_tokens() -> None:
     logits = np.asarray(np.random.default_rng(0).standard_normal(SHAPE), np.float32)
     whole = route(logits, TOP, CAPACITY).slots
@@ -194,6 +195,7 @@ def test_a_token_is_routed_by_itself_and_earlier_tokens() -> None:
     np.testing.assert_array_equal(route(changed, TOP, CAPACITY).slots[:, :4], whole[:, :4])
 
 
+@pytest.mark.slow
 def test_nothing_is_dropped_at_a_capacity_of_the_length() -> None:
     crowded = np.tile(np.arange(EXPERTS, dtype=np.float32), (1, 6, 1))
     assert route(crowded, TOP, 6).slots.max() < EXPERTS * 6

@@ -57,6 +57,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_it_equals_attention_over_repeated_keys() -> None:
     q, (k, v) = draw(0, 2, 6, 4, 8), draw(1, 2, 2, 3, 5, 8)
     mask = jnp.asarray(np.random.default_rng(0).random((2, 4, 5)) < 0.7)

@@ -213,12 +213,14 @@ def _linear_gaussian(samples: int, images: int, exact: bool) -> tuple[np.ndarray
     return np.asarray(weights), scipy.stats.norm(scale=np.sqrt(5)).logpdf(np.asarray(x)[:, 0])
 
 
+@pytest.mark.slow
 def test_bound_of_an_exact_posterior_is_the_likelihood_whatever_the_samples() -> None:
     weights, want = _linear_gaussian(8, 50, exact=True)
     for samples in (1, 3, 8):
         np.testing.assert_allclose(importance_bound(weights[:, :samples]), want, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_bound_of_one_sample_is_the_elbo_and_it_rises_with_samples_to_the_likelihood() -> None:
     weights, want = _linear_gaussian(512, 1000, exact=False)
     np.testing.assert_array_equal(importance_bound(weights[:, :1]), weights[:, 0])
@@ -230,6 +232,7 @@ def test_bound_of_one_sample_is_the_elbo_and_it_rises_with_samples_to_the_likeli
     assert gaps[0] == pytest.approx(0.5 * (ratio - 1 - 0.8 + 5 * 0.3**2), abs=0.05)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 99), st.floats(-50, 50))
 def test_bound_shifts_with_its_weights_and_its_gradient_is_their_share(
     seed: int, shift: float
@@ -245,6 +248,7 @@ def test_bound_shifts_with_its_weights_and_its_gradient_is_their_share(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_keep_largest_keeps_as_many_as_top_k_and_passes_gradient_there_alone(dtype: Any) -> None:
     x = jax.random.permutation(

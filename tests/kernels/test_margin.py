@@ -50,6 +50,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_the_true_class_always_loses_more_the_larger_its_angle_is() -> None:
     """Also beyond pi - margin, where the cosine of the larger angle would rise."""
     cosine = jnp.linspace(-1, 1, 401)[:, None]

@@ -85,6 +85,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_four_fifths_are_hidden_a_tenth_is_another_and_a_tenth_stays() -> None:
     rows, length, count = np.arange(2000, dtype=np.int32), 64, 10
     tokens = jnp.asarray(

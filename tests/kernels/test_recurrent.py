@@ -150,6 +150,7 @@ def test_a_padded_sequence_is_the_sequence_alone(name: str, reverse: bool) -> No
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @each_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_truncation_is_chunks_with_a_stopped_gradient_between(name: str, reverse: bool) -> None:

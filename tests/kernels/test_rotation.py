@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.ndimage
 
 from dlcore.kernels.rotation import random_rotation
@@ -53,6 +54,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_no_angle_is_the_image_and_rows_decide() -> None:
     images = jnp.asarray(np.random.default_rng(0).random((4, 5, 5, 1), np.float32))
     np.testing.assert_allclose(random_rotation(key(), ROWS, images, 0.0), images, atol=1e-6)

@@ -40,6 +40,7 @@ def job_of(jobset: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_an_indexed_job_and_its_service_are_valid() -> None:
     service, job = kubernetes.manifests(TRAIN, GPU)
     validate(service)
@@ -58,6 +59,7 @@ def test_an_indexed_job_and_its_service_are_valid() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_sweep_has_its_own_name_and_folder() -> None:
     words = [*TRAIN, "--out", "/runs/lr/001", "--continue-run"]
     _, job = kubernetes.manifests(words, dataclasses.replace(GPU, name="Trial 001"))

@@ -10,6 +10,7 @@ import pytest
 from dlcore.models.adain import Decoder, adain
 
 
+@pytest.mark.slow
 @pytest.mark.quick
 def test_channels_get_mean_and_deviation_of_the_style() -> None:
     content = jnp.array([1.0, 3.0, 5.0, 7.0]).reshape(1, 2, 2, 1)  # mean 4, variance 5
@@ -23,6 +24,7 @@ def test_channels_get_mean_and_deviation_of_the_style() -> None:
     np.testing.assert_allclose(flat, 12, rtol=1e-6)  # no deviation: finite
 
 
+@pytest.mark.slow
 def test_a_picture_is_eight_times_as_large_and_independent_of_others() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 2, 3, 5))
     net = Decoder(6)

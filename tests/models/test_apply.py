@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.models.apply import apply
 from dlcore.models.cnn import CNN
@@ -38,6 +39,7 @@ def state() -> tuple[dict[str, Any], dict[str, Any]]:
     return {"a": made["params"], "b": jax.tree.map(lambda x: x * 2, made["params"])}, extra
 
 
+@pytest.mark.slow
 def test_training_changes_the_extra_state_of_its_own_name_alone() -> None:
     params, extra = state()
     before = jax.tree.map(np.asarray, extra)

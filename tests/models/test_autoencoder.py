@@ -7,6 +7,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.models.autoencoder import Autoencoder, ConvDecoder, ConvEncoder
 from dlcore.models.mlp import MLP
@@ -26,6 +27,7 @@ def test_linear_halves_equal_matrix_products_with_the_code_changed_between() -> 
     np.testing.assert_array_equal(net.apply({"params": params}, code, method=Autoencoder.decode), y)
 
 
+@pytest.mark.slow
 def test_a_pixel_reaches_its_surroundings_alone_and_moves_with_the_image() -> None:
     net = Autoencoder(ConvEncoder((4, 6)), ConvDecoder((6, 4)))
     image = jax.random.normal(jax.random.key(1), (1, 64, 64, 1))

@@ -130,6 +130,7 @@ def test_scores_are_those_of_the_texts_and_fall(beams: int) -> None:
         )
 
 
+@pytest.mark.slow
 def test_rows_do_not_meet() -> None:
     tokens, scores = search(3)
     for row in range(len(FIRST)):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from dlcore.models.bert import Classifier, Masked
 from dlcore.models.encoder import Size
@@ -21,6 +22,7 @@ NET = Masked(VOCABULARY, SIZE)
 PARAMS = jax.jit(NET.init)(jax.random.key(0), TOKENS, TOKENS[:, :1])["params"]
 
 
+@pytest.mark.slow
 def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None:
     places = np.array([[0, 3], [1, 2], [4, 5]])
     counts = np.zeros(TOKENS.shape, np.float32)
@@ -43,6 +45,7 @@ def test_the_loss_over_gathered_places_equals_the_one_over_all_of_them() -> None
     )
 
 
+@pytest.mark.slow
 def test_the_output_matrix_is_the_embedding() -> None:
     twice = jax.tree.map(lambda x: x, PARAMS)
     # of a piece that is not read
@@ -53,6 +56,7 @@ def test_the_output_matrix_is_the_embedding() -> None:
     assert moved.tolist() == [piece == 7 for piece in range(VOCABULARY)]
 
 
+@pytest.mark.slow
 def test_padding_is_no_text() -> None:
     net = Classifier(VOCABULARY, SIZE, classes=4)
     own = net.init(jax.random.key(1), TOKENS)
@@ -62,6 +66,7 @@ def test_padding_is_no_text() -> None:
     assert np.isfinite(net.apply(own, np.zeros((1, 6), np.int32))).all()
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_the_text_part_and_nothing_else(tmp_path) -> None:  # type: ignore[no-untyped-def]
     state = State(jnp.zeros((), jnp.int32), {"net": PARAMS}, {}, {})
     export.save(state, tmp_path / "full.npz")

@@ -22,6 +22,7 @@ def network(kind: Any) -> tuple[Size, Any]:
     return size, Captioner(size).init(jax.random.key(1), IMAGE, TOKENS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_see_the_picture_and_the_past_alone(kind: Any) -> None:
     size, variables = network(kind)
@@ -52,6 +53,7 @@ def test_attention_is_a_distribution_over_the_grid(kind: Any) -> None:
     np.testing.assert_allclose(even, 1 / 6, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_beam_is_the_greedy_caption(kind: Any) -> None:
     size, variables = network(kind)
@@ -72,6 +74,7 @@ def test_one_beam_is_the_greedy_caption(kind: Any) -> None:
     np.testing.assert_array_equal(found[:, 0], tokens[:, 1:])
 
 
+@pytest.mark.slow
 def test_the_encoder_knows_where_something_is() -> None:
     """Equal pixels everywhere give features that differ by their coordinates."""
     net, image = Encoder(8), jnp.ones((1, 32, 32, 3))

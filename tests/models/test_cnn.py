@@ -61,6 +61,7 @@ def test_equals_loops_in_float64(norm: Any) -> None:
     np.testing.assert_allclose(features, hidden, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_statistics_change_in_training_alone() -> None:
     net = CNN(WIDTHS, hidden=5, classes=3, norm="batch")
     variables = jax.jit(net.init)(jax.random.key(0), X)

@@ -19,6 +19,7 @@ def video(frames: int = 4) -> jax.Array:
     return jax.random.uniform(jax.random.key(0), (2, frames, 8, 12, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_an_untrained_network_copies_the_last_frame(name: str) -> None:
     net, x = NETS[name], video()
@@ -27,6 +28,7 @@ def test_an_untrained_network_copies_the_last_frame(name: str) -> None:
     np.testing.assert_allclose(y, np.repeat(x[:, -1:], 3, 1), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_examples_are_independent_and_every_given_frame_counts(name: str) -> None:
     net, x = NETS[name], video()

@@ -25,6 +25,7 @@ def initial(net: Any) -> np.ndarray:
     return np.asarray(net.apply(jax.jit(net.init)(jax.random.key(0), IMAGES), jnp.asarray(IMAGES)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_batched_is_one_by_one(name: str) -> None:
     net = NETS[name]
@@ -36,6 +37,7 @@ def test_batched_is_one_by_one(name: str) -> None:
     np.testing.assert_allclose(together.take(1, axis), alone.take(0, axis), rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_centres_start_rare_and_boxes_with_two_cells_to_each_side() -> None:
     net = NETS["centres"]
     y = initial(net)
@@ -44,6 +46,7 @@ def test_centres_start_rare_and_boxes_with_two_cells_to_each_side() -> None:
     np.testing.assert_allclose(y[..., 2:], 8, rtol=0.3)
 
 
+@pytest.mark.slow
 def test_sets_start_on_a_grid_of_boxes_in_pixels() -> None:
     net = NETS["sets"]
     y = initial(net)

@@ -77,6 +77,7 @@ def test_it_equals_the_textbook(size: Size) -> None:
     )
 
 
+@pytest.mark.slow
 @each_size
 def test_padding_changes_nothing(size: Size) -> None:
     together = run(size, X, SEEN)
@@ -95,6 +96,7 @@ def test_an_example_does_not_see_its_neighbours(size: Size) -> None:
     np.testing.assert_array_equal(run(size, other, SEEN)[0], run(size, X, SEEN)[0])
 
 
+@pytest.mark.slow
 def test_every_token_sees_those_before_and_after_it() -> None:
     for place in (0, 5):
         grad = jax.grad(lambda x, place=place: (run(ROTARY, x)[:, place] * X[:, 0]).sum())(
@@ -103,6 +105,7 @@ def test_every_token_sees_those_before_and_after_it() -> None:
         assert (np.abs(np.asarray(grad)).max(-1) > 1e-6).all()
 
 
+@pytest.mark.slow
 def test_without_positions_the_order_of_tokens_is_nothing_and_with_them_something() -> None:
     order = np.array([3, 1, 5, 0, 2, 4])
     np.testing.assert_allclose(run(SETS, X[:, order]), run(SETS, X)[:, order], rtol=1e-4, atol=1e-5)
@@ -110,6 +113,7 @@ def test_without_positions_the_order_of_tokens_is_nothing_and_with_them_somethin
         assert np.abs(run(size, X[:, order]) - run(size, X)[:, order]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_dropout_belongs_to_the_row_and_rematerialisation_changes_nothing() -> None:
     size = dataclasses.replace(ROTARY, dropout=0.5)
 

@@ -34,6 +34,7 @@ def naive(size: Size, prompt: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate(text, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "lengths"), [(LEARNED, (0, 13)), (MODERN, (5, 23))], ids=["learned", "modern"]
 )
@@ -49,6 +50,7 @@ def test_temperature_0_equals_the_naive_greedy_loop_far_past_the_context(
         np.testing.assert_array_equal(found, expected[:, : 3 + length])
 
 
+@pytest.mark.slow
 def test_prompts_of_a_batch_do_not_meet() -> None:
     found = generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 5, 0.0)
     for i in range(2):
@@ -71,6 +73,7 @@ def sampled(key: int, length: int = 6, **how: Any) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 def test_text_is_a_function_of_its_key_and_keeps_the_prompt() -> None:
     one = sampled(1)
     np.testing.assert_array_equal(sampled(1), one)
@@ -80,12 +83,14 @@ def test_text_is_a_function_of_its_key_and_keeps_the_prompt() -> None:
     assert one.max() < ROTARY.vocabulary
 
 
+@pytest.mark.slow
 def test_a_longer_text_begins_with_the_shorter_one() -> None:
     long = sampled(1, 15)
     for length in (1, 6):
         np.testing.assert_array_equal(sampled(1, length), long[:, : 3 + length])
 
 
+@pytest.mark.slow
 def test_top_1_is_greedy_at_any_temperature() -> None:
     np.testing.assert_array_equal(sampled(4, temperature=5.0, top_k=1), sampled(9, temperature=0.0))
 
@@ -126,6 +131,7 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: list[in
     assert len(kept) == 1 or scipy.stats.chisquare(counted[kept], expected[kept]).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_top_p_counts_what_temperature_and_top_k_leave() -> None:
     logits = jnp.tile(jnp.array([3.0, 2.0, 1.0, 0.0]), (500, 1))
     draw = lambda *how: set(np.asarray(choose(jax.random.key(0), logits, *how)).tolist())  # noqa: E731
@@ -134,6 +140,7 @@ def test_top_p_counts_what_temperature_and_top_k_leave() -> None:
     assert draw(1.0, 2, 0.7) == {0}  # 0.73 of the two that are left
 
 
+@pytest.mark.slow
 def test_the_search_with_one_beam_is_greedy_and_with_all_beams_finds_the_best() -> None:
     size, length = MODERN, 3
     greedy = np.asarray(generate(size, params(size), PROMPT, jax.random.key(0), length, 0.0))[:, 3:]
@@ -170,6 +177,7 @@ def test_prompts_and_temperatures_that_cannot_work_are_refused() -> None:
             generate(LEARNED, params(LEARNED), PROMPT, jax.random.key(0), 3, 1.0, 0, top_p)
 
 
+@pytest.mark.slow
 def test_no_segment_repeats_the_noise_of_another() -> None:
     """A model without opinions draws uniformly: what it writes is its noise alone."""
     blank = jax.tree.map(jnp.zeros_like, params(LEARNED))

@@ -102,6 +102,7 @@ def forward(size: Size, tree: Any, tokens: Any) -> jax.Array:
     return GPT(size).apply({"params": tree}, tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_forward_pass_equals_the_textbook(size: Size) -> None:
     expected = textbook(size, params(size), TOKENS)
@@ -146,6 +147,7 @@ COMBINATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values()))
 )
@@ -204,6 +206,7 @@ def test_tensor_rules_cover_every_large_parameter_of_every_option() -> None:
         assert any("gate" in name for name in split) == (size.mlp == "swiglu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [LEARNED, MODERN], ids=["learned", "modern"])
 def test_rematerialisation_gives_the_same_gradients(size: Size) -> None:
     def grads(size: Size) -> Any:
@@ -215,6 +218,7 @@ def test_rematerialisation_gives_the_same_gradients(size: Size) -> None:
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), again, plain)
 
 
+@pytest.mark.slow
 def test_dropout_is_the_same_for_any_split_of_the_batch() -> None:
     size = dataclasses.replace(LEARNED, dropout=0.3)
 
@@ -261,6 +265,7 @@ def test_nanogpts_cpu_recipe_has_its_number_of_parameters() -> None:
     assert count(size) - count(dataclasses.replace(size, rotary=True)) == 64 * 128
 
 
+@pytest.mark.slow
 def test_initialisation_is_that_of_gpt2() -> None:
     size = Size(vocabulary=64, context=64, layers=8, heads=4, width=64)
     tree = jax.jit(GPT(size).init)(jax.random.key(0), jnp.zeros((1, 64), jnp.int32))["params"]
@@ -272,6 +277,7 @@ def test_initialisation_is_that_of_gpt2() -> None:
     assert not (tree["block_3"]["up"]["kernel"] == tree["block_4"]["up"]["kernel"]).any()
 
 
+@pytest.mark.slow
 def test_a_gated_unit_has_the_parameters_of_a_plain_one_and_shared_keys_have_fewer() -> None:
     plain = Size(vocabulary=64, context=64, layers=2, heads=6, width=192, rotary=True)
     gated, shared = dataclasses.replace(plain, mlp="swiglu"), dataclasses.replace(plain, kv_heads=2)

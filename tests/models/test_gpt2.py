@@ -86,6 +86,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
+@pytest.mark.slow
 def test_logits_are_those_of_gpt2(file: Path) -> None:
     size, params = gpt2.load(file, HEADS)
     assert (size.vocabulary, size.context, size.layers, size.heads, size.width) == (

@@ -29,6 +29,7 @@ def run(size: Size, rows: list[int], how: Decoding, end: int = -1, length: int =
     return Generated(*(np.asarray(x) for x in found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [GREEDY, Decoding(1.0, 5, 0.9, 0.01, 1.3)], ids=["greedy", "drawn"])
 @pytest.mark.parametrize("size", [LEARNED, MODERN], ids=["learned", "modern"])
 def test_a_row_of_a_batch_is_what_it_is_alone(size: Size, how: Decoding) -> None:
@@ -41,6 +42,7 @@ def test_a_row_of_a_batch_is_what_it_is_alone(size: Size, how: Decoding) -> None
         )
 
 
+@pytest.mark.slow
 def test_greedy_rows_equal_the_generator_without_padding() -> None:
     found = run(MODERN, [0, 1, 2], GREEDY)
     for prompt, row in zip(PROMPTS, found.tokens, strict=True):
@@ -49,6 +51,7 @@ def test_greedy_rows_equal_the_generator_without_padding() -> None:
     np.testing.assert_array_equal(found.lengths, 5)
 
 
+@pytest.mark.slow
 def test_log_probabilities_are_those_of_the_model_whatever_is_drawn_from() -> None:
     found = run(LEARNED, [0], Decoding(0.5, 3, repetition_penalty=2.0))
     text = np.concatenate([PROMPTS[0], found.tokens[0]])[None]
@@ -59,6 +62,7 @@ def test_log_probabilities_are_those_of_the_model_whatever_is_drawn_from() -> No
     )
 
 
+@pytest.mark.slow
 def test_a_row_ends_at_the_end_token_and_not_before_the_fewest_tokens() -> None:
     free = run(LEARNED, [0, 1, 2], Decoding(1.0))
     end = int(free.tokens[0, 1])
@@ -76,6 +80,7 @@ def test_a_row_ends_at_the_end_token_and_not_before_the_fewest_tokens() -> None:
     assert (later.lengths >= 3).all()
 
 
+@pytest.mark.slow
 def test_a_large_penalty_repeats_only_where_all_others_are_unlikely() -> None:
     text = run(LEARNED, [0], Decoding(0.0, repetition_penalty=1e9)).tokens[0]
     whole = np.concatenate([PROMPTS[0], text])
@@ -89,6 +94,7 @@ def test_a_large_penalty_repeats_only_where_all_others_are_unlikely() -> None:
             assert whole[i] == max(others, key=lambda token: logits[i - 1, token])
 
 
+@pytest.mark.slow
 def test_a_large_encouragement_ends() -> None:
     end = int(run(LEARNED, [0], GREEDY).tokens[0].max() + 1) % 11
     ended = run(LEARNED, [0], Decoding(0.0, shorten_from=2, shorten_by=1e9), end=end)

@@ -76,6 +76,7 @@ def test_the_hidden_layer_is_halved_and_each_expert_drawn_by_itself() -> None:
     assert float(made["down"]["kernel"].std()) == pytest.approx(0.1, rel=0.1)
 
 
+@pytest.mark.slow
 def test_token_by_token_with_a_cache_equals_all_at_once() -> None:
     run = jax.jit(functools.partial(GPT(MIXED).apply, {"params": params(MIXED)}))
     cache, found = empty_cache(MIXED, 2, jnp.float32), []
@@ -86,6 +87,7 @@ def test_token_by_token_with_a_cache_equals_all_at_once() -> None:
     np.testing.assert_allclose(jnp.concatenate(found, 1), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_row_is_computed_by_itself_and_in_training_by_its_past() -> None:
     run = jax.jit(
         lambda tokens, row: GPT(MIXED).apply({"params": params(MIXED)}, tokens, train=True, row=row)
@@ -99,6 +101,7 @@ def test_a_row_is_computed_by_itself_and_in_training_by_its_past() -> None:
     np.testing.assert_allclose(run(changed, rows)[:, :5], whole[:, :5], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_stacked_and_rematerialised_layers_are_the_same_and_write_the_same() -> None:
     size = dataclasses.replace(MIXED, scan=True, remat=True)
     single, apart = unstacked(size, params(size))

@@ -31,6 +31,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_token_by_token_with_a_cache_equals_all_at_once(size: Size) -> None:
     run = jax.jit(functools.partial(GPT(size).apply, {"params": params(size)}))
@@ -43,6 +44,7 @@ def test_token_by_token_with_a_cache_equals_all_at_once(size: Size) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_option_changes_the_logits_and_sharing_in_place_does_not() -> None:
     for size, plain in ((WINDOW, MODERN), (CAPPED, LEARNED), (SCALED, ROTARY)):
         tree = params(plain)
@@ -72,6 +74,7 @@ def test_a_window_and_soft_caps_below_0_are_refused() -> None:
 PADDED = [LEARNED, WINDOW, CAPPED, SCALED, SHARED, dataclasses.replace(MODERN, scan=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", PADDED, ids=["learned", "window", "capped", "scaled", "shared", "scan"]
 )
@@ -85,6 +88,7 @@ def test_a_padded_row_has_the_logits_that_it_has_alone(size: Size) -> None:
     assert np.isfinite(np.asarray(found)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [WINDOW, SHARED], ids=["window", "shared"])
 def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> None:
     rows: dict[str, Any] = pack([TOKENS[0, :5], TOKENS[1, :4]], 8)

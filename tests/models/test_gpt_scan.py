@@ -23,6 +23,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_stacked_layers_equal_the_textbook(size: Size) -> None:
     tree = params(size)
@@ -37,6 +38,7 @@ def test_stacked_layers_equal_the_textbook(size: Size) -> None:
     assert unstacked(single, apart) == (single, apart)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", [False, True])
 def test_their_gradients_are_those_of_single_layers(remat: bool) -> None:
     size = dataclasses.replace(MODERN, scan=True, remat=remat)
@@ -71,6 +73,7 @@ def test_a_stacked_network_writes_what_its_layers_write() -> None:
         GPT(size).apply({"params": params(size)}, prompt, cache=())
 
 
+@pytest.mark.slow
 def test_each_layer_has_its_own_beginning_and_its_own_dropout() -> None:
     size = Size(vocabulary=64, context=8, layers=6, heads=4, width=64, dropout=0.4, scan=True)
     tree = jax.jit(GPT(size).init)(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
@@ -96,6 +99,7 @@ def test_each_layer_has_its_own_beginning_and_its_own_dropout() -> None:
         np.testing.assert_allclose(run(tokens[part], part), whole[part], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_biases_and_scales_of_stacked_layers_do_not_decay() -> None:
     size = dataclasses.replace(GPT2, scan=True)
     single, apart = unstacked(size, params(size))

@@ -69,6 +69,7 @@ def test_position_weights_by_hand() -> None:
     np.testing.assert_allclose(position_weights(2, 2), [[0.5, 0.5], [0.5, 1.0]])
 
 
+@pytest.mark.slow
 def test_empty_memories_have_no_effect() -> None:
     net = MemoryReader(MemorySize(9, 3, 6, 8, 2))
     story, question = DRAW.randint(1, 9, (2, 4, 5)), DRAW.randint(1, 9, (2, 5))

@@ -63,6 +63,7 @@ def test_equals_loops_in_float64_on_an_image_that_is_padded(pool: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_training_drops_the_branch_of_some_rows_and_doubles_it_for_the_others() -> None:
     """One block, dropped with probability one half: an image's output is that without the block, or
     with twice the branch.

@@ -19,6 +19,7 @@ def made(net: Any, *args: Any) -> Any:
     return jax.jit(net.init)(jax.random.key(0), *args)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
     net = RNN(cell, 4, layers=2)
@@ -30,6 +31,7 @@ def test_two_halves_with_the_carry_handed_on_are_the_whole(cell: Any) -> None:
     np.testing.assert_allclose(end, last, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None:
     changed = X.at[:, -1].add(1.0)
     for both in (False, True):
@@ -40,6 +42,7 @@ def test_both_directions_see_the_end_at_the_beginning_and_one_does_not() -> None
         assert (difference[:, 0].max() > 1e-6) == both
 
 
+@pytest.mark.slow
 def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
     net = Reader(RNN("lstm", 4, both=True), outputs=3)
     params = made(net, X)["params"]
@@ -52,6 +55,7 @@ def test_a_reader_of_both_directions_reads_where_each_of_them_ends() -> None:
     np.testing.assert_allclose(net.apply({"params": params}, X), want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
@@ -63,6 +67,7 @@ def test_a_padded_batch_is_its_sequences_alone(cell: Any, both: bool) -> None:
     np.testing.assert_allclose(padded[1], net.apply(variables, X[1:, :4])[0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
     """Those of a padded batch are those of its sequences alone, and finite: the input kernel's and
@@ -82,6 +87,7 @@ def test_nan_in_the_padding_reaches_no_gradient(cell: Any) -> None:
     assert np.isfinite(of_x).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_is_the_sequence(cell: Any) -> None:
     net = Reader(RNN(cell, 4), outputs=3)
@@ -103,6 +109,7 @@ def test_recurrent_kernels_are_orthogonal_gate_by_gate_times_their_gain(
         np.testing.assert_allclose(gate @ gate.T, 2.25 * np.eye(5), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_biases_of_the_gates_that_keep() -> None:
     def bias(cell: Any, **more: Any) -> np.ndarray:
         return np.asarray(
@@ -120,6 +127,7 @@ def test_biases_of_the_gates_that_keep() -> None:
     assert 45 < times.max() <= 49.1
 
 
+@pytest.mark.slow
 def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> None:
     net = CharRNN(RNN("lstm", 8, layers=2), vocabulary=5)
     prompt = jnp.array([[1, 2, 3], [4, 0, 2]])
@@ -134,6 +142,7 @@ def test_generation_is_the_likeliest_token_after_the_whole_text_each_time() -> N
         generate(net, params, prompt[:, :0], jax.random.key(0), 4)
 
 
+@pytest.mark.slow
 def test_dropout_lies_between_layers_in_training_and_nowhere_else() -> None:
     key, row = {"dropout": jax.random.key(1)}, jnp.arange(len(X))
 

@@ -21,6 +21,7 @@ def test_every_size_has_an_output_for_each_pixel(size: tuple[int, int], patch: i
     assert shape.shape == (2, *size, 5)
 
 
+@pytest.mark.slow
 def test_outputs_have_the_place_of_their_pixels() -> None:
     """Without the mean over the image, a pixel reaches its neighbours alone."""
     net = Segmenter((4,), (0,), 2, 2, norm="none")
@@ -48,6 +49,7 @@ def test_outputs_begin_without_a_pattern() -> None:
     assert np.ptp(y[0, ::2, ::2], (0, 1)).min() > 0
 
 
+@pytest.mark.slow
 def test_an_example_does_not_depend_on_the_others() -> None:
     net = Segmenter((4, 8), (1, 1), 3)
     x = np.random.default_rng(0).standard_normal((3, 11, 14, 3)).astype(np.float32)
@@ -57,6 +59,7 @@ def test_an_example_does_not_depend_on_the_others() -> None:
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_brightness_that_is_added_changes_nothing() -> None:
     net = Segmenter((4, 8), (1, 1), 3)
     x = np.random.default_rng(0).standard_normal((2, 11, 14, 3)).astype(np.float32)

@@ -18,7 +18,6 @@ from dlcore.models.gpt_generation import generate
 from dlcore.models.speculative import accepted, generate_speculatively
 from tests.models.test_gpt import LEARNED, MODERN, forward, params
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
 KEYS = jax.random.split(jax.random.key(0), 3)
 PROMPTS = [np.array([3, 1, 4]), np.array([5]), np.array([9, 2])]
 LONG = dataclasses.replace(MODERN, context=24, layers=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.kernels import crf
 from dlcore.models.tagger import IMPOSSIBLE, Size, Tagger
@@ -18,6 +19,7 @@ def given(length: int = 6) -> tuple[jnp.ndarray, ...]:
     return jnp.asarray(words)[:, :length], jnp.asarray(characters)[:, :length], jnp.array([4, 2, 1])
 
 
+@pytest.mark.slow
 def test_padding_changes_no_score() -> None:
     net = Tagger(SIZE)
     variables = net.init(jax.random.key(0), *given())
@@ -34,6 +36,7 @@ def test_padding_changes_no_score() -> None:
     np.testing.assert_allclose(changed.intents, longer.intents, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dropout_depends_on_the_row_alone() -> None:
     net = Tagger(SIZE)
     variables = net.init(jax.random.key(0), *given())
@@ -50,6 +53,7 @@ def test_dropout_depends_on_the_row_alone() -> None:
     assert not np.allclose(together, run(jnp.arange(3, 6), *given()))
 
 
+@pytest.mark.slow
 def test_impossible_transitions_have_no_probability_and_keep_the_fast_kernel() -> None:
     never = tuple(tuple(j == 2 and i != 1 for j in range(4)) for i in range(4))
     net = Tagger(SIZE, never)

@@ -18,6 +18,7 @@ NETS = {
 TOKENS = np.array([[3, 1, 8, 2, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7]], np.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_padding_has_no_effect(name: str) -> None:
     net, tokens = NETS[name], TOKENS
@@ -30,6 +31,7 @@ def test_padding_has_no_effect(name: str) -> None:
     np.testing.assert_allclose(empty[0], variables["params"]["head"]["bias"], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_dropout_belongs_to_the_example(name: str) -> None:
     net, rows = NETS[name], np.arange(3, dtype=np.int32)

@@ -81,6 +81,7 @@ def test_logits_with_a_sliding_window() -> None:
 PADDING = np.array([0, 5], np.int32)
 
 
+@pytest.mark.slow
 def test_logits_and_greedy_texts_of_padded_prompts() -> None:
     tokens = np.where(np.arange(12) < PADDING[:, None], 0, arrays()["tokens"])
     logits = np.asarray(GPT(SIZE).apply({"params": llama()}, tokens, padding=PADDING))
@@ -99,6 +100,7 @@ def test_logits_and_greedy_texts_of_padded_prompts() -> None:
         )
 
 
+@pytest.mark.slow
 def test_greedy_texts_with_a_repetition_penalty() -> None:
     tokens, keys = arrays()["tokens"][:1], jax.random.split(jax.random.key(0), 1)
     how = Decoding(0.0, repetition_penalty=1.7)
@@ -107,6 +109,7 @@ def test_greedy_texts_with_a_repetition_penalty() -> None:
     np.testing.assert_array_equal(found.tokens[:, : written.shape[1]], written)
 
 
+@pytest.mark.slow
 def test_soft_caps_of_gemma_and_partial_positions_of_neox() -> None:
     q, k, v = (jnp.asarray(arrays()[f"heads/{name}"]) for name in "qkv")
     mask = jnp.tril(jnp.ones((5, 5), bool))[None]
@@ -146,6 +149,7 @@ def bert() -> Any:
     return tree
 
 
+@pytest.mark.slow
 def test_bert_with_segments_and_padding() -> None:
     size = encoder.Size(made.LAYERS, made.HEADS, made.WIDTH, made.CONTEXT, "learned")
     net = OriginalBert(made.VOCABULARY, size)
@@ -161,6 +165,7 @@ def test_bert_with_segments_and_padding() -> None:
         short.init(jax.random.key(0), tokens, mask > 0, segment)
 
 
+@pytest.mark.slow
 def test_rules_of_sampling() -> None:
     logits, tied, ids = (arrays()[f"rules/{name}"] for name in ("logits", "tied", "ids"))
     seen = np.zeros(logits.shape, bool)

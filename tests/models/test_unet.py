@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.models.unet import UNet, waves
 
@@ -31,6 +32,7 @@ def moved() -> Any:
     )
 
 
+@pytest.mark.slow
 def test_a_velocity_does_not_depend_on_the_others_in_its_batch() -> None:
     variables = moved()
     together = apply(variables, *ARGS)
@@ -41,6 +43,7 @@ def test_a_velocity_does_not_depend_on_the_others_in_its_batch() -> None:
         )
 
 
+@pytest.mark.slow
 def test_time_and_class_and_every_pixel_matter() -> None:
     variables, (image, time, label) = moved(), ARGS
     first = apply(variables, image, time, label)

@@ -56,6 +56,7 @@ def test_a_network_has_one_float_type(name: str) -> None:
     assert types(jax.eval_shape(net.apply, *in_float64)) == {np.dtype(np.float64)}
 
 
+@pytest.mark.slow
 @pytest.mark.quick
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

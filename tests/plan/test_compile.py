@@ -75,6 +75,7 @@ def gathers_parameters_alone(made: Plan) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mesh", MESHES)
 def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
     made = planned(mesh)
@@ -87,6 +88,7 @@ def test_a_split_gpt_gathers_parameters_and_no_activations(mesh: str) -> None:
     assert set(layers) == {SIZE.layers}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mesh", MESHES)
 def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
     made, whole = planned(mesh), planned("data=8")
@@ -97,6 +99,7 @@ def test_no_part_of_the_optimizer_is_replicated(mesh: str) -> None:
     assert made.memory.arguments < whole.state_bytes / parts + 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mesh", ["fsdp=8", pytest.param("data=2,fsdp=2,tensor=2", marks=pytest.mark.nightly)]
 )
@@ -119,6 +122,7 @@ def test_experts_stay_on_their_devices_and_tokens_go_to_them(mesh: str) -> None:
     assert made.state_bytes < 1.02 * 12 * made.parameters / (made.mesh["fsdp"])
 
 
+@pytest.mark.slow
 def test_a_loop_over_layers_takes_what_separate_layers_take() -> None:
     scanned, single = planned("fsdp=8"), planned("fsdp=8", scan=False)
     assert scanned.parameters == single.parameters
@@ -142,6 +146,7 @@ def test_microbatches_take_less_memory_and_the_same_work() -> None:
     assert four.flops == pytest.approx(one.flops, rel=0.01)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_not_to_fit() -> None:
     topology = topologies.parse("cpu:8")
     small = dataclasses.replace(

@@ -75,6 +75,7 @@ def test_a_shard_map_counts_every_device(devices: list[jax.Device]) -> None:
     assert count(mapped, of(16, 4)) == 8 * 2 * 2 * 4 * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", [False, True])
 def test_a_gpt_takes_six_times_parameters_times_tokens(scan: bool) -> None:
     """6 N D (Kaplan et al. 2020) with N the matrices, the embedding once as the output's; and 12

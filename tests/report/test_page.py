@@ -84,6 +84,7 @@ NASTY = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(word=NASTY)
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

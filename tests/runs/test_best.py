@@ -35,6 +35,8 @@ from dlcore.train.recipe import Recipe
 from dlcore.train.step import State
 from tests.child import card, logged, tiny
 
+pytestmark = pytest.mark.slow
+
 # Evaluations and checkpoints fall on different steps: 40 = 8 * 5, and 12, 24, 36.
 FLAGS = RunOptions(offline=True, eval_every=5, save_every=12, log_every=5, keep=1, diagnose="never")
 DIGITS = catalog.load(catalog.find("mlp_digits"))
@@ -261,7 +263,6 @@ def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
     assert steps_of(Path("run")) == [run_card["best"]["step"], run_card["stopped_early"]]
 
 
-@pytest.mark.slow
 def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy: Page) -> None:
     flags = dataclasses.replace(FLAGS, seeds=3, out="runs", eval_every=4)
     assert seeds.train(noisy, CONFIG, flags) == 0
@@ -323,7 +324,6 @@ def test_a_best_that_nobody_measures_is_refused_before_the_first_step(
         assert not Path("run").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "model"),
     [

@@ -82,6 +82,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_files_whose_code_is_another_since_a_commit_are_named(repository: Path) -> None:
     first = git(repository, "rev-parse", "HEAD")
     assert changes.code_since(first, repository) == []

@@ -103,6 +103,7 @@ def test_nothing_saved_is_nothing_restored(tmp_path: Path) -> None:
     assert restored(tmp_path / "checkpoints") == (None, [])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_does_not_know_the_layout_it_was_made_in(folder: Path) -> None:
     layout = sharding.layout("jit", "data=2,fsdp=4")
     shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), LIKE)
@@ -195,6 +196,7 @@ def files(folder: Path, step: int) -> Iterator[Path]:
     yield from sorted(p.relative_to(folder) for p in (folder / str(step)).rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [truncated, emptied, Path.unlink, flipped(0.1), flipped(0.5), flipped(0.9)]
 )
@@ -268,6 +270,7 @@ def test_numbers_that_changed_on_the_way_are_noticed_by_the_checksum(
     kept.close()
 
 
+@pytest.mark.slow
 def test_where_all_are_damaged_the_user_is_warned(folder: Path) -> None:
     for step in (10, 20):
         truncated(

@@ -136,6 +136,7 @@ def test_a_wrong_label_that_is_made_later_ends_the_run_at_its_step(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--seeds", "2")], ids=["alone", "seeds"])
 def test_a_number_that_is_none_is_named_where_a_step_fails(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -156,6 +157,7 @@ def test_a_number_that_is_none_is_named_where_a_step_fails(
     assert {card["status"] for card in cards} == {"failed"}
 
 
+@pytest.mark.slow
 def test_without_a_fault_in_the_data_the_learning_rate_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -203,6 +205,7 @@ def begun(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 # a read by Orbax that failed
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "words",
@@ -221,6 +224,7 @@ def test_checkpoints_of_a_model_that_other_data_made_are_not_called_damaged(
     assert "damaged" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default:run was trained on other data")
 def test_an_evaluation_on_other_data_says_so(
     begun: None, capsys: pytest.CaptureFixture[str]
@@ -251,6 +255,7 @@ def test_changes_of_data_are_reported_split_by_split() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_largest_seed_is_another_than_the_smallest_and_larger_ones_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

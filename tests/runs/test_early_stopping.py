@@ -119,6 +119,7 @@ def test_stops_early_and_after_a_resume_at_the_same_step(monkeypatch: pytest.Mon
         }
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_getting_better_is_not_stopped() -> None:
     assert trained("run", dataclasses.replace(FLAGS, patience=8), steps=45) == 0  # nine evaluations
     record = card(Path("run"))

@@ -40,6 +40,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "call", "saved"),
     [(LossEvaluation, "__call__", 2, 8), (Checkpoints, "save", 2, 6)],
@@ -136,6 +137,7 @@ def in_the_second_evaluation(act: Callable[[], Any]) -> Callable[..., Any]:
     return evaluate
 
 
+@pytest.mark.slow
 def test_a_third_ctrl_c_says_what_is_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +162,7 @@ def test_a_third_ctrl_c_says_what_is_lost(
     same(Path("run"))
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_is_renamed_under_its_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +206,7 @@ def test_a_run_folder_that_is_removed_under_its_run(
     assert not Path("run/card.json").exists()
 
 
+@pytest.mark.slow
 def test_no_error_leaves_a_run_that_is_said_to_be_running(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("a bug")

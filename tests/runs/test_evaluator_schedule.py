@@ -74,6 +74,7 @@ def trained(page: Page, out: str, **changes: Any) -> int:
     return runs.train(page, config, dataclasses.replace(FLAGS, out=out, **changes))
 
 
+@pytest.mark.slow
 def test_it_is_a_curve_and_best_and_resumes_to_the_same(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_it_is_a_curve_and_best_and_resumes_to_the_same(
     assert logged(Path("resumed"), "validation") == lines
 
 
+@pytest.mark.slow
 def test_it_stops_a_run_early(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a metric that never gets better, `--patience` ends the run after so many regular
     evaluations.
@@ -120,6 +122,7 @@ def test_it_stops_a_run_early(page: Page, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+@pytest.mark.slow
 def test_seeds_in_one_program_score_each_state(page: Page) -> None:
     config = dataclasses.replace(tiny("mlp_digits"), steps=20)
     assert seeds.train(page, config, dataclasses.replace(FLAGS, seeds=2, out="both")) == 0

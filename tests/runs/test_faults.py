@@ -75,6 +75,7 @@ def interrupted(act: Callable[..., Any], *numbers: int, call: int = 1) -> Callab
     return interrupting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "number", "saved"),
     [
@@ -121,6 +122,7 @@ def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 <= seconds < LIMIT for seconds in card(Path("run"))["seconds"].values())
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_while_a_checkpoint_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_clock_that_jumps_while_a_checkpoint_is_written(
     same(Path("run"))
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_reported_with_the_stacks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def contents(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [run.train, runs.train], ids=["train", "seeds"])
 def test_a_second_train_into_the_same_new_folder_is_refused_and_touches_nothing(
     train: Callable[..., int], monkeypatch: pytest.MonkeyPatch

@@ -37,6 +37,7 @@ def states(run: Path) -> list[Any]:
     return [first.state, opened.opened(opened.described(other)).state]
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_early_keeps_its_best_state(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"steps": 40, "lr": 1.0, "eval_every": 2, "patience": 2}
     dlcore.run("mlp_digits", preset="tiny", out=tmp_path / "run", **settings)
@@ -54,6 +55,7 @@ def test_a_run_that_stops_early_keeps_its_best_state(tmp_path: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, kept.params, checkpoint.params)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_replaces_it_and_meanwhile_says_that_it_is_older(tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings: dict[str, Any] = {"eval_every": 1, "log_every": 1}

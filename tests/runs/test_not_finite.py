@@ -45,6 +45,7 @@ def logged_lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
         assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_loss_that_is_no_number_is_named(
     assert "that of step 9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_last_good_checkpoint_is_the_newest_of_several(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +175,7 @@ def test_a_number_that_is_none_leaves_a_card_that_is_json(tmp_path: Path) -> Non
     assert run_card["list"] == [1.0, None]
 
 
+@pytest.mark.slow
 def test_a_test_split_whose_loss_overflows_is_named_and_the_run_is_done() -> None:
     def build(c: Any, splits: Any) -> Experiment:
         built = DIGITS.build(c, splits)

@@ -70,6 +70,7 @@ def numbers(run: Path) -> dict[tuple[int, str], float]:
     }
 
 
+@pytest.mark.slow
 def test_each_number_once_over_a_stop_and_a_resume(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_tracker_that_hangs_does_not_hold_up_the_end(
     assert not memory.ended
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_reported_once_and_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

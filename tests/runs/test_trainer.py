@@ -229,6 +229,7 @@ def test_compiles_once_transfers_nothing_unasked_and_resumes_to_the_same_bits(
     assert logged(Path("killed")) == logged(Path("run"))
 
 
+@pytest.mark.slow
 def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert trained("mlp_digits", RunOptions(offline=True, out="run")) == 0
     before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
@@ -239,6 +240,7 @@ def test_a_second_run_into_the_same_folder_is_refused(capsys: pytest.CaptureFixt
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["jit", "shard_map", "pmap"])
 def test_every_way_through_the_loop(how: Any) -> None:
     """The same results to the last few bits, whatever runs the step."""
@@ -251,6 +253,7 @@ def test_every_way_through_the_loop(how: Any) -> None:
         assert got[split] == pytest.approx(want[split], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
     assert trained("mlp_digits", RunOptions(offline=True, out="run", precision="bf16")) == 0
     assert cli.main(["export", "run", "last.npz"]) == 0
@@ -258,6 +261,7 @@ def test_bfloat16_trains_and_keeps_float32_parameters() -> None:
         assert {arrays[name].dtype for name in arrays.files} == {np.dtype(np.float32)}
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
     name, best = "mlp_digits", {}
     page = catalog.load(catalog.find(name))
@@ -280,6 +284,7 @@ def test_the_best_checkpoint_is_kept_beside_the_last() -> None:
     assert len(kept) <= 2
 
 
+@pytest.mark.slow
 def test_metrics_are_json_without_nan() -> None:
     assert trained("mlp_digits", RunOptions(offline=True, out="run", log_every=1)) == 0
     for line in Path("run/metrics.jsonl").read_text().splitlines():

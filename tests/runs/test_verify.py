@@ -32,6 +32,7 @@ def again(card: cards.Card, steps: int) -> int:
     return verify.verify(PAGE, CONFIG, RunOptions(offline=True), card, steps)
 
 
+@pytest.mark.slow
 def test_the_same_run_has_the_same_hashes(
     card: cards.Card, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_another_run_is_reported_with_its_drift_and_what_differs(
     assert "versions jax: 0.1 then" in out
 
 
+@pytest.mark.slow
 def test_a_card_without_hashes_that_early_is_refused(card: cards.Card) -> None:
     with pytest.raises(
         UsageError, match=r"hashes of the steps 0, 10, 12, and --steps 9 reaches none"
@@ -62,6 +64,7 @@ def test_a_card_without_hashes_that_early_is_refused(card: cards.Card) -> None:
         again(card, 9)
 
 
+@pytest.mark.slow
 def test_another_commit_and_other_code_are_named(
     card: cards.Card,
     capsys: pytest.CaptureFixture[str],

@@ -61,6 +61,7 @@ needs_full = pytest.mark.skipif(
 BROKEN = [pytest.param(full, marks=needs_full), unread, closed, missing]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", BROKEN)
 def test_a_run_goes_on_where_nobody_reads_it(
     stream: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
@@ -71,6 +72,7 @@ def test_a_run_goes_on_where_nobody_reads_it(
     assert card(Path("run"))["status"] == "done"
 
 
+@pytest.mark.slow
 @needs_full
 def test_a_run_warns_once_of_a_full_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

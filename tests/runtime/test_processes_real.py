@@ -135,6 +135,7 @@ def test_processes_train_what_one_process_trains(
         assert ("step 12/12" in said) == (place == 0), said
 
 
+@pytest.mark.usefixtures("optimised")
 def test_sharded_over_processes(tmp_path: Path) -> None:
     """No process holds the whole state; card, checkpoint and sample still do."""
     out, name = tmp_path / "together", "gpt_tiny_shakespeare"

@@ -224,6 +224,7 @@ def test_a_raise_is_distinguished_from_an_operator() -> None:
     assert not tracebacks.deliberate(raised(lambda: jnp.stack([])))
 
 
+@pytest.mark.slow
 def test_a_failed_start_leaves_the_folder_that_was_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -21,6 +21,7 @@ from tests.child import card
 from tests.tasks.test_predictors import untrained
 
 
+@pytest.mark.slow
 def test_the_style_loss_is_that_of_each_example_s_own_style() -> None:
     experiment, state = untrained("style_transfer", network="adain")
     _, vgg, grams = experiment.models
@@ -38,6 +39,7 @@ def test_the_style_loss_is_that_of_each_example_s_own_style() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_picture_gives_the_style_and_strength_mixes_features(tmp_path: Path) -> None:
     experiment, state = untrained("style_transfer", network="adain")
     predictor: Any = experiment.predictor

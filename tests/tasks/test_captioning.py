@@ -44,6 +44,7 @@ def test_light_falls_where_the_weight_is() -> None:
     assert shown[27, 2].max() < 40
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_of_the_loss() -> None:
     """The sum of log-probabilities that a search gives is that of its caption under the network."""
     experiment, state = untrained("captioning_emoji")
@@ -62,6 +63,7 @@ def test_probabilities_are_those_of_the_loss() -> None:
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None:
     experiment, state = untrained("captioning_emoji")
     predictor: Any = experiment.predictor
@@ -89,6 +91,7 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
         predictor.item(np.zeros((3, 3, 3), np.float32))
 
 
+@pytest.mark.slow
 def test_samples_mark_right_captions_and_draw_attention_by_word() -> None:
     experiment, state = untrained("captioning_emoji")
     pictures, *details = experiment.draw(state, jax.random.key(0))

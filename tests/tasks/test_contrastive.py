@@ -45,6 +45,7 @@ def example() -> tuple[dict[str, Any], dict[str, Any]]:
     return params, batch
 
 
+@pytest.mark.slow
 def test_contrast_worked_out_view_by_view() -> None:
     """NT-Xent of Chen et al. 2020, eq. 1; the last example is padding."""
     params, batch = example()
@@ -77,6 +78,7 @@ def test_the_probe_uses_labels_that_are_allowed_and_no_others() -> None:
     assert slope.any(1).tolist() == [True, False, True, False, False] + [False] * ROWS
 
 
+@pytest.mark.slow
 def test_no_gradient_of_the_probe_reaches_the_encoder() -> None:
     experiment, state = untrained("simclr_cifar10")
     model = experiment.models[0]
@@ -91,6 +93,7 @@ def test_no_gradient_of_the_probe_reaches_the_encoder() -> None:
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(slope))
 
 
+@pytest.mark.slow
 def test_views_differ_and_predictions_see_the_image_itself() -> None:
     experiment, _ = untrained("simclr_cifar10")
     model = experiment.models[0]
@@ -152,6 +155,7 @@ def test_the_supervised_network_has_the_labels_of_the_probe() -> None:
     assert [*few.objectives] == ["net"]
 
 
+@pytest.mark.slow
 def test_samples_and_answers() -> None:
     experiment, state = untrained("simclr_cifar10")
     shown = experiment.draw(state, jax.random.key(0))

@@ -45,6 +45,7 @@ def expected(prompt: list[int], turn: int, length: int, seed: int = 3, **how: An
     return SYMBOLS.decode(np.asarray(text)[0, len(prompt) :])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"temperature": 1.5, "top_p": 0.7}, {}])
 def test_streamed_answers_are_those_of_generate_far_past_the_context(how: Any) -> None:
     talking = conversation(max_tokens=27, seed=3, **how)
@@ -55,6 +56,7 @@ def test_streamed_answers_are_those_of_generate_far_past_the_context(how: Any) -
     assert "".join(talking.answer()) == expected(window[-7:], 1, 27, **how)
 
 
+@pytest.mark.slow
 def test_top_k_and_the_cache_over_two_turns_within_the_context() -> None:
     talking = conversation(max_tokens=2, seed=3, top_k=4)
     talking.prompt("a")
@@ -65,6 +67,7 @@ def test_top_k_and_the_cache_over_two_turns_within_the_context() -> None:
     assert second == expected([1, *SYMBOLS.encode(first), 2], 1, 2, top_k=4)
 
 
+@pytest.mark.slow
 def test_proposed_tokens_change_no_greedy_answer() -> None:
     each = [conversation(max_tokens=27, temperature=0.0, draft=draft) for draft in (0, 2)]
     for prompt, shown in (("abc", None), ("bc", 4), ("d", None)):  # one answer is stopped early
@@ -79,6 +82,7 @@ def test_proposed_tokens_change_no_greedy_answer() -> None:
         Conversation(recurrent, state({}), Sampling(draft=2))
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
     tree = NET.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
     tree = jax.tree.map(lambda x: 4 * x, tree)
@@ -98,6 +102,7 @@ def test_a_recurrent_network_keeps_its_states_over_turns() -> None:
         rnn_decoder(rnn.CharRNN(both, 11))
 
 
+@pytest.mark.slow
 def test_stacked_layers_are_unstacked_once() -> None:
     size = dataclasses.replace(SIZE, scan=True)
     tree = GPT(size).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
@@ -108,6 +113,7 @@ def test_stacked_layers_are_unstacked_once() -> None:
     assert "".join(talking.answer()) == SYMBOLS.decode(np.asarray(whole)[0, 3:])
 
 
+@pytest.mark.slow
 def test_a_prompt_longer_than_the_context_keeps_its_end() -> None:
     talking = conversation(max_tokens=5, seed=3)
     talking.prompt("jj")
@@ -147,6 +153,7 @@ def test_an_answer_ends_before_the_stop_text_and_at_the_end_token() -> None:
     assert "".join(talking.answer()) == whole.partition(whole[6])[0] or end not in talking.tokens
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_left_can_be_gone_on_from() -> None:
     talking = conversation(max_tokens=1000, seed=3)
     talking.prompt("abc")

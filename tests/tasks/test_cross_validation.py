@@ -59,6 +59,7 @@ def test_inputs_are_standardised_by_what_each_network_learns_from() -> None:
         np.testing.assert_allclose(own.std(0), 1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_linear_models_beside_the_networks_are_fitted_on_the_same_folds() -> None:
     folds = tables.diabetes(2, 1)
     inputs = cross_validation.standardised(folds)

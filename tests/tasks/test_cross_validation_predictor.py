@@ -60,6 +60,7 @@ def test_a_class_is_that_of_the_mean_probability(tmp_path: Path) -> None:
     assert "; the mean of 2 networks, deviation " in predictor.line(found[0])
 
 
+@pytest.mark.slow
 def test_a_number_is_the_mean_in_the_unit_of_the_target(tmp_path: Path) -> None:
     outputs, predictor, state, path = opened("mlp_diabetes", tmp_path)
     folds = predictor.folds

@@ -43,6 +43,7 @@ def params_of() -> dict[str, Any]:
     return {"net": jnp.float32(1), "temperature": {"log_temperature": jnp.float32(0)}}
 
 
+@pytest.mark.slow
 def test_each_loss_sees_its_own_examples_in_training_and_all_in_evaluation() -> None:
     batch, params = batch_of(), params_of()
     flags = batch["calibrates"] == 1

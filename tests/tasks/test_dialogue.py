@@ -44,6 +44,7 @@ def state() -> State:
 ASSISTANT = dialogue.Assistant(SIZE, tokens(), 8)
 
 
+@pytest.mark.slow
 def test_a_tuned_assistant_answers_and_talks_with_its_merged_parameters() -> None:
     other = jax.tree.map(lambda x: -x, state().params["net"])
     both = dataclasses.replace(state(), params={"net": other, "changes": {}})
@@ -97,6 +98,7 @@ def test_generated_retrieved_and_true_answers_are_scored() -> None:
     assert found["retrieved_distinct_2"] == 0
 
 
+@pytest.mark.slow
 def test_predicted_answers_do_not_depend_on_the_batch() -> None:
     predictor = dialogue.predictor(ASSISTANT)
     items = predictor.items([], ["Hello", "One tea, please", "No"])

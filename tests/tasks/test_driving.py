@@ -62,6 +62,7 @@ def test_errors_worked_by_hand() -> None:
     assert found["correlation"] == pytest.approx(np.corrcoef([0, 0.5, 1], [0, 1, 1])[0, 1])
 
 
+@pytest.mark.slow
 def test_frames_are_answered_as_in_evaluation(tmp_path: Path) -> None:
     """So many files at a time as the policy has frames."""
     experiment, state = untrained("driving_udacity")
@@ -91,6 +92,7 @@ def test_frames_are_answered_as_in_evaluation(tmp_path: Path) -> None:
         predictor.item(files[:1])
 
 
+@pytest.mark.slow
 def test_a_policy_that_knows_the_steering_before_is_given_it() -> None:
     experiment, state = untrained("driving_udacity", previous=True)
     model, source = experiment.models[0], experiment.splits.test
@@ -108,6 +110,7 @@ def test_a_policy_that_knows_the_steering_before_is_given_it() -> None:
         with_options(predictor, usual(previous=(0.1,))).batch(state, [row["image"][0]])
 
 
+@pytest.mark.slow
 def test_samples_show_the_drive_beside_baselines() -> None:
     experiment, state = untrained("driving_udacity")
     plot, table, looks = (sample for sample in experiment.draw(state, jax.random.key(0)))

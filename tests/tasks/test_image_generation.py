@@ -30,6 +30,7 @@ def test_legibility_by_hand() -> None:
     assert "as_asked" not in legibility(generated)
 
 
+@pytest.mark.slow
 def test_a_classifier_s_sizes_are_read_from_its_file_and_bytes_are_floats(tmp_path: Path) -> None:
     net = CNN((4, 6), 5, 3, norm="batch")
     images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8)
@@ -52,6 +53,7 @@ def test_a_classifier_s_sizes_are_read_from_its_file_and_bytes_are_floats(tmp_pa
     np.testing.assert_allclose(as_floats.features, found.features, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_real_digits_stand_nearer_to_real_digits_than_noise_does() -> None:
     """With the classifier that is kept, on digits of other writers at another size."""
     images = digits28("test").arrays["image"]

@@ -46,6 +46,7 @@ def test_a_perfect_translation_has_no_error_and_keeps_the_class(
     assert 0 < found["error_to_b_of_mean"] < found["error_to_b_unchanged"]
 
 
+@pytest.mark.slow
 def test_each_objective_changes_its_own_network_alone() -> None:
     experiment, state = untrained("cyclegan")
     batch = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 from dlcore.kernels import random
 from dlcore.tasks import latent_variables
@@ -23,6 +24,7 @@ def test_grey_images_keep_their_shape_and_noise_depends_on_the_row_alone() -> No
     np.testing.assert_array_equal(noise, random.normal(key, BATCH["row"], (2, 5)))
 
 
+@pytest.mark.slow
 def test_binary_pixels_are_flat_and_black_and_white_stay() -> None:
     x, noise = latent_variables.inputs(3, binary=True)(BATCH, jax.random.key(0), True)
     assert noise.shape == (2, 1, 3)

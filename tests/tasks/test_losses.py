@@ -81,6 +81,7 @@ def test_smoothing_mixes_in_the_uniform_target_in_training_alone() -> None:
             classification.loss(given_logits, wrong)
 
 
+@pytest.mark.slow
 def test_gradient_is_the_difference_of_distributions() -> None:
     logits = np.random.default_rng(2).standard_normal((4, 3)).astype(np.float32)
     batch = {"label": LABELS, "mask": np.array([1, 1, 0, 1], np.float32)}

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.data.sets.sentences import SPECIALS
 from dlcore.data.source import arrays
@@ -53,6 +54,7 @@ def batch_of(texts: np.ndarray) -> Any:
     return {"tokens": jnp.asarray(texts), "row": rows, "mask": jnp.ones(len(texts))}
 
 
+@pytest.mark.slow
 def test_ordinary_tokens_alone_are_masked_as_many_as_the_fraction_says() -> None:
     pad = TOKENS.special("[pad]")
     texts = np.stack([TEXT, np.where(np.arange(len(TEXT)) < len(TEXT) - 2, TEXT, pad)])
@@ -69,6 +71,7 @@ def test_ordinary_tokens_alone_are_masked_as_many_as_the_fraction_says() -> None
     assert none(batch_of(texts), jax.random.key(1))[1].shape == (2, 1), "at least one is predicted"
 
 
+@pytest.mark.slow
 def test_the_loss_of_equal_logits_is_the_logarithm_of_their_number_and_padding_counts_nothing() -> (
     None
 ):

@@ -54,6 +54,7 @@ def run(size: Size, factors: tuple[float, ...], params: Any, data: Any, train: b
     return loss(params, {}, data, KEY, train)[:2]
 
 
+@pytest.mark.slow
 def test_losses_and_metrics_equal_those_of_each_layer_and_row() -> None:
     data, params = batch(), params_of(SIZE)
 
@@ -84,6 +85,7 @@ def test_losses_and_metrics_equal_those_of_each_layer_and_row() -> None:
     assert value(added) == pytest.approx(float(value(plain)) + extra, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_cross_entropy_alone_and_drops_nothing() -> None:
     data, params = batch(), params_of(SIZE)
     found, metrics = run(SIZE, (), params, data, False)
@@ -96,6 +98,7 @@ def test_evaluation_is_the_cross_entropy_alone_and_drops_nothing() -> None:
     assert float(value(metrics["dropped"])) == 0
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_add_to_the_whole_and_a_loop_over_layers_to_its_layers() -> None:
     data, params = batch(), params_of(SIZE)
     whole = run(SIZE, (0.5, 0.25), params, data, True)

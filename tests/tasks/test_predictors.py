@@ -46,6 +46,7 @@ def answered(name: str, *texts: str, **options: Any) -> list[Any]:
     return [each.answer if isinstance(each, Answered) else each.error for each in found]
 
 
+@pytest.mark.slow
 def test_texts_are_classified_as_in_evaluation() -> None:
     experiment, state = untrained("bert_polarity")
     test: Any = experiment.splits.test
@@ -65,6 +66,7 @@ def test_texts_are_classified_as_in_evaluation() -> None:
     assert line == f"{first[0]} {first[1]:.1%} ({second[0]} {second[1]:.1%})"
 
 
+@pytest.mark.slow
 def test_prompts_are_continued_alike_in_any_company() -> None:
     alone = answered("gpt_tiny_shakespeare", "To be", tokens=30)
     several = answered("gpt_tiny_shakespeare", "thing", "To be", "thing", tokens=30)
@@ -75,12 +77,14 @@ def test_prompts_are_continued_alike_in_any_company() -> None:
     assert other[0]["text"] != alone[0]["text"]
 
 
+@pytest.mark.slow
 def test_at_temperature_0_and_of_one_token_the_likeliest_is_taken() -> None:
     greedy = answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0)
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=5.0, top_k=1) == greedy
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0, seed=1) == greedy
 
 
+@pytest.mark.slow
 def test_proposed_tokens_change_no_greedy_text() -> None:
     greedy = answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0)
     assert answered("gpt_tiny_shakespeare", "To", tokens=5, temperature=0.0, draft=2) == greedy
@@ -88,6 +92,7 @@ def test_proposed_tokens_change_no_greedy_text() -> None:
         answered("rnn_tiny_shakespeare", "To", tokens=5, draft=2)
 
 
+@pytest.mark.slow
 def test_a_prompt_that_cannot_be_read_is_refused_with_its_place() -> None:
     unknown, long, fits = answered("gpt_tiny_shakespeare", "To ☃ be", "a" * 16, "a" * 15, tokens=2)
     assert unknown.startswith("character '☃' at position 3 ")
@@ -128,6 +133,7 @@ def test_sentences_are_translated_as_in_evaluation() -> None:
     assert "translates at most" in refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gan_mnist", pytest.param("flow_mnist", marks=pytest.mark.slow)])
 def test_images_are_generated_by_seed_and_class(name: str) -> None:
     experiment, state = untrained(name)
@@ -164,6 +170,7 @@ def test_a_model_without_classes_takes_no_label() -> None:
         changed.generated(state, 1)
 
 
+@pytest.mark.slow
 def test_a_vae_draws_from_its_prior_and_at_temperature_0_its_mean() -> None:
     experiment, state = untrained("vae_mnist")
     predictor: Any = experiment.predictor

@@ -39,6 +39,7 @@ def params(seed: int = 0) -> Any:
     return jax.jit(GPT(SIZE).init)(jax.random.key(seed), jnp.zeros((1, 6), jnp.int32))["params"]
 
 
+@pytest.mark.slow
 def test_a_policy_that_is_its_reference_loses_a_half_and_only_it_has_a_gradient() -> None:
     loss = preference.loss(POLICY, REFERENCE, 0.1, 1.0, 3.0)
     both = {"net": params(), "reference": params()}
@@ -54,6 +55,7 @@ def test_a_policy_that_is_its_reference_loses_a_half_and_only_it_has_a_gradient(
     assert any(np.asarray(x).any() for x in jax.tree.leaves(slope["net"]))
 
 
+@pytest.mark.slow
 def test_steps_against_the_gradient_make_right_answers_likelier_than_wrong_ones() -> None:
     loss = preference.loss(POLICY, REFERENCE, 0.1)
 

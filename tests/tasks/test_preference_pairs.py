@@ -59,6 +59,7 @@ def test_a_policy_that_is_its_reference_loses_log_2_and_only_it_has_a_gradient()
     assert moved == {"fold_1"}
 
 
+@pytest.mark.slow
 def test_it_learns_from_the_other_folds_and_is_evaluated_on_its_own() -> None:
     whole, slope = value([0, 1, 2, 3], True)
     others, of_others = value([0, 1], True)
@@ -77,6 +78,7 @@ def test_parts_of_a_batch_add_up() -> None:
     np.testing.assert_allclose(sum(each.loss.total for each in parts), whole.loss.total, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_pair_is_scored_by_the_policy_of_its_fold() -> None:
     (evaluator,) = preference_pairs.evaluators(FOLDS, REFERENCE, {})
 

@@ -42,6 +42,7 @@ def batch_of(generator: np.random.Generator, k: int = 1) -> dict[str, np.ndarray
     }
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_weighted_mean_of_each_image() -> None:
     batch = batch_of(np.random.default_rng(0), 3)
     weights = (1.0, 2.0, 5.0)
@@ -61,6 +62,7 @@ def test_the_loss_is_the_weighted_mean_of_each_image() -> None:
     assert float(accuracy.total / accuracy.weight) == pytest.approx(right / pixels)
 
 
+@pytest.mark.slow
 def test_an_image_without_labels_counts_for_nothing_and_has_no_gradient() -> None:
     batch = batch_of(np.random.default_rng(0))
     batch["label_map"][1] = 255
@@ -111,6 +113,7 @@ def test_metrics_are_those_of_enlarged_logits_at_the_size_of_the_maps() -> None:
     assert 0 < trivial["baseline_miou"] < 1
 
 
+@pytest.mark.slow
 def test_calibration_of_certain_and_right_pixels_is_perfect() -> None:
     labels = np.random.default_rng(0).integers(0, 3, (2, 5, 6)).astype(np.uint8)
     batch = {"image": 50 * np.eye(3, dtype=np.float32)[labels], "label_map": labels}
@@ -136,6 +139,7 @@ def test_weights_of_classes() -> None:
     assert segmentation.class_weights([1, 4, 16], "sqrt") == pytest.approx((2, 1, 0.5))
 
 
+@pytest.mark.slow
 def test_images_and_maps_are_augmented_together() -> None:
     """An image whose colour is its class: after all changes it still is."""
     labels = np.kron(np.random.default_rng(0).integers(0, 2, (6, 4, 4)), np.ones((1, 12, 12)))

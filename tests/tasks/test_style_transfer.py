@@ -21,6 +21,7 @@ from tests.child import card
 from tests.tasks.test_predictors import untrained
 
 
+@pytest.mark.slow
 def test_the_photograph_has_no_content_loss_and_the_style_no_style_loss() -> None:
     experiment, state = untrained("style_transfer")
     _, vgg, grams = experiment.models
@@ -40,6 +41,7 @@ def test_the_photograph_has_no_content_loss_and_the_style_no_style_loss() -> Non
     np.testing.assert_allclose(perceptual(nothing, {}, image, image)["style"], 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_frozen_parts_are_loaded_and_measured_on_the_style() -> None:
     experiment, state = untrained("style_transfer")
     facts = experiment.splits.facts

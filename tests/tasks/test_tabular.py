@@ -109,6 +109,7 @@ class Trained:
         return [a for batch in batches for a, _ in self.predictor.batch(self.state, batch)]
 
 
+@pytest.mark.slow
 def test_predicted_classes_are_those_of_the_evaluation(tmp_path: Path) -> None:
     trained = Trained(people(tmp_path), "kind")
     true = trained.write_test(tmp_path / "test.csv")

@@ -30,6 +30,7 @@ def test_tags_of_spans_cannot_follow_any_other() -> None:
     assert tagging.impossible(FACTS.with_facts(spans=False)) == ()
 
 
+@pytest.mark.slow
 def test_the_score_of_a_span_is_its_probability() -> None:
     """By enumeration of all tag sequences in which the span begins and ends where it does."""
     random = np.random.default_rng(2)
@@ -96,6 +97,7 @@ def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ner_conll", "pos_ewt", "slots_atis"])
 def test_answers_point_into_the_text_and_do_not_depend_on_their_company(name: str) -> None:
     experiment, state = untrained(name)
@@ -120,6 +122,7 @@ def test_answers_point_into_the_text_and_do_not_depend_on_their_company(name: st
     assert not any(answer.get("spans") for answer, _ in none)
 
 
+@pytest.mark.slow
 def test_samples_mark_spans_and_count_them(tmp_path: Any) -> None:
     experiment, state = untrained("ner_conll")
     text, table, *_ = experiment.draw(state, jax.random.key(0))

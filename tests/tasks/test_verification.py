@@ -52,6 +52,7 @@ def total(kind: task.Kind, params: Any, batch: Any) -> Any:
     return out.loss.total, out.loss.weight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arcface", "cosface", "contrastive", "triplet"])
 def test_a_network_learns_nothing_from_people_it_is_tested_on(kind: task.Kind) -> None:
     params, batch = example()
@@ -74,6 +75,7 @@ def test_margin_loss_is_a_cross_entropy_of_the_training_examples() -> None:
     assert float(found) == pytest.approx(float((expected * counts).sum()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_contrast_is_that_of_each_fold_alone() -> None:
     """Examples without a positive have no weight."""
     params, batch = example()
@@ -89,6 +91,7 @@ def test_contrast_is_that_of_each_fold_alone() -> None:
     assert (float(found), float(weight)) == (pytest.approx(expected, rel=1e-5), count)
 
 
+@pytest.mark.slow
 def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
     experiment, state = untrained("faces_orl")
     source: Arrays = experiment.splits.test
@@ -109,6 +112,7 @@ def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
     assert 0 < found["pca_eer"] < 0.5
 
 
+@pytest.mark.slow
 def test_every_loss_trains_and_samples_show_right_and_wrong_pairs() -> None:
     experiment, state = untrained("faces_orl")
     shown = experiment.draw(state, jax.random.key(0))

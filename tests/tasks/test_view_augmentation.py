@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dlcore.tasks.view_augmentation import Views
 
@@ -17,6 +18,7 @@ def test_no_strength_is_the_image() -> None:
     np.testing.assert_allclose(found, IMAGES / 255, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_views_depend_on_row_and_key_and_stay_in_range() -> None:
     views, key = Views(erase=2), jax.random.key(1)
     together = np.asarray(views(key, jnp.arange(4), jnp.asarray(IMAGES)))

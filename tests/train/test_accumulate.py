@@ -64,6 +64,7 @@ def test_any_number_of_microbatches_is_one_batch(n: int) -> None:
         assert float(other_metrics["net/loss"].weight) == MASK.sum()
 
 
+@pytest.mark.slow
 def test_a_mean_of_means_would_be_something_else() -> None:
     """What the sums are there for: the same microbatches, each divided by its own weight, miss the
     gradient by far.

@@ -232,6 +232,7 @@ def test_batch_statistics_in_float64() -> None:
         check("cnn_fashion_mnist", Way("shard_map", 8), precise=True, norm="batch")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "way",
     [
@@ -242,7 +243,6 @@ def test_batch_statistics_in_float64() -> None:
     ],
     ids=str,
 )
-@pytest.mark.slow
 def test_experts_on_several_devices_are_those_of_one(way: Way) -> None:
     with jax.enable_x64(True):
         check("gpt_large", way, precise=True, experts=4, dropout=0.0)

@@ -76,6 +76,7 @@ def noisy(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:
     return Out(mean(noise.sum(-1), batch["mask"]), {"square": mean(noise**2, batch["mask"])}, extra)
 
 
+@pytest.mark.slow
 def test_a_random_loss_does_not_depend_on_the_batch_size_and_repeats_nothing() -> None:
     layout, many = (
         sharding.layout("jit", "", jax.devices()[:1]),

@@ -55,6 +55,7 @@ def stepped(how: sharding.How, devices: int, microbatches: int = 1) -> tuple[Any
     return np.asarray(state.params["net"]["w"]), jax.device_get(metrics)
 
 
+@pytest.mark.slow
 def test_devices_change_nothing() -> None:
     expected, metrics = stepped("jit", 1)
     loss = metrics["net/loss"]

@@ -67,6 +67,7 @@ def kernel(state: State, name: str) -> np.ndarray:
     return np.asarray(state.params[name]["Dense_0"]["kernel"])
 
 
+@pytest.mark.slow
 def test_a_part_keeps_its_bits_when_others_come_go_or_change_places() -> None:
     _, alone = made(["net"])
     for names in (["net", "teacher"], ["a", "net"], ["teacher", "net", "z"]):

@@ -176,6 +176,7 @@ def test_muon_moves_a_matrix_by_an_orthogonal_one(shape: tuple[int, int]) -> Non
     assert (np.diag(turned) < 0).all()
 
 
+@pytest.mark.slow
 def test_muon_moves_each_expert_as_a_matrix_by_itself() -> None:
     grads = np.random.default_rng(3).standard_normal((3, 4, 6)).astype(np.float32)
     optimizer = optim.make("muon", 1.0)
@@ -189,6 +190,7 @@ def test_muon_moves_each_expert_as_a_matrix_by_itself() -> None:
         )
 
 
+@pytest.mark.slow
 def test_muon_leaves_all_but_the_kernels_of_dense_layers_to_adam() -> None:
     shapes = {"kernel": (3, 2), "embedding": (3, 2), "bias": (2,), "scale": (2,)}
     conv = {"kernel": (3, 3, 2, 2)}

@@ -151,6 +151,7 @@ def test_a_warmup_in_steps_is_at_most_a_fifth_and_one_in_fractions_may_be_more()
         assert Recipe(warmup=warmup).warmup_steps(total) == expected
 
 
+@pytest.mark.slow
 def test_the_others_are_optax_own() -> None:
     for recipe, expected in (
         ({"optimizer": "sgd", "nesterov": False, "b1": 0.8}, optax.sgd(0.1, 0.8)),

@@ -53,6 +53,7 @@ def towards(f: Callable[[Any, Any], Any]) -> Any:
     return lambda params, extra, batch, key, train: Out(mean(f(params, batch) ** 2 / 2), {}, extra)
 
 
+@pytest.mark.slow
 @given(NUMBERS, st.data())
 def test_mean_where_equals_the_mean_of_the_slice(x: np.ndarray, data: st.DataObject) -> None:
     where = np.array(data.draw(st.lists(st.booleans(), min_size=len(x), max_size=len(x))))
@@ -184,6 +185,7 @@ def test_extra_goes_from_turn_to_turn_and_step_to_step() -> None:
     np.testing.assert_array_equal(at.extra["kept"], [1, 1])
 
 
+@pytest.mark.slow
 def test_keys_differ_by_seed_step_and_objective_and_repeat() -> None:
     def noisy(name: str) -> Any:
         def loss(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Out:

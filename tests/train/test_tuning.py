@@ -64,6 +64,7 @@ def by_pairs(params: Any, scale: float) -> Any:
         return NET.apply({"params": params["net"]}, BATCH["tokens"])
 
 
+@pytest.mark.slow
 def test_merged_parameters_give_the_outputs_of_the_pairs() -> None:
     found = tuning.tuned(MODEL, TEMPLATE, LINEAR, ("head",), rank=3, alpha=12)
     params = drawn(started(found))
@@ -75,6 +76,7 @@ def test_merged_parameters_give_the_outputs_of_the_pairs() -> None:
     assert np.abs(np.asarray(unchanged - y)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_it_starts_as_the_model_itself() -> None:
     found = tuning.tuned(MODEL, TEMPLATE, LINEAR, ("head",))
     params = started(found)
@@ -86,6 +88,7 @@ def test_it_starts_as_the_model_itself() -> None:
     assert 0 < np.abs(a).max() <= 8**-0.5
 
 
+@pytest.mark.slow
 def test_only_what_is_named_is_trained() -> None:
     found = tuning.tuned(MODEL, TEMPLATE, (), ("head", r"block_1/up"))
     params = started(found)
@@ -114,6 +117,7 @@ def test_only_what_is_named_is_trained() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_merged_state_is_exported_and_loaded_as_the_model(tmp_path: Path) -> None:
     found = tuning.tuned(MODEL, TEMPLATE, LINEAR, ("head",), rank=2)
     params = drawn(started(found))
@@ -127,6 +131,7 @@ def test_the_merged_state_is_exported_and_loaded_as_the_model(tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_stacked_layers_of_a_gpt_are_changed_layer_by_layer() -> None:
     size = gpt.Size(11, 5, layers=2, heads=2, width=8, scan=True)
     model = Model("net", gpt.GPT(size), lambda batch, key, train: batch["tokens"])
@@ -144,6 +149,7 @@ def test_stacked_layers_of_a_gpt_are_changed_layer_by_layer() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_matrices_of_a_gpt_are_all_but_its_norms_and_rank_0_trains_the_whole() -> None:
     size = gpt.Size(11, 5, layers=2, heads=2, width=8, rotary=True, norm="rms", mlp="swiglu")
     model = Model("net", gpt.GPT(size), lambda batch, key, train: batch["tokens"])

@@ -65,6 +65,7 @@ def test_targets_are_the_answer_wherever_a_window_holds_it(by_subwords: bool) ->
     assert (encoded(answerable, again, INFO).arrays["context"] == windows.arrays["context"]).all()
 
 
+@pytest.mark.slow
 def test_synthetic_answers_stand_in_their_texts() -> None:
     facts = synthetic_questions.facts(300)
     assert all(f.context.startswith(f.answer, f.start) for f in facts)
