@@ -171,8 +171,8 @@ def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
 
     The first rule that matches assigns axes; where it does not assign `fsdp`, this takes the
     largest free dimension that it divides, except that of stacked layers, since every device needs
-    each layer in turn. The paths
-    of optimizer moments contain that of their parameter, so that a rule applies to both.
+    each layer in turn. The paths of optimizer moments contain that of their parameter, so that a
+    rule applies to both.
 
     Args:
         layout: the layout.
