@@ -17,6 +17,8 @@ import pytest
 from dlcore.runtime.devices import FUSION
 from tests.child import environment
 
+pytestmark = pytest.mark.usefixtures("optimised")  # faults of the code that runs see
+
 
 @pytest.mark.parametrize(("kind", "rows"), [(np.float32, 32_769), (np.float64, 16_385)])
 @pytest.mark.parametrize("devices", [1, 8])

@@ -122,7 +122,7 @@ def _row(
     return Row(name, float(norms[0]), float(norms[1]), float(norms[2]), units, dead)
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def describe(rows: Sequence[Row]) -> str:
     """Summarises rows in a few sentences: what is wrong, or that nothing is.
 
     Args:

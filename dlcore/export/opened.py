@@ -19,7 +19,7 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A run's folder, its experiment file, and what stands in its card."""
+    """A run's folder, its experiment file, and the fields of its card."""
 
     folder: Path
     page: Page

@@ -109,7 +109,7 @@ def combine(
 def expert_load(
     logits: Float[Array, "batch length experts"], weight: Float[Array, "batch length"], top: int
 ) -> Float[Array, "batch experts"]:
-    """Share of a row's choices that each expert has, dropped ones included; without a gradient.
+    """Fraction of a row's choices that each expert has, dropped ones included; without a gradient.
 
     Args:
         logits: of the router.
@@ -117,7 +117,7 @@ def expert_load(
         top: experts of a token.
 
     Returns:
-        Shares [batch, experts], which sum to 1; 0 where all weights are. Dtype of `logits`.
+        Fractions [batch, experts], which sum to 1; 0 where all weights are. Dtype of `logits`.
     """
     acc_dtype = jnp.promote_types(logits.dtype, jnp.float32)
     chosen = jax.lax.top_k(jax.lax.stop_gradient(logits), top)[1]

@@ -61,7 +61,7 @@ class ExpertDense(nn.Module):
 class Experts(nn.Module):
     """Sends each token to `top` of several MLPs, and sums their outputs by the router's weights.
 
-    In training an expert takes at most `capacity` times its even share of a row's tokens, and drops
+    In training an expert takes at most capacity * top * length / experts tokens of a row, and drops
     the last ones beyond that: shapes are fixed, so that XLA compiles and divides them, and rows do
     not depend on each other. In inference every expert takes all that it is sent: a token's
     output depends on the token alone, with a cache as without one, at the price of computing each

@@ -75,8 +75,8 @@ class Size:
             hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that a token takes
             as many operations as in one MLP. 0: one MLP.
         top: experts of a token.
-        capacity: most tokens of an expert in training, over its even share of a row's; at
-            experts / top none is dropped.
+        capacity: in training an expert takes at most capacity * top * length / experts tokens of
+            a row; at experts / top none is dropped.
 
     Raises:
         ValueError: `heads` does not divide `width`, `kv_heads` does not divide `heads`, a window

@@ -55,8 +55,9 @@ def generate_speculatively(
 ) -> tuple[Generated, Passes]:
     """Continues prompts as `gpt_batch.generate_batch` does, with fewer passes of the model.
 
-    Texts have the distribution of `generate_batch`; at temperature 0 they are its texts. Rows may
-    accept different numbers of tokens. A row depends on its own prompt and key alone.
+    Texts have the distribution of `generate_batch`; at temperature 0 they are its texts, but where
+    two tokens are as likely up to rounding. Rows may accept different numbers of tokens. A row
+    depends on its own prompt and key alone.
 
     Args:
         size, params, prompt, padding, keys, length, end, decoding: see `generate_batch`.

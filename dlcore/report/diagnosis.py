@@ -11,9 +11,9 @@ from dlcore.analysis.diagnosis_summary import (
     GENERAL,
     HEALTHY,
     Row,
+    describe,
     overfitting,
     read,
-    verdict,
 )
 from dlcore.report import compare
 from dlcore.report.markup import Html, el, number
@@ -73,13 +73,13 @@ def _generalisation(run: Run) -> Html | None:
     if summary is None:
         return None
     return el(
-        "div", el("p", summary, class_=None if summary == GENERAL else "wrong"), class_="verdict"
+        "div", el("p", summary, class_=None if summary == GENERAL else "wrong"), class_="diagnosis"
     )
 
 
 def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
     """The summary of the last evaluation, and the first earlier one that found another problem."""
-    summary = {step: verdict(rows) for step, rows in steps.items()}
+    summary = {step: describe(rows) for step, rows in steps.items()}
     last = max(summary)
     now = el(
         "p",
@@ -98,7 +98,7 @@ def _sentences(steps: Mapping[int, Sequence[Row]]) -> Html:
         if before is not None
         else None
     )
-    return el("div", now, early, class_="verdict")
+    return el("div", now, early, class_="diagnosis")
 
 
 def _table(steps: Mapping[int, Sequence[Row]]) -> Html:

@@ -58,7 +58,7 @@ def svg(run: Run, names: list[str]) -> Html:
 
 
 def _inner(drawn: Html) -> str:
-    """What stands inside an svg element."""
+    """The contents of an svg element."""
     return drawn[drawn.index(">") + 1 : drawn.rindex("<")]
 
 

@@ -33,7 +33,7 @@ def loss(
 
     - `balance`, `router_z`: the two losses before their factors. An even load has a balance of 1.
     - `busiest_expert`: load of a row's busiest expert over the mean load, 1 if even.
-    - `dropped`: share of the choices that no expert took; 0 in evaluation, where none is dropped.
+    - `dropped`: fraction of the choices that no expert took; 0 in evaluation.
 
     Args:
         model: computes logits, see `language_modelling.loss`; its network is `GPT(size)`.

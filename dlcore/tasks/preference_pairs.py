@@ -79,7 +79,7 @@ def loss(policy: Model, reference: Model, beta: float, fold: int) -> Loss:
     def of_pairs(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
         found = log_ratios(policy, reference, params, extra, batch, key, train, "wrong")
         same = batch["fold"] == fold
-        counts = batch["mask"] * batch["share"] * (~same if train else same)
+        counts = batch["mask"] * batch["pair_weight"] * (~same if train else same)
         metrics = {
             "accuracy": mean(found.own > found.other, counts),
             "log_ratio_right": mean(found.own, counts),
@@ -120,7 +120,7 @@ def evaluators(
             "reward": found.own - found.other,
             "policy": now[0] / sizes[0] - now[1] / sizes[1],
             "reference": before[0] / sizes[0] - before[1] / sizes[1],
-            "share": batch["share"],
+            "pair_weight": batch["pair_weight"],
             "dialogue": batch["dialogue"],
         }
 
@@ -132,7 +132,7 @@ def evaluators(
         right["gain"] = right["reward_accuracy"] - right["reference_accuracy"]
         out: dict[str, float] = {}
         for name, value in right.items():
-            found = clustered_mean_interval(value, collected["share"], collected["dialogue"])
+            found = clustered_mean_interval(value, collected["pair_weight"], collected["dialogue"])
             ends = (f"{name}{end}" for end in ("", "_low", "_high"))
             out |= dict(zip(ends, found, strict=True))
         return out

@@ -68,7 +68,7 @@ class Found:
     answerable: float
 
     def text(self, question: Question, threshold: float) -> str:
-        """The answer as it stands in the text; "" if `answerable` is below a threshold."""
+        """The answer as it occurs in the text; "" if `answerable` is below a threshold."""
         return "" if self.answerable < threshold else question.context[self.start : self.end]
 
 

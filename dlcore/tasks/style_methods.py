@@ -1,4 +1,4 @@
-"""The two ways to paint: a network for each style, and one network for all of them."""
+"""Two kinds of painters: a network for each style, and one network for all styles."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import pytest
 
 from dlcore import sharding
 from dlcore.analysis.diagnose import Diagnosis, diagnose, measure
-from dlcore.analysis.diagnosis_summary import HEALTHY, Row, read, verdict, write
+from dlcore.analysis.diagnosis_summary import HEALTHY, Row, describe, read, write
 from dlcore.cli import main as cli
 from dlcore.data.stream import Stream
 from dlcore.kernels import random
@@ -71,7 +71,7 @@ def test_norms_ratios_and_dead_units_worked_by_hand() -> None:
     assert bias.grad == pytest.approx(1.5)
     assert (bias.weight, bias.units, bias.dead) == (0, 0, 0)
     assert math.isnan(bias.ratio)
-    assert verdict(found["net"]) == "50 % of the units of kernel are dead."
+    assert describe(found["net"]) == "50 % of the units of kernel are dead."
 
 
 def network(
@@ -102,24 +102,24 @@ def network(
 def test_a_deep_sigmoid_network_vanishes_and_a_healthy_relu_network_does_not() -> None:
     rows = network("sigmoid", (16,) * 11)
     assert [row.name for row in rows if row.units][-2:] == ["Dense_10/kernel", "Dense_11/kernel"]
-    summary = verdict(rows)
+    summary = describe(rows)
     assert summary.startswith("Gradients vanish from Dense_")
     assert "down: that of Dense_0/kernel is " in summary
-    assert verdict(network("relu", (64,) * 4)) == HEALTHY
-    assert verdict(network("sigmoid", (16,))) == HEALTHY
+    assert describe(network("relu", (64,) * 4)) == HEALTHY
+    assert describe(network("sigmoid", (16,))) == HEALTHY
 
 
 @pytest.mark.slow
 def test_dead_relus_are_found_and_counted() -> None:
-    assert verdict(network("relu", (16, 16), bias=-100.0)).startswith(
+    assert describe(network("relu", (16, 16), bias=-100.0)).startswith(
         "100 % of the units of Dense_0/kernel, Dense_1/kernel"
     )
-    assert verdict(network("leaky_relu", (16, 16), bias=-100.0)) == HEALTHY
+    assert describe(network("leaky_relu", (16, 16), bias=-100.0)) == HEALTHY
 
 
 def test_a_rate_that_is_too_high_is_reported() -> None:
-    assert "Update-to-weight ratio of Dense_" in verdict(network("tanh", (16,), rate=10.0))
-    assert verdict(network("tanh", (16,), rate=10.0)).endswith("the rate is too high.")
+    assert "Update-to-weight ratio of Dense_" in describe(network("tanh", (16,), rate=10.0))
+    assert describe(network("tanh", (16,), rate=10.0)).endswith("the rate is too high.")
 
 
 def kernel(name: str, grad: float, weight: float = 1.0, update: float = 1e-3, dead: int = 0) -> Row:
@@ -156,7 +156,7 @@ def kernel(name: str, grad: float, weight: float = 1.0, update: float = 1e-3, de
     ],
 )
 def test_verdicts(rows: list[Row], words: str) -> None:
-    assert verdict(rows).startswith(words)
+    assert describe(rows).startswith(words)
 
 
 @pytest.mark.quick

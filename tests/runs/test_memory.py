@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import subprocess
 import sys
@@ -43,13 +42,13 @@ def test_a_checkpoint_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     own = [tracemalloc.Filter(True, "*/orbax/*/tensorstore_utils.py")]
     tracemalloc.start()
     try:
-        held = [saved(range(first, first + 10)) for first in range(1, 41, 10)]
+        before = saved(range(1, 11))
+        after = saved(range(11, 41))
     finally:
         tracemalloc.stop()
         kept.close()
-    # what is lost is lost in every ten checkpoints; what is still in use at one look is not
-    lost = [after - before for before, after in itertools.pairwise(held)]
-    assert min(lost) < 10 * 500, f"{lost} bytes, over ten checkpoints each"
+    # thirty, since some kilobytes are still in use at either look
+    assert after - before < 30 * 500, "bytes, over thirty checkpoints"
 
 
 def _megabytes(pid: int) -> float:

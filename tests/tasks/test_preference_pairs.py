@@ -20,7 +20,7 @@ FOLDS = preference_pairs.policies(POLICY, 2)
 def batch() -> dict[str, Any]:
     """Four pairs, of which the first two are of fold 0, and the last two of one context."""
     made = {name.replace("other_", "wrong_"): array for name, array in single.batch().items()}
-    more = {"fold": [0, 0, 1, 1], "dialogue": [0, 1, 2, 2], "share": [1.0, 1.0, 0.5, 0.5]}
+    more = {"fold": [0, 0, 1, 1], "dialogue": [0, 1, 2, 2], "pair_weight": [1.0, 1.0, 0.5, 0.5]}
     return {**made, **{name: jnp.asarray(values) for name, values in more.items()}}
 
 
@@ -116,7 +116,7 @@ def test_scores_count_each_context_alike() -> None:
         "reward": np.array([1, 2, 3, -1], np.float32),
         "policy": np.array([1, -1, 1, 1], np.float32),
         "reference": np.array([1, 0, -1, -1], np.float32),
-        **{name: np.asarray(batch()[name]) for name in ("share", "dialogue")},
+        **{name: np.asarray(batch()[name]) for name in ("pair_weight", "dialogue")},
     }
     found = evaluator.score(None, collected, "test")  # type: ignore[arg-type]
     assert found.keys() == evaluator.metrics.keys()

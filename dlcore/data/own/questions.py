@@ -20,7 +20,7 @@ def find(path: Path) -> Found:
 
     Args:
         path: a .jsonl file, a .json file of SQuAD (`squad.questions`), or a folder of them. A line
-            of the former is an object with `question`, `context` and `answer`, which stands in the
+            of the former is an object with `question`, `context` and `answer`, which occurs in the
             context: a string, a list of equally right ones, or null where the context does not say;
             `start`, the offset of the (first) answer in characters, is needed where that occurs
             several times and not the first is meant. Splits are files of the names train,

@@ -75,7 +75,7 @@ def load(
     Returns:
         Splits of `tokens`, `targets` int32 and `weight` float32 [length] of the right answer after
         its context, see `dialogue_rewards.load`; `wrong_tokens`, `wrong_targets`, `wrong_weight`,
-        the same of the wrong one; `fold` and `dialogue` int32 []; and `share` float32 [], 1 /
+        the same of the wrong one; `fold` and `dialogue` int32 []; and `pair_weight` float32 [], 1 /
         number of pairs of the context.
 
     Raises:
@@ -99,7 +99,7 @@ def load(
         **{f"wrong_{field}": array for field, array in wrong.items()},
         "fold": fold,
         "dialogue": group,
-        "share": (1 / np.bincount(context)[context]).astype(np.float32),
+        "pair_weight": (1 / np.bincount(context)[context]).astype(np.float32),
     }
     # one source: each pair is for training in all folds but one
     pooled = sources.arrays(f"pairs of {found.name}", found.version, f"{folds} folds", arrays)

@@ -80,7 +80,7 @@ class Fact(NamedTuple):
 
     Attributes:
         question, context: the texts.
-        answer: as it stands in the context; "" where the context does not say.
+        answer: as it occurs in the context; "" where the context does not say.
         start: offset of the answer in characters; 0 where there is none.
     """
 

@@ -40,7 +40,7 @@ def test_dialogues_that_begin_alike_are_in_one_fold_and_contexts_count_alike() -
     assert {*pairs["fold"]} == {0, 1, 2}
     folds_of = {(d, f) for d, f in zip(pairs["dialogue"], pairs["fold"], strict=True)}
     assert len(folds_of) == len({*pairs["dialogue"]})
-    assert pairs["share"].sum() == pytest.approx(len({*pairs["dialogue"]}))  # a context each
+    assert pairs["pair_weight"].sum() == pytest.approx(len({*pairs["dialogue"]}))  # a context each
     used = tokenizer.from_facts(splits.facts.tokenizer)
     for row in range(0, len(splits.train), 20):
         right, wrong = (
