@@ -23,7 +23,8 @@ def parse(
     """Reads an experiment's config and the run options from the command line, and checks them.
 
     Args:
-        words, prog, about: as of `parse_all`.
+        words, prog, about: as of `parse_all`, which exits with code 2 for an invalid or unknown
+            option.
         config: the experiment's config; its values are the defaults.
         flags: the run options; their values are the defaults.
 
@@ -31,7 +32,8 @@ def parse(
         The config and the run options of the command line.
 
     Raises:
-        UsageError: a value cannot work, or the config has a field that is a run option.
+        UsageError: a number is outside its range, a path does not exist, two options exclude each
+            other, or the config has a field that is a run option.
     """
     found = parse_all(words, prog, about, config=config, flags=flags)
     config, flags = cast(D, found["config"]), cast(RunOptions, found["flags"])

@@ -31,7 +31,15 @@ Rows = tuple[int, Iterable[Batch]]
 
 
 class Described(TypedDict):
-    """A file of an entry, in meta.json."""
+    """Describes one .npy file of an entry, in meta.json.
+
+    Attributes:
+        file: its name in the entry's folder.
+        bytes: its size.
+        crc32: its checksum; entries of older versions have none.
+        dtype: of the array, as NumPy's string ("<f4").
+        shape: of the array.
+    """
 
     file: str
     bytes: int

@@ -79,11 +79,12 @@ def resampled(
     down: Float[Array, "batch new_height height"],
     across: Float[Array, "batch new_width width"],
 ) -> Float[Array, "batch new_height new_width c"]:
-    """Applies a matrix to the columns of each image and another one to its rows.
+    """Resamples each image by one matrix along its height and another one along its width.
 
     Args:
         images: [batch, height, width, c], floating.
-        down, across: matrices of `bilinear_matrix`, same dtype.
+        down: [batch, new height, height], dtype of `images`; see `bilinear_matrix`.
+        across: [batch, new width, width], dtype of `images`.
 
     Returns:
         Images [batch, new height, new width, c], dtype of `images`.

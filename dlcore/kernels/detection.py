@@ -19,14 +19,16 @@ def centre_heat(
     stride: int,
     classes: int,
 ) -> Float[Array, "batch h w classes"]:
-    """Heat maps of classes: for each cell the largest Gaussian of the objects of a class.
+    """Computes a heat map of each class: in each cell the largest Gaussian of the class's objects.
 
-    A Gaussian is 1 in the cell that contains the middle of a box, with standard deviations of 0.09
-    of the box's width and height, at least 0.4 cells.
+    A Gaussian is 1 in the cell that contains the centre of a box (for a centre outside the map, in
+    the nearest cell); its standard deviations along x and y are 0.09 of the box's width and height,
+    at least 0.4 cells.
 
     Args:
-        boxes: [batch, n, 4] in pixels; those without area are no objects.
-        labels: classes, int [batch, n].
+        boxes: left, top, right, bottom [batch, n, 4] in pixels, floating; those without area are no
+            objects.
+        labels: classes, int [batch, n]; boxes with a label outside 0 to classes - 1 have no heat.
         shape: rows and columns of the map.
         stride: pixels of a cell along each axis.
         classes: number of classes.

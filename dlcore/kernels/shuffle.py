@@ -10,7 +10,8 @@ def depth_to_space(x: Shaped[Array, "batch h w c"], size: int) -> Shaped[Array, 
     """Pixel shuffle: moves channels into blocks of `size` x `size` pixels.
 
     Args:
-        x: [batch, h, w, size^2 c].
+        x: [batch, h, w, size^2 c]; channel (i size + j) c + k becomes channel k in row i and column
+            j of a block. (PyTorch's PixelShuffle reads channel k size^2 + i size + j instead.)
         size: height and width of a block.
 
     Returns:

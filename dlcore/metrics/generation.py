@@ -36,19 +36,24 @@ def _root(c: np.ndarray) -> np.ndarray:
 def neighbours(
     reference: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"], k: int = 3
 ) -> float:
-    """Fraction of points that lie near a reference point (Kynkaanniemi et al. 2019, eq. 1).
+    """Computes the fraction of `others` that lie near a point of `reference`.
 
-    A point is near where its distance to some reference point is at most the distance of that one
-    to its k-th nearest neighbour among the references. With real features as references this is the
-    precision of generated ones, and the other way round their recall.
+    A point is near if its Euclidean distance to some reference point r is at most the distance from
+    r to the k-th nearest of the other reference points. With real features as `reference` and
+    generated ones as `others` this is precision; with the two exchanged it is recall.
 
     Args:
         reference: features [m, d].
         others: features [n, d].
-        k: which neighbour, less than m.
+        k: which neighbour, from 1 to m - 1.
+
+    Returns:
+        The fraction, in [0, 1]; distances are float64.
 
     Raises:
         ValueError: m <= k.
+
+    Source: Kynkaanniemi et al. 2019, eq. 1 and 2.
     """
     reference, others = np.asarray(reference, np.float64), np.asarray(others, np.float64)
     if len(reference) <= k:

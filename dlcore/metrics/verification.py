@@ -59,7 +59,11 @@ def roc(similarity: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
     Args:
         similarity: [pairs]; a pair is accepted where it is at least the threshold.
-        same: whether the pair is equal [pairs].
+        same: whether the pair is equal, bool [pairs].
+
+    Returns:
+        Three arrays [points], in descending order of the threshold, which is infinite at the first
+        point; points on a straight part of the curve are left out (`sklearn.metrics.roc_curve`).
 
     Raises:
         ValueError: there are only equal or only different pairs.

@@ -19,14 +19,17 @@ from dlcore.models.layers import Dropout, LayerNorm
 class LRU(nn.Module):
     """Linear recurrent unit: h_t = a h_{t-1} + e^g B x_t, y_t = Re(C h_t) + D x_t, with complex h.
 
-    The diagonal a = exp(-exp(nu) + i exp(theta)) is drawn uniformly from the ring least <= |a| <=
-    most with angles up to `turn`, and stays inside the unit circle. The logarithms nu ("size"),
-    theta ("angle") and g ("scale") are the parameters: near 1 even bfloat16 distinguishes them.
+    x and y are [length, batch, n]; a, e^g and D are vectors that multiply elementwise. |a| < 1, for
+    a = exp(-exp(nu) + i exp(theta)). At initialisation a is uniform over the area of the ring
+    least <= |a| <= most, its angles are uniform in turn / 1000 to turn, and the states have the
+    variance of an input of white noise. The parameters are nu ("size"), theta ("angle") and g
+    ("scale"), each [states]: bfloat16 cannot represent small differences of |a| near 1, but it can
+    represent those of nu.
 
     Attributes:
         states: number of complex states.
-        least, most: smallest and largest |a| at the start.
-        turn: largest angle at the start, in radians.
+        least, most: smallest and largest |a| at initialisation.
+        turn: largest angle at initialisation, in radians.
 
     Source: Orvieto et al. 2023, eq. 1 and 7.
     """

@@ -288,15 +288,16 @@ def encoder_reader(size: Size, separator: int) -> EncoderReader:
 def best_spans(
     start: Float[Array, "batch positions"], end: Float[Array, "batch positions"], longest: int
 ) -> tuple[Integer[Array, "batch 2"], Float[Array, " batch"], Float[Array, " batch"]]:
-    """The most probable answer of each row among all spans of at most `longest` tokens.
+    """Finds the most probable answer of each row among all spans of at most `longest` tokens.
 
     Args:
-        start, end: logits [batch, positions] of `SpanHead`.
-        longest: tokens of an answer.
+        start, end: logits [batch, positions] of `SpanHead`: position 0 is "no answer", position
+            i + 1 is token i.
+        longest: number of tokens of an answer, at least 1.
 
     Returns:
-        First and last token int32 [batch, 2], counted from 0; the log-probability of the span, that
-        of its start plus that of its end, [batch]; and that of "no answer" [batch].
+        First and last token int32 [batch, 2]; the log-probability of the span, that of its start
+        plus that of its end, float32 [batch]; and that of "no answer" (position 0) float32 [batch].
     """
     a, b = (jax.nn.log_softmax(each.astype(jnp.float32), -1) for each in (start, end))
     count = start.shape[1] - 1

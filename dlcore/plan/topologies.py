@@ -106,10 +106,15 @@ COMPILERS = {
 
 
 def devices(topology: Topology) -> list[jax.Device]:
-    """Returns the abstract devices of a topology.
+    """Returns the devices of a topology, for which a plan compiles programs.
+
+    Returns:
+        Abstract devices of a TPU or GPU topology, on which nothing can run; for "cpu" the first CPU
+        devices of this process. For a TPU, environment variables of libtpu are set.
 
     Raises:
-        UsageError: the compiler of the hardware is not installed, or cannot describe it.
+        UsageError: the compiler of the hardware is not installed, or cannot describe it; or this
+            process has too few CPU devices.
     """
     if topology.hardware.kind == "cpu":
         return _simulated(topology.count)

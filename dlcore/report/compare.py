@@ -32,10 +32,11 @@ def differences(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Json
 
     Args:
         runs: the runs.
-        keys: of the parts of the cards that are compared.
+        keys: of the parts of the cards that are compared, such as "config" and "versions".
 
     Returns:
-        {field: its value in each run}, None where it is missing.
+        {field: its value in each run}, None where it is missing. The name of a nested field is its
+        path, joined by dots; it begins with the key, except in "config".
     """
     # Fields of the config have no prefix, as on the command line.
     each = [
@@ -96,7 +97,15 @@ def scroll(table: Html, label: str) -> Html:
 
 
 def columns(runs: Sequence[Run]) -> list[tuple[str, str, str | None]]:
-    """The columns of a comparison: (split, metric, the better direction or None)."""
+    """Lists the columns of a comparison: each (split, metric) in the results of any run, once.
+
+    Args:
+        runs: the runs; of each the test split comes first, then validation, then others.
+
+    Returns:
+        (split, metric, better direction) of each column. The direction is "higher" or "lower", and
+        None where it is unknown or runs declare different ones.
+    """
     made: list[tuple[str, str, str | None]] = []
     for split in dict.fromkeys(
         split for run in runs for split in sorted(run.mapping("results"), key=_split_rank)

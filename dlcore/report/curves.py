@@ -143,9 +143,18 @@ def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray,
 
 
 def means(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Computes means of at most `limit` buckets of a curve, for the smoothed curve.
+    """Computes the means of a curve over at most `limit` buckets of consecutive points.
 
-    Extremes alone would bias it.
+    The page smooths these means: the points that `thin` keeps are extremes, and a smoothed curve of
+    extremes would be biased.
+
+    Args:
+        steps: int [N], ascending.
+        values: float [N], NaN for a gap.
+        limit: number of buckets.
+
+    Returns:
+        Mean step and mean value of each bucket, float64 [buckets]; NaN where it contains a gap.
     """
     bounds = _buckets(len(steps), limit)
     return (

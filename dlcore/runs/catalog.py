@@ -170,7 +170,14 @@ def word(path: Path) -> str:
 
 
 def recorded(path: Path) -> str:
-    """Returns the path by which a card names an experiment file; absolute unless it is ours."""
+    """Returns the path by which a card names an experiment file.
+
+    Args:
+        path: the file, as `find` returns it.
+
+    Returns:
+        The path itself for an experiment of `folder()`, the absolute path for any other file.
+    """
     return str(path if word(path) == path.stem else path.resolve())
 
 

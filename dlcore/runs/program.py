@@ -33,14 +33,20 @@ class Program(Protocol):
 
     A `State` here is that of the whole program; `split` returns the states of its runs, which are
     saved and evaluated.
+
+    Attributes:
+        abstract: shapes and shardings of one run's state.
+        metric_names: of the packed metrics; set by `compile`.
+        indices: {field: bounds} of the arrays of a batch that are indices; set by `compile`.
+        stride: number of training steps of one call of `step`.
+        ahead: number of calls of `step` that the host may enqueue before the devices finish them.
     """
 
-    abstract: State  # shapes and shardings of one run's state
-    metric_names: list[str]  # of the packed metrics; set by `compile`
-    # arrays of a batch that are indices, with their upper bounds; set by `compile`
+    abstract: State
+    metric_names: list[str]
     indices: Mapping[str, checks.Indices]
-    stride: int  # steps of one call of `step`
-    ahead: int  # calls by which the host may be ahead of the devices
+    stride: int
+    ahead: int
 
     def initial(self) -> list[State]:
         """Computes the state of step 0 of each run."""

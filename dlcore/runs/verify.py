@@ -81,15 +81,17 @@ def verify(
 
 
 def again(experiment: Experiment, flags: RunOptions, last: int) -> dict[int, Hash]:
-    """Trains the first steps of an experiment in a temporary folder.
+    """Trains the first steps of an experiment again, in a temporary folder.
 
     Args:
         experiment: the experiment.
-        flags: the run options.
+        flags: the run options, of which the folder and the intervals of logging, evaluation and
+            saving are not used.
         last: the number of steps.
 
     Returns:
-        {step: hash and norm of the parameters}, at the steps of which cards keep hashes.
+        {step: SHA-256 and L2 norm of the parameters} of step 0, of step `last`, and of the steps
+        between them of which a card keeps hashes.
     """
     with tempfile.TemporaryDirectory(prefix="dlcore-verify-") as folder:
         quiet = dataclasses.replace(

@@ -81,7 +81,15 @@ def explain(error: Exception) -> str | None:
 
 
 def deliberate(error: Exception) -> bool:
-    """Returns whether an experiment file or dlcore has raised the error, and no library."""
+    """Returns whether a `raise` statement of an experiment file or of dlcore raised the error.
+
+    Args:
+        error: a caught error, with its traceback.
+
+    Returns:
+        False where the innermost frame is of a library, or where an expression failed in one of
+        ours, such as int("x"); also without a traceback.
+    """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -209,11 +209,15 @@ def _regression_scores(model: Model, folds: Folds, state: State) -> dict[str, fl
 
 
 def regression_evaluator(model: Model, folds: Folds) -> Evaluator:
-    """Evaluates R2 and root mean squared error of networks and linear models, at the end.
+    """Evaluates R2 and RMSE of out-of-fold predictions after training, under the split "test".
+
+    The metrics `r2` and `rmse` are of the networks; with the prefixes `linear_` and `ridge_` they
+    are of linear models that are fitted on the same folds (see `regression_predictions`). Each is
+    computed over all examples and repeats together; RMSE has the units of the target.
 
     Args:
         model: as of `regression_loss`.
-        folds: the examples, and which network is trained on which.
+        folds: the examples, and for each network those that it is trained on.
     """
     return OfState("test", lambda state: _regression_scores(model, folds, state), REGRESSION)
 

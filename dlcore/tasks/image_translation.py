@@ -154,7 +154,15 @@ class TranslationOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TranslationPredictor:
-    """A user's pictures in the other style."""
+    """Translates a user's pictures into the style that `options.direction` names.
+
+    Attributes:
+        to_b: maps pictures [batch, height, width, c] in [-1, 1] from the first style to the second.
+        to_a: maps them from the second style to the first.
+        facts: of the training data: `domains`, the names of both styles, and the shape of the field
+            `a`.
+        options: flags of `dlcore predict`.
+    """
 
     to_b: Model
     to_a: Model

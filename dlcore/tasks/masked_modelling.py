@@ -52,6 +52,10 @@ def inputs(masked: Mask) -> Inputs:
 
     Args:
         masked: what `mask` returns.
+
+    Returns:
+        (batch, key, train) -> tokens int [batch, length], and positions int [batch, masked]. Where
+        the key is None, these are the unchanged tokens, and position 0 only, int [batch, 1].
     """
 
     def corrupted(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:

@@ -205,15 +205,20 @@ def of_positions(train: Arrays, source: Source, classes: int) -> metrics.Overlap
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the images of highest and of lowest IoU, and the IoU of each class of these images.
+    """Shows the images of highest and of lowest mean IoU, and the metrics of each class in a table.
 
     Args:
         title: what the examples are.
         model: computes logits [batch, height, width, classes].
-        source: `image` and `label_map`; the first 100 examples are considered, at the size of the
-            logits, so that the table differs from the metrics of `evaluators`.
+        source: `image` and `label_map`. The first 100 examples are considered, with labels at the
+            size of the logits, so that the table differs from the metrics of `evaluators`. Images
+            without a labelled pixel are not shown.
         classes: names of the classes.
         count: number of images of each kind.
+
+    Returns:
+        (state, key) -> the best images, the worst images, and a table over all considered examples:
+        fraction of pixels, IoU and Dice of each class. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

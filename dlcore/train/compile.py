@@ -38,21 +38,22 @@ def _with_row_layout(layout: Layout, step: Step) -> Step:
 def compile_step(
     step: Step, layout: Layout, state: Tree, state_sharding: Tree, batch: Tree
 ) -> Compiled:
-    """Compiles a step ahead of time; the compiled step reuses the memory of the state it is given.
+    """Compiles a training step ahead of time for jit, shard_map or pmap.
 
-    Under jit XLA partitions one global program. Under shard_map and pmap the step runs on each
-    device's rows, with `axis="data"`, and sums over that axis itself.
+    Under jit XLA partitions one global program, and the step has `axis=None`. Under shard_map and
+    pmap the step runs on each device's rows, with `axis="data"`, and sums over that axis itself.
 
     Args:
-        step: (state, batch, axis) -> (state, metrics).
-        layout: devices, and which of the three to use.
+        step: (state, batch, axis=...) -> (state, metrics).
+        layout: the devices; `layout.how` is "jit", "shard_map" or "pmap".
         state: abstract or real state.
         state_sharding: tree of shardings of the state; used under jit only, elsewhere the state is
             replicated.
         batch: abstract or real global batch, arrays [rows, ...].
 
     Returns:
-        (state, batch) -> (state, metrics), of global arrays. Its state argument is donated.
+        (state, batch) -> (state, metrics), of global arrays. Under jit and shard_map the buffers of
+        the state are donated; pmap does not donate them, and holds the old and the new state.
     """
     if layout.how == "jit":
         jitted = jax.jit(

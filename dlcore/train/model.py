@@ -37,15 +37,16 @@ class Model:
         net: the module.
         inputs: (batch, key, train) -> one array, a plain tuple of arguments, or a pair of a tuple
             of arguments and a dict of keywords. The only place that casts, scales and augments.
-            `key` is that of the loss, not folded (dropout gets the same one). At initialisation and
-            in inference `key` is None and `train` False.
+            `key` is the key that the loss receives; dropout receives the same key. At
+            initialisation and in inference `key` is None and `train` False.
         output: (y, batch) -> the result of `__call__`, from the network's output y. None: y.
-        collect: a collection into which the module's layers put values (`sow`), for modules without
-            state of their own; y is then (y, {collection: values}). "": none.
+        collect: the variable collection that layers write by `sow` and `__call__` makes mutable; y
+            is then (y, {collection: values}). "": none. Only for modules that have no collections
+            in `extra`.
 
-    Precision: where the parameters are bfloat16 (`--precision bf16` rounds them), the float32
-    arrays among the arguments are rounded to bfloat16 too, after `inputs`; nothing else of a batch
-    is. Otherwise arguments keep their bits.
+    Precision: where all floating parameters of the module are bfloat16 (`--precision bf16`), the
+    float32 arrays among the arguments are cast to bfloat16 after `inputs`. No other array of a
+    batch is cast, and with other parameters the arguments are not changed.
     """
 
     name: str

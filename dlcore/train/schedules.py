@@ -38,18 +38,22 @@ def curve(shape: Shape, steps: int, warmup: int) -> optax.Schedule:
     """Returns the learning rate as a function of the step, counted from 0.
 
     Args:
-        shape: the schedule and its parameters:
+        shape: the schedule and its parameters; after the warm-up the rate is:
             constant      lr
             linear        linear decay to end * lr at `steps`
             cosine        half a cosine (Loshchilov & Hutter 2017) to end * lr at `steps`
-            step          times `drop_factor` at each of `drops`, fractions of the steps
-            inverse_sqrt  lr * sqrt(warmup / step) (Vaswani et al. 2017, sec. 5.3)
+            step          lr, multiplied by `drop_factor` at each of `drops`, fractions of `steps`
+            inverse_sqrt  lr * sqrt(warmup / step) (Vaswani et al. 2017, sec. 5.3); without a
+                          warm-up lr / sqrt(1 + step)
             wsd           lr, then linear decay to end * lr in the last `decay_fraction` of the
                           steps (warm-up, stable, decay: Hu et al. 2024)
             restarts      `cycles` half cosines to end * lr, each `cycle_growth` times as long as
                           the one before (SGDR: Loshchilov & Hutter 2017)
         steps: number of all steps.
-        warmup: number of steps of the linear warm-up from 0, fewer than `steps`.
+        warmup: number of steps of the linear warm-up from 0 to lr, fewer than `steps`.
+
+    Raises:
+        ValueError: a cosine, or a linear decay to 0, whose warm-up is not shorter than `steps`.
     """
     peak, low = shape.lr, shape.lr * shape.end
     if shape.schedule == "cosine":

@@ -177,14 +177,20 @@ def rows(
 def table(
     path: Path, problems: list[str]
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
-    """Reads the columns of a .csv or .tsv file, and (line number, {column: cell}) of each row.
+    """Reads the header of a .csv or .tsv file, and returns an iterator over its rows.
 
     Args:
-        path: the file.
-        problems: rows with too many or too few cells are appended to it, and left out.
+        path: .csv or .tsv, with the separators and quotes that `rows` describes.
+        problems: while the rows are iterated over, a message is appended for each row with too many
+            or too few cells, which is left out, and for faulty quotes, which end the iteration.
+
+    Returns:
+        The names of the columns; and (line number from 1, {column: cell}) of each row that is not
+        empty.
 
     Raises:
-        UsageError: another encoding, or no header.
+        UsageError: the file cannot be read or is not UTF-8, there is no header, or two columns have
+            the same name.
     """
     content = text(path)
     first = content.partition("\n")[0]

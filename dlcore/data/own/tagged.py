@@ -49,11 +49,15 @@ class Tagged:
 def words_of(text: str) -> list[tuple[int, int]]:
     """Splits a text into words and single punctuation marks or symbols.
 
-    "U.S.", "1996-08-22", "@name" and addresses are one word each; "John's" is two, and so is
-    "don't" ("do" and "n't"), as in treebanks.
+    A URL ("https://...", up to the next whitespace), "U.S.", "1996-08-22" and "@name" are one word
+    each; an e-mail address is several. "John's" is two words, and so is "don't" ("do" and "n't"),
+    as in treebanks.
+
+    Args:
+        text: the text; whitespace belongs to no word.
 
     Returns:
-        (start, end) of each in characters (code points), so that text[start:end] is the word.
+        (start, end) of each in code points, so that text[start:end] is the word.
     """
     return [match.span() for match in _WORD.finditer(text)]
 

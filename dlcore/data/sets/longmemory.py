@@ -80,18 +80,22 @@ def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
 def copy(delay: int, split: str, examples: int, seed: int = 0) -> Generated:
     """Generates the copy problem: ten symbols, to be repeated after a delay.
 
-    `tokens` int32 [N, delay + 20]: ten symbols of 1..8, blanks (0), and a mark (9) ten positions
-    before the end; `targets`: blanks, then the ten symbols; `weight` float32, 1. Without memory the
-    best mean cross-entropy is 10 ln 8 / (delay + 20) nats.
+    `tokens` int32 [N, delay + 20]: ten symbols of 1..8, delay - 1 blanks (0), a mark (9), and ten
+    blanks; `targets` int32 [N, delay + 20]: delay + 10 blanks, then the ten symbols; `weight`
+    float32 [N, delay + 20]: 1. Without memory the best mean cross-entropy is
+    10 ln 8 / (delay + 20) nats.
 
     Args:
-        delay: number of blanks and the mark, at least 1.
+        delay: position of the mark minus that of the last symbol, 1 to 65,533.
         split: train, validation or test; their examples differ.
         examples: number of examples.
         seed: 0 to 1364.
 
+    Returns:
+        The source; its `gather` generates the arrays.
+
     Raises:
-        ValueError: an argument outside its range.
+        ValueError: another split, or `delay` or `seed` outside its range.
 
     Source: Hochreiter & Schmidhuber 1997, sec. 5.1; as in Arjovsky et al. 2016, sec. 5.1.
     """
