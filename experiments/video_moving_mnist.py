@@ -32,6 +32,7 @@ class Config:
     frames_in: PositiveInt = 10
     frames_out: Annotated[int, Range(2)] = 10
     test_videos: PositiveInt = 1000
+    mirror: bool = False  # half of the training videos; for videos that have no left and right
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.01, clip_norm=1.0)
     batch: int = 16
     steps: int = 500
@@ -64,6 +65,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(video_prediction.loss(model, c.frames_in), c.recipe(c.steps))},
+        augment=video_prediction.augment(c.mirror),
         evaluators=video_prediction.evaluators(model, splits, c.frames_in),
         samples=[video_prediction.samples(model, splits.test, c.frames_in)],
         predictor=video_prediction.predictor(model, splits.facts),

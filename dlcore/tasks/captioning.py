@@ -27,7 +27,7 @@ from dlcore.metrics.known import Metric
 from dlcore.metrics.text import bleu
 from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, DecoderKind, Size, begin
-from dlcore.samples import Images, Part, PartWriter, Sample
+from dlcore.samples import Images, Part, PartWriter, Sample, Table
 from dlcore.tasks import language_modelling
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
@@ -211,26 +211,27 @@ def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def samples(
     describer: Describer, test: CaptionedImages, count: int = 30, detailed: int = 6
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows captions of test pictures, right and wrong ones, and the attention of each word.
+    """Shows captions of test pictures, their scores by length, and the attention of each word.
 
     Args:
         describer: captions the pictures.
-        test: the pictures.
+        test: the pictures, of which the first 8 `count` are scored.
         count: number of pictures with captions.
         detailed: for how many of them the attention is drawn.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        images = np.asarray(test.arrays["image"][:count])
-        tokens, _, weights = _described(describer, state.params, images)
-        found = [text(each, describer.vocabulary) for each in tokens]
-        truth = test.captions[:count]
+        pictures = np.asarray(test.arrays["image"][: 8 * count])
+        every, weights = _described(describer, state.params, pictures, count)
+        table = by_length("Test pictures", every, test.captions[: len(every)])
+        images, found, truth = pictures[:count], every[:count], test.captions[:count]
         right = tuple(a == b for a, b in zip(found, truth, strict=True))
         captions = tuple(
             a if a == b else f"{a} (true: {b})" for a, b in zip(found, truth, strict=True)
         )
         shown: list[Sample] = [
-            Images("Test pictures and their captions", images, captions, right, 6)
+            Images("Test pictures and their captions", images, captions, right, 6),
+            table,
         ]
         for i in range(min(detailed, len(images))):
             words = tuple(found[i].split())
@@ -241,13 +242,38 @@ def samples(
     return draw
 
 
+def by_length(title: str, captions: Sequence[str], references: Sequence[str]) -> Table:
+    """Tabulates BLEU and exact matches by the number of words of the true caption.
+
+    Args:
+        title: what the pictures are.
+        captions, references: found and true captions.
+    """
+    lengths = np.array([len(each.split()) for each in references])
+    rows: list[tuple[str | float, ...]] = []
+    for length in np.unique(lengths):
+        index = np.flatnonzero(lengths == length)
+        found = scores([captions[i] for i in index], [references[i] for i in index])
+        numbers = round(found["bleu"], 1), round(found["exact_match"], 3)
+        rows.append((str(length), len(index), *numbers))
+    head = ("words of the true caption", "pictures", "BLEU", "exact matches")
+    return Table(f"{title}: scores by length", head, tuple(rows))
+
+
 def _described(
-    describer: Describer, params: Params, images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, log-probabilities and attention of pictures, on the host."""
+    describer: Describer, params: Params, images: np.ndarray, batch: int
+) -> tuple[list[str], np.ndarray]:
+    """Captions of pictures, and the attention in the first batch of them."""
     run = jax.jit(lambda params, x: describer.search(params, x, describer.beams))
-    tokens, total, weights = run(params, images)
-    return np.asarray(tokens), np.asarray(total), np.asarray(weights)
+    captions: list[str] = []
+    attention = []
+    for start in range(0, len(images), batch):
+        # one shape: the last batch is filled up
+        rows = np.resize(np.arange(start, min(start + batch, len(images))), batch)
+        tokens, _, weights = run(params, images[rows])
+        captions += [text(each, describer.vocabulary) for each in np.asarray(tokens)]
+        attention.append(weights)
+    return captions[: len(images)], np.asarray(attention[0])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,10 +27,12 @@ from dlcore.train.step import Batch, Loss, State
 
 BASELINES = {"zero": "straight on", "mean": "mean of training", "last": "last steering again"}
 METRICS = {
-    **dict.fromkeys(("mse", "mae", *(f"{name}_mse" for name in BASELINES)), Metric("lower")),
+    **dict.fromkeys(("mse", "mae"), Metric("lower")),
+    **{f"{name}_{error}": Metric("lower") for name in BASELINES for error in ("mse", "mae")},
     "correlation": Metric("higher"),
 }
 _SHOWN, _NOISE, _COPIES = 12, 0.1, 8
+_STRAIGHT = 0.05  # steering of so little, of 1, is straight on
 
 
 def inputs(previous: bool) -> Inputs:
@@ -43,9 +45,9 @@ def inputs(previous: bool) -> Inputs:
     return of_batch
 
 
-def loss(model: Model) -> Loss:
-    """Squared error of the steering; see `regression.loss`."""
-    return regression.loss(model)
+def loss(model: Model, huber: float = 0.0) -> Loss:
+    """Squared error of the steering, or its Huber loss; see `regression.loss`."""
+    return regression.loss(model, huber)
 
 
 def augment(mirror: bool, brightness: float, contrast: float) -> Augment:
@@ -93,8 +95,8 @@ def _baselines(batch: Mapping[str, np.ndarray], mean: float) -> dict[str, np.nda
 def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
     """Errors of the network and of what needs none, at each evaluation; see `METRICS`.
 
-    `zero_mse` steers straight on, `mean_mse` by the mean of training, `last_mse` as at the frame
-    before.
+    `zero_mse` and `zero_mae` are of steering straight on, `mean_mse` and `mean_mae` by the mean of
+    training, `last_mse` and `last_mae` as at the frame before.
 
     Args:
         model: computes steering [batch].
@@ -124,6 +126,7 @@ def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]
     found = {"mse": float((error**2).mean()), "mae": float(np.abs(error).mean())}
     for name, guess in _baselines(collected, mean).items():
         found[f"{name}_mse"] = float(((guess - target) ** 2).mean())
+        found[f"{name}_mae"] = float(np.abs(guess - target).mean())
     spread = steering.std() * target.std()
     products = ((steering - steering.mean()) * (target - target.mean())).mean()
     return found | {"correlation": float(products / spread) if spread else 0.0}
@@ -163,7 +166,7 @@ def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -
 def samples(
     title: str, model: Model, splits: Splits, split: str = "test"
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the steering over time, the errors beside baselines, and where the network looks.
+    """Shows the steering over time, errors beside baselines, where the network looks, and mistakes.
 
     Args:
         title: what the examples are.
@@ -182,26 +185,59 @@ def samples(
         lines = (("person", found["target"]), ("network", found["steering"]))
         series = tuple(Series(name, time, np.asarray(y, float)) for name, y in lines)
         measured = scores(found, splits.facts.mean_steering)
-        rows = [("network", measured["mse"])]
-        rows += [(BASELINES[name], measured[f"{name}_mse"]) for name in BASELINES]
+        rows = [("network", measured["mse"], measured["mae"])]
+        rows += [
+            (BASELINES[name], *(measured[f"{name}_{error}"] for error in ("mse", "mae")))
+            for name in BASELINES
+        ]
+        # evenly from the sharpest left to the sharpest right
+        order = np.argsort(found["target"], kind="stable")
+        even = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+        errors = np.abs(found["steering"] - found["target"])
+        worst = np.argsort(-errors, kind="stable")[:_SHOWN]
+        looks = functools.partial(_looks, model, state, source, found)
         return [
             Plot(f"{title}: steering over time", "frame", "steering", series),
-            Table(f"{title}: mean squared error", ("steering by", "MSE"), tuple(rows)),
-            _looks(title, model, state, source, found),
+            Table(f"{title}: mean errors", ("steering by", "squared", "absolute"), tuple(rows)),
+            by_direction(title, found, splits.facts.mean_steering),
+            looks(f"{title}: steering, and in red the pixels that change it most", even),
+            looks(f"{title}: the largest errors", worst),
         ]
 
     return draw
 
 
-def _looks(title: str, model: Model, state: State, source: Source, found: Collected) -> Images:
-    """Frames evenly from the sharpest left to the sharpest right, with the pixels that matter."""
-    order = np.argsort(found["target"], kind="stable")
-    index = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Table:
+    """Tabulates mean absolute errors where a person steers to the left, straight on, to the right.
+
+    Args:
+        title: what the frames are.
+        found: as of `scores`.
+        mean: steering of training.
+    """
+    rows: list[tuple[str | float, ...]] = []
+    target = found["target"]
+    for name, here in (
+        ("left", target < -_STRAIGHT),
+        ("straight on", np.abs(target) <= _STRAIGHT),
+        ("right", target > _STRAIGHT),
+    ):
+        if here.any():
+            measured = scores({each: array[here] for each, array in found.items()}, mean)
+            errors = (measured["mae"], *(measured[f"{each}_mae"] for each in BASELINES))
+            rows.append((name, int(here.sum()), *(round(error, 4) for error in errors)))
+    head = ("a person steers", "frames", "network", *BASELINES.values())
+    return Table(f"{title}: mean absolute error by direction", head, tuple(rows))
+
+
+def _looks(
+    model: Model, state: State, source: Source, found: Collected, title: str, index: np.ndarray
+) -> Images:
+    """Frames with the pixels that matter."""
     batch = {**source.gather(index), "row": np.arange(len(index), dtype=np.int32)}
     frames = saliency.overlay(batch["image"][:, -1], saliency_maps(model, state, batch))
     captions = tuple(
         f"{a:+.2f}, person {b:+.2f}"
         for a, b in zip(found["steering"][index], found["target"][index], strict=True)
     )
-    name = f"{title}: steering, and in red the pixels that change it most"
-    return Images(name, frames, captions, columns=4)
+    return Images(title, frames, captions, columns=4)

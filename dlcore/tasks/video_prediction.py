@@ -19,10 +19,12 @@ from dlcore.data.own import videos
 from dlcore.data.source import Source, first
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
+from dlcore.kernels.augment import random_flip
 from dlcore.metrics.images import psnr_of_each
 from dlcore.metrics.known import Metric
 from dlcore.metrics.structural import ssim
 from dlcore.samples import Animations, Plot, Sample, Series
+from dlcore.tasks.image_augmentation import Augment
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Model
@@ -45,6 +47,23 @@ _SMALLEST = 1e-10  # of a mean squared error: equal images have 100 dB, and not 
 def inputs(frames: int) -> Callable[[Batch, Array | None, bool], Array]:
     """The first `frames` frames of `video`, uint8 [batch, time, h, w, c], as float32 in [0, 1]."""
     return lambda batch, key, train: _unit(batch["video"][:, :frames])
+
+
+def augment(mirror: bool) -> Augment | None:
+    """Returns an augmentation by mirrored videos, all frames of one alike; None: there is none.
+
+    Args:
+        mirror: whether videos are mirrored left to right with probability 1/2.
+    """
+
+    def mirrored(batch: Batch, key: Array) -> Batch:
+        n, time, height, width, channels = batch["video"].shape
+        # the frames of a video as one tall picture
+        tall = batch["video"].reshape(n, time * height, width, channels)
+        tall = random_flip(key, batch["row"], tall)
+        return {**batch, "video": tall.reshape(n, time, height, width, channels)}
+
+    return mirrored if mirror else None
 
 
 def _unit(video: Any) -> Any:
@@ -158,25 +177,25 @@ def by_frame(
 def samples(
     model: Model, source: Source, frames: int, count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows videos beside predictions and copies of the last frame, and the metrics by frame.
+    """Shows the best and the worst predictions beside their videos, and the metrics by frame.
 
     Args:
         model, frames: as of `loss`.
         source: the videos.
-        count: number of videos that are shown; eight times as many are measured.
+        count: number of videos that are shown, of eight times as many that are measured.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
         video = source.gather(np.arange(min(8 * count, len(source))))["video"]
         predict = lambda x: _predicted(model, state.params, state.extra, x, frames)  # noqa: E731
         predicted = over(predict, video, batch=16)
-        clips, captions = [], []
-        for true, made in zip(video[:count], predicted, strict=False):
-            given = true[:frames]
-            copied = np.repeat(given[-1:], len(made), 0)
-            clips += [true, np.concatenate([given, made]), np.concatenate([given, copied])]
-            captions += ["true", "predicted", "last frame copied"]
+        order = np.argsort(squared_errors(predicted, video, frames), kind="stable")
         title = f"Test videos: {frames} frames are given, {predicted.shape[1]} are predicted"
+        few = max(1, count // 2)
+        clips = [
+            _clips(f"{title}; the {kind} by squared error", predicted, video, frames, index)
+            for kind, index in (("best", order[:few]), ("worst", order[::-1][:few]))
+        ]
         network, copying = by_frame(predicted, video, frames)
         time = np.arange(1, predicted.shape[1] + 1)
         labels = {"squared_error": "squared error", "ssim": "SSIM", "psnr": "PSNR (dB)"}
@@ -189,9 +208,32 @@ def samples(
             )
             for name, label in labels.items()
         ]
-        return [Animations(title, clips, tuple(captions)), *plots]
+        return [*clips, *plots]
 
     return draw
+
+
+def squared_errors(predicted: np.ndarray, video: np.ndarray, frames: int) -> np.ndarray:
+    """The squared error of each video, summed over pixels and averaged over frames, [n].
+
+    Args:
+        predicted, video, frames: as of `by_frame`.
+    """
+    error = predicted.astype(np.float32) / 255 - video[:, frames:].astype(np.float32) / 255
+    return (error**2).sum((2, 3, 4)).mean(1)
+
+
+def _clips(
+    title: str, predicted: np.ndarray, video: np.ndarray, frames: int, index: np.ndarray
+) -> Animations:
+    """Some videos, each beside its prediction and the copied last frame."""
+    error, clips, captions = squared_errors(predicted, video, frames), [], []
+    for i in index:
+        given, made = video[i, :frames], predicted[i]
+        copied = np.repeat(given[-1:], len(made), 0)
+        clips += [video[i], np.concatenate([given, made]), np.concatenate([given, copied])]
+        captions += ["true", f"predicted, error {error[i]:.1f}", "last frame copied"]
+    return Animations(title, clips, tuple(captions))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,10 +87,28 @@ def test_an_untrained_network_predicts_the_last_frame_of_a_gif(tmp_path: Path) -
 
 def test_samples_show_animations_and_curves() -> None:
     experiment, state = untrained("video_moving_mnist")
-    animations, *plots = experiment.draw(state, jax.random.key(0))
-    assert isinstance(animations, Animations)
-    assert [len(clip) for clip in animations.clips] == [8] * 12
+    best, worst, *plots = experiment.draw(state, jax.random.key(0))
+    errors = []
+    for animations in (best, worst):
+        assert isinstance(animations, Animations)
+        assert [len(clip) for clip in animations.clips] == [8] * 6
+        true, made = (clip[4:].astype(float) / 255 for clip in animations.clips[:2])
+        errors.append(((true - made) ** 2).sum((1, 2, 3)).mean())
+        assert animations.captions[1] == f"predicted, error {errors[-1]:.1f}"
+    assert errors[0] < errors[1]
     assert len(plots) == 3
+
+
+def test_all_frames_of_a_video_are_mirrored_alike() -> None:
+    assert video_prediction.augment(False) is None
+    video = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 5, 1), np.uint8)
+    batch = {"video": jnp.asarray(video), "row": jnp.arange(20)}
+    augment = video_prediction.augment(True)
+    assert augment is not None
+    found = np.asarray(augment(batch, jax.random.key(0))["video"])
+    mirrored = (found == video[:, :, :, ::-1]).all((1, 2, 3, 4))
+    assert 3 < mirrored.sum() < 17
+    np.testing.assert_array_equal(found[~mirrored], video[~mirrored])
 
 
 def test_a_video_that_is_an_array_has_one_channel_or_three() -> None:
