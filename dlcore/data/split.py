@@ -194,9 +194,9 @@ def windows(
 ) -> Parts:
     """Computes the starts of the windows of a time series; splits are consecutive spans of time.
 
-    The window that starts at s has the inputs [s, s + inputs) and the targets [s + inputs, s +
-    inputs + horizon). It belongs to the split whose span contains its targets; windows with targets
-    in two spans are left out.
+    The window that starts at s has the inputs [s, s + inputs) and the targets
+    [s + inputs, s + inputs + horizon). It belongs to the split whose span contains its targets;
+    windows with targets in two spans are left out.
 
     Args:
         length: time steps of the series, oldest first.

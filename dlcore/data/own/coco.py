@@ -26,8 +26,8 @@ def find(path: Path) -> Annotated:
         missing image or an unknown category, are in its `problems`; `iscrowd` boxes are left out.
 
     Raises:
-        UsageError: no such path, a folder without COCO files or with several for one split, or a
-            file that is not JSON.
+        UsageError: no such path, a folder without .json files or with several where one is
+            expected, or a file that is not JSON.
     """
     found = Annotated(path)
     for split, file in _files(path).items():

@@ -76,9 +76,9 @@ def recognised(
 ) -> Column:
     """Recognises the kind of a column, and computes its statistics or categories.
 
-    A column holds numbers if every cell that is not missing is a number, else categories. Ignored
-    are columns whose training rows have no value or one value only, and columns with more different
-    texts than 20 and than half of their training rows that have a value.
+    A column holds numbers if every cell that is not missing is a number, else categories. It is
+    ignored if its training rows have no value, or all of them the same value; and, of categories,
+    if there are more of them than 20 and than half of the training rows that have a value.
 
     Args:
         name: of the column.

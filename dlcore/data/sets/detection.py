@@ -34,11 +34,15 @@ def load(
 ) -> Splits:
     """Loads images with boxes as splits.
 
-    Images of all sizes are scaled onto one canvas, into its upper left corner, their aspect ratio
-    kept. The fields of an example: image   uint8 [height, width, 3], the canvas boxes   float32
-    [max_boxes, 4]: left, top, right, bottom in pixels of the canvas; zeros after the first `count`
-    label   int32 [max_boxes], classes count   int32, number of boxes scale   float32, pixels of the
-    canvas per pixel of the image extent  float32 [2], width and height of the image on the canvas
+    Images of all sizes are scaled onto one canvas, into its upper left corner, with their aspect
+    ratio kept. The fields of an example:
+        image   uint8 [height, width, 3], the canvas
+        boxes   float32 [max_boxes, 4]: left, top, right, bottom in pixels of the canvas; zeros
+                after the first `count`
+        label   int32 [max_boxes], classes
+        count   int32, number of boxes
+        scale   float32, pixels of the canvas per pixel of the image
+        extent  float32 [2], width and height of the image on the canvas
 
     Args:
         name: of a prepared set with `image` and `objects` (`bbox` and `label`), such as bccd; or

@@ -221,5 +221,5 @@ def as_sequence(
 
 
 def permutation(view: View) -> Integer[np.ndarray, " steps"]:
-    """Returns the fixed permutation of the steps of a view, int [steps] (Le et al. 2015, sec. 4.2)."""
+    """Returns the fixed permutation of the steps, int [steps] (Le et al. 2015, sec. 4.2)."""
     return np.random.RandomState(_SEED).permutation(STEPS[view])  # its stream is frozen for good

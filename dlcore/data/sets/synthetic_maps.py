@@ -12,7 +12,7 @@ _COLOURS = ((0.35, 0.4, 0.45), (0.8, 0.35, 0.3), (0.35, 0.75, 0.4), (0.4, 0.45, 
 def shapes(count: int, height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws scenes of discs, squares and triangles on textured ground, which may cover each other.
 
-    The outline of a shape determines its class; its colour does so with noise.
+    The outline of a shape tells its class exactly, its colour only with noise.
 
     Args:
         count: number of images.

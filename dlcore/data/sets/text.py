@@ -112,13 +112,14 @@ def load(
         length: tokens of a row.
         vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
             None: characters, for the layout "windows" only; of published and offline data the last
-            tenth of all text is for validation. layout: "windows": `tokens`, `targets`, `weight`
-            [length] of the running text: for training a window starts at every token, in other
-            splits windows do not overlap. "documents": packed rows in which attention separates
-            documents (`dlcore.data.packing.pack`), with `bytes`, the number of bytes of each
-            target; `facts.end` is the token before and after each document. "lines": `tokens`
-            [length], normalised lines end to end, "[sep]" before each, for masked language models
-            (`sentences.packed`).
+            tenth of all text is for validation.
+        layout: "windows": `tokens`, `targets`, `weight` [length] of the running text: for training
+            a window starts at every token, in other splits windows do not overlap.
+            "documents": packed rows in which attention separates documents
+            (`dlcore.data.packing.pack`), with `bytes`, the number of bytes of each target;
+            `facts.end` is the token before and after each document.
+            "lines": `tokens` [length], normalised lines end to end, "[sep]" before each, for
+            masked language models (`sentences.packed`).
         overlap: of documents: in training, segments of a long one start length / overlap apart.
         specials: of documents: the special tokens of the vocabulary, END among them.
         without: kinds of documents of english_text that are left out.
