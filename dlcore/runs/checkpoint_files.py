@@ -18,7 +18,7 @@ from dlcore.train.step import State
 
 
 def read_metrics(checkpoint: Path) -> dict[str, float]:
-    """The metrics that a checkpoint was saved with; {} where it was saved without.
+    """Reads the metrics that a checkpoint was saved with; {} where it was saved without.
 
     A damaged file is moved away with a warning, and {} is returned.
 
@@ -81,13 +81,14 @@ def free_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns a failed write in the block into a message; older checkpoints stay complete.
+    """Raises a failed write of the block with a message that says what is complete.
 
     Args:
         folder: the checkpoints, for the message.
 
     Raises:
         UsageError: something could not be written.
+        Disrupted: the write timed out.
     """
     try:
         yield
