@@ -95,7 +95,7 @@ def complete(words: Sequence[str]) -> int:
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """What the last of the words may become; [] where it is a file or a value of any kind.
+    """Returns the completions of the last word; [] where it is a file or a value of any kind.
 
     Args:
         words: the command line after `dlcore`, up to the cursor; the last may be empty.

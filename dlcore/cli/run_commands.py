@@ -31,6 +31,12 @@ def parsed(
         words: the command line.
         prog: the command, for the help text.
         config, flags: the defaults.
+
+    Returns:
+        The config and the run options, with the number of simulated devices.
+
+    Raises:
+        UsageError: as of `arguments.parse`.
     """
     from dlcore.cli.arguments import parse
 
@@ -162,7 +168,7 @@ def export(words: list[str]) -> int:
 
 
 def newest(folder: Path) -> Path:
-    """Returns a run's folder: of a folder of numbered runs the newest, which is then printed."""
+    """Returns `folder`, or the newest run in it if it has numbered runs; prints a choice."""
     from dlcore.export import opened
 
     chosen, count = opened.newest(folder)
