@@ -22,12 +22,12 @@ def write(
     problems: Sequence[str],
     samples: Sequence[Sample],
 ) -> None:
-    """Writes the page whole or not at all.
+    """Writes the HTML page about a user's data, atomically.
 
     Args:
         path: the file.
         title: of the page.
-        lines: said below the title.
+        lines: paragraphs below the title.
         problems: are listed above the samples.
         samples: are shown in their order, as in the report of a run.
 
