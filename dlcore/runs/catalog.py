@@ -66,7 +66,7 @@ class Page:
         return "\n".join(lines)
 
     def usual(self, words: list[str]) -> Config:
-        """The config that a command line starts from: the file's default, or a preset.
+        """Returns the config that a command line starts from: the file's default, or a preset.
 
         Removes `--preset NAME` from `words`. Without it, `--offline` selects the preset "offline",
         where there is one.
@@ -176,7 +176,7 @@ def find(name: str) -> Path:
 
 
 def word(path: Path) -> str:
-    """Returns how the command line names an experiment file: ours by name, others by path."""
+    """Returns how the command line names a file: one of `folder()` by name, others by path."""
     ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
     return path.stem if ours else str(path)
 

@@ -34,7 +34,7 @@ class Checkpoints:
 
     Orbax reads the metrics of all checkpoints when it opens the folder. A damaged file of metrics
     is therefore moved away with a warning: the checkpoint then counts as not evaluated, and its
-    state stays usable, as its checksum tells.
+    state, which has a checksum of its own, can still be restored.
 
     Args:
         folder: where they are; is created where it is missing.
@@ -114,7 +114,7 @@ class Checkpoints:
     def is_better(
         self, metrics: Mapping[str, float], held: Mapping[str, float] | None = None
     ) -> bool:
-        """Returns whether a state is better than every checkpoint, and than one not saved yet.
+        """Returns whether a state is better than all checkpoints and the state held in memory.
 
         Equal values are not better, and values that are not finite never are.
 

@@ -74,7 +74,7 @@ def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None
 
 
 def free_name(path: Path) -> Path:
-    """Returns the path, or with -1, -2, ... appended the first that does not exist."""
+    """Returns the path if nothing is there, else the first free one of PATH-1, PATH-2, ..."""
     names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
     return next(name for name in names if not name.exists())
 

@@ -39,7 +39,7 @@ class Clock:
         self._last_log_time, self._last_logged_step = time.monotonic(), step
 
     def trained_until(self, step: int) -> None:
-        """Counts the time since the last call as training up to `step`, and measures the speed."""
+        """Counts the time since the last call or pause as training up to `step`, and its speed."""
         now = time.monotonic()
         elapsed, steps = now - self._last_log_time, step - self._last_logged_step
         if steps > 0:

@@ -23,10 +23,10 @@ from dlcore.files import Json
 
 
 class MetricWriter(Protocol):
-    """Another outlet for the metrics of a run."""
+    """A further outlet for the metrics of a run."""
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """Takes metrics; must not block.
+        """Receives the metrics of a step; must not block.
 
         Args:
             step: of the metrics.

@@ -209,7 +209,10 @@ class Run:
             diagnosis_summary.write(self.folder, step, diagnosis)
 
     def stops_early(self, step: int) -> bool:
-        """Returns whether `--patience` ends the run at this step; the card records the step."""
+        """Counts the newest results for `--patience`, and returns whether it ends the run here.
+
+        The card records the step.
+        """
         if self.best.measured(self.metrics.values):
             self.patience.note(self.metrics.values)
         if not self.patience.over:
@@ -275,7 +278,7 @@ class Run:
         self.card["best"] = self.best.entry(self.final_step)
 
     def known_results(self) -> Results:
-        """Returns the results that are known already of the final state."""
+        """Returns the results of the final state that were measured already; {} without any."""
         return (
             self.metrics.values
             if self.metrics.step == self.final_step

@@ -1,4 +1,4 @@
-"""Starts and resumes runs, and evaluates their states."""
+"""Starts and resumes runs."""
 
 from __future__ import annotations
 

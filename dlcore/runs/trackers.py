@@ -31,7 +31,7 @@ class Tracker(Protocol):
 
 
 class Wandb:
-    """Logs to a run of Weights & Biases; sends no environment, code, git remote and machine.
+    """Logs to a run of Weights & Biases; sends no environment, code, git remote or machine.
 
     Args:
         name: of the run.

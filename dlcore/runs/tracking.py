@@ -31,7 +31,7 @@ def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]
     Args:
         kind: the tracker; "": none.
         folder: the run.
-        card: its card, whose status tells at the end whether the run is complete.
+        card: its card, whose status shows at the end whether the run is complete.
 
     Yields:
         The writers to which the run's log writes metrics: one, or none.

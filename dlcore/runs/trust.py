@@ -70,7 +70,7 @@ def is_known(path: Path, source: str) -> bool:
 
     Args:
         path: the file.
-        source: its text; in the list, only comments, docstrings and layout may differ from it.
+        source: its text; a listed text with other comments, docstrings and layout is the same.
     """
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
@@ -79,7 +79,7 @@ def is_known(path: Path, source: str) -> bool:
 
 
 def remember(path: Path, source: str) -> None:
-    """Lists a file with which the user trains; warns where the list cannot be written.
+    """Adds a file to the list of trusted files; warns where the list cannot be written.
 
     Args:
         path: the file.
