@@ -1,4 +1,4 @@
-"""What is set before the devices are first used."""
+"""Settings of the process that must be made before JAX's devices are first used."""
 
 from __future__ import annotations
 

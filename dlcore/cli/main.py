@@ -25,9 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line after `dlcore`; None: that of this process.
 
     Returns:
-        The exit code: 0 success, 2 bad input, 3 success except for inputs of `predict` that could
-            not be read, 70 failed, 75 stopped by SIGTERM or SIGHUP (can be resumed), 130 stopped
-            by Ctrl-C, 141 output closed early.
+        The exit code: 0 success, 1 a negative result of `verify`, `plan`, `data` or `doctor`, 2 bad
+            input, 3 success except for inputs of `predict` that could not be read, 70 diverged, 75
+            stopped by SIGTERM or SIGHUP (can be resumed) or by a lost process, 130 stopped by
+            Ctrl-C, 141 output closed early.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))

@@ -1,4 +1,7 @@
-"""The commands on a run that there is: resume, eval, sample, chat, verify and export."""
+"""The commands on an existing run: resume, eval, sample, chat, verify and export.
+
+Their `words` are the command line after the command.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def parsed(
 
 
 def resume(words: list[str]) -> int:
-    """Continues a stopped run; returns the exit code. `words`: the command line after `resume`."""
+    """Continues a stopped run; returns the exit code."""
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
     folder, page, card, (config, flags) = _opened("resume", words, accept)

@@ -116,7 +116,9 @@ class Sweep:
         return [*(launcher or [sys.executable, "-m", "dlcore"]), *words]
 
     def trial(self, values: Values) -> float | None:
-        """Runs or resumes a trial, unless it has ended.
+        """Runs or resumes a trial, unless it is done or an earlier call has launched it.
+
+        One that has diverged is resumed too.
 
         Returns:
             Its score, NaN where that is not finite; None where the run is not complete.

@@ -34,7 +34,7 @@ class Opened:
 
     Attributes:
         folder, card, config: of the run.
-        experiment: built from the facts of the data, which are not opened.
+        experiment: built from the facts of the data; from the data where the run has no facts.
         state: the best state (or the newest), averaged, without optimizer.
         notes: messages for the user on where state and facts come from.
     """

@@ -1,4 +1,4 @@
-"""The page about data of one's own: one HTML file without a single outside reference."""
+"""The page about a user's own data: one self-contained HTML file."""
 
 from __future__ import annotations
 
