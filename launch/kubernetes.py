@@ -22,7 +22,8 @@ class Request:
         image: of the container.
         nodes: number of pods, one process each.
         gpus: GPUs of each node.
-        tpu_accelerator, tpu_topology: GKE's labels of a TPU slice, as 4x4; "": no TPU.
+        tpu_accelerator, tpu_topology: GKE's labels of a TPU slice, such as tpu-v5-lite-podslice and
+            4x4; "": no TPU.
         tpu_chips: chips of each node of the slice.
         claim: a PersistentVolumeClaim that all pods share; it is mounted at /runs.
         name: of the job; "": that of the experiment.

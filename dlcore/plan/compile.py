@@ -65,10 +65,10 @@ class Plan:
         needs: peak bytes on one device; without `memory` a lower bound.
         fits: whether `needs` is at most the usable memory of the device.
         memory: parts of `needs`; None where the state alone is too large or the compiler refused.
-        flops: of a step, over all devices; this and all below are empty where `memory` is None.
-        bytes: memory traffic of a step on one device.
-        collectives: of a step.
-        estimate: the time of a step.
+        flops: of a step, over all devices; 0 where `memory` is None.
+        bytes: memory traffic of a step on one device; 0 where `memory` is None.
+        collectives: of a step; () where `memory` is None.
+        estimate: the time of a step; None where `memory` is None.
         seconds: the time that planning took.
         program: the compiled program's text, where it is kept.
     """
