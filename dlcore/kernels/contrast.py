@@ -78,8 +78,8 @@ def batch_hard_triplet(
 
     Args:
         anchor, candidate, positive, counted: as of `info_nce`; negatives are the counted
-            candidates that are no positives.
-        margin: by which a negative is to be farther than a positive.
+            candidates that are not positives.
+        margin: by which the squared distance of a negative is to exceed that of a positive.
 
     Returns:
         Losses [rows], dtype of `anchor`; 0 for an anchor without a positive or without a negative.

@@ -125,7 +125,7 @@ def transposed_conv(
     Args:
         x: images [batch, h, w, c].
         kernel: [kh, kw, c, o].
-        stride: by how much height and width grow.
+        stride: factor by which height and width grow.
 
     Returns:
         Images [batch, stride h, stride w, o], dtype of `x`.

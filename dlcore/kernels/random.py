@@ -1,4 +1,4 @@
-"""Random draws keyed by example: a function of (seed, step, objective, row) and nothing else.
+"""Random draws that depend on (seed, step, objective, row) and nothing else.
 
 `row` is an example's index in the global batch. The step's key is folded with it, so that an
 example gets the same noise, dropout mask and crop on one device or on eight, in one microbatch or
