@@ -55,7 +55,7 @@ def random_resized_crop(
 def bilinear_matrix(
     start: Float[Array, " batch"], length: Float[Array, " batch"], size: int
 ) -> Float[Array, "batch size size"]:
-    """Computes matrices that resample a section of `size` pixels to `size` pixels, bilinearly.
+    """Computes matrices that resample a section of an axis to the axis's `size`, bilinearly.
 
     Pixel i covers [i, i + 1). Before the centre of the first pixel and after that of the last one,
     these pixels are repeated. There is no smoothing, so `length` should not exceed `size` by much.
