@@ -80,8 +80,8 @@ def check_number(name: str, value: float, where: Range | None = None) -> None:
     Args:
         name: the field, for the message.
         value: its value.
-        where: the allowed range; None: all numbers of 32 bits. An upper bound beyond 32 bits is
-            respected.
+        where: the allowed range; None: all numbers of 32 bits. Numbers beyond 32 bits are allowed
+            up to a finite upper bound that is that large.
 
     Raises:
         UsageError: the value is outside, not finite, or too large for 32 bits.

@@ -41,7 +41,7 @@ def causal_attention(
     *,
     impl: Impl = "auto",
 ) -> Float[Array, "batch heads length d"]:
-    """Causal attention: softmax(q k^T / sqrt(d)) v over each query's position and those before it.
+    """Computes causal attention, softmax(q k^T / sqrt(d)) v over each query's own and past keys.
 
     Args:
         q: queries [batch, heads, length, d].
@@ -68,7 +68,7 @@ def attention(
     *,
     impl: Impl = "auto",
 ) -> Float[Array, "batch heads queries d"]:
-    """Attention over the keys that a mask allows: softmax(q k^T / sqrt(d)) v.
+    """Computes attention over the keys that a mask allows: softmax(q k^T / sqrt(d)) v.
 
     A query for which the mask allows no key weighs all keys equally, so that padding stays finite.
 

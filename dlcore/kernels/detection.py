@@ -114,7 +114,7 @@ def heat_loss(
     alpha: float = 2.0,
     beta: float = 4.0,
 ) -> Float[Array, "*shape"]:
-    """Focal loss of heat maps, with p = sigmoid(logits), in nats.
+    """Computes the focal loss of heat maps, with p = sigmoid(logits), in nats.
 
     -(1 - p)^alpha log p where the heat is 1, else -(1 - heat)^beta p^alpha log(1 - p).
 

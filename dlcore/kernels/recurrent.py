@@ -41,7 +41,7 @@ def elman(
     reverse: bool = False,
     truncation: int = 0,
 ) -> tuple[Float[Array, "length batch n"], Float[Array, "batch n"]]:
-    """Elman network: h_t = tanh(gates_t + h_{t-1} kernel).
+    """Runs an Elman network: h_t = tanh(gates_t + h_{t-1} kernel).
 
     Args:
         gates: contribution of the inputs [length, batch, n].
@@ -69,7 +69,7 @@ def lstm(
     reverse: bool = False,
     truncation: int = 0,
 ) -> tuple[Float[Array, "length batch n"], Float[Array, "batch n2"]]:
-    """Long short-term memory with a forget gate.
+    """Runs a long short-term memory with a forget gate.
 
     i, f, g, o = gates_t + h_{t-1} kernel; c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g);
     h_t = sigmoid(o) tanh(c_t).
@@ -101,7 +101,7 @@ def gru(
     reverse: bool = False,
     truncation: int = 0,
 ) -> tuple[Float[Array, "length batch n"], Float[Array, "batch n"]]:
-    """Gated recurrent unit, with the reset gate applied after the product, as in cuDNN.
+    """Runs a gated recurrent unit, with the reset gate applied after the product, as in cuDNN.
 
     With (p, q, m) = h_{t-1} kernel + (0, 0, bias) and gates_t = (a, b, d): r = sigmoid(a + p),
     u = sigmoid(b + q), c = tanh(d + r m); h_t = (1 - u) c + u h_{t-1}.

@@ -81,8 +81,8 @@ class PromptLookup:
     """Proposes what followed the last tokens where they occurred in the text before.
 
     It searches the text for the longest earlier occurrence of its last tokens, at most `ngram`; of
-    several it takes the latest. A continuation that reaches the end of the text is repeated from
-    its beginning.
+    several it takes the latest, and without one it repeats the last token. A continuation that
+    reaches the end of the text is repeated from its beginning.
 
     Attributes:
         tokens: how many are proposed at a time.
