@@ -19,7 +19,7 @@ CPU_DEVICES = 64  # the largest number of simulated devices
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How to run an experiment: each field is an option, and the text after it is its help."""
+    """How to run an experiment."""
 
     offline: bool = False
     """train on data that come with the installation, instead of the published data set"""
