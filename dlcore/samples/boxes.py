@@ -39,7 +39,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Boxes:
-    """Images with boxes: green is right, vermilion wrong, light blue missed, yellow neither.
+    """Images with boxes: green is right, vermilion wrong, light blue missed, orange plain.
 
     Attributes:
         title: heading.
