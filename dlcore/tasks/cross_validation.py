@@ -108,7 +108,12 @@ def regression_loss(model: Model, folds: Folds) -> Loss:
 
 
 def outputs(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "networks n"]:
-    """Computes the outputs of every network for every example.
+    """Computes the outputs of every network for every example, in inference.
+
+    Args:
+        model: as of `classification_loss` or `regression_loss`.
+        folds: the examples.
+        state: trained parameters.
 
     Returns:
         float64 [networks, N]: logits of the second class, or standardised numbers.
@@ -118,7 +123,14 @@ def outputs(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "netw
 
 
 def probabilities(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "repeats n"]:
-    """Computes out-of-fold probabilities of the second class, float64 [repeats, N]."""
+    """Computes out-of-fold probabilities of the second class.
+
+    Args:
+        model, folds, state: as of `outputs`.
+
+    Returns:
+        float64 [repeats, N]; each by the repeat's network that was not trained on the example.
+    """
     return folds.held_out(1 / (1 + np.exp(-outputs(model, folds, state))))
 
 

@@ -242,7 +242,17 @@ def samples(
 
 
 def softmax_of(model: Logits, state: State, source: Source, batch: int = 250) -> np.ndarray:
-    """Computes the softmax of the logits of all examples of a source, float32 [N, 2], in order."""
+    """Computes the uncalibrated probabilities of all examples of a source, in order.
+
+    Args:
+        model: computes logits [batch, 2].
+        state: trained parameters.
+        source: the examples.
+        batch: examples per batch.
+
+    Returns:
+        Softmax of the logits, float32 [N, 2].
+    """
     batch, found = min(batch, len(source)), []
     for rows in in_order(source, batch, np.arange(batch)):
         p = _softmax(model)(state.params, state.extra, rows)

@@ -151,6 +151,12 @@ def compiled(model: Model) -> Callable[..., Array]:
 def steering_of(model: Model, state: State, source: Source, batch: int = 100) -> Collected:
     """Computes the steering of all examples of a source.
 
+    Args:
+        model: computes steering [batch].
+        state: trained parameters.
+        source: `image`, `previous` and `target`.
+        batch: examples per batch.
+
     Returns:
         `steering` [n], by the network, `target` [n] and `previous` [n, history], in order.
     """
