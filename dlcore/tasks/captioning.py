@@ -1,4 +1,4 @@
-"""Captioning: captions of pictures by beam search, BLEU, CIDEr and exact matches, and attention."""
+"""Captioning of pictures: beam search, metrics (BLEU, CIDEr, exact match), attention, samples."""
 
 from __future__ import annotations
 

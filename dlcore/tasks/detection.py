@@ -205,7 +205,7 @@ class Detected:
 
     @property
     def sources(self) -> Mapping[str, Source | None]:
-        """The splits that are scored."""
+        """{split: examples} of the scored splits."""
         return dict(self.splits.evaluated())
 
     @property

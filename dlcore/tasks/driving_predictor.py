@@ -63,7 +63,7 @@ class SteeringPredictor:
 
     @property
     def files_per_item(self) -> int:
-        """The number of frames, the oldest first."""
+        """The number of frames of one moment."""
         return int(self.facts.history)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:

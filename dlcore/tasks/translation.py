@@ -148,7 +148,7 @@ class BleuEvaluator:
 
     @functools.cached_property
     def sources(self) -> dict[str, Source | None]:
-        """{split: its sentences}; tokenized when the evaluator first runs."""
+        """{split: source of its sentences}, which are tokenised when the evaluator first runs."""
         return {split: self.translator.sentences(rows) for split, rows in self.rows.items()}
 
     def collect(self, state: State, batch: Batch) -> dict[str, Array]:
