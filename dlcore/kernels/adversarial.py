@@ -16,7 +16,7 @@ LossKind = Literal["nonsaturating", "hinge", "wasserstein", "least_squares"]
 def critic_loss(
     real: Float[Array, " *scores"], generated: Float[Array, " *scores"], kind: LossKind
 ) -> Float[Array, " *scores"]:
-    """The critic's (discriminator's) loss from its scores of real and of generated examples.
+    """Computes the critic's (discriminator's) loss from its scores of real and generated examples.
 
     Args:
         real: scores of real examples [batch], or of their patches.
@@ -44,7 +44,7 @@ def critic_loss(
 
 
 def generator_loss(generated: Float[Array, " *scores"], kind: LossKind) -> Float[Array, " *scores"]:
-    """The generator's loss from the critic's scores of generated examples.
+    """Computes the generator's loss from the critic's scores of generated examples.
 
     Args:
         generated: scores of generated examples [batch], or of their patches.
@@ -74,14 +74,14 @@ def _unknown(kind: str) -> str:
 def gradient_penalty(
     critic: Callable[[Array], Array], x: Float[Array, " batch *example"]
 ) -> Float[Array, " batch"]:
-    """Penalises critics whose gradient norm differs from 1: (|d score / d example| - 1)^2.
+    """Gradient penalty of a critic whose gradient norm differs from 1: (|d score / d x| - 1)^2.
 
     Training on it differentiates the critic twice. The norm is computed in float32 or wider, and
     where it is 0 its gradient is 0 and not NaN.
 
     Args:
         critic: maps examples like `x` to scores [batch], each example independently.
-        x: the examples at which the gradient is taken [batch, ...].
+        x: the examples at which the gradient is taken [batch, ...], floating.
 
     Returns:
         Penalties [batch], dtype of the scores.

@@ -12,9 +12,9 @@ LAYER = "conv4_1"  # of `models.style.VGG`, whose activations are normalised
 
 
 class Decoder(nn.Module):
-    """A picture from activations of `LAYER`, at eight times their height and width.
+    """Decodes activations of `LAYER` to pictures of eight times their height and width.
 
-    Positions are moved out of channels, where the original repeats them.
+    It enlarges by moving channels into pixels, where the original repeats pixels.
 
     Attributes:
         width: channels at a quarter of the picture's size; twice as many at an eighth, and a third

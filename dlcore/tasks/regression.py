@@ -1,4 +1,4 @@
-"""Regression."""
+"""The loss of regression."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, mean
 
 
 def loss(model: Logits, huber: float = 0.0) -> Loss:
-    """Squared error, or the Huber loss.
+    """Returns the mean squared error or Huber loss, weighted by `mask`, in float32 or wider.
 
     Args:
         model: computes outputs [batch] of a batch with `target`, float [batch], and `mask`, float
