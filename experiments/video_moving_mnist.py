@@ -18,7 +18,7 @@ from dlcore.bounds import PositiveInt, Range
 from dlcore.data.sets import video
 from dlcore.metrics import structural
 from dlcore.models.convlstm import ConvLSTM, Convolutional
-from dlcore.tasks import video_prediction
+from dlcore.tasks import video_prediction, video_predictor
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
@@ -68,7 +68,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         augment=video_prediction.augment(c.mirror),
         evaluators=video_prediction.evaluators(model, splits, c.frames_in),
         samples=[video_prediction.samples(model, splits.test, c.frames_in)],
-        predictor=video_prediction.predictor(model, splits.facts),
+        predictor=video_predictor.predictor(model, splits.facts),
         metrics=video_prediction.METRICS,
         best="validation/squared_error",
     )

@@ -22,20 +22,18 @@ from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.metrics.calibration import reliability
-from dlcore.metrics.captions import cider
 from dlcore.metrics.known import Metric
-from dlcore.metrics.text import bleu
 from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, DecoderKind, Size, begin
-from dlcore.samples import Images, Part, PartWriter, Sample, Table
+from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
+from dlcore.tasks.caption_scores import SCORES, by_length, nearest, scores
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Params, State
 
 loss = language_modelling.loss
-SCORES = ("bleu", "cider", "exact_match")
 
 
 def check(decoder: DecoderKind, width: int, heads: int) -> None:
@@ -51,27 +49,6 @@ def check(decoder: DecoderKind, width: int, heads: int) -> None:
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
     """Returns `image` as float32 in [-1, 1], and `tokens`; the `inputs` of a `Model`."""
     return to_signed(batch["image"]), batch["tokens"]
-
-
-def scores(
-    captions: Sequence[str], references: Sequence[str], suffix: str = ""
-) -> dict[str, float]:
-    """Computes BLEU, CIDEr-D and the fraction of captions that equal their reference.
-
-    Args:
-        captions: one per picture.
-        references: the true caption of each.
-        suffix: appended to the names of the metrics.
-
-    Returns:
-        `bleu` in 0..100, `cider` in 0..10 and `exact_match` in 0..1.
-    """
-    exact = [a == b for a, b in zip(captions, references, strict=True)]
-    return {
-        f"bleu{suffix}": bleu(captions, references)[0],
-        f"cider{suffix}": cider(captions, [[each] for each in references]),
-        f"exact_match{suffix}": float(np.mean(exact)),
-    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,25 +147,6 @@ def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     ]
 
 
-def nearest(known: np.ndarray, pictures: np.ndarray, cells: int = 12) -> np.ndarray:
-    """Finds the known picture nearest to each picture, by the pixels of small copies.
-
-    Args:
-        known, pictures: uint8 [n, size, size, 3] and [m, size, size, 3].
-        cells: height and width of the copies.
-
-    Returns:
-        Indices of the known pictures of smallest squared distance, int [m].
-    """
-
-    def small(x: np.ndarray) -> np.ndarray:
-        resized = (Image.fromarray(each).resize((cells, cells), Image.Resampling.BOX) for each in x)
-        return np.stack([np.asarray(each, np.float64).reshape(-1) for each in resized])
-
-    a, b = small(known), small(pictures)
-    return np.argmin((a * a).sum(1)[None] - 2 * b @ a.T, 1)
-
-
 @dataclasses.dataclass(frozen=True)
 class Attention:
     """Shows a picture with the attention weights at each word of its caption.
@@ -263,24 +221,6 @@ def samples(
         return shown
 
     return draw
-
-
-def by_length(title: str, captions: Sequence[str], references: Sequence[str]) -> Table:
-    """Tabulates BLEU and exact matches by the number of words of the true caption.
-
-    Args:
-        title: what the pictures are.
-        captions, references: found and true captions.
-    """
-    lengths = np.array([len(each.split()) for each in references])
-    rows: list[tuple[str | float, ...]] = []
-    for length in np.unique(lengths):
-        index = np.flatnonzero(lengths == length)
-        found = scores([captions[i] for i in index], [references[i] for i in index])
-        numbers = round(found["bleu"], 1), round(found["exact_match"], 3)
-        rows.append((str(length), len(index), *numbers))
-    head = ("words of the true caption", "pictures", "BLEU", "exact matches")
-    return Table(f"{title}: scores by length", head, tuple(rows))
 
 
 def _described(
