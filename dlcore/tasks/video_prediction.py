@@ -57,9 +57,9 @@ def augment(mirror: bool) -> Augment | None:
     def mirrored(batch: Batch, key: Array) -> Batch:
         n, time, height, width, channels = batch["video"].shape
         # the frames of a video as one tall picture
-        tall = batch["video"].reshape(n, time * height, width, channels)
-        tall = random_flip(key, batch["row"], tall)
-        return {**batch, "video": tall.reshape(n, time, height, width, channels)}
+        stacked = batch["video"].reshape(n, time * height, width, channels)
+        stacked = random_flip(key, batch["row"], stacked)
+        return {**batch, "video": stacked.reshape(n, time, height, width, channels)}
 
     return mirrored if mirror else None
 
