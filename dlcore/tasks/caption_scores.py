@@ -45,7 +45,7 @@ def by_length(title: str, captions: Sequence[str], references: Sequence[str]) ->
     lengths = np.array([len(each.split()) for each in references])
     rows: list[tuple[str | float, ...]] = []
     for length in np.unique(lengths):
-        index = np.flatnonzero(lengths == length)
+        index = np.flatnonzero(lengths == length).tolist()
         found = scores([captions[i] for i in index], [references[i] for i in index])
         numbers = round(found["bleu"], 1), round(found["exact_match"], 3)
         rows.append((str(length), len(index), *numbers))

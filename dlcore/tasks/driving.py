@@ -220,8 +220,8 @@ def samples(
         measured = scores(found, splits.facts.mean_steering)
         rows = [("network", measured["mse"], measured["mae"])]
         rows += [
-            (BASELINES[name], *(measured[f"{name}_{error}"] for error in ("mse", "mae")))
-            for name in BASELINES
+            (rule, measured[f"{name}_mse"], measured[f"{name}_mae"])
+            for name, rule in BASELINES.items()
         ]
         # evenly from the sharpest left to the sharpest right
         order = np.argsort(found["target"], kind="stable")
