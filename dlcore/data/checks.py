@@ -33,8 +33,8 @@ class Indices(NamedTuple):
 
     Attributes:
         size: the indices are 0 to size - 1.
-        weights: names of fields; where all of them are 0, the index may be any number. (): no index
-            may.
+        weights: names of fields; where all of them are 0, the index may be any number. (): every
+            index must be in the range.
     """
 
     size: int

@@ -156,7 +156,7 @@ def load(
         (words of the longest sentence) and `tasks`.
 
     Raises:
-        UsageError: own data, a task that there is not, or a set that is not prepared.
+        UsageError: own data, an unknown task, or a set that is not prepared.
     """
     if isinstance(source, Path):
         raise UsageError(
