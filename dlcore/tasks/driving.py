@@ -228,13 +228,15 @@ def samples(
         even = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
         errors = np.abs(found["steering"] - found["target"])
         worst = np.argsort(-errors, kind="stable")[:_SHOWN]
-        looks = functools.partial(_looks, model, state, source, found)
+        shown = {
+            f"{title}: steering, and in red the pixels that change it most": even,
+            f"{title}: the largest errors": worst,
+        }
         return [
             Plot(f"{title}: steering over time", "frame", "steering", series),
             Table(f"{title}: mean errors", ("steering by", "squared", "absolute"), tuple(rows)),
             by_direction(title, found, splits.facts.mean_steering),
-            looks(f"{title}: steering, and in red the pixels that change it most", even),
-            looks(f"{title}: the largest errors", worst),
+            *_looks(model, state, source, found, shown),
         ]
 
     return draw
@@ -264,13 +266,22 @@ def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Ta
 
 
 def _looks(
-    model: Model, state: State, source: Source, found: Collected, title: str, index: np.ndarray
-) -> Images:
-    """Frames with the pixels that matter."""
+    model: Model,
+    state: State,
+    source: Source,
+    found: Collected,
+    shown: Mapping[str, np.ndarray],
+) -> list[Images]:
+    """Frames with the pixels that matter, for each title those of its indices."""
+    index = np.concatenate(list(shown.values()))  # one program for all
     batch = {**source.gather(index), "row": np.arange(len(index), dtype=np.int32)}
     frames = saliency.overlay(batch["image"][:, -1], saliency_maps(model, state, batch))
-    captions = tuple(
+    captions = [
         f"{a:+.2f}, person {b:+.2f}"
         for a, b in zip(found["steering"][index], found["target"][index], strict=True)
-    )
-    return Images(title, frames, captions, columns=4)
+    ]
+    images, start = [], 0
+    for title, each in shown.items():
+        rows = slice(start, start := start + len(each))
+        images.append(Images(title, frames[rows], tuple(captions[rows]), columns=4))
+    return images
