@@ -170,6 +170,20 @@ def test_a_step_that_is_saved_already_is_left_as_it_is(folder: Path) -> None:
     assert same(restored(folder)[0], state(20))
 
 
+def test_a_failed_save_leaves_no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept, closed = Checkpoints(tmp_path / "checkpoints"), []
+    close = kept.manager.close
+    monkeypatch.setattr(kept.manager, "close", lambda: closed.append(close()))
+    monkeypatch.setattr(kept.manager, "_finalize_checkpoint", full)
+    kept.save(state(1), 1)
+    with pytest.raises(UsageError, match="No space left"):
+        kept.close()
+    assert closed == [None]
+
+
 def truncated(path: Path) -> None:
     """Half of it is gone."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
