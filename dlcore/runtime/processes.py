@@ -181,24 +181,34 @@ def together(way_on: str) -> Iterator[None]:
 
 
 def by_first(act: Callable[[], None]) -> None:
-    """Calls `act` in the first process; the others wait, and all raise its UsageError."""
-    refusal = ""
+    """Calls `act` in the first process; the others wait, and all raise its UsageError.
+
+    Raises:
+        UsageError: of `act`.
+        Disrupted: in the other processes, where `act` has raised another error.
+    """
+    told, failure = "", None
     if first():
         try:
             act()
-        except UsageError as error:
-            refusal = str(error)
+        except Exception as error:
+            refused = isinstance(error, UsageError)
+            told, failure = f"={error}" if refused else f"!{type(error).__name__}: {error}", error
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        text = np.frombuffer(refusal.encode()[:4096].ljust(4096, b"\0"), np.uint8)
-        refusal = (
+        text = np.frombuffer(told.encode(errors="replace")[:4096].ljust(4096, b"\0"), np.uint8)
+        told = (
             bytes(np.asarray(multihost_utils.broadcast_one_to_all(text)))
             .rstrip(b"\0")
             .decode(errors="ignore")
         )
-    if refusal:
-        raise UsageError(refusal)
+    if failure:
+        raise failure
+    if told[:1] == "!":
+        raise Disrupted(f"the first process has failed ({told[1:]}): see its output")
+    if told:
+        raise UsageError(told[1:])
 
 
 def agreed(value: int) -> int:
