@@ -187,28 +187,29 @@ def by_first(act: Callable[[], None]) -> None:
         UsageError: of `act`.
         Disrupted: in the other processes, where `act` has raised another error.
     """
-    told, failure = "", None
+    message, failure = "", None
     if first():
         try:
             act()
         except Exception as error:
-            refused = isinstance(error, UsageError)
-            told, failure = f"={error}" if refused else f"!{type(error).__name__}: {error}", error
+            failure, message = error, f"!{type(error).__name__}: {error}"
+            if isinstance(error, UsageError):
+                message = f"={error}"
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        text = np.frombuffer(told.encode(errors="replace")[:4096].ljust(4096, b"\0"), np.uint8)
-        told = (
+        text = np.frombuffer(message.encode(errors="replace")[:4096].ljust(4096, b"\0"), np.uint8)
+        message = (
             bytes(np.asarray(multihost_utils.broadcast_one_to_all(text)))
             .rstrip(b"\0")
             .decode(errors="ignore")
         )
     if failure:
         raise failure
-    if told[:1] == "!":
-        raise Disrupted(f"the first process has failed ({told[1:]}): see its output")
-    if told:
-        raise UsageError(told[1:])
+    if message[:1] == "!":
+        raise Disrupted(f"the first process has failed ({message[1:]}): see its output")
+    if message:
+        raise UsageError(message[1:])
 
 
 def agreed(value: int) -> int:
