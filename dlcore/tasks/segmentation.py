@@ -33,17 +33,18 @@ def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[fl
     """Computes weights of classes for the cross-entropy, larger for rare classes.
 
     Args:
-        class_pixels: number of training pixels of each class; above 0 with "sqrt".
+        class_pixels: number of training pixels of each class.
         weighting: "none"; "log", 1 / ln(1.02 + f) for the fraction f of a class's pixels (Paszke et
             al. 2016, sec. 4); or "sqrt", the square root of median(f) / f (after Eigen & Fergus
-            2015, sec. 6.1).
+            2015, sec. 6.1), over the classes with training pixels; the others have 1.
     """
     counts = np.asarray(class_pixels, np.float64)
     fraction = counts / counts.sum()
     if weighting == "log":
         return tuple((1 / np.log(1.02 + fraction)).tolist())
     if weighting == "sqrt":
-        return tuple(np.sqrt(np.median(fraction) / fraction).tolist())
+        median = np.median(fraction[fraction > 0])
+        return tuple(np.sqrt(np.where(fraction > 0, median / np.fmax(fraction, 1e-30), 1)).tolist())
     return (1.0,) * len(counts)
 
 

@@ -120,6 +120,8 @@ def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
 
     found = detection_baseline.constant(arrays("a", "1", "train", repeated), CLASSES)
     assert found.confidence.max() == 1
+    without = arrays("a", "1", "train", {**repeated, "count": np.zeros(4, np.int32)})
+    assert len(detection_baseline.constant(without, CLASSES).boxes) == 0
 
 
 @pytest.mark.slow

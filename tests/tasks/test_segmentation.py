@@ -141,6 +141,7 @@ def test_weights_of_classes() -> None:
     log = segmentation.class_weights([75, 25], "log")
     assert log == pytest.approx((1 / np.log(1.77), 1 / np.log(1.27)))
     assert segmentation.class_weights([1, 4, 16], "sqrt") == pytest.approx((2, 1, 0.5))
+    assert segmentation.class_weights([1, 0, 4, 16], "sqrt") == pytest.approx((2, 1, 1, 0.5))
 
 
 @pytest.mark.slow
