@@ -32,7 +32,7 @@ CLASSES = 10  # the label 10 means: no class
 @dataclass(frozen=True)
 class Config:
     width: Annotated[int, Range(1)] = 32
-    depth: tuple[PositiveInt, PositiveInt] = (1, 3)
+    depth: tuple[PositiveInt, PositiveInt] = (1, 3)  # blocks at 14x14 and at 7x7 pixels
     class_dropout: Probability = 0.1  # fraction of examples without their class; 1: no classes
     guidance: NonNegativeFloat = 2.0
     solver: Method = "euler"
