@@ -83,6 +83,68 @@ def test_a_corrupt_file_is_skipped_and_named_and_the_code_says_so(
     assert "1 of 3 inputs could not be read and were skipped" in said.err
 
 
+def test_a_path_that_is_not_there_is_skipped_where_others_are(
+    run: Path, pictures: Path, capsys: Capture
+) -> None:
+    good = str(next((pictures / "3").glob("*.png")))
+    assert cli.main(["predict", str(run), good, "typo.png", "typo.png", "--json"]) == 3
+    said = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in said.out.splitlines()] == [good]
+    assert "skipped: typo.png: nothing is there\n" in said.err
+    assert "1 of 2 inputs could not be read" in said.err
+
+
+class Terminal(io.StringIO):
+    """What a person sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.quick
+def test_a_person_at_a_terminal_sees_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Of files with their total, of rows and lines without; nothing where the answers are seen."""
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 150)
+    predictor: Any = Table()
+
+    def seen(options: predict.PredictOptions) -> str:
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        predict._answer(predictor, None, options)  # type: ignore[arg-type]
+        return terminal.getvalue()
+
+    of_rows = predict.PredictOptions(files=(str(tmp_path / "a.csv"),))
+    assert seen(of_rows) == "\r64\r128\n"
+    for number in range(130):
+        (tmp_path / f"{number:03d}.bin").touch()
+    (tmp_path / "a.csv").unlink()
+    predictor = Files()
+    of_files = predict.PredictOptions(files=(str(tmp_path),))
+    refused = f"dlcore: skipped: {tmp_path / '100.bin'}: broken\n"
+    rest = "dlcore: 1 of 130 inputs could not be read and were skipped\n"
+    expected = f"\r64 of 130\n{refused}\r128 of 130\r130 of 130\n{rest}"
+    assert seen(of_files) == expected
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert "\r" not in seen(of_files)
+
+
+class Files:
+    """A predictor of files, which cannot read one of them."""
+
+    options: Any = None
+    reads = "files"
+
+    def items(self, files: Any, text: Any) -> list[Any]:
+        if files[0].name == "100.bin":
+            raise UsageError("broken")
+        return [1]
+
+    def batch(self, state: Any, items: Any) -> list[Any]:
+        return [({"size": item}, Text("t", ())) for item in items]
+
+
 def test_other_sizes_and_modes_are_brought_to_the_models(
     run: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -143,7 +205,7 @@ def test_the_best_state_answers_and_with_last_the_last(
     ("words", "message"),
     [
         ([], "nothing to answer: name files"),
-        (["nowhere.png"], "nothing is there"),
+        (["nowhere.png", "either.png"], "nowhere.png: nothing is there"),
         (["--count", "3", "--out", "o"], "does not generate"),
         (["--text", "seven"], "reads files"),
         (["--text", "six", "--text", "seven"], "give --text once"),
