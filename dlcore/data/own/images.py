@@ -16,6 +16,7 @@ from dlcore.data import cache
 from dlcore.data.facts import Facts
 from dlcore.data.own import files
 from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.own.image_sizes import warn_of_size
 from dlcore.data.source import Arrays, Batch, Source
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
@@ -239,6 +240,8 @@ def load(path: Path, shape: Sequence[int] | Size) -> Splits:
 
     Raises:
         UsageError: a fault in the files.
+
+    Warns where most files are much larger or smaller than the arrays.
     """
     found = find(path)
     found.refuse()
@@ -254,6 +257,7 @@ def load(path: Path, shape: Sequence[int] | Size) -> Splits:
         contents = {name: arrays.arrays[name] for name in ("image", "label")}
         made[split] = Arrays(contents, arrays.info)
     every = np.concatenate(sizes)
+    warn_of_size(path, every, shape)
     originals = {"smallest": every.min(0).tolist(), "largest": every.max(0).tolist()}
     facts = Facts(classes=names, by_hash=found.by_hash, original_sizes=originals)
     sources: dict[str, Source] = dict(made)
