@@ -179,7 +179,7 @@ def scores(
     }
 
 
-def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) -> Evaluator:
+def evaluators(classifier: Path, generate: Generate, splits: Splits, count: int) -> list[Evaluator]:
     """Evaluates `scores` of `count` generated images at the end, on the split "test".
 
     Args:
@@ -187,6 +187,9 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
         generate: (state, key, count) -> images and classes.
         splits: with `image`.
         count: number of images.
+
+    Returns:
+        One evaluator; none where the facts have `no_classifier`, as for images of one's own.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -195,16 +198,19 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
         train, test = (each.arrays["image"] for each in (splits.train, splits.test))
         return scores(extract, generated, train, test, label)
 
-    return OfState("test", score, METRICS)
+    return [] if splits.facts.get("no_classifier") else [OfState("test", score, METRICS)]
 
 
-def distance_evaluator(
+def distance_evaluators(
     classifier: Path, generate: Generate, splits: Splits, count: int
-) -> Evaluator:
+) -> list[Evaluator]:
     """Evaluates the Fréchet distance of `count` generated images and its floor, at the end.
 
     Args:
-        classifier, generate, splits, count: as of `evaluator`.
+        classifier, generate, splits, count: as of `evaluators`.
+
+    Returns:
+        One evaluator, or none, as `evaluators`.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -217,7 +223,7 @@ def distance_evaluator(
             "floor_train_against_test": frechet(of_train, of_test),
         }
 
-    return OfState("test", score, DISTANCES)
+    return [] if splits.facts.get("no_classifier") else [OfState("test", score, DISTANCES)]
 
 
 def samples(
