@@ -55,6 +55,14 @@ def as_table(source: Any, classes: list[str], folder: Path) -> tuple[Path, list[
         pytest.param("resnet_cifar10", as_images, marks=pytest.mark.nightly),
         pytest.param("vit_fashion_mnist", as_images, marks=pytest.mark.nightly),
         pytest.param("rnn_sequential_mnist", as_images, marks=pytest.mark.nightly),
+        pytest.param("lru_sequential_mnist", as_images, marks=pytest.mark.nightly),
+        pytest.param("cnn_fashion_mnist", as_images, marks=pytest.mark.nightly),
+        pytest.param("mlp_fashion_mnist", as_images, marks=pytest.mark.nightly),
+        pytest.param("cnn_pneumonia", as_images, marks=pytest.mark.nightly),
+        pytest.param("bert_sst2", as_lines, marks=pytest.mark.nightly),
+        pytest.param("cnn_sst2", as_lines, marks=pytest.mark.nightly),
+        pytest.param("rnn_sst2", as_lines, marks=pytest.mark.nightly),
+        pytest.param("intents_banking77", as_lines, marks=pytest.mark.nightly),
     ],
 )
 def test_predict_has_the_accuracy_of_the_card(

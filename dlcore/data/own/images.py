@@ -240,8 +240,6 @@ def load(path: Path, shape: Sequence[int] | Size) -> Splits:
 
     Raises:
         UsageError: a fault in the files.
-
-    Warns where most files are much larger or smaller than the arrays.
     """
     found = find(path)
     found.refuse()
