@@ -2,10 +2,10 @@
 
 `check_sizes` and `check_numbers` check the sources before a run has a folder. Losses declare, while
 they are traced, which field holds indices (`index_below`), and `check_indices` checks these before
-the first step. `find_fault` checks the batch of a step that has failed. Arrays are read once, in
-order, at a few GB/s: integers that JAX would truncate, indices, and the first GiB of floating-point
-arrays. Of a source that computes its examples on demand, the first few are checked, and the indices
-of every batch (`watched`).
+the first step. `find_fault` checks the batch of a step that has failed. Arrays in memory are read
+once, in order, at a few GB/s: all integers, and the first GiB of each floating-point array. Of a
+source that reads or computes its examples on demand, the first 64 examples are checked, and the
+indices of every batch (`watched`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ _DECLARED: ContextVar[dict[str, Indices] | None] = ContextVar("declared", defaul
 
 @contextlib.contextmanager
 def declared() -> Iterator[dict[str, Indices]]:
-    """Collects the fields that losses declare while they are traced inside: {field: Indices}."""
+    """Collects the fields that losses declare while they are traced in this context.
+
+    Yields:
+        {field: Indices}, to which `index_below` adds.
+    """
     fields: dict[str, Indices] = {}
     token = _DECLARED.set(fields)
     try:
@@ -56,6 +60,9 @@ def declared() -> Iterator[dict[str, Indices]]:
 
 def index_below(field: str, size: int, weight: str = "") -> None:
     """Declares, in a loss, that a field of its batch holds indices below `size`.
+
+    Outside `declared` it does nothing. If a field is declared several times, the smallest size and
+    the last weight count.
 
     Args:
         field: such as labels of so many classes, or tokens of a vocabulary.
@@ -93,7 +100,15 @@ def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> N
 
 
 def check_workers(train: Source, workers: int) -> None:
-    """Raises UsageError for worker processes where the training examples are in memory."""
+    """Checks that worker processes are requested only for a source that reads examples on demand.
+
+    Args:
+        train: training examples.
+        workers: number of worker processes.
+
+    Raises:
+        UsageError: there are workers, and the innermost source is not `Mapped`.
+    """
     if workers and not isinstance(innermost(train), Mapped):
         raise UsageError(
             f"--workers {workers}: the examples of {_named('train', train)} are in memory or"
@@ -103,14 +118,17 @@ def check_workers(train: Source, workers: int) -> None:
 
 
 def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
-    """Checks that numbers are finite, and that integers fit into 32 bits.
+    """Checks that floating-point numbers are finite, and that integers fit into 32 bits.
+
+    Which examples are checked: see this module.
 
     Args:
         splits: {split: examples}.
         x64: whether JAX computes in 64 bits, so that any integer is allowed.
 
     Raises:
-        UsageError: NaN or infinity, or an integer that JAX would truncate.
+        UsageError: NaN or infinity, or an integer that JAX would truncate; the message names the
+            split, the field and the example.
     """
     for split, source in splits.items():
         for field, array in _contents(source).items():
@@ -135,10 +153,11 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
 
     Args:
         splits: {split: examples}.
-        fields: what the losses have declared.
+        fields: what the losses have declared; fields that a split lacks are skipped.
 
     Raises:
-        UsageError: the first index that is not.
+        UsageError: an index outside 0 to size - 1 whose weight is not 0; the message names the
+            first.
     """
     for split, source in splits.items():
         contents = _contents(source)
@@ -178,12 +197,15 @@ def watched(
 def find_fault(
     batch: Batch, examples: Integer[np.ndarray, " rows"], fields: Mapping[str, Indices]
 ) -> str:
-    """Describes the first fault in the data of a batch; "" where there is none.
+    """Describes the first fault in the data of a batch; "" if there is none.
 
     Args:
         batch: arrays [rows, ...].
-        examples: index of each row's example in the source, [rows].
-        fields: what the losses have declared.
+        examples: index of each row's example in the source, int [rows].
+        fields: what the losses have declared; indices are checked even where their weight is 0.
+
+    Returns:
+        A number that is not finite, or an index outside its range, with the name of its field.
     """
     for field, array in batch.items():
         if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():

@@ -1,7 +1,7 @@
 """Prepared TFDS sets whose examples vary in shape, or do not fit into memory.
 
 `ragged` decodes a split once into the cache, with features of any length; `mapped` decodes records
-when a batch needs them. Nested features are called "objects/bbox".
+when a batch needs them. A nested feature has a path as name, such as "objects/bbox".
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def ragged(
     Args:
         name, split, data_dir: as of `tfds.load`.
         limits: {feature of varying shape: size of its varying axes in a batch}.
-        features: names of the features to load, those of `limits` included; None: all.
+        features: names of further numeric features to load; None: all numeric features.
         longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Returns:
@@ -53,8 +53,8 @@ def ragged(
         `dlcore.data.ragged`.
 
     Raises:
-        UsageError: as `tfds.load`; a feature of varying shape without a limit; an example above
-            its limit.
+        UsageError: as `tfds.load`; a feature of varying shape without a limit, or with one for too
+            few axes; an example above its limit.
     """
     prepared = find(name, data_dir)
     plain, start, stop = bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)
@@ -186,7 +186,14 @@ class RecordItems:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def read(self, index: int) -> mapping.Example:
-        """Decodes a record. UsageError: it is damaged, or lacks a feature."""
+        """Decodes the numeric features of a record, as arrays by name.
+
+        Args:
+            index: of the record, from `start` on.
+
+        Raises:
+            UsageError: it is damaged, or lacks a feature.
+        """
         number = self.start + index
         (example,) = decode(self.prepared, self.split, self._records, range(number, number + 1))
         found = flat(example)
@@ -196,6 +203,7 @@ class RecordItems:
         return {name: np.asarray(found[name]) for name in self.features}
 
     def where(self, index: int) -> str:
+        """Returns "record N of SET, SPLIT"."""
         return f"record {self.start + index} of {self.prepared.name}, {self.split}"
 
 
@@ -210,13 +218,17 @@ def mapped(
 ) -> Mapped:
     """Opens a split whose records are decoded when a batch needs them.
 
+    The fingerprint depends on the description of the set and on names and sizes of its files of
+    records, not on all of their contents.
+
     Args:
         name, split, data_dir: as of `tfds.load`.
         features: names of the numeric features to decode, such as ["image", "label"].
         augment, prepare: as of `dlcore.data.mapped.mapped`.
 
     Raises:
-        UsageError: not prepared, unknown split, no such feature, or records that cannot be decoded.
+        UsageError: not prepared, unknown split, no such feature, records that cannot be decoded, or
+            as `dlcore.data.mapped.mapped`.
     """
     prepared = find(name, data_dir)
     plain, start, stop = bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)

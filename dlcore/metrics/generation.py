@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 
 def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
-    """Fréchet distance of Gaussians fitted to two sets of features (Heusel et al. 2017, eq. 6).
+    """Computes the Fréchet distance of Gaussians that are fitted to two sets of features.
 
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The trace of the root is computed from the
     singular values of C_a^(1/2) C_b^(1/2), with symmetric roots, so that no complex number occurs.
@@ -15,8 +15,14 @@ def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
     Args:
         a, b: features [n, d] and [m, d].
 
+    Returns:
+        The squared distance (FID, where the features are those of an Inception network), at least
+        0 up to rounding.
+
     Raises:
         ValueError: different d, or fewer than two rows.
+
+    Source: Heusel et al. 2017, eq. 6.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:

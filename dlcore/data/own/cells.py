@@ -23,7 +23,7 @@ class Cells:
         name: its name in messages, such as its path.
         columns: the names of the columns, all different.
         rows: the cells of each row, stripped, one per column.
-        where: "FILE, line N" of each row.
+        where: "FILE, line N" of each row; of Parquet "FILE, row N".
         split: the split of each row, where files give splits; else ().
     """
 
@@ -34,7 +34,10 @@ class Cells:
     split: Sequence[str] = ()
 
     def column(self, name: str) -> list[str]:
-        """Returns the cells of a column.
+        """Returns the cells of a column, one per row.
+
+        Args:
+            name: of the column.
 
         Raises:
             UsageError: there is no such column.
@@ -58,7 +61,7 @@ def read(path: Path) -> Cells:
     Raises:
         UsageError: no file, another suffix or encoding, no header, a column without a name or with
             that of another, a row with too many or too few cells, no rows, or files with different
-            columns.
+            columns; of Parquet no pyarrow, a damaged file, or a column of lists or bytes.
     """
     by_split, given = files.grouped(path, SUFFIXES)
     parts = [(split, _file(file)) for split, paths in by_split.items() for file in paths]
@@ -113,6 +116,9 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
 def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yields (number of its first line, cells) of each row of a text, the header included.
 
+    Args:
+        text, name, delimiter: as of `parse`. Cells are stripped.
+
     Raises:
         UsageError: an unclosed quote, or a cell of more than 131,072 characters.
     """
@@ -142,7 +148,15 @@ def _header(
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """Raises UsageError for a missing or repeated column name, or numbers instead of names."""
+    """Checks the names of columns.
+
+    Args:
+        names: of the columns, at least one.
+        where: file and line, for messages.
+
+    Raises:
+        UsageError: a missing or repeated name, or numbers in place of all names.
+    """
     if all(_is_number(name) for name in names):
         raise UsageError(
             f"{where}: {', '.join(names[:3])} are no names of columns: add a first line that names"

@@ -1,4 +1,4 @@
-"""One's own tagged sentences at a glance: spans or tags by split, lengths, duplicates, faults."""
+"""Summarises a user's tagged sentences: spans or tags by split, lengths, duplicates, faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from dlcore.samples import Table
 
 
 def summary(path: Path) -> Summary:
-    """Reads all of a path. Tags mark spans if one of them is O or begins with B- or I-.
+    """Reads all tagged sentences of a path, and summarises them.
+
+    Tags are read as spans if one of them is O or begins with B- or I-.
+
+    Args:
+        path: see `dlcore.data.own.tagged.load`.
 
     Raises:
         UsageError: there are no such files, or no sentences in them.

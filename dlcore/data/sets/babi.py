@@ -43,16 +43,19 @@ class Story(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """The words of a sentence in lower case, without punctuation."""
+    """Splits a sentence into its words in lower case, without punctuation."""
     return re.findall(r"[\w'-]+", text.lower())
 
 
 def parsed(task: int, text: str) -> list[Story]:
-    """The questions of a story in the format of bAbI.
+    """Parses a story in the format of bAbI to its questions.
 
     Args:
         task: of the story.
         text: lines "number sentence", and "number question<TAB>answer<TAB>numbers of sentences".
+
+    Returns:
+        Each question with the sentences before it.
 
     Raises:
         UsageError: a line of another form, with its number.
@@ -78,8 +81,10 @@ def parsed(task: int, text: str) -> list[Story]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stories(Arrays):
-    """Rows of stories: `story` int32 [sentences, words], the last sentence first, `question` int32
-    [words], `label` int32 and `task` int32; 0 is padding.
+    """Rows of stories, as words.
+
+    Fields: `story` int32 [sentences, words], the last sentence first; `question` int32 [words];
+    `label` int32, the answer; and `task` int32. 0 is padding.
 
     Attributes:
         stories: as they are written.
@@ -105,7 +110,10 @@ class Encoder:
     length: int
 
     def encode(self, stories: Sequence[Story]) -> dict[str, np.ndarray]:
-        """The fields of `Stories` but `label`."""
+        """Encodes stories as the fields of `Stories`, without `label`, each [stories, ...].
+
+        Words beyond `length` and sentences before the last `sentences` are left out.
+        """
         number = {word: i for i, word in enumerate(self.vocabulary, 2)}
         lines: dict[str, list[int]] = {}
 
@@ -134,15 +142,17 @@ def load(
     """Loads bAbI's questions as splits of `Stories`, all tasks together.
 
     Args:
-        source: "published", or "offline": synthetic stories of people who move about.
-        examples: questions to train on for each task, 1,000 or 10,000; of task 3, of which the
-            10,000 are not among the data, "10k" takes the 1,000 and its test questions of 1,000.
+        source: "published", or "offline": `synthetic` stories, for which `examples`, `tasks` and
+            `held_out` are not used.
+        examples: questions to train on for each task, 1,000 or 10,000. Of task 3, whose 10,000 are
+            missing, "10k" takes the small set, for training and test.
         tasks: numbers of the tasks; (): all 20.
         sentences: most sentences of a story; of longer ones the last are kept.
         held_out: fraction of the training stories for validation.
 
     Returns:
-        Splits; `facts` has `vocabulary`, `answers`, `sentences`, `length` and `tasks`.
+        Splits; `facts` has `vocabulary` (the words of all splits), `answers`, `sentences`, `length`
+        (words of the longest sentence) and `tasks`.
 
     Raises:
         UsageError: own data, another task, or a set that is not prepared.
@@ -214,12 +224,15 @@ def _by_task(split: str) -> dict[int, list[Story]]:
 def synthetic(count: int = 3000, seed: int = 0) -> dict[str, list[Story]]:
     """Draws stories of people who move between rooms, and asks where one of them is.
 
-    The answer is in the last sentence that names the person: task 1 of bAbI. Task 2 asks whether a
-    person is in a room, task 6 of bAbI.
+    The answer is in the last sentence that names the person. Questions of task 1 ask where the
+    person is (task 1 of bAbI), those of task 2 whether the person is in a room (task 6 of bAbI).
 
     Args:
-        count: number of questions.
+        count: number of questions, one per story.
         seed: of the draws.
+
+    Returns:
+        {split: stories}, split by the hash of their sentences.
     """
     random = np.random.RandomState(seed)
     names, rooms = ("Mary", "John", "Sandra", "Daniel"), ("kitchen", "garden", "office", "hallway")

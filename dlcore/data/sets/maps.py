@@ -1,4 +1,4 @@
-"""Images with a class for each pixel, as the experiments about semantic segmentation take them."""
+"""Images with a class for each pixel, for semantic segmentation."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
 
     Args:
         name: of a prepared set with the splits train, validation and test, and features `image` and
-            `label_map`, whose sides are a multiple of the image's.
-        source: "published"; "offline", generated scenes of shapes; or a folder of images and masks
-            of one's own (`dlcore.data.own.masks`).
-        size: height and width to which images of one's own, and their masks, are resized.
+            `label_map`, whose height and width are a multiple of the image's; its classes must be
+            those of camvid.
+        source: "published"; "offline", generated scenes of shapes; or a folder of a user's images
+            and masks (`dlcore.data.own.masks`).
+        size: height and width to which a user's images, and their masks, are resized.
 
     Returns:
         Splits of `image` uint8 [height, width, 3] and `label_map` uint8: in train of the image's
-        size (the nearest pixels), in the others as they are in the set. A value that is no class is
-        ignored. `facts` has `classes`, and `class_pixels`, how many pixels of train each has.
+        size (`nearest`), in the others as they are in the set. A value that is no class is ignored.
+        `facts` has `classes`, and `class_pixels`, how many pixels of train have each class, at the
+        size of the set; of own data `by_hash`.
 
     Raises:
-        UsageError: the set is not prepared, or faults in files of one's own.
+        UsageError: the set is not prepared, or faults in a user's files.
     """
     if isinstance(source, Path):
         return _of_files(own.find(source), size)
