@@ -44,6 +44,9 @@ def as_table(source: Any, classes: list[str], folder: Path) -> tuple[Path, list[
     return folder / "rows.csv", [classes[i] for i in source.arrays["label"]]
 
 
+SLOW = {"cnn_fashion_mnist": 300, "cnn_pneumonia": 300}  # steps until they tell two classes apart
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "written"),
@@ -74,7 +77,16 @@ def test_predict_has_the_accuracy_of_the_card(
 ) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
     run = tmp_path / "run"
-    words = ["--preset", "tiny", "--offline", "--steps", "30", "--eval-every", "15"]
+    steps = SLOW.get(name, 30)
+    words = [
+        "--preset",
+        "tiny",
+        "--offline",
+        "--steps",
+        f"{steps}",
+        "--eval-every",
+        f"{steps // 2}",
+    ]
     assert cli.main(["train", name, *words, "--cpu-devices", "1", "--out", str(run)]) == 0
     page = catalog.load(catalog.find(name))
     splits = page.data(tiny(name), "offline")
