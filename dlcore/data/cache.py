@@ -97,7 +97,8 @@ def cached(
         Memory-mapped arrays; with `values`, `gather` must not be used.
 
     Raises:
-        UsageError: an OSError of the cache or of `build`, such as a full disk.
+        UsageError: an OSError of the cache, such as a full disk, or of `build` and its chunks, such
+            as a file that cannot be read.
     """
     entry, info = folder() / place, Info(name, version, split, "", 0)
     with _explained(entry):
@@ -198,7 +199,7 @@ def _build(entry: Path, info: Info, build: Callable[[], Rows], values: Collectio
 
 
 def _fill(building: Path, info: Info, build: Callable[[], Rows], values: Collection[str]) -> None:
-    files = _write(building, *build(), values)
+    files = _write(building, *_read(build), values)
     contents = {key: np.load(file, mmap_mode="r") for key, file in files.items()}
     examples = len(next(array for key, array in contents.items() if key not in values))
     info = dataclasses.replace(info, fingerprint=fingerprint(contents), examples=examples)
@@ -216,6 +217,27 @@ def _fill(building: Path, info: Info, build: Callable[[], Rows], values: Collect
     if values:
         meta["values"] = sorted(values)
     _write_meta(building, meta)
+
+
+def _read(build: Callable[[], Rows]) -> Rows:
+    """The rows of `build`, whose own OSErrors are no faults of the cache."""
+
+    def each(chunks: Iterable[Batch]) -> Iterator[Batch]:
+        with _read_errors():
+            yield from chunks
+
+    with _read_errors():
+        rows, chunks = build()
+    return rows, each(chunks)
+
+
+@contextlib.contextmanager
+def _read_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or "the data"
+        raise UsageError(f"{what} cannot be read: {error.strerror or error}") from error
 
 
 def _write(

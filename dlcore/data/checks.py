@@ -11,7 +11,7 @@ indices of every batch (`watched`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -33,11 +33,12 @@ class Indices(NamedTuple):
 
     Attributes:
         size: the indices are 0 to size - 1.
-        weight: name of a field; where it is 0, the index may be any number. "": no such field.
+        weights: names of fields; where all of them are 0, the index may be any number. (): every
+            index must be in the range.
     """
 
     size: int
-    weight: str = ""
+    weights: tuple[str, ...] = ()
 
 
 _DECLARED: ContextVar[dict[str, Indices] | None] = ContextVar("declared", default=None)
@@ -61,8 +62,8 @@ def declared() -> Iterator[dict[str, Indices]]:
 def index_below(field: str, size: int, weight: str = "") -> None:
     """Declares, in a loss, that a field of its batch holds indices below `size`.
 
-    Outside `declared` it does nothing. If a field is declared several times, the smallest size and
-    the last weight count.
+    Outside `declared` it does nothing. If a field is declared several times, the smallest size
+    counts, and an index may be any number only where it may be so by all declarations.
 
     Args:
         field: such as labels of so many classes, or tokens of a vocabulary.
@@ -70,8 +71,14 @@ def index_below(field: str, size: int, weight: str = "") -> None:
         weight: field of weights; where it is 0, the index may be any number.
     """
     fields = _DECLARED.get()
-    if fields is not None:
-        fields[field] = Indices(min(size, fields[field].size if field in fields else size), weight)
+    if fields is None:
+        return
+    weights = (weight,) if weight else ()
+    if before := fields.get(field):
+        size = min(size, before.size)
+        everywhere = not weights or not before.weights  # one of the losses has no weights
+        weights = () if everywhere else tuple(sorted({*before.weights, *weights}))
+    fields[field] = Indices(size, weights)
 
 
 def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> None:
@@ -156,14 +163,14 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
         fields: what the losses have declared; fields that a split lacks are skipped.
 
     Raises:
-        UsageError: an index outside 0 to size - 1 whose weight is not 0; the message names the
+        UsageError: an index outside 0 to size - 1 of which a weight is not 0; the message names the
             first.
     """
     for split, source in splits.items():
         contents = _contents(source)
-        for field, (size, weight) in fields.items():
+        for field, (size, weights) in fields.items():
             if field in contents and (
-                found := _first_outside(contents[field], 0, size - 1, contents.get(weight))
+                found := _first_outside(contents[field], 0, size - 1, _of(contents, weights))
             ):
                 raise UsageError(
                     f"{_at(split, source, field, *found)}, and {_allowed(field, size)}"
@@ -215,9 +222,9 @@ def find_fault(
 
 
 def _wrong_index(batch: Batch, fields: Mapping[str, Indices]) -> str:
-    for field, (size, weight) in fields.items():
+    for field, (size, weights) in fields.items():
         if field in batch and (
-            found := _first_outside(batch[field], 0, size - 1, batch.get(weight))
+            found := _first_outside(batch[field], 0, size - 1, _of(batch, weights))
         ):
             return f"{field!r} holds {found[1]}, and {_allowed(field, size)}"
     return ""
@@ -247,20 +254,27 @@ def _contents(source: Source) -> Mapping[str, np.ndarray]:
     return inner.gather(np.arange(min(len(inner), _FEW)))
 
 
+def _of(contents: Mapping[str, np.ndarray], weights: Sequence[str]) -> list[np.ndarray]:
+    """The arrays of weights; [] where one is missing, so that every index counts."""
+    found = [contents[name] for name in weights if name in contents]
+    return found if len(found) == len(weights) else []
+
+
 def _first_outside(
-    array: np.ndarray, low: float, high: float, weights: np.ndarray | None = None
+    array: np.ndarray, low: float, high: float, weights: Sequence[np.ndarray] = ()
 ) -> tuple[int, object] | None:
-    """Row and value of the first number outside low..high (as NaN is), where `weights` is not 0."""
+    """Row and value of the first number outside low..high (as NaN is), where a weight is not 0."""
     if not array.size or array.dtype.kind not in "iuf":
         return None
-    if weights is not None and weights.shape != array.shape:
-        weights = None
+    if any(each.shape != array.shape for each in weights):
+        weights = ()
     for start, block in _blocks(array):
-        if weights is None and block.min() >= low and block.max() <= high:
+        if not weights and block.min() >= low and block.max() <= high:
             continue
         outside = ~((block >= low) & (block <= high))
-        if weights is not None:
-            outside &= weights[start : start + len(block)] != 0
+        if weights:
+            parts = [each[start : start + len(block)] != 0 for each in weights]
+            outside &= np.logical_or.reduce(parts)
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             return start + at[0], block[at]

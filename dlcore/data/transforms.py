@@ -62,8 +62,8 @@ def transformed(source: Source, transform: Transform, version: str | None = None
     """Returns one source with transformed examples, see `Splits.map`.
 
     Args:
-        source: the examples. Of `Partnered`, both examples of a pair are transformed, separately,
-            and the result is a plain `Partnered`.
+        source: the examples. Of `Partnered` and its subclasses, the source of the examples and
+            their partners is transformed.
         transform, version: as of `Splits.map`.
 
     Raises:
@@ -71,8 +71,8 @@ def transformed(source: Source, transform: Transform, version: str | None = None
             (`Mapped`).
     """
     function = _function(transform)
-    if isinstance(source, Partnered):  # both examples of a pair, separately
-        return Partnered(transformed(source.source, transform, version))
+    if isinstance(source, Partnered):  # a subclass chooses its partners as before
+        return dataclasses.replace(source, source=transformed(source.source, transform, version))
     if version is not None:
         return _stored(source, function, version)
     info = source.info

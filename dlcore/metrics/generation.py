@@ -57,12 +57,12 @@ def neighbours(
         The fraction, in [0, 1]; distances are float64.
 
     Raises:
-        ValueError: m <= k.
+        ValueError: k < 1 or k >= m.
 
     Source: Kynkaanniemi et al. 2019, eq. 1 and 2.
     """
     reference, others = np.asarray(reference, np.float64), np.asarray(others, np.float64)
-    if len(reference) <= k:
+    if not 1 <= k < len(reference):
         raise ValueError(f"{len(reference)} points have no neighbour number {k}")
     # number 0 is the point itself
     radius = np.partition(_squares(reference, reference), k, axis=1)[:, k]

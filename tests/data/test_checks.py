@@ -130,12 +130,12 @@ def test_large_arrays_are_read_to_their_end_in_blocks(monkeypatch: pytest.Monkey
     weight = np.ones(1000, np.float32)
     weight[977] = 0
     checks.check_indices(
-        {"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")}
+        {"train": source(label=label, weight=weight)}, {"label": Indices(10, ("weight",))}
     )
     label[40] = 11
     with pytest.raises(UsageError, match="'label' of example 40 is 11"):
         checks.check_indices(
-            {"train": source(label=label, weight=weight)}, {"label": Indices(10, "weight")}
+            {"train": source(label=label, weight=weight)}, {"label": Indices(10, ("weight",))}
         )
     with pytest.raises(UsageError, match="'x' of example 998 is nan"):
         checks.check_numbers({"train": source(x=x)})
@@ -176,7 +176,7 @@ def test_the_fault_of_a_batch_is_found() -> None:
     )
     weighed = {**batch, "label": np.array([0, -1, 2]), "weight": np.array([1, 0, 1])}
     assert "'label' holds -1" in checks.find_fault(
-        weighed, examples, {"label": Indices(3, "weight")}
+        weighed, examples, {"label": Indices(3, ("weight",))}
     )
 
 

@@ -46,7 +46,7 @@ def test_fields_that_no_loss_has_declared_may_hold_anything() -> None:
 
 def test_what_weighs_nothing_may_be_any_number() -> None:
     targets, weight = np.array([[1, -100], [2, 0]]), np.array([[1, 0], [1, 1.0]])
-    fields = {"targets": Indices(3, "weight")}
+    fields = {"targets": Indices(3, ("weight",))}
     checks.check_indices({"train": source(targets=targets, weight=weight)}, fields)
     with pytest.raises(UsageError, match="'targets' of example 0 is -100"):
         checks.check_indices({"train": source(targets=targets, weight=np.ones((2, 2)))}, fields)
@@ -83,12 +83,12 @@ def test_arrays_are_read_to_their_end_and_other_sources_for_64_examples() -> Non
 def test_tokens_of_a_text_are_looked_at_where_they_lie() -> None:
     text = np.array([0, 1, 2, 3, 2, 1])
     made = windows("text", "1", "train", text, 2, 1)
-    checks.check_indices({"train": made}, {"targets": Indices(4, "weight")})
+    checks.check_indices({"train": made}, {"targets": Indices(4, ("weight",))})
     with pytest.raises(
         UsageError,
         match=r"split train \(text 1\): token 3 is 3, and .* 3 outputs: it must be 0 to 2",
     ):
-        checks.check_indices({"train": made}, {"targets": Indices(3, "weight")})
+        checks.check_indices({"train": made}, {"targets": Indices(3, ("weight",))})
     cut = windows("text", "1", "train", text + np.array([0, 0, 0, 0, 2**32, 0]), 2, 1)
     with pytest.raises(UsageError, match="token 4 is 4294967298, which does not fit"):
         checks.check_numbers({"train": cut})
@@ -102,4 +102,18 @@ def test_losses_declare_the_fewest_outputs_while_they_are_traced() -> None:
         checks.index_below("label", 9)
         checks.index_below("targets", 5, weight="weight")
     checks.index_below("other", 3)
-    assert fields == {"label": Indices(7), "targets": Indices(5, "weight")}
+    assert fields == {"label": Indices(7), "targets": Indices(5, ("weight",))}
+
+
+def test_weights_count_only_where_all_losses_have_them() -> None:
+    with checks.declared() as fields:
+        for field, weights in (("a", ("", "w")), ("b", ("w", "")), ("c", ("w", "v")), ("d", "ww")):
+            for weight in weights:
+                checks.index_below(field, 5, weight)
+    assert [fields[field].weights for field in "abcd"] == [(), (), ("v", "w"), ("w",)]
+    index, w, v = np.array([9, 9, 0]), np.array([1.0, 0.0, 0.0]), np.zeros(3)
+    checks.check_indices({"train": source(c=index[1:], w=w[1:], v=v[1:])}, fields)
+    for contents in ({"a": index[1:]}, {"c": index}, {"c": index[1:], "v": np.ones(2)}):
+        weights = {"w": w, "v": v} if "c" in contents and len(contents) == 1 else {"w": w[1:]}
+        with pytest.raises(UsageError, match="of example 0 is 9"):
+            checks.check_indices({"train": source(**{**weights, **contents})}, fields)

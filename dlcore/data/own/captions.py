@@ -34,7 +34,7 @@ def find(path: Path) -> Found:
     Args:
         path: a .csv, .tsv or .jsonl file with the columns `path` (relative to the file) and
             `caption`, and optionally `split`; or a folder that holds one such file, or files named
-            train, validation and test.
+            train, validation and test; files with one name, train.csv and train.tsv, are one split.
     """
     found = Found(path)
     try:
@@ -66,7 +66,11 @@ def find(path: Path) -> Found:
 def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
     for table in tables:
         rows = files.rows(table, COLUMNS, [], found.problems)
-        found.splits[table.stem] = _existing(rows, found.problems)
+        found.splits.setdefault(table.stem, []).extend(_existing(rows, found.problems))
+    if "train" not in found.splits:
+        raise UsageError(
+            f"{found.path} has files for {', '.join(found.splits)}, but none for train: add one"
+        )
     return found
 
 

@@ -55,8 +55,8 @@ def read(path: Path) -> Cells:
 
     Args:
         path: .csv, separated by commas, or by semicolons where its first line has semicolons and no
-            comma; .tsv, separated by tabs; or .parquet, which needs pyarrow. Cells may be quoted.
-            The first line has the names of the columns.
+            comma, whose cells may be quoted; .tsv, separated by tabs, whose cells are not quoted;
+            or .parquet, which needs pyarrow. The first line has the names of the columns.
 
     Raises:
         UsageError: no file, another suffix or encoding, no header, a column without a name or with
@@ -91,12 +91,14 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
     Args:
         text: the table.
         name: its name in messages.
-        delimiter: between cells; "": a comma or a semicolon, see `read`.
+        delimiter: between cells, which are quoted unless it is a tab; "": a comma or a semicolon,
+            see `read`.
 
     Raises:
         UsageError: see `read`.
     """
     header, rest = _header(text, name, delimiter)
+    way = "remove tabs from its cells" if delimiter == "\t" else "quote a cell with the separator"
     rows, where = [], []
     for line, cells in rest:
         if not any(cells):  # an empty line
@@ -104,7 +106,7 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
         if len(cells) != len(header):
             raise UsageError(
                 f"{name}, line {line}: {len(cells)} cells, and line 1 names {len(header)} columns:"
-                " quote a cell that holds the separator, and leave none out"
+                f" {way}, and leave none out"
             )
         rows.append(cells)
         where.append(f"{name}, line {line}")
@@ -124,7 +126,12 @@ def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tu
     """
     first = text.partition("\n")[0]
     separator = delimiter or (";" if ";" in first and "," not in first else ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+    )
     while True:
         line = reader.line_num + 1
         try:

@@ -236,6 +236,7 @@ class Reader(Protocol):
 def _cells(
     path: Path, names: Sequence[str], reader: Reader, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
+    tabs = path.suffix.lower() == ".tsv"
     while True:
         line = reader.line_num + 1
         try:
@@ -249,8 +250,8 @@ def _cells(
             yield line, dict(zip(names, cells, strict=True))
         elif cells:
             problems.append(
-                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns: quote a cell"
-                " that holds the separator"
+                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns:"
+                f" {'remove tabs from its cells' if tabs else 'quote a cell with the separator'}"
             )
 
 

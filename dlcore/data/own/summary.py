@@ -232,9 +232,9 @@ def duplicates(examples: Iterable[tuple[str, str, str, str]], noun: str = "label
 
 
 def _shown(found: Found, kind: Kind) -> list[Sample]:
-    """A few examples, taken in turn from every class."""
+    """A few examples of train, taken in turn from every class."""
     by_class: dict[str, list[Example]] = {}
-    for example in found.splits["train"]:
+    for example in found.splits.get("train", ()):
         by_class.setdefault(example.values[-1] if kind in ("images", "texts") else "", []).append(
             example
         )
@@ -244,6 +244,8 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
         for place in range(min(SHOWN, len(examples)))
     )
     chosen = [by_class[label][place] for place, label in turns[:SHOWN]]
+    if not chosen:
+        return []
     if kind == "images":
         thumbnails = np.stack(
             [thumbnail(images.upright(Path(example.values[0]))) for example in chosen]

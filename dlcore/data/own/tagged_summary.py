@@ -37,7 +37,11 @@ def summary(path: Path) -> Summary:
         lines.append(f"cut from train by the hash of the words: {' and '.join(found.by_hash)}")
     if labels := sorted({each.label for _, each in sentences} - {""}):
         lines.append(f"labels of whole sentences: {len(labels):,}")
-    numbered = ((s, f"sentence {i} of {s}", e.text, "") for i, (s, e) in enumerate(sentences, 1))
+    numbered = (
+        (split, f"sentence {i} of {split}", each.text, "")
+        for split in SPLITS
+        for i, each in enumerate(found.splits.get(split, []), 1)
+    )
     experiment = ("slots_atis" if labels else "ner_conll") if spans else "pos_ewt"
     return Summary(
         path,

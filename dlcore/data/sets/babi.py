@@ -21,6 +21,7 @@ from dlcore.options import DataSource
 NAME = "babi_v12"
 Examples = Literal["1k", "10k"]
 TASKS = tuple(range(1, 21))
+SYNTHETIC_TASKS = (1, 2)
 PAD, UNKNOWN = 0, 1
 
 
@@ -142,8 +143,8 @@ def load(
     """Loads bAbI's questions as splits of `Stories`, all tasks together.
 
     Args:
-        source: "published", or "offline": `synthetic` stories, for which `examples`, `tasks` and
-            `held_out` are not used.
+        source: "published", or "offline": `synthetic` stories of tasks 1 and 2, for which
+            `examples` and `held_out` are not used.
         examples: questions to train on for each task, 1,000 or 10,000. Of task 3, whose 10,000 are
             missing, "10k" takes the small set, for training and test.
         tasks: numbers of the tasks; (): all 20.
@@ -155,7 +156,7 @@ def load(
         (words of the longest sentence) and `tasks`.
 
     Raises:
-        UsageError: own data, another task, or a set that is not prepared.
+        UsageError: own data, an unknown task, or a set that is not prepared.
     """
     if isinstance(source, Path):
         raise UsageError(
@@ -163,8 +164,8 @@ def load(
         )
     if wrong := [task for task in tasks if task not in TASKS]:
         raise UsageError(f"--tasks {wrong[0]}: the tasks have the numbers 1 to {len(TASKS)}")
-    if is_offline(NAME, source):
-        found, info = synthetic(), ("synthetic stories", "1")
+    if offline := is_offline(NAME, source):
+        found, info = _synthetic(tasks), ("synthetic stories", "1")
     else:
         found, info = _published(examples, tasks or TASKS, held_out), (NAME, tfds.version(NAME))
     everything = [story for stories in found.values() for story in stories]
@@ -181,10 +182,20 @@ def load(
     for split, stories in found.items():
         fields = encoder.encode(stories)
         fields["label"] = np.array([label[story.answer] for story in stories], np.int32)
-        made = arrays(*info, f"{split} {examples}", fields)
+        made = arrays(*info, split if offline else f"{split} {examples}", fields)
         sources[split] = Stories(made.arrays, made.info, tuple(stories))
     numbers = sorted({story.task for story in everything})
     return Splits.of(sources, facts=Facts(dataclasses.asdict(encoder), tasks=numbers))
+
+
+def _synthetic(tasks: Sequence[int]) -> dict[str, list[Story]]:
+    """The synthetic stories of some tasks; (): of both."""
+    if wrong := [task for task in tasks if task not in SYNTHETIC_TASKS]:
+        raise UsageError(f"--tasks {wrong[0]}: the stories of --offline have the tasks 1 and 2")
+    return {
+        split: [story for story in stories if story.task in (tasks or SYNTHETIC_TASKS)]
+        for split, stories in synthetic().items()
+    }
 
 
 def _published(examples: Examples, tasks: Sequence[int], held_out: float) -> dict[str, list[Story]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
 
     People are shuffled by a fixed seed. In this order fold k holds out consecutive people from
     position floor(k people / folds) on, cyclically. If `held_out` is smaller than people / folds,
-    some people are held out by no fold; if it is larger, some are held out by several.
+    some people are held out by no fold, of which a warning is given; if it is larger, some are held
+    out by several.
 
     Args:
         people: number of people.
@@ -90,10 +92,17 @@ def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
             " held out and two be left to learn from; change --folds or --held-out"
         )
     order = np.random.RandomState(_SEED).permutation(people)  # its stream is frozen for good
-    return [
+    parts = [
         sorted(int(order[(fold * people // folds + i) % people]) for i in range(count))
         for fold in range(folds)
     ]
+    if left := people - len({person for part in parts for person in part}):
+        warnings.warn(
+            f"{folds} folds that hold out {count} people each test {people - left} of {people}"
+            f" people: --held-out {-(-people // folds)} tests all",
+            stacklevel=2,
+        )
+    return parts
 
 
 def _resized(source: Arrays, size: tuple[int, int]) -> Arrays:

@@ -15,8 +15,10 @@ from dlcore.data.own.found import VERSION
 from dlcore.data.sets import synthetic_maps
 from dlcore.data.source import Source, arrays
 from dlcore.data.splits import Splits, is_offline
+from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
+SETS = ("camvid",)
 SPLITS = ("train", "validation", "test")
 _OFFLINE = {"train": 160, "validation": 30, "test": 30}
 _OFFLINE_SIZE = (46, 60)  # of which no half is even twice
@@ -26,9 +28,7 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
     """Loads images and label maps as splits.
 
     Args:
-        name: of a prepared set with the splits train, validation and test, and features `image` and
-            `label_map`, whose height and width are a multiple of the image's; its classes must be
-            those of camvid.
+        name: camvid.
         source: "published"; "offline", generated scenes of shapes; or a folder of a user's images
             and masks (`dlcore.data.own.masks`).
         size: height and width to which a user's images, and their masks, are resized.
@@ -40,8 +40,10 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
         size of the set; of own data `by_hash`.
 
     Raises:
-        UsageError: the set is not prepared, or faults in a user's files.
+        UsageError: an unknown set, or one that is not prepared; or faults in a user's files.
     """
+    if name not in SETS:
+        raise UsageError(f"{name!r} is no set of label maps: choose {' or '.join(SETS)}")
     if isinstance(source, Path):
         return _of_files(own.find(source), size)
     if is_offline(name, source):
