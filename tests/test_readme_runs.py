@@ -41,8 +41,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("notes").mkdir()
     lines = "".join(f"Line {i} of the notes.\n" for i in range(2000))
     Path("notes/a.txt").write_text(lines, encoding="utf-8")
-    sentences = "".join(f"{a}\t{b}\n" for a, b in made.sentence_pairs(2000))
-    Path("pairs.tsv").write_text(sentences, encoding="utf-8")
+    # enough words for the vocabulary of subwords
+    known = ["".join(random.choice(list("abcdefghijklmnop"), 6)) for _ in range(3000)]
+    sentences = [" ".join(random.choice(known, 5)) for _ in range(4000)]
+    pairs = "".join(f"{each}\t{each.upper()}\n" for each in sentences)
+    Path("pairs.tsv").write_text(pairs, encoding="utf-8")
 
 
 def commands() -> list[list[str]]:

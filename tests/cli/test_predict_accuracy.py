@@ -44,7 +44,11 @@ def as_table(source: Any, classes: list[str], folder: Path) -> tuple[Path, list[
     return folder / "rows.csv", [classes[i] for i in source.arrays["label"]]
 
 
-SLOW = {"cnn_fashion_mnist": 300, "cnn_pneumonia": 300}  # steps until they tell two classes apart
+# what a tiny network needs to tell two classes apart
+MORE = {
+    "cnn_fashion_mnist": ["--steps", "300"],
+    "cnn_pneumonia": ["--steps", "300", "--recipe.lr", "1e-2"],
+}
 
 
 @pytest.mark.slow
@@ -77,16 +81,8 @@ def test_predict_has_the_accuracy_of_the_card(
 ) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
     run = tmp_path / "run"
-    steps = SLOW.get(name, 30)
-    words = [
-        "--preset",
-        "tiny",
-        "--offline",
-        "--steps",
-        f"{steps}",
-        "--eval-every",
-        f"{steps // 2}",
-    ]
+    words = ["--preset", "tiny", "--offline", *MORE.get(name, ["--steps", "30"])]
+    words += ["--eval-every", str(int(words[4]) // 2)]
     assert cli.main(["train", name, *words, "--cpu-devices", "1", "--out", str(run)]) == 0
     page = catalog.load(catalog.find(name))
     splits = page.data(tiny(name), "offline")
@@ -96,4 +92,7 @@ def test_predict_has_the_accuracy_of_the_card(
     answers = [json.loads(line)["class"] for line in capsys.readouterr().out.splitlines()]
     right = sum(a == b for a, b in zip(answers, labels, strict=True))
     assert len({*answers}) > 1, "a model that has learned nothing proves nothing"
-    assert right / len(labels) == card(run)["results"]["test"]["accuracy"]
+    results = card(run)["results"]["test"]
+    # of several objectives that of the network
+    key = "accuracy" if "accuracy" in results else "net/accuracy"
+    assert right / len(labels) == results[key]
