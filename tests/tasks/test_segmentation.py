@@ -111,6 +111,10 @@ def test_metrics_are_those_of_enlarged_logits_at_the_size_of_the_maps() -> None:
     assert 0 < found["calibration_error"] < 1
     trivial = baseline.score(STATE, {}, "test")
     assert 0 < trivial["baseline_miou"] < 1
+    by_class = [trivial[f"baseline_iou_{name}"] for name in CLASSES]
+    assert trivial["baseline_miou"] == pytest.approx(np.mean(by_class))
+    assert 0 < trivial["baseline_class_accuracy"] < 1
+    assert trivial.keys() <= baseline.metrics.keys()
 
 
 @pytest.mark.slow
