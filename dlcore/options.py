@@ -65,8 +65,9 @@ class RunOptions:
     threads: Annotated[int, Range(1, 1024)] = 1
     """number of host threads that prepare batches ahead of the step"""
     workers: Annotated[int, Range(0, 256)] = 0
-    """number of processes that read, decode and augment examples which do not fit into memory (0:
-    none); the batches are the same for any number"""
+    """number of processes that read, decode and augment examples, for experiments that read files
+    when needed (`Mapped` sources; those of dlcore keep their examples in memory and refuse it); 0:
+    none; the batches are the same for any number"""
     track: Literal["", "wandb", "mlflow"] = ""
     """send the metrics to Weights & Biases or MLflow as well, which are configured by their own
     environment variables (WANDB_MODE, MLFLOW_TRACKING_URI)"""

@@ -35,9 +35,9 @@ class Config:
     width: PositiveInt = 128
     context: PositiveInt = 256
     dropout: Rate = 0.0
-    longest: PositiveInt = 64
+    longest: PositiveInt = 64  # tokens of an answer
     loss: Literal["kto", "dpo"] = "kto"
-    folds: Annotated[int, Range(2)] = 5  # of DPO
+    folds: Annotated[int, Range(2)] = 5  # cross-validation folds, of DPO
     beta: PositiveFloat = 0.1
     right_weight: PositiveFloat = 1.0
     wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong

@@ -29,7 +29,7 @@ RUN = RunOptions(cpu_devices=1)
 class Config:
     width: PositiveInt = 128
     lengths: tuple[PositiveInt, ...] = (3, 4, 5)
-    features: PositiveInt = 100
+    features: PositiveInt = 100  # filters of each length
     length: PositiveInt = 48
     rarest: PositiveInt = 2
     """occurrences in train from which a word is known"""

@@ -31,7 +31,7 @@ CLASSIFIER = Path(__file__).with_name("assets") / "mnist_classifier.npz"  # cnn_
 @dataclass(frozen=True)
 class Config:
     width: Annotated[int, Range(4)] = 32
-    depth: PositiveInt = 3
+    depth: PositiveInt = 3  # residual blocks of a generator
     cycle: NonNegativeFloat = 10.0  # weight of the cycle loss
     recipe: Recipe = Recipe("adam", lr=4e-4, warmup=0, schedule="linear", b1=0.5)
     batch: int = 16

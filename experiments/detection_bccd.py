@@ -27,8 +27,8 @@ CELLS = Augmentation(upside_down=True)
 
 @dataclass(frozen=True)
 class Config:
-    width: Side = 192
-    height: Side = 144
+    width: Side = 192  # of the images, in pixels
+    height: Side = 144  # of the images, in pixels
     max_boxes: PositiveInt = 32
     scene_objects: PositiveInt = 6
     widths: tuple[PositiveInt, ...] = (48, 96, 128)

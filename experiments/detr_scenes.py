@@ -33,8 +33,8 @@ SHIFTS = Augmentation(0.8, 1.25, mosaic=0.0, mirror=False, colour=0.1)
 
 @dataclass(frozen=True)
 class Config:
-    width: Side = 96
-    height: Side = 96
+    width: Side = 96  # of the images, in pixels
+    height: Side = 96  # of the images, in pixels
     max_boxes: PositiveInt = 6
     scene_objects: PositiveInt = 6
     widths: tuple[PositiveInt, ...] = (64, 96)
@@ -43,7 +43,7 @@ class Config:
     grid: PositiveInt = 5
     layers: PositiveInt = 3
     heads: PositiveInt = 4
-    features: PositiveInt = 96
+    features: PositiveInt = 96  # units of the decoder's vectors
     augmentation: Augmentation = SHIFTS
     recipe: Recipe = Recipe("adamw", lr=1e-3, weight_decay=0.02, clip_norm=1.0)
     ema: Rate = 0.995

@@ -34,10 +34,10 @@ class Config:
     folds: Annotated[int, Range(2)] = 5
     held_out: NonNegativeInt = 0  # people of a fold; 0: all divided by the folds
     height: PositiveInt = 48
-    width: PositiveInt = 40
+    width: PositiveInt = 40  # of the images, in pixels
     neighbourhood: NonNegativeFloat = 0.0  # pixels over which light is levelled; 0: not levelled
     widths: tuple[PositiveInt, ...] = (24, 48, 96)
-    size: PositiveInt = 64
+    size: PositiveInt = 64  # units of the vector of an image
     patch: PositiveInt = 2
     dropout: Rate = 0.2
     mirror: bool = True  # in evaluation an image and its reflection count as one

@@ -33,10 +33,10 @@ class Config:
     folds: Annotated[int, Range(2)] = 5
     held_out: NonNegativeInt = 10  # people of a fold, of the published set
     height: PositiveInt = 32
-    width: PositiveInt = 32
+    width: PositiveInt = 32  # of the images, in pixels
     neighbourhood: NonNegativeFloat = 1.5  # pixels over which light is levelled; 0: not levelled
     widths: tuple[PositiveInt, ...] = (32, 64, 128)
-    size: PositiveInt = 64
+    size: PositiveInt = 64  # units of the vector of an image
     patch: PositiveInt = 2
     dropout: Rate = 0.2
     mirror: bool = True  # in evaluation an image and its reflection count as one

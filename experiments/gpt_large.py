@@ -29,7 +29,7 @@ ADAMW = Recipe("adamw", lr=6e-4, end=0.1, warmup=700, weight_decay=0.1, clip_nor
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    size: gpt_sizes.Name = "124M"
+    size: gpt_sizes.Name = "124M"  # of the published sizes, by their parameters
     context: NonNegativeInt = 0
     """tokens of a row (0: those of the published size)"""
     experts: NonNegativeInt = 0

@@ -36,8 +36,8 @@ class Config:
     blocks: tuple[PositiveInt, ...] = (1, 1)
     norm: Normalisation = "batch"
     hidden: PositiveInt = 256
-    size: PositiveInt = 64
-    temperature: PositiveFloat = 0.2
+    size: PositiveInt = 64  # units of the projection
+    temperature: PositiveFloat = 0.2  # of the contrastive loss
     views: Views = Views(smallest=0.2)
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch: int = 256

@@ -28,7 +28,7 @@ class Config:
     width: PositiveInt = 128
     vocabulary: PositiveInt = 4000
     row: PositiveInt = 64
-    longest: NonNegativeInt = 40
+    longest: NonNegativeInt = 40  # tokens; training pairs of more are left out (0: none)
     dropout: Rate = 0.1
     label_smoothing: Rate = 0.1
     recipe: Recipe = Recipe("muon", lr=4e-3, warmup=60, weight_decay=0.1, clip_norm=1.0, b2=0.99)

@@ -62,3 +62,13 @@ def test_the_readme_is_one_page() -> None:
 def test_the_page_of_results_names_every_set_of_our_own() -> None:
     text = (REPOSITORY / "experiments" / "README.md").read_text(encoding="utf-8")
     assert not [name for name in prepare.own_sets() if f"`{name}`" not in text]
+
+
+def test_contributing_is_a_page_and_the_journey_of_a_batch_short() -> None:
+    """At most 80 lines, and nine calls in the order of the rooms."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 80
+    journey = text.partition("## The journey of a batch")[2].partition("\n## ")[0]
+    rooms = re.findall(r"^\d+\. `.*?\]\(dlcore/(\w+)", journey, re.MULTILINE)
+    assert len(rooms) <= 9
+    assert rooms == sorted(rooms, key=["data", "sharding", "train", "tasks", "runs"].index)

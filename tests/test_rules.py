@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -265,3 +266,17 @@ def test_training_on_prepared_data_leaves_tensorflow_alone(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert "fashion_mnist 3.0.1" in done.stdout
+
+
+@pytest.mark.quick
+def test_every_extra_that_is_named_is_there() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = {*project["project"]["optional-dependencies"]}
+    documents = [each for each in REPOSITORY.rglob("*.md") if "node_modules" not in each.parts]
+    for path in [*FILES, *documents, REPOSITORY / "pyproject.toml"]:
+        if path.name == "test_rules.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        named = re.findall(r"(?:dlcore|\.)\[([a-z\d]+(?:, ?[a-z\d]+)*)\]['\"`]", text)
+        unknown = {name for each in named for name in re.split(", ?", each)} - extras
+        assert not unknown, f"{relative(path)} names extras that pyproject.toml has not"

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar, cast, get_type_hints
 
 from dlcore import bounds
 from dlcore.bounds import Dataclass
+from dlcore.cli import field_words
 from dlcore.errors import UsageError
 from dlcore.options import RunOptions, check, flag_names
 
@@ -71,7 +72,7 @@ def parse_all(
             f"the {whose} has a field {', '.join(twice)} that is an option already: fields are"
             " options without a prefix, rename it"
         )
-    defaults = {name: _named(each) for name, each in usual.items()}
+    defaults = {name: _described(each) for name, each in usual.items()}
     # the name of a group is none of its flags
     fields = [
         (
@@ -92,39 +93,42 @@ def parse_all(
     return found
 
 
-def _named(config: Dataclass, path: str = "", names: Mapping[str, str] | None = None) -> Dataclass:
-    """A copy of a dataclass whose nested fields have their option's full name where it is a path.
+def _described(
+    config: Dataclass, path: str = "", names: Mapping[str, str] | None = None, experiment: str = ""
+) -> Dataclass:
+    """A copy of a dataclass whose fields have help texts, and full names where they are paths.
 
-    The dataclass itself where no field has.
+    Args:
+        config: the dataclass.
+        path, names, experiment: of the dataclass that it is nested in.
     """
     import tyro
 
     names = flag_names(config) if names is None else names
-    if not any(
-        flag == each and "." in flag for each, flag in names.items() if each.startswith(path)
-    ):
-        return config
+    experiment = experiment or type(config).__module__.rpartition(".")[2]
+    texts = field_words.words(type(config), experiment)
     hints = get_type_hints(type(config), include_extras=True)
     fields: list[tuple[str, object]] = []
     values: dict[str, object] = {}
     for field in dataclasses.fields(config):
         here, value, hint = path + field.name, getattr(config, field.name), hints[field.name]
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = _named(value, f"{here}.", names)
+            value = _described(value, f"{here}.", names, experiment)
             hint = type(value)
-        elif "." in names[here]:
-            hint = Annotated[hint, tyro.conf.arg(name=names[here].replace("_", "-"))]
+        else:
+            name = names[here].replace("_", "-") if "." in names[here] else None
+            hint = Annotated[hint, tyro.conf.arg(name=name, help=texts.get(field.name))]
         fields.append((field.name, hint))
         values[field.name] = value
     copy = dataclasses.make_dataclass(type(config).__name__, fields, frozen=True)
-    copy.__doc__ = type(config).__doc__
+    about = type(config).__doc__ or ""
+    if not about.startswith(f"{type(config).__name__}("):  # what Python writes where there is none
+        copy.__doc__ = about.partition("\n\n")[0]
     return copy(**values)
 
 
 def _restored(parsed: object, like: D) -> D:
-    """The dataclass of the class of `like` with the values of a copy by `_named`."""
-    if isinstance(parsed, type(like)):
-        return parsed
+    """The dataclass of the class of `like` with the values of a copy by `_described`."""
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(like)}
     for name, value in values.items():
         if dataclasses.is_dataclass(value):

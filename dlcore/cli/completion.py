@@ -16,6 +16,17 @@ from dlcore.errors import UsageError
 
 INSTALL, COMPLETE = "--install-completion", "--complete"
 _OF_EXPERIMENTS = ("train", "sweep", "plan")
+# flags that the texts of `COMMANDS` leave out
+_MORE = {
+    "predict": ("--batch", "--trust", "--top"),
+    "resume": ("--accept-changes", "--trust"),
+    "eval": ("--trust",),
+    "sample": ("--trust",),
+    "verify": ("--trust",),
+    "export": ("--trust",),
+    "report": ("--out",),
+    "data": ("--target",),
+}
 # Each prints what `dlcore --complete` answers to the words up to the cursor; where that is nothing,
 # the shell offers files.
 SCRIPTS = {
@@ -121,11 +132,35 @@ def _of_command(before: Sequence[str], last: str) -> Sequence[str]:
     flags: dict[str, Sequence[str]] = dict.fromkeys(
         re.findall(r"--[a-z][a-z-]*", COMMANDS[command]), ()
     )
+    flags |= dict.fromkeys(_MORE.get(command, ()), ())
     if of_experiment and len(before) > 1:
         flags |= _of_experiment(before[1])
+    elif command == "resume":
+        flags |= _of_run(before[1:2])
+    elif command == "chat":
+        from dlcore.cli import chat
+
+        names = [name for action in chat.parser()._actions for name in action.option_strings]
+        flags |= dict.fromkeys((name for name in names if name.startswith("--")), ())
     if last.startswith("-"):
         return [*flags, "--help"]
     return flags.get(before[-1], ())
+
+
+def _of_run(words: Sequence[str]) -> dict[str, Sequence[str]]:
+    """{flag: its choices} of a run that may be resumed, and of its experiment if it is ours."""
+    from dlcore.options import RunOptions
+    from dlcore.runs import catalog
+
+    found: dict[str, Sequence[str]] = _flags(RunOptions())
+    for word in words:
+        try:
+            name = json.loads((Path(word) / "card.json").read_text(encoding="utf-8"))["experiment"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if name in catalog.names():
+            found |= _of_experiment(name)
+    return found
 
 
 def _of_experiment(name: str) -> dict[str, Sequence[str]]:

@@ -105,12 +105,15 @@ def main(words: list[str]) -> int:
 def _answer(predictor: Predictor | Generator, state: State, options: PredictOptions) -> int:
     found, total = _answers(predictor, state, options)
     skipped = done = 0
+    progress = _Progress(total)
     with outputs(Path(options.out) if options.out else None) as out:
         for each in found:
             done += 1
+            progress.show(done)
             if isinstance(each, Unread):
                 skipped += 1
                 known = each.input.name in each.error
+                progress.end_line()
                 _say(f"skipped: {'' if known else each.input.name + ': '}{each.error}")
                 continue
             files = out.write(each)
@@ -120,7 +123,7 @@ def _answer(predictor: Predictor | Generator, state: State, options: PredictOpti
                 print(json.dumps(record, ensure_ascii=False), flush=done == total)
             else:
                 print(_line(predictor, each))
-            _progress(done, total)
+    progress.end_line()
     if options.out:
         _say(f"written to {options.out}")
     if skipped:
@@ -131,7 +134,7 @@ def _answer(predictor: Predictor | Generator, state: State, options: PredictOpti
 def _answers(
     predictor: Predictor | Generator, state: State, options: PredictOptions
 ) -> tuple[Iterable[Answered | Unread], int]:
-    """The answers to what was asked for, and how many files there are (0 where nobody knows)."""
+    """The answers to what was asked for, and how many there will be (0 where nobody knows)."""
     asks = bool(options.files or options.text)
     if options.count and asks:
         raise UsageError("--count generates examples, and takes no files or texts: leave one out")
@@ -167,21 +170,29 @@ def _takes(predictor: Predictor | Generator) -> str:
 
 
 def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Input | Unread], int]:
-    """The inputs in the order of the command line, texts first; and how many files there are."""
+    """The inputs, absent files and texts first; and how many there are (0 where nobody knows)."""
     lines, table = reads(predictor) == "lines", reads(predictor) == "table"
     if not lines and not table and (options.text or "-" in options.files):
         raise UsageError("this model reads files, not lines of text: name files")
     listed = in_folder(predictor)
+    absent = _absent(predictor, options)
     groups = [
-        [None] if name == "-" else answers.files_of([Path(name)], listed) for name in options.files
+        [None] if name == "-" else answers.files_of([Path(name)], listed)
+        for name in options.files
+        if name not in absent
     ]
     paths: list[Path | None] = [path for group in groups for path in group]
+    missing = [Unread(Input(name, {"file": name}), "nothing is there") for name in absent]
     if not lines and not table:
         named = [path for path in paths if path is not None]
-        inputs = answers.inputs_of(named, files_per_item(predictor))
+        inputs: list[Input | Unread] = [
+            *missing,
+            *answers.inputs_of(named, files_per_item(predictor)),
+        ]
         return iter(inputs), len(inputs)
 
     def read() -> Iterator[Input | Unread]:
+        yield from missing
         if table and options.text:  # the first may name the columns
             yield Input("the text", {}, text="\n".join(options.text))
         for number, text in enumerate(options.text if lines else (), start=1):
@@ -196,7 +207,19 @@ def _inputs(predictor: Predictor, options: PredictOptions) -> tuple[Iterator[Inp
             else:
                 yield from answers.lines_of(path, column(predictor))
 
-    return read(), 0 if lines else len(paths)
+    return read(), 0
+
+
+def _absent(predictor: Predictor, options: PredictOptions) -> list[str]:
+    """The paths where nothing is, each once, if there is something else to answer.
+
+    Otherwise, and for models that take several files together, a path that is not there is an error
+    of its own.
+    """
+    absent = [name for name in options.files if name != "-" and not Path(name).exists()]
+    if files_per_item(predictor) > 1 or (len(absent) == len(options.files) and not options.text):
+        return []
+    return list(dict.fromkeys(absent))
 
 
 def _standard_input() -> Iterator[Input]:
@@ -215,12 +238,31 @@ def _line(predictor: Predictor | Generator, each: Answered) -> str:
     return f"{each.name}: {text}" if {"file", "inputs", "number"} & each.where.keys() else text
 
 
-def _progress(done: int, total: int) -> None:
-    """How far it is, for a person at a terminal who does not see the answers."""
-    if total > answers.BATCH and sys.stderr.isatty() and not sys.stdout.isatty():
-        end = "\n" if done == total else "\r"
-        if done % answers.BATCH == 0 or done == total:
-            print(f"{done} of {total}", end=end, file=sys.stderr, flush=True)
+class _Progress:
+    """How far it is, for a person at a terminal who does not see the answers.
+
+    A line that is written over: "128 of 500", or "128" where nobody knows how many there will be.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.is_seen = sys.stderr.isatty() and not sys.stdout.isatty()
+        self.line = ""  # the one that the cursor is in
+
+    def show(self, done: int) -> None:
+        """Shows how many are done, at every batch of them and at the last."""
+        if not self.is_seen or done < answers.BATCH:
+            return
+        if done % answers.BATCH == 0 or done == self.total:
+            # an input may have several answers
+            self.line = f"{done} of {self.total}" if done <= self.total else f"{done}"
+            print(f"\r{self.line}", end="", file=sys.stderr, flush=True)
+
+    def end_line(self) -> None:
+        """Ends the line, if there is one."""
+        if self.line:
+            print(file=sys.stderr, flush=True)
+        self.line = ""
 
 
 def _say(line: str) -> None:

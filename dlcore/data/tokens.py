@@ -164,7 +164,7 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
     if len(subwords) != size:
         raise UsageError(
             f"a vocabulary of {size} tokens is requested, but the texts give only {len(subwords)}:"
-            " request fewer"
+            f" request fewer, such as --vocabulary {len(subwords)}"
         )
     return subwords
 

@@ -7,6 +7,7 @@ the user's state folder. Anything else needs `--trust`.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import json
@@ -21,6 +22,7 @@ from dlcore.runs import catalog, changes
 from dlcore.runs.card_fields import Card
 from dlcore.runs.catalog import Page
 
+COPY = "experiment.py"  # the run's own copy of its experiment file
 EXPERIMENTS = (Path(__file__).resolve().parents[2] / "experiments").resolve()
 
 
@@ -38,13 +40,14 @@ def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = Fals
     Args:
         run: the folder of the run, or the file of its card.
         card: the card.
-        trust: execute the file that the card names, whatever it is, and add it to the list.
+        trust: execute the file that the card names, whatever it is, and add it to the list; where
+            it is no longer there, the copy that the run keeps.
         accept_changes: execute a file that is in the list with other code.
 
     Raises:
         UsageError: the file is missing, or must not be executed.
     """
-    path = _named(run, card)
+    path = _named(run, card, trust)
     try:
         source = catalog.source(path)
     except OSError as error:
@@ -62,7 +65,9 @@ def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = Fals
             )
         if not accept_changes:
             raise UsageError(_changed(run, path, source))
-    return catalog.load(path, source)
+    found = catalog.load(path, source)
+    # the kept copy has another name than the experiment
+    return dataclasses.replace(found, name=card["experiment"]) if path.name == COPY else found
 
 
 def is_known(path: Path, source: str) -> bool:
@@ -104,15 +109,23 @@ def remember(path: Path, source: str) -> None:
         )
 
 
-def _named(run: Path, card: Card) -> Path:
-    """The file that a card names; otherwise the experiment of the card's name."""
+def _named(run: Path, card: Card, trust: bool) -> Path:
+    """The file that a card names; otherwise the experiment of the card's name.
+
+    Where a file of the user's own is gone, it is the run's copy, if that may be executed.
+    """
     file = Path(str(card.get("file") or ""))
     if file.suffix == ".py" and _is_file(file):
         return file
     name = card["experiment"]
     if file.suffix == ".py" and name not in catalog.names():
+        kept = run / COPY
+        is_there = run.is_dir() and _is_file(kept) and not kept.is_symlink()
+        if is_there and (trust or _records(kept)):
+            return kept
+        way = f", or read the run's own copy {kept}, which --trust executes" if is_there else ""
         raise UsageError(
-            f"{run} was started with {_shown(file)}, which no longer exists: restore it"
+            f"{run} was started with {_shown(file)}, which no longer exists: restore it{way}"
         )
     try:
         return catalog.find(name)
@@ -161,7 +174,7 @@ def _records(path: Path) -> list[Path]:
 
 def _changed(run: Path, path: Path, source: str) -> str:
     """The message for a file that the user has trained with and that has changed since."""
-    kept = run / "experiment.py"
+    kept = run / COPY
     try:
         before = files.read(kept).decode("utf-8", errors="replace")
     except OSError:

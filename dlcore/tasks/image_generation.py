@@ -182,7 +182,7 @@ def scores(
     }
 
 
-def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) -> Evaluator:
+def evaluators(classifier: Path, generate: Generate, splits: Splits, count: int) -> list[Evaluator]:
     """Evaluates `scores` of `count` generated images at the end, on the split "test".
 
     Args:
@@ -190,6 +190,9 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
         generate: (state, key, count) -> images and classes.
         splits: whose train and test splits are in memory, with `image`.
         count: number of images, generated from a fixed key.
+
+    Returns:
+        One evaluator; none where the facts have `no_classifier`, as for a user's images.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -198,18 +201,21 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
         train, test = (each.arrays["image"] for each in (splits.train, splits.test))
         return scores(extract, generated, train, test, label)
 
-    return OfState("test", score, METRICS)
+    return [] if splits.facts.get("no_classifier") else [OfState("test", score, METRICS)]
 
 
-def distance_evaluator(
+def distance_evaluators(
     classifier: Path, generate: Generate, splits: Splits, count: int
-) -> Evaluator:
+) -> list[Evaluator]:
     """Evaluates the Fréchet distance of `count` generated images and its floor, at the end.
 
     Metrics: see `scores`, but the floor is of as many training images as there are test images.
 
     Args:
-        classifier, generate, splits, count: as of `evaluator`.
+        classifier, generate, splits, count: as of `evaluators`.
+
+    Returns:
+        One evaluator, or none, as `evaluators`.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -222,7 +228,7 @@ def distance_evaluator(
             "floor_train_against_test": frechet(of_train, of_test),
         }
 
-    return OfState("test", score, DISTANCES)
+    return [] if splits.facts.get("no_classifier") else [OfState("test", score, DISTANCES)]
 
 
 def samples(

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 
 from dlcore.bounds import PositiveInt
 from dlcore.data.sets import pairs
@@ -65,7 +65,7 @@ class Translator:
 
     def search(
         self, params: Params, source: Integer[Array, "batch longest"], beams: int
-    ) -> Integer[Array, "batch length"]:
+    ) -> tuple[Integer[Array, "batch length"], Float[Array, " batch"]]:
         """Computes the highest-scoring translation of each sentence by beam search.
 
         Args:
@@ -74,17 +74,22 @@ class Translator:
             beams: number of hypotheses; 1: greedy decoding.
 
         Returns:
-            Tokens, int32 [batch, 3/2 longest], rounded down.
+            Tokens, int32 [batch, 3/2 longest], rounded down; and their scores [batch], see
+            `beam_search`.
         """
         length = self.longest * 3 // 2
         step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
         first = jnp.full(len(source), pairs.START, jnp.int32)
-        hypotheses, _ = beam_search(
+        hypotheses, scores = beam_search(
             step, state, first, beams=beams, length=length, end=pairs.END, penalty=self.penalty
         )
-        return hypotheses[:, 0]
+        return hypotheses[:, 0], scores[:, 0]
 
     def translate(self, params: Params, texts: Sequence[str]) -> list[str]:
+        """Translates texts in one batch, see `scored`."""
+        return [text for text, _ in self.scored(params, texts)]
+
+    def scored(self, params: Params, texts: Sequence[str]) -> list[tuple[str, float]]:
         """Translates texts in one batch.
 
         Args:
@@ -92,16 +97,18 @@ class Translator:
             texts: in the source language.
 
         Returns:
-            The highest-scoring translation of each text.
+            The highest-scoring translation of each text, and its score.
 
         Raises:
             ValueError: a text has more than `longest` tokens.
         """
         source = pairs.padded(pairs.encoded(self.tokenizer, texts), self.longest)
-        return self.decoded(np.asarray(self._compiled(params, source)))
+        tokens, scores = self._compiled(params, source)
+        found = self.decoded(np.asarray(tokens))
+        return list(zip(found, np.asarray(scores).tolist(), strict=True))
 
     @functools.cached_property
-    def _compiled(self) -> Callable[[Params, np.ndarray], Array]:
+    def _compiled(self) -> Callable[[Params, np.ndarray], tuple[Array, Array]]:
         return jax.jit(lambda params, source: self.search(params, source, self.beams))
 
     def decoded(self, tokens: Integer[np.ndarray, "n length"]) -> list[str]:
@@ -153,7 +160,7 @@ class BleuEvaluator:
 
     def collect(self, state: State, batch: Batch) -> dict[str, Array]:
         """Translates a batch of sentences."""
-        translations = self.translator.search(state.params, batch["source"], self.beams)
+        translations, _ = self.translator.search(state.params, batch["source"], self.beams)
         return {"tokens": translations, "number": batch["number"]}
 
     def score(self, state: State, collected: Collected, split: str) -> dict[str, float]:
@@ -267,13 +274,17 @@ class TranslationPredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"source", "translation"}, a table) of each sentence.
+            ({"source", "translation", "score"}, a table) of each sentence; the score is the sum of
+            the tokens' log-probabilities over the length penalty, see `beam_search`.
         """
-        found = self._translator.translate(state.params, items)
+        found = self._translator.scored(state.params, items)
         head = ("source", "translation")
         return [
-            (dict(zip(head, pair, strict=True)), Table("Translated", head, (pair,)))
-            for pair in zip(items, found, strict=True)
+            (
+                {"source": source, "translation": text, "score": score},
+                Table("Translated", head, ((source, text),)),
+            )
+            for source, (text, score) in zip(items, found, strict=True)
         ]
 
     def line(self, answer: Mapping[str, object]) -> str:

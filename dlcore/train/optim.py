@@ -93,6 +93,7 @@ def make(
     momentum: float = 0.9,
     b2: float | None = None,
     ema: float = 0.0,
+    coupled: bool | None = None,
 ) -> optax.GradientTransformation:
     """Composes an optimizer: clipping, weight decay on matrices, and an average of the parameters.
 
@@ -100,14 +101,15 @@ def make(
         kind: "sgd" (with Nesterov momentum), "adam" (Kingma & Ba 2015), "adamw" (Loshchilov &
             Hutter 2019), "lion" (Chen et al. 2023) or "muon" (Jordan et al. 2024).
         rate: the learning rate, or a schedule of it.
-        weight_decay: of matrices. It is decoupled (rate * weight_decay * p is subtracted beside the
-            update), but for adam, where weight_decay * p is added to the gradient after clipping
-            (L2 regularisation) and so enters both moments.
+        weight_decay: of matrices, decoupled (rate * weight_decay * p is subtracted beside the
+            update) or coupled.
         clip_norm: largest global norm of the gradient; 0: no clipping.
         momentum: of sgd and muon; the first beta of the others. In [0, 1).
         b2: the second beta, in [0, 1); None: 0.99 for lion, 0.999 for the others. sgd ignores it;
             muon uses it for the parameters that Adam trains, whose first beta is 0.9.
         ema: decay of the average of the parameters (`averaged`), in [0, 1); 0: no average.
+        coupled: whether weight_decay * p is added to the gradient after clipping (L2
+            regularisation) and so enters momentum and moments; None: for adam alone.
 
     Returns:
         The transformation of gradients to updates, which are added to the parameters.
@@ -133,9 +135,8 @@ def make(
     clipping = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     scaled = [scales[kind]]
     if weight_decay:
-        scaled.insert(
-            0 if kind == "adam" else 1, optax.add_decayed_weights(weight_decay, mask=matrices)
-        )
+        coupled = kind == "adam" if coupled is None else coupled
+        scaled.insert(0 if coupled else 1, optax.add_decayed_weights(weight_decay, mask=matrices))
     optimizer = optax.chain(*clipping, *scaled, optax.scale_by_learning_rate(rate))
     return averaged(optimizer, ema) if ema else optimizer
 

@@ -50,9 +50,7 @@ class Recipe:
         warmup: linear warm-up from 0: a fraction of the steps if below 1; else a number of steps,
             but no more than a fifth of all steps, so that short runs descend too.
         schedule: what follows the warm-up, see `dlcore.train.schedules`.
-        weight_decay: of matrices alone (`optim.matrices`). A step subtracts learning rate *
-            weight_decay * parameter (decoupled), but adam adds weight_decay * parameter to the
-            gradient, and lamb adds it to the update before the trust ratio.
+        weight_decay: of matrices alone (`optim.matrices`), see `decay_coupling`.
         clip_norm: largest global norm of the gradient; 0: no clipping.
         b1: momentum of sgd, muon, rmsprop and adafactor, the first beta of the others. None: 0.9,
             but no momentum for rmsprop and adafactor.
@@ -68,6 +66,10 @@ class Recipe:
         decay_fraction: of wsd: fraction of the steps, at the end, in which the rate decays.
         cycles: of restarts: number of cycles.
         cycle_growth: of restarts: ratio of the lengths of a cycle and the one before.
+        decay_coupling: decoupled: a step subtracts learning rate * weight_decay * parameter, but
+            lamb adds weight_decay * parameter to the update before the trust ratio; coupled: it is
+            added to the clipped gradient (L2 regularisation), as PyTorch's SGD does; auto: coupled
+            for adam, decoupled for all others.
     """
 
     optimizer: Kind = "adamw"
@@ -86,6 +88,7 @@ class Recipe:
     decay_fraction: Annotated[float, Range(0, 1, "(]")] = 0.2
     cycles: PositiveInt = 3
     cycle_growth: PositiveInt = 2
+    decay_coupling: Literal["auto", "coupled", "decoupled"] = "auto"
 
     def __post_init__(self) -> None:
         # A card stores 1.0 as 1: converted here, so that a recipe read from a card is equal.
@@ -153,10 +156,11 @@ class Recipe:
                 clip_norm=self.clip_norm,
                 momentum=b1,
                 b2=self.b2,
+                coupled=self._is_coupled,
             )
         # The trust ratio of lamb is computed from the update including its weight decay.
         trust_ratio = [optax.scale_by_trust_ratio()] if self.optimizer == "lamb" else []
-        scaled = [*self._scaled(), *self._decay(), *trust_ratio]
+        scaled = [*self._with_decay(self._scaled()), *trust_ratio]
         return optax.chain(*self._clip(), *scaled, optax.scale_by_learning_rate(rate))
 
     def _scaled(self) -> list[optax.GradientTransformation]:
@@ -180,10 +184,20 @@ class Recipe:
     def _clip(self) -> list[optax.GradientTransformation]:
         return [optax.clip_by_global_norm(self.clip_norm)] if self.clip_norm else []
 
-    def _decay(self) -> list[optax.GradientTransformation]:
+    @property
+    def _is_coupled(self) -> bool:
+        if self.decay_coupling == "auto":
+            return self.optimizer == "adam"
+        return self.decay_coupling == "coupled"
+
+    def _with_decay(
+        self, scaled: list[optax.GradientTransformation]
+    ) -> list[optax.GradientTransformation]:
+        """Adds the weight decay, before the scaling of the gradient or after it."""
         if not self.weight_decay:
-            return []
-        return [optax.add_decayed_weights(self.weight_decay, mask=optim.matrices)]
+            return scaled
+        decay = optax.add_decayed_weights(self.weight_decay, mask=optim.matrices)
+        return [decay, *scaled] if self._is_coupled else [*scaled, decay]
 
     def _schedule_free(self, rate: float | optax.Schedule) -> optax.GradientTransformation:
         """Schedule-free AdamW; its average is kept in `Averaged`, which evaluation reads."""
@@ -191,7 +205,7 @@ class Recipe:
         rms = optax.scale_by_rms(b2, eps_in_sqrt=False, bias_correction=True)
         by_layer = [layerwise(self.layer_decay)] if self.layer_decay != 1 else []
         scaled_by_rate = optax.scale_by_learning_rate(rate)
-        base = optax.chain(*self._clip(), rms, *self._decay(), scaled_by_rate, *by_layer)
+        base = optax.chain(*self._clip(), *self._with_decay([rms]), scaled_by_rate, *by_layer)
         inner = contrib.schedule_free(base, rate, b1)
 
         def update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from dlcore.cli import completion
 from dlcore.cli import main as cli
 from dlcore.cli.commands import COMMANDS
+from dlcore.cli.predict import PredictOptions
 from dlcore.errors import UsageError
 from dlcore.runs import catalog, trust
 from tests.child import REPOSITORY, environment
@@ -39,7 +41,11 @@ def test_commands_then_experiments_then_flags_then_choices() -> None:
     assert offered("train", "bert_clinc", "--no-pre") == ["--no-pretrained"]
     assert offered("train", "bert_clinc", "--preset", "") == ["offline", "tiny"]
     assert offered("train", "bert_clinc", "--precision", "b") == ["bf16"]
-    assert offered("predict", "runs/a", "--t") == ["--text"]
+    assert offered("predict", "runs/a", "--t") == ["--text", "--trust", "--top"]
+    assert offered("predict", "runs/a", "--b") == ["--batch"]
+    assert offered("report", "runs/a", "--o") == ["--out"]
+    assert offered("data", "photos", "--t") == ["--target"]
+    assert offered("verify", "runs/a", "--t") == ["--trust"]
     # values of any kind, and files, which the shell itself offers
     for words in (("train", "bert_clinc", "--lr", ""), ("predict", ""), ("eval", "ru"), ("no", "")):
         assert not offered(*words)
@@ -50,6 +56,24 @@ def test_every_flag_of_an_experiment_is_offered() -> None:
     for each in ("--widths", "--lr", "--weight-decay", "--batch", "--steps", "--out", "--help"):
         assert found.count(each) == 1
     assert offered("train", "cnn_mnist", "--norm", "")[:2] == ["none", "batch"]
+
+
+def test_every_flag_of_chat_and_of_resume_is_offered(tmp_path: Path) -> None:
+    for flag in ("--top-p", "--min-p", "--draft", "--max-tokens", "--no-newline", "--trust"):
+        assert offered("chat", "runs/a", "--").count(flag) == 1
+    found = offered("resume", str(tmp_path / "none"), "--")
+    assert {"--mesh", "--accept-changes", "--trust", "--save-every"} <= {*found}
+    assert "--widths" not in found
+    (tmp_path / "card.json").write_text('{"experiment": "mlp_digits"}')
+    assert "--widths" in offered("resume", str(tmp_path), "--")
+    assert offered("resume", str(tmp_path), "--precision", "b") == ["bf16"]
+    (tmp_path / "card.json").write_text("[]")
+    assert "--widths" not in offered("resume", str(tmp_path), "--")
+
+
+def test_predict_s_flags_are_offered() -> None:
+    names = [each.name for each in dataclasses.fields(PredictOptions) if each.name != "files"]
+    assert {f"--{name}" for name in names} | {"--top"} <= {*offered("predict", "runs/a", "--")}
 
 
 def test_a_file_with_which_nobody_has_trained_is_not_executed(tmp_path: Path) -> None:

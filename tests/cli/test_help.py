@@ -130,3 +130,22 @@ def test_help_of_an_experiment_names_its_flags(
         "--precision",
     ):
         assert word in said
+    for group in ("experiment options", "run options"):
+        assert re.search(rf"^\W+{group}\b", said, re.MULTILINE)
+    assert "Config(" not in said
+    without = [flag for flag, words in described(said).items() if not words]
+    assert not without, "fields without a text: dlcore/cli/field_words.py has one for each name"
+
+
+def described(text: str) -> dict[str, str]:
+    """{flag: its help text}, without the default, of the output of `--help`."""
+    metavar = r"(?:\{.*?\}(?:\|[A-Z]+)?|\[[A-Z]+ \[.*?\]\]|[A-Z]+)"
+    flags = re.compile(rf"  (--[a-z][\w-]*)(?:, --[\w-]+)*(?: {metavar})?(?: +|$)")
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        inside = line.removesuffix("│").replace("│", " ")
+        if flag := flags.match(inside):
+            found[flag[1]] = inside[flag.end() :]
+        elif found and inside.startswith(" " * 8):
+            found[[*found][-1]] += inside
+    return {flag: words.partition("(default:")[0].strip() for flag, words in found.items()}

@@ -119,3 +119,17 @@ def test_an_empty_folder_is_refused_before_the_first_step(
     assert train(name, "--data", "empty") == 2
     assert message in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["gan_mnist", "gan_fashion_mnist", "flow_mnist"])
+def test_own_images_train_a_generator(name: str, capsys: Capture) -> None:
+    """Without a distance, of which a warning tells; of as many classes as there are."""
+    folder = made.image_folder(Path("pets"), 40)
+    assert train(name, "--data", str(folder), "--batch", "16") == 0
+    assert "no such distance is measured" in capsys.readouterr().err
+    assert "frechet" not in json.dumps(card(Path("run")).get("results") or {})
+    found = answer(capsys, "--count", "3", "--out", "made")
+    assert found.get("class") == (None if name == "gan_fashion_mnist" else "cat")
+    assert len(list(Path("made").glob("*.png"))) == 3
+    assert cli.main(["sample", "run"]) == 0

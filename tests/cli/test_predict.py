@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -18,11 +17,7 @@ from PIL import Image
 
 import dlcore
 from dlcore.cli import main as cli
-from dlcore.cli import predict
-from dlcore.data.own import rows
 from dlcore.data.sets import embedded
-from dlcore.errors import UsageError
-from dlcore.samples import Text
 from tests.child import REPOSITORY, card, environment
 
 Capture = pytest.CaptureFixture[str]
@@ -81,6 +76,17 @@ def test_a_corrupt_file_is_skipped_and_named_and_the_code_says_so(
     assert [line.partition(": ")[0] for line in said.out.splitlines()] == [str(f) for f in good]
     assert said.err.count(str(bad)) == 1
     assert "1 of 3 inputs could not be read and were skipped" in said.err
+
+
+def test_a_path_that_is_not_there_is_skipped_where_others_are(
+    run: Path, pictures: Path, capsys: Capture
+) -> None:
+    good = str(next((pictures / "3").glob("*.png")))
+    assert cli.main(["predict", str(run), good, "typo.png", "typo.png", "--json"]) == 3
+    said = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in said.out.splitlines()] == [good]
+    assert "skipped: typo.png: nothing is there\n" in said.err
+    assert "1 of 2 inputs could not be read" in said.err
 
 
 def test_other_sizes_and_modes_are_brought_to_the_models(
@@ -143,7 +149,7 @@ def test_the_best_state_answers_and_with_last_the_last(
     ("words", "message"),
     [
         ([], "nothing to answer: name files"),
-        (["nowhere.png"], "nothing is there"),
+        (["nowhere.png", "either.png"], "nowhere.png: nothing is there"),
         (["--count", "3", "--out", "o"], "does not generate"),
         (["--text", "seven"], "reads files"),
         (["--text", "six", "--text", "seven"], "give --text once"),
@@ -158,41 +164,6 @@ def test_bad_input_has_a_message(
     said = capsys.readouterr()
     assert message in said.err
     assert not said.out
-
-
-class Table:
-    """A predictor of rows, whose answer is the sum of their numbers."""
-
-    options: Any = None
-    reads = "table"
-
-    def items(self, files: Any, text: Any) -> list[Any]:
-        return rows.read(files, text, ["a", "b"])
-
-    def batch(self, state: Any, items: Any) -> list[Any]:
-        return [({"sum": sum(map(float, row.values.values()))}, Text("t", ())) for row in items]
-
-
-@pytest.mark.quick
-def test_rows_come_from_files_standard_input_and_texts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    (tmp_path / "a.csv").write_text("b,x,a\n1,?,2\n3,?,4\n")
-    file = str(tmp_path / "a.csv")
-    predictor: Any = Table()
-
-    def answered(*words: str, text: tuple[str, ...] = ()) -> list[str]:
-        options = predict.PredictOptions(files=words, text=text)
-        assert predict._answer(predictor, None, options) == 0  # type: ignore[arg-type]
-        return capsys.readouterr().out.splitlines()
-
-    assert answered(file) == [f"{file}:1: 3", f"{file}:2: 7"]
-    monkeypatch.setattr("sys.stdin", io.StringIO("a,b\n5,6\n7,8\n"))
-    assert answered("-") == ["11", "15"]
-    assert answered(text=("1,2",)) == ["3"]
-    assert answered(text=("b,a", "1,2", "3,3")) == ["3", "6"]
-    with pytest.raises(UsageError, match="CSV, TSV or Parquet files, --text ROW, or - for a table"):
-        answered()
 
 
 def test_a_damaged_model_and_a_stranger_are_refused(

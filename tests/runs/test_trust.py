@@ -294,3 +294,28 @@ def test_a_pod_that_is_started_again_with_an_empty_list_goes_on(half: Path, tmp_
         "resume", "run", "--trust", folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "third-pod")
     )
     assert (code, "done at step 12/12" in said) == (0, True), said
+
+
+@pytest.mark.quick
+def test_a_run_elsewhere_uses_its_own_copy_with_trust(tmp_path: Path) -> None:
+    text = page(Path("mine.py"))
+    fields = {"experiment": "mine", "file": str(tmp_path / "gone" / "mine.py")}
+    run = tmp_path / "copied"
+    run.mkdir()
+    with pytest.raises(UsageError, match=r"no longer exists: restore it$"):
+        trust.page(run, fields, trust=True)
+    (run / "experiment.py").symlink_to(tmp_path / "mine.py")
+    with pytest.raises(UsageError, match=r"no longer exists: restore it$"):
+        trust.page(run, fields, trust=True)  # a link leads out of the run
+    (run / "experiment.py").unlink()
+    (run / "experiment.py").write_text(text)
+    way = rf"restore it, or read the run's own copy {run}/experiment.py, which --trust executes"
+    with pytest.raises(UsageError, match=way):
+        trust.page(run, fields)
+    assert not Path("executed").exists()
+    found = trust.page(run, fields, trust=True)
+    assert (found.name, found.source) == ("mine", text)
+    assert trust.page(run, fields).source == text, "trusted from then on"
+    (run / "experiment.py").write_text(text + "CHANGED = 1\n")
+    with pytest.raises(UsageError, match="--trust"):
+        trust.page(run, fields)

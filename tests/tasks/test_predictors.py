@@ -129,6 +129,9 @@ def test_sentences_are_translated_as_in_evaluation() -> None:
     found = answered("transformer_multi30k", *texts)
     assert [each["translation"] for each in found] == expected
     assert [each["source"] for each in found] == list(texts)
+    (alone,) = answered("transformer_multi30k", texts[1])
+    assert alone["score"] == pytest.approx(found[1]["score"], rel=1e-4)
+    assert -np.inf < alone["score"] < 0
     (refused,) = answered("transformer_multi30k", "na " * 200)
     assert "translates at most" in refused
 

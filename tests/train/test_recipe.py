@@ -178,6 +178,35 @@ def test_decay_of_rmsprop_is_beside_the_update_and_spares_vectors() -> None:
     same(plain["bias"], decayed["bias"])
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_coupled_decay_of_sgd_is_in_the_gradient_and_its_momentum(nesterov: bool) -> None:
+    """As PyTorch's SGD has it, for matrices."""
+    recipe = dataclasses.replace(
+        FLAT, optimizer="sgd", nesterov=nesterov, weight_decay=0.5, decay_coupling="coupled"
+    )
+    found = trained(recipe(10))[0]
+    kernel, bias = PARAMS["dense"]["kernel"], PARAMS["bias"]
+    for decay, p, path in ((0.5, kernel, ("dense", "kernel")), (0.0, bias, ("bias",))):
+        trace = np.zeros_like(p)
+        for grads, params in zip(GRADS, found, strict=True):
+            g, each = grads, params
+            for name in path:
+                g, each = g[name], each[name]
+            g = g + decay * p
+            trace = 0.9 * trace + g
+            p = p - 0.1 * (g + 0.9 * trace if nesterov else trace)
+            np.testing.assert_allclose(each, p, rtol=1e-4, atol=1e-6)
+
+
+def test_adamw_with_coupled_decay_is_adam_and_adam_with_decoupled_decay_is_adamw() -> None:
+    def found(**fields: Any) -> Any:
+        return trained(dataclasses.replace(FLAT, weight_decay=0.5, **fields)(10))[0]
+
+    same(found(optimizer="adamw", decay_coupling="coupled"), found(optimizer="adam"))
+    same(found(optimizer="adam", decay_coupling="decoupled"), found(optimizer="adamw"))
+    same(found(optimizer="rmsprop"), found(optimizer="rmsprop", decay_coupling="decoupled"))
+
+
 def test_schedule_free_is_optax_own_and_its_average_is_found() -> None:
     recipe = dataclasses.replace(FLAT, optimizer="schedule_free_adamw", warmup=0.4)
     theirs = contrib.schedule_free_adamw(0.1, warmup_steps=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -246,20 +246,6 @@ def _inside(
 
 def _numbers(values: Sequence[float]) -> str:
     return f"[{', '.join(f'{value:.6g}' for value in values)}]"
-
-
-def by_alias(names: Iterator[str] | Sequence[str]) -> dict[str, str]:
-    """Returns {split: its name among `names`}, the first of the split's `ALIASES` that occurs.
-
-    Args:
-        names: such as names of folders; splits of which no alias occurs are left out.
-    """
-    there = set(names)
-    return {
-        split: found[0]
-        for split, aliases in ALIASES.items()
-        if (found := [alias for alias in aliases if alias in there])
-    }
 
 
 def key(pictures: Sequence[Picture], *more: object) -> str:

@@ -200,8 +200,8 @@ def table(
         empty.
 
     Raises:
-        UsageError: the file cannot be read or is not UTF-8, there is no header, or two columns have
-            the same name.
+        UsageError: the file cannot be read or is not UTF-8, there is no header, it has faulty
+            quotes, or two columns have the same name.
     """
     content = text(path)
     first = content.partition("\n")[0]
@@ -211,7 +211,10 @@ def table(
     else:
         semicolons = ";" in first and "," not in first
         reader = csv.reader(stream, strict=True, delimiter=";" if semicolons else ",")
-    names = next(reader, [])
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise UsageError(f"{path}, line 1: {error}: mend the quotes of this line") from error
     if not names:
         raise UsageError(f"{path} is empty: its first line must name the columns")
     if twice := [name for name in names if names.count(name) > 1]:

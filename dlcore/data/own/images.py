@@ -16,14 +16,13 @@ from dlcore.data import cache
 from dlcore.data.facts import Facts
 from dlcore.data.own import files
 from dlcore.data.own.found import VERSION, Example, Found
+from dlcore.data.own.image_sizes import warn_of_size
 from dlcore.data.source import Arrays, Batch, Source
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm"),
-)
+_ENDINGS = ("png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm")
+SUFFIXES = tuple(f".{ending}" for ending in _ENDINGS)
 COLUMNS = ("path", "label")
 _FORMAT = 1  # counts up when the same files become other arrays than before
 _CHUNK = 64  # images that are decoded before they are written
@@ -255,6 +254,7 @@ def load(path: Path, shape: Sequence[int] | Size) -> Splits:
         contents = {name: arrays.arrays[name] for name in ("image", "label")}
         made[split] = Arrays(contents, arrays.info)
     every = np.concatenate(sizes)
+    warn_of_size(path, every, shape)
     originals = {"smallest": every.min(0).tolist(), "largest": every.max(0).tolist()}
     facts = Facts(classes=names, by_hash=found.by_hash, original_sizes=originals)
     sources: dict[str, Source] = dict(made)

@@ -97,6 +97,8 @@ def summary(path: Path, kind: Kind) -> Summary:
         lines.append(f"cut from train by the hash of the content: {' and '.join(found.by_hash)}")
     if kind in ("images", "texts"):
         found.classes()
+    if kind == "texts":
+        lines.append(_lengths(measured.sizes["words"]))
     same = _duplicates(measured, kind)
     if not same:
         lines.append("no two of them are the same")
@@ -148,6 +150,14 @@ def _texts(found: Found, kind: Kind) -> Measured:
             measured.sizes.setdefault(f"{side}characters", []).append(len(text))
             measured.sizes.setdefault(f"{side}words", []).append(len(text.split()))
     return measured
+
+
+def _lengths(words: Sequence[float]) -> str:
+    median, most, longest = np.quantile(words, (0.5, 0.9, 1.0), method="higher")
+    return (
+        f"words of a text: median {median:.0f}, nine of ten have at most {most:.0f}, the longest"
+        f" has {longest:.0f}; --length tokens of each are read, and a rare word takes several"
+    )
 
 
 def _counts(found: Found, kind: Kind) -> Table:

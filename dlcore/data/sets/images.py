@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -74,7 +76,8 @@ def load(
         source: "published"; "offline", scikit-learn's digits; or a path to a user's images
             (`dlcore.data.own.images`).
         training: how many of its training examples are for training, the others are for validation.
-            None: all of them, without a validation split; no split is then in `scored`.
+            None: all of them, without a validation split; no split is then in `scored`, and `facts`
+            of a user's images have `no_classifier`: no classifier of such images is there.
         features: those to load of a prepared set; None: all.
         offline: the digits at 28x28 or 8x8.
         multiple: the height and width of a user's images follow from their files, as multiples of
@@ -82,11 +85,11 @@ def load(
 
     Raises:
         UsageError: the set is not prepared, faults in a user's files, or a path with a `name` that
-            is not in `SHAPES` or without `training`.
+            is not in `SHAPES`.
     """
     if isinstance(source, Path):
-        shape = _shape(name, training)
-        return own.load(source, shape if multiple is None else own.Size(multiple))
+        loaded = own.load(source, _shape(name) if multiple is None else own.Size(multiple))
+        return _without_classifier(name, loaded) if training is None else loaded
     if is_offline(name, source):
         digits = embedded.load(offline, source)
         if training is not None:
@@ -99,11 +102,16 @@ def load(
     return Splits(train, test=test, facts=_classes(train, _class_names(name)), scored=())
 
 
-def _shape(name: str, training: int | None) -> tuple[int, ...]:
-    if training is None:
-        raise UsageError(
-            f"this experiment scores its images by a classifier of {name}: it takes no own images"
-        )
+def _without_classifier(name: str, found: Splits) -> Splits:
+    warnings.warn(
+        f"images that are generated are compared with the test images by a classifier of {name}:"
+        " for images of your own no such distance is measured",
+        stacklevel=2,
+    )
+    return dataclasses.replace(found, facts=found.facts.with_facts(no_classifier=True), scored=())
+
+
+def _shape(name: str) -> tuple[int, ...]:
     if name not in SHAPES:
         raise UsageError(
             f"own images take the size of a known set, and {name!r} is none: take"

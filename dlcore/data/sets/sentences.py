@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dlcore.data.facts import Facts
 from dlcore.data.own import texts as own
 from dlcore.data.own.found import VERSION
 from dlcore.data.sets import embedded
-from dlcore.data.source import Arrays, Source, arrays
+from dlcore.data.source import Arrays, arrays
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords
 from dlcore.errors import UsageError
@@ -203,6 +204,8 @@ def encoded(
 ) -> Splits:
     """Encodes texts with classes as splits of `Sentences`.
 
+    Warns of texts of one's own that are longer than a row.
+
     Args:
         infos: {split: name, version and split of its data}.
         labelled: {split: (texts, their classes int32)}.
@@ -214,6 +217,7 @@ def encoded(
     sources = {
         split: _source(infos[split], each, subwords, length) for split, each in labelled.items()
     }
+    _warn_of_longer({name: each for name, each in sources.items() if infos[name][1] == VERSION})
     return Splits.of(sources, facts=_facts(classes, subwords, length).with_facts(**facts))
 
 
@@ -247,11 +251,28 @@ def _source(
     labelled: tuple[list[str], np.ndarray],
     subwords: Subwords,
     length: int,
-) -> Source:
+) -> Sentences:
     """One split; `info`: its name, version and split."""
     texts, label = labelled
     made = arrays(*info, {"tokens": padded(subwords, texts, length), "label": label})
     return Sentences(made.arrays, made.info, tuple(texts))
+
+
+def _warn_of_longer(sources: Mapping[str, Sentences]) -> None:
+    """Warns of texts that are truncated: their rows end neither in padding nor in `[sep]`."""
+    longer = {}
+    for split, source in sources.items():
+        tokens = np.asarray(source.arrays["tokens"])
+        ends_early = (tokens[:, -1] != 0) & (tokens[:, -1] != tokens[:, 0])
+        if count := int(ends_early.sum()):
+            longer[split] = f"{count:,} of {len(tokens):,} texts of {split}"
+    if longer:
+        length = tokens.shape[1]
+        warnings.warn(
+            f"{', '.join(longer.values())} are longer than --length {length}: what follows is not"
+            " read; a larger --length reads more",
+            stacklevel=2,
+        )
 
 
 def _facts(classes: Sequence[str], subwords: Subwords, length: int) -> Facts:

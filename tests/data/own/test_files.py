@@ -24,6 +24,12 @@ def of(path: Path) -> tuple[list[tuple[str, ...]], list[str]]:
     return [e.values for e in files.rows(path, ["text", "label"], ["split"], problems)], problems
 
 
+def test_faulty_quotes_in_a_header_are_named_with_the_line(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", '"a"b,c\n1,2\n')
+    with pytest.raises(UsageError, match=r"a\.csv, line 1: .*: mend the quotes of this line"):
+        files.table(file, [])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +236,29 @@ def test_faults_of_tables_of_images(tmp_path: Path) -> None:
             images.load(file, (28, 28, 1))
     with pytest.raises(UsageError, match="elsewhere: there is no such file or folder"):
         images.load(tmp_path / "elsewhere", (28, 28, 1))
-    with pytest.raises(UsageError, match="a classifier of mnist: it takes no own images"):
-        sets.load("mnist", tmp_path, None)
     with pytest.raises(UsageError, match="'svhn' is none: take mnist, fashion_mnist, cifar10"):
         sets.load("svhn", tmp_path, 1)
+
+
+def test_own_images_for_generation_have_no_classifier(tmp_path: Path) -> None:
+    folder = made.image_folder(tmp_path / "pets", 20)
+    with pytest.warns(UserWarning, match="a classifier of mnist: .* no such distance is measured"):
+        found = sets.load("mnist", folder, None)
+    assert found.facts.no_classifier
+    assert found.facts.scored == []
+    assert len(found.train) + len(found.validation) + len(found.test) == 40
+
+
+@pytest.mark.parametrize(("size", "warns"), [((57, 20), True), ((56, 14), False), ((28, 13), True)])
+def test_images_of_very_different_sizes_are_announced(
+    tmp_path: Path, size: tuple[int, int], warns: bool
+) -> None:
+    for number in range(20):
+        made.image(tmp_path / f"photos/{number % 2}/{number}.png", number, size)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        images.load(tmp_path / "photos", (28, 28, 1))
+    said = [str(each.message) for each in warned if "resized" in str(each.message)]
+    expected = f"photos: images of {size[0]}x{size[1]} pixels (their median) are resized to 28x28"
+    assert len(said) == warns
+    assert all(expected in each for each in said)

@@ -102,6 +102,8 @@ def test_texts_with_faults_of_rows_and_of_labels(tmp_path: Path) -> None:
         "63",
         "64",
     ]
+    said = "words of a text: median 5, nine of ten have at most 5, the longest has 5; --length"
+    assert any(line.startswith(said) for line in found.lines)
     counts, sizes, duplicates = found.tables
     assert [row[0] for row in counts.rows] == ["+", "-", "all"]
     assert sum(counts.rows[-1][1:]) == 61  # type: ignore[arg-type]

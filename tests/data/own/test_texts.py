@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,22 @@ def test_faults_of_pairs(tmp_path: Path, files: dict[str, str], message: str) ->
         write(tmp_path / name, content)
     with pytest.raises(UsageError, match=message):
         pairs.load(tmp_path)
+
+
+def test_own_texts_that_are_cut_off_are_counted(tmp_path: Path) -> None:
+    words = "a good film and a poor film"
+    subwords = bpe([sentences.plain(words)], 265, sentences.SPECIALS)
+    length = 2 + len(subwords.encode_all([sentences.plain(words)])[0])
+    for split, texts_of_split in (("train", [words, f"{words} a", words]), ("test", [words] * 2)):
+        rows = [f"{text},{i % 2}" for i, text in enumerate(texts_of_split)]
+        write(tmp_path / f"{split}.csv", "\n".join(["text,label", *rows]))
+    write(tmp_path / "validation.csv", f"text,label\n{words},0\n{words} good film,1\n")
+    with pytest.warns(UserWarning, match="longer than --length") as warned:
+        sentences.load("clinc_oos", tmp_path, subwords, length)
+    (warning,) = warned
+    assert str(warning.message).startswith(
+        f"1 of 3 texts of train, 1 of 2 texts of validation are longer than --length {length}: what"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sentences.load("clinc_oos", tmp_path, subwords, length + 20)

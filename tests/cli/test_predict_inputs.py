@@ -1,0 +1,101 @@
+"""What `dlcore predict` reads and shows, with predictors that compute next to nothing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore.cli import predict
+from dlcore.data.own import rows
+from dlcore.errors import UsageError
+from dlcore.samples import Text
+
+pytestmark = pytest.mark.quick
+Capture = pytest.CaptureFixture[str]
+
+
+class Table:
+    """A predictor of rows, whose answer is the sum of their numbers."""
+
+    options: Any = None
+    reads = "table"
+
+    def items(self, files: Any, text: Any) -> list[Any]:
+        return rows.read(files, text, ["a", "b"])
+
+    def batch(self, state: Any, items: Any) -> list[Any]:
+        return [({"sum": sum(map(float, row.values.values()))}, Text("t", ())) for row in items]
+
+
+def test_rows_come_from_files_standard_input_and_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "a.csv").write_text("b,x,a\n1,?,2\n3,?,4\n")
+    file = str(tmp_path / "a.csv")
+    predictor: Any = Table()
+
+    def answered(*words: str, text: tuple[str, ...] = ()) -> list[str]:
+        options = predict.PredictOptions(files=words, text=text)
+        assert predict._answer(predictor, None, options) == 0  # type: ignore[arg-type]
+        return capsys.readouterr().out.splitlines()
+
+    assert answered(file) == [f"{file}:1: 3", f"{file}:2: 7"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a,b\n5,6\n7,8\n"))
+    assert answered("-") == ["11", "15"]
+    assert answered(text=("1,2",)) == ["3"]
+    assert answered(text=("b,a", "1,2", "3,3")) == ["3", "6"]
+    with pytest.raises(UsageError, match="CSV, TSV or Parquet files, --text ROW, or - for a table"):
+        answered()
+
+
+class Terminal(io.StringIO):
+    """What a person sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_at_a_terminal_sees_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Of files with their total, of rows and lines without; nothing where the answers are seen."""
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 150)
+    predictor: Any = Table()
+
+    def seen(options: predict.PredictOptions) -> str:
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        predict._answer(predictor, None, options)  # type: ignore[arg-type]
+        return terminal.getvalue()
+
+    of_rows = predict.PredictOptions(files=(str(tmp_path / "a.csv"),))
+    assert seen(of_rows) == "\r64\r128\n"
+    for number in range(130):
+        (tmp_path / f"{number:03d}.bin").touch()
+    (tmp_path / "a.csv").unlink()
+    predictor = Files()
+    of_files = predict.PredictOptions(files=(str(tmp_path),))
+    refused = f"dlcore: skipped: {tmp_path / '100.bin'}: broken\n"
+    rest = "dlcore: 1 of 130 inputs could not be read and were skipped\n"
+    expected = f"\r64 of 130\n{refused}\r128 of 130\r130 of 130\n{rest}"
+    assert seen(of_files) == expected
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert "\r" not in seen(of_files)
+
+
+class Files:
+    """A predictor of files, which cannot read one of them."""
+
+    options: Any = None
+    reads = "files"
+
+    def items(self, files: Any, text: Any) -> list[Any]:
+        if files[0].name == "100.bin":
+            raise UsageError("broken")
+        return [1]
+
+    def batch(self, state: Any, items: Any) -> list[Any]:
+        return [({"size": item}, Text("t", ())) for item in items]
