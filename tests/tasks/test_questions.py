@@ -176,7 +176,6 @@ def test_stories_show_what_was_attended_to(monkeypatch: pytest.MonkeyPatch) -> N
     assert each.line(answer).startswith("Where is Mary?  garden  0.953  Mary left  (unknown: is,")
     story = each.item({"question": "Who?", "context": text}).story
     assert story.sentences[1:4] == ("Mary ran 👩🏽\u200d🚀!", "Émile sat.", "Mary left")
-    assert stories.errors(np.array([1, 1, 2]), np.array([True, False, True])) == {1: 0.5, 2: 0.0}
     story = Story(1, ("a", "bc", "d"), "?", "x")
     assert stories.joined(story) == (story, "a\nbc\nd", ((0, 1), (2, 4), (5, 6)))
     assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences
