@@ -211,8 +211,8 @@ def scored(
     Returns:
         With spans f1, precision and recall of whole spans, f1_TYPE, and the calibration error of
         their scores; else the accuracy of words that training lacks, and the calibration error of
-        the words' tags. With intents intent_accuracy, and sentence_accuracy, the fraction of
-        sentences of which the intent and all tags are right.
+        the words' tags. With intents intent_accuracy, intent_calibration_error, and
+        sentence_accuracy, the fraction of sentences of which the intent and all tags are right.
     """
     truth = source.sentences
     result: dict[str, float] = {}
@@ -246,6 +246,8 @@ def scored(
         intent = [each.intent == sentence.label for each, sentence in pairs]
         tags = [each.tags == list(sentence.tags) for each, sentence in pairs]
         result["intent_accuracy"] = float(np.mean(intent))
+        p = np.minimum([each.intent_probability for each in predictions], 1.0)
+        result["intent_calibration_error"] = reliability(p, np.array(intent)).error
         result["sentence_accuracy"] = float(np.mean(np.logical_and(intent, tags)))
     return result
 
@@ -261,7 +263,13 @@ def declared(facts: Facts) -> dict[str, Metric]:
     names = ["f1", "precision", "recall", *(f"f1_{each}" for each in types_listed(facts))]
     higher = names if facts.spans else ["accuracy_of_unknown"]
     higher += ["intent_accuracy", "sentence_accuracy"] if facts.intents else []
-    return {**dict.fromkeys(higher, Metric("higher")), "calibration_error": Metric("lower")}
+    lower = ["calibration_error", *(["intent_calibration_error"] if facts.intents else [])]
+    return {**dict.fromkeys(higher, Metric("higher")), **dict.fromkeys(lower, Metric("lower"))}
+
+
+def best(facts: Facts) -> str:
+    """`Experiment.best` for spans: with intents that of whole sentences, else of F1."""
+    return f"validation/{'sentence_accuracy' if facts.intents else 'f1'}"
 
 
 def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> dict[str, float]:

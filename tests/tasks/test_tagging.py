@@ -92,6 +92,36 @@ def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
     )
     assert found["intent_accuracy"] == pytest.approx(2 / 3)
     assert found["sentence_accuracy"] == pytest.approx(1 / 3)
+    assert found["intent_calibration_error"] == pytest.approx(0.7 - 2 / 3)
+    assert found.keys() == tagging.declared(facts).keys()
+    assert tagging.best(facts) == "validation/sentence_accuracy"
+    assert tagging.best(FACTS) == "validation/f1"
+
+
+@pytest.mark.quick
+def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = Facts(classes=["N", "V"], spans=False, intents=["p", "q"], length=5)
+    sentences = (of_words(["a", "b"], ["N", "V"], "p"), of_words(["c"], ["N"], "q"))
+    found = [
+        tagging.Prediction(["N", "N"], np.array([0.9, 0.8]), [], [], "p", 0.9),
+        tagging.Prediction(["N"], np.array([0.7]), [], [], "p", 0.6),
+    ]
+    monkeypatch.setattr(tagging_samples, "predicted", lambda *_: found)
+    decoder = tagging.Decoder(lambda *_: None, facts)  # type: ignore[arg-type]
+    source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
+    drawn = tagging_samples.samples(decoder, source)(None, None)  # type: ignore[arg-type]
+    text, by_tag, words, mistakes, _, intents, calibration = (vars(each) for each in drawn)
+    assert text["text"] == "a b\nc\n"
+    assert [(s.start, s.end, s.label, s.colour) for s in text["spans"]] == [
+        (0, 1, "N", 0),
+        (2, 3, "N, truly V", "wrong"),
+        (4, 5, "N", 0),
+    ]
+    assert by_tag["rows"] == (("N", 0.667, 1.0, 0.8, 2), ("V", 0.0, 0.0, 0.0, 1))
+    assert words["rows"] == (("N", 2, 0), ("V", 1, 0))
+    assert mistakes["rows"] == (("a b", "b", "N", "V", 0.8),)
+    assert intents["rows"] == (("p", 1, 0), ("q", 1, 0))
+    assert calibration["title"] == "Calibration of intents (error 0.350)"
 
 
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
@@ -128,14 +158,15 @@ def test_samples_mark_spans_and_count_them(tmp_path: Any) -> None:
     text, table, *_ = experiment.draw(state, jax.random.key(0))
     assert isinstance(text, tagging_samples.MarkedText)
     assert all(0 <= span.start < span.end <= len(text.text) for span in text.spans)
-    true = sum(len(spans_of(each.tags)) for each in experiment.splits.test.sentences[:500])
+    true = sum(len(spans_of(each.tags)) for each in experiment.splits.test.sentences)
     assert table.rows[0][4] == true
-    (words, *_) = (
-        each
-        for name in ["pos_ewt"]
-        for each in untrained(name)[0].draw(untrained(name)[1], jax.random.key(0))
-    )
-    assert words.title == "Test words: confusion matrix"
+    experiment, state = untrained("pos_ewt")
+    titles = [each.title for each in experiment.draw(state, jax.random.key(0))]
+    assert titles[:3] == [
+        "Test sentences with their tags",
+        "Test words by tag",
+        "Test words: confusion matrix",
+    ]
 
 
 def test_rows_of_one_sentence_are_joined() -> None:
