@@ -203,7 +203,7 @@ def samples(
     chosen = every[np.unique(np.linspace(0, len(every) - 1, count).astype(int))]
 
     def draw(state: State, key: Array) -> list[Sample]:
-        batch = source.gather(chosen)
+        batch = {name: jnp.asarray(x) for name, x in source.gather(chosen).items()}
         other = "other" if labelled else "wrong"
         found = log_ratios(policy, reference, state.params, state.extra, batch, other=other)
         if labelled:

@@ -141,6 +141,7 @@ class QuestionPredictor:
     chosen: float = 0.0
     options: QuestionOptions = dataclasses.field(default_factory=QuestionOptions)
     reads = "table"
+    takes = own.TAKES
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> QuestionPredictor:
         """Takes the threshold of validation from the results of the run."""

@@ -80,6 +80,7 @@ class StoryPredictor:
     encoder: Encoder
     options: StoryOptions
     reads = "table"
+    takes = own.TAKES
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
         """Reads JSON lines {"question": ..., "context": ...}; the context is a story.

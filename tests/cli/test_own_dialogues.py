@@ -4,6 +4,7 @@ terminal with a chat template.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.nightly
-def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> None:
+def test_own_dialogues_are_learned_and_answered(
+    run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = card(run)
     assert found["data"]["train"]["version"] == "own"
     assert found["results"]["test"]["retrieved_distinct_1"] > 0
@@ -68,6 +71,19 @@ def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> N
     assert second["text"].isdigit()
     assert second["log_probability"] < -10
     assert cli.main(["predict", str(run), "--text", "hello"]) == 0
+    assert capsys.readouterr().out == "Good day.\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello\n")))
+    drawn = [
+        "--temperature",
+        "0.5",
+        "--top-p",
+        "0.5",
+        "--min-p",
+        "0.5",
+        "--repetition-penalty",
+        "1",
+    ]
+    assert cli.main(["predict", str(run), "-", *drawn]) == 0
     assert capsys.readouterr().out == "Good day.\n"
 
 
@@ -87,7 +103,8 @@ def test_a_conversation_with_a_chat_template(run: Path) -> None:
         terminal.write("count\n")
         terminal.until(r"\d{120}")
         terminal.write("\x03")
-        assert terminal.until(r" \[stopped\]\n> ").strip("0123456789") == ""
+        assert terminal.until(r" \[stopped\]\n").strip("0123456789") == ""
+        terminal.until("the context was full.*\n> ")
         terminal.write("/reset\n")
         terminal.until("the conversation begins anew\n> ")
         terminal.write("hello" * 120 + "\n")

@@ -90,7 +90,7 @@ def _examples(file: Path, problems: list[str]) -> Iterator[Example]:
 
 def _fault(lines: list[str]) -> tuple[int, str] | None:
     """The index of the first faulty line of a story and what is wrong with it; None: nothing."""
-    before, sentences, asked = 0, set[int](), False
+    before, sentences, answers = 0, set[int](), 0
     for i, line in enumerate(lines):
         if not line.strip():
             continue
@@ -109,5 +109,5 @@ def _fault(lines: list[str]) -> tuple[int, str] | None:
         given = [int(each) for each in (match[4] or "").split()]
         if wrong := [each for each in given if each not in sentences]:
             return i, f"{wrong[0]} is the number of no sentence before the question"
-        asked = True
-    return None if asked else (0, "the story has no question, with a tabulator and its answer")
+        answers += 1
+    return None if answers else (0, "the story has no question, with a tabulator and its answer")
