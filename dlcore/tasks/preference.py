@@ -203,9 +203,10 @@ def samples(
     chosen = every[np.unique(np.linspace(0, len(every) - 1, count).astype(int))]
 
     def draw(state: State, key: Array) -> list[Sample]:
-        batch = {name: jnp.asarray(x) for name, x in source.gather(chosen).items()}
+        batch = source.gather(chosen)
+        arrays = {name: jnp.asarray(x) for name, x in batch.items()}
         other = "other" if labelled else "wrong"
-        found = log_ratios(policy, reference, state.params, state.extra, batch, other=other)
+        found = log_ratios(policy, reference, state.params, state.extra, arrays, other=other)
         if labelled:
             answers = [("", batch["desirable"], found.own)]
         else:

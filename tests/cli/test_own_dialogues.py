@@ -38,9 +38,9 @@ def folder(path: Path) -> Path:
     return path
 
 
-def train(path: Path, out: Path, *more: str) -> int:
+def train(path: Path, out: Path, *more: str, name: str = "chat_dialogues") -> int:
     words = ["--preset", "tiny", "--data", str(path), "--out", str(out), "--cpu-devices", "1"]
-    return cli.main(["train", "chat_dialogues", *words, *more])
+    return cli.main(["train", name, *words, *more])
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,41 @@ def test_a_conversation_with_a_chat_template(run: Path) -> None:
         terminal.until(r"\S")  # and an answer begins
     finally:
         terminal.close()
+
+
+@pytest.mark.nightly
+def test_own_labelled_answers_are_learned_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+    (own := tmp_path / "own").mkdir()
+    texts = ("no, I cannot do that for you", "yes, I will do that at once")
+    for split, count in (("train", 60), ("validation", 20), ("test", 20)):
+        rows = [
+            {**json.loads(line(f"please order number {i}", texts[reward])), "reward": reward}
+            for i in range(count)
+            for reward in (0, 1)
+        ]
+        (own / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "run"
+    words = ["--steps", "50", "--lr", "1e-2", "--vocabulary", "270", "--dropout", "0"]
+    assert train(own, out, *words, name="chat_preference") == 0
+    assert card(out)["data"]["test"]["version"] == "own"
+    assert card(out)["results"]["test"]["reward_accuracy"] > 0.9
+    shown = "".join(each.read_text() for each in (out / "samples").rglob("*.json"))
+    assert "Held-out answers" in shown
+    assert texts[1] in shown
+
+
+@pytest.mark.quick
+def test_an_answer_without_a_reward_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+    (tmp_path / "mine.jsonl").write_text(line("hello", "Good day."))
+    assert train(tmp_path, tmp_path / "run", name="chat_preference") == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "mine.jsonl, line 1: there is no `reward`: 1 where the last message is" in printed
 
 
 BROKEN = {
