@@ -194,16 +194,16 @@ def samples(
         source: labelled answers, or pairs of them (`data.sets.dialogue_pairs`), of which those of
             fold 0 are shown, which alone the policy has not learned from.
         tokens: the tokenizer.
-        count: number of answers, evenly spread.
+        count: number of answers at most, half of them right, evenly spread.
     """
-    every = np.arange(len(source))
-    labelled = "desirable" in source.gather(every[:1])
-    if not labelled:
-        every, count = every[source.gather(every)["fold"] == 0], count // 2
-    chosen = every[np.unique(np.linspace(0, len(every) - 1, count).astype(int))]
 
     def draw(state: State, key: Array) -> list[Sample]:
-        batch = source.gather(chosen)
+        every = source.gather(np.arange(len(source)))
+        labelled = "desirable" in every
+        kinds = [every["desirable"] == k for k in (1, 0)] if labelled else [every["fold"] == 0]
+        parts = [_spread(np.flatnonzero(kind), count // 2) for kind in kinds]
+        chosen = np.sort(np.concatenate(parts))
+        batch = {name: array[chosen] for name, array in every.items()}
         arrays = {name: jnp.asarray(x) for name, x in batch.items()}
         other = "other" if labelled else "wrong"
         found = log_ratios(policy, reference, state.params, state.extra, arrays, other=other)
@@ -226,6 +226,11 @@ def samples(
 
 _HEADER = ("end of the context", "answer", "label", "log-ratio in nats", "its sign is")
 _SHOWN = 24  # tokens of a context
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of some rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
 def _row(

@@ -148,7 +148,8 @@ def _of_words(
     found: Sequence[Prediction], sentences: Sequence[Tagged], classes: Sequence[str], shown: int
 ) -> list[Sample]:
     number = {name: i for i, name in enumerate(classes)}
-    true, guess, p, rows = list[int](), list[int](), list[float](), []
+    true, guess, p = list[int](), list[int](), list[float]()
+    rows: list[tuple[str, str, str, str, float]] = []
     for prediction, sentence in zip(found, sentences, strict=True):
         each = zip(
             sentence.words, prediction.tags, sentence.tags, prediction.probability, strict=True
@@ -192,11 +193,11 @@ def _marked_words(
 def _by_tag(true: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> Table:
     found = class_scores(true, guess, len(classes))
     numbers = (found.precision, found.recall, found.f1)
-    rows = tuple(
+    rows: list[tuple[str | float, ...]] = [
         (name, *(digits(each[i]) for each in numbers), int(found.examples[i]))
         for i, name in enumerate(classes)
-    )
-    return Table("Test words by tag", ("tag", "precision", "recall", "f1", "words"), rows)
+    ]
+    return Table("Test words by tag", ("tag", "precision", "recall", "f1", "words"), tuple(rows))
 
 
 def _of_intents(found: Sequence[Prediction], sentences: Sequence[Tagged]) -> list[Sample]:

@@ -110,7 +110,7 @@ def test_greedy_texts_with_a_repetition_penalty() -> None:
     np.testing.assert_array_equal(found.tokens[:, : written.shape[1]], written)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_greedy_texts_do_not_end_before_the_least_tokens() -> None:
     tokens, keys = arrays()["tokens"][:1], jax.random.split(jax.random.key(0), 1)
     end, written = int(arrays()["greedy"][0, 2]), arrays()["greedy/min_tokens"]

@@ -76,7 +76,7 @@ def test_prompts_in_a_batch_have_the_draws_of_generate_and_their_log_probabiliti
         assert answer["log_probability"] == pytest.approx(expected.sum(), abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_restrictions_penalties_and_ends_are_those_of_a_batch() -> None:
     how = {"temperature": 1.2, "min_p": 0.3, "repetition_penalty": 1.5}
     prompt, padding = jnp.asarray([SYMBOLS.encode("abc")]), jnp.zeros(1, jnp.int32)
@@ -93,7 +93,7 @@ def test_restrictions_penalties_and_ends_are_those_of_a_batch() -> None:
     assert len(answer["log_probabilities"]) == min(4, len(kept) + 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_beyond_the_context_texts_are_those_of_generate_and_end_too() -> None:
     run = SIZE, params(SIZE), jnp.asarray([SYMBOLS.encode("abc")]), jax.random.key(3), 20
     whole = np.asarray(generate(*run, 1.2))[0, 3:]

@@ -85,12 +85,12 @@ def test_proposed_tokens_change_no_greedy_answer() -> None:
         Conversation(recurrent, state({}), Sampling(draft=2))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_tokens_that_stood_in_the_text_are_penalised_as_in_a_batch() -> None:
-    talking = conversation(max_tokens=5, temperature=0.0, repetition_penalty=3.0)
+    talking = conversation(max_tokens=5, temperature=0.0, repetition_penalty=1e3)
     talking.prompt("abc")
     prompt, padding, keys = jnp.asarray([[1, 2, 3]]), jnp.zeros(1, int), jax.random.split(KEY, 1)
-    how = Decoding(0.0, repetition_penalty=3.0)
+    how = Decoding(0.0, repetition_penalty=1e3)
     made = generate_batch(SIZE, params(SIZE), prompt, padding, keys, 5, -1, how)
     text = "".join(talking.answer())
     assert text == SYMBOLS.decode(np.asarray(made.tokens)[0])

@@ -108,7 +108,8 @@ def test_held_out_answers_are_shown_with_label_log_ratio_and_its_sign(
         arrays["fold"] = np.array([0, 1, 1, 0], np.int32)
     else:
         arrays["desirable"] = np.array([1, 0, 1, 0], np.float32)
-    ratios = preference.LogRatios(*(np.array(x) for x in ([1.0, -2.0], [0.5, 3.0], [0.0], [0.0])))  # type: ignore[arg-type]
+    given = ([1.0, -2.0], [0.5, 3.0], [0.0], [0.0])
+    ratios = preference.LogRatios(*map(jnp.asarray, given))
     monkeypatch.setattr(preference, "log_ratios", lambda *_, other: ratios)
     state = State(jnp.zeros((), jnp.int32), {}, {}, {})
     held_out = source.arrays("answers", "1", "test", arrays)
