@@ -6,8 +6,8 @@ Data: bAbI 1.2 (own builder), 20 tasks of 1,000 or 10,000 questions; --offline: 
 Published: mean error 0.203 on 1k by MemN2N, error of each task by it and EntNet in the report
 Headline: test/mean_error
 
-A task is solved where the error is below 5 %. `--tasks 1 2` trains on these alone. With `--examples
-10k` task 3 has 1,000 questions. A tenth of the stories to train on is for validation.
+A task is solved where the error is below 5 %. `--tasks 1 2` trains on these tasks alone. With
+`--examples 10k` task 3 keeps 1,000 questions. A tenth of the training stories is for validation.
 """
 
 from dataclasses import dataclass

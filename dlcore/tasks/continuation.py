@@ -57,7 +57,8 @@ class Continuation:
             state: trained parameters.
             prompt: int32 [batch, some].
             key: random key.
-            length, how: as of `generate`; None, (): those that are bound.
+            length, how: as of `generate`; None, (): those that are bound. Where any of `how` is
+                given, all of them are replaced.
 
         Returns:
             Tokens [batch, some + length].
@@ -88,24 +89,24 @@ class PromptOptions:
     """Flags of `dlcore predict` for a language model."""
 
     tokens: PositiveInt = 200
-    """how many tokens are generated"""
+    """number of tokens that are generated"""
     temperature: NonNegativeFloat = 0.8
     """divides the logits; at 0 the likeliest token is taken"""
     top_k: NonNegativeInt = 0
-    """so many likeliest tokens are drawn from; 0 for all"""
+    """number of likeliest tokens from which one is drawn; 0: all"""
     top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
-    """the fewest likeliest tokens whose probabilities reach it are drawn from"""
+    """tokens are drawn from the fewest likeliest ones whose probabilities sum to at least this"""
     min_p: Probability = 0.0
-    """tokens at least this times as likely as the likeliest are drawn from; 0 for all"""
+    """tokens are drawn from those at least this times as likely as the likeliest; 0: all"""
     repetition_penalty: PositiveFloat = 1.0
     """divides positive logits of tokens that stood in the text, multiplies others; 1: none"""
     end: bool = False
     """stop where the model ends a document, if it was trained on documents"""
     draft: NonNegativeInt = 0
-    """tokens that are proposed at a time, from what followed the last tokens before, and are
-    checked together: the same distribution, sooner where a text repeats itself; 0: none"""
+    """number of tokens that are proposed by lookup in the text so far and checked in one pass: the
+    same distribution, faster where a text repeats itself; 0: none"""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """of the draws; the same for each prompt"""
+    """seed of the draws; each prompt uses the same one"""
 
 
 _New = tuple[np.ndarray, list[float] | None]  # new tokens, and their log-probabilities
@@ -113,13 +114,15 @@ _New = tuple[np.ndarray, list[float] | None]  # new tokens, and their log-probab
 
 @dataclasses.dataclass(frozen=True)
 class PromptPredictor:
-    """Continues prompts, a line each.
+    """Continues prompts, one per line.
 
     Attributes:
-        generate: continues a prompt by a number of tokens.
+        generate: (state, tokens [1, prompt], key, new tokens, temperature, top_k, top_p[, draft])
+            -> tokens [1, prompt + new]; a `Continuation` of a GPT continues prompts together.
         tokenizer: of the model's tokens.
-        longest: tokens of a prompt at most; None: any number.
-        start: a token before the prompt, such as the one between documents.
+        longest: largest number of tokens of a prompt, with `start`; None: any number.
+        start: a token before the prompt, such as the one between documents; None: none.
+        options: flags of `dlcore predict`.
     """
 
     generate: Continue
@@ -133,7 +136,7 @@ class PromptPredictor:
         """Encodes prompts; returns each with its tokens.
 
         Raises:
-            UsageError: a character that the tokenizer does not know, or too many tokens.
+            UsageError: a character that the tokenizer does not know, no token, or too many.
         """
         return [(each, self._encoded(each)) for each in text]
 
@@ -233,7 +236,7 @@ class PromptPredictor:
         return record, Text("Continued", text, prompt)
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: the prompt and its continuation."""
+        """Formats an answer: the prompt with its continuation, and an empty line."""
         return f"{answer['prompt']}{answer['text']}\n"
 
 

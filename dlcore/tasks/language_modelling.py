@@ -22,10 +22,10 @@ Generate = Callable[[State, Array, Array], Array]  # (state, tokens, key) -> tok
 
 
 def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
-    """Cross-entropy of the next token, in nats.
+    """Returns the cross-entropy of the next token, in nats, as a mean over weighted tokens.
 
-    Where a batch has `bytes`, the number of bytes of each target, there is a metric
-    `bits_per_byte`, with which vocabularies of any size can be compared.
+    Where a batch has `bytes`, the number of bytes of each target [batch, length], there is a metric
+    `bits_per_byte`, by which models of different vocabularies can be compared.
 
     Args:
         model: computes logits [batch, length, vocabulary] of a batch with `targets`, int
@@ -72,9 +72,9 @@ def samples(
         title: of the sample.
         generate: (state, tokens int32 [1, prompt], key) -> tokens [1, prompt + new].
         tokenizer: of the model's tokens.
-        prompt: beginning of the text; where a character vocabulary does not contain it, the
-            vocabulary's first character is used.
-        start: a token before the prompt, such as the one between documents.
+        prompt: beginning of the text; where a character vocabulary lacks one of its characters, the
+            vocabulary's first character is used instead.
+        start: a token before the prompt, such as the one between documents; None: none.
 
     Returns:
         (state, key) -> samples.
@@ -114,7 +114,8 @@ def best_continuation(
         how: the number of beams and the token that ends a text.
 
     Returns:
-        (state, prompt int32 [1, some], key) -> tokens [1, some + length].
+        (state, prompt int32 [1, prompt], key) -> tokens [1, prompt + length] of the highest-scoring
+        continuation; the key is not used.
     """
 
     def continued(state: State, prompt: Array, key: Array) -> Array:

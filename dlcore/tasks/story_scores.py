@@ -50,11 +50,14 @@ def published(examples: str, facts: Facts) -> Published | None:
 
 
 def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
-    """The error of each task, from 0 to 1.
+    """Computes the error of each task.
 
     Args:
-        task: number of the task of each question.
-        right: whether it was answered correctly.
+        task: number of the task of each question, int [N].
+        right: whether it was answered correctly, bool [N].
+
+    Returns:
+        {task: fraction of its questions that were answered wrongly}.
     """
     return {int(each): float(1 - right[task == each].mean()) for each in np.unique(task)}
 
@@ -74,11 +77,11 @@ def commonest(train: Sequence[Story], test: Sequence[Story]) -> np.ndarray:
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
-    """Error of each task, their mean, tasks with an error below 5 %, calibration, and a baseline.
+    """Evaluates errors of tasks, their calibration, and the commonest answers as a baseline.
 
-    At the end, on the test split, `calibration_error` is the expected calibration error of the
-    answer's probability in ten bins (Guo et al. 2017), and `mean_error_of_commonest` the mean error
-    of the commonest answer of each task.
+    Metrics: `mean_error` over tasks; `tasks_solved`, those with an error below 5 %; on test also
+    `error_task_NN`, `calibration_error` of the answer's probability in ten bins (Guo et al. 2017),
+    and `mean_error_of_commonest`, of the commonest answer of each task. Errors are in [0, 1].
 
     Args:
         model: computes logits and attention.

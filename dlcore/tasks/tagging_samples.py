@@ -1,4 +1,4 @@
-"""What a tagger shows: texts with highlighted spans, scores by type, mistakes, and calibration."""
+"""Samples of a tagger: texts with highlighted spans, scores by type, mistakes, calibration."""
 
 from __future__ import annotations
 
@@ -44,12 +44,21 @@ class MarkedText:
 
 
 def characters_of(sentence: Tagged, span: WordSpan) -> tuple[int, int]:
-    """The characters (start, end) of a span of words in the sentence's text."""
+    """Converts a span of words to characters [start, end) of the sentence's text."""
     return sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]
 
 
 def predicted(decoder: Decoder, state: State, source: TaggedSentences) -> list[Prediction]:
-    """Tags the sentences of a source."""
+    """Tags the sentences of a source.
+
+    Args:
+        decoder: tags the sentences.
+        state: trained parameters.
+        source: the sentences.
+
+    Returns:
+        A prediction of each, in order.
+    """
     size = min(_BATCH, len(source))
     run = compiled(decoder)
     chunks = [
@@ -67,13 +76,13 @@ def samples(
     Args:
         decoder: tags the sentences.
         source: the sentences.
-        shown: number of the first sentences whose text is shown.
+        shown: number of first sentences whose text is shown.
 
     Returns:
-        (state, key) -> with spans the text with its predicted spans, wrong and missed ones marked,
-        and scores by type; else the text with its tags, scores by tag and the confusion of tags;
-        then the most certain mistakes and a reliability diagram; with intents their confusions and
-        a reliability diagram of them.
+        (state, key) -> where tags mark spans: the texts with predicted spans, wrong and missed ones
+        marked; and scores by type. Else the texts with their tags, scores by tag, and the
+        confusions of tags. Then the most certain mistakes and a reliability diagram; with intents
+        their confusions and a reliability diagram of them.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""One's own dialogues: JSON lines with `messages`, and a `reward` where answers are labelled."""
+"""User dialogues: JSON lines with `messages`, and a `reward` where answers are labelled."""
 
 from __future__ import annotations
 
@@ -73,7 +73,13 @@ def has(file: Path, key: str = "messages") -> bool:
 
 
 def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
-    """Loads {split: dialogues} of a path; missing splits are cut from train by the hash of each.
+    """Loads the dialogues of a path; missing splits are cut from train by the hash of the messages.
+
+    Args:
+        path: see `find`.
+
+    Returns:
+        What was found, for the names of the splits; and {split: dialogues}.
 
     Raises:
         UsageError: a fault in the files.

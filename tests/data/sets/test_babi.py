@@ -112,5 +112,16 @@ def test_broken_files_are_refused_with_their_line(
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no files \.txt"):
         babi.load(tmp_path)
+    with pytest.raises(UsageError, match="--tasks chooses among bAbI's"):
+        babi.load(tmp_path, tasks=(1,))
     with pytest.raises(UsageError, match="--tasks 21"):
         babi.load("offline", tasks=(21,))
+
+
+def test_tasks_of_synthetic_stories() -> None:
+    splits = babi.load("offline", "10k", tasks=(2,))
+    assert splits.facts.tasks == [2]
+    assert splits.facts.answers == ["no", "yes"]
+    assert splits.train.info.split == "train"  # whose number of stories is always the same
+    with pytest.raises(UsageError, match="--tasks 3: the stories of --offline have the tasks 1"):
+        babi.load("offline", tasks=(1, 3))
