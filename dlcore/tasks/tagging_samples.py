@@ -18,7 +18,8 @@ from dlcore.metrics.classes import class_scores
 from dlcore.metrics.spans import span_f1
 from dlcore.samples import Part, PartWriter, Plot, Sample, Series, Span, Table
 from dlcore.tasks.confusion import confusions, digits
-from dlcore.tasks.tagging import Decoder, Prediction, compiled
+from dlcore.tasks.tagging import Decoder, compiled
+from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.step import State
 
 _BATCH = 64

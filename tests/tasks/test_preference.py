@@ -10,12 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data import source, tokens
 from dlcore.models.gpt import GPT, Size
-from dlcore.samples import Table
 from dlcore.tasks import preference
 from dlcore.train.model import Model
-from dlcore.train.step import State
 
 SIZE = Size(11, 6, layers=1, heads=2, width=8, rotary=True)
 POLICY = Model("net", GPT(SIZE), inputs=lambda batch, key, train: batch["tokens"])
@@ -87,40 +84,3 @@ def test_scores_are_of_the_ratio_and_of_both_models() -> None:
     found = evaluator.score(None, collected, "test")  # type: ignore[arg-type]
     assert found.keys() == evaluator.metrics.keys()
     assert [found[f"{name}_accuracy"] for name in ("reward", "policy", "reference")] == [1, 0.25, 0]
-
-
-@pytest.mark.parametrize("pairs", [False, True], ids=["labelled", "pairs"])
-def test_held_out_answers_are_shown_with_label_log_ratio_and_its_sign(
-    pairs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used = tokens.bpe(["aa"], 257)
-    context, answers = used.encode("go?"), (used.encode("no!"), used.encode("yes"))
-
-    def rows(answer: np.ndarray) -> dict[str, np.ndarray]:
-        ids = np.concatenate([context, answer])
-        weight = (np.arange(5) >= 2).astype(np.float32)
-        arrays = {"tokens": ids[:-1], "targets": ids[1:], "weight": weight}
-        return {name: np.stack([each] * 4) for name, each in arrays.items()}
-
-    arrays = rows(answers[1])
-    if pairs:
-        arrays |= {f"wrong_{name}": each for name, each in rows(answers[0]).items()}
-        arrays["fold"] = np.array([0, 1, 1, 0], np.int32)
-    else:
-        arrays["desirable"] = np.array([1, 0, 1, 0], np.float32)
-    given = ([1.0, -2.0], [0.5, 3.0], [0.0], [0.0])
-    ratios = preference.LogRatios(*map(jnp.asarray, given))
-    monkeypatch.setattr(preference, "log_ratios", lambda *_, other: ratios)
-    state = State(jnp.zeros((), jnp.int32), {}, {}, {})
-    held_out = source.arrays("answers", "1", "test", arrays)
-    draw = preference.samples(POLICY, REFERENCE, held_out, used, count=4 if pairs else 2)
-    (table,) = draw(state, jax.random.key(0))
-    assert isinstance(table, Table)
-    expected = [
-        ("go?", "yes", "right", 1.0, "right"),
-        ("go?", "no!", "wrong", 0.5, "wrong"),
-        ("go?", "yes", "right", -2.0, "wrong"),
-        ("go?", "no!", "wrong", 3.0, "wrong"),
-    ]
-    labelled = [expected[0], ("go?", "yes", "wrong", -2.0, "right")]
-    assert list(table.rows) == (expected if pairs else labelled)

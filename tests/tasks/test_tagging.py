@@ -12,10 +12,10 @@ import pytest
 
 from dlcore.data.facts import Facts
 from dlcore.data.own.tagged import of_words
-from dlcore.data.sets import tagged
 from dlcore.data.tag_schemes import spans_of
 from dlcore.models.tagger import Chain
 from dlcore.tasks import tagging, tagging_samples
+from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.predictor import readable, with_options
 from tests.tasks.test_predictors import untrained
 
@@ -63,48 +63,13 @@ def test_the_score_of_a_span_is_its_probability() -> None:
         assert p == pytest.approx(of_tag / total, rel=1e-4)
 
 
-def test_scores_and_baselines_by_hand() -> None:
-    sentences = (of_words(["a", "b", "c"], ["B-X", "I-X", "O"]), of_words(["b"], ["O"]))
-    source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
-    right = tagging.Prediction(["B-X", "I-X", "O"], np.ones(3), spans_of(["B-X", "I-X"]), [0.9])
-    wrong = tagging.Prediction(["B-X"], np.ones(1), spans_of(["B-X"]), [0.9])
-    found = tagging.scored([right, wrong], source, FACTS)
-    assert found["precision"] == 0.5
-    assert found["recall"] == found["f1_X"] * 1.5 == 1.0
-    assert found["calibration_error"] == pytest.approx(0.4)
-    # "b" is I-X as often as O, and I-X stood first: "a b" is a span, and so is the "b" alone
-    assert tagging.majority(source, source, FACTS) == {"f1_of_majority": pytest.approx(2 / 3)}
-
-
-def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
-    facts = FACTS.with_facts(intents=["p", "q"])
-    sentences = tuple(of_words(["a"], ["B-X"], label) for label in "pqp")
-    source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
-    span = spans_of(["B-X"])
-    found = tagging.scored(
-        [
-            tagging.Prediction(["B-X"], np.ones(1), span, [1.0], "p", 0.7),
-            tagging.Prediction(["B-X"], np.ones(1), span, [1.0], "p", 0.7),
-            tagging.Prediction(["O"], np.ones(1), [], [], "p", 0.7),
-        ],
-        source,
-        facts,
-    )
-    assert found["intent_accuracy"] == pytest.approx(2 / 3)
-    assert found["sentence_accuracy"] == pytest.approx(1 / 3)
-    assert found["intent_calibration_error"] == pytest.approx(0.7 - 2 / 3)
-    assert found.keys() == tagging.declared(facts).keys()
-    assert tagging.best(facts) == "validation/sentence_accuracy"
-    assert tagging.best(FACTS) == "validation/f1"
-
-
 @pytest.mark.quick
 def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = Facts(classes=["N", "V"], spans=False, intents=["p", "q"], length=5)
     sentences = (of_words(["a", "b"], ["N", "V"], "p"), of_words(["c"], ["N"], "q"))
     found = [
-        tagging.Prediction(["N", "N"], np.array([0.9, 0.8]), [], [], "p", 0.9),
-        tagging.Prediction(["N"], np.array([0.7]), [], [], "p", 0.6),
+        Prediction(["N", "N"], np.array([0.9, 0.8]), [], [], "p", 0.9),
+        Prediction(["N"], np.array([0.7]), [], [], "p", 0.6),
     ]
     monkeypatch.setattr(tagging_samples, "predicted", lambda *_: found)
     decoder = tagging.Decoder(lambda *_: None, facts)  # type: ignore[arg-type]
@@ -178,10 +143,3 @@ def test_rows_of_one_sentence_are_joined() -> None:
     (prediction,) = decoder.predictions({**found, "intents": np.zeros((3, 0))}, [5])
     assert prediction.tags == ["O", "B-X", "I-X", "O", "B-X"]
     assert prediction.scores == pytest.approx([0.2, 0.9])
-
-
-def test_own_columns_train_the_same_experiment(tmp_path: Any) -> None:
-    file = tmp_path / "a.conll"
-    file.write_text("".join(f"Ann{i} B-PER\nruns O\n\n" for i in range(60)))
-    splits = tagged.load("wnut17", file, 4)
-    assert tagging.types_listed(splits.facts) == ["PER"]
