@@ -36,8 +36,7 @@ class Config:
     hidden: PositiveInt = 64
     dropout: Rate = 0.3
     max_shift: NonNegativeInt = 2
-    balance: bool = True
-    """weight both classes alike in the loss"""
+    balance: bool = True  # weight both classes alike in the loss
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.02)
     temperature: Recipe = Recipe("adam", lr=0.02)
     batch: int = 64
@@ -74,7 +73,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         },
         augment=image_augmentation.shift_and_flip(c.max_shift, flip=False),
         evaluators=diagnosis.evaluators(model, temperature, splits),
-        samples=[diagnosis.samples(model, temperature, splits, diagnoses.NOTICE)],
+        samples=[diagnosis.samples(model, temperature, splits)],
         predictor=classification.predictor(calibrated, facts),
         best="validation/auc",
     )

@@ -4,7 +4,7 @@ Family: CNN
 Task: object detection
 Data: BCCD 1.0.0 (TFDS), 205/87/72 images; --offline: scenes of scikit-learn's digits
 Published: test mAP@0.5 0.903 (Faster R-CNN R101-FPN, Information Technology and Control 54(3);
-presumably pretrained on COCO, and its IoU is not stated)
+    presumably pretrained on COCO, and its IoU is not stated)
 
 A confidence is the value of the class's heat map; `dlcore predict` uses the threshold with the
 largest F1 on validation. --data takes a COCO file or folder, or a YOLO folder.

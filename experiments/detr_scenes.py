@@ -4,9 +4,9 @@ Family: Transformer
 Task: object detection
 Data: scenes of scikit-learn's digits, 600/120/120 images with exact boxes
 Published: none
+Headline: test/map_50
 
-The task of detection_bccd with another network and loss. --data takes a COCO file or folder, or a
-YOLO folder.
+The task of detection_bccd with another network and loss. --data: COCO files, or a YOLO folder.
 """
 
 from dataclasses import dataclass, replace
@@ -69,12 +69,11 @@ def build(c: Config, splits: Splits) -> Experiment:
     net = SetDetector(c.widths, c.blocks, classes, c.patch, 8, queries, *decoder)
     model = Model("net", net, image_inputs.signed)
     detect = set_detection.detections(model, classes)
-    objective = Objective(set_detection.loss(model, classes), c.recipe(c.steps, c.ema))
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
-        objectives={"net": objective},
+        objectives={"net": Objective(set_detection.loss(model, classes), c.recipe(c.steps, c.ema))},
         augment=c.augmentation,
         evaluators=detection.evaluators(detect, splits),
         samples=[detection_samples.samples("Test scenes", detect, splits)],

@@ -7,15 +7,14 @@ Published: none that is comparable; tutorials drive in the simulator
 Headline: test/mse
 
 The first 70 % of the time are for training, the next 10 % for validation, the last 20 % for test.
-In most frames a person steers straight on, or as in the frame before: the errors of both rules are
-listed as baselines. `--previous` gives the network the steering of the frames before, which it
-then copies. `--data PATH` takes a driving_log.csv with its frames.
+Baselines are steering straight on, and as in the frame before. `--previous` gives the network the
+steering of the frames before, which it then copies. --data: a driving_log.csv with its frames.
 """
 
 from dataclasses import dataclass
 
 import dlcore
-from dlcore.bounds import PositiveInt, Probability, Rate
+from dlcore.bounds import NonNegativeFloat, PositiveInt, Probability, Rate
 from dlcore.data.sets import drives
 from dlcore.models.policy import ConvPolicy
 from dlcore.options import RunOptions
@@ -37,6 +36,7 @@ class Config:
     brightness: Probability = 0.3
     contrast: Probability = 0.3
     recipe: Recipe = Recipe("adamw", lr=1e-3, weight_decay=0.05, clip_norm=1.0)
+    huber: NonNegativeFloat = 0.0  # error from which the loss is linear; 0: squared error
     ema: Rate = 0.99
     batch: int = 64
     steps: int = 600
@@ -59,7 +59,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         config=c,
         splits=splits,
         models=[model],
-        objectives={"policy": Objective(driving.loss(model), c.recipe(c.steps, c.ema))},
+        objectives={"policy": Objective(driving.loss(model, c.huber), c.recipe(c.steps, c.ema))},
         augment=driving.augment(c.mirror, c.brightness, c.contrast),
         evaluators=driving.evaluators(model, splits),
         samples=[driving.samples("Test drive", model, splits)],

@@ -9,6 +9,7 @@ Headline: test/eer
 
 Five folds of 28 people to learn from and 10 never seen, in one program: a network for each fold.
 Test metrics are means over the folds, of all pairs of unseen people. --data: a folder per person.
+They come at the end: earlier ones would choose a state by the people that it is tested on.
 """
 
 from dataclasses import dataclass, replace

@@ -34,12 +34,9 @@ class Config:
     patch: PositiveInt = 2
     norm: Normalisation = "batch"
     dropout: Rate = 0.1
-    weighting: Weighting = "log"
-    """weights of the classes in the cross-entropy"""
-    dice: NonNegativeFloat = 0.0
-    """weight of the Dice loss"""
-    lovasz: NonNegativeFloat = 0.0
-    """weight of the Lovász-softmax loss"""
+    weighting: Weighting = "log"  # of the classes in the cross-entropy
+    dice: NonNegativeFloat = 0.0  # weight of the Dice loss
+    lovasz: NonNegativeFloat = 0.0  # weight of the Lovász-softmax loss
     augmentation: Augmentation = AUGMENTATION
     ema: Rate = 0.0
     """of an average of the parameters, to which running statistics of batches do not fit"""

@@ -32,10 +32,8 @@ AUGMENTATION = Augmentation(
 
 @dataclass(frozen=True)
 class Config:
-    tile: PositiveInt = 256
-    """side of the squares that training images are cut into"""
-    smallest: PositiveInt = 16
-    """instances of fewer pixels are left out"""
+    tile: PositiveInt = 256  # side of the squares that training images are cut into
+    smallest: PositiveInt = 16  # instances of fewer pixels are left out
     widths: tuple[PositiveInt, ...] = (24, 48, 64, 96)
     blocks: tuple[NonNegativeInt, ...] = (1, 1, 1, 1)
     patch: PositiveInt = 2
@@ -43,8 +41,7 @@ class Config:
     weighting: Weighting = "none"
     dice: NonNegativeFloat = 0.5
     augmentation: Augmentation = AUGMENTATION
-    ema: Rate = 0.0
-    """of an average of the parameters, to which running statistics of batches do not fit"""
+    ema: Rate = 0.0  # of averaged parameters, to which running statistics of batches do not fit
     recipe: Recipe = Recipe("adamw", lr=3e-3, weight_decay=0.02)
     batch: int = 8
     steps: int = 1500
@@ -79,7 +76,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         },
         augment=c.augmentation(),
         evaluators=instances.evaluators(model, splits, c.smallest),
-        samples=[instances.samples("Test images", model, splits.test, c.smallest, sets.NOTICE)],
+        samples=[instances.samples("Test images", model, splits, c.smallest)],
         predictor=instances_predictor.predictor(model, splits.facts, c.smallest),
         best="validation/average_precision",
     )

@@ -20,7 +20,7 @@ from dlcore.data.sets import images
 from dlcore.models.cnn import Normalisation
 from dlcore.models.contrastive import Contrastive
 from dlcore.models.resnet import ResNet
-from dlcore.tasks import classification, contrastive
+from dlcore.tasks import class_calibration, classification, contrastive
 from dlcore.tasks.view_augmentation import Views
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
@@ -97,6 +97,7 @@ def supervised(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(classification.loss(model), c.recipe(c.steps))},
         augment=c.views.augment,
+        evaluators=[class_calibration.evaluator(model, splits)],
         samples=[classification.samples("Test images", model, splits.test, classes)],
         predictor=classification.predictor(model, splits.facts),
         best="validation/accuracy",

@@ -18,7 +18,7 @@ from dlcore.bounds import PositiveInt, Range
 from dlcore.data.sets import video
 from dlcore.metrics import structural
 from dlcore.models.convlstm import ConvLSTM, Convolutional
-from dlcore.tasks import video_prediction
+from dlcore.tasks import video_prediction, video_predictor
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 
@@ -32,6 +32,7 @@ class Config:
     frames_in: PositiveInt = 10
     frames_out: Annotated[int, Range(2)] = 10
     test_videos: PositiveInt = 1000
+    mirror: bool = False  # half of the training videos; for videos that have no left and right
     recipe: Recipe = Recipe("adamw", lr=2e-3, weight_decay=0.01, clip_norm=1.0)
     batch: int = 16
     steps: int = 500
@@ -64,9 +65,10 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(video_prediction.loss(model, c.frames_in), c.recipe(c.steps))},
+        augment=video_prediction.augment(c.mirror),
         evaluators=video_prediction.evaluators(model, splits, c.frames_in),
         samples=[video_prediction.samples(model, splits.test, c.frames_in)],
-        predictor=video_prediction.predictor(model, splits.facts),
+        predictor=video_predictor.predictor(model, splits.facts),
         metrics=video_prediction.METRICS,
         best="validation/squared_error",
     )

@@ -210,6 +210,14 @@ def card(run: Path) -> dict[str, Any]:
     return json.loads((run / "card.json").read_text(encoding="utf-8"))
 
 
+def without_times(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The results of a run without metrics that are times, in which equal runs differ."""
+    return {
+        split: {name: value for name, value in metrics.items() if not name.startswith("seconds_")}
+        for split, metrics in results.items()
+    }
+
+
 def logged(run: Path, split: str | None = None) -> list[dict[str, Any]]:
     """Reads the complete lines of metrics.jsonl, without the speed, which differs between runs.
 
@@ -221,7 +229,7 @@ def logged(run: Path, split: str | None = None) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     records = [json.loads(line) for line in lines]
     return [
-        {k: v for k, v in record.items() if k != "examples_per_second"}
+        {k: v for k, v in record.items() if not k.startswith(("examples_per_", "seconds_"))}
         for record in records
         if split in (None, record["split"])
     ]

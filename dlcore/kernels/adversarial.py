@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-LossKind = Literal["nonsaturating", "hinge", "wasserstein"]
+LossKind = Literal["nonsaturating", "hinge", "wasserstein", "least_squares"]
 
 
 def critic_loss(
-    real: Float[Array, " batch"], generated: Float[Array, " batch"], kind: LossKind
-) -> Float[Array, " batch"]:
+    real: Float[Array, " *scores"], generated: Float[Array, " *scores"], kind: LossKind
+) -> Float[Array, " *scores"]:
     """Computes the critic's (discriminator's) loss from its scores of real and generated examples.
 
     Args:
-        real: scores of real examples [batch].
-        generated: scores of generated examples [batch].
+        real: scores of real examples [batch], or of their patches.
+        generated: scores of generated examples, of the same shape.
         kind: "nonsaturating": softplus(-real) + softplus(generated) (Goodfellow et al. 2014, eq.
             1); "hinge": max(0, 1 - real) + max(0, 1 + generated) (Lim & Ye 2017, eq. 9);
-            "wasserstein": generated - real (Arjovsky et al. 2017, eq. 2).
+            "wasserstein": generated - real (Arjovsky et al. 2017, eq. 2); "least_squares":
+            ((real - 1)^2 + generated^2) / 2 (Mao et al. 2017, eq. 9).
 
     Returns:
-        Losses [batch], dtype of the scores.
+        Losses, shape and dtype of the scores.
 
     Raises:
         ValueError: an unknown kind.
@@ -37,19 +38,22 @@ def critic_loss(
         return jax.nn.relu(1 - real) + jax.nn.relu(1 + generated)
     if kind == "wasserstein":
         return generated - real
+    if kind == "least_squares":
+        return ((real - 1) ** 2 + generated**2) / 2
     raise ValueError(_unknown(kind))
 
 
-def generator_loss(generated: Float[Array, " batch"], kind: LossKind) -> Float[Array, " batch"]:
+def generator_loss(generated: Float[Array, " *scores"], kind: LossKind) -> Float[Array, " *scores"]:
     """Computes the generator's loss from the critic's scores of generated examples.
 
     Args:
-        generated: scores of generated examples [batch].
+        generated: scores of generated examples [batch], or of their patches.
         kind: "nonsaturating": softplus(-generated) (Goodfellow et al. 2014, sec. 3); "hinge" and
-            "wasserstein": -generated.
+            "wasserstein": -generated; "least_squares": (generated - 1)^2, without the factor 1/2 of
+            Mao et al. 2017.
 
     Returns:
-        Losses [batch], dtype of the scores.
+        Losses, shape and dtype of the scores.
 
     Raises:
         ValueError: an unknown kind.
@@ -58,11 +62,13 @@ def generator_loss(generated: Float[Array, " batch"], kind: LossKind) -> Float[A
         return jax.nn.softplus(-generated)
     if kind in ("hinge", "wasserstein"):
         return -generated
+    if kind == "least_squares":
+        return (generated - 1) ** 2
     raise ValueError(_unknown(kind))
 
 
 def _unknown(kind: str) -> str:
-    return f"unknown adversarial loss {kind!r}: choose nonsaturating, hinge or wasserstein"
+    return f"unknown adversarial loss {kind!r}: choose {', '.join(get_args(LossKind))}"
 
 
 def gradient_penalty(

@@ -4,36 +4,11 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from dlcore.kernels.shuffle import depth_to_space
 
 LAYER = "conv4_1"  # of `models.style.VGG`, whose activations are normalised
-
-
-def adain(content: Array, style: Array, eps: float = 1e-5) -> Array:
-    """Gives each channel of the content the mean and standard deviation that it has in the style.
-
-    Args:
-        content: activations [batch, h, w, channels], floating.
-        style: activations [batch, height, width, channels], of any size.
-        eps: added to variances.
-
-    Returns:
-        Shape of `content`.
-
-    Source: Huang & Belongie 2017, eq. 8.
-    """
-    mean, deviation = _moments(content, eps)
-    style_mean, style_deviation = _moments(style, eps)
-    return (content - mean) / deviation * style_deviation + style_mean
-
-
-def _moments(x: Array, eps: float) -> tuple[Array, Array]:
-    """Mean and deviation over positions, [batch, 1, 1, channels] each."""
-    mean = x.mean((1, 2), keepdims=True)
-    return mean, jnp.sqrt(((x - mean) ** 2).mean((1, 2), keepdims=True) + eps)
 
 
 class Decoder(nn.Module):

@@ -10,6 +10,7 @@ from jax import Array
 
 from dlcore.kernels.pool import max_pool
 from dlcore.kernels.shuffle import depth_to_space, space_to_depth
+from dlcore.kernels.style import instance_norm
 
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1")
 STYLE = ("conv1_2", "conv2_2", "conv3_3", "conv4_1")  # whose Gram matrices are compared
@@ -51,19 +52,6 @@ class VGG(nn.Module):
         return found
 
 
-def gram(x: Array) -> Array:
-    """Computes Gram matrices of activations: products of channels, averaged over positions.
-
-    Args:
-        x: [batch, h, w, channels].
-
-    Returns:
-        [batch, channels, channels] (Gatys et al. 2016, eq. 3, over the number of positions).
-    """
-    flat = x.reshape(x.shape[0], -1, x.shape[-1])
-    return flat.swapaxes(1, 2) @ flat / flat.shape[1]
-
-
 class Grams(nn.Module):
     """Gram matrices of a style as parameters, which are loaded and never trained.
 
@@ -90,12 +78,10 @@ class InstanceNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Normalises x [batch, h, w, channels]; returns the same shape."""
         scale, bias = (
-            self.param(name, init, (x.shape[-1],), jnp.float32)[None, None, None].astype(x.dtype)
+            self.param(name, init, (x.shape[-1],), jnp.float32)
             for name, init in (("scale", nn.initializers.ones), ("bias", nn.initializers.zeros))
         )
-        centred = x - x.mean((1, 2), keepdims=True)
-        variance = (centred * centred).mean((1, 2), keepdims=True)
-        return centred * jax.lax.rsqrt(variance + 1e-5) * scale + bias
+        return instance_norm(x, scale, bias)
 
 
 class Painter(nn.Module):

@@ -9,7 +9,8 @@ import numpy as np
 from jax import Array
 
 from dlcore.data.splits import Splits
-from dlcore.models.adain import LAYER, adain
+from dlcore.kernels.style import adain
+from dlcore.models.adain import LAYER
 from dlcore.tasks import image_inputs
 from dlcore.tasks.style_transfer import Paint, Perceptual, padded, shrunk
 from dlcore.train.model import Inputs, Model

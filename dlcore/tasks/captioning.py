@@ -22,20 +22,18 @@ from dlcore.data.sets.captions import END, START, UNKNOWN, CaptionedImages, text
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
 from dlcore.metrics.calibration import reliability
-from dlcore.metrics.captions import cider
 from dlcore.metrics.known import Metric
-from dlcore.metrics.text import bleu
 from dlcore.models.beam import beam_search
 from dlcore.models.captioning import Captioner, DecoderKind, Size, begin
 from dlcore.samples import Images, Part, PartWriter, Sample
 from dlcore.tasks import language_modelling
+from dlcore.tasks.caption_scores import SCORES, by_length, nearest, scores
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Params, State
 
 loss = language_modelling.loss
-SCORES = ("bleu", "cider", "exact_match")
 
 
 def check(decoder: DecoderKind, width: int, heads: int) -> None:
@@ -51,27 +49,6 @@ def check(decoder: DecoderKind, width: int, heads: int) -> None:
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
     """Returns `image` as float32 in [-1, 1], and `tokens`; the `inputs` of a `Model`."""
     return to_signed(batch["image"]), batch["tokens"]
-
-
-def scores(
-    captions: Sequence[str], references: Sequence[str], suffix: str = ""
-) -> dict[str, float]:
-    """Computes BLEU, CIDEr-D and the fraction of captions that equal their reference.
-
-    Args:
-        captions: one per picture.
-        references: the true caption of each.
-        suffix: appended to the names of the metrics.
-
-    Returns:
-        `bleu` in 0..100, `cider` in 0..10 and `exact_match` in 0..1.
-    """
-    exact = [a == b for a, b in zip(captions, references, strict=True)]
-    return {
-        f"bleu{suffix}": bleu(captions, references)[0],
-        f"cider{suffix}": cider(captions, [[each] for each in references]),
-        f"exact_match{suffix}": float(np.mean(exact)),
-    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,25 +147,6 @@ def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     ]
 
 
-def nearest(known: np.ndarray, pictures: np.ndarray, cells: int = 12) -> np.ndarray:
-    """Finds the known picture nearest to each picture, by the pixels of small copies.
-
-    Args:
-        known, pictures: uint8 [n, size, size, 3] and [m, size, size, 3].
-        cells: height and width of the copies.
-
-    Returns:
-        Indices of the known pictures of smallest squared distance, int [m].
-    """
-
-    def small(x: np.ndarray) -> np.ndarray:
-        resized = (Image.fromarray(each).resize((cells, cells), Image.Resampling.BOX) for each in x)
-        return np.stack([np.asarray(each, np.float64).reshape(-1) for each in resized])
-
-    a, b = small(known), small(pictures)
-    return np.argmin((a * a).sum(1)[None] - 2 * b @ a.T, 1)
-
-
 @dataclasses.dataclass(frozen=True)
 class Attention:
     """Shows a picture with the attention weights at each word of its caption.
@@ -231,11 +189,11 @@ def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def samples(
     describer: Describer, test: CaptionedImages, count: int = 30, detailed: int = 6
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the captions of the first test pictures, and the attention at each word of some.
+    """Shows captions of test pictures, their scores by length, and the attention at each word.
 
     Args:
         describer: captions the pictures.
-        test: the pictures.
+        test: the pictures, of which the first 8 `count` are scored.
         count: number of pictures with captions.
         detailed: for how many of them the attention is drawn.
 
@@ -244,16 +202,17 @@ def samples(
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        images = np.asarray(test.arrays["image"][:count])
-        tokens, _, weights = _described(describer, state.params, images)
-        found = [text(each, describer.vocabulary) for each in tokens]
-        truth = test.captions[:count]
+        pictures = np.asarray(test.arrays["image"][: 8 * count])
+        every, weights = _described(describer, state.params, pictures, count)
+        table = by_length("Test pictures", every, test.captions[: len(every)])
+        images, found, truth = pictures[:count], every[:count], test.captions[:count]
         right = tuple(a == b for a, b in zip(found, truth, strict=True))
         captions = tuple(
             a if a == b else f"{a} (true: {b})" for a, b in zip(found, truth, strict=True)
         )
         shown: list[Sample] = [
-            Images("Test pictures and their captions", images, captions, right, 6)
+            Images("Test pictures and their captions", images, captions, right, 6),
+            table,
         ]
         for i in range(min(detailed, len(images))):
             words = tuple(found[i].split())
@@ -265,12 +224,19 @@ def samples(
 
 
 def _described(
-    describer: Describer, params: Params, images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, log-probabilities and attention of pictures, on the host."""
+    describer: Describer, params: Params, images: np.ndarray, batch: int
+) -> tuple[list[str], np.ndarray]:
+    """Captions of pictures, and the attention in the first batch of them."""
     run = jax.jit(lambda params, x: describer.search(params, x, describer.beams))
-    tokens, total, weights = run(params, images)
-    return np.asarray(tokens), np.asarray(total), np.asarray(weights)
+    captions: list[str] = []
+    attention = []
+    for start in range(0, len(images), batch):
+        # one shape: the last batch is filled up
+        rows = np.resize(np.arange(start, min(start + batch, len(images))), batch)
+        tokens, _, weights = run(params, images[rows])
+        captions += [text(each, describer.vocabulary) for each in np.asarray(tokens)]
+        attention.append(weights)
+    return captions[: len(images)], np.asarray(attention[0])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dlcore.data.stream import in_order
 from dlcore.errors import UsageError
 from dlcore.samples import Images, Sample, Table
 from dlcore.tasks.class_answers import ClassAnswer, ClassOptions, answer_of, line_of
-from dlcore.tasks.confusion import confusions, digits
+from dlcore.tasks.confusion import by_class, confusions, digits
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
@@ -78,7 +78,7 @@ def loss(
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows predictions of a classifier of images, its worst mistakes, and its confusions.
+    """Shows predictions of a classifier of images, its worst mistakes, recalls and confusions.
 
     The worst mistakes are those with the smallest probability of the true class, at most 20.
 
@@ -125,7 +125,8 @@ def _image_samples(
                 (False,) * len(worst),
             )
         )
-    return [*result, confusions(title, true, predicted, names)]
+    tables = (table(title, true, predicted, names) for table in (by_class, confusions))
+    return [*result, *tables]
 
 
 @dataclasses.dataclass(frozen=True)

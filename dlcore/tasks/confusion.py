@@ -57,6 +57,29 @@ def confusions(
     )
 
 
+def by_class(
+    title: str,
+    true: Integer[np.ndarray, " n"],
+    guess: Integer[np.ndarray, " n"],
+    names: Sequence[str],
+) -> Table:
+    """Tabulates recall and precision of each class, the smallest recall first.
+
+    Args:
+        title: what the examples are.
+        true, guess: true and predicted classes, int [N].
+        names: of the classes; those without an example and a prediction are left out.
+    """
+    right = np.bincount(true[true == guess], minlength=len(names))
+    counts = [np.bincount(each, minlength=len(names)) for each in (true, guess)]
+    recall, precision = (right / np.maximum(each, 1) for each in counts)
+    order = [i for i in np.argsort(recall, kind="stable") if counts[0][i] or counts[1][i]]
+    rows = tuple(
+        (names[i], int(counts[0][i]), digits(recall[i]), digits(precision[i])) for i in order
+    )
+    return Table(f"{title}: by class", ("class", "examples", "recall", "precision"), rows)
+
+
 def cross_validated(
     title: str,
     p: Float[np.ndarray, "repeats n"],

@@ -15,11 +15,11 @@ from dlcore.data.few_labels import labelled
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
 from dlcore.kernels.contrast import info_nce
-from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.samples import Images, Sample
+from dlcore.tasks import class_calibration
 from dlcore.tasks.view_augmentation import Views
-from dlcore.train.evaluators import Collected, Evaluator, OfState, Scored
+from dlcore.train.evaluators import Evaluator, OfState
 from dlcore.train.gather import all_rows
 from dlcore.train.model import Inputs, Logits, Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -140,9 +140,10 @@ def evaluators(
     """Evaluates the online probe at each evaluation, and linear probes at the end.
 
     `online_accuracy` and `online_calibration_error` are of the probe that is trained with the
-    encoder, on validation and test. `probe_accuracy_P` is the accuracy on test of a logistic
-    regression on the encoder's features, trained on P percent of the labels; `random_accuracy_P`
-    that on the features of an untrained encoder. See `probe_accuracy`.
+    encoder, on validation and test, `majority_accuracy` of the most frequent class.
+    `probe_accuracy_P` is the accuracy on test of a logistic regression on the encoder's features,
+    trained on P percent of the labels; `random_accuracy_P` that on the features of an untrained
+    encoder. See `probe_accuracy`.
 
     Args:
         model: computes `Encoded`.
@@ -172,28 +173,8 @@ def evaluators(
                 results[f"{kind}_accuracy_{name}"] = probe_accuracy(parts, kept)
         return results
 
-    return [_online(model, splits), OfState("test", score, metrics)]
-
-
-def _online(model: Model, splits: Splits) -> Evaluator:
-    probe = online_probe(model)
-
-    def collect(state: State, batch: Batch) -> dict[str, Array]:
-        logits = probe(state.params, state.extra, batch, None, False)[0]
-        p = jax.nn.softmax(logits.astype(jnp.float32))
-        return {"confidence": p.max(-1), "right": p.argmax(-1) == batch["label"]}
-
-    def score(collected: Collected, split: str) -> dict[str, float]:
-        p, right = np.clip(collected["confidence"], 0, 1), collected["right"]
-        error = reliability(p, right).error
-        return {"online_accuracy": float(right.mean()), "online_calibration_error": error}
-
-    metrics = {
-        "online_accuracy": Metric("higher"),
-        "online_calibration_error": Metric("lower"),
-    }
-    sources = {name: splits[name] for name in ("validation", "test")}
-    return Scored(sources, collect, score, metrics)
+    online = class_calibration.evaluator(online_probe(model), splits, "online_")
+    return [online, OfState("test", score, metrics)]
 
 
 Part = tuple[np.ndarray, np.ndarray]  # features [n, d], labels [n]

@@ -215,7 +215,8 @@ class Detected:
             return dict.fromkeys(_CURVES, Metric("higher"))
         names = ["map_75", *(f"map_{size}" for size in metrics.SIZES)]
         names += [f"{kind}_{name}" for kind in ("ap_50", "ap") for name in self._classes]
-        names += ["f1", "precision", "recall", "baseline_map_50"]
+        names += [f"baseline_{name}" for name in (*_CURVES, *names)]
+        names += ["f1", "precision", "recall"]
         higher = dict.fromkeys(names, Metric("higher"))
         return {**higher, "threshold": Metric(None), "calibration_error": Metric("lower")}
 
@@ -251,8 +252,8 @@ class Detected:
     def _baseline(self, true: Sequence[Objects], scale: np.ndarray) -> dict[str, float]:
         constant = self._constant
         same = [constant._replace(boxes=constant.boxes / each) for each in scale.astype(np.float64)]
-        value = metrics.average_precision(true, same, self._classes).get("map_50")
-        return {} if value is None else {"baseline_map_50": value}
+        scores = metrics.average_precision(true, same, self._classes)
+        return {f"baseline_{name}": value for name, value in scores.items()}
 
     @functools.cached_property
     def _constant(self) -> Objects:
@@ -266,7 +267,8 @@ def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
     final state also: `map_75`; `map_SIZE`; `ap_CLASS`, `ap_50_CLASS`; `threshold`, the confidence
     with the largest F1 on validation, with `precision`, `recall` and `f1` of the detections from it
     on at IoU 0.5; `calibration_error`, the expected calibration error of their confidences (Guo et
-    al. 2017); `baseline_map_50`, of the same boxes for every image (`detection_baseline.constant`).
+    al. 2017); with `baseline_` in front, each average precision of the same boxes for every image
+    (`detection_baseline.constant`).
 
     Args:
         detect: finds objects.

@@ -27,7 +27,7 @@ def constant(source: Source, classes: int) -> Objects:
     """
     batch = source.gather(np.arange(len(source)))
     there = np.arange(batch["boxes"].shape[1]) < batch["count"][:, None]
-    boxes, labels, confidence = [], [], []
+    boxes, labels, confidence = [np.zeros((0, 4))], [np.zeros(0, int)], [np.zeros(0)]
     for label in range(classes):
         chosen = there & (batch["label"] == label)
         if not chosen.any():

@@ -34,7 +34,13 @@ METRICS = {
     "calibration_error_before": _LOWER,
     "temperature": Metric(None),
 }
-BASELINES = {"baseline_accuracy": _HIGHER, "baseline_auc": _HIGHER, "baseline_calibration": _LOWER}
+BASELINES = {
+    "baseline_accuracy": _HIGHER,
+    "baseline_auc": _HIGHER,
+    "baseline_sensitivity_at_95_specificity": _HIGHER,
+    "baseline_balanced_accuracy": _HIGHER,
+    "baseline_calibration": _LOWER,
+}
 
 
 def loss(model: Logits, weights: Sequence[float]) -> Loss:
@@ -116,7 +122,8 @@ def evaluators(model: Logits, temperature: Model, splits: Splits) -> list[Evalua
     of the probability of the condition (class 1) in ten bins; `calibration_error_before`, the same
     without temperature scaling; `temperature`. At the end also `baseline_accuracy` and
     `baseline_calibration`, of predicting the training fraction of the condition for every image,
-    and `baseline_auc`, of a logistic regression on the pixels.
+    and `baseline_auc`, `baseline_sensitivity_at_95_specificity` and `baseline_balanced_accuracy`,
+    of a logistic regression on the pixels.
 
     Args:
         model: computes logits [batch, 2].
@@ -197,23 +204,27 @@ def of_pixels(train: Arrays, source: Source, class_counts: Sequence[int]) -> dic
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
     regression.fit(x, y)
     prior = class_counts[1] / sum(class_counts)
+    p = regression.predict_proba(held)[:, 1]
+    point, high = metrics.at_threshold(p, true, 0.5), metrics.at_specificity(p, true, SPECIFICITY)
     return {
         "baseline_accuracy": float((true == (prior > 0.5)).mean()),
-        "baseline_auc": metrics.auc(regression.predict_proba(held)[:, 1], true),
+        "baseline_auc": metrics.auc(p, true),
+        "baseline_sensitivity_at_95_specificity": high.sensitivity,
+        "baseline_balanced_accuracy": (point.sensitivity + point.specificity) / 2,
         "baseline_calibration": reliability(np.full(len(true), prior), true).error,
     }
 
 
 def samples(
-    model: Logits, temperature: Model, splits: Splits, notice: str
+    model: Logits, temperature: Model, splits: Splits
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows predictions of the test split, operating points, reliability and saliency.
 
     Args:
         model: computes logits [batch, 2].
         temperature: divides them.
-        splits: of `data.sets.diagnoses`.
-        notice: what the model may not be used for; shown first.
+        splits: of `data.sets.diagnoses`; `facts.notice`, what the model may not be used for, is
+            shown first.
 
     Returns:
         (state, key) -> samples. Thresholds of the operating points are chosen on validation;
@@ -230,7 +241,7 @@ def samples(
         raw = softmax_of(model, state, splits.test)
         first = next(in_order(splits.test, 12, np.arange(12)))
         return [
-            Text("What this may not be used for", notice),
+            Text("What this may not be used for", splits.facts.notice),
             *images(state, key),
             _roc(found["test"][0][:, 1], found["test"][1], classes),
             _operating(found, classes),

@@ -27,10 +27,12 @@ from dlcore.train.step import Batch, Loss, State
 
 BASELINES = {"zero": "straight on", "mean": "mean of training", "last": "last steering again"}
 METRICS = {
-    **dict.fromkeys(("mse", "mae", *(f"{name}_mse" for name in BASELINES)), Metric("lower")),
+    **dict.fromkeys(("mse", "mae"), Metric("lower")),
+    **{f"{name}_{error}": Metric("lower") for name in BASELINES for error in ("mse", "mae")},
     "correlation": Metric("higher"),
 }
 _SHOWN, _NOISE, _COPIES = 12, 0.1, 8
+_STRAIGHT = 0.05  # steering of so little, of 1, is straight on
 
 
 def inputs(previous: bool) -> Inputs:
@@ -51,9 +53,9 @@ def inputs(previous: bool) -> Inputs:
     return of_batch
 
 
-def loss(model: Model) -> Loss:
-    """Returns the squared error of the steering; see `regression.loss`."""
-    return regression.loss(model)
+def loss(model: Model, huber: float = 0.0) -> Loss:
+    """Returns the squared error of the steering, or its Huber loss; see `regression.loss`."""
+    return regression.loss(model, huber)
 
 
 def augment(mirror: bool, brightness: float, contrast: float) -> Augment:
@@ -102,9 +104,10 @@ def _baselines(batch: Mapping[str, np.ndarray], mean: float) -> dict[str, np.nda
 def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
     """Evaluates errors of the network and of trivial baselines, at each evaluation.
 
-    `mse`, `mae` and `correlation` (Pearson) of the predicted and the true steering. Squared errors
-    of baselines: `zero_mse` steers straight on, `mean_mse` by the mean of training, `last_mse` as
-    the person did at the frame before.
+    `mse`, `mae` and `correlation` (Pearson) of the predicted and the true steering. Squared and
+    absolute errors of baselines: `zero_mse` and `zero_mae` of steering straight on, `mean_mse` and
+    `mean_mae` of steering by the mean of training, `last_mse` and `last_mae` of steering as the
+    person did at the frame before.
 
     Args:
         model: computes steering [batch].
@@ -137,6 +140,7 @@ def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]
     found = {"mse": float((error**2).mean()), "mae": float(np.abs(error).mean())}
     for name, guess in _baselines(collected, mean).items():
         found[f"{name}_mse"] = float(((guess - target) ** 2).mean())
+        found[f"{name}_mae"] = float(np.abs(guess - target).mean())
     spread = steering.std() * target.std()
     products = ((steering - steering.mean()) * (target - target.mean())).mean()
     return found | {"correlation": float(products / spread) if spread else 0.0}
@@ -195,7 +199,7 @@ def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -
 def samples(
     title: str, model: Model, splits: Splits, split: str = "test"
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the steering over time, errors of network and baselines, and saliency of some frames.
+    """Shows steering over time, errors of network and baselines, and saliency, of mistakes too.
 
     Args:
         title: what the examples are.
@@ -214,26 +218,70 @@ def samples(
         lines = (("person", found["target"]), ("network", found["steering"]))
         series = tuple(Series(name, time, np.asarray(y, float)) for name, y in lines)
         measured = scores(found, splits.facts.mean_steering)
-        rows = [("network", measured["mse"])]
-        rows += [(BASELINES[name], measured[f"{name}_mse"]) for name in BASELINES]
+        rows = [("network", measured["mse"], measured["mae"])]
+        rows += [
+            (rule, measured[f"{name}_mse"], measured[f"{name}_mae"])
+            for name, rule in BASELINES.items()
+        ]
+        # evenly from the sharpest left to the sharpest right
+        order = np.argsort(found["target"], kind="stable")
+        even = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+        errors = np.abs(found["steering"] - found["target"])
+        worst = np.argsort(-errors, kind="stable")[:_SHOWN]
+        shown = {
+            f"{title}: steering, and in red the pixels that change it most": even,
+            f"{title}: the largest errors": worst,
+        }
         return [
             Plot(f"{title}: steering over time", "frame", "steering", series),
-            Table(f"{title}: mean squared error", ("steering by", "MSE"), tuple(rows)),
-            _looks(title, model, state, source, found),
+            Table(f"{title}: mean errors", ("steering by", "squared", "absolute"), tuple(rows)),
+            by_direction(title, found, splits.facts.mean_steering),
+            *_looks(model, state, source, found, shown),
         ]
 
     return draw
 
 
-def _looks(title: str, model: Model, state: State, source: Source, found: Collected) -> Images:
-    """Frames evenly from the sharpest left to the sharpest right, with the pixels that matter."""
-    order = np.argsort(found["target"], kind="stable")
-    index = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Table:
+    """Tabulates mean absolute errors where a person steers to the left, straight on, to the right.
+
+    Args:
+        title: what the frames are.
+        found: as of `scores`.
+        mean: steering of training.
+    """
+    rows: list[tuple[str | float, ...]] = []
+    target = found["target"]
+    for name, here in (
+        ("left", target < -_STRAIGHT),
+        ("straight on", np.abs(target) <= _STRAIGHT),
+        ("right", target > _STRAIGHT),
+    ):
+        if here.any():
+            measured = scores({each: array[here] for each, array in found.items()}, mean)
+            errors = (measured["mae"], *(measured[f"{each}_mae"] for each in BASELINES))
+            rows.append((name, int(here.sum()), *(round(error, 4) for error in errors)))
+    head = ("a person steers", "frames", "network", *BASELINES.values())
+    return Table(f"{title}: mean absolute error by direction", head, tuple(rows))
+
+
+def _looks(
+    model: Model,
+    state: State,
+    source: Source,
+    found: Collected,
+    shown: Mapping[str, np.ndarray],
+) -> list[Images]:
+    """Frames with the pixels that matter, for each title those of its indices."""
+    index = np.concatenate(list(shown.values()))  # one program for all
     batch = {**source.gather(index), "row": np.arange(len(index), dtype=np.int32)}
     frames = saliency.overlay(batch["image"][:, -1], saliency_maps(model, state, batch))
-    captions = tuple(
+    captions = [
         f"{a:+.2f}, person {b:+.2f}"
         for a, b in zip(found["steering"][index], found["target"][index], strict=True)
-    )
-    name = f"{title}: steering, and in red the pixels that change it most"
-    return Images(name, frames, captions, columns=4)
+    ]
+    images, start = [], 0
+    for title, each in shown.items():
+        rows = slice(start, start := start + len(each))
+        images.append(Images(title, frames[rows], tuple(captions[rows]), columns=4))
+    return images

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Bool, Float, Int32, Integer, UInt8
 from scipy import ndimage
 
 from dlcore.analysis.thresholds import otsu
@@ -16,8 +16,9 @@ from dlcore.data.source import Source
 from dlcore.data.splits import Splits
 from dlcore.data.stream import in_order
 from dlcore.metrics import segmentation as metrics
+from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.samples import Images, Sample, Text
+from dlcore.samples import Images, Plot, Sample, Series, Text
 from dlcore.samples.overlay import outlined
 from dlcore.tasks.segmentation import logits_of
 from dlcore.train.evaluators import Collected, Evaluator, Scored
@@ -117,7 +118,9 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
     `average_precision` is the score of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and
     `average_precision_50` at 0.5 alone, both means over images; `dice` and `iou` are of foreground
     pixels, all images of a split together; `count_error` is the mean absolute error of the number
-    of instances of an image. The prefix `baseline_` marks those of `bright_areas`.
+    of instances of an image; `calibration_error` is the expected error of the instances'
+    confidences (Guo et al. 2017, eq. 3) as probabilities of an IoU above 0.5 with a true instance,
+    where any are found. The prefix `baseline_` marks those of `bright_areas`.
 
     Args:
         model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`.
@@ -135,13 +138,12 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
         }
 
     def score(collected: Collected, split: str) -> dict[str, float]:
-        found = [
-            separated(probability[:height, :width], smallest)
-            for probability, (height, width) in zip(
-                collected["probability"], collected["size"], strict=True
-            )
-        ]
-        return scores(true_instances(collected), found)
+        true, sizes = true_instances(collected), collected["size"]
+        found, confidence = found_in(collected["probability"], sizes, smallest)
+        made, p = scores(true, found), np.concatenate(confidence)
+        if len(p):
+            made["calibration_error"] = reliability(p, matched(true, found)).error
+        return made
 
     def baseline(collected: Collected, split: str) -> dict[str, float]:
         held = dict(sources[split].gather(np.arange(len(sources[split]))))
@@ -154,7 +156,7 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
 
     of_baseline = {f"baseline_{name}": metric for name, metric in _NAMES.items()}
     return [
-        Scored(sources, collect, score, _NAMES),
+        Scored(sources, collect, score, {**_NAMES, "calibration_error": _LOWER}),
         Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),
     ]
 
@@ -163,6 +165,42 @@ def true_instances(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Returns the true instances of each image, cropped to the image's own size."""
     pairs = zip(rows["instances"], rows["size"], strict=True)
     return [instances[:height, :width] for instances, (height, width) in pairs]
+
+
+def found_in(
+    probability: np.ndarray, sizes: np.ndarray, smallest: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Returns the instances of each image, at its own size, and their confidences.
+
+    Args:
+        probability: of the images, [images, height, width, 3].
+        sizes: height and width of each image itself, int [images, 2].
+        smallest: instances of fewer pixels are left out.
+    """
+    pairs = zip(probability, sizes, strict=True)
+    cropped = [each[:height, :width] for each, (height, width) in pairs]
+    found = [separated(each, smallest) for each in cropped]
+    return found, [confidences(*each) for each in zip(found, cropped, strict=True)]
+
+
+def confidences(
+    instances: Integer[np.ndarray, "height width"], probability: Float[np.ndarray, "height width 3"]
+) -> Float[np.ndarray, " instances"]:
+    """The mean probability of not being background over the pixels of each instance, float64.
+
+    Args:
+        instances: by number from 1 on, none left out.
+        probability: of background, inside and border.
+    """
+    numbers, count = instances.ravel(), int(instances.max()) + 1
+    sums = np.bincount(numbers, (1 - probability[..., 0]).ravel(), minlength=count)
+    return np.clip(sums / np.maximum(np.bincount(numbers, minlength=count), 1), 0, 1)[1:]
+
+
+def matched(true: list[np.ndarray], found: list[np.ndarray]) -> Bool[np.ndarray, " found"]:
+    """Whether each found instance of all images has an IoU above 0.5 with a true one."""
+    overlaps = [metrics.instance_overlap(t, f) for t, f in zip(true, found, strict=True)]
+    return np.concatenate([(each > 0.5).any(0) for each in overlaps])
 
 
 def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
@@ -196,16 +234,16 @@ def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
 
 
 def samples(
-    title: str, model: Logits, source: Source, smallest: int, notice: str, count: int = 4
+    title: str, model: Logits, splits: Splits, smallest: int, count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the images of highest and of lowest average precision with outlines of instances.
+    """Shows images of highest and of lowest average precision with outlines, and reliability.
 
     Args:
         title: what the images are.
         model: computes logits [batch, height, width, 3].
-        source: a held-out split of `data.sets.instances`.
+        splits: of `data.sets.instances`, whose test images are shown; before them `facts.notice`,
+            what the model may not be used for.
         smallest: instances of fewer pixels are left out.
-        notice: what the model may not be used for, shown first.
         count: number of images of each kind.
 
     Returns:
@@ -213,8 +251,10 @@ def samples(
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
+        source = splits.test
         rows = dict(source.gather(np.arange(len(source))))
-        true, found = true_instances(rows), predictions(model, state, source, smallest)
+        true = true_instances(rows)
+        found, confidence = predictions(model, state, source, smallest)
         pairs = zip(true, found, strict=True)
         score = np.array([metrics.average_precision(t, f) for t, f in pairs])
         order = np.argsort(score, kind="stable")
@@ -224,9 +264,19 @@ def samples(
             )
             for kind, index in (("highest", order[::-1][:count]), ("lowest", order[:count]))
         ]
-        return [Text("What this may not be used for", notice), *shown]
+        p = np.concatenate(confidence)
+        shown += [_reliability(title, p, matched(true, found))] if len(p) else []
+        return [Text("What this may not be used for", splits.facts.notice), *shown]
 
     return draw
+
+
+def _reliability(title: str, confidence: np.ndarray, right: np.ndarray) -> Plot:
+    bins, line = reliability(confidence, right), np.array([0.0, 1.0])
+    name = f"{title}: reliability of the confidence, expected error {bins.error:.3f}"
+    y = "fraction with an IoU above 0.5"
+    series = Series("perfect", line, line), Series("instances", bins.predicted, bins.observed)
+    return Plot(name, "confidence of an instance", y, series)
 
 
 def _outlines(
@@ -259,8 +309,8 @@ def brightened(image: np.ndarray) -> np.ndarray:
 
 def predictions(
     model: Logits, state: State, source: Source, smallest: int, batch: int = 4
-) -> list[np.ndarray]:
-    """Predicts the instances of each image of a source, at its own size.
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Predicts the instances of each image of a source, and their confidences; see `found_in`.
 
     Args:
         model: computes logits [batch, height, width, 3].
@@ -274,16 +324,13 @@ def predictions(
     """
     batch = min(batch, len(source))
     found: list[np.ndarray] = []
+    confidence: list[np.ndarray] = []
     for rows in in_order(source, batch, np.arange(batch)):
-        probability = probabilities(model, state, rows)
         counted = rows["mask"] > 0
-        found += [
-            separated(each[:height, :width], smallest)
-            for each, (height, width) in zip(
-                probability[counted], rows["size"][counted], strict=True
-            )
-        ]
-    return found
+        probability = probabilities(model, state, rows)[counted]
+        instances, each = found_in(probability, rows["size"][counted], smallest)
+        found, confidence = found + instances, confidence + each
+    return found, confidence
 
 
 def probabilities(model: Logits, state: State, batch: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -17,7 +17,7 @@ from dlcore.data.sets.instances import reflected
 from dlcore.errors import UsageError
 from dlcore.samples import Part, PartWriter
 from dlcore.samples.overlay import outlined
-from dlcore.tasks.instances import FOUND, brightened, probabilities, separated
+from dlcore.tasks.instances import FOUND, brightened, confidences, probabilities, separated
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State
@@ -149,14 +149,15 @@ def measured(
     rows, columns = np.indices(instances.shape)
     sums = [
         np.bincount(instances.ravel(), each.ravel(), minlength=count + 1)
-        for each in (columns, rows, 1 - probability[..., 0])
+        for each in (columns, rows)
     ]
+    confidence = confidences(instances, probability)
     listed = [
         {
             "pixels": int(sizes[n]),
             "x": round(float(sums[0][n] / sizes[n]), 1),
             "y": round(float(sums[1][n] / sizes[n]), 1),
-            "confidence": round(float(sums[2][n] / sizes[n]), 4),
+            "confidence": round(float(confidence[n - 1]), 4),
         }
         for n in range(1, min(count, _LISTED) + 1)
     ]

@@ -33,17 +33,18 @@ def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[fl
     """Computes weights of classes for the cross-entropy, larger for rare classes.
 
     Args:
-        class_pixels: number of training pixels of each class; above 0 with "sqrt".
+        class_pixels: number of training pixels of each class.
         weighting: "none"; "log", 1 / ln(1.02 + f) for the fraction f of a class's pixels (Paszke et
             al. 2016, sec. 4); or "sqrt", the square root of median(f) / f (after Eigen & Fergus
-            2015, sec. 6.1).
+            2015, sec. 6.1), over the classes with training pixels; the others have 1.
     """
     counts = np.asarray(class_pixels, np.float64)
     fraction = counts / counts.sum()
     if weighting == "log":
         return tuple((1 / np.log(1.02 + fraction)).tolist())
     if weighting == "sqrt":
-        return tuple(np.sqrt(np.median(fraction) / fraction).tolist())
+        median = np.median(fraction[fraction > 0])
+        return tuple(np.sqrt(np.where(fraction > 0, median / np.fmax(fraction, 1e-30), 1)).tolist())
     return (1.0,) * len(counts)
 
 
@@ -106,8 +107,8 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     together: `miou`, `iou_CLASS` of each class that is true or predicted anywhere,
     `pixel_accuracy`, `class_accuracy` (mean recall of true classes), and `calibration_error`, the
     expected calibration error of the probability of the predicted class (Guo et al. 2017, eq. 3).
-    After training, also `baseline_miou` and `baseline_pixel_accuracy`, of a baseline that predicts
-    the class that is most frequent in training at the same position of the image.
+    After training, with `baseline_` in front, the same but for calibration of a baseline that
+    predicts the class that is most frequent in training at the same position of the image.
 
     Args:
         model: computes logits [batch, height, width, classes].
@@ -119,30 +120,31 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
     def score(collected: Collected, split: str) -> dict[str, float]:
         found = metrics.overlap(collected["confusion"].astype(np.int64).sum(0))
-        by_class = {f"iou_{name}": each for name, each in zip(classes, found.iou, strict=True)}
-        return {
-            "miou": found.miou,
-            "pixel_accuracy": found.pixel_accuracy,
-            "class_accuracy": found.class_accuracy,
-            "calibration_error": calibration_error(collected["bins"].astype(np.float64).sum(0)),
-            # a class that is neither there nor predicted has none
-            **{name: float(each) for name, each in by_class.items() if np.isfinite(each)},
-        }
+        error = calibration_error(collected["bins"].astype(np.float64).sum(0))
+        return {**scores(found, classes), "calibration_error": error}
 
     def baseline(collected: Collected, split: str) -> dict[str, float]:
         found = of_positions(splits.train, sources[split], len(classes))
-        return {
-            "baseline_miou": found.miou,
-            "baseline_pixel_accuracy": found.pixel_accuracy,
-        }
+        return {f"baseline_{name}": each for name, each in scores(found, classes).items()}
 
     names = ("miou", "pixel_accuracy", "class_accuracy", *(f"iou_{name}" for name in classes))
     known = {**dict.fromkeys(names, _HIGHER), "calibration_error": Metric("lower")}
-    of_baseline = dict.fromkeys(("baseline_miou", "baseline_pixel_accuracy"), _HIGHER)
+    of_baseline = {f"baseline_{name}": _HIGHER for name in names}
     return [
         Scored(sources, functools.partial(collect, model, len(classes)), score, known),
         Scored(dict.fromkeys(sources), lambda *_: {}, baseline, of_baseline, "end"),
     ]
+
+
+def scores(found: metrics.Overlap, classes: Sequence[str]) -> dict[str, float]:
+    """The metrics of `evaluators` by name; a class that is neither there nor predicted has none."""
+    by_class = {f"iou_{name}": each for name, each in zip(classes, found.iou, strict=True)}
+    return {
+        "miou": found.miou,
+        "pixel_accuracy": found.pixel_accuracy,
+        "class_accuracy": found.class_accuracy,
+        **{name: float(each) for name, each in by_class.items() if np.isfinite(each)},
+    }
 
 
 def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[str, Array]:

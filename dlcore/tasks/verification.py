@@ -51,7 +51,9 @@ METRICS = {
     "same_slope": Metric(None),
     "same_intercept": Metric(None),
     **{f"{name}_eer": Metric("lower") for name in BASELINES},
-    **{f"{name}_auc": Metric("higher") for name in BASELINES},
+    **{
+        f"{name}_{each}": Metric("higher") for name in BASELINES for each in ("auc", "tar_at_far_1")
+    },
 }
 
 
@@ -326,6 +328,7 @@ def evaluators(model: Model, source: Source) -> list[Evaluator]:
         for name, each in known().items():
             metrics[f"{name}_eer"] = np.mean([fold.eer for fold in each])
             metrics[f"{name}_auc"] = np.mean([fold.auc for fold in each])
+            metrics[f"{name}_tar_at_far_1"] = np.mean([fold.tar_at_far_1 for fold in each])
         return {name: float(value) for name, value in metrics.items()}
 
     return [Scored({"test": source}, collect, score, METRICS, every="end")]

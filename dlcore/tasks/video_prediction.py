@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.bounds import Range
-from dlcore.data.facts import Facts
-from dlcore.data.own import videos
 from dlcore.data.source import Source, first
 from dlcore.data.splits import Splits
-from dlcore.errors import UsageError
+from dlcore.kernels.augment import random_flip
 from dlcore.metrics.images import psnr_of_each
 from dlcore.metrics.known import Metric
 from dlcore.metrics.structural import ssim
 from dlcore.samples import Animations, Plot, Sample, Series
+from dlcore.tasks.image_augmentation import Augment
 from dlcore.train.batched import over
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Model
-from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
 METRICS = {
@@ -52,6 +45,23 @@ def inputs(frames: int) -> Callable[[Batch, Array | None, bool], Array]:
         (batch, key, train) -> [batch, frames, h, w, c].
     """
     return lambda batch, key, train: _unit(batch["video"][:, :frames])
+
+
+def augment(mirror: bool) -> Augment | None:
+    """Returns an augmentation by mirrored videos, all frames of one alike; None: there is none.
+
+    Args:
+        mirror: whether videos are mirrored left to right with probability 1/2.
+    """
+
+    def mirrored(batch: Batch, key: Array) -> Batch:
+        n, time, height, width, channels = batch["video"].shape
+        # the frames of a video as one tall picture
+        stacked = batch["video"].reshape(n, time * height, width, channels)
+        stacked = random_flip(key, batch["row"], stacked)
+        return {**batch, "video": stacked.reshape(n, time, height, width, channels)}
+
+    return mirrored if mirror else None
 
 
 def _unit(video: Any) -> Any:
@@ -114,7 +124,7 @@ def evaluators(model: Model, splits: Splits, frames: int, clips: int = 200) -> l
     }
 
     def collect(state: State, batch: Batch) -> dict[str, Array]:
-        return {"predicted": _predicted(model, state.params, state.extra, batch["video"], frames)}
+        return {"predicted": predictions(model, state.params, state.extra, batch["video"], frames)}
 
     def score(collected: Collected, split: str) -> dict[str, float]:
         source = sources[split]
@@ -132,8 +142,17 @@ def evaluators(model: Model, splits: Splits, frames: int, clips: int = 200) -> l
     return [Scored(sources, collect, score, {name: METRICS[name] for name in names}, "end")]
 
 
-def _predicted(model: Model, params: Params, extra: Extra, video: Array, frames: int) -> Array:
-    """Predictions as uint8, of the given frames alone."""
+def predictions(model: Model, params: Params, extra: Extra, video: Array, frames: int) -> Array:
+    """Predicts frames from the given ones alone, as pixels.
+
+    Args:
+        model, frames: as of `loss`.
+        params, extra: of all models.
+        video: uint8 [batch, time, h, w, c], of which the first `frames` frames are used.
+
+    Returns:
+        uint8 [batch, frames out, h, w, c].
+    """
     made = model(params, extra, {"video": video[:, :frames]}, None, False)[0]
     return jnp.rint(jnp.clip(made, 0, 1) * 255).astype(jnp.uint8)
 
@@ -170,12 +189,12 @@ def by_frame(
 def samples(
     model: Model, source: Source, frames: int, count: int = 4
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows videos beside predictions and copies of the last frame, and the metrics by frame.
+    """Shows the best and the worst predictions beside their videos, and the metrics by frame.
 
     Args:
         model, frames: as of `loss`.
         source: the videos.
-        count: number of first videos that are shown; the metrics are of eight times as many.
+        count: number of videos that are shown, the best and the worst of eight times as many.
 
     Returns:
         (state, key) -> samples: animations, and a plot for each metric; the key is not used.
@@ -183,15 +202,15 @@ def samples(
 
     def draw(state: State, key: Array) -> list[Sample]:
         video = source.gather(np.arange(min(8 * count, len(source))))["video"]
-        predict = lambda x: _predicted(model, state.params, state.extra, x, frames)  # noqa: E731
+        predict = lambda x: predictions(model, state.params, state.extra, x, frames)  # noqa: E731
         predicted = over(predict, video, batch=16)
-        clips, captions = [], []
-        for true, made in zip(video[:count], predicted, strict=False):
-            given = true[:frames]
-            copied = np.repeat(given[-1:], len(made), 0)
-            clips += [true, np.concatenate([given, made]), np.concatenate([given, copied])]
-            captions += ["true", "predicted", "last frame copied"]
+        order = np.argsort(squared_errors(predicted, video, frames), kind="stable")
         title = f"Test videos: {frames} frames are given, {predicted.shape[1]} are predicted"
+        few = max(1, count // 2)
+        clips = [
+            _clips(f"{title}; the {kind} by squared error", predicted, video, frames, index)
+            for kind, index in (("best", order[:few]), ("worst", order[::-1][:few]))
+        ]
         network, copying = by_frame(predicted, video, frames)
         time = np.arange(1, predicted.shape[1] + 1)
         labels = {"squared_error": "squared error", "ssim": "SSIM", "psnr": "PSNR (dB)"}
@@ -204,125 +223,29 @@ def samples(
             )
             for name, label in labels.items()
         ]
-        return [Animations(title, clips, tuple(captions)), *plots]
+        return [*clips, *plots]
 
     return draw
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoOptions:
-    """Flags of `dlcore predict` for a model of videos."""
-
-    start: Annotated[int, Range(-1)] = -1
-    """number of the first frame that is read; -1: the last frames of the video are read"""
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoPredictor:
-    """Predicts the frames that follow those of a user's animated image, or of a folder of frames.
-
-    Attributes:
-        model: computes predictions, see `loss`.
-        facts: of the training data: the shape of the field `video`, and `frames_in`, the number of
-            given frames.
-        options: flags of `dlcore predict`.
-    """
-
-    model: Model
-    facts: Facts
-    options: VideoOptions = dataclasses.field(default_factory=VideoOptions)
-
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[np.ndarray, int]]:
-        """Reads videos, resized to the training videos; see `item`.
-
-        Raises:
-            UsageError: a file is no video, or has too few frames.
-        """
-        return [self.item(videos.read(file, self._shape[1:3]), file.name) for file in files]
-
-    def in_folder(self, folder: Path) -> list[Path]:
-        """Lists the videos in a folder; the folder itself if its files are frames.
-
-        Raises:
-            UsageError: the folder has no videos.
-        """
-        return videos.listed(folder)
-
-    def item(self, value: object, name: str = "this video") -> tuple[np.ndarray, int]:
-        """Converts a video to the channels of the training data, and finds the first frame to read.
-
-        Args:
-            value: uint8 [frames, h, w, 1 or 3], h and w of the training videos.
-            name: of the video, for messages.
-
-        Returns:
-            uint8 [frames, h, w, c], and the index of the first given frame (`options.start`).
-
-        Raises:
-            UsageError: an array of another shape or dtype, or too few frames.
-        """
-        video, given = np.asarray(value), int(self.facts.frames_in)
-        fits = video.ndim == 4 and video.shape[1:3] == self._shape[1:3]
-        if not fits or video.dtype != np.uint8 or video.shape[3] not in (1, 3):
-            size = " x ".join(map(str, self._shape[1:3]))
-            raise UsageError(f"{name} is no uint8 [frames, h, w, 1 or 3] of {size} pixels")
-        if self._shape[3] == 3 and video.shape[3] == 1:
-            video = np.repeat(video, 3, 3)
-        if self._shape[3] == 1 and video.shape[3] == 3:
-            weights = np.array([0.299, 0.587, 0.114])  # as Pillow converts to grey
-            video = np.rint(video @ weights).astype(np.uint8)[..., None]
-        start = len(video) - given if self.options.start < 0 else self.options.start
-        if start < 0 or start + given > len(video):
-            raise UsageError(
-                f"{name} has {len(video)} frames, and {given} are read from frame {max(start, 0)}:"
-                " give a longer video, or another --start"
-            )
-        return video, start
-
-    def batch(self, state: State, items: Sequence[tuple[np.ndarray, int]]) -> list[Answer]:
-        """Answers a batch of videos.
-
-        Args:
-            state: trained parameters.
-            items: as `items` returned them.
-
-        Returns:
-            ({"first_frame", "frames_read", "frames_predicted"}, the animation) of each; where the
-            video has all frames that are predicted, also "squared_error" and
-            "squared_error_of_copy_last", see `loss`.
-        """
-        given = int(self.facts.frames_in)
-        windows = np.stack([video[start : start + given] for video, start in items])
-        made = np.asarray(self._compiled(state.params, state.extra, windows))
-        return [self._answer(*item, each) for item, each in zip(items, made, strict=True)]
-
-    def _answer(self, video: np.ndarray, start: int, made: np.ndarray) -> Answer:
-        given = int(self.facts.frames_in)
-        answer: dict[str, object] = {"first_frame": start, "frames_read": given}
-        answer["frames_predicted"] = len(made)
-        end = start + given
-        true = video[end : end + len(made)]
-        if len(true) == len(made):
-            for name, shown in (("", made), ("_of_copy_last", video[end - 1 : end])):
-                error = ((shown / 255.0 - true / 255.0) ** 2).sum((1, 2, 3))
-                answer[f"squared_error{name}"] = float(error.mean())
-        clip = np.concatenate([video[start:end], made])
-        return answer, Animations("Given frames, and those predicted", [clip])
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return tuple(self.facts.fields["video"]["shape"])
-
-    @functools.cached_property
-    def _compiled(self) -> Callable[..., Array]:
-        given = int(self.facts.frames_in)
-        return jax.jit(lambda p, e, video: _predicted(self.model, p, e, video, given))
-
-
-def predictor(model: Model, facts: Facts) -> VideoPredictor:
-    """Returns the predictor of the next frames; `dlcore predict --out` writes animations.
+def squared_errors(predicted: np.ndarray, video: np.ndarray, frames: int) -> np.ndarray:
+    """The squared error of each video, summed over pixels and averaged over frames, [n].
 
     Args:
-        model, facts: see `VideoPredictor`.
+        predicted, video, frames: as of `by_frame`.
     """
-    return VideoPredictor(model, facts)
+    error = predicted.astype(np.float32) / 255 - video[:, frames:].astype(np.float32) / 255
+    return (error**2).sum((2, 3, 4)).mean(1)
+
+
+def _clips(
+    title: str, predicted: np.ndarray, video: np.ndarray, frames: int, index: np.ndarray
+) -> Animations:
+    """Some videos, each beside its prediction and the copied last frame."""
+    error, clips, captions = squared_errors(predicted, video, frames), [], []
+    for i in index:
+        given, made = video[i, :frames], predicted[i]
+        copied = np.repeat(given[-1:], len(made), 0)
+        clips += [video[i], np.concatenate([given, made]), np.concatenate([given, copied])]
+        captions += ["true", f"predicted, error {error[i]:.1f}", "last frame copied"]
+    return Animations(title, clips, tuple(captions))

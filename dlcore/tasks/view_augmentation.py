@@ -12,6 +12,7 @@ from jaxtyping import Float, Integer, PRNGKeyArray
 
 from dlcore.bounds import NonNegativeInt, Probability, Range
 from dlcore.kernels import augment, colours, crop, rotation
+from dlcore.kernels.randaugment import randaugment
 from dlcore.kernels.random import uniform
 from dlcore.train.step import Batch
 
@@ -30,6 +31,7 @@ class Views:
         jitter: probability that an image's colours are changed.
         grey: probability that an image becomes grey.
         erase: side in pixels of a square that is set to 0; 0: none.
+        randaugment: number of changes by `kernels.randaugment`, of a magnitude of 1/2.
     """
 
     smallest: Annotated[float, Range(0, 1, "(]")] = 0.2
@@ -43,6 +45,7 @@ class Views:
     jitter: Probability = 0.8
     grey: Probability = 0.2
     erase: NonNegativeInt = 0
+    randaugment: NonNegativeInt = 0
 
     def __call__(
         self,
@@ -61,7 +64,7 @@ class Views:
             float32 in [0, 1], of the same shape. Saturation, hue and grey leave images of one
             channel as they are.
         """
-        keys = [jax.random.fold_in(key, number) for number in range(6)]
+        keys = [jax.random.fold_in(key, number) for number in range(7)]
         x = images.astype(jnp.result_type(float)) / 255  # float64 under jax_enable_x64
         if self.smallest < 1:
             x = crop.random_resized_crop(keys[0], row, x, self.smallest, self.ratio)
@@ -74,6 +77,8 @@ class Views:
             x = self._jittered(keys[2], row, x, coloured)
         if self.grey and coloured:
             x = colours.random_grey(keys[3], row, x, self.grey)
+        if self.randaugment:
+            x = randaugment(keys[6], row, x, self.randaugment)
         return augment.random_erase(keys[4], row, x, self.erase) if self.erase else x
 
     def _jittered(self, key: Array, row: Array, images: Array, coloured: bool) -> Array:

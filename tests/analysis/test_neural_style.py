@@ -22,8 +22,11 @@ def test_a_quadratic_is_minimised_within_the_range_of_pixels() -> None:
 
     found = optimise(losses, PHOTOGRAPH, iterations=150, rate=0.05)
     np.testing.assert_allclose(found.image, np.minimum(target, 1), atol=0.03)
-    assert found.curve.shape == (151,)
-    assert found.curve[0] == pytest.approx(float(((PHOTOGRAPH - target) ** 2).sum()))
+    total = found.curves["total"]
+    assert total.shape == (151,)
+    np.testing.assert_allclose(found.curves["half"], total / 2, rtol=1e-6)
+    assert found.seconds > 0
+    assert total[0] == pytest.approx(float(((PHOTOGRAPH - target) ** 2).sum()))
     assert found.losses["half"] == pytest.approx(found.losses["total"] / 2)
     assert found.losses["total"] == pytest.approx(1.0, abs=0.02)
 
@@ -33,4 +36,4 @@ def test_the_best_picture_is_kept_where_a_loss_rises() -> None:
     found = optimise(
         lambda image: {"total": jnp.abs(image[0] - PHOTOGRAPH + 1e-3).sum()}, PHOTOGRAPH, 3, 0.3
     )
-    assert found.losses["total"] == pytest.approx(min(found.curve), rel=1e-5)
+    assert found.losses["total"] == pytest.approx(min(found.curves["total"]), rel=1e-5)

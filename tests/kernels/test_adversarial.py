@@ -54,6 +54,21 @@ CASES = {
         batched=(0, 1),
         edges=FAR,
     ),
+    "critic_loss:least_squares": Case(
+        lambda t, f: critic_loss(t, f, "least_squares"),
+        lambda t, f: ((t - 1) ** 2 + f**2) / 2,
+        normals((6, 2), (6, 2)),
+        grads=(0, 1),
+        batched=(0, 1),
+        edges=FAR,
+    ),
+    "generator_loss:least_squares": Case(
+        lambda f: generator_loss(f, "least_squares"),
+        lambda f: (f - 1) ** 2,
+        normals((6, 2)),
+        grads=(0,),
+        edges={name: scores[1:] for name, scores in FAR.items()},
+    ),
     "generator_loss:nonsaturating": Case(
         lambda f: generator_loss(f, "nonsaturating"),
         lambda f: softplus(-f),

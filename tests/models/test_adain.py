@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models.adain import Decoder, adain
+from dlcore.kernels.style import adain
+from dlcore.models.adain import Decoder
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.models.style import CONTENT, STYLE, VGG, Grams, InstanceNorm, Painter, gram
+from dlcore.kernels.style import gram
+from dlcore.models.style import CONTENT, STYLE, VGG, Grams, InstanceNorm, Painter
 
 IMAGE = jax.random.uniform(jax.random.key(0), (2, 16, 24, 3))
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from dlcore.cli import main as cli
 from dlcore.errors import UsageError
-from dlcore.models.style import STYLE, gram
+from dlcore.kernels.style import gram
+from dlcore.models.style import STYLE
 from dlcore.tasks import style_transfer
 from dlcore.tasks.style_predictor import AnyStyleOptions
 from dlcore.train.predictor import with_options

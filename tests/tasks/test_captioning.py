@@ -13,7 +13,7 @@ from PIL import Image
 
 from dlcore.data.sets.captions import END, text
 from dlcore.errors import UsageError
-from dlcore.tasks import captioning
+from dlcore.tasks import caption_scores, captioning
 from dlcore.tasks.image_inputs import to_signed
 from dlcore.train.predictor import with_options
 from tests.child import built
@@ -22,18 +22,26 @@ from tests.tasks.test_predictors import untrained
 
 def test_scores_of_right_and_wrong_captions() -> None:
     references = ["a small red circle", "a large blue cross", "a cat"]
-    right = captioning.scores(references, references)
+    right = caption_scores.scores(references, references)
     assert right == {"bleu": pytest.approx(100), "cider": pytest.approx(25 / 3), "exact_match": 1.0}
-    one_wrong = captioning.scores([*references[:2], "a dog"], references, "_greedy")
+    one_wrong = caption_scores.scores([*references[:2], "a dog"], references, "_greedy")
     assert one_wrong["exact_match_greedy"] == pytest.approx(2 / 3)
     assert one_wrong["bleu_greedy"] < 100
+
+
+def test_scores_by_length_are_those_of_their_pictures() -> None:
+    references = ["a cat", "a dog", "a large blue cross"]
+    captions = ["a cat", "a cow", "a large blue cross"]
+    two, four = caption_scores.by_length("Test", captions, references).rows
+    assert (two[:2], two[3]) == (("2", 2), 0.5)
+    assert four == ("4", 1, 100.0, 1.0)
 
 
 def test_the_nearest_picture_is_found_in_any_order() -> None:
     known = np.random.default_rng(0).integers(0, 256, (9, 24, 24, 3), np.uint8)
     order = np.array([3, 0, 8])
     noisy = np.clip(known[order].astype(int) + 3, 0, 255).astype(np.uint8)
-    np.testing.assert_array_equal(captioning.nearest(known, noisy), order)
+    np.testing.assert_array_equal(caption_scores.nearest(known, noisy), order)
 
 
 def test_light_falls_where_the_weight_is() -> None:
@@ -94,7 +102,9 @@ def test_own_pictures_are_captioned_alike_in_any_company(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_samples_mark_right_captions_and_draw_attention_by_word() -> None:
     experiment, state = untrained("captioning_emoji")
-    pictures, *details = experiment.draw(state, jax.random.key(0))
+    pictures, table, *details = experiment.draw(state, jax.random.key(0))
+    scored = sum(row[1] for row in table.rows)
+    assert scored == min(240, len(experiment.splits.test))
     assert len(pictures.images) == len(pictures.captions) == len(pictures.right) == 30
     assert len(details) == 6
     assert all(len(each.words) == len(each.weights) for each in details)

@@ -104,6 +104,12 @@ def test_evaluators_take_the_threshold_of_validation(splits: Any) -> None:
     assert scores["calibration_error"] == pytest.approx(1 - 0.731, abs=1e-3)
     assert scores["ap_50_3"] == 1
     assert scores["baseline_map_50"] < 0.3
+    constant = detection_baseline.constant(splits.train, CLASSES)
+    true = detection.in_images(collected)[0]  # the images have the size of the canvas
+    trivial = average_precision(true, [constant] * len(true), splits.facts.classes)
+    named = {name: value for name, value in scores.items() if name.startswith("baseline_")}
+    assert named == {f"baseline_{name}": pytest.approx(trivial[name]) for name in trivial}
+    assert {"baseline_map", "baseline_ap_50_3", "baseline_ap_3"} <= named.keys()
 
 
 def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
@@ -114,6 +120,8 @@ def test_the_baseline_is_right_where_all_images_are_alike(splits: Any) -> None:
 
     found = detection_baseline.constant(arrays("a", "1", "train", repeated), CLASSES)
     assert found.confidence.max() == 1
+    without = arrays("a", "1", "train", {**repeated, "count": np.zeros(4, np.int32)})
+    assert len(detection_baseline.constant(without, CLASSES).boxes) == 0
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import optax
 import pytest
 from scipy import optimize
 
+from dlcore.data.source import arrays
 from dlcore.models.temperature import Temperature
 from dlcore.tasks import diagnosis
 from dlcore.train.model import Model
@@ -133,6 +134,23 @@ def test_scores_and_the_temperature_that_they_show() -> None:
     assert found["temperature"] == pytest.approx(3, rel=1e-5)
     assert found["calibration_error"] < found["calibration_error_before"]
     assert {*found} == {*diagnosis.METRICS}
+
+
+def test_the_regression_on_pixels_is_perfect_where_pixels_are_the_label() -> None:
+    label = np.arange(40, dtype=np.int32) % 2
+    image = np.broadcast_to((200 * label)[:, None, None, None], (40, 4, 4, 1)).astype(np.uint8)
+    held = {"image": image, "label": label, "calibrates": np.zeros(40, np.float32)}
+    train = arrays("spots", "1", "train", held)
+    found = diagnosis.of_pixels(train, arrays("spots", "1", "test", held), [20, 20])
+    assert found.keys() == diagnosis.BASELINES.keys()
+    for name in ("auc", "sensitivity_at_95_specificity", "balanced_accuracy"):
+        assert found[f"baseline_{name}"] == 1
+    # what the prior of 1/2 says is "not ill", and it is calibrated
+    assert found["baseline_accuracy"] == 0.5
+    assert found["baseline_calibration"] == 0
+    wrong = {**held, "label": 1 - label}
+    found = diagnosis.of_pixels(train, arrays("spots", "1", "test", wrong), [20, 20])
+    assert found["baseline_balanced_accuracy"] == 0
 
 
 def test_balanced_weights_give_both_classes_the_same_sum() -> None:

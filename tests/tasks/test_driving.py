@@ -59,6 +59,9 @@ def test_errors_worked_by_hand() -> None:
     assert found["zero_mse"] == pytest.approx(2 / 3)
     assert found["mean_mse"] == pytest.approx(0.25)
     assert found["last_mse"] == pytest.approx(1 / 3)
+    assert (found["zero_mae"], found["mean_mae"]) == pytest.approx((2 / 3, 0.5))
+    assert found["last_mae"] == pytest.approx(1 / 3)
+    assert found.keys() == driving.METRICS.keys()
     assert found["correlation"] == pytest.approx(np.corrcoef([0, 0.5, 1], [0, 1, 1])[0, 1])
 
 
@@ -113,7 +116,29 @@ def test_a_policy_that_knows_the_steering_before_is_given_it() -> None:
 @pytest.mark.slow
 def test_samples_show_the_drive_beside_baselines() -> None:
     experiment, state = untrained("driving_udacity")
-    plot, table, looks = (sample for sample in experiment.draw(state, jax.random.key(0)))
+    plot, table, directions, looks, worst = experiment.draw(state, jax.random.key(0))
     assert [series.name for series in plot.series] == ["person", "network"]  # type: ignore[attr-defined]
     assert [row[0] for row in table.rows] == ["network", *driving.BASELINES.values()]  # type: ignore[attr-defined]
     assert len(looks.captions) == 12  # type: ignore[attr-defined]
+    frames = sum(row[1] for row in directions.rows)  # type: ignore[attr-defined]
+    assert frames == len(experiment.splits.test)
+    found = driving.steering_of(experiment.models[0], state, experiment.splits.test)
+    most = np.abs(found["steering"] - found["target"]).argmax()
+    assert worst.captions[0] == (  # type: ignore[attr-defined]
+        f"{found['steering'][most]:+.2f}, person {found['target'][most]:+.2f}"
+    )
+
+
+def test_errors_by_direction_are_those_of_their_frames() -> None:
+    target = np.array([-0.5, -0.3, 0.0, 0.05, 0.4])
+    found = {
+        "steering": np.array([-0.4, -0.1, 0.1, 0.05, 0.0]),
+        "target": target,
+        "previous": np.stack([0 * target, target + 0.2], 1),
+    }
+    rows = {row[0]: row[1:] for row in driving.by_direction("Test", found, 0.1).rows}
+    assert rows["left"] == pytest.approx((2, 0.15, 0.4, 0.5, 0.2))
+    assert rows["straight on"] == pytest.approx((2, 0.05, 0.025, 0.075, 0.2))
+    assert rows["right"] == pytest.approx((1, 0.4, 0.4, 0.3, 0.2))
+    straight = {name: array[2:4] for name, array in found.items()}
+    assert len(driving.by_direction("Test", straight, 0.1).rows) == 1

@@ -35,7 +35,8 @@ def test_a_perfect_translation_has_no_error_and_keeps_the_class(
         return np.stack([pairs[each.tobytes()] for each in images])
 
     monkeypatch.setattr(image_translation, "translated", perfect)
-    evaluator = image_translation.evaluator("b", "a", splits, CLASSIFIER)  # type: ignore[arg-type]
+    models: Any = "b", "a"
+    _, evaluator = image_translation.evaluators(*models, splits, CLASSIFIER)
     found = evaluator.score(None, {}, "test")  # type: ignore[arg-type]
     assert set(found) == set(evaluator.metrics)
     assert found["error_to_b"] == found["error_to_a"] == 0
@@ -44,6 +45,37 @@ def test_a_perfect_translation_has_no_error_and_keeps_the_class(
     unchanged = ((test["a"] / 255.0 - test["true_b"] / 255.0) ** 2).mean()
     assert found["error_to_b_unchanged"] == pytest.approx(unchanged, rel=1e-5)
     assert 0 < found["error_to_b_of_mean"] < found["error_to_b_unchanged"]
+    assert found["cycle_error"] == 0
+    mean = {k: (splits.train.arrays[k][:2000] / 255.0).mean(0) for k in "ab"}
+    of_mean = [np.abs(mean[k] - test[k] / 255.0).mean() for k in "ab"]
+    assert found["cycle_error_of_mean"] == pytest.approx(np.mean(of_mean), rel=1e-5)
+    draw = image_translation.samples(*models, splits, CLASSIFIER)
+    *_, marked, table = draw(None, jax.random.key(0))  # type: ignore[arg-type]
+    assert np.mean(marked.right) == pytest.approx(found["class_kept"], abs=0.3)  # type: ignore[attr-defined]
+    counts, kept = np.array([row[1:3] for row in table.rows]).T  # type: ignore[attr-defined]
+    assert counts.sum() == len(test["label_b"])
+    assert (counts * kept).sum() / counts.sum() == pytest.approx(found["class_kept"], abs=1e-3)
+
+
+def test_recognised_digits_by_hand() -> None:
+    label = np.array([3, 7, 7, 3])
+    found = {"translated": np.array([3, 7, 1, 8]), "unchanged": np.array([0, 7, 7, 0])}
+    table = image_translation.kept_by_digit("Test", found, label)
+    assert table.rows == (("3", 2, 0.5, 0.0), ("7", 2, 0.5, 1.0))
+
+
+@pytest.mark.slow
+def test_errors_of_validation_are_those_of_the_written_pictures() -> None:
+    experiment, state = untrained("cyclegan")
+    scored, _ = experiment.evaluators
+    models = {each.name: each for each in experiment.models}
+    held = experiment.splits.validation.gather(np.arange(5))
+    collected = scored.collect(state, {name: jnp.asarray(x) for name, x in held.items()})
+    found = scored.score(state, {k: np.asarray(x) for k, x in collected.items()}, "validation")
+    for given, target in (("a", "b"), ("b", "a")):
+        made = image_translation.translated(models[f"to_{target}"], state, held[given])
+        expected = ((made / 255.0 - held[f"true_{target}"] / 255.0) ** 2).mean()
+        assert found[f"error_to_{target}"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.slow

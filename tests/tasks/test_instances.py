@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,8 +13,11 @@ from scipy import ndimage
 
 from dlcore.data.sets import instances as sets
 from dlcore.data.sets import synthetic_maps
+from dlcore.data.source import first
 from dlcore.errors import UsageError
+from dlcore.metrics.calibration import reliability
 from dlcore.metrics.segmentation import average_precision
+from dlcore.samples import Plot, Text
 from dlcore.tasks import instances
 from dlcore.tasks.instances_predictor import InstancePredictor, measured
 from dlcore.train.step import State
@@ -89,6 +93,44 @@ def test_measures_of_each_instance() -> None:
     assert (found["count"], found["width"], found["height"]) == (1, 8, 6)
     assert found["instances"] == [{"pixels": 8, "x": 3.5, "y": 1.5, "confidence": 0.75}]
     assert measured(np.zeros((6, 8), np.int32), p)["instances"] == []
+
+
+def test_confidences_are_measured_against_true_instances_by_hand() -> None:
+    true, p = np.zeros((8, 20), int), np.full((8, 20, 3), (1.0, 0.0, 0.0), np.float32)
+    true[1:5, 1:5], true[1:5, 12:18] = 1, 2
+    p[1:5, 1:5] = (0.25, 0.75, 0)  # the first one
+    p[1:5, 8:15] = (0.125, 0.875, 0)  # the second one: IoU 12 / 40
+    found, confidence = instances.found_in(p[None], np.array([[8, 20]]), 4)
+    np.testing.assert_allclose(np.concatenate(confidence), [0.75, 0.875])
+    np.testing.assert_array_equal(instances.matched([true], found), [True, False])
+    error = reliability(np.concatenate(confidence), instances.matched([true], found)).error
+    assert error == pytest.approx((0.25 + 0.875) / 2)
+    nothing = instances.confidences(np.zeros((8, 20), np.int32), p)
+    assert nothing.shape == (0,)
+    assert instances.matched([true], [np.zeros((8, 20), int)]).shape == (0,)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_samples_and_scores_of_a_network_with_and_without_instances(there: bool) -> None:
+    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
+        bright = batch["image"].astype(jnp.float32) - (90 if there else 300)
+        return jnp.concatenate([-bright, bright, 0 * bright - 50], -1) / 20, extra
+
+    splits = sets.load("nuclei_dsb2018", "offline", 100, 48)
+    splits = replace(splits, test=first(splits.test, 6))
+    state = State(jnp.zeros((), jnp.int32), {}, {}, {})
+    shown = instances.samples("Test images", model, splits, 16)(state, jax.random.key(0))
+    assert isinstance(shown[0], Text)
+    assert shown[0].text == sets.GENERATED_NOTICE
+    plots = [each for each in shown if isinstance(each, Plot)]
+    scored = instances.evaluators(model, splits, 16)[0]
+    collected = scored.collect(state, splits.test.gather(np.arange(6)))
+    made = {name: np.asarray(array) for name, array in collected.items()}
+    scores = scored.score(state, made, "test")
+    assert ("calibration_error" in scores) == there
+    if there:
+        assert f"expected error {scores['calibration_error']:.3f}" in plots[0].title
+    assert len(plots) == there
 
 
 def test_contrast_does_not_depend_on_the_exposure_or_on_one_bright_spot() -> None:

@@ -111,6 +111,10 @@ def test_metrics_are_those_of_enlarged_logits_at_the_size_of_the_maps() -> None:
     assert 0 < found["calibration_error"] < 1
     trivial = baseline.score(STATE, {}, "test")
     assert 0 < trivial["baseline_miou"] < 1
+    by_class = [trivial[f"baseline_iou_{name}"] for name in CLASSES]
+    assert trivial["baseline_miou"] == pytest.approx(np.mean(by_class))
+    assert 0 < trivial["baseline_class_accuracy"] < 1
+    assert trivial.keys() <= baseline.metrics.keys()
 
 
 @pytest.mark.slow
@@ -137,6 +141,7 @@ def test_weights_of_classes() -> None:
     log = segmentation.class_weights([75, 25], "log")
     assert log == pytest.approx((1 / np.log(1.77), 1 / np.log(1.27)))
     assert segmentation.class_weights([1, 4, 16], "sqrt") == pytest.approx((2, 1, 0.5))
+    assert segmentation.class_weights([1, 0, 4, 16], "sqrt") == pytest.approx((2, 1, 1, 0.5))
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from PIL import Image
 
 from dlcore.cli import main as cli
 from dlcore.errors import UsageError
-from dlcore.models.style import STYLE, VGG, gram
+from dlcore.kernels.style import gram
+from dlcore.models.style import STYLE, VGG
 from dlcore.tasks import style_predictor, style_transfer
 from dlcore.train import weights
 from dlcore.train.predictor import with_options
@@ -99,6 +100,10 @@ def test_a_run_freezes_the_features_compares_and_predicts_into_one_file(
     test = record["results"]["test"]
     assert test["content_of_optimised"] > 0
     assert test["loss_over_photograph"] < 1
+    assert min(test[f"seconds_{each}"] for each in ("of_network", "of_optimised")) > 0
+    assert test["seconds_over_optimised"] > 0
+    shown = "".join(each.read_text() for each in Path("run/samples").rglob("*.json"))
+    assert all(f": {kind} loss" in shown for kind in ("content", "style", "total"))
     first, last = (record["params_sha256"][when] for when in ("start", "end"))
     if isinstance(first, dict):
         assert first["vgg"] == last["vgg"]

@@ -110,6 +110,7 @@ def test_scores_are_of_unseen_pairs_alone_and_means_over_folds() -> None:
     assert found["eer_deviation"] == pytest.approx(np.std(by_hand))
     assert found.keys() == task.METRICS.keys()
     assert 0 < found["pca_eer"] < 0.5
+    assert all(0 < found[f"{name}_tar_at_far_1"] <= 1 for name in task.BASELINES)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from dlcore.data.facts import Facts
 from dlcore.errors import UsageError
 from dlcore.metrics.structural import ssim
 from dlcore.samples import Animations
-from dlcore.tasks import video_prediction
+from dlcore.tasks import video_prediction, video_predictor
 from dlcore.train.predictor import with_options
 from dlcore.train.step import value
 from tests.tasks.test_predictors import untrained
@@ -70,13 +70,13 @@ def test_an_untrained_network_predicts_the_last_frame_of_a_gif(tmp_path: Path) -
     ((answer, sample),) = predictor.batch(state, predictor.items([tmp_path / "a.gif"], []))
     assert answer == {"first_frame": 4, "frames_read": 4, "frames_predicted": 4}
     np.testing.assert_array_equal(sample.clips[0][4:], np.repeat(video[-1:], 4, 0))
-    early = with_options(predictor, video_prediction.VideoOptions(start=0))
+    early = with_options(predictor, video_predictor.VideoOptions(start=0))
     ((answer, sample),) = early.batch(state, early.items([tmp_path / "a.gif"], []))
     assert answer["squared_error"] == pytest.approx(answer["squared_error_of_copy_last"])
     expected = ((video[3:4] / 255.0 - video[4:] / 255.0) ** 2).sum((1, 2, 3)).mean()
     assert answer["squared_error"] == pytest.approx(expected, rel=1e-5)
     with pytest.raises(UsageError, match="has 8 frames, and 4 are read from frame 6"):
-        with_options(predictor, video_prediction.VideoOptions(start=6)).items(
+        with_options(predictor, video_predictor.VideoOptions(start=6)).items(
             [tmp_path / "a.gif"], []
         )
     bad = tmp_path / "bad.gif"
@@ -87,15 +87,33 @@ def test_an_untrained_network_predicts_the_last_frame_of_a_gif(tmp_path: Path) -
 
 def test_samples_show_animations_and_curves() -> None:
     experiment, state = untrained("video_moving_mnist")
-    animations, *plots = experiment.draw(state, jax.random.key(0))
-    assert isinstance(animations, Animations)
-    assert [len(clip) for clip in animations.clips] == [8] * 12
+    best, worst, *plots = experiment.draw(state, jax.random.key(0))
+    errors = []
+    for animations in (best, worst):
+        assert isinstance(animations, Animations)
+        assert [len(clip) for clip in animations.clips] == [8] * 6
+        true, made = (clip[4:].astype(float) / 255 for clip in animations.clips[:2])
+        errors.append(((true - made) ** 2).sum((1, 2, 3)).mean())
+        assert animations.captions[1] == f"predicted, error {errors[-1]:.1f}"
+    assert errors[0] < errors[1]
     assert len(plots) == 3
+
+
+def test_all_frames_of_a_video_are_mirrored_alike() -> None:
+    assert video_prediction.augment(False) is None
+    video = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 5, 1), np.uint8)
+    batch = {"video": jnp.asarray(video), "row": jnp.arange(20)}
+    augment = video_prediction.augment(True)
+    assert augment is not None
+    found = np.asarray(augment(batch, jax.random.key(0))["video"])
+    mirrored = (found == video[:, :, :, ::-1]).all((1, 2, 3, 4))
+    assert 3 < mirrored.sum() < 17
+    np.testing.assert_array_equal(found[~mirrored], video[~mirrored])
 
 
 def test_a_video_that_is_an_array_has_one_channel_or_three() -> None:
     facts = Facts(frames_in=2, fields={"video": {"shape": [4, 8, 8, 3], "dtype": "uint8"}})
-    made = video_prediction.predictor(Black(), facts)  # type: ignore[arg-type]
+    made = video_predictor.predictor(Black(), facts)  # type: ignore[arg-type]
     grey = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
     np.testing.assert_array_equal(made.item(grey)[0], np.repeat(grey, 3, 3))
     with pytest.raises(UsageError, match=r"no uint8 \[frames, h, w, 1 or 3\] of 8 x 8 pixels"):

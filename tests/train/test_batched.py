@@ -73,7 +73,7 @@ def test_images_mistakes_and_the_matrix() -> None:
     def looked_up(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
         return jnp.log(jnp.asarray(batch["p"], jnp.float32)), extra
 
-    first, worst, matrix = samples("Test", looked_up, data, NAMES, count=3)(STATE, KEY)
+    first, worst, table, matrix = samples("Test", looked_up, data, NAMES, count=3)(STATE, KEY)
     assert isinstance(first, Images)
     assert (first.title, first.captions, first.right) == (
         "Test",
@@ -88,6 +88,9 @@ def test_images_mistakes_and_the_matrix() -> None:
     ], "the smallest probability of the true class first"
     assert worst.captions == ("ant 90%, is cow 6%", "ant 50%, is bee 30%")
     assert worst.right == (False, False)
+    assert isinstance(table, Table)
+    assert table.header == ("class", "examples", "recall", "precision")
+    assert table.rows == (("cow", 2, 0.5, 1.0), ("bee", 3, 0.667, 1.0), ("ant", 1, 1.0, 0.333))
     assert isinstance(matrix, Table)
     assert matrix.title == "Test: confusion matrix"
     assert matrix.header == ("true \\ predicted", *NAMES)
@@ -96,7 +99,7 @@ def test_images_mistakes_and_the_matrix() -> None:
 
 def test_no_mistakes_no_images_of_them() -> None:
     right = P.argmax(1).astype(np.int32)
-    first, matrix = samples("Test", logits, source(true=right), ("0", "1", "2"))(STATE, KEY)
+    first, _, matrix = samples("Test", logits, source(true=right), ("0", "1", "2"))(STATE, KEY)
     assert isinstance(first, Images)
     assert first.captions == ("0", "0", "1", "2", "0", "1")
     assert isinstance(matrix, Table)

@@ -24,7 +24,15 @@ NOTICE = (
     " examine first, or to assess other scanners, ages or diseases. Bright pixels of a saliency map"
     " are no evidence of a finding."
 )
-"""What a model of the published images may not be used for; every report shows it."""
+"""What a model of the published images may not be used for."""
+OWN_NOTICE = (
+    "Not for decisions about people. The network learned from a folder of one's own images, and"
+    " nobody has examined on whom it fails. Before anyone relies on it, it needs to be validated on"
+    " independent cases from where it is to be used. Bright pixels of a saliency map are no"
+    " evidence of a finding."
+)
+"""The same of a model of images of one's own."""
+GENERATED_NOTICE = "The images are generated: the network can tell them apart and nothing else."
 _OFFLINE = {"train": 800, "validation": 200, "test": 400}
 _SEPARATION = 3.5  # distance of the two classes of the generated images in standard deviations
 
@@ -41,21 +49,23 @@ def load(name: str, source: DataSource) -> Splits:
         Splits of `image` uint8 [28, 28, 1], `label` int32, 1 for the condition, and `calibrates`
         float32. Train has the examples of validation too, with `calibrates` 1: only the temperature
         is fitted to them. `calibrates` is 0 for all other examples and in the other splits. `facts`
-        has `classes`, and `class_counts` of train without the added examples.
+        has `classes`, `class_counts` of train without the added examples, and `notice`, what a
+        model of these images may not be used for.
 
     Raises:
         UsageError: the set is not prepared, there are not two classes, a split has one of them
             only, or faults in a user's files.
     """
     if isinstance(source, Path):
-        found = own.load(source, SHAPE)
+        found, notice = own.load(source, SHAPE), OWN_NOTICE
     elif is_offline(name, source):
-        found = synthetic()
+        found, notice = synthetic(), GENERATED_NOTICE
     else:
         found = Splits.of(
             {split: tfds.load(name, split) for split in SPLITS},
             facts=Facts(classes=tfds.class_names(name)),
         )
+        notice = NOTICE
     if len(found.facts.classes) != 2:
         raise UsageError(
             f"a diagnosis has two classes, and these data have {len(found.facts.classes)}:"
@@ -69,7 +79,7 @@ def load(name: str, source: DataSource) -> Splits:
                 f" {found.facts.classes[int(counts.argmin())]!r}, and a diagnosis is scored on both"
                 " classes: add images, or give the splits train, validation and test yourself"
             )
-    return with_calibration(found)
+    return with_calibration(found.with_facts(notice=notice))
 
 
 def with_calibration(splits: Splits) -> Splits:

@@ -25,7 +25,14 @@ NOTICE = (
     " how it fails on others. It must not be used for diagnosis, to choose a treatment, or for"
     " counts that these depend on."
 )
-"""What a model of the published images may not be used for; every report shows it."""
+"""What a model of the published images may not be used for."""
+OWN_NOTICE = (
+    "Not for medical use. The network learned from a folder of one's own images, and nobody has"
+    " examined how it fails. Before anyone relies on its counts or outlines, they need to be"
+    " compared with those of people on independent images."
+)
+"""The same of a model of images of one's own."""
+GENERATED_NOTICE = "The images are generated: the network can find drawn cells and nothing else."
 _OFFLINE = {"train": 80, "validation": 20, "test": 20}
 _OFFLINE_SIDE = 64
 Pairs = tuple[list[np.ndarray], list[np.ndarray]]  # images [h, w, 1] and instances [h, w]
@@ -51,7 +58,8 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         with labels. In the other splits all images are continued by reflection to the size of the
         largest, with the label 255, which is ignored, outside the image; `instances` int32 [height,
         width] is 0 there, and `size` int32 [2] is height and width of the image itself. `facts` has
-        `classes`, `class_pixels` of train, and `brightest`, the largest mean of an image of train.
+        `classes`, `class_pixels` of train, `brightest`, the largest mean of an image of train, and
+        `notice`, what a model of these images may not be used for.
 
     Raises:
         UsageError: the set is not prepared, faults in a user's files, or no pixel of train is
@@ -61,12 +69,14 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         labelled = own.find(source)
         names = {s: (labelled.name, VERSION, labelled.found.named(s)) for s in _OFFLINE}
         pairs = {split: _of_files(labelled, split) for split in _OFFLINE}
+        notice = OWN_NOTICE
     elif is_offline(name, source):
         names = {split: ("cells", "1", split) for split in _OFFLINE}
         pairs = {
             split: synthetic_maps.cells(count, _OFFLINE_SIDE, seed)
             for seed, (split, count) in enumerate(_OFFLINE.items())
         }
+        notice = GENERATED_NOTICE
     else:
         version = tfds.version(name)
         parts = {
@@ -76,6 +86,7 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         }
         names = {split: (name, version, part) for split, part in parts.items()}
         pairs = {split: _of_columns(name, part) for split, part in parts.items()}
+        notice = NOTICE
     contents = {
         split: _tiles(pairs[split], tile) if split == "train" else _padded(pairs[split])
         for split in pairs
@@ -88,7 +99,10 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
         )
     brightest = max(float(image.mean()) for image in pairs["train"][0])
     facts = Facts(
-        classes=CLASSES, brightest=brightest, class_pixels=pixels[: len(CLASSES)].tolist()
+        classes=CLASSES,
+        brightest=brightest,
+        class_pixels=pixels[: len(CLASSES)].tolist(),
+        notice=notice,
     )
     sources: dict[str, Source] = {s: arrays(*names[s], each) for s, each in contents.items()}
     return Splits.of(sources, facts=facts)

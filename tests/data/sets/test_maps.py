@@ -58,6 +58,7 @@ def test_held_out_images_keep_their_size_and_instances() -> None:
     found = instances.load("nuclei_dsb2018", "offline", 100, 48)
     test = found.test.arrays
     assert found.train.arrays["image"].shape[1:] == (48, 48, 1)
+    assert found.facts.notice == instances.GENERATED_NOTICE
     assert (test["size"] == 64).all()
     assert ((test["label_map"] > 0) == (test["instances"] > 0)).all()
     images = [np.zeros((4, 6, 1), np.uint8), np.zeros((5, 3, 1), np.uint8)]
@@ -76,6 +77,7 @@ def test_examples_that_calibrate_are_those_of_validation_and_no_others() -> None
     assert not held["calibrates"].any()
     assert not found.test.arrays["calibrates"].any()
     assert found.facts.class_counts == [400, 400]
+    assert found.facts.notice == diagnoses.GENERATED_NOTICE
 
 
 def test_the_generated_images_are_separable_as_well_as_they_say() -> None:
@@ -104,7 +106,9 @@ def test_each_split_of_a_diagnosis_has_both_classes(
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
     for split, each in (("train", 3), ("validation", 2), ("test", 2)):
         made.image_folder(tmp_path / "scans" / split, each)
-    assert diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans").facts.class_counts == [3, 3]
+    facts = diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans").facts
+    assert facts.class_counts == [3, 3]
+    assert facts.notice == diagnoses.OWN_NOTICE
     for file in (tmp_path / "scans/validation/dog").iterdir():
         file.rename(tmp_path / "scans/validation/cat" / f"other {file.name}")
     (tmp_path / "scans/validation/dog").rmdir()

@@ -1,0 +1,75 @@
+"""Statistics of activations by which the style of a picture is measured and changed."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+
+def gram(x: Float[Array, "batch h w channels"]) -> Float[Array, "batch channels channels"]:
+    """Products of channels, averaged over positions.
+
+    Args:
+        x: activations.
+
+    Returns:
+        Symmetric matrices, dtype of `x`.
+
+    Source: Gatys et al. 2016, eq. 3, over the number of positions.
+    """
+    flat = x.reshape(x.shape[0], -1, x.shape[-1])
+    return flat.swapaxes(1, 2) @ flat / flat.shape[1]
+
+
+def adain(
+    content: Float[Array, "batch h w channels"],
+    style: Float[Array, "batch height width channels"],
+    eps: float = 1e-5,
+) -> Float[Array, "batch h w channels"]:
+    """Gives each channel of the content the mean and deviation that it has in the style.
+
+    Args:
+        content: activations.
+        style: activations of any size.
+        eps: added to variances.
+
+    Returns:
+        Shape and dtype of `content`.
+
+    Source: Huang & Belongie 2017, eq. 8.
+    """
+    mean, deviation = _moments(content, eps)
+    style_mean, style_deviation = _moments(style, eps)
+    return (content - mean) / deviation * style_deviation + style_mean
+
+
+def _moments(x: Array, eps: float) -> tuple[Array, Array]:
+    """Mean and deviation over positions, [batch, 1, 1, channels] each."""
+    mean = x.mean((1, 2), keepdims=True)
+    return mean, jnp.sqrt(((x - mean) ** 2).mean((1, 2), keepdims=True) + eps)
+
+
+def instance_norm(
+    x: Float[Array, "batch h w channels"],
+    scale: Float[Array, " channels"],
+    bias: Float[Array, " channels"],
+    eps: float = 1e-5,
+) -> Float[Array, "batch h w channels"]:
+    """Normalises each channel of each picture over its positions.
+
+    Args:
+        x: activations.
+        scale, bias: what the normalised activations are multiplied by, and what is added.
+        eps: added to variances.
+
+    Returns:
+        Shape and dtype of `x`.
+
+    Source: Ulyanov et al. 2016, eq. 4.
+    """
+    scale, bias = (each[None, None, None].astype(x.dtype) for each in (scale, bias))
+    centred = x - x.mean((1, 2), keepdims=True)
+    variance = (centred * centred).mean((1, 2), keepdims=True)
+    return centred * jax.lax.rsqrt(variance + eps) * scale + bias
