@@ -20,7 +20,7 @@ from dlcore.data.sets import dialogues, text
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate
-from dlcore.tasks import dialogue, language_modelling
+from dlcore.tasks import continuation, dialogue, language_modelling, token_frequencies
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -56,20 +56,20 @@ def data(c: Config, source: DataSource) -> Splits:
 
 def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
-    end = splits.facts.end  # the token between documents
     shape = (len(tokens), c.context, c.layers, c.heads, c.width, c.dropout)
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm="rms", mlp="swiglu")
     model = Model("net", GPT(size), dialogue.inputs)
-    drawn = language_modelling.continuation(generate, size, "net", 200, c.temperature, 0, 0.95)
-    title = f"Temperature {c.temperature}, nucleus 0.95"
+    drawn = continuation.bound(generate, size, "net", 200, c.temperature, 0, 0.95)
+    samples = partial(language_modelling.samples, f"Temperature {c.temperature}, nucleus 0.95")
     return Experiment(
         config=c,
         splits=splits,
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
-        samples=[language_modelling.samples(title, drawn, tokens, c.prompt, start=end)],
-        predictor=language_modelling.predictor(drawn, tokens, c.context - 1, start=end),
-        text_model=TextModel("net", gpt_decoder(size), tokens, start=end, end=end),
+        evaluators=[token_frequencies.evaluator(splits, token_frequencies.BITS)],
+        samples=[samples(drawn, tokens, c.prompt, start=splits.facts.end)],
+        predictor=continuation.predictor(drawn, tokens, c.context - 1, start=splits.facts.end),
+        text_model=TextModel("net", gpt_decoder(size), tokens, splits.facts.end, splits.facts.end),
         best="validation/loss",
         tensor_parallel=TENSOR,
     )

@@ -20,7 +20,7 @@ from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate
 from dlcore.options import RunOptions
-from dlcore.tasks import language_modelling, mixture
+from dlcore.tasks import continuation, language_modelling, mixture
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 RUN = RunOptions(precision="bf16")
@@ -71,7 +71,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     tokens = tokenizer.from_facts(splits.facts.tokenizer)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
     length = min(400, 8 * size.context)
-    continued = language_modelling.continuation(generate, size, "net", length, c.temperature)
+    continued = continuation.bound(generate, size, "net", length, c.temperature)
     title = f"Temperature {c.temperature}"
     return Experiment(
         config=c,
@@ -79,7 +79,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(mixture.loss(model, size), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, tokens, c.prompt)],
-        predictor=language_modelling.predictor(continued, tokens, size.context - 1),
+        predictor=continuation.predictor(continued, tokens, size.context - 1),
         text_model=TextModel("net", gpt_decoder(size), tokens),
         best="validation/loss",
         tensor_parallel=TENSOR,

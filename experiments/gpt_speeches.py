@@ -21,7 +21,7 @@ from dlcore.data.sets import text
 from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate, likeliest
-from dlcore.tasks import dialogue, language_modelling, mixture
+from dlcore.tasks import continuation, dialogue, language_modelling, mixture
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -68,7 +68,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     shape = (c.vocabulary, c.context, c.layers, c.heads, c.width, c.dropout)
     size = Size(*shape, rotary=True, kv_heads=c.kv_heads, norm=c.norm, mlp=c.mlp, experts=c.experts)
     how, beams = (c.temperature, c.top_k, c.top_p), (c.context // 4, c.beams, end)
-    drawn = language_modelling.continuation(generate, size, "net", 400, *how)
+    drawn = continuation.bound(generate, size, "net", 400, *how)
     best = language_modelling.best_continuation(likeliest, size, "net", *beams)
     model = Model("net", GPT(size), dialogue.inputs)
     begin = {"prompt": c.prompt, "start": end}
@@ -83,7 +83,7 @@ def build(c: Config, splits: Splits) -> Experiment:
             language_modelling.samples(f"Best of {c.beams} beams", best, tokens, **begin),
         ],
         text_model=TextModel("net", gpt_decoder(size), tokens, start=end, end=end),
-        predictor=language_modelling.predictor(drawn, tokens, c.context - 1, start=end),
+        predictor=continuation.predictor(drawn, tokens, c.context - 1, start=end),
         best="validation/loss",
         tensor_parallel=TENSOR,
     )

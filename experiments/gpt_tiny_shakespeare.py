@@ -18,7 +18,7 @@ from dlcore.models.decoding import gpt_decoder
 from dlcore.models.gpt import GPT, TENSOR, Size
 from dlcore.models.gpt_generation import generate
 from dlcore.options import DataSource
-from dlcore.tasks import language_modelling
+from dlcore.tasks import continuation, language_modelling
 from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=4e-3, end=0.1, warmup=100, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -59,7 +59,7 @@ def build(c: Config, splits: Splits) -> Experiment:
     size = Size(len(tokens), c.context, c.layers, c.heads, c.width, c.dropout, c.rotary, c.remat)
     model = Model("net", GPT(size), inputs=lambda batch, key, train: batch["tokens"])
     how = (c.temperature, c.top_k)
-    continued = language_modelling.continuation(generate, size, "net", 1000, *how)
+    continued = continuation.bound(generate, size, "net", 1000, *how)
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
         config=c,
@@ -67,7 +67,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, tokens)],
-        predictor=language_modelling.predictor(continued, tokens, c.context - 1),
+        predictor=continuation.predictor(continued, tokens, c.context - 1),
         text_model=TextModel("net", gpt_decoder(size), tokens),
         best="validation/loss",
         published=Published("loss", 1.88, "nanoGPT's README, CPU recipe", "lower", "validation"),

@@ -2,13 +2,12 @@
 
 Family: memory network (MemN2N)
 Task: question answering
-Data: bAbI 1.2 (own builder), 20 tasks of 1,000 or 10,000 questions; --offline: synthetic stories
-Published: MemN2N and EntNet, error of each task in the report's table
+Data: bAbI 1.2 (own builder), 20 tasks of 1,000 or 10,000 questions; --offline: synthetic; or --data
+Published: mean error 0.203 on 1k by MemN2N, error of each task by it and EntNet in the report
 Headline: test/mean_error
 
 A task is solved where the error is below 5 %. `--tasks 1 2` trains on these tasks alone. With
-`--examples 10k` task 3 keeps 1,000 questions, since its 10,000 are not at hand. A tenth of the
-training stories is for validation.
+`--examples 10k` task 3 keeps 1,000 questions. A tenth of the training stories is for validation.
 """
 
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from dlcore.data.sets import babi
 from dlcore.data.sets.babi import Examples
 from dlcore.models.memory_reader import MemoryReader, Size
 from dlcore.options import RunOptions
-from dlcore.tasks import stories
+from dlcore.tasks import stories, story_scores
 from dlcore.train import DataSource, Experiment, Model, Objective, Recipe, Splits
 
 RUN = RunOptions(cpu_devices=1)
@@ -62,10 +61,11 @@ def build(c: Config, splits: Splits) -> Experiment:
         splits=splits,
         models=[model],
         objectives={"net": Objective(stories.loss(model), c.recipe(c.steps))},
-        evaluators=stories.evaluators(model, splits.validation, splits.test, splits.facts.tasks),
+        evaluators=story_scores.evaluators(model, splits),
         samples=[stories.samples(predictor, splits.test)],
         predictor=predictor,
         best="validation/mean_error",
+        published=story_scores.published(c.examples, splits.facts),
     )
 
 

@@ -18,7 +18,7 @@ from dlcore.data.sets import text
 from dlcore.models.decoding import rnn_decoder
 from dlcore.models.rnn import RNN, Cell, CharRNN, generate
 from dlcore.options import DataSource
-from dlcore.tasks import language_modelling
+from dlcore.tasks import continuation, language_modelling
 from dlcore.train import Experiment, Model, Objective, Published, Recipe, Splits, TextModel
 
 MUON = Recipe("muon", lr=5e-2, end=0.01, warmup=50, weight_decay=0.1, clip_norm=1.0, b2=0.99)
@@ -60,7 +60,7 @@ def build(c: Config, splits: Splits) -> Experiment:
 
     model = Model("net", net, inputs, output=lambda y, batch: y[0])  # the logits without states
     how = (c.temperature, c.top_k)
-    continued = language_modelling.continuation(generate, net, "net", 1000, *how)
+    continued = continuation.bound(generate, net, "net", 1000, *how)
     recipe = "nanoGPT's README, CPU recipe of a Transformer"
     title = f"Temperature {c.temperature}, top {c.top_k}"
     return Experiment(
@@ -69,7 +69,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         models=[model],
         objectives={"net": Objective(language_modelling.loss(model), c.recipe(c.steps))},
         samples=[language_modelling.samples(title, continued, characters)],
-        predictor=language_modelling.predictor(continued, characters),
+        predictor=continuation.predictor(continued, characters),
         text_model=TextModel("net", rnn_decoder(net), characters),
         best="validation/loss",
         published=Published("loss", 1.88, recipe, "lower", "validation"),

@@ -50,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         help="draw among tokens at least this times as likely as the likeliest (0: all)",
     )
+    add(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        help="divides positive logits of tokens that were written before, multiplies others (1)",
+    )
     add("--max-tokens", type=int, default=200, help="tokens of an answer at most (200)")
     add(
         "--stop",
@@ -100,6 +106,7 @@ def main(words: list[str], load_state: LoadState) -> int:
         request.seed,
         request.min_p,
         request.draft,
+        request.repetition_penalty,
     )
     options = [flag for flag in ("last", "trust") if getattr(request, flag)]
     folder, experiment, state = load_state([request.run, *(f"--{flag}" for flag in options)])
@@ -178,6 +185,11 @@ def _show(conversation: Conversation) -> str:
         sys.stdout.write(" [stopped]")
     sys.stdout.write("\n")
     sys.stdout.flush()
+    if conversation.forgotten:
+        _note(
+            f"the context was full: the first {conversation.forgotten} tokens of the conversation"
+            " were forgotten during this answer"
+        )
     return "".join(parts)
 
 

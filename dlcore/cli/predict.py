@@ -29,6 +29,7 @@ from dlcore.train.predictor import (
     in_folder,
     readable,
     reads,
+    takes,
     with_options,
 )
 from dlcore.train.step import State
@@ -163,7 +164,7 @@ def _takes(predictor: Predictor | Generator) -> str:
             "lines": "text files, --text TEXT, or - for lines of standard input",
             "table": "CSV, TSV or Parquet files, --text ROW, or - for a table in standard input",
         }
-        ways.append(f"name {kinds[reads(predictor)]}")
+        ways.append(f"name {takes(predictor) or kinds[reads(predictor)]}")
     if isinstance(predictor, Generator):
         ways.append("say how many examples to generate, --count N --out FOLDER")
     return "; or ".join(ways)

@@ -16,7 +16,7 @@ from dlcore import sharding
 from dlcore.data.tokenizer import Tokenizer
 from dlcore.errors import UsageError
 from dlcore.models.gpt_batch import Decoding
-from dlcore.models.sampling import choose
+from dlcore.models.sampling import choose, penalised
 from dlcore.train.step import State
 from dlcore.train.text_model import TextModel
 
@@ -31,6 +31,8 @@ class Sampling:
         temperature: divides the logits; 0 chooses the most likely token.
         top_k, top_p, min_p: restrict sampling to the most likely tokens, see
             `models.sampling.choose`.
+        repetition_penalty: for tokens of the text that the model sees, see
+            `models.sampling.penalised`; 1: none.
         max_tokens: largest number of tokens of an answer.
         stop: texts that end an answer; they are not part of it.
         seed: of the random numbers, 0 to 2^32 - 1.
@@ -39,7 +41,7 @@ class Sampling:
             none.
 
     Raises:
-        UsageError: a number outside its range, or an empty stop text.
+        UsageError: a number outside its range, an empty stop text, or `draft` with a penalty.
     """
 
     temperature: float = 0.8
@@ -50,6 +52,7 @@ class Sampling:
     seed: int = 0
     min_p: float = 0.0
     draft: int = 0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         wrong = {
@@ -60,6 +63,12 @@ class Sampling:
             f"--max-tokens {self.max_tokens} is below 1": self.max_tokens < 1,
             f"--draft {self.draft} is below 0": self.draft < 0,
             f"--seed {self.seed} is outside 0 to 2^32 - 1": not 0 <= self.seed < 2**32,
+            f"--repetition-penalty {self.repetition_penalty} is not above 0": (
+                not self.repetition_penalty > 0
+            ),
+            "--draft checks several tokens under one penalty: leave out --repetition-penalty": (
+                self.draft > 0 and self.repetition_penalty != 1
+            ),
             "--stop is an empty text: name one that ends an answer": "" in self.stop,
         }
         for message in (message for message, holds in wrong.items() if holds):
@@ -101,14 +110,16 @@ class Conversation:
                 top_k=sampling.top_k,
                 top_p=sampling.top_p,
                 min_p=sampling.min_p,
+                penalty=sampling.repetition_penalty,
             )
         )
+        self.forgotten = 0  # tokens that the last answer pushed out of the context
         self.reset()
 
     def reset(self) -> None:
         """Clears the text; the next turn is the first."""
         start = self.model.start
-        self.turn = 0
+        self.turn = self.forgotten = 0
         self.tokens: list[int] = [] if start is None else [start]
         self._empty_cache()
 
@@ -155,8 +166,9 @@ class Conversation:
 
         It ends at a stop text, at the end token or after `max_tokens`. All generated tokens become
         part of the conversation, even if the caller stops early; an end token only where the model
-        has a chat template.
+        has a chat template. `forgotten` counts the tokens that it pushes out of the context.
         """
+        self.forgotten = 0
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)
         self.turn += 1
         text = _Stopping(self.model.tokenizer, self.sampling.stop)
@@ -178,11 +190,14 @@ class Conversation:
         context, draft, i = self._decoder.context, self.sampling.draft, 0
         while True:
             if context is not None and len(self.tokens) >= context:
-                self.tokens = self.tokens[-max(1, context // 2) :]
+                kept = self.tokens[-max(1, context // 2) :]
+                self.forgotten += len(self.tokens) - len(kept)
+                self.tokens = kept
                 self._empty_cache()
             # at most to a full context, from where on the text is seen without its first half
             if not draft or context is None or len(self.tokens) + draft >= context:
-                yield int(self._choose(key, i, self._logits())[0])
+                logits = self._logits()
+                yield int(self._choose(key, i, logits, self._seen(logits.shape[-1]))[0])
                 i += 1
                 continue
             new = self._looked_ahead(jax.random.fold_in(key, i), context)
@@ -190,6 +205,14 @@ class Conversation:
             i += len(new)
             # all of them are in the text now, and all but the last in the cache
             self._cached = len(self.tokens) - 1, *self._cached[1:]
+
+    def _seen(self, vocabulary: int) -> np.ndarray | None:
+        """Which tokens the text has, bool [1, vocabulary]; None where that does not matter."""
+        if self.sampling.repetition_penalty == 1:
+            return None
+        seen = np.zeros((1, vocabulary), bool)
+        seen[0, self.tokens] = True
+        return seen
 
     def _looked_ahead(self, key: Array, context: int) -> list[int]:
         """Draws one or more tokens in one pass; those that are not taken are overwritten later."""
@@ -232,13 +255,17 @@ def _choose(
     key: Array,
     i: Array,
     logits: Array,
+    seen: Array | None,
     *,
     temperature: float,
     top_k: int,
     top_p: float,
     min_p: float,
+    penalty: float,
 ) -> Array:
     """Draws token i of an answer, [1]."""
+    if seen is not None:
+        logits = penalised(logits, seen, penalty)
     return choose(jax.random.fold_in(key, i), logits, temperature, top_k, top_p, min_p)
 
 

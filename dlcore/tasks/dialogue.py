@@ -6,13 +6,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlcore.bounds import NonNegativeFloat, PositiveInt
+from dlcore.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, Probability, Range
 from dlcore.data.own.dialogues import Message
 from dlcore.data.own.prepare_text import END
 from dlcore.data.sets import dialogue_answers
@@ -29,7 +30,7 @@ from dlcore.models.gpt_batch import GREEDY, Decoding, Generated, generate_batch,
 from dlcore.models.sequence_probability import log_probability
 from dlcore.samples import Sample, Table, Text
 from dlcore.sharding import Tree
-from dlcore.tasks import language_modelling
+from dlcore.tasks import language_modelling, token_frequencies
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
@@ -158,14 +159,15 @@ def answers(assistant: Assistant, splits: Splits) -> Evaluator:
 
 
 def evaluators(model: Logits, assistant: Assistant, splits: Splits) -> list[Evaluator]:
-    """Evaluates the perplexity of answers, and generated answers: see `perplexity`, `answers`.
+    """Evaluates answers: see `perplexity`, `answers`, and `token_frequencies` for the baseline.
 
     Args:
         model: computes logits.
         assistant: generates with it.
         splits: of `data.sets.dialogue_answers`.
     """
-    return [perplexity(model, splits.evaluated()), answers(assistant, splits)]
+    baseline = token_frequencies.evaluator(splits, token_frequencies.PERPLEXITY)
+    return [perplexity(model, splits.evaluated()), answers(assistant, splits), baseline]
 
 
 def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State, Array], list]:
@@ -201,6 +203,12 @@ class AnswerOptions:
 
     temperature: NonNegativeFloat = 0.0
     """divides the logits; at 0 the likeliest token is taken"""
+    top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
+    """tokens are drawn from the fewest likeliest ones whose probabilities sum to at least this"""
+    min_p: Probability = 0.0
+    """tokens are drawn from those at least this times as likely as the likeliest; 0: all"""
+    repetition_penalty: PositiveFloat = 1.0
+    """divides positive logits of tokens that stood in the text, multiplies others; 1: none"""
     seed: PositiveInt = 1
     """of the draws"""
 
@@ -249,7 +257,8 @@ class AnswerPredictor:
             ({"prompt", "text", "log_probability"}, the text) of each: the message, the answer, and
             the log-probability of the whole answer in nats.
         """
-        how = dataclasses.replace(self.assistant.decoding, temperature=self.options.temperature)
+        chosen = {name: value for name, value in vars(self.options).items() if name != "seed"}
+        how = dataclasses.replace(self.assistant.decoding, **chosen)
         assistant = dataclasses.replace(self.assistant, decoding=how)
         space = assistant.size.context - assistant.longest
         prompt, padding = left_padded([tokens for _, tokens in items], space)

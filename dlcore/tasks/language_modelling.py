@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
 from jaxtyping import Integer
 
-from dlcore.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Range
 from dlcore.data.checks import index_below
 from dlcore.data.tokenizer import Tokenizer
 from dlcore.data.tokens import Vocabulary
-from dlcore.errors import UsageError
 from dlcore.samples import Sample, Text
 from dlcore.train.model import Logits
-from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Mean, Out, Params, State, mean
 
 Generate = Callable[[State, Array, Array], Array]  # (state, tokens, key) -> tokens
-# (state, tokens [batch, prompt], key, new tokens, temperature, top_k, top_p[, draft]) -> tokens
-Continue = Callable[..., Array]
 
 
 def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
@@ -132,122 +123,3 @@ def best_continuation(
         return appended(prompt, found[0][:, 0])
 
     return continued
-
-
-def continuation(
-    generate: Callable[..., Array], net: object, model: str, length: int, *how: float
-) -> Callable[..., Array]:
-    """Binds a generator of tokens to a model, as `samples` and `predictor` need it.
-
-    Args:
-        generate: (net, params, prompt, key, length, *how) -> tokens, such as that of `models.gpt`.
-        net: its first argument: the network, or its shape.
-        model: the name of the parameters.
-        length: the number of new tokens, where none is given.
-        how: temperature, top_k, top_p and draft, where none are given.
-
-    Returns:
-        (state, prompt int32 [batch, prompt], key, length, *how) -> tokens
-        [batch, prompt + length]. Where any of `how` is given, all of them are replaced.
-    """
-
-    def continued(
-        state: State, prompt: Array, key: Array, length: int = length, *chosen: float
-    ) -> Array:
-        return generate(net, state.params[model], prompt, key, length, *(chosen or how))
-
-    return continued
-
-
-@dataclasses.dataclass(frozen=True)
-class PromptOptions:
-    """Flags of `dlcore predict` for a language model."""
-
-    tokens: PositiveInt = 200
-    """number of tokens that are generated"""
-    temperature: NonNegativeFloat = 0.8
-    """divides the logits; at 0 the likeliest token is taken"""
-    top_k: NonNegativeInt = 0
-    """number of likeliest tokens from which one is drawn; 0: all"""
-    top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
-    """tokens are drawn from the fewest likeliest ones whose probabilities sum to at least this"""
-    draft: NonNegativeInt = 0
-    """number of tokens that are proposed by lookup in the text so far and checked in one pass: the
-    same distribution, faster where a text repeats itself; 0: none"""
-    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """seed of the draws; each prompt uses the same one"""
-
-
-@dataclasses.dataclass(frozen=True)
-class PromptPredictor:
-    """Continues prompts, one per line.
-
-    Attributes:
-        generate: (state, tokens [1, prompt], key, new tokens, temperature, top_k, top_p[, draft])
-            -> tokens [1, prompt + new].
-        tokenizer: of the model's tokens.
-        longest: largest number of tokens of a prompt, with `start`; None: any number.
-        start: a token before the prompt, such as the one between documents; None: none.
-        options: flags of `dlcore predict`.
-    """
-
-    generate: Continue
-    tokenizer: Tokenizer
-    longest: int | None = None
-    start: int | None = None
-    options: PromptOptions = dataclasses.field(default_factory=PromptOptions)
-    reads = "lines"
-
-    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        """Encodes prompts; returns each with its tokens.
-
-        Raises:
-            UsageError: a character that the tokenizer does not know, no token, or too many.
-        """
-        return [(each, self._encoded(each)) for each in text]
-
-    def _encoded(self, prompt: str) -> np.ndarray:
-        first = [] if self.start is None else [self.start]
-        tokens = np.asarray([*first, *self.tokenizer.encode(prompt)], np.int32)
-        if not len(tokens) or (self.longest is not None and len(tokens) > self.longest):
-            limit = "at least 1" if self.longest is None else f"1 to {self.longest}"
-            raise UsageError(
-                f"a prompt of {len(tokens)} tokens, and this model takes {limit}: shorten it"
-            )
-        return tokens
-
-    def batch(self, state: State, items: Sequence[tuple[str, np.ndarray]]) -> list[Answer]:
-        """Answers a batch of prompts one by one; a program is compiled for each length of prompts.
-
-        Args:
-            state: trained parameters.
-            items: as `items` returned them.
-
-        Returns:
-            ({"prompt", "text"}, the text) of each prompt; "text" is its continuation.
-        """
-        o, made = self.options, {}
-        key = jax.random.key(o.seed)
-        for prompt, tokens in dict(items).items():
-            how = (o.tokens, o.temperature, o.top_k, o.top_p, *([o.draft] if o.draft else []))
-            drawn = np.asarray(self.generate(state, jnp.asarray(tokens)[None], key, *how))
-            # An embedding may have more rows than there are tokens.
-            new = np.minimum(drawn[0, len(tokens) :], len(self.tokenizer) - 1)
-            text = self.tokenizer.decode(new)
-            made[prompt] = ({"prompt": prompt, "text": text}, Text("Continued", text, prompt))
-        return [made[prompt] for prompt, _ in items]
-
-    def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: the prompt with its continuation, and an empty line."""
-        return f"{answer['prompt']}{answer['text']}\n"
-
-
-def predictor(
-    generate: Continue, tokenizer: Tokenizer, longest: int | None = None, start: int | None = None
-) -> PromptPredictor:
-    """Returns the predictor of a language model, which continues lines of text.
-
-    Args:
-        generate, tokenizer, longest, start: see `PromptPredictor`.
-    """
-    return PromptPredictor(generate, tokenizer, longest, start)

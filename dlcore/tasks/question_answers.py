@@ -153,6 +153,7 @@ class QuestionPredictor:
     chosen: float = 0.0
     options: QuestionOptions = dataclasses.field(default_factory=QuestionOptions)
     reads = "table"
+    takes = own.TAKES
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> QuestionPredictor:
         """Returns a copy with the threshold that was chosen on validation, from a run's results."""

@@ -1,4 +1,4 @@
-"""Questions on stories: error of each task of bAbI, tasks solved, and the sentences attended to."""
+"""Questions on stories: their loss, answers, and the sentences attended to."""
 
 from __future__ import annotations
 
@@ -17,27 +17,13 @@ from jax import Array
 from dlcore.data.facts import Facts
 from dlcore.data.own import questions as own
 from dlcore.data.sets.babi import Encoder, Stories, Story, words
-from dlcore.metrics.known import Metric
-from dlcore.samples import Sample, Span, Table
+from dlcore.samples import Sample, Span
+from dlcore.tasks import story_scores
 from dlcore.tasks.question_answers import Evidence
 from dlcore.tasks.question_baselines import sentences
-from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
-
-SOLVED = 0.05  # a task is solved where the error is less
-# Errors in percent of tasks 1 to 20, as their papers give them: MemN2N with 3 hops and position
-# encoding on 1,000 questions (Sukhbaatar et al. 2015, by the README of jojonki/MemoryNetworks), and
-# EntNet on 10,000 (Henaff et al. 2017).
-MEMN2N_1K = (
-    *(0.1, 21.6, 64.2, 3.8, 14.1, 7.9, 21.6, 12.6, 23.3, 17.4),
-    *(4.3, 0.3, 9.9, 1.8, 0.0, 52.1, 50.1, 13.6, 87.4, 0.0),
-)
-ENTNET_10K = (
-    *(0.0, 0.1, 4.1, 0.0, 0.3, 0.2, 0.0, 0.5, 0.1, 0.6),
-    *(0.3, 0.0, 1.3, 0.0, 0.0, 0.2, 0.5, 0.3, 2.3, 0.0),
-)
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
@@ -60,58 +46,6 @@ def loss(model: Logits) -> Loss:
         return Out(mean(each, batch["mask"]), {"accuracy": mean(right, batch["mask"])}, extra)
 
     return cross_entropy
-
-
-def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
-    """Computes the error of each task.
-
-    Args:
-        task: number of the task of each question, int [N].
-        right: whether it was answered correctly, bool [N].
-
-    Returns:
-        {task: fraction of its questions that were answered wrongly}.
-    """
-    return {int(each): float(1 - right[task == each].mean()) for each in np.unique(task)}
-
-
-def evaluators(
-    model: Logits, validation: Stories, test: Stories, tasks: Sequence[int]
-) -> list[Evaluator]:
-    """Evaluates the mean error over tasks, the number of solved tasks, and the error of each task.
-
-    Metrics: `mean_error`; `tasks_solved`, those with an error below 5 %; on test also
-    `error_task_NN`. Errors are fractions in [0, 1].
-
-    Args:
-        model: computes logits and attention, see `loss`.
-        validation: scored during training.
-        test: scored at the end.
-        tasks: numbers of the tasks.
-    """
-
-    def collects(state: State, batch: Batch) -> dict[str, Array]:
-        (logits, _), _ = model(state.params, state.extra, batch, None, False)
-        return {"right": logits.argmax(-1) == batch["label"], "task": batch["task"]}
-
-    def brief(collected: Collected, split: str) -> dict[str, float]:
-        each = errors(collected["task"], collected["right"])
-        solved = sum(error < SOLVED for error in each.values())
-        return {"mean_error": float(np.mean([*each.values()])), "tasks_solved": float(solved)}
-
-    def full(collected: Collected, split: str) -> dict[str, float]:
-        each = errors(collected["task"], collected["right"])
-        return {
-            **brief(collected, split),
-            **{f"error_task_{task:02d}": error for task, error in each.items()},
-        }
-
-    declared = {"mean_error": Metric("lower"), "tasks_solved": Metric("higher")}
-    each = {f"error_task_{task:02d}": Metric("lower") for task in tasks}
-    return [
-        Scored({"validation": validation}, collects, brief, declared, "eval"),
-        Scored({"test": test}, collects, full, {**declared, **each}, "end"),
-    ]
 
 
 class StoryText(NamedTuple):
@@ -147,6 +81,7 @@ class StoryPredictor:
     encoder: Encoder
     options: StoryOptions
     reads = "table"
+    takes = own.TAKES
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
         """Reads JSON lines {"question": ..., "context": ...}; the context is a story.
@@ -273,7 +208,7 @@ def encoder_of(facts: Mapping[str, Any]) -> Encoder:
 def samples(
     found: StoryPredictor, test: Stories, count: int = 20, rows: int = 256
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows stories with the sentence attended to, and a table of errors by task.
+    """Shows errors by task, calibration, and stories with the sentence attended to.
 
     Args:
         found: answers the stories.
@@ -301,21 +236,19 @@ def samples(
             mark = "right" if answer["start"] in supporting else "wrong"
             spans = tuple(dataclasses.replace(span, colour=mark) for span in evidence.spans)
             shown.append(dataclasses.replace(evidence, title=title, spans=spans))
-        return [_table(found, test, state, rows), *shown]
+        return [*_scores(found, test, state, rows), *shown]
 
     return draw
 
 
-def _table(found: StoryPredictor, test: Stories, state: State, rows: int) -> Table:
-    right = []
+def _scores(found: StoryPredictor, test: Stories, state: State, rows: int) -> list[Sample]:
+    right, probability = [], []
     for first in range(0, len(test), rows):
         index = np.minimum(np.arange(first, first + rows), len(test) - 1)
         logits, _ = jax.device_get(found._run(state, test.gather(index)))
-        right.append((logits.argmax(-1) == test.arrays["label"][index])[: len(test) - first])
-    each = errors(test.arrays["task"], np.concatenate(right))
-    published = "MemN2N, 1k, paper", "EntNet, 10k, paper"
-    lines = [
-        (f"{task}", round(100 * error, 1), MEMN2N_1K[task - 1], ENTNET_10K[task - 1])
-        for task, error in each.items()
-    ]
-    return Table("Error of each task in percent", ("task", "error", *published), tuple(lines))
+        kept = logits[: len(test) - first].astype(np.float64)
+        right.append(kept.argmax(-1) == test.arrays["label"][index][: len(kept)])
+        probability.append(1 / np.exp(kept - kept.max(-1, keepdims=True)).sum(-1))
+    answered = np.concatenate(right)
+    table = story_scores.table(test.arrays["task"], answered)
+    return [table, story_scores.plot(np.concatenate(probability), answered)]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +14,17 @@ from jax import Array
 
 from dlcore.data.checks import index_below
 from dlcore.data.facts import Facts
-from dlcore.data.sets.tagged import TaggedSentences
 from dlcore.data.splits import Splits
-from dlcore.data.tag_schemes import OUTSIDE, Span, spans_of
+from dlcore.data.tag_schemes import Span, spans_of
 from dlcore.kernels import crf
-from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.metrics.spans import span_f1
 from dlcore.models.tagger import Chain
+from dlcore.tasks.tagging_scores import Prediction, declared, majority, scored
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Schedule, Scored
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 # as `train.model.Logits`, with a chain for logits
 Chains = Callable[[Params, Extra, Batch, Array | None, bool], tuple[Chain, Extra]]
-TYPES_LISTED = 10  # F1 by type is a metric for so many types at most; a table has all of them
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
@@ -96,26 +91,6 @@ def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
         return Out(mean(nats, batch["mask"]), metrics, extra)
 
     return negative_log_likelihood
-
-
-class Prediction(NamedTuple):
-    """The predicted tags of a sentence.
-
-    Attributes:
-        tags: the tag of each word.
-        probability: of each word's tag, float [words], a marginal of the CRF.
-        spans: the spans that the tags mark, in words; [] where tags mark no spans.
-        scores: probability of each span, with exactly its bounds and type.
-        intent: the most likely intent; "" where there are none.
-        intent_probability: of the intent; 0 where there are none.
-    """
-
-    tags: list[str]
-    probability: np.ndarray
-    spans: list[Span]
-    scores: list[float]
-    intent: str = ""
-    intent_probability: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -200,112 +175,9 @@ def compiled(
     return jax.jit(decoder.decode)
 
 
-def scored(
-    predictions: Sequence[Prediction], source: TaggedSentences, facts: Facts
-) -> dict[str, float]:
-    """Scores predicted sentences.
-
-    Args:
-        predictions: one per sentence.
-        source: with the true tags.
-        facts: of the training data.
-
-    Returns:
-        With spans `f1`, `precision` and `recall` of whole spans, `f1_TYPE` (see `types_listed`),
-        and `calibration_error` of their scores; else `accuracy_of_unknown`, of words that training
-        lacks, and `calibration_error` of the probabilities of tags. With intents
-        `intent_accuracy`, and `sentence_accuracy`, the fraction of sentences whose intent and tags
-        are all right. Metrics without examples are left out.
-    """
-    truth = source.sentences
-    result: dict[str, float] = {}
-    if facts.spans:
-        true = [spans_of(each.tags) for each in truth]
-        overall, by_type = span_f1(true, [each.spans for each in predictions])
-        result = {"f1": overall.f1, "precision": overall.precision, "recall": overall.recall}
-        result |= {f"f1_{t}": by_type[t].f1 if t in by_type else 0.0 for t in types_listed(facts)}
-        right = [
-            span in set(spans)
-            for each, spans in zip(predictions, true, strict=True)
-            for span in each.spans
-        ]
-        certain = [score for each in predictions for score in each.scores]
-    else:
-        right = [
-            guess == tag
-            for each, sentence in zip(predictions, truth, strict=True)
-            for guess, tag in zip(each.tags, sentence.tags, strict=True)
-        ]
-        certain = [float(p) for each in predictions for p in each.probability]
-        unknown = source.arrays["words"] == 1
-        if unknown.any():
-            known = np.concatenate([row[row > 0] for row in source.arrays["words"]]) == 1
-            result["accuracy_of_unknown"] = float(np.array(right)[known].mean())
-    if certain:
-        p = np.minimum(np.array(certain), 1.0)
-        result["calibration_error"] = reliability(p, np.array(right)).error
-    if facts.intents:
-        pairs = list(zip(predictions, truth, strict=True))
-        intent = [each.intent == sentence.label for each, sentence in pairs]
-        tags = [each.tags == list(sentence.tags) for each, sentence in pairs]
-        result["intent_accuracy"] = float(np.mean(intent))
-        result["sentence_accuracy"] = float(np.mean(np.logical_and(intent, tags)))
-    return result
-
-
-def types_listed(facts: Facts) -> list[str]:
-    """Lists the types of spans whose F1 is a metric: all, or none of more than `TYPES_LISTED`."""
-    types = sorted({tag[2:] for tag in facts.classes if tag != OUTSIDE}) if facts.spans else []
-    return types if len(types) <= TYPES_LISTED else []
-
-
-def declared(facts: Facts) -> dict[str, Metric]:
-    """Returns the direction of each metric of `scored`, by name."""
-    names = ["f1", "precision", "recall", *(f"f1_{each}" for each in types_listed(facts))]
-    higher = names if facts.spans else ["accuracy_of_unknown"]
-    higher += ["intent_accuracy", "sentence_accuracy"] if facts.intents else []
-    return {**dict.fromkeys(higher, Metric("higher")), "calibration_error": Metric("lower")}
-
-
-def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> dict[str, float]:
-    """Scores a baseline: each word's most frequent tag in training, and the most frequent intent.
-
-    A word that training lacks gets the most frequent tag of all.
-
-    Args:
-        train: the training sentences.
-        source: the sentences to score.
-        facts: of the training data.
-
-    Returns:
-        `f1_of_majority` with spans, else `accuracy_of_majority`; with intents also
-        `intent_accuracy_of_majority`.
-    """
-    counts: dict[str, collections.Counter[str]] = {}
-    every: collections.Counter[str] = collections.Counter()
-    for each in train.sentences:
-        for word, tag in zip(each.words, each.tags, strict=True):
-            counts.setdefault(word, collections.Counter())[tag] += 1
-            every[tag] += 1
-    best = {word: found.most_common(1)[0][0] for word, found in counts.items()}
-    rest = every.most_common(1)[0][0]
-    guesses = [[best.get(word, rest) for word in each.words] for each in source.sentences]
-    truth = source.sentences
-    if facts.spans:
-        true, found = ([spans_of(t) for t in tags] for tags in ([s.tags for s in truth], guesses))
-        result = {"f1_of_majority": span_f1(true, found)[0].f1}
-    else:
-        right = [
-            a == b
-            for tags, each in zip(guesses, truth, strict=True)
-            for a, b in zip(tags, each.tags, strict=True)
-        ]
-        result = {"accuracy_of_majority": float(np.mean(right))}
-    if facts.intents:
-        intent = collections.Counter(each.label for each in train.sentences).most_common(1)[0][0]
-        right = [each.label == intent for each in truth]
-        result["intent_accuracy_of_majority"] = float(np.mean(right))
-    return result
+def best(facts: Facts) -> str:
+    """`Experiment.best` for spans: with intents that of whole sentences, else of F1."""
+    return f"validation/{'sentence_accuracy' if facts.intents else 'f1'}"
 
 
 def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:

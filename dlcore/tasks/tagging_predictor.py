@@ -14,8 +14,9 @@ from dlcore.bounds import Probability
 from dlcore.data.own.tagged import Tagged, of_text
 from dlcore.data.sets.tagged import Encoder
 from dlcore.samples import Sample, Span
-from dlcore.tasks.tagging import Decoder, Prediction, compiled
+from dlcore.tasks.tagging import Decoder, compiled
 from dlcore.tasks.tagging_samples import MarkedText, characters_of
+from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.predictor import Answer
 from dlcore.train.step import State
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jax import Array
@@ -14,10 +14,12 @@ from dlcore.data.stream import in_order
 from dlcore.data.tag_schemes import Span as WordSpan
 from dlcore.data.tag_schemes import spans_of
 from dlcore.metrics.calibration import reliability
+from dlcore.metrics.classes import class_scores
 from dlcore.metrics.spans import span_f1
 from dlcore.samples import Part, PartWriter, Plot, Sample, Series, Span, Table
 from dlcore.tasks.confusion import confusions, digits
-from dlcore.tasks.tagging import Decoder, Prediction, compiled
+from dlcore.tasks.tagging import Decoder, compiled
+from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.step import State
 
 _BATCH = 64
@@ -47,54 +49,48 @@ def characters_of(sentence: Tagged, span: WordSpan) -> tuple[int, int]:
     return sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]
 
 
-def predicted(
-    decoder: Decoder, state: State, source: TaggedSentences, count: int
-) -> list[Prediction]:
-    """Tags the first `count` sentences of a source.
+def predicted(decoder: Decoder, state: State, source: TaggedSentences) -> list[Prediction]:
+    """Tags the sentences of a source.
 
     Args:
         decoder: tags the sentences.
         state: trained parameters.
         source: the sentences.
-        count: largest number of sentences.
 
     Returns:
         A prediction of each, in order.
     """
-    rows = sum(source.rows[:count])
-    chunks = []
     size = min(_BATCH, len(source))
-    for number, batch in enumerate(in_order(source, size, np.arange(size))):
-        if number * size >= rows:
-            break
-        chunks.append(compiled(decoder)(state.params, state.extra, batch))
+    run = compiled(decoder)
+    chunks = [
+        run(state.params, state.extra, batch) for batch in in_order(source, size, np.arange(size))
+    ]
     found = {k: np.concatenate([np.asarray(chunk[k]) for chunk in chunks]) for k in chunks[0]}
-    return decoder.predictions(found, [len(each.words) for each in source.sentences[:count]])
+    return decoder.predictions(found, [len(each.words) for each in source.sentences])
 
 
 def samples(
-    decoder: Decoder, source: TaggedSentences, count: int = 500, shown: int = 30
+    decoder: Decoder, source: TaggedSentences, shown: int = 30
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows tagged test sentences.
+    """Shows tagged test sentences, and tables of all of them.
 
     Args:
         decoder: tags the sentences.
         source: the sentences.
-        count: number of first sentences over which tables and diagrams are computed.
         shown: number of first sentences whose text is shown.
 
     Returns:
         (state, key) -> where tags mark spans: the texts with predicted spans, wrong and missed ones
-        marked; scores by type; the most certain mistakes; and a reliability diagram. Else the
-        confusions of tags, the most certain mistakes and a reliability diagram.
+        marked; and scores by type. Else the texts with their tags, scores by tag, and the
+        confusions of tags. Then the most certain mistakes and a reliability diagram; with intents
+        their confusions and a reliability diagram of them.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
-        found = predicted(decoder, state, source, count)
-        sentences = source.sentences[: len(found)]
-        if decoder.facts.spans:
-            return _of_spans(found, sentences, decoder.facts.classes, shown)
-        return _of_words(found, sentences, decoder.facts.classes)
+        found, facts = predicted(decoder, state, source), decoder.facts
+        of = _of_spans if facts.spans else _of_words
+        drawn = of(found, source.sentences, facts.classes, shown)
+        return [*drawn, *(_of_intents(found, source.sentences) if facts.intents else ())]
 
     return draw
 
@@ -124,7 +120,7 @@ def _of_spans(
         mistakes = ("sentence", "predicted span", "as", "score")
         more.append(Table("The most certain wrong spans", mistakes, tuple(wrong[:20])))
     if certain:
-        more.append(_calibration(np.minimum(certain, 1.0), np.array(right)))
+        more.append(_calibration("Calibration", certain, right))
     types = sorted({name[2:] for name in classes if "-" in name})
     text = _marked(list(zip(found, sentences, true, strict=True))[:shown], types)
     return [text, Table("Test spans by type", header, cells), *more]
@@ -147,22 +143,23 @@ def _marked(
     return MarkedText("Test sentences with their spans", text, tuple(marks))
 
 
-def _calibration(p: np.ndarray, right: np.ndarray) -> Plot:
-    bins = reliability(p, right)
+def _calibration(name: str, p: Sequence[float], right: Sequence[bool]) -> Plot:
+    bins = reliability(np.minimum(p, 1.0), np.array(right))
     axis = np.array([0.0, 1.0])
     series = (
         Series("observed", bins.predicted, bins.observed),
         Series("perfectly calibrated", axis, axis),
     )
-    title = f"Calibration (error {bins.error:.3f})"
+    title = f"{name} (error {bins.error:.3f})"
     return Plot(title, "predicted probability", "fraction that is right", series)
 
 
 def _of_words(
-    found: Sequence[Prediction], sentences: Sequence[Tagged], classes: Sequence[str]
+    found: Sequence[Prediction], sentences: Sequence[Tagged], classes: Sequence[str], shown: int
 ) -> list[Sample]:
     number = {name: i for i, name in enumerate(classes)}
-    true, guess, p, rows = [], [], [], []
+    true, guess, p = list[int](), list[int](), list[float]()
+    rows: list[tuple[str, str, str, str, float]] = []
     for prediction, sentence in zip(found, sentences, strict=True):
         each = zip(
             sentence.words, prediction.tags, sentence.tags, prediction.probability, strict=True
@@ -172,11 +169,53 @@ def _of_words(
                 continue
             true.append(number[theirs])
             guess.append(number[ours])
-            p.append(min(float(probability), 1.0))
+            p.append(float(probability))
             if ours != theirs:
                 rows.append((sentence.text, word, ours, theirs, digits(probability)))
     rows.sort(key=lambda row: -row[4])
-    counted = confusions("Test words", np.array(true), np.array(guess), classes)
     header = ("sentence", "word", "predicted", "true", "probability")
     mistakes = [Table("The most certain wrong tags", header, tuple(rows[:20]))] if rows else []
-    return [counted, *mistakes, _calibration(np.array(p), np.array(true) == np.array(guess))]
+    right = [a == b for a, b in zip(true, guess, strict=True)]
+    return [
+        _marked_words(found[:shown], sentences[:shown], number),
+        _by_tag(np.array(true), np.array(guess), classes),
+        confusions("Test words", np.array(true), np.array(guess), classes),
+        *mistakes,
+        _calibration("Calibration", p, right),
+    ]
+
+
+def _marked_words(
+    found: Sequence[Prediction], sentences: Sequence[Tagged], number: Mapping[str, int]
+) -> MarkedText:
+    text, marks = "", []
+    for prediction, sentence in zip(found, sentences, strict=True):
+        each = zip(sentence.offsets, prediction.tags, sentence.tags, strict=True)
+        for (start, end), ours, theirs in each:
+            right = ours == theirs
+            label = ours if right else f"{ours}, truly {theirs}"
+            colour = number[ours] if right else "wrong"
+            marks.append(Span(len(text) + start, len(text) + end, label, colour))
+        text += f"{sentence.text}\n"
+    return MarkedText("Test sentences with their tags", text, tuple(marks))
+
+
+def _by_tag(true: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> Table:
+    found = class_scores(true, guess, len(classes))
+    numbers = (found.precision, found.recall, found.f1)
+    rows: list[tuple[str | float, ...]] = [
+        (name, *(digits(each[i]) for each in numbers), int(found.examples[i]))
+        for i, name in enumerate(classes)
+    ]
+    return Table("Test words by tag", ("tag", "precision", "recall", "f1", "words"), tuple(rows))
+
+
+def _of_intents(found: Sequence[Prediction], sentences: Sequence[Tagged]) -> list[Sample]:
+    pairs = [(each.label, guess.intent) for each, guess in zip(sentences, found, strict=True)]
+    names = sorted({name for pair in pairs for name in pair})
+    true, guess = np.array([[names.index(name) for name in pair] for pair in pairs]).T
+    p = [each.intent_probability for each in found]
+    return [
+        confusions("Test intents", true, guess, names),
+        _calibration("Calibration of intents", p, [a == b for a, b in pairs]),
+    ]

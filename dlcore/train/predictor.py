@@ -30,6 +30,8 @@ class Predictor(Protocol):
         reads: "files" (the default), "lines" or "table". With "lines", text files, `-` and `--text`
             are passed to `items` as text, one line at a time, and no files are. With "table", files
             are passed as files, and `-` and `--text` as one text.
+        takes: what to name on the command line, in words, where `reads` does not say it: "name JSON
+            lines ..." is shown where nothing to answer was named.
         column: with "lines" the column of a table that is read ("text" by default).
         files_per_item: number of files that make one item, such as 2 where two images are
             compared; `items` is then called with as many files at a time.
@@ -120,6 +122,11 @@ def with_results(predictor: P, results: Mapping[str, Mapping[str, float]]) -> P:
 def reads(predictor: Predictor | Generator) -> str:
     """Returns whether a predictor reads "files", "lines" or a "table"."""
     return str(getattr(predictor, "reads", "files"))
+
+
+def takes(predictor: Predictor | Generator) -> str | None:
+    """What a predictor says that a user is to name; None: it says nothing."""
+    return getattr(predictor, "takes", None)
 
 
 def column(predictor: Predictor | Generator) -> str:

@@ -4,6 +4,7 @@ terminal with a chat template.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,9 @@ def folder(path: Path) -> Path:
     return path
 
 
-def train(path: Path, out: Path, *more: str) -> int:
+def train(path: Path, out: Path, *more: str, name: str = "chat_dialogues") -> int:
     words = ["--preset", "tiny", "--data", str(path), "--out", str(out), "--cpu-devices", "1"]
-    return cli.main(["train", "chat_dialogues", *words, *more])
+    return cli.main(["train", name, *words, *more])
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.nightly
-def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> None:
+def test_own_dialogues_are_learned_and_answered(
+    run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = card(run)
     assert found["data"]["train"]["version"] == "own"
     assert found["results"]["test"]["retrieved_distinct_1"] > 0
@@ -68,6 +71,19 @@ def test_own_dialogues_are_learned_and_answered(run: Path, capsys: Capture) -> N
     assert second["text"].isdigit()
     assert second["log_probability"] < -10
     assert cli.main(["predict", str(run), "--text", "hello"]) == 0
+    assert capsys.readouterr().out == "Good day.\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello\n")))
+    drawn = [
+        "--temperature",
+        "0.5",
+        "--top-p",
+        "0.5",
+        "--min-p",
+        "0.5",
+        "--repetition-penalty",
+        "1",
+    ]
+    assert cli.main(["predict", str(run), "-", *drawn]) == 0
     assert capsys.readouterr().out == "Good day.\n"
 
 
@@ -87,7 +103,8 @@ def test_a_conversation_with_a_chat_template(run: Path) -> None:
         terminal.write("count\n")
         terminal.until(r"\d{120}")
         terminal.write("\x03")
-        assert terminal.until(r" \[stopped\]\n> ").strip("0123456789") == ""
+        assert terminal.until(r" \[stopped\]\n").strip("0123456789") == ""
+        terminal.until("the context was full.*\n> ")
         terminal.write("/reset\n")
         terminal.until("the conversation begins anew\n> ")
         terminal.write("hello" * 120 + "\n")
@@ -95,6 +112,41 @@ def test_a_conversation_with_a_chat_template(run: Path) -> None:
         terminal.until(r"\S")  # and an answer begins
     finally:
         terminal.close()
+
+
+@pytest.mark.nightly
+def test_own_labelled_answers_are_learned_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+    (own := tmp_path / "own").mkdir()
+    texts = ("no, I cannot do that for you", "yes, I will do that at once")
+    for split, count in (("train", 60), ("validation", 20), ("test", 20)):
+        rows = [
+            {**json.loads(line(f"please order number {i}", texts[reward])), "reward": reward}
+            for i in range(count)
+            for reward in (0, 1)
+        ]
+        (own / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "run"
+    words = ["--steps", "50", "--lr", "1e-2", "--vocabulary", "270", "--dropout", "0"]
+    assert train(own, out, *words, name="chat_preference") == 0
+    assert card(out)["data"]["test"]["version"] == "own"
+    assert card(out)["results"]["test"]["reward_accuracy"] > 0.9
+    shown = "".join(each.read_text() for each in (out / "samples").rglob("*.json"))
+    assert "Held-out answers" in shown
+    assert texts[1] in shown
+
+
+@pytest.mark.quick
+def test_an_answer_without_a_reward_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+    (tmp_path / "mine.jsonl").write_text(line("hello", "Good day."))
+    assert train(tmp_path, tmp_path / "run", name="chat_preference") == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "mine.jsonl, line 1: there is no `reward`: 1 where the last message is" in printed
 
 
 BROKEN = {

@@ -134,6 +134,30 @@ def test_a_broken_line_is_refused_before_the_first_step(
 
 
 @pytest.mark.quick
-def test_babi_reads_no_files(capsys: Capture) -> None:
-    assert train("qa_babi", "--data", str(json_lines(Path("mine.jsonl"), 2))) == 2
-    assert "reads bAbI alone" in capsys.readouterr().err
+def test_broken_stories_are_refused_before_the_first_step(capsys: Capture) -> None:
+    Path("mine.txt").write_text("1 Mary left.\n2 Who left?\tMary\t7\n")
+    assert train("qa_babi", "--data", "mine.txt") == 2
+    assert "mine.txt, line 2: 7 is the number of no sentence" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+@pytest.mark.nightly
+def test_own_stories_are_learnt_from_and_answered(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        f"1 Mary is in room{i % 7}{i}.\n2 Where is Mary?\troom{i % 7}{i}\t1\n" for i in range(80)
+    )
+    Path("mine.txt").write_text("".join(lines))
+    assert train("qa_babi", "--data", "mine.txt", "--steps", "50") == 0
+    results = card(Path("run"))["results"]["test"]
+    assert {"mean_error", "mean_error_of_commonest", "calibration_error"} <= results.keys()
+    line = json.dumps({"question": "Where is Mary?", "context": "Mary is in room11. Bob left."})
+    Path("questions.jsonl").write_text(f"{line}\n{line}\n")
+    capsys.readouterr()
+    for words, text, count in ((["questions.jsonl"], "", 2), (["-"], f"{line}\n", 1)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert cli.main(["predict", "run", *words, "--json"]) == 0
+        answers = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+        assert len(answers) == count
+        assert answers[0]["evidence"] in ("Mary is in room11.", "Bob left.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -21,9 +22,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
 
 
-def train(path: Path, *more: str) -> int:
+def train(path: Path, *more: str, name: str = "ner_conll") -> int:
     words = ["--preset", "tiny", "--data", str(path), "--out", "run", "--cpu-devices", "1", *more]
-    return cli.main(["train", "ner_conll", *words])
+    return cli.main(["train", name, *words])
 
 
 def columns(*more: str) -> Path:
@@ -38,13 +39,16 @@ def columns(*more: str) -> Path:
 
 
 @pytest.mark.slow
-def test_it_trains_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_trains_and_predicts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert train(columns(), "--steps", "50", "--lr", "0.02") == 0
     assert card(Path("run"))["results"]["test"]["f1"] > 0.9
     capsys.readouterr()
     Path("texts.txt").write_text(f"{TEXT}\n\nAnn Lee met 7\n", "utf-8")
     Path("texts.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
-    for words in (["--text", TEXT], ["texts.txt"], ["texts.jsonl"]):
+    for words in (["--text", TEXT], ["texts.txt"], ["texts.jsonl"], ["-"]):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{TEXT}\n".encode())))
         assert cli.main(["predict", "run", *words, "--json"]) == 0
         answer = json.loads(capsys.readouterr().out.splitlines()[0])
         assert answer["text"] == TEXT
@@ -53,6 +57,31 @@ def test_it_trains_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
             assert TEXT[span["start"] : span["end"]] == span["text"]
             assert span["label"] == "PER"
             assert 0 <= span["score"] <= 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["slots_atis", "pos_ewt"])
+def test_columns_without_intents_train_requests_and_parts_of_speech(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(columns(), "--steps", "2", name=name) == 0
+    found = card(Path("run"))
+    assert (
+        found["best"]["metric"]
+        == {
+            "slots_atis": "validation/f1",
+            "pos_ewt": "validation/accuracy",
+        }[name]
+    )
+    capsys.readouterr()
+    Path("texts.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
+    for words in (["texts.jsonl"], ["-"]):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{TEXT}\n".encode())))
+        assert cli.main(["predict", "run", *words, "--json"]) == 0
+        (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
+        assert answer["text"] == TEXT
+        for part in answer.get("spans", answer.get("words")):
+            assert TEXT[part["start"] : part["end"]] == part.get("text", part.get("word"))
 
 
 def test_a_line_of_other_columns_stops_before_the_first_step(

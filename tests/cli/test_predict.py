@@ -18,6 +18,7 @@ from PIL import Image
 import dlcore
 from dlcore.cli import main as cli
 from dlcore.data.sets import embedded
+from dlcore.tasks import stories
 from tests.child import REPOSITORY, card, environment
 
 Capture = pytest.CaptureFixture[str]
@@ -34,6 +35,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "digits"
     settings: dict[str, Any] = {"steps": 60, "lr": 0.1, "eval_every": 10}
     return dlcore.run("mlp_digits", preset="tiny", out=folder, **settings).folder  # type: ignore[union-attr]
+
+
+@pytest.mark.quick
+def test_a_predictor_may_say_what_it_takes() -> None:
+    each = stories.StoryPredictor(None, None, stories.StoryOptions())  # type: ignore[arg-type]
+    assert predict._takes(each).startswith('name files of JSON lines {"question"')
 
 
 @pytest.fixture(scope="module")

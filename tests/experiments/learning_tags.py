@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dlcore.tasks import tagging
+from dlcore.tasks import tagging_scores
 from dlcore.train.experiment import Experiment
 
 
@@ -13,6 +13,6 @@ def majority(metric: str) -> Callable[[Experiment], float]:
 
     def measured(experiment: Experiment) -> float:
         splits = experiment.splits
-        return tagging.majority(splits.train, splits.validation, splits.facts)[metric]
+        return tagging_scores.majority(splits.train, splits.validation, splits.facts)[metric]
 
     return measured

@@ -35,6 +35,7 @@ CASES = {
     "scaled_rotary": _case(Rope()),
     "scaled_rotary:partial": _case(Rope(base=500.0, fraction=0.5)),
     "scaled_rotary:linear": _case(Rope(scaling="linear", factor=4.0)),
+    "scaled_rotary:ntk": _case(Rope(scaling="ntk", factor=4.0)),
     "scaled_rotary:yarn": _case(YARN),
 }
 

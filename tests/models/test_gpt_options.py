@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import re
 from typing import Any
 
 import jax
@@ -13,6 +15,7 @@ import pytest
 
 from dlcore.data.packing import pack
 from dlcore.kernels.rotary_scaling import Rope
+from dlcore.models.apply import infer
 from dlcore.models.gpt import GPT, Size, empty_cache
 from tests.models.test_gpt import LEARNED, MODERN, ROTARY, TOKENS, forward, params
 
@@ -102,3 +105,26 @@ def test_packed_documents_have_the_logits_that_they_have_alone(size: Size) -> No
     np.testing.assert_allclose(packed[0, :4], first, rtol=1e-4, atol=1e-4)
     second = forward(size, params(size), TOKENS[1:, :3])[0]
     np.testing.assert_allclose(packed[0, 4:7], second, rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_of_decoding_holds_no_repeated_keys() -> None:
+    size = Size(7, 23, 1, 6, 24, rotary=True, kv_heads=2)
+    net = GPT(size)
+    tokens = jax.ShapeDtypeStruct((2, 1), jnp.int32)
+    tree = jax.eval_shape(net.init, jax.random.key(0), tokens)["params"]
+    cache = jax.eval_shape(lambda: empty_cache(size, 2, jnp.float32))
+
+    def largest(keys: Any) -> int:
+        """Elements of the largest tensor with a dimension of the context, before any fusion."""
+
+        def step(tree: Any, cache: Any, tokens: Any) -> Any:
+            logits, after = infer(net, tree, tokens, cache=cache, position=jnp.asarray(5))
+            return logits, keys(after)
+
+        text = jax.jit(step).lower(tree, cache, tokens).as_text()
+        shapes = [[*map(int, s.split("x"))] for s in re.findall(r"tensor<([\dx]+)x[a-z]\w+>", text)]
+        return max(math.prod(shape) for shape in shapes if size.context in shape)
+
+    assert largest(lambda cache: cache) == 2 * 2 * 23 * 4
+    repeated = largest(lambda cache: jax.tree.map(lambda x: jnp.repeat(x, 3, 1), cache))
+    assert repeated == 2 * 6 * 23 * 4

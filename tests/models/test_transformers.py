@@ -19,7 +19,7 @@ from dlcore.kernels.rotary_scaling import Rope, scaled_rotary
 from dlcore.models import encoder
 from dlcore.models.bert_original import OriginalBert
 from dlcore.models.gpt import GPT, Size
-from dlcore.models.gpt_batch import Decoding, generate_batch
+from dlcore.models.gpt_batch import Decoding, adjusted, generate_batch
 from dlcore.models.sampling import end_encouraged, penalised, restricted
 from tests.models import transformers_arrays as made
 
@@ -32,6 +32,7 @@ ROPES = {
     "base": Rope(base=500.0),
     "linear": Rope(scaling="linear", factor=4.0),
     "yarn": Rope(base=100.0, scaling="yarn", factor=4.0, context=24, fast=2.0),
+    "ntk": Rope(scaling="ntk", factor=3.0),  # "dynamic" at a fixed length
 }
 
 
@@ -109,6 +110,26 @@ def test_greedy_texts_with_a_repetition_penalty() -> None:
     np.testing.assert_array_equal(found.tokens[:, : written.shape[1]], written)
 
 
+@pytest.mark.nightly
+def test_greedy_texts_do_not_end_before_the_least_tokens() -> None:
+    tokens, keys = arrays()["tokens"][:1], jax.random.split(jax.random.key(0), 1)
+    end, written = int(arrays()["greedy"][0, 2]), arrays()["greedy/min_tokens"]
+    prompt = SIZE, llama(), tokens, np.zeros(1, np.int32), keys, 10, end
+    assert int(generate_batch(*prompt, Decoding(0.0)).lengths[0]) <= 2
+    found = generate_batch(*prompt, Decoding(0.0, min_tokens=5))
+    np.testing.assert_array_equal(found.tokens[:, : written.shape[1]], written)
+    assert found.lengths[0] >= 5
+
+
+def test_soft_caps_of_gemmas_logits() -> None:
+    plain, capped = (dataclasses.replace(SIZE, logit_softcap=cap) for cap in (0.0, 3.0))
+    tree = jax.tree.map(jnp.zeros_like, llama())  # blocks that add nothing
+    tree["embed"]["embedding"] = jnp.asarray(arrays()["gemma/embedding"])
+    tree["norm"]["scale"] = 1 + jnp.asarray(arrays()["gemma/norm"])
+    for size, name in ((plain, "plain"), (capped, "capped")):
+        close(GPT(size).apply({"params": tree}, arrays()["gemma/tokens"]), f"gemma/{name}")
+
+
 @pytest.mark.slow
 def test_soft_caps_of_gemma_and_partial_positions_of_neox() -> None:
     q, k, v = (jnp.asarray(arrays()[f"heads/{name}"]) for name in "qkv")
@@ -173,6 +194,9 @@ def test_rules_of_sampling() -> None:
     logits, tied, seen = (jnp.asarray(x) for x in (logits, tied, seen))
     close(penalised(logits, seen, 1.3), "rules/repetition")
     # the library counts the prompt of one token: six tokens are five new ones
+    for n in (5, 6):
+        how = Decoding(min_tokens=n)
+        close(adjusted(logits, seen, jnp.asarray(5), 2, how), f"rules/min_tokens/{n}")
     close(end_encouraged(logits, 2, jnp.asarray(5), 2, 1.5), "rules/shorter")
     for name, scores in (("logits", logits), ("tied", tied)):
         close(restricted(scores, 1.0, 5), f"rules/{name}/top_k")

@@ -32,6 +32,8 @@ CASES: dict[str, Callable[[], None]] = {
     "window": stored.test_logits_with_a_sliding_window,
     "padding": stored.test_logits_and_greedy_texts_of_padded_prompts,
     "penalty": stored.test_greedy_texts_with_a_repetition_penalty,
+    "least": stored.test_greedy_texts_do_not_end_before_the_least_tokens,
+    "logits": stored.test_soft_caps_of_gemmas_logits,
     "heads": stored.test_soft_caps_of_gemma_and_partial_positions_of_neox,
     "bert": stored.test_bert_with_segments_and_padding,
     "sampling": stored.test_rules_of_sampling,

@@ -35,7 +35,7 @@ def arrays(seed: int = 0) -> Named:
 
     torch.manual_seed(seed)
     with torch.no_grad():
-        return {**_llama(), **_heads(), **_bert(), **_logits()}
+        return {**_llama(), **_heads(), **_bert(), **_logits(), **_gemma()}
 
 
 def _array(x: Any) -> np.ndarray:
@@ -45,22 +45,22 @@ def _array(x: Any) -> np.ndarray:
 def _causal(kind: str, **more: Any) -> Any:
     import transformers
 
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=HIDDEN,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=KEYS,
-        max_position_embeddings=CONTEXT,
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        attn_implementation="eager",
-        **more,
-    )
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "intermediate_size": HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KEYS,
+        "max_position_embeddings": CONTEXT,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "attn_implementation": "eager",
+    }
+    config = getattr(transformers, f"{kind}Config")(**{**sizes, **more})
     return getattr(transformers, f"{kind}ForCausalLM")(config).eval()
 
 
@@ -83,6 +83,10 @@ def _llama() -> Named:
     for name, rope in ROPES.items():
         net = fill(_causal("Llama", rope_parameters=rope), state)
         found[f"logits/{name}"] = _array(net(tokens).logits)
+    # 12 tokens are twice the context of training: NTK by the factor 2 * 12 / 6 - (2 - 1) = 3
+    dynamic = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    net = fill(_causal("Llama", rope_parameters=dynamic, max_position_embeddings=6), state)
+    found["logits/ntk"] = _array(net(tokens).logits)
     net = fill(_causal("Llama", rope_parameters=ROPES["plain"]), state)
     mask = torch.ones_like(tokens)
     mask[1, :5] = 0
@@ -96,7 +100,33 @@ def _llama() -> Named:
     found["greedy"], found["greedy/logp"] = _array(new).astype(np.int32), _array(logp)
     out = net.generate(tokens[:1], repetition_penalty=1.7, **greedy)
     found["greedy/penalty"] = _array(out.sequences[:, 12:]).astype(np.int32)
+    end = int(new[0, 2])
+    out = net.generate(tokens[:1], min_new_tokens=5, eos_token_id=end, pad_token_id=end, **greedy)
+    found["greedy/min_tokens"] = _array(out.sequences[:, 12:]).astype(np.int32)
     return found
+
+
+def _gemma() -> Named:
+    """Logits of a small Gemma 2, whose blocks add nothing, without and with its soft cap."""
+    import torch
+
+    net = _causal("Gemma2", head_dim=4, sliding_window=8, final_logit_softcapping=None)
+    state = net.state_dict()
+    for name, weight in state.items():
+        added = "o_proj" in name or "down_proj" in name
+        state[name] = torch.zeros_like(weight) if added else torch.randn(weight.shape)
+    state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    net.load_state_dict(state)
+    tokens = torch.randint(3, VOCABULARY, (1, 5))
+    found = {
+        "tokens": _array(tokens).astype(np.int32),
+        "embedding": _array(state["model.embed_tokens.weight"]),
+        "norm": _array(state["model.norm.weight"]),
+        "plain": _array(net(tokens).logits),
+    }
+    net.config.final_logit_softcapping = 3.0
+    found["capped"] = _array(net(tokens).logits)
+    return {f"gemma/{name}": x for name, x in found.items()}
 
 
 def _heads() -> Named:
@@ -167,6 +197,9 @@ def _logits() -> Named:
     tied = torch.round(torch.randn(4, VOCABULARY) * 2)
     found: dict[str, Any] = {"logits": logits, "tied": tied, "ids": ids}
     found["repetition"] = rules.RepetitionPenaltyLogitsProcessor(1.3)(ids, logits)
+    for n in (5, 6):  # tokens before the end, of which there are five after a prompt of one
+        least = rules.MinNewTokensLengthLogitsProcessor(1, n, 2)
+        found[f"min_tokens/{n}"] = least(ids, logits.clone())
     found["shorter"] = rules.ExponentialDecayLengthPenalty((2, 1.5), 2, 1)(ids, logits)
     for name, scores in (("logits", logits), ("tied", tied)):
         found[f"{name}/top_k"] = rules.TopKLogitsWarper(5)(ids, scores)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from types import SimpleNamespace
 from typing import Any
 
-from dlcore.tasks import language_modelling
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlcore.data.tokens import Vocabulary
+from dlcore.errors import UsageError
+from dlcore.models.gpt import GPT, Size
+from dlcore.models.gpt_batch import Decoding, generate_batch
+from dlcore.models.gpt_generation import generate
+from dlcore.tasks import continuation
+from dlcore.train.predictor import with_options
+from dlcore.train.step import State
+from tests.models.test_gpt import params
 
 STATE: Any = SimpleNamespace(params={"net": "the parameters"})
 
 
 def test_length_and_temperature_are_those_of_the_call_or_else_the_bound_ones() -> None:
     calls: list[tuple[Any, ...]] = []
-    continued = language_modelling.continuation(
+    continued = continuation.bound(
         lambda *words: calls.append(words),  # type: ignore[arg-type, return-value]
         "the size",
         "net",
@@ -25,3 +40,67 @@ def test_length_and_temperature_are_those_of_the_call_or_else_the_bound_ones() -
     continued(STATE, "prompt", "key", 7, 0.0, 1, 0.9)
     begin = ("the size", "the parameters", "prompt", "key")
     assert calls == [(*begin, 30, 0.8, 5), (*begin, 7, 0.8, 5), (*begin, 7, 0.0, 1, 0.9)]
+
+
+SYMBOLS = Vocabulary("\nabcdefghij")
+SIZE = Size(vocabulary=11, context=12, layers=1, heads=2, width=8, rotary=True)
+
+
+@functools.cache
+def state() -> State:
+    return State(jnp.zeros((), jnp.int32), {"net": params(SIZE)}, {}, {})
+
+
+def answers(*prompts: str, start: int | None = None, **how: Any) -> list[dict[str, Any]]:
+    """What a predictor with these flags answers."""
+    made = continuation.predictor(
+        continuation.bound(generate, SIZE, "net", 4), SYMBOLS, SIZE.context - 1, start
+    )
+    each = with_options(made, continuation.PromptOptions(**{"tokens": 4, "seed": 3, **how}))
+    return [dict(answer) for answer, _ in each.batch(state(), each.items([], prompts))]
+
+
+@pytest.mark.slow
+def test_prompts_in_a_batch_have_the_draws_of_generate_and_their_log_probabilities() -> None:
+    found = answers("abc", "dj", "abc", temperature=1.2)
+    assert json.loads(json.dumps(found)) == found
+    for prompt, answer in zip(("abc", "dj", "abc"), found, strict=True):
+        tokens = SYMBOLS.encode(prompt)
+        key = jax.random.key(3)
+        whole = generate(SIZE, params(SIZE), jnp.asarray(tokens)[None], key, 4, 1.2)
+        assert answer["text"] == SYMBOLS.decode(np.asarray(whole)[0, len(tokens) :])
+        logits = GPT(SIZE).apply({"params": params(SIZE)}, whole[:, :-1])
+        own = np.asarray(jax.nn.log_softmax(logits, -1))[0, len(tokens) - 1 :]
+        expected = own[np.arange(4), np.asarray(whole)[0, len(tokens) :]]
+        np.testing.assert_allclose(answer["log_probabilities"], expected, atol=1e-4)
+        assert answer["log_probability"] == pytest.approx(expected.sum(), abs=1e-3)
+
+
+@pytest.mark.nightly
+def test_restrictions_penalties_and_ends_are_those_of_a_batch() -> None:
+    how = {"temperature": 1.2, "min_p": 0.3, "repetition_penalty": 1.5}
+    prompt, padding = jnp.asarray([SYMBOLS.encode("abc")]), jnp.zeros(1, jnp.int32)
+    run = SIZE, params(SIZE), prompt, padding, jax.random.key(3)[None], 4
+    made = np.asarray(generate_batch(*run, -1, Decoding(**how)).tokens)[0]
+    assert answers("abc", **how)[0]["text"] == SYMBOLS.decode(made)
+    end = int(made[2])
+    started = np.asarray([end, *SYMBOLS.encode("abc")])
+    run = SIZE, params(SIZE), jnp.asarray(started)[None], padding, jax.random.key(3)[None], 4
+    made = np.asarray(generate_batch(*run, end, Decoding(**how)).tokens)[0]
+    kept = made[: next(iter(np.flatnonzero(made == end)), 4)]
+    (answer,) = answers("abc", start=end, end=True, **how)
+    assert answer["text"] == SYMBOLS.decode(kept)
+    assert len(answer["log_probabilities"]) == min(4, len(kept) + 1)
+
+
+@pytest.mark.nightly
+def test_beyond_the_context_texts_are_those_of_generate_and_end_too() -> None:
+    run = SIZE, params(SIZE), jnp.asarray([SYMBOLS.encode("abc")]), jax.random.key(3), 20
+    whole = np.asarray(generate(*run, 1.2))[0, 3:]
+    (answer,) = answers("abc", tokens=20, temperature=1.2)
+    assert answer["text"] == SYMBOLS.decode(whole)
+    assert answer["log_probability"] is answer["log_probabilities"] is None
+    with pytest.raises(UsageError, match="ask for fewer tokens"):
+        answers("abc", tokens=20, min_p=0.1)
+    with pytest.raises(UsageError, match="--end: this model has no token"):
+        answers("abc", end=True)

@@ -18,6 +18,7 @@ from dlcore.errors import UsageError
 from dlcore.models import rnn
 from dlcore.models.decoding import gpt_decoder, rnn_decoder
 from dlcore.models.gpt import GPT, Size
+from dlcore.models.gpt_batch import Decoding, generate_batch
 from dlcore.models.gpt_generation import generate
 from dlcore.tasks.conversation import Conversation, Sampling, _Stopping
 from dlcore.train import TextModel
@@ -26,6 +27,7 @@ from tests.models.test_gpt import params
 
 SYMBOLS = Vocabulary("\nabcdefghij")
 SIZE = Size(vocabulary=11, context=8, layers=2, heads=2, width=8, rotary=True)
+KEY = jax.random.key(0)
 NET = rnn.CharRNN(rnn.RNN("lstm", 6), 11)
 
 
@@ -51,6 +53,7 @@ def test_streamed_answers_are_those_of_generate_far_past_the_context(how: Any) -
     talking = conversation(max_tokens=27, seed=3, **how)
     assert talking.prompt("abc") == (0, 0)
     assert "".join(talking.answer()) == expected([1, 2, 3], 0, 27, **how)
+    assert talking.forgotten == 24 == 3 + 27 - len(talking.tokens)
     window = [*talking.tokens, 2, 3]
     assert talking.prompt("bc") == (0, max(0, len(window) - 7))
     assert "".join(talking.answer()) == expected(window[-7:], 1, 27, **how)
@@ -80,6 +83,19 @@ def test_proposed_tokens_change_no_greedy_answer() -> None:
     recurrent = TextModel("net", rnn_decoder(NET), SYMBOLS)
     with pytest.raises(UsageError, match="leave out --draft"):
         Conversation(recurrent, state({}), Sampling(draft=2))
+
+
+@pytest.mark.nightly
+def test_tokens_that_stood_in_the_text_are_penalised_as_in_a_batch() -> None:
+    talking = conversation(max_tokens=5, temperature=0.0, repetition_penalty=1e3)
+    talking.prompt("abc")
+    prompt, padding, keys = jnp.asarray([[1, 2, 3]]), jnp.zeros(1, int), jax.random.split(KEY, 1)
+    how = Decoding(0.0, repetition_penalty=1e3)
+    made = generate_batch(SIZE, params(SIZE), prompt, padding, keys, 5, -1, how)
+    text = "".join(talking.answer())
+    assert text == SYMBOLS.decode(np.asarray(made.tokens)[0])
+    assert text != expected([1, 2, 3], 0, 5, temperature=0.0)
+    assert talking.forgotten == 0
 
 
 @pytest.mark.slow
@@ -197,6 +213,8 @@ def test_a_character_of_several_tokens_is_shown_whole() -> None:
         ({"temperature": float("nan")}, "--temperature"),
         ({"top_k": -1}, "--top-k"),
         ({"top_p": 0.0}, "--top-p"),
+        ({"repetition_penalty": 0.0}, "--repetition-penalty"),
+        ({"repetition_penalty": 2.0, "draft": 2}, "leave out --repetition-penalty"),
         ({"max_tokens": 0}, "--max-tokens"),
         ({"stop": ("",)}, "--stop"),
         ({"seed": -1}, "--seed"),

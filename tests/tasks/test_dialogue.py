@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.sets import dialogue_answers
+from dlcore.data.own.dialogues import Message
+from dlcore.data.sets import dialogue_answers, dialogues
 from dlcore.data.sets.dialogues import SPECIALS
 from dlcore.data.source import arrays
 from dlcore.data.tokens import Subwords, bpe
@@ -79,6 +80,36 @@ def test_perplexity_is_e_to_the_mean_over_all_answers() -> None:
     }
     found = evaluator.score(state(), collected, "test")
     assert found["perplexity"] == pytest.approx(2 ** (5 / 4))
+
+
+@pytest.mark.slow
+def test_perplexity_of_packed_rows_is_that_of_their_logits() -> None:
+    """From rows to the metric, beside a loop over the dialogues one by one."""
+    said = [
+        [Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "?")],
+        [Message("user", "a"), Message("assistant", "bcd")],
+        [Message("user", "Bye"), Message("assistant", "So long")],
+    ]
+    packed = dialogues.rows(tokens(), said, 32)
+    assert len(packed["tokens"]) < len(said)  # some row has two dialogues
+    model = Model("net", GPT(SIZE), dialogue.inputs)
+    evaluator = dialogue.perplexity(model, {})
+    source = arrays("some", "1", "test", packed)
+    batch = {**source.gather(np.arange(len(source))), "row": np.arange(len(source))}
+    collected = {name: np.asarray(x) for name, x in evaluator.collect(state(), batch).items()}
+    found = evaluator.score(state(), collected, "test")["perplexity"]
+    nats, count = 0.0, 0
+    for each in said:
+        ids, answer = dialogues.encoded(tokens(), each)
+        logits = GPT(SIZE).apply({"params": state().params["net"]}, jnp.asarray(ids)[None, :-1])
+        for row, following, counted in zip(
+            np.asarray(logits, np.float64)[0], ids[1:], answer[1:], strict=True
+        ):
+            if counted:
+                nats += np.log(np.exp(row - row.max()).sum()) + row.max() - row[following]
+                count += 1
+    assert count == (2 + 1) + (3 + 1) + (7 + 1)
+    assert found == pytest.approx(np.exp(nats / count), rel=1e-3)
 
 
 def test_generated_retrieved_and_true_answers_are_scored() -> None:

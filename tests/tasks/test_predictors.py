@@ -16,7 +16,7 @@ from dlcore.errors import UsageError
 from dlcore.export import answers
 from dlcore.export.answers import Answered, Input
 from dlcore.tasks import classification
-from dlcore.tasks.language_modelling import PromptOptions
+from dlcore.tasks.continuation import PromptOptions
 from dlcore.train.experiment import Experiment
 from dlcore.train.init import initial
 from dlcore.train.predictor import readable, with_options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlcore.data.sets.babi import Encoder as StoryEncoder
-from dlcore.data.sets.babi import Story
 from dlcore.data.sets.question_windows import Encoder, Lengths, Question, encoded, vocabulary
 from dlcore.data.splits import Splits
 from dlcore.errors import UsageError
@@ -21,7 +18,6 @@ from dlcore.tasks import (
     question_baselines,
     question_evaluators,
     questions,
-    stories,
 )
 from dlcore.tasks.questions import Found
 from dlcore.train.predictor import with_options, with_results
@@ -155,28 +151,3 @@ def test_answers_point_into_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
         each.items([file], [])
     with pytest.raises(UsageError, match="the text, line 1: not JSON"):
         each.items([], ["Who?"])
-
-
-def test_stories_show_what_was_attended_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stories.jax, "jit", lambda f: f)
-
-    def model(params: Any, extra: Any, batch: Any, key: Any, train: bool) -> Any:
-        there = (batch["story"] == 2).any(-1)[:, None] * 1.0  # the sentence with "mary"
-        return (jnp.array([[0.0, 3.0]]).repeat(len(there), 0), there), extra
-
-    encoder = StoryEncoder(("mary", "john"), ("hall", "garden"), 3, 4)
-    each = stories.StoryPredictor(model, encoder, stories.StoryOptions())
-    text = "John left.  Mary ran 👩🏽\u200d🚀! \r\n\r\n Émile sat.\r\nMary left\r\nJohn ran."
-    line = json.dumps({"question": "Where is Mary?", "context": text})
-    ((answer, _),) = each.batch(Nothing(), each.items([], [line]))  # type: ignore[arg-type]
-    assert answer["answer"] == "garden"
-    assert answer["evidence"] == "Mary left" == text[answer["start"] : answer["end"]]  # type: ignore[misc]
-    assert answer["unknown_words"] == ["is", "left", "ran", "sat", "where", "émile"]
-    assert answer["sentences_left_out"] == 2
-    assert each.line(answer).startswith("Where is Mary?  garden  0.953  Mary left  (unknown: is,")
-    story = each.item({"question": "Who?", "context": text}).story
-    assert story.sentences[1:4] == ("Mary ran 👩🏽\u200d🚀!", "Émile sat.", "Mary left")
-    assert stories.errors(np.array([1, 1, 2]), np.array([True, False, True])) == {1: 0.5, 2: 0.0}
-    story = Story(1, ("a", "bc", "d"), "?", "x")
-    assert stories.joined(story) == (story, "a\nbc\nd", ((0, 1), (2, 4), (5, 6)))
-    assert stories.attended(story, np.array([[0.1, 0.9]])) == 1  # of the last two sentences

@@ -12,10 +12,10 @@ import pytest
 
 from dlcore.data.facts import Facts
 from dlcore.data.own.tagged import of_words
-from dlcore.data.sets import tagged
 from dlcore.data.tag_schemes import spans_of
 from dlcore.models.tagger import Chain
 from dlcore.tasks import tagging, tagging_samples
+from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.predictor import readable, with_options
 from tests.tasks.test_predictors import untrained
 
@@ -63,35 +63,30 @@ def test_the_score_of_a_span_is_its_probability() -> None:
         assert p == pytest.approx(of_tag / total, rel=1e-4)
 
 
-def test_scores_and_baselines_by_hand() -> None:
-    sentences = (of_words(["a", "b", "c"], ["B-X", "I-X", "O"]), of_words(["b"], ["O"]))
+@pytest.mark.quick
+def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = Facts(classes=["N", "V"], spans=False, intents=["p", "q"], length=5)
+    sentences = (of_words(["a", "b"], ["N", "V"], "p"), of_words(["c"], ["N"], "q"))
+    found = [
+        Prediction(["N", "N"], np.array([0.9, 0.8]), [], [], "p", 0.9),
+        Prediction(["N"], np.array([0.7]), [], [], "p", 0.6),
+    ]
+    monkeypatch.setattr(tagging_samples, "predicted", lambda *_: found)
+    decoder = tagging.Decoder(lambda *_: None, facts)  # type: ignore[arg-type]
     source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
-    right = tagging.Prediction(["B-X", "I-X", "O"], np.ones(3), spans_of(["B-X", "I-X"]), [0.9])
-    wrong = tagging.Prediction(["B-X"], np.ones(1), spans_of(["B-X"]), [0.9])
-    found = tagging.scored([right, wrong], source, FACTS)
-    assert found["precision"] == 0.5
-    assert found["recall"] == found["f1_X"] * 1.5 == 1.0
-    assert found["calibration_error"] == pytest.approx(0.4)
-    # "b" is I-X as often as O, and I-X stood first: "a b" is a span, and so is the "b" alone
-    assert tagging.majority(source, source, FACTS) == {"f1_of_majority": pytest.approx(2 / 3)}
-
-
-def test_all_tags_and_the_intent_make_a_sentence_right() -> None:
-    facts = FACTS.with_facts(intents=["p", "q"])
-    sentences = tuple(of_words(["a"], ["B-X"], label) for label in "pqp")
-    source: Any = dataclasses.make_dataclass("Source", ["sentences"])(sentences)
-    span = spans_of(["B-X"])
-    found = tagging.scored(
-        [
-            tagging.Prediction(["B-X"], np.ones(1), span, [1.0], "p", 0.7),
-            tagging.Prediction(["B-X"], np.ones(1), span, [1.0], "p", 0.7),
-            tagging.Prediction(["O"], np.ones(1), [], [], "p", 0.7),
-        ],
-        source,
-        facts,
-    )
-    assert found["intent_accuracy"] == pytest.approx(2 / 3)
-    assert found["sentence_accuracy"] == pytest.approx(1 / 3)
+    drawn = tagging_samples.samples(decoder, source)(None, None)  # type: ignore[arg-type]
+    text, by_tag, words, mistakes, _, intents, calibration = (vars(each) for each in drawn)
+    assert text["text"] == "a b\nc\n"
+    assert [(s.start, s.end, s.label, s.colour) for s in text["spans"]] == [
+        (0, 1, "N", 0),
+        (2, 3, "N, truly V", "wrong"),
+        (4, 5, "N", 0),
+    ]
+    assert by_tag["rows"] == (("N", 0.667, 1.0, 0.8, 2), ("V", 0.0, 0.0, 0.0, 1))
+    assert words["rows"] == (("N", 2, 0), ("V", 1, 0))
+    assert mistakes["rows"] == (("a b", "b", "N", "V", 0.8),)
+    assert intents["rows"] == (("p", 1, 0), ("q", 1, 0))
+    assert calibration["title"] == "Calibration of intents (error 0.350)"
 
 
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
@@ -128,14 +123,15 @@ def test_samples_mark_spans_and_count_them(tmp_path: Any) -> None:
     text, table, *_ = experiment.draw(state, jax.random.key(0))
     assert isinstance(text, tagging_samples.MarkedText)
     assert all(0 <= span.start < span.end <= len(text.text) for span in text.spans)
-    true = sum(len(spans_of(each.tags)) for each in experiment.splits.test.sentences[:500])
+    true = sum(len(spans_of(each.tags)) for each in experiment.splits.test.sentences)
     assert table.rows[0][4] == true
-    (words, *_) = (
-        each
-        for name in ["pos_ewt"]
-        for each in untrained(name)[0].draw(untrained(name)[1], jax.random.key(0))
-    )
-    assert words.title == "Test words: confusion matrix"
+    experiment, state = untrained("pos_ewt")
+    titles = [each.title for each in experiment.draw(state, jax.random.key(0))]
+    assert titles[:3] == [
+        "Test sentences with their tags",
+        "Test words by tag",
+        "Test words: confusion matrix",
+    ]
 
 
 def test_rows_of_one_sentence_are_joined() -> None:
@@ -147,10 +143,3 @@ def test_rows_of_one_sentence_are_joined() -> None:
     (prediction,) = decoder.predictions({**found, "intents": np.zeros((3, 0))}, [5])
     assert prediction.tags == ["O", "B-X", "I-X", "O", "B-X"]
     assert prediction.scores == pytest.approx([0.2, 0.9])
-
-
-def test_own_columns_train_the_same_experiment(tmp_path: Any) -> None:
-    file = tmp_path / "a.conll"
-    file.write_text("".join(f"Ann{i} B-PER\nruns O\n\n" for i in range(60)))
-    splits = tagged.load("wnut17", file, 4)
-    assert tagging.types_listed(splits.facts) == ["PER"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlcore.data.own import dialogues
+from dlcore.data.own import dialogues, files
 from dlcore.data.own.dialogues import ROLES, Dialogue
 from dlcore.data.own.found import SPLITS, Found, first_values
 from dlcore.data.own.summary import SHOWN, Summary, duplicates, short, sizes
@@ -22,15 +22,20 @@ def summary(path: Path) -> Summary:
     Raises:
         UsageError: there are no dialogues.
     """
-    found = dialogues.find(path)
+    rewarded = _has_rewards(path)
+    found = dialogues.find(path, rewarded)
     if not any(found.splits.values()):
         found.refuse()
         raise UsageError(f"{path} holds no dialogues")
-    found.divide(first_values)
+    found.divide(dialogues.contexts if rewarded else first_values)
     every = [dialogues.parse(example.values[0]) for _, example in found.items()]
     lines = [f"dialogues that can be read: {len(every):,}, messages: {sum(map(len, every)):,}"]
+    if rewarded:
+        right = sum(example.values[1] == "1" for _, example in found.items())
+        lines.append(f"labelled answers: {right:,} right, {len(every) - right:,} wrong")
     if found.by_hash:
-        lines.append(f"cut from train by the hash of the dialogue: {' and '.join(found.by_hash)}")
+        key = "context of the answer" if rewarded else "dialogue"
+        lines.append(f"cut from train by the hash of the {key}: {' and '.join(found.by_hash)}")
     same = duplicates(
         (split, example.where, example.values[0], "") for split, example in found.items()
     )
@@ -46,8 +51,15 @@ def summary(path: Path) -> Summary:
         tuple(dict.fromkeys(found.problems)),
         (_counts(found), _sizes(every), *same),
         (Table("A few of them", ("dialogue",), tuple(shown)),),
-        f"dlcore train chat_dialogues --data {path}",
+        f"dlcore train {'chat_preference' if rewarded else 'chat_dialogues'} --data {path}",
     )
+
+
+def _has_rewards(path: Path) -> bool:
+    """Whether the first dialogue of each file has a `reward`."""
+    every = [path] if path.is_file() else files.below(path)
+    found = [each for each in every if each.suffix.lower() == ".jsonl"]
+    return bool(found) and all(dialogues.has(each, "reward") for each in found)
 
 
 def _counts(found: Found) -> Table:

@@ -1,9 +1,9 @@
-"""User dialogues: JSON lines with `messages`, each with a `role` and its `content`."""
+"""User dialogues: JSON lines with `messages`, and a `reward` where answers are labelled."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -14,6 +14,7 @@ from dlcore.errors import UsageError
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 _EXAMPLE = '{"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", ...}]}'
+_REWARD = "`reward`: 1 where the last message is a right answer, 0 where it is a wrong one"
 
 
 class Message(NamedTuple):
@@ -32,14 +33,16 @@ class Message(NamedTuple):
 Dialogue = list[Message]
 
 
-def find(path: Path) -> Found:
-    """Finds the dialogues of a path; the `values` of an example are (messages as JSON,).
+def find(path: Path, rewarded: bool = False) -> Found:
+    """Finds the dialogues of a path; `values` are (messages as JSON,), and the reward if asked for.
 
     Args:
         path: a .jsonl file, or a folder of them; splits are files train.jsonl, validation.jsonl and
             test.jsonl, or folders of these names. A line is one dialogue: an object with
             `messages`, a list of objects with `role` (system, user, assistant or tool) and
             `content`, at least one of them of the assistant and not the first.
+        rewarded: whether a line must have `reward`, 0 or 1 ("0" or "1" in `values`), and its last
+            message be of the assistant; else the key is ignored.
     """
     found = Found(path)
     try:
@@ -51,7 +54,7 @@ def find(path: Path) -> Found:
         found.splits[split] = []
         for file in paths:
             try:
-                found.splits[split] += _examples(file, found.problems)
+                found.splits[split] += _examples(file, found.problems, rewarded)
             except UsageError as error:
                 found.problems.append(str(error))
     if not found.problems and not found.splits["train"]:
@@ -59,14 +62,14 @@ def find(path: Path) -> Found:
     return found
 
 
-def has_messages(file: Path) -> bool:
-    """Returns whether the first line of a .jsonl file has `messages`, whatever is in them."""
+def has(file: Path, key: str = "messages") -> bool:
+    """Returns whether the first line of a .jsonl file has a key, whatever its value."""
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
         found = json.loads(first)
     except ValueError:
         return False
-    return isinstance(found, dict) and "messages" in found
+    return isinstance(found, dict) and key in found
 
 
 def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
@@ -91,6 +94,30 @@ def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
     }
 
 
+def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int]]]]:
+    """Loads {split: dialogues, each with the label of its last message} of a path.
+
+    Missing splits are cut from train by the hash of the messages before the last, so that all
+    answers to one context are in one split.
+
+    Raises:
+        UsageError: a fault in the files.
+    """
+    found = find(path, rewarded=True)
+    found.refuse()
+    found.divide(contexts)
+    found.refuse()
+    return found, {
+        split: [(parse(text), int(reward)) for text, reward in (each.values for each in examples)]
+        for split, examples in found.splits.items()
+    }
+
+
+def contexts(examples: Sequence[Example]) -> list[str]:
+    """Returns the messages before the last one of each example as JSON: the key of an answer."""
+    return [to_json(parse(example.values[0])[:-1]) for example in examples]
+
+
 def parse(text: str) -> Dialogue:
     """Reads the messages that `to_json` wrote."""
     return [Message(role, content) for role, content in json.loads(text)]
@@ -101,20 +128,22 @@ def to_json(dialogue: Sequence[Message]) -> str:
     return json.dumps([list(message) for message in dialogue], ensure_ascii=False)
 
 
-def _examples(file: Path, problems: list[str]) -> Iterator[Example]:
+def _examples(file: Path, problems: list[str], rewarded: bool) -> Iterator[Example]:
     """The dialogues of a file; a fault of a line is appended to `problems`."""
     for number, line in enumerate(files.lines(file), 1):
         if not line.strip():
             continue
         where = f"{file}, line {number}"
         try:
-            yield Example(where, (to_json(_dialogue(line)),))
+            record, dialogue = _dialogue(line)
+            reward = (_reward(record, dialogue),) if rewarded else ()
+            yield Example(where, (to_json(dialogue), *reward))
         except UsageError as error:
             problems.append(f"{where}: {error}")
 
 
-def _dialogue(line: str) -> Dialogue:
-    """One line of JSON as a dialogue. UsageError: what is wrong with it."""
+def _dialogue(line: str) -> tuple[Mapping[str, object], Dialogue]:
+    """The object of a line of JSON, and its dialogue. UsageError: what is wrong with it."""
     try:
         content = json.loads(line)
     except ValueError as error:
@@ -127,7 +156,22 @@ def _dialogue(line: str) -> Dialogue:
         raise UsageError(
             "no message after the first has the role assistant: there is no answer to learn from"
         )
-    return found
+    return content, found
+
+
+def _reward(record: Mapping[str, object], dialogue: Dialogue) -> str:
+    """The label of the last message, "0" or "1". UsageError: there is none, or another one."""
+    if "reward" not in record:
+        raise UsageError(f"there is no {_REWARD}")
+    reward = record["reward"]
+    if isinstance(reward, bool) or reward not in (0, 1):
+        raise UsageError(f"the reward is {json.dumps(reward)}, and must be 0 or 1 ({_REWARD})")
+    if dialogue[-1].role != "assistant":
+        raise UsageError(
+            f"the last message has the role {dialogue[-1].role}: the answer that the reward labels"
+            " must be the last one, of the assistant"
+        )
+    return str(int(reward == 1))
 
 
 def _message(message: object, number: int) -> Message:

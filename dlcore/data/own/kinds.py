@@ -110,7 +110,7 @@ def _of_pictures(path: Path, count: int) -> tuple[Kind, str]:
 def _of_table(file: Path) -> tuple[Kind, str]:
     if file.suffix.lower() == ".parquet":
         return "table", f"{file.name} is Parquet"
-    if file.suffix.lower() == ".jsonl" and dialogues.has_messages(file):
+    if file.suffix.lower() == ".jsonl" and dialogues.has(file):
         return "dialogues", f"{file.name} has `messages`"
     names = _columns(file)
     if {*images.COLUMNS} <= {*names}:

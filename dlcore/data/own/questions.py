@@ -13,6 +13,10 @@ from dlcore.errors import UsageError
 
 KEYS = ("question", "context", "answer")
 SUFFIXES = (".jsonl", squad.SUFFIX)
+TAKES = (
+    'files of JSON lines {"question": ..., "context": ...} or of SQuAD\'s JSON, --text LINE, or -'
+    " for such lines in standard input"
+)  # what `unanswered` reads, in words
 
 
 def find(path: Path) -> Found:

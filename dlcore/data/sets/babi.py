@@ -12,6 +12,8 @@ import numpy as np
 
 from dlcore.data import tfds
 from dlcore.data.facts import Facts
+from dlcore.data.own import stories as own
+from dlcore.data.own.found import SPLITS, VERSION, Found
 from dlcore.data.source import Arrays, arrays
 from dlcore.data.split import by_hash
 from dlcore.data.splits import Splits, is_offline
@@ -29,7 +31,7 @@ class Story(NamedTuple):
     """A question on the sentences before it.
 
     Attributes:
-        task: 1 to 20.
+        task: 1 to 20; 0 of one's own stories without a number.
         sentences: of the story so far, without questions.
         question: the question.
         answer: a word, or several with commas between them.
@@ -62,13 +64,10 @@ def parsed(task: int, text: str) -> list[Story]:
         UsageError: a line of another form, with its number.
     """
     found, sentences, index = [], list[str](), dict[int, int]()
-    for number, line in enumerate(text.splitlines(), 1):
-        match = re.fullmatch(r"(\d+) ([^\t]+)(?:\t([^\t]+)(?:\t([\d ]*))?)?", line.rstrip())
+    for number, line in enumerate(text.split("\n"), 1):
+        match = own.LINE.fullmatch(line.rstrip())
         if match is None:
-            raise UsageError(
-                f"line {number} of the story is {line!r}: a number and a sentence, or a number, a"
-                " question, an answer and numbers of sentences between tabulators"
-            )
+            raise UsageError(f"line {number} of the story is {line!r}: {own.FORM}")
         if match[3] is None:
             index[int(match[1])] = len(sentences)
             sentences.append(match[2].strip())
@@ -143,29 +142,37 @@ def load(
     """Loads bAbI's questions as splits of `Stories`, all tasks together.
 
     Args:
-        source: "published", or "offline": `synthetic` stories of tasks 1 and 2, for which
-            `examples` and `held_out` are not used.
+        source: "published"; "offline", `synthetic` stories of tasks 1 and 2, for which `examples`
+            and `held_out` are not used; or a path of files in bAbI's format (`own.stories.find`),
+            for which `examples` and `held_out` are not used.
         examples: questions to train on for each task, 1,000 or 10,000. Of task 3, whose 10,000 are
             missing, "10k" takes the small set, for training and test.
         tasks: numbers of the tasks; (): all 20.
         sentences: most sentences of a story; of longer ones the last are kept.
-        held_out: fraction of the training stories for validation.
+        held_out: fraction of bAbI's training stories for validation.
 
     Returns:
         Splits; `facts` has `vocabulary` (the words of all splits), `answers`, `sentences`, `length`
         (words of the longest sentence) and `tasks`.
 
     Raises:
-        UsageError: own data, an unknown task, or a set that is not prepared.
+        UsageError: faults in user files, tasks beside them, an unknown task, or a set that is not
+            prepared.
     """
-    if isinstance(source, Path):
-        raise UsageError(
-            "--data: this experiment reads bAbI alone; qa_squad takes questions of JSON lines"
-        )
     if wrong := [task for task in tasks if task not in TASKS]:
         raise UsageError(f"--tasks {wrong[0]}: the tasks have the numbers 1 to {len(TASKS)}")
-    if offline := is_offline(NAME, source):
+    names = {split: f"{split} {examples}" for split in SPLITS}
+    if isinstance(source, Path):
+        if tasks:
+            raise UsageError(
+                "--tasks chooses among bAbI's: with --data, name a folder of some files"
+            )
+        given = own.load(source)
+        found, info = _own(given), (source.resolve().name, VERSION)
+        names = {split: given.named(split) for split in found}
+    elif is_offline(NAME, source):
         found, info = _synthetic(tasks), ("synthetic stories", "1")
+        names = {split: split for split in SPLITS}
     else:
         found, info = _published(examples, tasks or TASKS, held_out), (NAME, tfds.version(NAME))
     everything = [story for stories in found.values() for story in stories]
@@ -182,10 +189,18 @@ def load(
     for split, stories in found.items():
         fields = encoder.encode(stories)
         fields["label"] = np.array([label[story.answer] for story in stories], np.int32)
-        made = arrays(*info, split if offline else f"{split} {examples}", fields)
+        made = arrays(*info, names[split], fields)
         sources[split] = Stories(made.arrays, made.info, tuple(stories))
     numbers = sorted({story.task for story in everything})
     return Splits.of(sources, facts=Facts(dataclasses.asdict(encoder), tasks=numbers))
+
+
+def _own(given: Found) -> dict[str, list[Story]]:
+    found: dict[str, list[Story]] = {split: [] for split in given.splits}
+    for split, example in given.items():
+        text, task = example.values
+        found[split] += parsed(int(task), text)
+    return found
 
 
 def _synthetic(tasks: Sequence[int]) -> dict[str, list[Story]]:

@@ -14,6 +14,7 @@ from dlcore.data.sets import dialogue_rewards, dialogues
 from dlcore.data.sets.dialogue_rewards import Rewarded
 from dlcore.data.splits import Splits
 from dlcore.data.tokens import Subwords
+from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 
@@ -80,12 +81,18 @@ def load(
         context.
 
     Raises:
-        UsageError: as `dialogue_rewards.load`, or more folds than dialogues.
+        UsageError: as `dialogue_rewards.read`; a tokenizer without the chat template; or no
+            context with a right and a wrong answer, or more folds than dialogues with such ones.
     """
     found, rewarded = dialogue_rewards.read(name, source)
     tokens = pretrained or dialogues.learned(found, vocabulary)
     dialogues.check(tokens)
     every = pairs([each for rows in rewarded.values() for each in rows])
+    if not every:
+        raise UsageError(
+            f"{found.name}: no context has both a right and a wrong answer, and DPO learns from"
+            " pairs of them: add answers, or use --loss kto"
+        )
     right, wrong = (
         dialogue_rewards.encoded(tokens, [getattr(pair, which) for pair in every], length)
         for which in ("right", "wrong")

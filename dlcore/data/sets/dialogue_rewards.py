@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,11 +11,13 @@ from dlcore.data import source as sources
 from dlcore.data import tfds
 from dlcore.data.own import dialogues as own
 from dlcore.data.own.dialogues import Dialogue, Message
+from dlcore.data.own.found import VERSION
 from dlcore.data.sets import dialogues
 from dlcore.data.sets.dialogues import SPLITS, Read
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits, is_offline
 from dlcore.data.tokens import Subwords
+from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
 Rewarded = tuple[Dialogue, int]  # the answer is the last message; 1: right, 0: wrong
@@ -31,8 +34,9 @@ def load(
 
     Args:
         name: taskmaster4_rewards.
-        source: "published", or "offline": synthetic orders, every second of which is answered with
-            another order and labelled wrong.
+        source: "published"; "offline", synthetic orders, every second of which is answered with
+            another order and labelled wrong; or a path of JSON lines with `messages` and `reward`
+            (`own.dialogues.load_rewarded`).
         length: tokens of a row; of a longer context and answer the last ones are kept.
         vocabulary: number of byte pairs, learned from the training split (offline at most 300).
         pretrained: the tokenizer of a pretrained model, used instead of one that is learned.
@@ -44,13 +48,22 @@ def load(
         right. `facts` as of `dialogues.facts`.
 
     Raises:
-        UsageError: the set is not prepared; a path; or a tokenizer without the chat template.
+        UsageError: the set is not prepared; faults in files of one's own, or a split of them
+            without right or without wrong answers; or a tokenizer without the chat template.
     """
     found, rewarded = read(name, source)
+    for split, rows in rewarded.items():
+        if len({reward for _, reward in rows}) < 2:
+            raise UsageError(
+                f"{found.name}, {found.splits[split]}: its {len(rows)} answers are all right or all"
+                " wrong: each split needs both, so add answers, or give the splits yourself"
+            )
     tokens = pretrained or dialogues.learned(found, vocabulary)
     dialogues.check(tokens)
     splits: dict[str, Source] = {
-        split: sources.arrays(found.name, found.version, split, _rows(tokens, rows, length))
+        split: sources.arrays(
+            found.name, found.version, found.splits[split], _rows(tokens, rows, length)
+        )
         for split, rows in rewarded.items()
     }
     return Splits.of(splits, facts=dialogues.facts(tokens, found))
@@ -66,8 +79,13 @@ def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]
         The dialogues, each with its answer as last message; and {split: (dialogue, label) of each}.
 
     Raises:
-        UsageError: the set is not prepared, or a path.
+        UsageError: the set is not prepared, or faults in files of one's own.
     """
+    if isinstance(source, Path):
+        given, rewarded = own.load_rewarded(source)
+        contexts = {split: [each for each, _ in rows] for split, rows in rewarded.items()}
+        named = {split: given.named(split) for split in rewarded}
+        return Read(source.resolve().name, VERSION, contexts, named), rewarded
     offline = is_offline(name, source)
     rewarded = _made_up() if offline else {split: _of(name, split) for split in SPLITS}
     version = "1" if offline else tfds.version(name)

@@ -95,3 +95,67 @@ def test_dlcore_data_summarises_dialogues(
     write(tmp_path / "mine.jsonl", HELLO, "{")
     assert cli.main(["data", str(tmp_path)]) == 1
     assert "mine.jsonl, line 2: not JSON" in capsys.readouterr().out
+
+
+def rewarded(tmp_path: Path, *rewards: object) -> Path:
+    """JSON lines of one dialogue with rewards; None: a line without one."""
+    rows = [
+        json.dumps({"messages": HELLO} | ({} if each is None else {"reward": each}))
+        for each in rewards
+    ]
+    return write(tmp_path / "mine.jsonl", *rows)
+
+
+def test_rewards_are_read_and_the_answers_to_one_context_are_in_one_split(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": f"Hello {i}"}, HELLO[1]], "reward": reward}
+        for i in range(60)
+        for reward in (0, 1)
+    ]
+    write(tmp_path / "mine.jsonl", *map(json.dumps, rows))
+    found, read = dialogues.load_rewarded(tmp_path)
+    assert found.named("test") == "test by hash"
+    assert sum(map(len, read.values())) == 120
+    for split in read.values():
+        answers = [(each[0].content, reward) for each, reward in split]
+        assert len({*answers}) == len(answers) == 2 * len({context for context, _ in answers})
+    # the key is ignored where dialogues are meant
+    assert sum(map(len, dialogues.load(tmp_path)[1].values())) == 120
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (None, "there is no `reward`: 1 where the last message is a right answer"),
+        (0.5, "the reward is 0.5, and must be 0 or 1"),
+        (True, "the reward is true, and must be 0 or 1"),
+        ("right", 'the reward is "right", and must be 0 or 1'),
+    ],
+)
+def test_a_broken_reward_is_refused_with_file_and_line(
+    tmp_path: Path, reward: object, message: str
+) -> None:
+    file = rewarded(tmp_path, 1, reward, 0)
+    with pytest.raises(UsageError) as refused:
+        dialogues.load_rewarded(tmp_path)
+    assert str(refused.value).startswith(f"{file}, line 2: {message}")
+
+
+def test_a_reward_of_a_question_is_refused(tmp_path: Path) -> None:
+    more = [*HELLO, {"role": "user", "content": "Thanks"}]
+    write(tmp_path / "mine.jsonl", json.dumps({"messages": more, "reward": 1}))
+    with pytest.raises(UsageError, match="line 1: the last message has the role user"):
+        dialogues.load_rewarded(tmp_path)
+
+
+def test_dlcore_data_counts_rewards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": f"Hello {i}"}, HELLO[1]], "reward": i % 3 % 2}
+        for i in range(60)
+    ]
+    write(tmp_path / "mine.jsonl", *map(json.dumps, rows))
+    assert cli.main(["data", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "labelled answers: 20 right, 40 wrong" in printed
+    assert "by the hash of the context of the answer: validation and test" in printed
+    assert f"next: dlcore train chat_preference --data {tmp_path}" in printed

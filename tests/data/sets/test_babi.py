@@ -55,9 +55,65 @@ def test_synthetic_stories_have_right_answers() -> None:
     assert splits.facts.tasks == [1, 2]
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data"):
+def own(path: Path, count: int, end: str = "\n") -> Path:
+    """A file of stories with two questions each."""
+    lines = [
+        line
+        for i in range(count)
+        for line in (f"1 Mary moved to hall {i}.", "2 Who moved?\tMary\t1", "3 Why?\tno\t1", "")
+    ]
+    path.write_bytes(end.join(lines).encode())
+    return path
+
+
+def test_own_files_are_split_by_story(tmp_path: Path) -> None:
+    splits = babi.load(own(tmp_path / "mine.txt", 60, "\r\n"))
+    found = {name: source.stories for name, source in splits.items()}  # type: ignore[attr-defined]
+    contexts = {name: {each.sentences for each in stories} for name, stories in found.items()}
+    assert sum(map(len, found.values())) == 120 == 2 * sum(map(len, contexts.values()))
+    assert not contexts["train"] & contexts["test"]
+    assert splits.facts.tasks == [0]
+    assert splits.facts.answers == ["Mary", "no"]
+    assert splits.test.info.split == "test by hash"
+
+
+def test_own_files_have_babis_names(tmp_path: Path) -> None:
+    own(tmp_path / "qa3_a_train.txt", 40)
+    own(tmp_path / "qa7_b_train.txt", 40)
+    own(tmp_path / "qa7_b_test.txt", 5)
+    splits = babi.load(tmp_path)
+    assert splits.facts.tasks == [3, 7]
+    assert [each.task for each in splits.test.stories] == [7] * 10
+    assert splits.test.info.split == "test"
+    assert splits.validation.info.split == "validation by hash"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("1 A.\n2 B?\tc\t1\n1 A.\nB", 4, "'B' must be a number and a sentence"),
+        ("A", 1, "'A' must be a number and a sentence"),
+        ("1 A.\n3 B?\tc", 2, "the number 3 follows 1"),
+        ("1 A.\n2 B?\tc\t2", 2, "2 is the number of no sentence before the question"),
+        ("1 B?\tc", 1, "a question without a sentence before it"),
+        ("1 A.\n2 B?\tc\n1 A.\n2 C.", 3, "the story has no question"),
+    ],
+)
+def test_broken_files_are_refused_with_their_line(
+    tmp_path: Path, content: str, line: int, message: str
+) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text(content)
+    with pytest.raises(UsageError) as refused:
         babi.load(tmp_path)
+    assert str(refused.value).startswith(f"{file}, line {line}: {message}")
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no files \.txt"):
+        babi.load(tmp_path)
+    with pytest.raises(UsageError, match="--tasks chooses among bAbI's"):
+        babi.load(tmp_path, tasks=(1,))
     with pytest.raises(UsageError, match="--tasks 21"):
         babi.load("offline", tasks=(21,))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dlcore.data import tokenizer
-from dlcore.data.sets import dialogue_rewards
+from dlcore.data.sets import dialogue_pairs, dialogue_rewards
 from dlcore.data.tokens import bpe
 from dlcore.errors import UsageError
 
@@ -55,8 +56,52 @@ def test_of_a_long_context_the_last_tokens_remain() -> None:
             np.testing.assert_array_equal(row[row != 0][-12:], short)
 
 
-def test_a_path_and_a_foreign_tokenizer_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
+def lines(count: int, *rewards: int) -> str:
+    """JSON lines of a context with an answer for each reward."""
+    return "".join(
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": f"order {i} {count}"},
+                    {"role": "assistant", "content": ("no", "yes")[reward]},
+                ],
+                "reward": reward,
+            }
+        )
+        + "\n"
+        for i in range(count)
+        for reward in rewards
+    )
+
+
+def test_own_answers_are_rows_and_pairs(tmp_path: Path) -> None:
+    for split, count in (("train", 8), ("validation", 3), ("test", 4)):
+        (tmp_path / f"{split}.jsonl").write_text(lines(count, 0, 1))
+    splits = dialogue_rewards.load(NAME, tmp_path, 32, 264)
+    assert splits.train.info.version == "own"
+    batch = splits["test"].gather(np.arange(8))
+    used = tokenizer.from_facts(splits.facts.tokenizer)
+    for targets, weight, right in zip(
+        batch["targets"], batch["weight"], batch["desirable"], strict=True
+    ):
+        assert used.decode(targets[weight > 0]) == ("no", "yes")[int(right)]
+    pairs = dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=3)
+    assert len(pairs.train) == 8 + 3 + 4
+
+
+def test_own_answers_of_one_label_are_refused(tmp_path: Path) -> None:
+    for split, rewards in (("train", (0, 1)), ("validation", (1,)), ("test", (0, 1))):
+        (tmp_path / f"{split}.jsonl").write_text(lines(4, *rewards))
+    with pytest.raises(UsageError, match="validation: its 4 answers are all right or all wrong"):
+        dialogue_rewards.load(NAME, tmp_path, 32, 264)
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(lines(4, 1))
+    with pytest.raises(UsageError, match="no context has both a right and a wrong answer"):
+        dialogue_pairs.load(NAME, tmp_path, 32, 264, folds=3)
+
+
+def test_a_folder_without_files_and_a_foreign_tokenizer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no files \.jsonl"):
         dialogue_rewards.load(NAME, tmp_path, 64, 300)
     with pytest.raises(UsageError, match="dialogues need"):
         dialogue_rewards.load(NAME, "offline", 64, 300, bpe(["aa"], 257, ["<|end|>"]))

@@ -1,0 +1,251 @@
+"""Continues a user's prompts with a language model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.bounds import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Range,
+)
+from dlcore.data.tokenizer import Tokenizer
+from dlcore.errors import UsageError
+from dlcore.models.drafters import PromptLookup
+from dlcore.models.gpt import Size
+from dlcore.models.gpt_batch import Decoding, generate_batch, left_padded
+from dlcore.models.speculative import generate_speculatively
+from dlcore.samples import Text
+from dlcore.train.predictor import Answer
+from dlcore.train.step import State
+
+# (state, tokens [1, prompt], key, new tokens, temperature, top_k, top_p[, draft]) -> tokens
+Continue = Callable[..., Array]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Continuation:
+    """A generator of tokens, bound to a model: see `bound`.
+
+    Attributes:
+        generate, net, model, length, how: see `bound`.
+    """
+
+    generate: Callable[..., Array]
+    net: object
+    model: str
+    length: int
+    how: tuple[float, ...] = ()
+
+    def __call__(
+        self, state: State, prompt: Array, key: Array, length: int | None = None, *how: float
+    ) -> Array:
+        """Continues a prompt.
+
+        Args:
+            state: trained parameters.
+            prompt: int32 [batch, some].
+            key: random key.
+            length, how: as of `generate`; None, (): those that are bound. Where any of `how` is
+                given, all of them are replaced.
+
+        Returns:
+            Tokens [batch, some + length].
+        """
+        new = self.length if length is None else length
+        return self.generate(
+            self.net, state.params[self.model], prompt, key, new, *(how or self.how)
+        )
+
+
+def bound(
+    generate: Callable[..., Array], net: object, model: str, length: int, *how: float
+) -> Continuation:
+    """Binds a generator of tokens to a model, for `language_modelling.samples` and `predictor`.
+
+    Args:
+        generate: (net, params, prompt, key, length, *how) -> tokens, such as that of `models.gpt`.
+        net: its first argument: the network, or its shape.
+        model: the name of the parameters.
+        length: the number of new tokens, where none is given.
+        how: temperature, top_k, top_p and draft, where none are given.
+    """
+    return Continuation(generate, net, model, length, how)
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptOptions:
+    """Flags of `dlcore predict` for a language model."""
+
+    tokens: PositiveInt = 200
+    """number of tokens that are generated"""
+    temperature: NonNegativeFloat = 0.8
+    """divides the logits; at 0 the likeliest token is taken"""
+    top_k: NonNegativeInt = 0
+    """number of likeliest tokens from which one is drawn; 0: all"""
+    top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
+    """tokens are drawn from the fewest likeliest ones whose probabilities sum to at least this"""
+    min_p: Probability = 0.0
+    """tokens are drawn from those at least this times as likely as the likeliest; 0: all"""
+    repetition_penalty: PositiveFloat = 1.0
+    """divides positive logits of tokens that stood in the text, multiplies others; 1: none"""
+    end: bool = False
+    """stop where the model ends a document, if it was trained on documents"""
+    draft: NonNegativeInt = 0
+    """number of tokens that are proposed by lookup in the text so far and checked in one pass: the
+    same distribution, faster where a text repeats itself; 0: none"""
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """seed of the draws; each prompt uses the same one"""
+
+
+_New = tuple[np.ndarray, list[float] | None]  # new tokens, and their log-probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptPredictor:
+    """Continues prompts, one per line.
+
+    Attributes:
+        generate: (state, tokens [1, prompt], key, new tokens, temperature, top_k, top_p[, draft])
+            -> tokens [1, prompt + new]; a `Continuation` of a GPT continues prompts together.
+        tokenizer: of the model's tokens.
+        longest: largest number of tokens of a prompt, with `start`; None: any number.
+        start: a token before the prompt, such as the one between documents; None: none.
+        options: flags of `dlcore predict`.
+    """
+
+    generate: Continue
+    tokenizer: Tokenizer
+    longest: int | None = None
+    start: int | None = None
+    options: PromptOptions = dataclasses.field(default_factory=PromptOptions)
+    reads = "lines"
+
+    def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, np.ndarray]]:
+        """Encodes prompts; returns each with its tokens.
+
+        Raises:
+            UsageError: a character that the tokenizer does not know, no token, or too many.
+        """
+        return [(each, self._encoded(each)) for each in text]
+
+    def _encoded(self, prompt: str) -> np.ndarray:
+        first = [] if self.start is None else [self.start]
+        tokens = np.asarray([*first, *self.tokenizer.encode(prompt)], np.int32)
+        if not len(tokens) or (self.longest is not None and len(tokens) > self.longest):
+            limit = "at least 1" if self.longest is None else f"1 to {self.longest}"
+            raise UsageError(
+                f"a prompt of {len(tokens)} tokens, and this model takes {limit}: shorten it"
+            )
+        return tokens
+
+    def batch(self, state: State, items: Sequence[tuple[str, np.ndarray]]) -> list[Answer]:
+        """Answers a batch of prompts.
+
+        A GPT continues those together that fit its context with their continuation; others are
+        continued one by one, a program for each length, by its `generate`.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"prompt", "text", "log_probability", "log_probabilities"}, the text) of each prompt:
+            its continuation, and the log-probability of the whole and of each token, in nats, under
+            the model's own distribution; null where the context is exceeded, and of recurrent
+            networks.
+
+        Raises:
+            UsageError: flags that the model does not have, or not beyond its context.
+        """
+        if self.options.end and self.start is None:
+            raise UsageError("--end: this model has no token that ends a document: leave it out")
+        prompts = dict(items)
+        fitting = [name for name, tokens in prompts.items() if self._fits(tokens)]
+        found: dict[str, _New] = {}
+        if fitting:
+            found |= zip(fitting, self._together(state, [prompts[n] for n in fitting]), strict=True)
+        for name, tokens in prompts.items():
+            if name not in found:
+                found[name] = self._alone(state, tokens), None
+        made = {name: self._answer(name, *new) for name, new in found.items()}
+        return [made[prompt] for prompt, _ in items]
+
+    def _fits(self, tokens: np.ndarray) -> bool:
+        size = getattr(self.generate, "net", None)
+        return isinstance(size, Size) and len(tokens) + self.options.tokens <= size.context
+
+    def _together(self, state: State, prompts: list[np.ndarray]) -> list[_New]:
+        """Continues prompts in one program; the draws are those of `generate` for each."""
+        o, bound = self.options, self.generate
+        assert isinstance(bound, Continuation)
+        assert isinstance(bound.net, Size)
+        how = Decoding(o.temperature, o.top_k, o.top_p, o.min_p, o.repetition_penalty)
+        prompt, padding = map(jnp.asarray, left_padded(prompts, bound.net.context - o.tokens))
+        key = jax.random.key(o.seed)
+        if o.draft:
+            key = jax.random.split(jax.random.fold_in(key, 0), 1)[0]
+        end = self.start if o.end and self.start is not None else -1
+        given = bound.net, state.params[bound.model], prompt, padding
+        run = (*given, jnp.stack([key] * len(prompts)), o.tokens, end)
+        made = (
+            generate_speculatively(*run, PromptLookup(o.draft), how)[0]
+            if o.draft
+            else generate_batch(*run, how)
+        )
+        tokens, lengths, logp = map(np.asarray, made)
+        return [
+            (row[:n], each[: n + 1].tolist())  # with the end token's
+            for row, n, each in zip(tokens, lengths, logp, strict=True)
+        ]
+
+    def _alone(self, state: State, tokens: np.ndarray) -> np.ndarray:
+        o = self.options
+        if o.min_p or o.repetition_penalty != 1:
+            raise UsageError(
+                "--min-p and --repetition-penalty need a GPT whose context has space for the prompt"
+                " and --tokens: ask for fewer tokens, or leave them out"
+            )
+        how = (o.tokens, o.temperature, o.top_k, o.top_p, *([o.draft] if o.draft else []))
+        key = jax.random.key(o.seed)
+        new = np.asarray(self.generate(state, jnp.asarray(tokens)[None], key, *how))[0]
+        new = new[len(tokens) :]
+        ends = np.flatnonzero(new == self.start) if o.end else new[:0]
+        return new[: ends[0]] if len(ends) else new
+
+    def _answer(self, prompt: str, new: np.ndarray, logp: list[float] | None) -> Answer:
+        # An embedding may have more rows than there are tokens.
+        text = self.tokenizer.decode(np.minimum(new, len(self.tokenizer) - 1))
+        record = {
+            "prompt": prompt,
+            "text": text,
+            "log_probability": None if logp is None else sum(logp),
+            "log_probabilities": logp,
+        }
+        return record, Text("Continued", text, prompt)
+
+    def line(self, answer: Mapping[str, object]) -> str:
+        """Formats an answer: the prompt with its continuation, and an empty line."""
+        return f"{answer['prompt']}{answer['text']}\n"
+
+
+def predictor(
+    generate: Continue, tokenizer: Tokenizer, longest: int | None = None, start: int | None = None
+) -> PromptPredictor:
+    """Returns the predictor of a language model, which continues lines of text.
+
+    Args:
+        generate, tokenizer, longest, start: see `PromptPredictor`.
+    """
+    return PromptPredictor(generate, tokenizer, longest, start)

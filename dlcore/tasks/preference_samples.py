@@ -1,0 +1,87 @@
+"""Held-out answers of a preference-tuned GPT, with their labels and log-ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlcore.data.source import Source
+from dlcore.data.tokens import Subwords
+from dlcore.samples import Sample, Table
+from dlcore.tasks.preference import log_ratios
+from dlcore.train.model import Model
+from dlcore.train.step import State
+
+_HEADER = ("end of the context", "answer", "label", "log-ratio in nats", "its sign is")
+_SHOWN = 24  # tokens of a context
+
+
+def samples(
+    policy: Model, reference: Model, source: Source, tokens: Subwords, count: int = 20
+) -> Callable[[State, Array], list[Sample]]:
+    """Shows held-out answers with their labels and log-ratios.
+
+    Args:
+        policy, reference: see `preference.loss`.
+        source: labelled answers, or pairs of them (`data.sets.dialogue_pairs`), of which those of
+            fold 0 are shown, which alone the policy has not learned from.
+        tokens: the tokenizer.
+        count: number of answers at most, half of them right, evenly spread.
+    """
+
+    def draw(state: State, key: Array) -> list[Sample]:
+        every = source.gather(np.arange(len(source)))
+        labelled = "desirable" in every
+        kinds = [every["desirable"] == k for k in (1, 0)] if labelled else [every["fold"] == 0]
+        parts = [_spread(np.flatnonzero(kind), count // 2) for kind in kinds]
+        chosen = np.sort(np.concatenate(parts))
+        batch = {name: array[chosen] for name, array in every.items()}
+        arrays = {name: jnp.asarray(x) for name, x in batch.items()}
+        other = "other" if labelled else "wrong"
+        found = log_ratios(policy, reference, state.params, state.extra, arrays, other=other)
+        if labelled:
+            answers = [("", batch["desirable"], found.own)]
+        else:
+            answers = [
+                ("", np.ones(len(chosen)), found.own),
+                ("wrong_", np.zeros(len(chosen)), found.other),
+            ]
+        rows = [
+            _row(tokens, batch, prefix, i, bool(label[i]), float(ratio[i]))
+            for i in range(len(chosen))
+            for prefix, label, ratio in answers
+        ]
+        return [Table("Held-out answers", _HEADER, tuple(rows))]
+
+    return draw
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of some rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+
+
+def _row(
+    tokens: Subwords,
+    batch: Mapping[str, np.ndarray],
+    prefix: str,
+    i: int,
+    label: bool,
+    ratio: float,
+) -> tuple[str | float, ...]:
+    """One answer; a positive log-ratio counts it as right."""
+    counted = np.flatnonzero(batch[f"{prefix}weight"][i])
+    context = batch[f"{prefix}tokens"][i, max(0, counted[0] - _SHOWN) : counted[0] + 1]
+    messages = np.split(context, np.flatnonzero(context < len(tokens.specials)))
+    answer = batch[f"{prefix}targets"][i, counted]
+    names = "wrong", "right"
+    return (
+        " | ".join(filter(None, map(tokens.decode, messages))),
+        tokens.decode(answer),
+        names[label],
+        round(ratio, 3),
+        names[(ratio > 0) == label],
+    )

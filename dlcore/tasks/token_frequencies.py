@@ -1,0 +1,76 @@
+"""The baseline of language models: each token as often as in training, whatever stands before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from dlcore.data.source import Batch, Source
+from dlcore.data.splits import Splits
+from dlcore.metrics.known import Metric
+from dlcore.train.evaluators import Collected, Evaluator, Scored
+
+PERPLEXITY, BITS = "perplexity_of_frequencies", "bits_per_byte_of_frequencies"
+_ROWS = 1024  # of a batch
+_MOST = 32 * _ROWS  # of training that are counted, evenly spread
+
+
+def log_frequencies(train: Source, vocabulary: int) -> Float[np.ndarray, " vocabulary"]:
+    """Natural logarithm of the frequency of each target token, counted by its weight.
+
+    Each token counts once more than it occurs (Laplace), so that none is impossible.
+
+    Args:
+        train: rows with `targets` and `weight`, of which at most 32,768 are counted.
+        vocabulary: number of tokens.
+    """
+    counts = np.ones(vocabulary)
+    for batch in _batches(train, _MOST):
+        counts += np.bincount(
+            batch["targets"].reshape(-1), batch["weight"].reshape(-1), minlength=vocabulary
+        )
+    return np.log(counts / counts.sum())
+
+
+def scores(source: Source, log_frequency: Float[np.ndarray, " vocabulary"]) -> dict[str, float]:
+    """Perplexity of the weighted targets, and bits per byte where the rows have `bytes`.
+
+    Args:
+        source: rows with `targets` and `weight`.
+        log_frequency: of each token.
+    """
+    nats = tokens = size = 0.0
+    for batch in _batches(source, len(source)):
+        weight = batch["weight"].astype(np.float64)
+        nats -= float((log_frequency[batch["targets"]] * weight).sum())
+        tokens += float(weight.sum())
+        size += float((batch["bytes"] * weight).sum()) if "bytes" in batch else 0.0
+    found = {PERPLEXITY: math.exp(nats / max(tokens, 1.0))}
+    return found | ({BITS: nats / math.log(2) / size} if size else {})
+
+
+def evaluator(splits: Splits, name: str) -> Evaluator:
+    """Evaluates token frequencies on each split, at the end.
+
+    Args:
+        splits: packed rows; their fact `vocabulary` is used.
+        name: of the metric: `PERPLEXITY` or `BITS`.
+    """
+    sources = splits.evaluated()
+    counted: list[np.ndarray] = []  # once for all splits
+
+    def score(collected: Collected, split: str) -> dict[str, float]:
+        if not counted:
+            counted.append(log_frequencies(splits.train, splits.facts.vocabulary))
+        return {name: scores(sources[split], counted[0])[name]}
+
+    return Scored(dict.fromkeys(sources), lambda *_: {}, score, {name: Metric(None)}, "end")
+
+
+def _batches(source: Source, most: int) -> Iterator[Batch]:
+    rows = np.unique(np.linspace(0, len(source) - 1, min(len(source), most)).astype(np.int64))
+    for first in range(0, len(rows), _ROWS):
+        yield source.gather(rows[first : first + _ROWS])
