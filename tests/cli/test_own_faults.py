@@ -131,7 +131,7 @@ PICTURES: dict[str, tuple[str, Callable[[], object], str]] = {
     "a box outside": (
         "detection_bccd",
         lambda: yolo_lines("1 0.9 0.5 0.4 0.2\n"),
-        "mine/labels/train/0.txt, line 1: the box [0.7, 0.4, 1.1, 0.6] reaches 4 pixels outside",
+        "mine/labels/train/0.txt, line 1: the box [28, 12, 44, 18] reaches 4 pixels outside",
     ),
     "a class without boxes in train": (
         "detr_scenes",
