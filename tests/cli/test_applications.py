@@ -30,7 +30,7 @@ APPLICATIONS: dict[str, tuple[set[str], int]] = {
     "cnn_pneumonia": ({"class", "probability"}, 0),
     "faces_orl": ({"same", "probability", "threshold"}, 0),
     "faces_yale": ({"same", "probability", "threshold"}, 0),
-    "video_moving_mnist": ({"frames_predicted", "squared_error"}, 12),
+    "video_moving_mnist": ({"first_frame", "frames_predicted"}, 12),
     "captioning_emoji": ({"caption", "probability"}, 0),
     "style_transfer": ({"style", "strength", "width", "height"}, 0),
     "cyclegan": ({"from", "to"}, 0),

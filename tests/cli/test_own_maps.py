@@ -66,8 +66,10 @@ def test_images_with_instances(capsys: Capture) -> None:
     numbers = np.zeros((24, 30), np.uint16)
     numbers[2:10, 2:10], numbers[12:20, 15:25] = 1, 300
     folder = instance_folder(Path("mine"), numbers)
-    found = results("segmentation_nuclei", folder, "--batch", "2", "--smallest", "4")
-    assert {"average_precision", "otsu_average_precision", "dice"} <= found.keys()
+    found = results(
+        "segmentation_nuclei", folder, "--batch", "8", "--tile", "16", "--smallest", "4"
+    )
+    assert {"average_precision", "baseline_average_precision", "dice"} <= found.keys()
     predicted = answer(capsys, folder / "test" / "images" / "1.png")
     assert (predicted["width"], predicted["height"]) == (30, 24)
     assert predicted["count"] == len(predicted["instances"])
