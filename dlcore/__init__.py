@@ -14,8 +14,9 @@ __all__ = ["__version__", "load", "main", "run"]
 
 
 def __getattr__(name: str) -> object:
-    """`main`, what `python experiments/NAME.py` runs, `run` and `load`: found on first use, so that
-    no experiment imports the command line.
+    """Imports `main` (for `python experiments/NAME.py`), `run` or `load` when it is first used.
+
+    So no experiment imports the command line.
     """
     if name == "main":
         from dlcore.cli.main import run_file

@@ -24,7 +24,12 @@ class Dataclass(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """An interval of numbers; `ends` tells which ends belong to it: "[)" is low <= x < high."""
+    """An interval of numbers; `x in range` tests a number.
+
+    Attributes:
+        low, high: its ends; infinite by default.
+        ends: which ends belong to it: "[)" is low <= x < high.
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -58,8 +63,12 @@ Rate = Annotated[float, Range(0, 1, "[)")]
 def check(config: Dataclass) -> None:
     """Checks every number of a dataclass, those in tuples and in nested dataclasses included.
 
+    Args:
+        config: the dataclass, whose annotations may have a `Range`.
+
     Raises:
-        UsageError: a number is outside its range, not finite, or too large for 32 bits.
+        UsageError: a number is outside its range, not finite, or too large for 32 bits; or an
+            annotation names an unknown type.
     """
     for name, value, where in numbers(config):
         check_number(name, value, where)
@@ -71,7 +80,8 @@ def check_number(name: str, value: float, where: Range | None = None) -> None:
     Args:
         name: the field, for the message.
         value: its value.
-        where: the allowed range; None: all numbers of 32 bits.
+        where: the allowed range; None: all numbers of 32 bits. Numbers beyond 32 bits are allowed
+            up to a finite upper bound that is that large.
 
     Raises:
         UsageError: the value is outside, not finite, or too large for 32 bits.
@@ -95,8 +105,11 @@ def check_number(name: str, value: float, where: Range | None = None) -> None:
 def numbers(config: Dataclass) -> Iterator[tuple[str, int | float, Range | None]]:
     """Finds every number of a dataclass, those in tuples and in nested dataclasses included.
 
+    Args:
+        config: the dataclass.
+
     Yields:
-        The field's name, the number, and its range, None where it has none.
+        (name of the field, number, its range or None); a tuple's numbers have the tuple's name.
 
     Raises:
         UsageError: an annotation of the dataclass names an unknown type.

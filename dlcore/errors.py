@@ -25,14 +25,14 @@ class Disrupted(Exception):
 
 
 def operating_system(error: OSError) -> str:
-    """A message for an OSError: what cannot be used, why, and a remedy."""
+    """Formats an OSError as a message: what cannot be used, why, and a remedy if one is known."""
     what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the disk"
     way = _WAYS.get(error.errno or 0, "")
     return f"cannot use {what}: {error.strerror}{way and f'; {way}'}"
 
 
 def shortened(message: str) -> str:
-    """The message with words of more than 300 characters abbreviated, such as long paths."""
+    """Abbreviates the words of a message that have 300 characters or more, such as long paths."""
     return re.sub(
         rf"[^\s:;,]{{{LONGEST},}}",
         lambda word: f"{word[0][:80]}... ({len(word[0])} characters)",

@@ -39,11 +39,19 @@ _EMPTY_SECONDS = 60.0
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a temporary file that replaces `path` when the block ends; after an error `path` is
-    unchanged.
+    """Opens a temporary file, which replaces `path` atomically if the block ends without an error.
 
-    A link at `path` is replaced and not followed. Temporary files of killed writers are removed
-    first. Raises OSError.
+    A link at `path` is replaced and not followed; an existing file's permissions are kept.
+    Temporary files of killed writers of `path` are removed first.
+
+    Args:
+        path: the file to write; its folder exists.
+
+    Yields:
+        The temporary file, in the same folder, opened for writing bytes.
+
+    Raises:
+        OSError: the file cannot be created, written or moved to `path`.
     """
     stem = f".{path.name[:50]}."
     _sweep(path.parent, stem)
@@ -71,15 +79,30 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write(path: Path, content: str) -> None:
-    """Writes a text file by `replacing`, in UTF-8 and with unchanged line ends."""
+    """Writes a text file by `replacing`, in UTF-8 and with unchanged line ends.
+
+    Args:
+        path: the file.
+        content: the text; lone surrogates are written as "?".
+
+    Raises:
+        OSError: as `replacing`.
+    """
     with replacing(path) as file:
         file.write(content.encode("utf-8", errors="replace"))
 
 
 def write_to(path: Path, content: str) -> None:
-    """Writes a text file that the user has named.
+    """Writes a text file that the user has named, and creates its folder where there is none.
 
-    A link is followed, and a device or a pipe is written to. Raises OSError.
+    A link is followed, and a device or a pipe is written to. A file is replaced as by `write`.
+
+    Args:
+        path: the file.
+        content: the text.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     path = path.resolve()
     if os.path.exists(path) and not path.is_file() and not path.is_dir():
@@ -91,8 +114,17 @@ def write_to(path: Path, content: str) -> None:
 
 
 def read(path: Path, largest: int = LARGEST) -> bytes:
-    """The bytes of a regular file of at most `largest` bytes; OSError for pipes, devices and
-    others.
+    """Reads a regular file of limited size; it does not block on pipes and devices.
+
+    Args:
+        path: the file; links are followed.
+        largest: number of bytes that the file may have.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is larger.
     """
     with os.fdopen(
         os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
@@ -111,7 +143,12 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`, which is created where it is missing, for the block.
+    """Holds an exclusive lock on the file `path` for the block, and creates the file if missing.
+
+    On Windows nothing is locked.
+
+    Args:
+        path: the lock file, which is not removed afterwards.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -137,7 +174,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """Device and inode of a folder, which are unique while it is `held`; None if there is none."""
+    """Returns device and inode of a folder, unique while it is `held`; None if there is none."""
     try:
         found = folder.stat()
     except OSError:

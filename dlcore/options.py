@@ -78,7 +78,7 @@ class RunOptions:
 
     @property
     def source(self) -> DataSource:
-        """The source of the data."""
+        """The source of the data: the path of `data`, "offline" or "published"."""
         return Path(self.data) if self.data else "offline" if self.offline else "published"
 
 
@@ -130,7 +130,11 @@ def check(config: Dataclass, flags: RunOptions) -> None:
 def flag_names(config: Dataclass) -> dict[str, str]:
     """Returns the command line's name of every field of a dataclass, by its path.
 
-    A field of a nested dataclass has its own name, or its whole path where two names are equal.
+    A field of a nested dataclass has its own name, or its whole path where another field has the
+    same name.
+
+    Args:
+        config: the dataclass.
 
     Returns:
         {path: name}, such as {"batch": "batch", "recipe.lr": "lr"}.
@@ -150,13 +154,18 @@ def _paths(config: Dataclass) -> list[str]:
 
 
 def short_name(path: str, paths: Iterable[str]) -> str:
-    """The last part of a field's path, or the whole path where another path ends equally."""
+    """Returns the last part of a field's path, or the whole path if another path has the same one.
+
+    Args:
+        path: such as "recipe.lr", one of `paths`.
+        paths: of all fields.
+    """
     last = path.rpartition(".")[2]
     return last if sum(each.rpartition(".")[2] == last for each in paths) == 1 else path
 
 
 def flag(name: str, value: object) -> str:
-    """A flag as it is written on the command line: "--widths 64 32", "--no-bias"."""
+    """Formats a field as it is written on the command line: "--widths 64 32", "--no-bias"."""
     word = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{word}" if value else f"--no-{word}"
@@ -165,7 +174,7 @@ def flag(name: str, value: object) -> str:
 
 
 def different_flags(config: Dataclass, default: Dataclass) -> str:
-    """Returns the flags that turn the dataclass `default` into `config`, of the same class."""
+    """Returns the flags that turn the dataclass `default` into `config`, separated by spaces."""
     values = [_values(each) for each in (config, default)]
     return " ".join(
         flag(name, values[0][path])

@@ -65,14 +65,19 @@ def mesh_shape(spec: str, devices: int) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The mesh, and how the step runs on it."""
+    """The mesh, and how the step runs on it.
+
+    Attributes:
+        mesh: the devices, with the axes `AXES`. A batch is sharded over `data` and `fsdp`.
+        how: the transformation by which the step is parallelised.
+    """
 
     mesh: Mesh
     how: How = "jit"
 
     @property
     def devices(self) -> int:
-        """The number of devices that share a batch."""
+        """The number of parts into which a batch is divided: the size of `data` times `fsdp`."""
         return int(self.mesh.shape["data"] * self.mesh.shape["fsdp"])
 
     @property
@@ -116,12 +121,17 @@ def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None 
     """Makes the layout of `--parallel` and `--mesh`.
 
     Args:
-        how: the parallelisation; "auto" chooses one.
+        how: the parallelisation. "auto" is shard_map on several CPU devices that are all on the
+            axis `data`, else jit.
         spec: the sizes of the mesh axes, see `mesh_shape`.
-        devices: the devices; by default all.
+        devices: the devices; None: all devices of all processes.
+
+    Returns:
+        The layout.
 
     Raises:
-        UsageError: they do not fit the devices, or each other.
+        UsageError: `spec` is malformed or does not fit the number of devices, or shards the state
+            under shard_map or pmap.
     """
     devices = list(jax.devices() if devices is None else devices)
     shape = mesh_shape(spec, len(devices))
@@ -150,8 +160,14 @@ def layout(how: ParallelOption, spec: str, devices: Sequence[jax.Device] | None 
 def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
     """Checks that devices times microbatches divide the batch.
 
+    Args:
+        batch: number of examples per step, over all devices.
+        layout: the layout; its devices are those that divide a batch.
+        microbatches: number of microbatches.
+
     Raises:
-        UsageError: they do not; the message offers a batch that they divide.
+        UsageError: they do not, and the message offers a batch that they divide; or a number is
+            below 1.
     """
     parts = layout.devices * microbatches
     if microbatches < 1 or batch < 1:
@@ -167,17 +183,22 @@ def check_batch(batch: int, layout: Layout, microbatches: int) -> None:
 
 
 def sharding(layout: Layout, tree: Tree, rules: Rules = ()) -> Tree:
-    """A NamedSharding for every leaf of a state.
+    """Assigns a NamedSharding to every leaf of a state.
 
-    The first rule that matches assigns axes; where it does not assign `fsdp`, this takes the
-    largest free dimension that it divides, except that of stacked layers, since every device needs
-    each layer in turn. The paths of optimizer moments contain that of their parameter, so that a
-    rule applies to both.
+    Leaves outside `params` and `opt` are replicated. For the others the first rule that matches
+    assigns axes to dimensions that they divide. Where it does not assign `fsdp`, this axis takes
+    the largest free dimension that it divides, except that of stacked layers, since every device
+    needs each layer in turn. The paths of optimizer moments contain that of their parameter, so
+    that a rule applies to both.
 
     Args:
         layout: the layout.
         tree: the state, or its shapes.
-        rules: (pattern of the path, mesh axis of each dimension or None).
+        rules: (regular expression, mesh axis of each dimension or None); a rule matches where the
+            expression occurs in the path of a leaf with as many dimensions.
+
+    Returns:
+        A tree of NamedShardings, of the structure of `tree`.
     """
 
     def leaf(path: jax.tree_util.KeyPath, x: jax.Array) -> NamedSharding:
@@ -212,13 +233,16 @@ _ROWS: ContextVar[Layout | None] = ContextVar("rows", default=None)
 def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
     """Constrains an activation to be sharded along its batch axis.
 
-    Otherwise the compiler may keep a sharded matrix in place, and send it the activations of all
-    rows. Models apply it at the start of each block. It has no effect outside a step, or where the
-    state is replicated.
+    Without it the compiler may leave a sharded matrix where it is, and send the activations of all
+    rows to it. Models apply it at the start of each block. It has no effect outside a training
+    step, or where the state is replicated.
 
     Args:
         x: [batch, ...].
         rest: whether all other axes are replicated; False leaves them to the compiler.
+
+    Returns:
+        x.
     """
     layout = _ROWS.get()
     if layout is None:
@@ -228,7 +252,7 @@ def along_rows(x: jax.Array, rest: bool = True) -> jax.Array:
 
 
 def along_experts(x: jax.Array) -> jax.Array:
-    """Constrains the inputs or outputs of experts to lie with the experts, over `fsdp`.
+    """Constrains the inputs or outputs of experts to the devices of their experts, over `fsdp`.
 
     Between this and `along_rows` tokens change devices (an all-to-all), and the experts stay. It
     has no effect where `along_rows` has none; where `fsdp` does not divide the number of experts,
@@ -236,6 +260,9 @@ def along_experts(x: jax.Array) -> jax.Array:
 
     Args:
         x: [experts, batch, ...].
+
+    Returns:
+        x.
     """
     layout = _ROWS.get()
     if layout is None:
@@ -247,10 +274,18 @@ def along_experts(x: jax.Array) -> jax.Array:
 
 
 def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
-    """Constrains a parameter to be replicated, except along the mesh axes `axes` of its dimensions.
+    """Constrains a parameter to be replicated, except along the mesh axes of its dimensions.
 
     For embedding tables: otherwise the compiler may send activations and gradients of all rows to
-    the shards of the table. An axis that does not divide its dimension is ignored.
+    the shards of the table. It has no effect where `along_rows` has none.
+
+    Args:
+        x: the parameter.
+        axes: mesh axis of each dimension, or None; one that does not divide its dimension is
+            ignored.
+
+    Returns:
+        x.
     """
     layout = _ROWS.get()
     if layout is None:
@@ -263,12 +298,16 @@ def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
 
 
 def replicated(sharding: T) -> T | NamedSharding:
-    """Returns the sharding that replicates over the same devices; other objects are unchanged."""
+    """Returns the replicated sharding on the mesh of a NamedSharding; other objects unchanged."""
     return NamedSharding(sharding.mesh, P()) if isinstance(sharding, NamedSharding) else sharding
 
 
 def to_host(tree: Tree) -> Tree:
-    """Copies a tree to this host, also arrays that are sharded over processes."""
+    """Copies a tree of arrays to this host as NumPy arrays.
+
+    Where an array is sharded over processes, all processes have to call it, and each gets the
+    whole array.
+    """
     if all(
         getattr(x, "is_fully_addressable", True) or x.is_fully_replicated
         for x in jax.tree.leaves(tree)

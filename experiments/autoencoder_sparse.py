@@ -6,8 +6,8 @@ Data: MNIST 3.0.1 (TFDS), 55,000/5,000/10,000; --offline: scikit-learn's digits 
 Published: none; 1,000 units of which 25 are active is what Makhzani & Frey 2014 show
 Headline: test/squared_error
 
-`active` is the fraction of units that are not 0, `dead` that of units without activity on the test
-images. With a penalty: --sparsity l1 --weight 0.05.
+`active` is the fraction of units that are not 0 for an image, `dead` that of units that are 0 for
+all test images. With a penalty: --sparsity l1 --weight 0.05.
 """
 
 from dataclasses import dataclass

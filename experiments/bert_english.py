@@ -6,9 +6,9 @@ Data: english_text 1.0.0 (own TFDS builder), 15 MB; --offline: text of the Pytho
 Published: none comparable
 
 The corpus has no text of sentence_polarity and clinc_oos, on which it is fine-tuned. `--preset
-clean` leaves out kinds that are tested on here, xquad with SQuAD's paragraphs and two sets of
-dialogues, and its card names them. assets/bert_english.npz is the run of seed 0 (validation loss
-3.216), by `dlcore export RUN FILE.npz --half`; assets/bert_english.json is its tokenizer.
+clean` also leaves out texts on which other experiments test, xquad with SQuAD's paragraphs and two
+sets of dialogues; its card names them. assets/bert_english.npz is the run of seed 0 (validation
+loss 3.216), by `dlcore export RUN FILE.npz --half`; assets/bert_english.json is its tokenizer.
 """
 
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ Data: Noto Emoji with Unicode names (own builder), 1,258/169/178; --offline: dra
 Published: none on these captions
 Headline: test/cider
 
-The splits of the emoji are ours. Most of their words occur once: a word that training lacks cannot
-be written. The scenes' captions are complete, and those of the test scenes never occur in training.
+The splits of the emoji are ours. Most of their words occur once, and words that training lacks are
+never generated. Scenes are described in full; no caption of the test scenes occurs in training.
 """
 
 from dataclasses import dataclass

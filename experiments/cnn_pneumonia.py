@@ -8,7 +8,7 @@ Data: PneumoniaMNIST, 28x28, with 3,882 of its 4,708 training images (388 of the
 Published: none for this reduced training set
 Headline: test/auc
 
-A temperature is fitted on the validation split beside the training (Guo et al. 2017). Baselines are
+A temperature is fitted on the validation split during training (Guo et al. 2017). Baselines are
 the fraction of pneumonia in training, and a logistic regression on the pixels. The images show
 children of one hospital, at a size at which no physician would look: these models are for learning
 about methods, and not for diagnosis.

@@ -1,4 +1,4 @@
-"""A convolutional network that classifies the sentiment of phrases and sentences, by Kim.
+"""Kim's convolutional network (2014) classifies the sentiment of phrases and sentences.
 
 Family: CNN
 Task: sentiment (text classification)

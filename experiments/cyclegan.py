@@ -6,8 +6,8 @@ Data: MNIST 3.0.1 (TFDS), half as outlines; --offline: scikit-learn's digits at 
 Published: none for these styles
 Headline: test/error_to_b
 
-Training sees different digits of the two styles. The pairs of the test split are known by
-construction: squared errors against them, and how often a classifier still recognises the digit.
+Both styles are trained on different digits. The pairs of the test split are known by construction:
+metrics are squared errors against them, and the fraction of digits a classifier still recognises.
 """
 
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ Data: BCCD 1.0.0 (TFDS), 205/87/72 images; --offline: scenes of scikit-learn's d
 Published: test mAP@0.5 0.903 (Faster R-CNN R101-FPN, Information Technology and Control 54(3);
 presumably pretrained on COCO, and its IoU is not stated)
 
-Confidences are heats of cells; the threshold with the largest F1 on validation is what `dlcore
-predict` uses. --data takes a COCO file or folder, or a YOLO folder.
+A confidence is the value of the class's heat map; `dlcore predict` uses the threshold with the
+largest F1 on validation. --data takes a COCO file or folder, or a YOLO folder.
 """
 
 from dataclasses import dataclass, replace

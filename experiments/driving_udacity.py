@@ -7,8 +7,8 @@ Published: none that is comparable; tutorials drive in the simulator
 Headline: test/mse
 
 The first 70 % of the time are for training, the next 10 % for validation, the last 20 % for test.
-A person steers straight on in most frames, and as in the frame before: the errors of these stand
-beside the network's. `--previous` gives the network the steering of the frames before, which it
+In most frames a person steers straight on, or as in the frame before: the errors of both rules are
+listed as baselines. `--previous` gives the network the steering of the frames before, which it
 then copies. `--data PATH` takes a driving_log.csv with its frames.
 """
 

@@ -9,7 +9,7 @@ Headline: test/eer
 
 The copy at hand (`dlcore/data/builders/orl_faces.py`) has two people who are not of the database.
 Five folds of 32 people to learn from and 8 never seen, in one program: a network for each fold.
-Test metrics are means over the folds, of all pairs of unseen people. --data: a folder a person.
+Test metrics are means over the folds, of all pairs of unseen people. --data: a folder per person.
 """
 
 from dataclasses import dataclass, replace

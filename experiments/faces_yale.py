@@ -8,7 +8,7 @@ Published: none with this protocol; closed-set recognition with half of the imag
 Headline: test/eer
 
 Five folds of 28 people to learn from and 10 never seen, in one program: a network for each fold.
-Test metrics are means over the folds, of all pairs of unseen people. --data: a folder a person.
+Test metrics are means over the folds, of all pairs of unseen people. --data: a folder per person.
 """
 
 from dataclasses import dataclass, replace

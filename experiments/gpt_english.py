@@ -6,8 +6,8 @@ Data: english_text 1.0.0 (own TFDS builder) without its dialogues; --offline: Py
 Published: none comparable
 Headline: validation/bits_per_byte
 
-`without` leaves out the kinds on which models that begin here are tested. The vocabulary has the
-special tokens of the chat template, which are learned in tuning.
+`without` leaves out kinds of text on which models that are tuned from this one are tested. The
+vocabulary has the special tokens of the chat template, which are learned in tuning.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ Data: english_text 1.0.0 (own TFDS builder), 15 MB; --offline: text of the Pytho
 Published: none with these data
 
 `dlcore plan` forecasts their memory and speed. Sizes: Radford et al. 2019 (table 2), Touvron et al.
-2023 (7B, with a tied embedding); the text is too short for them. --experts 8: 2 of 8 MLPs a token.
+2023 (7B, with a tied embedding). The text is too short for them. --experts 8: 2 of 8 per token.
 """
 
 import dataclasses

@@ -5,7 +5,7 @@ Task: language modelling, text generation
 Data: tiny Shakespeare 1.0.0 (TFDS), split 90/10; --offline: text of the Python documentation
 Published: validation loss 1.88, nanoGPT's CPU recipe (its README, on 20 batches)
 
-Their sizes: --preset nanogpt (nanoGPT's own learning rate is 1e-3).
+--preset nanogpt has the sizes of nanoGPT's recipe (its own learning rate is 1e-3).
 """
 
 from dataclasses import dataclass

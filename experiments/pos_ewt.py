@@ -6,8 +6,8 @@ Data: Universal Dependencies English EWT (TFDS), 12,543/2,001/2,077; --offline: 
 Published: none that could be confirmed
 Headline: test/accuracy
 
-The 17 universal tags; words that are written together, such as "don't", count as their parts.
-`--no-crf` tags each word by itself.
+There are 17 universal tags; contractions such as "don't" are split into their words. `--no-crf`
+tags each word by itself.
 """
 
 from dataclasses import dataclass

@@ -6,9 +6,9 @@ Data: bAbI 1.2 (own builder), 20 tasks of 1,000 or 10,000 questions; --offline: 
 Published: MemN2N and EntNet, error of each task in the report's table
 Headline: test/mean_error
 
-A task is solved where the error is below 5 %. `--tasks 1 2` trains on these alone. With
-`--examples 10k` task 3 has the 1,000 questions, of which no 10,000 are at hand. A tenth of the
-stories to train on is for validation.
+A task is solved where the error is below 5 %. `--tasks 1 2` trains on these tasks alone. With
+`--examples 10k` task 3 keeps 1,000 questions, since its 10,000 are not at hand. A tenth of the
+training stories is for validation.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ Headline: test/f1
 and the sentence that is most similar. `--data` takes JSON lines {"question", "context", "answer"}
 or JSON of SQuAD's form. Where some questions have no answer, the threshold below which none is
 given is that with the largest F1 on validation. `--preset encoder` reads by a Transformer encoder,
-`--pretrained` a run of `bert_english --preset clean`: that in assets/ has read these articles.
+`--pretrained` a run of `bert_english --preset clean`: assets/'s was trained on these articles.
 """
 
 from dataclasses import dataclass, replace

@@ -5,8 +5,8 @@ Task: language modelling, text generation
 Data: tiny Shakespeare 1.0.0 (TFDS), split 90/10; --offline: text of the Python documentation
 Published: validation loss 1.88, nanoGPT's CPU recipe of a Transformer (on 20 batches)
 
-A window has `chunks` x `context` tokens. The state is carried through the window, the gradient
-(with --truncate) through `context` tokens.
+A window has `chunks` x `context` tokens. The state is carried through the whole window; with
+--truncate gradients flow through `context` tokens only.
 """
 
 from dataclasses import dataclass

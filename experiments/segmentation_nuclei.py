@@ -7,7 +7,7 @@ Data: 2018 Data Science Bowl, 150 fluorescence images of stage 1: 100/20/30; --o
 Published: none for this subset
 Headline: test/average_precision
 
-Each pixel is background, the inside or the border of a nucleus; a watershed from the insides gives
+Each pixel is background, the inside or the border of a nucleus; flooding from the insides gives
 the nuclei. The baseline is Otsu's threshold and connected areas. These models were trained on a few
 images of one kind of microscopy: they are for learning about methods, and not for diagnosis, for
 counts on which treatment depends, or for other stains.

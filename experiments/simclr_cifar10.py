@@ -7,7 +7,7 @@ Published: none at this size; SimCLR's own figures take networks and epochs a hu
 Headline: test/probe_accuracy_1
 
 The encoder learns from two views of each image. Then a logistic regression on its features learns
-from 1 % and 10 % of the labels, and another one on the features of a network that was not trained.
+from 1 % and 10 % of the labels, and another one on features of an untrained network, as a baseline.
 `--preset supervised --labels 0.01` (or 0.1) trains the same encoder on the same labels instead.
 """
 

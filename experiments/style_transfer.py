@@ -7,8 +7,8 @@ Data: photographs of scikit-learn and scikit-image, style_images and VGG-16's fe
 Published: none with these relative losses
 Headline: test/loss_over_optimised
 
-Losses on photographs that training never saw stand beside Gatys' optimisation of the same loss.
-`--preset adain` takes any style: it is trained on other ones, and measured on `--style`.
+Losses on unseen photographs are compared with those of Gatys' optimisation of the same loss.
+`--preset adain` takes any style: it is trained on other styles, and measured on `--style`.
 """
 
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ R = TypeVar("R", slurm.Request, kubernetes.Request, tpu.Request)
 
 
 def main(argv: list[str]) -> int:
-    """Parses the options before `--`, and starts or submits the command after it; the exit code."""
+    """Starts or submits the command after `--`, by the options before it; returns the exit code."""
     border = argv.index("--") if "--" in argv else len(argv)
     ours, command = argv[:border], argv[border + 1 :]
     parser = argparse.ArgumentParser(prog="python -m launch", description=__doc__)

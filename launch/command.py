@@ -14,8 +14,8 @@ class Refused(Exception):
 def restartable(command: Sequence[str], out: str) -> list[str]:
     """Adds `--out` and `--continue-run` to a command, so that the same command resumes the run.
 
-    It names the experiment file, which therefore runs also where the user has no list of trusted
-    files.
+    The command names the experiment file, so that it may be executed on a machine where the user
+    has no list of trusted files.
 
     Args:
         command: `train EXPERIMENT ...`.
@@ -35,7 +35,10 @@ def restartable(command: Sequence[str], out: str) -> list[str]:
 
 
 def job_name(command: Sequence[str]) -> str:
-    """A job name for SLURM and Kubernetes: at most 40 lower-case letters, digits and hyphens."""
+    """Returns a job name for SLURM and Kubernetes, from the experiment that a command names.
+
+    It has at most 40 lower-case letters, digits and hyphens.
+    """
     stem = re.sub(r"\.py$", "", command[1].rpartition("/")[2]) if len(command) > 1 else "dlcore"
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "dlcore"
 
@@ -61,5 +64,5 @@ def at_least(smallest: int, **numbers: int) -> None:
 
 
 def quoted(words: Sequence[str]) -> str:
-    """Words as one line, quoted for a shell."""
+    """Returns words as one line, quoted for a shell."""
     return " ".join(map(shlex.quote, words))

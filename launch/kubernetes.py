@@ -18,7 +18,19 @@ INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 class Request:
     """The requested resources.
 
-    `tpu_topology` (such as 4x4) requests a TPU slice, `gpus` GPUs for each node.
+    Attributes:
+        image: of the container.
+        nodes: number of pods, one process each.
+        gpus: GPUs of each node.
+        tpu_accelerator, tpu_topology: GKE's labels of a TPU slice, such as tpu-v5-lite-podslice and
+            4x4; "": no TPU.
+        tpu_chips: chips of each node of the slice.
+        claim: a PersistentVolumeClaim that all pods share; it is mounted at /runs.
+        name: of the job; "": that of the experiment.
+        namespace: "": the current one.
+        environment: variables of every pod.
+        jobset: make a JobSet in place of an Indexed Job and a Service.
+        restarts: of the run, at most.
     """
 
     image: str
@@ -148,12 +160,12 @@ def _job(
 
 
 def text(objects: Sequence[Mapping[str, object]]) -> str:
-    """The objects as YAML documents."""
+    """Returns the objects as YAML documents."""
     return yaml.safe_dump_all(objects, sort_keys=False)
 
 
 def submit(written: str) -> int:
-    """Applies the manifests by kubectl; returns its exit code."""
+    """Applies the manifests by kubectl; returns its exit code. Raises Refused without kubectl."""
     try:
         return subprocess.run(
             ["kubectl", "apply", "-f", "-"], input=written, text=True, check=False

@@ -31,7 +31,20 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """The requested resources; `seeds` makes an array job with one run for each seed."""
+    """The requested resources.
+
+    Attributes:
+        nodes: their number; one process runs on each.
+        gpus_per_node, cpus_per_task: 0: SLURM's default.
+        time, partition, account: as of sbatch; "": SLURM's default.
+        container: image for srun's --container-image; "": none.
+        modules: are loaded first.
+        environment: variables of every process.
+        seeds: makes an array job with one run for each of so many seeds; 0: a single run.
+        notice_seconds: seconds before the time limit at which SIGTERM is sent.
+        restarts: how often the job is requeued at most.
+        python: the interpreter.
+    """
 
     nodes: int = 1
     gpus_per_node: int = 0
@@ -137,7 +150,7 @@ def _options(name: str, request: Request) -> list[str]:
 
 
 def submit(text: str) -> int:
-    """Submits the script by sbatch; returns its exit code."""
+    """Submits the script by sbatch; returns its exit code. Raises Refused without sbatch."""
     try:
         return subprocess.run(["sbatch"], input=text, text=True, check=False).returncode
     except FileNotFoundError:

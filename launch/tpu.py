@@ -11,7 +11,19 @@ from launch.command import Refused, job_name, quoted, restartable
 
 @dataclass(frozen=True)
 class Request:
-    """A slice: `accelerator` such as v5litepod-16; `queued` uses a queued resource."""
+    """The requested slice.
+
+    Attributes:
+        accelerator: such as v5litepod-16.
+        zone, project: of Google Cloud; "": gcloud's default project.
+        version: of the runtime.
+        name: of the slice; "": that of the experiment.
+        queued: request it by a queued resource.
+        spot: request a spot slice.
+        folder: absolute path that every worker sees, for the run.
+        install: command that installs dlcore on a worker.
+        environment: variables of every process.
+    """
 
     accelerator: str
     zone: str
@@ -79,7 +91,7 @@ def _create(name: str, where: Sequence[str], request: Request) -> list[str]:
 
 
 def script(command: Sequence[str], request: Request) -> str:
-    """Returns the commands as a shell script."""
+    """Returns the commands as a shell script; arguments and errors as of `commands`."""
     lines = [quoted(each) for each in commands(command, request)]
     state = lines[0].replace(" create ", " describe ", 1).partition(" --node-id")[0]
     waits = [f"# wait until it is ACTIVE: {state}"] if request.queued else []
@@ -87,5 +99,5 @@ def script(command: Sequence[str], request: Request) -> str:
 
 
 def submit(written: str) -> int:
-    """Runs the script; its exit code."""
+    """Runs the script on this machine; returns its exit code."""
     return subprocess.run(["sh", "-s"], input=written, text=True, check=False).returncode

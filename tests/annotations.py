@@ -1,8 +1,8 @@
-"""Calls of the checked rooms are held to their annotations: types, and dtypes and shapes of arrays.
+"""Checks calls of `ROOMS` against their annotations: types, and dtypes and shapes of arrays.
 
-`tests/conftest.py` installs jaxtyping's import hook with `check`, before anything of these rooms is
-imported. Only the test process does: a run checks nothing and pays nothing. A test of what a
-function does with wrong arguments takes the fixture `unchecked`.
+`tests/conftest.py` installs jaxtyping's import hook with `check`, before anything of these packages
+is imported. Only test processes check calls, runs do not. A test that passes wrong arguments on
+purpose requests the fixture `unchecked`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 
-# Calls of `STRICT` are held to all their annotations, those of the other rooms to the annotations
-# of arrays alone: a test may give them a stand-in for a model, a file or a state.
+# Calls of `STRICT` are checked against all annotations, those of the other packages against the
+# annotations of arrays alone: a test may pass them a stand-in for a model, a file or a state.
 STRICT = ("dlcore.kernels", "dlcore.models")
 ROOMS = [*STRICT, "dlcore.data", "dlcore.metrics", "dlcore.tasks", "dlcore.train"]
 
@@ -34,10 +34,11 @@ _CHECK = beartype.beartype(
 
 
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns `function` with Beartype's check, where a NumPy argument counts as an array of JAX.
+    """Returns `function` with Beartype's check, which accepts NumPy arrays as arrays of JAX.
 
-    jaxtyping gives `function` the signature of the annotated one, and calls it before and after
-    that. `Float[Array, ...]` describes arrays of JAX alone, so NumPy arguments are converted first.
+    jaxtyping calls this for functions with the annotated function's signature, which it calls
+    before and after the annotated one. `Float[Array, ...]` describes arrays of JAX alone: NumPy
+    arguments are converted first.
     """
     if not function.__module__.startswith(STRICT):
         hints = function.__annotations__

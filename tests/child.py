@@ -1,6 +1,4 @@
-"""`dlcore` in processes of its own, forked from one that has imported everything, so that a run
-costs its own time only.
-"""
+"""Runs `dlcore` in child processes, which are forked from one that has imported all packages."""
 
 from __future__ import annotations
 
@@ -56,7 +54,7 @@ IMPORTED = [
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a user on this machine, without what the tests have set for themselves."""
+    """Returns this process's environment variables without those that the tests have set."""
     own = ("JAX_", "XLA_", "DLCORE_PROCESS", "DLCORE_COORDINATOR", "PYTEST")
     outside = {k: v for k, v in os.environ.items() if not k.startswith(own)}
     return outside | CLEAN | _level() | more
@@ -68,7 +66,7 @@ def _level() -> dict[str, str]:
 
 
 def flags_of(config: Any) -> list[str]:
-    """A config as command-line flags, on data of the installation."""
+    """Returns a config as command-line flags, with --offline."""
     words = ["--offline"]
     for path, flag in flag_names(config).items():
         value, name = functools.reduce(getattr, path.split("."), config), flag.replace("_", "-")
@@ -82,13 +80,16 @@ def flags_of(config: Any) -> list[str]:
 
 
 def tiny(experiment: str) -> Any:
-    """The small config of an experiment."""
+    """Returns the preset "tiny" of an experiment."""
     return catalog.load(catalog.find(experiment)).presets["tiny"]
 
 
 def built(name: str, **changes: Any) -> Experiment:
-    """A small experiment on data of the installation; `changes` are fields of its config, or of the
-    recipe in it.
+    """Builds an experiment with its preset "tiny", offline.
+
+    Args:
+        name: of the experiment.
+        changes: fields of its config, or of the config's recipe, by name.
     """
     config = tiny(name)
     of_recipe = {field: changes.pop(field) for field in [*changes] if not hasattr(config, field)}
@@ -119,7 +120,7 @@ ALIKE = {
 
 
 def experiments(*every_run: str) -> list[Any]:
-    """Every experiment as a parameter of a test: those named in every run, the others nightly."""
+    """Returns all experiments as parameters of a test: `every_run` by default, others nightly."""
     unknown = set(every_run) - set(catalog.names())
     assert not unknown, f"no such experiments: {sorted(unknown)}"
     return [
@@ -129,8 +130,9 @@ def experiments(*every_run: str) -> list[Any]:
 
 
 def distinct_experiments() -> list[Any]:
-    """Every experiment as a parameter of a test: those that train as another one does, or compile
-    for tens of seconds, nightly.
+    """Returns all experiments as parameters of a test, those of `ALIKE` nightly.
+
+    These train like another experiment, or compile for tens of seconds.
     """
     unknown = ALIKE - set(catalog.names())
     assert not unknown, f"no such experiments: {sorted(unknown)}"
@@ -138,8 +140,12 @@ def distinct_experiments() -> list[Any]:
 
 
 class Child:
-    """A running `dlcore WORDS`. What it says goes to a file, so that it never waits for a
-    reader.
+    """A running `dlcore WORDS`, whose output goes to a file: it never waits for a reader.
+
+    Args:
+        words: the command line after `dlcore`.
+        folder: the working directory.
+        more: further environment variables.
     """
 
     def __init__(self, *words: str | Path, folder: Path, **more: str) -> None:
@@ -155,7 +161,7 @@ class Child:
         self.process.start()
 
     def wait(self) -> int:
-        """The exit code; -9 for one that was killed."""
+        """Waits for the end; returns the exit code, -9 for SIGKILL. Fails the test after LIMIT."""
         self.process.join(LIMIT)
         if self.process.exitcode is None:
             self.process.kill()
@@ -163,16 +169,16 @@ class Child:
         return self.process.exitcode
 
     def output(self) -> str:
-        """Everything it has said."""
+        """Returns the output so far, of standard output and standard error."""
         return self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
 
     def send(self, number: int) -> None:
-        """A signal."""
+        """Sends a signal."""
         assert self.process.pid
         os.kill(self.process.pid, number)
 
     def until(self, met: Callable[[], bool], every: float = 0.01) -> None:
-        """Wait until `met`; it is an error if the child ends before."""
+        """Waits until `met()` holds, polling `every` seconds; the test fails if the child ends."""
         end = time.monotonic() + LIMIT
         while not met():
             if self.process.exitcode is not None or time.monotonic() > end:
@@ -183,31 +189,34 @@ class Child:
             time.sleep(every)
 
     def stop_at(self, met: Callable[[], bool]) -> None:
-        """Stop the process at a moment when `met` holds, and go on holding; the caller kills it or
-        lets it go on.
-        """
+        """Stops the process by SIGSTOP while `met()` holds; the caller kills or continues it."""
         while True:
             self.until(met, every=0.001)
             self.send(signal.SIGSTOP)
-            # It may have gone past that moment before the signal came.
+            # The process may have continued before the signal arrived.
             if met():
                 return
             self.send(signal.SIGCONT)
 
 
 def run(*words: str | Path, folder: Path, **more: str) -> tuple[int, str]:
-    """Run `dlcore WORDS` to its end: the exit code, and what it said."""
+    """Runs `dlcore WORDS` to its end; returns the exit code and the output."""
     child = Child(*words, folder=folder, **more)
     return child.wait(), child.output()
 
 
 def card(run: Path) -> dict[str, Any]:
-    """A run's card."""
+    """Reads a run's card.json."""
     return json.loads((run / "card.json").read_text(encoding="utf-8"))
 
 
 def logged(run: Path, split: str | None = None) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl, without what differs between equal runs."""
+    """Reads the complete lines of metrics.jsonl, without the speed, which differs between runs.
+
+    Args:
+        run: the folder.
+        split: None: all splits.
+    """
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     records = [json.loads(line) for line in lines]

@@ -1,5 +1,7 @@
-"""Strict: simulated devices, no silent broadcasting, our own warnings are errors, the same examples
-in every run.
+"""Settings of all tests.
+
+Simulated devices, errors for implicit broadcasting between ranks and for warnings of dlcore, and
+the same examples of Hypothesis in every run.
 """
 
 from __future__ import annotations
@@ -80,12 +82,12 @@ MARKERS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """An option of this suite."""
+    """Adds the option --optimised."""
     parser.addoption("--optimised", action="store_true", help="compile with all passes, as runs do")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The markers, how programs are compiled, and warnings that our own lines raise."""
+    """Registers the markers, chooses XLA's passes, and makes warnings of dlcore errors."""
     chosen = config.option.markexpr
     optimised = config.option.optimised or ("nightly" in chosen and "not nightly" not in chosen)
     jax.config.update(UNOPTIMISED, not optimised)
@@ -95,9 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers of `-n auto`: one per core and at most 8 for the whole suite, none for single files
-    or a debugger.
-    """
+    """Returns the workers of `-n auto`: one per core, at most 8; none where files are named."""
     named = any(Path(word.partition("::")[0]).is_file() for word in config.args)
     if named or config.option.collectonly:
         return 0
@@ -107,8 +107,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Nightly tests are slow, and run only when asked for. Tests of one experiment, else of one
-    file, share a worker.
+    """Marks nightly tests as slow, and deselects them unless they are requested.
+
+    The tests of one experiment, and otherwise of one file, are run by the same worker.
     """
     for item in items:
         if item.get_closest_marker("nightly"):
@@ -122,8 +123,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _group(item: pytest.Item) -> str:
-    """What is run by one worker: the tests of an experiment use the same compiled programs, those
-    of a file its fixtures.
+    """The name of the group of tests that share a worker.
+
+    The tests of an experiment use the same compiled programs, those of a file its fixtures.
     """
     params = getattr(item, "callspec", None)
     name = params.params.get("name") if params else None
@@ -136,8 +138,10 @@ def _group(item: pytest.Item) -> str:
 
 @pytest.fixture(autouse=True, scope="module")
 def _programs_do_not_pile_up() -> Iterator[None]:
-    """Linux gives a process 65,530 mappings of memory, and every compiled program takes some: one
-    too many aborts the whole suite.
+    """Clears JAX's caches where the process has many memory mappings.
+
+    Linux allows 65,530 for each process, and every compiled program takes some: one too many aborts
+    the suite.
     """
     yield
     held = Path("/proc/self/maps")
@@ -148,7 +152,7 @@ def _programs_do_not_pile_up() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _the_current_folder_stays() -> Iterator[None]:
-    """Paths of experiments are relative to it."""
+    """Restores the working directory, and fails a test that has changed it."""
     before = Path.cwd()
     yield
     left = Path.cwd()
@@ -158,7 +162,7 @@ def _the_current_folder_stays() -> Iterator[None]:
 
 @pytest.fixture
 def optimised() -> Iterator[None]:
-    """What the test and its processes compile is optimised as in runs."""
+    """Compiles with all of XLA's passes, as runs do, in the test and its child processes."""
     before = jax.config.values[UNOPTIMISED]
     jax.config.update(UNOPTIMISED, False)
     yield
@@ -167,7 +171,7 @@ def optimised() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def devices() -> list[jax.Device]:
-    """The simulated devices."""
+    """Returns the simulated devices."""
     found = jax.devices()
     assert len(found) == DEVICES
     return found
@@ -175,5 +179,5 @@ def devices() -> list[jax.Device]:
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls are not held to their annotations: for tests of what wrong arguments do in a run."""
+    """Disables the checks of annotations, for tests of what wrong arguments do in a run."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

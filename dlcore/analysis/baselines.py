@@ -41,6 +41,9 @@ def principal_components(x: np.ndarray, k: int) -> Components:
         x: data [n, ...], flattened to [n, d].
         k: number of components.
 
+    Returns:
+        The mean and the k axes of largest variance: eigenvectors of the covariance, float64.
+
     Raises:
         ValueError: k is not in 1..min(n, d).
     """
@@ -54,10 +57,11 @@ def principal_components(x: np.ndarray, k: int) -> Components:
 
 
 def median_filter(size: int) -> Filter:
-    """Returns a median filter of images [n, height, width, c], with edges mirrored.
+    """Returns a median filter of images [n, height, width, c], each channel by itself.
 
     Args:
-        size: side of the window in pixels.
+        size: side of the square window in pixels. Beyond the edges, pixels are mirrored, the
+            outermost one included.
     """
     from scipy import ndimage
 
@@ -65,16 +69,18 @@ def median_filter(size: int) -> Filter:
 
 
 def linear_map(x: np.ndarray, y: np.ndarray) -> Filter:
-    """Fits the affine map of x to y with the least squared error.
+    """Fits the affine map of x to y with the least squared error, slightly regularised.
 
-    It is a Wiener filter without the assumption of stationarity (Wiener 1949).
+    With centred inputs A and targets B [n, d] the weights are (A'A + e I)^-1 A'B, e = 1e-6 times
+    the mean of the diagonal of A'A. It is a Wiener filter without the assumption of stationarity
+    (Wiener 1949).
 
     Args:
         x: inputs [n, ...].
         y: targets [n, ...], of the shape of x.
 
     Returns:
-        The map, from and to arrays of that shape.
+        [m, ...] -> the mapped arrays, of the same shape, float64; each example as in x.
     """
     a, b = (np.asarray(z, np.float64).reshape(len(z), -1) for z in (x, y))
     mean_a, mean_b = a.mean(0), b.mean(0)
@@ -93,7 +99,7 @@ def best(
     y: np.ndarray,
     score: Callable[[np.ndarray, np.ndarray], float],
 ) -> str:
-    """Returns the name of the filter whose outputs score highest.
+    """Returns the name of the filter whose outputs score highest, of equal ones the first.
 
     Args:
         filters: by name.

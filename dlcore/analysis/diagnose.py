@@ -29,12 +29,13 @@ def measure(
     """Computes norms and dead units of all parameter tensors, for one batch; pure.
 
     Args:
-        objectives, state, batch, seed, microbatches: as of `train_step`, of which the gradients and
-            updates would be those.
+        objectives, state, batch, seed, microbatches: as of `train_step`; gradients and updates are
+            those that it would compute.
 
     Returns:
-        {objective: float32 [tensors, 4]}: norms of gradient, parameter and update, and number of
-        dead units, in the order of `jax.tree.leaves`.
+        {objective: float32 [tensors, 4]}: L2 norms of gradient, parameter and update, and number of
+        dead units, in the order of `jax.tree.leaves`. A unit is an index of the last axis; it is
+        dead where its gradient is 0. Tensors of one dimension have no units.
     """
 
     def norm(x: Array) -> Array:
@@ -67,7 +68,7 @@ def named(params: Tree, numbers: np.ndarray) -> list[Row]:
 
     Args:
         params: parameters of one objective.
-        numbers: [tensors, 4].
+        numbers: [tensors, 4], as `measure` returns them.
     """
     rows = []
     for (path, leaf), (grad, weight, update, dead) in zip(
@@ -104,15 +105,17 @@ def diagnose(
 
 
 def in_a_hurry() -> dict[str, int] | None:
-    """Returns compiler options for a program that runs a few times only, for a short compile time.
+    """Returns compiler options that shorten compilation, for a program that runs a few times only.
 
-    Matrix products are computed by a library in any case. None: the defaults, on accelerators.
+    Returns:
+        Optimisation level 1 on the CPU, where a library computes matrix products at any level; None
+        (the defaults) on accelerators.
     """
     return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
 
 class Diagnosis:
-    """`diagnose` for a run: compiled once, on the run's devices."""
+    """Computes `diagnose` for a run on the run's devices; compiled once."""
 
     def __init__(
         self, objectives: Mapping[str, Objective], layout: Layout, seed: int, microbatches: int
@@ -130,6 +133,6 @@ class Diagnosis:
         )
 
     def __call__(self, state: State, batch: Batch) -> dict[str, list[Row]]:
-        """Returns the rows of each objective."""
+        """Returns {objective: rows} for the next step on a batch; the state is not changed."""
         measured = jax.device_get(self.run(state, batch))
         return {name: named(state.params[name], numbers) for name, numbers in measured.items()}

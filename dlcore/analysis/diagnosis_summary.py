@@ -151,18 +151,21 @@ def describe(rows: Sequence[Row]) -> str:
 
 
 def overfitting(train: Curve, validation: Curve) -> str | None:
-    """Returns whether a run overfits, in a sentence, or None where it cannot be said.
+    """Returns a sentence that says whether a run overfits, or None where it cannot be said.
 
     It overfits where the training loss fell, while the validation loss
-    - rose from its lowest value by more than a tenth of that and a fiftieth of its descent, or
-    - did not fall in the second half of the run, and is more than twice the training loss.
+    - rose from its lowest value by more than a tenth of that value and by more than a fiftieth of
+      the distance from the first value to the lowest, or
+    - fell in the second half of the run by at most a hundredth of this distance, and is more than
+      twice the training loss, which itself fell by more than 30 % in the second half.
 
     Args:
         train: (steps, losses) logged in training.
         validation: (steps, losses) of the evaluations. Values that are not finite are left out.
 
     Returns:
-        None for fewer than three evaluations, or where no training loss was logged.
+        The sentence, `GENERAL` where the run does not overfit; None for fewer than three
+        evaluations, or where no training loss was logged.
     """
     curve = [(step, value) for step, value in zip(*validation, strict=True) if math.isfinite(value)]
     if len(curve) < 3:

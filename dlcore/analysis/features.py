@@ -23,17 +23,17 @@ from dlcore.train.step import Batch, Extra, Params, State
 def samples(
     model: Logits, source: Source, kernel: str, patch: int = 1, count: int = 20
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows what a classifier of images has learned.
+    """Shows first-layer filters, activations and saliency maps of a classifier of images.
 
     Args:
         model: computes logits [batch, classes].
         source: `image`.
         kernel: path of the first layer's kernel in the parameters, as "net/Conv_0/kernel".
         patch: see `filters`.
-        count: number of images shown.
+        count: number of images with saliency maps, the first ones; activations are of the first.
 
     Returns:
-        (state, key) -> samples: filters of the first layer, activations and saliency.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -53,12 +53,13 @@ def samples(
 def filters(kernel: ArrayLike, patch: int = 1, most: int = 64) -> Images:
     """Shows the filters of a kernel, each from its smallest weight (black) to its largest (white).
 
-    In colour where c is 3, else the mean over c.
+    They are shown in colour where c is 3, else as the mean over c.
 
     Args:
         kernel: [height, width, c, out], or a matrix [patch^2 c, out] of one block of pixels.
-        patch: where the channels are the pixels of a block (`kernels.shuffle`), its side.
-        most: number of filters shown.
+        patch: side of the block of pixels that the network's channels are made of
+            (`kernels.shuffle`); 1: none.
+        most: largest number of filters shown, the first ones.
 
     Raises:
         ValueError: a kernel of other dimensions.
@@ -87,11 +88,11 @@ def activations(
     The layers are the network's direct submodules that return [batch, height, width, c].
 
     Args:
-        logits: the network, computes logits of a batch.
+        logits: computes logits of a batch.
         state: trained parameters.
         batch: arrays [batch, ...].
-        layers: number of layers shown, evenly chosen by depth.
-        most: number of channels shown of each.
+        layers: largest number of layers shown, evenly chosen by depth.
+        most: largest number of channels shown of each, by their mean positive activation.
 
     Returns:
         One sample per layer; none where no layer returns images.

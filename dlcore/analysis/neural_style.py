@@ -16,12 +16,12 @@ Losses = Callable[[Array], dict[str, Array]]
 
 
 class Optimised(NamedTuple):
-    """What the optimisation of a picture gives.
+    """The picture of an optimisation, with its losses.
 
     Attributes:
-        image: float32 [h, w, 3] in [0, 1].
-        curve: total loss before each iteration, and after the last, [iterations + 1].
-        losses: of the final picture, by name.
+        image: the picture of smallest total loss, float32 [h, w, 3] in [0, 1].
+        curve: total loss before each iteration, then that of `image`, [iterations + 1].
+        losses: {name: loss} of `image`.
     """
 
     image: np.ndarray
@@ -32,15 +32,18 @@ class Optimised(NamedTuple):
 def optimise(
     losses: Losses, photograph: np.ndarray, iterations: int = 100, rate: float = 0.02
 ) -> Optimised:
-    """Minimises a loss over the pixels of a picture by Adam, from the photograph on.
+    """Minimises a loss over the pixels of a picture by Adam, starting from the photograph.
 
-    The best picture of all iterations is returned.
+    After each update pixels are clipped to [0, 1].
 
     Args:
-        losses: of a batch of one picture.
+        losses: pictures [1, h, w, 3] -> {name: scalar}, of which "total" is minimised.
         photograph: float32 [h, w, 3] in [0, 1].
         iterations: number of updates; each evaluates the loss and its gradient once.
         rate: of Adam, in units of pixel values; it falls to a tenth along a cosine.
+
+    Returns:
+        The picture of smallest total loss among the photograph and those after each update.
     """
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, iterations, alpha=0.1))
 

@@ -1,4 +1,4 @@
-"""Where a network looks: the gradient of one of its outputs with respect to the pixels."""
+"""Saliency maps: the gradient of one of a network's outputs with respect to the pixels."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ def gradient_map(
     noise: float = 0.0,
     count: int = 1,
 ) -> Array:
-    """Magnitude of the gradient of an output with respect to each pixel, averaged over noise.
+    """Computes the size of the gradient of an output with respect to each pixel, over noisy copies.
+
+    It is sqrt(mean over copies of the sum over channels of g^2), with the gradient g at a copy.
 
     Args:
         output: maps images to one number per example [batch]; an example's number depends on its
             own image alone.
         images: [batch, ..., channels], floating.
         key: of the noise.
-        noise: deviation of the noise that is added, in units of the pixels; 0: none.
-        count: number of noisy copies that are averaged.
+        noise: standard deviation of the Gaussian noise that is added, in units of the pixels; 0:
+            none.
+        count: number of noisy copies.
 
     Returns:
-        Norms over the channels [batch, ...], not negative.
+        Norms [batch, ...], not negative.
 
-    Source: Simonyan et al. 2014, sec. 3; Smilkov et al. 2017 (SmoothGrad).
+    Source: Simonyan et al. 2014, sec. 3; Smilkov et al. 2017 (SmoothGrad), here with the mean of
+    squares (Hooker et al. 2019, SmoothGrad-Squared).
     """
     slope = jax.grad(lambda x: output(x).sum())
 
@@ -42,12 +46,12 @@ def gradient_map(
 
 
 def overlay(images: np.ndarray, maps: np.ndarray, strength: float = 0.85) -> np.ndarray:
-    """Images in grey, in which the pixels that matter most are red.
+    """Draws images in grey, with the pixels of the largest values of a map in red.
 
     Args:
         images: uint8 [n, height, width, 1 or 3].
-        maps: not negative [n, height, width]; each is scaled by its 99th percentile.
-        strength: of the red where a map is largest, in [0, 1].
+        maps: not negative [n, height, width]; each is divided by its 99th percentile.
+        strength: opacity of the red where a map is largest, in [0, 1].
 
     Returns:
         uint8 [n, height, width, 3].

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def otsu(image: np.ndarray) -> int:
-    """Finds the threshold that separates the grey levels of an image best.
+    """Finds the threshold between dark and bright pixels of an image by Otsu's method.
 
     Args:
         image: uint8, any shape.

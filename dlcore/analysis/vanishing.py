@@ -22,19 +22,20 @@ def through_time(
     carry: Array,
     inputs: Array,
 ) -> Array:
-    """Computes how much of a loss reaches each state: the batch's mean of |d loss / d state_t|.
+    """Computes the batch's mean of the L2 norm |d loss / d state_t| at each time step t.
 
-    Source: Pascanu et al. 2013, eq. 5. A zero is added to each state, and the loss differentiated
-    with respect to it.
+    A zero is added to each state, and the loss differentiated with respect to it.
 
     Args:
         advance: (state [batch, ...], input [batch, ...]) -> state.
-        loss: last state -> [batch].
+        loss: last state -> loss of each example [batch].
         carry: first state [batch, ...].
         inputs: [length, batch, ...].
 
     Returns:
-        float [length]; entry t is that of the state after step t.
+        float [length]; entry t, from 0, is that of the state after the input t.
+
+    Source: Pascanu et al. 2013, eq. 5.
     """
 
     def total(offsets: Array) -> Array:
@@ -56,13 +57,13 @@ def through_time(
 def figure(
     nets: Mapping[str, tuple[Reader, Tree]], x: np.ndarray, target: np.ndarray, title: str = ""
 ) -> Plot:
-    """Plots `through_time` of the squared error over time steps.
+    """Plots `through_time` of the squared error over time steps, a line for each network.
 
     Args:
         nets: {name: (network, its parameters)}.
         x: inputs [batch, length, n].
         target: [batch].
-        title: of the plot.
+        title: of the plot; "": a default one.
     """
 
     def slopes(net: Reader, params: Tree) -> Array:
@@ -98,17 +99,17 @@ def samples(
     count: int = 64,
     model: str = "net",
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows how much of the loss reaches each state, at initialisation and after training.
+    """Plots the gradient of the loss by time step, at initialisation and after training.
 
     Args:
-        trained: {name: the network whose parameters are in the state}.
-        untrained: {name: networks that are initialised here}.
-        source: `x` [length, n] and `target`.
+        trained: {name: network}, of the parameters `model` in the state.
+        untrained: {name: network}, whose parameters are initialised here by the key of the samples.
+        source: `x` [length, n] and `target`; the first `count` examples are used.
         count: number of examples.
         model: name of the trained network's parameters.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples: one plot, see `figure`.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

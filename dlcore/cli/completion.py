@@ -44,8 +44,8 @@ complete -c dlcore -a '(__dlcore_complete)'
 def install(words: Sequence[str]) -> int:
     """Installs the completion of a shell for this user, and prints what it has written.
 
-    The script is a file of its own. fish finds it where it is; for bash and zsh a line that loads
-    it is added to ~/.bashrc or ~/.zshrc, once.
+    The script is written to a file of its own. fish loads it from there; for bash and zsh a line
+    that loads it is added to ~/.bashrc or ~/.zshrc, unless it is there.
 
     Args:
         words: the name of the shell; without one it is that of $SHELL.
@@ -88,14 +88,14 @@ def _script_file(shell: str) -> Path:
 
 
 def complete(words: Sequence[str]) -> int:
-    """Prints the candidates for the last of the words, a line each. Returns the exit code."""
+    """Prints the completions of the last word, one per line; returns the exit code."""
     for candidate in candidates(words):
         print(candidate)
     return 0
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """What the last of the words may become; [] where it is a file or a value of any kind.
+    """Returns the completions of the last word; [] where it is a file or a value of any kind.
 
     Args:
         words: the command line after `dlcore`, up to the cursor; the last may be empty.

@@ -1,4 +1,4 @@
-"""`dlcore data`: what data of one's own hold, and what is wrong with them, before training."""
+"""`dlcore data`: what a user's own data contain, and their faults, before training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints what data of one's own contain, and what is wrong with them.
+    """Prints what a user's own data contain, and their faults.
 
     Args:
         words: the command line after `dlcore data`.

@@ -1,4 +1,4 @@
-"""What is set before the devices are first used."""
+"""Settings of the process that must be made before JAX's devices are first used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcore.options import RunOptions
 def prepare(
     flags: RunOptions, batch: int, environment: MutableMapping[str, str] | None = None
 ) -> RunOptions:
-    """Set up the compilation cache, XLA's flags, simulated devices and other processes.
+    """Sets up the compilation cache, XLA's flags, simulated devices, and the other processes.
 
     Args:
         flags: the run options.
@@ -19,7 +19,11 @@ def prepare(
         environment: where XLA's flags are set; by default that of the process.
 
     Returns:
-        The run options with the number of simulated devices filled in.
+        The run options with the number of simulated devices.
+
+    Raises:
+        UsageError: the environment names the other processes incompletely.
+        RuntimeError: JAX has initialised its devices already.
     """
     from dlcore.runtime import compilation_cache, devices, processes
 

@@ -22,6 +22,9 @@ SAVING = ("asyncio", "orbax", "tensorstore")
 def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
     """Runs a command with guarded output streams; its errors become a message and an exit code.
 
+    Python's warnings become one line each. Without an accelerator JAX is kept to the CPU, unless
+    JAX_PLATFORMS is set.
+
     Args:
         words: the command line.
         command: () -> the exit code.

@@ -19,12 +19,16 @@ OF_A_RUN = ("resume", "eval", "sample", "predict", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The entry point of `dlcore`.
+    """Runs a command of `dlcore`, and turns its errors into a message and an exit code.
+
+    Args:
+        argv: the command line after `dlcore`; None: that of this process.
 
     Returns:
-        The exit code: 0 success, 2 bad input, 3 success except for inputs of `predict` that could
-            not be read, 70 failed, 75 stopped by SIGTERM or SIGHUP (can be resumed), 130 stopped
-            by Ctrl-C, 141 output closed early.
+        The exit code: 0 success, 1 a negative result of `verify`, `plan`, `data` or `doctor`, 2 bad
+            input, 3 success except for inputs of `predict` that could not be read, 70 diverged, 75
+            stopped by SIGTERM or SIGHUP (can be resumed) or by a lost process, 130 stopped by
+            Ctrl-C, 141 output closed early.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))
@@ -63,7 +67,10 @@ def _main(words: list[str], own_process: bool) -> int:
 
 
 def run_file(file: str) -> None:
-    """Trains an experiment file that was started as `python FILE`, as `dlcore train` does."""
+    """Trains an experiment file that was started as `python FILE`, and exits with the code.
+
+    May restart the process, with other settings of XLA and glibc.
+    """
     late = quiet.loader()
     huge_pages.large()
     if late:

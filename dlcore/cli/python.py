@@ -28,7 +28,12 @@ from dlcore.train.experiment import Config
 
 
 class Curve(NamedTuple):
-    """A metric over training: `steps` int64 [n] and `values` float64 [n], NaN where not finite."""
+    """A metric over training.
+
+    Attributes:
+        steps: int64 [n].
+        values: float64 [n], NaN where not finite.
+    """
 
     steps: np.ndarray
     values: np.ndarray
@@ -36,7 +41,11 @@ class Curve(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run on disk: `card`, `curves`, and `load()` for its model."""
+    """A run on disk, whose files are read anew at each access.
+
+    Attributes:
+        folder: of the run.
+    """
 
     folder: Path
 
@@ -52,12 +61,12 @@ class Run:
         return {f"{split}/{name}": Curve(*series) for (split, name), series in found.items()}
 
     def load(self, *, last: bool = False) -> model.TrainedModel:
-        """The trained model, see `dlcore.load`."""
+        """Loads the trained model; see `dlcore.load`."""
         return model.load(self.folder, last=last)
 
 
 def run(experiment: str | Path, *, preset: str = "", **settings: object) -> Run | list[Run]:
-    """Train an experiment, as `dlcore train` does: with the same checks, messages and folder.
+    """Trains an experiment, as `dlcore train` does: with the same checks, messages and folder.
 
     Args:
         experiment: its name, such as "cnn_mnist", or the path of an experiment file.
@@ -67,12 +76,12 @@ def run(experiment: str | Path, *, preset: str = "", **settings: object) -> Run 
             is written as two underscores.
 
     Returns:
-        The run; with `seeds=N` a list of N runs. A run that was interrupted has
-        `card["status"] == "stopped"`.
+        The run; with `seeds=N`, N > 1, a list of N runs. A run that was interrupted has
+        `card["status"] == "stopped"`; one of several that has diverged has "failed".
 
     Raises:
         UsageError: what the command line would refuse.
-        Diverged: the loss or the parameters are no longer finite.
+        Diverged: the loss or the parameters of a single run are no longer finite.
 
     Example:
         run = dlcore.run("mlp_digits", steps=300)

@@ -1,4 +1,7 @@
-"""The commands on a run that there is: resume, eval, sample, chat, verify and export."""
+"""The commands on an existing run: resume, eval, sample, chat, verify and export.
+
+Their `words` are the command line after the command.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,12 @@ def parsed(
         words: the command line.
         prog: the command, for the help text.
         config, flags: the defaults.
+
+    Returns:
+        The config and the run options, with the number of simulated devices.
+
+    Raises:
+        UsageError: as of `arguments.parse`.
     """
     from dlcore.cli.arguments import parse
 
@@ -39,7 +48,7 @@ def parsed(
 
 
 def resume(words: list[str]) -> int:
-    """Continues a stopped run; returns the exit code. `words`: the command line after `resume`."""
+    """Continues a stopped run; returns the exit code."""
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
     folder, page, card, (config, flags) = _opened("resume", words, accept)
@@ -162,7 +171,7 @@ def export(words: list[str]) -> int:
 
 
 def newest(folder: Path) -> Path:
-    """Returns a run's folder: of a folder of numbered runs the newest, which is then printed."""
+    """Returns `folder`, or the newest run in it if it has numbered runs; prints a choice."""
     from dlcore.export import opened
 
     chosen, count = opened.newest(folder)

@@ -15,7 +15,15 @@ Values = dict[str, str]  # as on the command line
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """The candidates for a field: words, or a range of numbers (of integers if both ends are)."""
+    """The candidates for a field: words, or a range of numbers.
+
+    Attributes:
+        name: of the field's flag.
+        words: the candidates; (): a range.
+        low, high: the ends of the range, both included.
+        log: draw uniformly in the logarithm.
+        whole: integers only, as both ends are integers.
+    """
 
     name: str
     words: tuple[str, ...] = ()
@@ -25,7 +33,7 @@ class Field:
     whole: bool = False
 
     def draw(self, dice: random.Random) -> str:
-        """A random candidate, uniform in the range, or in its logarithm."""
+        """Draws a candidate, uniformly from the words, the range, or the range's logarithm."""
         if self.words:
             return dice.choice(self.words)
         if self.whole and not self.log:
@@ -35,7 +43,7 @@ class Field:
         return self.rounded(math.exp(drawn) if self.log else drawn)
 
     def rounded(self, number: float) -> str:
-        """Returns a number of the range as a word, with six digits."""
+        """Returns a number, clipped to the range, as a word: an integer, or six digits."""
         number = min(max(number, self.low), self.high)
         return str(round(number)) if self.whole else f"{number:.6g}"
 

@@ -91,6 +91,11 @@ class Sweep:
         flags: further flags of all trials.
         metric: "split/name" by which trials are ranked, with "-" in front where lower is better.
 
+    Attributes:
+        trials: the trials of this call so far.
+        earlier: those that sweep.json has of earlier calls.
+        launched: names of the runs that an earlier call has started by a launcher.
+
     Raises:
         UsageError: the folder has a damaged sweep.json.
     """
@@ -111,10 +116,12 @@ class Sweep:
         return [*(launcher or [sys.executable, "-m", "dlcore"]), *words]
 
     def trial(self, values: Values) -> float | None:
-        """Runs or resumes a trial, unless it has ended.
+        """Runs or resumes a trial, unless it is done or an earlier call has launched it.
+
+        One that has diverged is resumed too.
 
         Returns:
-            Its score; None if it has none.
+            Its score, NaN where that is not finite; None where the run is not complete.
 
         Raises:
             UsageError: it was refused or stopped, or its results lack the metric.
@@ -163,7 +170,7 @@ class Sweep:
         self.write()
 
     def best(self) -> list[Trial]:
-        """Returns the trials in order of their scores, with those of earlier calls."""
+        """Returns the trials of this call and of earlier ones, the best first."""
         seen = {trial.run for trial in self.trials}
         every = [*self.trials, *(trial for trial in self.earlier if trial.run not in seen)]
         worst = math.inf if self.lower else -math.inf
@@ -175,7 +182,7 @@ class Sweep:
         return sorted(every, key=score, reverse=not self.lower)
 
     def write(self) -> None:
-        """Writes sweep.json atomically."""
+        """Writes sweep.json atomically; with --dry-run nothing."""
         if self.request.dry_run:
             return
         trials = [trial.to_json() for trial in self.best()]
@@ -205,7 +212,7 @@ def call(words: Sequence[str]) -> int:
 
 
 def flags_of(values: Values) -> list[str]:
-    """Returns `--lr 1e-3`, `--widths 64 64`, `--pretrained` or `--no-pretrained`."""
+    """Returns values as flags: `--lr 1e-3`, `--widths 64 64`, `--pretrained`, `--no-pretrained`."""
     words: list[str] = []
     for name, value in values.items():
         switch = {"true": f"--{name}", "false": f"--no-{name}"}.get(value.lower())

@@ -2,7 +2,7 @@
 
 An entry is a folder with one .npy file per array, and meta.json with their names, sizes and
 checksums. All checksums (CRC-32) are verified whenever an entry is opened, at 1 to 4 GB/s for files
-in the page cache. Damaged entries are decoded again from the prepared records.
+in the page cache. A damaged entry is built again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,13 @@ class Described(TypedDict):
 
 
 class Meta(TypedDict):
-    """The contents of meta.json, without its own checksum."""
+    """Contents of meta.json, without its own checksum.
+
+    Attributes:
+        info: the fields of `Info`.
+        arrays: {field: its file}.
+        values: fields with another number of rows than `info.examples`, see `cached`.
+    """
 
     info: dict[str, Any]
     arrays: dict[str, Described]
@@ -75,20 +81,24 @@ def cached(
     build: Callable[[], Rows],
     values: Collection[str] = (),
 ) -> Arrays:
-    """Opens an entry of the cache, which is built first where it is missing or damaged.
+    """Opens an entry of the cache, which is built first if it is missing or damaged.
+
+    Warns of a damaged entry. An array of int64 is stored as int32 if all its values fit.
 
     Args:
-        place: path of the entry in the cache folder.
+        place: path of the entry in the cache folder; it must differ for different data, since an
+            entry that exists is used whatever `build` would return.
         name, version, split: of the data, for `Arrays.info`.
         build: () -> number of rows, and chunks of rows {field: [rows, ...]}.
         values: fields with another number of rows: the values of features of varying length, of
             all examples one after the other (`dlcore.data.ragged`).
 
     Returns:
-        Memory-mapped arrays; with `values` they cannot be gathered from.
+        Memory-mapped arrays; with `values`, `gather` must not be used.
 
     Raises:
-        UsageError: the cache cannot be written.
+        UsageError: an OSError of the cache, such as a full disk, or of `build` and its chunks, such
+            as a file that cannot be read.
     """
     entry, info = folder() / place, Info(name, version, split, "", 0)
     with _explained(entry):
@@ -189,7 +199,7 @@ def _build(entry: Path, info: Info, build: Callable[[], Rows], values: Collectio
 
 
 def _fill(building: Path, info: Info, build: Callable[[], Rows], values: Collection[str]) -> None:
-    files = _write(building, *build(), values)
+    files = _write(building, *_read(build), values)
     contents = {key: np.load(file, mmap_mode="r") for key, file in files.items()}
     examples = len(next(array for key, array in contents.items() if key not in values))
     info = dataclasses.replace(info, fingerprint=fingerprint(contents), examples=examples)
@@ -207,6 +217,27 @@ def _fill(building: Path, info: Info, build: Callable[[], Rows], values: Collect
     if values:
         meta["values"] = sorted(values)
     _write_meta(building, meta)
+
+
+def _read(build: Callable[[], Rows]) -> Rows:
+    """The rows of `build`, whose own OSErrors are no faults of the cache."""
+
+    def each(chunks: Iterable[Batch]) -> Iterator[Batch]:
+        with _read_errors():
+            yield from chunks
+
+    with _read_errors():
+        rows, chunks = build()
+    return rows, each(chunks)
+
+
+@contextlib.contextmanager
+def _read_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or "the data"
+        raise UsageError(f"{what} cannot be read: {error.strerror or error}") from error
 
 
 def _write(

@@ -2,16 +2,16 @@
 
 `check_sizes` and `check_numbers` check the sources before a run has a folder. Losses declare, while
 they are traced, which field holds indices (`index_below`), and `check_indices` checks these before
-the first step. `find_fault` checks the batch of a step that has failed. Arrays are read once, in
-order, at a few GB/s: integers that JAX would truncate, indices, and the first GiB of floating-point
-arrays. Of a source that computes its examples on demand, the first few are checked, and the indices
-of every batch (`watched`).
+the first step. `find_fault` checks the batch of a step that has failed. Arrays in memory are read
+once, in order, at a few GB/s: all integers, and the first GiB of each floating-point array. Of a
+source that reads or computes its examples on demand, the first 64 examples are checked, and the
+indices of every batch (`watched`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -33,11 +33,12 @@ class Indices(NamedTuple):
 
     Attributes:
         size: the indices are 0 to size - 1.
-        weight: name of a field; where it is 0, the index may be any number. "": no such field.
+        weights: names of fields; where all of them are 0, the index may be any number. (): every
+            index must be in the range.
     """
 
     size: int
-    weight: str = ""
+    weights: tuple[str, ...] = ()
 
 
 _DECLARED: ContextVar[dict[str, Indices] | None] = ContextVar("declared", default=None)
@@ -45,7 +46,11 @@ _DECLARED: ContextVar[dict[str, Indices] | None] = ContextVar("declared", defaul
 
 @contextlib.contextmanager
 def declared() -> Iterator[dict[str, Indices]]:
-    """Collects the fields that losses declare while they are traced inside: {field: Indices}."""
+    """Collects the fields that losses declare while they are traced in this context.
+
+    Yields:
+        {field: Indices}, to which `index_below` adds.
+    """
     fields: dict[str, Indices] = {}
     token = _DECLARED.set(fields)
     try:
@@ -57,14 +62,23 @@ def declared() -> Iterator[dict[str, Indices]]:
 def index_below(field: str, size: int, weight: str = "") -> None:
     """Declares, in a loss, that a field of its batch holds indices below `size`.
 
+    Outside `declared` it does nothing. If a field is declared several times, the smallest size
+    counts, and an index may be any number only where it may be so by all declarations.
+
     Args:
         field: such as labels of so many classes, or tokens of a vocabulary.
         size: number of classes or tokens.
         weight: field of weights; where it is 0, the index may be any number.
     """
     fields = _DECLARED.get()
-    if fields is not None:
-        fields[field] = Indices(min(size, fields[field].size if field in fields else size), weight)
+    if fields is None:
+        return
+    weights = (weight,) if weight else ()
+    if before := fields.get(field):
+        size = min(size, before.size)
+        everywhere = not weights or not before.weights  # one of the losses has no weights
+        weights = () if everywhere else tuple(sorted({*before.weights, *weights}))
+    fields[field] = Indices(size, weights)
 
 
 def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> None:
@@ -93,7 +107,15 @@ def check_sizes(train: Source, batch: int, evaluated: Mapping[str, Source]) -> N
 
 
 def check_workers(train: Source, workers: int) -> None:
-    """Raises UsageError for worker processes where the training examples are in memory."""
+    """Checks that worker processes are requested only for a source that reads examples on demand.
+
+    Args:
+        train: training examples.
+        workers: number of worker processes.
+
+    Raises:
+        UsageError: there are workers, and the innermost source is not `Mapped`.
+    """
     if workers and not isinstance(innermost(train), Mapped):
         raise UsageError(
             f"--workers {workers}: the examples of {_named('train', train)} are in memory or"
@@ -103,14 +125,17 @@ def check_workers(train: Source, workers: int) -> None:
 
 
 def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
-    """Checks that numbers are finite, and that integers fit into 32 bits.
+    """Checks that floating-point numbers are finite, and that integers fit into 32 bits.
+
+    Which examples are checked: see this module.
 
     Args:
         splits: {split: examples}.
         x64: whether JAX computes in 64 bits, so that any integer is allowed.
 
     Raises:
-        UsageError: NaN or infinity, or an integer that JAX would truncate.
+        UsageError: NaN or infinity, or an integer that JAX would truncate; the message names the
+            split, the field and the example.
     """
     for split, source in splits.items():
         for field, array in _contents(source).items():
@@ -135,16 +160,17 @@ def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -
 
     Args:
         splits: {split: examples}.
-        fields: what the losses have declared.
+        fields: what the losses have declared; fields that a split lacks are skipped.
 
     Raises:
-        UsageError: the first index that is not.
+        UsageError: an index outside 0 to size - 1 of which a weight is not 0; the message names the
+            first.
     """
     for split, source in splits.items():
         contents = _contents(source)
-        for field, (size, weight) in fields.items():
+        for field, (size, weights) in fields.items():
             if field in contents and (
-                found := _first_outside(contents[field], 0, size - 1, contents.get(weight))
+                found := _first_outside(contents[field], 0, size - 1, _of(contents, weights))
             ):
                 raise UsageError(
                     f"{_at(split, source, field, *found)}, and {_allowed(field, size)}"
@@ -178,12 +204,15 @@ def watched(
 def find_fault(
     batch: Batch, examples: Integer[np.ndarray, " rows"], fields: Mapping[str, Indices]
 ) -> str:
-    """Describes the first fault in the data of a batch; "" where there is none.
+    """Describes the first fault in the data of a batch; "" if there is none.
 
     Args:
         batch: arrays [rows, ...].
-        examples: index of each row's example in the source, [rows].
-        fields: what the losses have declared.
+        examples: index of each row's example in the source, int [rows].
+        fields: what the losses have declared; indices are checked even where their weight is 0.
+
+    Returns:
+        A number that is not finite, or an index outside its range, with the name of its field.
     """
     for field, array in batch.items():
         if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
@@ -193,9 +222,9 @@ def find_fault(
 
 
 def _wrong_index(batch: Batch, fields: Mapping[str, Indices]) -> str:
-    for field, (size, weight) in fields.items():
+    for field, (size, weights) in fields.items():
         if field in batch and (
-            found := _first_outside(batch[field], 0, size - 1, batch.get(weight))
+            found := _first_outside(batch[field], 0, size - 1, _of(batch, weights))
         ):
             return f"{field!r} holds {found[1]}, and {_allowed(field, size)}"
     return ""
@@ -225,20 +254,27 @@ def _contents(source: Source) -> Mapping[str, np.ndarray]:
     return inner.gather(np.arange(min(len(inner), _FEW)))
 
 
+def _of(contents: Mapping[str, np.ndarray], weights: Sequence[str]) -> list[np.ndarray]:
+    """The arrays of weights; [] where one is missing, so that every index counts."""
+    found = [contents[name] for name in weights if name in contents]
+    return found if len(found) == len(weights) else []
+
+
 def _first_outside(
-    array: np.ndarray, low: float, high: float, weights: np.ndarray | None = None
+    array: np.ndarray, low: float, high: float, weights: Sequence[np.ndarray] = ()
 ) -> tuple[int, object] | None:
-    """Row and value of the first number outside low..high (as NaN is), where `weights` is not 0."""
+    """Row and value of the first number outside low..high (as NaN is), where a weight is not 0."""
     if not array.size or array.dtype.kind not in "iuf":
         return None
-    if weights is not None and weights.shape != array.shape:
-        weights = None
+    if any(each.shape != array.shape for each in weights):
+        weights = ()
     for start, block in _blocks(array):
-        if weights is None and block.min() >= low and block.max() <= high:
+        if not weights and block.min() >= low and block.max() <= high:
             continue
         outside = ~((block >= low) & (block <= high))
-        if weights is not None:
-            outside &= weights[start : start + len(block)] != 0
+        if weights:
+            parts = [each[start : start + len(block)] != 0 for each in weights]
+            outside &= np.logical_or.reduce(parts)
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             return start + at[0], block[at]

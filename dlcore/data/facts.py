@@ -27,7 +27,8 @@ class Facts(Mapping[str, Any]):
         more: further values, by keyword.
 
     Raises:
-        UsageError: a value that is not plain JSON, or a name that is that of a method.
+        UsageError: a value that is not plain JSON or a float that is not finite, or a name that is
+            no string or the name of a method.
     """
 
     __slots__ = ("_values",)

@@ -15,14 +15,16 @@ _SEED = 450
 
 
 def labelled(label: np.ndarray, fraction: float) -> np.ndarray:
-    """Chooses a fraction of each class, one example at least; a larger fraction contains a smaller.
+    """Chooses a fraction of the examples of each class, at least one of each.
+
+    The examples of a smaller fraction are among those of a larger one; the seed is fixed.
 
     Args:
-        label: int [n].
+        label: class of each example, int [n].
         fraction: in (0, 1].
 
     Returns:
-        Sorted indices.
+        Sorted indices of the chosen examples.
 
     Raises:
         UsageError: the fraction is outside (0, 1].
@@ -38,15 +40,18 @@ def labelled(label: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def with_few(splits: Splits, fractions: Sequence[float]) -> Splits:
-    """The same splits, with a field `labelled` that marks which labels may be used.
+    """Adds a field `labelled` to all splits, which marks the labels that may be used.
 
     Args:
-        splits: with `label`, of sources in memory.
-        fractions: of the labels, ascending.
+        splits: with `label`; train is in memory.
+        fractions: of the labels, each in (0, 1].
 
     Returns:
-        Splits with `labelled` uint8 [len(fractions)], 1 where the label of a training example is
-        among the fraction, and in the other splits everywhere.
+        Splits with `labelled` uint8 [len(fractions)] per example: in train 1 where the label is
+        among those that `labelled` chooses for the fraction, else 0; in the other splits 1.
+
+    Raises:
+        UsageError: train is not in memory, or a fraction is outside its range.
     """
     train = _in_memory(splits)
     marks = np.zeros((len(train), len(fractions)), np.uint8)
@@ -57,7 +62,18 @@ def with_few(splits: Splits, fractions: Sequence[float]) -> Splits:
 
 
 def only_few(splits: Splits, fraction: float) -> Splits:
-    """Splits whose training examples are those of `labelled` alone."""
+    """Reduces the training split to the examples that `labelled` chooses.
+
+    Args:
+        splits: with `label`; train is in memory.
+        fraction: of the labels, in (0, 1].
+
+    Returns:
+        Splits with another train; the other splits are unchanged.
+
+    Raises:
+        UsageError: train is not in memory, or the fraction is outside its range.
+    """
     train = _in_memory(splits)
     index = labelled(np.asarray(train.arrays["label"]), fraction)
     contents = {name: np.asarray(array)[index] for name, array in train.arrays.items()}

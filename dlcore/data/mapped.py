@@ -42,7 +42,7 @@ class Items(Protocol):
         """Reads and decodes one example; may raise any error where it is damaged."""
 
     def where(self, index: int) -> str:
-        """What holds the example, for messages: "FILE", or "record 3 of SET"."""
+        """Describes where the example is stored, for messages: "FILE", or "record 3 of SET"."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,22 +65,31 @@ class Mapped:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns prepared examples.
+        """Reads and prepares examples.
+
+        Args:
+            index: which examples, int [rows], at least one.
+
+        Returns:
+            {field: [rows, ...]}.
 
         Raises:
-            UsageError: an example cannot be decoded, or examples differ in shape; the message names
-                the files.
+            UsageError: an example cannot be decoded, or examples differ in shape or dtype; the
+                message names where they are stored.
         """
         return self._stacked(index, [self._prepared(int(i)) for i in index])
 
     def augmented(
         self, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
     ) -> Batch:
-        """Returns augmented examples.
+        """Reads and augments examples; without `augment` it is `gather`.
 
         Args:
-            index: which examples, int [rows].
+            index: which examples, int [rows], at least one.
             keys: of the random generator of each row, uint64 [rows, 2].
+
+        Returns:
+            {field: [rows, ...]}.
 
         Raises:
             UsageError: as `gather`.
@@ -153,17 +162,20 @@ def mapped(
 ) -> Mapped:
     """Returns a source that reads its examples when a batch needs them.
 
+    Up to four examples, evenly spaced, are read here.
+
     Args:
         name, version, split: of the data.
         items: the encoded examples.
         augment: (example, random generator) -> example of a training batch; None: `prepare`. With
             worker processes both functions are pickled (a lambda is allowed).
         prepare: example -> example of every other use; None: as it was decoded.
-        contents: a hash of all contents. The fingerprint depends on it, on the first and last
-            examples as `augment` and `prepare` give them, and on their number.
+        contents: a hash of all contents. The fingerprint depends on it, on the examples that are
+            read here, as `augment` and `prepare` return them, and on the number of examples.
 
     Raises:
-        UsageError: as `Mapped.gather`, or `augment` gives another shape than `prepare`.
+        UsageError: as `Mapped.gather`; there are no examples; or `augment` gives other fields,
+            shapes or dtypes than `prepare`.
     """
     source = Mapped(items, Info(name, version, split, "", len(items)), augment, prepare)
     if not len(items):

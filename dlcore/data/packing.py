@@ -11,27 +11,26 @@ from jaxtyping import Integer, Shaped
 def pack(
     documents: Sequence[Integer[np.ndarray, " _"]], length: int, stride: int = 0
 ) -> dict[str, Shaped[np.ndarray, "rows length"]]:
-    """Packs documents into rows: arrays [rows, length].
+    """Packs documents into rows of `length` tokens.
 
     A document of more than `length` + 1 tokens is cut into segments that start `stride` tokens
-    apart. The longest segments are packed first, each into the row with the least space that fits
-    (best fit decreasing, Johnson 1973); full rows come first.
+    apart; a shorter one is one segment. The longest segments are packed first, each into the row
+    with the least space that fits (best fit decreasing, Johnson 1973); full rows come first.
 
     Args:
-        documents: tokens, int [n] each.
+        documents: tokens, int [n] each; those of fewer than two tokens are left out.
         length: tokens of a row.
         stride: distance of the segments of a long document, at most `length`; 0: `length`, so that
             every token but the first is a target exactly once.
 
     Returns:
-        tokens, targets: int32, each token of a document but its last, and the one that follows it;
-            no target is beyond a document's end.
-        segment: int32, number of the document in its row, from 1; 0: padding. For attention.
-        position: int32, position in the segment, from 0.
-        weight: float32, 1, and 0 on padding.
+        Arrays [rows, length]: `tokens` and `targets` int32, each token of a segment but its last,
+        and the token that follows it; `segment` int32, the number of the segment in its row from 1,
+        0 at padding, by which attention separates segments; `position` int32, the position in the
+        segment from 0; `weight` float32, 1, and 0 at padding.
 
     Raises:
-        ValueError: no document has two tokens, or a stride that leaves tokens out.
+        ValueError: no document has two tokens, or `stride` is negative or above `length`.
     """
     stride = stride or length
     if not 0 < stride <= length:

@@ -79,15 +79,17 @@ def prepare(
         name: "name[/config][:version]" of a builder of `dlcore.data.builders`, or else of TFDS.
         data_dir: root folder of prepared sets, see `prepared.data_folder`.
         download_dir: folder of downloads; None: downloads/ in the root folder.
-        manual_dir: folder with files that were fetched by hand; None: manual/ in that of downloads.
+        manual_dir: folder with files that were fetched by hand; None: manual/ in the folder of
+            downloads.
         say: prints messages of progress.
 
     Returns:
         The folder of the prepared set.
 
     Raises:
-        UsageError: unknown name, missing package, no network and not downloaded before, no disk
-            space, or data that cannot be read back.
+        UsageError: unknown name, missing package, missing `manual_dir` or original files, no
+            network and not downloaded before, no disk space, a folder of the set without prepared
+            data, or data that cannot be read back.
     """
     root = tfds.data_folder(data_dir)
     download_folder = Path(download_dir).expanduser() if download_dir else root / "downloads"

@@ -70,7 +70,8 @@ def find(name: str, data_dir: str | Path | None = None) -> Prepared:
         data_dir: root folder, see `data_folder`.
 
     Raises:
-        UsageError: not prepared, prepared only with a config, or its description is damaged.
+        UsageError: a malformed name; not prepared, or only with a config or in another version; a
+            damaged description; or records in another format than ArrayRecord.
     """
     dataset, config, requested = parts_of(name)
     root = data_folder(data_dir)

@@ -1,7 +1,7 @@
 """Features of varying length or shape: boxes, sound, token lists, images of any size.
 
-All values of a feature stand one after the other in one array, in memory or memory-mapped, with
-the size of each example. A batch has them padded with 0 to a declared limit, and beside each
+The values of a feature of all examples are concatenated in one array, in memory or memory-mapped,
+beside the size of each example. A batch has them padded with 0 to a declared limit, and for each
 feature NAME its sizes and a mask:
 
     boxes         float32 [rows, limit, 4]
@@ -54,14 +54,20 @@ class Ragged:
 
     @functools.cached_property
     def offsets(self) -> dict[str, np.ndarray]:
-        """Where the values of each example start, {field: int64 [examples + 1]}."""
+        """Computes where the values of each example start, {field: int64 [examples + 1]}."""
         return {
             name: np.concatenate([[0], np.cumsum(np.prod(sizes, axis=1, dtype=np.int64))])
             for name, sizes in self.sizes.items()
         }
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns examples, padded, with their sizes and masks."""
+        """Returns examples with padded features, their sizes and masks, see this module.
+
+        Values above a limit are left out.
+
+        Args:
+            index: which examples, int [rows].
+        """
         batch = {name: array[index] for name, array in self.arrays.items()}
         for name, limit in self.limits.items():
             if len(limit) == 1:
@@ -95,7 +101,7 @@ def padded(values: Sequence[np.ndarray], limit: Sequence[int]) -> tuple[np.ndarr
     """Pads arrays of varying shape with 0, and truncates what exceeds the limit.
 
     Args:
-        values: one array per row; their first `len(limit)` axes vary.
+        values: one array per row, at least one; their first `len(limit)` axes vary.
         limit: size of these axes in the result.
 
     Returns:
@@ -117,6 +123,10 @@ def named(name: str, values: np.ndarray, sizes: np.ndarray) -> Batch:
     Args:
         name: of the feature.
         values, sizes: from `padded`.
+
+    Returns:
+        {name: values, NAME_length: int32 [rows], or of several varying axes NAME_size: int32
+        [rows, axes], NAME_mask: float32 [rows, *limit], 1 on values}.
     """
     axes = sizes.shape[1]
     mask = np.ones(values.shape[: axes + 1], np.float32)
@@ -147,7 +157,8 @@ def ragged(
 
     Raises:
         UsageError: an example above its limit (which one), examples that differ in dtype or in
-            other axes, or fields of different lengths.
+            other axes, no examples, fields of different lengths, or a limit below 1 or of a field
+            that is missing.
     """
     check_names(name, limits, contents)
     lengths = {field: len(values) for field, values in contents.items()}
@@ -175,6 +186,10 @@ def of(
 ) -> Ragged:
     """Returns a source of flattened features, see `Ragged`; limits are part of its fingerprint.
 
+    Args:
+        arrays, values, sizes, info: see `Ragged`.
+        limits, longer: see `ragged`.
+
     Raises:
         UsageError: an example above its limit, unless `longer` is "truncate".
     """
@@ -197,18 +212,19 @@ def of(
 def flattened(
     what: str, values: np.ndarray | Sequence[np.ndarray], axes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns arrays of varying shape as one array, and their sizes.
+    """Concatenates arrays of varying shape to one array, and returns their sizes.
 
     Args:
         what: names them in messages.
-        values: one array per example, whose first `axes` axes vary.
+        values: one array per example, at least one, whose first `axes` axes vary.
         axes: number of varying axes.
 
     Returns:
         All values [total, ...] and the sizes of the varying axes, int32 [examples, axes].
 
     Raises:
-        UsageError: arrays that differ in dtype or in another axis.
+        UsageError: arrays that differ in dtype or in another axis, have fewer axes, or hold
+            objects.
     """
     found = [np.asarray(value) for value in values]
     kinds = [(each.dtype, each.ndim, each.shape[axes:]) for each in found]
@@ -230,7 +246,16 @@ def axes(limit: Limit) -> int:
 
 
 def check_names(name: str, limits: Mapping[str, Limit], fields: Mapping[str, object]) -> None:
-    """Raises UsageError for a limit below 1, or of a field that is not there."""
+    """Checks that each limit is at least 1 and belongs to a field.
+
+    Args:
+        name: of the data, for messages.
+        limits: {field: size of its varying axes in a batch}.
+        fields: a mapping whose keys are the existing fields.
+
+    Raises:
+        UsageError: a limit below 1, or of a field that does not exist.
+    """
     for field, limit in limits.items():
         if field not in fields:
             raise UsageError(f"{name} has no feature {field!r}: it has {', '.join(sorted(fields))}")

@@ -102,7 +102,10 @@ def _decode_one(prepared: Prepared, split: str, records: Records, index: int) ->
 
 
 def plain(value: object) -> object:
-    """Converts bytes to str, also in object arrays, lists and dicts; all else stays as it is."""
+    """Converts bytes to str (UTF-8), and object arrays to lists, also within lists and dicts.
+
+    Other values are returned as they are.
+    """
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, dict):
@@ -113,7 +116,7 @@ def plain(value: object) -> object:
 
 
 def damaged(prepared: Prepared, split: str, what: str, error: Exception) -> str:
-    """The message for records that cannot be decoded.
+    """Returns the message for records that cannot be decoded.
 
     Args:
         prepared, split: where they are.

@@ -17,13 +17,13 @@ def bounds(name: str, splits: Mapping[str, int], split: str) -> tuple[str, int, 
         name: of the data set, for messages.
         splits: {split: number of examples}.
         split: "train", "train[:90%]", "train[55000:]" and the like; percentages are rounded to the
-            closest example, as TFDS does.
+            closest example, as TFDS does, and negative bounds are counted from the end.
 
     Returns:
         The split's name, the index of its first example, and that after its last.
 
     Raises:
-        UsageError: not of that form, no such split, or examples that do not exist.
+        UsageError: not of that form, no such split, no example, or examples that do not exist.
     """
     parts = _SPLIT.fullmatch(split)
     if parts is None:

@@ -20,7 +20,8 @@ class Info:
     Attributes:
         name, version: of the data set.
         split: of the data set, with its slice.
-        fingerprint: SHA-256 of the contents.
+        fingerprint: SHA-256 of the contents; of examples that are read or generated on demand, of
+            what determines them.
         examples: number of examples.
     """
 
@@ -36,7 +37,7 @@ class Source(Protocol):
 
     @property
     def info(self) -> Info:
-        """Which data these are."""
+        """Returns which data these are."""
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -136,13 +137,16 @@ class Partnered:
     The stream takes the example of the next row as partner. So it is as random as the shuffle,
     another one in each epoch, and the same for any number of processes, devices and microbatches,
     without communication.
+
+    Attributes:
+        source: the examples.
     """
 
     source: Source
 
     @property
     def info(self) -> Info:
-        """That of the source."""
+        """Returns the info of the source."""
         return self.source.info
 
     def __len__(self) -> int:
@@ -181,7 +185,12 @@ def _paired(examples: Batch, paired: Batch) -> Batch:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class First:
-    """The first examples of a source."""
+    """The first examples of a source, see `first`.
+
+    Attributes:
+        source: the examples.
+        info: that of the source, with the reduced number of examples.
+    """
 
     source: Source
     info: Info

@@ -1,5 +1,4 @@
-"""Which examples are for training, validation and test: by hash, by class, by group, in folds, in
-time.
+"""Splits of examples: by hash, by class, by group, in folds of a cross-validation, or in time.
 
 Each function returns indices, {"train": ..., "validation": ..., "test": ...}, ascending int64
 arrays that have no index in common. `from_arrays` and `from_series` make splits of them:
@@ -69,8 +68,8 @@ def stratified(
         seed: of the shuffle (`sklearn.model_selection.StratifiedShuffleSplit`).
 
     Raises:
-        UsageError: fractions that leave nothing for training, or a class with fewer examples than
-            there are splits.
+        UsageError: fractions that leave nothing for training, a class with fewer examples than
+            there are splits, or a split with fewer examples than there are classes.
     """
     from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -145,7 +144,7 @@ def folds(
     labels: Labels | None = None,
     groups: Labels | None = None,
 ) -> list[Parts]:
-    """The k splits of a cross-validation: each example is in the test split of exactly one.
+    """Computes the k splits of a cross-validation; each example is for test in exactly one.
 
     Args:
         count: the number of examples.
@@ -193,11 +192,11 @@ def windows(
     test: float = 0.1,
     past_inputs: bool = False,
 ) -> Parts:
-    """Starts of the windows of a time series; the splits are consecutive spans of time.
+    """Computes the starts of the windows of a time series; splits are consecutive spans of time.
 
     The window that starts at s has the inputs [s, s + inputs) and the targets
-    [s + inputs, s + inputs + horizon). It belongs to the split in whose span its targets lie, and
-    one whose targets lie in two is left out.
+    [s + inputs, s + inputs + horizon). It belongs to the split whose span contains its targets;
+    windows with targets in two spans are left out.
 
     Args:
         length: time steps of the series, oldest first.
@@ -242,7 +241,7 @@ def from_arrays(
     limits: Mapping[str, Limit] | None = None,
     longer: Longer = "error",
 ) -> Splits:
-    """A data set of arrays in memory, cut by the indices of one of this file's functions.
+    """Returns splits of arrays in memory, cut by the indices of one of this file's functions.
 
     Args:
         contents: {field: array [N, ...]}, one row an example; a field of `limits` has one array for
@@ -254,8 +253,8 @@ def from_arrays(
         longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Raises:
-        UsageError: arrays of different lengths, an index outside them, an empty `train`, or an
-            example above its limit.
+        UsageError: arrays of different lengths, an index outside them, an empty `train`, an
+            example above its limit, or a limit below 1 or of no field.
     """
     check_names(name, limits or {}, contents)
     lengths = {field: len(array) for field, array in contents.items()}
@@ -292,14 +291,19 @@ def from_series(
     past_inputs: bool = False,
     name: str = "series",
 ) -> Splits:
-    """A data set of the windows of one time series; see `windows` for the arguments.
+    """Returns splits of the windows of one time series.
 
     Args:
         series: [time] or [time, channels], oldest first.
+        inputs, horizon, stride, validation, test, past_inputs: as of `windows`.
+        name: what the data are called in a run's card.
 
     Returns:
         Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], which copy the series;
         facts: `mean` and `deviation` of each channel over the training span alone.
+
+    Raises:
+        UsageError: as `windows`.
     """
     parts = windows(len(series), inputs, horizon, stride, validation, test, past_inputs)
     span = series[: len(series) - round(len(series) * test) - round(len(series) * validation)]

@@ -19,7 +19,12 @@ from dlcore.options import DataSource
 
 
 class Field(TypedDict):
-    """Shape and dtype of a field of one example."""
+    """Shape and dtype of a field of one example.
+
+    Attributes:
+        shape: without the axis of the examples.
+        dtype: its name, such as "float32".
+    """
 
     shape: list[int]
     dtype: str
@@ -33,10 +38,10 @@ def is_offline(name: str, source: DataSource) -> bool:
 
     Args:
         name: of the set, for messages.
-        source: "published", "offline" or a path.
+        source: "published" or "offline"; a path is refused.
 
     Raises:
-        UsageError: a path to a user's files, which this set does not support.
+        UsageError: a path to a user's files, which this set does not support, or another string.
     """
     if isinstance(source, Path):
         raise UsageError(
@@ -57,10 +62,15 @@ class Splits:
     Attributes:
         train, validation, test: the sources; None for a split that does not exist.
         facts: facts of the data. Added are `fields` {name: {"shape", "dtype"}} of one training
-            example, `examples` and `sources` (name, version, fingerprint) per split, and `scored`.
+            example, `examples` and `sources` (name, version, split, fingerprint) per split, and
+            `scored`.
         scored: names of the splits on which losses are evaluated; those that do not exist are
             skipped.
         others: further splits by name.
+
+    Raises:
+        UsageError: `others` has a split "train", "validation" or "test", or `scored` an unknown
+            name.
     """
 
     train: Any  # a Source; Any, since tasks use further attributes of their sources
@@ -197,6 +207,9 @@ class Splits:
     def from_facts(cls, facts: Facts) -> Splits:
         """Returns splits without data, whose sources know `info`, length and fields only.
 
+        Args:
+            facts: of splits, such as those that a run saved.
+
         Raises:
             UsageError: the facts are not those of splits.
         """
@@ -207,7 +220,14 @@ class Splits:
         return cls.of(sources, facts=facts, scored=tuple(facts.scored))
 
     def template(self, batch: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Returns an abstract batch of `batch` training examples, with `row` and `mask`."""
+        """Returns an abstract batch of training examples, with `row` int32 and `mask` float32.
+
+        Args:
+            batch: number of examples.
+
+        Returns:
+            {field: shape [batch, ...] and dtype}.
+        """
         fields = {
             name: jax.ShapeDtypeStruct((batch, *field["shape"]), np.dtype(field["dtype"]))
             for name, field in self.facts.fields.items()

@@ -22,7 +22,12 @@ _DECODING_THREADS = 4  # that evaluation reads and decodes examples with
 
 @functools.lru_cache(maxsize=4)
 def permutation(n: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
-    """Returns the order of `n` examples in an epoch, int32 [n] (int64 above 2^31)."""
+    """Returns the order of `n` examples in an epoch, int32 [n] (int64 above 2^31).
+
+    Args:
+        n: number of examples.
+        seed, epoch: which determine the order.
+    """
     bits = np.random.Philox(key=np.array([seed, epoch], np.uint64))
     return np.random.Generator(bits).permutation(
         np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
@@ -34,11 +39,11 @@ class Stream:
     """Shuffled batches of a source, in which every example occurs once per epoch.
 
     A batch is a dict of arrays [rows, ...] with the source's fields, `row` (int32, index in the
-    global batch) and `mask` (float32, 1).
+    global batch) and `mask` (float32, 1). A batch may contain examples of two epochs.
 
     Attributes:
         source: the examples.
-        batch: examples of a global batch.
+        batch: number of examples of a global batch.
         seed: of the shuffle.
         rows: rows of the global batch that this process needs, int [rows].
         order: (examples, seed, epoch) -> order of the examples.
@@ -77,7 +82,7 @@ class Stream:
         return {"row": self.rows.astype(np.int32), "mask": np.ones(len(self.rows), np.float32)}
 
     def at(self, step: int) -> Batch:
-        """Returns the batch at a step."""
+        """Returns the batch at a step, of this process's rows."""
         return {**_gathered([self], [step]), **self._every_time}
 
     def steps(self, start: int, stop: int, threads: int = 1, workers: int = 0) -> Iterator[Batch]:
@@ -117,7 +122,15 @@ class Streams:
         ]
 
     def at(self, step: int, steps: int = 1) -> Batch:
-        """Returns the batches of `steps` steps, from `step` on, in one gather."""
+        """Returns the batches of the steps from `step` to step + steps - 1, gathered in one call.
+
+        Args:
+            step: the first step.
+            steps: number of steps.
+
+        Returns:
+            {field: [seeds, steps, batch, ...]}.
+        """
         shape = (len(self.seeds), steps, self.batch)
         batches = {
             name: x.reshape(*shape, *x.shape[1:])
@@ -133,7 +146,8 @@ class Streams:
         """Yields the batches of steps start..stop, prepared ahead of time (`workers.prepared`).
 
         Args:
-            start, stop: first step, and the one after the last.
+            start, stop: first step, and the one after the last; their difference is a multiple of
+                `stride`, or the last batch has steps from `stop` on.
             stride: number of steps in each yielded batch.
             threads: number of threads.
             workers: number of worker processes in their place; 0: none.
@@ -164,7 +178,7 @@ def _gathered(streams: Sequence[Stream], steps: Sequence[int]) -> Batch:
 
 
 def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> Iterator[Batch]:
-    """Yields every example once, in order.
+    """Yields batches of the examples in order, each example once.
 
     The last batch is padded to the same shape, and `mask` is 0 on the padding. `row` (int32) is the
     example's index in the source, so that what a loss samples for an example does not depend on the
@@ -172,7 +186,7 @@ def in_order(source: Source, batch: int, rows: Integer[np.ndarray, " rows"]) -> 
 
     Args:
         source: the examples.
-        batch: examples of a global batch.
+        batch: number of examples of a global batch.
         rows: rows of the global batch that this process needs, int [rows].
     """
 

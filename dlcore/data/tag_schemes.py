@@ -39,9 +39,9 @@ def split_tag(tag: str) -> tuple[str, str]:
 def spans_of(tags: Sequence[str]) -> list[Span]:
     """Reads the spans of a sequence of tags, in order, as `conlleval` and seqeval do by default.
 
-    B and S begin a span; so does I after O or after another type. It thus reads IOB1 (B only
-    between two adjacent spans of one type), IOB2 or BIO (B at every first position), IOBES and
-    BILOU.
+    B, S and U begin a span; so does any tag with a type after O, after another type, or after E, L,
+    S or U. It thus reads IOB1 (B only between two adjacent spans of one type), IOB2 or BIO (B at
+    every first position), IOBES and BILOU.
 
     Raises:
         ValueError: a malformed tag.
@@ -63,7 +63,7 @@ def bio(spans: Iterable[Span], length: int) -> list[str]:
     """Writes spans as BIO (IOB2) tags.
 
     Args:
-        spans: without overlaps.
+        spans: without overlaps, in any order.
         length: number of positions.
 
     Raises:
@@ -80,7 +80,14 @@ def bio(spans: Iterable[Span], length: int) -> list[str]:
 
 
 def iob1(spans: Iterable[Span], length: int) -> list[str]:
-    """Writes spans as IOB1 tags: B only where a span touches the one before of the same type."""
+    """Writes spans as IOB1 tags: B only where a span touches the span before, of the same type.
+
+    Args:
+        spans, length: as of `bio`.
+
+    Raises:
+        ValueError: as `bio`.
+    """
     tags = bio(spans, length)
     before = [OUTSIDE, *tags]
     return [
@@ -90,5 +97,9 @@ def iob1(spans: Iterable[Span], length: int) -> list[str]:
 
 
 def to_bio(tags: Sequence[str]) -> list[str]:
-    """Converts tags of any scheme that `spans_of` reads to BIO (IOB2)."""
+    """Converts tags of any scheme that `spans_of` reads to BIO (IOB2).
+
+    Raises:
+        ValueError: a malformed tag.
+    """
     return bio(spans_of(tags), len(tags))

@@ -159,7 +159,16 @@ def _parse(prepared: Prepared, split: str) -> tuple[str, int, int]:
 
 
 def cache_key(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> str:
-    """The path of an entry in the cache; it changes with anything of the prepared split."""
+    """Returns the path of an entry in the cache, which changes when the prepared split changes.
+
+    Args:
+        prepared: the set.
+        split: a name without a slice.
+        detail: what else the entry depends on, such as the names of its features.
+
+    Raises:
+        UsageError: the split has no records, or they cannot be read.
+    """
     records = sorted(prepared.folder.glob(f"*-{split}.array_record-*"))
     if not records:
         raise UsageError(

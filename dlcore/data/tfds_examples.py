@@ -1,7 +1,7 @@
 """Prepared TFDS sets whose examples vary in shape, or do not fit into memory.
 
 `ragged` decodes a split once into the cache, with features of any length; `mapped` decodes records
-when a batch needs them. Nested features are called "objects/bbox".
+when a batch needs them. A nested feature has a path as name, such as "objects/bbox".
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from dlcore.data import mapped as mapping
 from dlcore.data import ragged as varying
+from dlcore.data import source as sources
 from dlcore.data import tfds
 from dlcore.data.cache import Rows, cached
 from dlcore.data.mapped import Augment, Mapped, Prepare
@@ -29,6 +30,7 @@ from dlcore.data.source import Batch
 from dlcore.errors import UsageError
 
 _CHUNK = 64  # examples that are decoded at a time
+_EXAMINED = 64  # records that the fingerprint of `mapped` depends on
 
 
 def ragged(
@@ -45,7 +47,7 @@ def ragged(
     Args:
         name, split, data_dir: as of `tfds.load`.
         limits: {feature of varying shape: size of its varying axes in a batch}.
-        features: names of the features to load, those of `limits` included; None: all.
+        features: names of further numeric features to load; None: all numeric features.
         longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Returns:
@@ -53,8 +55,8 @@ def ragged(
         `dlcore.data.ragged`.
 
     Raises:
-        UsageError: as `tfds.load`; a feature of varying shape without a limit; an example above
-            its limit.
+        UsageError: as `tfds.load`; a feature of varying shape without a limit, or with one for too
+            few axes; an example above its limit.
     """
     prepared = find(name, data_dir)
     plain, start, stop = bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)
@@ -186,7 +188,14 @@ class RecordItems:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def read(self, index: int) -> mapping.Example:
-        """Decodes a record. UsageError: it is damaged, or lacks a feature."""
+        """Decodes the numeric features of a record, as arrays by name.
+
+        Args:
+            index: of the record, from `start` on.
+
+        Raises:
+            UsageError: it is damaged, or lacks a feature.
+        """
         number = self.start + index
         (example,) = decode(self.prepared, self.split, self._records, range(number, number + 1))
         found = flat(example)
@@ -196,6 +205,7 @@ class RecordItems:
         return {name: np.asarray(found[name]) for name in self.features}
 
     def where(self, index: int) -> str:
+        """Returns "record N of SET, SPLIT"."""
         return f"record {self.start + index} of {self.prepared.name}, {self.split}"
 
 
@@ -210,13 +220,18 @@ def mapped(
 ) -> Mapped:
     """Opens a split whose records are decoded when a batch needs them.
 
+    The fingerprint depends on the description of the set, on names and sizes of its files of
+    records, and on 64 records, evenly spaced, which are decoded here; a change of other records
+    that keeps the sizes does not change it.
+
     Args:
         name, split, data_dir: as of `tfds.load`.
         features: names of the numeric features to decode, such as ["image", "label"].
         augment, prepare: as of `dlcore.data.mapped.mapped`.
 
     Raises:
-        UsageError: not prepared, unknown split, no such feature, or records that cannot be decoded.
+        UsageError: not prepared, unknown split, no such feature, records that cannot be decoded, or
+            as `dlcore.data.mapped.mapped`.
     """
     prepared = find(name, data_dir)
     plain, start, stop = bounds(f"{prepared.name} {prepared.version}", prepared.splits, split)
@@ -225,6 +240,12 @@ def mapped(
     for file in sorted(prepared.folder.glob(f"*-{plain}.array_record-*")):
         digest.update(f"{file.name} {file.stat().st_size}\n".encode())
     digest.update(f"{start}:{stop}".encode())
+    # The bytes of a record are not the same each time that TFDS writes it, what is decoded is.
+    plainly = Mapped(items, sources.Info(prepared.name, prepared.version, split, "", len(items)))
+    for index in np.linspace(0, len(items) - 1, min(_EXAMINED, len(items))).round():
+        example = plainly.gather(np.array([index], np.int64))
+        numeric = {name: array for name, array in example.items() if array.dtype != object}
+        digest.update(sources.fingerprint(numeric).encode())
     return mapping.mapped(
         prepared.name,
         prepared.version,

@@ -58,7 +58,7 @@ class Tokens:
         return int(self._starts[-1])
 
     def read(self, start: int, stop: int) -> Int32[np.ndarray, " _"]:
-        """Returns the tokens start..stop, or as many as there are, int32."""
+        """Returns the tokens from `start` to `stop` - 1, or as many of them as there are, int32."""
         stop, parts = min(stop, len(self)), []
         while start < stop:
             shard = int(np.searchsorted(self._starts, start, "right")) - 1
@@ -101,6 +101,10 @@ class TokenWindows:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Reads `tokens`, `targets` int32 and `weight` float32, each [rows, length].
+
+        With `end` also `segment`, `position` int32 and `bytes` float32, see this class.
+        """
         rows = np.zeros((len(index), self.length + 1), np.int32)
         inside = np.zeros(rows.shape, bool)
         for row, i in enumerate(index):
@@ -132,7 +136,9 @@ def is_one(path: Path) -> bool:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Returns the facts of a folder of tokens, whose files have their sizes.
+    """Reads the facts of a folder of tokens, and checks the sizes of its files.
+
+    Checksums are verified by `verify` alone.
 
     Raises:
         UsageError: damaged facts, another format, or a file that is missing or has another size.
@@ -156,7 +162,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Verifies the checksums of all files, of each once until its size or time of change differs.
+    """Verifies the checksums of all files of tokens.
+
+    A verified file is noted in the cache, and is not read again until its path, size, time of
+    change or checksum in the facts differs.
+
+    Args:
+        folder: the folder of tokens.
+        facts: from `read_facts`.
 
     Raises:
         UsageError: a file has another checksum than it was written with.
@@ -189,7 +202,13 @@ def checksum(file: Path) -> int:
 
 
 def tokens_of(folder: Path, facts: Mapping[str, Any], split: str) -> Tokens:
-    """Returns the tokens of a split, of what `read_facts` returned."""
+    """Returns the tokens of a split.
+
+    Args:
+        folder: the folder of tokens.
+        facts: from `read_facts`.
+        split: one of `facts["splits"]`.
+    """
     files = {folder / each["name"]: each["tokens"] for each in facts["splits"][split]["files"]}
     return Tokens(files, np.dtype(facts["dtype"]))
 
@@ -202,23 +221,25 @@ def load(
     overlap: int = 1,
     vocabulary: int | None = None,
 ) -> Splits:
-    """Opens a folder of tokens as windows.
+    """Opens a folder of tokens as windows, after its checksums are verified.
 
     Args:
         folder: what `dlcore prepare text` has written.
         length: tokens of a window.
         documents: whether batches have `segment`, `position` and `bytes`, by which models keep
             attention within documents; needs a tokenizer of byte pairs.
-        overlap: with documents, windows for training start length / overlap apart. Without, at
-            every position, or farther apart where these are more than `MOST_WINDOWS`.
+        overlap: with documents, windows for training start length / overlap tokens apart. Without
+            documents they start at every token, or farther apart where these are more than
+            `MOST_WINDOWS`, and `overlap` is not used. Windows of other splits do not overlap.
         vocabulary: size of the vocabulary that the model expects; None: any.
 
     Returns:
-        Splits; `facts` has `tokenizer`, `vocabulary`, `stride` of the windows for training, and
-        with documents `end`.
+        Splits of `TokenWindows`; `facts` has `tokenizer`, `vocabulary`, `stride` of the windows for
+        training, and with documents `end`.
 
     Raises:
-        UsageError: damaged files, another vocabulary, or too few tokens for a window.
+        UsageError: damaged files, another vocabulary, a tokenizer without byte pairs for documents,
+            or too few tokens for a window.
     """
     facts = read_facts(folder)
     verify(folder, facts)

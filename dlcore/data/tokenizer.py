@@ -31,8 +31,11 @@ def to_facts(tokenizer: Tokenizer) -> dict[str, Json]:
 def of_run(folder: Path) -> Any:
     """Creates the tokenizer of a run, whose facts are in its folder.
 
+    Args:
+        folder: of the run; has facts.json.
+
     Raises:
-        UsageError: it is no run of a model with a tokenizer.
+        UsageError: it is no run of a model with a tokenizer, or the facts are damaged.
     """
     file = folder / "facts.json"
     try:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Subwords:
     """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019).
 
-    It encodes every text without loss.
+    It encodes every text without loss. (`dlcore.data.words.words` stores whole words in this class;
+    they have losses.)
 
     Attributes:
         serialized: JSON of the `tokenizers` library, which can be stored beside trained weights.
@@ -56,12 +57,15 @@ class Subwords:
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> list[Int32[np.ndarray, " _"]]:
-        """Encodes many texts, in parallel."""
+        """Encodes many texts, in parallel, each as int32 [tokens]."""
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [np.asarray(each.ids, np.int32) for each in found]
 
     def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
-        """Decodes tokens, int [tokens], without special tokens.
+        """Decodes tokens to a text; special tokens are left out.
+
+        Args:
+            tokens: int, of any shape.
 
         Raises:
             UsageError: an index outside the vocabulary.

@@ -1,4 +1,4 @@
-"""Sources with transformed examples: at once, when examples are gathered, or from the cache."""
+"""Sources with transformed examples: computed at once, on demand, or read from the cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ _CHUNK = 1024  # examples that a cached transform is applied to at a time
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transformed:
-    """A source whose examples are transformed when they are gathered."""
+    """A source whose examples are transformed when they are gathered.
+
+    Attributes:
+        source: the examples before the transform.
+        function: batch {field: [rows, ...]} -> batch of as many rows.
+        info: which data these are; the fingerprint depends on the transform of the first examples.
+    """
 
     source: Source
     function: Function
@@ -37,6 +43,11 @@ class Transformed:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
+        """Returns transformed examples.
+
+        Raises:
+            UsageError: the transform does not return a dict of arrays with one row per example.
+        """
         return _checked(self.info, self.function(self.source.gather(index)), len(index))
 
     def augmented(
@@ -48,10 +59,20 @@ class Transformed:
 
 
 def transformed(source: Source, transform: Transform, version: str | None = None) -> Source:
-    """Returns one source with transformed examples, see `Splits.map`."""
+    """Returns one source with transformed examples, see `Splits.map`.
+
+    Args:
+        source: the examples. Of `Partnered` and its subclasses, the source of the examples and
+            their partners is transformed.
+        transform, version: as of `Splits.map`.
+
+    Raises:
+        UsageError: as `Splits.map`; or a version for a source whose examples are read on demand
+            (`Mapped`).
+    """
     function = _function(transform)
-    if isinstance(source, Partnered):  # both examples of a pair, separately
-        return Partnered(transformed(source.source, transform, version))
+    if isinstance(source, Partnered):  # a subclass chooses its partners as before
+        return dataclasses.replace(source, source=transformed(source.source, transform, version))
     if version is not None:
         return _stored(source, function, version)
     info = source.info

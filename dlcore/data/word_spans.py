@@ -29,9 +29,9 @@ class Words(NamedTuple):
 
 
 def words(text: str) -> Words:
-    """Splits a text into runs of letters and digits, and single other characters but blanks.
+    """Splits a text into runs of letters and digits, and single other characters except whitespace.
 
-    Combining accents stay with their letter, and the parts of a joined emoji together.
+    Combining accents stay with their letter; an emoji that is joined of several is one word.
     """
     found = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
     spans = np.array([each[1:] for each in found], np.int32).reshape(-1, 2)
@@ -39,14 +39,18 @@ def words(text: str) -> Words:
 
 
 def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "tokens 5"]:
-    """Features of words beside another text, 0 or 1 each, in the order of `FLAGS`.
+    """Computes features of words that compare them with another text, in the order of `FLAGS`.
 
-    A word is "in_other" if the other text has it in upper or lower case, and "prefix_in_other" if a
-    word there begins with the same four letters (Chen et al. 2017, 3.2, use lemmas).
+    "in_other": the other text has the word, regardless of case; "prefix_in_other": the word has
+    four characters at least, and a word of the other text begins with its first four (Chen et al.
+    2017, sec. 3.2, use lemmas); "capital", "digit" and "punctuation": what its first character is.
 
     Args:
         tokens: words as they are written.
         others: words of the other text.
+
+    Returns:
+        uint8 [tokens, 5], 0 or 1.
     """
     known = {each.lower() for each in others}
     begun = {each[:_PREFIX] for each in known if len(each) >= _PREFIX}
@@ -64,7 +68,7 @@ def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "to
 
 
 def characters(tokens: Sequence[str], length: int) -> UInt8[np.ndarray, "tokens length"]:
-    """The first UTF-8 bytes of each word plus 1, 0 at padding."""
+    """Returns the first UTF-8 bytes of each word plus 1, uint8 [tokens, length], 0 at padding."""
     found = np.zeros((len(tokens), length), np.uint8)
     for row, word in zip(found, tokens, strict=True):
         part = np.frombuffer(word.encode("utf-8", "replace")[:length], np.uint8)
@@ -73,6 +77,14 @@ def characters(tokens: Sequence[str], length: int) -> UInt8[np.ndarray, "tokens 
 
 
 def covering(spans: Int32[np.ndarray, "words 2"], start: int, end: int) -> tuple[int, int] | None:
-    """The first and the last word that touch the characters [start, end); None: no word does."""
+    """Finds the first and the last word that overlap the characters [start, end).
+
+    Args:
+        spans: from `words`.
+        start, end: offsets in characters.
+
+    Returns:
+        Indices of both words; None if no word overlaps.
+    """
     touched = np.flatnonzero((spans[:, 1] > start) & (spans[:, 0] < end))
     return (int(touched[0]), int(touched[-1])) if len(touched) else None

@@ -11,7 +11,10 @@ UNKNOWN = "[unk]"
 
 
 def words(texts: Iterable[str], rarest: int, specials: Sequence[str]) -> Subwords:
-    """Returns a tokenizer whose tokens are words, that is, what stands between blanks.
+    """Returns a tokenizer whose tokens are whole words: runs of characters between whitespace.
+
+    Unlike byte pairs, it loses words that are not in the vocabulary, and `Subwords.bytes` is not
+    valid for it.
 
     Args:
         texts: of training.

@@ -38,16 +38,16 @@ _reading: mmap.mmap | None = None  # in a worker: describes the item that is bei
 def prepared(
     at: Callable[[int], Batch], steps: range, threads: int = 1, workers: int = 0
 ) -> Iterator[Batch]:
-    """Yields at(step) of all steps, in their order, prepared ahead of time.
+    """Yields at(step) for all steps, in their order, computed ahead of time.
 
     Args:
         at: computes a batch; with workers it is pickled, with the source that it reads.
         steps: the steps.
-        threads: number of threads that prepare batches, without workers.
-        workers: number of processes that prepare batches; 0: threads of this process.
+        threads: number of threads that compute batches, if there are no workers.
+        workers: number of processes that compute batches; 0: threads of this process.
 
     Raises:
-        UsageError: a worker ended; the message names the item that it was reading.
+        UsageError: a worker process ended; the message names the item that it was reading.
     """
     import grain
 
@@ -62,7 +62,11 @@ def prepared(
 
 
 def reading(where: str) -> None:
-    """Notes which item a worker reads from now on, for the message if the process ends there."""
+    """Records which item this worker process is reading, for the message if the process ends there.
+
+    Args:
+        where: names the item. Outside a worker process nothing is recorded.
+    """
     if _reading is not None:
         text = where.encode("utf-8", "replace")[: _LONGEST - 1]
         _reading[: len(text) + 1] = text + b"\0"

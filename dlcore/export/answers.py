@@ -21,8 +21,14 @@ Where = dict[str, str | int | list[str]]
 
 
 class Input(NamedTuple):
-    """Files of an item, a line of text, or a Python value: `name` for a person, `where` for
-    programs.
+    """An input of a model: files, a line of text, or a Python value.
+
+    Attributes:
+        name: in messages.
+        where: entries that name it in JSON.
+        files: the files; () for the other two.
+        text: the line; None for the other two.
+        value: the value; None for the other two.
     """
 
     name: str
@@ -33,14 +39,21 @@ class Input(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """An input that could not be read, and why."""
+    """An input that could not be read, and the error message."""
 
     input: Input
     error: str
 
 
 class Answered(NamedTuple):
-    """The answer to one item of an input."""
+    """The answer to one item of an input.
+
+    Attributes:
+        name: of the item, in messages and output.
+        where: entries that name it in JSON.
+        answer: what the model answers, as JSON values.
+        sample: the answer as it is shown.
+    """
 
     name: str
     where: Where
@@ -61,8 +74,8 @@ def files_of(
 
     Args:
         paths: files and folders.
-        in_folder: (folder) -> what is read of it; None: all files in it and below it by name, but
-            hidden ones.
+        in_folder: (folder) -> the files to read; None: all files in it and below it, sorted by
+            path, without hidden ones.
 
     Raises:
         UsageError: nothing is there, or a folder is empty.
@@ -85,10 +98,10 @@ def files_of(
 
 
 def inputs_of(paths: Sequence[Path], per_item: int) -> list[Input]:
-    """Returns files as inputs, in their order, `per_item` of them at a time.
+    """Groups files into inputs of `per_item` files each, in their order.
 
     Raises:
-        UsageError: some are left over.
+        UsageError: the number of files is not divisible by `per_item`.
     """
     if len(paths) % per_item:
         raise UsageError(
@@ -156,16 +169,17 @@ def answers(
     inputs: Iterable[Input | Unread],
     batch: int = BATCH,
 ) -> Iterator[Answered | Unread]:
-    """Answers in the order of the inputs; one that the predictor refuses comes as `Unread`.
+    """Yields the answers in the order of the inputs; `Unread` for one that the predictor refuses.
 
-    Inputs are taken as they come, `batch` items at a time. Fewer are padded by repeating the last,
-    to as many as the first batch had, so that one program is compiled.
+    Inputs are read as needed, `batch` items at a time. All batches have the size of the first one,
+    the next power of two, at most `batch`, so that one program is compiled; the last batch is
+    padded by repeating its last item.
 
     Args:
-        predictor: reads and answers.
+        predictor: reads inputs and answers items.
         state: trained.
-        inputs: files or lines; an `Unread` is handed on.
-        batch: items of a program at most; the first batch is as large as the next power of two.
+        inputs: files or lines; an `Unread` is yielded unchanged.
+        batch: largest number of items of a batch.
     """
     size = 0
     pending: list[_Item | Unread] = []

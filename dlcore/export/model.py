@@ -32,11 +32,14 @@ P = TypeVar("P", Predictor, Generator)
 
 
 def load(run: str | Path, *, last: bool = False, trust: bool = False) -> TrainedModel:
-    """The trained model of a run, ready for inputs of your own; the training data are not opened.
+    """Loads the trained model of a run, which answers inputs of your own.
+
+    The training data are not opened, unless the run has kept no facts of them. Enables JAX's
+    compilation cache.
 
     Args:
         run: the folder that `dlcore train` printed, or `runs/NAME` for the newest in it.
-        last: the newest checkpoint in place of the best state.
+        last: load the newest checkpoint in place of the best state.
         trust: execute the run's experiment file although you never trained with it.
 
     Returns:
@@ -51,7 +54,8 @@ def load(run: str | Path, *, last: bool = False, trust: bool = False) -> Trained
         As with a pipeline of transformers, one input gives one answer, a list of inputs a list.
 
     Raises:
-        UsageError: no run is there, its state cannot be read or does not fit the experiment.
+        UsageError: no run is there, its experiment file may not be executed, or its state cannot be
+            read or does not fit the experiment.
     """
     compilation_cache.keep()
     return TrainedModel(opened(described(Path(run), trust), last))
@@ -59,13 +63,17 @@ def load(run: str | Path, *, last: bool = False, trust: bool = False) -> Trained
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TrainedModel:
-    """A run's experiment with its best state. Call it with inputs, or let it `generate`."""
+    """A run's experiment with its best state. Call it with inputs, or let it `generate`.
+
+    Attributes:
+        opened: the run, its experiment and its state.
+    """
 
     opened: Opened
 
     # Any: one input gives a mapping, several give a list, and an array alone cannot tell which.
     def __call__(self, inputs: object, batch: int = answers.BATCH, **options: object) -> Any:
-        """The model's answers to inputs.
+        """Answers inputs with the model.
 
         Args:
             inputs: for a model of text a string, for others the path of a file, an array of one
@@ -102,8 +110,8 @@ class TrainedModel:
             options: the flags of `dlcore predict` for this model, such as `seed=1`.
 
         Returns:
-            (description, sample) of each; of a model of images `sample.images` is the picture
-            [1, height, width] in [0, 1].
+            (description, sample) of each; for a model of images, `sample.images` is the picture
+            [1, height, width] or [1, height, width, channels].
 
         Raises:
             UsageError: a model that does not generate, or an option that it does not have.

@@ -19,7 +19,7 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A run's folder, its experiment file, and the fields of its card."""
+    """A run's folder, its loaded experiment file, its card, and the card's config and options."""
 
     folder: Path
     page: Page
@@ -34,9 +34,9 @@ class Opened:
 
     Attributes:
         folder, card, config: of the run.
-        experiment: built from the facts of the data, which are not opened.
+        experiment: built from the facts of the data; from the data where the run has no facts.
         state: the best state (or the newest), averaged, without optimizer.
-        notes: what a person should know of where the state is from.
+        notes: messages for the user on where state and facts come from.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ def described(folder: Path, trusted: bool = False) -> Described:
     """Reads a run's card and loads its experiment file.
 
     Args:
-        folder: of the run; of a folder of numbered runs the newest is taken.
+        folder: of the run, or of numbered runs, of which the newest is taken.
         trusted: execute the experiment file although this user never trained with it.
 
     Raises:
@@ -71,7 +71,7 @@ def newest(folder: Path) -> tuple[Path, int]:
     """Finds the newest run of a folder of numbered runs.
 
     Returns:
-        The run, and how many there are; any other folder as it is, and 0.
+        (the newest run, number of runs); (folder, 0) for a folder without numbered runs.
     """
     runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
     if not runs or (folder / "card.json").exists():
@@ -82,8 +82,8 @@ def newest(folder: Path) -> tuple[Path, int]:
 def opened(run: Described, last: bool = False) -> Opened:
     """Builds a run's experiment, and reads its state.
 
-    The state is that of model.safetensors, which a finished run keeps. Where it is not there, and
-    with `last`, it comes from a checkpoint, which takes Orbax.
+    The state is read from model.safetensors, which a finished run writes. Where that is missing, or
+    `last` is set, it is read from a checkpoint.
 
     Args:
         run: what `described` has returned.

@@ -32,9 +32,13 @@ class _Named(PartWriter):
 
 
 class Outputs:
-    """Writes into a new folder, or nothing where there is none.
+    """Writes answers into a new folder, which the `with` block creates.
 
-    Raises UsageError where the folder has files already.
+    Args:
+        folder: the folder; None: nothing is written.
+
+    Raises:
+        UsageError: the folder has files already.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -59,7 +63,7 @@ class Outputs:
             self._file.close()
 
     def write(self, each: Answered) -> list[str]:
-        """Writes what a person sees of an answer; returns the names of the files."""
+        """Writes the files of an answer's sample; returns their names, without the folder."""
         if self.folder is None:
             return []
         writer = _Named(self.folder, self._count, each.sample.title)
@@ -74,10 +78,13 @@ class Outputs:
 
 
 class OneFile(Outputs):
-    """Writes the one file of one answer, such as styled.png, or nothing.
+    """Writes the one file of one answer, such as styled.png, and no predictions.jsonl.
 
-    Raises UsageError where the file is there already, for a second answer, and for an answer that
-    consists of other files.
+    Args:
+        file: the file.
+
+    Raises:
+        UsageError: the file is there already, or its folder is missing.
     """
 
     def __init__(self, file: Path) -> None:
@@ -89,7 +96,11 @@ class OneFile(Outputs):
         super().__init__(None)
 
     def write(self, each: Answered) -> list[str]:
-        """Write what a person sees of an answer; the name of the file."""
+        """Writes the file of an answer's sample; returns its name.
+
+        Raises:
+            UsageError: a second answer, or one whose sample is not one file with this ending.
+        """
         if self._count:
             raise UsageError(
                 f"{self._target} is one file, and there are more answers: name a folder"
@@ -111,7 +122,7 @@ class OneFile(Outputs):
 
 
 def outputs(path: Path | None) -> Outputs:
-    """The outputs for a path: one file where it has the ending of one, a new folder otherwise."""
+    """Returns the outputs for a path: one file where it ends as one, otherwise a new folder."""
     if path is not None and path.suffix.lower() in FILES:
         return OneFile(path)
     return Outputs(path)

@@ -16,7 +16,7 @@ LossKind = Literal["nonsaturating", "hinge", "wasserstein"]
 def critic_loss(
     real: Float[Array, " batch"], generated: Float[Array, " batch"], kind: LossKind
 ) -> Float[Array, " batch"]:
-    """The critic's (discriminator's) loss from its scores of real and of generated examples.
+    """Computes the critic's (discriminator's) loss from its scores of real and generated examples.
 
     Args:
         real: scores of real examples [batch].
@@ -41,7 +41,7 @@ def critic_loss(
 
 
 def generator_loss(generated: Float[Array, " batch"], kind: LossKind) -> Float[Array, " batch"]:
-    """The generator's loss from the critic's scores of generated examples.
+    """Computes the generator's loss from the critic's scores of generated examples.
 
     Args:
         generated: scores of generated examples [batch].
@@ -68,14 +68,14 @@ def _unknown(kind: str) -> str:
 def gradient_penalty(
     critic: Callable[[Array], Array], x: Float[Array, " batch *example"]
 ) -> Float[Array, " batch"]:
-    """Penalises critics whose gradient norm differs from 1: (|d score / d example| - 1)^2.
+    """Gradient penalty of a critic whose gradient norm differs from 1: (|d score / d x| - 1)^2.
 
     Training on it differentiates the critic twice. The norm is computed in float32 or wider, and
     where it is 0 its gradient is 0 and not NaN.
 
     Args:
         critic: maps examples like `x` to scores [batch], each example independently.
-        x: the examples at which the gradient is taken [batch, ...].
+        x: the examples at which the gradient is taken [batch, ...], floating.
 
     Returns:
         Penalties [batch], dtype of the scores.

@@ -41,7 +41,7 @@ def causal_attention(
     *,
     impl: Impl = "auto",
 ) -> Float[Array, "batch heads length d"]:
-    """Causal attention: softmax(q k^T / sqrt(d)) v over each query's position and those before it.
+    """Computes causal attention, softmax(q k^T / sqrt(d)) v over each query's own and past keys.
 
     Args:
         q: queries [batch, heads, length, d].
@@ -68,7 +68,7 @@ def attention(
     *,
     impl: Impl = "auto",
 ) -> Float[Array, "batch heads queries d"]:
-    """Attention over the keys that a mask allows: softmax(q k^T / sqrt(d)) v.
+    """Computes attention over the keys that a mask allows: softmax(q k^T / sqrt(d)) v.
 
     A query for which the mask allows no key weighs all keys equally, so that padding stays finite.
 
@@ -191,15 +191,16 @@ def cached_attention(
     v: Float[Array, "batch heads keys d"],
     position: Int[Array, ""] | int,
 ) -> Float[Array, "batch heads queries d"]:
-    """Attention of consecutive queries over a cache whose later positions are still empty.
+    """Computes attention of consecutive queries over a cache, whose later positions are ignored.
 
-    Query i stands at `position` + i and attends to the keys at positions 0 to `position` + i.
+    Query i is at `position` + i and attends to the keys at positions 0 to `position` + i, its own
+    among them. Scores and softmax are in float32 or wider.
 
     Args:
         q: queries [batch, heads, queries, d].
-        k: cached keys [batch, heads, keys, d].
-        v: cached values [batch, heads, keys, d].
-        position: the position of the first query, a whole number.
+        k: cached keys [batch, heads, keys, d], dtype of `q`.
+        v: cached values [batch, heads, keys, d], dtype of `q`.
+        position: the position of the first query, an integer scalar from 0 to keys - queries.
 
     Returns:
         Weighted values, shape and dtype of `q`.
@@ -219,7 +220,7 @@ def rotary(
     x: Float[Array, "*batch length d"],
     position: Shaped[Array, " ..."] | Shaped[np.ndarray, " ..."],
 ) -> Float[Array, "*batch length d"]:
-    """Rotary position embedding: rotates the pair (x[i], x[i + d/2]) by position 10000^(-2i/d).
+    """Rotary position embedding: rotates (x[i], x[i + d/2]) by the angle position / 10000^(2i/d).
 
     Args:
         x: queries or keys [..., length, d], d even.
@@ -233,7 +234,7 @@ def rotary(
     Raises:
         ValueError: d is odd.
 
-    Source: Su et al. 2021, eq. 34.
+    Source: Su et al. 2021, eq. 34, which pairs the features 2i and 2i + 1 instead.
     """
     d = x.shape[-1]
     if d % 2:

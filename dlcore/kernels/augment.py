@@ -38,7 +38,7 @@ def random_shift(
     images: Shaped[Array, "batch height width c"],
     pixels: int,
 ) -> Shaped[Array, "batch height width c"]:
-    """Shifts each image by -`pixels` to `pixels` in both directions (a zero-padded random crop).
+    """Shifts each image along both axes, by whole pixels uniform in -`pixels` to `pixels`.
 
     Args:
         key: random key of the step.

@@ -59,12 +59,14 @@ def place_images(
 ) -> Float[Array, "batch height width c"]:
     """Scales and shifts images on a canvas of their size; what they do not cover is 0.
 
-    Linear interpolation, with a triangle as broad as an output pixel where an image becomes
-    smaller (antialiasing), as `jax.image.scale_and_translate`.
+    Pixels are interpolated linearly. Where an image becomes smaller, the triangle of the
+    interpolation is widened to the distance of output pixels (antialiasing), as in
+    `jax.image.scale_and_translate`.
 
     Args:
         images: [batch, height, width, c], floating.
-        placement: [batch, 4] (scale x, scale y, shift x, shift y): x becomes scale x + shift.
+        placement: (sx, sy, tx, ty) of each image [batch, 4]; its point (x, y), in pixels, is at
+            (sx x + tx, sy y + ty) of the canvas.
 
     Returns:
         Images, shape and dtype of `images`.
@@ -85,13 +87,13 @@ def random_mirror(
     boxes: Float[Array, "batch n 4"],
     vertical: bool = False,
 ) -> tuple[Shaped[Array, "batch height width c"], Float[Array, "batch n 4"]]:
-    """Mirrors each image with its boxes left to right with probability 1/2, and upside down.
+    """Mirrors each image and its boxes left to right with probability 1/2.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
         images: [batch, height, width, c], any dtype.
-        boxes: [batch, n, 4]; those without area stay zeros.
+        boxes: left, top, right, bottom [batch, n, 4] in pixels; those without area do not change.
         vertical: whether images are mirrored upside down too, with probability 1/2.
 
     Returns:
@@ -122,9 +124,9 @@ def mosaic_windows(
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
-        canvas: width and height [2] in pixels.
-        margin: smallest distance of the point from the sides, a fraction of the canvas below 0.5.
-            It is rounded to whole pixels.
+        canvas: width and height [2] in pixels, floating.
+        margin: smallest distance of the point from the sides, a fraction of the canvas below 0.5;
+            the point is rounded to whole pixels.
 
     Returns:
         Boxes [batch, 4, 4]: above left, above right, below left, below right; dtype of `canvas`.
@@ -144,11 +146,11 @@ def mosaic_windows(
 def in_windows(
     images: Float[Array, "batch k height width c"], windows: Float[Array, "batch k 4"]
 ) -> Float[Array, "batch height width c"]:
-    """Takes each pixel from the image whose window contains it; 0 where none does.
+    """Takes each pixel from the image whose window contains the pixel's centre; 0 where none does.
 
     Args:
         images: k placed images of each example [batch, k, height, width, c].
-        windows: boxes [batch, k, 4] that do not overlap.
+        windows: left, top, right, bottom of each [batch, k, 4] in pixels; they do not overlap.
 
     Returns:
         Images [batch, height, width, c], dtype of `images`.
@@ -167,14 +169,16 @@ def random_colour(
     images: Float[Array, "batch height width c"],
     strength: float,
 ) -> Float[Array, "batch height width c"]:
-    """Brightness, contrast and colour: x (1 + g) + h, one g and h for each image and channel.
+    """Changes contrast and brightness of each channel of an image at random: x (1 + g) + h.
+
+    g is the mean of two draws, uniform in [-strength, strength]: one for all channels of the image
+    and one for the channel. h is drawn in the same way.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
-        images: [batch, height, width, c], floating, with 0 in the middle of their range [-1, 1].
-        strength: g is uniform in [-strength, strength], and so is h, halved for all channels of an
-            image together and halved for each channel by itself.
+        images: [batch, height, width, c], floating, in [-1, 1].
+        strength: largest |g| and |h|.
 
     Returns:
         Images, shape and dtype of `images`; values may leave the range.

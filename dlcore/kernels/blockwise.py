@@ -28,7 +28,7 @@ def blockwise_attention(
     causal: bool = False,
     block: int = BLOCK,
 ) -> Float[Array, "batch heads queries d"]:
-    """Attention, softmax(q k^T / sqrt(d)) v, with memory linear in the length.
+    """Computes attention, softmax(q k^T / sqrt(d)) v, with memory linear in the length.
 
     The softmax is accumulated over blocks of keys (Milakov & Gimelshein 2018, alg. 3; Rabe & Staats
     2021); the gradient recomputes a block's weights from each row's largest score and sum (Dao et

@@ -1,4 +1,4 @@
-"""Axis-aligned boxes: overlap, suppression of duplicates, and what images and boxes share.
+"""Axis-aligned boxes: area, overlap, suppression of duplicates, and placement on a canvas.
 
 A box is [left, top, right, bottom] in pixels: x grows to the right, y downwards, and the image's
 first pixel covers [0, 1] x [0, 1]. A box without area stands for none: padding has zeros.
@@ -13,10 +13,10 @@ from jaxtyping import Float, Integer
 
 
 def area(boxes: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
-    """The area of boxes, 0 where the right side is not right of the left, or bottom above top.
+    """Computes the area of boxes, which is 0 where right <= left or bottom <= top.
 
     Args:
-        boxes: [..., 4], floating.
+        boxes: left, top, right, bottom [..., 4], floating.
 
     Returns:
         Areas [...] in pixels squared, dtype of `boxes`.
@@ -26,7 +26,7 @@ def area(boxes: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
 
 
 def iou(a: Float[Array, "*#batch 4"], b: Float[Array, "*#batch 4"]) -> Float[Array, "*#batch"]:
-    """Intersection over union of boxes.
+    """Computes the intersection over union of boxes.
 
     Args:
         a, b: boxes [..., 4], floating, broadcast against each other: `iou(a[:, None], b[None])`
@@ -42,13 +42,16 @@ def iou(a: Float[Array, "*#batch 4"], b: Float[Array, "*#batch 4"]) -> Float[Arr
 def generalised_iou(
     a: Float[Array, "*#batch 4"], b: Float[Array, "*#batch 4"]
 ) -> Float[Array, "*#batch"]:
-    """Generalised IoU: iou - (enclosing area - union) / enclosing area.
+    """Generalised IoU: iou - (enclosing area - area of the union) / enclosing area.
+
+    The enclosing area is that of the smallest box around both. Unlike IoU it has a gradient where
+    boxes are disjoint.
 
     Args:
         a, b: boxes [..., 4], floating, broadcast against each other.
 
     Returns:
-        [...] in (-1, 1], dtype of `a`; unlike IoU it has a gradient where boxes are disjoint.
+        [...] in [-1, 1], dtype of `a`.
 
     Source: Rezatofighi et al. 2019, algorithm 1.
     """
@@ -63,16 +66,16 @@ def suppress(
     labels: Integer[Array, "batch n"],
     limit: float,
 ) -> Float[Array, "batch n"]:
-    """Greedy non-maximum suppression within each class: scores, 0 for duplicates.
+    """Sets the scores of duplicates to 0 (greedy non-maximum suppression within each class).
 
-    In descending order of score (of equal ones the first is first), a box is a duplicate if its
-    IoU with a kept box of its class is above `limit`. Boxes with a score of 0 suppress none.
+    In descending order of score (equal scores: in the order of the arguments), a box is a duplicate
+    if its IoU with a kept box of its class is above `limit`. Boxes with a score of 0 suppress none.
 
     Args:
-        boxes: [batch, n, 4].
+        boxes: [batch, n, 4], floating.
         scores: [batch, n], at least 0.
         labels: classes, int [batch, n].
-        limit: IoU in [0, 1].
+        limit: largest IoU of two kept boxes of a class, in [0, 1].
 
     Returns:
         [batch, n]: the score of a kept box, 0 for a duplicate; order and dtype of `scores`.
@@ -103,13 +106,14 @@ def place_boxes(
     """Scales and shifts boxes as `augment_boxes.place_images` does images, and clips them.
 
     Args:
-        boxes: [batch, n, 4].
-        placement: [batch, 4] (scale x, scale y, shift x, shift y): x becomes scale x + shift.
+        boxes: [batch, n, 4], floating; those without area become zeros.
+        placement: (sx, sy, tx, ty) of each image [batch, 4]; a point (x, y) becomes
+            (sx x + tx, sy y + ty).
         window: the part of the canvas to which boxes are clipped, a box [batch, 4].
-        visible: boxes of whose area less than this fraction is left become zeros.
+        visible: a box becomes zeros if clipping leaves less than this fraction of its area.
 
     Returns:
-        [batch, n, 4], dtype of `boxes`; zeros for boxes that are not there.
+        [batch, n, 4], dtype of `boxes`.
     """
     scale, shift = placement[:, None, :2], placement[:, None, 2:]
     moved = boxes * jnp.tile(scale, 2) + jnp.tile(shift, 2)

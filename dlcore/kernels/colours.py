@@ -26,9 +26,9 @@ def colour_jitter(
 ) -> Float[Array, "batch h w c"]:
     """Changes brightness, then contrast, then saturation of each image by a random factor.
 
-    Each factor is uniform in 1 - s to 1 + s. The image is multiplied by that of brightness; its
-    distance from its mean grey by that of contrast; its distance from its own grey by that of
-    saturation. Images of one channel have no saturation.
+    Each factor is uniform in 1 - s to 1 + s. The factor of brightness multiplies the image, that of
+    contrast its distance from the mean luma of the image, and that of saturation the distance of
+    each pixel from its own luma. Images of one channel have no saturation.
 
     Args:
         key: random key of the step.
@@ -66,16 +66,16 @@ def random_hue(
     images: Float[Array, "batch h w 3"],
     turns: float,
 ) -> Float[Array, "batch h w 3"]:
-    """Turns the hue of each image by an angle uniform in [-turns, turns] of a full turn.
+    """Rotates the hue of each image by an angle uniform in [-turns, turns] of a full turn.
 
-    The two colour channels of YIQ are turned, which unlike a turn in HSV is linear and keeps the
-    brightness of each pixel.
+    The two colour channels of YIQ are rotated, which unlike a rotation in HSV is linear and keeps
+    the luma of each pixel, up to clipping.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
         images: [batch, h, w, 3] in [0, 1], floating.
-        turns: largest angle, 0 to 0.5.
+        turns: largest angle as a fraction of a full turn, 0 to 0.5.
 
     Returns:
         Shape and dtype of `images`, clipped to [0, 1].
@@ -97,13 +97,13 @@ def random_grey(
     images: Float[Array, "batch h w c"],
     probability: float,
 ) -> Float[Array, "batch h w c"]:
-    """Takes the colour out of each image with a probability.
+    """Replaces all channels of an image by its luma, with a probability.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
-        images: [batch, h, w, 1 or 3], floating.
-        probability: that an image becomes grey.
+        images: [batch, h, w, 1 or 3], floating; images of one channel do not change.
+        probability: that an image becomes grey, in [0, 1].
 
     Returns:
         Shape and dtype of `images`.

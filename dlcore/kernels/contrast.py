@@ -29,7 +29,7 @@ def info_nce(
     counted: Bool[Array, "rows candidates"],
     temperature: float,
 ) -> Float[Array, " rows"]:
-    """Contrastive cross-entropy of each anchor: its positives among all candidates, in nats.
+    """Computes the contrastive cross-entropy of each anchor's positives among its candidates.
 
     -1 / |P| sum over p in P of log(exp(a.p / t) / sum over counted c of exp(a.c / t)). With the
     other view of the same example as only positive it is NT-Xent (SimCLR), with the paired
@@ -45,8 +45,8 @@ def info_nce(
         temperature: t, above 0.
 
     Returns:
-        Losses [rows], dtype of `anchor`, computed in float32 or wider; 0 for an anchor without
-        positives.
+        Losses in nats [rows], dtype of `anchor`, computed in float32 or wider; 0 for an anchor
+        without positives.
 
     Raises:
         ValueError: the temperature is not above 0.
@@ -78,8 +78,8 @@ def batch_hard_triplet(
 
     Args:
         anchor, candidate, positive, counted: as of `info_nce`; negatives are the counted
-            candidates that are no positives.
-        margin: by which a negative is to be farther than a positive.
+            candidates that are not positives.
+        margin: by which the squared distance of a negative is to exceed that of a positive.
 
     Returns:
         Losses [rows], dtype of `anchor`; 0 for an anchor without a positive or without a negative.

@@ -28,14 +28,15 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 def conv(
     x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c o"]
 ) -> Float[Array, "batch h w o"]:
-    """2-D convolution with zero padding and stride 1, as `flax.linen.Conv` has it by default.
+    """Computes a 2-D convolution with zero padding and stride 1, the default of `flax.linen.Conv`.
 
-    y[h, w] = sum_ij x[h + i - (kh - 1)/2, w + j - (kw - 1)/2] kernel[i, j]. The module's docstring
-    lists which form runs when. Forward-mode derivatives: see `derivatives.plain_derivatives`.
+    y[h, w] = sum_ij x[h + i - (kh - 1)/2, w + j - (kw - 1)/2] kernel[i, j], with halves rounded
+    down. The module's docstring lists which form runs when. Forward-mode derivatives: see
+    `derivatives.plain_derivatives`.
 
     Args:
-        x: images [batch, h, w, c].
-        kernel: [kh, kw, c, o].
+        x: images [batch, h, w, c], floating.
+        kernel: [kh, kw, c, o], dtype of `x`.
 
     Returns:
         Images [batch, h, w, o], dtype of `x`.
@@ -116,7 +117,7 @@ def _kernel_gradient_by_patches(x: Array, kernel: Array, dy: Array) -> Array:
 def transposed_conv(
     x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c o"], stride: int = 2
 ) -> Float[Array, "batch h2 w2 o"]:
-    """2-D transposed convolution, as `flax.linen.ConvTranspose` has it by default.
+    """Computes a 2-D transposed convolution, as `flax.linen.ConvTranspose` by default.
 
     The convolution, with zero padding, of `x` dilated by `stride`. On CPU each of the stride^2
     phases of the output is computed as a convolution of `x` with the kernel entries that reach it,
@@ -125,7 +126,7 @@ def transposed_conv(
     Args:
         x: images [batch, h, w, c].
         kernel: [kh, kw, c, o].
-        stride: by how much height and width grow.
+        stride: factor by which height and width grow.
 
     Returns:
         Images [batch, stride h, stride w, o], dtype of `x`.

@@ -81,7 +81,7 @@ def gaussian_blur(
 
 
 def blur_matrix(n: int, sigma: float) -> Float64[np.ndarray, "n n"]:
-    """The matrix that blurs a row of `n` pixels: w(i - j), w(d) = e^(-d^2 / 2 sigma^2) / sum.
+    """Computes the matrix that blurs n pixels: w(i - j) with w(d) = e^(-d^2 / (2 sigma^2)) / sum.
 
     Args:
         n: number of pixels.

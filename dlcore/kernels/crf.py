@@ -14,8 +14,7 @@ from jaxtyping import Float, Integer, Shaped
 from dlcore.kernels.derivatives import with_backward
 
 # Products of probabilities are exact to rounding while transitions differ by no more than this: a
-# state that underflows (e^-87 in float32) then contributes less than e^-17 of what another one
-# does.
+# state that underflows (below e^-87 in float32) adds less than e^-17 of what another state adds.
 RANGE = 70.0
 
 Step = Callable[[Array, Array], Array]  # (scores [batch, tags], matrix) -> log(e^scores e^matrix)
@@ -179,7 +178,7 @@ def log_partition(
     end: Float[Array, " tags"],
     length: Integer[Array, " batch"],
 ) -> Float[Array, " batch"]:
-    """Log-sum of the exponentiated scores of all tag sequences of linear chains.
+    """Computes log(sum of e^score) over all tag sequences of linear chains.
 
     The score of tags y of a chain of n positions is start[y_0] + sum of emissions[t, y_t] + sum of
     transitions[y_(t-1), y_t] + end[y_(n-1)]. A step of the forward recursion is a product of
@@ -188,7 +187,7 @@ def log_partition(
     `derivatives.plain_derivatives`.
 
     Args:
-        emissions: scores of each tag [batch, length, tags].
+        emissions: scores of each tag [batch, length, tags], floating.
         transitions: score of each tag (column) after another one (row) [tags, tags].
         start, end: scores of the first and of the last tag [tags].
         length: valid positions of each chain [batch]; the rest is padding, whose contents, even
@@ -198,7 +197,7 @@ def log_partition(
         [batch], float32 or wider; 0 where a chain is empty.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit; all functions of this module check them.
 
     Source: Lafferty et al. 2001; Sutton & McCallum 2012, sec. 4.1.
     """
@@ -214,7 +213,7 @@ def path_score(
     length: Integer[Array, " batch"],
     tags: Integer[Array, "batch length"],
 ) -> Float[Array, " batch"]:
-    """Scores [batch] of given tag sequences, see `log_partition`.
+    """Computes the scores [batch] of given tag sequences, as `log_partition` defines them.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
@@ -241,7 +240,7 @@ def crf_loss(
     length: Integer[Array, " batch"],
     tags: Integer[Array, "batch length"],
 ) -> Float[Array, " batch"]:
-    """Negative log-likelihood of tag sequences in nats [batch]; 0 where a chain is empty.
+    """Computes the negative log-likelihood [batch] of tag sequences, in nats; 0 for an empty chain.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
@@ -267,7 +266,7 @@ def marginals(
     end: Float[Array, " tags"],
     length: Integer[Array, " batch"],
 ) -> Float[Array, "batch length tags"]:
-    """Probability of each tag at each position [batch, length, tags]; 0 at padding.
+    """Computes the probability of each tag at each position [batch, length, tags]; 0 at padding.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
@@ -286,9 +285,9 @@ def viterbi(
     end: Float[Array, " tags"],
     length: Integer[Array, " batch"],
 ) -> Integer[Array, "batch length"]:
-    """The highest-scoring tag sequence of each chain, int32 [batch, length]; 0 at padding.
+    """Finds the highest-scoring tag sequence of each chain, int32 [batch, length]; 0 at padding.
 
-    Of equal scores the lower tag wins, from the last position backwards.
+    Ties are broken from the last position backwards, in favour of the lower tag.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
@@ -318,18 +317,19 @@ def span_scores(
     tags: Integer[Array, "batch length"],
     continues: Shaped[Array, "tags tags"],
 ) -> Float[Array, "batch length 2"]:
-    """Parts of the log-probabilities of all spans of given tag sequences.
+    """Computes two terms per position, of which the log-probability of any span is the sum.
 
-    With p = span_scores(...)[b], exp(p[i, 0] + p[j, 1]) is the probability that the positions i to
-    j have the given tags and that no tag follows that continues the span.
+    With p = span_scores(...)[b] and i <= j, exp(p[i, 0] + p[j, 1]) is the probability that the
+    positions i to j have the given tags and that no tag follows that continues the span.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
         tags: a tag of each position [batch, length], such as the best sequence.
-        continues: whether a tag (column) continues a span whose last tag is another one (row).
+        continues: bool [tags, tags]: whether the tag of the column, after the tag of the row,
+            continues the row's span.
 
     Returns:
-        [batch, length, 2]; 0 at padding.
+        [batch, length, 2], float32 or wider; 0 at padding.
     """
     c, _ = _centred(_chain(emissions, transitions, start, end, length))
     alpha, beta = _choose(c, _both)

@@ -18,9 +18,9 @@ def random_resized_crop(
 ) -> Float[Array, "batch height width c"]:
     """Crops a random box of each image and enlarges it to the image's size, bilinearly.
 
-    The box has a fraction of the area, uniform in [smallest, 1], and an aspect ratio
-    (relative to that of the image), log-uniform in [1 / ratio, ratio]. A side that would exceed the
-    image is cut to it, where the original method draws again.
+    The box has a fraction of the image's area, uniform in [smallest, 1], and an aspect ratio
+    (relative to that of the image), log-uniform in [1 / ratio, ratio]. A box higher or wider than
+    the image is cut to the image, where the original method draws again.
 
     Args:
         key: random key of the step.
@@ -55,18 +55,18 @@ def random_resized_crop(
 def bilinear_matrix(
     start: Float[Array, " batch"], length: Float[Array, " batch"], size: int
 ) -> Float[Array, "batch size size"]:
-    """Matrices that resample `length` pixels from `start` on to `size` pixels, bilinearly.
+    """Computes matrices that resample a section of an axis to the axis's `size`, bilinearly.
 
-    Pixel i covers [i, i + 1). Positions outside the centres of the first and the last pixel take
-    these; there is no smoothing, so `length` should not exceed `size` by much.
+    Pixel i covers [i, i + 1). Before the centre of the first pixel and after that of the last one,
+    these pixels are repeated. There is no smoothing, so `length` should not exceed `size` by much.
 
     Args:
-        start: position at which the section begins [batch], floating.
+        start: position at which the section begins [batch], in pixels, floating.
         length: of the section in pixels [batch].
-        size: pixels before and after.
+        size: number of pixels along the axis, before and after resampling.
 
     Returns:
-        Matrices [batch, new pixels, old pixels], dtype of `start`; each row sums to 1.
+        Matrices [batch, size (new pixels), size (old pixels)], dtype of `start`; rows sum to 1.
     """
     steps = (jnp.arange(size, dtype=start.dtype) + 0.5) / size
     position = jnp.clip(start[:, None] + steps[None] * length[:, None] - 0.5, 0, size - 1)
@@ -105,9 +105,9 @@ def random_boxes(
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
-        scale: smallest and largest side as a fraction of the image's: the geometric mean of both
-            sides. Above 1 the box reaches over the image, which is inside it.
-        ratio: smallest and largest ratio of the fractions of width and height.
+        scale: bounds of the box's scale, the geometric mean of its height and width as fractions of
+            the image's. Where a fraction is above 1, the box contains the image along that axis.
+        ratio: bounds of the ratio of the fractions, that of the width over that of the height.
 
     Returns:
         [batch, 4] in JAX's default floating type: top, left, height and width as fractions of the
@@ -131,11 +131,12 @@ def crop_images(
 
     Args:
         images: [batch, h, w, c], floating.
-        boxes: as of `random_boxes` [batch, 4].
+        boxes: [batch, 4], as of `random_boxes`.
         size: height and width of the result.
 
     Returns:
-        [batch, *size, c], dtype of `images`; outside of an image its border is repeated.
+        [batch, *size, c], dtype of `images`; where a box exceeds the image, the image's border is
+        repeated. There is no smoothing.
     """
 
     def crop(image: Array, box: Array) -> Array:
@@ -162,9 +163,9 @@ def crop_labels(
 
     Args:
         labels: [batch, h, w], integers.
-        boxes: as of `random_boxes` [batch, 4].
+        boxes: [batch, 4], as of `random_boxes`.
         size: height and width of the result.
-        outside: the label of what lies outside of a map.
+        outside: the label where a box exceeds the map.
 
     Returns:
         [batch, *size], dtype of `labels`.

@@ -22,21 +22,22 @@ def linear_cross_entropy(
     weight: Float[Array, " rows"],
     elements: int = ELEMENTS,
 ) -> Float[Array, ""]:
-    """Weighted sum of the cross-entropies of a linear output layer.
+    """Computes the weighted sum of the cross-entropies of a linear output layer.
 
     sum_n weight_n (log sum_v exp(h_n . e_v) - h_n . e_target(n)). Rows are processed in chunks of
     about `elements` logits. Where a gradient is requested it is computed in the same pass, since
     the gradient of a scalar is known up to a factor: three matrix products, as with stored logits,
     and memory that does not grow with rows times vocabulary. Only first reverse-mode derivatives
-    by `hidden` and `table` are supported; for others, see `derivatives.plain_derivatives`.
+    by `hidden` and `table` are supported (the gradient by `weight` is 0); for others, see
+    `derivatives.plain_derivatives`.
 
     Args:
         hidden: inputs of the layer [rows, width], floating.
         table: weights of the layer [vocabulary, width], one row per class, as in an embedding.
-        targets: target class of each row [rows], integers.
-        weight: weight of each row [rows]. Rows of weight 0 contribute nothing, even if they
-            contain NaN.
-        elements: number of logits in memory at once.
+        targets: target class of each row [rows], integers from 0 to vocabulary - 1.
+        weight: weight of each row [rows], at least 0. Rows of weight 0 contribute nothing, even if
+            they contain NaN.
+        elements: number of logits in memory at once, about.
 
     Returns:
         The sum in nats, a scalar in float32 or wider.

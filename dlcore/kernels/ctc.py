@@ -104,7 +104,7 @@ def ctc_loss(
     labels: Integer[Array, "batch most"],
     count: Integer[Array, " batch"],
 ) -> Float[Array, " batch"]:
-    """CTC loss: -log of the total probability of all alignments of the labels with the frames.
+    """Computes the CTC loss: -log of the total probability of all alignments of the labels.
 
     Forward and backward variables (eqs. 5 to 11 of the source) are computed as logarithms, in one
     scan each. The gradient by the logits (eq. 16) is softmax(logits) minus the posterior
@@ -115,15 +115,16 @@ def ctc_loss(
     Args:
         logits: [batch, length, classes], floating; class 0 is the blank.
         frames: number of valid frames of each sequence [batch], integers; the rest is padding.
-        labels: classes [batch, most], integers.
-        count: number of valid labels of each sequence [batch], integers; the rest is padding.
+        labels: classes [batch, most], integers from 1 to classes - 1.
+        count: number of valid labels of each sequence [batch], integers; the rest is padding, which
+            may have any value.
 
     Returns:
         Losses in nats [batch], float32 or wider. Infinite, with a gradient of 0, where there are
         too few frames for the labels.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: `logits` or `labels` have another number of axes, or batch sizes differ.
 
     Source: Graves et al. 2006.
     """

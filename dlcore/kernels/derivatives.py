@@ -32,15 +32,16 @@ def with_backward(
     backward: Callable[..., tuple[object, ...]],
     nondiff_argnums: Sequence[int] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorator that gives a function a hand-written backward pass.
+    """Returns a decorator that gives a function a hand-written backward pass.
 
     Inside `plain_derivatives(True)` the backward pass is not used.
 
     Args:
-        forward: maps the function's arguments to its result and whatever `backward` needs
-            besides, as in `jax.custom_vjp.defvjp`.
-        backward: maps that, and the cotangents of the result, to the cotangents of the arguments.
-        nondiff_argnums: indices of arguments that are no arrays; `backward` takes them first.
+        forward: (arguments of the function) -> (its result, residuals), as in
+            `jax.custom_vjp.defvjp`.
+        backward: (arguments of `nondiff_argnums`, residuals, cotangents of the result) -> the
+            cotangents of the other arguments.
+        nondiff_argnums: indices of arguments that are not arrays.
 
     Returns:
         The decorator.

@@ -50,13 +50,15 @@ def centre_heat(
 def centre_boxes(
     boxes: Float[Array, "batch n 4"], shape: tuple[int, int], stride: int, cutoff: float = 0.1
 ) -> tuple[Float[Array, "batch h w 4"], Float[Array, "batch h w"]]:
-    """The box that each cell regresses, and how much the cell counts.
+    """Computes the box that each cell has to predict, and the weight of the cell in the loss.
 
-    A cell belongs to the object whose Gaussian (see `centre_heat`) is largest there and above
-    `cutoff`, of equal ones to the smaller box. The weights of an object's cells sum to 1.
+    A cell belongs to the object whose Gaussian (see `centre_heat`) is largest there, if it is above
+    `cutoff`; of equal Gaussians that of the smaller box counts. The weights of an object's cells
+    are proportional to its Gaussian and sum to 1.
 
     Args:
-        boxes: [batch, n, 4] in pixels; those without area are no objects.
+        boxes: left, top, right, bottom [batch, n, 4] in pixels, floating; those without area are no
+            objects.
         shape: rows and columns of the map.
         stride: pixels of a cell along each axis.
         cutoff: of the Gaussian, in [0, 1).
@@ -85,14 +87,14 @@ def centre_boxes(
 def boxes_of_distances(
     distances: Float[Array, "batch h w 4"], stride: int
 ) -> Float[Array, "batch h w 4"]:
-    """Boxes from the distances of each cell's middle to their four sides.
+    """Converts the distances of each cell's centre to the sides of a box into the box.
 
     Args:
-        distances: left, top, right, bottom [batch, h, w, 4] in pixels.
+        distances: to left, top, right and bottom [batch, h, w, 4] in pixels, floating.
         stride: pixels of a cell along each axis.
 
     Returns:
-        Boxes [batch, h, w, 4], dtype of `distances`.
+        Boxes (left, top, right, bottom) [batch, h, w, 4] in pixels, dtype of `distances`.
 
     Source: FCOS (Tian et al. 2019, eq. 1).
     """
@@ -112,15 +114,15 @@ def heat_loss(
     alpha: float = 2.0,
     beta: float = 4.0,
 ) -> Float[Array, "*shape"]:
-    """Focal loss of heat maps, with p = sigmoid(logits), in nats.
+    """Computes the focal loss of heat maps, with p = sigmoid(logits), in nats.
 
     -(1 - p)^alpha log p where the heat is 1, else -(1 - heat)^beta p^alpha log(1 - p).
 
     Args:
         logits: [...], floating.
         heat: targets in [0, 1], shape and dtype of `logits`.
-        alpha: how much well predicted cells are left out.
-        beta: how much cells near an object's middle are left out.
+        alpha: exponent that reduces the loss of well predicted cells; 0: no reduction.
+        beta: exponent that reduces the loss of cells near an object's centre; 0: no reduction.
 
     Returns:
         Losses [...], dtype of `logits`.
@@ -148,8 +150,8 @@ def focal_loss(
     Args:
         logits: [...], floating.
         target: 0 or 1, shape and dtype of `logits`.
-        gamma: how much well predicted entries are left out; 0: weighted cross-entropy.
-        alpha: weight of a target of 1; one of 0 has 1 - alpha.
+        gamma: exponent that reduces the loss of well predicted entries; 0: weighted cross-entropy.
+        alpha: weight of a target of 1; the weight of a target of 0 is 1 - alpha.
 
     Returns:
         Losses [...], dtype of `logits`.

@@ -1,4 +1,4 @@
-"""Routing of tokens to experts of limited capacity, and what keeps the load of experts even."""
+"""Routing of tokens to experts of limited capacity, and the losses of the router."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Routing(NamedTuple):
 
     Attributes:
         gates: weight of each choice [batch, length, top]; those of a token sum to 1.
-        slots: slot of each choice [batch, length, top], expert * capacity + place in its queue;
-            experts * capacity where the choice is dropped.
+        slots: slot of each choice [batch, length, top]: expert * capacity + number of earlier
+            tokens of the row that the expert took; experts * capacity where the choice is dropped.
         choices: choice in each slot [batch, experts * capacity], token * top + rank; length * top
             where the slot is empty. The inverse of `slots`.
     """
@@ -33,12 +33,14 @@ def route(logits: Float[Array, "batch length experts"], top: int, capacity: int)
 
     Of equal logits the expert of the lower index is chosen. An expert takes the tokens of a row in
     their order and drops those that come when it is full, so that a token's slots depend on it
-    and on earlier tokens of its row only. The gates of other choices do not grow for a dropped one.
+    and on earlier tokens of its row only. Where a choice is dropped, the gates of the token's other
+    choices keep their values.
 
     Args:
         logits: of the router [batch, length, experts].
-        top: experts of a token.
-        capacity: tokens of a row that an expert takes; with `length` none is dropped.
+        top: number of experts of a token, 1 to experts.
+        capacity: number of tokens of a row that an expert takes, at least 1; with a capacity of
+            `length` none is dropped.
 
     Returns:
         The routing; gates are the softmax over a token's chosen logits, dtype of `logits`.
@@ -75,11 +77,11 @@ def dispatch(
 
     Args:
         x: tokens [batch, length, width].
-        routing: of these tokens.
+        routing: of these tokens, by `route`.
         experts: number of experts.
 
     Returns:
-        What each expert is given [batch, experts, capacity, width], dtype of `x`.
+        The inputs of each expert [batch, experts, capacity, width], dtype of `x`.
     """
     batch, _, top = routing.slots.shape
     slots = _moved(x, routing.choices // top, routing.slots)
@@ -109,12 +111,14 @@ def combine(
 def expert_load(
     logits: Float[Array, "batch length experts"], weight: Float[Array, "batch length"], top: int
 ) -> Float[Array, "batch experts"]:
-    """Fraction of a row's choices that each expert has, dropped ones included; without a gradient.
+    """Computes the fraction of a row's choices that fall on each expert, dropped ones included.
+
+    No gradient flows through it.
 
     Args:
-        logits: of the router.
-        weight: of each token, 0 for padding.
-        top: experts of a token.
+        logits: of the router [batch, length, experts].
+        weight: of each token [batch, length], at least 0; 0 for padding.
+        top: number of experts of a token.
 
     Returns:
         Fractions [batch, experts], which sum to 1; 0 where all weights are. Dtype of `logits`.
@@ -132,13 +136,14 @@ def load_balance(
 ) -> Float[Array, " batch"]:
     """Load-balance loss of each row: experts * sum over experts of load * mean probability.
 
-    It is 1 where tokens are spread evenly, and `experts` / `top` where all go to the same ones.
+    It is 1 where tokens are spread evenly, and `experts` / `top` where all go to the same experts.
     Rows are independent, so that its mean over rows does not depend on the number of devices.
 
     Args:
-        logits: of the router; the gradient is that of the probabilities, the load is a constant.
-        weight: of each token, 0 for padding.
-        top: experts of a token.
+        logits: of the router [batch, length, experts]; the gradient is that of the probabilities,
+            the load is a constant.
+        weight: of each token [batch, length], at least 0; 0 for padding.
+        top: number of experts of a token.
 
     Returns:
         The loss [batch]; 0 where all weights are. Dtype of `logits`.
@@ -155,7 +160,7 @@ def load_balance(
 
 
 def router_z(logits: Float[Array, "*batch experts"]) -> Float[Array, "*batch"]:
-    """Square of the log-sum-exp of a router's logits, which keeps them small.
+    """Router z-loss: the square of the log-sum-exp of a router's logits, which keeps them small.
 
     Args:
         logits: [..., experts].

@@ -18,14 +18,14 @@ def straight_path(
     data: Float[Array, " batch *example"],
     time: Float[Array, " batch"],
 ) -> tuple[Float[Array, " batch *example"], Float[Array, " batch *example"]]:
-    """A point on the straight path from noise to data, and the path's velocity.
+    """Computes a point on the straight path from noise to data, and the path's velocity.
 
     x_t = (1 - t) noise + t data, with velocity data - noise. A network trained by squared error to
     predict the velocity from (x_t, t) learns the mean velocity at x_t, which transports the noise's
     distribution to the data's.
 
     Args:
-        noise: start of each path [batch, ...].
+        noise: start of each path [batch, ...], floating.
         data: end of each path, shape and dtype of `noise`.
         time: t in [0, 1] for each example [batch].
 

@@ -17,7 +17,7 @@ def grouped_attention(
     mask: Bool[Array, "#batch queries keys"],
     softcap: float = 0.0,
 ) -> Float[Array, "batch heads queries d"]:
-    """Attention of several heads over one set of keys: softmax(cap(q k^T / sqrt(d))) v.
+    """Attention in which groups of heads share keys and values: softmax(cap(q k^T / sqrt(d))) v.
 
     Head h reads the keys and values of group h // (heads / groups), which are not copied: the
     queries of a group are the rows of one matrix. A query for which the mask allows no key weighs

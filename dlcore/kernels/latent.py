@@ -15,7 +15,7 @@ from dlcore.kernels.rows import row_sum
 def gaussian_kl(
     mean: Float[Array, "*batch d"], log_var: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """KL divergence of a diagonal Gaussian from the standard normal distribution.
+    """Computes the KL divergence of a diagonal Gaussian from the standard normal distribution.
 
     KL(N(mean, e^log_var) || N(0, I)) = 1/2 sum(mean^2 + e^log_var - 1 - log_var), computed in
     float32 or wider.
@@ -40,7 +40,7 @@ def gaussian_log_density(
     mean: Float[Array, "*#batch #d"],
     log_var: Float[Array, "*#batch #d"],
 ) -> Float[Array, " ..."]:
-    """Log-density of a diagonal Gaussian, summed over the last axis.
+    """Computes the log-density of a diagonal Gaussian, summed over the last axis.
 
     log N(x; mean, e^log_var) = -1/2 sum(log 2 pi + log_var + (x - mean)^2 e^-log_var), computed in
     float32 or wider.
@@ -62,7 +62,7 @@ def gaussian_log_density(
 def bernoulli_log_density(
     x: Float[Array, "*#batch n"], logits: Float[Array, "*#batch n"]
 ) -> Float[Array, " ..."]:
-    """Log-probability of independent Bernoulli variables, summed over the last axis.
+    """Computes the log-probability of independent Bernoulli variables, summed over the last axis.
 
     log prod p^x (1 - p)^(1 - x) with p = sigmoid(logits): sum(x l - softplus(l)), computed in
     float32 or wider.
@@ -87,7 +87,7 @@ def bernoulli_log_density(
 def continuous_bernoulli_log_density(
     x: Float[Array, "*#batch n"], logits: Float[Array, "*#batch n"]
 ) -> Float[Array, " ..."]:
-    """Log-density of independent continuous Bernoulli variables, summed over the last axis.
+    """Computes the log-density of continuous Bernoulli variables, summed over the last axis.
 
     log prod C(l) p^x (1 - p)^(1 - x), a density on [0, 1]: sum(x l - log((e^l - 1) / l)), computed
     in float32 or wider.
@@ -114,10 +114,10 @@ def continuous_bernoulli_log_density(
 
 
 def continuous_bernoulli_mean(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Mean of the continuous Bernoulli distribution, elementwise: 1 / (1 - e^-l) - 1 / l.
+    """Computes the mean of the continuous Bernoulli distribution: 1 / (1 - e^-l) - 1 / l.
 
     Args:
-        logits: any shape, floating; computed in float32 or wider.
+        logits: l, any shape, floating; computed in float32 or wider, elementwise.
 
     Returns:
         Means in [0, 1], shape and dtype of `logits`.
@@ -134,9 +134,9 @@ def continuous_bernoulli_mean(logits: Float[Array, "*shape"]) -> Float[Array, "*
 
 
 def importance_bound(log_weights: Float[Array, "*batch samples"]) -> Float[Array, "*batch"]:
-    """Importance-weighted lower bound on log p(x): log 1/K sum_k e^w_k.
+    """Computes the importance-weighted lower bound on log p(x): log 1/K sum_k e^w_k.
 
-    Its gradient weighs sample k by softmax(w)_k.
+    In its gradient, sample k has the weight softmax(w)_k.
 
     Args:
         log_weights: w_k = log p(x, z_k) - log q(z_k | x) of K samples z_k of q, [..., K];

@@ -1,4 +1,4 @@
-"""Images that look alike in any light."""
+"""Local contrast normalisation, which removes most effects of the lighting from images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from dlcore.kernels.corrupt import gaussian_blur
 def local_contrast(
     images: Float[Array, "batch height width c"], sigma: float, floor: float = 0.1
 ) -> Float[Array, "batch height width c"]:
-    """Standardises each pixel by the mean and the deviation of its neighbourhood.
+    """Standardises each pixel by the mean and the standard deviation of its neighbourhood.
 
-    (x - m) / sqrt(v + floor^2 v of the image + 1e-6), cut to [-3, 3], where m and v are means under
-    a Gaussian around the pixel, of x and of (x - m)^2. Of logarithms of pixels it removes what
-    changes slowly over the image, as most light does.
+    (x - m) / sqrt(v + floor^2 s + 1e-6), clipped to [-3, 3], where m and v are the means of x and
+    of (x - m)^2 under a Gaussian around the pixel, and s is the mean of (x - m)^2 over the image;
+    each channel by itself. Applied to logarithms of pixels, it removes factors that change slowly
+    over the image, as most lighting does.
 
     Args:
         images: [batch, height, width, c], floating.
-        sigma: deviation of the Gaussian in pixels, above 0.
-        floor: the smallest deviation, as a fraction of that of the image: flat areas stay flat.
+        sigma: standard deviation of the Gaussian in pixels, above 0.
+        floor: fraction of the image's standard deviation that is added (in squares) to that of the
+            neighbourhood, so that noise in flat areas is not amplified.
 
     Returns:
         Shape and dtype of `images`; computed in float32 or wider.

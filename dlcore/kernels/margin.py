@@ -1,4 +1,4 @@
-"""Logits of margin losses: classification by angle, in which the true class must win clearly."""
+"""Logits of margin losses, which demand a margin between the true class and the others."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def cos_face(
     margin: float,
     scale: float,
 ) -> Float[Array, "batch classes"]:
-    """Logits scale (cos a - margin) of the true class, scale cos a of the others.
+    """Computes logits scale (cos a - margin) of the true class and scale cos a of the others.
 
     Args:
         cosine: of the angles between embeddings and class vectors [batch, classes], floating.
-        label: true classes [batch].
+        label: true classes [batch], integers.
         margin: subtracted from the cosine of the true class.
         scale: of the logits, the inverse of a temperature.
 
@@ -38,7 +38,7 @@ def arc_face(
     margin: float,
     scale: float,
 ) -> Float[Array, "batch classes"]:
-    """Logits scale cos(a + margin) of the true class, scale cos a of the others.
+    """Computes logits scale cos(a + margin) of the true class and scale cos a of the others.
 
     Where a + margin exceeds pi, cos(a + margin) would rise again; there cos a - margin sin(margin)
     continues the decrease, as the authors' code does.

@@ -53,15 +53,16 @@ def corrupt_tokens(
     first: int,
     vocabulary: int,
 ) -> Integer[Array, "batch length"]:
-    """BERT's corruption of the tokens at some positions.
+    """Corrupts the tokens at given positions as BERT does.
 
-    80 % of them become `mask`, 10 % a uniformly drawn ordinary token, and 10 % stay as they are.
+    A token becomes `mask` with probability 0.8 and a uniformly drawn ordinary token with
+    probability 0.1; else it stays.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
         tokens: [batch, length], integers.
-        positions: positions to corrupt [batch, count].
+        positions: positions to corrupt [batch, count], distinct in each row.
         mask: the token that stands for a masked one.
         first: the smallest ordinary token; those below are special tokens.
         vocabulary: number of tokens; ordinary ones are `first` to `vocabulary` - 1.

@@ -1,7 +1,7 @@
-"""Losses of maps: a class for every pixel, some of them ignored.
+"""Losses of semantic segmentation: one class per pixel, where pixels may be ignored.
 
-A label outside 0 to classes - 1 means that a pixel is ignored. All losses are per example, so that
-their sums are the same for any number of devices and microbatches.
+A label outside 0 to classes - 1 means that a pixel is ignored. All losses are per pixel or per
+example, so that their sums are the same for any number of devices and microbatches.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def weighted_cross_entropy(
     labels: Integer[Array, "batch h w"],
     weights: Float[Array, " classes"],
 ) -> Float[Array, "batch h w"]:
-    """Softmax cross-entropy of each pixel in nats, times the weight of the pixel's class.
+    """Computes each pixel's softmax cross-entropy in nats, times the weight of its class.
 
     Args:
         logits: [batch, h, w, classes], floating.
         labels: classes [batch, h, w], integers; outside 0 to classes - 1: the pixel is ignored.
-        weights: weight of each class [classes].
+        weights: weight of each class [classes], at least 0.
 
     Returns:
         [batch, h, w], float32 or wider; 0 for an ignored pixel. For the weighted mean, divide the
@@ -39,7 +39,7 @@ def weighted_cross_entropy(
 def pixel_weights(
     labels: Integer[Array, "batch h w"], weights: Float[Array, " classes"]
 ) -> Float[Array, "batch h w"]:
-    """The weight of each pixel's class; 0 for an ignored pixel.
+    """Looks up the weight of each pixel's class; 0 for an ignored pixel.
 
     Args:
         labels: classes [batch, h, w], integers.
@@ -59,7 +59,7 @@ def dice_loss(
     """Soft Dice loss: 1 - mean over the classes of an example of 2 sum(p y) / (sum(p) + sum(y)).
 
     Args:
-        probabilities: [batch, h, w, classes].
+        probabilities: p [batch, h, w, classes], floating; y is one-hot.
         labels: classes [batch, h, w], integers.
 
     Returns:
@@ -78,10 +78,10 @@ def dice_loss(
 def lovasz_softmax(
     probabilities: Float[Array, "batch h w classes"], labels: Integer[Array, "batch h w"]
 ) -> Float[Array, " batch"]:
-    """Lovász-softmax loss: the convex closure of 1 - IoU, meaned over the classes of an example.
+    """Lovász-softmax loss: the convex closure of 1 - IoU, averaged over the classes of an example.
 
     Args:
-        probabilities: [batch, h, w, classes].
+        probabilities: [batch, h, w, classes], floating.
         labels: classes [batch, h, w], integers.
 
     Returns:

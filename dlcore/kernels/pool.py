@@ -40,8 +40,8 @@ def max_pool(
 
     A gradient is divided equally among equal maxima. The entries of a window are combined one by
     one, forward and backward: XLA's own gradient of a reduction takes twice as long on CPU for the
-    same bits. Forward-mode derivatives: see `derivatives.plain_derivatives`, where equal maxima
-    share a gradient by halves.
+    same bits. Forward-mode derivatives: see `derivatives.plain_derivatives`; there each pairwise
+    maximum of equal numbers halves the gradient, so that three equal maxima get unequal parts.
 
     Args:
         x: images [batch, height, width, c].

@@ -1,4 +1,4 @@
-"""Losses that tune a language model to answers that people labelled: KTO and DPO."""
+"""Losses for tuning a language model on answers that people have labelled: KTO and DPO."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def kto(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Float[Array, " rows"]:
-    """Kahneman-Tversky loss of single answers, each labelled right or wrong.
+    """Kahneman-Tversky loss (KTO) of single answers, each labelled desirable or undesirable.
 
     w (1 - sigmoid(beta (r - z))) for desirable answers and w (1 - sigmoid(beta (z - r))) for
-    others, with log ratio r, reference point z, and the weight w of their kind.
+    undesirable ones, with log ratio r, reference point z, and the weight w of the answer's kind.
 
     Args:
         log_ratio: log-probability of each answer under the policy minus that under the reference
             [rows], in nats.
-        reference_point: estimate of the divergence of the policy from the reference [], at least 0.
-            No gradient flows to it.
-        desirable: 1 for right answers, 0 for wrong ones [rows].
+        reference_point: estimate of the KL divergence of the policy from the reference [], in nats,
+            at least 0. No gradient flows to it.
+        desirable: 1 for desirable answers, 0 for undesirable ones [rows].
         beta: strength of the constraint to the reference.
-        desirable_weight, undesirable_weight: of the two kinds.
+        desirable_weight, undesirable_weight: w of the two kinds.
 
     Returns:
-        The loss of each answer, in (0, weight).
+        The loss of each answer [rows], between 0 and its weight.
 
     Source: Ethayarajh et al. 2024, eq. 7 and 8.
     """
@@ -53,7 +53,7 @@ def dpo(
         beta: strength of the constraint to the reference.
 
     Returns:
-        The loss of each pair, in nats; log 2 where policy and reference are the same.
+        The loss of each pair [rows], in nats; log 2 where policy and reference are the same.
 
     Source: Rafailov et al. 2023, eq. 7.
     """

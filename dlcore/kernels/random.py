@@ -1,4 +1,4 @@
-"""Random draws keyed by example: a function of (seed, step, objective, row) and nothing else.
+"""Random draws that depend on (seed, step, objective, row) and nothing else.
 
 `row` is an example's index in the global batch. The step's key is folded with it, so that an
 example gets the same noise, dropout mask and crop on one device or on eight, in one microbatch or
@@ -41,7 +41,7 @@ def per_example(
 def normal(
     key: PRNGKeyArray, row: Integer[Array, " batch"], shape: Sequence[int]
 ) -> Float[Array, " batch *shape"]:
-    """Standard normal noise, drawn independently for each example.
+    """Draws standard normal noise, independently for each example.
 
     Args:
         key: random key of the step.
@@ -57,7 +57,7 @@ def normal(
 def uniform(
     key: PRNGKeyArray, row: Integer[Array, " batch"], shape: Sequence[int] = ()
 ) -> Float[Array, " batch *shape"]:
-    """Uniform noise in [0, 1), drawn independently for each example.
+    """Draws uniform noise in [0, 1), independently for each example.
 
     Args:
         key: random key of the step.

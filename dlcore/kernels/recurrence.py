@@ -115,7 +115,7 @@ def _backward_stepwise(decay: Array, before: Array, dy: Array) -> tuple[Array, A
 def diagonal_recurrence(
     decay: Float[Array, " n2"], x: Float[Array, "length batch n2"]
 ) -> Float[Array, "length batch n2"]:
-    """Linear recurrence of complex states: h_t = decay h_{t-1} + x_t, with h_0 = x_0.
+    """Linear recurrence of complex states, elementwise: h_t = decay h_{t-1} + x_t, with h_0 = x_0.
 
     On accelerators it is an associative scan, log2(length) steps deep (Martin & Cundy 2018); on CPU
     it runs step by step, where the state stays in the processor's cache. The gradient is the same

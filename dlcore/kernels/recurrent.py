@@ -16,8 +16,8 @@ Arguments that the three layers share:
   step k * truncation, counted in the order of the scan, to the step before it, for every k.
 
 Sums are computed in float32 or wider; results have the dtype of `gates`, last states that of
-`carry`. Forward-mode derivatives and Hessians work inside `derivatives.plain_derivatives`, without
-truncation.
+`carry`. Forward-mode derivatives and Hessians work inside `derivatives.plain_derivatives`, where a
+truncation raises ValueError.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def elman(
     reverse: bool = False,
     truncation: int = 0,
 ) -> tuple[Float[Array, "length batch n"], Float[Array, "batch n"]]:
-    """Elman network: h_t = tanh(gates_t + h_{t-1} kernel).
+    """Runs an Elman network: h_t = tanh(gates_t + h_{t-1} kernel).
 
     Args:
         gates: contribution of the inputs [length, batch, n].
@@ -53,7 +53,7 @@ def elman(
         Hidden states [length, batch, n]; last state [batch, n].
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
 
     Source: Elman 1990.
     """
@@ -69,7 +69,7 @@ def lstm(
     reverse: bool = False,
     truncation: int = 0,
 ) -> tuple[Float[Array, "length batch n"], Float[Array, "batch n2"]]:
-    """Long short-term memory with a forget gate.
+    """Runs a long short-term memory with a forget gate.
 
     i, f, g, o = gates_t + h_{t-1} kernel; c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g);
     h_t = sigmoid(o) tanh(c_t).
@@ -84,7 +84,7 @@ def lstm(
         Hidden states h_t [length, batch, n]; last state (h, c) [batch, 2n].
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
 
     Source: Hochreiter & Schmidhuber 1997; Gers et al. 2000 for the forget gate.
     """
@@ -101,10 +101,10 @@ def gru(
     reverse: bool = False,
     truncation: int = 0,
 ) -> tuple[Float[Array, "length batch n"], Float[Array, "batch n"]]:
-    """Gated recurrent unit, with the reset gate applied after the product, as in cuDNN.
+    """Runs a gated recurrent unit, with the reset gate applied after the product, as in cuDNN.
 
-    With r, u, m = h_{t-1} kernel + (0, 0, bias) and gates_t = (a, b, d): r = sigmoid(a + r),
-    u = sigmoid(b + u), n = tanh(d + r m); h_t = (1 - u) n + u h_{t-1}.
+    With (p, q, m) = h_{t-1} kernel + (0, 0, bias) and gates_t = (a, b, d): r = sigmoid(a + p),
+    u = sigmoid(b + q), c = tanh(d + r m); h_t = (1 - u) c + u h_{t-1}.
 
     Args:
         gates: contribution of the inputs [length, batch, 3n].
@@ -117,7 +117,7 @@ def gru(
         Hidden states [length, batch, n]; last state [batch, n].
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit, there are no steps, or `truncation` is below 0.
 
     Source: Cho et al. 2014.
     """

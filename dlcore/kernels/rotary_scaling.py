@@ -24,8 +24,9 @@ class Rope:
             unchanged (partial form, as in GPT-NeoX).
         scaling: how the frequencies are changed for contexts longer than in training.
             linear: divided by `factor` (position interpolation, Chen et al. 2023).
-            ntk: `base` is multiplied by factor^(d / (d - 2)), so that the lowest frequency is
-            divided by `factor` and the highest is unchanged (NTK-aware interpolation).
+            ntk: `base` is multiplied by factor^(d / (d - 2)), with d rotated features, so that the
+            lowest frequency is divided by `factor` and the highest is unchanged (NTK-aware
+            interpolation).
             yarn: frequencies with fewer than `slow` periods in `context` are divided by `factor`,
             those with more than `fast` are unchanged, those between are mixed linearly; queries and
             keys are multiplied by 0.1 ln(factor) + 1 (Peng et al. 2023, eq. 22 and sec. 3.2-3.4).
@@ -66,7 +67,11 @@ class Rope:
         return n
 
     def frequencies(self, d: int) -> Float[np.ndarray, " half"]:
-        """Returns the angles per position, float64 [rotated(d) / 2]."""
+        """Returns the angles per position, in radians, float64 [rotated(d) / 2].
+
+        Raises:
+            ValueError: as `rotated`.
+        """
         n = self.rotated(d)
         exponent = np.arange(0, n, 2) / n
         if self.scaling == "ntk":
@@ -89,7 +94,7 @@ class Rope:
 
     @property
     def magnitude(self) -> float:
-        """The factor of rotated queries and of keys."""
+        """The factor by which rotated features of queries and keys are multiplied."""
         return 0.1 * math.log(self.factor) + 1 if self.scaling == "yarn" else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Images turned by a random angle."""
+"""Random rotation of images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ def random_rotation(
     images: Float[Array, "batch height width c"],
     degrees: float,
 ) -> Float[Array, "batch height width c"]:
-    """Turns each image about its centre by an angle uniform in [-degrees, degrees], bilinearly.
+    """Rotates each image about its centre by an angle uniform in [-degrees, degrees], bilinearly.
 
     Args:
         key: random key of the step.
         row: each example's index in the global batch [batch].
         images: [batch, height, width, c], floating.
-        degrees: largest angle.
+        degrees: largest angle, in degrees.
 
     Returns:
-        Images, shape and dtype of `images`; what was outside takes the nearest pixel of the border.
+        Images, shape and dtype of `images`; pixels from outside an image have the value of the
+        nearest pixel of its border.
     """
     dtype = jnp.promote_types(images.dtype, jnp.float32)
     angle = ((2 * uniform(key, row) - 1) * math.radians(degrees)).astype(dtype)

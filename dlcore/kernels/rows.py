@@ -14,11 +14,11 @@ Tree = TypeVar("Tree")
 
 
 def row_sum(x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
-    """Sum over the last axis, which is kept with length 1.
+    """Sums over the last axis, which is kept with length 1.
 
     On CPU it is a matrix product with a column of ones: there XLA turns a reduction into a strided
-    loop that it fuses with, and recomputes, everything before it. A layer norm in a Transformer of
-    width 128 became 20 times faster.
+    loop, fuses it with the operations before it, and so recomputes these. A layer norm in a
+    Transformer of width 128 became 20 times faster.
 
     Args:
         x: [..., n], floating.
@@ -32,7 +32,7 @@ def row_sum(x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
 
 
 def square_sum(x: Shaped[Array, " ..."]) -> Float[Array, ""]:
-    """Sum of the squares of all elements.
+    """Computes the sum of the squares of all elements.
 
     Computed row by row, for the reason that `row_sum` gives: on CPU five times as fast as XLA's
     reduction to a scalar.
@@ -64,7 +64,7 @@ def _ones_times(x: Array) -> Array:
 
 
 def column_sum(x: Float[Array, "*batch n"]) -> Float[Array, " n"]:
-    """Sum over all axes but the last.
+    """Sums over all axes but the last.
 
     On CPU, up to 1,024 rows, it is a matrix product, as in `row_sum`. A product adds the rows one
     after the other: over the 25,000 pixels of a small batch its rounding error would reach the
@@ -83,7 +83,7 @@ def column_sum(x: Float[Array, "*batch n"]) -> Float[Array, " n"]:
 
 
 def device_sum(tree: Tree, axis_name: str) -> Tree:
-    """Sum of each array over the devices of a mapped axis (shard_map, pmap, vmap).
+    """Sums each array over the devices of a mapped axis (shard_map, pmap, vmap).
 
     On CPU the terms are added in the order of the devices. Collectives between processes add in
     another order than those within one process, so that a run of four processes would drift from

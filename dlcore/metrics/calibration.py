@@ -12,11 +12,11 @@ class Reliability(NamedTuple):
     """Bins of predicted probabilities, without empty ones; arrays [bins].
 
     Attributes:
-        low, high: bounds of the bins.
-        examples: number of predictions in each.
-        predicted: mean predicted probability.
-        observed: fraction of predictions whose event occurred.
-        error: expected calibration error.
+        low, high: bounds of each bin.
+        examples: number of predictions in each bin.
+        predicted: mean predicted probability of each bin.
+        observed: fraction of each bin's predictions whose event occurred.
+        error: expected calibration error, in [0, 1].
     """
 
     low: Float[np.ndarray, " bins"]
@@ -42,8 +42,12 @@ def reliability(
             k / bins are rounded to the dtype of `probability`, so that 0.07 is the bound 7/100 in
             float32 as in float64.
 
+    Returns:
+        The bins that contain a prediction, in ascending order, and the error.
+
     Raises:
-        ValueError: values that are not probabilities, or fewer than one bin.
+        ValueError: a value outside [0, 1], arrays that are empty or differ in shape, or fewer than
+            one bin.
     """
     original = np.asarray(probability)
     p, true = original.astype(np.float64), np.asarray(true, np.float64)

@@ -12,15 +12,18 @@ SIGMA = 6.0  # of the penalty for another length, in words
 
 
 def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """CIDEr-D of a corpus (Vedantam et al. 2015, eq. 3 to 6), from 0 to 10.
+    """Computes CIDEr-D of a corpus (Vedantam et al. 2015, eq. 3 to 6).
 
-    The words of a caption are what blanks separate. An n-gram weighs log(images / images whose
-    references have it). A caption of fewer than n words has no n-grams and scores 0 for them, so
-    that a perfect caption of one word has 2.5.
+    Captions are split into words at whitespace. The weight of an n-gram is log(number of images /
+    number of images whose references contain it), so that one image alone scores 0. The score of a
+    caption of fewer than n words is 0 for n-grams, so that a perfect caption of one word has 2.5.
 
     Args:
         hypotheses: one caption for each image.
         references: one or several captions for each image.
+
+    Returns:
+        The mean over images, between 0 and 10.
 
     Raises:
         ValueError: no images, another number of references, or an image without one.

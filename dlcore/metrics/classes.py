@@ -30,8 +30,11 @@ def class_scores(
     """Computes precision, recall and F1 of each class.
 
     Args:
-        true, predicted: classes, int [n].
+        true, predicted: classes, int [n], from 0 to classes - 1.
         classes: number of classes.
+
+    Returns:
+        The scores of each class.
     """
     right = np.bincount(true[true == predicted], minlength=classes).astype(float)
     examples = np.bincount(true, minlength=classes)

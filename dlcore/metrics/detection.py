@@ -23,7 +23,7 @@ class Objects(NamedTuple):
     Attributes:
         boxes: [n, 4]: left, top, right, bottom in pixels.
         label: classes, int [n].
-        confidence: of detections, [n]; of true objects ones.
+        confidence: [n], in [0, 1]; 1 for true objects.
     """
 
     boxes: np.ndarray
@@ -53,7 +53,12 @@ class Matches:
 
 
 class Operating(NamedTuple):
-    """A confidence threshold, and what it gives: all in [0, 1]."""
+    """A confidence threshold, and the metrics of the detections that reach it; all in [0, 1].
+
+    Attributes:
+        threshold: the smallest confidence that counts.
+        precision, recall, f1: of these detections, over all classes.
+    """
 
     threshold: float
     precision: float
@@ -73,16 +78,18 @@ def require() -> None:
 def average_precision(
     true: Sequence[Objects], detected: Sequence[Objects], classes: Sequence[str]
 ) -> dict[str, float]:
-    """COCO's average precision, by pycocotools, with at most 100 detections an image.
+    """Computes COCO's average precision, by pycocotools, with at most 100 detections per image.
 
     Args:
-        true, detected: of each image, in pixels of the original images, which decide the sizes.
+        true, detected: of each image, in pixels of the original image, so that the areas of objects
+            (`SIZES`) are those of COCO.
         classes: names of the classes.
 
     Returns:
-        {"map": mean over IoU 0.5, 0.55 to 0.95 and classes, "map_50", "map_75", "map_small",
-        "map_medium", "map_large", "ap_50_<class>", "ap_<class>"}. What no true object belongs to is
-        not in it.
+        {"map": mean over the IoU thresholds 0.5, 0.55 to 0.95 and over classes, "map_50" and
+        "map_75": at one threshold, "map_small", "map_medium", "map_large": for objects of one size,
+        "ap_50_<class>", "ap_<class>": of one class}, each in [0, 1]. Classes and sizes without true
+        objects have no entry.
 
     Raises:
         UsageError: pycocotools is not installed.
@@ -117,12 +124,18 @@ def average_precision(
 def matches(true: Sequence[Objects], detected: Sequence[Objects], limit: float = 0.5) -> Matches:
     """Matches detections with true objects as COCO does, each object at most once.
 
-    In descending order of confidence, a detection is matched with that free object of its image and
-    class whose IoU is largest, if it is at least `limit`.
+    In descending order of confidence, a detection is matched with that object of its image and
+    class, among those not matched yet, whose IoU is largest, if the IoU is at least `limit`.
 
     Args:
         true, detected: of each image.
-        limit: smallest IoU.
+        limit: smallest IoU of a match.
+
+    Returns:
+        All detections, in descending order of confidence.
+
+    Raises:
+        ValueError: different numbers of images.
     """
     rows: list[tuple[float, int, int, int, bool]] = []
     for image, (objects, found) in enumerate(zip(true, detected, strict=True)):
@@ -147,11 +160,14 @@ def matches(true: Sequence[Objects], detected: Sequence[Objects], limit: float =
 
 
 def operating_point(found: Matches, threshold: float) -> Operating:
-    """Precision, recall and F1 of the detections with at least a confidence, over all classes.
+    """Computes precision, recall and F1 of the detections whose confidence reaches a threshold.
 
     Args:
-        found: of all images.
+        found: of all images and classes.
         threshold: smallest confidence that counts.
+
+    Returns:
+        The metrics; a ratio of 0 to 0 is 0.
     """
     shown = found.confidence >= threshold
     right, count = int(found.correct[shown].sum()), int(shown.sum())
@@ -162,13 +178,14 @@ def operating_point(found: Matches, threshold: float) -> Operating:
 
 
 def best_threshold(found: Matches) -> float:
-    """The confidence threshold with the largest F1, of equal ones the highest.
-
-    0.5 where there are no objects or detections. It lies in the middle between two confidences, so
-    that rounding does not matter.
+    """Finds the confidence threshold with the largest F1 over all classes; of several the highest.
 
     Args:
         found: of all images, such as those for validation.
+
+    Returns:
+        The threshold, midway between the lowest confidence that counts and the next lower one (or
+        0), so that rounding does not matter; 0.5 where there are no objects or no detections.
     """
     if not len(found.confidence) or not found.objects:
         return 0.5
@@ -184,7 +201,14 @@ def best_threshold(found: Matches) -> float:
 def pairwise_iou(
     a: Shaped[np.ndarray, "n 4"], b: Shaped[np.ndarray, "m 4"]
 ) -> Float[np.ndarray, "n m"]:
-    """Intersection over union of all pairs of boxes [n, 4] and [m, 4], float64 [n, m]."""
+    """Computes the intersection over union of all pairs of boxes a [n, 4] and b [m, 4].
+
+    Args:
+        a, b: left, top, right, bottom of each box.
+
+    Returns:
+        float64 [n, m].
+    """
     a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     both = np.maximum(size, 0).prod(-1)

@@ -8,11 +8,14 @@ import numpy as np
 
 
 def auc(probability: np.ndarray, true: np.ndarray) -> float:
-    """Area under the ROC curve, by scikit-learn.
+    """Computes the area under the ROC curve, by scikit-learn.
 
     Args:
         probability: of the condition [n], or any score that rises with it.
         true: 1 for an example with the condition, else 0 [n].
+
+    Returns:
+        The area, in [0, 1].
 
     Raises:
         ValueError: examples of one class only.
@@ -24,7 +27,7 @@ def auc(probability: np.ndarray, true: np.ndarray) -> float:
 
 
 class Operating(NamedTuple):
-    """What a threshold gives: an example is called positive from `threshold` on.
+    """A threshold of a score with its sensitivity and specificity.
 
     Attributes:
         threshold: the smallest score that is called positive; infinite where nothing is.
@@ -40,12 +43,16 @@ class Operating(NamedTuple):
 def at_specificity(
     probability: np.ndarray, true: np.ndarray, specificity: float = 0.95
 ) -> Operating:
-    """Finds the threshold of highest sensitivity whose specificity is at least a value.
+    """Finds the threshold of highest sensitivity among those of at least a given specificity.
 
     Args:
         probability: scores that rise with the condition [n].
         true: 1 for an example with the condition, else 0 [n].
-        specificity: what is at least required, in [0, 1].
+        specificity: the smallest that is allowed, in [0, 1].
+
+    Returns:
+        The threshold, one of the scores or infinity, and its rates; of equal sensitivities that of
+        the higher specificity.
 
     Raises:
         ValueError: examples of one class only.

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 
 def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
-    """Fréchet distance of Gaussians fitted to two sets of features (Heusel et al. 2017, eq. 6).
+    """Computes the Fréchet distance of Gaussians that are fitted to two sets of features.
 
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The trace of the root is computed from the
     singular values of C_a^(1/2) C_b^(1/2), with symmetric roots, so that no complex number occurs.
@@ -15,8 +15,14 @@ def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
     Args:
         a, b: features [n, d] and [m, d].
 
+    Returns:
+        The squared distance (FID, where the features are those of an Inception network), at least
+        0 up to rounding.
+
     Raises:
         ValueError: different d, or fewer than two rows.
+
+    Source: Heusel et al. 2017, eq. 6.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
@@ -51,12 +57,12 @@ def neighbours(
         The fraction, in [0, 1]; distances are float64.
 
     Raises:
-        ValueError: m <= k.
+        ValueError: k < 1 or k >= m.
 
     Source: Kynkaanniemi et al. 2019, eq. 1 and 2.
     """
     reference, others = np.asarray(reference, np.float64), np.asarray(others, np.float64)
-    if len(reference) <= k:
+    if not 1 <= k < len(reference):
         raise ValueError(f"{len(reference)} points have no neighbour number {k}")
     # number 0 is the point itself
     radius = np.partition(_squares(reference, reference), k, axis=1)[:, k]

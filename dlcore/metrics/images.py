@@ -7,14 +7,15 @@ from jaxtyping import Float, Float64
 
 
 def psnr(images: Float[np.ndarray, "n ..."], reference: Float[np.ndarray, "n ..."]) -> float:
-    """Peak signal-to-noise ratio in decibels, for pixels in [0, 1].
-
-    The mean over images of 10 log10(1 / mean squared error); infinite where an image is equal to
-    its reference.
+    """Computes the peak signal-to-noise ratio of images with pixels in [0, 1].
 
     Args:
         images: [n, ...].
         reference: of the same shape.
+
+    Returns:
+        The mean over images of 10 log10(1 / mean squared error), in decibels; infinite if any image
+        is equal to its reference.
 
     Raises:
         ValueError: different shapes, or fewer than two dimensions.
@@ -27,11 +28,14 @@ def psnr_of_each(
     reference: Float[np.ndarray, "n ..."],
     smallest: float = 0.0,
 ) -> Float64[np.ndarray, " n"]:
-    """Peak signal-to-noise ratio of each image in decibels, as `psnr` averages it.
+    """Computes the peak signal-to-noise ratio of each image, of which `psnr` is the mean.
 
     Args:
         images, reference: as of `psnr`.
-        smallest: mean squared error that counts where there is less; 1e-10: 100 dB at most.
+        smallest: lower bound of the mean squared error, such as 1e-10 for at most 100 dB.
+
+    Returns:
+        [n], in decibels; infinite for an image that is equal to its reference, if `smallest` is 0.
 
     Raises:
         ValueError: as of `psnr`.

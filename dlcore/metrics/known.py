@@ -9,10 +9,10 @@ Better = Literal["higher", "lower"]
 
 
 class Metric(NamedTuple):
-    """What is declared of a metric.
+    """Direction and unit of a metric.
 
     Attributes:
-        better: which values are better; None: neither, the metric describes.
+        better: which values are better; None: neither, or unknown.
         unit: of its values; "": none.
     """
 
@@ -53,12 +53,13 @@ KNOWN: Mapping[str, Metric] = {
 
 
 def known(name: str, declared: Mapping[str, object] | None = None) -> Metric:
-    """Returns direction and unit of a metric; nothing is guessed for unknown names.
+    """Looks up direction and unit of a metric; nothing is guessed for unknown names.
 
     Args:
-        name: "accuracy", or with its objective "net/accuracy".
-        declared: {name: Metric} of an experiment, or from a card, where a metric is a mapping.
-            It is searched before the table `KNOWN`.
+        name: such as "accuracy", or with its objective "net/accuracy". The whole name is looked up
+            first, then its last part.
+        declared: {name: Metric} of an experiment, or from a card, where a metric is a mapping. It
+            is searched before the table `KNOWN`.
 
     Returns:
         The metric; with `better` None where the name is unknown.

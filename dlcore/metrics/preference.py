@@ -1,4 +1,4 @@
-"""How well a score tells right answers from wrong ones."""
+"""Accuracy of a score that ranks right answers above wrong ones, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from jaxtyping import Float, Num
 
 
 class Interval(NamedTuple):
-    """A value with the bounds of its confidence interval."""
+    """An estimate with its confidence interval.
+
+    Attributes:
+        value: the estimate.
+        low, high: bounds of the interval.
+    """
 
     value: float
     low: float
@@ -17,13 +22,13 @@ class Interval(NamedTuple):
 
 
 def pair_accuracy(score: Float[np.ndarray, " n"], right: Num[np.ndarray, " n"]) -> float:
-    """Fraction of all pairs of a right and a wrong answer in which the right one scores higher.
+    """Computes the fraction of pairs of a right and a wrong answer whose right one scores higher.
 
     Ties count half; it is the area under the ROC curve (Hanley & McNeil 1982).
 
     Args:
-        score: of each answer.
-        right: 1 for right answers, 0 for wrong ones.
+        score: of each answer [n].
+        right: 1 for right answers, 0 for wrong ones [n].
 
     Returns:
         Between 0 and 1; 0.5 where all answers are right or all are wrong.
@@ -42,14 +47,18 @@ def pair_accuracy_interval(
     level: float = 0.95,
     draws: int = 1000,
 ) -> Interval:
-    """`pair_accuracy` with its percentile bootstrap interval (Efron 1979); seeded.
+    """Computes `pair_accuracy` with its percentile bootstrap interval (Efron 1979).
 
-    Right and wrong answers are drawn anew separately, so that each draw has as many of both.
+    Right and wrong answers are resampled separately, so that each sample has as many of both. The
+    seed is fixed.
 
     Args:
         score, right: see `pair_accuracy`.
-        level: of confidence.
-        draws: number of samples.
+        level: of confidence, in (0, 1).
+        draws: number of bootstrap samples.
+
+    Returns:
+        The accuracy and its interval.
     """
     generator = np.random.default_rng(0)
     kinds = [np.flatnonzero(right > 0), np.flatnonzero(right <= 0)]
@@ -68,17 +77,20 @@ def clustered_mean_interval(
     level: float = 0.95,
     draws: int = 1000,
 ) -> Interval:
-    """Weighted mean with its percentile bootstrap interval over clusters (Efron 1979); seeded.
+    """Computes a weighted mean with its percentile bootstrap interval over clusters (Efron 1979).
 
-    Whole clusters are drawn anew, such as all pairs of answers of a dialogue, which are not
-    independent (Davison & Hinkley 1997, section 3.8).
+    Whole clusters are resampled, such as all pairs of answers of a dialogue, which are not
+    independent (Davison & Hinkley 1997, section 3.8). The seed is fixed.
 
     Args:
-        value: of each example.
-        weight: of each example, at least 0 and not all 0.
-        cluster: number of the cluster of each example.
-        level: of confidence.
-        draws: number of samples.
+        value: of each example [n].
+        weight: of each example [n], at least 0 and not all 0.
+        cluster: number of the cluster of each example [n].
+        level: of confidence, in (0, 1).
+        draws: number of bootstrap samples.
+
+    Returns:
+        The mean and its interval.
     """
     _, of_example = np.unique(cluster, return_inverse=True)
     weights = np.asarray(weight, np.float64)

@@ -28,7 +28,7 @@ class Answered(NamedTuple):
 
 
 def normalised(text: str) -> str:
-    """Lower case without ASCII punctuation, articles (a, an, the) and repeated blanks.
+    """Lower-cases a text and removes ASCII punctuation, articles (a, an, the) and extra whitespace.
 
     Source: `normalize_answer` of SQuAD's evaluate-v1.1.py (Rajpurkar et al. 2016).
     """
@@ -36,7 +36,7 @@ def normalised(text: str) -> str:
 
 
 def exact_match(answer: str, references: Sequence[str]) -> float:
-    """1 if an answer equals one of its references after `normalised`, else 0.
+    """Returns 1 if an answer equals one of its references after `normalised`, else 0.
 
     Args:
         answer: "" for "the text does not say".
@@ -47,10 +47,14 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
 
 
 def f1(answer: str, references: Sequence[str]) -> float:
-    """Overlap of words of an answer with its best reference: harmonic mean of precision and recall.
+    """Computes the F1 of the words of an answer, as bags, with the reference that fits best.
 
     Args:
-        answer, references: as of `exact_match`, to which F1 is equal where there is no reference.
+        answer, references: as of `exact_match`.
+
+    Returns:
+        The harmonic mean of precision and recall of words after `normalised`, in [0, 1]; without
+        references `exact_match`.
     """
     if not references:
         return exact_match(answer, references)
@@ -65,11 +69,11 @@ def _overlap(answer: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def scores(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Answered:
-    """Means of exact match and F1 over questions.
+    """Computes the means of exact match and F1 over questions.
 
     Args:
         answers: one for each question.
-        references: the true answers of each question.
+        references: the true answers of each question, as of `exact_match`.
 
     Raises:
         ValueError: no questions, or another number of references.
@@ -89,17 +93,17 @@ def best_threshold(
     answered: Float[np.ndarray, " n"],
     unanswered: Float[np.ndarray, " n"],
 ) -> float:
-    """The threshold of `answerable` with the largest mean F1, of equal ones the lowest.
+    """Finds the threshold of `answerable` with the largest mean F1; of several the lowest.
 
-    A question is answered where `answerable` is at least the threshold.
+    A question is answered if its `answerable` is at least the threshold, else "" is its answer.
 
     Args:
-        answerable: of each question, in [0, 1].
-        answered: F1 of its answer.
-        unanswered: F1 of "" as its answer.
+        answerable: probability that the text answers each question [n], in [0, 1].
+        answered: F1 of each question's answer [n].
+        unanswered: F1 of "" as the answer [n].
 
     Returns:
-        0, where all questions are answered; one of `answerable`; or 1.
+        0 (all questions are answered), one of the values of `answerable`, or 1.
     """
     order = np.argsort(answerable, kind="stable")
     values = answerable[order]

@@ -16,7 +16,7 @@ class Overlap(NamedTuple):
 
     Attributes:
         iou, dice: per class [classes]; NaN for a class that is neither predicted nor true.
-        miou: mean of `iou` over the other classes.
+        miou: mean of `iou` over the classes for which it is not NaN.
         pixel_accuracy: fraction of pixels that are right.
         class_accuracy: mean over the true classes of the fraction of their pixels that are right.
     """
@@ -29,10 +29,13 @@ class Overlap(NamedTuple):
 
 
 def overlap(confusion: Shaped[np.ndarray, "classes classes"]) -> Overlap:
-    """Computes intersection over union and its relatives over all pixels of a split together.
+    """Computes IoU, Dice and accuracies from the confusion matrix of all pixels of a split.
 
     Args:
         confusion: number of pixels [classes, classes], rows true and columns predicted.
+
+    Returns:
+        The metrics, each between 0 and 1.
 
     Raises:
         ValueError: not square, or no pixels.
@@ -63,7 +66,7 @@ def confusion(
 
     Args:
         true, predicted: classes, integers of one shape; pixels whose `true` is outside 0 to
-            classes - 1 are ignored.
+            classes - 1 are ignored. Elsewhere `predicted` is from 0 to classes - 1.
         classes: number of classes.
     """
     counted = (true >= 0) & (true < classes)
@@ -151,6 +154,9 @@ def average_precision(
     over its images. It is not the area under a precision-recall curve.
 
     Args:
-        true, predicted, thresholds: as of `matches`.
+        true, predicted, thresholds: as of `matches`, whose errors it raises.
+
+    Returns:
+        The score, in [0, 1]; 1 for an image without true and predicted instances.
     """
     return float(matches(true, predicted, thresholds).precision.mean())

@@ -25,7 +25,7 @@ class Scores(NamedTuple):
 
 
 def scores(true: int, predicted: int, correct: int) -> Scores:
-    """Returns precision, recall and F1 of counts of spans."""
+    """Computes precision, recall and F1 from the numbers of true, predicted and correct spans."""
     precision = correct / predicted if predicted else 0.0
     recall = correct / true if true else 0.0
     total = precision + recall
@@ -39,7 +39,7 @@ def span_f1(
     """Scores predicted spans; one is correct if start, end and type are those of a true span.
 
     Args:
-        true, predicted: the spans of each sequence.
+        true, predicted: the spans of each sequence; equal spans of a sequence count once.
 
     Returns:
         Scores over all spans (micro average), and by type, sorted by name.

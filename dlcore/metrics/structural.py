@@ -1,4 +1,4 @@
-"""Similarity of images as people see it: SSIM, by scikit-image."""
+"""Structural similarity of images (SSIM), by scikit-image."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ def require() -> None:
 
 
 def ssim(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Structural similarity of images (Wang et al. 2004, eq. 13), by scikit-image.
+    """Computes the structural similarity of images (Wang et al. 2004, eq. 13), by scikit-image.
+
+    Windows are uniform, 7 x 7 pixels (for smaller images the largest odd size that fits); the value
+    of an image is the mean over windows and channels.
 
     Args:
         images: [n, height, width, channels] in [0, 1].
         reference: of the same shape.
 
     Returns:
-        float64 [n]: 1 for equal images.
+        float64 [n], at most 1: 1 for equal images.
 
     Raises:
         ValueError: different shapes, or images smaller than 3x3.

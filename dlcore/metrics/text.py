@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def bleu(
     hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False
 ) -> tuple[float, str]:
-    """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), with its tokenizer "13a".
+    """Computes corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), tokenizer "13a".
 
     Args:
         hypotheses: plain texts.
@@ -34,14 +34,16 @@ def bleu(
 
 
 def distinct(texts: Sequence[str], n: int) -> float:
-    """Fraction of n-grams of words, over all texts, that are different (Li et al. 2016, sec. 5.2).
+    """Computes the number of distinct n-grams over the number of all n-grams of some texts.
 
     Args:
-        texts: split into words at white space.
-        n: words of an n-gram.
+        texts: they are split into words at whitespace.
+        n: number of words of an n-gram, at least 1.
 
     Returns:
-        Between 0 and 1; 0 where no text has n words.
+        The ratio over all texts together, in [0, 1]; 0 where no text has n words.
+
+    Source: Li et al. 2016, sec. 5.2 (distinct-n).
     """
     grams: list[tuple[str, ...]] = []
     for text in texts:

@@ -11,8 +11,8 @@ class Pairs(NamedTuple):
     """All pairs of some examples; arrays [pairs].
 
     Attributes:
-        similarity: dot product of the two embeddings.
-        same: whether both have the same label.
+        similarity: cosine similarity of the two embeddings.
+        same: whether both have the same label, bool.
         first, second: indices of the two examples.
     """
 
@@ -44,8 +44,11 @@ def pairs(embedding: np.ndarray, label: np.ndarray) -> Pairs:
     """Computes the cosine similarity of all pairs of examples, each pair once.
 
     Args:
-        embedding: [n, d], of any length but 0.
+        embedding: [n, d]; they are scaled to unit length.
         label: [n].
+
+    Returns:
+        The n (n - 1) / 2 pairs, with first < second; similarities are float64.
     """
     embedding = np.asarray(embedding, np.float64)
     length = np.linalg.norm(embedding, axis=1, keepdims=True)
@@ -77,12 +80,15 @@ def roc(similarity: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def verification(similarity: np.ndarray, same: np.ndarray) -> Verification:
-    """Computes the metrics of a verification; see `Verification`.
+    """Computes the equal error rate and other metrics of a similarity, see `Verification`.
 
     Rates between two points of the ROC curve are interpolated linearly.
 
     Args:
-        similarity, same: as of `roc`.
+        similarity, same: as of `roc`, whose errors it raises.
+
+    Returns:
+        The metrics.
     """
     from sklearn.metrics import auc
 
@@ -105,7 +111,10 @@ def verification(similarity: np.ndarray, same: np.ndarray) -> Verification:
 class SameProbability(NamedTuple):
     """The probability that a pair is equal: 1 / (1 + exp(-(slope similarity + intercept))).
 
-    It holds where equal and different pairs are as frequent as each other.
+    It is valid where half of all pairs are equal.
+
+    Attributes:
+        slope, intercept: of the logit, as functions of the similarity.
     """
 
     slope: float
@@ -113,11 +122,11 @@ class SameProbability(NamedTuple):
 
     @property
     def threshold(self) -> float:
-        """The similarity of a probability of 1/2; 0 where the similarity tells nothing."""
+        """The similarity at which the probability is 1/2; 0 for a slope of 0."""
         return -self.intercept / self.slope if self.slope else 0.0
 
     def __call__(self, similarity: np.ndarray) -> np.ndarray:
-        """The probabilities of similarities [...], float64 [...]."""
+        """Computes the probabilities, float64 [...], of similarities [...]."""
         logit = self.slope * np.asarray(similarity, np.float64) + self.intercept
         return 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
 
@@ -127,6 +136,9 @@ def fit_same_probability(similarity: np.ndarray, same: np.ndarray) -> SameProbab
 
     Args:
         similarity, same: as of `roc`.
+
+    Returns:
+        The fitted probability, without regularisation but for a weak one (C = 1000).
 
     Source: Platt 1999.
     """
@@ -139,13 +151,17 @@ def fit_same_probability(similarity: np.ndarray, same: np.ndarray) -> SameProbab
 
 
 def balanced(similarity: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """Chooses all equal pairs and as many different ones, evenly by their similarity, or fewer.
+    """Chooses as many equal as different pairs: all of the rarer kind.
+
+    The pairs of the more frequent kind are taken at equal distances in the order of similarity, so
+    that they have about the same distribution.
 
     Args:
         similarity, same: as of `roc`.
 
     Returns:
-        Indices of the chosen pairs.
+        Indices of the chosen pairs, int: first the equal ones, each kind in ascending order of
+        similarity.
     """
     equal, different = np.flatnonzero(same), np.flatnonzero(~np.asarray(same, bool))
     count = min(len(equal), len(different))

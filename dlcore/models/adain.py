@@ -13,10 +13,10 @@ LAYER = "conv4_1"  # of `models.style.VGG`, whose activations are normalised
 
 
 def adain(content: Array, style: Array, eps: float = 1e-5) -> Array:
-    """Gives each channel of the content the mean and deviation that it has in the style.
+    """Gives each channel of the content the mean and standard deviation that it has in the style.
 
     Args:
-        content: activations [batch, h, w, channels].
+        content: activations [batch, h, w, channels], floating.
         style: activations [batch, height, width, channels], of any size.
         eps: added to variances.
 
@@ -37,9 +37,9 @@ def _moments(x: Array, eps: float) -> tuple[Array, Array]:
 
 
 class Decoder(nn.Module):
-    """A picture from activations of `LAYER`, at eight times their height and width.
+    """Decodes activations of `LAYER` to pictures of eight times their height and width.
 
-    Positions are moved out of channels, where the original repeats them.
+    It enlarges by moving channels into pixels, where the original repeats pixels.
 
     Attributes:
         width: channels at a quarter of the picture's size; twice as many at an eighth, and a third

@@ -27,7 +27,7 @@ def apply(
         name: of the model.
         params: {model: parameters}; `params[name]` is used.
         extra: {model: collections that training changes, such as batch statistics}.
-        args, kwargs: arguments of the module; `train=True` allows it to change its collections.
+        args, kwargs: arguments of the module; with `train=True` its collections are mutable.
         key: random key of dropout; None: the module draws nothing.
 
     Returns:

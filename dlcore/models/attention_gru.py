@@ -44,8 +44,8 @@ SHUT = -1e4  # the sigmoid of this is 0: a closed gate
 class GRU(nn.Module):
     """A GRU (`kernels.recurrent.gru`) whose state is reset where a sentence begins.
 
-    There both gates are closed: the new state is tanh of the input's contribution, and neither
-    value nor gradient of the old state passes.
+    At the first token of a sentence both gates are closed: the new state is tanh of the input's
+    contribution, and neither value nor gradient of the old state passes.
 
     Attributes:
         width: size of the state.
@@ -92,6 +92,9 @@ class AttentionGRU(nn.Module):
     Source, target and output share one embedding (Press & Wolf 2017). The first layer of the
     decoder reads the target so far and the mean of the encoded source; its state is the query of
     the attention over the source; the second layer reads that state and the attended source.
+
+    Attributes:
+        size: of the network.
 
     Source: Luong et al. 2015, eq. 8 (general).
     """

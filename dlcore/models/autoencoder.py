@@ -58,7 +58,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width c"]) -> Float[Array, "batch h w n"]:
-        """Encodes images x [batch, height, width, c].
+        """Encodes images x [batch, height, width, c]; 2^n divides height and width for n levels.
 
         Returns:
             [batch, height / 2^n, width / 2^n, widths[-1]] for n levels.

@@ -24,6 +24,9 @@ _NORMAL = nn.initializers.normal(0.02)
 class Block(nn.Module):
     """A post-norm block: x = norm(x + attention(x)), then norm(x + mlp(x)).
 
+    Attributes:
+        size: of the encoder; heads and dropout are used.
+
     Source: Vaswani et al. 2017, sec. 3.1.
     """
 

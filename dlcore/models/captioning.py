@@ -49,13 +49,13 @@ class Size:
 
 
 class Encoder(nn.Module):
-    """A picture as a grid of features, an eighth of its height and width.
+    """Encodes a picture as a grid of features, at an eighth of its height and width.
 
-    Each step halves the grid by moving pixels into channels; two channels of coordinates say where
-    a feature is (Liu et al. 2018), so that pictures of any size are read.
+    Each of three steps halves the grid by moving pixels into channels. Two channels of coordinates
+    give the position of a feature (Liu et al. 2018), for pictures of any size.
 
     Attributes:
-        width: channels of the grid; fewer at the steps before.
+        width: channels of the grid; the two steps before the last have a quarter and a half.
     """
 
     width: int
@@ -154,11 +154,18 @@ class _Transformer(nn.Module):
 
 
 class Captioner(nn.Module):
-    """Logits of a caption's next word. Input and output share one embedding (Press & Wolf 2017)."""
+    """Predicts the next word of a picture's caption.
+
+    Input and output share one embedding (Press & Wolf 2017).
+
+    Attributes:
+        size: of the network.
+    """
 
     size: Size
 
     def setup(self) -> None:
+        """Creates the submodules."""
         s = self.size
         self.encoder = Encoder(s.width)
         self.embed = nn.Embed(
@@ -184,7 +191,7 @@ class Captioner(nn.Module):
         return self.decode(tokens, self.encode(image), row if train else None)[0]
 
     def encode(self, image: Array) -> Array:
-        """Returns the grid of features [batch, positions, width]."""
+        """Encodes images [batch, height, width, 3] as grids [batch, positions, width]."""
         return self.encoder(image)
 
     def decode(self, tokens: Array, grid: Array, row: Array | None = None) -> tuple[Array, Array]:
@@ -206,12 +213,13 @@ class Captioner(nn.Module):
 def begin(size: Size, params: Any, image: Array, beams: int, length: int) -> tuple[Step, Any]:
     """Prepares `beam_search` for pictures.
 
-    The caption so far is decoded anew for every word: captions are short.
+    There is no cache: for every word the whole caption so far is decoded again.
 
     Args:
         size, params: of the network.
         image: [batch, height, width, 3].
-        beams, length: of the search.
+        beams: number of hypotheses of each example.
+        length: number of tokens of a caption at most.
 
     Returns:
         The step, and its first state: the tokens of each beam, int32 [batch, beams, length].

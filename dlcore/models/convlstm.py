@@ -21,7 +21,7 @@ Carry = tuple[tuple[Array, Array], ...]  # (cell, hidden) of each layer, [batch,
 class ConvLSTMCell(nn.Module):
     """A long short-term memory whose products are convolutions (Shi et al. 2015, eq. 3).
 
-    Without the connections from the cell to the gates.
+    It has no connections from the cell to the gates, and the bias of its forget gate starts at 1.
 
     Attributes:
         width: channels of the state.
@@ -82,7 +82,9 @@ class _Step(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Reads frames one by one, then feeds its predictions back as inputs.
+    """Predicts the next frames of a video: reads the frames one by one, then its own predictions.
+
+    Each prediction is the frame before plus a change, which starts at 0.
 
     Attributes:
         frames_out: number of frames that are predicted.
@@ -130,16 +132,18 @@ class ConvLSTM(nn.Module):
 
 
 class Convolutional(nn.Module):
-    """All frames at once through convolutions, without recurrence (after SimVP, Gao et al. 2022).
+    """Predicts all frames at once by convolutions, without recurrence (SimVP, Gao et al. 2022).
 
-    Frames are encoded one by one; their channels are joined, translated by residual blocks at full
-    and at half size, and decoded frame by frame.
+    Frames are encoded one by one; their channels are joined, translated by residual blocks at the
+    size of the grid of blocks of pixels and at half of it, and decoded frame by frame. Each
+    prediction is the last frame plus a change, which starts at 0.
 
     Attributes:
         frames_out: number of frames that are predicted.
         width: channels of an encoded frame.
         hidden: channels of the translator; twice as many at half size.
-        depth: residual blocks at full size (before and after), and at half size.
+        depth: number of residual blocks at the grid's size (both before and after the half), and at
+            half of it.
         patch: pixels of a block's side; twice that divides height and width.
     """
 

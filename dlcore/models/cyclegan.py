@@ -1,4 +1,4 @@
-"""Generator and critic for translation between two styles (after Zhu et al. 2017).
+"""Generator and critic for the translation of pictures between two styles (Zhu et al. 2017).
 
 Pixels are moved into channels and back, where the original has strided and transposed convolutions.
 """
@@ -15,11 +15,11 @@ from dlcore.models.style import InstanceNorm
 
 
 class Translator(nn.Module):
-    """A picture in the other style.
+    """Translates pictures into the other style.
 
     Attributes:
-        width: channels at half of the size.
-        depth: residual blocks.
+        width: channels, at half of the picture's size.
+        depth: number of residual blocks.
     """
 
     width: int = 32
@@ -45,7 +45,7 @@ class Translator(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """Scores of overlapping patches of a picture, high for real ones (Isola et al. 2017, sec. 3.2).
+    """Scores overlapping patches of a picture, high for real ones (Isola et al. 2017, sec. 3.2).
 
     Attributes:
         width: channels at half of the size; twice as many at a quarter.
@@ -55,7 +55,7 @@ class PatchCritic(nn.Module):
 
     @nn.compact
     def __call__(self, image: Array) -> Array:
-        """image [batch, 4 h, 4 w, channels] in [-1, 1] -> scores [batch, h, w]."""
+        """Computes scores [batch, h, w] of images [batch, 4 h, 4 w, channels] in [-1, 1]."""
         x = nn.leaky_relu(nn.Conv(self.width, (3, 3))(space_to_depth(image, 2)), 0.2)
         x = nn.Conv(2 * self.width, (3, 3))(space_to_depth(x, 2))
         return nn.Conv(1, (3, 3))(nn.leaky_relu(InstanceNorm()(x), 0.2))[..., 0]

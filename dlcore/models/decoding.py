@@ -40,7 +40,7 @@ class Decoder:
 
 
 def gpt_decoder(size: Size) -> Decoder:
-    """Returns the decoder of `GPT(size)`; its cache holds keys and values."""
+    """Returns the decoder of `GPT(size)`, with stacked layers or not; it caches keys and values."""
     single = dataclasses.replace(size, scan=False)
 
     def start(params: Tree) -> Cache:

@@ -1,4 +1,4 @@
-"""A detector without anchors: a residual network, a path back to fine cells, and one map of them.
+"""A detector without anchors: a residual network, a feature pyramid, and heads on its finest map.
 
 After CenterNet (Zhou et al. 2019), FCOS (Tian et al. 2019) and feature pyramids (Lin et al. 2017).
 """
@@ -50,8 +50,8 @@ class ConvNorm(nn.Module):
 
     Attributes:
         width: channels.
-        groups: of the normalisation; of a width that they do not divide, their largest common
-            divisor.
+        groups: number of groups of the normalisation; their greatest common divisor with the width
+            is used.
     """
 
     width: int
@@ -59,29 +59,33 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [batch, h, w, c] -> [batch, h, w, width]."""
+        """Maps x [batch, h, w, c] to [batch, h, w, width]."""
         x = nn.Conv(self.width, (3, 3), use_bias=False, name="conv")(x)
         return nn.GroupNorm(math.gcd(self.groups, self.width), name="norm")(x)
 
 
 class Block(nn.Module):
-    """relu(x + two convolutions of x)."""
+    """A residual block: relu(x + two convolutions of x).
+
+    Attributes:
+        groups: of the normalisation.
+    """
 
     groups: int = 8
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [batch, h, w, c] -> the same shape."""
+        """Maps x [batch, h, w, c] to the same shape."""
         width = x.shape[-1]
         y = jax.nn.relu(ConvNorm(width, self.groups, name="conv_0")(x))
         return jax.nn.relu(x + ConvNorm(width, self.groups, name="conv_1")(y))
 
 
 class Pyramid(nn.Module):
-    """A feature pyramid: features at stride `patch`, with the context of the coarser stages added.
+    """A feature pyramid: features at stride `patch`, to which those of coarser stages are added.
 
     Attributes:
-        widths: channels of each stage; each halves the sides of the one before.
+        widths: channels of each stage; a stage has half the height and width of the one before.
         blocks: residual blocks of each stage.
         patch: pixels of a cell of the first stage along each axis.
         groups: of the normalisation.
@@ -94,11 +98,12 @@ class Pyramid(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [batch, height, width, c] -> [batch, height / patch, width / patch, widths[0]].
+        """Maps x [batch, height, width, c] to [batch, height / patch, width / patch, widths[0]].
 
         Raises:
             UsageError: widths and blocks differ in number.
-            ValueError: the sides do not divide.
+            ValueError: the stride of the last stage, patch * 2^(stages - 1), does not divide height
+                and width.
         """
         check_stages(self.widths, self.blocks)
         x = space_to_depth(x, self.patch)
@@ -119,7 +124,7 @@ class Pyramid(nn.Module):
 
 
 class CentreDetector(nn.Module):
-    """For each cell the logits of a middle of each class, and the distances to a box's sides.
+    """Predicts, for each cell, whether it is the centre of an object of each class, and its box.
 
     Attributes:
         widths, blocks, patch, groups: of the `Pyramid`; `patch` is the stride of the maps.
@@ -134,9 +139,18 @@ class CentreDetector(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [batch, height, width, c] -> [batch, h, w, classes + 4].
+        """Computes the maps of images.
 
-        The last four are distances (left, top, right, bottom) in pixels, above 0.
+        Args:
+            x: [batch, height, width, c].
+
+        Returns:
+            [batch, height / patch, width / patch, classes + 4]: a logit for each class, and the
+            distances from the cell's centre to the left, top, right and bottom of its box, in
+            pixels, above 0.
+
+        Raises:
+            UsageError, ValueError: as `Pyramid`.
         """
         x = Pyramid(self.widths, self.blocks, self.patch, self.groups, name="pyramid")(x)
         heat = jax.nn.relu(ConvNorm(self.widths[0], self.groups, name="heat")(x))

@@ -1,4 +1,4 @@
-"""Drafters: what proposes the tokens that a language model checks in speculative decoding."""
+"""Drafters, which propose the tokens that a language model checks in speculative decoding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Proposal = tuple[Int32[Array, "batch tokens"], Float[Array, "batch tokens vocabu
 
 @runtime_checkable
 class Drafter(Protocol):
-    """Proposes the next tokens of texts: a pytree, so that it is an argument of compiled code.
+    """Proposes the next tokens of texts. It is a pytree, and so an argument of compiled functions.
 
     Attributes:
         tokens: how many are proposed at a time.
@@ -60,8 +60,8 @@ class Drafter(Protocol):
         """Proposes the tokens after the first `length` ones of each row of `text`.
 
         Args:
-            state: of `start` or of the last call. Since then rows have kept some of the tokens that
-                were proposed, and one that follows them.
+            state: what `start` or the last call returned. Since the last call each row has grown by
+                the accepted ones of the proposed tokens and by one token after them.
             text: tokens; what follows the first `length` ones of a row is undefined.
             length: columns of each row that are known, padding included.
             padding: number of padding tokens at the left of each row.
@@ -80,8 +80,9 @@ class Drafter(Protocol):
 class PromptLookup:
     """Proposes what followed the last tokens where they occurred in the text before.
 
-    Of all places it takes the one that agrees with most of the last tokens, of these the latest. A
-    continuation that reaches the end of the text is repeated from its beginning.
+    It searches the text for the longest earlier occurrence of its last tokens, at most `ngram`; of
+    several it takes the latest, and without one it repeats the last token. A continuation that
+    reaches the end of the text is repeated from its beginning.
 
     Attributes:
         tokens: how many are proposed at a time.
@@ -221,7 +222,7 @@ def extend(
     column: Integer[Array, " batch"],
     padding: Integer[Array, " batch"],
 ) -> tuple[Float[Array, "batch length vocabulary"], Cache]:
-    """Applies a GPT to tokens that are at other columns of its cache in each row.
+    """Applies a GPT to tokens whose columns in the cache differ between rows.
 
     Args:
         net, params: the network and its parameters.
@@ -231,7 +232,8 @@ def extend(
         padding: number of padding tokens at the left of each row.
 
     Returns:
-        Logits of the token after each token, and the cache with these tokens.
+        Logits [batch, length, vocabulary] of the token after each token, and the cache with these
+        tokens.
     """
     if len(tokens) == 1:  # a slice of the cache is written, where many rows need a scatter
         return infer(net, params, tokens, cache=cache, position=column[0], padding=padding)

@@ -17,16 +17,17 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class ConvEmbedder(nn.Module):
-    """3x3 convolutions with layer normalisation and ReLU, halved by max pooling between them; a
-    dense layer over all positions.
+    """Embeds images by 3x3 convolutions and a dense layer over all positions.
 
-    It has no batch normalisation, so that an embedding depends on its own image alone.
+    Layer normalisation and ReLU follow each convolution, and max pooling halves height and width
+    between them. There is no batch normalisation, so that an embedding depends on its own image
+    alone.
 
     Attributes:
         widths: channels of the convolutions.
-        size: numbers of an embedding.
+        size: length of an embedding.
         patch: blocks of patch x patch pixels are the positions of the first convolution.
-        dropout: of the features before the dense layer.
+        dropout: rate of dropout before the dense layer.
     """
 
     widths: Sequence[int]
@@ -64,14 +65,14 @@ class ConvEmbedder(nn.Module):
 def moved(
     x: Float[Array, "batch height width c"], pixels: int
 ) -> Float[Array, "views height width c"]:
-    """Images, and copies moved up, down, left and right; the pixels at the border are repeated.
+    """Returns images and copies shifted up, down, left and right; border pixels are repeated.
 
     Args:
         x: images [batch, height, width, c].
-        pixels: by which they are moved.
+        pixels: by which they are shifted.
 
     Returns:
-        [5 batch, height, width, c]: all images, then all moved up, and so on.
+        [5 batch, height, width, c]: all images, then all shifted up, down, left, and right.
     """
     height, width = x.shape[1:3]
     around = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
@@ -87,13 +88,13 @@ class Verifiers(nn.Module):
     """One `ConvEmbedder` for each fold, with a vector of unit length for each class.
 
     Attributes:
-        folds: number of networks, which know nothing of each other.
+        folds: number of networks, which share no parameters.
         classes: number of classes.
         widths, size, patch, dropout: as of `ConvEmbedder`.
-        mirror: whether the embedding in evaluation is the direction of the sum of those of the
-            image and of its reflection.
-        shifts: pixels by which images are moved up, down, left and right in evaluation; the
-            embedding is the direction of the sum of those of the five. 0: they are not moved.
+        mirror: whether in evaluation the embeddings of the image and of its mirror image are
+            summed and scaled to unit length.
+        shifts: pixels by which an image is shifted up, down, left and right in evaluation; the five
+            embeddings are summed and scaled to unit length. 0: no shifts.
     """
 
     folds: int

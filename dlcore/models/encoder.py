@@ -57,7 +57,10 @@ class Size:
 class Block(nn.Module):
     """A Transformer block without biases: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Every token attends to every other.
+    Every token attends to all tokens that are not masked, itself among them.
+
+    Attributes:
+        size: of the encoder.
     """
 
     size: Size
@@ -103,7 +106,11 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Positions, blocks and a last normalisation (normalisation first, Xiong et al. 2020)."""
+    """Positions, pre-norm blocks (Xiong et al. 2020) and a last layer normalisation.
+
+    Attributes:
+        size: of the encoder.
+    """
 
     size: Size
 
@@ -120,8 +127,8 @@ class Encoder(nn.Module):
 
         Args:
             x: embedded tokens.
-            seen: False at padding [batch, length], which then has no effect on other tokens; None:
-                no padding.
+            seen: False at padding [batch, length], which then has no effect on other tokens, or for
+                each token the tokens that it attends to [batch, length, length]; None: all.
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
 

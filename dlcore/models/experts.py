@@ -43,7 +43,7 @@ class ExpertDense(nn.Module):
     """One dense layer for each expert, without a bias.
 
     Attributes:
-        features: outputs of each.
+        features: number of outputs of each.
         kernel_init: draws the kernels [experts, inputs, features].
     """
 
@@ -61,16 +61,16 @@ class ExpertDense(nn.Module):
 class Experts(nn.Module):
     """Sends each token to `top` of several MLPs, and sums their outputs by the router's weights.
 
-    In training an expert takes at most capacity * top * length / experts tokens of a row, and drops
-    the last ones beyond that: shapes are fixed, so that XLA compiles and divides them, and rows do
-    not depend on each other. In inference every expert takes all that it is sent: a token's
-    output depends on the token alone, with a cache as without one, at the price of computing each
-    expert for each token.
+    In training an expert takes at most capacity * top * length / experts tokens of a row (rounded
+    up), and drops the last ones beyond that: shapes are fixed, so that XLA compiles and shards
+    them, and rows do not depend on each other. In inference no token is dropped: a token's output
+    depends on the token alone, with a cache as without one, at the price of computing each expert
+    for each token.
 
     Attributes:
         experts, top, capacity: as of `gpt.Size`.
         hidden: width of the hidden layer of one expert.
-        gated: SwiGLU instead of GELU.
+        gated: whether an expert is a SwiGLU instead of an MLP with GELU.
         residual_init: draws the kernels of the last layer.
     """
 

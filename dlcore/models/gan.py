@@ -23,7 +23,10 @@ def pixel_norm(x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
     Unlike batch normalisation it treats every example by itself.
 
     Args:
-        x: [..., channels].
+        x: [..., channels], floating.
+
+    Returns:
+        Shape and dtype of `x`.
 
     Source: Karras et al. 2018, sec. 4.2.
     """
@@ -31,7 +34,7 @@ def pixel_norm(x: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
 
 
 class Generator(nn.Module):
-    """Maps noise, and a class where there are any, to images in [-1, 1].
+    """Maps noise, and a class if there are classes, to images in [-1, 1].
 
     Attributes:
         width: channels of the first level; the next two have half and a quarter.
@@ -111,7 +114,11 @@ def normalised(params: Tree) -> Tree:
     """Divides every kernel by its spectral norm, as a matrix from its inputs to its outputs.
 
     Args:
-        params: parameters; arrays of less than two axes are returned unchanged.
+        params: parameters; their last axis is that of the outputs. Arrays of fewer than two axes
+            are returned unchanged.
+
+    Returns:
+        A tree like `params`.
 
     Source: Miyato et al. 2018, sec. 2.1.
     """

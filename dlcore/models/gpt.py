@@ -140,7 +140,11 @@ class Size:
 
 
 class Block(nn.Module):
-    """A Transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
+    """A Transformer block: x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Attributes:
+        size: of the GPT.
+    """
 
     size: Size
 
@@ -159,7 +163,7 @@ class Block(nn.Module):
         Args:
             x: tokens.
             row: each example's index in the global batch [batch]; None, in evaluation: no dropout,
-                and experts of any capacity.
+                and experts of unlimited capacity.
             cache: keys and values of earlier tokens, each [batch, kv heads, context, d]; None:
                 none.
             position: index of the first token [], or of every token [batch, length].
@@ -224,6 +228,9 @@ class Block(nn.Module):
 
 class GPT(nn.Module):
     """Predicts the next token; the embedding is also the output matrix.
+
+    Attributes:
+        size: of the GPT.
 
     Source: Radford et al. 2019; Press & Wolf 2017 for the tied embedding.
     """
@@ -311,6 +318,10 @@ class GPT(nn.Module):
 def unstacked(size: Size, params: Tree) -> tuple[Size, Tree]:
     """Splits the stacked parameters of `size.scan` into those of single layers.
 
+    Args:
+        size: of the GPT.
+        params: its parameters.
+
     Returns:
         The size without `scan` and its parameters; both unchanged where nothing is stacked.
     """
@@ -325,6 +336,6 @@ def unstacked(size: Size, params: Tree) -> tuple[Size, Tree]:
 
 
 def empty_cache(size: Size, batch: int, dtype: DTypeLike) -> Cache:
-    """Returns a cache of zeros for a whole context: keys and values of every layer."""
+    """Returns a cache of zeros for `batch` texts of a whole context, see `Cache`."""
     zeros = jnp.zeros((batch, size.keys, size.context, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.layers

@@ -1,4 +1,4 @@
-"""Generation for prompts of different lengths in one batch, each with an end of its own."""
+"""Generation for prompts of different lengths in one batch, each until its own end token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Decoding:
     Attributes:
         temperature, top_k, top_p, min_p: see `sampling.choose`.
         repetition_penalty: for tokens of the prompt and the continuation, see `sampling.penalised`.
-        min_tokens: the end token is not chosen before so many others.
+        min_tokens: number of tokens of a continuation before which the end token is not chosen.
         shorten_from, shorten_by: see `sampling.end_encouraged`.
 
     Raises:
@@ -66,7 +66,7 @@ class Generated(NamedTuple):
     """Continuations of a batch of prompts.
 
     Attributes:
-        tokens: int32 [batch, length]; the end token from where a continuation ended.
+        tokens: int32 [batch, length]; a continuation that ended is filled up with the end token.
         lengths: int32 [batch], tokens of a continuation without its end token.
         log_probabilities: [batch, length] of each token and of the end token, in nats, under the
             model's own distribution (temperature 1, all tokens, no penalty); 0 after the end.
@@ -84,10 +84,11 @@ def left_padded(
 
     Args:
         prompts: tokens of each.
-        length: columns of the array; 0: of the longest prompt.
+        length: columns of the array; 0: the length of the longest prompt.
 
     Returns:
-        Tokens [batch, length] and the number of zeros of each row, as `generate_batch` needs them.
+        Tokens int32 [batch, length] and the number of padding tokens of each row, int32 [batch], as
+        `generate_batch` takes them.
 
     Raises:
         ValueError: no prompt, an empty one, or one that is longer than `length`.
@@ -105,7 +106,12 @@ def left_padded(
 def tokens_of(
     prompt: Integer[Array, "batch given"], padding: Integer[Array, " batch"], vocabulary: int
 ) -> Bool[Array, "batch vocabulary"]:
-    """Returns which tokens occur in each prompt, its padding aside; see `generate_batch`."""
+    """Returns which tokens occur in each prompt, its padding aside: bool [batch, vocabulary].
+
+    Args:
+        prompt, padding: as of `generate_batch`.
+        vocabulary: number of tokens.
+    """
     is_token = jnp.arange(prompt.shape[1])[None] >= padding[:, None]
     # an index beyond the vocabulary is dropped: padding is no token of the text
     index = jnp.where(is_token, prompt, vocabulary)
@@ -129,7 +135,7 @@ def generate_batch(
 ) -> Generated:
     """Continues prompts until each has ended, in one compiled loop over a cache.
 
-    A row depends on its own prompt and key alone: it is what a batch of this row gives.
+    A row depends on its own prompt and key alone: a batch of this row has the same result.
 
     Args:
         size: of the network.
@@ -141,8 +147,12 @@ def generate_batch(
         end: the token that ends a continuation; below 0: none does.
         decoding: how tokens are chosen.
 
+    Returns:
+        The continuations.
+
     Raises:
-        ValueError: prompt and continuation do not fit the context, or the prompt is empty.
+        ValueError: prompt and continuation do not fit into the context, the prompt is empty, or
+            `length` is below 1.
     """
     batch, given = prompt.shape
     if given < 1 or length < 1 or given + length > size.context:
@@ -212,10 +222,13 @@ def adjusted(
 
     Args:
         logits: of the model [..., vocabulary].
-        seen: tokens of the text so far [..., vocabulary].
-        i: tokens of the continuation so far [].
+        seen: True for tokens that occur in the text so far [..., vocabulary].
+        i: number of tokens of the continuation so far [].
         end: the end token; below 0: none.
         decoding: its repetition penalty, `min_tokens`, `shorten_from` and `shorten_by` are used.
+
+    Returns:
+        Logits, shape of `logits`; -inf for an end token that is not allowed yet.
     """
     how = decoding
     if how.repetition_penalty != 1:

@@ -42,9 +42,9 @@ def generate(
         key: random key; token i is drawn with `fold_in(key, i)`.
         length: number of new tokens.
         temperature, top_k, top_p: see `sampling.choose`.
-        draft: tokens that are proposed at a time by `drafters.PromptLookup` and checked in one
-            pass; 0: none. The distribution is the same; the draws are others, except at
-            temperature 0.
+        draft: number of tokens that `drafters.PromptLookup` proposes at a time, and one pass
+            checks; 0: none. The distribution of the texts is the same; above temperature 0 the
+            draws are others.
 
     Returns:
         Prompt and continuation [batch, given + length].
@@ -131,7 +131,8 @@ def likeliest(
         Tokens [batch, beams, length] and scores [batch, beams], in descending order of score.
 
     Raises:
-        ValueError: the prompt is empty, or prompt and continuation do not fit into the context.
+        ValueError: the prompt is empty, prompt and continuation do not fit into the context, or
+            `length` or `beams` is below 1.
     """
     batch, given = prompt.shape
     if given < 1 or given + length > size.context:

@@ -18,9 +18,14 @@ def token_positions(
     """Returns the position of each token in its text.
 
     Args:
-        position: column of the first token [], or the position of every token [batch, length].
+        position: column of the first token [], or the position of every token [batch, length],
+            which is returned as it is.
         length: number of tokens.
-        padding: number of padding tokens at the left of each row; they get position 0.
+        padding: number of padding tokens at the left of each row [batch], which get position 0;
+            None: no padding.
+
+    Returns:
+        Positions [length], or [batch, length] where they differ between rows.
     """
     if position.ndim:
         return position
@@ -40,11 +45,16 @@ def visible(
 
     Args:
         first: column of the first query; keys begin at column 0.
-        queries, keys: their numbers.
-        window: a query sees so many keys at most, the last of which is its own; 0: all before it.
-        segment: number of the document of each token, where queries and keys are the same tokens;
-            None: one document.
-        padding: number of padding tokens at the left of each row, which nobody sees; None: none.
+        queries, keys: numbers of queries and of keys.
+        window: number of keys that a query sees at most, its own and those just before it; 0: all.
+        segment: number of the document of each token [batch, keys], where queries and keys are the
+            same tokens; None: one document.
+        padding: number of padding tokens at the left of each row [batch], which no query sees;
+            None: no padding.
+
+    Returns:
+        bool [batch, queries, keys], or [1, queries, keys] without `segment` and `padding`: True
+        where the key is not later than the query and the arguments allow it.
     """
     query, key = (first + jnp.arange(queries))[:, None], jnp.arange(keys)[None]
     seen = (key <= query)[None]
@@ -62,12 +72,15 @@ def rotated(
     position: Integer[Array, " length"] | Integer[Array, "batch length"],
     rope: Rope,
 ) -> Float[Array, "batch heads length d"]:
-    """Turns queries or keys by their positions, by the kernel without scaling where there is none.
+    """Applies rotary positions to queries or keys, for `PLAIN` by the kernel without scaling.
 
     Args:
-        x: queries or keys.
-        position: of each token, in its text.
+        x: queries or keys [batch, heads, length, d].
+        position: of each token in its text, [length] or [batch, length].
         rope: base, scaling and partial form.
+
+    Returns:
+        Rotated queries or keys, shape and dtype of `x`.
     """
     each = position[:, None] if position.ndim == 2 else position
     return rotary(x, each) if rope == PLAIN else scaled_rotary(x, each, rope)
@@ -79,11 +92,14 @@ def causal(
     v: Float[Array, "batch heads length d"],
     segment: Integer[Array, "batch length"] | None,
 ) -> Float[Array, "batch heads length d"]:
-    """Attends to earlier tokens, of the same document where rows are packed.
+    """Attends to a token itself and earlier tokens, of the same document where rows are packed.
 
     Args:
-        q, k, v: queries, keys and values of the same tokens.
-        segment: number of the document of each token; None: one document.
+        q, k, v: queries, keys and values of the same tokens, each [batch, heads, length, d].
+        segment: number of the document of each token [batch, length]; None: one document.
+
+    Returns:
+        Weighted values, shape and dtype of `q`.
     """
     if segment is None:
         return causal_attention(q, k, v)

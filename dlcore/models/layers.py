@@ -19,6 +19,10 @@ from dlcore.kernels.norm import layer_norm, rms_norm
 def check_stages(widths: Sequence[int], blocks: Sequence[int]) -> None:
     """Checks that as many numbers of blocks as widths are given.
 
+    Args:
+        widths: channels of each stage.
+        blocks: number of blocks of each stage.
+
     Raises:
         UsageError: they differ in number.
     """
@@ -33,7 +37,7 @@ def check_halvings(sides: Sequence[int], stages: int) -> None:
 
     Args:
         sides: height and width.
-        stages: number of widths.
+        stages: number of stages; the image is halved between them.
 
     Raises:
         UsageError: 2^(stages - 1) does not divide the sides.
@@ -104,7 +108,8 @@ class BatchNorm(nn.Module):
 
     Under jit the batch axis is global already; under shard_map and pmap the statistics are summed
     over the mesh axis "data" of the traced program. Evaluation uses running averages,
-    m <- momentum m + (1 - momentum) m_batch. Padded positions count like others.
+    m <- momentum m + (1 - momentum) m_batch, in the collection "batch_stats". There is no mask:
+    padded positions enter the statistics like others.
 
     Attributes:
         momentum: of the running averages.

@@ -1,6 +1,4 @@
-"""Linear recurrent units (Orvieto et al. 2023): a diagonal linear recurrence between pointwise
-layers.
-"""
+"""Linear recurrent units (Orvieto et al. 2023): diagonal recurrences between pointwise layers."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Size:
     Attributes:
         vocabulary: number of words; 0 is padding.
         answers: number of possible answers.
-        sentences: most sentences of a story.
+        sentences: number of sentences of the longest story.
         width: features of a sentence.
         hops: number of readings of the memory.
         dropout: rate of dropout of the state before the answer.
@@ -38,11 +38,14 @@ class Size:
 
 
 def position_weights(length: int, width: int) -> Float32[np.ndarray, "length width"]:
-    """Weights of the words of a sentence by their position: (1 - j/J) - (k/d)(1 - 2j/J).
+    """Computes the weights of a sentence's words by position: (1 - j/J) - (k/d)(1 - 2j/J).
 
     Args:
-        length: J, words of a sentence; j counts from 1.
-        width: d, features; k counts from 1.
+        length: J, number of words of a sentence; j counts from 1.
+        width: d, number of features; k counts from 1.
+
+    Returns:
+        float32 [length, width].
 
     Source: Sukhbaatar et al. 2015, 4.1 (position encoding).
     """
@@ -55,7 +58,12 @@ class MemoryReader(nn.Module):
     """Answers a question from a story by reading its sentences several times.
 
     Adjacent weights: the output vectors of a reading are the input vectors of the next. Sentences
-    are sums of word vectors weighted by position, with a learned vector for their age.
+    are sums of word vectors weighted by position, plus a learned vector for their age.
+
+    Attributes:
+        size: of the network.
+
+    Source: Sukhbaatar et al. 2015, sec. 2.
     """
 
     size: Size

@@ -59,7 +59,7 @@ class MLP(nn.Module):
 
 
 class Many(nn.Module):
-    """`count` independent networks of one shape, computed together; parameters are [count, ...].
+    """Computes `count` independent networks of one shape; each parameter is [count, ...].
 
     Attributes:
         count: number of networks.
@@ -81,11 +81,11 @@ class Many(nn.Module):
         train: bool = False,
         row: Integer[Array, " batch"] | None = None,
     ) -> Float[Array, "count batch classes"]:
-        """Computes logits [count, batch, classes] of inputs [count, batch, ...], one set a network.
+        """Computes logits [count, batch, classes].
 
         Args:
-            x: inputs of each network.
-            train, row: as of `MLP`.
+            x: inputs of each network [count, batch, ...].
+            train, row: as of `MLP`; all networks have the same `row` [batch].
         """
         networks = nn.vmap(
             lambda net, x: net(x, train=train, row=row),

@@ -1,4 +1,4 @@
-"""Policies: networks that map what a camera sees to an action."""
+"""Policies: networks that map the frames of a camera to an action."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class ConvPolicy(nn.Module):
-    """One number from some frames: 3x3 convolutions, halved by max pooling, and a hidden layer.
+    """Computes one number from some frames, by 3x3 convolutions and a hidden layer.
+
+    Frames are joined along the channels. Layer normalisation and ReLU follow each convolution, and
+    max pooling halves height and width between them.
 
     Attributes:
         widths: channels of the convolutions.
         hidden: units of the hidden layer.
         patch: blocks of patch x patch pixels are the positions of the first convolution.
-        dropout: of the features before and after the hidden layer.
+        dropout: rate of dropout before and after the hidden layer.
     """
 
     widths: Sequence[int]
@@ -44,7 +47,7 @@ class ConvPolicy(nn.Module):
         Args:
             frames: [batch, history, height, width, c]; zeros are added around those whose sides
                 patch 2^(widths - 1) does not divide.
-            numbers: what is known besides [batch, n], given to the hidden layer.
+            numbers: further inputs of the hidden layer [batch, n]; None: none.
             train: whether dropout is active.
             row: each example's index [batch].
 

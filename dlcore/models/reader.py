@@ -44,7 +44,7 @@ class Size:
 
 
 class SpanHead(nn.Module):
-    """Logits of where an answer begins and ends, and that there is none.
+    """Computes logits of the first and of the last token of an answer, and of "no answer".
 
     Position 0 is "no answer" (Devlin et al. 2019, 4.3); position i + 1 is token i.
     """
@@ -73,9 +73,13 @@ class SpanHead(nn.Module):
 
 
 class Words(nn.Module):
-    """Features of words: a learned vector, a convolution over characters, and flags.
+    """Computes features of words: a learned vector, a convolution over characters, and flags.
 
-    Source: Kim 2014, 2 for the convolution, with windows of `kernel` characters.
+    Attributes:
+        size: of the reader.
+        kernel: number of characters of a window, odd.
+
+    Source: Kim 2014, sec. 2, for the convolution.
     """
 
     size: Size
@@ -89,13 +93,13 @@ class Words(nn.Module):
         flags: Shaped[Array, "batch length flags"],
         row: Integer[Array, " batch"] | None,
     ) -> Float[Array, "batch length width"]:
-        """Computes [batch, length, width].
+        """Computes features [batch, length, width].
 
         Args:
-            tokens: words, 0 at padding.
-            characters: bytes of each word plus 1, 0 at padding; None: without.
-            flags: features that are given, 0 or 1.
-            row: each example's index in the global batch; None: no dropout.
+            tokens: words [batch, length], 0 at padding.
+            characters: bytes of each word plus 1 [batch, length, bytes], 0 at padding; None: none.
+            flags: further features of each word [batch, length, flags], 0 or 1.
+            row: each example's index in the global batch [batch]; None: no dropout.
         """
         s, init = self.size, nn.initializers.normal(0.1)
         parts = [nn.Embed(s.vocabulary, s.words, embedding_init=init, name="words")(tokens)]
@@ -118,7 +122,11 @@ class Words(nn.Module):
 
 
 class Sequence(nn.Module):
-    """Encodes a sequence of features in both directions; padding has no effect on the rest."""
+    """Encodes a sequence of features in both directions; padding has no effect on the rest.
+
+    Attributes:
+        size: of the reader; `encoder` chooses a recurrent layer or two blocks of self-attention.
+    """
 
     size: Size
 
@@ -130,7 +138,14 @@ class Sequence(nn.Module):
         train: bool,
         row: Integer[Array, " batch"] | None,
     ) -> Float[Array, "batch length width"]:
-        """Computes [batch, length, width], 0 at padding."""
+        """Computes encoded features [batch, length, width], 0 at padding.
+
+        Args:
+            x: features [batch, length, n].
+            mask: False at padding [batch, length], which must come last.
+            train: whether dropout is applied.
+            row: each example's index in the global batch [batch], for the keys of dropout.
+        """
         s = self.size
         x = Dropout(s.dropout)(x, row if train else None)
         if s.encoder == "attention":
@@ -146,6 +161,9 @@ class Sequence(nn.Module):
 
 class SpanReader(nn.Module):
     """A reader with attention between question and text in both directions (BiDAF).
+
+    Attributes:
+        size: of the reader.
 
     Source: Seo et al. 2017, from random word vectors and without highway layers; one recurrent
     layer encodes, one models, and one more leads to the end. With `size.encoder` "attention" blocks
@@ -275,7 +293,7 @@ class EncoderReader(nn.Module):
 
 
 def encoder_reader(size: Size, separator: int) -> EncoderReader:
-    """Returns a reader by an encoder of two layers with four heads, as `bert_english` has.
+    """Returns a reader with an encoder of two layers of four heads, that of `bert_english`.
 
     Args:
         size: vocabulary, width and dropout.

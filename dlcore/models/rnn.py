@@ -24,7 +24,7 @@ GATES: dict[Cell, int] = {"elman": 1, "lstm": 4, "gru": 3}
 
 
 def state_size(cell: Cell, width: int) -> int:
-    """Returns the numbers per layer and direction in a state: h, and for an LSTM also c."""
+    """Returns the size of the state of one layer in one direction: h, and for an LSTM also c."""
     return 2 * width if cell == "lstm" else width
 
 
@@ -35,8 +35,9 @@ class Recurrent(nn.Module):
         cell: "elman", "lstm" or "gru".
         width: size of h.
         forget: initial bias of the gate that keeps the state (LSTM: forget; GRU: update).
-        memory: T > 0 starts that bias at log(u), u ~ U(1, T - 1), and the LSTM's input gate at
-            -log(u), so that units remember for 1 to T steps.
+        memory: 0: `forget` is used. T > 0: the initial bias of that gate is log(u) instead, with
+            u ~ U(1, T - 1), and that of the LSTM's input gate -log(u), so that units remember for 1
+            to T steps.
         gain: factor of the orthogonal kernels.
         reverse: run from the last step to the first.
 

@@ -23,7 +23,7 @@ def choose(
     Args:
         key: random key.
         logits: [..., vocabulary].
-        temperature: 0 returns the most likely token.
+        temperature: at least 0; 0 returns the most likely token.
         top_k: draw among the k most likely tokens only; 0: all.
         top_p: of these, draw among the fewest most likely tokens whose probabilities sum to at
             least this (nucleus sampling). Of equally likely tokens the ones with lower indices
@@ -49,10 +49,10 @@ def restricted(
     top_p: float = 1.0,
     min_p: float = 0.0,
 ) -> Float[Array, "*batch vocabulary"]:
-    """Returns the logits that `choose` draws from: divided by `temperature`, -inf for the others.
+    """Returns the logits from which `choose` draws: logits / temperature, -inf for excluded tokens.
 
     Args:
-        logits, temperature, top_k, top_p, min_p: see `choose`; `temperature` above 0.
+        logits, temperature, top_k, top_p, min_p: see `choose`; `temperature` is above 0.
     """
     if top_k:
         least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
@@ -78,10 +78,13 @@ def probabilities(
     top_p: float = 1.0,
     min_p: float = 0.0,
 ) -> Float[Array, "*batch vocabulary"]:
-    """Returns the distribution that `choose` draws from; at temperature 0 all is on one token.
+    """Returns the distribution from which `choose` draws, one-hot at temperature 0.
 
     Args:
         logits, temperature, top_k, top_p, min_p: see `choose`.
+
+    Returns:
+        Probabilities, shape and dtype of `logits`.
     """
     if temperature == 0:
         return jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=logits.dtype)
@@ -93,11 +96,11 @@ def penalised(
     seen: Bool[Array, "*batch vocabulary"],
     penalty: float,
 ) -> Float[Array, "*batch vocabulary"]:
-    """Makes tokens less likely that occurred before: positive logits / penalty, others * penalty.
+    """Makes earlier tokens less likely: divides logits above 0 by the penalty, multiplies others.
 
     Args:
         logits: [..., vocabulary].
-        seen: True for tokens of the text so far.
+        seen: True for tokens that occur in the text so far [..., vocabulary].
         penalty: above 1 discourages repetition, 1 changes nothing.
 
     Source: Keskar et al. 2019, sec. 4.1, with the sign rule of the `transformers` library.

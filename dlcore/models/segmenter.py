@@ -1,5 +1,4 @@
-"""A U-Net that computes logits for every pixel (after Ronneberger et al. 2015), with residual
-blocks and a strided stem.
+"""A U-Net with residual blocks for outputs per pixel (after Ronneberger et al. 2015).
 
 The image enters as blocks of `patch` x `patch` pixels, and sizes are halved and doubled by moving
 pixels between space and channels, so that no convolution runs at the full size.
@@ -55,16 +54,16 @@ class PixelBlock(nn.Module):
 class Segmenter(nn.Module):
     """A U-Net with one output per class and pixel.
 
-    Sizes need not divide: where a side is odd it is padded by zeros before it is halved, and what
-    was padded is cut off on the way up.
+    Height and width may be any numbers: where one is odd it is padded with zeros before it is
+    halved, and the decoder cuts off what was padded.
 
     Attributes:
         widths: channels of each level; the first works at 1 / patch of the image's sides, each
             further one at half of the one before.
         blocks: residual blocks of each level in the encoder; the decoder has one where the encoder
             has any.
-        outputs: numbers per pixel, for example one logit a class.
-        patch: side of the blocks of pixels that the stem sees as one position.
+        outputs: numbers per pixel, for example one logit per class.
+        patch: height and width of the blocks of pixels that are one position of the stem.
         norm: "batch" or "none".
         dropout: rate of dropout at the smallest size.
     """
@@ -127,13 +126,16 @@ class Segmenter(nn.Module):
 
 
 def alike(pixels: int) -> nn.initializers.Initializer:
-    """Initialises a kernel whose outputs are moved into blocks of pixels, all pixels alike.
+    """Returns an initialiser for kernels before depth to space: the same for all pixels of a block.
 
-    With other values for each pixel of a block the outputs begin with a pattern of its size, which
-    training has to remove.
+    If each pixel of a block had its own initial values, the outputs would start with a pattern of
+    the block's size, which training has to remove.
 
     Args:
-        pixels: of a block; they divide the kernel's outputs.
+        pixels: number of pixels of a block; it divides the number of outputs of the kernel.
+
+    Returns:
+        An initialiser of kernels [..., outputs].
 
     Source: Aitken et al. 2017, sec. 3.
     """

@@ -65,6 +65,9 @@ class Block(nn.Module):
     """A decoder block without biases: self-attention, attention to the source and an MLP.
 
     Each part is a residual branch with normalisation first.
+
+    Attributes:
+        size: of the encoder-decoder.
     """
 
     size: Size
@@ -89,7 +92,8 @@ class Block(nn.Module):
             x: tokens.
             memory: keys and values of the source, each [batch, heads, source, d].
             past: True where a token attends to another [batch, length, length]; None with a cache.
-            source: True at the source tokens that are attended to [batch, (length,) source].
+            source: True at the source tokens that are attended to [batch, source], or for each
+                token [batch, length, source].
             row: each example's index in the global batch [batch]; None: no dropout.
             cache: keys and values of earlier tokens, each [batch, beams, heads, capacity, d]; None:
                 none.
@@ -148,6 +152,9 @@ class Seq2Seq(nn.Module):
 
     Source, target and output share one embedding (Press & Wolf 2017). Several pairs of sentences
     may be packed into a row: tokens attend to tokens of the same pair only.
+
+    Attributes:
+        size: of the encoder-decoder.
     """
 
     size: Size
@@ -214,7 +221,8 @@ class Seq2Seq(nn.Module):
 
         Args:
             source: source tokens [batch, source].
-            seen: True at the tokens that are attended to [batch, source (, source)].
+            seen: True at the tokens that are attended to [batch, source], or for each token the
+                tokens that it attends to [batch, source, source].
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
         """
@@ -278,7 +286,7 @@ class Seq2Seq(nn.Module):
 
 
 def empty_cache(size: Size, batch: int, beams: int, room: int, dtype: DTypeLike) -> Cache:
-    """Returns a cache of zeros for `room` tokens of every beam."""
+    """Returns a cache of zeros for `room` target tokens of every beam, see `Cache`."""
     zeros = jnp.zeros((batch, beams, size.heads, room, size.width // size.heads), dtype)
     return ((zeros, zeros),) * size.decoder_layers
 

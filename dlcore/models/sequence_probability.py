@@ -16,9 +16,9 @@ def log_probability(
     """Sums the log-probabilities of the targets of each row, in nats.
 
     Args:
-        logits: of each next token.
-        targets: the next tokens.
-        weight: 1 for targets that count, 0 for the others.
+        logits: of each next token [batch, length, vocabulary].
+        targets: the next tokens [batch, length], integers from 0 to vocabulary - 1.
+        weight: 1 for targets that count, 0 for the others [batch, length].
 
     Returns:
         [batch], float32 or wider.

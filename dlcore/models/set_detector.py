@@ -1,4 +1,4 @@
-"""A detector that predicts a set: queries look at an image and at each other (DETR).
+"""A detector that predicts a set of boxes: queries attend to an image and to each other (DETR).
 
 After Carion et al. 2020, with queries at reference points (Meng et al. 2021, sec. 3.3), which
 learn faster, on the features of `detector.Pyramid`.
@@ -28,7 +28,7 @@ _MARGIN = 1e-3  # how near a middle may be to the border before its logarithm is
 
 
 def positions(points: Array, width: int) -> Array:
-    """Sines and cosines of x and of y at `width` / 4 frequencies (Carion et al. 2020, app. A.4).
+    """Computes sines and cosines of x and y at `width` / 4 frequencies from 1 to 16 periods.
 
     Args:
         points: [..., 2] in [0, 1].
@@ -36,6 +36,8 @@ def positions(points: Array, width: int) -> Array:
 
     Returns:
         [..., width].
+
+    Source: Carion et al. 2020, app. A.4, with other frequencies.
     """
     frequencies = 2 * math.pi * 2.0 ** jnp.linspace(0, 4, width // 4, dtype=points.dtype)
     frequencies = frequencies.reshape((1,) * points.ndim + (-1,))
@@ -44,14 +46,21 @@ def positions(points: Array, width: int) -> Array:
 
 
 class DecoderBlock(nn.Module):
-    """Queries see each other, then the image, then an MLP; normalisation before each."""
+    """A decoder block: attention between queries, attention to the image, and an MLP.
+
+    Each is a residual branch with normalisation first.
+
+    Attributes:
+        width: of the queries.
+        heads: of attention.
+    """
 
     width: int
     heads: int
 
     @nn.compact
     def __call__(self, x: Array, place: Array, image: Array, image_place: Array) -> Array:
-        """Adds to queries what they see.
+        """Updates queries.
 
         Args:
             x: queries [batch, n, width].
@@ -83,10 +92,10 @@ class DecoderBlock(nn.Module):
 
 
 class SetDetector(nn.Module):
-    """A fixed number of queries, each of which finds one object or none.
+    """Detects objects by a fixed number of queries, each of which finds one object or none.
 
     Attributes:
-        widths, blocks, patch, groups: of the `Pyramid`, whose cells are what queries look at.
+        widths, blocks, patch, groups: of the `Pyramid`, to whose cells queries attend.
         classes: number of classes.
         grid: queries along each axis; their reference points begin on a regular grid.
         layers: blocks of the decoder; each refines the boxes of the one before.

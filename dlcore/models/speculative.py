@@ -55,9 +55,9 @@ def generate_speculatively(
 ) -> tuple[Generated, Passes]:
     """Continues prompts as `gpt_batch.generate_batch` does, with fewer passes of the model.
 
-    Texts have the distribution of `generate_batch`; at temperature 0 they are its texts, but where
-    two tokens are as likely up to rounding. Rows may accept different numbers of tokens. A row
-    depends on its own prompt and key alone.
+    Texts have the distribution of `generate_batch`; at temperature 0 they are its texts, except
+    where two tokens are equally likely up to rounding. Rows may accept different numbers of tokens.
+    A row depends on its own prompt and key alone.
 
     Args:
         size, params, prompt, padding, keys, length, end, decoding: see `generate_batch`.
@@ -116,16 +116,16 @@ def look_ahead(
     draft: int,
     decoding: Decoding,
 ) -> tuple[Int32[Array, " next"], Int32[Array, ""], Cache]:
-    """Continues one text by 1 to `draft` + 1 tokens, which `PromptLookup` has proposed, in a pass.
+    """Continues one text by 1 to `draft` + 1 tokens in one pass, by proposals of `PromptLookup`.
 
     Args:
         size: of the network, without stacked layers.
         params: its parameters.
         cache: keys and values of the first `length` - 1 tokens.
-        text: tokens; what follows the first `length` ones is undefined.
+        text: tokens [1, columns]; what follows the first `length` ones is undefined.
         length: number of tokens, at least 1; with `draft` more they fit into the cache.
         key: random key.
-        draft: tokens that are proposed.
+        draft: number of tokens that are proposed, at least 1.
         decoding: how tokens are chosen, penalties aside.
 
     Returns:

@@ -35,7 +35,7 @@ class VGG(nn.Module):
             image: RGB [batch, height, width, 3] in [0, 1]; height and width are multiples of 8.
 
         Returns:
-            {layer: [batch, h, w, channels]} of `STYLE`, which has `CONTENT`.
+            {layer: [batch, h, w, channels]} of the layers `STYLE`, one of which is `CONTENT`.
         """
         mean, deviation = (np.array(c, np.float32)[None, None, None] for c in (MEAN, DEVIATION))
         x, found = (image - mean) / deviation, {}
@@ -52,7 +52,7 @@ class VGG(nn.Module):
 
 
 def gram(x: Array) -> Array:
-    """Gram matrices of activations: the products of channels, averaged over positions.
+    """Computes Gram matrices of activations: products of channels, averaged over positions.
 
     Args:
         x: [batch, h, w, channels].
@@ -88,7 +88,7 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [batch, h, w, channels] -> the same."""
+        """Normalises x [batch, h, w, channels]; returns the same shape."""
         scale, bias = (
             self.param(name, init, (x.shape[-1],), jnp.float32)[None, None, None].astype(x.dtype)
             for name, init in (("scale", nn.initializers.ones), ("bias", nn.initializers.zeros))
@@ -99,14 +99,14 @@ class InstanceNorm(nn.Module):
 
 
 class Painter(nn.Module):
-    """A photograph in another style (after Johnson et al. 2016).
+    """Paints photographs in the one style that it is trained for (after Johnson et al. 2016).
 
     Pixels are moved into channels and back, where the original has strided and transposed
     convolutions. An untrained network returns the photograph.
 
     Attributes:
         width: channels at a quarter of the size; a third of them at half size.
-        depth: residual blocks.
+        depth: number of residual blocks.
     """
 
     width: int = 96

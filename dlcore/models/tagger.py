@@ -15,7 +15,7 @@ from dlcore.models.encoder import Size as EncoderSize
 from dlcore.models.layers import Dropout
 from dlcore.models.rnn import RNN, Cell
 
-UNKNOWN = 1  # the number of words that are not in the vocabulary
+UNKNOWN = 1  # the index that stands for all words that are not in the vocabulary
 # Added to impossible transitions: a path with one has at most e^-30 of the probability of one
 # without, and the kernel can still use products of matrices (`kernels.crf.RANGE`).
 IMPOSSIBLE = -30.0
@@ -44,7 +44,7 @@ class Size(NamedTuple):
     """Sizes of a tagger.
 
     Attributes:
-        words, characters: numbers of words and characters, with padding 0 and `UNKNOWN`.
+        words, characters: numbers of words and of characters, padding (0) and `UNKNOWN` included.
         tags, intents: numbers of tags and of intents (0: none).
         word_width, character_width: of the embeddings.
         character_features: of the convolution over a word's characters.
@@ -54,8 +54,9 @@ class Size(NamedTuple):
         dropout: rate before and after the recurrent network.
         word_dropout: rate at which words are replaced by `UNKNOWN` in training.
         crf: whether neighbouring tags score each other; otherwise each word is tagged by itself.
-        vocabulary: subwords of a Transformer encoder; 0: there is none.
-        encoder: of that Transformer.
+        vocabulary: number of subwords of a Transformer encoder, whose outputs are further features
+            of the words; 0: there is none.
+        encoder: of that Transformer; needed with a `vocabulary`.
     """
 
     words: int
@@ -76,7 +77,7 @@ class Size(NamedTuple):
 
 
 class Characters(nn.Module):
-    """Features of each word from its characters: embeddings, a convolution, the maximum.
+    """Computes features of each word from its characters: embeddings, convolution, maximum.
 
     Attributes:
         characters: number of characters.
@@ -109,7 +110,7 @@ class Characters(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Scores the tags of words, and where there are any the intents of whole sentences.
+    """Scores the tags of words, and if there are intents, those of whole sentences.
 
     Attributes:
         size: of the network.
@@ -140,10 +141,13 @@ class Tagger(nn.Module):
             words: [batch, length]; 0 at padding.
             characters: [batch, length, letters]; 0 at padding.
             length: valid words [batch].
-            tokens, first: subwords [batch, count] and the position of each word's first one, of a
-                size with a `vocabulary`.
+            tokens: subwords [batch, count]; needed where `size.vocabulary` is above 0.
+            first: position of each word's first subword [batch, length]; needed with `tokens`.
             train: whether dropout is applied.
             row: each example's index in the global batch [batch], for the keys of dropout.
+
+        Returns:
+            The scores of tags and intents.
         """
         size, drawn = self.size, row if train else None
         mask = jnp.arange(words.shape[1])[None] < length[:, None]

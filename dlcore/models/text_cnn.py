@@ -1,4 +1,4 @@
-"""Classifiers of texts whose embeddings start random: convolutions, or a recurrent network."""
+"""Classifiers of texts without pretrained embeddings: convolutions, or a recurrent network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dlcore.models.rnn import RNN
 
 
 class TextCNN(nn.Module):
-    """Convolutions of several lengths over embedded tokens, and their maxima over the text.
+    """Classifies texts by convolutions of several lengths, and their maxima over the text.
 
     Source: Kim 2014, "Convolutional Neural Networks for Sentence Classification" (CNN-rand).
 
     Attributes:
         vocabulary: number of tokens; 0 is padding.
-        width: numbers of an embedding.
-        lengths: tokens that a convolution spans.
-        features: feature maps of each length.
+        width: length of an embedding.
+        lengths: number of tokens of each convolution's window.
+        features: number of feature maps of each length.
         classes: number of classes.
         dropout: rate of dropout of the embeddings and before the dense layer.
     """
@@ -68,13 +68,13 @@ class TextCNN(nn.Module):
 
 
 class TextRNN(nn.Module):
-    """A recurrent network over embedded tokens, and the maxima of its outputs over the text.
+    """Classifies texts by a recurrent network, and the maxima of its outputs over the text.
 
     Source: Conneau et al. 2017, sec. 3.2.2, for the maximum over a bidirectional LSTM.
 
     Attributes:
         vocabulary: number of tokens; 0 is padding.
-        width: numbers of an embedding.
+        width: length of an embedding.
         rnn: the network.
         classes: number of classes.
         dropout: rate of dropout of the embeddings and before the dense layer.

@@ -25,7 +25,11 @@ def waves(
     Args:
         time: [batch].
         size: length of an embedding, even.
-        fastest: highest angular frequency; the lowest is 1, and their ratios are equal.
+        fastest: highest angular frequency; the lowest is 1, and the ratio of neighbours is the same
+            everywhere.
+
+    Returns:
+        [batch, size], dtype of `time`.
 
     Source: Vaswani et al. 2017, sec. 3.5.
     """
@@ -62,7 +66,7 @@ class UNet(nn.Module):
 
     Attributes:
         width: channels at half of the image's size; at a quarter twice as many.
-        depth: number of blocks at half size (before and after the quarter), and at a quarter.
+        depth: number of blocks at half size (both before and after the quarter), and at a quarter.
         classes: number of classes; label `classes` means no class.
     """
 
@@ -77,7 +81,7 @@ class UNet(nn.Module):
         time: Float[Array, " batch"],
         label: Integer[Array, " batch"],
     ) -> Float[Array, "batch height width c"]:
-        """Computes the velocity, like images.
+        """Computes the velocity, of the shape of `images`.
 
         Args:
             images: [batch, height, width, c]; 4 divides height and width.

@@ -44,7 +44,7 @@ class VAE(nn.Module):
 
     Attributes:
         encoder: x -> mean and log variance of q(z | x), [batch, 2 latent].
-        decoder: z [batch, latent] -> parameters of p(x | z), n numbers an example.
+        decoder: z [batch, latent] -> parameters of p(x | z) [batch, ...], n numbers per example.
         latent: size of z.
         log_density: (x, parameters) -> log p(x | z), both [..., n] -> [...].
 
@@ -71,7 +71,15 @@ class VAE(nn.Module):
     def explained(
         self, x: Float[Array, "batch ..."], z: Float[Array, "batch samples latent"]
     ) -> Float[Array, "batch samples"]:
-        """Computes log p(x | z) [batch, samples] of x [batch, ...], z [batch, samples, latent]."""
+        """Computes log p(x | z) of several samples of z for each example.
+
+        Args:
+            x: examples [batch, ...].
+            z: samples [batch, samples, latent].
+
+        Returns:
+            [batch, samples], in nats.
+        """
         batch, samples, latent = z.shape
         decoded = self.decode(z.reshape(batch * samples, latent)).reshape(batch, samples, -1)
         return self.log_density(x.reshape(batch, 1, -1), decoded)
@@ -173,8 +181,8 @@ def log_likelihood(
         x: examples [n, ...].
         key: random key.
         samples: number of samples of z for each example.
-        chunk: samples of an example that are decoded at a time.
-        batch: examples that are decoded at a time.
+        chunk: number of samples of an example that are decoded at a time.
+        batch: number of examples that are decoded at a time.
 
     Returns:
         log p(x) in nats, float32 [n].

@@ -28,9 +28,10 @@ class Collective:
 
     Attributes:
         kind: one of `KINDS`.
-        count: how often it runs.
-        bytes: the size of the full result.
-        groups: the devices that communicate with each other.
+        count: how often it runs in one step.
+        bytes: of the operands on one device, in one run; for an all-gather, of its result.
+        groups: numbers of the devices that communicate with each other; for a collective-permute,
+            pairs (source, target).
         axes: the mesh axes along which the groups extend; () if unknown.
         shape: XLA's shape of the result.
         source: the operation that it comes from.
@@ -72,6 +73,9 @@ def collectives(program: Program, mesh: Mapping[str, int]) -> list[Collective]:
 
     Returns:
         One entry for each instruction; its count includes the iterations of loops.
+
+    Raises:
+        ValueError: the program writes its groups in an unknown notation.
     """
     found, begun = [], set()
     for name, each, times in program.executed:

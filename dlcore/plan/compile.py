@@ -54,7 +54,24 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The forecast for a step; `memory` is None where the compiler refused `needs` bytes."""
+    """The forecast for a step.
+
+    Attributes:
+        topology: the hardware.
+        mesh: {axis: size}.
+        batch, microbatches, precision: of the step.
+        parameters: their number, over all models.
+        state_bytes: bytes of the state on one device.
+        needs: peak bytes on one device; without `memory` a lower bound.
+        fits: whether `needs` is at most the usable memory of the device.
+        memory: parts of `needs`; None where the state alone is too large or the compiler refused.
+        flops: of a step, over all devices; 0 where `memory` is None.
+        bytes: memory traffic of a step on one device; 0 where `memory` is None.
+        collectives: of a step; () where `memory` is None.
+        estimate: the time of a step; None where `memory` is None.
+        seconds: the time that planning took.
+        program: the compiled program's text, where it is kept.
+    """
 
     topology: Topology
     mesh: dict[str, int]
@@ -87,7 +104,7 @@ def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
         microbatches: number of parts of a batch.
 
     Returns:
-        The mesh, and a note where the batch is not divisible by the devices; both "" otherwise.
+        The mesh, and a note on the batch, which the devices do not divide; ("", "") where they do.
     """
     parts = math.gcd(devices, batch // microbatches) if batch % microbatches == 0 else 1
     if parts == devices:
@@ -127,8 +144,11 @@ def plan(
         devices: its devices.
         keep: whether the program's text is kept.
 
+    Returns:
+        The plan; one that does not fit is returned too.
+
     Raises:
-        UsageError: mesh or batch do not fit the devices.
+        UsageError: mesh or batch do not fit the devices, or `--parallel pmap`.
     """
     start_time = time.monotonic()
     layout = sharding.layout(flags.parallel, flags.mesh, devices)

@@ -18,7 +18,7 @@ class Hardware:
         bandwidth: bytes per second of the memory.
         link: bytes per second that a device sends in a ring of neighbours (TPU: in both
             directions of one axis of the torus).
-        hop: seconds of latency.
+        hop: seconds of latency of one hop between devices.
         network: bytes per second that a device sends out of its host; a TPU slice has no such
             limit.
         host: devices in a host.

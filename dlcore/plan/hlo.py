@@ -15,7 +15,16 @@ _BITS = re.compile(r"\d+")
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """`name = shape opcode(operands), attributes`."""
+    """A line of a program: `name = shape opcode(operands), attributes`.
+
+    Attributes:
+        name: without "%".
+        shape: of the result, as XLA writes it.
+        opcode: such as "fusion".
+        operands: names of instructions; of a parameter its number, of a constant its value.
+        attributes: the rest of the line.
+        root: whether the result is that of the computation.
+    """
 
     name: str
     shape: str
@@ -25,7 +34,7 @@ class Instruction:
     root: bool
 
     def called(self, word: str) -> list[str]:
-        """The computations that an attribute names."""
+        """Returns the computations that an attribute names, such as "calls"; [] without it."""
         found = re.search(rf"\b{word}=(?:\{{([^}}]*)\}}|%?([\w.\-]+))", self.attributes)
         return [name.strip(" %") for name in (found[1] or found[2]).split(",")] if found else []
 
@@ -35,7 +44,12 @@ Computation = Mapping[str, Instruction]
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled module: its computations by name."""
+    """A compiled module.
+
+    Attributes:
+        computations: {name: {name: instruction}}.
+        entry: name of the computation that is run.
+    """
 
     computations: Mapping[str, Computation]
     entry: str
@@ -78,9 +92,10 @@ class Program:
                         yield from self._run(called, again)
 
     def trips(self, loop: Instruction) -> int:
-        """The number of iterations of a while loop.
+        """Returns the number of iterations of a while loop.
 
-        It is XLA's known trip count, otherwise the only number in the condition, otherwise 1.
+        It is XLA's known trip count, otherwise the only int32 constant in the condition, otherwise
+        1.
         """
         matched = re.search(r'known_trip_count"?:\{"n":"(\d+)"', loop.attributes)
         if matched:
@@ -157,11 +172,11 @@ def _parts(text: str) -> list[str]:
 
 
 def size(shape: str, memory: bool = False) -> int:
-    """Computes the bytes of a shape, summed over tuples.
+    """Computes the bytes of a shape, summed over the arrays of a tuple.
 
     Args:
         shape: as XLA writes it.
-        memory: exclude arrays in a TPU's vector memory (space 1).
+        memory: exclude arrays in a TPU's vector memory (memory space 1).
     """
     total = 0
     for kind, dims, layout in _ARRAY.findall(shape):

@@ -46,7 +46,10 @@ class Estimate:
 
 
 def seconds(each: Collective, hardware: Hardware) -> float:
-    """Estimates the seconds of all runs of a collective: bytes over the slowest link, latencies."""
+    """Estimates the seconds of all runs of a collective in a step.
+
+    count * (sent / speed + hop * ceil(log2 n)), for groups of n devices.
+    """
     return each.count * (
         each.sent / speed(each, hardware) + hardware.hop * max(1, math.ceil(math.log2(each.group)))
     )
@@ -100,6 +103,10 @@ def estimate(
         moved: bytes of memory traffic on each device.
         collectives: the collectives of the step.
         precision: "f32" or "bf16".
+
+    Returns:
+        Seconds of each part; compute is flops / shared / peak, memory is moved / bandwidth. The
+        efficiency is flops / devices / peak, over the largest part.
     """
     peak = hardware.bf16 if precision == "bf16" else hardware.f32
     compute, memory = flops / shared / peak, moved / hardware.bandwidth
@@ -120,10 +127,16 @@ def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
 
 
 class Group(TypedDict):
-    """The collectives of one kind over the same mesh axes."""
+    """The collectives of one kind over the same mesh axes, in one step.
+
+    Attributes:
+        kind: of the collectives.
+        axes: the mesh axes, joined by "+"; "" if unknown.
+        count, bytes, seconds: sums over all runs.
+    """
 
     kind: str
-    axes: str  # joined by "+"
+    axes: str
     count: float
     bytes: float
     seconds: float

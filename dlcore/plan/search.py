@@ -19,7 +19,14 @@ TENSOR = (1, 2, 4, 8)  # larger groups communicate too much
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One combination, and its plan."""
+    """One combination of mesh, microbatches and rematerialisation, and its plan.
+
+    Attributes:
+        mesh: as of `--mesh`, with all three axes.
+        microbatches: their number.
+        remat: the config's field `remat`; None: the config has none.
+        plan: the forecast.
+    """
 
     mesh: str
     microbatches: int
@@ -30,8 +37,16 @@ class Candidate:
 def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
     """Lists meshes to try: splits of the devices over the three axes whose rows divide the batch.
 
-    For each size of `tensor` (above 1 only with tensor-parallel rules): all other devices on
-    `data`, all on `fsdp`, and `fsdp` over 8.
+    For each size of `tensor`, the remaining devices are all on `data`, all on `fsdp`, or 8 on
+    `fsdp` and the rest on `data`.
+
+    Args:
+        devices: number of devices.
+        batch: number of examples of a step.
+        tensor: whether to try sizes of `tensor` above 1, for models with tensor-parallel rules.
+
+    Returns:
+        Values of `--mesh`, such as "data=2,fsdp=8,tensor=1".
     """
     found = []
     for t in TENSOR if tensor else (1,):
@@ -67,13 +82,13 @@ def search(
         flags: the run options.
         topology: the hardware.
         devices: its devices.
-        say: is called with a line about each candidate.
+        say: is called with a line about each candidate, also those that are not returned.
 
     Returns:
         The best candidate of each mesh, the fastest first; those that do not fit last.
 
     Raises:
-        UsageError: the options fix what is searched.
+        UsageError: the options fix what is searched, or no mesh divides the batch.
     """
     if flags.mesh or flags.microbatches > 1:
         raise UsageError(

@@ -21,7 +21,15 @@ FORM = "write tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host) or cpu:8"
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """A number of devices of one kind, and their arrangement."""
+    """A number of devices of one kind, and their arrangement.
+
+    Attributes:
+        text: the value of `--topology`.
+        name: key of `HARDWARE`, or "cpu".
+        hardware: the properties of one device.
+        shape: of the torus of a TPU; (hosts, devices of a host) or (devices,) of GPUs; (devices,)
+            of a CPU.
+    """
 
     text: str
     name: str
@@ -38,7 +46,7 @@ def parse(text: str) -> Topology:
     """Parses `--topology`, such as tpu:v5e:4x4.
 
     Raises:
-        UsageError: there is no such hardware.
+        UsageError: there is no such hardware, or not with this shape or so many devices.
     """
     kind, _, rest = text.partition(":")
     name, _, sizes = rest.partition(":")

@@ -18,7 +18,10 @@ _ELSEWHERE = ("out", "continue_run", "mesh")
 
 
 def reproduce(run: Run) -> str | None:
-    """`dlcore train NAME --flag value ...`; None where the card does not name the experiment."""
+    """Returns the command that trains a run again; None where the card names no experiment.
+
+    It is quoted for a shell, and has all options but the folder.
+    """
     experiment = run.get("experiment")
     if not isinstance(experiment, str) or not experiment:
         return None
@@ -41,7 +44,7 @@ def reproduce(run: Run) -> str | None:
 
 
 def _flag(name: str, value: Json) -> list[str]:
-    """A field as an option; None where it cannot be one."""
+    """A field as an option; [] where it cannot be one."""
     if not _FIELD.match(name) or value is None:
         return []
     word = name.replace("_", "-")

@@ -61,7 +61,7 @@ def _plain(value: Json) -> str:
 
 
 def differing(runs: Sequence[Run]) -> Html:
-    """The section on differences between runs."""
+    """Draws the section on the fields of the cards in which runs differ."""
     head = [
         el("th", "Field", scope="col"),
         *(el("th", name(run, i), scope="col") for i, run in enumerate(runs)),
@@ -121,7 +121,7 @@ def _split_rank(split: str) -> int:
 
 
 def comparison(runs: Sequence[Run]) -> Html:
-    """The section that compares runs, with a row for each."""
+    """Draws the table that compares results and cost of runs, with a row for each run."""
     results = columns(runs)
     cost: list[tuple[str, Callable[[Run], object], Callable[[object], str]]] = [
         ("train", lambda r: r.get("seconds", "train"), seconds),
@@ -203,7 +203,16 @@ def results(run: Run) -> Html | None:
 
 
 def once(runs: Sequence[Run], charts: Sequence[Chart], splits: Sequence[str]) -> Html | None:
-    """Draws the metrics measured once and missing in the results: a row a metric and split."""
+    """Draws the metrics that were measured once and are missing in the results.
+
+    Args:
+        runs: the runs.
+        charts: those that have a single step (`Chart.once`).
+        splits: names of the splits, which curves refer to by position.
+
+    Returns:
+        A row for each metric and split; None where there is none.
+    """
     rows = []
     for chart in charts:
         for split in sorted({curve.split for curve in chart.curves}):

@@ -20,7 +20,13 @@ _NOT_DRAWN = ("seconds",)  # the clock only rises
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's values of one metric on one split; NaN where a value was not finite."""
+    """One run's values of one metric on one split.
+
+    Attributes:
+        run, split: positions in the lists of runs and of `splits`.
+        steps: int64 [n], ascending.
+        values: float64 [n], NaN where a value was not finite.
+    """
 
     run: int
     split: int
@@ -29,13 +35,19 @@ class Curve:
 
     @property
     def gaps(self) -> np.ndarray:
-        """The steps at which a value was not finite."""
+        """Where a value was not finite, bool [n]."""
         return np.isnan(self.values)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """The curves of one chart, and the published value if this is its metric."""
+    """The curves of one metric.
+
+    Attributes:
+        name: of the metric.
+        curves: sorted by run and split.
+        reference: the published value of this metric; None where there is none, or runs differ.
+    """
 
     name: str
     curves: tuple[Curve, ...]
@@ -71,7 +83,10 @@ def splits(runs: Sequence[Run]) -> list[str]:
 
 
 def charts(runs: Sequence[Run]) -> list[Chart]:
-    """Makes a chart for each metric; training and evaluation share it if there is one objective."""
+    """Makes a chart for each metric, the losses first.
+
+    In a run with one objective, training's "net/loss" and evaluation's "loss" are one metric.
+    """
     order = splits(runs)
     groups: dict[str, list[Curve]] = {}
     for position, run in enumerate(runs):
@@ -169,7 +184,7 @@ def _buckets(count: int, buckets: int) -> list[tuple[int, int]]:
 
 
 def payload(runs: Sequence[Run], drawn: Sequence[Chart]) -> dict[str, object]:
-    """Returns the data of runs and charts from which the page's script draws."""
+    """Returns the data, as JSON values, from which the page's script draws; curves are thinned."""
     return {
         "runs": [clean(run.label) for run in runs],
         "splits": [clean(split) for split in splits(runs)],

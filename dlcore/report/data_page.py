@@ -1,4 +1,4 @@
-"""The page about data of one's own: one HTML file without a single outside reference."""
+"""The page about a user's own data: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def write(
     problems: Sequence[str],
     samples: Sequence[Sample],
 ) -> None:
-    """Writes the page whole or not at all.
+    """Writes the HTML page about a user's data, atomically.
 
     Args:
         path: the file.
         title: of the page.
-        lines: said below the title.
+        lines: paragraphs below the title.
         problems: are listed above the samples.
         samples: are shown in their order, as in the report of a run.
 

@@ -23,9 +23,10 @@ _WIDTH, _HEIGHT = 150, 9
 
 
 def diagnosis(runs: Sequence[Run]) -> Html | None:
-    """The section on overfitting and diagnostics, with a table of tensors for a single run.
+    """Draws the section on overfitting and diagnostics, with a table of tensors for a single run.
 
-    None where no run has diagnostics or enough evaluations.
+    Returns:
+        The section; None where no run has diagnostics or enough evaluations.
     """
     parts: list[Html] = []
     for position, run in enumerate(runs):

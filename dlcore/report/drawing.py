@@ -17,7 +17,7 @@ Place = Callable[[float], float]
 
 
 def look(curve: Curve, runs: int) -> str:
-    """Returns a curve's classes: colour by run and dash by split; of a single run both by split."""
+    """Returns a curve's classes: colour by run, or by split for a single run, and dash by split."""
     return f"k{(curve.run if runs > 1 else curve.split) % 8} d{min(curve.split, 3)}"
 
 
@@ -51,7 +51,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def labels(values: Sequence[float], log: bool = False) -> list[str]:
-    """The labels of an axis's ticks, with as many digits as needed to tell neighbours apart.
+    """Returns the labels of an axis's ticks, with as many digits as distinguish neighbours.
 
     `labels` in tools.js does the same.
 
@@ -136,7 +136,12 @@ def bounds(chart: Chart) -> tuple[float, float, float, float]:
 
 
 def svg(chart: Chart, runs: int) -> Html:
-    """Draws a chart as an SVG: axes, curves, gaps and the published value."""
+    """Draws a chart as an SVG: axes, curves, gaps and the published value.
+
+    Args:
+        chart: the chart.
+        runs: number of runs in the report; it decides the colours.
+    """
     first, last, low, high = bounds(chart)
     up = ticks(low, high, 5)
     left = margin(labels(up))

@@ -11,7 +11,7 @@ from dlcore.runs.sample_files import Entry
 
 
 def gallery(runs: Sequence[Run]) -> Html | None:
-    """The section of samples; None where no run has any.
+    """Draws the section of samples; None where no run has any.
 
     Samples with the same title and kinds of parts share a row.
     """

@@ -29,7 +29,7 @@ _STATUS = {
 
 
 def badge(run: Run) -> Html:
-    """A run's status as colour, sign and word."""
+    """Draws a run's status as colour, sign and word."""
     status = str(run.get("status") or "unknown")
     kind = status if status in _STATUS else "unknown"
     return el(
@@ -42,7 +42,7 @@ def badge(run: Run) -> Html:
 
 
 def one(run: Run) -> Html:
-    """The head of a report on one run."""
+    """Draws the head of a report on one run."""
     about = run.get("about")
     words = el(
         "div",
@@ -55,7 +55,7 @@ def one(run: Run) -> Html:
 
 
 def several(runs: Sequence[Run]) -> Html:
-    """The head of a report that compares runs."""
+    """Draws the head of a report that compares runs."""
     entries = []
     for position, run in enumerate(runs):
         line = el("p", compare.name(run, position), " ", badge(run))

@@ -23,7 +23,7 @@ def result(name: str) -> Card:
 
 
 def read(path: Path) -> Card:
-    """Reads a kept card, or that of a finished run."""
+    """Reads a kept card, or that of a finished run; of an older format it is not migrated."""
     return cast(Card, json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -34,7 +34,7 @@ def keep(runs: list[Path]) -> list[Path]:
     hashes of all as `repeats`, and the options that differ from the defaults as `flags`.
 
     Raises:
-        UsageError: a run is not finished.
+        UsageError: a run is not finished, or its experiment file may not be executed.
     """
     groups: dict[str, list[Card]] = {}
     for run in runs:

@@ -14,8 +14,13 @@ from dlcore.runs import catalog
 
 
 def show(words: Sequence[str] = ()) -> None:
-    """Print the experiments in which all `words` occur, in their names or in what they say of
-    themselves. Raises UsageError where there is none.
+    """Prints a table of the experiments by task, with our result and the published one.
+
+    Args:
+        words: each must occur in an experiment's name or description; upper or lower case.
+
+    Raises:
+        UsageError: no experiment has all of them.
     """
     described = {name: catalog.about(catalog.folder() / f"{name}.py") for name in catalog.names()}
     found = {name: about for name, about in described.items() if _matches(name, about, words)}
@@ -50,7 +55,7 @@ def _task(about: dict[str, str]) -> str:
 
 
 def _numbers(name: str, about: dict[str, str]) -> tuple[str, str, str]:
-    """The metric that stands for an experiment, our value, and the published one."""
+    """The headline metric of an experiment, our value, and the published one."""
     card = kept_cards.result(name)
     if not card:
         return "", "not run", ""

@@ -77,14 +77,14 @@ def json_block(value: object, name: str) -> Html:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value can be drawn or compared: no bool, and no int too large for a float."""
+    """Returns whether a value is a float (also NaN) or an int below 1e300; a bool is neither."""
     return isinstance(value, float) or (
         isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**300
     )
 
 
 def number(value: object) -> str:
-    """Formats a number with thousands separators; None is a dash, other values are text."""
+    """Formats a number for a table; None becomes a dash, and other values their text."""
     if value is None:
         return MISSING
     if not is_number(value):

@@ -65,7 +65,11 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
 
 
 def target(out: str | Path) -> Path:
-    """The file that `--out` names. UsageError: it is empty, or a file of a run."""
+    """Returns the file that `--out` names; report.html where it names a folder.
+
+    Raises:
+        UsageError: it is empty, or a file of a run.
+    """
     if not str(out).strip():
         raise UsageError("--out is empty: name a file for the report, such as --out report.html")
     path = (
@@ -79,7 +83,11 @@ def target(out: str | Path) -> Path:
 
 
 def render(runs: Sequence[Path]) -> str:
-    """The report as text."""
+    """Returns the report on runs as an HTML document.
+
+    Raises:
+        UsageError: as of `read_all`.
+    """
     read = read_all(runs)
     measured = curves.charts(read)
     drawn, once = (

@@ -18,7 +18,7 @@ _MIDDLE_DOT = " \N{MIDDLE DOT} "
 
 
 class Picture(TypedDict, total=False):
-    """An entry of "images" in a part "pictures"."""
+    """An entry of "images" in a part "pictures": file, caption, and whether an answer is right."""
 
     file: str
     caption: str
@@ -26,7 +26,13 @@ class Picture(TypedDict, total=False):
 
 
 class SpanEntry(TypedDict, total=False):
-    """An entry of "spans" in a part "text"."""
+    """An entry of "spans" in a part "text".
+
+    Attributes:
+        start, end: code points of the text, `end` excluded.
+        label: is shown after the span; "": none.
+        colour: number of a colour, modulo `COLOURS`, or a class of the style sheet.
+    """
 
     start: int
     end: int
@@ -35,7 +41,7 @@ class SpanEntry(TypedDict, total=False):
 
 
 def draw(folder: Path, part: Part, title: str) -> Html:
-    """One part of a sample; a note where its files are damaged.
+    """Draws one part of a sample; a note where its files are damaged.
 
     Args:
         folder: the samples folder with the part's files.
@@ -140,7 +146,7 @@ def spans(text: str, part: Part) -> list[Html]:
         part: a valid text part, with `spans`.
 
     Returns:
-        An element for each piece of the text.
+        An element for each part of the text between two ends, with the label of a span that ends.
     """
     found = [(s["start"], min(s["end"], len(text)), s) for s in part.get("spans", [])]
     starts: dict[int, list[int]] = {}

@@ -23,7 +23,7 @@ text{font:12px system-ui,sans-serif;fill:#5a606b}.title{font-weight:600;fill:#1b
 
 
 def svg(run: Run, names: list[str]) -> Html:
-    """The charts of a run side by side, with their titles and what each dash means.
+    """Draws charts of a run side by side, with titles and a legend of the splits.
 
     Args:
         run: with its curves.

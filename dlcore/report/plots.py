@@ -17,7 +17,12 @@ _WIDTH, _HEIGHT, _RIGHT, _TOP, _BOTTOM = 620, 380, 14, 28, 44
 
 
 def plot(entry: Part, title: str) -> Html:
-    """Draws one plot of a sample, with the names of its series above it."""
+    """Draws one plot of a sample, with the names of its series above it.
+
+    Args:
+        entry: a valid part "plot".
+        title: the sample's title, for screen readers.
+    """
     series = [
         _read(one, entry.get("log_x", False), entry.get("log_y", False)) for one in entry["series"]
     ]

@@ -40,9 +40,14 @@ EXPECTED = (
 class Run:
     """One run folder.
 
-    `series` maps (split, metric) to steps and values, NaN where a value is not finite; `samples` is
-    the validated index of its samples folder; `headline` is the metric that the experiment file
-    names as its main one, as "test/accuracy", or "".
+    Attributes:
+        path: the folder.
+        label: its name in the report, unique among the runs of `read_all`.
+        card: the content of card.json.
+        series: {(split, metric): (steps int64 [n], values float64 [n])}, NaN where not finite.
+        samples: the validated index of its samples folder.
+        notes: messages on what is missing or damaged.
+        headline: the main metric by the experiment file, as "test/accuracy"; "": none.
     """
 
     path: Path
@@ -54,19 +59,19 @@ class Run:
     headline: str = ""
 
     def get(self, *keys: str) -> Json:
-        """The card's value at a path of keys; None where it is missing."""
+        """Returns the card's value at a path of keys; None where it is missing."""
         value: Json = self.card
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def mapping(self, *keys: str) -> dict[str, Json]:
-        """The card's mapping at a path of keys; {} where it is missing."""
+        """Returns the card's mapping at a path of keys; {} where it is missing."""
         value = self.get(*keys)
         return value if isinstance(value, dict) else {}
 
     def numbers(self, *keys: str) -> dict[str, float]:
-        """The numbers in the card's mapping at a path of keys."""
+        """Returns the numbers in the card's mapping at a path of keys; {} where it is missing."""
         return {name: value for name, value in self.mapping(*keys).items() if is_number(value)}
 
 
@@ -156,7 +161,12 @@ def _card(path: Path) -> dict[str, Json]:
 
 
 def metrics(path: Path) -> tuple[dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], list[str]]:
-    """The series of a metrics file, and notes about damaged lines."""
+    """Reads a metrics file.
+
+    Returns:
+        The series, as of `Run`, steps ascending; of several values of a step the last one. And
+        messages on what is missing or damaged.
+    """
     if not path.is_file():
         return {}, ["There is no metrics.jsonl, so there are no curves."]
     points: dict[tuple[str, str], dict[int, float]] = {}

@@ -14,7 +14,7 @@ from dlcore.runs.card_fields import Card, Repeat, Results
 
 
 def headline(card: Card, described: Mapping[str, str]) -> str:
-    """Returns the one metric of a card that stands for it, as "split/metric".
+    """Returns the headline metric of a card, as "split/metric".
 
     It is the metric of the published number; else the one that the experiment file names in its
     line `Headline:`; else the first of the test split, or of all where nothing was tested.
@@ -32,19 +32,19 @@ def headline(card: Card, described: Mapping[str, str]) -> str:
 
 
 def values(card: Card) -> dict[str, str]:
-    """Describes each result of a card by mean and standard deviation over its runs.
+    """Formats each result of a card: mean and sample standard deviation over its runs.
 
     Returns:
-        {"split/metric": "0.9943 ± 0.0002"}; of a single run the value alone.
+        {"split/metric": "0.9943 ± 0.0002"}; for a single run the value alone.
     """
     runs, _ = repeated(card)
     return {name: _spread([run[name] for run in runs]) for name in runs[0]}
 
 
 def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
-    """Returns the results of a card's runs, and a text on their number.
+    """Returns the results {"split/metric": value} of a card's runs, and a text on their number.
 
-    Where seeds have folds, a result is a seed's mean over its folds.
+    With several seeds of several folds, there is one entry for each seed: the mean over its folds.
     """
     repeats = _repeats(card)
     runs = [flat(each["results"]) for each in repeats]
@@ -89,7 +89,8 @@ def _cores(card: Card) -> str:
 def rows() -> str:
     """Returns the table of results in Markdown, from the kept cards.
 
-    A row has one headline metric, and the rest of the card folded away; no row without a run.
+    Each row shows one headline metric; the rest of the card is in a folded <details> element.
+    Experiments without a kept card have no row.
     """
     lines = [
         "| experiment | data | metric | published | ours | all results |",

@@ -45,7 +45,11 @@ class Best:
         self.found: tuple[int, Results] = (-1, {})  # the best step that this process has evaluated
 
     def check(self, names: Callable[[Source], Collection[str]]) -> None:
-        """Raises UsageError unless `names` or an evaluator provide the `best` metric."""
+        """Raises UsageError unless the losses or an evaluator measure the `best` metric.
+
+        Args:
+            names: returns the names of the metrics of the losses on a source.
+        """
         if self.best:
             scored = [
                 name
@@ -81,7 +85,7 @@ class Best:
         return True
 
     def measured(self, results: Results) -> bool:
-        """Whether the results contain the `best` metric."""
+        """Returns whether the results contain the `best` metric."""
         return self.metric.partition("/")[2] in results.get(self.split, {})
 
     def write(self) -> None:
@@ -92,11 +96,14 @@ class Best:
             self.checkpoints.save(state, step, flat(results), only_best=True)
 
     def results(self, step: int) -> dict[str, Mapping[str, float]]:
-        """The results of the best state, if it is that of `step` and this process evaluated it."""
+        """Returns the results of the best state; {} unless this process evaluated it at `step`."""
         return dict(self.found[1]) if self.found[0] == step else {}
 
     def final_step(self, last: int) -> int:
-        """The step of the best state; `last` where nothing is `best` or no value was finite."""
+        """Returns the step of the best state; `last` where there is none.
+
+        Warns where the experiment has a `best` metric, and no value of it was finite.
+        """
         step = self.checkpoints.best_step()
         if self.best and step is None:
             warnings.warn(
@@ -105,21 +112,25 @@ class Best:
         return last if step is None else step
 
     def state(self, abstract: State, step: int) -> State:
-        """Restores the best state.
+        """Restores the best state; where that fails, the newest valid one, with a warning.
 
         Args:
             abstract: shapes, dtypes and shardings of the state.
             step: what `final_step` has returned.
 
         Raises:
-            Unreadable: neither that checkpoint nor an earlier one is valid.
+            Unreadable: no checkpoint is valid.
         """
         found = best_state(self.checkpoints, abstract, step)
         assert found is not None, "a checkpoint that is there is read, or Unreadable raised"
         return found
 
     def entry(self, step: int | None = None) -> BestState | None:
-        """The card's entry on the best state, or that of `step`; None if it was not measured."""
+        """Returns the card's entry `best`; None where the metric was not measured.
+
+        Args:
+            step: of a checkpoint; None: the best one.
+        """
         step = self.checkpoints.best_step() if step is None else step
         if not self.best or step is None or self.metric not in self.checkpoints.kept.get(step, {}):
             return None
@@ -142,6 +153,9 @@ def best_state(checkpoints: Checkpoints, abstract: State, step: int | None) -> S
 
     Returns:
         The state, or None where there is no checkpoint.
+
+    Raises:
+        Unreadable: there are checkpoints, and none is valid.
     """
     if step is None:
         return checkpoints.restore(abstract)

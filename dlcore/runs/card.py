@@ -20,7 +20,7 @@ D = TypeVar("D", bound=Dataclass)
 
 
 def plain(config: Dataclass) -> dict[str, Json]:
-    """Returns the fields of a dataclass as JSON would give them back: tuples are lists."""
+    """Returns the fields of a dataclass as JSON values, nested ones included; tuples are lists."""
     fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(config)))
     return fields
 

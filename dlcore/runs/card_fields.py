@@ -14,14 +14,25 @@ Results = Mapping[str, Mapping[str, float]]  # {split: {metric: value}}
 
 
 class Git(TypedDict):
-    """The repository of the experiment file; None where it is in none."""
+    """The repository of the experiment file; both entries are None where it is in none.
+
+    Attributes:
+        commit: hash of the checked-out commit.
+        clean: as of `circumstances.git`.
+    """
 
     commit: str | None
     clean: bool | None
 
 
 class Host(TypedDict):
-    """The computer of the first process."""
+    """The computer of the first process.
+
+    Attributes:
+        cpu: model name.
+        cores: number of logical cores that the process may use.
+        system: operating system and architecture, as "Linux x86_64".
+    """
 
     cpu: str
     cores: int
@@ -29,7 +40,14 @@ class Host(TypedDict):
 
 
 class Devices(TypedDict):
-    """The devices of JAX, over all processes."""
+    """The devices of JAX, over all processes.
+
+    Attributes:
+        platform: "cpu", "gpu" or "tpu".
+        kind: model of the first device.
+        count: number of devices of all processes.
+        processes: number of processes.
+    """
 
     platform: str
     kind: str
@@ -60,7 +78,7 @@ class EndHashes(TypedDict):
 
 
 class Data(TypedDict):
-    """Which data a split has (`dlcore.data.source.Info`)."""
+    """Which data a split has; see `dlcore.data.source.Info` for the entries."""
 
     name: str
     version: str
@@ -70,14 +88,14 @@ class Data(TypedDict):
 
 
 class DeclaredMetric(TypedDict):
-    """What an experiment declares of a metric (`dlcore.metrics.known.Metric`)."""
+    """What an experiment declares of a metric; see `dlcore.metrics.known.Metric`."""
 
     better: Literal["higher", "lower"] | None
     unit: str
 
 
 class PublishedResult(TypedDict):
-    """A published result (`dlcore.train.Published`)."""
+    """A published result; see `dlcore.train.Published` for the entries."""
 
     metric: str
     value: float
@@ -95,7 +113,14 @@ class DataEntries(TypedDict):
 
 
 class BestState(TypedDict):
-    """The best state of a run: the metric "split/name", and its value at a step."""
+    """The best state of a run.
+
+    Attributes:
+        metric: "split/name".
+        better: "higher" or "lower".
+        step: of the best state.
+        value: of the metric at that step.
+    """
 
     metric: str
     better: str
@@ -115,18 +140,47 @@ class Repeat(TypedDict, total=False):
 
 
 class Card(TypedDict, total=False):
-    """card.json: what ran, on what, and the results; other tools read its keys."""
+    """card.json: what ran, on what, and the results; other tools read its keys.
+
+    Attributes:
+        format: version of the format; 1 where it is missing.
+        experiment, about, file: name, description and path of the experiment file.
+        status: "running", "done", "stopped" or "failed" (diverged).
+        step: the step of the last save.
+        steps: the number of steps of the whole run.
+        started: time, ISO 8601, in UTC.
+        config: the experiment's config.
+        run: the run options.
+        mesh: {axis of the device mesh: size}.
+        data: {split: data}.
+        metrics: {name: what the experiment declares of it}.
+        seconds: "compile", "train", "eval" and "total", summed over all resumes.
+        results: metrics of the newest evaluation; at the end those of the best state.
+        parameters: {model: number of parameters}.
+        marks: {step: hash and norm of the parameters}, which `dlcore verify` compares.
+        stopped_early: the step at which `--patience` ended training; None: it did not.
+        unevaluated: the step of an evaluation that was interrupted, which `resume` repeats.
+        examples_per_second: number of trained examples / seconds of training.
+        compilation_cache: numbers of programs, see `dlcore.runtime.compilation_cache`.
+        error: the message of the error that ended the run.
+        resumed: how often the run was resumed.
+        accepted_changes: differences of code and options that the user accepted in a resume.
+        noted_changes: differences of versions and commit that a resume has printed.
+        together: the number of seeds that shared the seconds.
+        repeats: several runs; only in kept cards (experiments/results), as is `flags`.
+        flags: the options that differ from the experiment's defaults.
+    """
 
     format: int
     experiment: str
     about: str
     file: str
-    status: str  # "running", "done", "stopped" or "failed"
-    step: int  # of the last save
+    status: str
+    step: int
     steps: int
-    started: str  # ISO 8601, in UTC
+    started: str
     config: dict[str, Json]
-    run: dict[str, Json]  # the run options
+    run: dict[str, Json]
     git: Git
     versions: dict[str, str]
     host: Host
@@ -140,18 +194,17 @@ class Card(TypedDict, total=False):
     params_sha256: EndHashes
     results: Results
     parameters: dict[str, int]
-    marks: dict[str, Hash]  # by step
+    marks: dict[str, Hash]
     stopped_early: int | None
-    unevaluated: int  # the step of an evaluation that was interrupted
+    unevaluated: int
     best: BestState | None
     examples_per_second: float | None
     peak_memory_bytes: int | None
     compilation_cache: dict[str, int]
     error: str
-    resumed: int  # how often
+    resumed: int
     accepted_changes: list[str]
     noted_changes: list[str]
-    together: int  # the number of seeds that shared the seconds
-    # of kept cards only, in experiments/results
+    together: int
     repeats: list[Repeat]
-    flags: str  # the options that differ from the experiment's defaults
+    flags: str

@@ -29,7 +29,19 @@ OPTIONAL = ("Headline",)
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """A loaded experiment file."""
+    """A loaded experiment file.
+
+    Attributes:
+        name: the file's name, without ".py".
+        path: the file.
+        source: its text.
+        about: first paragraph of its docstring.
+        config: its class `Config`.
+        presets: {name: config}.
+        data, build: its functions.
+        flags: its default run options.
+        published: the line "Published" of its docstring; "": none.
+    """
 
     name: str
     path: Path
@@ -54,10 +66,10 @@ class Page:
         return "\n".join(lines)
 
     def usual(self, words: list[str]) -> Config:
-        """The config that a command line starts from: the file's default, or a preset.
+        """Returns the config that a command line starts from: the file's default, or a preset.
 
-        Takes `--preset NAME` from `words`. With `--offline` it is the preset "offline", where there
-        is one.
+        Removes `--preset NAME` from `words`. Without it, `--offline` selects the preset "offline",
+        where there is one.
 
         Raises:
             UsageError: there is no such preset.
@@ -130,13 +142,13 @@ class Page:
 
 
 def folder() -> Path:
-    """The folder of experiments: `experiments/` here, or else that of this checkout."""
+    """Returns `experiments/` of the working directory, or else that of this checkout."""
     here = Path("experiments")
     return here if here.is_dir() else Path(__file__).resolve().parents[2] / "experiments"
 
 
 def names() -> list[str]:
-    """The names of all experiments."""
+    """Returns the names of all experiments of `folder()`, sorted."""
     return sorted(path.stem for path in folder().glob("*.py") if not path.stem.startswith("_"))
 
 
@@ -164,7 +176,7 @@ def find(name: str) -> Path:
 
 
 def word(path: Path) -> str:
-    """Returns how the command line names an experiment file: ours by name, others by path."""
+    """Returns how the command line names a file: one of `folder()` by name, others by path."""
     ours = path.stem in names() and (folder() / path.name).resolve() == path.resolve()
     return path.stem if ours else str(path)
 
@@ -182,12 +194,12 @@ def recorded(path: Path) -> str:
 
 
 def about(path: Path) -> dict[str, str]:
-    """What the docstring of an experiment file says, see `described`."""
+    """Reads the docstring of an experiment file; see `described`."""
     return described(path.read_text(encoding="utf-8"))
 
 
 def described(source: str) -> dict[str, str]:
-    """What the docstring of an experiment says, read without executing it.
+    """Parses the docstring of an experiment file, without executing the file.
 
     Args:
         source: the text of the experiment file.
@@ -227,7 +239,7 @@ def source(path: Path) -> str:
 
     Raises:
         OSError: it cannot be read.
-        UsageError: it is no text.
+        UsageError: it is not text in its declared encoding.
     """
     try:
         return importlib.util.decode_source(files.read(path))
@@ -239,14 +251,15 @@ def load(path: Path, text: str | None = None) -> Page:
     """Executes an experiment file, and takes its `Config`, `data` and `build`.
 
     `PRESETS` (configs by name; "offline" is the one of `--offline`) and `RUN` (default run options)
-    are optional.
+    are optional. The module is registered as experiments.NAME, and its folder is put on `sys.path`.
 
     Args:
         path: the file.
         text: its text, if `source` has read it already.
 
     Raises:
-        UsageError: Config, data or build is missing, or a field of Config has no default.
+        UsageError: the file or a module that it imports cannot be loaded; Config, data or build is
+            missing; or a field of Config has no default.
     """
     name = f"experiments.{path.stem}"
     loader = _Loader(name, str(path))

@@ -26,10 +26,10 @@ def same_code(before: str, now: str) -> bool:
 
 
 def code(text: str) -> str:
-    """Returns the syntax tree of a Python text as text, without comments, docstrings and layout.
+    """Returns a Python text's syntax tree as a string, without comments, docstrings and layout.
 
     Raises:
-        SyntaxError, ValueError: it is no Python.
+        SyntaxError, ValueError, RecursionError: the text cannot be parsed.
     """
     tree = ast.parse(text)
     for node in ast.walk(tree):
@@ -109,7 +109,7 @@ def differences(
 
 
 def commit(then: Card, now: Card) -> list[str]:
-    """Describes different commits of two cards, and uncommitted changes."""
+    """Returns a line for different commits of two cards, and one for each uncommitted change."""
     none = Git(commit=None, clean=None)
     a, b = (each.get("git") or none for each in (then, now))
     before, after = a.get("commit"), b.get("commit")
@@ -131,7 +131,8 @@ def code_since(commit: str | None, folder: Path) -> list[str]:
         folder: in the repository whose files are compared.
 
     Returns:
-        One line with the names of the files whose code differs; empty where none does.
+        One line with the names of the files whose code differs, or that the repository lacks the
+        commit; empty where no code differs, or `folder` is in no repository.
     """
     top = git_output(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:
@@ -162,7 +163,7 @@ def _text(file: Path) -> str:
 
 
 def git_output(folder: Path, *words: str) -> str | None:
-    """The output of a git command; None where git is missing or fails."""
+    """Returns the stripped output of a git command; None where git is missing, fails or hangs."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(folder), *words],

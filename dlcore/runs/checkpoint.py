@@ -34,15 +34,18 @@ class Checkpoints:
 
     Orbax reads the metrics of all checkpoints when it opens the folder. A damaged file of metrics
     is therefore moved away with a warning: the checkpoint then counts as not evaluated, and its
-    state stays usable, as its checksum tells.
+    state, which has a checksum of its own, can still be restored.
 
     Args:
         folder: where they are; is created where it is missing.
         keep: how many of the last checkpoints are kept.
         best: "split/metric" of the best one, with "-" in front where lower is better; "": none.
 
+    Attributes:
+        kept: {step: {"split/metric": value}} of the checkpoints; {} for those without metrics.
+
     Raises:
-        UsageError: the folder cannot be written, or its path is no UTF-8.
+        UsageError: the folder cannot be written, or its path is not UTF-8.
     """
 
     def __init__(self, folder: Path, keep: int = 3, best: str = "") -> None:
@@ -105,20 +108,19 @@ class Checkpoints:
         return min(worth, key=lambda step: worth[step]) if worth else None
 
     def best_step(self) -> int | None:
-        """The step of the best checkpoint; None where none was evaluated or nothing is `best`."""
+        """Returns the step of the best checkpoint; None where none has a value of `best`."""
         return self._best_of(self.manager.all_steps()) if self.best else None
 
     def is_better(
         self, metrics: Mapping[str, float], held: Mapping[str, float] | None = None
     ) -> bool:
-        """Whether a state is better than every checkpoint, and than one that is not saved yet.
+        """Returns whether a state is better than all checkpoints and the state held in memory.
 
         Equal values are not better, and values that are not finite never are.
 
         Args:
             metrics: {"split/metric": value} of the state.
-            held: the metrics of a better state that is held in memory until its save, if there
-                is one.
+            held: the metrics of the state that is held in memory until its save; None: none is.
         """
         step, value = self.best_step(), self._value(metrics)
         before = [
@@ -142,9 +144,12 @@ class Checkpoints:
         Args:
             state: the state.
             step: its step; a step that is saved already only gets the metrics it lacks.
-            metrics: {"split/metric": value} of the state, by which it may be the best one.
-            only_best: the checkpoint is none of the last ones, and is removed when a better one
-                is saved.
+            metrics: {"split/metric": value} of the state, of which that of `best` is stored.
+            only_best: the checkpoint does not count as one of the last `keep`, and is removed when
+                a better one is saved.
+
+        Raises:
+            UsageError: an earlier save or this one cannot be written.
         """
         known = (
             {self.best: metrics[self.best]}
@@ -174,7 +179,7 @@ class Checkpoints:
             files.write(file, json.dumps(self.kept[step]))
 
     def wait(self) -> None:
-        """Waits until all saves are committed."""
+        """Waits until all saves are committed. Raises UsageError where one cannot be written."""
         with writing(self.folder):
             self.manager.wait_until_finished()
 
@@ -184,7 +189,7 @@ class Checkpoints:
         self.manager.close()
 
     def steps(self) -> list[int]:
-        """The committed steps, ascending."""
+        """Returns the committed steps, ascending."""
         self.manager.reload()
         return sorted(self.manager.all_steps())
 
@@ -239,8 +244,9 @@ class Checkpoints:
         return None
 
     def quarantine(self, step: int) -> None:
-        """Renames the checkpoints after `step`: they are damaged, and their steps will be saved
-        again.
+        """Renames the checkpoints after `step`, which cannot be read, to damaged-STEP.
+
+        Their steps will be trained and saved again.
         """
         later = [found for found in self.steps() if found > step]
         for found in later:

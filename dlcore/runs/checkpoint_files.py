@@ -18,7 +18,7 @@ from dlcore.train.step import State
 
 
 def read_metrics(checkpoint: Path) -> dict[str, float]:
-    """The metrics that a checkpoint was saved with; {} where it was saved without.
+    """Reads the metrics that a checkpoint was saved with; {} where it was saved without.
 
     A damaged file is moved away with a warning, and {} is returned.
 
@@ -74,20 +74,21 @@ def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None
 
 
 def free_name(path: Path) -> Path:
-    """Returns the path, or with -1, -2, ... appended the first that does not exist."""
+    """Returns the path if nothing is there, else the first free one of PATH-1, PATH-2, ..."""
     names = (path.with_name(f"{path.name}-{i}") if i else path for i in itertools.count())
     return next(name for name in names if not name.exists())
 
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns a failed write in the block into a message; older checkpoints stay complete.
+    """Raises a failed write of the block with a message that says what is complete.
 
     Args:
         folder: the checkpoints, for the message.
 
     Raises:
         UsageError: something could not be written.
+        Disrupted: the write timed out.
     """
     try:
         yield

@@ -13,7 +13,7 @@ def checksum(tree: Tree) -> Array:
     """Computes two sums for each leaf of a tree, which detect changed and exchanged words.
 
     The first sum is that of the leaf's words, the second that of the words mixed with their
-    positions, both modulo 2^32. Any flipped bit changes the first sum; an exchange of words changes
+    positions, both modulo 2^32. A flipped bit changes the first sum; an exchange of words changes
     the second, except with probability 2^-32.
 
     Args:

@@ -34,7 +34,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that affect the numbers."""
+    """Returns the versions of Python and of `PACKAGES`, which affect the results."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -48,8 +48,8 @@ def git(folder: Path) -> Git:
     """Describes the repository that contains `folder`.
 
     Returns:
-        Its commit, and whether its Python files are those of the commit; None where there is no
-        repository, or no git.
+        `commit`, and `clean`: no tracked file differs from the commit, and there are no untracked
+        Python files outside of run folders. Both are None where there is no repository, or no git.
     """
 
     ask = functools.partial(git_output, folder)
@@ -115,7 +115,11 @@ def _cpu() -> str:
 
 
 def peak_memory() -> int | None:
-    """The peak bytes in use on a device, or resident in this process; None if unknown."""
+    """Returns the largest peak of bytes in use on a local device.
+
+    Where the devices do not report it, as on the CPU, it is the peak resident memory of this
+    process; None on Windows.
+    """
     held = [
         stats.get("peak_bytes_in_use", 0)
         for d in jax.local_devices()

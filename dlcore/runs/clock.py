@@ -15,6 +15,10 @@ class Clock:
 
     Args:
         examples: the number of examples of one step, over all runs of the program.
+
+    Attributes:
+        seconds: seconds of each kind so far.
+        examples_per_second: speed between the last two calls of `trained_until`, over all runs.
     """
 
     def __init__(self, examples: int) -> None:
@@ -35,7 +39,7 @@ class Clock:
         self._last_log_time, self._last_logged_step = time.monotonic(), step
 
     def trained_until(self, step: int) -> None:
-        """Counts the time since the last call as training up to `step`, and measures the speed."""
+        """Counts the time since the last call or pause as training up to `step`, and its speed."""
         now = time.monotonic()
         elapsed, steps = now - self._last_log_time, step - self._last_logged_step
         if steps > 0:
@@ -45,7 +49,11 @@ class Clock:
 
     @contextmanager
     def pause(self, kind: Kind | None = None) -> Iterator[None]:
-        """Counts the time of the block as `kind`, or only to the total, and not as training."""
+        """Counts the time of the block as `kind`, not as training; None: only in `total`.
+
+        Time between the last call of `trained_until` and the block is counted as no kind: call
+        `trained_until` first.
+        """
         start = time.monotonic()
         try:
             yield

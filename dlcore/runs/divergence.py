@@ -22,6 +22,9 @@ Indices = Mapping[str, checks.Indices]  # arrays of a batch that are indices, wi
 class Divergence:
     """Checks the numbers of a run, and explains those that are not finite.
 
+    Before an error is returned, a best state that is held in memory is saved, and pending saves are
+    awaited.
+
     Args:
         experiment: names the objectives, and has the data that may be the cause.
         seed: of the run, which decides the examples of a step.

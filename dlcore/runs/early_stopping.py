@@ -44,7 +44,7 @@ def check(experiment: Experiment, flags: RunOptions) -> None:
 
 
 class Patience:
-    """Collects the values of the `best` metric, and tells when to stop.
+    """Collects the values of the `best` metric, and determines when to stop.
 
     Args:
         patience: the number of evaluations without improvement that ends the run; 0: never.
@@ -65,7 +65,7 @@ class Patience:
         return exhausted(self.values, self.patience, self.lower)
 
     def note(self, results: Mapping[str, Mapping[str, float]]) -> None:
-        """Adds the value of an evaluation."""
+        """Adds the value of an evaluation; NaN where `results` lack the metric."""
         self.values.append(results.get(self.split, {}).get(self.metric, math.nan))
 
     def _logged(self, log: Path, until: int) -> list[float]:

@@ -44,7 +44,7 @@ def finite(params: Mapping[str, Tree]) -> dict[str, jax.Array]:
 
 
 def not_finite_parts(params: Mapping[str, Tree]) -> list[str]:
-    """Lists the trees of parameters that contain a number that is not finite."""
+    """Returns the names of the trees of parameters that contain a number that is not finite."""
     return [name for name, each in jax.device_get(finite(params)).items() if not each]
 
 
@@ -55,12 +55,12 @@ def not_finite(
 
     Args:
         names: the metrics.
-        objectives: the objectives whose loss and gradient norm are checked.
+        objectives: names of the objectives whose loss and gradient norm are checked.
         steps: the steps.
         numbers: totals and weights [steps, metrics, 2].
 
     Yields:
-        (step, metric, value).
+        (step, metric, value); the value is total / weight, or the total where the weight is 0.
     """
     watched = [f"{name}/{metric}" for name in objectives for metric in ("loss", "grad_norm")]
     for step, row in zip(steps, numbers, strict=True):
@@ -71,7 +71,11 @@ def not_finite(
 
 
 class FolderGone(UsageError):
-    """The run's folder was removed or renamed; `now` is its new path where that is known."""
+    """The run's folder was removed or renamed.
+
+    Attributes:
+        now: the folder's new path; None where it is unknown or was removed.
+    """
 
     def __init__(self, folder: Path, now: Path | None) -> None:
         self.now = now
@@ -87,7 +91,7 @@ class FolderGone(UsageError):
 
 
 def last_checkpoint(folder: Path) -> int | None:
-    """The step of the newest committed checkpoint; None where there is none."""
+    """Returns the step of a run's newest committed checkpoint; None where there is none."""
     return max(
         (int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdigit()),
         default=None,
@@ -111,9 +115,10 @@ def lost(folder: Path, way: str) -> str:
 
 @contextmanager
 def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
-    """On a full disk, overwrites the status in the existing card where the block cannot write it.
+    """Where the block cannot write the card, changes the status in the existing file in place.
 
-    The new status is no longer than the old one, so that the file does not grow.
+    The file does not grow, so that this works on a full disk. The block's UsageError is suppressed,
+    whether or not the status could be changed.
 
     Args:
         folder: the run.
@@ -136,7 +141,8 @@ def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
 def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> Iterator[None]:
     """Where an error ends the block, marks the running cards as stopped, with the message.
 
-    A KeyboardInterrupt gets a message that says what is lost and how to continue.
+    The error is raised again. A KeyboardInterrupt without a message gets one that says what is lost
+    and how to continue.
 
     Args:
         folders: the folders of the runs.

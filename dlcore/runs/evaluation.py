@@ -26,19 +26,20 @@ from dlcore.train.step import Batch, State
 def restored(
     experiment: Experiment, flags: RunOptions, folder: Path, card: cards.Card, last: bool = False
 ) -> State:
-    """The best state of a run, with averaged parameters where the optimizer keeps averages.
+    """Restores a run's best state, with averaged parameters where the optimizer keeps averages.
 
-    Warns where the data have changed since the run.
+    Where nothing is `best`, or its checkpoint cannot be read, this is the newest valid state. Warns
+    where the data have changed since the run.
 
     Args:
         experiment: the experiment.
         flags: the run options.
         folder: the run.
         card: its card.
-        last: return the newest valid state instead of the best one.
+        last: restore the newest valid state instead of the best one.
 
     Raises:
-        UsageError: no checkpoint can be read.
+        UsageError: no checkpoint can be read, or none fits the data, which have changed.
     """
     from dlcore.runs.best import best_state
     from dlcore.runs.checkpoint import Checkpoints

@@ -49,7 +49,7 @@ TEMPORARY = (
 def claimed(page: Page, flags: RunOptions) -> Iterator[Path]:
     """Creates and locks the folder of a new run: `--out`, or the next free number.
 
-    The first process does so; the lock is held until the block ends. An error before training
+    Only the first process creates and locks it, until the block ends. An error before training
     removes what was created.
 
     Args:

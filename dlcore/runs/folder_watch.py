@@ -12,7 +12,7 @@ from dlcore.runs.ending import FolderGone
 
 
 class FolderWatch:
-    """Tells whether a path is the folder that it was at first.
+    """Detects that a folder was removed or renamed, by its device and inode.
 
     Args:
         folder: an existing folder.

@@ -23,10 +23,10 @@ from dlcore.files import Json
 
 
 class MetricWriter(Protocol):
-    """Another outlet for the metrics of a run."""
+    """A further outlet for the metrics of a run."""
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """Takes metrics; must not block.
+        """Receives the metrics of a step; must not block.
 
         Args:
             step: of the metrics.
@@ -79,7 +79,7 @@ class Log:
         self.start_time, self.start = time.monotonic(), start
 
     def say(self, line: str) -> None:
-        """Prints a line on the terminal."""
+        """Prints a line on standard error, unless `to_console` is False."""
         if self.active and self.to_console:
             self.console.print(line, markup=False, highlight=False)
 
@@ -105,6 +105,9 @@ class Log:
             step: the step.
             metrics: {name: value}.
             rate: examples per second.
+
+        Raises:
+            UsageError: the disk is full.
         """
         if not self.active:
             return
@@ -198,7 +201,7 @@ def loss_at(folder: Path, step: int) -> str:
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
-    """Reads metrics.jsonl or diagnostics.jsonl; damaged lines are left out.
+    """Reads metrics.jsonl or diagnostics.jsonl; damaged lines and a missing file yield nothing.
 
     Yields:
         The step of a line, and the line's JSON object, in which the step is an entry too.
@@ -215,17 +218,18 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
 def rewind(folder: Path, step: int, ended: bool = False, before: int | None = None) -> set[str]:
     """Removes from the log what was logged after `step`, as these steps will be trained again.
 
-    A run that has `ended` at `step` trains nothing, and repeats its final measurements: these are
-    removed as well. Evaluations during training stay.
+    Rewrites metrics.jsonl and diagnostics.jsonl. A run that has `ended` at `step` trains nothing
+    and measures its final state again: the results of the final state are removed as well, and the
+    evaluations during training stay.
 
     Args:
         folder: the run.
         step: the step that training continues from.
         ended: `step` is the last step.
-        before: the step that the card names.
+        before: the step that the card names; warns where it is not 0, and `step` is.
 
     Returns:
-        The splits whose evaluation at `step` is in the log.
+        If the run has ended, the splits whose evaluation at `step` stays in the log; else empty.
     """
     if step == 0 and before:
         warnings.warn(

@@ -39,10 +39,16 @@ class Intervals:
 
 
 class Trainable(Protocol):
-    """What the loop drives: it writes no attributes; early stopping may lower `last`."""
+    """A trainer as `loop` uses it, which sets none of these attributes.
 
-    start: int  # the step that training continues from
-    last: int  # the step that ends training
+    Attributes:
+        start: the step that training continues from.
+        last: the step that ends training; `evaluate` may lower it (early stopping).
+        intervals: numbers of steps between logs, evaluations and checkpoints.
+    """
+
+    start: int
+    last: int
     intervals: Intervals
 
     @property
@@ -50,7 +56,7 @@ class Trainable(Protocol):
         """The number of steps of one call of `step`; divides the intervals."""
 
     def batches(self) -> Iterator[Batch]:
-        """The batches of the steps from `start` to `last`, `stride` steps at a time."""
+        """Yields the batches of the steps from `start` to `last`, `stride` steps at a time."""
 
     def begin(self) -> None:
         """Starts training; first repeats an evaluation that was interrupted."""
@@ -67,7 +73,7 @@ class Trainable(Protocol):
         """Logs all pending steps but the last `keep`, which the device may still compute."""
 
     def evaluation_is_due(self, step: int) -> bool:
-        """Whether anything is evaluated at a step."""
+        """Returns whether anything is evaluated at a step."""
 
     def evaluate(self, step: int) -> None:
         """Evaluates the splits that are evaluated during training; may lower `last`."""
@@ -84,7 +90,8 @@ def loop(trainer: Trainable, until: int | None = None, received_signals: Sequenc
 
     Args:
         trainer: performs the steps.
-        until: a step at which to return without evaluation and checkpoint; None: no such step.
+        until: a step at which to return DONE without evaluation, checkpoint and `finish`; None: no
+            such step.
         received_signals: the signals received so far; grows while the loop runs.
 
     Returns:

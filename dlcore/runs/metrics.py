@@ -12,14 +12,16 @@ Results = Mapping[str, Mapping[str, float]]
 
 
 class Metrics:
-    """Holds the newest results, and logs them.
-
-    `values` {split: {metric: value}} are those of the state after `step` (-1: none yet).
+    """Stores the newest results, and logs them.
 
     Args:
         log: where they are logged.
         start: the step that training continues from.
         logged: the splits whose evaluation at `start` is in the log already.
+
+    Attributes:
+        values: the newest results, {split: {metric: value}}.
+        step: the step of the state that they were measured at; -1: none yet.
     """
 
     def __init__(self, log: Log, start: int, logged: Collection[str] = ()) -> None:
@@ -28,7 +30,7 @@ class Metrics:
         self.step = -1
 
     def log_evaluation(self, step: int, results: Results) -> None:
-        """Stores and logs an evaluation during training.
+        """Stores an evaluation during training, and logs the splits that are not logged yet.
 
         Args:
             step: of the evaluated state.

@@ -18,7 +18,7 @@ from dlcore.train.experiment import Config, Experiment
 def new_card(
     page: Page, config: Config, flags: RunOptions, experiment: Experiment, place: Layout
 ) -> cards.Card:
-    """Makes the card of a new run.
+    """Returns the card of a new run, with the status "running" and without results.
 
     Args:
         page: the experiment file.

@@ -16,7 +16,8 @@ from dlcore.sharding import Tree, to_host
 def sha256(tree: Tree) -> str:
     """Computes the SHA-256 over path, dtype, shape and bytes of every leaf, sorted by path.
 
-    It does not depend on how the arrays are spread over devices.
+    It does not depend on how the arrays are sharded. All processes of a run must call it, as shards
+    may have to be gathered.
     """
     digest = hashlib.sha256()
     for path, leaf in sorted(
@@ -30,7 +31,7 @@ def sha256(tree: Tree) -> str:
 
 
 def mark(params: Mapping[str, Tree]) -> Hash:
-    """Computes SHA-256 and L2 norm of the parameters; the norm tells a small drift from a large."""
+    """Computes SHA-256 and L2 norm of the parameters; the norm shows how large a difference is."""
     host = to_host(params)
     squares = sum(
         float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host)

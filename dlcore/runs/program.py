@@ -121,7 +121,16 @@ def _not_compiled(state: State, batch: Batch, /) -> tuple[State, jax.Array]:
 
 
 class SingleProgram:
-    """The `Program` of a single run, on all of its devices; its lists have one element."""
+    """The `Program` of a single run, on all of its devices; its lists have one element.
+
+    Args:
+        experiment: the experiment.
+        flags: the run options.
+        layout: the devices, and how they are used.
+
+    Raises:
+        UsageError: the model rejects its sizes or the shapes of the data.
+    """
 
     stride = 1
 
@@ -162,7 +171,11 @@ class SingleProgram:
         return [state]
 
     def compile(self) -> None:
-        """Compiles the training step. UsageError: an index exceeds a table of the model."""
+        """Compiles the training step.
+
+        Raises:
+            UsageError: an index in the data is outside the table of the model that it indexes.
+        """
         step = packed_step(self.objectives, self._flags, self.metric_names)
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract)
         with checks.declared() as self.indices:

@@ -47,7 +47,7 @@ def changes(
 def update_card(
     known: cards.Card, folder: Path, card: cards.Card, changed: str, accept: bool
 ) -> None:
-    """Updates the card of a stopped run for its resume.
+    """Updates the card of a stopped run for its resume, and prints changed versions and commits.
 
     Args:
         known: a new run's card, with what is known now.

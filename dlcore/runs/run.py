@@ -38,10 +38,6 @@ Results = Mapping[str, Mapping[str, float]]
 class Run:
     """Writes what one run keeps on disk.
 
-    `start` is the step that training continues from, `final_step` the step of the final state of a
-    complete run (-1 before the end), and `unevaluated` the step of an evaluation that was
-    interrupted (0: none).
-
     Args:
         experiment: the experiment.
         flags: the run options.
@@ -50,6 +46,12 @@ class Run:
         resumed: the run continues from a checkpoint.
         siblings: the number of runs that share the program.
         writers: further outlets for the metrics.
+
+    Attributes:
+        start: the step that training continues from; set by `begin`.
+        final_step: the step of the final state of a complete run; -1 before the end.
+        unevaluated: the step of an evaluation that is not finished; 0: none.
+        log, metrics: set by `open_log`.
     """
 
     log: Log
@@ -83,14 +85,15 @@ class Run:
     # Before training
 
     def restored(self, program: Program, step: int | None) -> State | None:
-        """The state that training continues from; None for a new run.
+        """Restores the state that training continues from; None for a new run or step 0.
 
         Args:
             program: the program, for the shapes of its state and the names of its metrics.
             step: the step to restore; None: the newest valid checkpoint.
 
         Raises:
-            UsageError: the disk lacks space for checkpoints, or nothing measures the `best` metric.
+            UsageError: the disk lacks space for checkpoints, nothing measures the `best` metric, or
+                no checkpoint is valid.
         """
         check_space(self.folder, program.abstract, self.flags.keep, self.siblings)
         self.best.check(program.evaluation_names)
@@ -99,7 +102,10 @@ class Run:
         )
 
     def begin(self, state: State, steps: int) -> None:
-        """Prepares folder and card for training from the step of `state` to step `steps`."""
+        """Prepares folder and card for training from the step of `state` to step `steps`.
+
+        In a resumed run, log entries and checkpoints of later steps are removed or renamed.
+        """
         self.start = int(state.step)
         self.card["parameters"] = parameter_hash.counts(state.params)
         if self.start == 0:
@@ -203,7 +209,10 @@ class Run:
             diagnosis_summary.write(self.folder, step, diagnosis)
 
     def stops_early(self, step: int) -> bool:
-        """Returns whether `--patience` ends the run at this step; the card records the step."""
+        """Counts the newest results for `--patience`, and returns whether it ends the run here.
+
+        The card records the step.
+        """
         if self.best.measured(self.metrics.values):
             self.patience.note(self.metrics.values)
         if not self.patience.over:
@@ -269,7 +278,7 @@ class Run:
         self.card["best"] = self.best.entry(self.final_step)
 
     def known_results(self) -> Results:
-        """Returns the results that are known already of the final state."""
+        """Returns the results of the final state that were measured already; {} without any."""
         return (
             self.metrics.values
             if self.metrics.step == self.final_step
@@ -301,7 +310,10 @@ class Run:
         self.log.close()
 
     def fail(self, error: Exception, clock: Clock) -> None:
-        """Closes a run that cannot continue, and records the error in its card."""
+        """Closes a run that cannot continue, and records the error in its card.
+
+        The status is "failed" where the run has diverged, and "stopped" for other errors.
+        """
         self.card |= {
             "status": "failed" if isinstance(error, Diverged) else "stopped",
             "error": str(error),

@@ -26,7 +26,12 @@ _SIGNATURES = {
 
 
 class Entry(TypedDict):
-    """A sample in the index of the folder."""
+    """A sample in the index of the folder.
+
+    Attributes:
+        title: the heading.
+        parts: what is shown, in order; files are named relative to the folder.
+    """
 
     title: str
     parts: list[Part]
@@ -138,11 +143,14 @@ def _samples(folder: Path, index: Json) -> list[Json]:
 
 
 def text_of(folder: Path, part: Part) -> str:
-    """Returns the characters of a text part.
+    """Returns the characters of a text part, from the index or from the file that it names.
 
     Args:
         folder: the samples folder.
-        part: a valid part of its index.
+        part: a valid text part of its index.
+
+    Raises:
+        ValueError: as of `read`.
     """
     return part["text"] if "text" in part else decode(read(folder, part["file"]))
 

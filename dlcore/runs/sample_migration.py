@@ -10,11 +10,12 @@ _PARTS = {"images": "pictures", "text": "text", "table": "table", "plot": "plot"
 
 
 def from_version_1(index: list[Json], read_text: Callable[[str], str]) -> list[Json]:
-    """The samples of an index of version 1 in today's form, not yet validated.
+    """Converts an index of version 1 to the current form, which is not validated yet.
 
     Args:
         index: the entries, each of one kind.
-        read_text: gives the content of a text file of the folder; its prompt was in the index.
+        read_text: reads a text file of the folder, by its name; the index has the prompt, which is
+            put in front of the text.
 
     Raises:
         ValueError: an entry that is not an object, or of a kind that version 1 did not know.

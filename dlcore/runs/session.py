@@ -1,4 +1,4 @@
-"""Starts and resumes runs, and evaluates their states."""
+"""Starts and resumes runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def resume(
         accept_changes: continue although code, options or data have changed.
 
     Raises:
-        UsageError: something has changed, with the difference.
+        UsageError: something has changed that is not accepted, or the options cannot work.
     """
     if flags.mesh != card.get("run", {}).get("mesh", ""):
         # raises UsageError for an invalid mesh, of a complete run as well

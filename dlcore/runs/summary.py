@@ -8,14 +8,14 @@ import numpy as np
 
 
 def spread(values: Mapping[str, Sequence[float]], form: str = ".4f") -> str:
-    """Describes mean and standard deviation of each metric over several runs.
+    """Formats mean and sample standard deviation of each metric over several runs.
 
     Args:
         values: {metric: its value in each run}.
         form: format of the mean.
 
     Returns:
-        "accuracy 0.9812 ± 0.0012  loss ...".
+        "accuracy 0.9812 ± 0.0012  loss ..."; the deviation of a single run is 0.
     """
     arrays = {name: np.asarray(each, np.float64) for name, each in values.items()}
     with np.errstate(invalid="ignore"):
@@ -35,7 +35,8 @@ def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]
         sums: float64 [runs, metrics, 2], totals and weights of these metrics.
 
     Returns:
-        {metric: its mean in each run}, without the metrics of objectives whose update was skipped.
+        {metric: its mean in each run}, without metrics whose weight is 0 in a run, as those of an
+        objective whose update was skipped.
     """
     means = {}
     for name, each in zip(names, sums.swapaxes(0, 1), strict=True):
@@ -45,13 +46,13 @@ def seed_means(names: Sequence[str], sums: np.ndarray) -> dict[str, list[float]]
 
 
 def summary(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
-    """Describes the metrics that all runs have.
+    """Formats, in one line for each split, the metrics that all runs have.
 
     Args:
         results: {split: {metric: value}} of each run.
 
     Returns:
-        {split: means and standard deviations as text}.
+        {split: means and standard deviations, as of `spread`}.
     """
     first = results[0] if results else {}
     shared = {

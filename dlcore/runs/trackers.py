@@ -27,11 +27,21 @@ class Tracker(Protocol):
         """
 
     def end(self, done: bool) -> None:
-        """Ends the process's part; `done` tells whether the run is complete."""
+        """Ends the tracked run; if `done` is False, the run was stopped and may be resumed."""
 
 
 class Wandb:
-    """A run in Weights & Biases, without environment, code, git remote and machine."""
+    """Logs to a run of Weights & Biases; sends no environment, code, git remote or machine.
+
+    Args:
+        name: of the run.
+        config: {name: value} of the config and the run options.
+        ident: identity of the run; a run that has it is continued.
+        folder: of the run, where wandb writes its files.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
 
     def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
         wandb = imported("wandb")
@@ -61,7 +71,14 @@ class Wandb:
 
 
 class Mlflow:
-    """A run in MLflow: at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder."""
+    """Logs to a run of MLflow at MLFLOW_TRACKING_URI, or in mlflow.db beside the run's folder.
+
+    Args:
+        name, config, ident, folder: as of `Wandb`; values of the config are cut at 500 characters.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
 
     def __init__(self, name: str, config: Mapping[str, object], ident: str, folder: Path) -> None:
         mlflow, entities = imported("mlflow"), imported("mlflow.entities")

@@ -31,7 +31,7 @@ def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]
     Args:
         kind: the tracker; "": none.
         folder: the run.
-        card: its card, whose status tells at the end whether the run is complete.
+        card: its card, whose status shows at the end whether the run is complete.
 
     Yields:
         The writers to which the run's log writes metrics: one, or none.
@@ -76,7 +76,7 @@ class Sent:
         id: the identity of the run in the tracker.
         step: the last step.
         splits: the splits whose values of that step were sent.
-        names: all "split/metric".
+        names: "split/metric" of every metric that was ever sent.
     """
 
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:12])
@@ -86,7 +86,7 @@ class Sent:
 
     @classmethod
     def load(cls, file: Path) -> Sent:
-        """Reads the file; an empty record where there is none."""
+        """Reads the record from a file; a new one where there is no file."""
         kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in kept.items() if name in names})
@@ -98,10 +98,10 @@ class Sent:
         fresh.replace(file)
 
     def unsent(self, step: int, split: str, values: Mapping[str, float]) -> dict[str, float]:
-        """Returns those values that were not sent before; of past steps only metrics that are new.
+        """Returns the values to send: all of a new step or split, else those of new metrics only.
 
-        Past steps are trained again after a resume, or have the best state, which is measured at
-        the end.
+        A step that was sent before is either trained again after a resume, and has no new metrics,
+        or it is that of the best state, which gets further metrics at the end.
 
         Args:
             step, split: of the values.

@@ -92,12 +92,12 @@ class Trainer:
         """Trains to the last step, to `until`, or until a signal, as `loop` does.
 
         Returns:
-            The exit code.
+            The exit code. Raises Diverged where all runs have diverged.
         """
         return loop(self, until, received_signals)
 
     def batches(self) -> Iterator[Batch]:
-        """The batches of the steps from `start` to `last`, on the devices."""
+        """Yields the batches of the steps from `start` to `last`, on the devices."""
         return self.program.batches(self.start, self.last)
 
     def begin(self) -> None:
@@ -108,7 +108,7 @@ class Trainer:
             self._stop_early(self.start)
 
     def step(self, batches: Iterator[Batch], step: int) -> None:
-        """Trains on the next of `batches`, which brings the state to `step`."""
+        """Trains on the next of `batches`, up to `step`; at `HASH_STEPS` keeps a hash."""
         self._on_progress(f"step {step}")
         batch = next(batches)
         # The step donates the state's buffers: no signal may come before the new state is stored.
@@ -181,12 +181,12 @@ class Trainer:
         self._say(f"step {done}/{self.last}  {spread(means, '.4g')}  {speed:,.0f} examples/s")
 
     def evaluation_is_due(self, step: int) -> bool:
-        """Whether losses or an evaluator are due at a step."""
+        """Returns whether losses or an evaluator are due at a step."""
         regular = step % self.intervals.eval_every == 0
         return regular or any(is_due(each, step, regular) for each in self.experiment.evaluators)
 
     def evaluate(self, step: int) -> None:
-        """Runs the evaluations that are due, except on the test split; keeps the best state."""
+        """Runs the evaluations that are due, except on the test split; may lower `last`."""
         for run in self.runs:
             run.unevaluated = step
         self._evaluate(step)

@@ -33,7 +33,7 @@ def single(
     on_progress: Progress = no_progress,
     writers: Sequence[MetricWriter] = (),
 ) -> Trainer:
-    """Returns the trainer of one run, on the devices that the options name.
+    """Compiles the program of one run, and returns its trainer, ready for the first step.
 
     Args:
         experiment: the experiment.
@@ -88,9 +88,10 @@ def trained(trainer: Trainer, received_signals: Sequence[int]) -> int:
         received_signals: the signals received so far; grows during training.
 
     Returns:
-        The exit code.
+        The exit code of `loop`, or FAILED where all runs have diverged. Every log is closed.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C, and the state could not be saved.
         FolderGone: a folder of a run was removed or renamed.
         UsageError: something that the user can fix, such as a full disk, ended training.
     """

@@ -38,8 +38,8 @@ def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = Fals
     Args:
         run: the folder of the run, or the file of its card.
         card: the card.
-        trust: execute the file that the card names, whatever it is, and list it.
-        accept_changes: execute a listed file although its text has changed.
+        trust: execute the file that the card names, whatever it is, and add it to the list.
+        accept_changes: execute a file that is in the list with other code.
 
     Raises:
         UsageError: the file is missing, or must not be executed.
@@ -70,7 +70,7 @@ def is_known(path: Path, source: str) -> bool:
 
     Args:
         path: the file.
-        source: its text; with another text it is another file, but for comments and docstrings.
+        source: its text; a listed text with other comments, docstrings and layout is the same.
     """
     if path.resolve().parent == EXPERIMENTS or (folder() / _record(path, source)).is_file():
         return True
@@ -79,7 +79,7 @@ def is_known(path: Path, source: str) -> bool:
 
 
 def remember(path: Path, source: str) -> None:
-    """Lists a file with which the user trains; warns where the list cannot be written.
+    """Adds a file to the list of trusted files; warns where the list cannot be written.
 
     Args:
         path: the file.

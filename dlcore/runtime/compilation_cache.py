@@ -1,4 +1,4 @@
-"""The cache of compiled programs: the second start of an experiment compiles nothing."""
+"""The cache of compiled programs: a later start of an experiment reads them from the disk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _listen() -> None:
 
 
 def found() -> dict[str, int]:
-    """Counts the programs that came from the cache ("hits"), and those compiled ("misses")."""
+    """Counts this process's programs that came from the cache ("hits"), and others ("misses")."""
     return {"hits": _counts[_HIT], "misses": _counts[_MISS]}
 
 

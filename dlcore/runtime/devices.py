@@ -27,6 +27,9 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
 
     Returns:
         The run options with `cpu_devices` set, unless the environment determines it.
+
+    Raises:
+        RuntimeError: JAX has initialised its devices already.
     """
     xla = environment.get("XLA_FLAGS", "")
     version = tuple(int(part) for part in jax.__version__.split(".")[:2])
@@ -50,14 +53,16 @@ def prepare(flags: RunOptions, batch: int, environment: MutableMapping[str, str]
 
 
 def simulated(flags: RunOptions, batch: int) -> int:
-    """Chooses the number of simulated devices.
+    """Chooses the number of simulated CPU devices, at least 1.
 
     Args:
         flags: the run options; their mesh decides, where there is one.
         batch: number of examples of a step.
 
     Returns:
-        The size of the mesh; otherwise the most cores that divide the batch.
+        The size of the mesh, at most `CPU_DEVICES`; 1 for an invalid one. Without a mesh, the
+        largest number of this process's cores that divides the number of seeds or, for one seed,
+        whose product with `microbatches` divides the batch.
     """
     if flags.mesh:
         sizes = [size for _, _, size in (part.partition("=") for part in flags.mesh.split(","))]

@@ -13,10 +13,10 @@ SECONDS = 2.0  # after this time a phase is printed
 
 
 class Notices:
-    """Prints a phase of a run once it has taken `SECONDS`; each kind of phase once, and steps
-    never.
+    """Prints a phase of a run, on standard error, once it has taken `SECONDS`.
 
-    As a context it starts with the phase "compiling", and prints nothing after its end.
+    Each kind of phase is printed once, and steps never. The `with` block starts with the phase
+    "compiling", and nothing is printed after it.
 
     Args:
         active: whether anything is printed.
@@ -67,7 +67,7 @@ class Notices:
 
 @contextlib.contextmanager
 def during(work: str, active: bool = True) -> Iterator[None]:
-    """Prints a line if the block takes longer than `SECONDS`.
+    """Prints a line on standard error if the block takes longer than `SECONDS`.
 
     Args:
         work: what takes so long, such as "compiling".

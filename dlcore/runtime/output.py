@@ -69,12 +69,16 @@ def guarded() -> Iterator[Stream]:
 
 
 def exit_code(code: int, stdout: Stream, result: bool) -> int:
-    """The exit code of a command, after failed writes to standard output.
+    """Returns the exit code of a command, and reports a failed write to standard output.
 
     Args:
         code: the exit code of the command itself.
         stdout: standard output.
         result: the command's result is its output; otherwise a failed write only causes a warning.
+
+    Returns:
+        `code` where it is not 0, or the output does not matter; else 141 where the reader has
+        closed the pipe, and 2 for other failed writes.
     """
     if not stdout.error or (isinstance(stdout.error, BrokenPipeError) and not result):
         return code

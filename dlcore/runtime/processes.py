@@ -72,7 +72,10 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
         environment: the environment variables; None: those of this process.
 
     Returns:
-        Whether the run has several processes.
+        Whether the environment names processes; for "auto", whether there are several.
+
+    Raises:
+        UsageError: as of `found`.
     """
     place = found(os.environ if environment is None else environment)
     if place is None:
@@ -98,7 +101,7 @@ def join(heartbeat_seconds: int, environment: Mapping[str, str] | None = None) -
 
 
 def normal(address: str) -> tuple[str, bool]:
-    """An address as gRPC takes it, and whether it is a loopback address.
+    """Returns an address in the form that gRPC takes, and whether it is a loopback address.
 
     Only `localhost` and names that end in `.localhost` count as loopback names: /etc/hosts may map
     a machine's own name to 127.0.1.1 although other machines reach it by the network.
@@ -155,7 +158,7 @@ def barrier(name: str, seconds: int = WAIT_SECONDS) -> None:
 
 @contextmanager
 def together(way_on: str) -> Iterator[None]:
-    """Turns JAX's errors on a lost process, in the block, into a message.
+    """Raises Disrupted in place of JAX's errors on a lost process in the block.
 
     Args:
         way_on: the command that continues the run.

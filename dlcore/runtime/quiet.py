@@ -18,7 +18,7 @@ JAX_LEVEL = "1"  # JAX sets this level where there is none
 
 
 def accelerated() -> bool:
-    """Whether this machine may have an accelerator."""
+    """Returns whether this machine may have an accelerator, by the device files in /dev."""
     return any(any(Path("/dev").glob(pattern)) for pattern in ACCELERATORS)
 
 
@@ -38,10 +38,10 @@ def loader() -> bool:
 
 @functools.cache
 def failed_reads() -> None:
-    """Suppresses, from now on, errors of abandoned coroutines and of callbacks into a closed event
-    loop.
+    """Suppresses, from now on, messages of storage libraries about abandoned coroutines.
 
-    The error of a failed read or write reaches its caller all the same.
+    These are errors that no caller can catch, such as callbacks into a closed event loop. The error
+    of a failed read or write itself still reaches its caller.
     """
     forgotten, uncaught = sys.unraisablehook, sys.excepthook
 

@@ -14,7 +14,7 @@ STOPPING = (
     b"dlcore: stopping after this step, and saving; a second Ctrl-C does not wait for an"
     b" evaluation\n"
 )
-_held: list[int] = []  # not empty: a second Ctrl-C is delayed
+_held: list[int] = []  # not empty: a second Ctrl-C does not raise KeyboardInterrupt
 
 
 def numbers() -> list[int]:
@@ -30,7 +30,7 @@ def numbers() -> list[int]:
 def handled(
     handler: Callable[[int, FrameType | None], None], kinds: list[int] | None = None
 ) -> Iterator[None]:
-    """Lets a function handle signals in the block.
+    """Installs a signal handler for the block; afterwards the earlier handlers are restored.
 
     Args:
         handler: (signal, frame) -> None.
@@ -50,8 +50,8 @@ def handled(
 def stop_requested() -> Iterator[list[int]]:
     """Collects the signals that are received; each ends the run after the current step.
 
-    A Ctrl-C after another signal raises KeyboardInterrupt: the second signal after the end of an
-    `uninterrupted` block, the third at once.
+    A Ctrl-C after another signal raises KeyboardInterrupt; the second signal does not in an
+    `uninterrupted` block, where it is only recorded.
     """
     import jax  # a launcher that forwards signals needs no JAX
 
@@ -77,7 +77,7 @@ def stop_requested() -> Iterator[list[int]]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delays a second Ctrl-C to the end of the block."""
+    """Prevents, in the block, that a second Ctrl-C raises KeyboardInterrupt; a third one does."""
     _held.append(1)
     try:
         yield

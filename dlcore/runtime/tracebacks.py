@@ -1,6 +1,4 @@
-"""Error messages for experiment files: only their own lines, without frames of libraries and
-dlcore.
-"""
+"""Error messages for experiment files: their own lines, without frames of libraries and dlcore."""
 
 from __future__ import annotations
 

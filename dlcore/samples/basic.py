@@ -40,8 +40,8 @@ class Images:
         title: heading.
         images: [N,H,W] or [N,H,W,1|3], float in [0, 1] or uint8.
         captions: none, or one per image.
-        right: none, or whether each prediction is correct.
-        columns: of the grid.
+        right: none, or whether each prediction is correct, one per image.
+        columns: number of columns of the grid, at most 20.
     """
 
     title: str
@@ -61,10 +61,10 @@ class Animations:
 
     Attributes:
         title: heading.
-        clips: [frames, h, w, c] each, uint8 or float in [0, 1].
+        clips: [frames, h, w] or [frames, h, w, 1|3] each, uint8 or float in [0, 1].
         captions: none, or one per video.
-        columns: of the grid.
-        frames_per_second: of all videos.
+        columns: number of columns of the grid, at most 20.
+        frames_per_second: of all videos, in (0, 50].
     """
 
     title: str
@@ -109,7 +109,7 @@ class Table:
     Attributes:
         title: heading.
         header: names of the columns.
-        rows: cells, as many per row as columns.
+        rows: cells, as many per row as columns; a cell that is not finite is shown as text.
     """
 
     title: str

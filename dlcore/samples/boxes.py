@@ -20,7 +20,7 @@ COLOURS = {
     "plain": (230, 159, 0),
 }
 _SMALLEST = 400  # pixels to which the longer side of smaller images is enlarged
-_TEXT = 11  # pixels of the height of letters
+_TEXT = 11  # height of the characters in pixels
 
 
 class Box(NamedTuple):
@@ -29,7 +29,7 @@ class Box(NamedTuple):
     Attributes:
         sides: left, top, right, bottom in pixels of the image.
         text: written beside it.
-        kind: "right", "wrong", "missed" (an object without a detection) or "plain".
+        kind: "right", "wrong", "missed" (an object without a detection) or "plain" (none of these).
     """
 
     sides: tuple[float, float, float, float]
@@ -39,15 +39,15 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Boxes:
-    """Images with boxes: green ones are right, orange ones wrong, light blue ones were missed.
+    """Images with boxes: green is right, vermilion wrong, light blue missed, orange plain.
 
     Attributes:
         title: heading.
-        images: uint8 [height, width, 3] each.
-        boxes: of each image.
+        images: uint8 [height, width, 3] each; their sizes may differ.
+        boxes: the boxes of each image, drawn in this order.
         captions: none, or one per image.
-        right: none, or whether all of an image is correct.
-        columns: of the grid.
+        right: none, or whether all detections of an image are correct, one per image.
+        columns: number of columns of the grid, at most 20, where all images have one size.
     """
 
     title: str
@@ -58,7 +58,11 @@ class Boxes:
     columns: int = 3
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Draws the images; those of one size are one part "pictures", others one each."""
+        """Draws the images: one part "pictures" if all have one size, else one part per image.
+
+        Raises:
+            ValueError: an image of another shape or dtype, or another number of `boxes`.
+        """
         drawn = [draw(image, each) for image, each in zip(self.images, self.boxes, strict=True)]
         if len({image.shape for image in drawn}) == 1:
             return [files.pictures(np.stack(drawn), self.captions, self.right, self.columns)]
@@ -69,14 +73,15 @@ class Boxes:
 
 
 def draw(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
-    """Draws boxes with their texts on an image; a small one is enlarged first.
+    """Draws boxes with their texts on an image; a small image is enlarged first.
 
     Args:
         image: uint8 [height, width, 3].
-        boxes: to draw, the last one on top.
+        boxes: to draw, in pixels of the image, the last one on top; their sides are clipped to it.
 
     Returns:
-        uint8 [height, width, 3], larger by a whole factor.
+        uint8 [k height, k width, 3]; the whole number k >= 1 makes the longer side of a small image
+        about 400 pixels.
 
     Raises:
         ValueError: an image of another shape or dtype.

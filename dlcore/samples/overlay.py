@@ -12,7 +12,7 @@ from dlcore.samples.writer import PartWriter
 
 _SWATCH = 24  # side in pixels of a square of a class's colour
 WRONG = (230, 30, 30)  # the colour of wrong pixels
-# colours of classes, as unlike as possible; from the 21st class on they repeat
+# colours of the classes, chosen to be distinguishable; from the 21st class on they repeat
 PALETTE = np.array(
     [
         *((70, 130, 200), (150, 90, 60), (240, 200, 40), (120, 60, 130), (240, 130, 190)),
@@ -31,7 +31,8 @@ def overlay(
 
     Args:
         image: uint8 [height, width, 1 or 3].
-        labels: integers [height, width]; a pixel that is no class keeps its colour.
+        labels: integers [height, width]; a pixel whose label is not in [0, classes) keeps its
+            colour.
         classes: number of classes.
         strength: opacity of the colours, in [0, 1].
 
@@ -48,10 +49,13 @@ def overlay(
 def outlined(image: np.ndarray, instances: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Draws the outlines of instances over an image.
 
+    The outline is made of the pixels of an instance that have a neighbour above, below, left or
+    right of another number.
+
     Args:
         image: uint8 [height, width, 1 or 3].
-        instances: by number, integers [height, width]; 0 is background.
-        colour: red, green, blue.
+        instances: the number of each pixel's instance, integers [height, width]; 0 is background.
+        colour: red, green, blue, in 0..255.
 
     Returns:
         uint8 [height, width, 3].
@@ -71,9 +75,10 @@ class LabelMaps:
     Attributes:
         title: heading.
         images: uint8 [N, height, width, 1 or 3].
-        true, predicted: classes [N, height, width]; where `true` is no class, a pixel is ignored.
-        classes: their names.
-        captions: one per image, of its prediction.
+        true, predicted: class indices, integers [N, height, width]; a pixel whose `true` is not in
+            [0, number of classes) is never wrong.
+        classes: names of the classes.
+        captions: one per image, shown below its prediction.
     """
 
     title: str
@@ -84,7 +89,7 @@ class LabelMaps:
     captions: tuple[str, ...]
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes four pictures an image (image, true, predicted, wrong pixels), and the colours."""
+        """Writes two parts: image, true map, predicted map and wrong pixels of each; the legend."""
         count = len(self.classes)
         shown: list[np.ndarray] = []
         captions: list[str] = []
@@ -106,8 +111,8 @@ class PredictedMap:
     Attributes:
         title: heading.
         image: uint8 [height, width, 1 or 3].
-        labels: classes, uint8 [height, width].
-        classes: their names.
+        labels: class indices, uint8 [height, width].
+        classes: names of the classes.
         strength: opacity of the colours, in [0, 1].
     """
 
@@ -118,7 +123,7 @@ class PredictedMap:
     strength: float = 0.5
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the coloured image, and a grey picture whose values are the classes."""
+        """Writes the coloured image, and a grey picture whose pixel values are class indices."""
         drawn = overlay(self.image, self.labels, len(self.classes), self.strength)
         values = ("the value of a pixel is its class",)
         return [
@@ -128,7 +133,7 @@ class PredictedMap:
 
 
 def legend(files: PartWriter, classes: Sequence[str]) -> Part:
-    """Writes a square of each class's colour with its name."""
+    """Writes a square of each class's colour with its name, as one part "pictures"."""
     numbers = np.arange(len(classes)) % len(PALETTE)
     squares = np.broadcast_to(PALETTE[numbers, None, None], (len(classes), _SWATCH, _SWATCH, 3))
     return files.pictures(squares, tuple(classes), columns=min(20, len(classes)))

@@ -39,14 +39,17 @@ class PartWriter:
         right: Sequence[bool] = (),
         columns: int = 10,
     ) -> Part:
-        """A grid of images.
+        """Writes images as PNG files, which the report shows in a grid.
 
         Args:
             images: [N,H,W] or [N,H,W,1|3], uint8, or floats in [0, 1] (values outside are clipped
                 and counted).
             captions: none, or one per image.
-            right: none, or whether each prediction is correct.
-            columns: of the grid, at most 20.
+            right: none, or whether each prediction is correct, one per image.
+            columns: number of columns of the grid; the report shows at most 20.
+
+        Raises:
+            ValueError: see `to_uint8`, or another number of `captions` or of `right`.
         """
         pixels, outside = to_uint8(images, self.title)
         entries: list[Part] = []
@@ -64,12 +67,16 @@ class PartWriter:
         right: Sequence[bool] = (),
         columns: int = 10,
     ) -> Part:
-        """A grid of GIF animations, which repeat without end.
+        """Writes clips as GIF animations that repeat endlessly, which the report shows in a grid.
 
         Args:
-            clips: each [T,H,W] or [T,H,W,1|3] with T >= 1, as the images of `pictures`.
-            frames_per_second: at most 50, the limit of GIF in browsers.
+            clips: each [T,H,W] or [T,H,W,1|3] with T >= 1; dtypes and ranges as the images of
+                `pictures`.
+            frames_per_second: above 0, at most 50, the limit of GIF in browsers.
             captions, right, columns: as in `pictures`.
+
+        Raises:
+            ValueError: see `pictures`; a clip without frames; or a rate outside (0, 50].
         """
         if not 0 < frames_per_second <= 50:
             rate = f"{frames_per_second} frames per second"
@@ -88,13 +95,16 @@ class PartWriter:
         return self._grid(entries, size, total, captions, right, columns)
 
     def audio(self, signal: np.ndarray, rate: int, caption: str = "") -> Part:
-        """A sound, written as 16-bit PCM.
+        """Writes a sound as a WAV file of 16-bit PCM.
 
         Args:
             signal: [T] or [T, 1|2] (channels), int16, or floats in [-1, 1] (values outside are
                 clipped and counted).
-            rate: samples per second.
+            rate: samples per second, 1 to 192,000.
             caption: shown below the player.
+
+        Raises:
+            ValueError: another shape, integers other than int16, or a rate outside its range.
         """
         array = np.asarray(signal)
         if array.ndim == 1:
@@ -127,6 +137,9 @@ class PartWriter:
         Args:
             text: the characters.
             spans: ranges to mark.
+
+        Raises:
+            ValueError: a span outside of the text, or of an unknown or negative colour.
         """
         entries: list[Part] = []
         for span in spans:
@@ -147,11 +160,14 @@ class PartWriter:
         return {"part": "text", "file": path.name, "spans": entries}
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Part:
-        """Describes a table; a square one is shown as a matrix.
+        """Describes a table; the report shades a confusion matrix (equal names on both sides).
 
         Args:
             header: names of the columns.
             rows: cells, as many per row as columns.
+
+        Raises:
+            ValueError: a row with another number of cells.
         """
         cells = [[_cell(cell) for cell in row] for row in rows]
         for row in cells:
@@ -172,8 +188,12 @@ class PartWriter:
 
         Args:
             x, y: labels of the axes, with their units.
-            series: values that are not finite, or too large to be drawn, are gaps.
+            series: values that are not finite, or of more than `AXIS_LIMIT`, are gaps.
             log_x, log_y: whether an axis is logarithmic.
+
+        Raises:
+            ValueError: a series whose x and y are not numbers [N] of one length, or more than
+                `PLOT_VALUES` points in all.
         """
         entries = [_series_entry(one, self.title) for one in series]
         total = sum(len(one["x"]) for one in entries)
@@ -187,11 +207,12 @@ class PartWriter:
         """Writes a vector drawing without its unsafe elements (see `dlcore.samples.svg`).
 
         Args:
-            content: an SVG document.
+            content: an SVG document; bytes in UTF-8.
             caption: shown below it.
 
         Raises:
-            svg.TooLargeError: a ValueError: it exceeds the limits.
+            svg.TooLargeError: the drawing exceeds the limits of `svg.clean`; a ValueError too.
+            ValueError: not UTF-8, not well-formed, not an SVG, or with entity declarations.
         """
         raw = content.encode("utf-8") if isinstance(content, str) else content
         try:

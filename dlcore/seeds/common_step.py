@@ -19,15 +19,19 @@ from dlcore.train.init import initial
 
 
 def common_valid_step(experiment: Experiment, flags: Sequence[RunOptions], root: Path) -> int:
-    """Returns the newest step of which all runs have a valid checkpoint; 0 if a run has none.
+    """Returns the newest step of which all runs have a readable checkpoint; 0 if a run has none.
+
+    Checkpoints of common steps are restored to check them, the newest first. Warns where a newer
+    one cannot be read, and where all runs start again because one of them has no checkpoint.
 
     Args:
         experiment: the experiment.
-        flags: the run options of each run.
+        flags: the run options of each run; `out` is its folder.
         root: the folder of the runs, for messages.
 
     Raises:
         UsageError: all runs have checkpoints, but of no common step.
+        Unreadable: no common step is readable in all runs.
     """
     kept = [
         {int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()}

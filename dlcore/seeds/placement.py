@@ -12,7 +12,7 @@ from dlcore.sharding import BATCH, Layout, Tree, layout
 
 
 def over_seeds(count: int) -> Layout:
-    """Returns a layout whose rows are seeds, over as many devices as divide the number of seeds."""
+    """Returns a layout whose rows are seeds, over the most devices that divide `count` seeds."""
     devices = jax.devices()
     return layout(
         "jit",
@@ -29,7 +29,7 @@ def vectorised(
     donate: bool = False,
     options: Mapping[str, bool | int | str] | None = None,
 ) -> jax.stages.Wrapped:
-    """Compiles a function that applies `f` to each seed.
+    """Returns a jitted function that applies `f` to each seed.
 
     Each device computes its own seeds without communication, on CPU one after the other: this is
     faster, since the state of a seed stays in the cache of its core, and each seed gets the same
@@ -37,11 +37,14 @@ def vectorised(
 
     Args:
         f: the function of one seed.
-        layout: the layout over the seeds.
-        shared: indices of the arguments that all seeds share; the other arguments, and the results,
-            have a leading seed axis.
-        donate: donate the buffers of the first argument.
-        options: XLA's compiler options.
+        layout: the layout over the seeds, see `over_seeds`.
+        shared: indices of the arguments that all seeds share.
+        donate: whether the buffers of the first argument are donated.
+        options: XLA's compiler options; None: the defaults.
+
+    Returns:
+        The function; its arguments that are not shared, and its results, are trees of arrays with a
+        leading seed axis.
     """
     in_turns = (
         jax.custom_batching.sequential_vmap if jax.default_backend() == "cpu" else lambda one: one
@@ -70,13 +73,23 @@ def vectorised(
 
 
 def stacked(trees: Sequence[Tree], layout: Layout) -> Tree:
-    """Stacks the trees of several seeds to one tree with a leading seed axis, on the devices."""
+    """Stacks the trees of several seeds into one tree of arrays [seeds, ...], through the host.
+
+    Args:
+        trees: of the same structure and shapes.
+        layout: the layout over the seeds, by which the result is sharded.
+    """
     arrays = jax.tree.map(lambda *xs: np.stack(xs), *(jax.device_get(tree) for tree in trees))
     return jax.device_put(arrays, layout.rows)
 
 
 def unstacked(tree: Tree, layout: Layout) -> list[Tree]:
-    """Returns the tree of each seed, on the one device of `layout`: the inverse of `stacked`."""
+    """Splits a tree of arrays [seeds, ...] into the tree of each seed: the inverse of `stacked`.
+
+    Args:
+        tree: with a leading seed axis.
+        layout: the layout of one seed, over whose devices the results are replicated.
+    """
     host = jax.device_get(tree)
     count = len(jax.tree.leaves(host)[0])
     return [

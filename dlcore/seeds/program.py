@@ -29,13 +29,14 @@ from dlcore.train.step import Batch, State, train_step
 class SeedProgram:
     """The `Program` (runs/program.py) of several independent seeds.
 
-    Arrays have a leading seed axis, which is sharded over the devices.
+    Arrays have a leading seed axis, which is sharded over the devices. The constructor compiles and
+    computes the initial state of all seeds; `compile` compiles the step.
 
     Args:
         experiment: the experiment.
         flags: the run options; `flags.seed` is not used.
         seeds: the seed of each run.
-        stride: the number of steps of one call, which reduces the overhead on the host.
+        stride: the number of steps of one call; more steps have less overhead on the host.
     """
 
     ahead = 2
@@ -79,7 +80,7 @@ class SeedProgram:
         return self.layout.put(batch, len(self._streams.seeds))
 
     def initial(self) -> list[State]:
-        """Returns the state of step 0 of each seed."""
+        """Returns the state of step 0 of each seed; only before `compile`, which frees it."""
         return self.split(self._initial)
 
     def join(self, states: Sequence[State]) -> State:
@@ -119,7 +120,11 @@ class SeedProgram:
         return jax.lax.scan(step, state, batches)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yields the batches of the steps start..stop: arrays [seeds, stride, batch, ...]."""
+        """Yields the batches of the steps from `start` to before `stop`, `stride` steps at a time.
+
+        Yields:
+            {field: array [seeds, stride, batch, ...]}, on the devices, for one call of `step`.
+        """
         flags = self._flags
         made = (
             self._streams.steps(start, stop, self.stride, flags.threads, flags.workers)
@@ -129,12 +134,17 @@ class SeedProgram:
         return map(self._put, checks.watched(made, self._experiment.train, self.indices))
 
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
-        """Trains every seed `stride` steps; returns packed metrics [seeds, stride, metrics, 2]."""
+        """Trains every seed for `stride` steps.
+
+        Returns:
+            The state after them, and the packed metrics [seeds, stride, metrics, 2] of each step.
+            The buffers of the argument `state` are donated.
+        """
         state, packed = self._step(state, batch, self._seeds)
         return state, packed
 
     def metric_values(self, packed: Sequence[jax.Array]) -> np.ndarray:
-        """Fetches the packed metrics of several calls to the host."""
+        """Fetches the packed metrics of several calls: float64 [seeds, steps, metrics, 2]."""
         return np.concatenate(
             [np.asarray(each, np.float64) for each in jax.device_get(list(packed))], axis=1
         )
@@ -152,7 +162,7 @@ class SeedProgram:
         return run(state, batch, self._seeds)
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """Returns the names of the metrics of `evaluate`."""
+        """Returns the names of the metrics of `evaluate`, by tracing; only before `compile`."""
         batch = next(self._in_order(source))
         shapes = jax.eval_shape(self._evaluated, self._initial, batch, self._seeds)
         return [name.removeprefix(self._prefix) for name in shapes.names]

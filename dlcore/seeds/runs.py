@@ -40,12 +40,20 @@ def train(
     flags: RunOptions,
     on_folder: Callable[[Path], None] = lambda _: None,
 ) -> int:
-    """Starts one run per seed of `--seeds`, or resumes them with `--continue-run`.
+    """Trains `--seeds` runs with consecutive seeds; with `--continue-run` it resumes them.
 
-    `on_folder` is called with the folder of each before it is trained.
+    Args:
+        page: the experiment file.
+        config: the experiment's config.
+        flags: the run options; run i has the seed `flags.seed` + i.
+        on_folder: called with the folder of each run, before any of them is trained.
 
     Returns:
-        The exit code; FAILED if one of the runs has failed.
+        The exit code of the command; FAILED if one of the runs has failed.
+
+    Raises:
+        UsageError: there are several processes, `--continue-run` without `--out`, or the experiment
+            and the options do not fit each other.
     """
     if jax.process_count() > 1:
         raise UsageError(

@@ -21,8 +21,8 @@ class AnyStyle:
     """Paints a photograph in the style of any picture, in a single pass.
 
     Attributes:
-        decoder: activations of `LAYER` -> pictures.
-        vgg: frozen features of both.
+        decoder: maps activations of the VGG layer `LAYER` to pictures.
+        vgg: frozen network, whose activations of photograph and style are used.
     """
 
     decoder: Model
@@ -42,7 +42,8 @@ class AnyStyle:
             params, extra: of all models.
             photograph: [batch, h, w, 3] in [0, 1]; h and w are multiples of 8.
             style: pictures [batch, height, width, 3] in [0, 1], likewise.
-            strength: 0: the photograph's own activations are decoded, 1: those in the style.
+            strength: weight a in [0, 1]: decoded are a * (activations with the style's moments) +
+                (1 - a) * (the photograph's own).
 
         Returns:
             Pictures [batch, h, w, 3] in [0, 1].
@@ -53,22 +54,25 @@ class AnyStyle:
 
 
 def inputs(channels: int) -> Inputs:
-    """The inputs of a decoder at its initialisation: activations of one position.
+    """Returns the `inputs` of the decoder's `Model`, which serve its initialisation only.
 
     Args:
-        channels: of the activations.
+        channels: number of channels of the activations.
+
+    Returns:
+        (batch, key, train) -> zeros float32 [1, 1, 1, channels].
     """
     return lambda batch, key, train: jnp.zeros((1, 1, 1, channels))
 
 
 def loss(network: AnyStyle, perceptual: Perceptual) -> Loss:
-    """The total perceptual loss of crops painted in the styles beside them.
+    """Returns the total perceptual loss of photographs painted in the style of their example.
 
-    Content and style losses are those of `Perceptual`, with the Gram matrices of each example's own
-    `style`, so that they compare with those of one style's network. Metrics `content` and `style`.
+    Content and style losses are those of `Perceptual`, with the Gram matrices of each example's
+    `style`, so that they compare with those of a network of one style. Metrics: `content`, `style`.
 
     Args:
-        network: of batches with `image` and `style`, uint8 [batch, size, size, 3].
+        network: paints `image` in the style of `style`, both uint8 [batch, size, size, 3].
         perceptual: the losses.
     """
 
@@ -85,12 +89,16 @@ def loss(network: AnyStyle, perceptual: Perceptual) -> Loss:
 
 
 def paint_unseen(network: AnyStyle, splits: Splits, size: int) -> Paint:
-    """Returns (params, extra, photographs) -> pictures in the style that training never saw.
+    """Returns a function that paints photographs in the test split's style, unseen in training.
 
     Args:
         network: paints.
-        splits: whose test split has `unseen`, the style; it is read when something is painted.
-        size: pixels of the style's longer side.
+        splits: whose test split has `unseen`, the style's picture, uint8 [height, width, 3]; it is
+            read when something is painted.
+        size: pixels to which the longer side of the style's picture is reduced.
+
+    Returns:
+        (params, extra, photographs [batch, h, w, 3] in [0, 1]) -> pictures of the same shape.
     """
 
     def paint(params: Params, extra: Extra, photograph: Array) -> Array:

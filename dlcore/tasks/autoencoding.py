@@ -57,7 +57,7 @@ def squared_error_of_components(train: Arrays, test: Arrays, count: int) -> floa
     Args:
         train: `image`, from which the components are computed.
         test: `image`, which are reconstructed.
-        count: number of components.
+        count: number of components, at most the number of training images and of pixels.
 
     Returns:
         The mean over images of the sum over pixels, for pixels in [0, 1].
@@ -72,7 +72,7 @@ def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
 
     Args:
         train, test: `image`.
-        count: number of components: that of the numbers in a code.
+        count: number of components, as many as the code of the autoencoder has numbers.
     """
     name = "squared_error_of_components"
     scores = lambda state: {name: squared_error_of_components(train, test, count)}  # noqa: E731
@@ -106,9 +106,9 @@ def code_samples(
     """Shows reconstructions beside those of principal components, and a map of the codes.
 
     Args:
-        model: an autoencoder whose outputs are logits of flat pixels.
+        model: an autoencoder whose outputs are logits of flat pixels of images of 28x28.
         train, test: `image` and `label`.
-        size: numbers in a code, and number of principal components.
+        size: number of principal components, as many as a code has numbers.
         classes: names of the labels.
         count: number of test images whose codes are shown.
 
@@ -142,10 +142,11 @@ def code_samples(
 
 
 def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arrays) -> Evaluator:
-    """Evaluates the PSNR of classical filters on degraded images, at the end.
+    """Evaluates the PSNR of classical filters on degraded test images, at the end.
 
-    Filters with parameters are fitted to the training images, and the size of each filter is chosen
-    on the validation images. Metrics: `psnr_of_NAME` in dB, for NAME in `FILTERS`.
+    Principal components and the linear map are fitted to the training images; the size of the
+    median filter and the number of components are chosen on the validation images. Metrics:
+    `psnr_of_NAME` in dB, for NAME in `FILTERS`; "nothing" is the degraded image itself.
 
     Args:
         train: () -> training examples; called when the evaluator runs.
@@ -181,7 +182,7 @@ def filter_evaluator(train: Callable[[], Arrays], validation: Arrays, test: Arra
 def restoration_samples(
     model: Model, test: Arrays, count: int = 20
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows test images: degraded, filtered, restored by the network, and original.
+    """Shows test images: degraded, after a 5x5 median filter, restored by the network, original.
 
     Args:
         model: its network returns (logits of pixels, code) for degraded images.
@@ -212,16 +213,16 @@ def restoration_samples(
 def sparse_evaluator(
     model: Model, train: Arrays, test: Arrays, mean: Float[np.ndarray, "1 d"]
 ) -> Evaluator:
-    """Evaluates how many units of a sparse code are never active, and principal components.
+    """Evaluates the fraction of dead units of a sparse code, and a baseline, on test at the end.
 
-    Metrics: `dead`, the fraction of units that are 0 for all test images, and
-    `squared_error_of_as_many_components`, with as many components as units are active for an image
-    on average.
+    Metrics: `dead`, the fraction of units that are not positive for any test image, and
+    `squared_error_of_as_many_components`, see `squared_error_of_components`, with as many
+    components as units are active for a test image on average.
 
     Args:
         model: a sparse autoencoder, see `coded`.
         train, test: `image`.
-        mean: [1, n], subtracted from the pixels.
+        mean: [1, n], subtracted from the pixels in [0, 1] that the model reads.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -238,12 +239,13 @@ def sparse_evaluator(
 def sparse_samples(
     model: Model, test: Arrays, mean: Float[np.ndarray, "1 d"], count: int = 1000
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the decoder's filters, from the most to the least active units, and reconstructions.
+    """Shows at most 100 decoder filters, from the most to the least active unit, and test images.
 
     Args:
-        model: a sparse autoencoder of images of 28x28, see `coded`.
+        model: a sparse autoencoder of images of 28x28, see `coded`. It reads pixels less `mean`;
+            its outputs are the pixels themselves.
         test: `image`.
-        mean: [1, 784], subtracted from the pixels.
+        mean: [1, 784], subtracted from the pixels in [0, 1].
         count: number of images on which the units' activity is measured.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Captioning: captions of pictures by beam search, BLEU, CIDEr and exact matches, and attention."""
+"""Captioning of pictures: beam search, metrics (BLEU, CIDEr, exact match), attention, samples."""
 
 from __future__ import annotations
 
@@ -39,20 +39,33 @@ SCORES = ("bleu", "cider", "exact_match")
 
 
 def check(decoder: DecoderKind, width: int, heads: int) -> None:
-    """Raises UsageError where the heads of a Transformer do not divide its width."""
+    """Checks that the heads of a Transformer divide its width.
+
+    Raises:
+        UsageError: they do not.
+    """
     if decoder == "transformer" and width % heads:
         raise UsageError(f"--width {width} is no multiple of --heads {heads}: give one")
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
-    """`image` as float32 in [-1, 1], and `tokens`, for a `Model`."""
+    """Returns `image` as float32 in [-1, 1], and `tokens`; the `inputs` of a `Model`."""
     return to_signed(batch["image"]), batch["tokens"]
 
 
 def scores(
     captions: Sequence[str], references: Sequence[str], suffix: str = ""
 ) -> dict[str, float]:
-    """BLEU (0 to 100), CIDEr-D (0 to 10), and the fraction of captions that are the reference."""
+    """Computes BLEU, CIDEr-D and the fraction of captions that equal their reference.
+
+    Args:
+        captions: one per picture.
+        references: the true caption of each.
+        suffix: appended to the names of the metrics.
+
+    Returns:
+        `bleu` in 0..100, `cider` in 0..10 and `exact_match` in 0..1.
+    """
     exact = [a == b for a, b in zip(captions, references, strict=True)]
     return {
         f"bleu{suffix}": bleu(captions, references)[0],
@@ -67,8 +80,8 @@ class Describer:
 
     Attributes:
         size: of the network.
-        vocabulary: word of each token.
-        beams: number of hypotheses.
+        vocabulary: the word of each token.
+        beams: number of hypotheses of the evaluation at the end, of samples and of predictions.
         penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
         name: of the model in the state.
     """
@@ -80,7 +93,7 @@ class Describer:
     name: str = "net"
 
     def search(self, params: Params, image: Array, beams: int) -> tuple[Array, Array, Array]:
-        """The best caption of each picture.
+        """Computes the highest-scoring caption of each picture.
 
         Args:
             params: of all models.
@@ -88,8 +101,8 @@ class Describer:
             beams: number of hypotheses; 1: greedy decoding.
 
         Returns:
-            Tokens int32 [batch, longest]; the sum of their log-probabilities, `END` among them,
-            [batch]; and the attention while each was written, [batch, longest, positions].
+            Tokens int32 [batch, longest]; the sum of their log-probabilities in nats, that of `END`
+            included, [batch]; and the attention weights at each token, [batch, longest, positions].
         """
         length, pixels = self.size.longest, to_signed(image)
         step, state = begin(self.size, params[self.name], pixels, beams, length)
@@ -108,11 +121,13 @@ class Describer:
 
 
 def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
-    """BLEU, CIDEr and exact matches: greedily during training, by beam search at the end.
+    """Evaluates `scores` of greedy captions during training, and of beam search at the end.
 
-    At the end also of the caption of the training picture whose pixels are nearest, the fraction of
-    captions that contain a word that training lacks, which nothing can write, and the calibration
-    error of the captions' probabilities, as those of being exactly right.
+    The suffix `_greedy` marks greedy captions, which are evaluated on test at the end too. At the
+    end also: `calibration_error`, of the captions' probabilities as those of an exact match; and on
+    test, with the suffix `_of_nearest`, `scores` of the caption of the training picture whose
+    pixels are nearest, and `with_unknown_word`, the fraction of true captions with a word that
+    training lacks, which the network cannot generate.
 
     Args:
         describer: captions the pictures.
@@ -156,14 +171,14 @@ def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
 
 
 def nearest(known: np.ndarray, pictures: np.ndarray, cells: int = 12) -> np.ndarray:
-    """The index of the known picture that is nearest to each, by the pixels of small copies.
+    """Finds the known picture nearest to each picture, by the pixels of small copies.
 
     Args:
         known, pictures: uint8 [n, size, size, 3] and [m, size, size, 3].
         cells: height and width of the copies.
 
     Returns:
-        int [m].
+        Indices of the known pictures of smallest squared distance, int [m].
     """
 
     def small(x: np.ndarray) -> np.ndarray:
@@ -176,14 +191,14 @@ def nearest(known: np.ndarray, pictures: np.ndarray, cells: int = 12) -> np.ndar
 
 @dataclasses.dataclass(frozen=True)
 class Attention:
-    """Where a network looked while it wrote each word of a caption.
+    """Shows a picture with the attention weights at each word of its caption.
 
     Attributes:
         title: heading.
         image: uint8 [height, width, 3].
         words: of the caption.
-        weights: [words, positions] of a square grid over the picture.
-        reference: the true caption, where it is known.
+        weights: attention [words, positions], of a square grid over the picture in rows.
+        reference: the true caption, "" where it is not known.
     """
 
     title: str
@@ -193,14 +208,19 @@ class Attention:
     reference: str = ""
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the picture, and a darkened copy for each word, bright where it looked."""
+        """Writes the picture and, for each word, a darkened copy that is bright by its weights."""
         shown = [self.image, *(lit(self.image, each) for each in self.weights)]
         captions = (self.reference or "picture", *self.words)
         return [files.pictures(np.stack(shown), captions, columns=min(12, len(shown)))]
 
 
 def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """A picture whose brightness follows weights [positions] of a square grid over it."""
+    """Multiplies the pixels of a picture by 0.15 (weight 0) to 1 (the largest weight).
+
+    Args:
+        image: uint8 [height, width, c].
+        weight: not negative, [positions] of a square grid over the picture in rows.
+    """
     side = round(len(weight) ** 0.5)
     grid = (255 * weight / max(float(weight.max()), 1e-9)).reshape(side, side).astype(np.uint8)
     size = (image.shape[1], image.shape[0])
@@ -211,13 +231,16 @@ def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def samples(
     describer: Describer, test: CaptionedImages, count: int = 30, detailed: int = 6
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows captions of test pictures, right and wrong ones, and the attention of each word.
+    """Shows the captions of the first test pictures, and the attention at each word of some.
 
     Args:
         describer: captions the pictures.
         test: the pictures.
         count: number of pictures with captions.
         detailed: for how many of them the attention is drawn.
+
+    Returns:
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -260,32 +283,47 @@ class CaptionOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CaptionPredictor:
-    """Captions of a user's picture files."""
+    """Captions a user's picture files.
+
+    Attributes:
+        describer: captions pictures.
+        facts: of the training data: the shape of the field `image`.
+        options: flags of `dlcore predict`; their beams are used instead of the describer's.
+    """
 
     describer: Describer
     facts: Facts
     options: CaptionOptions
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Pictures of the size of the training data, on white where they are transparent.
+        """Reads picture files, resized to the training pictures, on white where transparent.
 
         Raises:
-            UsageError: a file that is no picture.
+            UsageError: a file is no picture.
         """
         return [own.read(file, self._shape[0]) for file in files]
 
     def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
-        """A picture of Pillow, or an array uint8 of the size of the training data.
+        """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
 
         Raises:
-            UsageError: another array.
+            UsageError: an array of another shape or dtype.
         """
         if isinstance(value, Image.Image):
             return own.on_white(value, self._shape[0])
         return image_files.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each picture {"caption", "probability"}, that of the caption as a whole."""
+        """Answers a batch of pictures.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"caption", "probability"}, the picture with its attention) of each; the probability is
+            that of the whole caption.
+        """
         images = np.stack(items)
         tokens, total, weights = map(np.asarray, self._compiled(state.params, images))
         answers: list[Answer] = []
@@ -306,5 +344,5 @@ class CaptionPredictor:
 
 
 def predictor(describer: Describer, facts: Facts) -> CaptionPredictor:
-    """Captions of picture files, with the attention of each word as pictures."""
+    """Returns a `CaptionPredictor` with as many beams as the describer has."""
     return CaptionPredictor(describer, facts, CaptionOptions(describer.beams))

@@ -30,7 +30,9 @@ RowAnswer = TypedDict(
     },
     total=False,
 )
-"""The answer to a row of a table: the keys of a `ClassAnswer` or `number`, and further ones."""
+"""The answer to a row of a table: the keys of a `ClassAnswer`, or `number`; and where they apply
+`missing`, the columns without a value, `unknown`, {column: category that training lacks},
+`networks`, how many were averaged, and `deviation`, the standard deviation of their answers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +49,11 @@ def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int
     Args:
         p: probabilities [classes].
         classes: names of the classes.
-        top: number of classes that are listed.
+        top: largest number of classes that are listed, at least 1.
 
     Returns:
-        The most likely class, its probability, and the listed classes in descending order.
+        The most likely class, its probability, and the listed classes in descending order of
+        probability, rounded to six digits.
     """
     order = np.argsort(-p, kind="stable")[:top]
     listed = {classes[i]: round(float(p[i]), 6) for i in order}
@@ -59,6 +62,6 @@ def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int
 
 
 def line_of(answer: ClassAnswer | RowAnswer) -> str:
-    """Formats an answer as text: the most likely class, and the others in brackets."""
+    """Formats an answer as text: the most likely class, and other listed classes in brackets."""
     first, *rest = (f"{name} {p:.1%}" for name, p in answer["classes"].items())
     return f"{first} ({', '.join(rest)})" if rest else first

@@ -38,7 +38,7 @@ def loss(
     label_smoothing: float = 0.0,
     evaluation_metrics: Callable[[Array, Batch], Mapping[str, Mean]] | None = None,
 ) -> Loss:
-    """Softmax cross-entropy of a classifier, in nats; metric: accuracy.
+    """Returns the softmax cross-entropy of a classifier, in nats; metric: `accuracy`.
 
     Args:
         model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
@@ -78,16 +78,16 @@ def loss(
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows predictions of a classifier of images, its worst mistakes, and its confusion matrix.
+    """Shows predictions of a classifier of images, its worst mistakes, and its confusions.
 
-    A mistake is the worse the smaller the probability of the true class is.
+    The worst mistakes are those with the smallest probability of the true class, at most 20.
 
     Args:
         title: what the examples are.
         model: computes logits [batch, classes].
         source: `image` and `label`.
         classes: names of the classes.
-        count: number of images shown.
+        count: number of images shown, the first ones.
 
     Returns:
         (state, key) -> samples. The caption of an image is its predicted class, and the true one
@@ -202,18 +202,18 @@ def predictor(model: Logits, facts: Facts) -> ImagePredictor:
 def text_samples(
     title: str, model: Logits, source: Sentences, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows predictions of a classifier of texts, its worst mistakes, and its confusion matrix.
+    """Shows predictions of a classifier of texts, its worst mistakes, and its confusions.
 
     Args:
         title: what the examples are.
         model: computes logits [batch, classes].
         source: `label`, and `texts`, the text of each example.
         classes: names of the classes.
-        count: number of texts shown.
+        count: number of texts shown, the first ones.
 
     Returns:
-        (state, key) -> tables with the text of an example, its predicted and its true class, and
-        their probabilities.
+        (state, key) -> tables: the first texts and the worst mistakes (see `samples`), each with
+        its predicted and its true class and their probabilities; and the confusions.
     """
     return lambda state, key: _text_samples(title, model, state, source, classes, count)
 
@@ -270,7 +270,7 @@ def probabilities(
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
 def softmax_of(logits: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
-    """Returns (params, extra, batch) -> probabilities float32 [batch, classes], compiled."""
+    """Returns the compiled (params, extra, batch) -> probabilities, float32 [batch, classes]."""
     return jax.jit(
         lambda params, extra, batch: jax.nn.softmax(
             logits(params, extra, batch, None, False)[0].astype(jnp.float32)

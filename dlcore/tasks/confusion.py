@@ -25,13 +25,17 @@ def confusions(
     names: Sequence[str],
     most: int = 20,
 ) -> Table:
-    """Tabulates how often examples of a class (rows) are predicted as another (columns).
+    """Tabulates how often examples of each class (rows) are predicted as each class (columns).
 
     Args:
         title: what the examples are.
         true, guess: true and predicted classes, int [N].
         names: of the classes.
-        most: number of pairs listed where there are more than `MATRIX` classes.
+        most: largest number of pairs listed where there are more than `MATRIX` classes.
+
+    Returns:
+        The confusion matrix; with more than `MATRIX` classes the pairs of a true and a wrong class
+        that occur most often.
     """
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (true, guess), 1)
@@ -67,6 +71,10 @@ def cross_validated(
             trained on the example.
         true: [N], 1 for an example of the second class, else 0.
         names: of the two classes.
+
+    Returns:
+        The confusions of all repeats, and where there are mistakes up to 20 examples, those that
+        are wrong in most repeats first.
     """
     truth = true.astype(int)
     guess = (p > 0.5).astype(int)

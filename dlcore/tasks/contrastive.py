@@ -1,4 +1,4 @@
-"""Learning without labels by contrast of two views (SimCLR), measured by linear probes."""
+"""Contrastive learning without labels (SimCLR, Chen et al. 2020), measured by linear probes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NEIGHBOURS = 7
 
 
 def pixels(images: Array) -> Array:
-    """Images in [0, 1] as inputs of the encoder, in [-2, 2]."""
+    """Scales images from [0, 1] to the range of the encoder's inputs, [-2, 2]."""
     return 4 * images - 2
 
 
 def image(batch: Batch, key: Array | None, train: bool) -> Array:
-    """`image` in [0, 255] as an input of the encoder, float32."""
+    """Returns `image`, uint8, as an input of the encoder: float32 in [-2, 2]."""
     return pixels(batch["image"].astype(jnp.result_type(float)) / 255)
 
 
@@ -62,16 +62,17 @@ def inputs(views: Views) -> Inputs:
 
 
 def loss(model: Model, temperature: float) -> Loss:
-    """NT-Xent of two views of each example, and the cross-entropy of the online probe.
+    """Returns the sum of the NT-Xent of two views and the cross-entropy of the online probe.
 
-    Metrics: `contrast`, the NT-Xent in nats; `views_matched`, how often the other view is the
-    nearest of all; `probe_accuracy`, of labels that may be used.
+    Metrics: `contrast`, the NT-Xent in nats (Chen et al. 2020, eq. 1); `views_matched`, the
+    fraction of views whose nearest view in the batch is that of the same image; `probe_accuracy`,
+    of the online probe on the examples whose label it may use.
 
     Args:
         model: computes `Encoded` of two views of a batch with `row`, `mask` [batch], `label` int
             [batch] and `labelled` [batch, fractions], 1 where the probe may use the label (the
-            last fraction counts).
-        temperature: of the contrast.
+            last column is used).
+        temperature: divides the cosines.
     """
 
     def of_views(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -115,7 +116,14 @@ def _contrast(projection: Array, batch: Batch, temperature: float) -> tuple[Arra
 
 
 def online_probe(model: Model) -> Logits:
-    """The classifier of the online probe: (params, extra, batch, key, train) -> (logits, extra)."""
+    """Returns the classifier of the online probe; it always runs in inference, without a key.
+
+    Args:
+        model: computes `Encoded`.
+
+    Returns:
+        (params, extra, batch, key, train) -> (logits [batch, classes], extra).
+    """
 
     def logits(
         params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
@@ -129,18 +137,18 @@ def online_probe(model: Model) -> Logits:
 def evaluators(
     model: Model, random: Model, splits: Splits, fractions: Sequence[float]
 ) -> list[Evaluator]:
-    """The online probe at each evaluation, and linear probes of both encoders at the end.
+    """Evaluates the online probe at each evaluation, and linear probes at the end.
 
     `online_accuracy` and `online_calibration_error` are of the probe that is trained with the
-    encoder. `probe_accuracy_P` is the accuracy on test of a logistic regression on the encoder's
-    features, trained on P percent of the labels; `random_accuracy_P` that on features of an
-    encoder that is not trained. Their penalty is chosen on validation.
+    encoder, on validation and test. `probe_accuracy_P` is the accuracy on test of a logistic
+    regression on the encoder's features, trained on P percent of the labels; `random_accuracy_P`
+    that on the features of an untrained encoder. See `probe_accuracy`.
 
     Args:
         model: computes `Encoded`.
-        random: the same network with parameters that nothing trains.
-        splits: with `label`.
-        fractions: of the labels.
+        random: the same network with parameters that no objective trains.
+        splits: with `image` and `label`.
+        fractions: of the training labels that a probe may use, in (0, 1].
     """
     names = {fraction: f"{100 * fraction:g}" for fraction in fractions}
     metrics = {
@@ -208,16 +216,19 @@ def features_of(
     untrained: bool = False,
     batch: int = 256,
 ) -> np.ndarray:
-    """Features of examples, float64 [examples, n].
+    """Computes the encoder's features of some examples of a source.
 
     Args:
         model: computes `Encoded`.
         state: its parameters.
         source: `image`.
-        index: which examples.
+        index: which examples, int [N].
         untrained: batch normalisation takes the statistics of each batch, since an encoder that was
             never trained has no averages of them.
         batch: examples per batch.
+
+    Returns:
+        float64 [N, n], in the order of `index`.
     """
     batch, chunks = min(batch, len(index)), []
     run = _compiled(model, untrained)
@@ -237,13 +248,14 @@ def _compiled(model: Model, untrained: bool) -> Callable[..., Array]:
 
 
 def probe_accuracy(parts: Mapping[str, Part], kept: np.ndarray) -> float:
-    """Accuracy on test of a logistic regression on standardised features.
+    """Fits a logistic regression on standardised features, and returns its accuracy on test.
 
-    Of its penalties the one that is best on validation is taken; of equal ones the strongest.
+    Of three penalties the one with the best accuracy on validation is used; of equal ones the
+    strongest.
 
     Args:
-        parts: {split: features and labels}, of train those that are labelled.
-        kept: which examples of train it may use.
+        parts: {split: (features [n, d], labels [n])} of "train", "validation" and "test".
+        kept: indices of the examples of "train" that are fitted.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -260,14 +272,18 @@ def probe_accuracy(parts: Mapping[str, Part], kept: np.ndarray) -> float:
 def samples(
     title: str, model: Model, views: Views, splits: Splits, count: int = 8
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows two views of some images, and the nearest test images of others by their features.
+    """Shows two views of the first test images, and the test images nearest to them by features.
 
     Args:
         title: what the examples are.
         model: computes `Encoded`.
         views: draws a view.
-        splits: with `image` and `label`; `facts.classes` are the names.
+        splits: whose test split has `image` and `label`; `facts.classes` are the names.
         count: number of images.
+
+    Returns:
+        (state, key) -> samples; the key draws the views. The nearest images, by cosine, are among
+        the first 2,000; those of another class are marked as wrong.
     """
     names = splits.facts.classes
 

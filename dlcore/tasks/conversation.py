@@ -25,17 +25,18 @@ CHUNKS = (256, 16, 1)  # lengths for which `advance` is compiled: a prompt is re
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Sampling of the tokens of an answer, and its end.
+    """Options of how the tokens of an answer are sampled, and of where it ends.
 
     Attributes:
         temperature: divides the logits; 0 chooses the most likely token.
         top_k, top_p, min_p: restrict sampling to the most likely tokens, see
             `models.sampling.choose`.
-        max_tokens: length of an answer at most.
+        max_tokens: largest number of tokens of an answer.
         stop: texts that end an answer; they are not part of it.
-        seed: of the random numbers.
-        draft: tokens that are proposed from what stood in the text before, and checked together;
-            the distribution is the same. 0: none.
+        seed: of the random numbers, 0 to 2^32 - 1.
+        draft: number of tokens that are proposed from the earlier text and checked in one pass
+            (speculative decoding by prompt lookup); the distribution of answers is the same. 0:
+            none.
 
     Raises:
         UsageError: a number outside its range, or an empty stop text.
@@ -66,10 +67,11 @@ class Sampling:
 
 
 class Conversation:
-    """A text to which a person and a language model append in turn.
+    """Holds a text to which a person and a language model append in turn.
 
-    When the context is full, its second half remains, as in `models.gpt_generation.generate`. The
-    tokens of turn t are drawn with the key of the seed, folded with t.
+    When the context is full, only the second half of its tokens is kept, as in
+    `models.gpt_generation.generate`. The tokens of answer t (from 0) are drawn with the key of the
+    seed, folded with t.
 
     Args:
         text_model: the model and its tokens.
@@ -77,7 +79,11 @@ class Conversation:
         sampling: of the answers.
 
     Raises:
-        UsageError: tokens are proposed to a model that cannot check them.
+        UsageError: `sampling.draft` is not 0, and the model is recurrent.
+
+    Attributes:
+        turn: number of answers that have begun.
+        tokens: the text that the model sees.
     """
 
     def __init__(self, text_model: TextModel, state: State, sampling: Sampling) -> None:
@@ -115,15 +121,15 @@ class Conversation:
         )
 
     def prompt(self, text: str) -> tuple[int, int]:
-        """Appends a person's text.
+        """Appends a person's text, with the chat template where the model has one.
 
         Returns:
-            The numbers of tokens that do not fit into the context: the first ones of `text`, and
-                those of
-            the conversation before it.
+            How many tokens are dropped because they do not fit into the context: of the beginning
+            of `text`, and of the conversation before it, which is dropped first.
 
         Raises:
-            UsageError: a character that the tokenizer does not know; the conversation is unchanged.
+            UsageError: a character that the tokenizer does not know, or an empty text at the
+                beginning of a conversation; the conversation is unchanged.
         """
         new = self.model.tokenizer.encode(text).tolist()
         if self.model.has_template:
@@ -148,7 +154,8 @@ class Conversation:
         """Generates the model's next answer, and yields its text in parts.
 
         It ends at a stop text, at the end token or after `max_tokens`. All generated tokens become
-        part of the conversation, also if the caller stops early.
+        part of the conversation, even if the caller stops early; an end token only where the model
+        has a chat template.
         """
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)
         self.turn += 1

@@ -64,7 +64,9 @@ def _counts(batch: Batch, train: bool) -> Array:
 
 
 def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
-    """Binary cross-entropy of all networks, in nats; metric: accuracy.
+    """Returns the mean binary cross-entropy of all networks, in nats; metric: `accuracy`.
+
+    In training it is over the examples that a network is trained on, in evaluation over the others.
 
     Args:
         model: computes logits [batch, networks] of a batch with `y`, 0 or 1 [batch], `learns`
@@ -86,7 +88,9 @@ def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
 
 
 def regression_loss(model: Model, folds: Folds) -> Loss:
-    """Squared error of all networks, of targets standardised for each network.
+    """Returns the mean squared error of all networks, of targets standardised for each network.
+
+    In training it is over the examples that a network is trained on, in evaluation over the others.
 
     Args:
         model: computes outputs [batch, networks] of a batch with `y`, float [batch], `learns` and
@@ -104,18 +108,40 @@ def regression_loss(model: Model, folds: Folds) -> Loss:
 
 
 def outputs(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "networks n"]:
-    """Computes the outputs of every network for every example, float64 [networks, N]."""
+    """Computes the outputs of every network for every example, in inference.
+
+    Args:
+        model: as of `classification_loss` or `regression_loss`.
+        folds: the examples.
+        state: trained parameters.
+
+    Returns:
+        float64 [networks, N]: logits of the second class, or standardised numbers.
+    """
     batch = {"x": jnp.asarray(folds.source.arrays["x"])}
     return np.asarray(model(state.params, state.extra, batch, None, False)[0], np.float64).T
 
 
 def probabilities(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "repeats n"]:
-    """Computes out-of-fold probabilities of the second class, float64 [repeats, N]."""
+    """Computes out-of-fold probabilities of the second class.
+
+    Args:
+        model, folds, state: as of `outputs`.
+
+    Returns:
+        float64 [repeats, N]; each by the repeat's network that was not trained on the example.
+    """
     return folds.held_out(1 / (1 + np.exp(-outputs(model, folds, state))))
 
 
 def classification_evaluator(model: Model, folds: Folds) -> Evaluator:
-    """Evaluates out-of-fold predictions at the end; metrics: see `CLASSIFICATION`.
+    """Evaluates out-of-fold predictions of two classes at the end, under the split "test".
+
+    `accuracy_of_folds` and `deviation_of_folds`: mean and standard deviation, over the folds of all
+    repeats, of the accuracy on a fold's held-out examples. Over all examples and repeats together:
+    `sensitivity` and `specificity`, the fractions of the second and of the first class that are
+    recognised at a probability of 1/2, and `calibration_error`, the expected calibration error in
+    ten bins.
 
     Args:
         model: as of `classification_loss`.

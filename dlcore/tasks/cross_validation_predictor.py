@@ -51,14 +51,18 @@ class FoldsPredictor:
         """Reads the rows of CSV, TSV or Parquet files, and of lines of CSV; see `rows.read`.
 
         Raises:
-            UsageError: see `rows.read`, or a cell that is not a number.
+            UsageError: see `rows.read`; or a cell that is empty or not a finite number.
         """
         found = rows.read(files, text, self.facts.features)
         self._numbers(found)  # so that a cell that is no number is refused with its file
         return found
 
     def item(self, value: rows.RowValue) -> Row:
-        """Converts a mapping by column, or a sequence of numbers, to a row."""
+        """Converts {column: number}, or numbers in the order of the columns, to a row.
+
+        Raises:
+            UsageError: a missing column, or a sequence of another length.
+        """
         return rows.of_value(value, self.facts.features)
 
     def _numbers(self, items: Sequence[Row]) -> np.ndarray:
@@ -87,10 +91,13 @@ class FoldsPredictor:
             items: as `items` returned them.
 
         Returns:
-            The answer and a table of each row: {"class", "probability", "classes": {name:
-                probability}}
-            or {"number"}, the mean over the networks; "networks", their number; "deviation", the
-            standard deviation over them of the number or of the probability of the second class.
+            The answer and a table of each row. The answer has "class", "probability" and "classes"
+            {name: probability}, or "number", of the mean over the networks; "networks", their
+            number; and "deviation", the standard deviation over them of the number or of the
+            probability of the second class.
+
+        Raises:
+            UsageError: a cell that is empty or not a finite number.
         """
         batch = {"x": self._numbers(items)}
         y = np.asarray(_compiled(self.model)(state.params, state.extra, batch), np.float64)
@@ -113,7 +120,7 @@ class FoldsPredictor:
         return found
 
     def line(self, answer: RowAnswer) -> str:
-        """Formats an answer as text."""
+        """Formats an answer as text: class or number, number of networks and deviation."""
         number = f"{answer['number']:.6g}" if "number" in answer else line_of(answer)
         return (
             f"{number}; the mean of {answer['networks']} networks, deviation"

@@ -39,8 +39,8 @@ class Detections(NamedTuple):
     """Detected objects, in descending order of confidence.
 
     Attributes:
-        boxes: [batch, k, 4] in pixels of the canvas.
-        confidence: [batch, k] in [0, 1]; 0: no object.
+        boxes: left, top, right, bottom [batch, k, 4] in pixels of the canvas.
+        confidence: [batch, k] in [0, 1]; 0: the entry is no object.
         label: classes, int32 [batch, k].
     """
 
@@ -50,17 +50,19 @@ class Detections(NamedTuple):
 
 
 Detect = Callable[[Params, Extra, Any], Detections]
-"""(params, extra, batch) -> what is found in the images of a batch."""
+"""(params, extra, batch with `image` and `extent`) -> the detections in its images."""
 
 
 def loss(model: Logits, classes: int, stride: int, box_weight: float = 5.0) -> Loss:
-    """Focal loss of the heat maps plus generalised IoU loss of the boxes, for each object.
+    """Returns the focal loss of the heat maps plus the generalised IoU loss of the boxes.
 
-    Metrics: both terms, and the mean generalised IoU of the cells that have a box. An image without
-    objects counts as one object.
+    Both are sums over the cells of a batch, divided by its number of objects; an image without
+    objects counts as one object. Metrics: `heat_loss`; `box_loss`, without its factor; and `giou`,
+    the mean generalised IoU of the cells that have a box.
 
     Args:
-        model: computes [batch, h, w, classes + 4]: logits of heat maps, distances in pixels.
+        model: computes [batch, h, w, classes + 4]: logits of the heat maps, and distances from the
+            cell's centre to the sides of the box in pixels.
         classes: number of classes.
         stride: pixels of a cell along each axis.
         box_weight: factor of the box term.
@@ -95,15 +97,16 @@ def loss(model: Logits, classes: int, stride: int, box_weight: float = 5.0) -> L
 def detections(
     model: Logits, classes: int, stride: int, most: int = 100, overlap: float = 0.6
 ) -> Detect:
-    """Returns the detections of a network with heat maps.
+    """Returns the function that detects objects by a network with heat maps.
 
-    A detection is a cell whose heat is the largest of its 3x3 neighbours; of those the `most`
-    hottest are taken, and duplicates of a class suppressed.
+    A detection is a cell with the largest probability among its 3x3 neighbours, for each class; the
+    `most` probable ones are kept, and duplicates of a class suppressed.
 
     Args:
         model, classes, stride: as of `loss`.
         most: largest number of detections of an image.
-        overlap: IoU above which the less confident box of a class is a duplicate.
+        overlap: IoU above which the less confident of two boxes of a class is a duplicate; its
+            confidence becomes 0.
     """
 
     def detect(params: Params, extra: Extra, batch: Batch) -> Detections:
@@ -129,12 +132,21 @@ def detections(
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
 def compiled(detect: Detect) -> Detect:
-    """Compiles a detector."""
+    """Compiles a detector; the compiled function of the last one is kept."""
     return jax.jit(detect)
 
 
 def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects], list[Objects]]:
-    """Returns true and detected objects of all examples of a source, in pixels of their images."""
+    """Computes the true and the detected objects of all examples of a source.
+
+    Args:
+        detect: finds objects.
+        state: trained parameters.
+        source: see `dlcore.data.sets.detection.load`.
+
+    Returns:
+        True and detected objects of each image, in pixels of the original image.
+    """
     batch, run, chunks = min(BATCH, len(source)), compiled(detect), []
     for rows in in_order(source, batch, np.arange(batch)):
         found = run(state.params, state.extra, rows)
@@ -145,7 +157,15 @@ def objects(detect: Detect, state: State, source: Source) -> tuple[list[Objects]
 
 
 def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:
-    """Returns true and detected objects of each image, in its own pixels, from collected arrays."""
+    """Converts collected arrays to the true and the detected objects of each image.
+
+    Args:
+        collected: `true_boxes`, `true_label`, `count`, `scale`, `boxes`, `confidence` and `label`,
+            [images, ...], of `Detected.collect`.
+
+    Returns:
+        True and detected objects of each image, in pixels of the original image.
+    """
     true, found = [], []
     for i, scale in enumerate(collected["scale"].astype(np.float64)):
         count = int(collected["count"][i])
@@ -165,7 +185,14 @@ def _truth(batch: Mapping[str, np.ndarray] | Batch) -> dict[str, np.ndarray | Ar
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detected:
-    """Evaluates detections on the scored splits, see `evaluators`."""
+    """Evaluates detections on the scored splits, see `evaluators`.
+
+    Attributes:
+        detect: finds objects.
+        splits: the data.
+        detailed: whether the metrics of the final state are computed, instead of those of each
+            evaluation.
+    """
 
     detect: Detect
     splits: Splits
@@ -173,12 +200,12 @@ class Detected:
 
     @property
     def every(self) -> Schedule:
-        """The detailed metrics are those of the final state."""
+        """When it runs: "end" for the detailed metrics, else "eval"."""
         return "end" if self.detailed else "eval"
 
     @property
     def sources(self) -> Mapping[str, Source | None]:
-        """The splits that are scored."""
+        """{split: examples} of the scored splits."""
         return dict(self.splits.evaluated())
 
     @property
@@ -203,7 +230,7 @@ class Detected:
         return {**_truth(batch), **found._asdict()}  # type: ignore[dict-item]
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of a split; the threshold is chosen on validation, also for test."""
+        """Computes the metrics of a split; the threshold for test is chosen on validation too."""
         true, found = in_images(collected)
         scores = metrics.average_precision(true, found, self._classes)
         if not self.detailed:
@@ -233,13 +260,13 @@ class Detected:
 
 
 def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
-    """Metrics of a detector on the scored splits, in pixels of the original images.
+    """Evaluates a detector on the scored splits, in pixels of the original images.
 
-    At each evaluation `map_50` and `map` (IoU 0.5 to 0.95), as pycocotools has them. Of the final
-    state also `map_75`, by size and by class; `threshold`, the confidence with the largest F1 on
-    validation, with `precision`, `recall` and `f1` of the detections above it at IoU 0.5;
-    `calibration_error`, the expected calibration error of their confidences (Guo et al. 2017);
-    `baseline_map_50`, of the same boxes for every image (`detection_baseline.constant`).
+    At each evaluation: `map_50` and `map` (IoU 0.5 to 0.95), as pycocotools computes them. Of the
+    final state also: `map_75`; `map_SIZE`; `ap_CLASS`, `ap_50_CLASS`; `threshold`, the confidence
+    with the largest F1 on validation, with `precision`, `recall` and `f1` of the detections from it
+    on at IoU 0.5; `calibration_error`, the expected calibration error of their confidences (Guo et
+    al. 2017); `baseline_map_50`, of the same boxes for every image (`detection_baseline.constant`).
 
     Args:
         detect: finds objects.

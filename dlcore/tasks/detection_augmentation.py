@@ -17,12 +17,14 @@ from dlcore.kernels.random import uniform
 from dlcore.train.step import Batch
 
 Augment = Callable[[Batch, Array], Batch]
-_MIDDLE = 127.5  # grey, with which what no image covers is filled
+_MIDDLE = 127.5  # the grey of pixels that no image covers
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training images are changed; all zero: not at all.
+    """Random changes of training images and their boxes.
+
+    Images stay as they are with `smallest`, `largest` and `aspect` 1, and all else 0 or False.
 
     Attributes:
         smallest, largest: range of the scale of an image, log-uniform; both 1: images are only
@@ -46,9 +48,16 @@ class Augmentation:
     visible: Probability = 0.3
 
     def __call__(self, batch: Batch, key: Array) -> Batch:
-        """(batch, key) -> batch with `image` floating, and with `boxes` and `label` that follow.
+        """Changes the images of a batch at random, and their boxes accordingly.
 
-        With mosaics the batch has four times as many boxes; those that are not there are zeros.
+        Args:
+            batch: with `image` [batch, height, width, c] in [0, 255], `boxes` [batch, k, 4],
+                `label` [batch, k], `extent` and `row`; with mosaics also `partner_...` of these.
+            key: of the draws, which also depend on `row`.
+
+        Returns:
+            The batch with `image` float32, `boxes` and `label` changed. With mosaics it has 4 k
+            boxes; entries without an object are zeros.
         """
         key, row = jax.random.fold_in(key, 101), batch["row"]
         image, boxes, label = self._placed(batch, key)

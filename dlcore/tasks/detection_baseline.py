@@ -12,18 +12,18 @@ _STEP = 0.5  # distance of the boxes that are tried, in sizes of a box
 
 
 def constant(source: Source, classes: int) -> Objects:
-    """The boxes of each class that most often match an object of it in training.
+    """Computes the boxes of each class that most often match an object of it in training.
 
-    Tried are boxes of the class's median width and height, half of them apart. Their confidence is
-    the fraction of training images in which their IoU with an object of the class is at least 0.5;
-    the 30 most confident of each class are kept.
+    Candidates are boxes of the class's median width and height, on a grid with steps of half of
+    these. The confidence of a box is the fraction of training images in which its IoU with an
+    object of the class is at least 0.5; the 30 most confident boxes of each class are kept.
 
     Args:
         source: training examples, see `dlcore.data.sets.detection.load`.
         classes: number of classes.
 
     Returns:
-        Boxes in pixels of the canvas.
+        Boxes in pixels of the canvas; none of a class without objects.
     """
     batch = source.gather(np.arange(len(source)))
     there = np.arange(batch["boxes"].shape[1]) < batch["count"][:, None]

@@ -34,7 +34,13 @@ class DetectionOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """An image on the canvas, its scale there, and the image itself, uint8 [height, width, 3]."""
+    """An image that is prepared for a detector.
+
+    Attributes:
+        canvas: the image on the canvas of the network, uint8 [canvas height, canvas width, 3].
+        scale: pixels of the canvas per pixel of the image.
+        image: the image itself, uint8 [height, width, 3].
+    """
 
     canvas: np.ndarray
     scale: float
@@ -58,13 +64,13 @@ class DetectionPredictor:
     options: DetectionOptions = dataclasses.field(default_factory=DetectionOptions)
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> DetectionPredictor:
-        """Takes the threshold of validation from the results of the run."""
+        """Returns a copy with the threshold that was chosen on validation, from a run's results."""
         threshold = results.get("validation", {}).get("threshold")
         return dataclasses.replace(self, chosen=threshold)
 
     @property
     def threshold(self) -> float:
-        """The smallest confidence of what is listed."""
+        """The smallest confidence of what is listed: the option, else `chosen`, else 0.3."""
         given = (self.options.threshold, self.chosen, _THRESHOLD)
         return next(value for value in given if value is not None)
 
@@ -79,7 +85,11 @@ class DetectionPredictor:
         return [self._item(image_files.upright(file)) for file in files]
 
     def item(self, value: Any) -> Item:
-        """An image that is an array, uint8 [height, width, 3], or Pillow's."""
+        """Converts an image of Pillow, or an array uint8 [height, width, 3], of any size.
+
+        Raises:
+            UsageError: an array of another shape or dtype.
+        """
         if hasattr(value, "convert"):
             return self._item(value)
         array = np.asarray(value)
@@ -96,7 +106,17 @@ class DetectionPredictor:
         return Item(canvas, scale, np.asarray(image.convert("RGB")))
 
     def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
-        """For each image its objects, the most confident first, and the image with their boxes."""
+        """Answers a batch of images.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"objects": [{"class", "confidence", "box": {"left", "top", "right", "bottom"}}, ...],
+            "count": {class: number}, "width", "height", "threshold"}, the image with the boxes) of
+            each; the most confident object first, boxes in pixels of the image.
+        """
         scales = np.array([item.scale for item in items], np.float32)
         sizes = np.array([item.image.shape[1::-1] for item in items], np.float32)
         batch = {
@@ -142,7 +162,7 @@ class DetectionPredictor:
         return answer, Boxes("Detected", [item.image], [drawn], (self.line(answer),), columns=1)
 
     def line(self, answer: Mapping[str, Any]) -> str:
-        """How many objects of each class."""
+        """Formats an answer: the number of objects of each class."""
         if not answer["count"]:
             return f"no objects with a confidence of at least {answer['threshold']}"
         return ", ".join(f"{count} {name}" for name, count in answer["count"].items())

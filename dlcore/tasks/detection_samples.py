@@ -32,12 +32,12 @@ def samples(
         detect: finds objects.
         splits: with the fact `classes`.
         split: which examples are shown.
-        count: number of images, and of the images with most errors.
+        count: number of first images, and largest number of images with most errors.
 
     Returns:
         (state, key) -> samples: images with boxes; a table of counts, precision and recall by
-        class; precision by the fraction of those objects that are detected at any confidence; and
-        the calibration of the confidences.
+        class; a curve of precision by recall, where recall is relative to the objects that are
+        detected at any confidence; and the calibration of the confidences.
     """
 
     def show(state: State, key: Array) -> list[Sample]:

@@ -38,12 +38,13 @@ BASELINES = {"baseline_accuracy": _HIGHER, "baseline_auc": _HIGHER, "baseline_ca
 
 
 def loss(model: Logits, weights: Sequence[float]) -> Loss:
-    """Weighted softmax cross-entropy in nats, without the examples that calibrate; accuracy.
+    """Returns the class-weighted softmax cross-entropy, in nats; metric: `accuracy`, unweighted.
 
     Args:
-        model: computes logits [batch, 2] of a batch with `label`, int [batch], and `calibrates`,
-            float [batch]: in training an example with 1 has no weight.
-        weights: of the two classes.
+        model: computes logits [batch, 2] of a batch with `label`, int [batch], `mask`, float
+            [batch], and `calibrates`, float [batch]: 1 for an example that is for the temperature
+            alone, and has no weight here in training.
+        weights: of the two classes; the loss is the weighted mean.
     """
 
     def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -59,11 +60,15 @@ def loss(model: Logits, weights: Sequence[float]) -> Loss:
 
 
 def temperature_loss(model: Logits, temperature: Model) -> Loss:
-    """Cross-entropy of the calibrated logits on the examples that calibrate alone.
+    """Returns the cross-entropy, in nats, of the logits divided by the temperature.
+
+    In training it is over the examples with `calibrates` 1 only; the classifier runs in inference.
 
     Args:
-        model: the classifier, which this loss does not change.
+        model: the classifier, computes logits [batch, 2]; it is trained by another objective.
         temperature: divides its logits.
+
+    Source: Guo et al. 2017, sec. 4.2.
     """
     scaled = calibrated(model, temperature)
 
@@ -77,7 +82,12 @@ def temperature_loss(model: Logits, temperature: Model) -> Loss:
 
 
 def calibrated(model: Logits, temperature: Model) -> Logits:
-    """Returns a model whose logits are divided by the temperature."""
+    """Returns a model whose logits are divided by the temperature, in float32 or wider.
+
+    Args:
+        model: computes logits [batch, 2].
+        temperature: model that divides them.
+    """
 
     def scaled(
         params: Params, extra: Extra, batch: Batch, key: Array | None, train: bool
@@ -90,19 +100,23 @@ def calibrated(model: Logits, temperature: Model) -> Logits:
 
 
 def balanced_weights(class_counts: Sequence[int]) -> tuple[float, ...]:
-    """Weights with which both classes have the same sum: total / (2 count)."""
+    """Computes class weights by which both classes weigh the same in sum: total / (2 count).
+
+    Args:
+        class_counts: number of training examples of each of the two classes, above 0.
+    """
     return tuple(sum(class_counts) / (2 * count) for count in class_counts)
 
 
 def evaluators(model: Logits, temperature: Model, splits: Splits) -> list[Evaluator]:
-    """Evaluates discrimination and calibration of a binary classifier.
+    """Evaluates discrimination and calibration of a binary classifier, on validation and test.
 
-    `auc`; `sensitivity_at_95_specificity`, at the threshold of the split's own ROC curve;
+    Metrics: `auc`; `sensitivity_at_95_specificity`, at the threshold of the split's own ROC curve;
     `balanced_accuracy` at a probability of 1/2; `calibration_error`, the expected calibration error
-    of the probability of the condition in ten bins, and `calibration_error_before` temperature
-    scaling; `temperature`. At the end, `baseline_accuracy` and `baseline_calibration` of the
-    fraction of the condition in training, and `baseline_auc` of a logistic regression on the
-    pixels.
+    of the probability of the condition (class 1) in ten bins; `calibration_error_before`, the same
+    without temperature scaling; `temperature`. At the end also `baseline_accuracy` and
+    `baseline_calibration`, of predicting the training fraction of the condition for every image,
+    and `baseline_auc`, of a logistic regression on the pixels.
 
     Args:
         model: computes logits [batch, 2].
@@ -135,7 +149,7 @@ def evaluators(model: Logits, temperature: Model, splits: Splits) -> list[Evalua
 
 
 def scores(collected: Collected) -> dict[str, float]:
-    """The metrics of `evaluators`.
+    """Computes the metrics of `evaluators`, without baselines.
 
     Args:
         collected: `label` int [N]; `before` and `after`, probabilities of the condition without and
@@ -159,9 +173,13 @@ def of_pixels(train: Arrays, source: Source, class_counts: Sequence[int]) -> dic
     """Computes metrics of two baselines: the prior of training, a logistic regression on pixels.
 
     Args:
-        train: in memory, with `image` and `label`; its calibration examples are not used.
-        source: with `image` and `label`.
-        class_counts: of training.
+        train: in memory, with `image`, `label` and `calibrates`; examples where it is 1 are not
+            used.
+        source: with `image` and `label`; the metrics are of its examples.
+        class_counts: number of training examples of each class.
+
+    Returns:
+        `baseline_accuracy`, `baseline_auc` and `baseline_calibration`, see `evaluators`.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -196,6 +214,10 @@ def samples(
         temperature: divides them.
         splits: of `data.sets.diagnoses`.
         notice: what the model may not be used for; shown first.
+
+    Returns:
+        (state, key) -> samples. Thresholds of the operating points are chosen on validation;
+        saliency is of the first 12 test images.
     """
     scaled, classes = calibrated(model, temperature), splits.facts.classes
     images = classification.samples("Test images", scaled, splits.test, classes)
@@ -220,7 +242,17 @@ def samples(
 
 
 def softmax_of(model: Logits, state: State, source: Source, batch: int = 250) -> np.ndarray:
-    """Softmax of the logits of all examples of a source, float32 [N, 2]."""
+    """Computes the uncalibrated probabilities of all examples of a source, in order.
+
+    Args:
+        model: computes logits [batch, 2].
+        state: trained parameters.
+        source: the examples.
+        batch: examples per batch.
+
+    Returns:
+        Softmax of the logits, float32 [N, 2].
+    """
     batch, found = min(batch, len(source)), []
     for rows in in_order(source, batch, np.arange(batch)):
         p = _softmax(model)(state.params, state.extra, rows)

@@ -48,10 +48,11 @@ class Assistant:
     Attributes:
         size: of the GPT.
         tokens: its tokenizer, with the special tokens of `data.sets.dialogues`.
-        longest: tokens of an answer at most.
+        longest: largest number of tokens of an answer.
         decoding: how tokens are chosen.
-        model: the name of the parameters.
-        merged: the parameters from those of all models, where a part of the model was tuned.
+        model: the name of the GPT's parameters in the state.
+        merged: (params of all models) -> parameters of the GPT, where only a part of it was tuned;
+            None: those of `model`.
     """
 
     size: Size
@@ -71,9 +72,12 @@ class Assistant:
 
         Args:
             state: trained parameters.
-            prompt: int32 [batch, some].
-            padding: number of padding tokens of each row [batch].
+            prompt: tokens, int32 [batch, length].
+            padding: number of padding tokens at the left of each row, int32 [batch].
             key: random key; row i uses `fold_in(key, i)`.
+
+        Returns:
+            Tokens [batch, longest], lengths, and log-probabilities, see `Generated`.
         """
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(prompt)))
         params = state.params[self.model] if self.merged is None else self.merged(state.params)
@@ -82,19 +86,19 @@ class Assistant:
         )
 
     def text(self, tokens: np.ndarray) -> str:
-        """Decodes an answer without special tokens, up to the first that ends it."""
+        """Decodes the tokens of an answer up to its first end token, without blanks around it."""
         ends = np.flatnonzero(tokens == self.end)
         kept = tokens[: ends[0]] if len(ends) else tokens
         return self.tokens.decode(np.minimum(kept, len(self.tokens) - 1)).strip()
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[tuple[Array], dict[str, Array]]:
-    """Returns the tokens of packed rows with their segments and positions, for a `Model`."""
+    """Returns tokens, segments and positions of packed rows; the `inputs` of a `Model`."""
     return (batch["tokens"],), {"segment": batch["segment"], "position": batch["position"]}
 
 
 def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator:
-    """Evaluates the perplexity of answers: e to the mean cross-entropy of their tokens.
+    """Evaluates the perplexity of answers: exp of the mean cross-entropy of their tokens.
 
     Args:
         model: computes logits of a batch with `targets` and `weight`.
@@ -114,10 +118,11 @@ def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator
 
 
 def answers(assistant: Assistant, splits: Splits) -> Evaluator:
-    """Evaluates generated answers beside those of the most similar training context, at the end.
+    """Evaluates greedy answers and retrieved ones by BLEU and distinct n-grams, at the end.
 
     `answer_bleu`, `answer_distinct_1` and `answer_distinct_2` are of greedy answers of the model;
-    `retrieved_...` those of the retrieved answers, `reference_distinct_...` of the true ones.
+    `retrieved_...` are of the answer to the most similar training context, and
+    `reference_distinct_...` of the true answers.
 
     Args:
         assistant: generates.
@@ -164,11 +169,11 @@ def evaluators(model: Logits, assistant: Assistant, splits: Splits) -> list[Eval
 
 
 def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State, Array], list]:
-    """Shows generated answers beside the true ones.
+    """Shows a table of the first contexts with their true and their generated answers.
 
     Args:
         title: of the table.
-        assistant: generates.
+        assistant: generates the answers.
         source: contexts with `prompt`, `padding` and `reference`.
 
     Returns:
@@ -202,7 +207,12 @@ class AnswerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class AnswerPredictor:
-    """Answers messages, a line each, each as the first of a dialogue."""
+    """Answers messages, one per line, each as the first message of a dialogue.
+
+    Attributes:
+        assistant: generates the answers.
+        options: flags of `dlcore predict`.
+    """
 
     assistant: Assistant
     options: AnswerOptions = dataclasses.field(default_factory=AnswerOptions)
@@ -236,8 +246,8 @@ class AnswerPredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"prompt", "text", "log_probability"}, the text) of each; the log-probability is of
-            the whole answer, in nats.
+            ({"prompt", "text", "log_probability"}, the text) of each: the message, the answer, and
+            the log-probability of the whole answer in nats.
         """
         how = dataclasses.replace(self.assistant.decoding, temperature=self.options.temperature)
         assistant = dataclasses.replace(self.assistant, decoding=how)
@@ -261,10 +271,10 @@ class AnswerPredictor:
 
 
 def text_model(assistant: Assistant) -> TextModel:
-    """Declares an assistant for `dlcore chat`, with the tokens of the chat template.
+    """Returns the text model by which `dlcore chat` converses with an assistant.
 
     Args:
-        assistant: its GPT and its tokenizer.
+        assistant: its GPT, parameters and tokenizer are used, with the tokens of the chat template.
     """
     special = assistant.tokens.special
     return TextModel(
@@ -283,6 +293,6 @@ def predictor(assistant: Assistant) -> AnswerPredictor:
     """Returns the predictor of an assistant, which answers lines of text.
 
     Args:
-        assistant: generates.
+        assistant: generates the answers.
     """
     return AnswerPredictor(assistant)

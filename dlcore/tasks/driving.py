@@ -1,4 +1,4 @@
-"""Driving by imitation: the steering of a person from what the camera saw."""
+"""Imitation of driving: predicts a person's steering from the frames of a camera."""
 
 from __future__ import annotations
 
@@ -34,7 +34,15 @@ _SHOWN, _NOISE, _COPIES = 12, 0.1, 8
 
 
 def inputs(previous: bool) -> Inputs:
-    """The inputs of a policy: frames in [-1, 1], and the steering before if `previous`."""
+    """Returns the `inputs` of the `Model` of a policy.
+
+    Args:
+        previous: whether the steering at the frames before is an input too.
+
+    Returns:
+        (batch, key, train) -> frames float32 [batch, history, height, width, c] in [-1, 1], and if
+        `previous` the steering [batch, history].
+    """
 
     def of_batch(batch: Batch, key: Array | None, train: bool) -> Array | tuple[Array, Array]:
         frames = to_signed(batch["image"])
@@ -44,15 +52,16 @@ def inputs(previous: bool) -> Inputs:
 
 
 def loss(model: Model) -> Loss:
-    """Squared error of the steering; see `regression.loss`."""
+    """Returns the squared error of the steering; see `regression.loss`."""
     return regression.loss(model)
 
 
 def augment(mirror: bool, brightness: float, contrast: float) -> Augment:
-    """Returns an augmentation: a mirrored road is steered the other way.
+    """Returns an augmentation by reflections, which negate the steering, and by colours.
 
     Args:
-        mirror: whether frames are mirrored with probability 1/2, and all steering negated.
+        mirror: whether the frames of an example are mirrored left to right with probability 1/2,
+            and all its steering negated.
         brightness, contrast: strengths of `kernels.colours.colour_jitter`, one draw for all frames
             of an example.
 
@@ -91,10 +100,11 @@ def _baselines(batch: Mapping[str, np.ndarray], mean: float) -> dict[str, np.nda
 
 
 def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
-    """Errors of the network and of what needs none, at each evaluation; see `METRICS`.
+    """Evaluates errors of the network and of trivial baselines, at each evaluation.
 
-    `zero_mse` steers straight on, `mean_mse` by the mean of training, `last_mse` as at the frame
-    before.
+    `mse`, `mae` and `correlation` (Pearson) of the predicted and the true steering. Squared errors
+    of baselines: `zero_mse` steers straight on, `mean_mse` by the mean of training, `last_mse` as
+    the person did at the frame before.
 
     Args:
         model: computes steering [batch].
@@ -113,11 +123,14 @@ def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
 
 
 def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]:
-    """The metrics of `evaluators`.
+    """Computes the metrics of `evaluators`.
 
     Args:
         collected: `steering`, `target` [n] and `previous` [n, history].
-        mean: steering of training.
+        mean: mean steering of training.
+
+    Returns:
+        {metric: value}; the correlation is 0 where the predictions or the targets are constant.
     """
     target, steering = (np.asarray(collected[name], np.float64) for name in ("target", "steering"))
     error = steering - target
@@ -131,12 +144,22 @@ def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]
 
 @functools.lru_cache(maxsize=1)
 def compiled(model: Model) -> Callable[..., Array]:
-    """(params, extra, batch) -> steering [batch], compiled."""
+    """Returns (params, extra, batch) -> steering [batch], compiled."""
     return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0])
 
 
 def steering_of(model: Model, state: State, source: Source, batch: int = 100) -> Collected:
-    """`steering`, `target` and `previous` of all examples in their order."""
+    """Computes the steering of all examples of a source.
+
+    Args:
+        model: computes steering [batch].
+        state: trained parameters.
+        source: `image`, `previous` and `target`.
+        batch: examples per batch.
+
+    Returns:
+        `steering` [n], by the network, `target` [n] and `previous` [n, history], in order.
+    """
     chunks = []
     for rows in in_order(source, batch, np.arange(batch)):
         made = np.asarray(compiled(model)(state.params, state.extra, rows))
@@ -146,7 +169,16 @@ def steering_of(model: Model, state: State, source: Source, batch: int = 100) ->
 
 
 def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Where the network looks in the newest frame of each example, [batch, height, width]."""
+    """Computes saliency maps of the newest frame of each example, see `saliency.gradient_map`.
+
+    Args:
+        model: computes steering [batch].
+        state: trained parameters.
+        batch: `image` [batch, history, height, width, c] in [0, 255], and the model's other inputs.
+
+    Returns:
+        Not negative [batch, height, width], over 8 noisy copies.
+    """
 
     rest = {name: jnp.asarray(array) for name, array in batch.items()}
 
@@ -163,16 +195,16 @@ def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -
 def samples(
     title: str, model: Model, splits: Splits, split: str = "test"
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows the steering over time, the errors beside baselines, and where the network looks.
+    """Shows the steering over time, errors of network and baselines, and saliency of some frames.
 
     Args:
         title: what the examples are.
         model: computes steering [batch].
         splits: with `mean_steering` in its facts.
-        split: the one that is shown.
+        split: which examples are shown.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Steering from image files: so many frames at a time as the policy has for its history."""
+"""Steering from image files: the frames of a policy's history at a time."""
 
 from __future__ import annotations
 
@@ -37,19 +37,24 @@ class PreviousOptions(SteeringOptions):
 
 
 class SteeringAnswer(TypedDict):
-    """The steering, -1 left to 1 right."""
+    """The answer to one moment.
+
+    Attributes:
+        steering: from -1 (left) to 1 (right), rounded to six digits.
+    """
 
     steering: float
 
 
 @dataclasses.dataclass(frozen=True)
 class SteeringPredictor:
-    """The steering at the last of some frames.
+    """Predicts the steering at the last of some frames.
 
     Attributes:
         model: computes steering [batch].
         facts: of the training data: `history`, and the shape of the field `image`.
-        options: flags; those of a model that is given the steering before have `previous`.
+        options: flags of `dlcore predict`; `PreviousOptions` for a model that also reads the
+            steering at the frames before.
     """
 
     model: Model
@@ -58,21 +63,28 @@ class SteeringPredictor:
 
     @property
     def files_per_item(self) -> int:
-        """The number of frames, the oldest first."""
+        """The number of frames of one moment."""
         return int(self.facts.history)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads the frames of one moment, the oldest first, resized to the training frames.
 
         Raises:
-            UsageError: a file is not an image, or lines of text are given.
+            UsageError: a file is not an image, another number of files, or lines of text.
         """
         if text:
             raise UsageError("this model reads frames: name image files")
         return [self.item(files)]
 
     def item(self, value: np.ndarray | Sequence[str | Path]) -> np.ndarray:
-        """Frames that are files, or one array uint8 of the shape of an example."""
+        """Converts paths of frames, the oldest first, or an array uint8 of an example's shape.
+
+        Returns:
+            uint8 [history, height, width, c].
+
+        Raises:
+            UsageError: a file is not an image, another number of them, or another array.
+        """
         shape = tuple(self.facts.fields["image"]["shape"])
         if isinstance(value, np.ndarray):
             if value.shape != shape or value.dtype != np.uint8:
@@ -85,10 +97,18 @@ class SteeringPredictor:
         return np.stack([image_files.read(Path(file), shape[1:]) for file in value])
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each moment its steering, -1 left to 1 right, and its last frame.
+        """Answers a batch of moments.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"steering"}, the last frame) of each, see `SteeringAnswer`.
 
         Raises:
-            UsageError: the steering before is needed, and not given for each frame.
+            UsageError: the model reads the steering at the frames before, and `--previous` does not
+                give it for each frame.
         """
         frames = np.stack(items)
         batch = {"image": frames, "row": np.arange(len(frames), dtype=np.int32)}
@@ -116,7 +136,7 @@ class SteeringPredictor:
         return np.asarray(given, np.float32)
 
     def line(self, answer: SteeringAnswer) -> str:
-        """An answer as a readable line."""
+        """Formats an answer: the steering and its side."""
         value = answer["steering"]
         side = "left" if value < 0 else "right"
         return f"steering {value:+.3f} ({side})"
@@ -128,6 +148,7 @@ def predictor(model: Model, facts: Facts, previous: bool) -> SteeringPredictor:
     Args:
         model: computes steering [batch].
         facts: of the training data.
-        previous: whether the model is given the steering before, which `--previous` then names.
+        previous: whether the model reads the steering at the frames before, which `--previous`
+            then gives.
     """
     return SteeringPredictor(model, facts, PreviousOptions() if previous else SteeringOptions())

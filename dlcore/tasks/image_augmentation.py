@@ -73,10 +73,10 @@ def mixed(
         cutmix: alpha of CutMix (Yun et al. 2019); 0: none.
 
     Returns:
-        (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented. Mixed
-        images are float32; the batch needs `partner_image` (`data.source.Partnered`) and gets
-        `label_fraction`, float32 [batch]: the fraction of the target that is `label`, which
-        `classification.loss` uses.
+        (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented: of the
+        same dtype, or float32 where images are mixed. Mixing needs `partner_image` in the batch
+        (`data.source.Partnered`), and adds `label_fraction`, float32 [batch]: the fraction of the
+        target that is `label` and not `partner_label`, see `classification.loss`.
 
     Raises:
         UsageError: both mixup and cutmix.

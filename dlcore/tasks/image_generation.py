@@ -29,7 +29,7 @@ from dlcore.train.step import State
 
 
 class Generate(Protocol):
-    """A generator of images, by class where the model has classes."""
+    """Protocol of functions that generate images, by class where the model has classes."""
 
     def __call__(
         self,
@@ -47,7 +47,7 @@ class Generate(Protocol):
             key: random key.
             count: number of images.
             label: their classes, int32 [count]; None: all classes in turn.
-            draw: gives the noise from which they are generated.
+            draw: (key, shape) -> the noise from which they are generated.
 
         Returns:
             Images [count, height, width, channels] in [0, 1], and their classes int32 [count] or
@@ -93,7 +93,7 @@ def feature_extractor(path: Path) -> Extractor:
         path: of the exported file; the network's sizes are read from it.
 
     Returns:
-        A function of images [n, height, width, channels], uint8 or floats in [0, 1].
+        Images [n, height, width, channels], uint8 or floats in [0, 1] -> `Features`.
 
     Raises:
         UsageError: the file is missing or damaged.
@@ -131,9 +131,10 @@ def legibility(
         label: class with which each was generated, int [n]; None: without classes.
 
     Returns:
-        `legible`, the fraction with a probability of at least 0.9; `rarest_class` and
-        `commonest_class`, fractions of the predicted classes, classes that are never predicted
-        included; with labels also `as_asked`, the fraction predicted as its label.
+        `legible`, the fraction of images whose largest class probability is at least 0.9;
+        `rarest_class` and `commonest_class`, the smallest and the largest fraction of images that
+        are predicted as one class, 0 for a class that is never predicted; with labels also
+        `as_asked`, the fraction of images that are predicted as their label.
     """
     predicted, classes = generated.probabilities.argmax(-1), generated.probabilities.shape[-1]
     fractions = np.bincount(predicted, minlength=classes) / len(predicted)
@@ -159,13 +160,15 @@ def scores(
 
     Args:
         extract: computes features.
-        generated, train, test: images [n, height, width, channels].
-        label: class with which each was generated, int [n].
-        near: number of images for precision and recall (`metrics.generation.neighbours`).
+        generated, train, test: images [n, height, width, channels], uint8 or floats in [0, 1].
+        label: class with which each was generated, int [n]; None: without classes.
+        near: number of generated and of test images for precision and recall
+            (`metrics.generation.neighbours`), the first ones.
 
     Returns:
-        {metric: value}. `floor_train_against_test` is the Fréchet distance of as many training
-        images from the test images: what perfect samples would reach.
+        {metric: value} of `METRICS`. `frechet_on_classifier_features` is the Fréchet distance of
+        the generated images from the test images, `floor_train_against_test` that of as many
+        training images: what perfect samples would reach. The others: see `legibility`.
     """
     of_generated, of_test = extract(generated), extract(test)
     of_train = extract(train[: len(generated)])
@@ -185,8 +188,8 @@ def evaluator(classifier: Path, generate: Generate, splits: Splits, count: int) 
     Args:
         classifier: file of the exported classifier, see `feature_extractor`.
         generate: (state, key, count) -> images and classes.
-        splits: with `image`.
-        count: number of images.
+        splits: whose train and test splits are in memory, with `image`.
+        count: number of images, generated from a fixed key.
     """
 
     def score(state: State) -> dict[str, float]:
@@ -202,6 +205,8 @@ def distance_evaluator(
     classifier: Path, generate: Generate, splits: Splits, count: int
 ) -> Evaluator:
     """Evaluates the Fréchet distance of `count` generated images and its floor, at the end.
+
+    Metrics: see `scores`, but the floor is of as many training images as there are test images.
 
     Args:
         classifier, generate, splits, count: as of `evaluator`.
@@ -249,8 +254,8 @@ class ImageGenerator:
     """Generates images for `dlcore predict --count`.
 
     Attributes:
-        generate: (state, key, count, labels) -> images and their classes.
-        classes: names of the classes that the model can be given; () for none.
+        generate: (state, key, count, label, draw) -> images and their classes.
+        classes: names of the classes of a class-conditional model; () for other models.
         options: flags of `dlcore predict`.
     """
 
@@ -289,7 +294,7 @@ class ImageGenerator:
         return answers
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """The class, where there are classes, and the seed."""
+        """Formats an answer: the class, where there are classes, and the seed."""
         return ", ".join(f"{name} {answer[name]}" for name in ("class", "seed") if name in answer)
 
 

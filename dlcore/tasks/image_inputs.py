@@ -15,14 +15,14 @@ from dlcore.train.step import Batch
 def unit(
     batch: Batch, key: PRNGKeyArray | None, train: bool
 ) -> Float[Array, "batch height width c"]:
-    """`image`, uint8 [batch, height, width, channels], as float32 in [0, 1]."""
+    """Returns `image`, uint8 [batch, height, width, channels], as float32 in [0, 1]."""
     return batch["image"].astype(jnp.float32) / 255
 
 
 def signed(
     batch: Batch, key: PRNGKeyArray | None, train: bool
 ) -> Float[Array, "batch height width c"]:
-    """`image`, uint8 [batch, height, width, channels], as float32 in [-1, 1]."""
+    """Returns `image`, uint8 [batch, height, width, channels], as float32 in [-1, 1]."""
     return to_signed(batch["image"])
 
 
@@ -32,7 +32,7 @@ def to_signed(image: Shaped[Array, ...]) -> Float[Array, ...]:
 
 
 def sequence(view: View, permuted: bool) -> Callable[[Batch, Array | None, bool], Array]:
-    """The inputs of a network that reads images as sequences.
+    """Returns the `inputs` of the `Model` of a network that reads images as sequences.
 
     Args:
         view: what a step of the sequence is, see `as_sequence`.

@@ -1,4 +1,4 @@
-"""Translation between two styles of pictures: measured on pairs that training never saw."""
+"""Translation between two styles of pictures, measured on pairs that training never saw."""
 
 from __future__ import annotations
 
@@ -39,16 +39,23 @@ METRICS = {
 
 
 def inputs(field: str) -> Callable[[Batch, Array | None, bool], Array]:
-    """The inputs of a model of one style: the field "a" or "b" in [-1, 1]."""
+    """Returns the `inputs` of a `Model` of one style.
+
+    Args:
+        field: "a" or "b", uint8 [batch, height, width, c].
+
+    Returns:
+        (batch, key, train) -> the field as float32 in [-1, 1].
+    """
     return lambda batch, key, train: to_signed(batch[field])
 
 
 def translated(model: Model, state: State, images: np.ndarray) -> np.ndarray:
-    """Pictures in the other style.
+    """Translates pictures to the other style.
 
     Args:
-        model: a translator.
-        state: trained.
+        model: a translator, of pictures in [-1, 1].
+        state: trained parameters.
         images: uint8 [n, h, w, channels].
 
     Returns:
@@ -63,17 +70,19 @@ def translated(model: Model, state: State, images: np.ndarray) -> np.ndarray:
 
 
 def evaluator(to_b: Model, to_a: Model, splits: Splits, classifier: Path) -> Evaluator:
-    """Scores translations of the test pictures at the end, under the split "test".
+    """Evaluates translations of the test pictures at the end, under the split "test".
 
-    `cycle_error` is the mean absolute difference of pixels in [0, 1] of a picture that was
-    translated and back. Of digits also: `error_to_b` and `error_to_a`, mean squared errors against
-    the true pictures, beside those of the unchanged picture and of the mean picture of the style;
-    `class_kept`, how often a classifier of the first style recognises the digit that was translated
-    to it, beside the untranslated digit and the true one.
+    `cycle_error` is the mean absolute difference, for pixels in [0, 1], between a picture and its
+    translation to the other style and back. If `facts.digits`, also: `error_to_b` and `error_to_a`,
+    mean squared errors of translations against the true pictures, and as baselines those of the
+    untranslated picture (`_unchanged`) and of the style's mean picture (`_of_mean`); `class_kept`,
+    the accuracy of a classifier of the first style ("a") on digits that were translated to it, with
+    `class_kept_unchanged` on the untranslated digits and `class_of_true` on the true pictures.
 
     Args:
-        to_b, to_a: the translators.
-        splits: whose test split has pairs where `facts.digits` says so.
+        to_b, to_a: the translators to the second and to the first style.
+        splits: of which test has `a` and `b`; if `facts.digits`, also `true_a`, `true_b` and
+            `label_b`, and train has `a` and `b` in memory.
         classifier: an exported classifier of digits (`image_generation.feature_extractor`).
     """
 
@@ -119,12 +128,15 @@ def _squared(a: np.ndarray, b: np.ndarray) -> float:
 def samples(
     to_b: Model, to_a: Model, splits: Splits, count: int = 10
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows test pictures, their translations, and these translated back.
+    """Shows test pictures, their translations, and the translations translated back.
 
     Args:
-        to_b, to_a: the translators.
-        splits: whose test split is shown.
+        to_b, to_a: the translators to the second and to the first style.
+        splits: whose test split is shown; if `facts.digits`, with the true pictures.
         count: number of pictures of each style.
+
+    Returns:
+        (state, key) -> a sample per style; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -170,19 +182,31 @@ class TranslationPredictor:
     options: TranslationOptions = dataclasses.field(default_factory=TranslationOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Pictures of the size of the training data. UsageError: a file that is no picture."""
+        """Reads picture files, resized to the shape of the training pictures.
+
+        Raises:
+            UsageError: a file is no picture.
+        """
         return [image_files.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
-        """A picture of Pillow, or an array uint8 of the size of the training data.
+        """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
 
         Raises:
-            UsageError: another array.
+            UsageError: an array of another shape or dtype.
         """
         return image_files.of_value(value, self._shape)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each picture {"from", "to"}, and the translated picture."""
+        """Answers a batch of pictures.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"from", "to"}, the names of both styles; the translated picture) of each.
+        """
         names = list(self.facts.domains)
         if self.options.direction == "to_a":
             names.reverse()
@@ -207,5 +231,9 @@ class TranslationPredictor:
 
 
 def predictor(to_b: Model, to_a: Model, facts: Facts) -> TranslationPredictor:
-    """Translations of picture files, which `dlcore predict --out` writes."""
+    """Returns the predictor that translates picture files; `dlcore predict --out` writes them.
+
+    Args:
+        to_b, to_a, facts: see `TranslationPredictor`.
+    """
     return TranslationPredictor(to_b, to_a, facts)

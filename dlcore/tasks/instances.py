@@ -1,4 +1,4 @@
-"""Instances such as nuclei: from the classes of pixels to a number per object, and their score."""
+"""Instance segmentation: separates objects such as nuclei by pixel classes, and scores them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _NAMES = {
 
 
 def contrasted(batch: Batch, key: Array | None, train: bool) -> Array:
-    """The logarithm of each pixel over its image's mean (`Model(inputs=...)`).
+    """Computes log(pixel / mean of its image), with 1 added to both; the `inputs` of a `Model`.
 
-    Faint objects keep their contrast in an image that has a bright one too.
+    Faint objects keep their contrast in an image that has bright ones too.
 
     Args:
         batch: `image` [batch, height, width, 1] in [0, 255].
@@ -56,15 +56,17 @@ def separated(
 ) -> Int32[np.ndarray, "height width"]:
     """Separates instances by flooding the foreground from their insides.
 
+    Foreground are the pixels whose background probability is below 0.5; insides are the foreground
+    pixels where "inside" is more probable than "border". Each connected inside is one instance, and
+    so is each connected area of foreground without an inside. The other foreground pixels belong to
+    the inside to which the path through the foreground is shortest.
+
     Args:
         probability: of background, inside and border, float [height, width, 3].
         smallest: instances of fewer pixels are left out.
 
     Returns:
-        int32 [height, width]: 0 where background is the likelier than the other two together, else
-        the number of the instance, from 1 on. Each connected inside is one, and each connected area
-        without an inside. The other pixels belong to the inside to which the path through the
-        foreground is shortest.
+        int32 [height, width]: 0 for background, else the number of the instance, from 1 on.
     """
     foreground = probability[..., 0] < 0.5
     inside = foreground & (probability[..., 1] > probability[..., 2])
@@ -89,30 +91,33 @@ def _flooded(seeds: np.ndarray, foreground: np.ndarray) -> np.ndarray:
 def bright_areas(
     image: UInt8[np.ndarray, "height width 1"], smallest: int = 16
 ) -> Int32[np.ndarray, "height width"]:
-    """Baseline: numbers the connected areas above Otsu's threshold, int32 [height, width].
+    """Numbers the connected areas above Otsu's threshold; a baseline without learning.
 
     Args:
         image: uint8 [height, width, 1].
         smallest: areas of fewer pixels are left out.
+
+    Returns:
+        int32 [height, width]: 0 for background, else the number of the area, from 1 on.
     """
     areas, _ = ndimage.label(image[..., 0] > otsu(image))
     return renumbered(areas, smallest)
 
 
 def renumbered(instances: np.ndarray, smallest: int) -> np.ndarray:
-    """Numbers instances from 1 on, without those of fewer than `smallest` pixels: int32."""
+    """Renumbers instances from 1 on, int32, without those of fewer than `smallest` pixels."""
     sizes = np.bincount(instances.ravel())
     kept = (sizes >= smallest) & (np.arange(len(sizes)) > 0)
     return np.where(kept, np.cumsum(kept), 0)[instances].astype(np.int32)
 
 
 def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
-    """Evaluates instances, and those of Otsu's threshold as a baseline.
+    """Evaluates instances on validation and test, and those of a baseline at the end.
 
-    `average_precision` is that of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and
+    `average_precision` is the score of the 2018 Data Science Bowl over IoU of 0.5 to 0.95, and
     `average_precision_50` at 0.5 alone, both means over images; `dice` and `iou` are of foreground
-    pixels, of a split together; `count_error` is the mean absolute error of the number of
-    instances. With the prefix `baseline_`, at the end: connected areas above Otsu's threshold.
+    pixels, all images of a split together; `count_error` is the mean absolute error of the number
+    of instances of an image. The prefix `baseline_` marks those of `bright_areas`.
 
     Args:
         model: computes logits [batch, height, width, 3] of `data.sets.instances.CLASSES`.
@@ -164,7 +169,10 @@ def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
     """Computes the metrics of `evaluators`.
 
     Args:
-        true, found: instances of each image, integers [height, width].
+        true, found: instances of each image, integers [height, width]; 0 is background.
+
+    Returns:
+        {metric: value}, without prefix.
     """
     precision = np.array(
         [metrics.matches(t, f).precision for t, f in zip(true, found, strict=True)]
@@ -199,6 +207,9 @@ def samples(
         smallest: instances of fewer pixels are left out.
         notice: what the model may not be used for, shown first.
         count: number of images of each kind.
+
+    Returns:
+        (state, key) -> samples; true outlines are green, predicted ones orange.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -241,7 +252,7 @@ def _outlines(
 
 
 def brightened(image: np.ndarray) -> np.ndarray:
-    """Scales an image, uint8, so that its brightest pixels but one in a thousand are white."""
+    """Scales an image, uint8 of any shape, so that its 99.9th percentile becomes white."""
     top = max(1.0, float(np.percentile(image, 99.9)))
     return np.clip(image.astype(np.float32) * (255 / top), 0, 255).astype(np.uint8)
 
@@ -254,9 +265,12 @@ def predictions(
     Args:
         model: computes logits [batch, height, width, 3].
         state: trained parameters.
-        source: the images.
+        source: the images, with `size`.
         smallest: instances of fewer pixels are left out.
         batch: images per batch.
+
+    Returns:
+        int32 [height, width] of each image, as of `separated`.
     """
     batch = min(batch, len(source))
     found: list[np.ndarray] = []
@@ -273,7 +287,7 @@ def predictions(
 
 
 def probabilities(model: Logits, state: State, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Softmax of the logits of a batch, float32 [batch, height, width, 3]."""
+    """Computes the softmax of the logits of a batch, float32 [batch, height, width, 3]."""
     logits = logits_of(model)(state.params, state.extra, dict(batch))
     return np.asarray(_softmax(logits))
 

@@ -36,12 +36,12 @@ class InstanceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FoundInstances:
-    """Instances found in one image.
+    """Shows the instances found in one image.
 
     Attributes:
         title: heading.
         image: uint8 [height, width, 1].
-        instances: by number, int32 [height, width]; 0 is background.
+        instances: the number of each pixel's instance, int32 [height, width]; 0 is background.
     """
 
     title: str
@@ -49,7 +49,7 @@ class FoundInstances:
     instances: np.ndarray
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the image with outlines, and where instances are as black and white."""
+        """Writes the image with outlines, and a mask: white where there are instances."""
         drawn = outlined(brightened(self.image), self.instances, FOUND)
         mask = np.where(self.instances > 0, 255, 0).astype(np.uint8)
         return [files.pictures(drawn[None], columns=1), files.pictures(mask[None], columns=1)]
@@ -81,7 +81,11 @@ class InstancePredictor:
         return [np.asarray(image_files.upright(f).convert("L"))[..., None] for f in files]
 
     def item(self, value: object) -> np.ndarray:
-        """An image that is an array, uint8 [height, width] or [height, width, 1], or Pillow's."""
+        """Converts an image of Pillow, or an array uint8 [height, width] or [height, width, 1].
+
+        Raises:
+            UsageError: an array of another shape or dtype, or an empty one.
+        """
         array = np.asarray(value.convert("L") if hasattr(value, "convert") else value)
         array = array[..., None] if array.ndim == 2 else array
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 1 or not array.size:
@@ -99,10 +103,8 @@ class InstancePredictor:
             items: images, uint8 [height, width, 1] of any size.
 
         Returns:
-            ({"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width", "height"},
-            the image with outlines) of each: the number of pixels of an instance, the column and
-            row of its centre, and its mean probability of not being background. "warning" is added
-            where an image is brighter than all training images, and so probably of another kind.
+            (the answer of `measured`, the image with outlines) of each. "warning" is added where an
+            image is brighter than all training images, and so probably of another kind.
         """
         answers: list[Answer] = []
         for image in items:
@@ -121,7 +123,7 @@ class InstancePredictor:
         return answers
 
     def line(self, answer: Mapping[str, Any]) -> str:
-        """How many instances there are, and how large they are."""
+        """Formats an answer: number of instances, their median size, and the warning if any."""
         sizes = [each["pixels"] for each in answer["instances"]]
         middle = f", of {np.median(sizes):.0f} pixels in the median" if sizes else ""
         warning = f" (warning: {answer['warning']})" if "warning" in answer else ""
@@ -131,11 +133,16 @@ class InstancePredictor:
 def measured(
     instances: Integer[np.ndarray, "height width"], probability: Float[np.ndarray, "height width 3"]
 ) -> dict[str, object]:
-    """The answer to one image.
+    """Measures the instances of one image.
 
     Args:
-        instances: by number from 1 on, int [height, width].
+        instances: the number of each pixel's instance, from 1 on without gaps, int [height, width].
         probability: of background, inside and border, float [height, width, 3].
+
+    Returns:
+        {"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width", "height"}: the
+        number of pixels of an instance, the column and row of its centre, and the mean probability
+        of its pixels of not being background; at most 1,000 instances are listed.
     """
     count = int(instances.max())
     sizes = np.bincount(instances.ravel(), minlength=count + 1)

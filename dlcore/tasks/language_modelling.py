@@ -31,10 +31,10 @@ Continue = Callable[..., Array]
 
 
 def loss(model: Logits, label_smoothing: float = 0.0) -> Loss:
-    """Cross-entropy of the next token, in nats.
+    """Returns the cross-entropy of the next token, in nats, as a mean over weighted tokens.
 
-    Where a batch has `bytes`, the number of bytes of each target, there is a metric
-    `bits_per_byte`, with which vocabularies of any size can be compared.
+    Where a batch has `bytes`, the number of bytes of each target [batch, length], there is a metric
+    `bits_per_byte`, by which models of different vocabularies can be compared.
 
     Args:
         model: computes logits [batch, length, vocabulary] of a batch with `targets`, int
@@ -81,9 +81,9 @@ def samples(
         title: of the sample.
         generate: (state, tokens int32 [1, prompt], key) -> tokens [1, prompt + new].
         tokenizer: of the model's tokens.
-        prompt: beginning of the text; where a character vocabulary does not contain it, the
-            vocabulary's first character is used.
-        start: a token before the prompt, such as the one between documents.
+        prompt: beginning of the text; where a character vocabulary lacks one of its characters, the
+            vocabulary's first character is used instead.
+        start: a token before the prompt, such as the one between documents; None: none.
 
     Returns:
         (state, key) -> samples.
@@ -123,7 +123,8 @@ def best_continuation(
         how: the number of beams and the token that ends a text.
 
     Returns:
-        (state, prompt int32 [1, some], key) -> tokens [1, some + length].
+        (state, prompt int32 [1, prompt], key) -> tokens [1, prompt + length] of the highest-scoring
+        continuation; the key is not used.
     """
 
     def continued(state: State, prompt: Array, key: Array) -> Array:
@@ -146,7 +147,8 @@ def continuation(
         how: temperature, top_k, top_p and draft, where none are given.
 
     Returns:
-        (state, prompt int32 [batch, some], key, length, *how) -> tokens [batch, some + length].
+        (state, prompt int32 [batch, prompt], key, length, *how) -> tokens
+        [batch, prompt + length]. Where any of `how` is given, all of them are replaced.
     """
 
     def continued(
@@ -162,29 +164,31 @@ class PromptOptions:
     """Flags of `dlcore predict` for a language model."""
 
     tokens: PositiveInt = 200
-    """how many tokens are generated"""
+    """number of tokens that are generated"""
     temperature: NonNegativeFloat = 0.8
     """divides the logits; at 0 the likeliest token is taken"""
     top_k: NonNegativeInt = 0
-    """so many likeliest tokens are drawn from; 0 for all"""
+    """number of likeliest tokens from which one is drawn; 0: all"""
     top_p: Annotated[float, Range(0, 1, "(]")] = 1.0
-    """the fewest likeliest tokens whose probabilities reach it are drawn from"""
+    """tokens are drawn from the fewest likeliest ones whose probabilities sum to at least this"""
     draft: NonNegativeInt = 0
-    """tokens that are proposed at a time, from what followed the last tokens before, and are
-    checked together: the same distribution, sooner where a text repeats itself; 0: none"""
+    """number of tokens that are proposed by lookup in the text so far and checked in one pass: the
+    same distribution, faster where a text repeats itself; 0: none"""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """of the draws; the same for each prompt"""
+    """seed of the draws; each prompt uses the same one"""
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptPredictor:
-    """Continues prompts, a line each.
+    """Continues prompts, one per line.
 
     Attributes:
-        generate: continues a prompt by a number of tokens.
+        generate: (state, tokens [1, prompt], key, new tokens, temperature, top_k, top_p[, draft])
+            -> tokens [1, prompt + new].
         tokenizer: of the model's tokens.
-        longest: tokens of a prompt at most; None: any number.
-        start: a token before the prompt, such as the one between documents.
+        longest: largest number of tokens of a prompt, with `start`; None: any number.
+        start: a token before the prompt, such as the one between documents; None: none.
+        options: flags of `dlcore predict`.
     """
 
     generate: Continue
@@ -198,7 +202,7 @@ class PromptPredictor:
         """Encodes prompts; returns each with its tokens.
 
         Raises:
-            UsageError: a character that the tokenizer does not know, or too many tokens.
+            UsageError: a character that the tokenizer does not know, no token, or too many.
         """
         return [(each, self._encoded(each)) for each in text]
 
@@ -213,7 +217,7 @@ class PromptPredictor:
         return tokens
 
     def batch(self, state: State, items: Sequence[tuple[str, np.ndarray]]) -> list[Answer]:
-        """Answers a batch of prompts; one program is compiled for each length.
+        """Answers a batch of prompts one by one; a program is compiled for each length of prompts.
 
         Args:
             state: trained parameters.
@@ -234,7 +238,7 @@ class PromptPredictor:
         return [made[prompt] for prompt, _ in items]
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: the prompt and its continuation."""
+        """Formats an answer: the prompt with its continuation, and an empty line."""
         return f"{answer['prompt']}{answer['text']}\n"
 
 

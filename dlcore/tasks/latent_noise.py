@@ -19,15 +19,16 @@ Inputs = Callable[[Batch, Array | None, bool], tuple[Array, ...]]
 
 
 def inputs(size: int, labelled: bool = False) -> Inputs:
-    """The inputs of a generator: standard normal noise for each example of a batch.
+    """Returns the `inputs` of the `Model` of a generator: standard normal noise for each example.
 
     Args:
         size: the number of latent variables.
         labelled: whether the classes of the examples are inputs as well.
 
     Returns:
-        (batch, key, train) -> noise float32 [batch, size], and `label` int32 [batch]. Without a
-        key, at initialisation, the noise is zero and of one example.
+        (batch, key, train) -> (noise,), or (noise, `label`) if `labelled`: float32 [batch, size]
+        and int32 [batch]. Without a key, at initialisation, the noise is zero and both have one
+        row.
     """
 
     def noise(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
@@ -41,13 +42,13 @@ def inputs(size: int, labelled: bool = False) -> Inputs:
 
 
 def generate(model: Model, size: int, scale: float = 1.0, classes: int = 0) -> Generate:
-    """Generates images from noise, by a generator whose output is in [-1, 1].
+    """Returns the function that generates images by a generator with outputs in [-1, 1].
 
     Args:
         model: the generator, of noise [n, size], and of labels [n] where there are classes.
         size: the number of latent variables.
-        scale: the standard deviation of the noise; below 1, images have fewer failures and less
-            variety (truncation, Brock et al. 2019).
+        scale: factor of the noise; below 1, images have fewer failures and less variety, as with
+            the truncation of Brock et al. 2019.
         classes: the number of classes, which are generated in turn; 0: none.
 
     Returns:

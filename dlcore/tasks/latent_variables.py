@@ -24,7 +24,8 @@ from dlcore.train.model import Inputs, Model
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, State
 
-Mean = Callable[[Array], Array]  # parameters of the likelihood -> mean of each pixel
+# parameters of the likelihood -> mean of each pixel, in [0, 1]
+Mean = Callable[[Array], Array]
 
 
 def inputs(size: int, samples: int = 1, binary: bool = False) -> Inputs:
@@ -32,9 +33,9 @@ def inputs(size: int, samples: int = 1, binary: bool = False) -> Inputs:
 
     Args:
         size: number of latent variables.
-        samples: draws of the latent variables for each image.
-        binary: flat pixels, drawn anew as 0 or 1 with their grey value as probability; otherwise
-            images with their grey values.
+        samples: number of draws of the latent variables for each image.
+        binary: whether pixels are flat, and drawn anew at each call as 0 or 1 with their grey value
+            as the probability of 1; False: images with their grey values.
 
     Returns:
         (batch, key, train) -> pixels, float32 [batch, n] or [batch, height, width, channels] in
@@ -63,13 +64,13 @@ def _vae(model: Model) -> VAE:
 def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evaluator:
     """Evaluates the negative log-likelihood of flat pixels by importance sampling, at the end.
 
-    The estimate is an upper bound in expectation (Burda et al. 2016, eq. 8). Metric: `nll_SAMPLES`,
-    in nats.
+    The estimate -log(1/K sum over k of p(x, z_k) / q(z_k | x)), K `samples`, is an upper bound in
+    expectation (Burda et al. 2016, eq. 8). Metric: `nll_SAMPLES`, in nats, the mean over images.
 
     Args:
-        model: a `VAE` whose inputs are flat pixels.
+        model: a `VAE` of flat pixels.
         test: `image`, of which the first `count` are used.
-        samples: importance samples per image; above 100 a multiple of 100.
+        samples: number of importance samples per image; above 100 a multiple of 100.
         count: number of images.
     """
     name = f"nll_{samples}"
@@ -91,7 +92,7 @@ def _pictures(model: Model, state: State, z: Array | np.ndarray, mean: Mean) -> 
 def prior_samples(
     model: Model, mean: Mean, count: int = 100
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows images whose latent variables are sampled from the prior: the mean of each pixel.
+    """Shows the means of the pixels for latent variables that are drawn from the prior.
 
     Args:
         model: a `VAE` of images of 28x28.
@@ -115,7 +116,7 @@ def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], 
 
     Args:
         model: a `VAE` of images [batch, 28, 28, 1].
-        test: `image`.
+        test: `image`, of which the first 20 are shown.
         mean: parameters of the likelihood -> mean of each pixel.
 
     Returns:
@@ -142,24 +143,42 @@ def samples(model: Model, test: Arrays, mean: Mean) -> Callable[[State, Array], 
 
 @dataclasses.dataclass(frozen=True)
 class PriorGenerator:
-    """Images whose latent variables are drawn from the prior: the mean of each pixel."""
+    """Generates images: the means of the pixels for latent variables drawn from the prior.
+
+    Attributes:
+        model: a `VAE` of images of 28x28.
+        mean: parameters of the likelihood -> mean of each pixel.
+        options: flags of `dlcore predict`.
+    """
 
     model: Model
     mean: Mean
     options: NoiseOptions = dataclasses.field(default_factory=NoiseOptions)
 
     def generated(self, state: State, count: int) -> list[Answer]:
-        """For each image {"seed"}."""
+        """Generates images.
+
+        Args:
+            state: trained parameters.
+            count: number of images.
+
+        Returns:
+            ({"seed"}, the image) of each.
+        """
         o, latent = self.options, _vae(self.model).latent
         z = noise.draw(o)(jax.random.key(o.seed), (count, latent))
         images = _pictures(self.model, state, z, self.mean)
         return [({"seed": o.seed}, Images(f"Drawn, seed {o.seed}", each[None])) for each in images]
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """The seed."""
+        """Formats an answer: the seed."""
         return f"seed {answer['seed']}"
 
 
 def predictor(model: Model, mean: Mean) -> PriorGenerator:
-    """Images drawn from the prior of a VAE of images of 28x28, by their number."""
+    """Returns the generator of images from the prior of a VAE, for `dlcore predict --count`.
+
+    Args:
+        model, mean: see `PriorGenerator`.
+    """
     return PriorGenerator(model, mean)

@@ -21,17 +21,17 @@ from dlcore.train.step import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How images are changed in training; the label map moves with its image.
+    """Random changes of training images and, by the same geometry, of their label maps.
 
     Attributes:
         crop: height and width to which a random box of each image is resized.
-        min_side, max_side: side of the box as a fraction of the image's, `crop.random_boxes`; what
-            lies outside of the image is ignored.
+        min_side, max_side: range of the box's side as a fraction of the image's, see
+            `crop.random_boxes`; pixels outside of the image are ignored by the loss.
         aspect: largest ratio by which the box is wider or higher than the image's shape.
         flip: whether images are mirrored left to right with probability 1/2.
         any_direction: whether they are also turned upside down and transposed, each with
             probability 1/2; `crop` must be square.
-        brightness, contrast, saturation: `colours.colour_jitter`.
+        brightness, contrast, saturation: strengths of `colours.colour_jitter`; 0: no change.
     """
 
     crop: tuple[PositiveInt, PositiveInt]
@@ -45,10 +45,14 @@ class Augmentation:
     saturation: Probability = 0.2
 
     def __call__(self) -> Augment:
-        """Returns (batch, key) -> batch, with `image` float32 in [0, 255] and `label_map`.
+        """Returns the augmentation: (batch, key) -> batch.
+
+        Returns:
+            A function that replaces `image` [batch, height, width, c] by float32 [batch, *crop, c]
+            in [0, 255], and `label_map` by the labels of its pixels, [batch, *crop].
 
         Raises:
-            UsageError: any direction of a crop that is not square.
+            UsageError: `any_direction` with a crop that is not square.
         """
         height, width = self.crop
         if self.any_direction and height != width:

@@ -23,12 +23,12 @@ ORDINARY = len(SPECIALS)  # the first token that may be masked; those before it 
 
 
 def mask(tokens: Subwords, fraction: float, length: int) -> Mask:
-    """Masks a fraction of the tokens of each text, as BERT does (Devlin et al. 2019, 3.1).
+    """Returns a function that masks tokens of each text, as BERT does (Devlin et al. 2019, 3.1).
 
     Args:
         tokens: the tokenizer, with `SPECIALS` as its first tokens.
-        fraction: of the tokens that are predicted, in [0, 1]; at least one token is.
-        length: tokens of a text.
+        fraction: masked is max(1, round(fraction * length)) tokens of each text; in [0, 1].
+        length: number of tokens of a padded text.
 
     Returns:
         (batch, key) -> the corrupted tokens, int [batch, length], and the positions whose tokens
@@ -67,11 +67,15 @@ def inputs(masked: Mask) -> Inputs:
 
 
 def loss(model: Logits, masked: Mask) -> Loss:
-    """Cross-entropy of the masked tokens, in nats, and the accuracy of the best guess.
+    """Returns the cross-entropy of the masked tokens, in nats; metric: `accuracy`.
+
+    Special tokens, such as padding, are not counted. In evaluation too, tokens are masked by the
+    key that the loss receives.
 
     Args:
-        model: computes logits [batch, masked, vocabulary] of the masked positions.
-        masked: what `mask` returns; the model masks the same tokens with the same key.
+        model: computes logits [batch, masked, vocabulary] of the masked positions of a batch with
+            `tokens` int [batch, length], `row` and `mask`.
+        masked: what `mask` returns; the `inputs` of the model must use the same.
     """
 
     def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -94,11 +98,10 @@ def samples(
 
     Args:
         model: computes logits [batch, masked, vocabulary] of the masked positions.
-        masked: (batch, key) -> the tokens with masks, int [batch, length], and the masked
-            positions, int [batch, masked]. The model must mask the same ones with this key.
+        masked: what `mask` returns; the `inputs` of the model must use the same.
         source: `tokens`, int [length] each.
         tokens: the tokenizer.
-        count: number of texts.
+        count: number of texts, the first ones.
 
     Returns:
         (state, key) -> samples.

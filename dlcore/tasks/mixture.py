@@ -26,14 +26,15 @@ def loss(
     balance: float = 0.01,
     router_z: float = 0.001,
 ) -> Loss:
-    """Cross-entropy of the next token, and in training the router's load-balance and z-loss.
+    """Returns the cross-entropy of the next token, in training with the losses of the router.
 
-    That of `language_modelling.loss` where the model has no experts. Further metrics, means over
-    tokens and layers:
+    These are the load-balance loss and the z-loss, each times its factor, as means over tokens and
+    layers. Without experts it is `language_modelling.loss`. Further metrics, means over tokens and
+    layers:
 
-    - `balance`, `router_z`: the two losses before their factors. An even load has a balance of 1.
+    - `balance`, `router_z`: both losses before their factors. An even load has a balance of 1.
     - `busiest_expert`: load of a row's busiest expert over the mean load, 1 if even.
-    - `dropped`: fraction of the choices that no expert took; 0 in evaluation.
+    - `dropped`: fraction of (token, expert) choices beyond an expert's capacity; 0 in evaluation.
 
     Args:
         model: computes logits, see `language_modelling.loss`; its network is `GPT(size)`.

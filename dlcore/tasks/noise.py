@@ -22,12 +22,12 @@ class NoiseOptions:
     """Flags of `dlcore predict` for a model that generates from noise."""
 
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    """of the draws"""
+    """seed of the draws"""
     temperature: NonNegativeFloat = 1.0
     """factor of the noise; below 1 the results are more alike, and have fewer failures"""
     walk: NonNegativeInt = 0
-    """results from one random point of the latent space to the next, between which they change step
-    by step (0: each has a point of its own)"""
+    """number of results from one random point of the latent space to the next, between which they
+    change gradually (0: each result has a random point of its own)"""
 
 
 def draw(options: NoiseOptions) -> Draw:
@@ -42,10 +42,10 @@ def normal(key: Array, shape: Sequence[int], temperature: float = 1.0, walk: int
     pi / 2, which is standard normal too; linear interpolation would have a smaller norm.
 
     Args:
-        key: of the draws.
+        key: random key.
         shape: [count, ...].
         temperature: the standard deviation.
-        walk: how many of the count lead from one random point to the next; 0: each is random.
+        walk: number of rows from one random point to the next; 0: every row is a random point.
 
     Returns:
         float32 [count, ...].

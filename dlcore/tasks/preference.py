@@ -22,13 +22,13 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 
 class Tuning(NamedTuple):
-    """What an experiment of preference tuning is made of.
+    """The models, losses and evaluators of an experiment of preference tuning.
 
     Attributes:
-        models: the policies and their reference.
-        losses: of the policies, by name.
+        models: the policies, then their frozen reference.
+        losses: {name of the policy: its loss}.
         evaluators: of the policies.
-        best: see `Experiment.best`.
+        best: see `Experiment.best`; "": none.
     """
 
     models: list[Model]
@@ -38,12 +38,12 @@ class Tuning(NamedTuple):
 
 
 class LogRatios(NamedTuple):
-    """Log-probabilities of answers under the policy, less those under the reference [rows].
+    """Log-ratios of answers: log p(answer | policy) - log p(answer | reference), in nats [rows].
 
     Attributes:
-        own: of each example's answer.
-        other: of its other answer.
-        reference, other_reference: log-probabilities of both under the reference.
+        own: log-ratio of each example's answer.
+        other: log-ratio of its other answer, see `log_ratios`.
+        reference, other_reference: log-probabilities of both answers under the reference.
     """
 
     own: Array
@@ -59,14 +59,15 @@ def loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Loss:
-    """KTO of labelled answers; only the policy is trained.
+    """Returns the KTO loss of labelled answers (Ethayarajh et al. 2024); it trains the policy only.
 
-    The reference point is the mean log-ratio of answers to other contexts over the batch, at least
-    0. Metrics: `log_ratio_right` and `log_ratio_wrong` in nats, and `divergence`, the reference
-    point.
+    The reference point is the mean over the global batch of the log-ratio of `other`, the answer to
+    another context, or 0 where that is negative. Metrics: `log_ratio_right` and `log_ratio_wrong`,
+    of right and of wrong answers in nats, and `divergence`, the reference point.
 
     Args:
-        policy, reference: compute logits of `tokens`; the reference has no objective.
+        policy, reference: compute logits of `tokens`, see `log_ratios`; the reference has no
+            objective. A batch also has `desirable` [batch], 1 for a right answer, and `mask`.
         beta, desirable_weight, undesirable_weight: see `kernels.preference.kto`.
     """
 
@@ -96,14 +97,16 @@ def log_ratios(
     train: bool = False,
     other: str = "other",
 ) -> LogRatios:
-    """Computes the log-ratios of a batch.
+    """Computes the log-ratios of each example's answer and of its other answer.
 
     Args:
-        policy, reference: compute logits of tokens.
+        policy, reference: compute logits of tokens; no gradient flows to the reference.
         params, extra: of both.
-        batch: with `tokens`, `targets`, `weight` and the same fields of the other answers.
-        key, train: of the policy's dropout.
-        other: prefix of the fields of the other answers: "other", to another context, or "wrong".
+        batch: with `tokens`, `targets` and `weight`, each [batch, length], and the same fields of
+            the other answers, such as `other_tokens`.
+        key, train: for the policy's dropout.
+        other: prefix of the other answers' fields: "other", the answer to another context, or
+            "wrong", the wrong answer to the same context.
     """
     both = {
         name: jnp.concatenate([batch[name], batch[f"{other}_{name}"]])
@@ -128,7 +131,7 @@ def tuning(
     desirable_weight: float,
     undesirable_weight: float,
 ) -> Tuning:
-    """Tunes one policy by KTO.
+    """Returns models, loss and evaluators that tune one policy by KTO.
 
     Args:
         policy, reference, beta, desirable_weight, undesirable_weight: see `loss`.
@@ -151,8 +154,10 @@ def evaluators(
 ) -> list[Evaluator]:
     """Evaluates how often a right answer scores above a wrong one, with intervals of 95 %.
 
+    It is the fraction of all pairs of a right and a wrong answer of the split; ties count half.
     `reward_accuracy` scores by the log-ratio of policy and reference, `policy_accuracy` and
-    `reference_accuracy` by the mean log-probability of a token. `_low` and `_high` are the bounds.
+    `reference_accuracy` by the mean log-probability of a token. The suffixes `_low` and `_high`
+    mark the bounds of the bootstrap interval.
 
     Args:
         policy, reference: see `loss`.

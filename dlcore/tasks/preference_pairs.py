@@ -51,7 +51,7 @@ def tuning(
     beta: float,
     folds: int,
 ) -> Tuning:
-    """Tunes a policy for each fold by DPO.
+    """Returns models, losses and evaluators that tune one policy per fold by DPO.
 
     Args:
         policy, reference, beta: see `loss`.
@@ -64,16 +64,18 @@ def tuning(
 
 
 def loss(policy: Model, reference: Model, beta: float, fold: int) -> Loss:
-    """DPO of the policy of a fold; each context counts alike, whatever its number of pairs.
+    """Returns the DPO loss of a fold's policy (Rafailov et al. 2023, eq. 7), over weighted pairs.
 
-    In training it is of the pairs of the other folds, in evaluation of those of this fold. Metrics:
-    `accuracy`, of pairs whose right answer has the higher log-ratio, and `log_ratio_right` and
-    `log_ratio_wrong` in nats.
+    In training it is over the pairs of the other folds, in evaluation over those of this fold.
+    Pairs have weights by which each context counts alike. Metrics: `accuracy`, the fraction of
+    pairs whose right answer has the higher log-ratio, and `log_ratio_right` and `log_ratio_wrong`
+    in nats.
 
     Args:
-        policy, reference: compute logits of `tokens`; the reference has no objective.
+        policy, reference: compute logits of `tokens`; the reference has no objective. A batch has
+            the fields of `log_ratios` with prefix "wrong", and `fold`, `pair_weight` and `mask`.
         beta: see `kernels.preference.dpo`.
-        fold: number of the fold.
+        fold: number of the fold, from 0.
     """
 
     def of_pairs(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -95,10 +97,11 @@ def evaluators(
 ) -> list[Evaluator]:
     """Evaluates how often the right answer of a pair scores higher, each pair by its fold's policy.
 
-    The mean over contexts of the fraction of their pairs, with intervals of 95 % (`_low`, `_high`)
-    over dialogues. `reward_accuracy` scores by the log-ratio of policy and reference,
-    `policy_accuracy` and `reference_accuracy` by the mean log-probability of a token; `gain` is
-    `reward_accuracy` less `reference_accuracy` on the same dialogues. Ties count half.
+    Each metric is the mean over contexts of the fraction of their pairs, with the bounds of a 95 %
+    interval over dialogues (`_low`, `_high`), at the end. Ties count half. `reward_accuracy` scores
+    by the log-ratio of policy and reference, `policy_accuracy` and `reference_accuracy` by the mean
+    log-probability of a token; `gain` is `reward_accuracy` less `reference_accuracy` on the same
+    dialogues.
 
     Args:
         policies: of the folds, in order.

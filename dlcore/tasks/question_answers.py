@@ -1,4 +1,4 @@
-"""Answers to a user's questions on texts, with the place of each in its text, and samples."""
+"""Answers to a user's questions on texts, as marked spans of the text, and samples."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Evidence:
     """A text in which the answers to a question are marked.
 
     Attributes:
-        title: the question, and what was answered.
+        title: the question, and the answer where one is shown.
         text: the text.
-        spans: marked characters.
+        spans: ranges of its characters to mark.
     """
 
     title: str
@@ -51,7 +51,7 @@ class Finder:
     Attributes:
         model: computes logits of start and end.
         encoder: of questions and texts.
-        longest: tokens of an answer.
+        longest: largest number of tokens of an answer.
     """
 
     model: Logits
@@ -85,13 +85,16 @@ class Finder:
 def samples(
     finder: Finder, test: QuestionWindows, threshold: Callable[[State], float], count: int = 24
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows texts with the answer that was found, and the true one where it is another.
+    """Shows texts in which the reader's answer is marked, and the true one where they differ.
 
     Args:
         finder: a reader.
         test: questions, of which `count` are shown, evenly spread.
-        threshold: of a state: probability of being answerable below which no answer is given.
-        count: number of questions.
+        threshold: state -> the probability of being answerable below which no answer is given.
+        count: largest number of questions.
+
+    Returns:
+        (state, key) -> an `Evidence` of each question; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -104,7 +107,16 @@ def samples(
 
 
 def shown(question: Question, found: Found, threshold: float) -> Evidence:
-    """A question's text with the answer marked as right or wrong, and the first true answer."""
+    """Marks the reader's answer in a question's text as right or wrong.
+
+    Args:
+        question: with its text and its true answers.
+        found: the reader's answer.
+        threshold: of `Found.text`.
+
+    Returns:
+        The text; where the answer is wrong the first true answer is marked too.
+    """
     answer = found.text(question, threshold)
     right = metrics.exact_match(answer, question.answers) > 0
     spans = []
@@ -123,8 +135,8 @@ class QuestionOptions:
     """Flags of `dlcore predict` for a reader of questions."""
 
     threshold: Annotated[float, Range(0.0, 1.0)] | None = None
-    """probability that the text answers the question below which no answer is given (0: always
-    answers); by default that with the largest F1 on validation"""
+    """no answer is given where the probability that the text answers the question is below this (0:
+    there always is an answer); by default the value with the largest F1 on validation"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +145,7 @@ class QuestionPredictor:
 
     Attributes:
         finder: a reader.
-        chosen: the threshold that the run has used, 0 before it has been evaluated.
+        chosen: the threshold that the run has chosen on validation; 0 until it is evaluated.
         options: flags of `dlcore predict`.
     """
 
@@ -143,18 +155,20 @@ class QuestionPredictor:
     reads = "table"
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> QuestionPredictor:
-        """Takes the threshold of validation from the results of the run."""
+        """Returns a copy with the threshold that was chosen on validation, from a run's results."""
         found = results.get("validation", {}).get("threshold", self.chosen)
         return dataclasses.replace(self, chosen=found)
 
     @property
     def threshold(self) -> float:
-        """Probability that the text answers the question below which no answer is given."""
+        """The option, else `chosen`: below this probability of `answerable` there is no answer."""
         return self.chosen if self.options.threshold is None else self.options.threshold
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question]:
-        """Reads JSON lines {"question": ..., "context": ...} of files or of a text, and SQuAD's
-        JSON of files that end in .json; other keys are ignored.
+        """Reads questions with their texts from files or from lines of text.
+
+        These are JSON lines {"question": ..., "context": ...}, or JSON of SQuAD's form in files
+        that end in .json; other keys are ignored.
 
         Raises:
             UsageError: a line that is no such object, with its file and number.
@@ -162,7 +176,11 @@ class QuestionPredictor:
         return [Question(question, context) for question, context in own.unanswered(files, text)]
 
     def item(self, value: object) -> Question:
-        """A question from a mapping with `question` and `context`. UsageError: another value."""
+        """Converts a mapping with `question` and `context` to a question.
+
+        Raises:
+            UsageError: another value, or an empty text.
+        """
         return Question(*own.of_mapping(value))
 
     def batch(self, state: State, items: Sequence[Question]) -> list[Answer]:
@@ -174,8 +192,8 @@ class QuestionPredictor:
 
         Returns:
             ({"question", "answer", "start", "end", "probability", "answerable"}, the marked text)
-            of each; `answer` is context[start:end]. Without an answer it is "" and `start` and
-            `end` are null.
+            of each; see `Found`. `answer` is context[start:end]; where no answer is given it is "",
+            and `start` and `end` are None.
         """
         return [
             self._answer(question, each)

@@ -12,7 +12,7 @@ from dlcore.data.word_spans import words
 
 _SENTENCE = re.compile(r"[^.!?]*(?:[.!?](?!\s)[^.!?]*)*[.!?]*\s*")
 LONGEST = 4  # words of an answer of the sliding window
-# function words, which begin and end no answer
+# function words: no answer begins or ends with one
 _FUNCTION = frozenset([
     "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "and", "or",
     "but", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "do",
@@ -23,7 +23,11 @@ _FUNCTION = frozenset([
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """First character of each sentence of a text, and the one after its last without blanks."""
+    """Splits a text into sentences.
+
+    Returns:
+        Start and end of each sentence in characters, [start, end), without blanks around it.
+    """
     found = []
     for match in _SENTENCE.finditer(text):
         if match.group().strip():
@@ -33,21 +37,25 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 def rarity(texts: Iterable[str]) -> dict[str, float]:
-    """log(texts / texts with the word) of each word in lower case (inverse document frequency)."""
+    """Computes the inverse document frequency of each word, in lower case.
+
+    Returns:
+        {word: log(number of texts / number of texts with the word)}.
+    """
     documents = [{word.lower() for word in words(text).words} for text in texts]
     counts = Counter(word for document in documents for word in document)
     return {word: math.log(len(documents) / count) for word, count in counts.items()}
 
 
 def likeliest_sentence(question: Question, rare: dict[str, float]) -> tuple[int, int]:
-    """Characters of the sentence whose TF-IDF vector has the greatest cosine with the question's.
+    """Finds the sentence whose TF-IDF vector has the greatest cosine with that of the question.
 
     Args:
         question: with its text.
-        rare: as `rarity`; a word that it lacks counts as the rarest.
+        rare: what `rarity` returns; a word that it lacks counts as the rarest.
 
     Returns:
-        Start and end in the text; (0, 0) of a text without sentences.
+        Start and end in the text, in characters; (0, 0) of a text without sentences.
     """
     most = max(rare.values(), default=1.0)
 
@@ -69,19 +77,19 @@ def likeliest_sentence(question: Question, rare: dict[str, float]) -> tuple[int,
 
 
 def sliding_window(question: Question, rare: dict[str, float]) -> tuple[int, int]:
-    """Characters of the span whose neighbourhood shares the rarest words with the question.
+    """Finds the span whose neighbourhood shares the rarest words with the question.
 
     A candidate has at most `LONGEST` words, none of them in the question, without punctuation, and
     neither begins nor ends with a function word. Its score is the sum of the rarity of the question
-    words in the window around it, which has as many words as the question on either side, divided
-    by their distance; of equal ones the longest counts, then the first.
+    words in the window around it, each divided by its distance; the window has as many words as the
+    question on either side. Of equal scores the longest candidate is taken, then the first.
 
     Args:
         question: with its text.
-        rare: as `rarity`; a word that it lacks counts as the rarest.
+        rare: what `rarity` returns; a word that it lacks counts as the rarest.
 
     Returns:
-        Start and end in the text; (0, 0) where there is no candidate.
+        Start and end in the text, in characters; (0, 0) where there is no candidate.
 
     Source: after the sliding window of Richardson et al. 2013, 4.1, which scores given answers.
     """

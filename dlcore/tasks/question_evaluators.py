@@ -34,8 +34,9 @@ class Threshold:
 
     Attributes:
         finder: the reader.
-        splits: validation has the questions on which the threshold with the largest F1 is chosen.
-        fixed: the threshold; None: chosen on validation, 0 where all its questions have an answer.
+        splits: their validation questions are those on which the threshold is chosen.
+        fixed: the threshold; None: that with the largest F1 on validation, 0 where all questions of
+            validation have an answer.
     """
 
     finder: Finder
@@ -43,14 +44,14 @@ class Threshold:
     fixed: float | None = None
 
     def __call__(self, state: State) -> float:
-        """The threshold of a state."""
+        """Computes the threshold of a state; the reader answers the validation questions for it."""
         windows = self.splits.validation
         if self.fixed is not None or all(each.answers for each in windows.questions):
             return self.fixed or 0.0
         return self.of(self.finder.of_windows(state, windows))
 
     def of(self, found: Sequence[Found]) -> float:
-        """The threshold of a state that has found these answers on validation."""
+        """Computes the threshold from the reader's answers to the validation questions."""
         if self.fixed is not None:
             return self.fixed
         return questions.best_threshold(self.splits.validation.questions, found)
@@ -63,7 +64,7 @@ class Answers:
     Attributes:
         threshold: of the reader.
         sources: {split: windows of questions}.
-        metrics: those that are listed.
+        metrics: which metrics are computed, with direction and unit.
         every: when they are computed.
     """
 
@@ -78,7 +79,7 @@ class Answers:
         return questions.collect(finder.model, state.params, state.extra, batch, finder.longest)
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of a split; the threshold is that of validation, also for test."""
+        """Computes the metrics of a split; the threshold for test is chosen on validation too."""
         windows = self.sources[split]
         found = questions.combined(windows, collected)
         used = self.threshold.of(found) if split == "validation" else self.threshold(state)
@@ -87,10 +88,10 @@ class Answers:
 
 
 def evaluators(threshold: Threshold) -> list[Evaluator]:
-    """Exact match and F1 during training and at the end, and at the end two baselines on test.
+    """Evaluates exact match and F1 on validation during training, and all metrics at the end.
 
-    `threshold` is the one that was used, which `dlcore predict` uses too. For the others see
-    `questions.scores` and `questions.baseline_scores`.
+    `threshold` is the threshold that was used, and that `dlcore predict` uses. For the other
+    metrics see `questions.scores`, and for two baselines on test `questions.baseline_scores`.
 
     Args:
         threshold: of a reader, on splits of `data.sets.questions`.

@@ -24,15 +24,18 @@ CHARACTERS = ("question_characters", "context_characters")
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """Question and text with their flags, and their characters where a batch has them."""
+    """Returns `FIELDS`, and `CHARACTERS` where a batch has them; the `inputs` of a `Model`."""
     return tuple(batch[name] for name in (*FIELDS, *CHARACTERS) if name in batch)
 
 
 def loss(model: Logits) -> Loss:
-    """Cross-entropy of the first and the last token of the answer, in nats, and their mean.
+    """Returns the mean of the cross-entropies of the answer's first and last token, in nats.
+
+    Metric: `window_accuracy`, the fraction of windows where both are predicted.
 
     Args:
-        model: computes logits of start and end [batch, length + 1], of which 0 is "no answer".
+        model: computes logits of start and of end, each [batch, length + 1], of a batch with
+            `start` and `end`, int [batch], and `mask`; index 0 is "no answer in this window".
     """
 
     def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -58,8 +61,8 @@ class Found:
     Attributes:
         start, end: characters of the text, [start, end).
         probability: of this span in its window.
-        answerable: probability that the text answers the question: 1 less that of "no answer" in
-            the window where it is least probable.
+        answerable: probability that the text answers the question: 1 - p, with the smallest
+            probability p of "no answer" of all windows.
     """
 
     start: int
@@ -68,25 +71,39 @@ class Found:
     answerable: float
 
     def text(self, question: Question, threshold: float) -> str:
-        """The answer as it occurs in the text; "" if `answerable` is below a threshold."""
+        """Returns the answer as it occurs in the text; "" if `answerable` is below a threshold."""
         return "" if self.answerable < threshold else question.context[self.start : self.end]
 
 
 def collect(
     model: Logits, params: Params, extra: Extra, batch: Batch, longest: int
 ) -> dict[str, Array]:
-    """The best span of each window, and the log-probabilities of it and of "no answer"."""
+    """Computes the most probable span of each window.
+
+    Args:
+        model: computes logits of start and end, see `loss`.
+        params, extra: of all models.
+        batch: windows.
+        longest: largest number of tokens of a span.
+
+    Returns:
+        `span` int [batch, 2], first and last token; `log_probability` [batch], of the span; and
+        `no_answer` [batch], the log-probability of "no answer".
+    """
     (start, end), _ = model(params, extra, batch, None, False)
     span, best, none = best_spans(start, end, longest)
     return {"span": span, "log_probability": best, "no_answer": none}
 
 
 def combined(windows: QuestionWindows, collected: Mapping[str, np.ndarray]) -> list[Found]:
-    """The most probable span of each question over all its windows.
+    """Finds the most probable span of each question over all its windows.
 
     Args:
-        windows: of questions.
-        collected: as `collect`, [windows, ...].
+        windows: of questions; each question has at least one.
+        collected: what `collect` returns for all windows, [windows, ...].
+
+    Returns:
+        One answer per question, in their order.
     """
     count = len(windows.questions)
     best, none = np.full(count, -1), np.zeros(count)
@@ -109,7 +126,7 @@ def combined(windows: QuestionWindows, collected: Mapping[str, np.ndarray]) -> l
 def scores(
     questions: Sequence[Question], found: Sequence[Found], threshold: float
 ) -> dict[str, float]:
-    """Exact match, F1 and what else is known of the answers to questions.
+    """Computes exact match, F1 and further metrics of the answers to questions.
 
     Args:
         questions: with true answers.
@@ -117,10 +134,12 @@ def scores(
         threshold: of `Found.text`.
 
     Returns:
-        `exact_match` and `f1` (SQuAD's); `sentence_hit`, whether the sentence of the answer holds a
-        true one; `answered`, the fraction with an answer; `f1_of_surest_half`, of the questions
-        with the highest probability; `calibration_error` of the probability as that of an exact
-        match; and where there are questions without an answer `no_answer_recall`.
+        `exact_match` and `f1` (SQuAD's); `answered`, the fraction of questions with an answer;
+        `f1_of_surest_half`, of the half of the questions with the highest probability;
+        `calibration_error`, of that probability as the probability of an exact match, over answered
+        questions; `sentence_hit`, the fraction of questions with true answers where the sentence in
+        which the found span begins contains one, whatever the threshold; and where questions have
+        no true answer `no_answer_recall`, the fraction of these without an answer.
     """
     answers = [each.text(q, threshold) for q, each in zip(questions, found, strict=True)]
     each = list(zip(answers, questions, strict=True))
@@ -148,7 +167,7 @@ def scores(
 
 
 def best_threshold(questions: Sequence[Question], found: Sequence[Found]) -> float:
-    """The threshold of `Found.text` with the largest F1; 0 if all questions have an answer.
+    """Chooses the threshold of `Found.text` with the largest F1; 0 if all questions have an answer.
 
     Args:
         questions: with true answers.
@@ -165,7 +184,11 @@ def best_threshold(questions: Sequence[Question], found: Sequence[Found]) -> flo
 
 
 def sentence_of(context: str, start: int) -> tuple[int, int]:
-    """Characters of the sentence of a text that holds the character `start`."""
+    """Finds the sentence of a text that contains the character `start`.
+
+    Returns:
+        Its characters, [start, end); those of the whole text where it is after the last sentence.
+    """
     for found in baselines.sentences(context):
         if start < found[1]:
             return found
@@ -173,7 +196,7 @@ def sentence_of(context: str, start: int) -> tuple[int, int]:
 
 
 def hit(question: Question, span: tuple[int, int]) -> bool:
-    """Whether a span of characters holds one of the true answers where it stands."""
+    """Returns whether a span of characters contains a true answer at its annotated position."""
     pairs = zip(question.answers, question.starts, strict=True)
     return any(span[0] <= start and start + len(a) <= span[1] for a, start in pairs)
 
@@ -190,11 +213,14 @@ BASELINES = {
 
 
 def baseline_scores(train: QuestionWindows, test: QuestionWindows) -> dict[str, float]:
-    """Exact match and F1 of a sliding window, F1 and hits of the most similar sentence.
+    """Computes exact match and F1 of a sliding window, F1 and hits of the most similar sentence.
 
     Args:
-        train: from its texts comes the rarity of words.
-        test: questions to answer; those without an answer are left out.
+        train: windows of questions, from whose texts the rarity of words is computed.
+        test: questions to answer; those without a true answer are left out.
+
+    Returns:
+        {metric: value} of `BASELINES`; {} where no question has a true answer.
     """
     rare = baselines.rarity(sorted({each.context for each in train.questions}))
     answerable = [each for each in test.questions if each.answers]

@@ -1,4 +1,4 @@
-"""Recall: whether a model of sequences repeats, at the end of a sequence, what it saw before."""
+"""Recall: whether a sequence model repeats, at the end of a sequence, symbols from before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _last(model: Model, length: int) -> Callable[[State, Batch], Mapping[str, Ar
 
 
 def evaluator(model: Model, test: Source, length: int, count: int) -> Evaluator:
-    """Evaluates the fraction of the last symbols that are predicted, at the end of training.
+    """Evaluates the fraction of the last symbols that are predicted correctly, after training.
 
     Metric: `recalled`, in [0, 1].
 

@@ -30,8 +30,8 @@ class ImageReconstructor:
 
     Attributes:
         model: computes (outputs, codes) of a batch of `image`, uint8 of the shape in `facts`.
-        facts: of the training data.
-        output: outputs of the network -> pixels in [0, 1].
+        facts: of the training data: the shape of the field `image`.
+        output: outputs of the network -> as many pixels, clipped to [0, 1] afterwards.
         options: flags of `dlcore predict`.
     """
 

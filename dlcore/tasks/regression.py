@@ -1,4 +1,4 @@
-"""Regression."""
+"""The loss of regression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, mean
 
 
 def loss(model: Logits) -> Loss:
-    """Squared error.
+    """Returns the mean squared error, weighted by `mask` and computed in float32 or wider.
 
     Args:
         model: computes outputs [batch] of a batch with `target`, float [batch], and `mask`, float

@@ -1,4 +1,4 @@
-"""Restoration of images: degraded inputs, and the loss of what a network makes of them."""
+"""Restoration of images: degraded inputs, and the loss of the restored images."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def inputs(blur: float, noise: float) -> Inputs:
         noise: standard deviation of the noise, for pixels in [0, 1].
 
     Returns:
-        (batch, key, train) -> float32 [batch, height, width, channels], not clipped to [0, 1].
-        Images of a batch with `degraded` are degraded already, as in evaluation. Without a key, at
-        initialisation, images stay as they are.
+        (batch, key, train) -> float32 [batch, height, width, channels], not clipped to [0, 1]. A
+        batch with `degraded`, as in evaluation, gives this field unchanged. Without a key, at
+        initialisation, images are not degraded.
     """
 
     def degraded(batch: Batch, key: Array | None, train: bool) -> Array:
@@ -38,9 +38,10 @@ def inputs(blur: float, noise: float) -> Inputs:
 
 
 def loss(model: Model) -> Loss:
-    """Binary cross-entropy of pixels in nats, and PSNR in dB as the mean over images.
+    """Returns the binary cross-entropy, in nats, as a mean over pixels; metric: `psnr` in dB.
 
-    Cross-entropy has the same minimum as the squared error, and larger gradients near black.
+    Cross-entropy has the same minimum as the squared error, and larger gradients near black. PSNR
+    is the mean over images of -10 log10 of an image's mean squared error, at most 100 dB.
 
     Args:
         model: computes (logits of the pixels, code) from a batch with `image`, uint8 [batch,

@@ -30,10 +30,10 @@ _HIGHER = Metric("higher")
 
 
 def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[float, ...]:
-    """Weights of classes in the cross-entropy, so that rare classes count.
+    """Computes weights of classes for the cross-entropy, larger for rare classes.
 
     Args:
-        class_pixels: number of training pixels of each class.
+        class_pixels: number of training pixels of each class; above 0 with "sqrt".
         weighting: "none"; "log", 1 / ln(1.02 + f) for the fraction f of a class's pixels (Paszke et
             al. 2016, sec. 4); or "sqrt", the square root of median(f) / f (after Eigen & Fergus
             2015, sec. 6.1).
@@ -50,11 +50,11 @@ def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[fl
 def at_size(
     labels: Integer[Array, "batch h w"], size: tuple[int, int]
 ) -> Int32[Array, "batch height width"]:
-    """Takes the label of the pixel at the centre of each pixel of a smaller map.
+    """Reduces label maps by a whole factor k: takes the label at the centre of each k x k block.
 
     Args:
         labels: [batch, k height, k width].
-        size: height and width.
+        size: height and width of the result.
 
     Returns:
         int32 [batch, height, width].
@@ -64,16 +64,17 @@ def at_size(
 
 
 def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: float = 0.0) -> Loss:
-    """Weighted cross-entropy over the pixels of an image, with other losses; metric: accuracy.
+    """Returns the class-weighted cross-entropy of pixels, in nats, plus weighted region losses.
 
-    Each image counts the same, however many of its pixels are ignored.
+    Each image has the same weight, whatever its number of ignored pixels, those with a label
+    outside [0, classes); an image of ignored pixels only has none. Metric: `accuracy` of pixels.
 
     Args:
         model: computes logits [batch, height, width, classes] of a batch with `label_map`, integers
-            [batch, k height, k width], of which every k-th is used.
+            [batch, k height, k width], which `at_size` reduces, and `mask`, float [batch].
         weights: of the classes.
-        dice: weight of the soft Dice loss.
-        lovasz: weight of the Lovász-softmax loss.
+        dice: weight of the soft Dice loss; 0: none.
+        lovasz: weight of the Lovász-softmax loss; 0: none.
     """
 
     def of_batch(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -99,7 +100,7 @@ def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: flo
 
 
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
-    """Intersection over union on validation and test, at the size of the label maps.
+    """Evaluates intersection over union on validation and test, at the size of the label maps.
 
     Logits are resized bilinearly to the size of `label_map`. All pixels of a split are counted
     together: `miou`, `iou_CLASS` of each class that is true or predicted anywhere,
@@ -110,7 +111,8 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
     Args:
         model: computes logits [batch, height, width, classes].
-        splits: `label_map` may be larger than `image` by a factor.
+        splits: with `label_map`, which may be larger than `image` by a whole factor, and the fact
+            `classes`; train is in memory.
     """
     classes = splits.facts.classes
     sources = {name: splits[name] for name in ("validation", "test")}
@@ -147,13 +149,14 @@ def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[
     """Counts the pixels of each image by class, and by confidence.
 
     Args:
-        model, classes: computes logits [batch, height, width, classes].
+        model: computes logits [batch, height, width, classes].
+        classes: number of classes; pixels with another label are not counted.
         state: trained parameters.
         batch: with `label_map` [batch, k height, k width].
 
     Returns:
-        `confusion` float32 [batch, classes, classes], rows true; `bins` float32 [batch, bins, 3]:
-        number of pixels, their summed confidence, and how many are right.
+        `confusion` float32 [batch, classes, classes], rows are true classes; `bins` float32
+        [batch, 15, 3], see `calibration_error`, by confidence in bins (low, high] of equal width.
     """
     labels = batch["label_map"].astype(jnp.int32)
     logits = model(state.params, state.extra, batch, None, False)[0].astype(jnp.float32)
@@ -173,23 +176,29 @@ def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[
 
 
 def calibration_error(bins: Shaped[np.ndarray, "bins 3"]) -> float:
-    """The mean over pixels of |accuracy - confidence| of their bins (Guo et al. 2017, eq. 3).
+    """Computes the mean over pixels of |accuracy - confidence| of their bins.
 
     Args:
-        bins: [bins, 3]: number of pixels, their summed confidence, and how many are right.
+        bins: [bins, 3]: number of pixels, their summed confidence, and how many are right; at least
+            one pixel.
+
+    Source: Guo et al. 2017, eq. 3.
     """
     return float(np.abs(bins[:, 2] - bins[:, 1]).sum() / bins[:, 0].sum())
 
 
 def of_positions(train: Arrays, source: Source, classes: int) -> metrics.Overlap:
-    """The metrics of a map that is the same for every image.
+    """Computes the metrics of a label map that is the same for every image; a baseline.
 
     At each position it has the class that is most frequent there in training.
 
     Args:
         train: in memory, with `label_map` [N, height, width].
-        source: with `label_map`, which may be larger by a factor.
+        source: examples to score, with `label_map` [k height, k width].
         classes: number of classes.
+
+    Returns:
+        The metrics over all pixels of `source` together.
     """
     maps = train.arrays["label_map"]
     true = source.gather(np.arange(len(source)))["label_map"]
@@ -262,6 +271,13 @@ def predictions(
 ) -> dict[str, np.ndarray]:
     """Predicts the first examples of a source at the size of the logits.
 
+    Args:
+        model: computes logits [batch, height, width, classes].
+        state: trained parameters.
+        source: `image` and `label_map`.
+        most: largest number of examples.
+        batch: examples per batch.
+
     Returns:
         `image` uint8 [N, height, width, c], `true` int32 and `predicted` int32 [N, height, width].
     """
@@ -283,7 +299,7 @@ def predictions(
 # cached, since several seeds of one program call it one after the other with arrays of one shape
 @functools.lru_cache(maxsize=1)
 def logits_of(model: Logits) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], Array]:
-    """(params, extra, batch) -> logits float32 [batch, height, width, classes], compiled."""
+    """Returns the compiled (params, extra, batch) -> logits, float32 [batch, h, w, classes]."""
     return jax.jit(
         lambda params, extra, batch: model(params, extra, batch, None, False)[0].astype(jnp.float32)
     )

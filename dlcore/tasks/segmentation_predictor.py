@@ -55,7 +55,11 @@ class MapPredictor:
         return [image_files.upright(file) for file in files]
 
     def item(self, value: object) -> Image.Image:
-        """An image that is Pillow's, or an array uint8 [height, width, 3] or [height, width]."""
+        """Converts an array uint8 [height, width, 1 or 3] or [height, width] to an image of Pillow.
+
+        Raises:
+            UsageError: an array of another shape or dtype, or an empty one.
+        """
         if isinstance(value, Image.Image):
             return value
         array = np.asarray(value)
@@ -67,10 +71,17 @@ class MapPredictor:
         return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
     def batch(self, state: State, items: Sequence[Image.Image]) -> list[Answer]:
-        """For each image its answer, and the picture of its classes at its own size.
+        """Answers a batch of images.
 
-        The answer is {"classes": {name: fraction of the pixels}, "confidence": mean probability of
-        the predicted classes, "width", "height"}, the classes by size.
+        Args:
+            state: trained parameters.
+            items: images of any size.
+
+        Returns:
+            ({"classes": {name: fraction of the pixels}, "confidence", "width", "height"}, the label
+            map at the image's own size) of each. Classes are listed by their fraction, without
+            those that do not occur; the confidence is the mean probability of the predicted class
+            over the pixels of the logits.
         """
         shape = tuple(self.facts.fields["image"]["shape"])
         images = np.stack([image_files.resized(image, shape) for image in items])
@@ -99,20 +110,20 @@ class MapPredictor:
         }
 
     def line(self, answer: Mapping[str, Any]) -> str:
-        """The fractions of the classes, the largest first."""
+        """Formats an answer: fractions of the classes, the largest first, and the confidence."""
         listed = ", ".join(f"{name} {share:.1%}" for name, share in answer["classes"].items())
         return f"{listed} (confidence {answer['confidence']:.1%})"
 
 
 def enlarged(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes logits bilinearly, class by class, and takes the largest.
+    """Resizes logits bilinearly, class by class, and takes the class of the largest.
 
     Args:
-        logits: float32 [height, width, classes].
+        logits: float32 [height, width, classes], of at most 256 classes.
         size: height and width of the result.
 
     Returns:
-        Classes, uint8 [*size].
+        Class indices, uint8 [*size].
     """
     best = np.full(size, -np.inf, np.float32)
     labels = np.zeros(size, np.uint8)

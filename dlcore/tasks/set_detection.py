@@ -1,4 +1,4 @@
-"""Object detection as a set: one query an object, by the cheapest assignment (DETR).
+"""Object detection as set prediction: each object is assigned to one query (DETR).
 
 Batches, evaluators, samples and predictor are those of `dlcore.tasks.detection`.
 """
@@ -39,15 +39,17 @@ def check(grid: int, boxes: int, features: int, heads: int) -> None:
 
 
 def loss(model: Logits, classes: int) -> Loss:
-    """Focal loss of the classes, absolute and generalised IoU loss of the boxes, for each object.
+    """Returns 2 (focal loss of classes) + 5 (L1 distance) + 2 (1 - generalised IoU), per object.
 
     In each layer each object is assigned to one query, so that the sum of the costs is smallest;
-    all other queries are to find nothing. The layers' losses are added. Metrics: the terms of the
-    last layer. An image without objects counts as one object.
+    the target of all other queries is no class. Sums over the objects and layers of a batch are
+    divided by its number of objects; an image without objects counts as one object. Metrics:
+    `class_loss`, `side_loss` (of sides relative to the canvas) and `overlap_loss` of the last
+    layer, before their factors.
 
     Args:
         model: computes [layers, batch, queries, classes + 4]: logits, and boxes in pixels; with at
-            least as many queries as a batch has boxes.
+            least as many queries as an example has (padded) boxes.
         classes: number of classes.
 
     Source: Carion et al. 2020, eqs. 1 and 2, with the focal loss of Zhu et al. 2021, app. A.4.
@@ -104,10 +106,12 @@ def _terms(
 
 
 def detections(model: Logits, classes: int, most: int = 100) -> Detect:
-    """Returns the detections of a network that predicts sets: no duplicates are suppressed.
+    """Returns the function that detects objects by a network that predicts sets.
+
+    The `most` probable pairs of a query and a class are taken; no duplicates are suppressed.
 
     Args:
-        model, classes: as of `loss`.
+        model, classes: as of `loss`; the last layer is used.
         most: largest number of detections of an image.
     """
 

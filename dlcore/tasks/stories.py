@@ -41,15 +41,16 @@ ENTNET_10K = (
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
-    """`story` and `question`."""
+    """Returns `story` and `question`; the `inputs` of a `Model`."""
     return batch["story"], batch["question"]
 
 
 def loss(model: Logits) -> Loss:
-    """Cross-entropy of the answer in nats, and the accuracy.
+    """Returns the cross-entropy of the answer, in nats; metric: `accuracy`.
 
     Args:
-        model: computes logits [batch, answers], and attention [batch, hops, sentences].
+        model: computes (logits [batch, answers], attention [batch, hops, sentences]) of a batch
+            with `label`, int [batch], and `mask`.
     """
 
     def cross_entropy(params: Params, extra: Extra, batch: Batch, key: Array, train: bool) -> Out:
@@ -62,11 +63,14 @@ def loss(model: Logits) -> Loss:
 
 
 def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
-    """The error of each task, from 0 to 1.
+    """Computes the error of each task.
 
     Args:
-        task: number of the task of each question.
-        right: whether it was answered correctly.
+        task: number of the task of each question, int [N].
+        right: whether it was answered correctly, bool [N].
+
+    Returns:
+        {task: fraction of its questions that were answered wrongly}.
     """
     return {int(each): float(1 - right[task == each].mean()) for each in np.unique(task)}
 
@@ -74,10 +78,13 @@ def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
 def evaluators(
     model: Logits, validation: Stories, test: Stories, tasks: Sequence[int]
 ) -> list[Evaluator]:
-    """Error of each task, their mean, and the number of tasks with an error below 5 %.
+    """Evaluates the mean error over tasks, the number of solved tasks, and the error of each task.
+
+    Metrics: `mean_error`; `tasks_solved`, those with an error below 5 %; on test also
+    `error_task_NN`. Errors are fractions in [0, 1].
 
     Args:
-        model: computes logits and attention.
+        model: computes logits and attention, see `loss`.
         validation: scored during training.
         test: scored at the end.
         tasks: numbers of the tasks.
@@ -108,12 +115,12 @@ def evaluators(
 
 
 class StoryText(NamedTuple):
-    """A story as it was given.
+    """A story with the text from which it was read.
 
     Attributes:
         story: its sentences and the question.
         context: the text.
-        spans: characters of each sentence in the text.
+        spans: characters [start, end) of each sentence in the text.
     """
 
     story: Story
@@ -150,17 +157,26 @@ class StoryPredictor:
         return [story_text(question, context) for question, context in own.unanswered(files, text)]
 
     def item(self, value: object) -> StoryText:
-        """A story from a mapping with `question` and `context`. UsageError: another value."""
+        """Converts a mapping with `question` and `context` to a story.
+
+        Raises:
+            UsageError: another value, or an empty text.
+        """
         return story_text(*own.of_mapping(value))
 
     def batch(self, state: State, items: Sequence[StoryText]) -> list[Answer]:
-        """Answers questions.
+        """Answers questions on stories.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
 
         Returns:
             ({"question", "answer", "probability", "evidence", "start", "end", "unknown_words",
             "sentences_left_out"}, the marked story) of each. The evidence is the sentence with the
             greatest attention of any hop, context[start:end]. Unknown words do not occur in
-            training; of a story that is too long the first sentences are left out.
+            training; "sentences_left_out" is the number of first sentences of a long story that
+            the network does not read.
         """
         stories = [each.story for each in items]
         batch = {**self.encoder.encode(stories), "row": np.arange(len(items), dtype=np.int32)}
@@ -187,7 +203,7 @@ class StoryPredictor:
         return record, Evidence(f"{question} {answer}", item.context, spans)
 
     def line(self, answer: Mapping[str, object]) -> str:
-        """Formats an answer: question, answer, probability, the sentence attended to."""
+        """Formats an answer: question, answer, probability, evidence, and unknown words if any."""
         said = f"{answer['question']}  {answer['answer']}  {answer['probability']:.3f}"
         unknown = answer["unknown_words"]
         assert isinstance(unknown, list)
@@ -202,7 +218,7 @@ class StoryPredictor:
 
 
 def story_text(question: str, context: str) -> StoryText:
-    """A story of a text, whose sentences end at line ends too."""
+    """Splits a text into the sentences of a story; a line end ends a sentence too."""
     spans = [
         (line.start() + start, line.start() + end)
         for line in re.finditer(r"[^\r\n]+", context)
@@ -213,7 +229,7 @@ def story_text(question: str, context: str) -> StoryText:
 
 
 def joined(story: Story) -> StoryText:
-    """The sentences of a story as a text, one a line."""
+    """Joins the sentences of a story to a text, one per line."""
     starts = np.cumsum([0, *(len(each) + 1 for each in story.sentences)]).tolist()
     pairs = zip(starts, story.sentences, strict=False)
     spans = tuple((start, start + len(each)) for start, each in pairs)
@@ -221,11 +237,14 @@ def joined(story: Story) -> StoryText:
 
 
 def attended(story: Story, attention: np.ndarray) -> int:
-    """The index of the sentence with the greatest attention of any hop.
+    """Finds the sentence with the greatest attention of any hop.
 
     Args:
         story: with at least one sentence.
-        attention: [hops, sentences], the last sentence first.
+        attention: [hops, sentences], where index 0 is the story's last sentence.
+
+    Returns:
+        The index in `story.sentences`.
     """
     kept = min(len(story.sentences), attention.shape[-1])
     return len(story.sentences) - 1 - int(attention.max(0)[:kept].argmax())
@@ -235,14 +254,18 @@ def predictor(model: Logits, facts: Facts) -> StoryPredictor:
     """Returns the predictor of a reader of stories.
 
     Args:
-        model: computes logits and attention.
-        facts: of the training data.
+        model: computes logits and attention, see `loss`.
+        facts: of the training data, see `encoder_of`.
     """
     return StoryPredictor(model, encoder_of(facts), StoryOptions())
 
 
 def encoder_of(facts: Mapping[str, Any]) -> Encoder:
-    """The encoder of the training data."""
+    """Returns the encoder of stories of the training data.
+
+    Args:
+        facts: `vocabulary`, `answers`, `sentences` and `length`.
+    """
     words, answers = (tuple(facts[name]) for name in ("vocabulary", "answers"))
     return Encoder(words, answers, facts["sentences"], facts["length"])
 
@@ -250,13 +273,17 @@ def encoder_of(facts: Mapping[str, Any]) -> Encoder:
 def samples(
     found: StoryPredictor, test: Stories, count: int = 20, rows: int = 256
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows stories with the sentence attended to, and errors of tasks beside published ones.
+    """Shows stories with the sentence attended to, and a table of errors by task.
 
     Args:
-        found: answers stories.
+        found: answers the stories.
         test: the stories.
-        count: number of stories that are shown, evenly spread.
-        rows: stories of a program.
+        count: largest number of stories that are shown, evenly spread.
+        rows: stories per batch of the table.
+
+    Returns:
+        (state, key) -> the table, with the published errors of `MEMN2N_1K` and `ENTNET_10K`, then
+        the stories; the sentence is marked as right where it is a supporting fact.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

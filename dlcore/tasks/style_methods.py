@@ -1,4 +1,4 @@
-"""Two kinds of painters: a network for each style, and one network for all styles."""
+"""Two methods of style transfer: a network for one style, and a network for any style."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dlcore.train.step import Loss
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """How photographs are painted.
+    """The functions of a method of style transfer.
 
     Attributes:
-        paint: (params, extra, photographs) -> pictures in the style of the experiment.
+        paint: (params, extra, photographs) -> pictures in the style on which it is measured.
         loss: of training.
-        predictor: of a user's photographs.
+        predictor: paints a user's photographs.
     """
 
     paint: Paint
@@ -29,7 +29,7 @@ class Method:
 
 
 def one_style(painter: Model, perceptual: Perceptual, splits: Splits) -> Method:
-    """A network that paints in the style it is trained on.
+    """Returns the method of a network that paints in the one style it is trained on.
 
     Args:
         painter: photographs -> pictures.
@@ -41,13 +41,13 @@ def one_style(painter: Model, perceptual: Perceptual, splits: Splits) -> Method:
 
 
 def any_style(decoder: Model, perceptual: Perceptual, splits: Splits, size: int) -> Method:
-    """A network that paints in any style, and is measured on one that it never saw.
+    """Returns the method of a network that paints in any style; it is measured on an unseen one.
 
     Args:
         decoder: activations of VGG -> pictures.
         perceptual: the losses.
         splits: of `data.sets.styles.with_styles`.
-        size: pixels of the longer side of a style's picture.
+        size: pixels to which the longer side of a style's picture is reduced.
     """
     network = any_styles.AnyStyle(decoder, perceptual.vgg)
     paint = any_styles.paint_unseen(network, splits, size)

@@ -28,7 +28,7 @@ class StyleOptions:
     """Flags of `dlcore predict` for a painter."""
 
     strength: Annotated[float, Range(0.0, 1.0)] = 1.0
-    """fraction of the painted pixels; the rest is the photograph"""
+    """weight of the painted picture in each pixel; the rest is the photograph"""
     longest: Annotated[int, Range(0)] = 0
     """pixels of the longer side that are painted, 0: the picture's own size"""
 
@@ -46,7 +46,11 @@ class AnyStyleOptions:
 
 
 def photograph_of(value: object) -> np.ndarray:
-    """A photograph, uint8 [height, width, 3]. UsageError: another array."""
+    """Converts a value, such as an image of Pillow, to a photograph, uint8 [height, width, 3].
+
+    Raises:
+        UsageError: an array of another shape or dtype.
+    """
     image = np.asarray(value)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UsageError(f"a photograph is uint8 [h, w, 3], and not {image.dtype} {image.shape}")
@@ -95,11 +99,12 @@ def _answered(picture: np.ndarray, style: str, strength: float) -> Answer:
 
 @dataclasses.dataclass(frozen=True)
 class StylePredictor:
-    """A user's photographs in the style that was trained, at their own size.
+    """Paints a user's photographs in the trained style, at their own size by default.
 
     Attributes:
-        painter: photographs -> pictures.
+        painter: maps photographs [batch, h, w, 3] in [0, 1] to pictures of the same shape.
         style: name of the style.
+        options: flags of `dlcore predict`.
     """
 
     painter: Model
@@ -115,7 +120,15 @@ class StylePredictor:
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each photograph {"style", "strength", "width", "height"}, and the picture."""
+        """Answers photographs one by one; a program is compiled for each size.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"style", "strength", "width", "height"}, the picture) of each.
+        """
         return _each_once(functools.partial(self._answer, state), items)
 
     def _answer(self, state: State, photograph: np.ndarray) -> Answer:
@@ -132,11 +145,12 @@ class StylePredictor:
 
 @dataclasses.dataclass(frozen=True)
 class AnyStylePredictor:
-    """A user's photographs in the style of a user's picture, at their own size.
+    """Paints a user's photographs in the style of a user's picture, at their own size by default.
 
     Attributes:
-        network: (params, extra, photographs, styles, strength) -> pictures.
-        size: pixels of the longer side to which the picture of the style is reduced.
+        network: paints photographs in the style of a picture.
+        size: pixels to which the longer side of the style's picture is reduced.
+        options: flags of `dlcore predict`; their `style` is required.
     """
 
     network: AnyStyle
@@ -152,7 +166,14 @@ class AnyStylePredictor:
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """For each photograph {"style", "strength", "width", "height"}, and the picture.
+        """Answers photographs one by one; a program is compiled for each size.
+
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"style", "strength", "width", "height"}, the picture) of each.
 
         Raises:
             UsageError: no style is named, or its file is no picture.

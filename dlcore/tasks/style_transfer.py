@@ -34,22 +34,25 @@ METRICS = {
     "style_of_optimised": Metric(None),
     "loss_over_photograph": Metric("lower"),
 }
+# (params, extra, photographs) -> pictures, both [batch, h, w, 3] in [0, 1]
 Paint = Callable[[Params, Extra, Array], Array]
 MULTIPLE = 8  # of height and width: three halvings of VGG
 
 
 def targets(splits: Splits, style: np.ndarray, size: int, width: int, pretrained: bool) -> Splits:
-    """Computes the Gram matrices of a style, and returns the splits with the files of both.
+    """Computes the Gram matrices of a style, and adds the files of features and matrices to facts.
+
+    The matrices, and random features, are written to the cache folder.
 
     Args:
         splits: the photographs.
         style: uint8 [height, width, 3].
-        size: pixels of its longer side.
-        width: of `VGG`; 64 where pretrained.
+        size: pixels to which its longer side is reduced.
+        width: of `VGG`; must be 64 where pretrained.
         pretrained: whether the features are those of VGG-16; else random ones of a fixed seed.
 
     Returns:
-        Splits whose `facts` have `features` and `grams`, files of parameters for `Weights`.
+        The splits, whose `facts` have `features` and `grams`: paths of parameters for `Weights`.
 
     Raises:
         UsageError: the features are not prepared.
@@ -82,14 +85,14 @@ def _flat(params: Mapping[str, Mapping[str, Array]]) -> dict[str, np.ndarray]:
 
 
 def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
-    """A picture, uint8 [h, w, 3], of at most `longest` pixels a side."""
+    """Reduces a picture, uint8 [h, w, 3], whose longer side has more than `longest` pixels."""
     made = Image.fromarray(image)
     made.thumbnail((longest, longest), Image.Resampling.BILINEAR)
     return np.asarray(made)
 
 
 def padded(image: np.ndarray) -> np.ndarray:
-    """A picture [h, w, 3] reflected at the right and below to multiples of 8, 16 at least."""
+    """Pads a picture [h, w, 3] by reflection, right and below, to sides of 8 k pixels, k >= 2."""
     for axis in (0, 1):
         n = image.shape[axis]
         missing = max(SMALLEST, -(-n // MULTIPLE) * MULTIPLE) - n
@@ -100,12 +103,12 @@ def padded(image: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perceptual:
-    """The losses of a picture by frozen features.
+    """Perceptual losses of pictures, by frozen features.
 
     Attributes:
-        vgg: model of the features.
-        grams: model of the style's Gram matrices.
-        style_weight: of the style loss in the total.
+        vgg: model of the features, of pictures in [0, 1].
+        grams: model whose parameters are the Gram matrices of the style, {layer: matrix}.
+        style_weight: factor of the style loss in the total.
     """
 
     vgg: Model
@@ -120,18 +123,19 @@ class Perceptual:
         photograph: Array,
         style_of: Array | None = None,
     ) -> dict[str, Array]:
-        """Computes the losses of pictures (Johnson et al. 2016, eq. 2 and 4).
+        """Computes the losses of pictures, after Johnson et al. 2016, eq. 2 and 4.
 
-        Both are relative, so that they have no unit: the squared error of the activations of
-        `CONTENT` over their squares, and that of the Gram matrices, averaged over `STYLE`.
+        Both are relative, and so without unit: the squared error of the activations F of `CONTENT`
+        over their targets, |F - T|^2 / |T|^2, and the same of the Gram matrices, averaged over the
+        layers `STYLE`.
 
         Args:
             params, extra: of all models.
-            made, photograph: [batch, h, w, 3] in [0, 1].
-            style_of: pictures whose styles are expected, as `photograph`; None: that of `grams`.
+            made, photograph: [batch, h, w, 3] in [0, 1]; `photograph` gives the content.
+            style_of: pictures [batch, height, width, 3] that give the styles; None: `grams` does.
 
         Returns:
-            "content", "style" and "total", the weighted sum, [batch] each.
+            "content", "style" and "total" = content + style_weight * style, [batch] each.
         """
         found = self.vgg.on(params, extra, made)
         expected = self.vgg.on(params, extra, photograph)[CONTENT]
@@ -149,10 +153,10 @@ class Perceptual:
 
 
 def loss(painter: Model, perceptual: Perceptual) -> Loss:
-    """The total perceptual loss of painted crops; metrics `content` and `style`.
+    """Returns the total perceptual loss of painted photographs; metrics: `content`, `style`.
 
     Args:
-        painter: photographs -> pictures.
+        painter: computes pictures of a batch with `image`, uint8 [batch, size, size, 3].
         perceptual: the losses.
     """
 
@@ -166,34 +170,39 @@ def loss(painter: Model, perceptual: Perceptual) -> Loss:
 
 
 class Comparison:
-    """The network and Gatys' optimisation on the photographs of a split, each computed once.
+    """Compares a network with Gatys' optimisation of pixels, on the photographs of the test split.
 
-    The optimisation depends on the frozen parts alone, and is kept by photograph.
+    The optimisation does not depend on trained parameters: it is computed once per photograph.
     """
 
     def __init__(
         self, paint: Paint, perceptual: Perceptual, splits: Splits, size: int, iterations: int
     ) -> None:
-        """Takes what is compared.
+        """Stores what is compared; nothing is computed yet.
 
         Args:
             paint: (params, extra, photographs) -> pictures, [batch, h, w, 3] in [0, 1] each.
             perceptual: as of `loss`.
-            splits: whose test split has `whole` photographs.
-            size: pixels of their longer side.
-            iterations: of the optimisation.
+            splits: whose test split has `whole`, {name: photograph uint8 [height, width, 3]}.
+            size: pixels to which their longer side is reduced.
+            iterations: number of updates of the optimisation.
         """
         self.paint, self.perceptual, self.splits = paint, perceptual, splits
         self.size, self.iterations = size, iterations
         self._optimised: dict[str, tuple[Optimised, float]] = {}
 
     def photographs(self) -> dict[str, np.ndarray]:
-        """The photographs, uint8, shrunk and padded."""
+        """Returns {name: photograph}, uint8 [h, w, 3], shrunk and padded."""
         whole = self.splits.test.whole
         return {name: padded(shrunk(image, self.size)) for name, image in whole.items()}
 
     def losses(self, state: State, photograph: np.ndarray) -> Callable[[Array], dict[str, Array]]:
-        """The losses of one picture [1, h, w, 3], as scalars."""
+        """Returns the losses of one picture: [1, h, w, 3] -> {name: scalar}.
+
+        Args:
+            state: of which the frozen parameters are used.
+            photograph: uint8 [h, w, 3], gives the content.
+        """
         content = jnp.asarray(photograph[None].astype(np.float32) / 255)
 
         def scalar(made: Array) -> dict[str, Array]:
@@ -203,7 +212,10 @@ class Comparison:
         return scalar
 
     def optimised(self, state: State, name: str, photograph: np.ndarray) -> tuple[Optimised, float]:
-        """Gatys' picture of a photograph, and the seconds it took, compilation among them."""
+        """Optimises the pixels of a photograph; returns the picture, and the seconds it took.
+
+        The seconds include compilation. The result is kept under `name`.
+        """
         if name not in self._optimised:
             start = time.monotonic()
             pixels = photograph.astype(np.float32) / 255
@@ -212,7 +224,11 @@ class Comparison:
         return self._optimised[name]
 
     def painted(self, state: State, photograph: np.ndarray) -> tuple[np.ndarray, float]:
-        """The network's picture, and the seconds it took after compilation."""
+        """Paints a photograph by the network.
+
+        Returns:
+            The picture, float32 [1, h, w, 3], and the seconds it took, without compilation.
+        """
         paint = jax.jit(self.paint)
         pixels = photograph[None].astype(np.float32) / 255
         jax.block_until_ready(paint(state.params, state.extra, pixels))
@@ -221,7 +237,13 @@ class Comparison:
         return made, time.monotonic() - start
 
     def score(self, state: State) -> dict[str, float]:
-        """The metrics, averaged over the photographs."""
+        """Computes `METRICS`, averaged over the photographs.
+
+        Returns:
+            `content` and `style` of the network's pictures, and `..._of_optimised` of the optimised
+            ones; the ratios of the network's total loss to that of the optimised picture,
+            `loss_over_optimised`, and of the unchanged photograph, `loss_over_photograph`.
+        """
         rows = []
         for name, photograph in self.photographs().items():
             losses = jax.jit(self.losses(state, photograph))
@@ -241,11 +263,11 @@ class Comparison:
         return {name: float(np.mean([row[name] for row in rows])) for name in METRICS}
 
     def evaluator(self) -> Evaluator:
-        """All metrics at the end, on the split "test"."""
+        """Returns the evaluator of `score`, which runs at the end, on the split "test"."""
         return OfState("test", self.score, METRICS)
 
     def draw(self, state: State, key: Array) -> list[Sample]:
-        """Photographs, painted and optimised; the curves of the optimisation; both times."""
+        """Shows photographs with both pictures, the optimisation's curve, and losses with times."""
         shown: list[Sample] = []
         rows: list[tuple[str | float, ...]] = []
         for name, photograph in self.photographs().items():

@@ -53,10 +53,10 @@ def output(facts: Facts) -> Callable[[Array, Batch], Array] | None:
 
 
 def loss(model: Logits, facts: Facts) -> Loss:
-    """Returns the cross-entropy of `label` with its accuracy, or the squared error of `target`.
+    """Returns `classification.loss` of `label`, or `regression.loss` of `target`.
 
     Args:
-        model: computes logits [batch, classes], or standardised numbers [batch].
+        model: computes logits [batch, classes], or numbers [batch], standardised as `target` is.
         facts: of the training data; `task` is "classes" or "number".
     """
     return (classification if facts.task == "classes" else regression).loss(model)
@@ -65,9 +65,10 @@ def loss(model: Logits, facts: Facts) -> Loss:
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     """Evaluates metrics of a network and of trivial baselines, at each evaluation.
 
-    For classes: `log_loss` in nats; `baseline_accuracy`, of the most frequent class, and
-    `baseline_log_loss`, of the class frequencies, in the training split. For numbers, in their own
-    unit: `rmse`, `mae`, `r2`; `baseline_rmse` and `baseline_mae`, of the training mean.
+    For classes: `log_loss` in nats; `baseline_accuracy`, of always predicting the most frequent
+    class of the training split, and `baseline_log_loss`, of predicting its class frequencies. For
+    numbers: `rmse` and `mae`, in the unit of the target, and `r2`; `baseline_rmse` and
+    `baseline_mae`, of always predicting the training mean.
 
     Args:
         model: as of `loss`.
@@ -93,8 +94,12 @@ def scores(
 
     Args:
         facts: of the training data.
-        answers: log-probabilities [n, classes], or numbers [n].
+        answers: log-probabilities [n, classes], or numbers [n] in the unit of the target.
         target: indices of the classes [n], or numbers [n].
+
+    Returns:
+        {metric: value} of `CLASSES` or `NUMBERS`. R2 of a constant target is 1 without any error,
+        else 0.
     """
     if facts.task == "classes":
         true = target.astype(int)
@@ -166,10 +171,11 @@ def samples(
         title: what the rows are.
         model: as of `loss`.
         splits: of `Rows`.
-        count: number of rows shown.
+        count: number of rows shown, the first ones.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples: tables, and for classes their confusions, for numbers a plot of
+        predicted by true values. The key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -249,7 +255,7 @@ class RowPredictor:
         model: computes logits [batch, classes], or standardised numbers [batch], of `x`.
         facts: of the training data, see `dlcore.data.own.tables.splits_of`.
         options: flags of `dlcore predict`.
-        rows: batch size; that of the evaluation, so that both compute the same bits.
+        rows: batch size. With that of the evaluation, both compute bitwise equal outputs.
     """
 
     model: Logits
@@ -273,7 +279,11 @@ class RowPredictor:
         return found
 
     def item(self, value: RowValue) -> Row:
-        """Converts a mapping by column, or a sequence of cells, to a row."""
+        """Converts {column: cell}, or cells in the order of the columns, to a row.
+
+        Raises:
+            UsageError: a missing column, or a sequence of another length.
+        """
         return rows.of_value(value, self._names)
 
     def _encoded(self, items: Sequence[Row]) -> columns.Encoded:
@@ -288,10 +298,12 @@ class RowPredictor:
             items: as `items` returned them.
 
         Returns:
-            The answer and a table of each row: {"class", "probability", "classes": {name:
-                probability}}
-            or {"number"}; "missing", the columns without a value; "unknown", {column: category} of
-            categories that training did not see.
+            The answer and a table of each row. The answer has "class", "probability" and "classes"
+            {name: probability}, or "number"; where there are any also "missing", the columns
+            without a value, and "unknown", {column: category} of categories that training lacks.
+
+        Raises:
+            UsageError: a cell that is not a number in a column of numbers.
         """
         encoded = self._encoded(items)
         source = arrays("rows", "0", "rows", {"x": encoded.x})
@@ -313,7 +325,7 @@ class RowPredictor:
         return {"number": float(answer)}
 
     def line(self, answer: RowAnswer) -> str:
-        """Formats an answer as text."""
+        """Formats an answer as text, with notes on missing values and unknown categories."""
         number = f"{self.facts.target} {answer['number']:.6g}" if "number" in answer else ""
         notes = [f"no value of {', '.join(answer['missing'])}"] if "missing" in answer else []
         for column, category in answer.get("unknown", {}).items():

@@ -1,4 +1,4 @@
-"""Tagging: loss of a linear-chain CRF, whole spans by type, intents, and calibrated scores."""
+"""Tagging of words by a linear-chain CRF: loss, decoding, spans with scores, intents, metrics."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ TYPES_LISTED = 10  # F1 by type is a metric for so many types at most; a table h
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """The arrays of a batch that a tagger reads, for a `Model`."""
+    """Returns the arrays of a batch that a tagger reads; the `inputs` of a `Model`."""
     names = ("words", "characters", "length", "tokens", "first")
     return tuple(batch[name] for name in names if name in batch)
 
 
 def impossible(facts: Facts) -> tuple[tuple[bool, ...], ...]:
-    """Whether a BIO tag (column) cannot follow another one (row); () where tags mark no spans."""
+    """Returns element [i][j]: whether BIO tag j cannot follow tag i; () if tags mark no spans."""
     if not facts.spans:
         return ()
     rows = []
@@ -50,7 +50,7 @@ def impossible(facts: Facts) -> tuple[tuple[bool, ...], ...]:
 
 
 def continues(facts: Facts) -> np.ndarray:
-    """Whether a tag (column) continues the span that ends with another one (row), bool."""
+    """Returns bool [tags, tags]; [i, j]: whether tag j continues the span of a preceding tag i."""
     tags = facts.classes
     return np.array(
         [[after[:1] == "I" and before[2:] == after[2:] for after in tags] for before in tags]
@@ -58,21 +58,21 @@ def continues(facts: Facts) -> np.ndarray:
 
 
 def chain_of(chain: Chain) -> tuple[Array, Array, Array, Array, Array]:
-    """The arguments of `kernels.crf`, in float32 or wider."""
+    """Returns emissions, transitions, start, end and length for `kernels.crf`, float32 or wider."""
     dtype = jnp.promote_types(chain.emissions.dtype, jnp.float32)
     emissions, transitions, start, end = (x.astype(dtype) for x in chain[:4])
     return emissions, transitions, start, end, chain.length
 
 
 def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
-    """Negative log-likelihood of the tags of a sentence, in nats, and of its intent if it has one.
+    """Returns the negative log-likelihood of a sentence's tags, and of its intent, in nats.
 
-    Metrics, in evaluation: accuracy, of single words by the best sequence; with intents
-    intent_accuracy.
+    It is the mean over sentences, not over words. Metric, in evaluation only: `accuracy`, of single
+    words by the most probable sequence of tags. Accuracy of intents: see `evaluators`.
 
     Args:
-        model: computes a `Chain` of a batch with `tags` int [batch, length], `mask` float [batch],
-            and `label` int [batch] where there are intents.
+        model: computes a `Chain` of a batch with `tags` int [batch, length], `length` int [batch],
+            `mask` float [batch], and `label` int [batch] where the model has intents.
         intent_weight: factor of the intent's cross-entropy.
     """
 
@@ -99,15 +99,15 @@ def loss(model: Chains, intent_weight: float = 1.0) -> Loss:
 
 
 class Prediction(NamedTuple):
-    """The tags of a sentence.
+    """The predicted tags of a sentence.
 
     Attributes:
-        tags: of each word.
+        tags: the tag of each word.
         probability: of each word's tag, float [words], a marginal of the CRF.
-        spans: of the tags, in words; none where tags mark no spans.
-        scores: probability of each span with its bounds and type.
-        intent: the most likely intent, and its probability; "" and 0 where there are none.
-        intent_probability: of the intent.
+        spans: the spans that the tags mark, in words; [] where tags mark no spans.
+        scores: probability of each span, with exactly its bounds and type.
+        intent: the most likely intent; "" where there are none.
+        intent_probability: of the intent; 0 where there are none.
     """
 
     tags: list[str]
@@ -131,11 +131,12 @@ class Decoder:
     facts: Facts
 
     def decode(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Array]:
-        """The best tags of a batch.
+        """Computes the most probable sequence of tags of each row of a batch.
 
         Returns:
-            `tags` int32 [batch, length]; `probability` [batch, length] of each of them; `parts`
-            [batch, length, 2], see `crf.span_scores`; `intents` [batch, intents], probabilities.
+            `tags` int32 [batch, length]; `probability` [batch, length], the marginal of each tag;
+            `parts` [batch, length, 2], see `crf.span_scores`; `intents` [batch, intents],
+            probabilities.
         """
         chain, _ = self.model(params, extra, batch, None, False)
         given = chain_of(chain)
@@ -151,14 +152,15 @@ class Decoder:
     def predictions(
         self, found: Mapping[str, np.ndarray], lengths: Sequence[int]
     ) -> list[Prediction]:
-        """Joins the rows of sentences.
+        """Joins the rows of sentences; a sentence longer than a row has several.
 
         Args:
-            found: what `decode` returned for consecutive rows.
-            lengths: words of each sentence.
+            found: what `decode` returned for consecutive rows, on the host.
+            lengths: number of words of each sentence.
 
         Returns:
-            A `Prediction` of each sentence.
+            A `Prediction` of each sentence. The probabilities of intents are means over its rows;
+            the score of a span over several rows is the product of its parts.
         """
         size, row = self.facts.length, 0
         result: list[Prediction] = []
@@ -194,7 +196,7 @@ def _score(span: Span, parts: np.ndarray, size: int) -> float:
 def compiled(
     decoder: Decoder,
 ) -> Callable[[Params, Extra, Mapping[str, np.ndarray]], dict[str, Array]]:
-    """`decoder.decode`, compiled."""
+    """Returns `decoder.decode` compiled: (params, extra, batch) -> its arrays."""
     return jax.jit(decoder.decode)
 
 
@@ -209,10 +211,11 @@ def scored(
         facts: of the training data.
 
     Returns:
-        With spans f1, precision and recall of whole spans, f1_TYPE, and the calibration error of
-        their scores; else the accuracy of words that training lacks, and the calibration error of
-        the words' tags. With intents intent_accuracy, and sentence_accuracy, the fraction of
-        sentences of which the intent and all tags are right.
+        With spans `f1`, `precision` and `recall` of whole spans, `f1_TYPE` (see `types_listed`),
+        and `calibration_error` of their scores; else `accuracy_of_unknown`, of words that training
+        lacks, and `calibration_error` of the probabilities of tags. With intents
+        `intent_accuracy`, and `sentence_accuracy`, the fraction of sentences whose intent and tags
+        are all right. Metrics without examples are left out.
     """
     truth = source.sentences
     result: dict[str, float] = {}
@@ -251,13 +254,13 @@ def scored(
 
 
 def types_listed(facts: Facts) -> list[str]:
-    """The types of spans whose F1 is a metric."""
+    """Lists the types of spans whose F1 is a metric: all, or none of more than `TYPES_LISTED`."""
     types = sorted({tag[2:] for tag in facts.classes if tag != OUTSIDE}) if facts.spans else []
     return types if len(types) <= TYPES_LISTED else []
 
 
 def declared(facts: Facts) -> dict[str, Metric]:
-    """Directions of the metrics of `scored`."""
+    """Returns the direction of each metric of `scored`, by name."""
     names = ["f1", "precision", "recall", *(f"f1_{each}" for each in types_listed(facts))]
     higher = names if facts.spans else ["accuracy_of_unknown"]
     higher += ["intent_accuracy", "sentence_accuracy"] if facts.intents else []
@@ -265,9 +268,18 @@ def declared(facts: Facts) -> dict[str, Metric]:
 
 
 def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> dict[str, float]:
-    """Scores of the tag that each word most often has in training, and of the commonest intent.
+    """Scores a baseline: each word's most frequent tag in training, and the most frequent intent.
 
-    A word that training lacks gets the commonest tag of all.
+    A word that training lacks gets the most frequent tag of all.
+
+    Args:
+        train: the training sentences.
+        source: the sentences to score.
+        facts: of the training data.
+
+    Returns:
+        `f1_of_majority` with spans, else `accuracy_of_majority`; with intents also
+        `intent_accuracy_of_majority`.
     """
     counts: dict[str, collections.Counter[str]] = {}
     every: collections.Counter[str] = collections.Counter()
@@ -297,7 +309,7 @@ def majority(train: TaggedSentences, source: TaggedSentences, facts: Facts) -> d
 
 
 def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:
-    """Scores of validation during training, of test at the end, and of the commonest tags.
+    """Evaluates `scored` on validation during training and on test at the end, and `majority`.
 
     Args:
         decoder: tags the sentences.

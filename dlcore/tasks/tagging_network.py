@@ -1,4 +1,4 @@
-"""The network of a tagger, with the sizes of its data."""
+"""Builds the network of a tagger from the facts of its data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def tagger(
     encoder: EncoderSize | None = None,
     intents: bool = False,
 ) -> Tagger:
-    """Returns a tagger for data, in which tags that cannot follow each other never do.
+    """Returns the network of a tagger, whose CRF forbids the transitions of `impossible`.
 
     Args:
-        facts: `words`, `characters`, `classes`, `intents` and `spans`; with an encoder also
-            `vocabulary`.
-        widths: of the embeddings of words, of the features of characters, and of the recurrent
-            network in each direction.
+        facts: of the training data: `words`, `characters`, `classes`, `intents` and `spans`; with
+            an encoder also `vocabulary`.
+        widths: number of features of a word's embedding, of a word's characters, and of the
+            recurrent network in each direction.
         layers, cell, crf, encoder: as of `dlcore.models.tagger.Size`.
-        rates: of dropout, and at which words are replaced in training.
+        rates: dropout rate, and the rate at which words are replaced by the unknown word in
+            training.
         intents: whether the intents of sentences are predicted too.
     """
     word_width, character_features, width = widths

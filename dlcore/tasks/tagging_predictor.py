@@ -59,9 +59,9 @@ class TagPredictor:
         Returns:
             ({"text", "spans": [{"start", "end", "label", "text", "score"}]}, the marked text) of
             each. Offsets count characters (code points) of the text as it was given; a score is the
-            probability of the span with its bounds and label. A tagger of words gives "words":
-            [{"start", "end", "word", "tag", "probability"}] instead; one of requests also "intent"
-            and "intent_probability".
+            probability of the span with exactly its bounds and label. Where tags mark no spans,
+            there is "words": [{"start", "end", "word", "tag", "probability"}] instead; where the
+            model has intents, also "intent" and "intent_probability".
         """
         found = self._decoded(state, [each.words for each in items if each.words], len(items))
         predictions = iter(
@@ -142,5 +142,9 @@ def _words(item: Tagged, prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def predictor(decoder: Decoder) -> TagPredictor:
-    """Returns the predictor of a tagger."""
+    """Returns the predictor of a tagger.
+
+    Args:
+        decoder: tags sentences.
+    """
     return TagPredictor(decoder)

@@ -1,4 +1,4 @@
-"""What a tagger shows: texts with highlighted spans, scores by type, mistakes, and calibration."""
+"""Samples of a tagger: texts with highlighted spans, scores by type, mistakes, calibration."""
 
 from __future__ import annotations
 
@@ -43,14 +43,24 @@ class MarkedText:
 
 
 def characters_of(sentence: Tagged, span: WordSpan) -> tuple[int, int]:
-    """The characters (start, end) of a span of words in the sentence's text."""
+    """Converts a span of words to characters [start, end) of the sentence's text."""
     return sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]
 
 
 def predicted(
     decoder: Decoder, state: State, source: TaggedSentences, count: int
 ) -> list[Prediction]:
-    """Tags the first `count` sentences of a source."""
+    """Tags the first `count` sentences of a source.
+
+    Args:
+        decoder: tags the sentences.
+        state: trained parameters.
+        source: the sentences.
+        count: largest number of sentences.
+
+    Returns:
+        A prediction of each, in order.
+    """
     rows = sum(source.rows[:count])
     chunks = []
     size = min(_BATCH, len(source))
@@ -70,13 +80,13 @@ def samples(
     Args:
         decoder: tags the sentences.
         source: the sentences.
-        count: of the sentences that the tables count.
-        shown: of the sentences whose text is shown.
+        count: number of first sentences over which tables and diagrams are computed.
+        shown: number of first sentences whose text is shown.
 
     Returns:
-        (state, key) -> with spans the text with its predicted spans, wrong and missed ones marked,
-        scores by type, the most certain mistakes and a reliability diagram; else the confusion of
-        tags and the most certain mistakes.
+        (state, key) -> where tags mark spans: the texts with predicted spans, wrong and missed ones
+        marked; scores by type; the most certain mistakes; and a reliability diagram. Else the
+        confusions of tags, the most certain mistakes and a reliability diagram.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Classes of a user's texts."""
+"""Predicts the classes of a user's texts, and metrics of intents out of scope."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class TextPredictor:
 
 
 def scope_metrics(out_of_scope: int | None) -> Callable[[Array, Batch], Mapping[str, Mean]] | None:
-    """Returns the metrics of a classifier of intents that can also find none of them.
+    """Returns the metrics of a classifier of intents with a class for texts out of scope.
 
-    They are the accuracy on texts that have an intent, and the recall of texts that have none, the
-    measures of Larson et al. 2019 (CLINC150).
+    They are `in_scope_accuracy`, on texts that have an intent, and `out_of_scope_recall`, of texts
+    that have none, the metrics of Larson et al. 2019 (CLINC150).
 
     Args:
         out_of_scope: the class of texts that have no intent; None: there is no such class.

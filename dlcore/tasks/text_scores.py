@@ -34,10 +34,11 @@ BASELINES = {"majority_accuracy": _HIGHER, "bag_of_words_accuracy": _HIGHER}
 def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     """Evaluates a classifier of texts on every held-out split, at the end.
 
-    `accuracy`; `macro_f1`, the mean of F1 over classes, and `lowest_f1`, that of the worst class;
-    `calibration_error`, the expected calibration error of the predicted class's probability in ten
-    bins (Guo et al. 2017). Baselines: `majority_accuracy`, of the most frequent class of train, and
-    `bag_of_words_accuracy`, of a linear classifier that sees which words and pairs of words occur.
+    Metrics: `accuracy`; `macro_f1`, the mean of F1 over the classes that the split has examples of,
+    and `lowest_f1`, the smallest of these; `calibration_error`, the expected calibration error of
+    the predicted class's probability in ten bins (Guo et al. 2017). Baselines: `majority_accuracy`,
+    of always predicting the most frequent class of train, and `bag_of_words_accuracy`, see
+    `bag_of_words`.
 
     Args:
         model: computes logits [batch, classes].
@@ -74,6 +75,9 @@ def scores(collected: Collected, classes: int) -> dict[str, float]:
     Args:
         collected: `label` int [N], and `probability` of each class [N, classes].
         classes: number of classes.
+
+    Returns:
+        {metric: value} of `METRICS`.
     """
     true, p = collected["label"], collected["probability"]
     predicted = p.argmax(1)
@@ -97,7 +101,7 @@ def bag_of_words(texts: Sequence[str], label: np.ndarray) -> Callable[[Sequence[
         label: their classes, int [N].
 
     Returns:
-        texts -> their predicted classes.
+        texts -> their predicted classes, int [n].
     """
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.pipeline import make_pipeline
@@ -114,13 +118,16 @@ def bag_of_words(texts: Sequence[str], label: np.ndarray) -> Callable[[Sequence[
 def samples(
     title: str, model: Logits, source: Sentences, classes: Sequence[str]
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows predictions right and wrong, scores of each class, and how calibrated they are.
+    """Shows `classification.text_samples`, scores of each class, and a reliability diagram.
 
     Args:
         title: what the examples are.
         model: computes logits [batch, classes].
         source: `label`, and `texts`.
         classes: names of the classes.
+
+    Returns:
+        (state, key) -> samples; the key is not used.
     """
     shown = classification.text_samples(title, model, source, classes)
 

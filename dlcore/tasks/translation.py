@@ -38,7 +38,7 @@ GREEDY = {"bleu_greedy": Metric("higher")}
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """Returns `source`, `source_pair`, `tokens` and `pair` of packed rows, for a `Model`."""
+    """Returns the arrays of packed rows that the network reads; the `inputs` of a `Model`."""
     return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
 
 
@@ -47,11 +47,11 @@ class Translator:
     """Translates sentences by beam search with a trained encoder-decoder.
 
     Attributes:
-        begin: prepares `beam_search`: encodes the sources.
+        begin: encodes source sentences, and returns the step of `beam_search` and its first state.
         tokenizer: of both languages.
-        longest: number of tokens of the longest source sentence. A translation has at most half as
-            many more.
-        beams: number of hypotheses.
+        longest: number of tokens of the longest source sentence. A translation has at most
+            3/2 longest tokens.
+        beams: number of hypotheses of `translate`.
         penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
         name: of the model in the state.
     """
@@ -66,7 +66,7 @@ class Translator:
     def search(
         self, params: Params, source: Integer[Array, "batch longest"], beams: int
     ) -> Integer[Array, "batch length"]:
-        """Computes the best translations.
+        """Computes the highest-scoring translation of each sentence by beam search.
 
         Args:
             params: of all models.
@@ -74,7 +74,7 @@ class Translator:
             beams: number of hypotheses; 1: greedy decoding.
 
         Returns:
-            int32 [batch, 3/2 longest].
+            Tokens, int32 [batch, 3/2 longest], rounded down.
         """
         length = self.longest * 3 // 2
         step, state = self.begin(params[self.name], source, source != pairs.PAD, beams, length)
@@ -92,7 +92,7 @@ class Translator:
             texts: in the source language.
 
         Returns:
-            The best translation of each text.
+            The highest-scoring translation of each text.
 
         Raises:
             ValueError: a text has more than `longest` tokens.
@@ -105,7 +105,7 @@ class Translator:
         return jax.jit(lambda params, source: self.search(params, source, self.beams))
 
     def decoded(self, tokens: Integer[np.ndarray, "n length"]) -> list[str]:
-        """Returns the texts of translations, int [N, length]."""
+        """Decodes translations, int [N, length], to texts without blanks around them."""
         return [self.tokenizer.decode(each).strip() for each in tokens]
 
     def sentences(self, rows: PairRows) -> Arrays:
@@ -148,7 +148,7 @@ class BleuEvaluator:
 
     @functools.cached_property
     def sources(self) -> dict[str, Source | None]:
-        """{split: its sentences}; tokenized when the evaluator first runs."""
+        """{split: source of its sentences}, which are tokenised when the evaluator first runs."""
         return {split: self.translator.sentences(rows) for split, rows in self.rows.items()}
 
     def collect(self, state: State, batch: Batch) -> dict[str, Array]:
@@ -167,7 +167,10 @@ class BleuEvaluator:
 
 
 def evaluators(translator: Translator, validation: PairRows, test: PairRows) -> list[Evaluator]:
-    """Returns BLEU of greedy translations during training, and of beam search at the end.
+    """Returns evaluators of BLEU: of greedy translations in training, of beam search at the end.
+
+    Metrics, from 0 to 100: `bleu_greedy`; `bleu`, and `bleu_lowercase` of lower-cased texts, of
+    `translator.beams` beams.
 
     Args:
         translator: translates the sentences.
@@ -194,7 +197,7 @@ def samples(
         count: number of sentences.
 
     Returns:
-        (state, key) -> samples, with sacreBLEU's signatures.
+        (state, key) -> a table of sentences, and one of sacreBLEU's signatures of the metrics.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -228,7 +231,12 @@ class TranslationOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TranslationPredictor:
-    """Translates lines of text by beam search."""
+    """Translates lines of text by beam search.
+
+    Attributes:
+        translator: translates the sentences.
+        options: flags of `dlcore predict`; their beams are used instead of the translator's.
+    """
 
     translator: Translator
     options: TranslationOptions
@@ -236,7 +244,7 @@ class TranslationPredictor:
     column = "source"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
-        """Returns the sentences.
+        """Returns the sentences, after a check of their lengths.
 
         Raises:
             UsageError: a sentence has more tokens than the model translates.

@@ -56,11 +56,12 @@ METRICS = {
 
 
 def inputs(neighbourhood: float = 0.0) -> Inputs:
-    """The inputs of a verifier: each image of mean 0 and deviation 1, or levelled in its light.
+    """Returns the `inputs` of the `Model` of a verifier: standardised images.
 
     Args:
-        neighbourhood: deviation in pixels of the Gaussian by which the logarithm of each pixel is
-            standardised (`kernels.lighting.local_contrast`); 0: the image is standardised as one.
+        neighbourhood: standard deviation, in pixels, of the Gaussian window by whose statistics the
+            logarithm of each pixel is standardised (`kernels.lighting.local_contrast`), which
+            evens out the light; 0: an image is standardised by its own mean and deviation.
 
     Returns:
         (batch, key, train) -> float32 [batch, height, width, channels] of `image` in [0, 255].
@@ -82,10 +83,12 @@ def loss(
     margin: float = 0.3,
     scale: float = 16.0,
 ) -> Loss:
-    """A loss of embeddings, averaged over the networks of all folds.
+    """Returns a loss of embeddings, averaged over the networks of all folds.
 
-    "arcface" and "cosface" classify by angle with a margin; metric: accuracy, without the margin.
-    "contrastive" and "triplet" compare the examples of a batch with one another.
+    "arcface" and "cosface" classify by angle with a margin; metric: `accuracy`, without the margin.
+    "contrastive" (`kernels.contrast.info_nce`) and "triplet" (`batch_hard_triplet`) compare the
+    examples of a batch with one another. In training the loss is over the examples that a network
+    is trained on, in evaluation over the others.
 
     Args:
         model: computes embeddings [batch, folds, d] and cosines [batch, folds, classes] of a batch
@@ -120,7 +123,7 @@ def loss(
 
 
 def arrays_of(batch: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """A batch of NumPy arrays as arrays of JAX."""
+    """Converts the NumPy arrays of a batch to arrays of JAX."""
     return {name: jnp.asarray(array) for name, array in batch.items()}
 
 
@@ -162,24 +165,24 @@ def embeddings(model: Model, state: State, source: Source, batch: int = 128) -> 
 
 @functools.lru_cache(maxsize=1)
 def embedding_of(model: Model) -> Callable[[Params, Extra, Batch], Array]:
-    """(params, extra, batch) -> embeddings [batch, folds, d], compiled."""
+    """Returns (params, extra, batch) -> embeddings [batch, folds, d], compiled."""
     return jax.jit(lambda params, extra, batch: model(params, extra, batch, None, False)[0][0])
 
 
 def labels(source: Source) -> np.ndarray:
-    """The labels of all examples of a source, int [examples]."""
+    """Returns the labels of all examples of a source, int [examples]."""
     return source.gather(np.arange(len(source)))["label"]
 
 
 def unseen_pairs(embedding: np.ndarray, source: Source) -> list[Pairs]:
-    """All pairs of the examples of each fold that its network has not been trained on.
+    """Forms all pairs of the examples that the network of a fold was not trained on.
 
     Args:
         embedding: by the network of each fold, [examples, folds, d].
-        source: `label` and `learns` of the examples.
+        source: `label` [examples] and `learns` [examples, folds].
 
     Returns:
-        One `Pairs` a fold, whose indices are those of the source.
+        One `Pairs` per fold, whose indices are those of the source.
     """
     every = source.gather(np.arange(len(source)))
     label, learns = every["label"], every["learns"]
@@ -192,12 +195,16 @@ def unseen_pairs(embedding: np.ndarray, source: Source) -> list[Pairs]:
 
 
 def baselines(model: Model, source: Source) -> dict[str, list[Pairs]]:
-    """Pairs of each fold by methods that learn little or nothing, on the same people.
+    """Forms the pairs of `unseen_pairs` with similarities of methods that learn little or nothing.
+
+    Args:
+        model: whose `inputs` are used.
+        source: all examples, with `image`, `label` and `learns`.
 
     Returns:
-        {"inputs": cosines of what the network is given; "pca": cosines of the first `COMPONENTS`
-        principal components of the fold's training images, each divided by its deviation;
-        "pixels": cosines of the pixels}.
+        {method: one `Pairs` per fold}. Similarities are cosines: "inputs", of the network's inputs;
+        "pca", of the first `COMPONENTS` principal components of the fold's training images, each
+        divided by its standard deviation; "pixels", of the pixels.
     """
     from sklearn.decomposition import PCA
 
@@ -223,11 +230,11 @@ def baselines(model: Model, source: Source) -> dict[str, list[Pairs]]:
 class Calibrated(NamedTuple):
     """Out-of-fold probabilities that a pair shows one person; arrays [pairs].
 
-    Half of the pairs show one person, the others two.
+    Each fold has as many pairs of one person as of two.
 
     Attributes:
         probability: of each pair, by a function that is fitted to the pairs of other folds that
-            show none of the fold's people.
+            show none of the people of its fold.
         same: whether the pair shows one person.
         fitted: the function that is fitted to the pairs of all folds, for use on new people.
     """
@@ -238,14 +245,17 @@ class Calibrated(NamedTuple):
 
 
 def calibrated(folds: list[Pairs], label: np.ndarray) -> Calibrated:
-    """Fits the probability that a pair shows one person, and applies it to people not fitted to.
+    """Fits the probability that a pair shows one person, and applies it out of fold.
 
-    A person may be in several folds. Where the other folds have no pairs of both kinds without the
-    people of a fold, the fit is to the pairs of all folds.
+    A person may be in several folds. Where the other folds lack pairs of one person or of two that
+    show none of the people of a fold, the function that is fitted to all folds is used for it.
 
     Args:
         folds: of `unseen_pairs`.
-        label: of the examples of their source.
+        label: of the examples of their source, int [examples].
+
+    Returns:
+        Probabilities of balanced pairs of all folds, and the function that is fitted to all.
     """
     chosen = []
     for found in folds:
@@ -263,7 +273,7 @@ def calibrated(folds: list[Pairs], label: np.ndarray) -> Calibrated:
 
 
 def joined(parts: list[Pairs]) -> Pairs:
-    """All pairs of several folds."""
+    """Concatenates the pairs of several folds."""
     return Pairs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
@@ -274,17 +284,19 @@ def _without(found: Pairs, people: np.ndarray, label: np.ndarray) -> Pairs:
 
 
 def of_folds(folds: list[Pairs]) -> list[Verification]:
-    """The metrics of each fold."""
+    """Computes the metrics of each fold, see `metrics.verification`."""
     return [verification(found.similarity, found.same) for found in folds]
 
 
 def evaluators(model: Model, source: Source) -> list[Evaluator]:
-    """Metrics of unseen people at the end, as means over the folds; see `METRICS`.
+    """Evaluates pairs of unseen people at the end, under the split "test".
 
-    `threshold` is the similarity at which a pair is as probably of one person as of two, and
-    `same_slope` and `same_intercept` give the probability (`SameProbability`); `calibration_error`
-    is its expected error on people that it was not fitted to. Metrics of `baselines` have their
-    names in front, such as `pca_eer`.
+    Means over the folds: `eer`, the equal error rate, `auc`, the area under the ROC curve, and
+    `tar_at_far_1`, the true accept rate at a false accept rate of 1 %; `eer_deviation` is the
+    standard deviation over the folds. `threshold` is the similarity at which a pair is as probably
+    of one person as of two, and `same_slope` and `same_intercept` give the probability
+    (`SameProbability`); `calibration_error` is its expected calibration error on people that it was
+    not fitted to. Metrics of `baselines` have the name of the method as prefix, as in `pca_eer`.
 
     Args:
         model: as of `loss`.

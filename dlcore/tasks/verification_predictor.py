@@ -1,4 +1,4 @@
-"""Whether two image files show the same person, with a probability."""
+"""Predicts whether two images show the same person, with a probability."""
 
 from __future__ import annotations
 
@@ -27,7 +27,15 @@ ImageLike = str | Path | np.ndarray | Image
 
 
 class PairAnswer(TypedDict):
-    """Whether two images show the same person; see `PairPredictor.batch`."""
+    """The answer to a pair of images.
+
+    Attributes:
+        same: whether the images show the same person: `probability` is at least `--accept`.
+        probability: that they do, the mean over the networks of all folds.
+        deviation: standard deviation of the probability over the networks.
+        similarity: mean cosine of the embeddings over the networks.
+        threshold: the similarity of a probability of 1/2.
+    """
 
     same: bool
     probability: float
@@ -51,9 +59,9 @@ class PairPredictor:
     Attributes:
         model: computes embeddings [batch, folds, d].
         facts: of the training data: the shape of the field `image`, and `resampling`.
-        same: the probability of a similarity, fitted on unseen people; None until the run has been
-            evaluated.
-        options: flags.
+        same: maps a similarity to a probability, fitted on unseen people; None until the run has
+            been evaluated.
+        options: flags of `dlcore predict`.
     """
 
     model: Model
@@ -63,7 +71,7 @@ class PairPredictor:
     files_per_item = 2
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> PairPredictor:
-        """A copy that knows the probability, from the results of the run's evaluation."""
+        """Returns a copy with `same` from a run's results; itself where they have none."""
         found = results.get("test", {})
         if not {"same_slope", "same_intercept"} <= found.keys():
             return self
@@ -71,17 +79,21 @@ class PairPredictor:
         return dataclasses.replace(self, same=same)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Item]:
-        """Reads two image files, resized to the shape of the training images and by their filter.
+        """Reads two image files, resized to the training images by the same resampling filter.
 
         Raises:
-            UsageError: a file is not an image, or lines of text are given.
+            UsageError: a file is not an image, another number of files, or lines of text.
         """
         if text:
             raise UsageError("this model compares images: name two image files")
         return [self.item(files)]
 
     def item(self, value: Sequence[ImageLike]) -> Item:
-        """A pair of files, of arrays uint8 of the shape of the training images, or of Pillow's."""
+        """Converts two paths, images of Pillow, or arrays uint8 of the training images' shape.
+
+        Raises:
+            UsageError: not two values, a file that is not an image, or another array.
+        """
         if len(value) != 2:
             raise UsageError(f"this model compares two images, and {len(value)} are given")
         return self._image(value[0]), self._image(value[1])
@@ -94,11 +106,14 @@ class PairPredictor:
         return image_files.of_value(value, shape, resampling)
 
     def batch(self, state: State, items: Sequence[Item]) -> list[Answer]:
-        """For each pair its answer, and the two images side by side.
+        """Answers a batch of pairs.
 
-        The answer has `same`, `probability`, the mean over the networks of all folds, `deviation`,
-        its standard deviation over them, `similarity`, the mean cosine, and `threshold`, the
-        similarity of a probability of 1/2.
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            (its `PairAnswer`, the two images side by side) of each pair.
 
         Raises:
             UsageError: the run has not been evaluated, so that no probability is known.
@@ -132,7 +147,7 @@ class PairPredictor:
         }
 
     def line(self, answer: PairAnswer) -> str:
-        """An answer as a readable line."""
+        """Formats an answer: the decision, the probability, the similarity and its threshold."""
         return (
             f"{'same person' if answer['same'] else 'different people'}: probability of one person"
             f" {answer['probability']:.1%} (similarity {answer['similarity']:.3f}, even at"

@@ -1,4 +1,4 @@
-"""What is shown of a verification: right and wrong pairs, curves, folds beside baselines."""
+"""Samples of a verifier: right and wrong pairs, curves, and metrics of folds and baselines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMES = {
 
 
 def side_by_side(first: np.ndarray, second: np.ndarray, gap: int = 2) -> np.ndarray:
-    """Two images [height, width, c] as one, with white pixels between them."""
+    """Joins two images [height, width, c] of one height, with `gap` white columns between them."""
     between = np.full((first.shape[0], gap, first.shape[2]), 255, first.dtype)
     return np.concatenate([first, between, second], 1)
 
@@ -34,16 +34,16 @@ def side_by_side(first: np.ndarray, second: np.ndarray, gap: int = 2) -> np.ndar
 def samples(
     title: str, model: Model, source: Source, count: int = 10
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows pairs, the worst mistakes, similarities, ROC curves, calibration and all folds.
+    """Shows pairs, the worst mistakes, similarities, ROC curves, calibration and folds' metrics.
 
     Args:
         title: what the examples are.
         model: as of `verification.loss`.
         source: all examples, with `image`, `label` and `learns`.
-        count: number of pairs shown of each kind.
+        count: number of pairs shown of one person, and of two; twice as many mistakes at most.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Video prediction: the frames that follow, measured against copying the last frame."""
+"""Prediction of the next frames of a video, compared with copying the last given frame."""
 
 from __future__ import annotations
 
@@ -43,7 +43,14 @@ _SMALLEST = 1e-10  # of a mean squared error: equal images have 100 dB, and not 
 
 
 def inputs(frames: int) -> Callable[[Batch, Array | None, bool], Array]:
-    """The first `frames` frames of `video`, uint8 [batch, time, h, w, c], as float32 in [0, 1]."""
+    """Returns the `inputs` of a `Model`: the first frames of `video` as float32 in [0, 1].
+
+    Args:
+        frames: number of given frames.
+
+    Returns:
+        (batch, key, train) -> [batch, frames, h, w, c].
+    """
     return lambda batch, key, train: _unit(batch["video"][:, :frames])
 
 
@@ -52,14 +59,16 @@ def _unit(video: Any) -> Any:
 
 
 def loss(model: Model, frames: int) -> Loss:
-    """Mean squared error of the predicted pixels, for pixels in [0, 1].
+    """Returns the mean squared error of the predicted pixels, for pixels in [0, 1].
 
     Metrics: `squared_error`, summed over the pixels of a frame and averaged over frames, as
-    Moving MNIST is scored; `error_over_copy_last`, the error relative to that of the last given
-    frame; in evaluation also the squared errors of the last frame and of black frames.
+    Moving MNIST is scored; `error_over_copy_last`, its ratio to that of predicting the last given
+    frame; in evaluation, where predictions are clipped to [0, 1], also
+    `squared_error_of_copy_last` and `squared_error_of_black`, of predicting black frames.
 
     Args:
-        model: (batch) -> predictions [batch, frames out, h, w, c].
+        model: computes predictions [batch, frames out, h, w, c] of a batch with `video`, uint8
+            [batch, frames + frames out, h, w, c], and `mask`, float [batch].
         frames: number of given frames; those after them in `video` are the targets.
     """
 
@@ -90,12 +99,15 @@ def _summed(difference: Array) -> Array:
 
 
 def evaluators(model: Model, splits: Splits, frames: int, clips: int = 200) -> list[Evaluator]:
-    """SSIM and PSNR of the first `clips` videos of a split at the end, with copying beside them.
+    """Evaluates SSIM and PSNR of the first videos of each evaluated split, at the end.
+
+    Metrics: `ssim` and `psnr` (dB) of predictions, and with the suffix `_of_copy_last` of copying
+    the last given frame; means over frames and videos.
 
     Args:
         model, frames: as of `loss`.
-        splits: validation and test are scored.
-        clips: number of videos; SSIM takes about a millisecond a frame.
+        splits: the data.
+        clips: number of videos; SSIM takes about a millisecond per frame.
     """
     sources: dict[str, Source | None] = {
         name: first(source, clips) for name, source in splits.evaluated().items()
@@ -129,7 +141,7 @@ def _predicted(model: Model, params: Params, extra: Extra, video: Array, frames:
 def by_frame(
     predicted: np.ndarray, video: np.ndarray, frames: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The metrics of each predicted frame, averaged over videos.
+    """Computes the metrics of each predicted frame, averaged over videos.
 
     Args:
         predicted: uint8 [n, frames out, h, w, c].
@@ -163,7 +175,10 @@ def samples(
     Args:
         model, frames: as of `loss`.
         source: the videos.
-        count: number of videos that are shown; eight times as many are measured.
+        count: number of first videos that are shown; the metrics are of eight times as many.
+
+    Returns:
+        (state, key) -> samples: animations, and a plot for each metric; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -204,11 +219,13 @@ class VideoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class VideoPredictor:
-    """The frames that follow those of a user's animated image, or of a folder of frames.
+    """Predicts the frames that follow those of a user's animated image, or of a folder of frames.
 
     Attributes:
-        model: (batch) -> predictions.
-        facts: of the training data: `fields` and `frames_in`.
+        model: computes predictions, see `loss`.
+        facts: of the training data: the shape of the field `video`, and `frames_in`, the number of
+            given frames.
+        options: flags of `dlcore predict`.
     """
 
     model: Model
@@ -216,15 +233,34 @@ class VideoPredictor:
     options: VideoOptions = dataclasses.field(default_factory=VideoOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[np.ndarray, int]]:
-        """Frames of the size of the training data. UsageError: no video, or too few frames."""
+        """Reads videos, resized to the training videos; see `item`.
+
+        Raises:
+            UsageError: a file is no video, or has too few frames.
+        """
         return [self.item(videos.read(file, self._shape[1:3]), file.name) for file in files]
 
     def in_folder(self, folder: Path) -> list[Path]:
-        """The videos in a folder, or the folder itself if it holds frames."""
+        """Lists the videos in a folder; the folder itself if its files are frames.
+
+        Raises:
+            UsageError: the folder has no videos.
+        """
         return videos.listed(folder)
 
     def item(self, value: object, name: str = "this video") -> tuple[np.ndarray, int]:
-        """A video, uint8 [frames, h, w, 1 or 3] of the size of the training data, and its start."""
+        """Converts a video to the channels of the training data, and finds the first frame to read.
+
+        Args:
+            value: uint8 [frames, h, w, 1 or 3], h and w of the training videos.
+            name: of the video, for messages.
+
+        Returns:
+            uint8 [frames, h, w, c], and the index of the first given frame (`options.start`).
+
+        Raises:
+            UsageError: an array of another shape or dtype, or too few frames.
+        """
         video, given = np.asarray(value), int(self.facts.frames_in)
         fits = video.ndim == 4 and video.shape[1:3] == self._shape[1:3]
         if not fits or video.dtype != np.uint8 or video.shape[3] not in (1, 3):
@@ -244,9 +280,16 @@ class VideoPredictor:
         return video, start
 
     def batch(self, state: State, items: Sequence[tuple[np.ndarray, int]]) -> list[Answer]:
-        """For each video {"first_frame", "frames_read", "frames_predicted"}.
+        """Answers a batch of videos.
 
-        With "squared_error" and "squared_error_of_copy_last" where the video goes on that far.
+        Args:
+            state: trained parameters.
+            items: as `items` returned them.
+
+        Returns:
+            ({"first_frame", "frames_read", "frames_predicted"}, the animation) of each; where the
+            video has all frames that are predicted, also "squared_error" and
+            "squared_error_of_copy_last", see `loss`.
         """
         given = int(self.facts.frames_in)
         windows = np.stack([video[start : start + given] for video, start in items])
@@ -277,5 +320,9 @@ class VideoPredictor:
 
 
 def predictor(model: Model, facts: Facts) -> VideoPredictor:
-    """Predictions of what follows a video, which `dlcore predict --out` writes as animations."""
+    """Returns the predictor of the next frames; `dlcore predict --out` writes animations.
+
+    Args:
+        model, facts: see `VideoPredictor`.
+    """
     return VideoPredictor(model, facts)

@@ -1,4 +1,4 @@
-"""Random views of images for training: crops, turns, reflections, colours, erased squares."""
+"""Random views of images for training: crops, rotations, reflections, colours, erased squares."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dlcore.train.step import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """How images are changed at random; call it with (key, row, images).
+    """Random changes of images; a call with (key, row, images) draws one view of each image.
 
     Attributes:
         smallest: smallest fraction of the area that a random crop has; 1: no crop.
-        ratio: largest aspect ratio of a crop.
-        rotation: largest angle in degrees by which an image is turned; 0: none.
+        ratio: largest aspect ratio of a crop; the smallest is 1 / ratio.
+        rotation: largest angle in degrees by which an image is rotated; 0: none.
         flip: whether images are reflected left to right with probability 1/2.
         brightness, contrast, saturation, hue: strengths of `kernels.colours.colour_jitter` and
             `random_hue`.

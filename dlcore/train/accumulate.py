@@ -31,9 +31,10 @@ def over_microbatches(
     however many examples of a microbatch are masked.
 
     Args:
-        grad: gradients with respect to `params` of the total of a loss, and its `Out` (step.py).
+        grad: (params, extra, batch) -> the gradients of a loss's total by `params`, and the loss's
+            `Out` (step.py).
         params: parameters that are trained.
-        extra: extra state; each microbatch receives the one that its predecessor returned.
+        extra: extra state; each microbatch receives the extra state after the one before.
         batch: arrays [rows, ...]; `rows` is a multiple of `count`.
         count: number of microbatches; 1: the batch as it is, without a scan.
 

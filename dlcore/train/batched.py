@@ -18,11 +18,14 @@ def over(
     Args:
         f: arrays [batch, ...] -> array [batch, ...]; must treat every row by itself, since the
             last batch is padded with copies of its first row.
-        inputs: arrays [N, ...] on the host, the arguments of f.
-        batch: rows of a batch at most; fewer examples are one batch of their own size.
+        inputs: arrays [N, ...] on the host, the arguments of f; N is at least 1.
+        batch: number of rows of a batch at most; fewer examples are one batch of their own size.
 
     Returns:
         f(*inputs), [N, ...], on the host.
+
+    Raises:
+        ValueError: there are no examples.
     """
     compiled, outputs = jax.jit(f), []
     batch = min(batch, max(1, len(inputs[0])))

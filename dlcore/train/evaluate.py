@@ -76,7 +76,8 @@ def packed_step(
 def averaged(state: State) -> State:
     """Returns the state that is evaluated, shown and exported.
 
-    Where an optimizer keeps an average of its parameters (`ema`), that average replaces them.
+    Where an optimizer keeps an average of its parameters (`ema`), that average replaces them. Other
+    parameters, and the rest of the state, are those of `state`.
     """
     found = {
         name: [x for x in jax.tree.leaves(opt, is_leaf=_is_average) if _is_average(x)]
@@ -122,8 +123,9 @@ class LossEvaluation:
             source: the examples.
 
         Returns:
-            {metric: mean over all examples}, summed in float64 on the host. The prefix "objective/"
-            is left out where there is only one objective.
+            {metric: mean over all examples}, summed in float64 on the host; a metric whose weights
+            are all 0 is missing. The prefix "objective/" is left out where there is only one
+            objective.
         """
         names, sums = summed(self.run, state, self._batches(source), self.layout.mesh.size > 1)
         return named(names, sums, self.only)
@@ -146,7 +148,7 @@ class LossEvaluation:
 
 
 def check_best(best: str, names: Collection[str]) -> None:
-    """Checks that the metric that is called best exists.
+    """Checks that the experiment's best metric exists.
 
     Args:
         best: "split/metric" or "-split/metric".
@@ -169,7 +171,7 @@ def evaluated(
     batch: Batch,
     seed: int | Integer[jax.Array, ""],
 ) -> Packed:
-    """Computes `eval_step` and packs its means by `pack`."""
+    """Computes `eval_step` of one batch and packs its means by `pack`; arguments as of these."""
     report = eval_step(objectives, state, batch, seed=seed)
     return Packed(pack(report), tuple(sorted(report)))
 
@@ -214,7 +216,7 @@ def named(
     Args:
         names: of the metrics.
         sums: totals and weights, [metrics, 2].
-        only: a prefix that is removed from the names.
+        prefix: removed from the names that begin with it; "": nothing is removed.
     """
     return {
         name.removeprefix(prefix): float(t / w)

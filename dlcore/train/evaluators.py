@@ -33,7 +33,7 @@ class Evaluator(Protocol):
 
     @property
     def every(self) -> Schedule:
-        """When the evaluator runs."""
+        """When the evaluator runs: "eval", "end" or a number of steps, see `Schedule`."""
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -114,12 +114,12 @@ class OfState:
 
 
 def is_due(evaluator: Evaluator, step: int, regular: bool) -> bool:
-    """Returns whether an evaluator runs at a step of training.
+    """Returns whether an evaluator runs during training, after a step; at the end all of them run.
 
     Args:
         evaluator: the evaluator.
-        step: number of steps taken.
-        regular: whether losses are evaluated at this step.
+        step: number of steps taken, at least 1.
+        regular: whether losses are evaluated after this step.
     """
     if isinstance(evaluator.every, int):
         return step % evaluator.every == 0

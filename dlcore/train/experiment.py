@@ -131,7 +131,7 @@ class Experiment:
 
     @functools.cached_property
     def known_metrics(self) -> dict[str, Metric]:
-        """{name: Metric} of the metrics that the experiment and its evaluators declare."""
+        """{name: Metric} that the experiment and its evaluators declare; the experiment's win."""
         declared = {
             name: metric for each in self.evaluators for name, metric in each.metrics.items()
         }

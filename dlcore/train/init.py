@@ -61,7 +61,16 @@ def initial(
 
 
 def state_of(experiment: Experiment, seed: int | Integer[Array, ""], batch: Batch) -> State:
-    """Computes the state of step 0 of a seed; pure, for use under jit and vmap."""
+    """Computes the state of step 0 of a seed; pure, for use under jit and vmap.
+
+    Args:
+        experiment: models, objectives and weights to load.
+        seed: of the run; a traced scalar is allowed.
+        batch: a batch, for the shapes of the models' inputs.
+
+    Raises:
+        UsageError: two models have the same name, or weights cannot be read or do not fit.
+    """
     # The largest uint32: no step reaches it, so that no step uses the same key.
     key = jax.random.fold_in(jax.random.key(seed), jnp.uint32(2**32 - 1))
     variables = {

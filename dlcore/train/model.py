@@ -80,7 +80,8 @@ class Model:
             train: whether batch statistics are updated and dropout is active.
 
         Returns:
-            The output after `output`, and `extra` as it is after this forward pass.
+            What `output` makes of the network's output, and the extra state of all models after
+            this forward pass.
         """
         arguments, keywords = _split(self.inputs(batch, key, train))
         options = {"key": key, "train": train, "row": batch.get("row"), **keywords}
@@ -150,7 +151,7 @@ def augment_batch(
 
     Args:
         objectives: {name: Objective}.
-        change: (batch, key) -> batch, with the key that the loss receives. In evaluation the loss
+        augment: (batch, key) -> batch, with the key that the loss receives. In evaluation the loss
             receives the batch itself.
     """
 

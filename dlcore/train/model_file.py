@@ -27,8 +27,8 @@ class Saved(NamedTuple):
     """The contents of a model file.
 
     Attributes:
-        state: without optimizer state.
-        metadata: of the header.
+        state: step, parameters and extra state; `opt` is empty.
+        metadata: {name: text} of the header, with "format" and "step".
     """
 
     state: State
@@ -39,9 +39,10 @@ def save(state: State, path: Path, **metadata: str) -> None:
     """Writes parameters and extra state; an existing file is replaced once the new one is complete.
 
     Args:
-        state: with the parameters; `averaged` gives the averages.
+        state: the state; its `params` are written as they are, so that for averaged parameters
+            `evaluate.averaged(state)` is passed.
         path: the file.
-        metadata: of the header, beside "format" and "step".
+        metadata: further entries of the header, beside "format" and "step".
 
     Raises:
         UsageError: the file cannot be written.

@@ -37,7 +37,7 @@ def matrices(params: Tree) -> Tree:
 
 
 def short_warmup(requested: int, steps: int) -> int:
-    """Limits a number of warm-up steps to a fifth of all steps, so that short runs descend too.
+    """Limits a number of warm-up steps to a fifth of all steps, so that short runs train too.
 
     Args:
         requested: number of warm-up steps of the full recipe.
@@ -47,12 +47,12 @@ def short_warmup(requested: int, steps: int) -> int:
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> optax.Schedule:
-    """Linear warm-up, then half a cosine (Loshchilov & Hutter 2017).
+    """Returns a schedule: linear warm-up, then half a cosine (Loshchilov & Hutter 2017).
 
     Args:
         peak: the rate after the warm-up.
-        steps: number of all steps.
-        warmup: number of steps from 0 to `peak`.
+        steps: number of all steps, the warm-up included.
+        warmup: number of steps from 0 to `peak`; 0: the rate starts at `peak`.
         end: the rate at `steps`.
 
     Raises:
@@ -64,12 +64,12 @@ def warmup_cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) ->
 
 
 def warmup_linear(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:
-    """Linear warm-up, then linear decay to 0.
+    """Returns a schedule: linear warm-up, then linear decay to 0.
 
     Args:
         peak: the rate after the warm-up.
-        steps: number of all steps; the rate is 0 there.
-        warmup: number of steps from 0 to `peak`.
+        steps: number of all steps, the warm-up included; the rate is 0 there.
+        warmup: number of steps from 0 to `peak`; 0: the rate starts at `peak`.
 
     Raises:
         ValueError: the warm-up is not shorter than `steps`.
@@ -105,11 +105,16 @@ def make(
             (L2 regularisation) and so enters both moments.
         clip_norm: largest global norm of the gradient; 0: no clipping.
         momentum: of sgd and muon; the first beta of the others. In [0, 1).
-        b2: the second beta, in [0, 1); None: 0.99 for lion, 0.999 for the others. Ignored by sgd.
+        b2: the second beta, in [0, 1); None: 0.99 for lion, 0.999 for the others. sgd ignores it;
+            muon uses it for the parameters that Adam trains, whose first beta is 0.9.
         ema: decay of the average of the parameters (`averaged`), in [0, 1); 0: no average.
 
+    Returns:
+        The transformation of gradients to updates, which are added to the parameters.
+
     Raises:
-        UsageError: an unknown kind, or a number outside its range.
+        UsageError: an unknown kind, or a number outside its range; from `init` of muon also, where
+            there is no kernel of a dense layer.
     """
     _check(
         kind,
@@ -208,6 +213,9 @@ def averaged(inner: optax.GradientTransformation, decay: float) -> optax.Gradien
     Args:
         inner: the optimizer.
         decay: in [0, 1).
+
+    Returns:
+        The optimizer, with the same updates and the state `Averaged`; its `update` needs `params`.
     """
 
     def init(params: Tree) -> Averaged:

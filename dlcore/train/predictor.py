@@ -1,4 +1,4 @@
-"""Protocols of predictors: answers of a trained model to a user's files, texts, or a count."""
+"""Protocols of predictors, which answer a user's files or texts, and of generators of examples."""
 
 from __future__ import annotations
 
@@ -48,8 +48,12 @@ class Predictor(Protocol):
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Any]:
         """Reads items from files or lines of text; each item gets one answer.
 
-        Called with one file or one line at a time; a file may have several items, such as the rows
-        of a table.
+        Called with one file (or `files_per_item` files) or one line at a time; a file may have
+        several items, such as the rows of a table.
+
+        Args:
+            files: paths; empty where text is given.
+            text: lines; empty where files are given.
 
         Raises:
             UsageError: something cannot be read.
@@ -83,7 +87,10 @@ class Generator(Protocol):
 
         Args:
             state: trained parameters.
-            count: number of examples.
+            count: number of examples, at least 1.
+
+        Returns:
+            One answer per example.
 
         Raises:
             UsageError: options that do not fit the model.
@@ -91,7 +98,7 @@ class Generator(Protocol):
 
 
 def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
-    """Returns a copy of a predictor with other options."""
+    """Returns a copy of a predictor whose attribute `options` is replaced."""
     if dataclasses.is_dataclass(predictor) and not isinstance(predictor, type):
         return dataclasses.replace(predictor, options=options)
     made = copy.copy(predictor)
@@ -100,7 +107,12 @@ def with_options(predictor: Anyone, options: Dataclass) -> Anyone:
 
 
 def with_results(predictor: P, results: Mapping[str, Mapping[str, float]]) -> P:
-    """Returns a copy of a predictor that knows the results of its run, if it takes them."""
+    """Calls a predictor's `with_results`; a predictor without this method is returned itself.
+
+    Args:
+        predictor: the predictor.
+        results: of its run, {split: {metric: value}}.
+    """
     takes = getattr(predictor, "with_results", None)
     return takes(results) if callable(takes) else predictor
 
@@ -111,17 +123,17 @@ def reads(predictor: Predictor | Generator) -> str:
 
 
 def column(predictor: Predictor | Generator) -> str:
-    """The column of tables and JSON lines that a predictor of lines reads."""
+    """Returns the column of tables and JSON lines that a predictor of lines reads."""
     return str(getattr(predictor, "column", "text"))
 
 
 def files_per_item(predictor: Predictor | Generator) -> int:
-    """The number of files that make one item of a predictor."""
+    """Returns the number of files that make one item of a predictor."""
     return int(getattr(predictor, "files_per_item", 1))
 
 
 def in_folder(predictor: Predictor | Generator) -> Callable[[Path], list[Path]] | None:
-    """The predictor's own way to list a folder, if it has one."""
+    """Returns the predictor's function that lists the items of a folder; None: it has none."""
     return getattr(predictor, "in_folder", None)
 
 

@@ -16,7 +16,7 @@ class TextModel:
     """A language model and its tokens, for `dlcore chat`.
 
     Attributes:
-        model: name of the model, whose parameters are `state.params[model]`.
+        model: name of the model.
         decoder: runs it on a few tokens at a time.
         tokenizer: of its tokens.
         start: a token before the text, such as the one between documents; None: none.
@@ -24,8 +24,8 @@ class TextModel:
         before, after: tokens around each text of a person, by which the model tells it from its own
             answers (a chat template); the last of `after` begins the answer. Where there are any,
             `end` is kept in the text.
-        merged: the model's parameters from those of all models, where they are none of them
-            themselves (`tuning.Tuned.merged`).
+        merged: (parameters of all models) -> the model's parameters, where these are computed from
+            those of several models (`tuning.Tuned.merged`); None: `state.params[model]`.
     """
 
     model: str

@@ -1,14 +1,15 @@
 """Tuning of a part of a trained model: changes of low rank (LoRA), and freezing by path.
 
 The model's own parameters are frozen: they have no objective, and so no gradient and no optimizer
-state. The changes are a second model's parameters, of which each step computes the tuned ones:
+state. The changes are the parameters of a second model. From both, each step computes the tuned
+parameters:
 
     W + alpha / rank * A B      where a pattern of `low_rank` occurs in the path
     W + C                       where one of `full` does
     W                           elsewhere: frozen
 
-This saves optimizer state, not time or the memory of a step: it computes the tuned matrices, and
-their gradients for a moment.
+This saves optimizer state, but neither time nor memory of the step itself, which computes the tuned
+matrices and their gradients.
 
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 """
@@ -40,10 +41,10 @@ Shape = tuple[int, ...]
 
 
 class Changes(nn.Module):
-    """The trained changes of another network's parameters; with the initial ones it is unchanged.
+    """The trained changes of another network's parameters; the initial changes are 0.
 
     Attributes:
-        low_rank, full: (path, shape) of the parameters that are changed.
+        low_rank, full: (path, shape) of the parameters with changes of low and of full rank.
         rank: of the changes of low rank.
     """
 
@@ -53,7 +54,7 @@ class Changes(nn.Module):
 
     @nn.compact
     def __call__(self) -> None:
-        """Creates the parameters: A uniform within 1 / sqrt(rows of W), B and C zero."""
+        """Creates the parameters: A uniform within +-1 / sqrt(rows of W), B and C zero."""
         self.param("all", self._changes)
 
     def _changes(self, key: PRNGKeyArray) -> Tree:
@@ -150,7 +151,9 @@ class Tuned:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Whole:
-    """A model of which all parameters are trained, with what `Tuned` has.
+    """A model of which all parameters are trained.
+
+    Like a `Tuned` it can be called, and has `models`, `trained` and `merged`.
 
     Attributes:
         base: the model.
@@ -175,7 +178,7 @@ class Whole:
     def __call__(
         self, params: Params, extra: Extra, batch: Batch, key: PRNGKeyArray | None, train: bool
     ) -> tuple[Tree, dict[str, Tree]]:
-        """Applies the model to a batch."""
+        """Applies the model to a batch; arguments and results are those of `Model`."""
         return self.base(params, extra, batch, key, train)
 
 
@@ -193,6 +196,9 @@ def of_rank(
         rank: of the changes; 0: all parameters are trained.
         factor: of the changes, alpha / rank.
 
+    Returns:
+        The model `Whole(model)` for a rank of 0, else a `Tuned`.
+
     Raises:
         UsageError: see `tuned`.
     """
@@ -208,7 +214,7 @@ def tuned(
     alpha: float = 16.0,
     name: str = "changes",
 ) -> Tuned:
-    """Freezes a model but for the parameters whose path has one of some patterns.
+    """Freezes a model except the parameters whose paths match given patterns.
 
     Args:
         model: the model; `load=` gives it the parameters of another run.
@@ -218,12 +224,15 @@ def tuned(
         full: regular expressions: parameters that get a change of full rank. Weight decay pulls
             changes to 0, and so the parameters to those that were loaded.
         rank: of the changes of low rank.
-        alpha: factor of the changes of low rank, times `rank`.
+        alpha: a change of low rank is alpha / rank * A B.
         name: of the model of the changes, and so of the objective that trains it.
 
+    Returns:
+        The tuned model; its `models` and an objective named `trained` belong into the experiment.
+
     Raises:
-        UsageError: a pattern that occurs in no path, a parameter that both kinds match, a matrix
-            that is none or is too small for the rank.
+        UsageError: a pattern occurs in no path, no pattern is given, a parameter matches both
+            kinds, or one that matches `low_rank` is no matrix or is too small for the rank.
     """
     shapes = _shapes(model, template)
     chosen = {
@@ -267,9 +276,10 @@ def _check(path: str, shape: Shape, rank: int) -> None:
 
 
 def evaluator(objectives: Mapping[str, Objective], split: str = "test") -> OfState:
-    """Counts what training costs beside the model, at the end, for comparison.
+    """Evaluates two measures of the memory of training, at the end, to compare ways of tuning.
 
-    `trained_parameters`, and `optimizer_bytes`, the size of the optimizers' states.
+    `trained_parameters` is the number of parameters that objectives train, and `optimizer_bytes`
+    the size of the states of their optimizers.
 
     Args:
         objectives: of the experiment.

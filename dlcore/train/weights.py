@@ -35,7 +35,7 @@ def save(state: State, path: Path, half: bool = False) -> None:
     An existing file is replaced once the new one is complete.
 
     Args:
-        state: with the parameters.
+        state: the state; its `params` are written as they are, not the averages of an optimizer.
         path: the .npz file.
         half: round floating-point numbers to float16, which halves the size and keeps three digits.
 
@@ -69,6 +69,9 @@ def load(path: Path) -> dict[str, Tree]:
 
     Args:
         path: the .npz file, or the folder of a run.
+
+    Returns:
+        {"params": tree, "extra": tree} of NumPy arrays.
 
     Raises:
         UsageError: the file is missing, damaged, or of another kind.
@@ -124,7 +127,7 @@ class Weights:
 
 
 def of(path: str, subtrees: Mapping[str, str]) -> dict[str, Weights]:
-    """Returns the entries of `Experiment.load` for pretrained weights; none for an empty path.
+    """Returns the entries of `Experiment.load` for pretrained weights, {} for an empty path.
 
     Args:
         path: a file or a run, see `Weights`; "": nothing is pretrained.
@@ -142,8 +145,11 @@ def with_loaded(
 
     Args:
         name: of the model.
-        params: its parameters.
+        params: its parameters; they are not changed.
         loaded: {"model/path", or "model" for all: weights}; entries of other models are ignored.
+
+    Returns:
+        The parameters, with loaded arrays in the dtypes of those that they replace.
 
     Raises:
         UsageError: a file cannot be read, or does not fit.

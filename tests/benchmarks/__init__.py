@@ -1,3 +1,4 @@
-"""Speed comparisons, run by hand: `python -m tests.benchmarks [names]`. Ratios of interleaved runs;
-never a clock in a test.
+"""Speed comparisons, which are no tests: `python -m tests.benchmarks [names]`.
+
+They measure ratios of interleaved runs.
 """

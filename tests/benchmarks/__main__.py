@@ -1,6 +1,4 @@
-"""python -m tests.benchmarks [names] [--json FILE]: each row prints its ratios as soon as it is
-measured.
-"""
+"""Measures rows, and prints each at once: python -m tests.benchmarks [names] [--json FILE]."""
 
 import argparse
 import importlib

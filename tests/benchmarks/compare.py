@@ -1,4 +1,4 @@
-"""The contenders of a row, each in its own process, in turns; ratios of their times."""
+"""Compares the contenders of a row, each in its own process, in turns: ratios of their times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ ROUNDS, SECONDS = 9, 0.7  # of each contender in each round
 
 
 class Contender:
-    """A process that waits for orders."""
+    """A process of `worker`; a context that ends it.
+
+    Attributes:
+        losses: the first three.
+    """
 
     def __init__(self, row: str, name: str, size: str) -> None:
         words = [sys.executable, "-m", "tests.benchmarks.worker", row, name, size]
@@ -35,7 +39,7 @@ class Contender:
         self.losses: list[float] = self.metrics()
 
     def metrics(self) -> Any:
-        """The next line. Raises RuntimeError with what the process said before it died."""
+        """Reads the next line; RuntimeError with the process's error output where it has ended."""
         assert self.process.stdout
         assert self.process.stderr
         line = self.process.stdout.readline()
@@ -44,7 +48,7 @@ class Contender:
         return json.loads(line)
 
     def seconds(self, steps: int) -> float:
-        """The time of so many steps."""
+        """Runs so many steps; returns the seconds that they took."""
         assert self.process.stdin
         print(steps, file=self.process.stdin, flush=True)
         return float(self.metrics())
@@ -63,7 +67,7 @@ class Contender:
 
 
 def present(row: str) -> list[str]:
-    """The row's contenders that can run here."""
+    """Returns the row's contenders that can run here: PyTorch may not be installed."""
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
     names = [name for name in CONTENDERS if hasattr(module, name)]
     return [
@@ -72,7 +76,7 @@ def present(row: str) -> list[str]:
 
 
 def losses(row: str, size: str) -> dict[str, list[float]]:
-    """The first three losses of each contender that can run here."""
+    """Computes the first three losses of each contender that can run here."""
     found = {}
     for name in present(row):
         with Contender(row, name, size) as contender:
@@ -81,23 +85,30 @@ def losses(row: str, size: str) -> dict[str, list[float]]:
 
 
 def agree(found: dict[str, list[float]]) -> None:
-    """Raises RuntimeError unless all contenders train the same thing."""
+    """Raises RuntimeError unless the losses of all contenders agree to a relative 2e-3."""
     for name, values in found.items():
         if any(abs(a - b) > 2e-3 * abs(a) for a, b in zip(found["dlcore"], values, strict=True)):
             raise RuntimeError(f"the losses of dlcore and {name} differ: {found}")
 
 
 def compiler() -> str | None:
-    """The C++ compiler that `torch.compile` would call."""
+    """Returns the C++ compiler that `torch.compile` would call; None: there is none."""
     return os.environ.get("CXX") or next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
 
 
 def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]:
-    """Medians of the ratios dlcore / contender over interleaved rounds, with their quartiles; the
-    losses must agree.
+    """Measures the ratios dlcore / contender of a row: medians and quartiles over rounds in turns.
 
-    With `compiled` there is one contender more, PyTorch through `torch.compile`, where there is a
-    C++ compiler.
+    Args:
+        name: of the row.
+        size: "FULL" or "TINY".
+        compiled: adds PyTorch by `torch.compile`, where there is a C++ compiler.
+
+    Returns:
+        An entry of the table, as JSON values.
+
+    Raises:
+        RuntimeError: the losses differ, or a contender failed.
     """
     others = present(name)
     without = compiled and "torch" in others and not compiler()
@@ -139,7 +150,7 @@ def row(name: str, size: str = "FULL", compiled: bool = False) -> dict[str, Any]
 
 
 def line(metrics: dict[str, Any]) -> str:
-    """A line of the table."""
+    """Formats what `row` returns as a line of the table."""
     cells = []
     for other, found in metrics["dlcore over"].items():
         low, high = found["quartiles"]

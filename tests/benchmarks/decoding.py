@@ -1,4 +1,4 @@
-"""Images per second that 0, 1 and 2 worker processes read, decode and augment, in turns.
+"""Measures images per second that 0, 1 and 2 worker processes read, decode and augment.
 
 `python -m tests.benchmarks.decoding [IMAGES]` prints each as a ratio to no workers.
 """
@@ -25,7 +25,7 @@ WORKERS = (0, 1, 2)
 
 
 def seconds(batches: Iterator[Batch], steps: int) -> float:
-    """The time of so many batches."""
+    """Measures the seconds in which `steps` batches are drawn."""
     start_time = time.perf_counter()
     for _ in range(steps):
         next(batches)
@@ -33,10 +33,13 @@ def seconds(batches: Iterator[Batch], steps: int) -> float:
 
 
 def main(images: int) -> None:
-    """Prints ratios: medians over rounds in which every number of workers has its turn.
+    """Prints images per second of each number of workers, and the ratio to no workers.
 
-    The batches that are prepared ahead are drawn before each turn: a worker cannot be paused, so
-    that those of the others compete with it in no turn.
+    Numbers are medians over rounds, in which every number of workers has one turn. A turn starts
+    its own workers, and draws the batches that they prepare ahead before the time is measured.
+
+    Args:
+        images: number of images in the folder.
     """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DLCORE_CACHE"] = f"{folder}/cache"

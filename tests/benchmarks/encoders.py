@@ -1,6 +1,4 @@
-"""A Transformer encoder with rotary positions, for the rows that have one: its weights, and itself
-in Flax and in PyTorch.
-"""
+"""A Transformer encoder with rotary positions: its weights, and the network in Flax and PyTorch."""
 
 from __future__ import annotations
 
@@ -10,19 +8,19 @@ import numpy as np
 
 
 def dense(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
-    """A kernel."""
+    """Draws a kernel, {"kernel": float32 of `shape`}."""
     return {"kernel": rng.normal(0, 0.05, shape).astype(np.float32)}
 
 
 def norm(width: int, bias: bool = True) -> dict[str, np.ndarray]:
-    """A layer normalisation's scale, and its bias."""
+    """Returns the scale (1) and the bias (0) of a layer normalisation."""
     return {"scale": np.ones(width, np.float32)} | (
         {"bias": np.zeros(width, np.float32)} if bias else {}
     )
 
 
 def weights(rng: np.random.Generator, layers: int, width: int) -> dict[str, Any]:
-    """Parameters as `models.encoder.Encoder` names them."""
+    """Draws parameters, with the names of `models.encoder.Encoder`."""
     n, found = width, dict[str, Any](norm=norm(width))
     for layer in range(layers):
         shapes = {"qkv": (n, 3 * n), "out": (n, n), "up": (n, 4 * n), "down": (4 * n, n)}
@@ -32,7 +30,7 @@ def weights(rng: np.random.Generator, layers: int, width: int) -> dict[str, Any]
 
 
 def flax_rotated(x: Any) -> Any:
-    """Rotary positions of [batch, length, heads, d]."""
+    """Applies rotary positions to [batch, length, heads, d]."""
     import jax.numpy as jnp
 
     length, d = x.shape[1], x.shape[-1]
@@ -44,8 +42,9 @@ def flax_rotated(x: Any) -> Any:
 
 
 def flax(layers: int, heads: int) -> Any:
-    """`nn.Dense`, `nn.LayerNorm`, `nn.gelu`, `nn.dot_product_attention`; it takes a mask [batch, 1,
-    1 or length, length].
+    """Returns the class of the encoder, of stock Flax modules.
+
+    Its call takes x [batch, length, width] and a mask [batch, 1, 1 or length, length].
     """
     import flax.linen as nn
     import jax.numpy as jnp
@@ -80,7 +79,7 @@ def flax(layers: int, heads: int) -> Any:
 
 
 def torch_dense(own: dict[str, np.ndarray]) -> Any:
-    """`nn.Linear` of a kernel, with a bias if there is one."""
+    """Returns an `nn.Linear` with a kernel, and a bias if there is one."""
     from torch import nn
 
     from tests.benchmarks import torched
@@ -93,7 +92,7 @@ def torch_dense(own: dict[str, np.ndarray]) -> Any:
 
 
 def torch_rotation(length: int, d: int) -> Any:
-    """Rotary positions of [batch, heads, length, d], their sines and cosines looked up."""
+    """Returns a function that applies rotary positions to [batch, heads, length, d]."""
     import torch as pt
 
     angle = pt.arange(length)[:, None] * 10000 ** (-pt.arange(0, d, 2) / d)
@@ -107,8 +106,9 @@ def torch_rotation(length: int, d: int) -> Any:
 
 
 def torch(params: dict[str, Any], heads: int, length: int) -> Any:
-    """`nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`; it takes a mask
-    [batch, 1, 1 or length, length].
+    """Returns the encoder of PyTorch's modules, with the parameters of `weights`.
+
+    Its call takes x [batch, length, width] and a mask [batch, 1, 1 or length, length].
     """
     from torch import nn
     from torch.nn import functional as f

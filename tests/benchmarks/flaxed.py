@@ -1,4 +1,4 @@
-"""The contender in stock Flax and Optax, as their documentation writes a training step."""
+"""Helpers of the contenders in stock Flax and Optax, as their documentation writes a step."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ def training(
     *data: Any,
     changing: Any = None,
 ) -> Callable[[], Any]:
-    """A jitted step of `loss(params, *data)`, its state donated. With what is `changing` (batch
-    statistics) it is `loss(params, changing, *data)`, which also returns that as it is
-    afterwards.
+    """Returns a jitted training step, which donates its state and returns the loss.
+
+    Args:
+        loss: (params, *data) -> loss, or (params, changing, *data) -> (loss, changing).
+        params: initial parameters.
+        optimizer: of Optax.
+        data: arrays of the batch.
+        changing: state that the loss updates, such as batch statistics; None: none.
     """
     params = jax.tree.map(jnp.asarray, params)
     data = tuple(jnp.asarray(x) for x in data)
@@ -49,8 +54,12 @@ def training(
 
 
 def slope(loss: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[[], Any]:
-    """`loss(*data)`, or `loss(*data, shared)`, with its gradients by the first of the data and by
-    what is shared.
+    """Returns a step that computes a loss and its gradients by `data[0]` and `shared`.
+
+    Args:
+        loss: of `data`, and `shared` where it is not None.
+        data: arrays.
+        shared: a further argument.
     """
     given = tuple(jnp.asarray(x) for x in (data if shared is None else (*data, shared)))
     run = jax.jit(jax.value_and_grad(loss, argnums=(0,) if shared is None else (0, len(data))))
@@ -58,7 +67,7 @@ def slope(loss: Callable[..., Any], *data: Any, shared: Any = None) -> Callable[
 
 
 def halved(x: Any) -> Any:
-    """Blocks of 2 x 2 pixels into channels."""
+    """Moves blocks of 2 x 2 pixels into channels: [b, h, w, c] to [b, h / 2, w / 2, 4 c]."""
     b, h, w, c = x.shape
     return (
         x.reshape(b, h // 2, 2, w // 2, 2, c)
@@ -68,7 +77,7 @@ def halved(x: Any) -> Any:
 
 
 def doubled(x: Any) -> Any:
-    """The inverse of `halved`."""
+    """Inverts `halved`: [b, h, w, c] to [b, 2 h, 2 w, c / 4]."""
     b, h, w, c = x.shape
     return (
         x.reshape(b, h, w, 2, 2, c // 4)

@@ -1,8 +1,6 @@
-"""What an NVIDIA GPU does: GPT-2's 124 million parameters in bfloat16, an LSTM, long attention;
-beside compiled PyTorch.
+"""Measures an NVIDIA GPU: GPT-2 (124M) in bfloat16, an LSTM, long attention; and compiled PyTorch.
 
-Elsewhere the same code runs at a tiny size, so that it stays whole, and nothing counts as measured.
-There is no ResNet-50 in dlcore.
+On other devices the same code runs at a tiny size, as a test, and nothing is reported as measured.
 """
 
 from __future__ import annotations
@@ -31,8 +29,12 @@ PEAK = {
 
 
 class Size(NamedTuple):
-    """A GPT, an LSTM, the lengths of attention, its heads and their width, and how many steps are
-    timed.
+    """Sizes of the rows.
+
+    Attributes:
+        gpt, lstm: of these rows.
+        lengths, heads, d: of attention: lengths, number of heads, width of a head.
+        steps: number of steps of a round.
     """
 
     gpt: gpt.Size
@@ -48,7 +50,7 @@ TINY = Size(gpt.TINY, lstm.TINY, (12,), 2, 8, 1)
 
 
 def seconds(step: Callable[[], Any], steps: int) -> float:
-    """The median over five rounds of a step's time."""
+    """Measures the seconds of a step: the median over five rounds, after one that compiles."""
     rounds = []
     for _ in range(6):
         start_time = time.perf_counter()
@@ -60,8 +62,14 @@ def seconds(step: Callable[[], Any], steps: int) -> float:
 
 
 def in_torch(make: Callable[[], Any], half: bool) -> Callable[[], Any] | None:
-    """A contender in PyTorch, compiled, on the GPU if JAX has one; None where PyTorch is missing or
-    has none.
+    """Returns a PyTorch contender on JAX's kind of device, compiled on a GPU.
+
+    Args:
+        make: () -> the step.
+        half: run it in bfloat16, by autocast.
+
+    Returns:
+        The step; None where PyTorch is missing, or has no CUDA although JAX has a GPU.
     """
     if not importlib.util.find_spec("torch"):
         return None
@@ -86,7 +94,7 @@ def in_torch(make: Callable[[], Any], half: bool) -> Callable[[], Any] | None:
 
 
 def attention(size: attention_8192.Size) -> Any:
-    """Causal attention in bfloat16 with its gradients, dlcore's."""
+    """Returns a step of dlcore's causal attention in bfloat16, with gradients."""
     import jax.numpy as jnp
 
     from dlcore.kernels.attention import causal_attention
@@ -98,7 +106,12 @@ def attention(size: attention_8192.Size) -> Any:
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
-    """{row, milliseconds of dlcore, of PyTorch (None without), tokens in a step} for each row."""
+    """Measures all rows.
+
+    Returns:
+        For each row {"row": name, "dlcore": milliseconds of a step, "torch_compile": the same or
+        None without PyTorch, "tokens": of a step}.
+    """
     made: list[tuple[str, int, Any, Any, bool]] = [
         (
             "GPT-2",
@@ -138,17 +151,17 @@ def measure(size: Size) -> list[dict[str, Any]]:
 
 
 def mfu(size: gpt.Size, tokens_a_second: float, peak: float) -> float:
-    """Share of the peak, with 6 operations a parameter and 12 layers x width x context of attention
-    a token (Chowdhery et al. 2022).
+    """Computes model FLOPs utilisation: the fraction of peak FLOP/s that a GPT's training uses.
+
+    A token counts as 6 FLOPs per parameter of a kernel, and 12 layers x width x context for
+    attention (Chowdhery et al. 2022, appendix B).
     """
     kernels = 12 * size.layers * size.width**2 + size.vocabulary * size.width
     return tokens_a_second * (6 * kernels + 12 * size.layers * size.width * size.context) / peak
 
 
 def main() -> None:
-    """Print the table; on anything but an NVIDIA GPU run the tiny sizes and say that nothing was
-    measured.
-    """
+    """Prints the table; without an NVIDIA GPU, runs the tiny sizes and prints no numbers."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch wants some memory too
     import jax
 

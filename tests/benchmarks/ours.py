@@ -1,6 +1,4 @@
-"""dlcore's contender: the step that every experiment trains with, laid out and compiled as `dlcore
-train` does.
-"""
+"""Helpers of dlcore's contenders: the training step, sharded and compiled as by `dlcore train`."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ Step = Callable[[], Any]
 
 
 def with_rows(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A batch with what a stream adds: the number of each row, and that it counts."""
+    """Returns a batch with the fields that a stream adds: `row`, and a `mask` of 1."""
     size = len(next(iter(batch.values())))
     return {"row": np.arange(size, dtype=np.int32), "mask": np.ones(size, np.float32)} | dict(batch)
 
@@ -31,8 +29,13 @@ def training(
     batch: Mapping[str, np.ndarray],
     extra: Mapping[str, Any] | None = None,
 ) -> Step:
-    """A step of `objectives` from `params` and `extra`, on the same batch each time; it returns the
-    first objective's loss.
+    """Returns a training step on a fixed batch, which returns the first objective's loss.
+
+    Args:
+        objectives: by name.
+        params: initial parameters, by model.
+        batch: arrays [rows, ...].
+        extra: further collections, such as batch statistics.
     """
     layout, first = sharding.layout("auto", ""), next(iter(objectives))
     example = layout.put(with_rows(batch), len(next(iter(batch.values()))))
@@ -75,8 +78,12 @@ def training(
 
 
 def slope(loss: Callable[..., Any], *batch: np.ndarray, shared: np.ndarray | None = None) -> Step:
-    """`loss(*batch)`, or `loss(*batch, shared)`, with its gradients by the first of the batch and
-    by what is shared.
+    """Returns a step that computes a loss and its gradients by `batch[0]` and `shared`.
+
+    Args:
+        loss: of the arrays of `batch`, and `shared` where it is not None.
+        batch: arrays [rows, ...], which are sharded.
+        shared: is replicated.
     """
     layout, own = sharding.layout("jit", ""), () if shared is None else (shared,)
     given = tuple(layout.put({"x": x}, len(x))["x"] for x in batch) + jax.device_put(

@@ -1,4 +1,4 @@
-"""What the loop costs over the bare compiled step, and what the checksums of cached data cost."""
+"""Measures the training loop's time over the bare step's, and the cost of the cache's checksums."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ STEPS, ROUNDS = 200, 7
 
 
 def one_round(experiment: object, folder: Path) -> tuple[float, float]:
-    """Seconds a step of the bare compiled step, and of the loop, one after the other in this
-    process.
-    """
+    """Measures seconds per step of the bare compiled step, then of the loop."""
     flags = RunOptions(offline=True, cpu_devices=1, eval_every=10**9, save_every=10**9)
     trainer = single(experiment, flags, folder, {})  # type: ignore[arg-type]
     step = trainer.program.step
@@ -40,8 +38,9 @@ def one_round(experiment: object, folder: Path) -> tuple[float, float]:
 
 
 def checksums() -> list[float]:
-    """For each round the time of opening 235 MB of cached images with their checksums verified,
-    over the time of reading all their bytes once; the files are in the page cache.
+    """Measures, in each round, opening 235 MB of cached images over reading their bytes once.
+
+    Opening verifies the checksums; the files are in the operating system's page cache.
     """
     image = np.random.default_rng(0).integers(0, 256, (300_000, 28, 28, 1), np.uint8)
     ratios = []
@@ -61,9 +60,7 @@ def checksums() -> list[float]:
 
 
 def main() -> None:
-    """Print the loop's time over the bare step's, and the checksums' over a sum of the same bytes:
-    medians of interleaved rounds, and their spread.
-    """
+    """Prints both ratios: their medians over interleaved rounds, and all rounds."""
     found = sorted(checksums())
     print(
         f"opening with checksums over one sum of all bytes: {statistics.median(found):.2f} (rounds"

@@ -1,8 +1,8 @@
-"""Speculative decoding over plain generation with the same GPT, in turns in one process.
+"""Compares speculative decoding with plain generation by the same GPT, in turns in one process.
 
 `python -m tests.benchmarks.speculative RUN [SMALLER_RUN] [--prompt TEXT] [--rounds N]` takes the
 GPT of a run, and as another drafter that of a second run with the same vocabulary. For each drafter
-and temperature it prints the time over that of plain generation, and the tokens for each pass.
+and temperature it prints the time divided by that of plain generation, and tokens per pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Timed = Callable[[], tuple[Generated, np.ndarray]]  # -> texts, and passes of th
 
 
 def gpt(run: Opened) -> tuple[Size, Tree]:
-    """The size and the parameters of a run's GPT."""
+    """Returns size and parameters of a run's GPT; exits where its model is none."""
     model = run.experiment.models[0]
     if not isinstance(model.net, GPT):
         raise SystemExit(f"{run.folder} is no run of a GPT")
@@ -37,7 +37,14 @@ def gpt(run: Opened) -> tuple[Size, Tree]:
 def contenders(
     size: Size, params: Tree, tokens: np.ndarray, drafters: dict[str, Drafter], how: Decoding
 ) -> dict[str, Timed]:
-    """Plain generation up to a full context, and that with each drafter."""
+    """Returns functions that generate up to a full context: plain, and with each drafter.
+
+    Args:
+        size, params: of the GPT.
+        tokens: the prompt, int [1, length].
+        drafters: by name.
+        how: temperature and filters.
+    """
     padding, keys = np.zeros(len(tokens), np.int32), jax.random.split(jax.random.key(0), 1)
     length = size.context - tokens.shape[1]
 
@@ -54,7 +61,14 @@ def contenders(
 
 
 def compared(name: str, timed: dict[str, Timed], rounds: int, same: bool) -> None:
-    """Prints medians of the ratios over rounds in which all have their turn, and their range."""
+    """Prints medians and ranges, over interleaved rounds, of times over plain generation's.
+
+    Args:
+        name: is printed in front.
+        timed: by name, "plain" among them.
+        rounds: their number.
+        same: note texts that differ from the plain one.
+    """
     texts = {each: jax.device_get(run()) for each, run in timed.items()}  # compiles
     expected = texts["plain"][0].tokens
     seconds: dict[str, list[float]] = {each: [] for each in timed}

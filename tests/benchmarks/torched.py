@@ -1,4 +1,4 @@
-"""The contender in PyTorch, eager; compiled where the worker says so."""
+"""Helpers of the contenders in PyTorch, eager or, where `COMPILED` is set, by `torch.compile`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ COMPILED = False
 
 
 def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` through `torch.compile`, for the contender of that name."""
+    """Returns `f`, compiled by `torch.compile` where `COMPILED` is set."""
     import torch
 
     return torch.compile(f) if COMPILED else f
 
 
 def fill(parameter: Any, value: np.ndarray) -> None:
-    """Set a parameter to an array of its shape."""
+    """Sets a parameter to an array of its shape."""
     import torch
 
     with torch.no_grad():
@@ -26,8 +26,11 @@ def fill(parameter: Any, value: np.ndarray) -> None:
 
 
 def images(x: np.ndarray, channels_last: bool = False) -> Any:
-    """[batch, height, width, c] as PyTorch has it: [batch, c, height, width] in one of two memory
-    formats.
+    """Converts images [batch, height, width, c] to a tensor [batch, c, height, width].
+
+    Args:
+        x: the images.
+        channels_last: use PyTorch's memory format of that name.
     """
     import torch
 
@@ -36,7 +39,7 @@ def images(x: np.ndarray, channels_last: bool = False) -> Any:
 
 
 def conv(kernel: np.ndarray, bias: np.ndarray | None = None) -> Any:
-    """A convolution of a kernel [height, width, in, out] that keeps the image's size."""
+    """Returns a convolution with a kernel [height, width, in, out] and zero padding ("same")."""
     from torch import nn
 
     layer = nn.Conv2d(
@@ -49,7 +52,7 @@ def conv(kernel: np.ndarray, bias: np.ndarray | None = None) -> Any:
 
 
 def linear(kernel: np.ndarray, bias: np.ndarray | None = None) -> Any:
-    """A dense layer of a kernel [in, out]; without a bias given it is 0."""
+    """Returns a dense layer with a kernel [in, out] and a bias [out]; None: 0."""
     from torch import nn
 
     layer = nn.Linear(*kernel.shape)
@@ -61,7 +64,13 @@ def linear(kernel: np.ndarray, bias: np.ndarray | None = None) -> Any:
 def training(
     loss: Callable[[], Any], optimizer: Any, before: Callable[[], Any] = lambda: None
 ) -> Callable[[], Any]:
-    """A step of `loss()`; `before` runs between the gradient and the update (clipping)."""
+    """Returns a training step, which returns the loss.
+
+    Args:
+        loss: () -> the loss.
+        optimizer: of PyTorch.
+        before: is called between gradient and update, to clip gradients.
+    """
     loss = compiled(loss)
 
     def step() -> Any:
@@ -76,7 +85,7 @@ def training(
 
 
 def slope(loss: Callable[[Any], Any], x: Any, *others: Any) -> Callable[[], Any]:
-    """`loss(x)` with its gradients by x and by `others`."""
+    """Returns a step that computes `loss(x)` and its gradients by x and `others`."""
     leaves, loss = (x.requires_grad_(), *others), compiled(loss)
 
     def step() -> Any:
@@ -90,29 +99,39 @@ def slope(loss: Callable[[Any], Any], x: Any, *others: Any) -> Callable[[], Any]
 
 
 def shuffled(kernel: np.ndarray) -> np.ndarray:
-    """A layer's kernel [..., n] whose outputs `pixel_shuffle` by 2 spreads as depth_to_space does:
-    channels before places.
+    """Permutes the outputs of a kernel [..., n] from the order of depth_to_space to PyTorch's.
+
+    `pixel_shuffle` by 2 reads channel 4 k + 2 i + j where depth_to_space reads (2 i + j) n / 4 + k.
     """
     return kernel.reshape(*kernel.shape[:-1], 4, -1).swapaxes(-1, -2).reshape(kernel.shape)
 
 
 def unshuffled(kernel: np.ndarray) -> np.ndarray:
-    """A kernel [height, width, n, out] for inputs that `pixel_unshuffle` by 2 made, not
-    space_to_depth: channels before places.
+    """Permutes the inputs of a kernel [height, width, n, out] for `pixel_unshuffle` by 2.
+
+    They are in the order of space_to_depth before; the orders differ as in `shuffled`.
     """
     height, width, _, out = kernel.shape
     return kernel.reshape(height, width, 4, -1, out).swapaxes(2, 3).reshape(kernel.shape)
 
 
 def flattened(kernel: np.ndarray, places: tuple[int, int, int]) -> np.ndarray:
-    """A kernel [n, out] whose n inputs are an image [height, width, c], for one that was flattened
-    as [c, height, width].
+    """Permutes the inputs of a kernel [height width c, out] to the order [c, height, width].
+
+    Args:
+        kernel: [n, out].
+        places: height, width and c.
     """
     return kernel.reshape(*places, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
 
 
 def layers(kernels: dict[str, np.ndarray], channels_last: bool) -> Any:
-    """Convolutions and dense layers of these kernels, with biases of 0, by name."""
+    """Returns an `nn.ModuleDict` of convolutions and dense layers, with biases of 0.
+
+    Args:
+        kernels: {name: kernel}; 4-dimensional ones are of convolutions.
+        channels_last: use PyTorch's memory format of that name.
+    """
     from torch import channels_last as last
     from torch import nn
 

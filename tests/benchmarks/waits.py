@@ -1,6 +1,4 @@
-"""What a person waits for: the help, the first step, checkpoints; and whether the data come faster
-than they are consumed.
-"""
+"""Measures waiting times: of --help, the first step and checkpoints; and the rate of batches."""
 
 from __future__ import annotations
 
@@ -23,7 +21,13 @@ ROUNDS = 5
 
 
 def until(word: str, *words: str, **environment: str) -> float:
-    """Seconds from a command to the line that begins with `word`, or to its end."""
+    """Measures the seconds from a command's start to its first line that begins with `word`.
+
+    Args:
+        word: the start of the line; where there is none, the command's end counts.
+        words: the command line after `dlcore`.
+        environment: further variables.
+    """
     command = [sys.executable, "-m", "dlcore", *words]
     start_time = time.perf_counter()
     with subprocess.Popen(
@@ -41,7 +45,7 @@ def until(word: str, *words: str, **environment: str) -> float:
 
 
 def first_step() -> None:
-    """The help, and the first step of mlp_digits with a cold and a warm cache."""
+    """Prints the seconds of --help, and of mlp_digits' first step with a cold and a warm cache."""
     help_seconds = statistics.median(until("nothing", "--help") for _ in range(ROUNDS))
     with tempfile.TemporaryDirectory() as folder:
         words = ["train", "mlp_digits", "--steps", "1", "--log-every", "1", "--out"]
@@ -57,8 +61,12 @@ def first_step() -> None:
 
 
 def loop(save_every: int, steps: int, folder: Path) -> tuple[float, float]:
-    """Seconds of the GPT page's loop with a checkpoint every so many steps; and of its batches
-    alone.
+    """Measures the seconds of gpt_tiny_shakespeare's loop, and of its batches alone.
+
+    Args:
+        save_every: number of steps between checkpoints.
+        steps: number of steps.
+        folder: of the run; is created.
     """
     page = catalog.load(catalog.find("gpt_tiny_shakespeare"))
     flags = RunOptions(
@@ -79,8 +87,9 @@ def loop(save_every: int, steps: int, folder: Path) -> tuple[float, float]:
 
 
 def checkpoints(steps: int = 101) -> None:
-    """A checkpoint every 50 steps against none, in turns; and batches a second against what the
-    loop consumes.
+    """Prints the loop's time with a checkpoint every 50 steps over that without, in turns.
+
+    Also prints how many times faster the batches are prepared than the loop consumes them.
     """
     ratios, rates = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -97,6 +106,6 @@ def checkpoints(steps: int = 101) -> None:
 
 
 def main() -> None:
-    """Print all of them."""
+    """Prints all measurements."""
     first_step()
     checkpoints()

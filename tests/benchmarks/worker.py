@@ -1,9 +1,9 @@
-"""python -m tests.benchmarks.worker ROW CONTENDER SIZE: a contender in a process of its own; lines
-of JSON, one for each order.
+"""Runs a contender in a process: `python -m tests.benchmarks.worker ROW CONTENDER SIZE`.
 
-A number on standard input is an order for so many steps. Between orders the process sleeps. Whoever
-works holds a lock on the machine, so that two comparisons at a time take turns: PyTorch's threads
-wait for each other, and lose most where a core is taken from one.
+It prints the first three losses as a line of JSON. Then it reads numbers from standard input; for
+each it runs so many steps, and prints the seconds. While a worker measures it has a lock of this
+machine, so that two comparisons at a time take turns: PyTorch's threads wait for each other, and
+lose most where another process takes a core.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """No other worker on this machine meanwhile."""
+    """Has the lock of all workers of this machine in the block."""
     with (Path(tempfile.gettempdir()) / "dlcore-benchmarks.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def main(row: str, contender: str, size: str) -> None:
-    """Tell the first three losses, then the seconds of each order."""
+    """Prints the first three losses, then the seconds for each number on standard input.
+
+    Args:
+        row: module of `tests.benchmarks.rows`.
+        contender: its function; "torch_compile": `torch` by `torch.compile`.
+        size: "FULL" or "TINY".
+    """
     module = importlib.import_module(f"tests.benchmarks.rows.{row}")
     case = getattr(module, size)
     if contender == "dlcore":

@@ -20,7 +20,7 @@ MLP = flags_of(tiny("mlp_digits"))
 
 @pytest.fixture(scope="module")
 def half() -> Iterator[Path]:
-    """A run of a page of one's own that was stopped after 6 of 12 steps."""
+    """A folder with an experiment file and its run, which was stopped after 6 of 12 steps."""
     folder = Path(tempfile.mkdtemp())
     shutil.copy(REPOSITORY / "experiments" / "mlp_digits.py", folder / "mine.py")
     code, said = run(
@@ -36,7 +36,7 @@ def half() -> Iterator[Path]:
 
 @pytest.fixture
 def stopped(half: Path, tmp_path: Path) -> Path:
-    """That run with its page, to be changed."""
+    """A copy of the run of `half`, which a test may change; its experiment file is trusted."""
     shutil.copytree(half, tmp_path, dirs_exist_ok=True)
     trust.remember(tmp_path / "mine.py", catalog.source(tmp_path / "mine.py"))
     record = card(tmp_path / "run") | {"file": str(tmp_path / "mine.py")}
@@ -45,7 +45,7 @@ def stopped(half: Path, tmp_path: Path) -> Path:
 
 
 class Refused:
-    """Runs commands that must be refused."""
+    """Runs commands, and asserts that each is refused: code 2, one message, no file changed."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
@@ -76,7 +76,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, and every folder; but no locks, which are empty."""
+    """Returns {path: content} of all files and folders (b"") in a folder, without lock files."""
     return {
         str(path): path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.rglob("*"))

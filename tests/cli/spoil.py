@@ -1,4 +1,4 @@
-"""Command lines and run folders, spoilt at random: what tests/cli/test_fuzz.py tries."""
+"""Random faults in command lines and run folders, for tests/cli/test_fuzz.py."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ ENDS = [b"\xff\xfe\n", b"{}\n", b"null\n", b"\0" * 100, b'{"step": "x"}\n', b'{"
 
 
 def lines(draw: random.Random) -> list[str]:
-    """A command line that would work, before anything is done to it."""
+    """Draws a command line, mostly a valid one."""
     name = draw.choice(["mlp_digits"] * 6 + ["mlp_digit", "gan_digits", "nothing"])
     place = draw.choice(["run", "stopped"])
     return draw.choice(
@@ -160,7 +160,7 @@ def lines(draw: random.Random) -> list[str]:
 
 
 def spoilt(words: list[str], draw: random.Random) -> list[str]:
-    """A command line with one to three things done to it."""
+    """Returns a command line with one to three random changes."""
     words = list(words)
     for _ in range(draw.randint(1, 3)):
         at = draw.randrange(len(words) + 1)
@@ -211,14 +211,14 @@ def spoilt(words: list[str], draw: random.Random) -> list[str]:
 
 
 def harmless(words: list[str]) -> bool:
-    """Whether a command line writes only here, and downloads nothing."""
+    """Returns whether a command line writes only into the current folder and downloads nothing."""
     return words[:1] != ["prepare"] and not any(
         word in ("..", ".") or word.startswith("/work") for word in words
     )
 
 
 def of_any(draw: random.Random) -> Any:
-    """A JSON value of any kind."""
+    """Draws a JSON value of any kind."""
     return draw.choice(
         [
             None,
@@ -241,7 +241,7 @@ def of_any(draw: random.Random) -> Any:
 
 
 def in_json(text: str, draw: random.Random) -> str:
-    """A JSON document with a value taken out, or another one in its place, at any depth."""
+    """Removes or replaces a random value, at any depth, of a JSON document; returns its text."""
     whole = json.loads(text)
     inner = whole
     while isinstance(inner, dict) and inner:
@@ -257,7 +257,7 @@ def in_json(text: str, draw: random.Random) -> str:
 
 
 def damage(folder: Path, draw: random.Random) -> str:
-    """Damage one thing in a run's folder; what was done."""
+    """Damages one random file of a run's folder; returns a description."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     known = [path for path in files if path.parent == folder]
     path = draw.choice(
@@ -295,7 +295,7 @@ def damage(folder: Path, draw: random.Random) -> str:
 
 
 def commands(draw: random.Random) -> list[list[str]]:
-    """What is done with a damaged run."""
+    """Draws two commands to call with a damaged run."""
     known = [
         ["resume", "stopped"],
         ["resume", "stopped", "--accept-changes"],

@@ -1,13 +1,8 @@
-"""Many runs over fields of a config: what is tried, that it goes on where it stopped, and what is
-refused before the first trial.
-"""
+"""Many runs over fields of a config: what is tried, and that it goes on where it stopped."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import math
-import random
 import signal
 import subprocess
 import sys
@@ -16,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dlcore.cli import main as cli
-from dlcore.cli import sweep_space, sweep_trials
-from dlcore.errors import UsageError
+from dlcore.cli import sweep_trials
 from tests.child import REPOSITORY, card, environment, flags_of, run, tiny
 
 FLAGS = ["--", *flags_of(tiny("mlp_digits"))]
@@ -93,34 +85,6 @@ def test_a_stopped_trial_goes_on(started: list[list[str]], monkeypatch: pytest.M
     assert all("--continue-run" in words for words in started)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs the extra `sweep`")
-def test_optuna_learns_and_repeats_itself() -> None:
-    """A parabola in log lr and a wrong choice: after ten trials at random it does better than
-    these.
-    """
-    fields = [
-        sweep_space.field("lr=1e-6..1:log"),
-        sweep_space.field("kind=a,b"),
-        sweep_space.field("width=8..64"),
-    ]
-
-    def tried(seed: int) -> list[float]:
-        found: list[float] = []
-
-        def score(values: dict[str, str]) -> float | None:
-            assert 8 <= int(values["width"]) <= 64
-            found.append((math.log10(float(values["lr"])) + 3) ** 2 + 4 * (values["kind"] == "b"))
-            return None if len(found) == 3 else found[-1]
-
-        sweep_space.suggested(fields, 50, seed, lower=True, score=score)
-        return found
-
-    first = tried(0)
-    assert first == tried(0)
-    assert first != tried(1)
-    assert sum(first[-20:]) / 20 < 0.5 * sum(first[:10]) / 10
-
-
 def test_a_launcher_begins_each_trial_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,58 +132,6 @@ def test_a_dry_run_shows_commands_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
-        (["lr"], "has no candidates"),
-        (["out=a,b"], "--out cannot be used in a sweep"),
-        (["lr=1e-3", "--", "--seeds", "4"], "--seeds cannot be used in a sweep"),
-        (["lr=1..0"], "is no range"),
-        (["lr=0..1:log"], "is no range"),
-        (["lr=a..b"], "are not the ends of a range"),
-        (["lr=1e-4..1e-2"], "needs --trials"),
-        (["lr=1e-4..1e-2", "--by", "grid"], "needs values of lr"),
-        (["lr=1e-3", "--metric", "test/accuracy", "--", "--batch", "0"], "--batch 0 is too small"),
-        (
-            [
-                "lr=1..2",
-                "--by",
-                "optuna",
-                "--trials",
-                "2",
-                "--metric",
-                "test/accuracy",
-                "--dry-run",
-            ],
-            "neither --dry-run",
-        ),
-    ],
-)
-def test_bad_words_are_refused(
-    words: list[str],
-    why: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["sweep", "mlp_digits", *words]) == 2
-    assert why in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("words", [["learning=1e-3"], ["lr=fast"]])
-def test_a_field_or_value_that_the_config_does_not_take_ends_it(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["sweep", "mlp_digits", *words, "--metric", "test/accuracy"])
-    assert ended.value.code == 2
-
-
 @pytest.mark.slow
 def test_another_sweep_in_the_folder_and_a_metric_that_is_none(
     started: list[list[str]], capsys: pytest.CaptureFixture[str]
@@ -260,35 +172,3 @@ def test_a_signal_reaches_the_trial_which_takes_its_time(tmp_path: Path) -> None
         request.stdout.readline()
         request.send_signal(signal.SIGINT)
         assert request.wait(60) == 75
-
-
-@pytest.mark.slow
-@pytest.mark.quick
-@given(
-    low=st.floats(1e-6, 1e3), ratio=st.floats(1.01, 1e6), seed=st.integers(0, 99), log=st.booleans()
-)
-def test_draws_stay_in_their_range_and_begin_alike(
-    low: float, ratio: float, seed: int, log: bool
-) -> None:
-    each = sweep_space.Field("lr", low=low, high=low * ratio, log=log)
-    few, many = sweep_space.drawn([each], 5, seed), sweep_space.drawn([each], 9, seed)
-    assert many[:5] == few
-    for values in many:
-        assert float(values["lr"]) == pytest.approx(
-            min(max(float(values["lr"]), low), low * ratio), rel=1e-5
-        )
-
-
-@pytest.mark.quick
-def test_a_logarithmic_draw_has_its_median_in_the_middle_of_the_exponents() -> None:
-    dice, each = random.Random(0), sweep_space.field("lr=1e-6..1:log")
-    drawn = sorted(float(each.draw(dice)) for _ in range(999))
-    assert -3.5 < math.log10(drawn[499]) < -2.5
-    whole = [sweep_space.field("width=3..5").draw(dice) for _ in range(200)]
-    assert set(whole) == {"3", "4", "5"}
-
-
-@pytest.mark.quick
-def test_a_range_of_bad_ends_is_an_error_of_its_own() -> None:
-    with pytest.raises(UsageError, match="is no range"):
-        sweep_space.field("lr=1..inf")

@@ -15,7 +15,10 @@ from tests.data.tiny_pictures import BAD, TEST, TRAIN, encoded
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a set that TFDS wrote as ArrayRecord; one image of split `bad` is damaged."""
+    """Prepares a data set by TFDS as ArrayRecord, and returns the data folder.
+
+    Example `BAD` of the split "bad" has an image that cannot be decoded.
+    """
     import tensorflow_datasets
 
     class TinyPictures(tensorflow_datasets.core.GeneratorBasedBuilder):
@@ -56,12 +59,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of decoded data of all tests of a session."""
+    """Returns a cache folder for decoded data, shared by all tests of the session."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def places(cache: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads that set, and caches what it decodes in a folder of this test session."""
+    """Sets TFDS_DATA_DIR to the data set of `tiny`, and DLCORE_CACHE to the folder of `cache`."""
     monkeypatch.setenv("DLCORE_CACHE", str(cache))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tiny))

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ import pytest
 
 from dlcore.data import cache
 from dlcore.data.cache import Rows, cached
-from dlcore.data.source import Arrays, fingerprint
+from dlcore.data.source import Arrays, Batch, fingerprint
 from dlcore.errors import UsageError
 
 IMAGE = np.arange(5 * 3 * 2, dtype=np.uint8).reshape(5, 3, 2)
@@ -184,3 +184,21 @@ def test_meta_tells_what_lies_there(root: Path) -> None:
     content = (root / "kind/set/1.0.0/train-0/a%2Flabel.npy").read_bytes()
     file = {"file": "a%2Flabel.npy", "bytes": 148, "crc32": zlib.crc32(content)}
     assert meta["arrays"]["a/label"] == {**file, "dtype": "<i4", "shape": [5]}
+
+
+def test_what_cannot_be_read_is_named_and_not_the_cache(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.png"
+
+    def chunks() -> Iterator[Batch]:
+        yield {"image": IMAGE}
+        gone.read_bytes()
+
+    def whole() -> Rows:
+        gone.read_bytes()
+        raise AssertionError
+
+    for build in (lambda: (5, chunks()), whole):
+        with pytest.raises(
+            UsageError, match=rf"^{gone} cannot be read: No such file or directory$"
+        ):
+            get(build)

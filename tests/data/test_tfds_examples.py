@@ -141,3 +141,21 @@ def test_records_are_decoded_when_a_batch_needs_them() -> None:
         tfds_examples.mapped("tiny_pictures", "bad", features)
     with pytest.raises(UsageError, match="no feature 'size'"):
         tfds_examples.mapped("tiny_pictures", "train", ["size"])
+
+
+def test_the_fingerprint_of_mapped_records_depends_on_more_than_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fingerprint() -> str:
+        return tfds_examples.mapped("tiny_pictures", "train", ["label"]).info.fingerprint
+
+    before, read = fingerprint(), tfds_examples.RecordItems.read
+
+    def other(items: tfds_examples.RecordItems, index: int) -> Example:
+        found = read(items, index)
+        # a record that the checks of `augment` and `prepare` do not read
+        return {**found, "label": 1 - found["label"]} if index == 11 else found
+
+    assert fingerprint() == before
+    monkeypatch.setattr(tfds_examples.RecordItems, "read", other)
+    assert fingerprint() != before

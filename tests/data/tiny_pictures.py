@@ -1,4 +1,4 @@
-"""The examples of the small prepared set in conftest.py."""
+"""The examples of the small prepared data set in conftest.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What a learning test of an experiment needs: training in this process, data whose answers are
-torn from its questions, baselines.
-"""
+"""Helpers of the learning tests: training in this process, uninformative data, and baselines."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ from tests.child import built
 
 
 class Trainer:
-    """Trains an experiment on one device through the step that runs use, compiled once for all that
-    it is trained on.
-    """
+    """Trains an experiment on one device, by the step of runs, compiled once for all sources."""
 
     def __init__(self, experiment: Experiment, seed: int = 0) -> None:
         self.experiment, self.seed = experiment, seed
@@ -54,7 +50,7 @@ class Trainer:
         return self.layout.put(batch, self.experiment.batch)
 
     def metric(self, name: str, train: Source) -> float:
-        """`split/metric` after all steps on `train`."""
+        """Trains on `train` from the first step to the last; returns the metric "split/metric"."""
         state, stream = self.make(), Stream(train, self.experiment.batch, self.seed, self.rows)
         for step in range(self.experiment.steps):
             state, _ = self.step(state, self._put(stream.at(step)))
@@ -73,13 +69,14 @@ class Trainer:
         ]
 
 
-# ---- data from which nothing can be learnt
+# ---- data without information on the answers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Torn:
-    """A source of which some fields are those of other examples: what they hold is as it was, but
-    tells nothing of the rest.
+    """A source whose `fields` are taken, together, from other examples.
+
+    Their distribution is unchanged, but they are independent of the remaining fields.
     """
 
     source: Source
@@ -99,12 +96,12 @@ class Torn:
 
 
 def torn(*fields: str) -> Callable[[Experiment], Source]:
-    """The training examples with these fields from other examples."""
+    """Returns (experiment) -> the training examples with these fields from other examples."""
     return lambda experiment: Torn(experiment.train, fields)
 
 
 def constant(field: str) -> Callable[[Experiment], Source]:
-    """The training examples, `field` of all of them being that of the first."""
+    """Returns (experiment) -> the training examples, all with the first one's `field`."""
 
     def changed(experiment: Experiment) -> Source:
         source = experiment.train
@@ -116,8 +113,9 @@ def constant(field: str) -> Callable[[Experiment], Source]:
 
 
 def scrambled(field: str, whole: bool = False, seed: int = 0) -> Callable[[Experiment], Source]:
-    """The training examples, each entry of `field` from another example, or with `whole` from any
-    place of any.
+    """Returns (experiment) -> the training examples with the entries of `field` permuted.
+
+    Each position is permuted between examples; with `whole`, between all positions too.
     """
 
     def changed(experiment: Experiment) -> Source:
@@ -135,7 +133,7 @@ def scrambled(field: str, whole: bool = False, seed: int = 0) -> Callable[[Exper
 
 
 def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
-    """The training pairs of a translator, each sentence beside the translation of another."""
+    """Returns (experiment) -> training pairs of a sentence and another sentence's translation."""
 
     def changed(_: Experiment) -> Source:
         true = pairs.made_up
@@ -157,16 +155,16 @@ def mistranslated(name: str, **changes: Any) -> Callable[[Experiment], Source]:
     return changed
 
 
-# ---- what can be said without having learnt anything
+# ---- baselines
 
 
 def _all(source: Source, most: int = 20_000) -> Batch:
-    """All examples, or as many of them, evenly spread."""
+    """All examples, or at most `most`, evenly spaced."""
     return source.gather(np.unique(np.linspace(0, len(source) - 1, most).astype(int)))
 
 
 def majority(experiment: Experiment, field: str = "label", split: str = "validation") -> float:
-    """The share of the commonest class of training."""
+    """Computes the accuracy on `split` of the most frequent training class."""
     train, held = (
         _all(source)[field] for source in (experiment.train, experiment.evaluated[split])
     )
@@ -175,7 +173,7 @@ def majority(experiment: Experiment, field: str = "label", split: str = "validat
 
 
 def same_boxes(experiment: Experiment) -> float:
-    """mAP at IoU 0.5 on validation of the boxes that are likeliest in training."""
+    """Computes mAP at IoU 0.5 on validation of the same, most probable boxes in every image."""
     source = experiment.evaluated["validation"]
     batch = source.gather(np.arange(len(source)))
     true = [
@@ -188,21 +186,22 @@ def same_boxes(experiment: Experiment) -> float:
 
 
 def same_map(experiment: Experiment) -> float:
-    """Mean IoU of the class that is most frequent at each position in training."""
+    """Computes mean IoU on validation of the most frequent training class at each position."""
     classes = len(experiment.splits.facts.classes)
     held = experiment.evaluated["validation"]
     return segmentation.of_positions(experiment.train, held, classes).miou
 
 
 def all_foreground(experiment: Experiment) -> float:
-    """Dice of one who calls every pixel an instance."""
+    """Computes the Dice score on validation of a mask that covers every pixel."""
     fraction = float((_all(experiment.evaluated["validation"])["instances"] > 0).mean())
     return 2 * fraction / (1 + fraction)
 
 
 def unigram(experiment: Experiment) -> float:
-    """Cross-entropy in nats of the targets of validation by their frequencies in training, and one
-    more of each.
+    """Computes the cross-entropy of the validation targets under their training frequencies.
+
+    In nats per target, with add-one smoothing.
     """
     sources = (experiment.train, experiment.evaluated["validation"])
     train, held = (batch["targets"][batch["weight"] > 0] for batch in map(_all, sources))
@@ -211,11 +210,10 @@ def unigram(experiment: Experiment) -> float:
 
 
 def without_context(experiment: Experiment, specials: int = 3) -> float:
-    """Cross-entropy in nats of hidden tokens for one who sees what stands in a token's place, and
-    no other token.
+    """Computes the cross-entropy of masked tokens for a model that sees their own position alone.
 
-    Of ten hidden tokens eight are replaced by a mask, one by a random token, and one is left as it
-    is (Devlin et al. 2019).
+    In nats per token. Of ten such tokens eight are replaced by the mask, one by a random token, and
+    one is unchanged (Devlin et al. 2019), so that the shown token has some information.
     """
     size = (
         int(
@@ -241,10 +239,10 @@ def without_context(experiment: Experiment, specials: int = 3) -> float:
 
 
 def without_the_source(experiment: Experiment) -> float:
-    """Entropy in nats a target piece of the made-up language: what is left to one who knows it but
-    not the sentence to translate.
+    """Computes the entropy of the synthetic language, in nats per target token.
 
-    Two nouns of 40, a verb of 20, and twice either none or one of 20 adjectives.
+    It is the cross-entropy of a model that knows the language but ignores the source sentence: two
+    nouns of 40, a verb of 20, and twice either none or one of 20 adjectives.
     """
     held = _all(experiment.evaluated["validation"])
     sentences = int(held["pair"].max(1).sum())
@@ -260,15 +258,13 @@ def _images(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_image(experiment: Experiment) -> float:
-    """Squared error, summed over the pixels, of the mean image of training."""
+    """Computes the squared error, summed over pixels, of the mean training image on validation."""
     train, held = _images(experiment)
     return float(((held - train.mean(0)) ** 2).sum(1).mean())
 
 
 def pixel_by_pixel(experiment: Experiment) -> float:
-    """PSNR of the best linear estimate of each pixel from what became of that pixel alone: it knows
-    no other pixel.
-    """
+    """Computes PSNR on validation of each pixel's best linear estimate from its degraded value."""
     train, held = _images(experiment)
     seen = _all(experiment.evaluated["validation"])["degraded"].reshape(held.shape)
     noise = ((seen - held) ** 2).mean()
@@ -277,13 +273,16 @@ def pixel_by_pixel(experiment: Experiment) -> float:
 
 
 def sliding_window(experiment: Experiment) -> float:
-    """F1 of the sliding window on the questions of validation that have an answer."""
+    """Computes F1 of the sliding window on the validation questions that have an answer."""
     splits = experiment.splits
     return questions.baseline_scores(splits.train, splits.validation)["sliding_window_f1"]
 
 
 def independent_pixels(experiment: Experiment) -> float:
-    """Nats an image, by independent Bernoulli pixels with the means of training."""
+    """Computes the negative log-likelihood of independent Bernoulli pixels with training means.
+
+    In nats per image, on validation.
+    """
     train, held = _images(experiment)
     mean = np.clip(train.mean(0), 1e-3, 1 - 1e-3)
     return float(
@@ -294,7 +293,7 @@ def independent_pixels(experiment: Experiment) -> float:
 
 
 def untrained(metric: str) -> Callable[[Experiment], float]:
-    """What the model makes of validation before the first step."""
+    """Returns (experiment) -> a metric of the untrained model."""
 
     def measured(experiment: Experiment) -> float:
         config: Any = dataclasses.replace(experiment.config, steps=0)  # type: ignore[type-var]
@@ -308,15 +307,18 @@ def untrained(metric: str) -> Callable[[Experiment], float]:
 def learnt_from(
     nothing: Callable[[Experiment], Source], metric: str
 ) -> Callable[[Experiment], float]:
-    """What the model itself makes of data from which nothing but the frequencies of single values
-    can be learnt.
+    """Returns (experiment) -> a metric of the model after training on `nothing(experiment)`.
+
+    Such data have the frequencies of single values, and no information on the answers.
     """
     return lambda experiment: Trainer(experiment).metric(metric, nothing(experiment))
 
 
 def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
-    """Fréchet distance from the test images of images whose pixels are each from another image of
-    training.
+    """Returns (experiment) -> Fréchet distance of training images to images of permuted pixels.
+
+    Each pixel position is permuted between the training images; features are those of the
+    classifier of `page`.
     """
 
     def measured(experiment: Experiment) -> float:

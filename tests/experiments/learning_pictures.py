@@ -1,4 +1,4 @@
-"""Baselines and data without answers for videos, style transfer and translation of pictures."""
+"""Baselines, and data without information on the answers, for videos and pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from dlcore.train.experiment import Experiment
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OtherFuture:
-    """Videos whose frames from `frames` on are those of another video."""
+    """Videos whose frames from number `frames` on are replaced by those of another video.
+
+    Attributes:
+        source: `video` [N, frames, height, width, c].
+        frames: number of frames that are kept.
+    """
 
     source: Source
     frames: int
@@ -32,12 +37,15 @@ class OtherFuture:
 
 
 def other_future(experiment: Experiment) -> Source:
-    """The training videos, each with the future of another one."""
+    """Returns the training videos, each with the future frames of another one."""
     return OtherFuture(experiment.train, experiment.splits.facts.frames_in)
 
 
 def mean_frame(experiment: Experiment) -> float:
-    """The squared error of validation by the mean of the training frames, pixel by pixel."""
+    """Computes the validation error of predicting the mean training frame.
+
+    Squared error, summed over the pixels of a frame, mean over frames and examples.
+    """
     sources = (experiment.train, experiment.evaluated["validation"])
     train, held = (s.gather(np.arange(min(500, len(s))))["video"] / 255.0 for s in sources)
     held = held[:, experiment.splits.facts.frames_in :]
@@ -45,19 +53,19 @@ def mean_frame(experiment: Experiment) -> float:
 
 
 def mean_of_style(experiment: Experiment) -> float:
-    """The squared error of the mean outlined picture of training, on the test pictures."""
+    """Computes the mean squared error on test of the mean training picture of the second style."""
     mean = np.asarray(experiment.train.arrays["b"], np.float64).mean(0) / 255
     return float(((experiment.splits.test.arrays["true_b"] / 255.0 - mean) ** 2).mean())
 
 
 def photograph(experiment: Experiment) -> float:
-    """The loss of photographs that nothing was done to is 1, as a fraction of itself."""
+    """Returns 1: the loss of unchanged photographs, as a fraction of itself."""
     return 1.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OneColour:
-    """Crops without anything on them: each has the mean colour of the real one."""
+    """Crops of one colour: each has the mean colour of the real crop."""
 
     source: Source
 
@@ -75,5 +83,5 @@ class OneColour:
 
 
 def one_colour(experiment: Experiment) -> Source:
-    """The training crops without what is on them."""
+    """Returns the training crops, each replaced by its mean colour."""
     return OneColour(experiment.train)

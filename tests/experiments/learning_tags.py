@@ -1,4 +1,4 @@
-"""What can be said of tags without looking at a word's neighbours."""
+"""A baseline of tagging that ignores a word's neighbours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlcore.train.experiment import Experiment
 
 
 def majority(metric: str) -> Callable[[Experiment], float]:
-    """A score on validation of each word's most frequent tag in training."""
+    """Returns (experiment) -> a metric on validation of each word's most frequent training tag."""
 
     def measured(experiment: Experiment) -> float:
         splits = experiment.splits

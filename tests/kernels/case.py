@@ -1,4 +1,4 @@
-"""What every kernel is held to: a row of the table `CASES` in the test file of its module."""
+"""The rows of the tables `CASES`, one for each kernel, in the test files of the kernels."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ Arrays = tuple[Any, ...]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A kernel, the float64 NumPy function that it must equal, and where it is tried.
+    """A kernel, the float64 NumPy function that it must equal, and the inputs of the comparison.
 
-    call          the kernel as a function of arrays alone
-    reference     the same in NumPy, of float64 arrays
-    inputs        (generator) -> arrays; the floating ones are cast to the type under test
-    grads         which arguments it is differentiated by; empty: not differentiable
-    batched       which arguments have the batch as first axis; empty: none
-    f32, bf16     largest error over the reference's largest magnitude (absolute, where that is
-                  below 1)
-    edges         {name: arrays} where float32 must equal the reference too, NaN and infinity at the
-                  same places
-    edge          tolerance there, relative to each single value
+    Attributes:
+        call: the kernel as a function of arrays alone.
+        reference: the same in NumPy, of float64 arrays.
+        inputs: (generator) -> arrays; the floating ones are cast to the dtype under test.
+        grads: positions of the arguments that gradients are tested for; empty: not differentiable.
+        batched: positions of the arguments with the batch as first axis; empty: none.
+        f32, bf16: largest error over the reference's largest magnitude (absolute, where that is
+            below 1).
+        edges: {name: arrays} for which float32 must equal the reference too, with NaN and infinity
+            at the same positions.
+        edge: tolerance for `edges`, relative to each single value.
     """
 
     call: Callable[..., Any]
@@ -39,10 +40,10 @@ class Case:
 
 
 def floating(x: Any) -> bool:
-    """Is this an array of floating numbers (and not a key, a row or a position)?"""
+    """Returns whether `x` is a NumPy array of floating dtype (and no key, row or position)."""
     return isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
 
 
 def normals(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], Arrays]:
-    """Inputs of standard normal numbers."""
+    """Returns a function for `Case.inputs`: standard normal arrays of these shapes."""
     return lambda generator: tuple(generator.standard_normal(shape) for shape in shapes)

@@ -1,5 +1,6 @@
-"""The tests of one case stand one after the other: they share its compiled programs, which are
-dropped before the next case.
+"""Runs the tests of each case consecutively.
+
+They share the case's compiled programs, which are dropped before the next case.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from tests.kernels.case import Case
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the tests that have a `case` by that case, and leaves all others where they are."""
+    """Sorts the tests that have a parameter `case` by it; all others keep their positions."""
     places = [i for i, item in enumerate(items) if isinstance(_params(item).get("case"), Case)]
     ordered = sorted((items[i] for i in places), key=_name)
     for place, item in zip(places, ordered, strict=True):
@@ -18,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _name(item: pytest.Item) -> str:
-    """What stands in brackets: the case."""
+    """The name of the case, which is in brackets in the test's name."""
     return item.name.partition("[")[2]
 
 

@@ -1,6 +1,4 @@
-"""A real SLURM of two nodes on loopback, started as this user's own processes and stopped with
-them. No root, no system services.
-"""
+"""Starts a real SLURM cluster on loopback, as child processes, without root or system services."""
 
 from __future__ import annotations
 
@@ -19,12 +17,12 @@ SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def installed() -> bool:
-    """Are the daemons and the client here?"""
+    """Returns whether SLURM's daemons and commands are installed."""
     return all(shutil.which(name, path=SEARCH) for name in (*DAEMONS, "sbatch", "srun", "scontrol"))
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Returns distinct TCP ports that are free now."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -35,8 +33,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def configuration(folder: Path, nodes: int) -> str:
-    """slurm.conf. Nodes are named by addresses, so that the first one's name resolves; all of them
-    listen on loopback alone.
+    """Returns the text of slurm.conf; all daemons listen on loopback alone.
+
+    Nodes are named by addresses, so that the name of the first one resolves.
     """
     control, *ports = free_ports(1 + nodes)
     host, user = socket.gethostname(), getpass.getuser()
@@ -63,7 +62,18 @@ def configuration(folder: Path, nodes: int) -> str:
 
 @contextmanager
 def cluster(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
-    """The environment in which SLURM's commands reach the cluster."""
+    """Runs a cluster in the block.
+
+    Args:
+        folder: of its configuration, state and logs.
+        nodes: their number.
+
+    Yields:
+        Environment variables with which SLURM's commands reach the cluster.
+
+    Raises:
+        RuntimeError: a daemon ended, or the nodes were not idle within 30 s; has the logs.
+    """
     for name in ("state", *(f"spool.127.0.0.{number}" for number in range(1, nodes + 1))):
         (folder / name).mkdir(parents=True)
     conf = folder / "slurm.conf"
@@ -105,7 +115,7 @@ def cluster(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
 
 
 def ask(environment: dict[str, str], *words: str) -> str:
-    """What one of SLURM's commands says."""
+    """Runs one of SLURM's commands; returns its standard output, stripped."""
     answer = subprocess.run(
         words,
         env={**os.environ, **environment},
@@ -118,6 +128,6 @@ def ask(environment: dict[str, str], *words: str) -> str:
 
 
 def field(environment: dict[str, str], job: str, name: str) -> str:
-    """A field of `scontrol show job`."""
+    """Returns a field of `scontrol show job`; "" where it is missing."""
     fields = ask(environment, "scontrol", "show", "job", job).split()
     return next((word.partition("=")[2] for word in fields if word.startswith(f"{name}=")), "")

@@ -151,6 +151,8 @@ def test_neighbours_by_hand() -> None:
     assert neighbours(line, np.array([[-1.0], [4.0], [5.5], [-1.5]]), k=1) == 0.5
     with pytest.raises(ValueError, match="neighbour number 3"):
         neighbours(line, line)
+    with pytest.raises(ValueError, match="neighbour number 0"):
+        neighbours(line, line, k=0)
 
 
 def test_neighbours_tell_what_is_missing_from_what_is_wrong() -> None:

@@ -1,4 +1,4 @@
-"""Every network at its smallest, and what it is called with."""
+"""Every network at a tiny size, with the arguments that it is called with."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ ROPES: dict[str, dict[str, Any]] = {
 
 
 def arrays(seed: int = 0) -> Named:
-    """Computes inputs, weights and outputs by name; those of the file have the seed 0."""
+    """Computes inputs, weights and outputs, {name: array}; those of the file have the seed 0."""
     import torch
 
     torch.manual_seed(seed)

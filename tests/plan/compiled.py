@@ -1,7 +1,7 @@
-"""Compiles an experiment's step for hardware that is not there, in a process of its own: XLA aborts
-where one of its checks fails.
+"""Compiles an experiment's step for hardware that is not present, in a child process.
 
-`python -m tests.plan.compiled EXPERIMENT TOPOLOGY ...` prints a line of JSON for each topology.
+The process is needed because XLA aborts where one of its checks fails. `python -m
+tests.plan.compiled EXPERIMENT TOPOLOGY ...` prints a line of JSON for each topology.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ LIMIT = 1800.0  # seconds for all topologies of one experiment, on a busy machin
 
 
 def compiled(name: str, *texts: str) -> list[dict[str, Any]]:
-    """What `main` prints in a process of its own. AssertionError with XLA's words: it did not
-    compile for every topology.
+    """Runs `main` in a child process, and returns the JSON objects that it prints.
+
+    Raises:
+        AssertionError: the step did not compile for every topology; has the end of XLA's output.
     """
     words = [sys.executable, "-m", "tests.plan.compiled", name, *texts]
     done = subprocess.run(
@@ -52,8 +54,9 @@ def compiled(name: str, *texts: str) -> list[dict[str, Any]]:
 
 
 def main(name: str, *texts: str) -> None:
-    """Prints what the step takes: of the usual preset where its data are prepared, else of the
-    offline one.
+    """Prints memory and compile time of a step for each topology.
+
+    The config is the experiment's default where its data are prepared, else the preset "offline".
     """
     jax.config.update("jax_platforms", "cpu")
     devices.prepare(RunOptions(offline=True, cpu_devices=1), 1, os.environ)
@@ -90,9 +93,7 @@ def main(name: str, *texts: str) -> None:
 def fewest_microbatches(
     experiment: Experiment, flags: RunOptions, topology: topologies.Topology, here: list[Any]
 ) -> Plan:
-    """The plan with the fewest microbatches that fits, as a user would run it; the last one tried
-    where none does.
-    """
+    """Returns the plan with the fewest microbatches that fits; the last one where none fits."""
     mesh, _ = own_size(experiment.batch, len(here), 1)
     for microbatches in MICROBATCHES:
         if experiment.batch % (len(here) * microbatches) == 0 or microbatches == 1:

@@ -1,5 +1,4 @@
-"""A process that runs an experiment's step on one CPU device and prints the memory that was
-forecast and what it really took.
+"""Runs an experiment's step on one CPU device, and prints the forecast and the measured memory.
 
 `python -m tests.plan.measure EXPERIMENT FIELD=VALUE ...`
 """
@@ -31,13 +30,18 @@ FIELDS = ("VmRSS", "VmHWM")
 
 
 def memory(field: str) -> int:
-    """Bytes of this process, from the kernel."""
+    """Returns a field of /proc/self/status, one of `FIELDS`, in bytes."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def main(name: str, changes: dict[str, Any]) -> dict[str, int]:
-    """Forecast and measured bytes of the step."""
+    """Runs three steps; returns the bytes that were forecast, measured, and of the arguments.
+
+    Args:
+        name: of the experiment.
+        changes: fields of its config; the others are those of the preset "offline".
+    """
     jax.config.update("jax_platforms", "cpu")
     devices.prepare(RunOptions(offline=True, cpu_devices=1), 1, os.environ)
     page = catalog.load(catalog.find(name))

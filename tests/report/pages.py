@@ -1,4 +1,4 @@
-"""What the tests of the report share: a card, a run folder, and a parsed page."""
+"""Helpers of the tests of the report: a card, a run folder, and a parser of the page."""
 
 from __future__ import annotations
 
@@ -102,7 +102,14 @@ TAGS = {
 def make(
     folder: Path, card: dict[str, Any] | None = None, lines: list[Any] | None = None, tail: str = ""
 ) -> Path:
-    """A run folder with this card and these lines of metrics."""
+    """Writes a run folder with a card and metrics, and returns it.
+
+    Args:
+        folder: is created.
+        card: None: `CARD`.
+        lines: of metrics.jsonl, as text or JSON values; None: 20 steps of training, 2 evaluations.
+        tail: is appended to metrics.jsonl, without a line end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").write_text(json.dumps(CARD if card is None else card), encoding="utf-8")
     if lines is None:
@@ -116,7 +123,14 @@ def make(
 
 
 class Parsed(HTMLParser):
-    """The tags with the names of their attributes, the text, and the attribute values of a page."""
+    """A parsed HTML page.
+
+    Attributes:
+        tags: (tag, names of its attributes) of each element; ("comment", ()) for a comment.
+        texts: the texts between tags, without script and style.
+        values: of all attributes.
+        block: the JSON of the curves.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
-from dlcore.errors import UsageError
 from dlcore.options import RunOptions
 from dlcore.runs import card as cards
 from dlcore.runs import catalog, sample_files
@@ -28,7 +27,6 @@ from dlcore.runs.evaluation import evaluate_all, restored
 from dlcore.runs.loop import PREEMPTED
 from dlcore.runs.parameter_hash import sha256
 from dlcore.runtime import processes
-from dlcore.seeds import runs as seeds
 from dlcore.train import weights as export
 from dlcore.train.experiment import Experiment
 from dlcore.train.recipe import Recipe
@@ -71,12 +69,16 @@ def trained(page: Page, out: str, flags: RunOptions = FLAGS, **changes: Any) -> 
     )
 
 
+def noisy_page(folder: Path) -> Page:
+    """A page whose last state is not its best."""
+    (folder / "noisy.py").write_text(PAGE)
+    return catalog.load(folder / "noisy.py")
+
+
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """A page whose last state is not its best."""
-    path = tmp_path_factory.mktemp("page") / "noisy.py"
-    path.write_text(PAGE)
-    return catalog.load(path)
+    return noisy_page(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")
@@ -236,53 +238,6 @@ def test_diagnostics_do_not_stand_twice_either(
     assert [line["step"] for line in lines] == [50, 100]
 
 
-def test_the_best_checkpoint_outlives_the_last_ones(noisy: Page) -> None:
-    """At each evaluation the best of those before it is on the disk, though `keep` is 1 and no
-    checkpoint was due.
-    """
-    assert (
-        trained(
-            noisy,
-            "run",
-            dataclasses.replace(FLAGS, save_every=1000, patience=3, eval_every=2),
-            steps=300,
-        )
-        == 0
-    )
-    run_card, values = (
-        card(Path("run")),
-        {line["step"]: line["accuracy"] for line in logged(Path("run"), "validation")},
-    )
-    assert run_card["stopped_early"]
-    assert (
-        run_card["best"]["value"]
-        == max(values.values())
-        == run_card["results"]["validation"]["accuracy"]
-    )
-    assert run_card["best"]["step"] == run_card["stopped_early"] - 6
-    assert steps_of(Path("run")) == [run_card["best"]["step"], run_card["stopped_early"]]
-
-
-def test_seeds_side_by_side_end_with_the_states_that_each_would_have_alone(noisy: Page) -> None:
-    flags = dataclasses.replace(FLAGS, seeds=3, out="runs", eval_every=4)
-    assert seeds.train(noisy, CONFIG, flags) == 0
-    best = set()
-    for seed in range(3):
-        alone = dataclasses.replace(
-            FLAGS, seed=seed, out=f"alone-{seed}", eval_every=4, parallel="jit", mesh=""
-        )
-        with pytest.MonkeyPatch.context() as patched:  # one device, as each seed has
-            patched.setattr(jax, "devices", lambda *_: jax.local_devices()[:1])
-            assert runs.train(noisy, CONFIG, alone) == 0
-        ours, want = card(Path(f"runs/seed-{seed}")), card(Path(f"alone-{seed}"))
-        assert ours["params_sha256"] == want["params_sha256"]
-        assert ours["best"] == want["best"]
-        assert ours["results"] == want["results"]
-        assert steps_of(Path(f"runs/seed-{seed}")) == steps_of(Path(f"alone-{seed}"))
-        best.add(ours["best"]["step"])
-    assert len(best) > 1, "each seed has a best step of its own"
-
-
 def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(
     noisy: Page, whole: Path, tmp_path: Path
 ) -> None:
@@ -306,44 +261,3 @@ def test_a_damaged_best_checkpoint_is_replaced_by_the_newest_with_a_warning(
 def replaced(**changes: Any) -> Experiment:
     """Digits, with other words about them."""
     return dataclasses.replace(DIGITS.experiment(tiny("mlp_digits"), "offline"), **changes)
-
-
-def test_a_best_that_nobody_measures_is_refused_before_the_first_step(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    page = dataclasses.replace(DIGITS, build=lambda c, splits: replaced(best="validation/f1"))
-    for go in (
-        lambda: trained(page, "run"),
-        lambda: seeds.train(page, CONFIG, dataclasses.replace(FLAGS, seeds=2, out="run")),
-    ):
-        with pytest.raises(
-            UsageError,
-            match=r"nothing measures 'f1' on validation.* metrics of that split are accuracy, loss",
-        ):
-            go()
-        assert not Path("run").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "model"),
-    [
-        ("gan_fashion_mnist", "gen"),
-        pytest.param("flow_mnist", "net", marks=pytest.mark.nightly),
-    ],
-)
-def test_what_a_generator_draws_and_exports_are_the_averaged_weights(name: str, model: str) -> None:
-    page = catalog.load(catalog.find(name))
-    assert runs.train(page, tiny(name), dataclasses.replace(FLAGS, out="run", eval_every=3)) == 0
-    assert cli.main(["export", "run", "out.npz"]) == 0
-    experiment = page.experiment(tiny(name), "offline")
-    state = restored(
-        experiment, dataclasses.replace(FLAGS, mesh=""), Path("run"), card(Path("run"))
-    )
-    for got, want in zip(
-        jax.tree.leaves(export.load(Path("out.npz"))["params"][model]),
-        jax.tree.leaves(state.opt[model].average),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(got, want)
-    measured = evaluate_all(experiment, dataclasses.replace(FLAGS, mesh=""), state)
-    assert card(Path("run"))["results"]["test"] == pytest.approx(measured["test"], rel=1e-4)

@@ -1,5 +1,6 @@
-"""What a compiled training step may cost, in counts that need no clock. `python -m
-tests.train.budget` records them anew.
+"""Budgets of the compiled training steps: FLOPs, bytes of memory traffic, temporary bytes.
+
+`python -m tests.train.budget` records them anew.
 """
 
 from __future__ import annotations
@@ -23,20 +24,22 @@ HOST = re.compile(r"\b(infeed|outfeed|send|recv)\(|callback")
 
 
 def cost(compiled: Any) -> dict[str, int]:
-    """FLOPs, bytes read and written, and temporary bytes of one device's program."""
+    """Returns FLOPs, bytes read and written, and temporary bytes of one device's program."""
     analysis, memory = compiled.cost_analysis(), compiled.memory_analysis()
     flops, moved = (int(analysis[word]) for word in ("flops", "bytes accessed"))
     return {"flops": flops, "bytes": moved, "temporary_bytes": int(memory.temp_size_in_bytes)}
 
 
 def recorded() -> dict[str, dict[str, dict[str, int]]]:
-    """{version of JAX: {experiment: cost}}: every compiler counts in its own way."""
+    """Reads {version of JAX: {experiment: cost}}; the counts depend on the compiler's version."""
     return json.loads(RECORDED.read_text(encoding="utf-8"))
 
 
 def check(name: str, compiled: Any, state: Any) -> None:
-    """No talk with the host inside the step, the state's memory given on to the next one, and no
-    more of anything than recorded.
+    """Asserts that a compiled step is within its budget.
+
+    It must not communicate with the host, must reuse the memory of the state, and each cost must be
+    at most `ROOM` times the recorded one.
     """
     assert not HOST.search(compiled.as_text()), f"{name}: the step talks to the host"
     held = sum(x.dtype.itemsize * x.size for x in jax.tree.leaves(state))
@@ -56,8 +59,9 @@ def check(name: str, compiled: Any, state: Any) -> None:
 
 
 def record() -> None:
-    """Compile the step of every page's TINY on the test suite's devices, and write down what it
-    costs with this version of JAX.
+    """Compiles the step of every experiment's preset "tiny", and records its costs.
+
+    They are recorded for this version of JAX, on the devices of the test suite.
     """
     steps = {}
     for name in catalog.names():

@@ -1,3 +1,4 @@
-"""Builders of data sets that TFDS does not have: one file a set, prepared by `dlcore prepare NAME`
-without TensorFlow.
+"""Builders of data sets that TFDS lacks, one file per set, which `dlcore prepare NAME` runs.
+
+They need no TensorFlow.
 """

@@ -15,7 +15,11 @@ FOLDERS = {"train": "train", "validation": "valid", "test": "test"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: of the Linguistic Data Consortium. Splits of Goo et al. 2018 (Slot-Gated)."""
+    """TFDS builder of texts `words`, `tags` (BIO) and `label` (the intent); see `tagged_info`.
+
+    The splits train, validation and test are those of Goo et al. 2018 (Slot-Gated). Licence: of the
+    Linguistic Data Consortium.
+    """
 
     name = "atis"
     VERSION = tfds.core.Version("1.0.0")

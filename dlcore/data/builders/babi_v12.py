@@ -1,5 +1,7 @@
-"""bAbI question answering 1.2 in English (Weston et al. 2015): 20 tasks, 1,000 and 10,000 questions
-to train on. Of task 3 the 10,000 are not among it.
+"""bAbI question answering 1.2 in English (Weston et al. 2015): 20 tasks.
+
+Each task has 1,000 questions for training in the small set, and 10,000 in the large one, from which
+the training questions of task 3 are missing.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ _FILE = re.compile(r"qa(\d+)_.*_(train|test)\.txt")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY 3.0. One example a story with its questions, as its file has it.
+    """TFDS builder of `task`, int32, and `story`: one example is a story with its questions.
 
-    Splits: train and test of 1,000 questions a task, train_10k and test_10k; the train file of task
-    3 is missing from train_10k.
+    A story is the text of its lines in bAbI's format. Splits: train and test (1,000 questions per
+    task), train_10k and test_10k; train_10k has no task 3. Licence: CC BY 3.0.
     """
 
     name = "babi_v12"
@@ -66,5 +68,5 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def stories(content: str) -> list[str]:
-    """The stories of a file: each begins at a line with the number 1."""
+    """Splits a file of bAbI into its stories, each of which starts at a line with the number 1."""
     return [each.strip("\n") for each in re.split(r"(?m)^(?=1 )", content) if each.strip()]

@@ -24,7 +24,10 @@ INTENTS = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """10,003 questions for training and 3,080 for test, as published. Licence: CC BY 4.0."""
+    """TFDS builder of texts `text` and `intent`, the name of the intent.
+
+    Splits as published: 10,003 questions for train and 3,080 for test. Licence: CC BY 4.0.
+    """
 
     name = "banking77"
     VERSION = tfds.core.Version("1.0.0")

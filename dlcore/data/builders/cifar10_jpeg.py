@@ -1,6 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009) whose training images went through JPEG of quality 90; the test images
-are the exact ones.
-"""
+"""CIFAR-10 (Krizhevsky 2009): training images after JPEG of quality 90, exact test images."""
 
 from __future__ import annotations
 
@@ -28,8 +26,10 @@ SPLITS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Mosaics made of github.com/cyizhuo/CIFAR-10-dataset; no licence is stated there. TFDS's own
-    `cifar10` has the exact pixels.
+    """TFDS builder of `image` uint8 [32, 32, 3] and `label`, in the splits train and test.
+
+    The images are stored as mosaics (`tiles`), made of github.com/cyizhuo/CIFAR-10-dataset; no
+    licence is stated there. TFDS's own `cifar10` has the exact pixels of both splits.
     """
 
     name = "cifar10_jpeg"
@@ -63,8 +63,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def files(folder: Path, split: str) -> list[Path]:
-    """The mosaics of a split, and last the list of names. UsageError: they are not there, or are
-    others.
+    """Finds the files of a split: its mosaics by name, and last the list of image names.
+
+    Args:
+        folder: where the files are.
+        split: "train" or "test".
+
+    Raises:
+        UsageError: there are none, or their contents have another SHA-256 than in `SPLITS`.
     """
     kind, sha256 = SPLITS[split]
     found, digest = (
@@ -88,13 +94,13 @@ def files(folder: Path, split: str) -> list[Path]:
 
 
 def images(paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Each image of some mosaics, uint8 [32, 32, 3]."""
+    """Yields the images of mosaics, uint8 [32, 32, 3], in their order."""
     for path in paths:
         with Image.open(path) as mosaic:
             yield from tiles(np.asarray(mosaic.convert("RGB")))
 
 
 def tiles(mosaic: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "n 32 32 3"]:
-    """A mosaic cut up: [25 32, 40 32, 3] -> [1000, 32, 32, 3], row by row."""
+    """Cuts a mosaic [25 * 32, 40 * 32, 3] into its images [1000, 32, 32, 3], row by row."""
     cut = mosaic.reshape(ROWS, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 1, 3, 4)
     return cut.reshape(ROWS * COLUMNS, SIDE, SIDE, 3)

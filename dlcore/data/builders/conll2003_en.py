@@ -1,5 +1,6 @@
-"""CoNLL-2003, English (Tjong Kim Sang & De Meulder 2003): 20,744 sentences of news with persons,
-places, organisations and other names.
+"""CoNLL-2003, English (Tjong Kim Sang & De Meulder 2003): 20,744 sentences of news with names.
+
+Persons, places, organisations and other names are tagged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: the annotation is free; the text is the Reuters Corpus, for research only."""
+    """TFDS builder of texts `words` and `tags`, in the published splits; see `tagged_info`.
+
+    Licence: the annotation is free; the text is the Reuters Corpus, for research only.
+    """
 
     name = "conll2003_en"
     VERSION = tfds.core.Version("1.0.0")

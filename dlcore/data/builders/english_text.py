@@ -1,5 +1,6 @@
-"""English of many kinds, to pretrain on: encyclopedia, speeches, dialogues, reviews, captions,
-questions. Texts alone, no labels.
+"""English of many kinds for pretraining: encyclopedia, speeches, dialogues, reviews, captions.
+
+The examples are texts without labels.
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ Read = Callable[[bytes], Iterator[str]]
 
 
 class Kind(NamedTuple):
-    """Files of one kind: where they lie in the folder, the sha256 of all of them in the order of
-    their names, how they are read.
+    """Files of one kind of text.
+
+    Attributes:
+        files: glob pattern of the files in the manual folder.
+        sha256: SHA-256 of the contents of all these files, concatenated in the order of their
+            names.
+        read: yields the documents of the decompressed contents of one file.
     """
 
     files: str
@@ -38,8 +44,9 @@ class Kind(NamedTuple):
 
 
 def _articles(content: bytes) -> Iterator[str]:
-    """WikiText: a title of one `=` begins an article; its marks for unknown words and joined
-    characters are taken out.
+    """Yields the articles of WikiText, which titles between single `=` separate.
+
+    Marks of unknown words are removed, and the spaced marks of hyphens and separators replaced.
     """
     text = (
         content.decode()
@@ -67,7 +74,7 @@ def _dialogues(content: bytes) -> Iterator[str]:
 
 
 def _lines(content: bytes) -> Iterator[str]:
-    """Sentences of no order: 25 of them are a document."""
+    """Yields documents of 25 lines each, for sentences whose order has no meaning."""
     lines = content.decode().splitlines()
     yield from ("\n".join(lines[start : start + 25]) for start in range(0, len(lines), 25))
 
@@ -115,10 +122,10 @@ def _bookings(content: bytes) -> Iterator[str]:
     )
 
 
-# No text of sentence_polarity and none of clinc_oos is among them; of most sets with a test split,
-# only the training texts. gap,
-# wikitext2, xquad and state_union are there whole, with what they are tested on: no model that
-# begins here may be judged by those.
+# No text of sentence_polarity or clinc_oos is among them. Of most sets with a published test split
+# only the training texts are; gap, taskmaster4, wikitext2, xquad and state_union are complete, with
+# texts that other experiments test on. A model that was pretrained on a kind must not be evaluated
+# on it: `without` of `sets.text.load` leaves kinds out.
 KINDS = {
     "banking77": Kind(
         "banking77/train.csv.gz",
@@ -184,8 +191,10 @@ KINDS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licences differ by kind: public domain, MIT, Apache, CC BY, CC BY-SA; multi30k's captions are
-    for research alone.
+    """TFDS builder of `text` and `kind`, one of `KINDS`, in the splits train and validation.
+
+    Each 40th document of a kind is for validation. Licences differ by kind: public domain, MIT,
+    Apache, CC BY, CC BY-SA; the captions of multi30k are for research only.
     """
 
     name = "english_text"
@@ -218,7 +227,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def documents(folder: Path, kind: Kind) -> Iterator[str]:
-    """The texts of one kind. UsageError: its files are not there, or are others."""
+    """Yields the documents of one kind that are not blank.
+
+    Args:
+        folder: the manual folder, which `kind.files` is relative to.
+        kind: the files, and how they are read.
+
+    Raises:
+        UsageError: there are no such files, or their contents have another SHA-256.
+    """
     files, digest = sorted(folder.glob(kind.files)), hashlib.sha256()
     if not files:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The original files of a set: each with its public address, its name and its checksum."""
+"""Original files of data sets, verified by their checksums."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from dlcore.errors import UsageError
 
 
 class File(NamedTuple):
-    """An original file. Without a `url` it cannot be downloaded and must be given with
-    --manual-dir.
+    """An original file of a data set.
+
+    Attributes:
+        name: its name in the folder of --manual-dir.
+        sha256: SHA-256 of its contents.
+        url: from which it is downloaded; "": it must be given with --manual-dir.
     """
 
     name: str
@@ -26,7 +30,12 @@ Examples = Iterator[tuple[str, dict[str, object]]]
 
 
 class DownloadManager(Protocol):
-    """What the builders use of TFDS's download manager."""
+    """The part of TFDS's download manager that the builders use.
+
+    Attributes:
+        _manual_dir: the folder of --manual-dir, None without one; it need not exist.
+        _dataset_name: name of the set, for messages.
+    """
 
     _manual_dir: str | os.PathLike[str] | None
     _dataset_name: str
@@ -36,14 +45,20 @@ class DownloadManager(Protocol):
 
 
 def manual_folder(dl_manager: DownloadManager) -> Path:
-    """Returns the folder of --manual-dir, which may be missing; "." where none was given."""
+    """Returns the folder of --manual-dir, which need not exist; "." if TFDS has none."""
     # the public property of TFDS fails where the folder is missing
     return Path(dl_manager._manual_dir or "")
 
 
 def fetch(dl_manager: DownloadManager, file: File) -> Path:
-    """The file, from the manual folder where it lies there, else downloaded. UsageError: neither,
-    or it is another file.
+    """Returns the path of an original file, which is downloaded if it is not in the manual folder.
+
+    Args:
+        dl_manager: of the builder.
+        file: its name, checksum and address.
+
+    Raises:
+        UsageError: it is not in the manual folder and has no address, or its SHA-256 differs.
     """
     manual = manual_folder(dl_manager) / file.name
     if not manual.is_file():
@@ -64,16 +79,19 @@ def fetch(dl_manager: DownloadManager, file: File) -> Path:
 
 
 def same_contents(folder: Path, pattern: str, sha256: str, name: str) -> list[bytes]:
-    """The contents of the files that a pattern names, in the order of their names.
+    """Reads the files that match a pattern, in the order of their names, and verifies them.
 
     Args:
-        folder: where they lie.
-        pattern: such as "train/part_*.json.gz".
-        sha256: of all the contents, one after the other.
-        name: of the set.
+        folder: what the pattern is relative to.
+        pattern: a glob pattern such as "train/part_*.json.gz".
+        sha256: SHA-256 of all the contents, concatenated.
+        name: of the data set, for messages.
+
+    Returns:
+        The contents of each file, not decompressed.
 
     Raises:
-        UsageError: there are none, or they are others.
+        UsageError: no file matches, or the SHA-256 differs.
     """
     files = sorted(folder.glob(pattern))
     if not files:

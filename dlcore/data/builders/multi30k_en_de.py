@@ -1,5 +1,6 @@
-"""Multi30k, task 1 (Elliott et al. 2016): 29,000 image captions in English and German, 1,014 for
-validation, test 2016 of 1,000.
+"""Multi30k, task 1 (Elliott et al. 2016): image captions in English and German.
+
+29,000 pairs for training, 1,014 for validation, and the 1,000 of test 2016.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ SPLITS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: the captions stand under the terms of Flickr30k, for research that is not
-    commercial.
+    """TFDS builder of texts `en` and `de`, in the splits train, validation and test.
+
+    Licence: the captions are under the terms of Flickr30k, for non-commercial research.
     """
 
     name = "multi30k_en_de"
@@ -77,7 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def sentences(path: Path) -> list[str]:
-    """Reads the lines of a gzip file, stripped."""
+    """Reads the lines of a gzip file of UTF-8, without spaces at their ends."""
     text = gzip.decompress(path.read_bytes()).decode("utf-8")
     # splitlines would cut at other characters too
     return [line.strip() for line in text.removesuffix("\n").split("\n")]

@@ -22,9 +22,10 @@ CAPTIONS = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licences: images Apache 2.0 (noto-emoji), names of Unicode, keywords MIT (gemoji).
+    """TFDS builder of `image` uint8 [72, 72, 3], and texts `caption`, `group` and `keywords`.
 
-    The splits are ours, by the hash of the file's name: no split of the source exists.
+    The source has no splits: train, validation and test are chosen by the hash of the file's name.
+    Licences: images Apache 2.0 (noto-emoji), names of Unicode, keywords MIT (gemoji).
     """
 
     name = "noto_emoji_captions"
@@ -72,14 +73,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def table(file: Path) -> list[dict[str, str]]:
-    """The rows of a compressed table with a header, separated by tabs."""
+    """Reads a gzip file of tab-separated values as {column: cell} of each row below its header."""
     lines = gzip.decompress(file.read_bytes()).decode("utf-8").removesuffix("\n").split("\n")
     names = lines[0].split("\t")
     return [dict(zip(names, line.split("\t"), strict=True)) for line in lines[1:]]
 
 
 def on_white(content: bytes) -> np.ndarray:
-    """A PNG with transparency over a white ground, uint8 [72, 72, 3], small ones in the middle."""
+    """Decodes a PNG file and composites it over the centre of a white square, uint8 [72, 72, 3].
+
+    Args:
+        content: the file, an image of at most 72x72 pixels.
+    """
     with Image.open(io.BytesIO(content)) as opened:
         image = opened.convert("RGBA")
     ground = Image.new("RGBA", (SIZE, SIZE), "white")

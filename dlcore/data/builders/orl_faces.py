@@ -1,8 +1,7 @@
-"""The ORL database of faces (AT&T Laboratories Cambridge, 1992 to 1994): 40 people, 10 grey images
-each.
+"""The ORL database of faces (AT&T Laboratories Cambridge, 1992 to 1994): 40 people, 10 images each.
 
-The copy whose checksum is named here (github.com/surabhiiyer/CreepyTeddy, att_faces) is not quite
-the original: the people s1 and s2 are two others, photographed elsewhere.
+The images are grey. The copy whose checksum is given here (github.com/surabhiiyer/CreepyTeddy,
+att_faces) differs from the original: its s1 and s2 are two other people, photographed elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of the faces: `image` uint8 [112, 92, 1] and `label`, the person; train alone.
+    """TFDS builder of `image` uint8 [112, 92, 1] and `label`, the person; the only split is train.
 
     The authors ask to give credit to the Olivetti Research Laboratory; no licence is stated.
     """

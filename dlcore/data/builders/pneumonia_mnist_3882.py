@@ -1,5 +1,6 @@
-"""PneumoniaMNIST (Yang et al. 2023, from Kermany et al. 2018) with a reduced training split: chest
-X-rays of children at 28x28, 3,882 of the 4,708 training images.
+"""PneumoniaMNIST (Yang et al. 2023, from Kermany et al. 2018) with 3,882 of 4,708 training images.
+
+Chest X-rays of children, 28x28 pixels.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ SPLITS = {"train": "train", "validation": "val", "test": "test"}  # TFDS's name:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Validation and test have the official sizes (524 and 624); 826 training images are missing.
+    """TFDS builder of `image` uint8 [28, 28, 1] and `label`, normal or pneumonia.
 
-    From github.com/varun19424/pneumonia_mnist at 9361a718. Licence of MedMNIST: CC BY 4.0.
+    Validation and test have the official sizes (524 and 624); of train 826 images are missing. From
+    github.com/varun19424/pneumonia_mnist at 9361a718. Licence of MedMNIST: CC BY 4.0.
     """
 
     name = "pneumonia_mnist_3882"

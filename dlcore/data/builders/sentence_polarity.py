@@ -1,5 +1,6 @@
 """Sentence polarity 1.0 (Pang & Lee 2005): 10,662 sentences of film reviews, half of them positive.
-No fixed split.
+
+There is no published split.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY 4.0."""
+    """TFDS builder of `text` and `label`, negative or positive; all are in the split train.
+
+    Licence: CC BY 4.0.
+    """
 
     name = "sentence_polarity"
     VERSION = tfds.core.Version("1.0.0")

@@ -1,5 +1,6 @@
-"""Schema-Guided Dialogue (Rastogi et al. 2020), a part of it: 3,072 dialogues of people with an
-assistant that searches, books and pays.
+"""Schema-Guided Dialogue (Rastogi et al. 2020): 3,072 of its dialogues.
+
+People talk with an assistant that searches, books and pays.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY-SA 4.0. The set's own splits, of each the first files: 2,048, 512 and 512
-    dialogues.
+    """TFDS builder of texts `messages` (JSON of `own.dialogues.to_json`) and `dialogue`, its id.
+
+    Of each published split the first files: 2,048 dialogues of train, 512 of validation, 512 of
+    test. Licence: CC BY-SA 4.0.
     """
 
     name = "sgd_dialogue"
@@ -63,7 +66,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def messages(dialogue: dict) -> str:
-    """The turns of a dialogue as messages; the system of the set is the assistant here."""
+    """Converts the turns of a dialogue to JSON messages; SYSTEM becomes the role assistant."""
     roles: dict[str, Role] = {"USER": "user", "SYSTEM": "assistant"}
     return to_json(
         [Message(roles[turn["speaker"]], turn["utterance"]) for turn in dialogue["turns"]]

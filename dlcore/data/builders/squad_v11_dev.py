@@ -1,5 +1,6 @@
 """SQuAD 1.1's development set (Rajpurkar et al. 2016): 10,570 questions on 48 articles.
-The training set is not among it.
+
+The training set is not part of it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY-SA 4.0. One example a paragraph, in the order of the file.
+    """TFDS builder of texts `article`, `context` and `questions`; one example is a paragraph.
 
-    `questions` is a JSON list of [question, [[answer, offset of its first character], ...]].
+    `questions` is a JSON list of [question, [[answer, offset of its first character], ...]]. All
+    are in the split dev. Licence: CC BY-SA 4.0.
     """
 
     name = "squad_v11_dev"

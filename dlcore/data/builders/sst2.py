@@ -1,5 +1,7 @@
-"""Stanford Sentiment Treebank, two classes (Socher et al. 2013): GLUE's phrases and sentences for
-training, the 1,821 test sentences of the papers, and GLUE's development set.
+"""Stanford Sentiment Treebank, two classes (Socher et al. 2013).
+
+GLUE's phrases and sentences for training, the 1,821 test sentences of the papers, and GLUE's
+development set.
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ Labelled = tuple[str, int]  # a text, and 1 if it is positive
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Splits: train, validation, test (1,821 sentences) and glue_dev (872 sentences).
+    """TFDS builder of `text` and `label`, negative or positive.
 
-    Validation has the sentences of two classes among a tenth of the 8,544 training sentences. Train
-    has the phrases of GLUE that occur in one of the other sentences, without those whose words are
-    a sentence of test or glue_dev. GLUE's own test labels are not public.
-
-    Licence: none is stated.
+    Splits: train, validation, test (1,821 sentences) and glue_dev (872 sentences). For validation a
+    tenth of the 8,544 sentences of the published training split is held out; those of them that
+    have one of the two classes are the split. Train has GLUE's phrases that occur in one of the
+    other sentences, except those with the words of a sentence of validation, test or glue_dev. The
+    labels of GLUE's own test set are not public. Licence: none is stated.
     """
 
     name = "sst2"
@@ -86,13 +88,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def of_glue(lines: Sequence[str]) -> list[Labelled]:
-    """Reads lines of label, tab and text, after one with the names of the columns."""
+    """Parses lines of label, tab and text, below a header, to (text, label)."""
     pairs = (line.split("\t") for line in lines[1:])
     return [(spelt(text), int(label)) for label, text in pairs]
 
 
 def of_sentences(lines: Sequence[str]) -> list[Labelled]:
-    """Reads lines of label, blank and sentence."""
+    """Parses lines of a label of one digit, a blank and a sentence, to (sentence, label)."""
     return [(spelt(line[2:]), int(line[0])) for line in lines]
 
 
@@ -109,17 +111,17 @@ def divided(
     validation: Sequence[Labelled],
     tested: Sequence[str],
 ) -> tuple[list[Labelled], list[Labelled]]:
-    """Divides phrases and sentences into train and validation.
+    """Divides labelled phrases and sentences into train and validation.
 
-    A tenth of the sentences is held out. A phrase is for training if it occurs, as a sequence of
-    words, in a sentence that is not; phrases of held-out sentences alone, and those whose sentence
-    is not found, are left out.
+    A tenth of `sentences`, by hash, is held out. A phrase is for training if it occurs, as a
+    sequence of words, in a sentence that is not held out. Left out are other phrases, and phrases
+    with the same words as one of `tested` or as a held-out sentence.
 
     Args:
-        phrases: with labels; sentences are among them.
-        sentences: from which the phrases were cut.
-        validation: sentences with labels, of which the held-out ones are returned.
-        tested: texts that may not be in train, compared by their words alone.
+        phrases: with labels; whole sentences are among them.
+        sentences: those from which the phrases were cut.
+        validation: sentences with labels; the held-out ones are returned.
+        tested: texts that must not be in train, compared by their words alone.
 
     Returns:
         The phrases for training; the sentences for validation.
@@ -137,7 +139,7 @@ def divided(
 
 
 def _key(text: str) -> str:
-    """The text with American endings: GLUE has "color" where the sentences have "colour"."""
+    """Returns the text with "our" as "or": GLUE has "color" where the sentences have "colour"."""
     return text.replace("our", "or")
 
 

@@ -1,6 +1,4 @@
-"""State of the Union 1.0: 65 speeches of the presidents of the United States to the Congress, 1945
-to 2006.
-"""
+"""State of the Union 1.0: 65 speeches of the presidents of the United States, 1945 to 2006."""
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ _PLACES = {"validation": (4,), "test": (9,)}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: public domain. Of ten speeches that follow each other, eight are for training, one
-    each for validation and test.
+    """TFDS builder of `text` and `speech`, the name of the file.
+
+    Of each ten speeches in the order of their years, eight are for train, the fifth is for
+    validation and the tenth for test. Licence: public domain.
     """
 
     name = "state_union"
@@ -58,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def plain(content: bytes) -> str:
-    """A speech as text: one line a paragraph, without blank lines or spaces at the ends."""
+    """Decodes a speech to text with one paragraph per line, without blank lines."""
     # Latin-1, but in five speeches of Nixon's the dashes and quotation marks are Big5's, all of
     # them behind the byte A1.
     text = re.sub(

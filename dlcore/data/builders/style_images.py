@@ -1,4 +1,4 @@
-"""Pictures for style transfer: three paintings in the public domain, and one photograph."""
+"""Pictures for style transfer: three paintings in the public domain, and a photograph."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licences: van Gogh 1889, Munch 1893 and Turner 1805 are in the public domain; the photograph
-    is Andreas Praefcke's, from Wikimedia Commons.
+    """TFDS builder of `name`, `shape` int32 [3] and `values` uint8 [n], the flattened RGB pixels.
+
+    All are in the split train. Licences: the paintings (van Gogh 1889, Munch 1893, Turner 1805) are
+    in the public domain; the photograph is Andreas Praefcke's, from Wikimedia Commons.
     """
 
     name = "style_images"

@@ -1,4 +1,4 @@
-"""What the builders of tagged sentences share: their features, and CoNLL columns."""
+"""Features and CoNLL columns of the builders of tagged sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from dlcore.data.builders.files import Examples
 def tagged_info(
     builder: tfds.core.DatasetBuilder, description: str | None, homepage: str
 ) -> tfds.core.DatasetInfo:
-    """The features of tagged sentences: words and tags, separated by one space, and a label."""
+    """Returns the description of a set with the text features `words`, `tags` and `label`.
+
+    `words` and `tags` are separated by single spaces, one tag per word; `label` is the class of the
+    sentence, "" if it has none.
+    """
     texts = {name: tfds.features.Text() for name in ("words", "tags", "label")}
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -21,9 +25,14 @@ def tagged_info(
 
 
 def tagged_rows(content: str, separator: str) -> Examples:
-    """The sentences of CoNLL columns: the word first, its tag last, an empty line between them.
+    """Yields the sentences of CoNLL columns as features of `tagged_info`, with the label "".
 
-    Lines that begin with -DOCSTART- stand between documents and are left out.
+    The first column of a line is the word, the last one its tag; blank lines and lines whose word
+    is -DOCSTART- separate sentences. Whitespace within a word is removed.
+
+    Args:
+        content: the text of the file.
+        separator: between columns.
     """
     sentences: list[list[tuple[str, str]]] = [[]]
     for line in content.split("\n"):

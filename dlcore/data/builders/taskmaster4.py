@@ -20,8 +20,11 @@ HOMEPAGE = "https://github.com/google-research-datasets/Taskmaster"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY 4.0. The text of the turns alone; a tenth of the dialogues each for validation
-    and test, by the hash of their first message, so that dialogues that begin alike are together.
+    """TFDS builder of texts `messages` (JSON of `own.dialogues.to_json`) and `dialogue`, its id.
+
+    Only the texts of the turns are used. A tenth of the dialogues each is for validation and test,
+    by the hash of the user's first message: dialogues with the same one are in one split. Licence:
+    CC BY 4.0.
     """
 
     name = "taskmaster4"
@@ -54,7 +57,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def spoken(dialogue: dict) -> list[Message]:
-    """The turns of a dialogue with text."""
+    """Returns the turns of a dialogue that have a text, as messages."""
     return [
         Message(turn["speaker"], turn["text"].strip())
         for turn in dialogue["utterances"]
@@ -63,5 +66,5 @@ def spoken(dialogue: dict) -> list[Message]:
 
 
 def first(messages: list[Message]) -> str:
-    """The first text of the user, by which dialogues are divided."""
+    """Returns the user's first message, by whose hash dialogues are split; "" if there is none."""
     return next((each.content for each in messages if each.role == "user"), "")

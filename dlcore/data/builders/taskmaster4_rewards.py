@@ -1,5 +1,7 @@
-"""Rewarded answers of Taskmaster-4 (Byrne et al. 2024): 3,228 answers of an assistant that takes
-coffee orders and calls programs, each labelled by a person as right (1) or wrong (0).
+"""Rewarded answers of Taskmaster-4 (Byrne et al. 2024): 3,228 answers of an assistant.
+
+The assistant takes orders of coffee and calls programs; a person labelled each answer as right (1)
+or wrong (0).
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ _ROLES: dict[str, Role] = {"agent": "assistant", "user": "user", "api": "tool"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY 4.0. The last message is the answer. A tenth of the answers each for
-    validation and test, by the hash of the user's first message, so that answers within one
-    dialogue are together.
+    """TFDS builder of `messages` (JSON of `own.dialogues.to_json`) and `reward`, wrong or right.
+
+    The last message is the answer. A tenth of the answers each is for validation and test, by the
+    hash of the user's first message: answers within one dialogue are in one split. Licence: CC BY
+    4.0.
     """
 
     name = "taskmaster4_rewards"
@@ -61,7 +65,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def answered(example: dict) -> list[Message]:
-    """The context and the answer as messages; calls of programs and responses are JSON."""
+    """Converts the context and the answer to messages; calls of programs and responses are JSON."""
     turns = [*json.loads(example["context"]), json.loads(example["generation"])]
     return [
         Message(_ROLES[turn["role"]], turn.get("text") or json.dumps(_call(turn))) for turn in turns

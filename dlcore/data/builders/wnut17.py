@@ -25,7 +25,10 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Licence: CC BY 4.0."""
+    """TFDS builder of texts `words` and `tags`, in the published splits; see `tagged_info`.
+
+    Licence: CC BY 4.0.
+    """
 
     name = "wnut17"
     VERSION = tfds.core.Version("1.0.0")

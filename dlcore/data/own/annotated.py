@@ -1,4 +1,4 @@
-"""One's own images with boxes: what COCO files and YOLO folders are read into, and its checks."""
+"""A user's images with boxes, as COCO files and YOLO folders give them: checks and arrays."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Picture:
         where: what names it in messages.
         file: the image.
         boxes: of its objects.
-        size: width and height that its description states; None: it states none.
+        size: width and height that its description gives; None: it gives none.
     """
 
     where: str
@@ -68,7 +68,7 @@ class Annotated:
         splits: {split: its images}.
         problems: everything that is wrong, one sentence each.
         crowds: number of boxes around crowds, which are left out (COCO's `iscrowd`).
-        by_hash: splits that were cut from train by the hash of the images' files.
+        by_hash: splits that `divide` cut from train by the hash of the images' files.
     """
 
     path: Path
@@ -86,7 +86,10 @@ class Annotated:
             raise UsageError("\n".join([*self.problems[:_LISTED], *rest]))
 
     def divide(self) -> None:
-        """Cuts validation and test from train by the hash of the files, where there are none.
+        """Moves a tenth of train into each missing split, by the SHA-256 of the image files.
+
+        The missing ones of validation and test are made; if none is missing, or train is empty,
+        nothing changes. A split that gets no image, train included, becomes a problem.
 
         Raises:
             UsageError: a file that cannot be read.
@@ -107,7 +110,9 @@ class Annotated:
         self.by_hash = missing
 
     def check(self, most: int) -> None:
-        """Adds problems of classes and numbers of boxes.
+        """Adds a problem for each class without a box in train, and each image with too many boxes.
+
+        A train split without images is a problem too.
 
         Args:
             most: largest number of boxes of an image.
@@ -132,15 +137,15 @@ class Annotated:
 
 
 def fitted(image: Image.Image, canvas: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """An image on a canvas: scaled with its aspect ratio kept, in the corner above left.
+    """Scales an image onto a canvas, into its upper left corner, with its aspect ratio kept.
 
     Args:
         image: Pillow's.
         canvas: width and height in pixels.
 
     Returns:
-        uint8 [height, width, 3], grey where the image is not, and the pixels of the canvas for one
-        of the image.
+        The canvas, uint8 [height, width, 3], grey where the image does not cover it; and the scale:
+        pixels of the canvas per pixel of the image.
     """
     scale = min(canvas[0] / image.width, canvas[1] / image.height)
     size = tuple(max(1, round(side * scale)) for side in image.size)
@@ -153,13 +158,18 @@ def fitted(image: Image.Image, canvas: tuple[int, int]) -> tuple[np.ndarray, flo
 def example(
     picture: Picture, canvas: tuple[int, int], most: int, problems: list[str]
 ) -> dict[str, np.ndarray]:
-    """An image with its boxes as arrays, see `dlcore.data.sets.detection.load`.
+    """Decodes an image with its boxes to the arrays of `dlcore.data.sets.detection.load`.
 
     Args:
         picture: the image, with at most `most` boxes.
         canvas: width and height in pixels.
         most: boxes to which it is padded.
-        problems: receives what is wrong with the file and its boxes.
+        problems: messages are appended to it: for a file that cannot be read (its pixels are zeros)
+            or has another size than described, and for boxes without area or outside the image,
+            which are left out.
+
+    Returns:
+        The arrays of `row`.
     """
     try:
         image = images.upright(picture.file)
@@ -184,14 +194,19 @@ def row(
     labels: Sequence[int],
     most: int,
 ) -> dict[str, np.ndarray]:
-    """The arrays of one example, see `dlcore.data.sets.detection.load`.
+    """Returns the arrays of one example, see `dlcore.data.sets.detection.load`.
 
     Args:
         pixels: the canvas, uint8 [height, width, 3].
-        scale: pixels of the canvas for one of the image.
+        scale: pixels of the canvas per pixel of the image.
         size: width and height of the image.
-        boxes, labels: in pixels of the image, and their classes.
+        boxes: left, top, right, bottom in pixels of the image; at most `most`.
+        labels: classes of the boxes.
         most: boxes to which it is padded.
+
+    Returns:
+        `image`, `boxes` float32 [most, 4], `label` int32 [most], `count` int32 [], `scale` float32
+        [] and `extent` float32 [2].
     """
     padded, label = np.zeros((most, 4), np.float32), np.zeros(most, np.int32)
     if boxes:
@@ -233,7 +248,11 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def by_alias(names: Iterator[str] | Sequence[str]) -> dict[str, str]:
-    """Returns {split: its name among `names`}, the first of the split's `ALIASES` that occurs."""
+    """Returns {split: its name among `names`}, the first of the split's `ALIASES` that occurs.
+
+    Args:
+        names: such as names of folders; splits of which no alias occurs are left out.
+    """
     there = set(names)
     return {
         split: found[0]
@@ -243,7 +262,12 @@ def by_alias(names: Iterator[str] | Sequence[str]) -> dict[str, str]:
 
 
 def key(pictures: Sequence[Picture], *more: object) -> str:
-    """What an entry of the cache is of: the files with size and time of change, and their boxes."""
+    """Computes the key of a cache entry: a hash of image files and boxes, 32 hexadecimal digits.
+
+    Args:
+        pictures: of each the path, size and time of change of the file, and the boxes are hashed.
+        more: what else the entry depends on, plain JSON.
+    """
     stats = [(picture.file.resolve(), picture.file.stat()) for picture in pictures]
     listed = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     boxes = [[(*each.box, each.label) for each in picture.boxes] for picture in pictures]

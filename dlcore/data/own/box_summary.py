@@ -1,4 +1,4 @@
-"""One's own images with boxes at a glance: counts by class and split, sizes, faults."""
+"""Summarises a user's images with boxes: counts by class and split, sizes, duplicates, faults."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _CANVAS = (240, 240)  # pixels of a picture that is shown
 def read(path: Path) -> Annotated:
     """Reads a COCO file or folder, or a YOLO folder.
 
+    Args:
+        path: see `dlcore.data.own.coco.find` and `dlcore.data.own.yolo.find`.
+
     Raises:
-        UsageError: the path holds neither.
+        UsageError: the path does not exist or holds neither, or its JSON or YAML cannot be read.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -37,10 +40,13 @@ def read(path: Path) -> Annotated:
 
 
 def summary(path: Path) -> Summary:
-    """Reads all of a path.
+    """Reads all images and boxes of a path, and summarises them.
+
+    Args:
+        path: see `read`.
 
     Raises:
-        UsageError: it holds no COCO file and no YOLO folder.
+        UsageError: as `read`.
     """
     found = read(path)
     most = max((len(p.boxes) for each in found.splits.values() for p in each), default=1)

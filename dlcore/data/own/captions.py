@@ -1,4 +1,4 @@
-"""One's own pictures with captions: tables with the columns `path` and `caption`."""
+"""User pictures with captions: tables with the columns `path` and `caption`."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ _FORMAT = 2  # counts up when the same files become other arrays than before
 
 
 def words(caption: str) -> list[str]:
-    """The words and punctuation marks of a caption, in lower case."""
+    """Splits a caption into words and single punctuation marks, in lower case."""
     return re.findall(r"[\w’'-]+|[^\w\s]", caption.lower())
 
 
 def find(path: Path) -> Found:
-    """The pictures of a path; `values` are (file, caption).
+    """Finds the pictures of a path; the `values` of an example are (file, caption).
 
     Args:
-        path: a .csv, .tsv or .jsonl file with `path`, relative to it, `caption`, and `split` if it
-            likes; or a folder that holds such a file (or train, validation and test ones).
+        path: a .csv, .tsv or .jsonl file with the columns `path` (relative to the file) and
+            `caption`, and optionally `split`; or a folder that holds one such file, or files named
+            train, validation and test; files with one name, train.csv and train.tsv, are one split.
     """
     found = Found(path)
     try:
@@ -65,7 +66,11 @@ def find(path: Path) -> Found:
 def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
     for table in tables:
         rows = files.rows(table, COLUMNS, [], found.problems)
-        found.splits[table.stem] = _existing(rows, found.problems)
+        found.splits.setdefault(table.stem, []).extend(_existing(rows, found.problems))
+    if "train" not in found.splits:
+        raise UsageError(
+            f"{found.path} has files for {', '.join(found.splits)}, but none for train: add one"
+        )
     return found
 
 
@@ -83,7 +88,13 @@ def _existing(examples: Sequence[Example], problems: list[str]) -> list[Example]
 
 @dataclasses.dataclass(frozen=True)
 class OwnCaptions:
-    """Decoded pictures of each split, and their captions."""
+    """Decoded pictures of each split, and their captions.
+
+    Attributes:
+        images: {split: `image` uint8 [n, size, size, 3]}.
+        captions: {split: caption of each picture, as it is written}.
+        by_hash: splits that were cut from train by the hash of the pictures.
+    """
 
     images: dict[str, Arrays]
     captions: dict[str, tuple[str, ...]]
@@ -91,14 +102,14 @@ class OwnCaptions:
 
 
 def load(path: Path, size: int) -> OwnCaptions:
-    """One's own pictures and captions, decoded once into the cache.
+    """Loads a user's pictures and captions, decoded once into the cache.
 
     Args:
-        path: as `find`. Splits that it does not give are cut by the hash of the pictures' contents.
-        size: height and width to which each picture is resized.
+        path: see `find`. Missing splits are cut from train by the hash of the pictures' contents.
+        size: height and width to which each picture is resized, its aspect ratio not kept.
 
     Raises:
-        UsageError: anything that is wrong with the files.
+        UsageError: a fault in the files.
     """
     found = find(path)
     found.refuse()
@@ -118,6 +129,10 @@ def load(path: Path, size: int) -> OwnCaptions:
 def read(file: Path, size: int) -> np.ndarray:
     """Reads a picture as uint8 [size, size, 3], see `on_white`.
 
+    Args:
+        file: the picture.
+        size: height and width in pixels.
+
     Raises:
         UsageError: it cannot be read.
     """
@@ -125,12 +140,12 @@ def read(file: Path, size: int) -> np.ndarray:
 
 
 def on_white(image: Image.Image, size: int) -> np.ndarray:
-    """A picture as uint8 [size, size, 3], over a white ground where it is transparent."""
+    """Resizes a picture to uint8 [size, size, 3], with white where it is transparent."""
     return images.resized(over_white(image), (size, size, 3))
 
 
 def over_white(image: Image.Image) -> Image.Image:
-    """A picture over a white ground where it is transparent.
+    """Composites a picture over white where it is transparent.
 
     The emoji of `dlcore.data.builders.noto_emoji_captions` lie on white; what is below the
     transparent pixels of their files is black.

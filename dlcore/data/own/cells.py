@@ -23,7 +23,7 @@ class Cells:
         name: its name in messages, such as its path.
         columns: the names of the columns, all different.
         rows: the cells of each row, stripped, one per column.
-        where: "FILE, line N" of each row.
+        where: "FILE, line N" of each row; of Parquet "FILE, row N".
         split: the split of each row, where files give splits; else ().
     """
 
@@ -34,7 +34,10 @@ class Cells:
     split: Sequence[str] = ()
 
     def column(self, name: str) -> list[str]:
-        """Returns the cells of a column.
+        """Returns the cells of a column, one per row.
+
+        Args:
+            name: of the column.
 
         Raises:
             UsageError: there is no such column.
@@ -52,13 +55,13 @@ def read(path: Path) -> Cells:
 
     Args:
         path: .csv, separated by commas, or by semicolons where its first line has semicolons and no
-            comma; .tsv, separated by tabs; or .parquet, which needs pyarrow. Cells may be quoted.
-            The first line has the names of the columns.
+            comma, whose cells may be quoted; .tsv, separated by tabs, whose cells are not quoted;
+            or .parquet, which needs pyarrow. The first line has the names of the columns.
 
     Raises:
         UsageError: no file, another suffix or encoding, no header, a column without a name or with
             that of another, a row with too many or too few cells, no rows, or files with different
-            columns.
+            columns; of Parquet no pyarrow, a damaged file, or a column of lists or bytes.
     """
     by_split, given = files.grouped(path, SUFFIXES)
     parts = [(split, _file(file)) for split, paths in by_split.items() for file in paths]
@@ -88,12 +91,14 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
     Args:
         text: the table.
         name: its name in messages.
-        delimiter: between cells; "": a comma or a semicolon, see `read`.
+        delimiter: between cells, which are quoted unless it is a tab; "": a comma or a semicolon,
+            see `read`.
 
     Raises:
         UsageError: see `read`.
     """
     header, rest = _header(text, name, delimiter)
+    way = "remove tabs from its cells" if delimiter == "\t" else "quote a cell with the separator"
     rows, where = [], []
     for line, cells in rest:
         if not any(cells):  # an empty line
@@ -101,7 +106,7 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
         if len(cells) != len(header):
             raise UsageError(
                 f"{name}, line {line}: {len(cells)} cells, and line 1 names {len(header)} columns:"
-                " quote a cell that holds the separator, and leave none out"
+                f" {way}, and leave none out"
             )
         rows.append(cells)
         where.append(f"{name}, line {line}")
@@ -113,12 +118,20 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
 def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yields (number of its first line, cells) of each row of a text, the header included.
 
+    Args:
+        text, name, delimiter: as of `parse`. Cells are stripped.
+
     Raises:
         UsageError: an unclosed quote, or a cell of more than 131,072 characters.
     """
     first = text.partition("\n")[0]
     separator = delimiter or (";" if ";" in first and "," not in first else ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+    )
     while True:
         line = reader.line_num + 1
         try:
@@ -142,7 +155,15 @@ def _header(
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """Raises UsageError for a missing or repeated column name, or numbers instead of names."""
+    """Checks the names of columns.
+
+    Args:
+        names: of the columns, at least one.
+        where: file and line, for messages.
+
+    Raises:
+        UsageError: a missing or repeated name, or numbers in place of all names.
+    """
     if all(_is_number(name) for name in names):
         raise UsageError(
             f"{where}: {', '.join(names[:3])} are no names of columns: add a first line that names"

@@ -1,4 +1,4 @@
-"""One's own boxes as COCO JSON: a file, or a folder with a file for each split."""
+"""A user's images with boxes in COCO's JSON format: a file, or a folder with a file per split."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ def find(path: Path) -> Annotated:
             that hold one .json file each, or with one .json file. Images are looked for beside the
             file, in `images`, and in a folder of the split's name.
 
+    Returns:
+        The images by split, all under "train" for a single file. Faults of the contents, such as a
+        missing image or an unknown category, are in its `problems`; `iscrowd` boxes are left out.
+
     Raises:
-        UsageError: nothing there, or not JSON.
+        UsageError: no such path, a folder without .json files or with several where one is
+            expected, or a file that is not JSON.
     """
     found = Annotated(path)
     for split, file in _files(path).items():
@@ -36,7 +41,11 @@ def find(path: Path) -> Annotated:
 
 
 def is_coco(path: Path) -> bool:
-    """Whether a path is a .json file, or a folder with some where COCO's are looked for."""
+    """Returns whether a path is a .json file, or a folder with some where COCO's are looked for.
+
+    Raises:
+        UsageError: the folder of a split holds several .json files.
+    """
     if path.is_file():
         return path.suffix.lower() == ".json"
     return path.is_dir() and bool(_candidates(path) or _by_folder(path))

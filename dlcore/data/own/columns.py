@@ -3,11 +3,12 @@
 A column is a dict of plain JSON, with its `name` and its `kind`:
     number: `mean` and `deviation` of the training split; its input is standardised by them. A
         missing value is the mean; with `indicator` a second input is 1 where it is missing.
-    category: `categories`, of the training split, the most frequent first; an input each, 1 for the
-        category of the row. With `indicator` a further input is 1 where it is missing. A category
-        that is not in the list is 0 everywhere.
+    category: `categories`, of the training split, the most frequent first, at most `MOST`; one
+        input for each, 1 for the category of the row. With `indicator` a further input is 1 where
+        it is missing. All inputs are 0 for a category that is not in the list; `rare` is the number
+        of categories that `MOST` leaves out.
     ignored: has no input, for its `reason`.
-All have `missing`: how many rows of the training split have no value.
+All have `missing`: the number of rows of the training split that have no value.
 """
 
 from __future__ import annotations
@@ -25,7 +26,18 @@ from dlcore.errors import UsageError
 
 
 class Column(TypedDict, total=False):
-    """A column as plain JSON; which keys there are depends on its kind, see the module."""
+    """A column as plain JSON; which keys it has depends on its kind, see this module.
+
+    Attributes:
+        name: of the column.
+        kind: "damaged" occurs in summaries only, for a column that cannot be read.
+        missing: number of training rows without a value.
+        indicator: whether an input marks missing values.
+        mean, deviation: of numbers, in the unit of the column.
+        categories: those with an input.
+        rare: number of categories without an input.
+        reason: why the column is ignored.
+    """
 
     name: str
     kind: Literal["number", "category", "ignored", "damaged"]
@@ -64,16 +76,20 @@ def recognised(
 ) -> Column:
     """Recognises the kind of a column, and computes its statistics or categories.
 
-    A column holds numbers if every cell that is not missing is a number, else categories.
+    A column holds numbers if every cell that is not missing is a number, else categories. It is
+    ignored if its training rows have no value, or all of them the same value; and, of categories,
+    if there are more of them than 20 and than half of the training rows that have a value.
 
     Args:
         name: of the column.
-        cells, where: of all rows, and their file and line.
+        cells: of all rows.
+        where: file and line of each row.
         train: indices of the training rows, from which alone statistics and categories are
             computed.
 
     Raises:
-        UsageError: a cell that is not a number in a column where nine tenths are.
+        UsageError: a cell that is not a number in a column where at least nine tenths are, or
+            numbers whose standard deviation overflows.
     """
     present = [i for i, cell in enumerate(cells) if not is_missing(cell)]
     wrong = [i for i in present if number(cells[i]) is None]
@@ -114,7 +130,7 @@ def _ignored(name: str, missing: int, reason: str) -> Column:
 
 
 def names(columns: Sequence[Column]) -> list[str]:
-    """Returns the names of the inputs, in their order."""
+    """Returns the names of the inputs, in the order of `Encoded.x`."""
     found = []
     for column in columns:
         if column["kind"] == "number":

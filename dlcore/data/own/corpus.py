@@ -42,8 +42,11 @@ def find(path: Path) -> Found:
 def load(path: Path) -> dict[str, list[str]]:
     """Loads {split: documents} of a path.
 
-    Without validation files, the last tenth of each training file is used, from the start of a line
-    where possible; adding files does not change this.
+    Without validation files, the last tenth of each training file is for validation, from the start
+    of a line where possible; adding files does not change this.
+
+    Args:
+        path: see `find`.
 
     Raises:
         UsageError: a fault in the files.

@@ -1,4 +1,4 @@
-"""One's own dialogues: JSON lines with `messages`, each with a `role` and its `content`."""
+"""User dialogues: JSON lines with `messages`, each with a `role` and its `content`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,13 @@ def has_messages(file: Path) -> bool:
 
 
 def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
-    """Loads {split: dialogues} of a path; missing splits are cut from train by the hash of each.
+    """Loads the dialogues of a path; missing splits are cut from train by the hash of the messages.
+
+    Args:
+        path: see `find`.
+
+    Returns:
+        What was found, for the names of the splits; and {split: dialogues}.
 
     Raises:
         UsageError: a fault in the files.

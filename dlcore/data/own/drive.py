@@ -1,4 +1,4 @@
-"""One's own recorded drive: a table of frames and steering, as the Udacity simulator writes it."""
+"""A user's recorded drive: a table of frames and steering, as the Udacity simulator writes it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, np.ndarray]:
         shape: [height, width, channels] of the arrays; frames of other sizes are resized.
 
     Returns:
-        `image` uint8 [*shape], and the steering, float32 [frames].
+        `image` uint8 [frames, *shape], and the steering, float32 [frames].
 
     Raises:
-        UsageError: no table, missing columns, frames or numbers (by file and line), or steering
-            that never changes.
+        UsageError: no table, missing columns, frames or numbers (by file and line), no rows, or
+            steering that never changes.
     """
     found = find(path)
     found.refuse()
@@ -49,7 +49,11 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, np.ndarray]:
 
 
 def table_of(path: Path) -> Path:
-    """Returns the table of a path as of `load`. UsageError: there is none."""
+    """Returns the table of a path, see `load`.
+
+    Raises:
+        UsageError: there is none.
+    """
     table = path / LOG if path.is_dir() else path
     if not table.is_file():
         raise UsageError(
@@ -67,7 +71,7 @@ def steering_of(examples: Sequence[Example]) -> np.ndarray:
 def find(path: Path) -> Found:
     """Finds the frames of a drive; the `values` of an example are (file, steering).
 
-    All are under "train", in their order: the splits are sections of the time, see `PARTS`.
+    All are under "train", in the order of time; `PARTS` gives the sections of time that are splits.
 
     Args:
         path: as of `load`.
@@ -91,7 +95,14 @@ def find(path: Path) -> Found:
 
 
 def is_drive(table: Path) -> bool:
-    """Whether a .csv or .tsv file has the columns of a drive, or is the simulator's own table."""
+    """Returns whether a table has the columns of a drive, or is the simulator's without a header.
+
+    Args:
+        table: a file; only .csv and .tsv files can be drives.
+
+    Raises:
+        UsageError: a .csv or .tsv file that cannot be read.
+    """
     if table.suffix.lower() not in (".csv", ".tsv"):
         return False
     if _lacks_header(table):

@@ -40,18 +40,20 @@ def below(folder: Path) -> list[Path]:
 
 
 def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Path]], bool]:
-    """The files of each split of a path, and whether the path gives splits.
+    """Groups the files of a path by split.
 
     Args:
-        path: a file; or a folder of files, whose splits are folders train, validation, test, or
-            files with these names (train.csv, test.csv; train.de, train.en).
+        path: a file; or a folder of files, also in subfolders, whose splits are folders train,
+            validation, test, or files with these names (train.csv, test.csv; train.de, train.en).
         suffixes: of the files that count; (): every file.
 
     Returns:
-        {split: files}, all files under "train" where there are no splits.
+        {split: files}, all files under "train" where there are no splits; and whether the path
+        gives splits.
 
     Raises:
-        UsageError: nothing there, no such files, or other names beside those of splits.
+        UsageError: no such path, no such files, files of splits but none for train, or other files
+            or folders beside those of splits.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -84,7 +86,10 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
 
 
 def split_folders(path: Path) -> dict[str, Path]:
-    """Returns the subfolders train, validation and test of a folder that exist.
+    """Returns {split: folder} of the subfolders train, validation and test that exist.
+
+    Args:
+        path: the folder.
 
     Raises:
         UsageError: there is another subfolder beside them.
@@ -103,10 +108,10 @@ def _fitting(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def text(path: Path) -> str:
-    """Reads a text file in UTF-8.
+    """Reads a text file in UTF-8, without a byte order mark.
 
     Raises:
-        UsageError: another encoding; the message has line and byte.
+        UsageError: the file cannot be read, or another encoding; the message has line and byte.
     """
     try:
         content = path.read_bytes()
@@ -128,7 +133,13 @@ def text(path: Path) -> str:
 
 
 def lines(path: Path) -> list[str]:
-    """Reads the lines of a text file, without line ends."""
+    r"""Reads the lines of a text file, without line ends.
+
+    Lines end at "\n" or "\r\n" alone.
+
+    Raises:
+        UsageError: as `text`.
+    """
     found = text(path).replace("\r\n", "\n").split("\n")
     return found[:-1] if found[-1] == "" else found
 
@@ -222,6 +233,7 @@ class Reader(Protocol):
 def _cells(
     path: Path, names: Sequence[str], reader: Reader, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
+    tabs = path.suffix.lower() == ".tsv"
     while True:
         line = reader.line_num + 1
         try:
@@ -235,17 +247,23 @@ def _cells(
             yield line, dict(zip(names, cells, strict=True))
         elif cells:
             problems.append(
-                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns: quote a cell"
-                " that holds the separator"
+                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns:"
+                f" {'remove tabs from its cells' if tabs else 'quote a cell with the separator'}"
             )
 
 
 def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Reads (line number, object) of each line of JSON; numbers and booleans are converted to text.
+    """Yields (line number, object) of each line of JSON that is not blank.
+
+    Numbers and booleans are converted to text; keys whose value is null, a list or an object are
+    left out.
 
     Args:
         path: a .jsonl file.
         problems: faults of single lines are appended to it; these lines are left out.
+
+    Raises:
+        UsageError: as `text`.
     """
     for number, line in enumerate(lines(path), 1):
         if not line.strip():
@@ -277,8 +295,11 @@ def of_tables(path: Path, columns: Sequence[str]) -> Found:
         path: a .csv, .tsv or .jsonl file, or a folder of them.
         columns: whose cells are the `values` of an example.
 
+    Returns:
+        The examples; faults of files and rows, such as a missing column, are in its `problems`.
+
     Raises:
-        UsageError: see `rows` and `grouped`.
+        UsageError: as `grouped`.
     """
     found = Found(path)
     files_by_split, given = grouped(path, TABLES)

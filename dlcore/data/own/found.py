@@ -60,10 +60,10 @@ class Found:
         return f"{split} by hash" if split in self.by_hash else split
 
     def divide(self, keys: Callable[[Sequence[Example]], Sequence[str]]) -> None:
-        """Cuts missing validation and test splits from train by the hash of a key.
+        """Cuts missing validation and test splits from train, a tenth each, by the hash of a key.
 
-        A tenth of the keys goes to each. It depends on the key alone, so that adding examples moves
-        none.
+        The split of an example depends on its key alone, so that adding examples moves none. Where
+        the hash leaves train or a new split empty, a problem is added.
 
         Args:
             keys: examples -> their keys; called only if something is cut.
@@ -109,5 +109,5 @@ class Found:
 
 
 def first_values(examples: Sequence[Example]) -> list[str]:
-    """Returns the first value of each example, stripped: the key of a text."""
+    """Returns the first value of each example, stripped: the keys of texts for `Found.divide`."""
     return [example.values[0].strip() for example in examples]

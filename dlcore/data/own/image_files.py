@@ -1,4 +1,4 @@
-"""One's own images by class, read and augmented when a batch needs them."""
+"""A user's images by class, read and augmented when a batch needs them."""
 
 from __future__ import annotations
 
@@ -36,21 +36,26 @@ class ImageFiles:
         return len(self.files)
 
     def read(self, index: int) -> Example:
-        """Decodes an image, turned upright. UsageError: it cannot be decoded."""
+        """Decodes an image, rotated as its EXIF data say.
+
+        Raises:
+            UsageError: it cannot be decoded.
+        """
         image = images.upright(Path(self.files[index]))
         image = image.convert("L" if self.channels == 1 else "RGB")
         pixels = np.asarray(image, np.uint8).reshape(image.height, image.width, self.channels)
         return {"image": pixels, "label": np.int32(self.labels[index])}
 
     def where(self, index: int) -> str:
+        """Returns the path of the image."""
         return str(self.files[index])
 
 
 def load(path: Path, augment: Augment, prepare: Prepare, channels: int = 3) -> Splits:
-    """One's own images as splits whose examples are decoded when a batch needs them.
+    """Loads a user's images as splits whose examples are decoded when a batch needs them.
 
     Args:
-        path: as of `images.find`. Splits that it does not give are cut by the hash of the files'
+        path: see `images.find`. Missing splits are cut from train by the hash of the files'
             contents.
         augment: (example, random generator) -> example of training batches, all of one shape.
         prepare: example -> example of every other use, of the same shape.
@@ -60,8 +65,9 @@ def load(path: Path, augment: Augment, prepare: Prepare, channels: int = 3) -> S
         Splits; `facts` has `classes` and `by_hash`, the splits that were cut.
 
     Raises:
-        UsageError: anything that is wrong with the files, but for images in the midst of a split
-            that cannot be decoded: these are reported when they are read.
+        UsageError: a fault in the files, or as `dlcore.data.mapped.mapped`. Of each split up to
+            four images are decoded here; others that cannot be decoded are reported when they are
+            read.
     """
     found = images.find(path)
     found.refuse()

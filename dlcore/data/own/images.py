@@ -150,7 +150,7 @@ def of_value(
     shape: tuple[int, ...],
     resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> UInt8[np.ndarray, "*shape"]:
-    """Converts an image of Pillow, or an array of the shape, to uint8 of a shape.
+    """Converts an image of Pillow, or an array, to uint8 of a shape.
 
     Args:
         value: an image of Pillow, which is resized; or uint8 of the shape, where a grey image may
@@ -204,13 +204,13 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class Size:
-    """The size that own images are given when it follows from the files.
+    """Determines the size to which a user's images are resized from the sizes of the files.
 
     Height and width are the medians of the files', which are reduced to at most `longest`, their
     ratio kept, and rounded down to multiples of `multiple`. Images are grey if all files are.
 
     Attributes:
-        multiple: by what the network divides height and width.
+        multiple: height and width must be divisible by it.
         longest: largest height and width in pixels.
     """
 
@@ -230,12 +230,13 @@ def load(path: Path, shape: Sequence[int] | Size) -> Splits:
 
     Args:
         path: see `find`. Missing splits are cut from train by the hash of the files' contents.
-        shape: [height, width, channels] of the arrays, to which images of other sizes are resized;
-            or how it follows from the files of the training split.
+        shape: [height, width, channels] to which images are resized; or `Size`, which determines it
+            from the files of the training split.
 
     Returns:
-        Splits of `image` uint8 [*shape] and `label` int32; `facts` has `classes`, `by_hash`, the
-        splits that were cut, and `original_sizes`, the smallest and largest [height, width].
+        Splits of `image` uint8 [*shape] and `label` int32. `facts` has `classes`; `by_hash`, the
+        splits that were cut; and `original_sizes`, {"smallest", "largest"}: [height, width], each
+        by itself.
 
     Raises:
         UsageError: a fault in the files.

@@ -1,4 +1,4 @@
-"""Images with masks of one's own at a glance: sizes, classes, duplicates and faults."""
+"""Summarises a user's images with masks: sizes, classes, duplicates and faults."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _NUMBERED = " (of masks that number instances this is no fault: dlcore train seg
 
 
 def summary(path: Path) -> Summary:
-    """Reads all images and masks of a folder.
+    """Reads all images and masks of a folder, and summarises them.
 
     Args:
         path: see `dlcore.data.own.masks.find`.
 
     Raises:
-        UsageError: images and masks do not belong together, or there are too few.
+        UsageError: as `dlcore.data.own.masks.find`.
     """
     labelled = masks.find(path)
     problems: list[str] = []

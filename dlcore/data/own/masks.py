@@ -1,4 +1,4 @@
-"""One's own images with label maps: a folder of images, and a folder of masks of the same names."""
+"""A user's images with label maps: a folder of images, and a folder of masks of the same names."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LAYOUT = (
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Images and their masks by split, and how they are called.
+    """Images and their masks by split.
 
     Attributes:
         name: of the folder.
         found: examples with `values` (image file, mask file).
-        classes: their names by number; () where the folder has no classes.txt.
+        classes: names of the classes, by their value in masks; () without classes.txt.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Labelled:
     classes: tuple[str, ...]
 
     def pairs(self, split: str) -> list[tuple[Path, Path]]:
-        """The files of the images and masks of a split."""
+        """Returns (image file, mask file) of each example of a split."""
         return [(Path(a), Path(b)) for a, b in (e.values for e in self.found.splits[split])]
 
 
@@ -45,13 +45,13 @@ def find(path: Path) -> Labelled:
 
     Args:
         path: a folder with images/ and masks/, or with folders train, validation and test that have
-            these; and, if there is one, classes.txt with the name of one class a line, that of
-            value 0 first. A mask is named as its image, whatever their endings are.
+            these; and optionally classes.txt with the name of one class a line, that of value 0
+            first. A mask has the name of its image; their suffixes may differ.
 
     Raises:
-        UsageError: another layout, an image without a mask or the reverse, two files that differ
-            in their endings alone, too few of them, or a class name in classes.txt that is empty or
-            occurs twice.
+        UsageError: another layout, an image without a mask or the reverse, two files that differ in
+            their suffixes alone, a split that the hash leaves empty, or a class name in classes.txt
+            that is empty or occurs twice.
     """
     found = Found(path)
     if not path.is_dir():
@@ -128,14 +128,14 @@ def read(image: Path, mask: Path) -> tuple[Image.Image, np.ndarray]:
 
 
 def classes_of(labelled: Labelled, values: Mapping[str, Sequence[np.ndarray]]) -> list[str]:
-    """The names of the classes, checked against the values in the masks.
+    """Checks the values in the masks, and returns the names of the classes.
 
     Args:
         labelled: what the folder has.
         values: {split: the distinct values of each mask, in the order of `pairs`}.
 
     Returns:
-        The names of classes.txt; without it the numbers from 0 to the largest value.
+        The names of classes.txt; without it the numbers from 0 to the largest value in train.
 
     Raises:
         UsageError: a value without a name, a class that no mask of train has, or one class only.

@@ -35,7 +35,14 @@ def find(path: Path) -> Found:
 
 
 def languages(path: Path) -> tuple[str, str]:
-    """Returns the names of the two sides: the suffixes of the two files, or source and target."""
+    """Returns the names of the two sides: the suffixes of the two files, or "source" and "target".
+
+    Args:
+        path: see `find`; the files of its first split count.
+
+    Raises:
+        UsageError: as `dlcore.data.own.files.grouped`.
+    """
     paths = next(iter(files.grouped(path)[0].values()))
     if len(paths) != 2 or len({file.suffix for file in paths}) != 2:
         return ("source", "target")
@@ -48,6 +55,9 @@ def load(path: Path) -> Found:
 
     Missing splits are cut from train by the hash of the source sentence, so that a sentence with
     several translations is in one split.
+
+    Args:
+        path: see `find`.
 
     Raises:
         UsageError: a fault in the files.

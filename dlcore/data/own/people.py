@@ -1,4 +1,4 @@
-"""One's own images of people or things to tell apart: a folder with a folder for each of them."""
+"""A user's images of people or things to tell apart: a folder with a folder for each of them."""
 
 from __future__ import annotations
 

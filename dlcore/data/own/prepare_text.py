@@ -54,7 +54,7 @@ def prepare(
             files train, validation and test of a folder; where no validation is given, it is the
             last tenth of each file of train, from the start of a line on.
         kind: "bytes", "characters", or "bpe" with an optional size of the vocabulary, "bpe:8192";
-            byte pairs are learned from the training split.
+            byte pairs are learned from the training split, characters are those of all splits.
         out: a new folder.
         shard: tokens of a file.
         say: prints messages of progress.
@@ -63,8 +63,9 @@ def prepare(
         The folder.
 
     Raises:
-        UsageError: no files, a file that is empty or not UTF-8 (with the line), an unknown
-            tokenizer, or a folder that exists.
+        UsageError: no files, none for train, a file that is empty or not UTF-8 (with the line), an
+            unknown tokenizer, a vocabulary that is too small for bytes or too large for the texts,
+            or a folder that exists.
     """
     name, size = _kind(kind)
     if out.exists():

@@ -1,4 +1,4 @@
-"""Questions of one's own at a glance: counts, lengths, duplicates and faults."""
+"""Summarises a user's questions: counts, lengths, duplicates and faults."""
 
 from __future__ import annotations
 

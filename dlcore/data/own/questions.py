@@ -1,4 +1,4 @@
-"""One's own questions on texts: JSON lines with question, text and answer, or SQuAD's JSON."""
+"""User questions on texts: JSON lines with question, text and answer, or SQuAD's JSON."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def _squad(found: Found, file: Path, split: str) -> Iterator[_Record]:
 
 
 def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
-    """The object of a line of JSON, with a question and a context that are not empty.
+    """Parses a line of JSON as an object with a question and a context that are not empty.
 
     Args:
         line: JSON.
-        keys: what it must have.
+        keys: required keys, `question` and `context` among them.
 
     Raises:
         UsageError: what is wrong with it.
@@ -102,10 +102,17 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
 
 
 def checked(record: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]:
-    """Returns a record that has some keys, and whose question and context are texts.
+    """Checks that a record has some keys, and that its question and context are texts.
+
+    Args:
+        record: an object of JSON.
+        keys: required keys, `question` and `context` among them.
+
+    Returns:
+        The record.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: a missing key, or a question or context that is no text or empty.
     """
     if missing := [key for key in keys if key not in record]:
         there = ", ".join(record) or "nothing"
@@ -161,6 +168,9 @@ def _start(context: str, answer: object, start: object) -> int:
 def load(path: Path) -> Found:
     """Loads the questions of a path in three splits; `divide` cuts those that are missing.
 
+    Args:
+        path: see `find`.
+
     Raises:
         UsageError: a fault in the files.
     """
@@ -172,7 +182,7 @@ def load(path: Path) -> Found:
 
 
 def divide(found: Found) -> None:
-    """Cuts missing splits from train by the hash of the context, so that none is in two splits."""
+    """Cuts missing splits from train by the hash of the context: no context is in two of them."""
     found.divide(lambda examples: [example.values[1] for example in examples])
 
 
@@ -215,7 +225,11 @@ def _numbered(name: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def of_mapping(value: object) -> tuple[str, str]:
-    """(question, context) of a mapping with these keys. UsageError: another value."""
+    """Returns (question, context) of a mapping with these keys.
+
+    Raises:
+        UsageError: no mapping, or one whose question or context is missing, no text or empty.
+    """
     named = value if isinstance(value, Mapping) else {}
     texts = [named.get(key) for key in KEYS[:2]]
     if not all(isinstance(each, str) and each.strip() for each in texts):

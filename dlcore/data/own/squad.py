@@ -15,7 +15,7 @@ _START = 4096  # characters in which a file of SQuAD names its paragraphs
 
 
 def is_squad(file: Path) -> bool:
-    """Whether a file is JSON that names `paragraphs` near its beginning."""
+    """Returns whether a .json file names `paragraphs` in its first 4,096 characters."""
     if file.suffix.lower() != SUFFIX:
         return False
     with file.open(encoding="utf-8", errors="replace") as stream:
@@ -23,11 +23,11 @@ def is_squad(file: Path) -> bool:
 
 
 def questions(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Reads (where, {"question", "context", "answers"}) of each question.
+    """Yields (where, {"question", "context", "answers"}) of each question.
 
     `answers` is the list of the file, [{"text", "answer_start"}, ...]; it is empty where
     `is_impossible` is true, and None where the file has none. `where` names file, article and
-    paragraph, counted from 1.
+    paragraph, counted from 1. Question and context are not checked.
 
     Args:
         file: {"data": [{"title", "paragraphs": [{"context", "qas": [{"question", "answers"}]}]}]}.

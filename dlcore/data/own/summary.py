@@ -54,7 +54,13 @@ class Summary:
 
 @dataclasses.dataclass
 class Measured:
-    """The readable examples of a path, {where: hash of the content}, and {quantity: sizes}."""
+    """The readable examples of a path, with hashes and sizes.
+
+    Attributes:
+        found: the examples; those that cannot be read are among its problems.
+        digest: {`where` of an example: SHA-256 of its content}.
+        sizes: {quantity, such as "height" or "words": its value in each example}.
+    """
 
     found: Found
     digest: dict[str, str]
@@ -66,7 +72,7 @@ def summary(path: Path, kind: Kind) -> Summary:
 
     Args:
         path: a file or folder.
-        kind: the kind of data.
+        kind: "images", "texts", "pairs" or "corpus"; other kinds have modules of their own.
 
     Raises:
         UsageError: there are no examples.
@@ -106,7 +112,9 @@ def summary(path: Path, kind: Kind) -> Summary:
 
 
 def decode_images(found: Found) -> Measured:
-    """Decodes every image; those that cannot be decoded become problems, and are left out.
+    """Decodes every image, and measures its size and the hash of its file.
+
+    Images that cannot be decoded become problems, and are removed from `found`.
 
     Args:
         found: examples whose first value is a file.
@@ -158,7 +166,12 @@ def _counts(found: Found, kind: Kind) -> Table:
 
 
 def sizes(columns: Mapping[str, Sequence[float]], title: str = "Sizes") -> Table:
-    """Tabulates minimum, median and maximum of each quantity that has values."""
+    """Tabulates minimum, median and maximum of each quantity that has values.
+
+    Args:
+        columns: {quantity: its values}.
+        title: of the table.
+    """
     rows: list[tuple[str | float, ...]] = [
         (name, *(whole(each(values)) for each in (np.min, np.median, np.max)))
         for name, values in columns.items()
@@ -168,7 +181,7 @@ def sizes(columns: Mapping[str, Sequence[float]], title: str = "Sizes") -> Table
 
 
 def whole(value: float) -> float:
-    """Converts a whole number to int, so that it is shown without decimals."""
+    """Converts a whole number to int, so that it is shown without decimals, and others to float."""
     return int(value) if value == int(value) else float(value)
 
 
@@ -188,7 +201,8 @@ def duplicates(examples: Iterable[tuple[str, str, str, str]], noun: str = "label
         noun: what labels are called where those of identical examples differ.
 
     Returns:
-        One table; none if all examples differ.
+        One table of at most `LISTED` rows, each the first of identical examples with another one of
+        them; no table if all examples differ.
     """
     groups: dict[str, list[tuple[str, str, str]]] = {}
     for split, where, content, label in examples:
@@ -208,9 +222,9 @@ def duplicates(examples: Iterable[tuple[str, str, str, str]], noun: str = "label
 
 
 def _shown(found: Found, kind: Kind) -> list[Sample]:
-    """A few examples, taken in turn from every class."""
+    """A few examples of train, taken in turn from every class."""
     by_class: dict[str, list[Example]] = {}
-    for example in found.splits["train"]:
+    for example in found.splits.get("train", ()):
         by_class.setdefault(example.values[-1] if kind in ("images", "texts") else "", []).append(
             example
         )
@@ -220,6 +234,8 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
         for place in range(min(SHOWN, len(examples)))
     )
     chosen = [by_class[label][place] for place, label in turns[:SHOWN]]
+    if not chosen:
+        return []
     if kind == "images":
         thumbnails = np.stack(
             [thumbnail(images.upright(Path(example.values[0]))) for example in chosen]
@@ -231,18 +247,18 @@ def _shown(found: Found, kind: Kind) -> list[Sample]:
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    """An image padded to a square, uint8 [side, side, 3]."""
+    """Scales an image, its aspect ratio kept, and pads it to a square, uint8 [96, 96, 3]."""
     padded = ImageOps.pad(image.convert("RGB"), (_SIDE, _SIDE), Image.Resampling.BILINEAR)
     return np.asarray(padded)
 
 
 def short(text: str) -> str:
-    """Returns the beginning of a text."""
+    """Returns a text, truncated after `CHARACTERS` characters."""
     return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}..."
 
 
 def printed(tables: Sequence[Table]) -> list[str]:
-    """Formats tables as aligned lines of text; of long tables the first rows."""
+    """Formats tables as aligned lines of text; of each table at most the first `PRINTED` rows."""
     lines = []
     for table in tables:
         rows = [table.header, *table.rows[:PRINTED]]

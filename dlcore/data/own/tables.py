@@ -65,7 +65,7 @@ def load(path: Path, target: str, task: Task = "auto") -> Splits:
 
 
 def splits_of(table: Cells, target: str, task: Task, name: str, version: str) -> Splits:
-    """The splits of a table.
+    """Converts a table to splits of inputs and targets.
 
     Rows are split by their files, or by a column `split`; validation and test that are not given
     are cut from train, a tenth each, by the hash of the row, so that adding rows moves none.
@@ -85,7 +85,9 @@ def splits_of(table: Cells, target: str, task: Task, name: str, version: str) ->
 
     Raises:
         UsageError: no such column; an empty target; one class, or one number only; a class that
-            train lacks; an unparsable number; a split without rows; no column with an input.
+            train lacks; a cell that is no number among numbers; a column `split` with another name
+            of a split, or beside files that give splits; a split without rows; no column with an
+            input.
     """
     if target not in table.columns:
         inputs = ", ".join(name for name in table.columns if name != SPLIT)

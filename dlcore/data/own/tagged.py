@@ -1,4 +1,4 @@
-"""One's own tagged sentences: CoNLL columns, or JSON lines of texts with spans of characters."""
+"""User tagged sentences: CoNLL columns, or JSON lines of texts with spans of characters."""
 
 from __future__ import annotations
 
@@ -63,7 +63,13 @@ def words_of(text: str) -> list[tuple[int, int]]:
 
 
 def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagged:
-    """A sentence that is given as words; its text joins them by spaces."""
+    """Returns a tagged sentence that is given as words; its text joins them by spaces.
+
+    Args:
+        words: of the sentence.
+        tags: one of each word, stored as they are.
+        label: class of the sentence; "": none.
+    """
     offsets, position = [], 0
     for word in words:
         offsets.append((position, position + len(word)))
@@ -72,7 +78,16 @@ def of_words(words: Sequence[str], tags: Sequence[str], label: str = "") -> Tagg
 
 
 def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
-    """A sentence with spans of characters, split into words at their ends too.
+    """Returns a text as tagged sentence, split into words (`words_of`), also at the ends of spans.
+
+    Args:
+        text: the sentence.
+        spans: typed ranges of characters, without overlaps; a span is tagged from its first to its
+            last whole word.
+        label: class of the sentence; "": none.
+
+    Returns:
+        The sentence, with BIO tags.
 
     Raises:
         ValueError: spans that overlap, leave the text or hold no word.
@@ -95,7 +110,7 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
 
 
 def has_spans(file: Path) -> bool:
-    """Whether the first line of a file of JSON lines is a text with spans."""
+    """Returns whether the first line of JSON in a file has `text`, and `spans` or `entities`."""
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
         found = json.loads(first)
@@ -108,7 +123,7 @@ def has_spans(file: Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Own:
-    """One's own sentences.
+    """A user's tagged sentences.
 
     Attributes:
         splits: {split: sentences}.
@@ -123,13 +138,14 @@ def load(path: Path, spans: bool = True) -> Own:
     """Loads tagged sentences.
 
     Args:
-        path: a file or a folder of files; splits are files or folders of their names, or cut by
-            hash. CoNLL columns: a word per line first, its tag last, an empty line between
-            sentences, columns apart by tabs or else by blanks, lines that begin with -DOCSTART-
-            skipped. JSON lines: {"text", "spans": [{"start", "end", "label"}]}, offsets in
-            characters, and "label" of the whole text if it has one.
+        path: a file or a folder of files; splits are files or folders of their names, and missing
+            ones are cut from train by hash. CoNLL columns: a word per line first, its tag last, an
+            empty line between sentences, columns apart by tabs or else by blanks, lines that begin
+            with -DOCSTART- skipped. JSON lines: {"text", "spans": [{"start", "end", "label"}]}
+            (also with the key "entities"), offsets in characters, and "label" of the whole text if
+            it has one.
         spans: whether tags mark spans, of any scheme that `tag_schemes.spans_of` reads; they are
-            converted to BIO.
+            converted to BIO. Otherwise tags are kept as they are, and JSON lines are refused.
 
     Raises:
         UsageError: a fault, with file and line, such as another number of columns.
@@ -142,7 +158,15 @@ def load(path: Path, spans: bool = True) -> Own:
 
 
 def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
-    """Loads what can be read of tagged sentences, see `load`, and lists all faults.
+    """Loads what can be read of tagged sentences, and lists all faults.
+
+    Missing splits are cut only if there is no fault.
+
+    Args:
+        path, spans: as of `load`.
+
+    Returns:
+        The sentences, and the faults, one sentence each.
 
     Raises:
         UsageError: there is nothing, or there are no such files.

@@ -1,4 +1,4 @@
-"""One's own tagged sentences at a glance: spans or tags by split, lengths, duplicates, faults."""
+"""Summarises a user's tagged sentences: spans or tags by split, lengths, duplicates, faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from dlcore.samples import Table
 
 
 def summary(path: Path) -> Summary:
-    """Reads all of a path. Tags mark spans if one of them is O or begins with B- or I-.
+    """Reads all tagged sentences of a path, and summarises them.
+
+    Tags are read as spans if one of them is O or begins with B- or I-.
+
+    Args:
+        path: see `dlcore.data.own.tagged.load`.
 
     Raises:
         UsageError: there are no such files, or no sentences in them.
@@ -32,7 +37,11 @@ def summary(path: Path) -> Summary:
         lines.append(f"cut from train by the hash of the words: {' and '.join(found.by_hash)}")
     if labels := sorted({each.label for _, each in sentences} - {""}):
         lines.append(f"labels of whole sentences: {len(labels):,}")
-    numbered = ((s, f"sentence {i} of {s}", e.text, "") for i, (s, e) in enumerate(sentences, 1))
+    numbered = (
+        (split, f"sentence {i} of {split}", each.text, "")
+        for split in SPLITS
+        for i, each in enumerate(found.splits.get(split, []), 1)
+    )
     experiment = ("slots_atis" if labels else "ner_conll") if spans else "pos_ewt"
     return Summary(
         path,

@@ -29,8 +29,11 @@ def load(path: Path) -> tuple[Found, list[str]]:
 
     Missing splits are cut from train by the hash of the text.
 
+    Args:
+        path: see `find`.
+
     Raises:
-        UsageError: a fault in the files.
+        UsageError: a fault in the files, one class only, or a class that train lacks.
     """
     found = find(path)
     found.refuse()

@@ -1,4 +1,4 @@
-"""Tokens that `dlcore prepare text` has written, at a glance."""
+"""Summarises tokens that `dlcore prepare text` has written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from dlcore.samples import Table
 
 
 def summary(path: Path) -> Summary:
-    """Verifies the checksums of a folder of tokens, and counts.
+    """Verifies the checksums of a folder of tokens, and counts documents and tokens.
+
+    Args:
+        path: see `dlcore.data.token_shards`.
+
+    Returns:
+        The summary; a file with a wrong checksum is among its problems.
 
     Raises:
         UsageError: the folder does not hold tokens, or its facts are damaged.

@@ -1,4 +1,4 @@
-"""One's own videos: animated images, and folders of frames."""
+"""User videos: animated images, and folders of frames."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Clips:
     """Windows of consecutive frames.
 
     Attributes:
-        frames: uint8 [n, height, width, channels] of all videos, one after the other.
-        starts: first frame of each window, int [examples].
+        frames: uint8 [n, height, width, channels] of all videos, concatenated.
+        starts: index in `frames` of the first frame of each window, int [examples].
         length: frames of a window.
         info: which data these are.
     """
@@ -50,7 +50,7 @@ class Clips:
 
 
 def find(path: Path) -> Found:
-    """The videos of a path; `values` are (file or folder of frames,).
+    """Finds the videos of a path; the `values` of an example are (file or folder of frames,).
 
     Args:
         path: a folder of animated images and of folders, each of which holds the frames of one
@@ -81,7 +81,10 @@ def find(path: Path) -> Found:
 
 
 def listed(folder: Path) -> list[Path]:
-    """The videos that a folder holds: itself if frames lie in it, else as `find` without splits.
+    """Lists the videos in a folder without splits, or the folder itself if it holds frames only.
+
+    Args:
+        folder: see `find`; a folder of images without subfolders and animations is one video.
 
     Raises:
         UsageError: it holds none, or something else.
@@ -129,7 +132,7 @@ def read(file: Path, size: Sequence[int]) -> np.ndarray:
 
     Args:
         file: an animated image, or a folder of frames.
-        size: [height, width] to which every frame is resized, its sides by themselves.
+        size: [height, width] to which every frame is resized, its aspect ratio not kept.
 
     Returns:
         uint8 [frames, height, width, 3]; one image is a video of one frame.
@@ -168,20 +171,21 @@ def frames(file: Path) -> list[Image.Image]:
 
 
 def load(path: Path, size: Sequence[int], length: int) -> Splits:
-    """One's own videos as splits of windows, decoded once into the cache.
+    """Loads a user's videos as splits of windows, decoded once into the cache.
 
     Args:
-        path: as `find`. Splits that it does not give are cut by the hash of the videos' contents:
-            all windows of a video are in one split.
+        path: see `find`. Missing splits are cut from train by the hash of the videos' contents: all
+            windows of a video are in one split.
         size: [height, width] of the frames.
         length: frames of a window. Training has one at every frame, the other splits have windows
             that do not overlap.
 
     Returns:
-        Splits of `video`, uint8 [length, height, width, 1 or 3]: grey where all videos are.
+        Splits of `video`, uint8 [length, height, width, 1 or 3]: grey where all videos are. `facts`
+        has `by_hash`, the splits that were cut, and `generated`, False.
 
     Raises:
-        UsageError: anything that is wrong with the files, such as fewer than `length` frames.
+        UsageError: a fault in the files, such as fewer than `length` frames.
     """
     found = find(path)
     found.refuse()
@@ -245,7 +249,7 @@ def _decoded(
 
 
 def is_animation(file: Path) -> bool:
-    """Whether a file is an animated image of several frames."""
+    """Returns whether a file is an animated image of several frames; False if it cannot be read."""
     if file.suffix.lower() not in ANIMATED:
         return False
     try:
@@ -255,7 +259,11 @@ def is_animation(file: Path) -> bool:
 
 
 def count(path: Path) -> int:
-    """The number of frames of a video. UsageError: it cannot be read."""
+    """Returns the number of frames of a video: an animated image, or a folder of frames.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     if path.is_dir():
         return len(_frames(path))
     try:
@@ -272,7 +280,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def digests(examples: Sequence[Example]) -> list[str]:
-    """Returns the SHA-256 of the contents of the files of each video."""
+    """Returns the SHA-256 of the files of each video, concatenated in the order of its frames."""
     return [_digest(Path(example.values[0])) for example in examples]
 
 

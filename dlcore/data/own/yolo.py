@@ -1,4 +1,4 @@
-"""One's own boxes as a YOLO folder: data.yaml, images, and a text file of boxes for each image."""
+"""A user's images with boxes as a YOLO folder: data.yaml, images, a text file for each image."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from dlcore.errors import UsageError
 
 
 def find(path: Path) -> Annotated:
-    """Reads a folder as Ultralytics' YOLO has it.
+    """Reads a folder in the format of Ultralytics' YOLO.
 
     Args:
         path: a .yaml file or the folder of one, with `names` (a list, or {index: name}), and with
             `train`, `val` and `test`: folders of images, relative to the file or to its `path`. The
-            boxes of images/a/b.jpg are in labels/a/b.txt, "class x y width height" in each line,
-            the middle and the size as fractions of the image. An image without that file has no
+            boxes of images/a/b.jpg are in labels/a/b.txt, "class x y width height" in each line:
+            the centre and the size as fractions of the image. An image without that file has no
             objects.
 
+    Returns:
+        The images by split; faults of folders and boxes are in its `problems`.
+
     Raises:
-        UsageError: no such file, or not YAML.
+        UsageError: no such file, not YAML, no `names` of classes, or no `train`.
     """
     file = description(path)
     if file is None:
@@ -46,7 +49,7 @@ def find(path: Path) -> Annotated:
 
 
 def description(path: Path) -> Path | None:
-    """The .yaml file of a path; None: there is none."""
+    """Returns the .yaml file of a path, of several in a folder data.yaml; None: there is none."""
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None
     inside = files.visible(path) if path.is_dir() else []

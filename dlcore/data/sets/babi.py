@@ -21,6 +21,7 @@ from dlcore.options import DataSource
 NAME = "babi_v12"
 Examples = Literal["1k", "10k"]
 TASKS = tuple(range(1, 21))
+SYNTHETIC_TASKS = (1, 2)
 PAD, UNKNOWN = 0, 1
 
 
@@ -43,16 +44,19 @@ class Story(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """The words of a sentence in lower case, without punctuation."""
+    """Splits a sentence into its words in lower case, without punctuation."""
     return re.findall(r"[\w'-]+", text.lower())
 
 
 def parsed(task: int, text: str) -> list[Story]:
-    """The questions of a story in the format of bAbI.
+    """Parses a story in the format of bAbI to its questions.
 
     Args:
         task: of the story.
         text: lines "number sentence", and "number question<TAB>answer<TAB>numbers of sentences".
+
+    Returns:
+        Each question with the sentences before it.
 
     Raises:
         UsageError: a line of another form, with its number.
@@ -78,8 +82,10 @@ def parsed(task: int, text: str) -> list[Story]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stories(Arrays):
-    """Rows of stories: `story` int32 [sentences, words], the last sentence first, `question` int32
-    [words], `label` int32 and `task` int32; 0 is padding.
+    """Rows of stories, as words.
+
+    Fields: `story` int32 [sentences, words], the last sentence first; `question` int32 [words];
+    `label` int32, the answer; and `task` int32. 0 is padding.
 
     Attributes:
         stories: as they are written.
@@ -105,7 +111,10 @@ class Encoder:
     length: int
 
     def encode(self, stories: Sequence[Story]) -> dict[str, np.ndarray]:
-        """The fields of `Stories` but `label`."""
+        """Encodes stories as the fields of `Stories`, without `label`, each [stories, ...].
+
+        Words beyond `length` and sentences before the last `sentences` are left out.
+        """
         number = {word: i for i, word in enumerate(self.vocabulary, 2)}
         lines: dict[str, list[int]] = {}
 
@@ -134,18 +143,20 @@ def load(
     """Loads bAbI's questions as splits of `Stories`, all tasks together.
 
     Args:
-        source: "published", or "offline": synthetic stories of people who move about.
-        examples: questions to train on for each task, 1,000 or 10,000; of task 3, of which the
-            10,000 are not among the data, "10k" takes the 1,000 and its test questions of 1,000.
+        source: "published", or "offline": `synthetic` stories of tasks 1 and 2, for which
+            `examples` and `held_out` are not used.
+        examples: questions to train on for each task, 1,000 or 10,000. Of task 3, whose 10,000 are
+            missing, "10k" takes the small set, for training and test.
         tasks: numbers of the tasks; (): all 20.
         sentences: most sentences of a story; of longer ones the last are kept.
         held_out: fraction of the training stories for validation.
 
     Returns:
-        Splits; `facts` has `vocabulary`, `answers`, `sentences`, `length` and `tasks`.
+        Splits; `facts` has `vocabulary` (the words of all splits), `answers`, `sentences`, `length`
+        (words of the longest sentence) and `tasks`.
 
     Raises:
-        UsageError: own data, another task, or a set that is not prepared.
+        UsageError: own data, an unknown task, or a set that is not prepared.
     """
     if isinstance(source, Path):
         raise UsageError(
@@ -153,8 +164,8 @@ def load(
         )
     if wrong := [task for task in tasks if task not in TASKS]:
         raise UsageError(f"--tasks {wrong[0]}: the tasks have the numbers 1 to {len(TASKS)}")
-    if is_offline(NAME, source):
-        found, info = synthetic(), ("synthetic stories", "1")
+    if offline := is_offline(NAME, source):
+        found, info = _synthetic(tasks), ("synthetic stories", "1")
     else:
         found, info = _published(examples, tasks or TASKS, held_out), (NAME, tfds.version(NAME))
     everything = [story for stories in found.values() for story in stories]
@@ -171,10 +182,20 @@ def load(
     for split, stories in found.items():
         fields = encoder.encode(stories)
         fields["label"] = np.array([label[story.answer] for story in stories], np.int32)
-        made = arrays(*info, f"{split} {examples}", fields)
+        made = arrays(*info, split if offline else f"{split} {examples}", fields)
         sources[split] = Stories(made.arrays, made.info, tuple(stories))
     numbers = sorted({story.task for story in everything})
     return Splits.of(sources, facts=Facts(dataclasses.asdict(encoder), tasks=numbers))
+
+
+def _synthetic(tasks: Sequence[int]) -> dict[str, list[Story]]:
+    """The synthetic stories of some tasks; (): of both."""
+    if wrong := [task for task in tasks if task not in SYNTHETIC_TASKS]:
+        raise UsageError(f"--tasks {wrong[0]}: the stories of --offline have the tasks 1 and 2")
+    return {
+        split: [story for story in stories if story.task in (tasks or SYNTHETIC_TASKS)]
+        for split, stories in synthetic().items()
+    }
 
 
 def _published(examples: Examples, tasks: Sequence[int], held_out: float) -> dict[str, list[Story]]:
@@ -214,12 +235,15 @@ def _by_task(split: str) -> dict[int, list[Story]]:
 def synthetic(count: int = 3000, seed: int = 0) -> dict[str, list[Story]]:
     """Draws stories of people who move between rooms, and asks where one of them is.
 
-    The answer is in the last sentence that names the person: task 1 of bAbI. Task 2 asks whether a
-    person is in a room, task 6 of bAbI.
+    The answer is in the last sentence that names the person. Questions of task 1 ask where the
+    person is (task 1 of bAbI), those of task 2 whether the person is in a room (task 6 of bAbI).
 
     Args:
-        count: number of questions.
+        count: number of questions, one per story.
         seed: of the draws.
+
+    Returns:
+        {split: stories}, split by the hash of their sentences.
     """
     random = np.random.RandomState(seed)
     names, rooms = ("Mary", "John", "Sandra", "Daniel"), ("kitchen", "garden", "office", "hallway")

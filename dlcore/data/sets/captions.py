@@ -39,17 +39,25 @@ RELATIONS = ("left of", "above")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CaptionedImages(Arrays):
-    """Pictures with captions: `image`, `tokens`, `targets` and `weight`.
+    """Pictures with captions.
+
+    Fields: `image` uint8 [size, size, 3]; after `tokenised` also `tokens`, `targets` and `weight`,
+    see `load`.
 
     Attributes:
-        captions: the normalised caption of each picture.
+        captions: caption of each picture; after `tokenised` its words, separated by spaces.
     """
 
     captions: tuple[str, ...] = ()
 
 
 def text(tokens: Iterable[int], vocabulary: Sequence[str]) -> str:
-    """The words of tokens up to the first `END`, with blanks between them."""
+    """Returns the words of tokens up to the first `END`, separated by spaces.
+
+    Args:
+        tokens: of one caption; `PAD` and `START` are left out.
+        vocabulary: words by index.
+    """
     found = []
     for token in tokens:
         if token == END:
@@ -63,18 +71,20 @@ def load(source: DataSource, size: int = 72, rarest: int = 1) -> Splits:
     """Loads pictures with captions.
 
     Args:
-        source: "published": emoji with their Unicode names; "offline": drawn scenes; a path: one's
-            own (`dlcore.data.own.captions`).
-        size: height and width of the pictures; others are resized.
+        source: "published": emoji with their Unicode names; "offline": drawn scenes; a path: a
+            user's (`dlcore.data.own.captions`).
+        size: height and width to which pictures are resized, a multiple of 8.
         rarest: occurrences in training from which a word is in the vocabulary.
 
     Returns:
         Splits of `CaptionedImages`: `image` uint8 [N, size, size, 3]; `tokens` int32 [N, longest],
-        which begin with `START`; `targets` int32, the next token of each, `END` at last; `weight`
-        float32, 0 on padding. `facts` has `vocabulary` and `longest`, the length of `tokens`.
+        which begin with `START`; `targets` int32 [N, longest], the next token of each, `END` last;
+        `weight` float32 [N, longest], 0 on padding. `facts` has `vocabulary` and `longest`; of own
+        data `by_hash`, the splits that were cut.
 
     Raises:
-        UsageError: the set is not prepared, or faults in own files.
+        UsageError: a size that is no multiple of 8, a set that is not prepared, faults in own
+            files, or as `tokenised`.
     """
     if size % 8:
         raise UsageError(f"pictures of {size} pixels: the encoder needs a multiple of 8")
@@ -106,11 +116,15 @@ def _emoji(split: str, size: int) -> CaptionedImages:
 
 
 def tokenised(splits: Mapping[str, CaptionedImages], rarest: int = 1) -> Splits:
-    """Splits with the tokens of their captions; the vocabulary is that of the training captions.
+    """Encodes the captions of splits by the vocabulary of the training captions.
 
     Args:
-        splits: `image` and captions of each split.
-        rarest: occurrences from which a word is in the vocabulary.
+        splits: {split: `image` and captions}, "train" among them.
+        rarest: occurrences in training from which a word is in the vocabulary; others are
+            `UNKNOWN`.
+
+    Returns:
+        Splits as of `load`.
 
     Raises:
         UsageError: a caption without words, or no word that is frequent enough.
@@ -157,7 +171,7 @@ def _with_tokens(
 
 @functools.lru_cache(maxsize=2)
 def scenes(size: int, count: int = 5000, seed: int = 0) -> dict[str, CaptionedImages]:
-    """Draws one or two coloured shapes, which a caption describes completely.
+    """Draws scenes of one or two coloured shapes, which their captions describe completely.
 
     "a small red circle", or "a large blue square left of a small black cross". Scenes with one
     caption are in one split, so that the captions of validation and test never occur in training.
@@ -166,6 +180,9 @@ def scenes(size: int, count: int = 5000, seed: int = 0) -> dict[str, CaptionedIm
         size: height and width in pixels.
         count: number of pictures.
         seed: of the draws.
+
+    Returns:
+        {split: `image` uint8 [n, size, size, 3] with captions}.
     """
     random = np.random.RandomState(seed)
     images, captions = [], []

@@ -1,4 +1,4 @@
-"""Sets of images with boxes: prepared ones, synthetic scenes, and one's own COCO or YOLO files."""
+"""Images with boxes: prepared sets, synthetic scenes, and a user's COCO or YOLO files."""
 
 from __future__ import annotations
 
@@ -32,34 +32,35 @@ _PRIMES = (7919, 104_729)  # which further examples a mosaic has
 def load(
     name: str, source: DataSource, canvas: tuple[int, int], max_boxes: int, scene_objects: int = 6
 ) -> Splits:
-    """A set of images with boxes as splits.
+    """Loads images with boxes as splits.
 
-    Images of all sizes are scaled onto one canvas, their aspect ratio kept, in its corner above
-    left. The fields of an example:
+    Images of all sizes are scaled onto one canvas, into its upper left corner, with their aspect
+    ratio kept. The fields of an example:
         image   uint8 [height, width, 3], the canvas
         boxes   float32 [max_boxes, 4]: left, top, right, bottom in pixels of the canvas; zeros
                 after the first `count`
         label   int32 [max_boxes], classes
         count   int32, number of boxes
-        scale   float32, pixels of the canvas for one of the image
+        scale   float32, pixels of the canvas per pixel of the image
         extent  float32 [2], width and height of the image on the canvas
 
     Args:
         name: of a prepared set with `image` and `objects` (`bbox` and `label`), such as bccd; or
             digit_scenes, `dlcore.data.sets.scenes`, published and offline.
-        source: "published"; "offline", scenes of digits; or a path to one's own files
+        source: "published"; "offline", scenes of digits; or a path to a user's files
             (`dlcore.data.own.coco`, `dlcore.data.own.yolo`).
         canvas: width and height in pixels.
-        max_boxes: boxes to which an example is padded.
-        scene_objects: offline: largest number of digits in a scene.
+        max_boxes: boxes to which an example is padded (of scenes at least `scene_objects`).
+        scene_objects: of scenes: largest number of digits.
 
     Returns:
-        Splits; `facts` has `classes`, `canvas`, and `left_out`: numbers of boxes of the published
-        set without area, and of crowds in COCO files, which are in no example.
+        Splits; `facts` has `classes`, `canvas`, and `left_out`: {split: number of boxes without
+        area} of a published set, {"crowds": number of boxes} of COCO files with crowds; these boxes
+        are in no example. Of own data also `by_hash`, the splits that were cut.
 
     Raises:
         UsageError: the set is not prepared, an image has more boxes than `max_boxes`, or faults in
-            files of one's own, with file and line or id.
+            a user's files, with file and line or id.
     """
     if isinstance(source, Path):
         return _own(source, canvas, max_boxes)
@@ -80,12 +81,16 @@ def load(
 class Quadrupled(Partnered):
     """Examples with three others, `partner_<field>` [rows, 3, ...], for mosaics.
 
-    The first is the next row's example, as random as the shuffle, and the two others depend on
-    both: the same for any number of processes, devices and microbatches.
+    The first of the three is the example of the next row; the two others follow from the indices of
+    both. They are the same for any number of processes, devices and microbatches.
     """
 
     def with_paired_examples(self, index: np.ndarray, paired: np.ndarray) -> Batch:
-        """Returns the examples `index`, each with `paired`, both int [rows], and two more."""
+        """Returns examples with three others each, see this class.
+
+        Args:
+            index, paired: the examples, and the first of the others, int [rows].
+        """
         examples, others = len(self.source), [np.asarray(paired, np.int64)]
         for prime in _PRIMES:
             others.append((np.asarray(index, np.int64) * prime + others[0] * 31 + 1) % examples)
@@ -98,7 +103,11 @@ class Quadrupled(Partnered):
 
 
 def with_mosaics(splits: Splits) -> Splits:
-    """The splits with training examples that have three others each."""
+    """Returns splits whose training examples have three others each, see `Quadrupled`.
+
+    Args:
+        splits: of `load`; the other splits are unchanged.
+    """
     return dataclasses.replace(splits, train=Quadrupled(splits.train))
 
 

@@ -34,9 +34,8 @@ def load(name: str, source: DataSource) -> Splits:
 
     Args:
         name: of a prepared set with the splits train, validation and test.
-        source: "published"; "offline", generated images (`synthetic`); or a folder of images by
-            class of one's own (`dlcore.data.own.images`) with two classes, the second by name being
-            the condition.
+        source: "published"; "offline", generated images (`synthetic`); or a user's images by class
+            (`dlcore.data.own.images`), of which the class that is second by name is the condition.
 
     Returns:
         Splits of `image` uint8 [28, 28, 1], `label` int32, 1 for the condition, and `calibrates`
@@ -46,7 +45,7 @@ def load(name: str, source: DataSource) -> Splits:
 
     Raises:
         UsageError: the set is not prepared, there are not two classes, a split has one of them
-            only, or faults in files of one's own.
+            only, or faults in a user's files.
     """
     if isinstance(source, Path):
         found = own.load(source, SHAPE)
@@ -74,7 +73,11 @@ def load(name: str, source: DataSource) -> Splits:
 
 
 def with_calibration(splits: Splits) -> Splits:
-    """Adds the examples of validation to train, and `calibrates` to all; see `load`."""
+    """Adds the examples of validation to train, and `calibrates` to all; see `load`.
+
+    Args:
+        splits: of `image` and `label` in memory, validation among them.
+    """
     train, validation = splits.train, splits.validation
     counts = np.bincount(train.arrays["label"], minlength=2)
     flags = np.repeat(np.array([0, 1], np.float32), [len(train), len(validation)])
@@ -93,10 +96,14 @@ def with_calibration(splits: Splits) -> Splits:
 
 
 def synthetic() -> Splits:
-    """Generates images of noise, half of them with a faint bright spot at one place.
+    """Generates images of noise, half of them with a faint bright spot at a fixed position.
 
-    No classifier can do better than the projection on the spot: `facts.best_auc` is its area under
-    the ROC curve, the normal distribution at separation / sqrt(2).
+    No classifier has a larger area under the ROC curve than the projection on the spot:
+    `facts.best_auc` = Phi(s / sqrt(2)), with the standard normal distribution Phi and the
+    separation s of the classes in standard deviations.
+
+    Returns:
+        Splits as of `load`, without `calibrates` and `class_counts`.
     """
     y, x = np.mgrid[:28, :28]
     spot = np.exp(-((y - 12) ** 2 + (x - 17) ** 2) / (2 * 2.0**2))

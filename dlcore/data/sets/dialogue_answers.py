@@ -1,4 +1,4 @@
-"""Contexts of dialogues with the answers that follow, and those of the most similar context."""
+"""Contexts of dialogues with their answers, and the answers to the most similar contexts."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ def answers(
     Args:
         tokens: the tokenizer, with the special tokens of `dialogues`.
         found: the dialogues.
-        length: tokens of the context of a model.
-        longest: tokens of an answer at most.
-        count: examples of each split at most, evenly spread.
+        length: number of tokens of a prompt and its answer together.
+        longest: largest number of tokens of an answer, fewer than `length`.
+        count: largest number of examples of each split, evenly spaced.
 
     Returns:
-        Sources with `prompt` [length - longest], padded at the left up to the token that begins an
-        answer; `padding` [], the number of its zeros; and `reference` and `retrieved` [longest],
-        tokens of the true answer, and of that of the training dialogues whose last two messages are
-        most similar (TF-IDF, cosine), padded with 0. All int32.
+        Sources of int32 fields: `prompt` [length - longest], the last tokens of the context up to
+        the token that begins an answer, padded with 0 at the left; `padding` [], the number of
+        these zeros; `reference` [longest], the true answer; `retrieved` [longest], the answer of
+        the training dialogue whose last two messages are most similar (`retrieved`). Answers are
+        truncated, or padded with 0 at the right.
 
     Raises:
-        UsageError: a split without an answer to a message of the user.
+        UsageError: train, validation or test has no answer to a message of the user.
     """
     known = _turns(found, "train")
     sources = {}
@@ -74,20 +75,32 @@ def _turns(found: Read, split: str) -> list[Turn]:
 
 
 def prompt(tokens: Subwords, context: Sequence[Message], length: int) -> Int32[np.ndarray, " some"]:
-    """Returns the last `length` tokens of a context, up to the token that begins an answer."""
+    """Encodes a context up to the token that begins an answer, of which the last tokens are kept.
+
+    Args:
+        tokens: the tokenizer, with the special tokens of `dialogues`.
+        context: the messages.
+        length: largest number of tokens.
+
+    Returns:
+        int32 [at most length].
+    """
     begin = np.array([tokens.special("<|assistant|>")], np.int32)
     return np.concatenate([encoded(tokens, context).tokens, begin])[-length:]
 
 
 def retrieved(known: Sequence[Turn], queries: Sequence[Turn]) -> Integer[np.ndarray, " queries"]:
-    """Returns which of the known turns has the context most similar to each turn.
+    """Finds for each turn the known turn with the most similar context.
 
     Similarity is the cosine of TF-IDF vectors of the words of the last two messages (Salton &
     Buckley 1988, by scikit-learn); the first of equal ones counts.
 
     Args:
-        known: turns to choose from.
+        known: turns to choose from, at least one.
         queries: turns.
+
+    Returns:
+        Indices of known turns, int64 [queries].
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -23,7 +23,7 @@ class Pair(NamedTuple):
     Attributes:
         right, wrong: the context with each answer as its last message.
         context: number of the context.
-        dialogue: number of the dialogues that begin with the same message of the user.
+        dialogue: number of the group of dialogues that begin with the same message of the user.
     """
 
     right: Dialogue
@@ -75,8 +75,9 @@ def load(
     Returns:
         Splits of `tokens`, `targets` int32 and `weight` float32 [length] of the right answer after
         its context, see `dialogue_rewards.load`; `wrong_tokens`, `wrong_targets`, `wrong_weight`,
-        the same of the wrong one; `fold` and `dialogue` int32 []; and `pair_weight` float32 [], 1 /
-        number of pairs of the context.
+        the same of the wrong one; `fold` int32 [], the fold in which the pair is for test;
+        `dialogue` int32 [], see `Pair`; and `pair_weight` float32 [], 1 / number of pairs of the
+        context.
 
     Raises:
         UsageError: as `dialogue_rewards.load`, or more folds than dialogues.

@@ -1,4 +1,4 @@
-"""Answers in dialogues that people labelled right or wrong, one in a row."""
+"""Answers in dialogues that people labelled right or wrong, one per row."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ def load(
 
     Args:
         name: taskmaster4_rewards.
-        source: "published", or "offline": made-up orders, of which half repeat another one.
-        length: tokens of a row; of a longer context and answer the last ones.
+        source: "published", or "offline": synthetic orders, every second of which is answered with
+            another order and labelled wrong.
+        length: tokens of a row; of a longer context and answer the last ones are kept.
         vocabulary: number of byte pairs, learned from the training split (offline at most 300).
         pretrained: the tokenizer of a pretrained model, used instead of one that is learned.
 
     Returns:
         Splits of `tokens`, `targets` int32 and `weight` float32 [length], the weight 1 on the
         answer; `other_tokens`, `other_targets`, `other_weight`, the same of the context with the
-        answer of another example; and `desirable`, float32 [], 1 where the answer is right.
+        answer of another example of the split; and `desirable`, float32 [], 1 where the answer is
+        right. `facts` as of `dialogues.facts`.
 
     Raises:
         UsageError: the set is not prepared; a path; or a tokenizer without the chat template.
@@ -61,7 +63,7 @@ def read(name: str, source: DataSource) -> tuple[Read, dict[str, list[Rewarded]]
         name, source: see `load`.
 
     Returns:
-        The dialogues, each with its answer, and {split: the same with their labels}.
+        The dialogues, each with its answer as last message; and {split: (dialogue, label) of each}.
 
     Raises:
         UsageError: the set is not prepared, or a path.
@@ -97,7 +99,17 @@ def _rows(tokens: Subwords, rewarded: Sequence[Rewarded], length: int) -> dict[s
 
 
 def encoded(tokens: Subwords, found: Sequence[Dialogue], length: int) -> dict[str, np.ndarray]:
-    """One dialogue a row, padded at the right; the weight is 1 on its last message."""
+    """Encodes one dialogue per row for next-token prediction, with the weight on its last message.
+
+    Args:
+        tokens: the tokenizer, with the special tokens of `dialogues`.
+        found: dialogues of at least one message.
+        length: tokens of a row; of longer dialogues the last ones are kept.
+
+    Returns:
+        `tokens` and `targets` int32, padded with 0 at the right, and `weight` float32, 1 where the
+        target is a token of the last message or ends it; each [dialogues, length].
+    """
     out = {name: np.zeros((len(found), length), np.int32) for name in ("tokens", "targets")}
     weight = np.zeros((len(found), length), np.float32)
     for i, dialogue in enumerate(found):

@@ -1,4 +1,4 @@
-"""Dialogues as packed rows of tokens with a chat template; the answers alone are learned."""
+"""Dialogues as packed rows of tokens with a chat template; only answers have weight in the loss."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Encoded(NamedTuple):
 
     Attributes:
         tokens: int32 [n].
-        answer: True for what the model has to write: the text of each message of the assistant and
-            the token that ends it [n].
+        answer: bool [n], True for what the model has to write: the text of each message of the
+            assistant and the token that ends it.
     """
 
     tokens: Int32[np.ndarray, " n"]
@@ -64,7 +64,7 @@ def encoded(tokens: Subwords, dialogue: Sequence[Message]) -> Encoded:
 def rows(
     tokens: Subwords, dialogues: Sequence[Sequence[Message]], length: int
 ) -> dict[str, np.ndarray]:
-    """Packs dialogues into rows, none of which sees another (`dlcore.data.packing.pack`).
+    """Packs dialogues into rows, in segments that attention separates (`dlcore.data.packing.pack`).
 
     Args:
         tokens: the tokenizer, with the special tokens `SPECIALS`.
@@ -72,8 +72,9 @@ def rows(
         length: tokens of a row.
 
     Returns:
-        `tokens`, `targets`, `segment`, `position` int32 and `weight` float32, each [rows, length];
-        the weight is 1 on targets that are answers. `bytes` float32 is what a target stands for.
+        `tokens`, `targets`, `segment`, `position` int32, and `weight` and `bytes` float32, each
+        [rows, length]. The weight is 1 on targets that the assistant writes, else 0; `bytes` is the
+        number of bytes of each target.
     """
     both = [encoded(tokens, dialogue) for dialogue in dialogues]
     packed = pack([each.tokens for each in both], length)
@@ -97,13 +98,13 @@ def turns(dialogues: Sequence[Sequence[Message]]) -> Iterator[tuple[Dialogue, st
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """Dialogues as they are, before they are tokenised.
+    """Dialogues by split, before they are tokenised.
 
     Attributes:
         name, version: of the data.
         dialogues: {split: dialogues}.
         splits: the name of each split for `Info`.
-        offline: whether they are made up.
+        offline: whether they are synthetic.
     """
 
     name: str
@@ -118,10 +119,10 @@ def read(names: Sequence[str], source: DataSource) -> Read:
 
     Args:
         names: prepared sets with `messages`: sgd_dialogue, taskmaster4; they are joined.
-        source: "published", "offline" (made-up orders of a few words), or a path of JSON lines.
+        source: "published", "offline" (`made_up`), or a path (`dlcore.data.own.dialogues`).
 
     Raises:
-        UsageError: a set that is not prepared, or faults in files of one's own.
+        UsageError: a set that is not prepared, or faults in a user's files.
     """
     if isinstance(source, Path):
         found, dialogues = own.load(source)
@@ -151,7 +152,7 @@ def packed(found: Read, tokens: Subwords, length: int) -> dict[str, Source]:
         length: tokens of a row.
 
     Raises:
-        UsageError: the tokenizer has not the special tokens `SPECIALS`.
+        UsageError: the tokenizer lacks the special tokens `SPECIALS`.
     """
     check(tokens)
     return {
@@ -163,7 +164,7 @@ def packed(found: Read, tokens: Subwords, length: int) -> dict[str, Source]:
 
 
 def check(tokens: Subwords) -> None:
-    """Raises UsageError if a tokenizer has not the special tokens `SPECIALS`."""
+    """Raises UsageError if the first special tokens of a tokenizer are not `SPECIALS`."""
     if tokens.specials[: len(SPECIALS)] != SPECIALS:
         raise UsageError(
             f"the tokenizer has the special tokens {', '.join(tokens.specials) or '(none)'}, and"
@@ -172,21 +173,36 @@ def check(tokens: Subwords) -> None:
 
 
 def learned(found: Read, vocabulary: int) -> Subwords:
-    """Returns byte pairs of the training dialogues, with the special tokens `SPECIALS`."""
+    """Trains byte pairs on the training dialogues, with the special tokens `SPECIALS`.
+
+    Args:
+        found: the dialogues.
+        vocabulary: number of tokens; of offline data at most 300.
+
+    Raises:
+        UsageError: as `dlcore.data.tokens.bpe`.
+    """
     texts = (message.content for each in found.dialogues["train"] for message in each)
     size = min(vocabulary, _OFFLINE_TOKENS) if found.offline else vocabulary
     return bpe(texts, size, SPECIALS)
 
 
 def facts(tokens: Subwords, found: Read) -> Facts:
-    """Returns the facts of dialogues: their tokenizer."""
+    """Returns the facts of dialogues: `tokenizer`, `vocabulary` (its size) and `offline`."""
     return Facts(
         tokenizer=tokenizer.to_facts(tokens), vocabulary=len(tokens), offline=found.offline
     )
 
 
 def made_up(seed: int = 0) -> dict[str, list[Dialogue]]:
-    """Returns short orders, seeded: the assistant repeats what is ordered, and says goodbye."""
+    """Draws synthetic orders: the assistant repeats what is ordered, and says goodbye.
+
+    Args:
+        seed: of the draws.
+
+    Returns:
+        {split: dialogues of four messages}: 400 of train, 40 of validation and 40 of test.
+    """
     generator = np.random.default_rng(seed)
     things = ("coffee", "tea", "soup", "cake", "juice", "bread", "salad", "pasta")
     names = ("Ann", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gina", "Hugo")

@@ -44,6 +44,7 @@ class Drive:
         return self.info.examples
 
     def gather(self, index: np.ndarray) -> Batch:
+        """Returns `image`, `target` and `previous`, each [rows, ...], see this class."""
         current = np.asarray(index, np.int64)[:, None] + self.history
         window = current + np.arange(1 - self.history, 1)
         return {
@@ -54,19 +55,19 @@ class Drive:
 
 
 def load(source: DataSource, history: int) -> Splits:
-    """A drive as splits of its time: the first 70 % are for training, the last 20 % for test.
+    """Loads a drive, split by time: the first 70 % are for training, the last 20 % for test.
 
     Args:
         source: "published", the Udacity simulator's track; "offline", a drawn road whose curvature
             is the steering; or a path, see `dlcore.data.own.drive.load`.
-        history: number of frames of an example.
+        history: number of frames of an example, at least 1.
 
     Returns:
-        Splits of `Drive`s, between which no frame is shared; `facts` has `history`, and
-        `mean_steering` of training.
+        Splits of `Drive`, which share no frame; `facts` has `history`, and `mean_steering` of the
+        training frames.
 
     Raises:
-        UsageError: the set is not prepared, faults in files of one's own, or a drive that is too
+        UsageError: the set is not prepared, faults in a user's files, or a drive that is too
             short.
     """
     if isinstance(source, Path):
@@ -102,7 +103,7 @@ def _part(
 
 
 def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A drive along a drawn road: its curvature, which each frame shows, is the steering.
+    """Draws a drive along a road whose curvature, which each frame shows, is the steering.
 
     Args:
         count: number of frames.

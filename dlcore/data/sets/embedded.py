@@ -60,10 +60,13 @@ def load(name: str, source: DataSource) -> Splits:
 
 
 def digits28(split: str) -> Arrays:
-    """Returns the digits of `digits` enlarged to 28x28, as a substitute for MNIST.
+    """Returns the digits of `digits` enlarged to 28x28, for use in place of MNIST.
 
     Args:
         split: train, validation or test.
+
+    Returns:
+        `image` uint8 [n, 28, 28, 1] and `label` int32 [n].
 
     Raises:
         UsageError: an unknown split.
@@ -88,6 +91,9 @@ def topics() -> dict[str, str]:
 
 def documentation(split: str = "all") -> str:
     """Returns the concatenated text of `topics`: the first 90 % for train, the rest for validation.
+
+    Args:
+        split: "train", "validation", or "all".
 
     Raises:
         UsageError: an unknown split.

@@ -1,7 +1,8 @@
-"""Images of people, divided into folds of people: published sets, drawn faces, or one's own."""
+"""Images of people, divided into folds of people: published sets, drawn faces, or a user's."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,16 @@ _DRAWN_PEOPLE, _DRAWN_IMAGES, _SEED = 20, 8, 1994
 def load(
     name: str, source: DataSource, size: tuple[int, int], folds: int, held_out: int = 0
 ) -> Splits:
-    """Images of people as splits; all of them are for training and for test, by fold.
+    """Loads images of people as splits for cross-validation: train and test are the same images.
 
     Args:
         name: orl_faces or extended_yale_b.
         source: "published"; "offline", drawn faces of 20 people; or a path, see
             `dlcore.data.own.people.load`.
-        size: height and width of the images, to which others are resized.
-        folds: number of folds; each holds out other people, which its network never sees.
-        held_out: number of people that a fold of the published set holds out; 0, and in other
-            data: all people divided by the folds.
+        size: height and width to which images are resized.
+        folds: number of folds; each holds out other people, whom its network is not trained on.
+        held_out: number of people that a fold of the published set holds out, see `folds_of`; for
+            other data 0 is used.
 
     Returns:
         Splits of `image` uint8 [height, width, 1], `label` int32, the person, and `learns` float32
@@ -42,7 +43,7 @@ def load(
 
     Raises:
         UsageError: an unknown set, or one that is not prepared; more folds than people, or folds
-            that leave fewer than two people for training or for test; faults in files of one's own.
+            that leave fewer than two people for training or for test; faults in a user's files.
     """
     if name not in SETS:
         raise UsageError(f"{name!r} is no set of faces: choose {' or '.join(SETS)}")
@@ -63,14 +64,20 @@ def load(
 
 
 def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
-    """Divides people into folds: for each the people that it holds out.
+    """Chooses for each fold the people that it holds out.
 
-    People are shuffled by a fixed seed. Fold k of F begins at person k people / F and takes the
-    next `held_out` of a circle, so that each person is held out by one fold at least.
+    People are shuffled by a fixed seed. In this order fold k holds out consecutive people from
+    position floor(k people / folds) on, cyclically. If `held_out` is smaller than people / folds,
+    some people are held out by no fold, of which a warning is given; if it is larger, some are held
+    out by several.
 
     Args:
         people: number of people.
-        folds, held_out: as of `load`.
+        folds: number of folds.
+        held_out: number of people that a fold holds out; 0: ceil(people / folds), at least 2.
+
+    Returns:
+        Sorted indices of people, a list per fold.
 
     Raises:
         UsageError: more folds than people, or fewer than two people would be left for training or
@@ -85,10 +92,17 @@ def folds_of(people: int, folds: int, held_out: int = 0) -> list[list[int]]:
             " held out and two be left to learn from; change --folds or --held-out"
         )
     order = np.random.RandomState(_SEED).permutation(people)  # its stream is frozen for good
-    return [
+    parts = [
         sorted(int(order[(fold * people // folds + i) % people]) for i in range(count))
         for fold in range(folds)
     ]
+    if left := people - len({person for part in parts for person in part}):
+        warnings.warn(
+            f"{folds} folds that hold out {count} people each test {people - left} of {people}"
+            f" people: --held-out {-(-people // folds)} tests all",
+            stacklevel=2,
+        )
+    return parts
 
 
 def _resized(source: Arrays, size: tuple[int, int]) -> Arrays:
@@ -106,10 +120,10 @@ def _resized(source: Arrays, size: tuple[int, int]) -> Arrays:
 
 
 def drawn(size: tuple[int, int]) -> Arrays:
-    """Drawn faces: 20 people of 8 images each, which differ in position, expression and light.
+    """Draws faces of 20 people, 8 images each, which differ in position, expression and light.
 
-    A person is a shape of face, eyes, nose, mouth and hair, and shades of skin and hair: who looks
-    at these knows the person, and no image is like another one.
+    A person is a shape of face, eyes, nose, mouth and hair, and shades of skin and hair, by which
+    the person can be recognised; no two images are the same.
 
     Args:
         size: height and width.

@@ -1,4 +1,4 @@
-"""Sets of images as splits."""
+"""Sets of images with classes as splits, and transforms of them."""
 
 from __future__ import annotations
 
@@ -67,21 +67,22 @@ def load(
     offline: Literal["digits28", "digits"] = "digits28",
     multiple: int | None = None,
 ) -> Splits:
-    """A set of images as splits; `facts.classes` are the names of its classes.
+    """Loads a set of images as splits; `facts.classes` are the names of its classes.
 
     Args:
         name: of a prepared set with the splits train and test, such as fashion_mnist or mnist.
-        source: "published"; "offline", scikit-learn's digits; or a path to images of one's own
+        source: "published"; "offline", scikit-learn's digits; or a path to a user's images
             (`dlcore.data.own.images`).
         training: how many of its training examples are for training, the others are for validation.
-            None: all of them, without a validation split; nothing is then scored.
-        features: those to load; None: all.
+            None: all of them, without a validation split; no split is then in `scored`.
+        features: those to load of a prepared set; None: all.
         offline: the digits at 28x28 or 8x8.
-        multiple: by what the network divides height and width: images of one's own have their
-            own size (`dlcore.data.own.images.Size`). None: they are resized to the set's `SHAPES`.
+        multiple: the height and width of a user's images follow from their files, as multiples of
+            it (`dlcore.data.own.images.Size`). None: they are resized to the set's `SHAPES`.
 
     Raises:
-        UsageError: the set is not prepared, or faults in files of one's own.
+        UsageError: the set is not prepared, faults in a user's files, or a path with a `name` that
+            is not in `SHAPES` or without `training`.
     """
     if isinstance(source, Path):
         shape = _shape(name, training)
@@ -131,6 +132,9 @@ def binarised(source: Arrays, seed: int) -> Arrays:
     Args:
         source: the examples.
         seed: of the samples.
+
+    Returns:
+        The examples, with the samples in place of `image`.
     """
     image = source.arrays["image"]
     # RandomState: NumPy froze its stream for good, which it does not promise for default_rng.
@@ -198,13 +202,16 @@ def as_sequence(
     view: View,
     order: Integer[np.ndarray, " steps"] | None = None,
 ) -> Shaped[Array, "batch steps n"]:
-    """Reshapes images [batch, 28, 28, 1] to sequences [batch, steps, n].
+    """Reshapes images to sequences of pixels.
 
     Args:
-        image: the images.
+        image: [batch, 28, 28, 1].
         view: "rows": 28 steps of 28 pixels; "patches": 14 x 14 steps of the 4 pixels of a 2x2
             patch; "pixels": 784 steps of 1 pixel.
-        order: permutation of the steps [steps]; None: reading order.
+        order: permutation of the steps, int [steps]; None: reading order.
+
+    Returns:
+        [batch, steps, pixels of a step], dtype of `image`.
     """
     batch = image.shape[0]
     if view == "patches":

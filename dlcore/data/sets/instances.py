@@ -1,4 +1,4 @@
-"""Images with numbered instances, such as nuclei, as the experiment about them takes them."""
+"""Images with numbered instances, such as nuclei, and their pixels as inside or border."""
 
 from __future__ import annotations
 
@@ -37,22 +37,25 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
     Args:
         name: of a prepared set with the splits train and test, and features `image` and
             `instances`, whose sizes vary.
-        source: "published"; "offline", generated cells; or a folder of images and masks of one's
-            own (`dlcore.data.own.masks`), where a mask has 0 for background and a number for each
-            instance.
-        training: how many of the training images are for training, the others are for validation.
-        tile: side of the squares that training images are cut into, which cover them.
+        source: "published"; "offline", generated cells; or a folder of a user's images and masks
+            (`dlcore.data.own.masks`), where a mask has 0 for background and a number for each
+            instance. In a mask of two values every connected area is an instance.
+        training: how many of the training images of a published set are for training, the others
+            are for validation.
+        tile: height and width of the squares that training images are cut into. They cover each
+            image, and may overlap.
 
     Returns:
-        In all splits `image` uint8 [height, width, 1] and `label_map` uint8 [height, width] of the
-        `CLASSES`. In train these are tiles; in the others images, continued by reflection to the
-        size of the largest, with `instances` int32 [height, width] and `size` int32 [2], the height
-        and width of the image itself. What is not of an image has the label 255, which is ignored.
-        `facts` has `classes`, `class_pixels`, and `brightest`, the largest mean of an image of
-        train.
+        In all splits `image` uint8 [height, width, 1] and `label_map` uint8 [height, width],
+        indices of `CLASSES`. In train these are tiles; smaller images are continued by reflection,
+        with labels. In the other splits all images are continued by reflection to the size of the
+        largest, with the label 255, which is ignored, outside the image; `instances` int32 [height,
+        width] is 0 there, and `size` int32 [2] is height and width of the image itself. `facts` has
+        `classes`, `class_pixels` of train, and `brightest`, the largest mean of an image of train.
 
     Raises:
-        UsageError: the set is not prepared, or faults in files of one's own.
+        UsageError: the set is not prepared, faults in a user's files, or no pixel of train is
+            background or inside an instance.
     """
     if isinstance(source, Path):
         labelled = own.find(source)
@@ -92,14 +95,14 @@ def load(name: str, source: DataSource, training: int, tile: int) -> Splits:
 
 
 def classes_of(instances: np.ndarray) -> np.ndarray:
-    """Marks where instances are, and their borders.
+    """Marks the pixels inside instances and at their borders.
 
     Args:
         instances: by number, integers [height, width]; 0 is background.
 
     Returns:
-        `CLASSES` uint8 [height, width]: 2 for a pixel of an instance beside a pixel that is not of
-        it (of the eight around it), 1 for its other pixels.
+        Indices of `CLASSES`, uint8 [height, width]: 2 for a pixel of an instance of whose eight
+        neighbours one is not of the same instance, 1 for its other pixels.
     """
     height, width = instances.shape
     padded = np.pad(instances, 1, mode="edge")
@@ -111,7 +114,15 @@ def classes_of(instances: np.ndarray) -> np.ndarray:
 
 
 def reflected(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Continues an image [h, w, ...] by its reflection at the bottom and at the right."""
+    """Continues an image by its reflection at the bottom and at the right.
+
+    Args:
+        image: [h, w, ...].
+        height, width: smallest size of the result.
+
+    Returns:
+        [max(h, height), max(w, width), ...].
+    """
     missing = ((0, max(0, height - image.shape[0])), (0, max(0, width - image.shape[1])))
     return np.pad(image, (*missing, *((0, 0),) * (image.ndim - 2)), mode="symmetric")
 

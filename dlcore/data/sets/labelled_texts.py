@@ -31,17 +31,17 @@ def load(
             development set) or "banking77" (77 intents; validation is a tenth of train, of every
             intent).
         source: "published"; "offline", sentences of Python's documentation by topic; or a path to
-            texts of one's own with classes (`dlcore.data.own.texts`).
+            a user's texts with classes (`dlcore.data.own.texts`).
         length: tokens of a row, see `sentences.padded`.
         subwords: the tokenizer, with the special tokens `SPECIALS`. None: words of train.
         rarest: where the tokens are words: occurrences in train from which a word is known.
 
     Returns:
-        Splits and facts as of `sentences.load`; `facts` also has `majority`, the most frequent
-        class of train.
+        Splits and facts as of `sentences.load`; `facts` also has `majority`, the index of the most
+        frequent class of train.
 
     Raises:
-        UsageError: another name, a set that is not prepared, or faults in files of one's own.
+        UsageError: another name, a set that is not prepared, or faults in a user's files.
     """
     sets = {"sst2": _sentiment, "banking77": _intents}
     if name not in sets:
@@ -68,6 +68,9 @@ def documentation(count: int) -> LabelledClasses:
     Args:
         count: number of classes: with two, the sentences of the two largest topics; with more, the
             largest topics, and all others as the last class.
+
+    Returns:
+        {split: (texts, their classes int32)}, and the names of the classes.
     """
     texts, topic = sentences.documentation()
     classes = [f"topic {number}" for number in range(count)]
@@ -105,7 +108,12 @@ def _intents() -> LabelledClasses:
 
 
 def untested(texts: list[str], tested: list[str]) -> list[bool]:
-    """Returns which texts are, in the spelling of `plain`, none of the tested ones."""
+    """Returns for each text whether none of the tested texts is the same after `plain`.
+
+    Args:
+        texts: such as texts of train.
+        tested: texts that are for test.
+    """
     excluded = {plain(text) for text in tested}
     return [plain(text) not in excluded for text in texts]
 

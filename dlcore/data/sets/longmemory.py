@@ -36,7 +36,8 @@ class Generated:
     Attributes:
         problem: "adding" or "copy".
         length: of `adding` the length, of `copy` the delay.
-        key: of the random numbers; example i is a function of (key, i).
+        key: of the random numbers, different for each seed and split; example i is a function of
+            (key, i).
         info: which data these are.
     """
 
@@ -62,13 +63,16 @@ def adding(length: int, split: str, examples: int, seed: int = 0) -> Generated:
     error of 1/6.
 
     Args:
-        length: of a sequence, at least 2.
+        length: of a sequence, 2 to 65,533.
         split: train, validation or test; their examples differ.
         examples: number of examples.
         seed: 0 to 1364.
 
+    Returns:
+        The source; its `gather` generates the arrays.
+
     Raises:
-        ValueError: an argument outside its range.
+        ValueError: another split, or `length` or `seed` outside its range.
 
     Source: Hochreiter & Schmidhuber 1997, sec. 5.4; marks as in Arjovsky et al. 2016, sec. 5.2.
     """
@@ -110,10 +114,14 @@ def load(name: Problem, source: DataSource, length: int) -> Splits:
     Args:
         name: "adding" or "copy".
         source: the examples are generated, so that published and offline are the same.
-        length: of `adding` the length, of `copy` the delay; also one of the facts.
+        length: of `adding` the length, of `copy` the delay.
+
+    Returns:
+        Splits of `Generated`; `facts` has `problem` and `length`.
 
     Raises:
         UsageError: another name, or a path.
+        ValueError: as `adding` and `copy`.
     """
     is_offline(name, source)
     if name not in _EXAMPLES:

@@ -1,4 +1,4 @@
-"""Images with a class for each pixel, as the experiments about semantic segmentation take them."""
+"""Images with a class for each pixel, for semantic segmentation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from dlcore.data.own.found import VERSION
 from dlcore.data.sets import synthetic_maps
 from dlcore.data.source import Source, arrays
 from dlcore.data.splits import Splits, is_offline
+from dlcore.errors import UsageError
 from dlcore.options import DataSource
 
+SETS = ("camvid",)
 SPLITS = ("train", "validation", "test")
 _OFFLINE = {"train": 160, "validation": 30, "test": 30}
 _OFFLINE_SIZE = (46, 60)  # of which no half is even twice
@@ -26,20 +28,22 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
     """Loads images and label maps as splits.
 
     Args:
-        name: of a prepared set with the splits train, validation and test, and features `image` and
-            `label_map`, whose sides are a multiple of the image's.
-        source: "published"; "offline", generated scenes of shapes; or a folder of images and masks
-            of one's own (`dlcore.data.own.masks`).
-        size: height and width to which images of one's own, and their masks, are resized.
+        name: camvid.
+        source: "published"; "offline", generated scenes of shapes; or a folder of a user's images
+            and masks (`dlcore.data.own.masks`).
+        size: height and width to which a user's images, and their masks, are resized.
 
     Returns:
         Splits of `image` uint8 [height, width, 3] and `label_map` uint8: in train of the image's
-        size (the nearest pixels), in the others as they are in the set. A value that is no class is
-        ignored. `facts` has `classes`, and `class_pixels`, how many pixels of train each has.
+        size (`nearest`), in the others as they are in the set. A value that is no class is ignored.
+        `facts` has `classes`, and `class_pixels`, how many pixels of train have each class, at the
+        size of the set; of own data `by_hash`.
 
     Raises:
-        UsageError: the set is not prepared, or faults in files of one's own.
+        UsageError: an unknown set, or one that is not prepared; or faults in a user's files.
     """
+    if name not in SETS:
+        raise UsageError(f"{name!r} is no set of label maps: choose {' or '.join(SETS)}")
     if isinstance(source, Path):
         return _of_files(own.find(source), size)
     if is_offline(name, source):

@@ -1,4 +1,4 @@
-"""Sentence pairs for translation: published, artificial or one's own, packed into rows."""
+"""Sentence pairs for translation: published, artificial or a user's, packed into rows."""
 
 from __future__ import annotations
 
@@ -111,6 +111,9 @@ def joined(corpus: Corpus, size: int) -> Subwords:
     Args:
         corpus: the sentences.
         size: number of tokens.
+
+    Raises:
+        UsageError: as `dlcore.data.tokens.bpe`.
     """
     return bpe(
         [" " + text for side in (corpus.source, corpus.target) for text in side["train"]],
@@ -122,7 +125,11 @@ def joined(corpus: Corpus, size: int) -> Subwords:
 def encoded(subwords: Subwords, texts: Sequence[str]) -> list[np.ndarray]:
     """Encodes sentences, each as int32 [tokens].
 
-    A blank is put in front, so that the first word has the same tokens as elsewhere in a sentence.
+    A space is put in front, so that the first word has the same tokens as elsewhere in a sentence.
+
+    Args:
+        subwords: the vocabulary.
+        texts: the sentences.
     """
     return subwords.encode_all([" " + text for text in texts])
 
@@ -162,9 +169,10 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         longest: pairs of more tokens on a side are left out; 0: none is.
 
     Returns:
-        Arrays [rows, length]: `source` and `source_pair`, tokens and the number (1, 2, ...) of
-        their pair, 0 at padding; `tokens`, the target after START; `targets`, the target up to END;
-        `pair`, the number of their pair; `weight`, float32, 1 at targets and 0 at padding.
+        Arrays [rows, length], int32 except `weight`: `source` and `source_pair`, tokens and the
+        number (1, 2, ...) of their pair, 0 at padding; `tokens`, the target after START; `targets`,
+        the target up to END; `pair`, the number of their pair; `weight`, float32, 1 at targets and
+        0 at padding.
 
     Raises:
         ValueError: all pairs are too long.
@@ -225,11 +233,11 @@ def load(
     *,
     reverse: bool = False,
 ) -> Splits:
-    """Pairs of sentences as splits of packed rows, `PairRows`.
+    """Loads pairs of sentences as splits of packed rows, `PairRows`.
 
     Args:
         name: multi30k_en_de, German to English.
-        source: "published"; "offline", two artificial languages; or a path to pairs of one's own
+        source: "published"; "offline", two artificial languages; or a path to a user's pairs
             (`dlcore.data.own.pairs`).
         vocabulary: number of byte pairs of the vocabulary, one for both languages.
         length: tokens of a row, at least; longer where a pair needs it.
@@ -242,7 +250,9 @@ def load(
         pairs `by_hash`, the splits that were cut from train.
 
     Raises:
-        UsageError: another name, a set that is not prepared, or faults in files of one's own.
+        UsageError: another name, a set that is not prepared, a vocabulary that is too small or too
+            large for the texts, or faults in a user's files.
+        ValueError: as `packed`.
     """
     if name != "multi30k_en_de":
         raise UsageError(f"{name!r} is no set of sentence pairs: choose multi30k_en_de")

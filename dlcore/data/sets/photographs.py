@@ -73,10 +73,10 @@ class Crops:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeldOut(Crops):
-    """Crops of photographs that are also kept whole.
+    """Crops of photographs, with the photographs themselves.
 
     Attributes:
-        whole: {name: uint8 [height, width, 3]}.
+        whole: {name: photograph, uint8 [height, width, 3]}.
     """
 
     whole: Pictures = dataclasses.field(default_factory=dict)
@@ -89,20 +89,20 @@ def load(
 
     Args:
         source: "published": photographs of scikit-learn and scikit-image, and `style_images`;
-            "offline": two photographs of scikit-learn, whose left parts are trained on, and whose
+            "offline": two photographs of scikit-learn, whose left parts are for training, and whose
             right parts are one for validation and one for test, and a drawn style; a path: a
-            folder of one's own photographs.
-        style: one of `STYLES`, or the file of a picture.
-        size: height and width of the crops.
+            folder of a user's photographs.
+        style: one of `STYLES`, or the file of a picture; offline all `STYLES` are the drawn one.
+        size: height and width of the crops, a multiple of 8.
         examples, held_out: number of crops of the training split, and of the others.
 
     Returns:
-        Splits of `image`, uint8 [size, size, 3], of which all but train have `whole`, and the
-        style, uint8 [height, width, 3].
+        Splits of `image`, uint8 [size, size, 3]: `Crops` of train, `HeldOut` of the others; `facts`
+        has `style`. And the style, uint8 [height, width, 3].
 
     Raises:
-        UsageError: a set that is not prepared, a missing package, faults in own files, or a size
-            that is no multiple of 8.
+        UsageError: a set that is not prepared, a missing package, faults in own files, a style that
+            is neither known nor a file, or a size that is no multiple of 8.
     """
     if size % 8:
         raise UsageError(f"crops of {size} pixels: the features need a multiple of 8")
@@ -128,7 +128,14 @@ def load(
 
 
 def styles(source: DataSource, without: str) -> dict[str, np.ndarray]:
-    """The known styles but for one: the pictures of `STYLES`, or offline a drawn one.
+    """Returns the pictures of the known styles except one; offline one drawn style.
+
+    Args:
+        source: as of `load`.
+        without: the style that is left out.
+
+    Returns:
+        {name: uint8 [height, width, 3]}.
 
     Raises:
         UsageError: the set is not prepared.
@@ -160,7 +167,7 @@ def _prepared(name: str, dtype: type) -> dict[str, np.ndarray]:
 
 
 def waves(size: int = 256) -> np.ndarray:
-    """A drawn style, uint8 [size, size, 3]: bands of colour around two centres."""
+    """Draws a style, uint8 [size, size, 3]: bands of colour around two centres."""
     y, x = np.mgrid[:size, :size] / size
     phase = 40 * np.hypot(y - 0.3, x - 0.2) + 25 * np.hypot(y - 0.8, x - 0.9)
     bands = [np.sin(phase + shift) for shift in (0.0, 1.2, 2.9)]
@@ -168,7 +175,7 @@ def waves(size: int = 256) -> np.ndarray:
 
 
 def stripes(size: int = 256) -> np.ndarray:
-    """A drawn style, uint8 [size, size, 3]: straight bands of colour that cross."""
+    """Draws a style, uint8 [size, size, 3]: straight bands of colour that cross."""
     y, x = np.mgrid[:size, :size] / size
     bands = [np.sin(60 * x + shift) * np.cos(35 * y + 2 * shift) for shift in (0.0, 0.9, 2.2)]
     return np.rint(127.5 + 110 * np.stack(bands, -1)).astype(np.uint8)
@@ -237,9 +244,12 @@ def _small(file: Path, longest: int = 1024) -> np.ndarray:
 
 
 def features() -> Path:
-    """The file of `vgg16_imagenet_features` as parameters, for `Weights(file, "vgg")`.
+    """Returns a file of the weights of `vgg16_imagenet_features`, for `Weights(file, "vgg")`.
 
-    Written into the cache at the first use. UsageError: the set is not prepared.
+    The file is written into the cache at the first use.
+
+    Raises:
+        UsageError: the set is not prepared.
     """
     name = "vgg16_imagenet_features"
     place = cache.folder() / name / f"{tfds.version(name)}.npz"
@@ -251,7 +261,13 @@ def features() -> Path:
 
 
 def write(place: Path, model: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes parameters of a model, {"layer/kernel": array}, as `Weights` reads them."""
+    """Writes parameters of a model as an .npz file that `Weights` reads.
+
+    Args:
+        place: the file; its folder is created.
+        model: name of the model.
+        arrays: {"layer/kernel": array}.
+    """
     from dlcore import files as safe
 
     place.parent.mkdir(parents=True, exist_ok=True)

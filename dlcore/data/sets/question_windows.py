@@ -1,4 +1,4 @@
-"""Questions on texts as rows of tokens: a long text in windows, each with the question."""
+"""Questions on texts as rows of tokens; a long text is cut into windows, each with the question."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class Question(NamedTuple):
 
     Attributes:
         question, context: the texts.
-        answers: true answers, as they stand in the context; none where it does not say.
+        answers: true answers, as they are written in the context; (): the context has none.
         starts: offset in characters of each answer.
-        group: of the texts from which unanswerable pairs are drawn, such as an article.
+        group: name of the group of questions whose texts may be exchanged to make questions without
+            answers, such as an article.
     """
 
     question: str
@@ -39,11 +40,11 @@ class Question(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
-    """How many tokens a row has.
+    """Numbers of tokens of a row.
 
     Attributes:
         window: tokens of a text in one row; a longer text has several rows.
-        stride: tokens from the start of one window to that of the next.
+        stride: tokens from the start of one window to that of the next, at most `window`.
         question: tokens of the question; longer ones are truncated.
         characters: bytes of each word; 0: a reader of subwords, without characters.
     """
@@ -75,7 +76,7 @@ class Encoder:
     Attributes:
         lengths: of a row.
         vocabulary: words in lower case; their indices follow those of padding and unknown words.
-        subwords: a tokenizer, in place of words.
+        subwords: a tokenizer, in place of words; None: words.
     """
 
     lengths: Lengths
@@ -118,7 +119,7 @@ class Encoder:
 
 
 def vocabulary(questions: Iterable[Question], rarest: int) -> tuple[str, ...]:
-    """Words in lower case of questions and their texts, sorted, each text counted once.
+    """Returns the words in lower case of questions and their texts, sorted, each text counted once.
 
     Args:
         questions: of the training split.
@@ -134,15 +135,17 @@ def vocabulary(questions: Iterable[Question], rarest: int) -> tuple[str, ...]:
 class QuestionWindows(Arrays):
     """Windows of texts with their questions, in the order of the questions.
 
-    Fields: `context` int32 [window] and `question` int32, 0 at padding; `context_flags` and
-    `question_flags` uint8, see `word_spans.flags`; `context_characters` and `question_characters`
-    uint8 for a reader of words; `start` and `end` int32, the first and last token of the answer
-    counted from 1, 0 where the window has none.
+    Fields of a window: `context` int32 [window] and `question` int32 [question], 0 at padding;
+    `context_flags` and `question_flags` uint8 [..., 5], see `word_spans.flags`; for a reader of
+    words `context_characters` and `question_characters` uint8 [..., characters], see
+    `word_spans.characters`; `start` and `end` int32, the first and last token of the answer counted
+    from 1, or both 0 where the window does not contain all of it.
 
     Attributes:
         questions: the questions.
         number: index of the question of each window, int32 [windows], ascending.
-        spans: characters of each token in the whole text, int32 [windows, window, 2].
+        spans: first character of each token in the whole text, and the one after its last, int32
+            [windows, window, 2].
     """
 
     questions: tuple[Question, ...] = ()
@@ -151,7 +154,12 @@ class QuestionWindows(Arrays):
 
 
 def starts(count: int, window: int, stride: int) -> list[int]:
-    """First token of each window over a text, which together cover it."""
+    """Returns the first token of each window over a text; together the windows cover it.
+
+    Args:
+        count: tokens of the text.
+        window, stride: see `Lengths`.
+    """
     return [0, *range(stride, stride + max(0, count - window), stride)]
 
 
@@ -216,7 +224,15 @@ def _rows(
 
 
 def padded(values: np.ndarray, length: int) -> np.ndarray:
-    """The first `length` rows of an array, and zeros where it has fewer."""
+    """Truncates an array to its first `length` rows, or pads it with zeros.
+
+    Args:
+        values: [rows, ...].
+        length: number of rows of the result.
+
+    Returns:
+        [length, ...], dtype of `values`.
+    """
     found = np.zeros((length, *values.shape[1:]), values.dtype)
     found[: len(values)] = values[:length]
     return found

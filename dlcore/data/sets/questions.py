@@ -1,4 +1,4 @@
-"""Questions on texts whose answers stand in the text: SQuAD, synthetic facts, or a user's own."""
+"""Questions whose answers are passages of a text: SQuAD, synthetic facts, or a user's own."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def load(
     Args:
         source: "published": SQuAD 1.1's development set, of whose 48 articles 9 or 10 are for test,
             and of the rest 4 for validation; "offline": synthetic facts, 15 % of whose questions
-            have no answer; a path: one's own (`dlcore.data.own.questions`).
+            have no answer; a path: a user's (`dlcore.data.own.questions`).
         lengths: of a row in tokens.
-        fold: of the published set, which fifth of the articles is for test.
+        fold: of the published set, which fifth of the articles is for test, from 0.
         negatives: fraction of the training questions that are shown once more with another text
-            of their article, which does not answer them.
+            of their group (an article of the published set), which does not contain their answers.
         rarest: occurrences in training from which a word is in the vocabulary.
         subwords: a tokenizer, in place of a vocabulary of words; `lengths.characters` must be 0.
 
@@ -53,7 +53,8 @@ def load(
         and of own data `by_hash`.
 
     Raises:
-        UsageError: the set is not prepared, lengths that do not fit, or faults in own files.
+        UsageError: the set is not prepared, lengths that do not fit, a fold that does not exist or
+            is not of the published set, or faults in own files.
     """
     if (
         not 0 < lengths.stride <= lengths.window
@@ -132,7 +133,7 @@ def unanswerable(questions: Sequence[Question], fraction: float, seed: int = 0) 
 
 
 def articles(names: Sequence[str], fold: int) -> dict[str, list[str]]:
-    """The articles of each split of a fold: each is for test in one of `FOLDS` folds.
+    """Returns the articles of each split of a fold; each is for test in one of `FOLDS` folds.
 
     Args:
         names: of the articles; their order does not matter.

@@ -1,4 +1,4 @@
-"""Synthetic scenes with a known answer: handwritten digits on a canvas, with their exact boxes."""
+"""Synthetic scenes: handwritten digits on a canvas, with their exact boxes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _APART = 0.05  # largest IoU of two digits
 
 
 def digit_scenes(split: str, canvas: tuple[int, int], most: int, padded: int) -> Arrays:
-    """Scenes of coloured digits on a noisy background; digits of one split occur in no other.
+    """Draws scenes of coloured digits on a noisy background; digits of one split are in no other.
 
     The digits are scikit-learn's at 28x28, drawn with heights of a fifth to two fifths of the
-    canvas. The scenes are the same on every machine.
+    canvas's shorter side. The scenes are the same on every machine.
 
     Args:
         split: "train", "validation" or "test", see `EXAMPLES`.
         canvas: width and height in pixels.
         most: largest number of digits in a scene; the smallest is 1.
-        padded: boxes to which each example is padded.
+        padded: boxes to which each example is padded, and at most which it has.
 
     Returns:
         The fields of `dlcore.data.sets.detection.load`; classes are the digits.

@@ -155,12 +155,12 @@ LabelledClasses = tuple[Labelled, Sequence[str]]
 
 
 def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: int = 0) -> Splits:
-    """Sentences with classes as splits of `Sentences`.
+    """Loads sentences with classes as splits of `Sentences`.
 
     Args:
         name: clinc_oos (150 intents, and "out of scope" as the last class), or sentence_polarity.
         source: "published"; "offline", sentences of Python's documentation by topic; or a path to
-            texts of one's own with classes (`dlcore.data.own.texts`).
+            a user's texts with classes (`dlcore.data.own.texts`).
         subwords: the tokenizer, with the special tokens `SPECIALS`.
         length: tokens of a row, see `padded`.
         fold: of sentence_polarity: which of ten folds is the test; the next one is for validation.
@@ -171,7 +171,9 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
         texts `by_hash`, the splits that were cut from train.
 
     Raises:
-        UsageError: another name, a set that is not prepared, or faults in files of one's own.
+        UsageError: another name, a set that is not prepared, faults in a user's files, or a `fold`
+            with a path.
+        ValueError: `fold` is not one of ten.
     """
     sets = {"clinc_oos": _clinc, "sentence_polarity": _polarity}
     if name not in sets:
@@ -218,7 +220,7 @@ def encoded(
 def own_texts(
     path: Path,
 ) -> tuple[dict[str, tuple[str, str, str]], LabelledClasses, dict[str, Any]]:
-    """Loads texts of one's own with classes.
+    """Loads a user's texts with classes.
 
     Args:
         path: see `dlcore.data.own.texts`.

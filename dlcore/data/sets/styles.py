@@ -1,4 +1,4 @@
-"""Photographs beside pictures of styles, one of which training never sees."""
+"""Crops of photographs beside crops of pictures of styles, without the style to be evaluated."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class Styled:
     """Crops of photographs, each with a crop of a style.
 
     Attributes:
-        content: the photographs.
-        styles: the styles.
-        unseen: a style that no crop shows, uint8 [height, width, 3].
+        content: crops of photographs.
+        styles: as many crops of styles.
+        unseen: the style that is kept for evaluation, which is in no crop, uint8 [height, width,
+            3].
         info: which data these are.
     """
 
@@ -40,7 +41,7 @@ class Styled:
 
     @property
     def whole(self) -> Pictures:
-        """The photographs of a split that is held out."""
+        """Returns the photographs of a split that is held out; {} for train."""
         return getattr(self.content, "whole", {})
 
     def gather(self, index: np.ndarray) -> Batch:
@@ -51,13 +52,17 @@ class Styled:
 def with_styles(splits: Splits, source: DataSource, unseen: np.ndarray) -> Splits:
     """Adds a crop of a style to each crop of a photograph.
 
-    Half of the crops of styles are of the known ones, but for that which is unseen, and half of the
-    photographs of training.
+    About half of the crops of styles are from the known styles except `unseen`, and the others from
+    the training photographs, in all splits.
 
     Args:
-        splits: of `photographs.load`; its fact `style` names the unseen style.
+        splits: of `photographs.load`, with validation and test; its fact `style` names the unseen
+            style.
         source: where the styles are from, as of `photographs.load`.
         unseen: the style that no crop shows, uint8 [height, width, 3].
+
+    Returns:
+        Splits of `image` and `style`, uint8 [size, size, 3].
 
     Raises:
         UsageError: the styles are not prepared.

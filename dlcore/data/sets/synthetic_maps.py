@@ -10,14 +10,14 @@ _COLOURS = ((0.35, 0.4, 0.45), (0.8, 0.35, 0.3), (0.35, 0.75, 0.4), (0.4, 0.45, 
 
 
 def shapes(count: int, height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws scenes of discs, squares and triangles on textured ground.
+    """Draws scenes of discs, squares and triangles on textured ground, which may cover each other.
 
-    A shape is given away by its outline and, with noise, by its colour. Shapes cover each other.
+    The outline of a shape tells its class exactly, its colour only with noise.
 
     Args:
         count: number of images.
         height, width: of the images in pixels.
-        seed: the scenes are a function of it.
+        seed: of the draws.
 
     Returns:
         Images uint8 [count, height, width, 3], and label maps uint8 [count, 2 height, 2 width] of

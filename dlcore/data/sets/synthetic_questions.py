@@ -93,13 +93,14 @@ class Fact(NamedTuple):
 def facts(
     count: int = 1200, seed: int = 0, most: int = 4, unanswered_fraction: float = 0.15
 ) -> list[Fact]:
-    """Draws texts about two to `most` people, and two questions on each.
+    """Draws texts about two to `most` people, and two questions on each text.
 
     Args:
         count: number of texts.
         seed: of the draws.
-        most: people of a text; a person has some of four attributes.
-        unanswered_fraction: of the questions ask for an attribute that the text does not give.
+        most: largest number of people of a text, at least 2; a person has some of four attributes.
+        unanswered_fraction: fraction of the questions that ask for an attribute which the text does
+            not give.
     """
     random = np.random.RandomState(seed)
     found = []

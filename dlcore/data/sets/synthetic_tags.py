@@ -1,4 +1,4 @@
-"""Synthetic tagged sentences: names, requests, and parts of speech, which follow from context."""
+"""Synthetic sentences with tags that follow from the context: names, requests, parts of speech."""
 
 from __future__ import annotations
 
@@ -117,14 +117,17 @@ def _spoken(random: np.random.RandomState) -> Tagged:
 
 @functools.lru_cache(maxsize=3)
 def sentences(kind: Kind, count: int = 2500, seed: int = 0) -> dict[str, Sequence[Tagged]]:
-    """Draws sentences, split by the hash of their words.
+    """Draws tagged sentences, split by the hash of their words.
 
     Args:
-        kind: names: persons, companies and places of random syllables, distinguished by context;
-            requests: with slots and one of three intents; parts: of speech, where most words are
-            noun or verb by what stands before them.
+        kind: "names": persons, companies and places of random syllables, which context alone
+            distinguishes; "requests": with slots and one of three intents; "parts": parts of
+            speech, where the word before tells nouns from verbs of the same spelling.
         count: number of sentences.
         seed: of the draws.
+
+    Returns:
+        {split: sentences}.
     """
     random = np.random.RandomState(seed)
     draw = {"names": _named, "requests": _requested, "parts": _spoken}[kind]

@@ -63,6 +63,13 @@ def breast_cancer(folds: int, repeats: int) -> Folds:
     """Returns the Wisconsin diagnostic set in stratified folds; y is 1 for a malignant tumour.
 
     It has 569 tumours with 30 measurements of cell nuclei.
+
+    Args:
+        folds: of a repeat, at least 2.
+        repeats: number of repeats, at least 1.
+
+    Raises:
+        ValueError: fewer folds or repeats.
     """
     from sklearn.datasets import load_breast_cancer
 
@@ -74,6 +81,13 @@ def diabetes(folds: int, repeats: int) -> Folds:
     """Returns the diabetes set in folds; y is the disease's progression in a year (25 to 346).
 
     It has 442 patients with 10 measurements.
+
+    Args:
+        folds: of a repeat, at least 2.
+        repeats: number of repeats, at least 1.
+
+    Raises:
+        ValueError: fewer folds or repeats.
     """
     from sklearn.datasets import load_diabetes
 
@@ -118,11 +132,12 @@ def load(name: str, source: DataSource, folds: int, repeats: int) -> Splits:
 
     Returns:
         Splits whose field `learns` selects the training examples of each network (`Folds`); `facts`
-        has `repeats`, the statistics of each fold for `folds_of`, `features` (the names of the
-        columns) and `classes`.
+        has `folds`, `repeats`, the statistics of each network for `folds_of`, `features` (the names
+        of the columns) and `classes`.
 
     Raises:
         UsageError: another name, or a path.
+        ValueError: fewer than two folds or one repeat.
     """
     is_offline(name, source)
     sets = {"breast_cancer": breast_cancer, "diabetes": diabetes}
@@ -148,7 +163,11 @@ def _features(name: str) -> list[str]:
 
 
 def folds_of(splits: Splits) -> Folds:
-    """Returns the folds of splits that `load` returned, with the statistics in the facts."""
+    """Returns the folds of splits that `load` returned, with the statistics in the facts.
+
+    Args:
+        splits: of `load`; their facts may be those of a saved run.
+    """
     statistics = {name: np.array(splits.facts[name], np.float32) for name in _STATISTICS}
     return Folds(splits.train, splits.facts.repeats, **statistics)
 

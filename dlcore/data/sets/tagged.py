@@ -37,11 +37,11 @@ _SUBWORDS = 4  # subwords of a word at most, on average over a sentence
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TaggedSentences(Arrays):
-    """Sentences as words, characters and tags; one that is too long is several rows.
+    """Sentences as words, characters and tags; one of more than `length` words is several rows.
 
     Attributes:
         sentences: each sentence, with its own words, tags and offsets.
-        rows: the number of rows of each sentence, which follow each other.
+        rows: number of rows of each sentence, which follow each other.
     """
 
     sentences: tuple[Tagged, ...] = ()
@@ -50,14 +50,14 @@ class TaggedSentences(Arrays):
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """Turns words into the arrays that a tagger reads.
+    """Encodes words as the arrays that a tagger reads.
 
     Attributes:
-        words: the number of each word, in lower case with digits as 0; `UNKNOWN` else.
-        characters: the number of each character; `UNKNOWN` else.
+        words: index of each word, in the spelling of `normal`; other words are `UNKNOWN`.
+        characters: index of each character; others are `UNKNOWN`.
         length: words of a row.
         word_length: characters of a word; of a longer one the first and the last half are kept.
-        subwords: of an encoder that reads the same text; None: there is none.
+        subwords: tokenizer of a pretrained encoder that reads the same text; None: there is none.
     """
 
     words: Mapping[str, int]
@@ -68,7 +68,7 @@ class Encoder:
 
     @classmethod
     def of(cls, facts: Facts) -> Encoder:
-        """The encoder of the training data, from their facts."""
+        """Returns the encoder of the training data, from the facts of `load`."""
         words, characters = (
             {each: i for i, each in enumerate(names, 2)}
             for names in (facts.words, facts.characters)
@@ -78,17 +78,21 @@ class Encoder:
         return cls(words, characters, facts.length, facts.word_length, subwords)
 
     def rows(self, count: int) -> int:
-        """The number of rows of a sentence of `count` words."""
+        """Returns the number of rows of a sentence of `count` words."""
         return -(-count // self.length)
 
     def encode(self, texts: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
         """Encodes sentences, each of them at least one word long.
 
+        Args:
+            texts: the words of each sentence.
+
         Returns:
-            Arrays with a row per `length` words of a sentence: `words` int32 [rows, length];
-            `characters` int32 [rows, length, word_length]; `length` int32 [rows], the valid words.
-            With subwords, `tokens` int32 [rows, 4 length] and `first` int32 [rows, length], the
-            position of each word's first subword.
+            Arrays with a row per `length` words of a sentence, 0 at padding: `words` int32 [rows,
+            length]; `characters` int32 [rows, length, word_length]; `length` int32 [rows], the
+            number of words. With subwords also `tokens` int32 [rows, 4 length], between two
+            "[sep]", and `first` int32 [rows, length], the position of each word's first subword;
+            where they are too many, later words keep their first subword only.
         """
         segments = [
             text[start : start + self.length]
@@ -132,7 +136,7 @@ class Encoder:
 
 
 def normal(word: str) -> str:
-    """A word in lower case, with 0 for every digit."""
+    """Returns a word in lower case, with 0 for every digit."""
     return "".join("0" if each.isdigit() else each for each in word.lower())
 
 
@@ -152,16 +156,18 @@ def load(
         length: words of a row; a longer sentence is several rows, tagged one by one.
         word_length: characters of a word that are read.
         rarest: occurrences in training from which a word is in the vocabulary.
-        subwords: of a pretrained encoder.
+        subwords: tokenizer of a pretrained encoder; None: words and characters alone are read.
 
     Returns:
         Splits of `TaggedSentences`: the arrays of `Encoder.encode`, `tags` int32 [rows, length],
-        and of requests `label` int32 [rows]. `facts` has `words`, `characters`, `length`,
-        `word_length`, `classes` (the tags), `spans` (whether tags mark spans), `intents`, and
-        `tokenizer` with subwords.
+        and with several intents `label` int32 [rows]. A tag or intent that train lacks has the
+        index 0. `facts` has `words`, `characters`, `length`, `word_length`, `classes` (the tags),
+        `spans` (whether tags mark spans), `intents` ([]: none), `by_hash` (the splits that were
+        cut), and with subwords `tokenizer` and `vocabulary`.
 
     Raises:
-        UsageError: another name, a set that is not prepared, or faults in own files.
+        UsageError: another name, a set that is not prepared, one tag only in train, or faults in
+            own files.
     """
     if name not in KINDS:
         raise UsageError(

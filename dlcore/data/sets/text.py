@@ -34,9 +34,14 @@ _LARGEST_OFFLINE = 4000  # tokens: the documentation has fewer pairs to merge
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """The documents of each split. `separator` stands between two of them in the original text.
+    """The documents of each split.
 
-    `split_by_tenths`: characters are cut anew, the last tenth of all text for validation.
+    Attributes:
+        name, version: of the data.
+        documents: {split: documents}.
+        separator: what is between two documents in the running text of characters.
+        split_by_tenths: whether a language model of characters ignores the splits: all of the text
+            is joined, and its last tenth is for validation.
     """
 
     name: str
@@ -47,16 +52,17 @@ class Corpus:
 
 
 def corpus(name: str, source: DataSource, without: Sequence[str] = ()) -> Corpus:
-    """A corpus as it is, before it is tokenised.
+    """Loads a corpus of text, before it is tokenised.
 
     Args:
         name: tiny_shakespeare, english_text or state_union.
         source: "published" (prepared by `dlcore prepare`); "offline", Python's documentation; or a
-            path to texts of one's own (`dlcore.data.own.corpus`), with the splits given there.
+            path to a user's texts (`dlcore.data.own.corpus`), with the splits given there.
         without: kinds of documents of english_text that are left out.
 
     Raises:
-        UsageError: an unknown name, a set that is not prepared, or faults in files of one's own.
+        UsageError: an unknown name or kind, a set that is not prepared, or faults in a user's
+            files.
     """
     if name not in _PARTS:
         raise UsageError(f"{name!r} is no corpus of text: choose one of {', '.join(_PARTS)}")
@@ -98,27 +104,29 @@ def load(
     specials: Sequence[str] = (END,),
     without: Sequence[str] = (),
 ) -> Splits:
-    """A corpus as rows of tokens; `facts.tokenizer` and `facts.vocabulary` describe the tokens.
+    """Loads a corpus as rows of tokens; `facts` has `tokenizer` and `vocabulary`, its size.
 
     Args:
         name, source: as `corpus`; or a path that `dlcore prepare text` has written, which is not
             loaded (`dlcore.data.token_shards`). Its documents are then rows of the running text.
         length: tokens of a row.
         vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
-            None: characters, the last tenth of all text for validation; of the layout windows.
-        layout: windows: `tokens`, `targets`, `weight` [length] of the running text, at every
-            position for training, end to end else.
-            documents: packed rows in which no document sees another (`dlcore.data.packing.pack`),
-            with `bytes`, the number of bytes that each target stands for; `facts.end` is the
-            token before and after each document.
-            lines: `tokens` [length], normalised lines end to end, "[sep]" before each, for
+            None: characters, for the layout "windows" only; of published and offline data the last
+            tenth of all text is for validation.
+        layout: "windows": `tokens`, `targets`, `weight` [length] of the running text: for training
+            a window starts at every token, in other splits windows do not overlap.
+            "documents": packed rows in which attention separates documents
+            (`dlcore.data.packing.pack`), with `bytes`, the number of bytes of each target;
+            `facts.end` is the token before and after each document.
+            "lines": `tokens` [length], normalised lines end to end, "[sep]" before each, for
             masked language models (`sentences.packed`).
         overlap: of documents: in training, segments of a long one start length / overlap apart.
         specials: of documents: the special tokens of the vocabulary, END among them.
         without: kinds of documents of english_text that are left out.
 
     Raises:
-        UsageError: as `corpus`; a vocabulary that the text is too short for.
+        UsageError: as `corpus`; too little text for the vocabulary or a row; another layout than
+            windows without a vocabulary; or prepared tokens for lines.
     """
     if isinstance(source, Path) and token_shards.is_one(source):
         return _prepared(source, length, layout, overlap, vocabulary)

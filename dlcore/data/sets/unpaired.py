@@ -27,13 +27,14 @@ def load(source: DataSource, held_out: int = 1000) -> Splits:
         source: "published": MNIST, and other digits of MNIST as black outlines on white; "offline":
             scikit-learn's digits in the same styles; a path: a folder that holds two folders of
             pictures (or train, validation and test with these), resized to 28x28.
-        held_out: examples of validation and test at most.
+        held_out: largest number of examples of validation and of test, of digits.
 
     Returns:
         Splits of `a` and `b`, uint8 [N, 28, 28, channels]: pictures of the first and of the second
-        style. In training no `a` belongs to a `b`. In the other splits of digits `true_b` and
-        `true_a` are what each is in the other style, and `label_a` and `label_b`, int32, its
-        digit. `facts.domains` are the names of the styles, `facts.digits` whether these are known.
+        style. In training on digits, no digit is in both styles. In validation and test of digits
+        all are in both, in another order: `true_b` is `a` in the second style, `true_a` is `b` in
+        the first, and `label_a` and `label_b`, int32, are the digits of `a` and `b`. `facts` has
+        `domains`, the names of the styles, and `digits`, whether there are these further fields.
 
     Raises:
         UsageError: MNIST is not prepared, or faults in own files, such as a third folder.
@@ -66,7 +67,7 @@ def _digits(source: Any, count: int | None) -> Arrays:
 
 
 def outlined(image: np.ndarray) -> np.ndarray:
-    """Black outlines on a white ground: how much brighter a neighbour is than the pixel itself.
+    """Converts bright shapes on black to black outlines on white.
 
     Args:
         image: uint8 [n, height, width, 1], bright on black.

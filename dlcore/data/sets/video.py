@@ -25,14 +25,15 @@ _SMALL = 12  # pixels; canvases below three times this size show scikit-learn's 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MovingDigits:
-    """Videos of digits that move straight on and are reflected at the borders.
+    """Videos of digits that move in straight lines and are reflected at the borders.
 
-    Each example is generated when it is gathered, from the seed and its index alone, so that the
-    same index is the same video everywhere. After Srivastava et al. 2015, sec. 4.1.
+    Each example is generated when it is gathered, from the seed and its index alone. After
+    Srivastava et al. 2015, sec. 4.1.
 
     Attributes:
         digits: uint8 [n, height, width], from which each video draws `per_clip`.
-        frames, canvas: frames of a video, and height and width of a frame in pixels.
+        frames: number of frames of a video.
+        canvas: height and width of a frame in pixels.
         per_clip: digits of a video; where they overlap, the brighter pixel is shown.
         seed: of the videos.
         info: which data these are.
@@ -80,19 +81,23 @@ def load(
     train: int = 100_000,
     held_out: int = 1_000,
 ) -> Splits:
-    """Loads videos as splits of `video`, uint8 [N, frames, height, width, channels].
+    """Loads videos as splits of `video`, uint8 [frames, height, width, channels].
 
     Args:
-        source: "published": two MNIST digits of 28x28 that move over a black canvas, generated
+        source: "published": MNIST digits of 28x28 that move over a black canvas, generated
             from a fixed seed; training, validation and test show different digits. "offline": the
-            same of scikit-learn's digits. A path: one's own clips (`dlcore.data.own.videos`).
-        canvas: height and width of the frames; own clips are resized to it.
+            same of scikit-learn's digits. A path: a user's clips (`dlcore.data.own.videos`).
+        canvas: height and width of the frames, a multiple of 8; a user's clips are resized to it.
         frames: of each video.
-        digits: of each video.
+        digits: of each generated video.
         train, held_out: number of generated videos of the training split, and of the others.
 
+    Returns:
+        Splits; `facts` has `generated`, whether the videos are generated.
+
     Raises:
-        UsageError: MNIST is not prepared, a canvas smaller than a digit, or faults in own files.
+        UsageError: MNIST is not prepared, a canvas smaller than a digit or no multiple of 8, or
+            faults in own files.
     """
     if canvas % 8:
         raise UsageError(f"a canvas of {canvas} pixels: the networks need a multiple of 8")

@@ -1,6 +1,4 @@
-"""Causal attention over 8,192 tokens, forward and gradients: 2 texts, 1 head of 64; dlcore makes no
-array of 8,192 x 8,192.
-"""
+"""Causal attention over 8,192 tokens, forward and gradients: 2 texts, 1 head of width 64."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.2, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Heads, numbers in a head, tokens, texts in a batch."""
+    """Sizes: number of heads, width of a head, tokens of a text, texts in a batch."""
 
     heads: int = 1
     d: int = 64
@@ -24,7 +22,7 @@ FULL, TINY = Size(), Size(2, 8, 12, 2)
 
 
 def given(size: Size) -> np.ndarray:
-    """Queries, keys and values [batch, 3, heads, length, d]."""
+    """Draws queries, keys and values, float32 [batch, 3, heads, length, d]."""
     return (
         np.random.default_rng(0)
         .normal(size=(size.batch, 3, size.heads, size.length, size.d))
@@ -33,7 +31,7 @@ def given(size: Size) -> np.ndarray:
 
 
 def dlcore(size: Size) -> Any:
-    """`kernels.attention.causal_attention`."""
+    """Returns the step with `kernels.attention.causal_attention`."""
     from dlcore.kernels.attention import causal_attention
     from tests.benchmarks import ours
 
@@ -43,7 +41,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.dot_product_attention`."""
+    """Returns the step with `nn.dot_product_attention`."""
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -59,7 +57,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`F.scaled_dot_product_attention`, eager, which on CPU goes by blocks too."""
+    """`F.scaled_dot_product_attention`, eager, which on CPU computes by blocks too."""
     import torch as pt
     from torch.nn import functional as f
 

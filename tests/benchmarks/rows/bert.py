@@ -1,6 +1,4 @@
-"""A BERT that predicts masked tokens: 2 layers of 4 heads, width 128, 64 texts of up to 64 tokens
-of 8,192, AdamW.
-"""
+"""A BERT that predicts masked tokens: 2 layers, width 128, 64 texts of up to 64 tokens, AdamW."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ FULL, TINY = Size(), Size(2, 2, 8, 6, 2, 11, 4)
 
 
 def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray]:
-    """Parameters as dlcore names them; tokens, 0 where a text is over; masked places, and what
-    stood there.
-    """
+    """Draws parameters with dlcore's names, tokens (0: padding), masked positions and targets."""
     from tests.benchmarks import encoders
 
     rng, n = np.random.default_rng(0), size.width
@@ -59,7 +55,7 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarra
 
 
 def dlcore(size: Size) -> Any:
-    """`models.bert.Masked`."""
+    """Returns the step with `models.bert.Masked`."""
     import optax
 
     from dlcore.models import encoder
@@ -125,9 +121,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`nn.Embedding`, `nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`,
-    eager.
-    """
+    """Returns the step with PyTorch's own layers and `F.scaled_dot_product_attention`, eager."""
     import torch as pt
     from torch import nn
     from torch.nn import functional as f

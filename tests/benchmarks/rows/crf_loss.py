@@ -1,6 +1,4 @@
-"""The loss of a linear-chain CRF alone, forward and gradients: 32 sentences of up to 48 words, 25
-tags.
-"""
+"""The loss of a linear-chain CRF alone, with gradients: 32 sentences of up to 48 words, 25 tags."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.0, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Words, tags, sentences in a batch."""
+    """Sizes: words of a sentence, tags, sentences in a batch."""
 
     length: int = 48
     tags: int = 25
@@ -23,7 +21,7 @@ FULL, TINY = Size(), Size(6, 4, 4)
 
 
 def given(size: Size) -> tuple[np.ndarray, ...]:
-    """Emissions, lengths, true tags and transitions; the transitions' last rows begin and end."""
+    """Draws emissions, lengths, true tags and transitions, whose last rows are start and end."""
     rng = np.random.default_rng(0)
     emissions = rng.normal(size=(size.batch, size.length, size.tags)).astype(np.float32)
     length = rng.integers(size.length // 3, size.length + 1, size.batch).astype(np.int32)
@@ -33,7 +31,7 @@ def given(size: Size) -> tuple[np.ndarray, ...]:
 
 
 def dlcore(size: Size) -> Any:
-    """`kernels.crf.crf_loss`."""
+    """Returns the step with `kernels.crf.crf_loss`."""
     from dlcore.kernels.crf import crf_loss
     from tests.benchmarks import ours
 
@@ -45,7 +43,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """The usual recursion of log-sum-exps in a scan, differentiated by JAX."""
+    """Returns the step with a scan of log-sum-exps, differentiated by JAX."""
     import jax
     import jax.numpy as jnp
 
@@ -74,7 +72,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """The same recursion as the pytorch-crf package has it: one log-sum-exp per word."""
+    """Returns the step with a loop of one log-sum-exp per word, as in the pytorch-crf package."""
     import torch as pt
 
     from tests.benchmarks import torched

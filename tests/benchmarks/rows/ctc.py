@@ -1,6 +1,4 @@
-"""A bidirectional LSTM of 128 with CTC: 32 utterances of up to 200 frames of 40 numbers, up to 30
-letters of 28, Adam.
-"""
+"""A bidirectional LSTM of 128 with CTC: 32 utterances of up to 200 frames, 30 labels, Adam."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ CPU_DEVICES = 1  # 0.9 of the time of two
 
 
 class Size(NamedTuple):
-    """Units in a direction, numbers in a frame, frames, labels, classes, utterances in a batch."""
+    """Sizes: units of a direction, features of a frame, frames, labels, classes, utterances."""
 
     width: int = 128
     inputs: int = 40
@@ -29,8 +27,10 @@ FULL, TINY = Size(), Size(8, 4, 9, 3, 4, 4)
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
-    """Weights (gates input, forget, cell, output side by side; `_back` reads from the end); sounds,
-    frames, labels, their number.
+    """Draws weights, and a batch: features, numbers of frames, labels, numbers of labels.
+
+    Gates are concatenated in the order input, forget, cell, output; `_back` is the reverse
+    direction.
     """
     rng, n = np.random.default_rng(0), size.width
     shapes = {"head": (2 * n, size.classes)}
@@ -48,7 +48,7 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
 
 
 def dlcore(size: Size) -> Any:
-    """`models.rnn.Reader` and `kernels.ctc.ctc_loss`."""
+    """Returns the step with `models.rnn.Reader` and `kernels.ctc.ctc_loss`."""
     import jax.numpy as jnp
     import optax
 
@@ -124,7 +124,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`nn.LSTM` over packed sequences and `F.ctc_loss`, eager."""
+    """Returns the step with `nn.LSTM` over packed sequences and `F.ctc_loss`, eager."""
     import torch as pt
     from torch import nn
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence

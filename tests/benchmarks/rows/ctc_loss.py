@@ -1,6 +1,4 @@
-"""Connectionist temporal classification alone, forward and gradient: 32 sequences of 200 frames, 29
-classes, 30 labels.
-"""
+"""The CTC loss alone, with its gradient: 32 sequences of 200 frames, 29 classes, 30 labels."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.2, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Frames, labels, classes, sequences in a batch."""
+    """Sizes: frames, labels, classes, sequences in a batch."""
 
     frames: int = 200
     labels: int = 30
@@ -24,7 +22,7 @@ FULL, TINY = Size(), Size(9, 3, 4, 4)
 
 
 def lengths(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How many frames and labels each sequence has, and the labels."""
+    """Draws numbers of frames [batch], labels [batch, labels], and numbers of labels [batch]."""
     rng = np.random.default_rng(1)
     frames = rng.integers(3 * size.frames // 4, size.frames + 1, size.batch).astype(np.int32)
     count = rng.integers(size.labels // 2, size.labels + 1, size.batch).astype(np.int32)
@@ -32,13 +30,13 @@ def lengths(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def given(size: Size) -> tuple[np.ndarray, ...]:
-    """Logits, frames, labels and how many of them there are."""
+    """Draws logits [batch, frames, classes], and what `lengths` draws."""
     logits = np.random.default_rng(0).normal(size=(size.batch, size.frames, size.classes))
     return logits.astype(np.float32), *lengths(size)
 
 
 def of_optax(logits: Any, frames: Any, labels: Any, count: Any) -> Any:
-    """`optax.ctc_loss`, which wants paddings."""
+    """Computes the mean of `optax.ctc_loss`, whose arguments are masks of padding."""
     import jax.numpy as jnp
     import optax
 
@@ -48,7 +46,7 @@ def of_optax(logits: Any, frames: Any, labels: Any, count: Any) -> Any:
 
 
 def dlcore(size: Size) -> Any:
-    """`kernels.ctc.ctc_loss`."""
+    """Returns the step with `kernels.ctc.ctc_loss`."""
     from dlcore.kernels.ctc import ctc_loss
     from tests.benchmarks import ours
 
@@ -56,14 +54,14 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`optax.ctc_loss`."""
+    """Returns the step with `optax.ctc_loss`."""
     from tests.benchmarks import flaxed
 
     return flaxed.slope(of_optax, *given(size))
 
 
 def torch(size: Size) -> Any:
-    """`F.ctc_loss`, eager."""
+    """Returns the step with `F.ctc_loss`, eager."""
     import torch as pt
     from torch.nn import functional as f
 

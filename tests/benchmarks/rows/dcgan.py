@@ -1,6 +1,4 @@
-"""Generator and critic of 28x28 images, a step of each in turn in the non-saturating game; batch
-64, Adam; the noise is given.
-"""
+"""A DCGAN of 28x28 images, one update of each network; non-saturating loss, batch 64, Adam."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ RATE, BETAS = 5e-4, (0.5, 0.99)
 
 
 class Size(NamedTuple):
-    """Channels at a quarter of the side, latent numbers, side of the image, batch."""
+    """Sizes: channels at a quarter of the resolution, latent width, image height, batch."""
 
     width: int = 64
     latent: int = 64
@@ -25,7 +23,7 @@ FULL, TINY = Size(), Size(8, 4, 8, 8)
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Kernels by name, images and noise."""
+    """Draws kernels by name, images and noise."""
     rng, n, least = np.random.default_rng(0), size.width, size.side // 4
     shapes: dict[str, tuple[int, ...]] = {
         "start": (size.latent, least**2 * n),
@@ -42,7 +40,7 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
 
 
 def trees(size: Size) -> dict[str, Any]:
-    """Parameters of both as `models.gan` names them."""
+    """Returns the parameters of both networks, with the names of `models.gan`."""
     own = {
         name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)}
         for name, k in given(size)[0].items()
@@ -60,7 +58,7 @@ def trees(size: Size) -> dict[str, Any]:
 
 
 def dlcore(size: Size) -> Any:
-    """`models.gan`, both objectives in one step."""
+    """Returns the step with `models.gan`, both objectives in one step."""
     import optax
 
     from dlcore.kernels.adversarial import critic_loss, generator_loss
@@ -94,7 +92,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """Two jitted steps of stock modules."""
+    """Returns the step with two jitted updates of stock modules."""
     import flax.linen as nn
     import jax
     import jax.numpy as jnp
@@ -163,9 +161,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`nn.Conv2d`, `F.pixel_shuffle`, two optimizers, the forgery detached for the critic;
-    eager.
-    """
+    """Returns the step with `nn.Conv2d`, `F.pixel_shuffle` and two optimizers, eager."""
     import torch as pt
     from torch.nn import functional as f
 
@@ -220,5 +216,5 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

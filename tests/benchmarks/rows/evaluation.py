@@ -1,4 +1,4 @@
-"""The loss and accuracy of the row `lenet` on 1,000 images, nothing trained."""
+"""Loss and accuracy of the row `lenet` on 1,000 images, without training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FULL, TINY = lenet.Size(batch=1000), lenet.TINY
 
 
 def dlcore(size: lenet.Size) -> Any:
-    """`train.evaluate.Evaluator`, as the loop calls it for each batch."""
+    """Returns the step with `train.evaluate.LossEvaluation`, by which runs evaluate a batch."""
     import jax
     import jax.numpy as jnp
 
@@ -33,7 +33,7 @@ def dlcore(size: lenet.Size) -> Any:
 
 
 def flax(size: lenet.Size) -> Any:
-    """One compiled function."""
+    """Returns the step with one jitted function."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -53,7 +53,7 @@ def flax(size: lenet.Size) -> Any:
 
 
 def torch(size: lenet.Size, channels_last: bool = False) -> Any:
-    """Without gradients, eager."""
+    """Returns the step without gradients, eager."""
     import torch as pt
     from torch.nn import functional as f
 
@@ -71,5 +71,5 @@ def torch(size: lenet.Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: lenet.Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

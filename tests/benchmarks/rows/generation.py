@@ -1,8 +1,7 @@
-"""A text of 256 characters by the GPT of nanoGPT's CPU recipe, likeliest first: dlcore with a
-cache, the others as nanoGPT, without.
+"""A text of 256 characters, decoded greedily, by the GPT of nanoGPT's CPU recipe.
 
-PyTorch may take any length and is given what there is; a compiled Flax wants one shape, and is
-given the whole context each time.
+dlcore has a cache of keys and values, the others have none, as nanoGPT. PyTorch's forward pass gets
+the tokens so far; that of compiled Flax needs one shape, and gets the whole context each time.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ FULL, TINY = gpt.Size(context=256, batch=1), gpt.Size(2, 2, 8, 6, 7, 1)
 
 
 def weights(size: gpt.Size) -> dict[str, Any]:
-    """Those of the row `gpt`, with what a token and its place say made louder, so that rounding
-    chooses no other letter.
+    """Returns the weights of the row `gpt`, with larger embeddings of tokens and positions.
+
+    Logits then differ by more than rounding, so that all contenders choose the same characters.
     """
     params = gpt.given(size)[0]
     return params | {
@@ -30,7 +30,7 @@ def weights(size: gpt.Size) -> dict[str, Any]:
 
 
 def dlcore(size: gpt.Size) -> Any:
-    """`models.gpt_generation.generate`."""
+    """Returns the step with `models.gpt_generation.generate`."""
     import jax
     import jax.numpy as jnp
 
@@ -44,8 +44,9 @@ def dlcore(size: gpt.Size) -> Any:
 
 
 def flax(size: gpt.Size) -> Any:
-    """One compiled forward pass of the whole context a token, and the loop over tokens compiled
-    too.
+    """Returns the step with one forward pass of the whole context for each token.
+
+    The loop over tokens is compiled too.
     """
     import jax
     import jax.numpy as jnp
@@ -64,7 +65,7 @@ def flax(size: gpt.Size) -> Any:
 
 
 def torch(size: gpt.Size) -> Any:
-    """nanoGPT's `generate`, eager."""
+    """Returns the step with nanoGPT's `generate`, eager."""
     import torch as pt
 
     from tests.benchmarks import torched
@@ -85,5 +86,5 @@ def torch(size: gpt.Size) -> Any:
 
 
 def checksum(text: np.ndarray) -> float:
-    """A number that another text would hardly have."""
+    """Computes a checksum of a text, which differs for another text with high probability."""
     return float((text[0] * np.sqrt(np.arange(1, text.shape[1] + 1))).sum())

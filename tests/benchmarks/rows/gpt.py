@@ -1,6 +1,4 @@
-"""nanoGPT's CPU recipe: 4 layers of 4 heads, width 128, context 64, 65 characters, batch 12,
-AdamW.
-"""
+"""nanoGPT's CPU recipe: 4 layers of 4 heads, width 128, context 64, batch 12, AdamW."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.2, "flax": 0.6}
 
 
 class Size(NamedTuple):
-    """Layers, heads, width, context, vocabulary, texts in a batch."""
+    """Sizes: layers, heads, width, context, vocabulary, texts in a batch."""
 
     layers: int = 4
     heads: int = 4
@@ -27,7 +25,7 @@ FULL, TINY = Size(), Size(2, 2, 8, 6, 7, 4)
 
 
 def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Parameters as dlcore names them, tokens and the tokens after them."""
+    """Draws parameters (with dlcore's names), tokens, and the tokens after them."""
     rng, n = np.random.default_rng(0), size.width
 
     def dense(*shape: int) -> np.ndarray:
@@ -50,7 +48,7 @@ def given(size: Size) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
 
 
 def dlcore(size: Size, precision: Any = "f32") -> Any:
-    """`models.gpt.GPT`."""
+    """Returns the step with `models.gpt.GPT`."""
     import optax
 
     from dlcore.models import gpt
@@ -73,7 +71,7 @@ def dlcore(size: Size, precision: Any = "f32") -> Any:
 
 
 def flax_net(size: Size) -> Any:
-    """`nn.Dense`, `nn.LayerNorm`, `nn.gelu`, `nn.dot_product_attention`."""
+    """Returns the network of `nn.Dense`, `nn.LayerNorm`, `nn.gelu`, `nn.dot_product_attention`."""
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -113,7 +111,7 @@ def flax_net(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """Its training."""
+    """Returns the step with `flax_net`."""
     import optax
 
     from tests.benchmarks import flaxed
@@ -131,7 +129,7 @@ def flax(size: Size) -> Any:
 
 
 def torch_net(size: Size) -> Any:
-    """nanoGPT's model: `F.scaled_dot_product_attention`, `F.gelu`, `nn.Linear`."""
+    """Returns nanoGPT's model, of `F.scaled_dot_product_attention`, `F.gelu`, `nn.Linear`."""
     import torch as pt
     from torch import nn
     from torch.nn import functional as f
@@ -184,7 +182,7 @@ def torch_net(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """Its training with AdamW, eager."""
+    """Returns the step with `torch_net` and AdamW, eager."""
     import torch as pt
     from torch.nn import functional as f
 

@@ -1,4 +1,4 @@
-"""A GRU of 128 that reads 28 rows of 28 pixels and names the digit; batch 128, Adam."""
+"""A GRU of 128 that classifies digits by 28 rows of 28 pixels; batch 128, Adam."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LIMITS = {"torch": 1.2, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Units, steps, inputs of a step, examples in a batch."""
+    """Sizes: units, steps, inputs of a step, examples in a batch."""
 
     width: int = 128
     length: int = 28
@@ -22,7 +22,7 @@ FULL, TINY = Size(), Size(8, 5, 4, 8)
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Weights (gates reset, update, new side by side), sequences and labels."""
+    """Draws weights (gates concatenated: reset, update, new), sequences and labels."""
     rng, n = np.random.default_rng(0), size.width
     shapes = {"given": (size.inputs, 3 * n), "kernel": (n, 3 * n), "head": (n, 10)}
     weights = {
@@ -63,7 +63,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.RNN` of an `nn.GRUCell`."""
+    """Returns the step with `nn.RNN` of an `nn.GRUCell`."""
     import flax.linen as nn
     import optax
 
@@ -99,7 +99,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`nn.GRU`, eager."""
+    """Returns the step with `nn.GRU`, eager."""
     import torch as pt
     from torch import nn
 

@@ -1,6 +1,4 @@
-"""3x3 convolutions of 32 and 64, each halved by max-pooling, a hidden layer of 256; 28x28, batch
-128, Adam.
-"""
+"""3x3 convolutions of 32 and 64 with 2x2 max-pooling, a hidden layer; 28x28, batch 128, Adam."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.0, "torch_channels_last": 1.0, "flax": 0.5}
 
 
 class Size(NamedTuple):
-    """Channels of the first convolution, hidden units, side of the image, examples in a batch."""
+    """Sizes: channels of the first convolution, hidden units, image height, examples in a batch."""
 
     width: int = 32
     hidden: int = 256
@@ -24,8 +22,9 @@ FULL, TINY = Size(), Size(4, 8, 8, 8)
 
 
 def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]:
-    """Kernels (of convolutions [3, 3, n, m], of dense layers [n, m]) with biases; images [batch,
-    side, side, 1] and labels.
+    """Draws (kernel, bias) of each layer, images [batch, side, side, 1] and labels.
+
+    Kernels are [3, 3, n, m] of convolutions, [n, m] of dense layers.
     """
     rng = np.random.default_rng(0)
     flat = (size.side // 4) ** 2 * 2 * size.width
@@ -45,7 +44,7 @@ def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, 
 
 
 def tree(size: Size) -> dict[str, Any]:
-    """The layers as Flax names them."""
+    """Returns the parameters with the names of Flax."""
     names = ("Conv_0", "Conv_1", "Dense_0", "Dense_1")
     return {
         name: {"kernel": k, "bias": b} for name, (k, b) in zip(names, given(size)[0], strict=True)
@@ -53,7 +52,7 @@ def tree(size: Size) -> dict[str, Any]:
 
 
 def objective(size: Size) -> Any:
-    """dlcore's pooling and loss; Flax's convolutions, which `models.cnn.CNN` calls too."""
+    """Returns the objective: dlcore's pooling and loss, Flax's convolutions as in `models.cnn`."""
     import flax.linen as nn
     import optax
 
@@ -80,7 +79,7 @@ def objective(size: Size) -> Any:
 
 
 def dlcore(size: Size) -> Any:
-    """Its training."""
+    """Returns the step with `objective`."""
     from tests.benchmarks import ours
 
     _, x, label = given(size)
@@ -90,7 +89,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax_net(size: Size) -> Any:
-    """As the documentation's MNIST example has it, with `nn.max_pool`."""
+    """Returns the network of Flax's MNIST example, with `nn.max_pool`."""
     import flax.linen as nn
 
     class Net(nn.Module):
@@ -105,7 +104,7 @@ def flax_net(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """Its training."""
+    """Returns the step with `flax_net`."""
     import optax
 
     from tests.benchmarks import flaxed
@@ -121,8 +120,9 @@ def flax(size: Size) -> Any:
 
 
 def torch_parts(size: Size, channels_last: bool) -> Any:
-    """`nn.Conv2d` and `nn.MaxPool2d`, images and labels; the first dense layer reads its input in
-    Flax's order.
+    """Returns the network of `nn.Conv2d` and `nn.MaxPool2d`, images and labels.
+
+    The first dense layer's kernel is permuted from Flax's order of inputs, [height, width, c].
     """
     import torch as pt
     from torch import nn
@@ -162,7 +162,7 @@ def torch_parts(size: Size, channels_last: bool) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """Their training, eager."""
+    """Returns the step with `torch_parts`, eager."""
     import torch as pt
     from torch.nn import functional as f
 
@@ -175,5 +175,5 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

@@ -1,6 +1,4 @@
-"""Softmax cross-entropy of a linear layer with 50,000 words, forward and gradients: 2,048 rows of
-128, against logits that are kept.
-"""
+"""Cross-entropy of a linear layer with 50,000 classes, with gradients: 2,048 rows of 128."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ CPU_DEVICES = 1
 
 
 class Size(NamedTuple):
-    """Width of a row, words, rows."""
+    """Sizes: width of a row, classes, rows."""
 
     width: int = 128
     vocabulary: int = 50_000
@@ -24,7 +22,7 @@ FULL, TINY = Size(), Size(8, 11, 8)
 
 
 def given(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, the words that come next, and the table of words."""
+    """Draws rows [batch, width], their classes [batch], and the layer's table [classes, width]."""
     rng = np.random.default_rng(0)
     hidden, table = (
         rng.normal(size=(n, size.width)).astype(np.float32) for n in (size.batch, size.vocabulary)
@@ -33,7 +31,7 @@ def given(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def dlcore(size: Size) -> Any:
-    """`kernels.cross_entropy.linear_cross_entropy`, which makes logits in chunks."""
+    """`kernels.cross_entropy.linear_cross_entropy`, which computes logits in chunks."""
     import jax.numpy as jnp
 
     from dlcore.kernels.cross_entropy import linear_cross_entropy
@@ -47,7 +45,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`optax.softmax_cross_entropy_with_integer_labels` of a product."""
+    """Returns the step with `optax.softmax_cross_entropy_with_integer_labels` of a product."""
     import optax
 
     from tests.benchmarks import flaxed
@@ -60,7 +58,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`F.cross_entropy` of `F.linear`, eager."""
+    """Returns the step with `F.cross_entropy` of `F.linear`, eager."""
     import torch as pt
     from torch.nn import functional as f
 

@@ -1,6 +1,4 @@
-"""Zaremba's small language model: 2 LSTM layers of 200, 10,000 words, 20 texts of 35 words, SGD
-with clipping.
-"""
+"""Zaremba's small language model: 2 LSTM layers of 200, 10,000 words, 20 texts of 35, SGD."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ RATE, CLIP = 1.0, 5.0
 
 
 class Size(NamedTuple):
-    """Units, layers, words, length of a text, texts in a batch."""
+    """Sizes: units, layers, vocabulary, length of a text, texts in a batch."""
 
     width: int = 200
     layers: int = 2
@@ -27,7 +25,7 @@ FULL, TINY = Size(), Size(8, 2, 11, 5, 4)
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Weights (gates input, forget, cell, output side by side), words and the words after them."""
+    """Draws weights (gates concatenated: input, forget, cell, output), words and next words."""
     rng, n = np.random.default_rng(0), size.width
     shapes = {"embed": (size.vocabulary, n), "out": (size.vocabulary, n)}
     for layer in range(size.layers):
@@ -89,7 +87,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.Embed`, `nn.RNN` of `nn.OptimizedLSTMCell`, `nn.Dense`."""
+    """Returns the step with `nn.Embed`, `nn.RNN` of `nn.OptimizedLSTMCell`, `nn.Dense`."""
     import flax.linen as nn
     import optax
 
@@ -128,7 +126,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`nn.Embedding`, `nn.LSTM`, `nn.Linear`, `clip_grad_norm_`, eager."""
+    """Returns the step with `nn.Embedding`, `nn.LSTM`, `nn.Linear`, `clip_grad_norm_`, eager."""
     import torch as pt
     from torch import nn
 

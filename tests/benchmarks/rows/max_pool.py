@@ -10,7 +10,7 @@ LIMITS = {"torch": 1.0, "torch_channels_last": 1.0, "flax": 0.5}
 
 
 class Size(NamedTuple):
-    """Channels, side of the image, examples in a batch."""
+    """Sizes: channels, image height, examples in a batch."""
 
     width: int = 32
     side: int = 28
@@ -21,14 +21,14 @@ FULL, TINY = Size(), Size(4, 8, 8)
 
 
 def given(size: Size) -> tuple[np.ndarray, np.ndarray]:
-    """Images, and what the gradient of each pooled value is."""
+    """Draws images, and the gradient of each pooled value."""
     rng, (n, side, batch) = np.random.default_rng(0), size
     x = rng.normal(size=(batch, side, side, n)).astype(np.float32)
     return x, rng.uniform(size=(batch, side // 2, side // 2, n)).astype(np.float32)
 
 
 def dlcore(size: Size) -> Any:
-    """`kernels.pool.max_pool`."""
+    """Returns the step with `kernels.pool.max_pool`."""
     from dlcore.kernels.pool import max_pool
     from tests.benchmarks import ours
 
@@ -36,7 +36,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.max_pool`."""
+    """Returns the step with `nn.max_pool`."""
     import flax.linen as nn
 
     from tests.benchmarks import flaxed
@@ -47,7 +47,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`F.max_pool2d`, eager."""
+    """Returns the step with `F.max_pool2d`, eager."""
     from torch.nn import functional as f
 
     from tests.benchmarks import torched
@@ -57,5 +57,5 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

@@ -1,4 +1,4 @@
-"""784-512-512-10, batch 128, Adam."""
+"""An MLP of widths 784-512-512-10, batch 128, Adam."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPU_DEVICES = 1  # as the pages of such networks have it: a step is over before 
 
 
 class Size(NamedTuple):
-    """Width of the hidden layers and examples in a batch."""
+    """Sizes: width of the hidden layers, examples in a batch."""
 
     width: int = 512
     batch: int = 128
@@ -22,7 +22,7 @@ FULL, TINY = Size(), Size(16, 8)
 
 
 def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]:
-    """Layers (kernel [n, m], bias [m]), pixels and labels."""
+    """Draws layers (kernel [n, m], bias [m]), pixels and labels."""
     rng, widths = np.random.default_rng(0), (784, size.width, size.width, 10)
     pairs = list(itertools.pairwise(widths))
     layers = [
@@ -37,7 +37,7 @@ def given(size: Size) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, 
 
 
 def tree(size: Size) -> dict[str, Any]:
-    """The layers as Flax names them."""
+    """Returns the parameters with the names of Flax."""
     return {
         f"Dense_{i}": {"kernel": kernel, "bias": bias}
         for i, (kernel, bias) in enumerate(given(size)[0])
@@ -45,7 +45,7 @@ def tree(size: Size) -> dict[str, Any]:
 
 
 def dlcore(size: Size) -> Any:
-    """`models.mlp.MLP`."""
+    """Returns the step with `models.mlp.MLP`."""
     import optax
 
     from dlcore.models.apply import apply
@@ -69,7 +69,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.Sequential` of `nn.Dense`, as the documentation has it."""
+    """Returns the step with `nn.Sequential` of `nn.Dense`, as the documentation has it."""
     import flax.linen as nn
     import optax
 
@@ -91,7 +91,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`nn.Sequential`, eager."""
+    """Returns the step with `nn.Sequential`, eager."""
     import torch as pt
     from torch import nn
 

@@ -1,6 +1,4 @@
-"""A residual network of eight layers with batch normalisation, halved by max-pooling; 32x32, batch
-128, SGD with momentum.
-"""
+"""A ResNet of eight layers with batch normalisation and max-pooling; 32x32, batch 128, SGD."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.0, "torch_channels_last": 1.0, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Channels of the stem, side of the image, examples in a batch."""
+    """Sizes: channels of the stem, image height, examples in a batch."""
 
     width: int = 16
     side: int = 32
@@ -23,9 +21,7 @@ FULL, TINY = Size(), Size(4, 8, 8)
 
 
 def convolutions(size: Size) -> dict[str, tuple[int, int]]:
-    """The 3x3 convolutions, by name: channels in and out. Each is followed by batch normalisation
-    and ReLU.
-    """
+    """Returns {name: (channels in, channels out)} of the 3x3 convolutions."""
     n = size.width
     found = {"stem": (3, n)}
     for stage, channels in enumerate((2 * n, 4 * n)):
@@ -35,7 +31,7 @@ def convolutions(size: Size) -> dict[str, tuple[int, int]]:
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Kernels by name, images and labels."""
+    """Draws kernels by name, images and labels."""
     rng, shapes = (
         np.random.default_rng(0),
         {name: (3, 3, *both) for name, both in convolutions(size).items()},
@@ -50,7 +46,7 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
 
 
 def tree(size: Size, what: str = "params") -> dict[str, Any]:
-    """Parameters as `models.resnet` names them, or `batch_stats`: the averages."""
+    """Returns "params" or "batch_stats" with the names of `models.resnet`."""
     kernels, found = given(size)[0], dict[str, Any]()
     for name, (_, channels) in convolutions(size).items():
         ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
@@ -67,7 +63,7 @@ def tree(size: Size, what: str = "params") -> dict[str, Any]:
 
 
 def dlcore(size: Size) -> Any:
-    """`models.resnet.ResNet`."""
+    """Returns the step with `models.resnet.ResNet`."""
     import optax
 
     from dlcore.models.apply import apply
@@ -91,7 +87,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.Conv`, `nn.BatchNorm`, `nn.max_pool`."""
+    """Returns the step with `nn.Conv`, `nn.BatchNorm`, `nn.max_pool`."""
     import flax.linen as nn
     import optax
 
@@ -132,7 +128,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`nn.Conv2d`, `nn.BatchNorm2d`, `nn.MaxPool2d`, eager."""
+    """Returns the step with `nn.Conv2d`, `nn.BatchNorm2d`, `nn.MaxPool2d`, eager."""
     import torch as pt
     from torch import nn
     from torch.nn import functional as f
@@ -168,5 +164,5 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

@@ -1,6 +1,4 @@
-"""A translator: 3 layers of 4 heads on either side, width 128, 4,000 tokens, 32 rows of 64 tokens
-with pairs packed in, AdamW.
-"""
+"""A Transformer translator: 3 + 3 layers, width 128, 32 rows of 64 packed tokens, AdamW."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.2, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Layers on either side, heads, width, tokens, length of a row, rows in a batch."""
+    """Sizes: layers of encoder and decoder each, heads, width, vocabulary, row length, rows."""
 
     layers: int = 3
     heads: int = 4
@@ -26,8 +24,9 @@ FULL, TINY = Size(), Size(2, 2, 8, 11, 6, 4)
 
 
 def given(size: Size) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Parameters as dlcore names them; the batch: tokens on both sides, the pair that each belongs
-    to, and the tokens after them.
+    """Draws parameters (with dlcore's names) and a batch of packed pairs.
+
+    The batch has tokens of both languages, the number of the pair of each, and the next tokens.
     """
     from tests.benchmarks import encoders
 
@@ -65,7 +64,7 @@ PARTS = ("source", "source_pair", "tokens", "pair")
 
 
 def dlcore(size: Size) -> Any:
-    """`models.seq2seq.Seq2Seq`."""
+    """Returns the step with `models.seq2seq.Seq2Seq`."""
     import optax
 
     from dlcore.models import seq2seq
@@ -152,9 +151,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size) -> Any:
-    """`nn.Embedding`, `nn.Linear`, `nn.LayerNorm`, `F.gelu`, `F.scaled_dot_product_attention`,
-    eager.
-    """
+    """Returns the step with PyTorch's own layers and `F.scaled_dot_product_attention`, eager."""
     import torch as pt
     from torch import nn
     from torch.nn import functional as f

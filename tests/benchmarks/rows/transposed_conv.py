@@ -1,6 +1,4 @@
-"""A transposed convolution alone, 4x4 of stride 2 as in DCGAN, forward and gradients: 14x14 of 64
-channels to 28x28 of 32, batch 64.
-"""
+"""A 4x4 transposed convolution of stride 2, with gradients: 14x14x64 to 28x28x32, batch 64."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ LIMITS = {"torch": 1.0, "torch_channels_last": 1.0, "flax": 0.5}
 
 
 class Size(NamedTuple):
-    """Channels afterwards (twice as many before), side of the image before, examples in a batch."""
+    """Sizes: channels of the output (half those of the input), height of the input, batch."""
 
     width: int = 32
     side: int = 14
@@ -23,7 +21,7 @@ FULL, TINY = Size(), Size(4, 4, 8)
 
 
 def given(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images, the gradient of what comes out, and a kernel [4, 4, before, after]."""
+    """Draws inputs, the gradient of the output, and a kernel [4, 4, channels in, channels out]."""
     rng, (n, side, batch) = np.random.default_rng(0), size
     x = rng.normal(size=(batch, side, side, 2 * n)).astype(np.float32)
     weight = rng.uniform(size=(batch, 2 * side, 2 * side, n)).astype(np.float32)
@@ -31,7 +29,7 @@ def given(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def dlcore(size: Size) -> Any:
-    """`kernels.conv.transposed_conv`."""
+    """Returns the step with `kernels.conv.transposed_conv`."""
     from dlcore.kernels.conv import transposed_conv
     from tests.benchmarks import ours
 
@@ -45,7 +43,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`jax.lax.conv_transpose`, which `nn.ConvTranspose` calls."""
+    """Returns the step with `jax.lax.conv_transpose`, which `nn.ConvTranspose` calls."""
     import jax
 
     from tests.benchmarks import flaxed
@@ -61,7 +59,7 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`F.conv_transpose2d`, eager; its kernel is turned by half a circle against JAX's."""
+    """Returns the step with `F.conv_transpose2d`, eager; its kernel is JAX's, flipped."""
     import torch as pt
     from torch.nn import functional as f
 
@@ -77,5 +75,5 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

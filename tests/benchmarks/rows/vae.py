@@ -1,6 +1,4 @@
-"""A convolutional variational autoencoder of binarised 28x28 images, latent 32, batch 128, Adam;
-the noise is given.
-"""
+"""A convolutional VAE of binarised 28x28 images, latent width 32, fixed noise, batch 128, Adam."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ LIMITS = {"torch": 1.0, "torch_channels_last": 1.0, "flax": 1.0}
 
 
 class Size(NamedTuple):
-    """Channels after the first step down (twice as many after the second), latent numbers, side of
-    the image, batch.
-    """
+    """Sizes: channels at half the resolution (at a quarter twice), latent width, height, batch."""
 
     width: int = 32
     latent: int = 32
@@ -26,7 +22,7 @@ FULL, TINY = Size(), Size(4, 4, 8, 8)
 
 
 def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Kernels by name, images and noise."""
+    """Draws kernels by name, images and noise."""
     rng, n, least = np.random.default_rng(0), size.width, size.side // 4
     shapes: dict[str, tuple[int, ...]] = {"down_0": (3, 3, 4, n), "down_1": (3, 3, 4 * n, 2 * n)}
     shapes |= {
@@ -43,7 +39,7 @@ def given(size: Size) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
 
 
 def tree(size: Size) -> dict[str, Any]:
-    """Parameters as `models.vae` names them."""
+    """Returns the parameters with the names of `models.vae`."""
     own = {
         name: {"kernel": k, "bias": np.zeros(k.shape[-1], np.float32)}
         for name, k in given(size)[0].items()
@@ -60,7 +56,7 @@ def tree(size: Size) -> dict[str, Any]:
 
 
 def dlcore(size: Size) -> Any:
-    """`models.vae.VAE`."""
+    """Returns the step with `models.vae.VAE`."""
     import optax
 
     from dlcore.kernels.latent import bernoulli_log_density
@@ -89,7 +85,7 @@ def dlcore(size: Size) -> Any:
 
 
 def flax(size: Size) -> Any:
-    """`nn.Conv`, `nn.gelu`, pixels and channels exchanged by reshaping."""
+    """Returns the step with `nn.Conv`, `nn.gelu`, pixels and channels exchanged by reshaping."""
     import flax.linen as nn
     import jax.numpy as jnp
     import optax
@@ -123,8 +119,9 @@ def flax(size: Size) -> Any:
 
 
 def torch(size: Size, channels_last: bool = False) -> Any:
-    """`nn.Conv2d`, `F.pixel_shuffle`, eager; its shuffles count channels before places, as the
-    kernels are laid out for.
+    """Returns the step with `nn.Conv2d` and `F.pixel_shuffle`, eager.
+
+    Kernels are permuted to the channel order of PyTorch's shuffles.
     """
     import torch as pt
     from torch.nn import functional as f
@@ -159,5 +156,5 @@ def torch(size: Size, channels_last: bool = False) -> Any:
 
 
 def torch_channels_last(size: Size) -> Any:
-    """The same in PyTorch's other memory format."""
+    """Returns the step of `torch` in PyTorch's memory format channels_last."""
     return torch(size, channels_last=True)

@@ -1,4 +1,4 @@
-"""Small COCO files and YOLO folders of one's own, as a user has them."""
+"""Writes small COCO files and YOLO folders, as a user's own data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = (40, 30)  # width and height of each image
 
 
 def picture(file: Path, seed: int) -> Path:
-    """An image of noise with a bright square, which `BOX` is around."""
+    """Writes an image of noise with a bright rectangle at `BOX`; returns the file."""
     pixels = np.random.default_rng(seed).integers(0, 90, (SIZE[1], SIZE[0], 3), np.uint8)
     left, top = BOX[:2]
     pixels[top : top + BOX[3], left : left + BOX[2]] = 220
@@ -26,7 +26,13 @@ BOX = (8, 10, 12, 6)  # left, top, width, height
 
 
 def coco_content(count: int, folder: Path, first: int = 0) -> dict[str, Any]:
-    """COCO's format of `count` images in a folder; the classes alternate."""
+    """Writes images into a folder, and returns COCO's annotations of them as JSON values.
+
+    Args:
+        count: number of images, with one box each; the classes alternate.
+        folder: of the images.
+        first: number of the first image.
+    """
     numbers = range(first, first + count)
     for i in numbers:
         picture(folder / f"{i:03}.png", i)
@@ -47,7 +53,7 @@ def coco_content(count: int, folder: Path, first: int = 0) -> dict[str, Any]:
 
 
 def coco(folder: Path, count: int = 40, **changes: Any) -> Path:
-    """One COCO file beside its images; `changes` replace its lists."""
+    """Writes a COCO file, and its images beside it; `changes` replace its lists."""
     file = folder / "boxes.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {**coco_content(count, folder / "images"), **changes}
@@ -56,7 +62,13 @@ def coco(folder: Path, count: int = 40, **changes: Any) -> Path:
 
 
 def yolo(folder: Path, counts: tuple[int, ...] = (8, 4), lines: str | None = None) -> Path:
-    """A YOLO folder with train and val (and test); `lines` are the boxes of the first image."""
+    """Writes a YOLO folder, and returns it.
+
+    Args:
+        folder: is created.
+        counts: numbers of images of train, val and test.
+        lines: the label file of each split's first image; None: as of the other images.
+    """
     (x, y, w, h), (width, height) = BOX, SIZE
     parts = ("train", "val", "test")[: len(counts)]
     for part, count in zip(parts, counts, strict=True):

@@ -1,4 +1,4 @@
-"""Small data of one's own, as a user has them: written to a folder of a test."""
+"""Writes small files as a user's own data, into a folder of a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZES = ((28, 28), (40, 24), (9, 31), (64, 64))  # width, height
 
 
 def image(file: Path, seed: int, size: tuple[int, int] = (28, 28), mode: str = "L") -> Path:
-    """A PNG (or what the ending says) of noise; a seed gives the same picture."""
+    """Writes an image of noise, in the format of the file's ending; returns the file."""
     channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], *channels), np.uint8)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def image(file: Path, seed: int, size: tuple[int, int] = (28, 28), mode: str = "
 def image_folder(
     folder: Path, each: int = 40, classes: Sequence[str] = ("cat", "dog"), seed: int = 0
 ) -> Path:
-    """A folder by class, of grey and colour images of several sizes."""
+    """Writes a folder of images by class, grey and colour, of several sizes; returns it."""
     for number, name in enumerate(classes):
         for i in range(each):
             mode, size = ("L", "RGB", "RGBA")[i % 3], SIZES[i % len(SIZES)]
@@ -33,7 +33,7 @@ def image_folder(
 
 
 def texts(file: Path, count: int = 80) -> Path:
-    """A table, or JSON lines, of texts of two classes."""
+    """Writes texts of two classes as .jsonl, .csv or, for other endings, TSV; returns the file."""
     rows = [(f"a {('good', 'poor')[i % 2]} film, number {i}", "+-"[i % 2]) for i in range(count)]
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".jsonl":
@@ -47,7 +47,7 @@ def texts(file: Path, count: int = 80) -> Path:
 
 
 def sentence_pairs(count: int = 120) -> list[tuple[str, str]]:
-    """Sentences with translations into capitals, no two alike."""
+    """Returns distinct random sentences, each with its translation: the same in capitals."""
     words = [f"{a}{b}" for a in ("ba", "do", "ki", "lu") for b in ("n", "r", "s", "t", "m")]
     draw = np.random.default_rng(0)
     found: dict[str, str] = {}

@@ -166,3 +166,14 @@ def test_a_table_with_and_without_its_target(tmp_path: Path) -> None:
     assert "line 64: 'x' in column 'age' is no finite number" in first
     assert "line 63: the target 'ill' is" in second
     assert "no column 'age_'" in table_summary.summary(file, "age_").problems[1]
+
+
+def test_data_without_train_are_summarised_with_that_as_a_problem(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "text,label,split\ngood,+,test\npoor,-,test\n")
+    found = summary(file, "texts")
+    assert found.problems[0] == f"{file} has no examples for train: add some"
+    assert not found.examples
+    (tmp_path / "own/train/cat").mkdir(parents=True)
+    write(tmp_path / "own/train/cat/bad.png", "no picture")
+    made.image(tmp_path / "own/test/cat/1.png", 1)
+    assert not summary(tmp_path / "own", "images").examples

@@ -12,7 +12,7 @@ import pytest
 
 from dlcore.data import split
 from dlcore.data.facts import Facts
-from dlcore.data.own import columns, tables
+from dlcore.data.own import cells, columns, tables
 from dlcore.data.sets import tables as published
 from dlcore.errors import UsageError
 
@@ -268,3 +268,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         quiet(write(tmp_path, "x", "people.xlsx"), "y")
     with pytest.raises(UsageError, match=r"nothing\.csv: there is no such file or folder"):
         quiet(tmp_path / "nothing.csv", "y")
+
+
+def test_cells_of_tsv_are_as_they_stand(tmp_path: Path) -> None:
+    table = cells.read(write(tmp_path, 'said\tby\n"so\tAnn\n"a"\tBo\n', "said.tsv"))
+    assert table.rows == [('"so', "Ann"), ('"a"', "Bo")]
+    with pytest.raises(UsageError, match=r"line 2: 3 cells, .*: remove tabs from its cells"):
+        cells.read(write(tmp_path, 'said\tby\n"a\tb"\tAnn\n', "tabs.tsv"))

@@ -59,3 +59,10 @@ def test_the_command_lists_all_faults(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "2 problems:" in out
     assert f"{file}, line 361: 1 columns, and not 2 as in line 1" in out
     assert f"{file}, line 362: 3 columns, and not 2 as in line 1" in out
+
+
+def test_duplicates_are_numbered_within_their_split(tmp_path: Path) -> None:
+    for split, word in (("train", "Ann"), ("validation", "Bo"), ("test", "Ann")):
+        (tmp_path / f"{split}.conll").write_text(f"{split} O\n\n{word} B-PER\n")
+    *_, same = summary(tmp_path).tables
+    assert same.rows == (("train and test", "sentence 2 of train", "sentence 2 of test", ""),)

@@ -60,3 +60,12 @@ def test_what_is_refused(tmp_path: Path) -> None:
         babi.load(tmp_path)
     with pytest.raises(UsageError, match="--tasks 21"):
         babi.load("offline", tasks=(21,))
+
+
+def test_tasks_of_synthetic_stories() -> None:
+    splits = babi.load("offline", "10k", tasks=(2,))
+    assert splits.facts.tasks == [2]
+    assert splits.facts.answers == ["no", "yes"]
+    assert splits.train.info.split == "train"  # whose number of stories is always the same
+    with pytest.raises(UsageError, match="--tasks 3: the stories of --offline have the tasks 1"):
+        babi.load("offline", tasks=(1, 3))

@@ -127,3 +127,16 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
         np.testing.assert_array_equal(own.read(tmp_path / f"own/{name}.png", 16), expected)
     opaque = own.read(tmp_path / "own/opaque.png", 16)
     np.testing.assert_array_equal(opaque, pixels[..., :3])
+
+
+def test_files_of_one_split_are_read_together_and_train_is_needed(tmp_path: Path) -> None:
+    for i in range(4):
+        made.image(tmp_path / f"{i}.png", i, (8, 8))
+    for i, name in enumerate(("train.csv", "validation.csv", "test.csv")):
+        (tmp_path / name).write_text(f"path,caption\n{i}.png,a cat\n")
+    (tmp_path / "train.tsv").write_text("path\tcaption\n3.png\ta dog\n")
+    assert captions.load(tmp_path, 8).train.captions == ("a cat", "a dog")
+    (tmp_path / "train.csv").unlink()
+    (tmp_path / "train.tsv").unlink()
+    with pytest.raises(UsageError, match="has files for test, validation, but none for train"):
+        captions.load(tmp_path, 8)

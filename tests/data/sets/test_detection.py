@@ -181,5 +181,8 @@ def test_a_mosaic_has_three_other_examples_of_any_process() -> None:
     assert whole["partner_image"].shape == (8, 3, 24, 24, 3)
     for name in whole:
         np.testing.assert_array_equal(whole[name][4:], half[name], err_msg=name)
+    mapped = splits.map(train={"dark": lambda batch: batch["image"] // 2})
+    dark = Stream(mapped.train, 8, 0, np.arange(8)).at(3)["partner_dark"]
+    np.testing.assert_array_equal(dark, whole["partner_image"] // 2)
     first = [whole["image"][0], *whole["partner_image"][0]]
     assert len({image.tobytes() for image in first}) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,12 @@ def test_other_sets_and_folds_are_refused(tmp_path: Path) -> None:
     (empty / "di" / "0.png").write_text("no image")
     with pytest.raises(UsageError, match="cannot be read as an image"):
         faces.load("orl_faces", empty, (8, 8), 2)
+
+
+def test_people_that_no_fold_tests_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="test 12 of 38 people: --held-out 10 tests all"):
+        faces.folds_of(38, 4, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for people, folds in ((38, 4), (7, 3), (20, 6)):
+            faces.folds_of(people, folds, -(-people // folds))

@@ -113,3 +113,8 @@ def test_each_split_of_a_diagnosis_has_both_classes(
     (tmp_path / "scans/validation/dog").rmdir()
     with pytest.raises(UsageError, match=r"no image of validation is of the class 'dog'"):
         diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans")
+
+
+def test_another_set_has_other_classes_and_is_refused() -> None:
+    with pytest.raises(UsageError, match="'voc' is no set of label maps: choose camvid"):
+        maps.load("voc", "published", (1, 1))
