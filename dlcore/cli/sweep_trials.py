@@ -18,7 +18,7 @@ from dlcore.files import Json
 from dlcore.runtime import signals
 
 DONE, REFUSED, FAILED = 0, 2, 70  # exit codes of `dlcore train`
-ENDED = ("done", "failed")
+ENDED = ("done", "failed")  # "failed": diverged; after other errors a run is "stopped"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +70,9 @@ class Trial:
         values = entry.get("values")
         words = values if isinstance(values, dict) else {}
         scores = {
-            name: value
+            name: _finite(value)
             for name, value in entry.items()
             if name not in ("run", "values", "status")
-            and (value is None or isinstance(value, int | float))
         }
         texts = {name: str(word) for name, word in words.items()}
         return cls(str(entry.get("run")), texts, str(entry.get("status")), scores)
@@ -116,12 +115,13 @@ class Sweep:
         return [*(launcher or [sys.executable, "-m", "dlcore"]), *words]
 
     def trial(self, values: Values) -> float | None:
-        """Runs or resumes a trial, unless it is done or an earlier call has launched it.
+        """Runs or resumes a trial, unless it has ended or an earlier call has launched it.
 
-        One that has diverged is resumed too.
+        One that has diverged (status "failed") has ended: it would diverge again. One that a signal
+        or an error such as a full disk has stopped is resumed.
 
         Returns:
-            Its score, NaN where that is not finite; None where the run is not complete.
+            Its score; None where that is not finite, or the run is not complete.
 
         Raises:
             UsageError: it was refused or stopped, or its results lack the metric.
@@ -129,7 +129,7 @@ class Sweep:
         number = len(self.trials) + 1
         run = f"{number:03d}"
         card = read(self.folder / run / "card.json")
-        if card.get("status") != "done" and run not in self.launched:
+        if card.get("status") not in ENDED and run not in self.launched:
             self._run(run, self.command(number, values), values)
             card = read(self.folder / run / "card.json")
         status = str(card.get("status", "launched"))
@@ -147,8 +147,8 @@ class Sweep:
             advice = "see its output above" if code == REFUSED else "the same command continues"
             raise UsageError(f"trial {run} ended with exit code {code}: {advice}")
 
-    def _score(self, run: str, results: Json) -> float:
-        """The value of the metric among a run's results. UsageError: they lack it."""
+    def _score(self, run: str, results: Json) -> float | None:
+        """The finite value of the metric among a run's results. UsageError: they lack it."""
         by_split = results if isinstance(results, dict) else {}
         found = {
             f"{split}/{name}": value
@@ -160,7 +160,7 @@ class Sweep:
         if self.metric not in found:
             known = ", ".join(found)
             raise UsageError(f"there is no {self.metric} among the results of trial {run}: {known}")
-        return float(value) if isinstance(value, int | float) else math.nan
+        return _finite(value)
 
     def begin(self, description: Mapping[str, object]) -> None:
         """Writes the description of the sweep, before the first trial."""
@@ -256,3 +256,8 @@ def _earlier(folder: Path) -> list[dict[str, Json]]:
     return (
         [entry for entry in trials if isinstance(entry, dict)] if isinstance(trials, list) else []
     )
+
+
+def _finite(value: Json) -> float | None:
+    """A finite number; None for anything else: cards have null in place of NaN."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -10,7 +10,7 @@ from typing import cast
 from dlcore.errors import UsageError
 from dlcore.options import flag, short_name
 from dlcore.runs import catalog, changes, trust
-from dlcore.runs.card import plain
+from dlcore.runs.card import plain, read_file
 from dlcore.runs.card_fields import Card, Repeat
 
 REPEATED = ("fold",)  # fields of a Config that, like the seed, count repetitions
@@ -19,12 +19,7 @@ REPEATED = ("fold",)  # fields of a Config that, like the seed, count repetition
 def result(name: str) -> Card:
     """Reads the kept card of an experiment with its default config; {} where there is none."""
     path = catalog.folder() / "results" / f"{name}.json"
-    return read(path) if path.is_file() else {}
-
-
-def read(path: Path) -> Card:
-    """Reads a kept card, or that of a finished run; of an older format it is not migrated."""
-    return cast(Card, json.loads(path.read_text(encoding="utf-8")))
+    return read_file(path) if path.is_file() else {}
 
 
 def keep(runs: list[Path]) -> list[Path]:
@@ -38,7 +33,7 @@ def keep(runs: list[Path]) -> list[Path]:
     """
     groups: dict[str, list[Card]] = {}
     for run in runs:
-        card = read(run / "card.json")
+        card = read_file(run / "card.json")
         if card["status"] != "done":
             raise UsageError(f"{run} is {card['status']}, not done: dlcore resume {run}")
         config = {name: value for name, value in card["config"].items() if name not in REPEATED}

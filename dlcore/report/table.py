@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dlcore.errors import UsageError
-from dlcore.report.kept_cards import keep, read
+from dlcore.report.kept_cards import keep
 from dlcore.runs import catalog
+from dlcore.runs.card import read_file
 from dlcore.runs.card_fields import Card, Repeat, Results
 
 
@@ -100,7 +101,7 @@ def rows() -> str:
         described = catalog.about(catalog.folder() / f"{name}.py")
         paths = (catalog.folder() / "results").glob(f"{name}*.json")
         for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
-            card = read(path)
+            card = read_file(path)
             if card["experiment"] == name:
                 lines.append("| " + " | ".join(_cells(card, described)) + " |")
     return "\n".join(lines)

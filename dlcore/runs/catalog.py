@@ -195,7 +195,7 @@ def recorded(path: Path) -> str:
 
 def about(path: Path) -> dict[str, str]:
     """Reads the docstring of an experiment file; see `described`."""
-    return described(path.read_text(encoding="utf-8"))
+    return described(source(path))
 
 
 def described(source: str) -> dict[str, str]:
@@ -281,18 +281,18 @@ def load(path: Path, text: str | None = None) -> Page:
         ) from error
     config, data, build = _parts(module, path)
     presets, options = getattr(module, "PRESETS", {}), getattr(module, "RUN", None)
-    described = about(path)
+    lines = described(loader.text)
     return Page(
         path.stem,
         path,
         loader.text,
-        described["about"],
+        lines["about"],
         config,
         presets,
         data,
         build,
         options or RunOptions(),
-        described.get("published", ""),
+        lines.get("published", ""),
     )
 
 

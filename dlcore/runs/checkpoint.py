@@ -185,7 +185,11 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for all saves, and ends the background threads."""
-        self.wait()
+        try:
+            self.wait()
+        except Exception:
+            self.manager.close()
+            raise
         self.manager.close()
 
     def steps(self) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from dlcore.runs.program import Program
+from dlcore.runtime import signals
 from dlcore.train.evaluate import averaged
 from dlcore.train.evaluators import Evaluator
 from dlcore.train.experiment import Experiment
@@ -43,6 +44,7 @@ class Measurement:
         """
         results: list[MutableResults] = [{} for _ in range(self._runs)]
         for split in splits:
+            signals.raise_deferred()
             self._on_progress(f"the evaluation of {split} at step {step}")
             found = self._program.evaluate(averaged(state), self._experiment.evaluated[split])
             for values, metrics in zip(results, found, strict=True):
@@ -72,6 +74,7 @@ class Measurement:
             for split in evaluator.sources:
                 if skip_test and split == "test":
                     continue
+                signals.raise_deferred()
                 self._on_progress(f"the evaluation of {split} at step {step}")
                 for number in range(self._runs):
                     known = results[number].get(split, {})

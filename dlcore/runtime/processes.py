@@ -181,24 +181,35 @@ def together(way_on: str) -> Iterator[None]:
 
 
 def by_first(act: Callable[[], None]) -> None:
-    """Calls `act` in the first process; the others wait, and all raise its UsageError."""
-    refusal = ""
+    """Calls `act` in the first process; the others wait, and all raise its UsageError.
+
+    Raises:
+        UsageError: of `act`.
+        Disrupted: in the other processes, where `act` has raised another error.
+    """
+    message, failure = "", None
     if first():
         try:
             act()
-        except UsageError as error:
-            refusal = str(error)
+        except Exception as error:
+            failure, message = error, f"!{type(error).__name__}: {error}"
+            if isinstance(error, UsageError):
+                message = f"={error}"
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        text = np.frombuffer(refusal.encode()[:4096].ljust(4096, b"\0"), np.uint8)
-        refusal = (
+        text = np.frombuffer(message.encode(errors="replace")[:4096].ljust(4096, b"\0"), np.uint8)
+        message = (
             bytes(np.asarray(multihost_utils.broadcast_one_to_all(text)))
             .rstrip(b"\0")
             .decode(errors="ignore")
         )
-    if refusal:
-        raise UsageError(refusal)
+    if failure:
+        raise failure
+    if message[:1] == "!":
+        raise Disrupted(f"the first process has failed ({message[1:]}): see its output")
+    if message:
+        raise UsageError(message[1:])
 
 
 def agreed(value: int) -> int:

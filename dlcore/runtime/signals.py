@@ -15,6 +15,7 @@ STOPPING = (
     b" evaluation\n"
 )
 _held: list[int] = []  # not empty: a second Ctrl-C does not raise KeyboardInterrupt
+_deferred: list[int] = []  # the second Ctrl-C that did not raise it
 
 
 def numbers() -> list[int]:
@@ -51,7 +52,7 @@ def stop_requested() -> Iterator[list[int]]:
     """Collects the signals that are received; each ends the run after the current step.
 
     A Ctrl-C after another signal raises KeyboardInterrupt; the second signal does not in an
-    `uninterrupted` block, where it is only recorded.
+    `uninterrupted` block, after which `raise_deferred` does.
     """
     import jax  # a launcher that forwards signals needs no JAX
 
@@ -60,8 +61,10 @@ def stop_requested() -> Iterator[list[int]]:
     def note(number: int, frame: FrameType | None) -> None:
         again = bool(received)
         received.append(number)
-        if number == signal.SIGINT and again and (not _held or len(received) > 2):
-            raise KeyboardInterrupt
+        if number == signal.SIGINT and again:
+            if not _held or len(received) > 2:
+                raise KeyboardInterrupt
+            _deferred.append(number)
         if number == signal.SIGINT and not again and jax.process_index() == 0:
             with contextlib.suppress(OSError):
                 os.write(2, STOPPING)  # print may be interrupted within a line
@@ -71,15 +74,25 @@ def stop_requested() -> Iterator[list[int]]:
     # With several processes JAX's own notifier owns SIGTERM, so that all of them stop at the same
     # step.
     kinds = [number for number in numbers() if number != signal.SIGTERM or jax.process_count() == 1]
-    with handled(note, kinds):
-        yield received
+    try:
+        with handled(note, kinds):
+            yield received
+    finally:
+        _deferred.clear()
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Prevents, in the block, that a second Ctrl-C raises KeyboardInterrupt; a third one does."""
+    """Defers a second Ctrl-C in the block to `raise_deferred`; a third raises KeyboardInterrupt."""
     _held.append(1)
     try:
         yield
     finally:
         _held.pop()
+
+
+def raise_deferred() -> None:
+    """Raises KeyboardInterrupt where a second Ctrl-C came in an `uninterrupted` block; once."""
+    if _deferred:
+        _deferred.clear()
+        raise KeyboardInterrupt

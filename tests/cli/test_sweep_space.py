@@ -196,23 +196,23 @@ def test_a_trial_that_did_not_end_stops_the_sweep(
         one.trial({"lr": "1"})
 
 
-def test_a_trial_that_diverged_has_no_score_and_one_that_is_done_is_not_run(
+def test_a_trial_that_diverged_has_no_score_and_is_not_run_again_nor_one_that_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called: list[list[str]] = []
-    monkeypatch.setattr(sweep_trials, "call", lambda words: called.append(words) or 70)
+    """A trial that was stopped, by a signal or a full disk, is tried again; a score may be null."""
+    called: list[str] = []
+    monkeypatch.setattr(sweep_trials, "call", lambda words: called.append(words[-2][-3:]) or 70)
     one = begun(tmp_path, "test/f1")
     one.begin({})
-    card = {"status": "done", "results": {"test": {"f1": 0.5}}}
-    (tmp_path / "002").mkdir()
-    (tmp_path / "002" / "card.json").write_text(json.dumps(card))
-    assert one.trial({"lr": "1"}) is None
-    assert one.trial({"lr": "2"}) == 0.5
-    assert len(called) == 1
-    assert [(trial.run, trial.status) for trial in one.trials] == [
-        ("001", "launched"),
-        ("002", "done"),
-    ]
+    cards = [("failed", {}), ("done", 0.5), ("done", None), ("stopped", 0.9), ("done", 0.7)]
+    for number, (status, value) in enumerate(cards, 1):
+        results = {"test": {"f1": value}} if status == "done" else {}
+        (folder := tmp_path / f"{number:03d}").mkdir()
+        (folder / "card.json").write_text(json.dumps({"status": status, "results": results}))
+    assert [one.trial({}) for _ in cards] == [None, 0.5, None, None, 0.7]
+    assert called == ["004"]
+    kept = json.loads((tmp_path / "sweep.json").read_text(), parse_constant=pytest.fail)
+    assert [trial["run"] for trial in kept["trials"]][:2] == ["005", "002"]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

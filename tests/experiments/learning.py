@@ -315,7 +315,7 @@ def learnt_from(
 
 
 def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
-    """Returns (experiment) -> Fréchet distance of training images to images of permuted pixels.
+    """Returns (experiment) -> Fréchet distance of images of permuted pixels from test images.
 
     Each pixel position is permuted between the training images; features are those of the
     classifier of `page`.
@@ -326,8 +326,7 @@ def drawn_pixel_by_pixel(page: str) -> Callable[[Experiment], float]:
             catalog.folder() / "assets" / f"{page}_classifier.npz"
         )
         source = scrambled("image")(experiment)
-        return frechet(
-            see(_all(source)["image"]).features, see(_all(experiment.train)["image"]).features
-        )
+        test = experiment.splits.test.arrays["image"]
+        return frechet(see(_all(source)["image"]).features, see(test).features)
 
     return measured

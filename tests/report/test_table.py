@@ -157,6 +157,15 @@ def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:
         kept_cards.keep([run(house, "half", status="stopped")])
 
 
+def test_a_kept_card_of_an_older_format_is_migrated(house: Path) -> None:
+    old = {**CARD, "config": {"lr": 0.1, "offline": False}}
+    del old["format"]
+    path = house / "experiments" / "results" / "mlp_digits.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(old))
+    assert kept_cards.result("mlp_digits")["config"] == {"recipe": {"lr": 0.1}}
+
+
 def test_the_table_takes_the_place_of_the_old_one(house: Path) -> None:
     kept_cards.keep([run(house, "a")])
     page = house / "README.md"

@@ -53,6 +53,15 @@ def test_other_data_are_refused_where_they_would_be_ignored(tmp_path: Path) -> N
         page(tmp_path, USES).experiment(config, "offline")
 
 
+def test_the_description_is_that_of_the_text_that_was_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(f"# coding: latin-1\n{FILE % USES}".replace("own", "öwn").encode("latin-1"))
+    text = catalog.source(path)
+    assert catalog.load(path).about == catalog.about(path)["about"] == "A file of one's öwn."
+    path.write_text("another text")
+    assert catalog.load(path, text).about == "A file of one's öwn."
+
+
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_experiment_uses_its_source(name: str) -> None:
     assert catalog.load(catalog.find(name)).uses_source

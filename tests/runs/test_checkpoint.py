@@ -136,3 +136,17 @@ def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
         UsageError, match=r"cannot write checkpoints into .*checkpoints: .*; choose another --out"
     ):
         Checkpoints(tmp_path / "run" / "checkpoints")
+
+
+def test_a_failed_save_leaves_no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept, closed = Checkpoints(tmp_path / "checkpoints"), []
+    close = kept.manager.close
+    monkeypatch.setattr(kept.manager, "close", lambda: closed.append(close()))
+    monkeypatch.setattr(kept.manager, "_finalize_checkpoint", full)
+    kept.save(state(1), 1)
+    with pytest.raises(UsageError, match="No space left"):
+        kept.close()
+    assert closed == [None]

@@ -4,6 +4,7 @@ nothing lost, nothing "running".
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from dlcore.cli import main as cli
 from dlcore.runs import program
 from dlcore.runs.checkpoint import Checkpoints
+from dlcore.runs.run import Run
 from dlcore.runtime import signals
 from dlcore.seeds.program import SeedProgram
 from dlcore.train.evaluate import LossEvaluation
@@ -42,15 +44,20 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("owner", "name", "call", "saved"),
-    [(LossEvaluation, "__call__", 2, 8), (Checkpoints, "save", 2, 6)],
-    ids=["evaluation", "saving"],
+    ("owner", "name", "call", "saved", "unevaluated"),
+    [
+        (LossEvaluation, "__call__", 2, 8, 8),
+        (Run, "log_training", 7, 8, 8),  # before the second evaluation
+        (Checkpoints, "save", 2, 6, 0),
+    ],
+    ids=["evaluation", "logging", "saving"],
 )
 def test_a_second_ctrl_c_saves_what_there_is(
     owner: Any,
     name: str,
     call: int,
     saved: int,
+    unevaluated: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -62,7 +69,7 @@ def test_a_second_ctrl_c_saves_what_there_is(
     assert "Traceback" not in capsys.readouterr().err
     record = card(Path("run"))
     assert record["status"] == "stopped"
-    assert record["step"] == saved
+    assert (record["step"], record.get("unevaluated", 0)) == (saved, unevaluated)
     assert (Path("run/checkpoints") / str(record["step"])).is_dir()
     assert cli.main(["resume", "run"]) == 0
     same(Path("run"))
@@ -123,6 +130,18 @@ def test_what_must_not_be_cut_in_two_is_finished_before_a_second_ctrl_c() -> Non
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert done == ["it"]
+
+
+@pytest.mark.quick
+def test_a_second_ctrl_c_in_a_step_is_raised_before_the_next_evaluation() -> None:
+    for count in (0, 1, 2):
+        with signals.stop_requested():
+            with signals.uninterrupted():
+                for _ in range(count):
+                    signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt) if count == 2 else contextlib.nullcontext():
+                signals.raise_deferred()
+            signals.raise_deferred()  # once
 
 
 def in_the_second_evaluation(act: Callable[[], Any]) -> Callable[..., Any]:

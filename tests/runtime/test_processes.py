@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from dlcore.errors import UsageError
+import jax
+import pytest
+from jax.experimental import multihost_utils
+
+from dlcore.errors import Disrupted, UsageError
 from dlcore.runtime import processes
 from dlcore.runtime.processes import NAMES, found
 
@@ -76,3 +80,29 @@ def test_only_this_machine_reaches_a_coordinator_on_loopback(
     assert processes.join(20, {**WHOLE, "DLCORE_COORDINATOR": address})
     assert called["words"] == (normal, 4, 3)
     assert called["coordinator_bind_address"] == (normal if loopback else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "others", "message"),
+    [
+        (UsageError("no such folder"), UsageError, "^no such folder$"),
+        (OSError("disk"), Disrupted, r"the first process has failed \(OSError: disk\)"),
+    ],
+)
+def test_an_error_of_the_first_process_ends_all(
+    error: Exception, others: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would wait for the first one's message until its heartbeat is missed."""
+    sent: list[Any] = []
+
+    def act() -> None:
+        raise error
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(
+        multihost_utils, "broadcast_one_to_all", lambda text: sent.append(text) or sent[0]
+    )
+    for rank, kind in enumerate((type(error), others)):
+        monkeypatch.setattr(jax, "process_index", lambda rank=rank: rank)
+        with pytest.raises(kind, match=message if rank else str(error)):
+            processes.by_first(act)
