@@ -64,8 +64,8 @@ def test_of_language(variant: str, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert cli.main(["predict", "run", "--text", text, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    asked = answer["question"] if name == "qa_squad" else answer["text"]
-    assert asked in text
+    question = answer["question"] if name == "qa_squad" else answer["text"]
+    assert question in text
 
 
 @pytest.mark.parametrize("variant", VISION)
