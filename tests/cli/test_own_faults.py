@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from dlcore.cli import main as cli
-from tests.data.own import made
+from tests.data.own import boxed, made
+from tests.data.own.test_drive import recorded, simulator
+from tests.data.own.test_masks import folder_of, instance_folder, mask
 
 pytestmark = pytest.mark.quick
 
@@ -74,6 +77,122 @@ def test_images(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     make, message = IMAGES[fault]
     make()
     assert message in refusal(capsys, "cnn_mnist", "pets")
+
+
+def yolo_lines(lines: str, counts: tuple[int, ...] = (36, 4, 4)) -> None:
+    boxed.yolo(Path("mine"), counts, lines)
+
+
+def yolo_without_dogs() -> None:
+    yolo_lines("0 0.5 0.5 0.1 0.1\n")
+    for file in Path("mine/labels/train").iterdir():
+        file.write_text("0 0.5 0.5 0.1 0.1\n")
+
+
+def coco_without_dogs() -> None:
+    boxes = boxed.coco_content(40, Path("mine/images"))["annotations"]
+    boxed.coco(Path("mine"), annotations=[each for each in boxes if each["category_id"] == 3])
+
+
+def masks_of_another_class() -> None:
+    for split in ("train", "validation", "test"):
+        folder_of(Path("mine", split), 3, 3 if split == "test" else 2)
+        Path("mine", split, "classes.txt").unlink()
+
+
+def mask_of_another_size() -> None:
+    mask(folder_of(Path("mine")) / "masks/04.png", np.zeros((21, 20), np.uint8))
+
+
+def instances_of_another_size() -> None:
+    folder = instance_folder(Path("mine"), np.eye(24, 30, dtype=np.uint8))
+    mask(folder / "test/masks/1.png", np.zeros((24, 31), np.uint8))
+
+
+def captions() -> None:
+    made.image(Path("mine/0.png"), 0)
+    rows = [f"{i}.png\ta cat, {i}" for i in range(40)]
+    Path("mine/captions.tsv").write_text("\n".join(["path\tcaption", *rows]) + "\n")
+
+
+def straight() -> None:
+    recorded(Path("mine"), [simulator(n, "0.5") for n in range(60)], frames=60)
+
+
+def frame_missing() -> None:
+    recorded(Path("mine"), [simulator(n) for n in range(60)], frames=59)
+
+
+def classes(*names: str) -> Callable[[], object]:
+    return lambda: made.image_folder(Path("mine"), 20, names)
+
+
+PICTURES: dict[str, tuple[str, Callable[[], object], str]] = {
+    "a box outside": (
+        "detection_bccd",
+        lambda: yolo_lines("1 0.9 0.5 0.4 0.2\n"),
+        "mine/labels/train/0.txt, line 1: the box [28, 12, 44, 18] reaches 4 pixels outside",
+    ),
+    "a class without boxes in train": (
+        "detr_scenes",
+        yolo_without_dogs,
+        "mine: the class 'dog' has no box in train: add some, or remove the class",
+    ),
+    "a class without boxes": (
+        "detection_bccd",
+        coco_without_dogs,
+        "mine: the class 'dog' has no box in train",
+    ),
+    "a class of masks of test alone": (
+        "segmentation_camvid",
+        masks_of_another_class,
+        "mine/test/masks/00.png has pixels of value 2, and the masks of train have classes up to 1",
+    ),
+    "a mask of another size": (
+        "segmentation_camvid",
+        mask_of_another_size,
+        "mine/masks/04.png is 20 x 21 pixels and its image 04.jpg 21 x 20",
+    ),
+    "instances of another size": (
+        "segmentation_nuclei",
+        instances_of_another_size,
+        "mine/test/masks/1.png is 31 x 24 pixels and its image 1.png 30 x 24",
+    ),
+    "three classes for a diagnosis": (
+        "cnn_pneumonia",
+        classes("cold", "flu", "well"),
+        "a diagnosis has two classes, and these data have 3: cold, flu, well",
+    ),
+    "one person": ("faces_orl", classes("ann"), "mine shows 1 person (ann): verification needs 4"),
+    "captions without pictures": (
+        "captioning_emoji",
+        captions,
+        "mine/captions.tsv, line 3: there is no file mine/1.png: mend its path",
+    ),
+    "one style": ("cyclegan", classes("ink"), "mine"),
+    "steering that never changes": (
+        "driving_udacity",
+        straight,
+        "mine/driving_log.csv: steering is 0.5 in all 60 rows",
+    ),
+    "a frame that is missing": (
+        "driving_udacity",
+        frame_missing,
+        "mine/driving_log.csv, line 60: there is no file",
+    ),
+    "images without classes": (
+        "simclr_cifar10",
+        lambda: [made.image(Path(f"mine/{i}.png"), i) for i in range(3)],
+        "mine/0.png lies in no class: move it into the folder of its class",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PICTURES)
+def test_pictures(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, make, message = PICTURES[fault]
+    make()
+    assert message in refusal(capsys, experiment, "mine")
 
 
 def table(rows: list[str], header: str = "a,b,kind") -> bytes:

@@ -1,4 +1,6 @@
-"""Own GIFs, captioned pictures, photographs and two styles: a run on each, and its answers."""
+"""Own GIFs, captioned pictures, photographs, two styles, people, drives and images of classes: a
+run on each, and its answers.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ import pytest
 from PIL import Image, ImageSequence
 
 from dlcore.cli import main as cli
+from dlcore.data.sets import faces
 from tests.child import card
 from tests.data.own import made
+from tests.data.own.test_drive import recorded, simulator
 
 Capture = pytest.CaptureFixture[str]
 
@@ -24,9 +28,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
 
 
-def train(name: str, *words: str) -> int:
-    settings = ["--preset", "tiny", "--steps", "2", "--eval-every", "2", "--out", "run"]
-    return cli.main(["train", name, *settings, *words])
+def train(name: str, *words: str, steps: int = 50) -> int:
+    settings = ["--preset", "tiny", "--steps", str(steps), "--eval-every", "25", "--out", "run"]
+    return cli.main(["train", name, *settings, "--cpu-devices", "1", *words])
 
 
 def answer(capsys: Capture, *words: str) -> dict[str, object]:
@@ -48,9 +52,10 @@ def clips(folder: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_folder_of_gifs(capsys: Capture) -> None:
+@pytest.mark.parametrize("steps", [2, pytest.param(50, marks=pytest.mark.nightly)])
+def test_a_folder_of_gifs(steps: int, capsys: Capture) -> None:
     folder = clips(Path("clips"), 60)
-    assert train("video_moving_mnist", "--data", str(folder)) == 0
+    assert train("video_moving_mnist", "--data", str(folder), steps=steps) == 0
     assert card(Path("run"))["results"]["test"]["ssim"] < 1
     found = answer(capsys, "clips/3.gif", "--start", "0", "--out", "made")
     assert found["frames_predicted"] == 4
@@ -100,6 +105,48 @@ def test_two_folders_of_pictures(capsys: Capture) -> None:
     assert (found["from"], found["to"]) == ("ink", "oil")
     with Image.open("one.png") as image:
         assert image.size == (28, 28)
+
+
+@pytest.mark.nightly
+def test_a_folder_of_people(capsys: Capture) -> None:
+    drawn = faces.drawn((16, 16)).arrays
+    for number, (image, label) in enumerate(zip(drawn["image"], drawn["label"], strict=True)):
+        if label < 6:
+            Path(f"people/p{label}").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(f"people/p{label}/{number}.png")
+    assert train("faces_orl", "--data", "people") == 0
+    assert 0 <= card(Path("run"))["results"]["test"]["eer"] <= 1
+    found = answer(capsys, "people/p0/0.png", "people/p0/1.png", "--out", "made")
+    assert found["same"] == (found["probability"] >= 0.5)  # type: ignore[operator]
+    assert len(list(Path("made").glob("*.png"))) == 1
+
+
+@pytest.mark.nightly
+def test_a_drive(capsys: Capture) -> None:
+    folder = recorded(Path("drive"), [simulator(n, f"{n % 9 / 10}") for n in range(70)], frames=70)
+    assert train("driving_udacity", "--data", str(folder)) == 0
+    assert card(Path("run"))["results"]["test"].keys() >= {"mse", "last_mse"}
+    frames = [f"drive/IMG/center_{n}.png" for n in (3, 4)]
+    found = answer(capsys, *frames, "--saliency", "--out", "made.png")
+    assert found == {"inputs": frames, "steering": found["steering"], "files": ["made.png"]}
+    assert -1 <= float(found["steering"]) <= 1  # type: ignore[arg-type]
+    Path("bad.png").write_text("no frame")
+    assert cli.main(["predict", "run", frames[0], "bad.png"]) == 3
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("name", "metric"), [("cnn_pneumonia", "auc"), ("simclr_cifar10", "probe_accuracy_10")]
+)
+def test_images_of_two_classes(name: str, metric: str, capsys: Capture) -> None:
+    folder = made.image_folder(Path("scans"), 60, ("ill", "well"))
+    assert train(name, "--data", str(folder)) == 0
+    assert 0 <= card(Path("run"))["results"]["test"][metric] <= 1
+    found = answer(capsys, "scans/ill/003.png", "--out", "made")
+    assert found["class"] in ("ill", "well")
+    assert 0.5 <= float(found["probability"]) <= 1  # type: ignore[arg-type]
+    Path("bad.png").write_text("no image")
+    assert cli.main(["predict", "run", "bad.png"]) == 3
 
 
 @pytest.mark.quick

@@ -5,9 +5,8 @@ draws without an error.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +14,13 @@ import pytest
 from dlcore import samples
 from dlcore.report import page
 from dlcore.report.gallery import gallery
+from dlcore.report.markup import el, join
 from dlcore.report.runs import read_all
 from dlcore.runs import sample_files
+from dlcore.samples.boxes import Box, Boxes
+from dlcore.samples.overlay import LabelMaps, outlined
+from dlcore.tasks.captioning import Attention
+from tests.report.browser import seen
 from tests.report.pages import make
 
 CSS = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -24,21 +28,6 @@ LONG = (
     "The film is a long and winding walk through a life that nobody would care to lead, and it is"
     " told with so much patience. "
 )
-MEASURE = """
-const broken = [];
-for (const cell of document.querySelectorAll("td, th, figcaption span")) {
-  const nodes = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
-  while (nodes.nextNode())
-  for (const found of nodes.currentNode.textContent.matchAll(/[A-Za-z]+/g)) {
-    const range = document.createRange();
-    range.setStart(nodes.currentNode, found.index);
-    range.setEnd(nodes.currentNode, found.index + found[0].length);
-    const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
-    if (lines.size > 1) broken.push(found[0]);
-  }
-}
-document.body.dataset.broken = JSON.stringify(broken);
-"""
 
 
 def declared(selector: str, name: str) -> list[str]:
@@ -80,17 +69,8 @@ def test_columns_of_images_have_room_for_the_longest_word(
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The document of a page with a wide table and a grid of captions, after its script and MEASURE
-    have run in 700 pixels.
-    """
-    browser = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if browser is None:
-        pytest.skip("no Chromium is installed: how a browser shows the page is not looked at")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A page with a wide table and pictures of each kind, as a browser shows it."""
     folder = tmp_path_factory.mktemp("browser")
     head = ("text", "predicted", "probability", "true", "its probability")
     rows = (
@@ -104,38 +84,57 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
         [
             samples.Table("Test", head, rows),
             samples.Images("i", np.zeros((2, 8, 8)), words, (False, True)),
+            *pictures(),
         ],
     )
-    # Another script needs another policy, which is all that differs from what a person opens.
-    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
-    text = policy.sub("", page.render([run])).replace(
-        "</body>", f"<script>{MEASURE}</script></body>"
-    )
-    (folder / "page.html").write_text(text, encoding="utf-8")
-    words = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-sync",
-        "--disable-component-update",
-        f"--user-data-dir={folder / 'profile'}",
-        "--window-size=700,900",
-    )
-    command = [browser, *words, "--dump-dom", (folder / "page.html").as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return seen(page.render([run]), folder)
+
+
+def pictures() -> list[samples.Sample]:
+    """Boxes, label maps, outlines, animations and attention: 2, 11, 1, 2 and 4 pictures."""
+    images = np.random.default_rng(0).integers(0, 255, (2, 24, 32, 3), np.uint8)
+    true = np.zeros((2, 24, 32), np.int32)
+    true[:, 4:12, 4:20], true[:, 14:20, 6:12] = 1, 2
+    box = Box((4, 4, 20, 12), "cat 0.97", "right")
+    clips = [np.stack([np.roll(images[0], t + k, 1) for t in range(4)]) for k in range(2)]
+    return [
+        Boxes("Boxes", images, [[box], [box._replace(kind="missed")]], ("one", "none")),
+        LabelMaps("Maps", images, true, true[::-1, ::-1], ("sky", "road", "tree"), ("1", "0.5")),
+        samples.Images("Outlines", outlined(images[0], true[0], (255, 0, 0))[None]),
+        samples.Animations("Videos", clips, ("given", "predicted")),
+        Attention("Where it looks", images[1], ("a", "red", "cat"), np.eye(3, 16), "a cat"),
+    ]
 
 
 @pytest.mark.slow
-def test_no_word_is_broken(shown: str) -> None:
-    assert 'data-broken="[]"' in shown
+def test_no_word_is_broken(shown: dict[str, Any]) -> None:
+    assert shown["broken"] == []
 
 
 @pytest.mark.slow
-def test_the_script_draws_the_charts(shown: str) -> None:
+def test_the_script_draws_the_charts(shown: dict[str, Any]) -> None:
     (chart,) = re.findall(
-        r'<figure data-chart="0" class="chart live">.*?</figure>', shown, re.DOTALL
+        r'<figure data-chart="0" class="chart live">.*?</figure>', shown["document"], re.DOTALL
     )
     assert re.findall(r'<text class="ty"[^>]*>([^<]*)</text>', chart) == ["0", "0.5", "1.0"]
     assert "step" in chart
+
+
+@pytest.mark.slow
+def test_every_picture_is_in_the_page_and_is_shown(shown: dict[str, Any]) -> None:
+    """As a single file that loads nothing, under its own policy."""
+    assert shown["outside"] == []
+    assert shown["empty"] == []
+    assert shown["images"] == 2 + 2 + 11 + 1 + 2 + 4
+    assert shown["gifs"] == 2
+
+
+@pytest.mark.nightly
+def test_a_picture_that_is_damaged_or_elsewhere_is_noticed(tmp_path: Path) -> None:
+    """What the test above looks at is seen where it is wrong."""
+    sources = {"bad": "data:image/png;base64,AAAA", "far": "http://127.0.0.1:9/a.png", "near": "a"}
+    body = join([el("img", src=source, alt=name) for name, source in sources.items()])
+    found = seen(page.document("Pictures", body), tmp_path)
+    assert sorted(found["empty"]) == ["bad", "far", "near"]
+    assert {"http://127.0.0.1:9/a.png", (tmp_path / "a").as_uri()} <= {*found["outside"]}
+    assert found["images"] == 3

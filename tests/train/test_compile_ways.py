@@ -18,6 +18,7 @@ import pytest
 from dlcore import sharding
 from dlcore.data.stream import Stream
 from dlcore.runs import catalog
+from dlcore.tasks.view_augmentation import Views
 from dlcore.train.compile import compile_step
 from dlcore.train.evaluate import pack
 from dlcore.train.experiment import Experiment
@@ -79,6 +80,7 @@ OFTEN = {
     "gan_fashion_mnist": SOME,
     "gpt_tiny_shakespeare": SOME,
 }
+STILL = Views(1.0, ratio=1.0, jitter=0.0, grey=0.0, flip=False)
 # Some kinds of model take one in every run, in float64, where a wrong term cannot hide in
 # rounding; all else is nightly.
 FAMILIES = ("mlp_digits", "cnn_mnist", "rnn_adding", "gpt_tiny_shakespeare", "vae_mnist")
@@ -246,3 +248,19 @@ def test_batch_statistics_in_float64() -> None:
 def test_experts_on_several_devices_are_those_of_one(way: Way) -> None:
     with jax.enable_x64(True):
         check("gpt_large", way, precise=True, experts=4, dropout=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("loss", "way"),
+    [
+        ("contrastive", Way("shard_map", 4)),
+        pytest.param("triplet", Way("shard_map", 4), marks=pytest.mark.nightly),
+        pytest.param("contrastive", Way("jit", 4, 1, "data=2,fsdp=2"), marks=pytest.mark.nightly),
+        pytest.param("triplet", Way("pmap", 2), marks=pytest.mark.nightly),
+    ],
+    ids=str,
+)
+def test_rows_are_compared_with_those_of_all_devices(loss: str, way: Way) -> None:
+    with jax.enable_x64(True):
+        check("faces_orl", way, precise=True, loss=loss, widths=(4,), views=STILL)

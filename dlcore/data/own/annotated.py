@@ -227,17 +227,16 @@ def _inside(
 ) -> tuple[float, float, float, float] | None:
     """The box in pixels, clipped to its image; None, with a problem, for one that is wrong."""
     around = (*size, *size) if each.relative else (1, 1, 1, 1)
-    left, top, right, bottom = (side * by for side, by in zip(each.box, around, strict=True))
+    sides = [side * by for side, by in zip(each.box, around, strict=True)]
+    left, top, right, bottom = sides
     if not (right > left and bottom > top):
-        problems.append(
-            f"{each.where}: the box {_numbers(each.box)} has no area: mend or remove it"
-        )
+        problems.append(f"{each.where}: the box {_numbers(sides)} has no area: mend or remove it")
         return None
     width, height = size
     out = max(-left, -top, right - width, bottom - height)
     if not out <= TOLERANCE:
         problems.append(
-            f"{each.where}: the box {_numbers(each.box)} reaches {out:.4g} pixels outside its image"
+            f"{each.where}: the box {_numbers(sides)} reaches {out:.4g} pixels outside its image"
             f" of {width}x{height}: mend or remove it"
         )
         return None

@@ -93,9 +93,12 @@ def test_the_generated_images_are_separable_as_well_as_they_say() -> None:
     assert auc == pytest.approx(found.facts.best_auc, abs=0.02)
 
 
-def test_a_diagnosis_has_two_classes() -> None:
-    splits = diagnoses.synthetic().with_facts(classes=["a", "b", "c"])
-    assert len(splits.facts.classes) == 3
+def test_a_diagnosis_has_two_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    for split in ("train", "validation", "test"):
+        made.image_folder(tmp_path / "scans" / split, 2, ("cold", "flu", "well"))
+    with pytest.raises(UsageError, match=r"these data have 3: cold, flu, well"):
+        diagnoses.load("pneumonia_mnist_3882", tmp_path / "scans")
     with pytest.raises(UsageError, match="is not a source of"):
         diagnoses.load("pneumonia_mnist_3882", "nowhere")  # type: ignore[arg-type]
 

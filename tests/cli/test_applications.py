@@ -1,0 +1,113 @@
+"""Each application of vision on offline data, as a person uses it: trained, stopped, resumed,
+evaluated, drawn, reported, and asked about files.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcore.cli import main as cli
+from dlcore.data.source import Batch
+from dlcore.runs.checkpoint import Checkpoints
+from tests.child import built, card
+from tests.report.browser import seen
+from tests.runs.test_faults import interrupted
+
+# {experiment: (what is in its answers, the number of animations in its report)}
+APPLICATIONS: dict[str, tuple[set[str], int]] = {
+    "detection_bccd": ({"objects", "width", "height"}, 0),
+    "detr_scenes": ({"objects", "width", "height"}, 0),
+    "segmentation_camvid": ({"classes", "confidence", "width", "height"}, 0),
+    "segmentation_nuclei": ({"count", "instances", "width", "height"}, 0),
+    "cnn_pneumonia": ({"class", "probability"}, 0),
+    "faces_orl": ({"same", "probability", "threshold"}, 0),
+    "faces_yale": ({"same", "probability", "threshold"}, 0),
+    "video_moving_mnist": ({"first_frame", "frames_predicted"}, 12),
+    "captioning_emoji": ({"caption", "probability"}, 0),
+    "style_transfer": ({"style", "strength", "width", "height"}, 0),
+    "cyclegan": ({"from", "to"}, 0),
+    "driving_udacity": ({"steering"}, 0),
+    "simclr_cifar10": ({"class", "probability"}, 0),
+}
+STEPS = ["--steps", "50", "--save-every", "25", "--eval-every", "50", "--cpu-devices", "1"]
+
+pytestmark = pytest.mark.nightly
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(jax.device_count()))
+
+
+def written(name: str, example: Batch) -> list[str]:
+    """The files of a test example that are one item for `dlcore predict`."""
+    field = next(field for field in ("video", "a", "image") if field in example)
+    pixels = [example[field][0]] * 2 if name.startswith("faces") else example[field][0]
+    if field == "image" and not name.startswith(("faces", "driving")):
+        pixels = pixels[None]
+    pixels = pixels[None] if field == "a" else pixels
+    images = [Image.fromarray(each[..., 0] if each.shape[-1] == 1 else each) for each in pixels]
+    if field == "video":
+        images[0].save("example.gif", save_all=True, append_images=images[1:])
+        return ["example.gif"]
+    files = [f"example{number}.png" for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        image.save(file)
+    return files
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_an_application(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    keys, animations = APPLICATIONS[name]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Checkpoints, "save", interrupted(Checkpoints.save, signal.SIGTERM))
+        words = ["train", name, "--offline", "--preset", "tiny", *STEPS, "--out", "run"]
+        assert cli.main(words) == 75
+    assert 0 < card(Path("run"))["step"] < 50
+    assert cli.main(["resume", "run"]) == 0
+    record = card(Path("run"))
+    assert (record["status"], record["step"]) == ("done", 50)
+    capsys.readouterr()
+    assert cli.main(["eval", "run"]) == 0
+    as_in(record["results"], capsys.readouterr().out)
+    assert cli.main(["sample", "run"]) == cli.main(["report", "run"]) == 0
+
+    files = written(name, built(name).splits.test.gather(np.arange(1)))
+    capsys.readouterr()
+    assert cli.main(["predict", "run", *files, "--json", "--out", "answers"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    answer: dict[str, Any] = json.loads(line)
+    assert keys <= answer.keys()
+    assert json.loads(Path("answers/predictions.jsonl").read_text("utf-8")) == answer
+    for file in answer["files"]:
+        with Image.open(Path("answers") / file) as image:
+            image.load()
+    assert answer["files"]
+
+    Path("no.png").write_text("no image")
+    assert cli.main(["predict", "run", *files[1:], "no.png"]) == 3
+    assert "no.png" in capsys.readouterr().err
+
+    page = seen(Path("run/report.html").read_text("utf-8"), tmp_path)
+    assert page["outside"] == page["empty"] == []
+    assert page["images"] >= max(1, animations)
+    assert page["gifs"] == animations
+
+
+def as_in(results: dict[str, dict[str, float]], printed: str) -> None:
+    """`dlcore eval` prints what the end of the training measured, but for how long things took."""
+    lines = dict(line.split(": ", 1) for line in printed.splitlines() if ": " in line)
+    for split, metrics in results.items():
+        found = dict(each.rsplit(" ", 1) for each in lines[split].split("  "))
+        for name, value in metrics.items():
+            if "seconds" not in name and "time" not in name:
+                assert float(found[name]) == pytest.approx(value, rel=1e-4, nan_ok=True), name
