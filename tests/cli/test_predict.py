@@ -17,6 +17,7 @@ from PIL import Image
 
 import dlcore
 from dlcore.cli import main as cli
+from dlcore.cli import predict
 from dlcore.data.sets import embedded
 from dlcore.tasks import stories
 from tests.child import REPOSITORY, card, environment
