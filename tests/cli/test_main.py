@@ -56,6 +56,7 @@ def test_eval_says_what_the_card_says(trained: Path, capsys: pytest.CaptureFixtu
         assert printed == pytest.approx(metrics, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_sample_report_and_export(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(copied / "samples")
     assert cli.main(["sample", str(copied)]) == 0

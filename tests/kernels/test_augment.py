@@ -212,6 +212,7 @@ def test_shift_invents_no_values_and_reaches_every_offset() -> None:
     assert offsets == {(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
 
 
+@pytest.mark.slow
 def test_shift_by_no_pixels_is_the_identity_and_integers_stay_integers() -> None:
     images = jnp.asarray(np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1))
     np.testing.assert_array_equal(random_shift(key(), jnp.arange(2), images, 0), images)

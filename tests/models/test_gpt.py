@@ -209,6 +209,7 @@ def test_dropout_is_the_same_for_any_split_of_the_batch() -> None:
     assert np.abs(whole - np.asarray(forward(LEARNED, params(LEARNED), TOKENS))[:1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_dropout_is_off_in_evaluation() -> None:
     net = GPT(dataclasses.replace(LEARNED, dropout=0.3))
     # no key for dropout is given

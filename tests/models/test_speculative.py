@@ -52,6 +52,7 @@ def equal(found: Generated, expected: Generated) -> None:
     np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drafter", [PromptLookup(4), small()], ids=["lookup", "gpt"])
 def test_greedy_texts_are_those_of_plain_decoding(drafter: Drafter) -> None:
     expected = plain(LONG, GREEDY, length=21)
@@ -84,6 +85,7 @@ def test_a_model_that_drafts_for_itself_is_always_accepted() -> None:
     np.testing.assert_array_equal(passes, 4)  # 5 tokens a pass
 
 
+@pytest.mark.slow
 def test_rows_accept_different_numbers_and_are_what_they_are_alone() -> None:
     how = Decoding(0.7, 5)
     together, passes = run(LONG, [0, 1, 2], small(), how, end=6, length=20)
@@ -106,6 +108,7 @@ def exact(how: Decoding) -> np.ndarray:
     return p[0, 0][:, None] * p[:, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "drafter",
     [PromptLookup(2, 1), SmallGPT(dataclasses.replace(SMALL, context=8), params(SMALL), 2)],

@@ -42,6 +42,7 @@ def test_the_same_run_has_the_same_hashes(
     assert [f"step {step}: the same parameters" in out for step in (0, 10, 12)] == [True] * 3
 
 
+@pytest.mark.slow
 def test_another_run_is_reported_with_its_drift_and_what_differs(
     card: cards.Card, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,7 @@ def test_padding_keeps_the_picture_and_gives_multiples_of_eight(shape: tuple[int
     np.testing.assert_array_equal(found[: shape[0], : shape[1]], image)
 
 
+@pytest.mark.slow
 def test_a_photograph_is_painted_at_its_own_size_and_strength_mixes() -> None:
     experiment, state = untrained("style_transfer")
     moved = jax.tree.map(lambda p: p + 0.3, state.params["painter"])

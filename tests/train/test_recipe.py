@@ -168,6 +168,7 @@ def test_the_others_are_optax_own() -> None:
         close(trained(found)[0], trained(expected)[0])
 
 
+@pytest.mark.slow
 def test_decay_of_rmsprop_is_beside_the_update_and_spares_vectors() -> None:
     plain, decayed = (
         trained(dataclasses.replace(FLAT, optimizer="rmsprop", weight_decay=w)(10))[0][0]
