@@ -43,14 +43,14 @@ class Config:
     beta: PositiveFloat = 0.1
     right_weight: PositiveFloat = 1.0
     wrong_weight: PositiveFloat = 6.0  # a seventh of the answers are wrong
-    recipe: Recipe = ADAMW
+    recipe: Recipe = replace(ADAMW, lr=2e-5)
     batch: int = 32
     steps: int = 150
 
 
 PRESETS = {
-    "dpo": Config(loss="dpo", batch=8, steps=150),
-    "offline": Config(context=64, longest=24, wrong_weight=1.0, steps=200),
+    "dpo": Config(loss="dpo", recipe=ADAMW, batch=8, steps=150),
+    "offline": Config(context=64, longest=24, wrong_weight=1.0, recipe=ADAMW, steps=200),
     "tiny": Config("", 300, 2, 4, 2, 16, 64, 0.1, 16, wrong_weight=1.0, recipe=TINY, steps=6),
 }
 
