@@ -135,7 +135,7 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
 
     Raises:
         UsageError: NaN or infinity, or an integer that JAX would truncate; the message names the
-            split, the field and the example.
+            split, and the field and the example, or of token windows the position in the text.
     """
     for split, source in splits.items():
         for field, array in _contents(source).items():

@@ -253,8 +253,8 @@ def from_arrays(
         longer: "error", or "truncate": keep the first values of an example above its limit.
 
     Raises:
-        UsageError: arrays of different lengths, an index outside them, an empty `train`, an
-            example above its limit, or a limit below 1 or of no field.
+        UsageError: arrays of different lengths, an index outside them, an empty or missing `train`,
+            an example above its limit, or a limit below 1 or of no field.
     """
     check_names(name, limits or {}, contents)
     lengths = {field: len(array) for field, array in contents.items()}

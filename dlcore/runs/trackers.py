@@ -52,6 +52,8 @@ class Wandb:
             "disable_code": True,
             "x_disable_meta": True,
             "x_disable_stats": True,
+            "x_save_requirements": False,
+            "host": "",
         }
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),

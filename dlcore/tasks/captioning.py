@@ -173,11 +173,11 @@ class Attention:
 
 
 def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Multiplies the pixels of a picture by 0.15 (weight 0) to 1 (the largest weight).
+    """Returns a picture, uint8, times 0.15 (weight 0) to 1 (the largest weight) at each pixel.
 
     Args:
         image: uint8 [height, width, c].
-        weight: not negative, [positions] of a square grid over the picture in rows.
+        weight: not negative, [positions] of a square grid over the picture in rows; interpolated.
     """
     side = round(len(weight) ** 0.5)
     grid = (255 * weight / max(float(weight.max()), 1e-9)).reshape(side, side).astype(np.uint8)

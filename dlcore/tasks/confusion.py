@@ -14,7 +14,7 @@ MATRIX = 20
 
 
 def digits(probability: float) -> float:
-    """Rounds a probability to three digits, for a table."""
+    """Rounds a probability to three decimals, for a table."""
     return round(float(probability), 3)
 
 

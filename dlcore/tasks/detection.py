@@ -164,7 +164,7 @@ def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:
             [images, ...], of `Detected.collect`.
 
     Returns:
-        True and detected objects of each image, in pixels of the original image.
+        True and detected objects of each image, in its own pixels, without those of confidence 0.
     """
     true, found = [], []
     for i, scale in enumerate(collected["scale"].astype(np.float64)):

@@ -162,7 +162,7 @@ def evaluators(model: Logits, splits: Splits, smallest: int) -> list[Evaluator]:
 
 
 def true_instances(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Returns the true instances of each image, cropped to the image's own size."""
+    """Crops each image's `instances`, int [height, width] by number, to its own `size`."""
     pairs = zip(rows["instances"], rows["size"], strict=True)
     return [instances[:height, :width] for instances, (height, width) in pairs]
 

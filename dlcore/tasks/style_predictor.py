@@ -46,10 +46,10 @@ class AnyStyleOptions:
 
 
 def photograph_of(value: object) -> np.ndarray:
-    """Converts a value, such as an image of Pillow, to a photograph, uint8 [height, width, 3].
+    """Returns a value, such as an RGB image of Pillow, as an array, uint8 [height, width, 3].
 
     Raises:
-        UsageError: an array of another shape or dtype.
+        UsageError: another shape or dtype, such as of a grey image or one with alpha.
     """
     image = np.asarray(value)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

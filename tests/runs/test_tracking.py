@@ -223,6 +223,7 @@ def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", SECRET)
     monkeypatch.setenv("HOME_SECRET", SECRET)
+    monkeypatch.setattr("socket.gethostname", lambda: "name-of-a-machine")
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 0
     (kept,) = Path("run/wandb").glob("offline-run-*/*.wandb")
     # The service of wandb writes the file, in its own time.
@@ -232,3 +233,5 @@ def test_wandb_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         threading.Event().wait(0.05)
     everything = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
     assert SECRET.encode() not in everything
+    assert b"name-of-a-machine" not in kept.read_bytes()
+    assert not [*Path("run/wandb").rglob("requirements.txt")]

@@ -153,7 +153,15 @@ def _pictures(
     names: Mapping[object, int],
     found: Annotated,
 ) -> list[Picture]:
-    images = {each.get("id"): each for each in content["images"]}
+    images: dict[object, Mapping[str, Any]] = {}
+    for each in content["images"]:
+        if not isinstance(i := each.get("id"), int | str) or i in images:
+            found.problems.append(
+                f"{file}, image {each.get('file_name')!r}: its id {i!r} is no number or that of"
+                " another image: give each one its own"
+            )
+        else:
+            images[i] = each
     boxes: dict[object, list[Labelled]] = {i: [] for i in images}
     for each in content["annotations"]:
         where = f"{file}, annotation {each.get('id')}"

@@ -71,13 +71,13 @@ def steering_of(examples: Sequence[Example]) -> np.ndarray:
 def find(path: Path) -> Found:
     """Finds the frames of a drive; the `values` of an example are (file, steering).
 
-    All are under "train", in the order of time; `PARTS` gives the sections of time that are splits.
+    All are under "train", in the order of rows; callers cut them by `PARTS`. `problems` has faults.
 
     Args:
         path: as of `load`.
 
     Raises:
-        UsageError: no table, or one without the columns.
+        UsageError: no table, one that cannot be read, or one without the columns of `load`.
     """
     table, found = table_of(path), Found(path)
     found.splits["train"] = examples = [

@@ -84,13 +84,13 @@ def listed(folder: Path) -> list[Path]:
     """Lists the videos in a folder without splits, or the folder itself if it holds frames only.
 
     Args:
-        folder: see `find`; a folder of images without subfolders and animations is one video.
+        folder: see `find`; images without subfolders and animations are one video.
 
     Raises:
-        UsageError: it holds none, or something else.
+        UsageError: it holds no video, or also something else, such as an image beside videos.
     """
     inside = files.visible(folder)
-    videos = any(each.is_dir() or each.suffix.lower() in ANIMATED for each in inside)
+    videos = any(each.is_dir() or is_animation(each) for each in inside)
     if not videos and _frames(folder):
         return [folder]
     problems: list[str] = []
@@ -181,11 +181,11 @@ def load(path: Path, size: Sequence[int], length: int) -> Splits:
             that do not overlap.
 
     Returns:
-        Splits of `video`, uint8 [length, height, width, 1 or 3]: grey where all videos are. `facts`
-        has `by_hash`, the splits that were cut, and `generated`, False.
+        Splits of `video`, uint8 [length, height, width, c]; c is 1 if all videos are grey, else 3.
+        `facts` has `by_hash`, the splits that were cut, and `generated`, False.
 
     Raises:
-        UsageError: a fault in the files, such as fewer than `length` frames.
+        UsageError: a fault in the files, such as one video of fewer than `length` frames.
     """
     found = find(path)
     found.refuse()

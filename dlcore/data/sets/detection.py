@@ -46,11 +46,11 @@ def load(
 
     Args:
         name: of a prepared set with `image` and `objects` (`bbox` and `label`), such as bccd; or
-            digit_scenes, `dlcore.data.sets.scenes`, published and offline.
+            digit_scenes, which `dlcore.data.sets.scenes` draws for "published" too.
         source: "published"; "offline", scenes of digits; or a path to a user's files
             (`dlcore.data.own.coco`, `dlcore.data.own.yolo`).
         canvas: width and height in pixels.
-        max_boxes: boxes to which an example is padded (of scenes at least `scene_objects`).
+        max_boxes: boxes to which an example is padded; scenes raise it to `scene_objects`.
         scene_objects: of scenes: largest number of digits.
 
     Returns:

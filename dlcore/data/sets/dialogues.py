@@ -103,7 +103,7 @@ class Read:
     Attributes:
         name, version: of the data.
         dialogues: {split: dialogues}.
-        splits: the name of each split for `Info`.
+        splits: {split: its name in `Info`}; "test by hash" if the hash cut it from train.
         offline: whether they are synthetic.
     """
 

@@ -76,6 +76,16 @@ def test_splits_are_cut_by_video_and_colour_is_kept(tmp_path: Path) -> None:
     assert {name: info["fingerprint"] for name, info in again.facts.sources.items()} == before
 
 
+def test_a_folder_of_frames_is_one_video_whatever_its_format(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for i, frame in enumerate(frames(3)):
+        Image.fromarray(frame).save(folder / f"{i}.webp", lossless=True)
+    assert videos.listed(folder) == [folder]
+    clips = [gif(tmp_path / "clips" / f"{i}.gif", frames(3, i)) for i in range(2)]
+    assert videos.listed(tmp_path / "clips") == clips
+
+
 def test_each_fault_is_named(tmp_path: Path) -> None:
     def refused(path: Path) -> str:
         with pytest.raises(UsageError) as error:

@@ -119,6 +119,14 @@ def test_faults_of_images_and_classes(tmp_path: Path) -> None:
         load(boxed.coco(tmp_path, images={}))
 
 
+@pytest.mark.parametrize("number", [3, None, [4]])
+def test_images_of_coco_have_numbers_of_their_own(tmp_path: Path, number: object) -> None:
+    content = boxed.coco_content(40, tmp_path / "images")["images"]
+    file = boxed.coco(tmp_path, images=[*content[:4], {**content[4], "id": number}, *content[5:]])
+    with pytest.raises(UsageError, match=r"image '004.png': its id .* give each one its own"):
+        load(file)
+
+
 def test_more_boxes_than_the_maximum(tmp_path: Path) -> None:
     content = boxed.coco_content(40, tmp_path / "images")["annotations"]
     more = [{**content[4], "id": 100 + i} for i in range(3)]
