@@ -2,7 +2,7 @@
 
 Family: Transformer decoder (GPT)
 Task: preference tuning
-Data: taskmaster4_rewards 1.0.0 (own TFDS builder), 3,228 answers; --offline: made-up; or --data
+Data: taskmaster4_rewards 1.0.0 (own TFDS builder), 3,228 answers; --offline: synthetic; or --data
 Published: none comparable; PERL's reward models are larger, and trained on more answers
 Headline: test/reward_accuracy
 

@@ -1,4 +1,4 @@
-"""Help texts of flags: what a field says of itself, or else what its name means everywhere."""
+"""Help texts of flags: a field's own text, or else the usual meaning of its name."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ WORDS = {
     "overlap": "rows that contain a token: each begins 1/overlap of a row after the one before",
     "permuted": "read the pixels in a fixed random order",
     "pretrained": "start from pretrained parameters",
-    "previous": "the model is told the previous angles too",
+    "previous": "give the previous steering angles to the model too",
     "question": "words of a question at most",
     "repeats": "repetitions of the cross-validation, each with other folds",
     "reverse": "exchange the two languages",
@@ -185,7 +185,7 @@ def words(kind: type, experiment: str = "") -> dict[str, str]:
 
     Args:
         kind: a dataclass.
-        experiment: the experiment whose published settings are told.
+        experiment: the experiment whose published settings are added.
 
     Returns:
         {field: text}, without the fields of which nothing is known.

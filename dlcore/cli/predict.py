@@ -135,7 +135,7 @@ def _answer(predictor: Predictor | Generator, state: State, options: PredictOpti
 def _answers(
     predictor: Predictor | Generator, state: State, options: PredictOptions
 ) -> tuple[Iterable[Answered | Unread], int]:
-    """The answers to what was asked for, and how many there will be (0 where nobody knows)."""
+    """The answers to the requested inputs, and their number (0: unknown)."""
     asks = bool(options.files or options.text)
     if options.count and asks:
         raise UsageError("--count generates examples, and takes no files or texts: leave one out")

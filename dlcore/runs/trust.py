@@ -123,9 +123,9 @@ def _named(run: Path, card: Card, trust: bool) -> Path:
         is_there = run.is_dir() and _is_file(kept) and not kept.is_symlink()
         if is_there and (trust or _records(kept)):
             return kept
-        way = f", or read the run's own copy {kept}, which --trust executes" if is_there else ""
+        advice = f", or read the run's own copy {kept}, which --trust executes" if is_there else ""
         raise UsageError(
-            f"{run} was started with {_shown(file)}, which no longer exists: restore it{way}"
+            f"{run} was started with {_shown(file)}, which no longer exists: restore it{advice}"
         )
     try:
         return catalog.find(name)

@@ -78,7 +78,7 @@ def loss(
 def samples(
     title: str, model: Logits, source: Source, classes: Sequence[str], count: int = 40
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows predictions of a classifier of images, its worst mistakes, recalls and confusions.
+    """Shows predictions of a classifier of images, its worst mistakes, scores and confusions.
 
     The worst mistakes are those with the smallest probability of the true class, at most 20.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
+from dlcore.metrics.classes import class_scores
 from dlcore.samples import Table
 
 # Up to so many classes the whole confusion matrix is shown, else its largest entries.
@@ -63,21 +64,21 @@ def by_class(
     guess: Integer[np.ndarray, " n"],
     names: Sequence[str],
 ) -> Table:
-    """Tabulates recall and precision of each class, the smallest recall first.
+    """Tabulates precision, recall and F1 of each class, the smallest F1 first.
 
     Args:
         title: what the examples are.
         true, guess: true and predicted classes, int [N].
         names: of the classes; those without an example and a prediction are left out.
     """
-    right = np.bincount(true[true == guess], minlength=len(names))
-    counts = [np.bincount(each, minlength=len(names)) for each in (true, guess)]
-    recall, precision = (right / np.maximum(each, 1) for each in counts)
-    order = [i for i in np.argsort(recall, kind="stable") if counts[0][i] or counts[1][i]]
+    found = class_scores(true, guess, len(names))
+    numbers = (found.precision, found.recall, found.f1)
+    there = np.union1d(true, guess)
     rows = tuple(
-        (names[i], int(counts[0][i]), digits(recall[i]), digits(precision[i])) for i in order
+        (names[i], *(digits(each[i]) for each in numbers), int(found.examples[i]))
+        for i in there[np.argsort(found.f1[there], kind="stable")]
     )
-    return Table(f"{title}: by class", ("class", "examples", "recall", "precision"), rows)
+    return Table(f"{title}: by class", ("class", "precision", "recall", "F1", "examples"), rows)
 
 
 def cross_validated(

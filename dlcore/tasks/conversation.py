@@ -113,13 +113,13 @@ class Conversation:
                 penalty=sampling.repetition_penalty,
             )
         )
-        self.forgotten = 0  # tokens that the last answer pushed out of the context
         self.reset()
 
     def reset(self) -> None:
         """Clears the text; the next turn is the first."""
         start = self.model.start
-        self.turn = self.forgotten = 0
+        self.turn = 0
+        self.forgotten = 0  # tokens that the last answer pushed out of the context
         self.tokens: list[int] = [] if start is None else [start]
         self._empty_cache()
 

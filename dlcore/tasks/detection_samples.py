@@ -10,11 +10,11 @@ from jax import Array
 from dlcore.data.source import Source
 from dlcore.data.splits import Splits
 from dlcore.metrics import detection as metrics
-from dlcore.metrics.calibration import reliability
 from dlcore.metrics.detection import Matches, Objects
 from dlcore.samples import Plot, Sample, Series, Table
 from dlcore.samples.boxes import Box, Boxes
 from dlcore.tasks.detection import Detect, objects
+from dlcore.tasks.reliability import diagram
 from dlcore.train.step import State
 
 
@@ -163,8 +163,6 @@ def _curve(title: str, matched: Matches, classes: Sequence[str]) -> Plot:
 def _calibration(title: str, shown: Matches) -> list[Plot]:
     if not len(shown.confidence):
         return []
-    bins = reliability(shown.confidence, shown.correct)
-    name = f"{title}: calibration, expected error {bins.error:.3f}"
-    diagonal = Series("calibrated", np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    measured = Series("detections shown", bins.predicted, bins.observed)
-    return [Plot(name, "confidence", "fraction that is right", (diagonal, measured))]
+    axes = "confidence", "fraction that is right"
+    counted = {"detections shown": (shown.confidence, shown.correct)}
+    return [diagram(f"{title}: calibration", *axes, counted)]

@@ -20,6 +20,7 @@ from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
 from dlcore.samples import Plot, Sample, Series, Table, Text
 from dlcore.tasks import classification
+from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits, Model
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -319,15 +320,12 @@ def _operating(found: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: Sequ
 def _reliability(
     before: np.ndarray, after: np.ndarray, true: np.ndarray, classes: Sequence[str]
 ) -> Plot:
-    line = np.array([0.0, 1.0])
-    series = [Series("perfect", line, line)]
-    for name, p in (("before", before), ("after", after)):
-        found = reliability(p, true)
-        label = f"{name} temperature scaling, error {found.error:.3f}"
-        series.append(Series(label, found.predicted, found.observed))
-    return Plot(
+    return diagram(
         "Test: reliability",
         f"predicted probability of {classes[1]}",
         f"observed fraction of {classes[1]}",
-        tuple(series),
+        {
+            "before temperature scaling": (before, true),
+            "after temperature scaling": (after, true),
+        },
     )

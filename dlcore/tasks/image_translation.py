@@ -195,7 +195,7 @@ def samples(
 def _recognised(
     to_a: Model, state: State, splits: Splits, classifier: Path, count: int = 40
 ) -> list[Sample]:
-    """Translations to the first style with what a classifier says; how often by digit."""
+    """Translations to the first style with the classifier's prediction; accuracy by digit."""
     test, (first, second) = splits.test.arrays, splits.facts.domains
     made, label = translated(to_a, state, test["b"]), np.asarray(test["label_b"])
     found = {

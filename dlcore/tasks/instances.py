@@ -18,8 +18,9 @@ from dlcore.data.stream import in_order
 from dlcore.metrics import segmentation as metrics
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.samples import Images, Plot, Sample, Series, Text
+from dlcore.samples import Images, Sample, Text
 from dlcore.samples.overlay import outlined
+from dlcore.tasks.reliability import diagram
 from dlcore.tasks.segmentation import logits_of
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
@@ -265,18 +266,14 @@ def samples(
             for kind, index in (("highest", order[::-1][:count]), ("lowest", order[:count]))
         ]
         p = np.concatenate(confidence)
-        shown += [_reliability(title, p, matched(true, found))] if len(p) else []
+        if len(p):
+            name = f"{title}: reliability of the confidence"
+            axes = "confidence of an instance", "fraction with an IoU above 0.5"
+            counted = {"instances": (p, matched(true, found))}
+            shown.append(diagram(name, *axes, counted))
         return [Text("What this may not be used for", splits.facts.notice), *shown]
 
     return draw
-
-
-def _reliability(title: str, confidence: np.ndarray, right: np.ndarray) -> Plot:
-    bins, line = reliability(confidence, right), np.array([0.0, 1.0])
-    name = f"{title}: reliability of the confidence, expected error {bins.error:.3f}"
-    y = "fraction with an IoU above 0.5"
-    series = Series("perfect", line, line), Series("instances", bins.predicted, bins.observed)
-    return Plot(name, "confidence of an instance", y, series)
 
 
 def _outlines(

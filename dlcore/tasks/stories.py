@@ -21,6 +21,7 @@ from dlcore.samples import Sample, Span
 from dlcore.tasks import story_scores
 from dlcore.tasks.question_answers import Evidence
 from dlcore.tasks.question_baselines import sentences
+from dlcore.tasks.reliability import diagram
 from dlcore.train.model import Logits
 from dlcore.train.predictor import Answer
 from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
@@ -251,4 +252,6 @@ def _scores(found: StoryPredictor, test: Stories, state: State, rows: int) -> li
         probability.append(1 / np.exp(kept - kept.max(-1, keepdims=True)).sum(-1))
     answered = np.concatenate(right)
     table = story_scores.table(test.arrays["task"], answered)
-    return [table, story_scores.plot(np.concatenate(probability), answered)]
+    title = "Reliability of the probability of answers"
+    axes = "probability of the answer", "fraction of right answers"
+    return [table, diagram(title, *axes, {"model": (np.concatenate(probability), answered)})]

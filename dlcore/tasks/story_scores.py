@@ -15,7 +15,7 @@ from dlcore.data.sets.babi import TASKS, Story
 from dlcore.data.splits import Splits
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.known import Metric
-from dlcore.samples import Plot, Series, Table
+from dlcore.samples import Table
 from dlcore.train.evaluators import Collected, Evaluator, OfState, Scored
 from dlcore.train.experiment import Published
 from dlcore.train.model import Logits
@@ -143,17 +143,3 @@ def table(task: np.ndarray, right: np.ndarray) -> Table:
 
 def _of(task: int, errors_of_tasks: Sequence[float]) -> float | str:
     return errors_of_tasks[task - 1] if task in TASKS else ""
-
-
-def plot(probability: np.ndarray, right: np.ndarray) -> Plot:
-    """Draws how often answers of a probability are right.
-
-    Args:
-        probability: of each answer, at most 1.
-        right: whether it is the true one.
-    """
-    found, line = reliability(np.minimum(probability, 1), right), np.array([0.0, 1.0])
-    series = Series(f"model, error {found.error:.3f}", found.predicted, found.observed)
-    title = "Reliability of the probability of answers"
-    axes = "probability of the answer", "fraction of right answers"
-    return Plot(title, *axes, (Series("perfect", line, line), series))

@@ -13,11 +13,10 @@ from dlcore.data.sets.tagged import TaggedSentences
 from dlcore.data.stream import in_order
 from dlcore.data.tag_schemes import Span as WordSpan
 from dlcore.data.tag_schemes import spans_of
-from dlcore.metrics.calibration import reliability
-from dlcore.metrics.classes import class_scores
 from dlcore.metrics.spans import span_f1
-from dlcore.samples import Part, PartWriter, Plot, Sample, Series, Span, Table
-from dlcore.tasks.confusion import confusions, digits
+from dlcore.samples import Part, PartWriter, Plot, Sample, Span, Table
+from dlcore.tasks.confusion import by_class, confusions, digits
+from dlcore.tasks.reliability import diagram
 from dlcore.tasks.tagging import Decoder, compiled
 from dlcore.tasks.tagging_scores import Prediction
 from dlcore.train.step import State
@@ -144,14 +143,8 @@ def _marked(
 
 
 def _calibration(name: str, p: Sequence[float], right: Sequence[bool]) -> Plot:
-    bins = reliability(np.minimum(p, 1.0), np.array(right))
-    axis = np.array([0.0, 1.0])
-    series = (
-        Series("observed", bins.predicted, bins.observed),
-        Series("perfectly calibrated", axis, axis),
-    )
-    title = f"{name} (error {bins.error:.3f})"
-    return Plot(title, "predicted probability", "fraction that is right", series)
+    axes = "predicted probability", "fraction that is right"
+    return diagram(name, *axes, {"predictions": (p, right)})
 
 
 def _of_words(
@@ -178,7 +171,7 @@ def _of_words(
     right = [a == b for a, b in zip(true, guess, strict=True)]
     return [
         _marked_words(found[:shown], sentences[:shown], number),
-        _by_tag(np.array(true), np.array(guess), classes),
+        by_class("Test words", np.array(true), np.array(guess), classes),
         confusions("Test words", np.array(true), np.array(guess), classes),
         *mistakes,
         _calibration("Calibration", p, right),
@@ -198,16 +191,6 @@ def _marked_words(
             marks.append(Span(len(text) + start, len(text) + end, label, colour))
         text += f"{sentence.text}\n"
     return MarkedText("Test sentences with their tags", text, tuple(marks))
-
-
-def _by_tag(true: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> Table:
-    found = class_scores(true, guess, len(classes))
-    numbers = (found.precision, found.recall, found.f1)
-    rows: list[tuple[str | float, ...]] = [
-        (name, *(digits(each[i]) for each in numbers), int(found.examples[i]))
-        for i, name in enumerate(classes)
-    ]
-    return Table("Test words by tag", ("tag", "precision", "recall", "f1", "words"), tuple(rows))
 
 
 def _of_intents(found: Sequence[Prediction], sentences: Sequence[Tagged]) -> list[Sample]:

@@ -14,9 +14,10 @@ from dlcore.data.splits import Splits
 from dlcore.metrics.calibration import reliability
 from dlcore.metrics.classes import class_scores
 from dlcore.metrics.known import Metric
-from dlcore.samples import Plot, Sample, Series, Table
+from dlcore.samples import Sample
 from dlcore.tasks import classification
-from dlcore.tasks.confusion import digits
+from dlcore.tasks.confusion import by_class
+from dlcore.tasks.reliability import diagram
 from dlcore.train.evaluators import Collected, Evaluator, Scored
 from dlcore.train.model import Logits
 from dlcore.train.step import Batch, State
@@ -135,30 +136,13 @@ def samples(
         p, true = classification.probabilities(model, state, source)
         return [
             *shown(state, key),
-            _by_class(title, p, true, classes),
-            _reliability(title, p, true),
+            by_class(title, true, p.argmax(1), classes),
+            diagram(
+                f"{title}: reliability",
+                "probability of the predicted class",
+                "fraction of right predictions",
+                {"model": (p.max(1), p.argmax(1) == true)},
+            ),
         ]
 
     return draw
-
-
-def _by_class(title: str, p: np.ndarray, true: np.ndarray, classes: Sequence[str]) -> Table:
-    found = class_scores(true, p.argmax(1), len(classes))
-    order = np.argsort(found.f1, kind="stable")
-    numbers = (found.precision, found.recall, found.f1)
-    rows = tuple(
-        (classes[i], *(digits(each[i]) for each in numbers), int(found.examples[i])) for i in order
-    )
-    head = ("class", "precision", "recall", "F1", "examples")
-    return Table(f"{title}: scores by class", head, rows)
-
-
-def _reliability(title: str, p: np.ndarray, true: np.ndarray) -> Plot:
-    found, line = reliability(np.minimum(p.max(1), 1), p.argmax(1) == true), np.array([0.0, 1.0])
-    series = Series(f"model, error {found.error:.3f}", found.predicted, found.observed)
-    return Plot(
-        f"{title}: reliability",
-        "probability of the predicted class",
-        "fraction of right predictions",
-        (Series("perfect", line, line), series),
-    )

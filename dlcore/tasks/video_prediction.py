@@ -56,7 +56,7 @@ def augment(mirror: bool) -> Augment | None:
 
     def mirrored(batch: Batch, key: Array) -> Batch:
         n, time, height, width, channels = batch["video"].shape
-        # the frames of a video as one tall picture
+        # one image that has the frames of a video below each other
         stacked = batch["video"].reshape(n, time * height, width, channels)
         stacked = random_flip(key, batch["row"], stacked)
         return {**batch, "video": stacked.reshape(n, time, height, width, channels)}

@@ -276,7 +276,7 @@ def _check(path: str, shape: Shape, rank: int) -> None:
 
 
 def evaluator(objectives: Mapping[str, Objective], split: str = "test") -> OfState:
-    """Evaluates two measures of the memory of training, at the end, to compare ways of tuning.
+    """Evaluates two measures of the memory of training, at the end, to compare methods of tuning.
 
     `trained_parameters` is the number of parameters that objectives train, and `optimizer_bytes`
     the size of the states of their optimizers.

@@ -145,7 +145,7 @@ def kernel(name: str, grad: float, weight: float = 1.0, update: float = 1e-3, de
         ([], HEALTHY),
     ],
 )
-def test_verdicts(rows: list[Row], words: str) -> None:
+def test_descriptions(rows: list[Row], words: str) -> None:
     assert describe(rows).startswith(words)
 
 

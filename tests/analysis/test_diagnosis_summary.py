@@ -81,7 +81,7 @@ FALLING = [1.0, 0.8, 0.7, 0.6]
         ([2.0, 1.0, 1.5], [], None),
     ],
 )
-def test_verdicts(validation: list[float], train: list[float], words: str | None) -> None:
+def test_descriptions(validation: list[float], train: list[float], words: str | None) -> None:
     found = summary_of(validation, train)
     assert found is None if words is None else found is not None and found.startswith(words)
 

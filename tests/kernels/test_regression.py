@@ -1,4 +1,4 @@
-"""The Huber loss: a parabola that goes on as its tangent."""
+"""The Huber loss: quadratic near 0, linear beyond delta."""
 
 from __future__ import annotations
 

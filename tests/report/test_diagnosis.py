@@ -35,7 +35,7 @@ def words(text: str) -> str:
     return " ".join(re.sub("<[^>]*>", " ", text).split())
 
 
-def test_the_last_verdict_and_the_first_trouble_are_shown(tmp_path: Path) -> None:
+def test_the_last_diagnosis_and_the_first_trouble_are_shown(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     assert section(run) == ""
     write(run, 10, {"net": SICK})

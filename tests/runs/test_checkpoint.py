@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -72,16 +71,10 @@ def two_steps(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the checkpoints of steps 10 and 20."""
-    return two_steps(tmp_path_factory.mktemp("run") / "checkpoints")
-
-
 @pytest.fixture
-def folder(saved: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
-    return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+def folder(tmp_path: Path) -> Path:
+    """A folder with the checkpoints of steps 10 and 20."""
+    return two_steps(tmp_path / "checkpoints")
 
 
 def restored(folder: Path, step: int | None = None) -> tuple[State | None, list[str]]:

@@ -129,7 +129,7 @@ def test_samples_and_scores_of_a_network_with_and_without_instances(there: bool)
     scores = scored.score(state, made, "test")
     assert ("calibration_error" in scores) == there
     if there:
-        assert f"expected error {scores['calibration_error']:.3f}" in plots[0].title
+        assert plots[0].series[1].name == f"instances, error {scores['calibration_error']:.3f}"
     assert len(plots) == there
 
 

@@ -82,11 +82,11 @@ def test_intents_and_words_are_shown_right_and_wrong(monkeypatch: pytest.MonkeyP
         (2, 3, "N, truly V", "wrong"),
         (4, 5, "N", 0),
     ]
-    assert by_tag["rows"] == (("N", 0.667, 1.0, 0.8, 2), ("V", 0.0, 0.0, 0.0, 1))
+    assert by_tag["rows"] == (("V", 0.0, 0.0, 0.0, 1), ("N", 0.667, 1.0, 0.8, 2))
     assert words["rows"] == (("N", 2, 0), ("V", 1, 0))
     assert mistakes["rows"] == (("a b", "b", "N", "V", 0.8),)
     assert intents["rows"] == (("p", 1, 0), ("q", 1, 0))
-    assert calibration["title"] == "Calibration of intents (error 0.350)"
+    assert calibration["series"][1].name == "predictions, error 0.350"
 
 
 TEXTS = ["Zoë 🙂 met José\u0301 in São Paulo .", "", "word " * 40, "👩‍🚀!"]
@@ -129,7 +129,7 @@ def test_samples_mark_spans_and_count_them(tmp_path: Any) -> None:
     titles = [each.title for each in experiment.draw(state, jax.random.key(0))]
     assert titles[:3] == [
         "Test sentences with their tags",
-        "Test words by tag",
+        "Test words: by class",
         "Test words: confusion matrix",
     ]
 

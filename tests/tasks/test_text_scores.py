@@ -65,7 +65,7 @@ def test_samples_have_every_class_and_the_reliability() -> None:
     splits = labelled_texts.load("sst2", "offline", 12)
     draw = text_scores.samples("Test", certain, splits.test, splits.facts.classes)
     shown = draw(STATE, jax.random.key(0))
-    by_class = next(each for each in shown if each.title == "Test: scores by class")
+    by_class = next(each for each in shown if each.title == "Test: by class")
     assert isinstance(by_class, Table)
     assert {row[0] for row in by_class.rows} == set(splits.facts.classes)
     assert isinstance(shown[-1], Plot)

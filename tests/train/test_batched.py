@@ -89,8 +89,12 @@ def test_images_mistakes_and_the_matrix() -> None:
     assert worst.captions == ("ant 90%, is cow 6%", "ant 50%, is bee 30%")
     assert worst.right == (False, False)
     assert isinstance(table, Table)
-    assert table.header == ("class", "examples", "recall", "precision")
-    assert table.rows == (("cow", 2, 0.5, 1.0), ("bee", 3, 0.667, 1.0), ("ant", 1, 1.0, 0.333))
+    assert table.header == ("class", "precision", "recall", "F1", "examples")
+    assert table.rows == (
+        ("ant", 0.333, 1.0, 0.5, 1),
+        ("cow", 1.0, 0.5, 0.667, 2),
+        ("bee", 1.0, 0.667, 0.8, 3),
+    )
     assert isinstance(matrix, Table)
     assert matrix.title == "Test: confusion matrix"
     assert matrix.header == ("true \\ predicted", *NAMES)

@@ -98,7 +98,9 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
         UsageError: see `read`.
     """
     header, rest = _header(text, name, delimiter)
-    way = "remove tabs from its cells" if delimiter == "\t" else "quote a cell with the separator"
+    advice = (
+        "remove tabs from its cells" if delimiter == "\t" else "quote a cell with the separator"
+    )
     rows, where = [], []
     for line, cells in rest:
         if not any(cells):  # an empty line
@@ -106,7 +108,7 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
         if len(cells) != len(header):
             raise UsageError(
                 f"{name}, line {line}: {len(cells)} cells, and line 1 names {len(header)} columns:"
-                f" {way}, and leave none out"
+                f" {advice}, and leave none out"
             )
         rows.append(cells)
         where.append(f"{name}, line {line}")

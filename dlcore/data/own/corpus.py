@@ -24,19 +24,16 @@ def find(path: Path) -> Found:
     except UsageError as error:
         found.problems.append(str(error))
         return found
-    for split, paths in grouped.items():
-        found.splits[split] = []
-        for file in paths:
-            try:
-                text = files.text(file)
-            except UsageError as error:
-                found.problems.append(str(error))
-                continue
-            if text.strip():
-                found.splits[split].append(Example(str(file), (text,)))
-            else:
-                found.problems.append(f"{file} holds no text: remove it")
+    found.read(grouped, lambda file: _document(file, found.problems))
     return found
+
+
+def _document(file: Path, problems: list[str]) -> list[Example]:
+    text = files.text(file)
+    if text.strip():
+        return [Example(str(file), (text,))]
+    problems.append(f"{file} holds no text: remove it")
+    return []
 
 
 def load(path: Path) -> dict[str, list[str]]:

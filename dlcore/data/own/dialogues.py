@@ -34,14 +34,14 @@ Dialogue = list[Message]
 
 
 def find(path: Path, rewarded: bool = False) -> Found:
-    """Finds the dialogues of a path; `values` are (messages as JSON,), and the reward if asked for.
+    """Finds dialogues; `values` are (messages as JSON,), and with `rewarded` "0" or "1".
 
     Args:
         path: a .jsonl file, or a folder of them; splits are files train.jsonl, validation.jsonl and
             test.jsonl, or folders of these names. A line is one dialogue: an object with
             `messages`, a list of objects with `role` (system, user, assistant or tool) and
             `content`, at least one of them of the assistant and not the first.
-        rewarded: whether a line must have `reward`, 0 or 1 ("0" or "1" in `values`), and its last
+        rewarded: whether a line must have `reward`, 0 or 1, and its last
             message be of the assistant; else the key is ignored.
     """
     found = Found(path)
@@ -50,13 +50,7 @@ def find(path: Path, rewarded: bool = False) -> Found:
     except UsageError as error:
         found.problems.append(str(error))
         return found
-    for split, paths in grouped.items():
-        found.splits[split] = []
-        for file in paths:
-            try:
-                found.splits[split] += _examples(file, found.problems, rewarded)
-            except UsageError as error:
-                found.problems.append(str(error))
+    found.read(grouped, lambda file: _examples(file, found.problems, rewarded))
     if not found.problems and not found.splits["train"]:
         found.problems.append(f"{path} has no dialogues for train: add some")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dlcore.data.split import by_hash
@@ -48,6 +48,23 @@ class Found:
             more = len(self.problems) - 1
             rest = f" ({more} more: `dlcore data {self.path}` lists them)" if more else ""
             raise UsageError(self.problems[0] + rest)
+
+    def read(
+        self, files: Mapping[str, Sequence[Path]], examples: Callable[[Path], Iterable[Example]]
+    ) -> None:
+        """Reads the files of each split; the UsageError of a file becomes a problem.
+
+        Args:
+            files: {split: its files}.
+            examples: file -> its examples.
+        """
+        for split, paths in files.items():
+            self.splits[split] = []
+            for file in paths:
+                try:
+                    self.splits[split] += examples(file)
+                except UsageError as error:
+                    self.problems.append(str(error))
 
     def items(self) -> Iterator[tuple[str, Example]]:
         """Yields (split, example) of all examples."""

@@ -37,13 +37,7 @@ def find(path: Path) -> Found:
     except UsageError as error:
         found.problems.append(str(error))
         return found
-    for split, paths in grouped.items():
-        found.splits[split] = []
-        for file in paths:
-            try:
-                found.splits[split] += _examples(file, found.problems)
-            except UsageError as error:
-                found.problems.append(str(error))
+    found.read(grouped, lambda file: _examples(file, found.problems))
     if not found.problems and not found.splits.get("train"):
         found.problems.append(f"{path} has no stories for train: add some")
     return found

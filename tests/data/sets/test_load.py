@@ -79,7 +79,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands in for prepared sets."""
+    """Replaces prepared sets."""
     stand_in(monkeypatch)
 
 

@@ -14,7 +14,7 @@ from tests.data.sets.test_load import SPLITS, check, stand_in
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands in for prepared sets."""
+    """Replaces prepared sets."""
     stand_in(monkeypatch)
 
 
