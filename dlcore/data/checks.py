@@ -125,17 +125,18 @@ def check_workers(train: Source, workers: int) -> None:
 
 
 def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
-    """Checks that floating-point numbers are finite, and that integers fit into 32 bits.
+    """Checks that no number is NaN, and that all fit into the 32 bits in which JAX computes.
 
     Which examples are checked: see this module.
 
     Args:
         splits: {split: examples}.
-        x64: whether JAX computes in 64 bits, so that any integer is allowed.
+        x64: whether JAX computes in 64 bits, so that any integer and any float64 is allowed.
 
     Raises:
-        UsageError: NaN or infinity, or an integer that JAX would truncate; the message names the
-            split, and the field and the example, or of token windows the position in the text.
+        UsageError: NaN (infinity is allowed), an integer that JAX would truncate, or a finite
+            float64 that would become infinite; the message names the split, and the field and the
+            example, or of token windows the position in the text.
     """
     for split, source in splits.items():
         for field, array in _contents(source).items():
@@ -152,6 +153,11 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
                     raise UsageError(
                         f"{_at(split, source, field, *found)}: leave such examples out, or put a"
                         " number in its place (np.nan_to_num)"
+                    )
+                if array.dtype.itemsize == 8 and not x64 and (found := _first_overflow(checked)):
+                    raise UsageError(
+                        f"{_at(split, source, field, *found)}, which is infinite in the 32 bits"
+                        " that JAX computes in: scale the numbers, or set JAX_ENABLE_X64=1"
                     )
 
 
@@ -275,6 +281,19 @@ def _first_outside(
         if weights:
             parts = [each[start : start + len(block)] != 0 for each in weights]
             outside &= np.logical_or.reduce(parts)
+        if outside.any():
+            at = tuple(int(i) for i in np.argwhere(outside)[0])
+            return start + at[0], block[at]
+    return None
+
+
+def _first_overflow(array: np.ndarray) -> tuple[int, object] | None:
+    """Row and value of the first finite number that rounds to infinity in float32."""
+    largest = np.finfo(np.float32).max
+    if not array.size:
+        return None
+    for start, block in _blocks(array):
+        outside = np.isfinite(block) & (np.abs(block) > largest)
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             return start + at[0], block[at]

@@ -180,7 +180,8 @@ def lit(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
         weight: not negative, [positions] of a square grid over the picture in rows; interpolated.
     """
     side = round(len(weight) ** 0.5)
-    grid = (255 * weight / max(float(weight.max()), 1e-9)).reshape(side, side).astype(np.uint8)
+    scaled = np.rint(255 * weight / max(float(weight.max()), 1e-9))
+    grid = scaled.reshape(side, side).astype(np.uint8)
     size = (image.shape[1], image.shape[0])
     mask = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BILINEAR), np.float32)
     return np.rint(image * (0.15 + 0.85 * mask[..., None] / 255)).astype(np.uint8)

@@ -76,6 +76,15 @@ def test_nan_is_refused_and_infinity_is_not(kind: int, dtype: type) -> None:
         checks.check_numbers({"train": sound, "test": kinds("x", x)[kind]})
 
 
+@pytest.mark.parametrize("value", [1e39, -1.7e308])
+def test_floats_beyond_32_bits_are_refused(value: float) -> None:
+    x = np.array([[0, np.inf], [float(np.finfo(np.float32).max), 5e-324], [1, value]])
+    with pytest.raises(UsageError, match=r"'x' of example 2 is .*e\+.*infinite in the 32 bits"):
+        checks.check_numbers({"train": source(x=x)})
+    checks.check_numbers({"train": source(x=x)}, x64=True)
+    checks.check_numbers({"train": source(x=x[:2])})
+
+
 @pytest.mark.parametrize("kind", [0, 1, 2])
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_integers_that_would_be_cut_are_refused(kind: int, dtype: type) -> None:

@@ -78,12 +78,18 @@ def _files(path: Path) -> dict[str, Path]:
         return {"train": path}
     if by_folder := _by_folder(path):
         return by_folder
-    candidates, result = _candidates(path), {}
+    candidates = _candidates(path)
+    result: dict[str, Path] = {}
     for split, aliases in ALIASES.items():
         for file in candidates:
             stem = file.stem.removeprefix("instances_").rstrip("0123456789")
-            if stem in aliases:
-                result[split] = file
+            if stem not in aliases:
+                continue
+            if split in result:
+                raise UsageError(
+                    f"{result[split]} and {file} are both named as the {split} split: keep one"
+                )
+            result[split] = file
     if result:
         return result
     if len(candidates) != 1:

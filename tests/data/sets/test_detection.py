@@ -64,6 +64,10 @@ def test_coco_with_splits(tmp_path: Path, layout: str) -> None:
     splits = load(tmp_path)
     check(splits)
     assert splits.facts.examples == {"train": 6, "validation": 3, "test": 2}
+    if layout == "instances":
+        (tmp_path / "val.json").write_text(file.read_text())
+        with pytest.raises(UsageError, match=r"val\.json and .*valid2017\.json are both named"):
+            load(tmp_path)
 
 
 def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
