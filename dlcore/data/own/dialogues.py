@@ -60,7 +60,7 @@ def has(file: Path, key: str = "messages") -> bool:
     """Returns whether the first line of a .jsonl file has a key, whatever its value."""
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
-        found = json.loads(first)
+        found = files.parse(first)
     except ValueError:
         return False
     return isinstance(found, dict) and key in found
@@ -139,7 +139,7 @@ def _examples(file: Path, problems: list[str], rewarded: bool) -> Iterator[Examp
 def _dialogue(line: str) -> tuple[Mapping[str, object], Dialogue]:
     """The object of a line of JSON, and its dialogue. UsageError: what is wrong with it."""
     try:
-        content = json.loads(line)
+        content = files.parse(line)
     except ValueError as error:
         raise UsageError(f"not JSON ({error}): a line is {_EXAMPLE}") from error
     messages = content.get("messages") if isinstance(content, dict) else None

@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dlcore.data.own.found import SPLITS, Example, Found
 from dlcore.errors import UsageError
@@ -130,6 +130,18 @@ def text(path: Path) -> str:
             f"{path}, line {line}: byte {at} of the file (0x{content[at]:02x}) is not UTF-8: {way}"
             " (Latin-1 or Windows-1252 are likely: iconv -f WINDOWS-1252 -t UTF-8)"
         ) from error
+
+
+def parse(content: str) -> Any:
+    """Parses JSON.
+
+    Raises:
+        ValueError: no JSON, or nested more deeply than Python can parse.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("its lists or objects are nested too deeply") from error
 
 
 def lines(path: Path) -> list[str]:
@@ -272,7 +284,7 @@ def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, st
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            found = parse(line)
         except ValueError as error:
             problems.append(f"{path}, line {number}: not JSON ({error})")
             continue

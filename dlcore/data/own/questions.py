@@ -97,7 +97,7 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
         UsageError: what is wrong with it.
     """
     try:
-        record = json.loads(line)
+        record = files.parse(line)
     except ValueError as error:
         raise UsageError(f"not JSON ({error})") from error
     if not isinstance(record, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def questions(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         UsageError: not JSON, with its line, or of another form.
     """
     try:
-        content = json.loads(files.text(file))
+        content = files.parse(files.text(file))
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise UsageError(f"{file}, line {line}: not JSON ({error})") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -113,7 +112,7 @@ def has_spans(file: Path) -> bool:
     """Returns whether the first line of JSON in a file has `text`, and `spans` or `entities`."""
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
-        found = json.loads(first)
+        found = files.parse(first)
     except ValueError:
         return False
     return (
@@ -253,7 +252,7 @@ def _objects(
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            found = files.parse(line)
             yield _of_object(found)
         except (ValueError, TypeError) as error:
             problems.append(

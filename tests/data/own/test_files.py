@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dlcore.data.own import files
+from dlcore.data.own import coco, dialogues, files, questions, tagged
 from dlcore.data.own.found import Example, Found, first_values
 from dlcore.errors import UsageError
 
@@ -49,6 +51,22 @@ def test_another_encoding_is_named_with_line_and_byte(
 def test_lines_keep_what_is_in_them_and_drop_the_mark_of_utf_8(tmp_path: Path) -> None:
     file = write(tmp_path / "a", b"\xef\xbb\xbfone\r\n\ntw\xe2\x80\xa8o\x0c\n")
     assert files.lines(file) == ["one", "", "tw\u2028o\x0c"]
+
+
+def test_json_that_is_nested_too_deeply_is_a_fault_of_its_file(tmp_path: Path) -> None:
+    deep = "[" * 200_000
+    finds: dict[str, Callable[[Path], Any]] = {
+        "a.jsonl": questions.find,
+        "b.json": questions.find,
+        "c.json": coco.find,
+        "d.jsonl": dialogues.find,
+        "e.jsonl": tagged.load,
+        "f.jsonl": lambda file: files.of_tables(file, ["text"]),
+    }
+    for name, find in finds.items():
+        file = write(tmp_path / name, deep)
+        with pytest.raises(UsageError, match=rf"{name}.*nested too deeply"):
+            find(file).refuse()
 
 
 def test_csv_tsv_and_json_lines_give_the_same_rows(tmp_path: Path) -> None:
