@@ -184,14 +184,18 @@ def state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptio
     """Opens a run and reads its best state, or its last with `--last`.
 
     Args:
-        command: whose usage a message shows; "export" and "chat" need no data.
-        words: the run, `--last` and `--trust`.
+        command: name of the command, of which error messages show the usage. For "export" and
+            "chat" the experiment is built from the card and the facts that the run has kept of its
+            data: the data set is read only where such facts are missing.
+        words: the run, and optionally `--last` and `--trust`; with "export" also the file to write,
+            which is ignored here.
 
     Returns:
-        The run's folder, its experiment, its options, and the state.
+        The run's folder, its experiment, its options changed to one device, and the state.
 
     Raises:
-        UsageError: there is no such run, or its state cannot be read.
+        UsageError: too many arguments, no run is named, there is no such run, or its state cannot
+            be read.
     """
     last, words = "--last" in words, [word for word in words if word != "--last"]
     if len([word for word in words if word != "--trust"]) > (2 if command == "export" else 1):

@@ -80,7 +80,8 @@ class Size:
 
     Raises:
         ValueError: `heads` does not divide `width`, `kv_heads` does not divide `heads`, a window
-            or soft cap is below 0, or experts are fewer than a token has.
+            or soft cap is below 0, or with experts `top` is not 1 to `experts`, or `capacity` is
+            not above 0.
     """
 
     vocabulary: int

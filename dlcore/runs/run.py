@@ -296,7 +296,7 @@ class Run:
             )
 
     def draw_samples(self, state: State) -> None:
-        """Draws the experiment's samples of the final state, in the first process."""
+        """Writes the experiment's samples of a state into `samples/`, in the first process."""
         if self.experiment.samples and processes.first():
             sample_files.save(
                 self.folder / "samples",

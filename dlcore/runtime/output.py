@@ -38,7 +38,7 @@ class Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Writes what is buffered."""
+        """Writes what is buffered, or nothing after a failed write; `error` keeps a failure."""
         self._try(self.stream.flush)
 
     def _try(self, act: Callable[[], object]) -> None:

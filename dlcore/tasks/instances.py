@@ -177,6 +177,9 @@ def found_in(
         probability: of the images, [images, height, width, 3].
         sizes: height and width of each image itself, int [images, 2].
         smallest: instances of fewer pixels are left out.
+
+    Returns:
+        int32 [height, width] of each image, as of `separated`, and `confidences` of each image.
     """
     pairs = zip(probability, sizes, strict=True)
     cropped = [each[:height, :width] for each, (height, width) in pairs]
@@ -187,7 +190,7 @@ def found_in(
 def confidences(
     instances: Integer[np.ndarray, "height width"], probability: Float[np.ndarray, "height width 3"]
 ) -> Float[np.ndarray, " instances"]:
-    """The mean probability of not being background over the pixels of each instance, float64.
+    """Computes the mean foreground probability over the pixels of each instance, float64.
 
     Args:
         instances: by number from 1 on, none left out.
@@ -199,7 +202,7 @@ def confidences(
 
 
 def matched(true: list[np.ndarray], found: list[np.ndarray]) -> Bool[np.ndarray, " found"]:
-    """Whether each found instance of all images has an IoU above 0.5 with a true one."""
+    """Returns which found instances of all images have an IoU above 0.5 with a true one."""
     overlaps = [metrics.instance_overlap(t, f) for t, f in zip(true, found, strict=True)]
     return np.concatenate([(each > 0.5).any(0) for each in overlaps])
 
@@ -317,7 +320,8 @@ def predictions(
         batch: images per batch.
 
     Returns:
-        int32 [height, width] of each image, as of `separated`.
+        For each image its instances, int32 [height, width] at its own size as of `separated`, and
+        their confidences in [0, 1], float64 [instances], in the order of their numbers.
     """
     batch = min(batch, len(source))
     found: list[np.ndarray] = []

@@ -155,7 +155,7 @@ class BleuEvaluator:
 
     @functools.cached_property
     def sources(self) -> dict[str, Source | None]:
-        """{split: source of its sentences}, which are tokenised when the evaluator first runs."""
+        """{split: its tokenised sentences}, which are tokenised at the first access."""
         return {split: self.translator.sentences(rows) for split, rows in self.rows.items()}
 
     def collect(self, state: State, batch: Batch) -> dict[str, Array]:

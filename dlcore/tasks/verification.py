@@ -205,8 +205,9 @@ def baselines(model: Model, source: Source) -> dict[str, list[Pairs]]:
 
     Returns:
         {method: one `Pairs` per fold}. Similarities are cosines: "inputs", of the network's inputs;
-        "pca", of the first `COMPONENTS` principal components of the fold's training images, each
-        divided by its standard deviation; "pixels", of the pixels.
+        "pca", of images standardised one by one, projected onto the first `COMPONENTS` principal
+        components of the fold's training images and divided by the standard deviation of each
+        component (whitening); "pixels", of the pixels.
     """
     from sklearn.decomposition import PCA
 
