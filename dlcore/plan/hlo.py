@@ -64,7 +64,7 @@ class Program:
 
     @functools.cached_property
     def fused(self) -> set[str]:
-        """The computations that run as part of one instruction."""
+        """The names of the computations that fusion instructions call."""
         return {
             name
             for computation in self.computations.values()
