@@ -170,7 +170,7 @@ class Sweep:
         self.write()
 
     def best(self) -> list[Trial]:
-        """Returns the trials of this call and of earlier ones, the best first."""
+        """Returns all trials, also of earlier calls: the best first, unscored ones last."""
         seen = {trial.run for trial in self.trials}
         every = [*self.trials, *(trial for trial in self.earlier if trial.run not in seen)]
         worst = math.inf if self.lower else -math.inf

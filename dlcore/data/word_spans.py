@@ -41,9 +41,10 @@ def words(text: str) -> Words:
 def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "tokens 5"]:
     """Computes features of words that compare them with another text, in the order of `FLAGS`.
 
-    "in_other": the other text has the word, regardless of case; "prefix_in_other": the word has
-    four characters at least, and a word of the other text begins with its first four (Chen et al.
-    2017, sec. 3.2, use lemmas); "capital", "digit" and "punctuation": what its first character is.
+    "in_other": the other text has the word; "prefix_in_other": the word has four characters at
+    least, and a word of the other text begins with its first four (Chen et al. 2017, sec. 3.2, use
+    lemmas), both regardless of case; "capital", "digit" and "punctuation": what its first character
+    is.
 
     Args:
         tokens: words as they are written.

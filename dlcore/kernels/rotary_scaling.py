@@ -67,10 +67,16 @@ class Rope:
         return n
 
     def frequencies(self, d: int) -> Float[np.ndarray, " half"]:
-        """Returns the angles per position, in radians, float64 [rotated(d) / 2].
+        """Computes by which angle each rotated pair of features turns per position, in radians.
+
+        Args:
+            d: number of features of a head.
+
+        Returns:
+            float64 [n / 2] for n = rotated(d) features, after `scaling`, without `magnitude`.
 
         Raises:
-            ValueError: as `rotated`.
+            ValueError: n is odd or 0.
         """
         n = self.rotated(d)
         exponent = np.arange(0, n, 2) / n

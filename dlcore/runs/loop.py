@@ -39,7 +39,7 @@ class Intervals:
 
 
 class Trainable(Protocol):
-    """A trainer as `loop` uses it, which sets none of these attributes.
+    """Performs the steps of a run for `loop`, which reads these attributes and sets none.
 
     Attributes:
         start: the step that training continues from.

@@ -34,9 +34,12 @@ def large(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def again(environment: Mapping[str, str]) -> None:
-    """Restarts this process with other environment variables, if it runs its main program.
+    """Restarts this process with given environment variables, if it runs a program from a file.
 
-    Otherwise, or where a restart fails, the process continues.
+    Otherwise (a notebook, a pipe, Windows), or where the restart fails, the process continues.
+
+    Args:
+        environment: all environment variables of the restarted process.
     """
     if os.name != "posix" or not _own_process():
         return

@@ -67,10 +67,11 @@ def inputs(channels: int) -> Inputs:
 
 
 def loss(network: AnyStyle, perceptual: Perceptual) -> Loss:
-    """Returns the total perceptual loss of photographs painted in the style of their example.
+    """Returns the perceptual loss of photographs, each painted in the style of its own picture.
 
-    Content and style losses are those of `Perceptual`, with the Gram matrices of each example's
-    `style`, so that they compare with those of a network of one style. Metrics: `content`, `style`.
+    The loss is the total of `Perceptual`; the targets of its style loss are the Gram matrices of
+    each example's `style`. Values are comparable with those of `style_transfer.loss`, which has one
+    style for all examples. Metrics: `content`, `style`.
 
     Args:
         network: paints `image` in the style of `style`, both uint8 [batch, size, size, 3].

@@ -166,13 +166,16 @@ class QuestionPredictor:
         return self.chosen if self.options.threshold is None else self.options.threshold
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Question]:
-        """Reads questions with their texts from files or from lines of text.
+        """Reads questions and their contexts from files, then from strings.
 
-        These are JSON lines {"question": ..., "context": ...}, or JSON of SQuAD's form in files
-        that end in .json; other keys are ignored.
+        Args:
+            files: .json files in SQuAD's format; other files of JSON lines
+                {"question": ..., "context": ...}. Other keys are ignored.
+            text: strings of one or more such lines.
 
         Raises:
-            UsageError: a line that is no such object, with its file and number.
+            UsageError: a file cannot be read or is not in SQuAD's format, or a line is not such an
+                object; the message names the place.
         """
         return [Question(question, context) for question, context in own.unanswered(files, text)]
 
@@ -180,7 +183,7 @@ class QuestionPredictor:
         """Converts a mapping with `question` and `context` to a question.
 
         Raises:
-            UsageError: another value, or an empty text.
+            UsageError: it is not a mapping, or one of the two is missing, blank or not a string.
         """
         return Question(*own.of_mapping(value))
 

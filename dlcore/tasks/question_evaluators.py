@@ -51,7 +51,11 @@ class Threshold:
         return self.of(self.finder.of_windows(state, windows))
 
     def of(self, found: Sequence[Found]) -> float:
-        """Computes the threshold from the reader's answers to the validation questions."""
+        """Returns the threshold, given the reader's answers to the validation questions.
+
+        Args:
+            found: one answer to each question, in their order; not used where `fixed` is a number.
+        """
         if self.fixed is not None:
             return self.fixed
         return questions.best_threshold(self.splits.validation.questions, found)

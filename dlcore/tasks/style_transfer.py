@@ -241,8 +241,9 @@ class Comparison:
         Returns:
             `content` and `style` of the network's pictures, and `..._of_optimised` of the optimised
             ones; the ratios of the network's total loss to that of the optimised picture,
-            `loss_over_optimised`, and of the unchanged photograph, `loss_over_photograph`; the
-            seconds of the network and of the optimisation after compilation, and their ratio.
+            `loss_over_optimised`, and of the unchanged photograph, `loss_over_photograph`;
+            `seconds_of_network` and `seconds_of_optimised`, without compilation, and their ratio
+            `seconds_over_optimised`.
         """
         rows = []
         for name, photograph in self.photographs().items():

@@ -145,7 +145,10 @@ def in_folder(predictor: Predictor | Generator) -> Callable[[Path], list[Path]] 
 
 
 def readable(predictor: Predictor | Generator, answer: Mapping[str, object]) -> str:
-    """Formats an answer as text: by the predictor's `line`, or its names and values."""
+    """Formats an answer as text: by the predictor's `line`, else as "NAME VALUE  NAME VALUE".
+
+    Where the answer has one value only, it is formatted without its name.
+    """
     if callable(line := getattr(predictor, "line", None)):
         return str(line(answer))
     if len(answer) == 1:

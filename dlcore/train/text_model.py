@@ -21,7 +21,7 @@ class TextModel:
         tokenizer: of its tokens.
         start: a token before the text, such as the one between documents; None: none.
         end: the token that ends an answer; None: none.
-        before, after: tokens around each text of a person, by which the model tells it from its own
+        before, after: tokens around each message of the user, which separate it from the model's
             answers (a chat template); the last of `after` begins the answer. Where there are any,
             `end` is kept in the text.
         merged: (parameters of all models) -> the model's parameters, where these are computed from
@@ -43,5 +43,5 @@ class TextModel:
 
     @property
     def has_template(self) -> bool:
-        """Whether texts of a person are marked by tokens."""
+        """Whether there is a chat template: tokens `before` or `after` a user's message."""
         return bool(self.before or self.after)

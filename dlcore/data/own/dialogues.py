@@ -89,10 +89,17 @@ def load(path: Path) -> tuple[Found, dict[str, list[Dialogue]]]:
 
 
 def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int]]]]:
-    """Loads {split: dialogues, each with the label of its last message} of a path.
+    """Loads the dialogues of a path whose last messages are labelled as right or wrong answers.
 
     Missing splits are cut from train by the hash of the messages before the last, so that all
     answers to one context are in one split.
+
+    Args:
+        path: see `find`; each line needs `reward`.
+
+    Returns:
+        What was found, for the names of the splits; and {split: [(dialogue, label), ...]}, where
+        the label is 1 if the last message is a right answer, else 0.
 
     Raises:
         UsageError: a fault in the files.
@@ -108,7 +115,7 @@ def load_rewarded(path: Path) -> tuple[Found, dict[str, list[tuple[Dialogue, int
 
 
 def contexts(examples: Sequence[Example]) -> list[str]:
-    """Returns the messages before the last one of each example as JSON: the key of an answer."""
+    """Returns each example's messages before the last one as JSON: its key for `divide`."""
     return [to_json(parse(example.values[0])[:-1]) for example in examples]
 
 

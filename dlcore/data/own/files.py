@@ -92,7 +92,7 @@ def split_folders(path: Path) -> dict[str, Path]:
         path: the folder.
 
     Raises:
-        UsageError: there is another subfolder beside them.
+        UsageError: the folder has any other visible subfolder, even if none of these exists.
     """
     there = {folder.name: folder for folder in visible(path) if folder.is_dir()}
     if others := [name for name in there if name not in SPLITS]:

@@ -116,7 +116,7 @@ def checked(record: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]
         The record.
 
     Raises:
-        UsageError: a missing key, or a question or context that is no text or empty.
+        UsageError: a key is missing, or the question or context is blank or not a string.
     """
     if missing := [key for key in keys if key not in record]:
         there = ", ".join(record) or "nothing"
@@ -191,14 +191,16 @@ def divide(found: Found) -> None:
 
 
 def unanswered(paths: Sequence[Path], text: Sequence[str]) -> list[tuple[str, str]]:
-    """Reads (question, context) of files, then of JSON lines in texts; other keys are ignored.
+    """Reads (question, context) pairs from files, then from strings; other keys are ignored.
 
     Args:
-        paths: JSON lines {"question", "context"}; SQuAD's JSON where the name ends in .json.
-        text: JSON lines.
+        paths: .json files in SQuAD's format; other files of JSON lines with "question" and
+            "context".
+        text: strings of one or more such lines.
 
     Raises:
-        UsageError: a line that is no object with both, with its file and number.
+        UsageError: a file cannot be read or is not in SQuAD's format, or a line is not an object
+            with both; the message names the place.
     """
     keys, found = KEYS[:2], []
     for where, given in _given(paths, text):
@@ -229,10 +231,13 @@ def _numbered(name: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def of_mapping(value: object) -> tuple[str, str]:
-    """Returns (question, context) of a mapping with these keys.
+    """Returns the values of the keys "question" and "context" of a mapping.
+
+    Args:
+        value: the mapping; other keys are ignored.
 
     Raises:
-        UsageError: no mapping, or one whose question or context is missing, no text or empty.
+        UsageError: it is not a mapping, or one of the two is missing, blank or not a string.
     """
     named = value if isinstance(value, Mapping) else {}
     texts = [named.get(key) for key in KEYS[:2]]

@@ -90,10 +90,10 @@ def topics() -> dict[str, str]:
 
 
 def documentation(split: str = "all") -> str:
-    """Returns the concatenated text of `topics`: the first 90 % for train, the rest for validation.
+    """Returns the text of a split of Python's documentation: `topics`, joined in order of name.
 
     Args:
-        split: "train", "validation", or "all".
+        split: "train", the first 90 % of the characters; "validation", the rest; or "all".
 
     Raises:
         UsageError: an unknown split.

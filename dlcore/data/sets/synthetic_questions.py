@@ -98,9 +98,14 @@ def facts(
     Args:
         count: number of texts.
         seed: of the draws.
-        most: largest number of people of a text, at least 2; a person has some of four attributes.
-        unanswered_fraction: fraction of the questions that ask for an attribute which the text does
-            not give.
+        most: largest number of people of a text, at least 2; for each the text gives one to three
+            of the four attributes `VALUES`.
+        unanswered_fraction: expected fraction of the questions that ask for an attribute which the
+            text does not give.
+
+    Returns:
+        2 * count questions with their texts; the two questions on a text are adjacent, and may be
+        the same.
     """
     random = np.random.RandomState(seed)
     found = []
