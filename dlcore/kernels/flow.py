@@ -49,8 +49,8 @@ def integrate(
     """Integrates dx/dt = velocity(x, t) from t = 0 to t = 1 in equal steps of one compiled loop.
 
     Args:
-        velocity: maps x and a scalar t to dx/dt, like x. It may be differentiated.
-        x: x(0), floating, any shape.
+        velocity: maps x and a scalar t in [0, 1] to dx/dt, shape and dtype of x.
+        x: x(0), floating, any shape; x(1) is differentiable with respect to it.
         steps: number of steps, at least 1.
         method: "euler": x + h v(x, t), of order 1; "heun": the mean of the velocities at both ends
             of the step, of order 2, with two evaluations per step (Karras et al. 2022, alg. 1).

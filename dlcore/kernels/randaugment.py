@@ -25,12 +25,14 @@ def randaugment(
     operations: int,
     magnitude: float = 0.5,
 ) -> Float[Array, "batch h w c"]:
-    """Changes each image by `operations` changes, each drawn anew of four that are as probable.
+    """Applies `operations` random changes to each image, one after the other.
 
-    They are a reflection with probability 1/2, a shift, a rotation, and a jitter of brightness,
-    contrast and saturation: `augment.random_flip` and `random_shift`, `rotation.random_rotation`
-    and `colours.colour_jitter`. Their strength is random up to a limit that grows with the
-    magnitude, and is 30 % of the shorter side, 30 degrees and factors of 1 +- 0.9 at 1.
+    Each is drawn independently of the others, with probability 1/4, from: a reflection with
+    probability 1/2, a shift, a rotation, and a jitter of brightness, contrast and saturation (of
+    grey images without saturation): `augment.random_flip` and `random_shift`,
+    `rotation.random_rotation` and `colours.colour_jitter`. The strength of the last three is random
+    up to a limit in proportion to the magnitude: at 1, 30 % of the shorter side, 30 degrees, and
+    factors of 1 +- 0.9.
 
     Args:
         key: random key of the step.

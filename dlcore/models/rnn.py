@@ -29,7 +29,9 @@ def state_size(cell: Cell, width: int) -> int:
 
 
 class Recurrent(nn.Module):
-    """One recurrent layer in one direction; recurrent kernels start orthogonal, gate by gate.
+    """Runs one recurrent layer in one direction over inputs [length, batch, n], time first.
+
+    The recurrent kernel of each gate is initialised to an orthogonal matrix.
 
     Attributes:
         cell: "elman", "lstm" or "gru".

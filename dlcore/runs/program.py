@@ -185,7 +185,7 @@ class SingleProgram:
         )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yields the batches of the steps `start` to `stop`, on the devices."""
+        """Yields the batches of the steps from `start` to before `stop`, on the devices."""
         flags = self._flags
         made = (
             self.stream.steps(start, stop, flags.threads, flags.workers)

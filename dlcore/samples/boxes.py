@@ -61,7 +61,8 @@ class Boxes:
         """Draws the images: one part "pictures" if all have one size, else one part per image.
 
         Raises:
-            ValueError: an image of another shape or dtype, or another number of `boxes`.
+            ValueError: an image of another shape or dtype, or `images` and `boxes` differ in
+                length.
         """
         drawn = [draw(image, each) for image, each in zip(self.images, self.boxes, strict=True)]
         if len({image.shape for image in drawn}) == 1:

@@ -154,7 +154,11 @@ class ImagePredictor:
         return [image_files.read(file, self._shape) for file in files]
 
     def item(self, value: np.ndarray | Image) -> np.ndarray:
-        """Converts an image of Pillow, or an array of the shape and dtype of the training images.
+        """Converts an image to uint8 [height, width, channels], the shape of the training images.
+
+        Args:
+            value: an image of Pillow, which is resized and converted; or uint8 of that shape, where
+                a grey image may lack the axis of its channel.
 
         Raises:
             UsageError: an array of another shape or dtype.

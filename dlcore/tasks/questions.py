@@ -129,17 +129,18 @@ def scores(
     """Computes exact match, F1 and further metrics of the answers to questions.
 
     Args:
-        questions: with true answers.
+        questions: at least one; `answers` is () where the text does not answer it.
         found: an answer to each.
-        threshold: of `Found.text`.
+        threshold: in [0, 1]; questions whose `Found.answerable` is below it get no answer ("").
 
     Returns:
         `exact_match` and `f1` (SQuAD's); `answered`, the fraction of questions with an answer;
-        `f1_of_surest_half`, of the half of the questions with the highest probability;
+        `f1_of_surest_half`, of the half of the questions with the highest `Found.probability`;
         `calibration_error`, of that probability as the probability of an exact match, over answered
-        questions; `sentence_hit`, the fraction of questions with true answers where the sentence in
-        which the found span begins contains one, whatever the threshold; and where questions have
-        no true answer `no_answer_recall`, the fraction of these without an answer.
+        questions, if there are any; `sentence_hit`, the fraction of questions with true answers, if
+        there are any, where the sentence in which the found span begins contains one, whatever the
+        threshold; and where questions have no true answer `no_answer_recall`, the fraction of these
+        without an answer.
     """
     answers = [each.text(q, threshold) for q, each in zip(questions, found, strict=True)]
     each = list(zip(answers, questions, strict=True))
@@ -167,7 +168,7 @@ def scores(
 
 
 def best_threshold(questions: Sequence[Question], found: Sequence[Found]) -> float:
-    """Chooses the threshold of `Found.text` with the largest F1; 0 if all questions have an answer.
+    """Chooses the threshold of `scores` with the largest F1; 0 if all questions have an answer.
 
     Args:
         questions: with true answers.

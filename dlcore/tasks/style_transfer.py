@@ -216,7 +216,13 @@ class Comparison:
         return scalar
 
     def optimised(self, state: State, name: str, photograph: np.ndarray) -> Optimised:
-        """Optimises the pixels of a photograph; the result is kept under `name`."""
+        """Optimises the pixels of a photograph, once per name.
+
+        Args:
+            state: of which the frozen parameters are used.
+            name: of the photograph; later calls with this name return the stored result.
+            photograph: uint8 [h, w, 3], gives the content, and the pixels to start from.
+        """
         if name not in self._optimised:
             pixels, losses = photograph.astype(np.float32) / 255, self.losses(state, photograph)
             self._optimised[name] = optimise(losses, pixels, self.iterations)
@@ -225,8 +231,13 @@ class Comparison:
     def painted(self, state: State, photograph: np.ndarray) -> tuple[np.ndarray, float]:
         """Paints a photograph by the network.
 
+        Args:
+            state: trained parameters.
+            photograph: uint8 [h, w, 3].
+
         Returns:
-            The picture, float32 [1, h, w, 3], and the seconds it took, without compilation.
+            The picture, float32 [1, h, w, 3] in [0, 1], and the seconds it took, without
+            compilation.
         """
         paint = jax.jit(self.paint)
         pixels = photograph[None].astype(np.float32) / 255

@@ -71,7 +71,12 @@ class PairPredictor:
     files_per_item = 2
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> PairPredictor:
-        """Returns a copy with `same` from a run's results; itself where they have none."""
+        """Returns a copy with `same`, the map from similarity to probability, of a run's results.
+
+        Args:
+            results: {split: {metric: value}}; `same_slope` and `same_intercept` of "test" are read.
+                Without them the predictor itself is returned.
+        """
         found = results.get("test", {})
         if not {"same_slope", "same_intercept"} <= found.keys():
             return self

@@ -99,7 +99,11 @@ def of_sentences(lines: Sequence[str]) -> list[Labelled]:
 
 
 def spelt(text: str) -> str:
-    """Returns a text with its brackets, slashes and asterisks as GLUE writes them."""
+    """Replaces the treebank's codes of brackets, / and * by these symbols, as in GLUE's texts.
+
+    -lrb- and -rrb- become round brackets, a backslash before / or * is removed, and each run of
+    whitespace becomes one blank, or nothing at either end.
+    """
     for code, symbol in _SYMBOLS.items():
         text = text.replace(code, symbol)
     return " ".join(text.split())

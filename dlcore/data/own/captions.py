@@ -140,7 +140,11 @@ def read(file: Path, size: int) -> np.ndarray:
 
 
 def on_white(image: Image.Image, size: int) -> np.ndarray:
-    """Resizes a picture to uint8 [size, size, 3], with white where it is transparent."""
+    """Composites a picture over white where it is transparent, and resizes it.
+
+    Returns:
+        uint8 [size, size, 3]; the aspect ratio is not kept.
+    """
     return images.resized(over_white(image), (size, size, 3))
 
 

@@ -163,10 +163,11 @@ def _features(name: str) -> list[str]:
 
 
 def folds_of(splits: Splits) -> Folds:
-    """Returns the folds of splits that `load` returned, with the statistics in the facts.
+    """Converts what `load` returned to `Folds`.
 
     Args:
-        splits: of `load`; their facts may be those of a saved run.
+        splits: of `load`. The statistics (`centre` and so on) and `repeats` are read from their
+            facts, which may be those of a saved run.
     """
     statistics = {name: np.array(splits.facts[name], np.float32) for name in _STATISTICS}
     return Folds(splits.train, splits.facts.repeats, **statistics)
