@@ -54,6 +54,8 @@ class Rope:
             )
         if self.scaling == "yarn" and self.context < 1:
             raise ValueError("yarn needs `context`: the tokens of the context in training")
+        if self.scaling == "yarn" and self.base <= 1:
+            raise ValueError(f"yarn needs a base above 1, not {self.base}")
 
     def rotated(self, d: int) -> int:
         """Returns how many features of a head of size d are rotated.
@@ -61,7 +63,7 @@ class Rope:
         Raises:
             ValueError: the number is odd or 0.
         """
-        n = int(d * self.fraction)
+        n = int(d * self.fraction + 1e-6)  # 200 * 0.29 is just below 58
         if n < 2 or n % 2:
             raise ValueError(f"rotary positions rotate pairs, and {n} of {d} features are none")
         return n

@@ -30,13 +30,13 @@ class FolderWatch:
 
         Args:
             folder: its path.
-            inside: a file in the folder that is open, by which its new path is found; only Linux
+            inside: a file in the folder, by which its new path is found if it is open; only Linux
                 knows the path of an open file.
         """
         if self._identity is None or self.is_same(folder):
             return None
         now = None
         if inside is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: the file is closed
                 now = Path(os.readlink(f"/proc/self/fd/{inside.fileno()}")).parent
         return FolderGone(folder, now if now and self.is_same(now) else None)

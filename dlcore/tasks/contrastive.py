@@ -273,7 +273,9 @@ def samples(
         index, shown = np.arange(min(len(source), 2000)), min(count, len(source))
         found = features_of(model, state, source, index)
         unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        order = np.argsort(-(unit[:shown] @ unit.T), 1, kind="stable")[:, : _NEIGHBOURS + 1]
+        likeness = unit[:shown] @ unit.T
+        np.fill_diagonal(likeness, np.inf)  # an image comes before its exact duplicates
+        order = np.argsort(-likeness, 1, kind="stable")[:, : _NEIGHBOURS + 1]
         batch = source.gather(order.reshape(-1))
         own = np.repeat(batch["label"].reshape(order.shape)[:, :1], order.shape[1], 1)
         right = tuple((batch["label"] == own.reshape(-1)).tolist())

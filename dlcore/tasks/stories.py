@@ -85,10 +85,10 @@ class StoryPredictor:
     takes = own.TAKES
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[StoryText]:
-        """Reads JSON lines {"question": ..., "context": ...}; the context is a story.
+        """Reads questions on stories: JSON lines {"question", "context"}, or SQuAD's .json files.
 
         Raises:
-            UsageError: a line that is no such object, with its file and number.
+            UsageError: a line that is not JSON or lacks one of the keys, with its file and number.
         """
         return [story_text(question, context) for question, context in own.unanswered(files, text)]
 
@@ -96,7 +96,7 @@ class StoryPredictor:
         """Converts a mapping with `question` and `context` to a story.
 
         Raises:
-            UsageError: another value, or an empty text.
+            UsageError: the value is no mapping with both keys, or a text is empty.
         """
         return story_text(*own.of_mapping(value))
 

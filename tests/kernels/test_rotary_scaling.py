@@ -76,6 +76,9 @@ def test_numbers_outside_their_range_are_refused() -> None:
             Rope(**wrong)
     with pytest.raises(ValueError, match="yarn needs `context`"):
         Rope(scaling="yarn")
+    with pytest.raises(ValueError, match="yarn needs a base above 1"):
+        Rope(base=1.0, scaling="yarn", context=8)
+    assert Rope(fraction=0.29).rotated(200) == 58
     for fraction in (0.4, 0.1):
         with pytest.raises(ValueError, match="features are none"):
             Rope(fraction=fraction).rotated(8)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlcore.data import few_labels
-from dlcore.data.source import first
+from dlcore.data.source import arrays, first
 from dlcore.models.contrastive import Encoded
 from dlcore.tasks import contrastive
 from dlcore.tasks.view_augmentation import Views
@@ -167,6 +167,16 @@ def test_samples_and_answers() -> None:
         state, jax.random.key(0)
     )
     assert (len(views.images), len(nearest.images), nearest.columns) == (6, 9, 3)
+    # an image comes before its exact duplicate, also where that one has another label
+    contents = {
+        "image": few.test.gather(np.array([0, 0, 2]))["image"],
+        "label": np.arange(3, dtype=np.int32),
+    }
+    twins = replace(few, test=arrays("twins", "1", "test", contents))
+    _, nearest = contrastive.samples("Twins", experiment.models[0], Views(), twins)(
+        state, jax.random.key(0)
+    )
+    assert nearest.right == (True, False, False) * 3
     predictor: Any = experiment.predictor
     image = experiment.splits.test.gather(np.arange(2))["image"]
     (answer, _), _ = predictor.batch(state, [predictor.item(x) for x in image])
