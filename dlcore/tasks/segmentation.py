@@ -51,10 +51,10 @@ def class_weights(class_pixels: Sequence[int], weighting: Weighting) -> tuple[fl
 def at_size(
     labels: Integer[Array, "batch h w"], size: tuple[int, int]
 ) -> Int32[Array, "batch height width"]:
-    """Reduces label maps by a whole factor k: takes the label at the centre of each k x k block.
+    """Reduces label maps by a whole factor k: takes element [k // 2, k // 2] of each k x k block.
 
     Args:
-        labels: [batch, k height, k width].
+        labels: [batch, k height, k width]; k is the same for both axes.
         size: height and width of the result.
 
     Returns:
@@ -67,13 +67,14 @@ def at_size(
 def loss(model: Logits, weights: Sequence[float], dice: float = 0.0, lovasz: float = 0.0) -> Loss:
     """Returns the class-weighted cross-entropy of pixels, in nats, plus weighted region losses.
 
-    Each image has the same weight, whatever its number of ignored pixels, those with a label
-    outside [0, classes); an image of ignored pixels only has none. Metric: `accuracy` of pixels.
+    Pixels with a label outside [0, classes) are ignored. The loss is a mean over images: each has
+    the same weight, however many of its pixels are ignored; images without other pixels are left
+    out. Metric: `accuracy`, over all pixels that are not ignored.
 
     Args:
         model: computes logits [batch, height, width, classes] of a batch with `label_map`, integers
             [batch, k height, k width], which `at_size` reduces, and `mask`, float [batch].
-        weights: of the classes.
+        weights: of the classes in the cross-entropy, one each; see `class_weights`.
         dice: weight of the soft Dice loss; 0: none.
         lovasz: weight of the Lovász-softmax loss; 0: none.
     """
@@ -107,13 +108,14 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
     together: `miou`, `iou_CLASS` of each class that is true or predicted anywhere,
     `pixel_accuracy`, `class_accuracy` (mean recall of true classes), and `calibration_error`, the
     expected calibration error of the probability of the predicted class (Guo et al. 2017, eq. 3).
-    After training, with `baseline_` in front, the same but for calibration of a baseline that
-    predicts the class that is most frequent in training at the same position of the image.
+    After training also the metrics of a baseline, which predicts the class that is most frequent in
+    training at the same position of the image: their names begin with `baseline_`, and there is no
+    calibration error of it.
 
     Args:
         model: computes logits [batch, height, width, classes].
         splits: with `label_map`, which may be larger than `image` by a whole factor, and the fact
-            `classes`; train is in memory.
+            `classes`; train is `Arrays`, in memory.
     """
     classes = splits.facts.classes
     sources = {name: splits[name] for name in ("validation", "test")}
@@ -137,7 +139,7 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
 
 def scores(found: metrics.Overlap, classes: Sequence[str]) -> dict[str, float]:
-    """The metrics of `evaluators` by name; a class that is neither there nor predicted has none."""
+    """Names the metrics of `evaluators`; a class neither true nor predicted has no `iou_CLASS`."""
     by_class = {f"iou_{name}": each for name, each in zip(classes, found.iou, strict=True)}
     return {
         "miou": found.miou,
@@ -148,7 +150,9 @@ def scores(found: metrics.Overlap, classes: Sequence[str]) -> dict[str, float]:
 
 
 def collect(model: Logits, classes: int, state: State, batch: Batch) -> Mapping[str, Array]:
-    """Counts the pixels of each image by class, and by confidence.
+    """Counts the pixels of each image by true and predicted class, and by confidence.
+
+    Logits are resized bilinearly to the size of the label maps.
 
     Args:
         model: computes logits [batch, height, width, classes].
@@ -281,7 +285,8 @@ def predictions(
         batch: examples per batch.
 
     Returns:
-        `image` uint8 [N, height, width, c], `true` int32 and `predicted` int32 [N, height, width].
+        `image` uint8 [N, h, w, c], as in the source; `true` and `predicted`, int32 [N, height,
+        width] of the logits' size; N is at most `most`.
     """
     batch = min(batch, len(source))
     kept: dict[str, list[np.ndarray]] = {"image": [], "true": [], "predicted": []}

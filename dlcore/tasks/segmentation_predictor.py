@@ -57,8 +57,10 @@ class MapPredictor:
     def item(self, value: object) -> Image.Image:
         """Converts an array uint8 [height, width, 1 or 3] or [height, width] to an image of Pillow.
 
+        An image of Pillow is returned unchanged.
+
         Raises:
-            UsageError: an array of another shape or dtype, or an empty one.
+            UsageError: the array is empty, not uint8, or has fewer than 2 or more than 3 axes.
         """
         if isinstance(value, Image.Image):
             return value

@@ -25,9 +25,10 @@ def check(grid: int, boxes: int, features: int, heads: int) -> None:
     """Checks the sizes of a `SetDetector` against the data.
 
     Args:
-        grid: side of the square of queries.
+        grid: queries along each axis; there are grid^2.
         boxes: largest number of boxes of an image.
-        features, heads: of the decoder.
+        features: channels of the queries.
+        heads: of attention in the decoder.
 
     Raises:
         UsageError: fewer queries than boxes, or `features` is no multiple of 4 `heads`.
@@ -48,8 +49,9 @@ def loss(model: Logits, classes: int) -> Loss:
     layer, before their factors.
 
     Args:
-        model: computes [layers, batch, queries, classes + 4]: logits, and boxes in pixels; with at
-            least as many queries as an example has (padded) boxes.
+        model: computes [layers, batch, queries, classes + 4]: logits, and boxes in pixels, of a
+            batch with `image` [batch, height, width, c], `boxes` [batch, n, 4] in pixels, of area 0
+            at padding, `label` int [batch, n] and `mask` [batch]; there are at least n queries.
         classes: number of classes.
 
     Source: Carion et al. 2020, eqs. 1 and 2, with the focal loss of Zhu et al. 2021, app. A.4.
@@ -108,11 +110,12 @@ def _terms(
 def detections(model: Logits, classes: int, most: int = 100) -> Detect:
     """Returns the function that detects objects by a network that predicts sets.
 
-    The `most` probable pairs of a query and a class are taken; no duplicates are suppressed.
+    Of all pairs of a query and a class, those of the highest probability are returned; no
+    duplicates are suppressed.
 
     Args:
         model, classes: as of `loss`; the last layer is used.
-        most: largest number of detections of an image.
+        most: number of detections of an image, unless it has fewer pairs.
     """
 
     def detect(params: Params, extra: Extra, batch: Batch) -> Detections:

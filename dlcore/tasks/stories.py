@@ -28,7 +28,7 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, State, mean
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
-    """Returns `story` and `question`; the `inputs` of a `Model`."""
+    """Returns `story` and `question` of a batch; the `inputs` of a `Model`."""
     return batch["story"], batch["question"]
 
 
@@ -109,10 +109,10 @@ class StoryPredictor:
 
         Returns:
             ({"question", "answer", "probability", "evidence", "start", "end", "unknown_words",
-            "sentences_left_out"}, the marked story) of each. The evidence is the sentence with the
-            greatest attention of any hop, context[start:end]. Unknown words do not occur in
-            training; "sentences_left_out" is the number of first sentences of a long story that
-            the network does not read.
+            "sentences_left_out"}, an `Evidence`) of each. The evidence is the sentence with the
+            greatest attention of any hop, context[start:end], which the `Evidence` marks in the
+            story. Unknown words do not occur in training. The network reads a limited number of
+            sentences, the last ones of the story; "sentences_left_out" is the number of others.
         """
         stories = [each.story for each in items]
         batch = {**self.encoder.encode(stories), "row": np.arange(len(items), dtype=np.int32)}

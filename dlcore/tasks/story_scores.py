@@ -36,10 +36,12 @@ ENTNET_10K = (
 
 
 def published(examples: str, facts: Facts) -> Published | None:
-    """The mean error of MemN2N on all tasks of 1,000 questions; None for other data.
+    """Returns the published `mean_error` of MemN2N, trained on 1,000 questions of each task.
+
+    It is None where `examples` is "10k", or where the data are not all of the tasks `TASKS`.
 
     Args:
-        examples: "1k" or "10k".
+        examples: "1k" or "10k", training questions of each task.
         facts: of the training data.
     """
     if examples != "1k" or tuple(facts.tasks) != TASKS:
@@ -63,11 +65,14 @@ def errors(task: np.ndarray, right: np.ndarray) -> dict[int, float]:
 
 
 def commonest(train: Sequence[Story], test: Sequence[Story]) -> np.ndarray:
-    """Whether the commonest answer of its task in training answers each question, bool [test].
+    """Answers each question by the commonest answer of its task in training, a baseline.
 
     Args:
         train: questions that are counted.
-        test: questions to answer; one of a task that train lacks is not answered.
+        test: questions to answer; the answer to one of a task that train lacks is wrong.
+
+    Returns:
+        Whether the answer is right, bool [N], in the order of `test`.
     """
     counts: dict[int, collections.Counter[str]] = {}
     for story in train:
@@ -128,10 +133,10 @@ def evaluators(model: Logits, splits: Splits) -> list[Evaluator]:
 
 
 def table(task: np.ndarray, right: np.ndarray) -> Table:
-    """Tabulates the error of each task beside published ones.
+    """Tabulates the error of each task, in percent, beside published ones.
 
     Args:
-        task, right: see `errors`.
+        task, right: as of `errors`.
     """
     header = "task", "error", "MemN2N, 1k, paper", "EntNet, 10k, paper"
     lines = [

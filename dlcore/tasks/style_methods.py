@@ -18,7 +18,8 @@ class Method:
     """The functions of a method of style transfer.
 
     Attributes:
-        paint: (params, extra, photographs) -> pictures in the style on which it is measured.
+        paint: (params, extra, photographs) -> pictures, in the style in which the method is
+            evaluated; both float [batch, h, w, 3] in [0, 1].
         loss: of training.
         predictor: paints a user's photographs.
     """
@@ -32,19 +33,19 @@ def one_style(painter: Model, perceptual: Perceptual, splits: Splits) -> Method:
     """Returns the method of a network that paints in the one style it is trained on.
 
     Args:
-        painter: photographs -> pictures.
+        painter: maps photographs to pictures, both [batch, h, w, 3] in [0, 1].
         perceptual: the losses.
-        splits: with the name of the `style` in their facts.
+        splits: their fact `style` is the name of the style.
     """
     loss = style_transfer.loss(painter, perceptual)
     return Method(painter.on, loss, StylePredictor(painter, splits.facts.style))
 
 
 def any_style(decoder: Model, perceptual: Perceptual, splits: Splits, size: int) -> Method:
-    """Returns the method of a network that paints in any style; it is measured on an unseen one.
+    """Returns the method of a network that paints in any style; it is evaluated in an unseen one.
 
     Args:
-        decoder: activations of VGG -> pictures.
+        decoder: maps activations of VGG to pictures, see `AnyStyle`.
         perceptual: the losses.
         splits: of `data.sets.styles.with_styles`.
         size: pixels to which the longer side of a style's picture is reduced.

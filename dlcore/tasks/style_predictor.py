@@ -46,7 +46,7 @@ class AnyStyleOptions:
 
 
 def photograph_of(value: object) -> np.ndarray:
-    """Returns a value, such as an RGB image of Pillow, as an array, uint8 [height, width, 3].
+    """Converts a value, such as an RGB image of Pillow, to an array uint8 [height, width, 3].
 
     Raises:
         UsageError: another shape or dtype, such as of a grey image or one with alpha.
@@ -112,7 +112,11 @@ class StylePredictor:
     options: StyleOptions = dataclasses.field(default_factory=StyleOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Photographs at their own size. UsageError: a file that is no picture."""
+        """Reads image files, each uint8 [height, width, 3] at its own size; text is ignored.
+
+        Raises:
+            UsageError: a file is not an image.
+        """
         return [_read(file) for file in files]
 
     def item(self, value: object) -> np.ndarray:
@@ -127,7 +131,8 @@ class StylePredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"style", "strength", "width", "height"}, the picture) of each.
+            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; the size
+            is the picture's.
         """
         return _each_once(functools.partial(self._answer, state), items)
 
@@ -148,7 +153,7 @@ class AnyStylePredictor:
     """Paints a user's photographs in the style of a user's picture, at their own size by default.
 
     Attributes:
-        network: paints photographs in the style of a picture.
+        network: paints photographs in the style of another picture.
         size: pixels to which the longer side of the style's picture is reduced.
         options: flags of `dlcore predict`; their `style` is required.
     """
@@ -158,7 +163,11 @@ class AnyStylePredictor:
     options: AnyStyleOptions = dataclasses.field(default_factory=AnyStyleOptions)
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
-        """Photographs at their own size. UsageError: a file that is no picture."""
+        """Reads image files, each uint8 [height, width, 3] at its own size; text is ignored.
+
+        Raises:
+            UsageError: a file is not an image.
+        """
         return [_read(file) for file in files]
 
     def item(self, value: object) -> np.ndarray:
@@ -173,10 +182,11 @@ class AnyStylePredictor:
             items: as `items` returned them.
 
         Returns:
-            ({"style", "strength", "width", "height"}, the picture) of each.
+            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; the size
+            is the picture's.
 
         Raises:
-            UsageError: no style is named, or its file is no picture.
+            UsageError: `options.style` is empty, or its file is no picture.
         """
         return _each_once(functools.partial(self._answer, state), items)
 

@@ -89,7 +89,10 @@ def _flat(params: Mapping[str, Mapping[str, Array]]) -> dict[str, np.ndarray]:
 
 
 def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
-    """Reduces a picture, uint8 [h, w, 3], whose longer side has more than `longest` pixels."""
+    """Reduces a picture, uint8 [h, w, 3], so that its longer side has at most `longest` pixels.
+
+    The aspect ratio is kept; a smaller picture is returned unchanged.
+    """
     made = Image.fromarray(image)
     made.thumbnail((longest, longest), Image.Resampling.BILINEAR)
     return np.asarray(made)
@@ -201,11 +204,14 @@ class Comparison:
         return {name: padded(shrunk(image, self.size)) for name, image in whole.items()}
 
     def losses(self, state: State, photograph: np.ndarray) -> Callable[[Array], dict[str, Array]]:
-        """Returns the losses of one picture: [1, h, w, 3] -> {name: scalar}.
+        """Returns the function that computes the losses of one picture against a photograph.
 
         Args:
             state: of which the frozen parameters are used.
             photograph: uint8 [h, w, 3], gives the content.
+
+        Returns:
+            picture [1, h, w, 3] in [0, 1] -> {"content", "style", "total": scalar}.
         """
         content = jnp.asarray(photograph[None].astype(np.float32) / 255)
 
@@ -247,7 +253,7 @@ class Comparison:
         return made, time.monotonic() - start
 
     def score(self, state: State) -> dict[str, float]:
-        """Computes `METRICS`, averaged over the photographs.
+        """Computes `METRICS`, averaged over the photographs; a ratio is a mean of their ratios.
 
         Returns:
             `content` and `style` of the network's pictures, and `..._of_optimised` of the optimised

@@ -48,7 +48,10 @@ def outputs(facts: Facts) -> int:
 
 
 def output(facts: Facts) -> Callable[[Array, Batch], Array] | None:
-    """Returns `Model.output` of a network: [batch, 1] -> [batch] for numbers, None for classes."""
+    """Returns the `output` of a network's `Model`; None for classes.
+
+    For a number: (y [batch, 1], batch) -> y [batch].
+    """
     return None if facts.task == "classes" else lambda y, batch: y[:, 0]
 
 
@@ -98,8 +101,8 @@ def scores(
         target: indices of the classes [n], or numbers [n].
 
     Returns:
-        {metric: value} of `CLASSES` or `NUMBERS`. R2 of a constant target is 1 without any error,
-        else 0.
+        {metric: value} of `CLASSES` or `NUMBERS`. `r2` of a constant target is 1 where all
+        predictions are exact, else 0.
     """
     if facts.task == "classes":
         true = target.astype(int)
@@ -135,7 +138,7 @@ def answers(
         batch: examples per batch.
 
     Returns:
-        Log-probabilities [n, classes], or numbers [n] in their own unit; float64.
+        Log-probabilities [n, classes], or numbers [n] in the unit of the target; float64.
     """
     found = []
     for each in in_order(source, batch, np.arange(batch)):
@@ -255,7 +258,8 @@ class RowPredictor:
         model: computes logits [batch, classes], or standardised numbers [batch], of `x`.
         facts: of the training data, see `dlcore.data.own.tables.splits_of`.
         options: flags of `dlcore predict`.
-        rows: batch size. With that of the evaluation, both compute bitwise equal outputs.
+        rows: batch size; with the batch size of the evaluation, the predictions for a row are
+            bitwise equal to those of the evaluation.
     """
 
     model: Logits
@@ -280,6 +284,8 @@ class RowPredictor:
 
     def item(self, value: RowValue) -> Row:
         """Converts {column: cell}, or cells in the order of the columns, to a row.
+
+        The columns are those of the inputs; other keys are ignored.
 
         Raises:
             UsageError: a missing column, or a sequence of another length.

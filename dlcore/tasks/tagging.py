@@ -28,7 +28,10 @@ Chains = Callable[[Params, Extra, Batch, Array | None, bool], tuple[Chain, Extra
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """Returns the arrays of a batch that a tagger reads; the `inputs` of a `Model`."""
+    """Returns the arrays of a batch that a tagger reads; the `inputs` of a `Model`.
+
+    They are `words`, `characters` and `length`, and `tokens` and `first` where the batch has them.
+    """
     names = ("words", "characters", "length", "tokens", "first")
     return tuple(batch[name] for name in names if name in batch)
 
@@ -111,7 +114,7 @@ class Decoder:
         Returns:
             `tags` int32 [batch, length]; `probability` [batch, length], the marginal of each tag;
             `parts` [batch, length, 2], see `crf.span_scores`; `intents` [batch, intents],
-            probabilities.
+            probabilities, with no columns where the model has no intents.
         """
         chain, _ = self.model(params, extra, batch, None, False)
         given = chain_of(chain)
@@ -176,12 +179,17 @@ def compiled(
 
 
 def best(facts: Facts) -> str:
-    """`Experiment.best` for spans: with intents that of whole sentences, else of F1."""
+    """Returns the metric by which `Experiment.best` chooses parameters of a tagger of spans.
+
+    It is "validation/sentence_accuracy" where sentences have intents, else "validation/f1".
+    """
     return f"validation/{'sentence_accuracy' if facts.intents else 'f1'}"
 
 
 def evaluators(decoder: Decoder, splits: Splits) -> list[Evaluator]:
-    """Evaluates `scored` on validation during training and on test at the end, and `majority`.
+    """Evaluates `scored` on validation during training, and on test at the end.
+
+    At the end also `majority` is evaluated on test.
 
     Args:
         decoder: tags the sentences.

@@ -43,7 +43,7 @@ class TagPredictor:
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[Tagged]:
-        """Splits the texts into words; files are read by the command."""
+        """Splits each text into words; `files` is not used."""
         return [of_text(each) for each in text]
 
     def item(self, value: str) -> Tagged:

@@ -94,7 +94,10 @@ def scored(
 
 
 def types_listed(facts: Facts) -> list[str]:
-    """Lists the types of spans whose F1 is a metric: all, or none of more than `TYPES_LISTED`."""
+    """Lists the types of spans whose F1 is a metric of its own, sorted.
+
+    They are all types, or [] where there are more than `TYPES_LISTED`.
+    """
     types = sorted({tag[2:] for tag in facts.classes if tag != OUTSIDE}) if facts.spans else []
     return types if len(types) <= TYPES_LISTED else []
 

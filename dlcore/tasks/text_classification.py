@@ -39,7 +39,7 @@ class TextPredictor:
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[str]:
-        """Returns the texts; files are read by the command."""
+        """Returns the texts; `files` is not used."""
         return list(text)
 
     def batch(self, state: State, items: Sequence[str]) -> list[Answer]:

@@ -19,12 +19,14 @@ _MOST = 32 * _ROWS  # of training that are counted, evenly spread
 
 
 def log_frequencies(train: Source, vocabulary: int) -> Float[np.ndarray, " vocabulary"]:
-    """Natural logarithm of the frequency of each target token, counted by its weight.
+    """Computes the natural logarithm of the frequency of each token among the targets.
 
-    Each token counts once more than it occurs (Laplace), so that none is impossible.
+    A target counts by its weight. One is added to the count of each token (Laplace), so that no
+    frequency is 0.
 
     Args:
-        train: rows with `targets` and `weight`, of which at most 32,768 are counted.
+        train: rows with `targets` and `weight`; of more than 32,768 rows that many are counted,
+            evenly spread over the source.
         vocabulary: number of tokens.
     """
     counts = np.ones(vocabulary)
@@ -36,11 +38,16 @@ def log_frequencies(train: Source, vocabulary: int) -> Float[np.ndarray, " vocab
 
 
 def scores(source: Source, log_frequency: Float[np.ndarray, " vocabulary"]) -> dict[str, float]:
-    """Perplexity of the weighted targets, and bits per byte where the rows have `bytes`.
+    """Computes how well fixed token frequencies predict the targets of a source.
 
     Args:
-        source: rows with `targets` and `weight`.
-        log_frequency: of each token.
+        source: rows with `targets`, `weight`, and optionally `bytes`, all [N, length]; `bytes` is
+            the number of bytes of each target.
+        log_frequency: natural logarithm of the frequency of each token.
+
+    Returns:
+        {`PERPLEXITY`: exp of the weighted mean negative log-frequency; `BITS`: bits per byte,
+        where the rows have `bytes`}.
     """
     nats = tokens = size = 0.0
     for batch in _batches(source, len(source)):
@@ -53,11 +60,11 @@ def scores(source: Source, log_frequency: Float[np.ndarray, " vocabulary"]) -> d
 
 
 def evaluator(splits: Splits, name: str) -> Evaluator:
-    """Evaluates token frequencies on each split, at the end.
+    """Evaluates the token frequencies of training as a baseline, on held-out splits at the end.
 
     Args:
         splits: packed rows; their fact `vocabulary` is used.
-        name: of the metric: `PERPLEXITY` or `BITS`.
+        name: the metric that is evaluated, `PERPLEXITY` or `BITS`.
     """
     sources = splits.evaluated()
     counted: list[np.ndarray] = []  # once for all splits

@@ -38,7 +38,10 @@ GREEDY = {"bleu_greedy": Metric("higher")}
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """Returns the arrays of packed rows that the network reads; the `inputs` of a `Model`."""
+    """Returns the arrays of packed rows that the network reads; the `inputs` of a `Model`.
+
+    They are `source`, `source_pair`, `tokens` and `pair`, each [batch, length].
+    """
     return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
 
 
@@ -155,11 +158,11 @@ class BleuEvaluator:
 
     @functools.cached_property
     def sources(self) -> dict[str, Source | None]:
-        """{split: its tokenised sentences}, which are tokenised at the first access."""
+        """Tokenises the sentences of each split, at the first access: {split: sentences}."""
         return {split: self.translator.sentences(rows) for split, rows in self.rows.items()}
 
     def collect(self, state: State, batch: Batch) -> dict[str, Array]:
-        """Translates a batch of sentences."""
+        """Translates a batch of `Translator.sentences`: `tokens` [batch, length] and `number`."""
         translations, _ = self.translator.search(state.params, batch["source"], self.beams)
         return {"tokens": translations, "number": batch["number"]}
 

@@ -169,7 +169,8 @@ def by_frame(
 
     Returns:
         {"squared_error", "ssim", "psnr"}, [frames out] each: of the predictions, and of copying the
-        last given frame.
+        last given frame. The squared error is summed over a frame's pixels in [0, 1]; PSNR is in
+        dB.
     """
     target = video[:, frames:]
     copied = np.broadcast_to(video[:, frames - 1 : frames], target.shape)
@@ -194,7 +195,8 @@ def samples(
     Args:
         model, frames: as of `loss`.
         source: the videos.
-        count: number of videos that are shown, the best and the worst of eight times as many.
+        count: number of videos that are shown, half of them the best and half the worst (at least
+            1 each) by squared error, of the first 8 * count videos; these all enter the plots.
 
     Returns:
         (state, key) -> samples: animations, and a plot for each metric; the key is not used.
@@ -229,10 +231,13 @@ def samples(
 
 
 def squared_errors(predicted: np.ndarray, video: np.ndarray, frames: int) -> np.ndarray:
-    """The squared error of each video, summed over pixels and averaged over frames, [n].
+    """Computes the squared error of each video, summed over pixels and averaged over frames.
 
     Args:
         predicted, video, frames: as of `by_frame`.
+
+    Returns:
+        float32 [n], for pixels in [0, 1].
     """
     error = predicted.astype(np.float32) / 255 - video[:, frames:].astype(np.float32) / 255
     return (error**2).sum((2, 3, 4)).mean(1)

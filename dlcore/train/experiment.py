@@ -34,7 +34,7 @@ class Published(NamedTuple):
         metric: name of the metric.
         value: its published value.
         source: where it was published.
-        better: which values are better.
+        better: "higher" or "lower": which values are better.
         split: the split on which it was measured.
     """
 

@@ -125,7 +125,7 @@ def reads(predictor: Predictor | Generator) -> str:
 
 
 def takes(predictor: Predictor | Generator) -> str | None:
-    """What a predictor says that a user is to name; None: it says nothing."""
+    """Returns a predictor's `takes`, what to name on the command line; None: it has none."""
     return getattr(predictor, "takes", None)
 
 

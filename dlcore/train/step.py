@@ -66,7 +66,8 @@ class Objective(NamedTuple):
     Attributes:
         loss: the loss.
         optimizer: its updates are added to the parameters.
-        every: the objective is updated in every `every`-th step.
+        every: the objective is updated in steps `every`, 2 `every`, ..., counted from 1, and
+            skipped in all others.
     """
 
     loss: Loss
@@ -100,9 +101,9 @@ def mean(x: Shaped[Array, ...], where: Shaped[Array, ...] | None = None) -> Mean
 
     Args:
         x: values of any shape and dtype.
-        where: weights, 0 or 1 for a mask; its shape is the first axes of that of x, and it is
-            broadcast over the others. None: all weights are 1. Values with weight 0 may be NaN or
-            infinite: they change neither the mean nor its gradient.
+        where: weights, none below 0; 0 or 1 for a mask. Its shape is the first axes of that of x,
+            and it is broadcast over the others. None: all weights are 1. Values with weight 0 may
+            be NaN or infinite: they change neither the mean nor its gradient.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if where is None:
@@ -141,8 +142,9 @@ def train_step(
         microbatches: number of microbatches that are computed one after the other.
 
     Returns:
-        The state after the step, and the metrics as {"objective/metric": Mean}. An objective that
-        is not updated in this step reports means of weight 0.
+        The state after the step, and the metrics as {"objective/metric": Mean}, among them "loss"
+        and "grad_norm", the global norm of the gradient. An objective that is not updated in this
+        step reports means of weight 0.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     metrics: dict[str, Mean] = {}

@@ -117,10 +117,10 @@ class Tuned:
         return unflatten_dict(weights, sep="/")
 
     def merged_state(self, state: State) -> State:
-        """Returns the state of the base model alone, with the tuned parameters.
+        """Returns a state whose base model has the tuned parameters, without the changes.
 
         It is for export, and for generation with many calls: `weights.save` writes it, and `load=`
-        of an experiment with the base model reads it.
+        of an experiment with the base model reads it. Its `opt` is empty.
 
         Args:
             state: with the parameters of both models.

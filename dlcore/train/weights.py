@@ -19,7 +19,11 @@ from dlcore.train.step import State
 
 
 def check(path: Path) -> None:
-    """Raises UsageError if `save` could not write to a path."""
+    """Checks that `save` may write a file at a path; permissions are not checked.
+
+    Raises:
+        UsageError: its folder does not exist, or it is a folder or a device.
+    """
     path = path.resolve()
     if os.path.exists(path) and not path.is_file():
         raise UsageError(f"cannot write {path}: a folder or device is there; name another file")
