@@ -111,7 +111,8 @@ def detections(model: Logits, classes: int, most: int = 100) -> Detect:
     """Returns the function that detects objects by a network that predicts sets.
 
     Of all pairs of a query and a class, those of the highest probability are returned; no
-    duplicates are suppressed.
+    duplicates are suppressed. Boxes are clipped to the `extent` of their image; those that have no
+    area then get confidence 0.
 
     Args:
         model, classes: as of `loss`; the last layer is used.

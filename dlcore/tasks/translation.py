@@ -40,7 +40,7 @@ GREEDY = {"bleu_greedy": Metric("higher")}
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
     """Returns the arrays of packed rows that the network reads; the `inputs` of a `Model`.
 
-    They are `source`, `source_pair`, `tokens` and `pair`, each [batch, length].
+    They are `source`, `source_pair`, `tokens` and `pair`, in this order.
     """
     return batch["source"], batch["source_pair"], batch["tokens"], batch["pair"]
 
@@ -146,7 +146,7 @@ class BleuEvaluator:
         translator: translates the sentences.
         rows: {split: packed rows, with their sentences as text}.
         beams: number of hypotheses; 1: greedy decoding.
-        metrics: some of "bleu", "bleu_lowercase" and "bleu_greedy".
+        metrics: {name: Metric} of those to compute, of "bleu", "bleu_lowercase", "bleu_greedy".
         every: when it runs.
     """
 

@@ -61,11 +61,11 @@ class Scored:
     """An evaluator that is made of functions.
 
     Attributes:
-        sources: {split: examples to collect over}.
+        sources: {split: examples to collect over}; None where nothing is collected.
         collects: (state, batch) -> {name: array [batch, ...]}, traced and compiled.
         scores: (collected, split) -> {metric: value}, on the host.
         metrics: direction and unit of each metric.
-        every: when it runs.
+        every: when it runs, see `Schedule`.
     """
 
     sources: Mapping[str, Source | None]
