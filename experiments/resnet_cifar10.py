@@ -29,6 +29,7 @@ SGD = Recipe("sgd", lr=0.1, warmup=0.2, schedule="linear", weight_decay=5e-3)
 @dataclass(frozen=True)
 class Config:
     dataset: str = "cifar10_jpeg"
+    image_side: PositiveInt = 96
     patch: PositiveInt = 2
     stem: PositiveInt = 48
     widths: tuple[PositiveInt, ...] = (80, 160)
@@ -60,7 +61,7 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    splits = images.load(c.dataset, source, 45_000, ("image", "label"), "digits", multiple=1)
+    splits = images.load(c.dataset, source, 45_000, ("image", "label"), "digits", 1, c.image_side)
     return replace(splits, train=Partnered(splits.train)) if c.mixup or c.cutmix else splits
 
 

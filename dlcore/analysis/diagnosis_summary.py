@@ -77,7 +77,7 @@ def write(folder: Path, step: int, found: Mapping[str, Sequence[Row]]) -> None:
             file.write("".join(json.dumps(line) + "\n" for line in lines))
     except OSError as error:
         raise UsageError(
-            f"cannot write {folder / FILE}: {error.strerror}; make room, then dlcore resume"
+            f"cannot write {folder / FILE}: {error.strerror}; free disk space, then dlcore resume"
             f" {folder}"
         ) from error
 

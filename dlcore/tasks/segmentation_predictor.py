@@ -60,15 +60,16 @@ class MapPredictor:
         An image of Pillow is returned unchanged.
 
         Raises:
-            UsageError: the array is empty, not uint8, or has fewer than 2 or more than 3 axes.
+            UsageError: the array is empty, not uint8, or of another shape.
         """
         if isinstance(value, Image.Image):
             return value
         array = np.asarray(value)
-        if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
+        image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
+        if array.dtype != np.uint8 or not image or 0 in array.shape:
             raise UsageError(
-                f"an image here is uint8 [height, width, 3], not {array.dtype} {array.shape}: give"
-                " that, Pillow's image or a file"
+                "an image here is uint8 [height, width, 3] or [height, width], not"
+                f" {array.dtype} {array.shape}: give that, Pillow's image or a file"
             )
         return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 

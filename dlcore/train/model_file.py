@@ -57,7 +57,7 @@ def save(state: State, path: Path, **metadata: str) -> None:
             file.write(safetensors.save(named, about))
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}; make room or grant write permission"
+            f"cannot write {path}: {error.strerror}; free disk space or grant write permission"
         ) from error
 
 

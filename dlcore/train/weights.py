@@ -64,7 +64,7 @@ def save(state: State, path: Path, half: bool = False) -> None:
             np.savez_compressed(file, allow_pickle=False, **named)
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}; make room or name another file"
+            f"cannot write {path}: {error.strerror}; free disk space or name another file"
         ) from error
 
 

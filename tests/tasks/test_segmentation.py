@@ -180,8 +180,13 @@ def test_own_images_are_answered_at_their_own_size() -> None:
     assert "c 6" in predictor.line(answer)
     grey = predictor.item(pixels[..., 0])
     assert isinstance(grey, Image.Image)
-    with pytest.raises(UsageError, match="an image here is uint8"):
-        predictor.item(pixels.astype(float))
+    for wrong in (
+        pixels.astype(float),
+        np.repeat(pixels, 2, 2)[..., :5],
+        pixels.transpose(2, 0, 1),
+    ):
+        with pytest.raises(UsageError, match="an image here is uint8"):
+            predictor.item(wrong)
     with pytest.raises(UsageError, match="reads images"):
         predictor.items([], ["a text"])
 

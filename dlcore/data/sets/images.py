@@ -68,6 +68,7 @@ def load(
     features: Sequence[str] | None = None,
     offline: Literal["digits28", "digits"] = "digits28",
     multiple: int | None = None,
+    longest: int = 96,
 ) -> Splits:
     """Loads a set of images as splits; `facts.classes` are the names of its classes.
 
@@ -82,13 +83,14 @@ def load(
         offline: the digits at 28x28 or 8x8.
         multiple: the height and width of a user's images follow from their files, as multiples of
             it (`dlcore.data.own.images.Size`). None: they are resized to the set's `SHAPES`.
+        longest: with `multiple`, the largest height and width of a user's images in pixels.
 
     Raises:
         UsageError: the set is not prepared, faults in a user's files, or a path with a `name` that
             is not in `SHAPES`.
     """
     if isinstance(source, Path):
-        loaded = own.load(source, _shape(name) if multiple is None else own.Size(multiple))
+        loaded = own.load(source, _shape(name) if multiple is None else own.Size(multiple, longest))
         return _without_classifier(name, loaded) if training is None else loaded
     if is_offline(name, source):
         digits = embedded.load(offline, source)

@@ -70,6 +70,11 @@ def test_the_size_is_the_median_reduced(
     assert images.Size(4).of(np.array(sizes)) == expected
 
 
+def test_the_largest_side_is_the_experiment_s() -> None:
+    assert images.Size(4, longest=224).of(np.array([(300, 600, 3)])) == (112, 224, 3)
+    assert images.Size(4, longest=224).of(np.array([(100, 60, 3)])) == (100, 60, 3)
+
+
 def test_sizes_are_of_the_image_as_it_is_seen(tmp_path: Path) -> None:
     picture = Image.new("L", (6, 4))
     turned = picture.getexif()
