@@ -253,12 +253,13 @@ class Checkpoints:
         return None
 
     def quarantine(self, step: int) -> None:
-        """Renames every checkpoint of a later step than `step` to damaged-ITS_STEP.
+        """Renames every checkpoint of a step after `step` to damaged-N, where N is its own step.
 
-        For checkpoints that `restore` could not read: their steps are trained and saved again.
+        These could not be read, or not all seeds have them: their steps are trained and saved
+        again.
 
         Args:
-            step: the step of the checkpoint that was restored; its checkpoint stays.
+            step: the step that was restored; its checkpoint stays.
         """
         later = [found for found in self.steps() if found > step]
         for found in later:

@@ -74,7 +74,10 @@ class Trainable(Protocol):
         """
 
     def log(self, keep: int) -> None:
-        """Logs all pending steps but the last `keep`, which the device may still compute."""
+        """Logs means over all pending steps but the last `keep`, which may still be computed.
+
+        A step is pending until it is logged; each call logs one mean of every metric.
+        """
 
     def evaluation_is_due(self, step: int) -> bool:
         """Returns whether anything is evaluated at a step."""

@@ -193,7 +193,7 @@ class Run:
 
     @uninterrupted()
     def log_evaluation(self, state: State, step: int, results: Results, regular_save: bool) -> None:
-        """Logs an evaluation; if the state is the best so far, saves or holds it as `Best.note`.
+        """Logs an evaluation; keeps the state if it is the best so far, see `Best.note`.
 
         Args:
             state: the evaluated state.
@@ -228,7 +228,10 @@ class Run:
 
     @uninterrupted()
     def save(self, state: State, step: int, clock: Clock) -> None:
-        """Writes a checkpoint of the state, and the card; first saves a best state that is held."""
+        """Writes a checkpoint of the state, and the card with the seconds of the clock.
+
+        A best state that is held in memory is saved first.
+        """
         self.check_folder()
         self.best.write()
         self.checkpoints.save(
