@@ -33,11 +33,12 @@ def mesh_shape(spec: str, devices: int) -> dict[str, int]:
     """Parses the sizes of the mesh axes.
 
     Args:
-        spec: `data=4,fsdp=2` for example; "" puts all devices on `data`.
+        spec: `data=4,fsdp=2` for example; "" puts all devices on `data`. An axis that is not named
+            has size 1.
         devices: the number of devices.
 
     Returns:
-        {axis: size} of all AXES.
+        {axis: size} of all `AXES`, in their order.
 
     Raises:
         UsageError: the spec is malformed, or the sizes do not multiply to `devices`.

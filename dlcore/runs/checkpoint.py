@@ -116,7 +116,8 @@ class Checkpoints:
     ) -> bool:
         """Returns whether a state is better than all checkpoints and the state held in memory.
 
-        Equal values are not better, and values that are not finite never are.
+        Equal values are not better, and a missing value of `best` or one that is not finite never
+        is.
 
         Args:
             metrics: {"split/metric": value} of the state.
@@ -184,7 +185,11 @@ class Checkpoints:
             self.manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for all saves, and ends the background threads."""
+        """Waits for all saves, and ends the background threads.
+
+        Raises:
+            UsageError: a save cannot be written; the threads are ended nevertheless.
+        """
         try:
             self.wait()
         except Exception:
@@ -204,13 +209,13 @@ class Checkpoints:
 
         Args:
             abstract: shapes, dtypes and shardings of the state.
-            step: the step to restore; None: the newest valid one.
+            step: the only step to try; None: all steps, the newest first.
 
         Returns:
-            The state, or None where there are no checkpoints.
+            The state, or None where the folder has no checkpoints.
 
         Raises:
-            Unreadable: there are checkpoints, and none of the candidates is valid.
+            Unreadable: the folder has checkpoints, and none of those tried is valid.
         """
         leaves = jax.tree.leaves(abstract)
         # Orbax needs a sharding for each leaf of a checkpoint that other devices have written.
@@ -248,9 +253,13 @@ class Checkpoints:
         return None
 
     def quarantine(self, step: int) -> None:
-        """Renames the checkpoints after `step`, which cannot be read, to damaged-STEP.
+        """Renames every checkpoint of a step after `step` to damaged-N, where N is its own step.
 
-        Their steps will be trained and saved again.
+        These could not be read, or not all seeds have them: their steps are trained and saved
+        again.
+
+        Args:
+            step: the step that was restored; its checkpoint stays.
         """
         later = [found for found in self.steps() if found > step]
         for found in later:

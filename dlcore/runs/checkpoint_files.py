@@ -54,14 +54,16 @@ def read_metrics(checkpoint: Path) -> dict[str, float]:
 
 
 def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None:
-    """Raises UsageError unless the disk has space for the checkpoints of a run.
+    """Raises UsageError unless the disk has space for the checkpoints that a run will add.
+
+    These are `keep` + 2 checkpoints (the last ones, the best one, and one that is being written)
+    less those that exist, but at least one.
 
     Args:
         folder: the folder of the run.
         abstract: shapes and dtypes of its state.
-        keep: the number of last checkpoints that are kept; the best one and one that is being
-            written are added.
-        runs: the number of runs that share the disk.
+        keep: the number of last checkpoints that are kept.
+        runs: the number of such runs that share the disk.
     """
     size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
     there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
@@ -81,10 +83,12 @@ def free_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Raises a failed write of the block with a message that says what is complete.
+    """Replaces the error of a failed write in the block by one that names the newest checkpoint.
+
+    An error that is neither an OSError nor one of a full disk is raised unchanged.
 
     Args:
-        folder: the checkpoints, for the message.
+        folder: the folder of the checkpoints, RUN/checkpoints.
 
     Raises:
         UsageError: something could not be written.

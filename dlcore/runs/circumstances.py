@@ -34,7 +34,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of `PACKAGES`, which affect the results."""
+    """Returns {name: version} of Python and of `PACKAGES`, or "not installed" for a package."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -15,7 +15,7 @@ from dlcore.train.experiment import Experiment, best_of
 def exhausted(values: Sequence[float], patience: int, lower: bool) -> bool:
     """Returns whether the last `patience` values are not better than the best one before them.
 
-    Equal values are not better, and NaN never is.
+    Equal values are not better, and NaN never is. Fewer than `patience` values yield False.
 
     Args:
         values: of the metric, in the order of the evaluations.

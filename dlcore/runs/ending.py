@@ -139,14 +139,14 @@ def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
 
 @contextmanager
 def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> Iterator[None]:
-    """Where an error ends the block, marks the running cards as stopped, with the message.
+    """Where an error ends the block, saves the running cards as stopped, with its message.
 
     The error is raised again. A KeyboardInterrupt without a message gets one that says what is lost
-    and how to continue.
+    and how to continue. No card is written into a folder that was removed or renamed.
 
     Args:
         folders: the folders of the runs.
-        books: their cards.
+        books: the card of each folder; those whose status is "running" are changed in place.
         way: the command that continues the runs.
     """
     known = [files.identity(folder) for folder in folders]

@@ -28,7 +28,7 @@ def restored(
 ) -> State:
     """Restores a run's best state, with averaged parameters where the optimizer keeps averages.
 
-    Where nothing is `best`, or its checkpoint cannot be read, this is the newest valid state. Warns
+    Where no checkpoint is the best, or it cannot be read, this is the newest valid state. Warns
     where the data have changed since the run.
 
     Args:
@@ -69,11 +69,13 @@ def restored(
 
 @contextmanager
 def unfit_data(folder: Path, other: str) -> Iterator[None]:
-    """Explains checkpoints that the block cannot read by changed data, where the data have changed.
+    """Replaces `Unreadable` of the block by an error that names how the data have changed.
+
+    The block's warnings of checkpoints that cannot be read are suppressed.
 
     Args:
         folder: the run.
-        other: how the data differ; "": they do not.
+        other: how the data differ; "": they do not, and nothing is replaced or suppressed.
 
     Raises:
         UsageError: no checkpoint fits the data.

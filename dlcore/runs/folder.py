@@ -140,7 +140,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Locks the folder of an earlier run for the block.
 
     Raises:
-        UsageError: another process has locked it, or it contains links.
+        UsageError: another process has locked it, it cannot be written, or it contains links.
     """
     refuse_links(folder)
     with _locked(folder):

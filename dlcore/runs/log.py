@@ -84,7 +84,7 @@ class Log:
             self.console.print(line, markup=False, highlight=False)
 
     def tick(self, step: int) -> None:
-        """Advances the progress bar."""
+        """Moves the progress bar to `step`; does nothing where there is no bar."""
         if self.active and self.bar:
             self.bar.update(self.task, completed=step)
 
@@ -226,7 +226,8 @@ def rewind(folder: Path, step: int, ended: bool = False, before: int | None = No
         folder: the run.
         step: the step that training continues from.
         ended: `step` is the last step.
-        before: the step that the card names; warns where it is not 0, and `step` is.
+        before: the step that the card names; where it is not 0 and `step` is, a warning says that
+            the run starts again at step 0.
 
     Returns:
         If the run has ended, the splits whose evaluation at `step` stays in the log; else empty.

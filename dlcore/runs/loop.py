@@ -16,7 +16,11 @@ DONE, PREEMPTED, FAILED, INTERRUPTED = 0, 75, 70, 130
 
 @dataclass(frozen=True)
 class Intervals:
-    """The numbers of steps between two logs, evaluations, and checkpoints."""
+    """The numbers of steps between two logs, evaluations, and checkpoints.
+
+    Attributes:
+        log_every, eval_every, save_every: numbers of steps, at least 1.
+    """
 
     log_every: int
     eval_every: int
@@ -27,8 +31,8 @@ class Intervals:
         """Returns the intervals of the run options.
 
         Args:
-            flags: the run options; 0 stands for the default of an interval.
-            steps: of the run; by default there are ten evaluations.
+            flags: the run options; `eval_every` or `save_every` 0: the default.
+            steps: the number of steps of the run; by default there are ten evaluations.
             saves: the default number of checkpoints.
         """
         return cls(
@@ -70,7 +74,10 @@ class Trainable(Protocol):
         """
 
     def log(self, keep: int) -> None:
-        """Logs all pending steps but the last `keep`, which the device may still compute."""
+        """Logs means over all pending steps but the last `keep`, which may still be computed.
+
+        A step is pending until it is logged; each call logs one mean of every metric.
+        """
 
     def evaluation_is_due(self, step: int) -> bool:
         """Returns whether anything is evaluated at a step."""

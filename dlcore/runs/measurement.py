@@ -22,7 +22,7 @@ class Measurement:
         program: computes losses and collects the outputs for evaluators.
         experiment: names the evaluated splits and the evaluators.
         runs: the number of runs of the program.
-        on_progress: is called with the split that is evaluated from now on.
+        on_progress: is called before each evaluation with a message that names split and step.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Measurement:
         skip_test: bool,
         failed: Collection[int] = (),
     ) -> None:
-        """Adds to `results` the metrics of `evaluators` that they lack.
+        """Adds to `results` those metrics of `evaluators` that are not in it yet.
+
+        An evaluator runs again on a split for each run that lacks any of its metrics there.
 
         Args:
             results: {split: {metric: value}} of each run; is changed.
@@ -68,7 +70,7 @@ class Measurement:
             step: the step of the states, for the progress messages.
             evaluators: the evaluators that run now.
             skip_test: leaves out the test split, which is evaluated at the end only.
-            failed: numbers of the runs that have failed; they are left out.
+            failed: positions in `results` of the runs that have failed; they are left out.
         """
         for evaluator in evaluators:
             for split in evaluator.sources:

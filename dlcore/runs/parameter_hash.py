@@ -18,6 +18,9 @@ def sha256(tree: Tree) -> str:
 
     It does not depend on how the arrays are sharded. All processes of a run must call it, as shards
     may have to be gathered.
+
+    Returns:
+        64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for path, leaf in sorted(
@@ -31,7 +34,17 @@ def sha256(tree: Tree) -> str:
 
 
 def mark(params: Mapping[str, Tree]) -> Hash:
-    """Computes SHA-256 and L2 norm of the parameters; the norm shows how large a difference is."""
+    """Computes SHA-256 and L2 norm of the parameters of all models together.
+
+    Two norms show how large a difference is where the hashes differ. All processes of a run must
+    call it.
+
+    Args:
+        params: {model: its parameters}.
+
+    Returns:
+        {"sha256": 64 hexadecimal digits, "norm": float}.
+    """
     host = to_host(params)
     squares = sum(
         float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(host)

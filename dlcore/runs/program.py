@@ -66,6 +66,9 @@ class Program(Protocol):
         Args:
             start: number of steps taken before the first batch.
             stop: number of steps taken after the last one.
+
+        Yields:
+            The argument `batch` of one call of `step`; its leading axes depend on the program.
         """
 
     def step(self, state: State, batch: Batch, /) -> tuple[State, jax.Array]:
@@ -102,7 +105,7 @@ class Program(Protocol):
 
     @property
     def collector(self) -> Collector:
-        """Runs evaluators over the state of one run."""
+        """The collector, which runs an evaluator over a split at the state of one run."""
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:
         """Diagnoses every tensor, for the batch of the step after `step`.

@@ -20,7 +20,9 @@ from dlcore.train.experiment import Config
 def changes(
     page: Page, config: Config, flags: RunOptions, folder: Path, card: cards.Card, accept: bool
 ) -> str:
-    """Describes what has changed since a run started; "" where nothing has.
+    """Describes changes of code, config and options since a run started; "" where there are none.
+
+    Changed data are not among them: see `data_changes`.
 
     Args:
         page: the experiment file as it is now.

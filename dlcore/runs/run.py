@@ -85,11 +85,14 @@ class Run:
     # Before training
 
     def restored(self, program: Program, step: int | None) -> State | None:
-        """Restores the state that training continues from; None for a new run or step 0.
+        """Restores the state that training continues from.
 
         Args:
             program: the program, for the shapes of its state and the names of its metrics.
             step: the step to restore; None: the newest valid checkpoint.
+
+        Returns:
+            The state; None for a new run, for `step` 0, and where there is no checkpoint.
 
         Raises:
             UsageError: the disk lacks space for checkpoints, nothing measures the `best` metric, or
@@ -153,17 +156,18 @@ class Run:
         examples_per_second: float,
         program: Program,
     ) -> None:
-        """Checks and logs packed training metrics.
+        """Checks the training metrics of several steps, and logs their means at the last of them.
 
         Args:
             names: the metrics.
             steps: the steps.
-            values: totals and weights [steps, metrics, 2].
+            values: totals and weights [steps, metrics, 2]; a mean is that over all `steps`.
             examples_per_second: the speed of this run.
             program: the program, to find faults in the data.
 
         Raises:
             Diverged: a loss or gradient norm is not finite.
+            FolderGone: the folder was removed or renamed.
         """
         self.check_folder()
         if error := self._divergence.in_metrics(names, steps, values, program.indices):
@@ -189,7 +193,7 @@ class Run:
 
     @uninterrupted()
     def log_evaluation(self, state: State, step: int, results: Results, regular_save: bool) -> None:
-        """Logs an evaluation, and keeps the state if it is the best.
+        """Logs an evaluation; keeps the state if it is the best so far, see `Best.note`.
 
         Args:
             state: the evaluated state.
@@ -224,7 +228,10 @@ class Run:
 
     @uninterrupted()
     def save(self, state: State, step: int, clock: Clock) -> None:
-        """Writes a checkpoint of the state, and the card with the seconds of the clock."""
+        """Writes a checkpoint of the state, and the card with the seconds of the clock.
+
+        A best state that is held in memory is saved first.
+        """
         self.check_folder()
         self.best.write()
         self.checkpoints.save(
@@ -257,10 +264,12 @@ class Run:
     ) -> None:
         """After training, replaces this run's state in `states` by its best one.
 
+        Sets `final_step`, and in the card the hash of the last parameters and the best step.
+
         Args:
-            states: the last states of all runs; the one of this run is replaced, unless nothing
-                is `best`.
-            number: the number of this run.
+            states: the last states of all runs; that of this run is replaced, unless the last state
+                is the best one or there is no best one.
+            number: the position of this run in `states`.
             program: the program, for the shapes of the state.
             last: the last step.
         """

@@ -14,8 +14,8 @@ def from_version_1(index: list[Json], read_text: Callable[[str], str]) -> list[J
 
     Args:
         index: the entries, each of one kind.
-        read_text: reads a text file of the folder, by its name; the index has the prompt, which is
-            put in front of the text.
+        read_text: returns the text of a file of the folder, by its name. Version 1 keeps the prompt
+            of a text in the index: it is put in front of the file's text.
 
     Raises:
         ValueError: an entry that is not an object, or of a kind that version 1 did not know.

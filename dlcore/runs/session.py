@@ -65,6 +65,8 @@ def resume(
 ) -> int:
     """Continues a stopped run from its newest valid checkpoint; returns its exit code.
 
+    A complete run without changes is not trained: a message says so, and the exit code is 0.
+
     Args:
         page: the experiment file.
         config: its config.

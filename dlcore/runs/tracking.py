@@ -112,7 +112,12 @@ class Sent:
         return dict(values)
 
     def add(self, step: int, split: str, names: Mapping[str, float]) -> None:
-        """Records that values were sent."""
+        """Records, in memory, that values were sent.
+
+        Args:
+            step, split: of the values.
+            names: a mapping whose keys are "split/metric"; its values are not used.
+        """
         self.splits = [*self.splits, split] if step == self.step else [split]
         self.step, self.names = step, sorted({*self.names, *names})
 

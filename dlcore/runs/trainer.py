@@ -92,7 +92,10 @@ class Trainer:
         """Trains to the last step, to `until`, or until a signal, as `loop` does.
 
         Returns:
-            The exit code. Raises Diverged where all runs have diverged.
+            The exit code.
+
+        Raises:
+            Diverged: all runs have diverged.
         """
         return loop(self, until, received_signals)
 
@@ -158,7 +161,7 @@ class Trainer:
 
     @uninterrupted()
     def log(self, keep: int) -> None:
-        """Logs all pending steps but the last `keep`, which the device may still compute."""
+        """Logs means over all pending steps but the last `keep`, which may still be computed."""
         newest = self._pending[-1][0] if self._pending else 0
         ready = [packed for step, packed in self._pending if step <= newest - keep]
         if not ready:
@@ -341,7 +344,7 @@ class Trainer:
         )
 
     def close(self) -> None:
-        """Closes checkpoints and logs, and writes nothing."""
+        """Waits for pending saves, and closes checkpoints and logs; writes no card."""
         for run in self.runs:
             run.checkpoints.close()
             run.log.close()

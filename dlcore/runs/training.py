@@ -60,7 +60,7 @@ def train(
     resumed: bool = False,
     writers: Sequence[MetricWriter] = (),
 ) -> int:
-    """Trains an experiment in `folder`; returns the exit code.
+    """Trains an experiment in `folder`; returns the exit code, and raises the errors of `trained`.
 
     Args:
         experiment: the experiment.

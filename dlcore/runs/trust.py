@@ -42,7 +42,7 @@ def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = Fals
         card: the card.
         trust: execute the file that the card names, whatever it is, and add it to the list; where
             it is no longer there, the copy that the run keeps.
-        accept_changes: execute a file that is in the list with other code.
+        accept_changes: execute a file whose path is in the list although its code has changed.
 
     Raises:
         UsageError: the file is missing, or must not be executed.
@@ -71,7 +71,7 @@ def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = Fals
 
 
 def is_known(path: Path, source: str) -> bool:
-    """Returns whether a file may be executed: it is ours, or this user has trained with it.
+    """Returns whether a file may be executed: it is the project's own, or in this user's list.
 
     Args:
         path: the file.

@@ -44,7 +44,7 @@ def _listen() -> None:
 
 
 def found() -> dict[str, int]:
-    """Counts this process's programs that came from the cache ("hits"), and others ("misses")."""
+    """Counts this process's programs since `keep`: from the cache ("hits"), and not ("misses")."""
     return {"hits": _counts[_HIT], "misses": _counts[_MISS]}
 
 

@@ -16,7 +16,7 @@ class Notices:
     """Prints a phase of a run, on standard error, once it has taken `SECONDS`.
 
     Each kind of phase is printed once, and steps never. The `with` block starts with the phase
-    "compiling", and nothing is printed after it.
+    "compiling"; after the block no phase is printed.
 
     Args:
         active: whether anything is printed.

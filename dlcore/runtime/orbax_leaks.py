@@ -42,7 +42,10 @@ class _TensorStore(types.ModuleType):
 
 
 def avoid() -> None:
-    """Replaces both calls in this process; versions of Orbax that lack them are left unchanged."""
+    """Replaces Orbax's two calls of TensorStore that leak memory, in this process.
+
+    Versions of Orbax without these calls are left unchanged.
+    """
     if hasattr(tensorstore_utils, "get_tensorstore_raw_bytes"):
         tensorstore_utils.get_tensorstore_raw_bytes = lambda *_: 0
     if getattr(tensorstore_utils, "ts", None) is tensorstore:

@@ -224,9 +224,12 @@ def agreed(value: int) -> int:
 def stop_requested(step: int, received: Sequence[int]) -> bool:
     """Returns whether any process has received a signal; True in all of them at the same step.
 
+    All processes must call it after each step.
+
     Args:
         step: number of steps taken.
-        received: the signals that this process has received.
+        received: the signals that this process has received; used by a single process only, as
+            JAX's own handler of SIGTERM decides for several.
     """
     if jax.process_count() == 1:
         return bool(received)

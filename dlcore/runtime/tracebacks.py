@@ -44,7 +44,7 @@ def explain(error: Exception) -> str | None:
 
     Returns:
         A message with the error, its place, and the experiment file's own frames; None for errors
-        of another origin.
+        of another origin, and for all errors where JAX_TRACEBACK_FILTERING is "off".
     """
     if os.environ.get(SHOW_ALL, "").lower() == "off":
         return None

@@ -42,8 +42,8 @@ class PartWriter:
         """Writes images as PNG files, which the report shows in a grid.
 
         Args:
-            images: [N,H,W] or [N,H,W,1|3], uint8, or floats in [0, 1] (values outside are clipped
-                and counted).
+            images: [N,H,W] or [N,H,W,1|3], uint8, or floats in [0, 1]; values outside are clipped,
+                and counted in the part (see `to_uint8`).
             captions: none, or one per image.
             right: none, or whether each prediction is correct, one per image.
             columns: number of columns of the grid; the report shows at most 20.
@@ -98,8 +98,8 @@ class PartWriter:
         """Writes a sound as a WAV file of 16-bit PCM.
 
         Args:
-            signal: [T] or [T, 1|2] (channels), int16, or floats in [-1, 1] (values outside are
-                clipped and counted).
+            signal: [T] or [T, 1|2] (channels), int16, or floats in [-1, 1]; values outside are
+                clipped, and counted in the part unless they exceed the range by at most 0.001.
             rate: samples per second, 1 to 192,000.
             caption: shown below the player.
 
@@ -188,7 +188,7 @@ class PartWriter:
 
         Args:
             x, y: labels of the axes, with their units.
-            series: values that are not finite, or of more than `AXIS_LIMIT`, are gaps.
+            series: values that are not finite, or of a magnitude above `AXIS_LIMIT`, are gaps.
             log_x, log_y: whether an axis is logarithmic.
 
         Raises:
@@ -258,8 +258,8 @@ def to_uint8(images: np.ndarray, title: str = "") -> tuple[np.ndarray, int]:
         title: of the sample, for messages.
 
     Returns:
-        uint8 [N,H,W] or [N,H,W,3], and the number of values that were clipped: not finite or
-        outside [0, 1].
+        uint8 [N,H,W] or [N,H,W,3], and the number of values that are not finite or outside
+        [-0.001, 1.001]; values that exceed [0, 1] by less are clipped and not counted.
 
     Raises:
         ValueError: another shape, or integers other than uint8.

@@ -12,7 +12,11 @@ from dlcore.sharding import BATCH, Layout, Tree, layout
 
 
 def over_seeds(count: int) -> Layout:
-    """Returns a layout whose rows are seeds, over the most devices that divide `count` seeds."""
+    """Returns a layout whose rows are seeds, over the largest number of devices dividing `count`.
+
+    Args:
+        count: number of seeds.
+    """
     devices = jax.devices()
     return layout(
         "jit",

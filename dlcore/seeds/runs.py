@@ -49,11 +49,12 @@ def train(
         on_folder: called with the folder of each run, before any of them is trained.
 
     Returns:
-        The exit code of the command; FAILED if one of the runs has failed.
+        The exit code of `training.trained`; FAILED where that is DONE and a run has failed.
 
     Raises:
-        UsageError: there are several processes, `--continue-run` without `--out`, or the experiment
-            and the options do not fit each other.
+        UsageError: there are several processes, `--continue-run` without `--out`, a run that was
+            started with other code, options or data, or the experiment and the options do not fit
+            each other.
     """
     if jax.process_count() > 1:
         raise UsageError(
