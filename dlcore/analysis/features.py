@@ -89,7 +89,7 @@ def activations(
     """Shows the strongest channels of the first image of a batch after each layer.
 
     The layers are the network's direct submodules that return [batch, height, width, c]. Black is 0
-    or less; white is the largest activation of the channels shown of a layer.
+    or less; white is the largest activation among a layer's channels that are shown.
 
     Args:
         logits: computes logits of a batch.

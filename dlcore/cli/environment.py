@@ -15,7 +15,8 @@ def prepare(
 
     Args:
         flags: the run options.
-        batch: number of examples of a step, which limits the number of simulated CPU devices.
+        batch: number of examples of a step, which determines a default number of simulated CPU
+            devices (`devices.simulated`).
         environment: variables, of which XLA_FLAGS is updated; None: those of this process.
 
     Returns:

@@ -27,7 +27,7 @@ def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
 
     Args:
         words: the command line after `dlcore`. It is only used to tell whether the command's result
-            is what it prints; if so, an output closed early changes the exit code to 141.
+            is what it prints; if so, an output closed early changes the exit code 0 to 141.
         command: () -> the exit code.
 
     Returns:
