@@ -80,11 +80,12 @@ def check_number(name: str, value: float, where: Range | None = None) -> None:
     Args:
         name: the field, for the message.
         value: its value.
-        where: the allowed range; None: all numbers of 32 bits. Numbers beyond 32 bits are allowed
-            up to a finite upper bound that is that large.
+        where: the allowed range; None: any finite number. An int must also fit into an int32, and a
+            float into a float32, except where the upper end of the range is finite and larger: then
+            that end is the limit.
 
     Raises:
-        UsageError: the value is outside, not finite, or too large for 32 bits.
+        UsageError: the value is outside the range, not finite, or too large for 32 bits.
     """
     flag, where = f"--{name.replace('_', '-')} {value}", where or Range()
     if not math.isfinite(value):

@@ -26,11 +26,11 @@ class Components(NamedTuple):
         return Components(self.mean, self.axes[:k])
 
     def code(self, x: np.ndarray) -> np.ndarray:
-        """Returns the coordinates of x [n, ...] along the axes, [n, k]."""
+        """Returns the coordinates along the axes of x [n, ...] minus the mean, [n, k]."""
         return (x.reshape(len(x), -1) - self.mean) @ self.axes.T
 
     def project(self, x: np.ndarray) -> np.ndarray:
-        """Returns the points nearest to x [n, ...] in the space of the axes, in the same shape."""
+        """Returns the points of mean + span(axes) nearest to x [n, ...], in the shape of x."""
         return (self.code(x) @ self.axes + self.mean).reshape(x.shape)
 
 

@@ -115,7 +115,10 @@ def in_a_hurry() -> dict[str, int] | None:
 
 
 class Diagnosis:
-    """Computes `diagnose` for a run on the run's devices; compiled once."""
+    """Computes `diagnose` for a run: a callable (state, batch) -> {objective: rows}.
+
+    It runs on the run's devices and is compiled once, at the first call.
+    """
 
     def __init__(
         self, objectives: Mapping[str, Objective], layout: Layout, seed: int, microbatches: int

@@ -86,10 +86,12 @@ def read(path: Path) -> tuple[dict[str, dict[int, list[Row]]], int]:
     """Reads a run's diagnostics.jsonl.
 
     Args:
-        path: of the file; it may be missing.
+        path: of the file; a missing one has no lines.
 
     Returns:
-        {objective: {step: rows}} and the number of damaged lines. Of equal steps the last counts.
+        {objective: {step: rows}}, in ascending order of steps, and the number of damaged lines. Of
+        several lines for a step the last one is used. A line cut off at the end of the file, as a
+        killed process leaves it, is skipped but not damaged. Norms that were not finite are NaN.
     """
     diagnostics: dict[str, dict[int, list[Row]]] = {}
     damaged = 0
@@ -156,11 +158,12 @@ def overfitting(train: Curve, validation: Curve) -> str | None:
     It overfits where the training loss fell, while the validation loss
     - rose from its lowest value by more than a tenth of that value and by more than a fiftieth of
       the distance from the first value to the lowest, or
-    - fell in the second half of the run by at most a hundredth of this distance, and is more than
-      twice the training loss, which itself fell by more than 30 % in the second half.
+    - fell in the second half of the evaluations by at most a hundredth of this distance, and is
+      more than twice the training loss, which itself fell by more than 30 % in that half.
 
     Args:
-        train: (steps, losses) logged in training.
+        train: (steps, losses) logged in training. At an evaluation the training loss is the mean of
+            those logged since the previous evaluation.
         validation: (steps, losses) of the evaluations. Values that are not finite are left out.
 
     Returns:

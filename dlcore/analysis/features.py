@@ -61,6 +61,9 @@ def filters(kernel: ArrayLike, patch: int = 1, most: int = 64) -> Images:
             (`kernels.shuffle`); 1: none.
         most: largest number of filters shown, the first ones.
 
+    Returns:
+        Images [filters, height, width, 1 or 3] in [0, 1].
+
     Raises:
         ValueError: a kernel of other dimensions.
     """
@@ -83,9 +86,10 @@ def activations(
     layers: int = 8,
     most: int = 10,
 ) -> list[Images]:
-    """Shows the strongest channels of the first image of a batch after each layer, black at 0.
+    """Shows the strongest channels of the first image of a batch after each layer.
 
-    The layers are the network's direct submodules that return [batch, height, width, c].
+    The layers are the network's direct submodules that return [batch, height, width, c]. Black is 0
+    or less; white is the largest activation among a layer's channels that are shown.
 
     Args:
         logits: computes logits of a batch.

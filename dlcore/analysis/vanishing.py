@@ -102,11 +102,12 @@ def samples(
     """Plots the gradient of the loss by time step, at initialisation and after training.
 
     Args:
-        trained: {name: network}, of the parameters `model` in the state.
-        untrained: {name: network}, whose parameters are initialised here by the key of the samples.
-        source: `x` [length, n] and `target`; the first `count` examples are used.
+        trained: {name: network}, each applied to the same parameters, `state.params[model]`.
+        untrained: {name: network}, whose parameters are initialised anew from the key that the
+            returned function receives.
+        source: `x` [length, n] and `target`, a number; the first `count` examples are used.
         count: number of examples.
-        model: name of the trained network's parameters.
+        model: name of the trained parameters in the state.
 
     Returns:
         (state, key) -> samples: one plot, see `figure`.

@@ -24,7 +24,7 @@ LoadState = Callable[[list[str]], "tuple[Path, Experiment, State]"]
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command's flags."""
+    """Returns the parser of the command line after `dlcore chat`."""
     made = argparse.ArgumentParser(
         prog="dlcore chat",
         description=f"Write to a language model, which continues the text. {HELP}",
@@ -86,7 +86,8 @@ def main(words: list[str], load_state: LoadState) -> int:
 
     Args:
         words: the command line after `dlcore chat`.
-        load_state: (words with the run) -> its folder, its experiment and its state.
+        load_state: ([run, "--last", "--trust"], each flag only if it was given) -> the run's
+            folder, its experiment and its state.
 
     Returns:
         The exit code.

@@ -99,7 +99,7 @@ def _script_file(shell: str) -> Path:
 
 
 def complete(words: Sequence[str]) -> int:
-    """Prints the completions of the last word, one per line; returns the exit code."""
+    """Prints the `candidates` for the last of the words, one per line; returns the exit code."""
     for candidate in candidates(words):
         print(candidate)
     return 0

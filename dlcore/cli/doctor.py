@@ -15,7 +15,11 @@ from dlcore.runs import circumstances
 
 
 def main() -> int:
-    """Prints the description; returns 1 if the backend computes wrong numbers, otherwise 0."""
+    """Prints versions, hardware, prepared data and disk space, and checks the arithmetic.
+
+    Returns:
+        The exit code: 1 if the backend computes wrong numbers (`wrong_sums`), otherwise 0.
+    """
     for name, version in circumstances.versions().items():
         print(f"{name:20} {version}")
     machine = circumstances.machine()

@@ -11,18 +11,19 @@ from dlcore.options import RunOptions
 def prepare(
     flags: RunOptions, batch: int, environment: MutableMapping[str, str] | None = None
 ) -> RunOptions:
-    """Sets up the compilation cache, XLA's flags, simulated devices, and the other processes.
+    """Sets up the compilation cache, XLA's flags, simulated devices, and `jax.distributed`.
 
     Args:
         flags: the run options.
-        batch: examples of a step.
-        environment: where XLA's flags are set; by default that of the process.
+        batch: number of examples of a step, which determines a default number of simulated CPU
+            devices (`devices.simulated`).
+        environment: variables, of which XLA_FLAGS is updated; None: those of this process.
 
     Returns:
-        The run options with the number of simulated devices.
+        The run options, with `cpu_devices` set unless the environment determines that number.
 
     Raises:
-        UsageError: the environment names the other processes incompletely.
+        UsageError: the environment names the processes of the run incompletely.
         RuntimeError: JAX has initialised its devices already.
     """
     from dlcore.runtime import compilation_cache, devices, processes

@@ -182,7 +182,7 @@ def words(kind: type, experiment: str = "") -> dict[str, str]:
 
     A field's own text comes first: the string or the comment after it, then its line in the
     docstring's `Attributes`. Otherwise it is that of `WORDS`, then a line of `Attributes` that
-    several fields share. The published setting of `SETTINGS` stands behind it.
+    several fields share. The published setting of `SETTINGS` is appended to it.
 
     Args:
         kind: a dataclass.

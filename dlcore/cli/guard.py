@@ -26,11 +26,12 @@ def guarded(words: Sequence[str], command: Callable[[], int]) -> int:
     JAX_PLATFORMS is set.
 
     Args:
-        words: the command line.
+        words: the command line after `dlcore`. It is only used to tell whether the command's result
+            is what it prints; if so, an output closed early changes the exit code 0 to 141.
         command: () -> the exit code.
 
     Returns:
-        The exit code.
+        The exit code, of the command or of its error.
     """
     quiet.loader()
     if not quiet.accelerated() and any(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The hardware to plan for."""
+    """Options of `dlcore plan` itself: the hardware, its price, the output, and the search."""
 
     topology: str = ""
     """the hardware: tpu:v5e:4x4, gpu:h100:8x8 (hosts x devices of a host) or cpu:8"""

@@ -39,7 +39,7 @@ SKIPPED = 3  # the exit code of a command that skipped inputs
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """What to answer, and how."""
+    """Options of `dlcore predict`: the inputs, the output, and the state of the run to use."""
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = ()
     """files, folders of files, or - for lines of standard input"""

@@ -51,7 +51,7 @@ class Run:
 
     @property
     def card(self) -> cards.Card:
-        """What was run and what came out: `card["results"]["test"]["accuracy"]`."""
+        """The contents of the run's card.json, such as `card["results"]["test"]["accuracy"]`."""
         return cards.read(self.folder)
 
     @property

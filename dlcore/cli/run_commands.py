@@ -31,12 +31,12 @@ def parsed(
 
     Args:
         page: the experiment file.
-        words: the command line.
+        words: the options alone, without the command and the name of the experiment or run.
         prog: the command, for the help text.
         config, flags: the defaults.
 
     Returns:
-        The config and the run options, with the number of simulated devices.
+        The config, and the run options as `environment.prepare` returns them.
 
     Raises:
         UsageError: as of `arguments.parse`.
@@ -48,7 +48,14 @@ def parsed(
 
 
 def resume(words: list[str]) -> int:
-    """Continues a stopped run; returns the exit code."""
+    """Continues a stopped run.
+
+    Args:
+        words: the command line after `dlcore resume`.
+
+    Returns:
+        The exit code of the run.
+    """
     accept = "--accept-changes" in words
     words = [word for word in words if word != "--accept-changes"]
     folder, page, card, (config, flags) = _opened("resume", words, accept)
@@ -61,7 +68,11 @@ def resume(words: list[str]) -> int:
 
 
 def evaluate(words: list[str]) -> int:
-    """Prints losses and metrics of a run's state on every split; returns the exit code."""
+    """Prints losses and metrics of a run's state on every split; returns the exit code.
+
+    Args:
+        words: the command line after `dlcore eval`; see `state_of`.
+    """
     folder, experiment, flags, state = state_of("eval", words)
     from dlcore.runs.evaluation import evaluate_all
 
@@ -78,6 +89,11 @@ def evaluate(words: list[str]) -> int:
 
 def sample(words: list[str]) -> int:
     """Draws the samples of a run's state anew, and prints their texts; returns the exit code.
+
+    They replace those in the run's folder `samples`.
+
+    Args:
+        words: the command line after `dlcore sample`; see `state_of`.
 
     Raises:
         UsageError: the experiment has no samples.
@@ -102,7 +118,11 @@ def sample(words: list[str]) -> int:
 
 
 def chat(words: list[str]) -> int:
-    """Holds a conversation with a run's language model; returns the exit code."""
+    """Holds a conversation with a run's language model; returns the exit code.
+
+    Args:
+        words: the command line after `dlcore chat`.
+    """
     from dlcore.cli import chat
 
     def load_state(words: list[str]) -> tuple[Path, Experiment, State]:
@@ -113,7 +133,14 @@ def chat(words: list[str]) -> int:
 
 
 def verify(words: list[str]) -> int:
-    """Trains the first steps of a run again and compares hashes; returns the exit code."""
+    """Trains the first steps of a run again, and compares hashes of the parameters.
+
+    Args:
+        words: the command line after `dlcore verify`.
+
+    Returns:
+        The exit code: 0 if every hash is the card's, otherwise 1.
+    """
     parser = argparse.ArgumentParser(
         prog="dlcore verify",
         description="Trains the first steps of a run again, and compares hashes of the parameters.",
@@ -152,7 +179,10 @@ def verify(words: list[str]) -> int:
 
 
 def export(words: list[str]) -> int:
-    """Writes a run's parameters to a file; returns the exit code.
+    """Writes a run's parameters to a .npz file; returns the exit code.
+
+    Args:
+        words: the command line after `dlcore export`.
 
     Raises:
         UsageError: no run or no .npz file is named.
@@ -171,7 +201,10 @@ def export(words: list[str]) -> int:
 
 
 def newest(folder: Path) -> Path:
-    """Returns `folder`, or the newest run in it if it has numbered runs; prints a choice."""
+    """Returns `folder`, or the newest run in it if it has numbered runs.
+
+    Where there are several, it prints which one was taken.
+    """
     from dlcore.export import opened
 
     chosen, count = opened.newest(folder)

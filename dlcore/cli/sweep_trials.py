@@ -108,7 +108,12 @@ class Sweep:
         self.trials: list[Trial] = []
 
     def command(self, number: int, values: Values) -> list[str]:
-        """Returns the command that trains a trial, through the launcher if there is one."""
+        """Returns the command that trains a trial, through the launcher if there is one.
+
+        Args:
+            number: of the trial, from 1; it names the run's folder.
+            values: of the fields, as on the command line.
+        """
         words = ["train", self.request.experiment, *self.flags, *flags_of(values)]
         words += ["--out", str(self.folder / f"{number:03d}"), "--continue-run"]
         launcher = shlex.split(self.request.launcher.replace("{run}", f"{number:03d}"))
@@ -163,7 +168,7 @@ class Sweep:
         return _finite(value)
 
     def begin(self, description: Mapping[str, object]) -> None:
-        """Writes the description of the sweep, before the first trial."""
+        """Creates the folder and writes the sweep's description to sweep.json, before any trial."""
         self.description = description
         if not self.request.dry_run:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +217,12 @@ def call(words: Sequence[str]) -> int:
 
 
 def flags_of(values: Values) -> list[str]:
-    """Returns values as flags: `--lr 1e-3`, `--widths 64 64`, `--pretrained`, `--no-pretrained`."""
+    """Returns values as flags, split into words: ["--lr", "1e-3", "--widths", "64", "64"].
+
+    Args:
+        values: {field: text}. The text is split at spaces; "true" and "false" give `--field` and
+            `--no-field`.
+    """
     words: list[str] = []
     for name, value in values.items():
         switch = {"true": f"--{name}", "false": f"--no-{name}"}.get(value.lower())

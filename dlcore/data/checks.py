@@ -33,8 +33,9 @@ class Indices(NamedTuple):
 
     Attributes:
         size: the indices are 0 to size - 1.
-        weights: names of fields; where all of them are 0, the index may be any number. (): every
-            index must be in the range.
+        weights: names of fields of the same shape; where all of them are 0, the index may be any
+            number. Every index must be in the range where this is (), or where one of these fields
+            is missing or has another shape.
     """
 
     size: int
@@ -68,7 +69,8 @@ def index_below(field: str, size: int, weight: str = "") -> None:
     Args:
         field: such as labels of so many classes, or tokens of a vocabulary.
         size: number of classes or tokens.
-        weight: field of weights; where it is 0, the index may be any number.
+        weight: field of weights, of the same shape as `field`; where it is 0, the index may be any
+            number. "": none may be.
     """
     fields = _DECLARED.get()
     if fields is None:

@@ -16,9 +16,10 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [32, 32, 1] and `label`, the person; the only split is train.
+    """TFDS builder of `image` uint8 [32, 32, 1] and `label`, the person, 0 to 37.
 
-    Free for research by its authors' statement (Georghiades et al. 2001, Lee et al. 2005).
+    The only split is train. Free for research by its authors' statement (Georghiades et al. 2001,
+    Lee et al. 2005).
     """
 
     name = "extended_yale_b"

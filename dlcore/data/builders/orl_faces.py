@@ -23,9 +23,10 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [112, 92, 1] and `label`, the person; the only split is train.
+    """TFDS builder of `image` uint8 [112, 92, 1] and `label`, the person, 0 to 39.
 
-    The authors ask to give credit to the Olivetti Research Laboratory; no licence is stated.
+    The only split is train. The authors ask to give credit to the Olivetti Research Laboratory; no
+    licence is stated.
     """
 
     name = "orl_faces"

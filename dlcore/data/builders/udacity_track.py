@@ -25,8 +25,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of `image` uint8 [64, 128, 3], `number`, `steering` and `speed`.
 
     All are in the split train. `number`, int32, is the position of the frame in the drive, since
-    TFDS writes examples in another order. Made from github.com/rslim087a/track; no licence is
-    stated there.
+    TFDS writes examples in another order. `steering` and `speed`, float32, are as the simulator
+    logged them; negative steering is to the left. Made from github.com/rslim087a/track; no licence
+    is stated there.
     """
 
     name = "udacity_track"

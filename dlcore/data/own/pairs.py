@@ -21,6 +21,9 @@ def find(path: Path) -> Found:
             and target.txt, or two others, of which the first by name is the source. Splits are
             files train.tsv, validation.tsv and test.tsv, or train.de and train.en and so on, or
             folders of these names.
+
+    Returns:
+        The examples by split; faults of files and lines are in its `problems`.
     """
     found = Found(path)
     try:
@@ -38,7 +41,7 @@ def languages(path: Path) -> tuple[str, str]:
     """Returns the names of the two sides: the suffixes of the two files, or "source" and "target".
 
     Args:
-        path: see `find`; the files of its first split count.
+        path: see `find`; the files of its first split are used.
 
     Raises:
         UsageError: as `dlcore.data.own.files.grouped`.

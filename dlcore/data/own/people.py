@@ -42,6 +42,9 @@ def find(path: Path) -> Found:
 
     Args:
         path: as of `load`.
+
+    Returns:
+        The examples; faults, such as a person with one image, are in its `problems`.
     """
     found = images.find(path)
     if others := [split for split in found.splits if split != "train"]:

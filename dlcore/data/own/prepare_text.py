@@ -56,7 +56,7 @@ def prepare(
         kind: "bytes", "characters", or "bpe" with an optional size of the vocabulary, "bpe:8192";
             byte pairs are learned from the training split, characters are those of all splits.
         out: a new folder.
-        shard: tokens of a file.
+        shard: largest number of tokens in a file that is written.
         say: prints messages of progress.
 
     Returns:
@@ -263,7 +263,7 @@ def main(words: Sequence[str]) -> int:
     """Runs `dlcore prepare text` and returns its exit code.
 
     Args:
-        words: arguments of the command line.
+        words: the command line after `dlcore prepare text`.
     """
     parser = argparse.ArgumentParser(
         prog="dlcore prepare text",

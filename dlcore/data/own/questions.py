@@ -29,6 +29,9 @@ def find(path: Path) -> Found:
             `start`, the offset of the (first) answer in characters, is needed where that occurs
             several times and not the first is meant. Splits are files of the names train,
             validation and test, or a key `split` of a line.
+
+    Returns:
+        The examples by split; faults of files and lines are in its `problems`.
     """
     found = Found(path)
     try:

@@ -28,6 +28,9 @@ def find(path: Path) -> Found:
             story. Splits are files train.txt, validation.txt and test.txt, folders of these names,
             or files that end in _train, _valid and _test, as bAbI's do. The task of a file
             qa7_NAME.txt is 7, of other files 0.
+
+    Returns:
+        The examples by split; faults of files and lines are in its `problems`.
     """
     found = Found(path)
     try:
