@@ -150,7 +150,8 @@ def folds(
         count: the number of examples.
         k: the number of folds, 2 at least.
         seed: of the shuffle (`sklearn.model_selection`).
-        labels: classes [count], of which each fold has the same fraction; None: any.
+        labels: classes [count], of which each fold has the same fraction, with groups as nearly as
+            these allow; None: folds do not depend on classes.
         groups: groups [count], each of which lies in one fold as a whole; None: none.
 
     Returns:
@@ -299,8 +300,9 @@ def from_series(
         name: what the data are called in a run's card.
 
     Returns:
-        Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], which copy the series;
-        facts: `mean` and `deviation` of each channel over the training span alone.
+        Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], copied from the series and
+        not standardised; facts: `mean` and `deviation` of each channel over the training span
+        alone.
 
     Raises:
         UsageError: as `windows`.

@@ -60,17 +60,17 @@ class Splits:
     """Sources of examples by split, with facts of the data.
 
     Attributes:
-        train, validation, test: the sources; None for a split that does not exist.
+        train, validation, test: the sources; None if there is no validation or no test.
         facts: facts of the data. Added are `fields` {name: {"shape", "dtype"}} of one training
             example, `examples` and `sources` (name, version, split, fingerprint) per split, and
             `scored`.
-        scored: names of the splits on which losses are evaluated; those that do not exist are
-            skipped.
+        scored: names of the splits on which losses are evaluated; validation and test are skipped
+            where they are None.
         others: further splits by name.
 
     Raises:
-        UsageError: `others` has a split "train", "validation" or "test", or `scored` an unknown
-            name.
+        UsageError: `others` has a split "train", "validation" or "test", or `scored` a name that
+            is neither one of these nor in `others`.
     """
 
     train: Any  # a Source; Any, since tasks use further attributes of their sources

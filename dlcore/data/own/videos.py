@@ -84,7 +84,8 @@ def listed(folder: Path) -> list[Path]:
     """Lists the videos in a folder without splits, or the folder itself if it holds frames only.
 
     Args:
-        folder: see `find`; images without subfolders and animations are one video.
+        folder: see `find`. If it holds images, and neither subfolders nor animations, they are the
+            frames of one video.
 
     Raises:
         UsageError: it holds no video, or also something else, such as an image beside videos.
@@ -280,7 +281,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def digests(examples: Sequence[Example]) -> list[str]:
-    """Returns the SHA-256 of the files of each video, concatenated in the order of its frames."""
+    """Returns a SHA-256 of each video: of the bytes of its files, in the order of its frames."""
     return [_digest(Path(example.values[0])) for example in examples]
 
 

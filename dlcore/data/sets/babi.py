@@ -35,7 +35,7 @@ class Story(NamedTuple):
         sentences: of the story so far, without questions.
         question: the question.
         answer: a word, or several with commas between them.
-        supporting: indices of the sentences from which the answer follows.
+        supporting: indices in `sentences`, from 0, of those from which the answer follows.
     """
 
     task: int
