@@ -171,7 +171,8 @@ class Splits:
     ) -> Splits:
         """Returns splits with transformed examples.
 
-        A function returns all fields of the new examples; a mapping adds fields. Sources in memory
+        A transform is a function of a batch {field: [rows, ...]} that returns all fields of the new
+        examples, or a mapping {field: function of a batch}, which adds fields. Sources in memory
         are transformed at once, as complete arrays, others when examples are gathered. `info` keeps
         name, version and split, and gets another fingerprint.
 
@@ -189,7 +190,8 @@ class Splits:
 
         Raises:
             UsageError: a transform that does not return a dict of arrays with one row per example;
-                with a version, one whose result depends on the other examples.
+                splits without data (`from_facts`); with a version, a transform whose result depends
+                on the other examples, or a source whose examples are read on demand.
         """
         sources: dict[str, Source] = {}
         for name, source in self.items():

@@ -178,8 +178,8 @@ def load(path: Path, size: Sequence[int], length: int) -> Splits:
         path: see `find`. Missing splits are cut from train by the hash of the videos' contents: all
             windows of a video are in one split.
         size: [height, width] of the frames.
-        length: frames of a window. Training has one at every frame, the other splits have windows
-            that do not overlap.
+        length: frames of a window. In training one starts at every frame. In other splits windows
+            do not overlap, and the last frames of a video that do not fill one are left out.
 
     Returns:
         Splits of `video`, uint8 [length, height, width, c]; c is 1 if all videos are grey, else 3.

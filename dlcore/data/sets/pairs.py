@@ -242,7 +242,7 @@ def load(
             (`dlcore.data.own.pairs`).
         vocabulary: number of byte pairs of the vocabulary, one for both languages.
         length: tokens of a row, at least; longer where a pair needs it.
-        longest: training pairs of more tokens on a side are left out; 0: none is.
+        longest: training pairs of more tokens on a side, see `packed`, are left out; 0: none is.
         reverse: English to German; of own pairs, from the second side to the first.
 
     Returns:

@@ -115,7 +115,7 @@ def unanswerable(questions: Sequence[Question], fraction: float, seed: int = 0) 
 
     Returns:
         Questions without answers. A question is left out if the drawn text is its own, or contains
-        one of its answers, even where another text of the group would do.
+        one of its answers; no second text is drawn.
     """
     random = np.random.RandomState(seed)
     texts: dict[str, list[str]] = {}
