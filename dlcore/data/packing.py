@@ -13,15 +13,17 @@ def pack(
 ) -> dict[str, Shaped[np.ndarray, "rows length"]]:
     """Packs documents into rows of `length` tokens.
 
-    A document of more than `length` + 1 tokens is cut into segments that start `stride` tokens
-    apart; a shorter one is one segment. The longest segments are packed first, each into the row
-    with the least space that fits (best fit decreasing, Johnson 1973); full rows come first.
+    A segment starts at every `stride`-th token of a document, and has at most `length` + 1 tokens;
+    a document of at most `stride` + 1 tokens is one segment. The longest segments are packed first,
+    each into the row with the least space that fits (best fit decreasing, Johnson 1973); full rows
+    come first.
 
     Args:
         documents: tokens, int [n] each; those of fewer than two tokens are left out.
         length: tokens of a row.
-        stride: distance of the segments of a long document, at most `length`; 0: `length`, so that
-            every token but the first is a target exactly once.
+        stride: distance in tokens of the starts of a document's segments, at most `length`; 0:
+            `length`, so that every token but the first is a target exactly once. With a smaller
+            one tokens are targets repeatedly, also in documents that would fit into one segment.
 
     Returns:
         Arrays [rows, length]: `tokens` and `targets` int32, each token of a segment but its last,

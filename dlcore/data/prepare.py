@@ -300,7 +300,7 @@ def main(words: Sequence[str]) -> int:
     """Runs `dlcore prepare` and returns its exit code.
 
     Args:
-        words: arguments of the command line.
+        words: the arguments after `dlcore prepare`.
     """
     if words[:1] == ["text"]:
         return prepare_text.main(words[1:])

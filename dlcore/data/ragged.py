@@ -91,7 +91,7 @@ class Ragged:
         return values, sizes
 
     def example(self, name: str, index: int) -> np.ndarray:
-        """Returns a feature of one example in its own shape, without truncation."""
+        """Returns a feature of varying shape of one example, without padding and truncation."""
         start, stop = self.offsets[name][index : index + 2]
         values = self.values[name]
         return values[start:stop].reshape(*self.sizes[name][index], *values.shape[1:])

@@ -98,8 +98,8 @@ class Windows:
     """Windows of one long text: `tokens` and `targets`, the same window one token later.
 
     With `stride=1` a window starts at every position (training); with `stride=length` every token
-    is a target once (evaluation). A last window that extends beyond the end is padded, and `weight`
-    is 0 on its padding.
+    but the first is a target once (evaluation). A last window that extends beyond the end is
+    padded, and `weight` is 0 on its padding.
 
     Attributes:
         text: tokens, int [n].
@@ -134,9 +134,9 @@ class Windows:
 class Partnered:
     """Examples with a partner from the same global batch, `partner_<field>`, for mixup and CutMix.
 
-    The stream takes the example of the next row as partner. So it is as random as the shuffle,
-    another one in each epoch, and the same for any number of processes, devices and microbatches,
-    without communication.
+    The stream takes the example of the next row of the global batch as partner, and for the last
+    row that of the first. So it is as random as the shuffle, another one in each epoch, and the
+    same for any number of processes, devices and microbatches, without communication.
 
     Attributes:
         source: the examples.

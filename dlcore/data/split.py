@@ -34,7 +34,10 @@ def by_hash(keys: Sequence[bytes | str], validation: float = 0.1, test: float = 
 
     Args:
         keys: what identifies an example, such as its content or its path; str counts as UTF-8.
-        validation, test: fractions of the hash values, 0 for no such split.
+        validation, test: fractions of the hash values; 0: the split is empty.
+
+    Returns:
+        {split: indices} of train, validation and test, int64, ascending.
 
     Raises:
         UsageError: fractions that leave nothing for training.
@@ -64,8 +67,11 @@ def stratified(
 
     Args:
         labels: the class of each example [N].
-        validation, test: fractions of the examples, rounded to whole ones; 0 for no such split.
+        validation, test: fractions of the examples, rounded to whole ones; 0: the split is empty.
         seed: of the shuffle (`sklearn.model_selection.StratifiedShuffleSplit`).
+
+    Returns:
+        {split: indices} of train, validation and test, int64, ascending.
 
     Raises:
         UsageError: fractions that leave nothing for training, a class with fewer examples than
@@ -112,8 +118,11 @@ def by_group(
     Args:
         groups: the group of each example [N].
         validation, test: fractions of the groups (not of the examples), rounded, one group at
-            least; 0 for no such split.
+            least; 0: the split is empty.
         seed: of the shuffle.
+
+    Returns:
+        {split: indices} of train, validation and test, int64, ascending.
 
     Raises:
         UsageError: fractions that leave nothing for training, or fewer groups than splits.
@@ -150,7 +159,8 @@ def folds(
         count: the number of examples.
         k: the number of folds, 2 at least.
         seed: of the shuffle (`sklearn.model_selection`).
-        labels: classes [count], of which each fold has the same fraction; None: any.
+        labels: classes [count], of which each fold has the same fraction, with groups as nearly as
+            these allow; None: folds do not depend on classes.
         groups: groups [count], each of which lies in one fold as a whole; None: none.
 
     Returns:
@@ -202,12 +212,12 @@ def windows(
         length: time steps of the series, oldest first.
         inputs, horizon: time steps that a model reads, and that it predicts.
         stride: time steps from one window to the next, counted from the first of each split.
-        validation, test: fractions of the time steps at the end; 0 for no such split.
+        validation, test: fractions of the time steps at the end; 0: the split is empty.
         past_inputs: whether windows of validation and test may read inputs from the span before
             their own, as a forecaster in use does. If not, no time step is in two splits.
 
     Returns:
-        {split: starts}, ascending.
+        {split: starts} of train, validation and test, int64, ascending.
 
     Raises:
         UsageError: sizes below 1, fractions that leave nothing for training, or a span too short
@@ -299,8 +309,9 @@ def from_series(
         name: what the data are called in a run's card.
 
     Returns:
-        Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], which copy the series;
-        facts: `mean` and `deviation` of each channel over the training span alone.
+        Splits of `inputs` [inputs, ...] and `targets` [horizon, ...], copied from the series and
+        not standardised; facts: `mean` and `deviation` of each channel over the training span
+        alone.
 
     Raises:
         UsageError: as `windows`.

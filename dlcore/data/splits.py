@@ -60,17 +60,17 @@ class Splits:
     """Sources of examples by split, with facts of the data.
 
     Attributes:
-        train, validation, test: the sources; None for a split that does not exist.
+        train, validation, test: the sources; None if there is no validation or no test.
         facts: facts of the data. Added are `fields` {name: {"shape", "dtype"}} of one training
             example, `examples` and `sources` (name, version, split, fingerprint) per split, and
             `scored`.
-        scored: names of the splits on which losses are evaluated; those that do not exist are
-            skipped.
+        scored: names of the splits on which losses are evaluated; validation and test are skipped
+            where they are None.
         others: further splits by name.
 
     Raises:
-        UsageError: `others` has a split "train", "validation" or "test", or `scored` an unknown
-            name.
+        UsageError: `others` has a split "train", "validation" or "test", or `scored` a name that
+            is neither one of these nor in `others`.
     """
 
     train: Any  # a Source; Any, since tasks use further attributes of their sources
@@ -171,7 +171,8 @@ class Splits:
     ) -> Splits:
         """Returns splits with transformed examples.
 
-        A function returns all fields of the new examples; a mapping adds fields. Sources in memory
+        A transform is a function of a batch {field: [rows, ...]} that returns all fields of the new
+        examples, or a mapping {field: function of a batch}, which adds fields. Sources in memory
         are transformed at once, as complete arrays, others when examples are gathered. `info` keeps
         name, version and split, and gets another fingerprint.
 
@@ -189,7 +190,8 @@ class Splits:
 
         Raises:
             UsageError: a transform that does not return a dict of arrays with one row per example;
-                with a version, one whose result depends on the other examples.
+                splits without data (`from_facts`); with a version, a transform whose result depends
+                on the other examples, or a source whose examples are read on demand.
         """
         sources: dict[str, Source] = {}
         for name, source in self.items():

@@ -46,7 +46,7 @@ class Stream:
         batch: number of examples of a global batch.
         seed: of the shuffle.
         rows: rows of the global batch that this process needs, int [rows].
-        order: (examples, seed, epoch) -> order of the examples.
+        order: (number of examples, seed, epoch) -> order of the examples, see `permutation`.
     """
 
     source: Source
@@ -63,6 +63,10 @@ class Stream:
         """Returns the keys of the random generators of rows at a step, uint64 [rows, 2].
 
         A key is the seed and the example's number in the stream of all batches.
+
+        Args:
+            step: number of the batch, from 0.
+            rows: rows of the global batch, int [rows].
         """
         numbers = step * self.batch + rows
         return np.stack([np.full_like(numbers, self.seed), numbers], -1).astype(np.uint64)

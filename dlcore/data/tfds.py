@@ -159,12 +159,13 @@ def _parse(prepared: Prepared, split: str) -> tuple[str, int, int]:
 
 
 def cache_key(prepared: Prepared, split: str, detail: tuple[str, ...] | None) -> str:
-    """Returns the path of an entry in the cache, which changes when the prepared split changes.
+    """Returns a path, relative to the cache, that changes when the prepared split changes.
 
     Args:
         prepared: the set.
         split: a name without a slice.
-        detail: what else the entry depends on, such as the names of its features.
+        detail: what else the entry depends on, such as the names of its features; None: nothing
+            else.
 
     Raises:
         UsageError: the split has no records, or they cannot be read.

@@ -191,7 +191,7 @@ class RecordItems:
         """Decodes the numeric features of a record, as arrays by name.
 
         Args:
-            index: of the record, from `start` on.
+            index: of the record, counted from `start`: 0 is the record `start` of the split.
 
         Raises:
             UsageError: it is damaged, or lacks a feature.
@@ -205,7 +205,7 @@ class RecordItems:
         return {name: np.asarray(found[name]) for name in self.features}
 
     def where(self, index: int) -> str:
-        """Returns "record N of SET, SPLIT"."""
+        """Returns "record N of SET, SPLIT", where N is `start` + `index`."""
         return f"record {self.start + index} of {self.prepared.name}, {self.split}"
 
 

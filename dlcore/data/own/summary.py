@@ -208,11 +208,12 @@ def duplicates(examples: Iterable[tuple[str, str, str, str]], noun: str = "label
 
     Args:
         examples: (split, where, content, label) of each; examples of equal content are identical.
-        noun: what labels are called where those of identical examples differ.
+        noun: what labels are called in the note, "NOUN a and b", which a pair of examples with
+            different labels has.
 
     Returns:
-        One table of at most `LISTED` rows, each the first of identical examples with another one of
-        them; no table if all examples differ.
+        One table of at most `LISTED` rows (splits, where the first of identical examples is, where
+        another one is, note), one for each example but the first; no table if all examples differ.
     """
     groups: dict[str, list[tuple[str, str, str]]] = {}
     for split, where, content, label in examples:
@@ -263,7 +264,7 @@ def thumbnail(image: Image.Image) -> np.ndarray:
 
 
 def short(text: str) -> str:
-    """Returns a text, truncated after `CHARACTERS` characters."""
+    """Returns a text, truncated after `CHARACTERS` characters and then ended by "..."."""
     return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}..."
 
 

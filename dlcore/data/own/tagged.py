@@ -81,8 +81,8 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
 
     Args:
         text: the sentence.
-        spans: typed ranges of characters, without overlaps; a span is tagged from its first to its
-            last whole word.
+        spans: typed ranges of characters, without overlaps. A span that begins or ends within a
+            word cuts the word there; whitespace at its ends is ignored.
         label: class of the sentence; "": none.
 
     Returns:
@@ -109,7 +109,10 @@ def of_text(text: str, spans: Sequence[Span] = (), label: str = "") -> Tagged:
 
 
 def has_spans(file: Path) -> bool:
-    """Returns whether the first line of JSON in a file has `text`, and `spans` or `entities`."""
+    """Returns whether a file's first line, blank ones skipped, is JSON of a text with spans.
+
+    Such JSON has the key "text", and "spans" or "entities".
+    """
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
         found = files.parse(first)

@@ -15,8 +15,9 @@ def find(path: Path) -> Found:
     """Finds the texts of a path; the `values` of an example are (text, label).
 
     Args:
-        path: a .csv, .tsv or .jsonl file, or a folder of them. Splits are files train.csv,
-            validation.csv and test.csv (or of the other suffixes), or a column `split`.
+        path: a .csv, .tsv or .jsonl file with the columns (or keys) `text` and `label`, or a folder
+            of them. Splits are files train.csv, validation.csv and test.csv (or of the other
+            suffixes), or a column `split`.
     """
     try:
         return files.of_tables(path, COLUMNS)

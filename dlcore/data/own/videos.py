@@ -84,7 +84,8 @@ def listed(folder: Path) -> list[Path]:
     """Lists the videos in a folder without splits, or the folder itself if it holds frames only.
 
     Args:
-        folder: see `find`; images without subfolders and animations are one video.
+        folder: see `find`. If it holds images, and neither subfolders nor animations, they are the
+            frames of one video.
 
     Raises:
         UsageError: it holds no video, or also something else, such as an image beside videos.
@@ -177,8 +178,8 @@ def load(path: Path, size: Sequence[int], length: int) -> Splits:
         path: see `find`. Missing splits are cut from train by the hash of the videos' contents: all
             windows of a video are in one split.
         size: [height, width] of the frames.
-        length: frames of a window. Training has one at every frame, the other splits have windows
-            that do not overlap.
+        length: frames of a window. In training one starts at every frame. In other splits windows
+            do not overlap, and the last frames of a video that do not fill one are left out.
 
     Returns:
         Splits of `video`, uint8 [length, height, width, c]; c is 1 if all videos are grey, else 3.
@@ -280,7 +281,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def digests(examples: Sequence[Example]) -> list[str]:
-    """Returns the SHA-256 of the files of each video, concatenated in the order of its frames."""
+    """Returns a SHA-256 of each video: of the bytes of its files, in the order of its frames."""
     return [_digest(Path(example.values[0])) for example in examples]
 
 

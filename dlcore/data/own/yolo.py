@@ -49,7 +49,10 @@ def find(path: Path) -> Annotated:
 
 
 def description(path: Path) -> Path | None:
-    """Returns the .yaml file of a path, of several in a folder data.yaml; None: there is none."""
+    """Returns the .yaml or .yml file of a path; None: there is none.
+
+    Of several in a folder it is the one whose name without suffix is data, else the first by name.
+    """
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None
     inside = files.visible(path) if path.is_dir() else []

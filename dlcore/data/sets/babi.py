@@ -35,7 +35,7 @@ class Story(NamedTuple):
         sentences: of the story so far, without questions.
         question: the question.
         answer: a word, or several with commas between them.
-        supporting: indices of the sentences from which the answer follows.
+        supporting: indices in `sentences`, from 0, of those from which the answer follows.
     """
 
     task: int
@@ -46,7 +46,7 @@ class Story(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """Splits a sentence into its words in lower case, without punctuation."""
+    """Splits a sentence into its words in lower case; of punctuation ' and - stay in words."""
     return re.findall(r"[\w'-]+", text.lower())
 
 
@@ -84,7 +84,7 @@ class Stories(Arrays):
     """Rows of stories, as words.
 
     Fields: `story` int32 [sentences, words], the last sentence first; `question` int32 [words];
-    `label` int32, the answer; and `task` int32. 0 is padding.
+    `label` int32, index of the answer; and `task` int32. 0 is padding.
 
     Attributes:
         stories: as they are written.

@@ -81,8 +81,9 @@ def load(
 class Quadrupled(Partnered):
     """Examples with three others, `partner_<field>` [rows, 3, ...], for mosaics.
 
-    The first of the three is the example of the next row; the two others follow from the indices of
-    both. They are the same for any number of processes, devices and microbatches.
+    The first of the three is the example of the next row of the global batch, as in `Partnered`;
+    the two others are any of the source, determined by the indices of the example and of the first.
+    They are the same for any number of processes, devices and microbatches.
     """
 
     def with_paired_examples(self, index: np.ndarray, paired: np.ndarray) -> Batch:

@@ -89,7 +89,7 @@ def rows(
 
 
 def turns(dialogues: Sequence[Sequence[Message]]) -> Iterator[tuple[Dialogue, str]]:
-    """Yields (messages before it, its text) of each answer to a message of the user."""
+    """Yields (preceding messages, text) of each answer of the assistant to the user's message."""
     for dialogue in dialogues:
         for i in range(1, len(dialogue)):
             if dialogue[i].role == "assistant" and dialogue[i - 1].role == "user":

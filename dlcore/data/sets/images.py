@@ -46,7 +46,8 @@ def splits(
         features: those to load; None: all.
 
     Returns:
-        {"train", "validation", "test"}, and the names of the classes, () where it has none.
+        {split: its examples} of train, validation and test; and the names of the classes, () where
+        the set does not name them.
 
     Raises:
         UsageError: the set is not prepared.
@@ -77,8 +78,9 @@ def load(
         source: "published"; "offline", scikit-learn's digits; or a path to a user's images
             (`dlcore.data.own.images`).
         training: how many of its training examples are for training, the others are for validation.
-            None: all of them, without a validation split; no split is then in `scored`, and `facts`
-            of a user's images have `no_classifier`: no classifier of such images is there.
+            None: all of them, without a validation split; no split is then in `scored`. A user's
+            images keep their validation split, and their `facts` have `no_classifier`, True: there
+            is no trained classifier by which generated images could be compared with them.
         features: those to load of a prepared set; None: all.
         offline: the digits at 28x28 or 8x8.
         multiple: the height and width of a user's images follow from their files, as multiples of

@@ -115,8 +115,9 @@ def classes_of(instances: np.ndarray) -> np.ndarray:
         instances: by number, integers [height, width]; 0 is background.
 
     Returns:
-        Indices of `CLASSES`, uint8 [height, width]: 2 for a pixel of an instance of whose eight
-        neighbours one is not of the same instance, 1 for its other pixels.
+        Indices of `CLASSES`, uint8 [height, width]: 0 for background; 2 for a pixel of an instance
+        if at least one of its up to eight neighbours in the image is not of the same instance; 1
+        for the other pixels of an instance.
     """
     height, width = instances.shape
     padded = np.pad(instances, 1, mode="edge")

@@ -65,6 +65,8 @@ def load(name: str, source: DataSource, size: tuple[int, int]) -> Splits:
 def nearest(label_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Takes the label of the pixel at the centre of each pixel of an image.
 
+    If k is even, it is the lower right one of the four at the centre.
+
     Args:
         label_map: [batch, k height, k width].
         image: [batch, height, width, c].

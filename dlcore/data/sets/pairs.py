@@ -166,7 +166,8 @@ def packed(corpus: Corpus, subwords: Subwords, split: str, length: int, longest:
         subwords: the vocabulary of both languages.
         split: which split.
         length: tokens of a row on either side, at least; longer where a pair needs it.
-        longest: pairs of more tokens on a side are left out; 0: none is.
+        longest: pairs of more tokens on a side, END of the target included, are left out; 0: none
+            is.
 
     Returns:
         Arrays [rows, length], int32 except `weight`: `source` and `source_pair`, tokens and the
@@ -241,7 +242,7 @@ def load(
             (`dlcore.data.own.pairs`).
         vocabulary: number of byte pairs of the vocabulary, one for both languages.
         length: tokens of a row, at least; longer where a pair needs it.
-        longest: training pairs of more tokens on a side are left out; 0: none is.
+        longest: training pairs of more tokens on a side, see `packed`, are left out; 0: none is.
         reverse: English to German; of own pairs, from the second side to the first.
 
     Returns:
@@ -302,7 +303,7 @@ def first_fit(
     """Assigns items to rows by first-fit: each to the first row in which all its sides have space.
 
     Args:
-        sizes: size of each item on each side [items, sides].
+        sizes: size of each item on each side [items, sides], none above `length`.
         length: capacity of a row on each side.
 
     Returns:

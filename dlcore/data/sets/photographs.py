@@ -34,8 +34,8 @@ Pictures = Mapping[str, np.ndarray]  # {name: uint8 [height, width, 3]}
 class Crops:
     """Square crops of photographs, each determined by its index.
 
-    A crop is at a random place, has between half and all of the shorter side, is resized, and is
-    mirrored half of the time.
+    A crop is at a random place of a random photograph; its side, between half and all of the
+    photograph's shorter side, is random too. It is resized, and mirrored half of the time.
 
     Attributes:
         pictures: uint8 [height, width, 3] each.

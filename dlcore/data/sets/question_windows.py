@@ -119,11 +119,12 @@ class Encoder:
 
 
 def vocabulary(questions: Iterable[Question], rarest: int) -> tuple[str, ...]:
-    """Returns the words in lower case of questions and their texts, sorted, each text counted once.
+    """Returns the sorted words, in lower case, of questions and of the texts that they are about.
 
     Args:
         questions: of the training split.
-        rarest: occurrences from which a word is in the vocabulary.
+        rarest: occurrences from which a word is in the vocabulary; a text that several questions
+            are about is counted once.
     """
     questions = list(questions)
     texts = [*(each.question for each in questions), *sorted({each.context for each in questions})]

@@ -44,7 +44,7 @@ def load(
         lengths: of a row in tokens.
         fold: of the published set, which fifth of the articles is for test, from 0.
         negatives: fraction of the training questions that are shown once more with another text
-            of their group (an article of the published set), which does not contain their answers.
+            of their group (an article of the published set), see `unanswerable`.
         rarest: occurrences in training from which a word is in the vocabulary.
         subwords: a tokenizer, in place of a vocabulary of words; `lengths.characters` must be 0.
 
@@ -109,12 +109,13 @@ def unanswerable(questions: Sequence[Question], fraction: float, seed: int = 0) 
     """Pairs a fraction of the questions with another text of their group that has no answer to it.
 
     Args:
-        questions: with `group`.
-        fraction: of the questions, in [0, 1].
+        questions: with `group`; those without an answer are not paired.
+        fraction: probability, in [0, 1], with which a text of its group is drawn for a question.
         seed: of the draws.
 
     Returns:
-        Questions without answers; fewer where a group has no such text.
+        Questions without answers. A question is left out if the drawn text is its own, or contains
+        one of its answers; no second text is drawn.
     """
     random = np.random.RandomState(seed)
     texts: dict[str, list[str]] = {}

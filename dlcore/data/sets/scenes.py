@@ -28,7 +28,7 @@ def digit_scenes(split: str, canvas: tuple[int, int], most: int, padded: int) ->
         split: "train", "validation" or "test", see `EXAMPLES`.
         canvas: width and height in pixels.
         most: largest number of digits in a scene; the smallest is 1.
-        padded: boxes to which each example is padded, and at most which it has.
+        padded: boxes to which each example is padded; a scene has no more of them.
 
     Returns:
         The fields of `dlcore.data.sets.detection.load`; classes are the digits.

@@ -70,12 +70,12 @@ def packed(
 def padded(
     subwords: Subwords, texts: Sequence[str], length: int
 ) -> Int32[np.ndarray, "texts length"]:
-    """Encodes one text per row, between two `[sep]`, truncated or padded with 0.
+    """Encodes one text per row, between two `[sep]`, truncated or padded with 0 at the right.
 
     Args:
         subwords: the tokenizer, with the special tokens `SPECIALS`.
         texts: normalised by `plain` before they are encoded.
-        length: tokens of a row.
+        length: tokens of a row, `[sep]` included; a truncated text has no second `[sep]`.
 
     Returns:
         int32 [texts, length].
@@ -140,7 +140,7 @@ def cut(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sentences(Arrays):
-    """Tokens and labels of sentences.
+    """Sentences with classes: `tokens` int32 [examples, length], and `label` int32 [examples].
 
     Attributes:
         texts: the sentence of each example.
@@ -168,7 +168,7 @@ def load(name: str, source: DataSource, subwords: Subwords, length: int, fold: i
 
     Returns:
         Splits of `tokens` int32 [length] and `label` int32; `facts` has `classes`, `tokenizer`,
-        `vocabulary` and `length`; of clinc_oos `out_of_scope`, the number of that class; of own
+        `vocabulary` and `length`; of clinc_oos `out_of_scope`, the index of that class; of own
         texts `by_hash`, the splits that were cut from train.
 
     Raises:

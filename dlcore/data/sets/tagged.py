@@ -161,9 +161,9 @@ def load(
     Returns:
         Splits of `TaggedSentences`: the arrays of `Encoder.encode`, `tags` int32 [rows, length],
         and with several intents `label` int32 [rows]. A tag or intent that train lacks has the
-        index 0. `facts` has `words`, `characters`, `length`, `word_length`, `classes` (the tags),
-        `spans` (whether tags mark spans), `intents` ([]: none), `by_hash` (the splits that were
-        cut), and with subwords `tokenizer` and `vocabulary`.
+        index 0, and so has padding. `facts` has `words`, `characters`, `length`, `word_length`,
+        `classes` (the tags), `spans` (whether tags mark spans), `intents` ([]: none), `by_hash`
+        (the splits that were cut), and with subwords `tokenizer` and `vocabulary`.
 
     Raises:
         UsageError: another name, a set that is not prepared, one tag only in train, or faults in

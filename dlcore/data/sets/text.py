@@ -107,8 +107,9 @@ def load(
     """Loads a corpus as rows of tokens; `facts` has `tokenizer` and `vocabulary`, its size.
 
     Args:
-        name, source: as `corpus`; or a path that `dlcore prepare text` has written, which is not
-            loaded (`dlcore.data.token_shards`). Its documents are then rows of the running text.
+        name, source: as `corpus`; or a path that `dlcore prepare text` has written, whose tokens
+            stay in files (`dlcore.data.token_shards`). With the layout "documents" its rows are
+            windows of the running text.
         length: tokens of a row.
         vocabulary: number of byte pairs, learned from the training split (offline at most 4000).
             None: characters, for the layout "windows" only; of published and offline data the last
@@ -120,7 +121,8 @@ def load(
             `facts.end` is the token before and after each document.
             "lines": `tokens` [length], normalised lines end to end, "[sep]" before each, for
             masked language models (`sentences.packed`).
-        overlap: of documents: in training, segments of a long one start length / overlap apart.
+        overlap: of documents: in training, segments of one start length // overlap tokens apart,
+            also if it would fit into one segment.
         specials: of documents: the special tokens of the vocabulary, END among them.
         without: kinds of documents of english_text that are left out.
 

@@ -31,8 +31,8 @@ def load(source: DataSource, held_out: int = 1000) -> Splits:
 
     Returns:
         Splits of `a` and `b`, uint8 [N, 28, 28, channels]: pictures of the first and of the second
-        style. In training on digits, no digit is in both styles. In validation and test of digits
-        all are in both, in another order: `true_b` is `a` in the second style, `true_a` is `b` in
+        style. In training on digits, no picture is in both styles. In validation and test of digits
+        all pictures are, in another order: `true_b` is `a` in the second style, `true_a` is `b` in
         the first, and `label_a` and `label_b`, int32, are the digits of `a` and `b`. `facts` has
         `domains`, the names of the styles, and `digits`, whether there are these further fields.
 

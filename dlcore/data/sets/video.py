@@ -88,8 +88,8 @@ def load(
             from a fixed seed; training, validation and test show different digits. "offline": the
             same of scikit-learn's digits. A path: a user's clips (`dlcore.data.own.videos`).
         canvas: height and width of the frames, a multiple of 8; a user's clips are resized to it.
-        frames: of each video.
-        digits: of each generated video.
+        frames: number of frames of each video.
+        digits: number of digits in each generated video.
         train, held_out: number of generated videos of the training split, and of the others.
 
     Returns:
