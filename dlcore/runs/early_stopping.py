@@ -71,7 +71,10 @@ class Patience:
     def _logged(self, log: Path, until: int) -> list[float]:
         found: dict[int, float] = {}
         for step, record in records(log):
-            if record.get("split") == self.split and step <= until:
+            if record.get("split") != self.split or step > until:
+                continue
+            # what is measured at the end alone is a record of the best step without the metric
+            if self.metric in record or step not in found:
                 value = record.get(self.metric)
                 found[step] = float(value) if isinstance(value, int | float) else math.nan
         return [found[step] for step in sorted(found)]

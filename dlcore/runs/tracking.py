@@ -53,8 +53,9 @@ def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]
     except Exception as error:  # packages raise many kinds for keys and servers
         remedies = {"wandb": "wandb login, or WANDB_MODE=offline"}
         remedy = remedies.get(kind, "check MLFLOW_TRACKING_URI")
+        said = str(error).strip() or type(error).__name__
         raise UsageError(
-            f"--track {kind} cannot start: {str(error).splitlines()[0]}; {remedy}"
+            f"--track {kind} cannot start: {said.splitlines()[0]}; {remedy}"
         ) from error
     sent.save(folder / "tracked.json")
     writer = TrackingWriter(kind, tracker, folder, sent)
@@ -86,8 +87,17 @@ class Sent:
 
     @classmethod
     def load(cls, file: Path) -> Sent:
-        """Reads the record from a file; a new one where there is no file."""
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        """Reads the record from a file; a new one where there is no file.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise UsageError(
+                f"{file} is damaged ({error}): remove it, and the tracker gets the run once more"
+            ) from error
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in kept.items() if name in names})
 

@@ -61,6 +61,7 @@ def test_a_resumed_run_knows_the_evaluations_up_to_its_checkpoint(tmp_path: Path
         '{"step": 5, "split": "validation", "loss": 3.5}',
         '{"step": 5, "split": "train", "loss": 0.1}',
         '{"step": 10, "split": "validation", "loss": null}',
+        '{"step": 5, "split": "validation", "bleu": 0.2}',
         '{"step": 15, "split": "validation", "loss": 2.0}',
         '{"step": 20, "split": "vali',
     ]

@@ -10,6 +10,9 @@ from dlcore.data.own import files
 from dlcore.data.own.annotated import ALIASES, Annotated, Labelled, Picture
 from dlcore.errors import UsageError
 
+# by which entries refer to each other; ids of images have a check of their own
+_REFERENCES = ("image_id", "category_id", "supercategory")
+
 
 def find(path: Path) -> Annotated:
     """Reads COCO files (images, annotations, categories) with `bbox` [left, top, width, height].
@@ -115,6 +118,14 @@ def _shaped(content: object, file: Path, problems: list[str]) -> bool:
         if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
             problems.append(f"{file} has no list of objects {name!r}: it is not COCO's format")
             return False
+        for number, entry in enumerate(entries, 1):
+            for key in _REFERENCES if name != "categories" else ("id", *_REFERENCES):
+                if isinstance(value := entry.get(key), list | dict):
+                    problems.append(
+                        f"{file}, entry {number} of {name}: {key} is a"
+                        f" {type(value).__name__}, and must be a number or a text"
+                    )
+                    return False
     return True
 
 

@@ -94,6 +94,7 @@ FAULTS = {
     "not a number": ({"bbox": [1, 2, 3]}, r"annotation 5: bbox \[1, 2, 3\] is not four numbers"),
     "no category": ({"category_id": 4}, "annotation 5: there is no category 4: there are 3, 7"),
     "no image": ({"image_id": 77}, "annotation 5: there is no image 77"),
+    "list": ({"category_id": [3]}, "entry 6 of annotations: category_id is a list"),
 }
 
 
