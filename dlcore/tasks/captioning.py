@@ -78,8 +78,8 @@ class Describer:
             beams: number of hypotheses; 1: greedy decoding.
 
         Returns:
-            Tokens int32 [batch, size.longest], filled up with `END` after the caption; the sum of the
-            log-probabilities of the caption and of its first `END`, in nats [batch]; and the
+            Tokens int32 [batch, size.longest], filled up with `END` after the caption; the sum of
+            the log-probabilities of the caption and of its first `END`, in nats [batch]; and the
             attention weights at each token, [batch, size.longest, positions].
         """
         length, pixels = self.size.longest, to_signed(image)
