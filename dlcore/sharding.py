@@ -275,15 +275,16 @@ def along_experts(x: jax.Array) -> jax.Array:
 
 
 def gathered(x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
-    """Constrains a parameter to be replicated, except along the mesh axes of its dimensions.
+    """Constrains a parameter to be replicated, except along the dimensions with a mesh axis.
 
     For embedding tables: otherwise the compiler may send activations and gradients of all rows to
-    the shards of the table. It has no effect where `along_rows` has none.
+    the shards of the table. Like `along_rows`, it has no effect outside a training step, or where
+    the state is replicated.
 
     Args:
         x: the parameter.
-        axes: mesh axis of each dimension, or None; one that does not divide its dimension is
-            ignored.
+        axes: for each dimension the mesh axis along which it stays sharded, or None: replicated. So
+            is a dimension that is no multiple of its axis's number of devices.
 
     Returns:
         x.

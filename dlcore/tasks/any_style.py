@@ -43,8 +43,9 @@ class AnyStyle:
             params, extra: of all models.
             photograph: [batch, h, w, 3] in [0, 1]; h and w are multiples of 8.
             style: pictures [batch, height, width, 3] in [0, 1], likewise.
-            strength: weight a in [0, 1]: decoded are a * (activations with the style's moments) +
-                (1 - a) * (the photograph's own).
+            strength: weight a in [0, 1], a number or an array that broadcasts to the activations
+                [batch, h / 8, w / 8, channels]: decoded are a * (activations with the style's
+                moments) + (1 - a) * (the photograph's own).
 
         Returns:
             Pictures [batch, h, w, 3] in [0, 1].
@@ -97,7 +98,8 @@ def paint_unseen(network: AnyStyle, splits: Splits, size: int) -> Paint:
         network: paints.
         splits: whose test split has `unseen`, the style's picture, uint8 [height, width, 3]; it is
             read when something is painted.
-        size: pixels to which the longer side of the style's picture is reduced.
+        size: pixels to which the longer side of the style's picture is reduced; a smaller picture
+            keeps its size.
 
     Returns:
         (params, extra, photographs [batch, h, w, 3] in [0, 1]) -> pictures of the same shape.

@@ -243,7 +243,7 @@ def sparse_samples(
 
     Args:
         model: a sparse autoencoder of images of 28x28, see `coded`. It reads pixels less `mean`;
-            its outputs are the pixels themselves.
+            its outputs approximate the pixels in [0, 1]: no logits, and `mean` not subtracted.
         test: `image`.
         mean: [1, 784], subtracted from the pixels in [0, 1].
         count: number of images on which the units' activity is measured.

@@ -56,7 +56,7 @@ class Describer:
     """Captions pictures by beam search with a trained network.
 
     Attributes:
-        size: of the network.
+        size: of the network, `models.captioning.Size`.
         vocabulary: the word of each token.
         beams: number of hypotheses of the evaluation at the end, of samples and of predictions.
         penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
@@ -78,8 +78,9 @@ class Describer:
             beams: number of hypotheses; 1: greedy decoding.
 
         Returns:
-            Tokens int32 [batch, longest]; the sum of their log-probabilities in nats, that of `END`
-            included, [batch]; and the attention weights at each token, [batch, longest, positions].
+            Tokens int32 [batch, size.longest], filled up with `END` after the caption; the sum of
+            the log-probabilities of the caption and of its first `END`, in nats [batch]; and the
+            attention weights at each token, [batch, size.longest, positions].
         """
         length, pixels = self.size.longest, to_signed(image)
         step, state = begin(self.size, params[self.name], pixels, beams, length)
@@ -194,7 +195,7 @@ def samples(
 
     Args:
         describer: captions the pictures.
-        test: the pictures, of which the first 8 `count` are scored.
+        test: the pictures, of which the first 8 * `count` are scored.
         count: number of pictures with captions.
         detailed: for how many of them the attention is drawn.
 

@@ -53,7 +53,7 @@ def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int
 
     Returns:
         The most likely class, its probability, and the listed classes in descending order of
-        probability, rounded to six digits.
+        probability; probabilities are rounded to six decimals.
     """
     order = np.argsort(-p, kind="stable")[:top]
     listed = {classes[i]: round(float(p[i]), 6) for i in order}

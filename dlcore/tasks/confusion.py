@@ -97,8 +97,8 @@ def cross_validated(
         names: of the two classes.
 
     Returns:
-        The confusions of all repeats, and where there are mistakes up to 20 examples, those that
-        are wrong in most repeats first.
+        The confusions at a probability of 1/2, summed over the repeats; and, where there are
+        mistakes, up to 20 examples in descending order of the fraction of repeats that are wrong.
     """
     truth = true.astype(int)
     guess = (p > 0.5).astype(int)

@@ -36,7 +36,7 @@ Continue = Callable[..., Array]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continuation:
-    """A generator of tokens, bound to a model: see `bound`.
+    """A generator of tokens, bound to a model: `bound` makes it, `__call__` continues prompts.
 
     Attributes:
         generate, net, model, length, how: see `bound`.
@@ -57,7 +57,7 @@ class Continuation:
             state: trained parameters.
             prompt: int32 [batch, some].
             key: random key.
-            length, how: as of `generate`; None, (): those that are bound. Where any of `how` is
+            length, how: as of `bound`; None, (): those that are bound. Where any of `how` is
                 given, all of them are replaced.
 
         Returns:
@@ -75,11 +75,13 @@ def bound(
     """Binds a generator of tokens to a model, for `language_modelling.samples` and `predictor`.
 
     Args:
-        generate: (net, params, prompt, key, length, *how) -> tokens, such as that of `models.gpt`.
+        generate: (net, params, prompt int32 [batch, given], key, length, *how) -> tokens
+            [batch, given + length], such as `models.gpt_generation.generate`.
         net: its first argument: the network, or its shape.
         model: the name of the parameters.
-        length: the number of new tokens, where none is given.
-        how: temperature, top_k, top_p and draft, where none are given.
+        length: the number of new tokens of a call without a length.
+        how: temperature, top_k, top_p and draft, in this order, or the first of them; a call that
+            passes any of these uses none of the bound ones.
     """
     return Continuation(generate, net, model, length, how)
 
@@ -153,8 +155,8 @@ class PromptPredictor:
     def batch(self, state: State, items: Sequence[tuple[str, np.ndarray]]) -> list[Answer]:
         """Answers a batch of prompts.
 
-        A GPT continues those together that fit its context with their continuation; others are
-        continued one by one, a program for each length, by its `generate`.
+        A GPT continues as one batch the prompts that fit into its context with their continuation.
+        All others are continued one by one by `generate`, compiled anew for each length of prompt.
 
         Args:
             state: trained parameters.
@@ -163,11 +165,12 @@ class PromptPredictor:
         Returns:
             ({"prompt", "text", "log_probability", "log_probabilities"}, the text) of each prompt:
             its continuation, and the log-probability of the whole and of each token, in nats, under
-            the model's own distribution; null where the context is exceeded, and of recurrent
-            networks.
+            the model's own distribution, with that of a generated end token; both are None of
+            prompts that are continued one by one.
 
         Raises:
-            UsageError: flags that the model does not have, or not beyond its context.
+            UsageError: `--end` of a model without `start`; `--draft` of a recurrent network; or
+                `--min-p` or `--repetition-penalty` of prompts that are continued one by one.
         """
         if self.options.end and self.start is None:
             raise UsageError("--end: this model has no token that ends a document: leave it out")

@@ -93,6 +93,7 @@ class Conversation:
     Attributes:
         turn: number of answers that have begun.
         tokens: the text that the model sees.
+        forgotten: number of tokens that the last answer pushed out of the context.
     """
 
     def __init__(self, text_model: TextModel, state: State, sampling: Sampling) -> None:
@@ -139,8 +140,9 @@ class Conversation:
             of `text`, and of the conversation before it, which is dropped first.
 
         Raises:
-            UsageError: a character that the tokenizer does not know, or an empty text at the
-                beginning of a conversation; the conversation is unchanged.
+            UsageError: a character that the tokenizer does not know, or an empty text where the
+                conversation has no token yet, not even a start token; the conversation is
+                unchanged.
         """
         new = self.model.tokenizer.encode(text).tolist()
         if self.model.has_template:
@@ -166,7 +168,7 @@ class Conversation:
 
         It ends at a stop text, at the end token or after `max_tokens`. All generated tokens become
         part of the conversation, even if the caller stops early; an end token only where the model
-        has a chat template. `forgotten` counts the tokens that it pushes out of the context.
+        has a chat template. The attribute `forgotten` counts the tokens that it pushes out.
         """
         self.forgotten = 0
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)

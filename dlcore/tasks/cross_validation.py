@@ -66,7 +66,8 @@ def _counts(batch: Batch, train: bool) -> Array:
 def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
     """Returns the mean binary cross-entropy of all networks, in nats; metric: `accuracy`.
 
-    In training it is over the examples that a network is trained on, in evaluation over the others.
+    Means are over pairs of a network and an example: in training those where the network is trained
+    on the example, in evaluation the others.
 
     Args:
         model: computes logits [batch, networks] of a batch with `y`, 0 or 1 [batch], `learns`
@@ -90,7 +91,8 @@ def classification_loss(model: Model, label_smoothing: float = 0.0) -> Loss:
 def regression_loss(model: Model, folds: Folds) -> Loss:
     """Returns the mean squared error of all networks, of targets standardised for each network.
 
-    In training it is over the examples that a network is trained on, in evaluation over the others.
+    The mean is over pairs of a network and an example: in training those where the network is
+    trained on the example, in evaluation the others.
 
     Args:
         model: computes outputs [batch, networks] of a batch with `y`, float [batch], `learns` and
@@ -203,7 +205,8 @@ def regression_predictions(model: Model, folds: Folds, state: State) -> dict[str
 
     Args:
         model: computes outputs [batch, networks], as of `regression_loss`.
-        folds: the data; each network and each linear model is fitted to the examples it learns.
+        folds: the data; for each network its training examples, to which a linear model of each
+            kind is fitted too.
         state: of the networks.
 
     Returns:

@@ -92,9 +92,9 @@ class FoldsPredictor:
 
         Returns:
             The answer and a table of each row. The answer has "class", "probability" and "classes"
-            {name: probability}, or "number", of the mean over the networks; "networks", their
-            number; and "deviation", the standard deviation over them of the number or of the
-            probability of the second class.
+            {name: probability}, of the networks' mean probability, or "number", their mean output
+            in the units of the target; "networks", their number; and "deviation", the standard
+            deviation over them of the number or of the probability of the second class.
 
         Raises:
             UsageError: a cell that is empty or not a finite number.

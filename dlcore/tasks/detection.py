@@ -36,11 +36,11 @@ BATCH = 16  # images that are detected at a time outside of training
 
 
 class Detections(NamedTuple):
-    """Detected objects, in descending order of confidence.
+    """Detected objects of a batch of images; an entry with confidence 0 is no object.
 
     Attributes:
         boxes: left, top, right, bottom [batch, k, 4] in pixels of the canvas.
-        confidence: [batch, k] in [0, 1]; 0: the entry is no object.
+        confidence: [batch, k] in [0, 1], descending but for zeros, which may be anywhere.
         label: classes, int32 [batch, k].
     """
 
@@ -62,7 +62,8 @@ def loss(model: Logits, classes: int, stride: int, box_weight: float = 5.0) -> L
 
     Args:
         model: computes [batch, h, w, classes + 4]: logits of the heat maps, and distances from the
-            cell's centre to the sides of the box in pixels.
+            cell's centre to the sides of the box in pixels, of a batch with the fields of
+            `data.sets.detection.load` and `mask`, float [batch].
         classes: number of classes.
         stride: pixels of a cell along each axis.
         box_weight: factor of the box term.
@@ -200,7 +201,7 @@ class Detected:
 
     @property
     def every(self) -> Schedule:
-        """When it runs: "end" for the detailed metrics, else "eval"."""
+        """The schedule: "end" for the detailed metrics, else "eval"."""
         return "end" if self.detailed else "eval"
 
     @property
@@ -231,7 +232,11 @@ class Detected:
         return {**_truth(batch), **found._asdict()}  # type: ignore[dict-item]
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of a split; the threshold for test is chosen on validation too."""
+        """Computes the metrics of a split.
+
+        The detailed ones need a threshold of the confidence: on every split it is the one chosen on
+        validation, whose images are detected for it, or on the split itself without validation.
+        """
         true, found = in_images(collected)
         scores = metrics.average_precision(true, found, self._classes)
         if not self.detailed:
@@ -265,17 +270,18 @@ def evaluators(detect: Detect, splits: Splits) -> list[Detected]:
 
     At each evaluation: `map_50` and `map` (IoU 0.5 to 0.95), as pycocotools computes them. Of the
     final state also: `map_75`; `map_SIZE`; `ap_CLASS`, `ap_50_CLASS`; `threshold`, the confidence
-    with the largest F1 on validation, with `precision`, `recall` and `f1` of the detections from it
-    on at IoU 0.5; `calibration_error`, the expected calibration error of their confidences (Guo et
-    al. 2017); with `baseline_` in front, each average precision of the same boxes for every image
-    (`detection_baseline.constant`).
+    with the largest F1 on validation, and `precision`, `recall` and `f1` at IoU 0.5 of the
+    detections with at least this confidence; `calibration_error`, the expected calibration error of
+    their confidences (Guo et al. 2017); and with `baseline_` in front the average precisions of a
+    baseline that answers every image with the same boxes (`detection_baseline.constant`). SIZE is
+    one of `metrics.detection.SIZES`, CLASS a name in `facts.classes` with "_" for blanks and signs.
 
     Args:
         detect: finds objects.
         splits: with the fact `classes`.
 
     Raises:
-        UsageError: the data are open, so that they will be scored, and pycocotools is missing.
+        UsageError: pycocotools is missing; without data (`data.splits.Unopened`) it is not needed.
     """
     if not isinstance(getattr(splits.train, "source", splits.train), Unopened):
         metrics.require()

@@ -187,7 +187,8 @@ def of_pixels(train: Arrays, source: Source, class_counts: Sequence[int]) -> dic
         class_counts: number of training examples of each class.
 
     Returns:
-        `baseline_accuracy`, `baseline_auc` and `baseline_calibration`, see `evaluators`.
+        {metric: value} of `BASELINES`: `baseline_accuracy` and `baseline_calibration` of the prior,
+        the others of the regression, see `evaluators`.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

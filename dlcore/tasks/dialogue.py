@@ -78,7 +78,8 @@ class Assistant:
             key: random key; row i uses `fold_in(key, i)`.
 
         Returns:
-            Tokens [batch, longest], lengths, and log-probabilities, see `Generated`.
+            Tokens int32 [batch, longest], lengths int32 [batch] without the end token, and
+            log-probabilities [batch, longest] in nats, see `models.gpt_batch.Generated`.
         """
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(prompt)))
         params = state.params[self.model] if self.merged is None else self.merged(state.params)
@@ -94,15 +95,23 @@ class Assistant:
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[tuple[Array], dict[str, Array]]:
-    """Returns tokens, segments and positions of packed rows; the `inputs` of a `Model`."""
+    """Returns `tokens`, and `segment` and `position` as keywords; the `inputs` of a `Model`.
+
+    Args:
+        batch: packed rows: all three fields are int32 [batch, length].
+        key, train: not used.
+    """
     return (batch["tokens"],), {"segment": batch["segment"], "position": batch["position"]}
 
 
 def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator:
     """Evaluates the perplexity of answers: exp of the mean cross-entropy of their tokens.
 
+    Metric: `perplexity`.
+
     Args:
-        model: computes logits of a batch with `targets` and `weight`.
+        model: computes logits [batch, length, vocabulary] of a batch with `targets`, int [batch,
+            length], and their `weight`, 1 for tokens of answers, else 0.
         sources: {split: packed dialogues}.
     """
 
@@ -119,7 +128,7 @@ def perplexity(model: Logits, sources: Mapping[str, Source | None]) -> Evaluator
 
 
 def answers(assistant: Assistant, splits: Splits) -> Evaluator:
-    """Evaluates greedy answers and retrieved ones by BLEU and distinct n-grams, at the end.
+    """Evaluates greedy and retrieved answers by BLEU and distinct n-grams, at the end.
 
     `answer_bleu`, `answer_distinct_1` and `answer_distinct_2` are of greedy answers of the model;
     `retrieved_...` are of the answer to the most similar training context, and
@@ -171,7 +180,7 @@ def evaluators(model: Logits, assistant: Assistant, splits: Splits) -> list[Eval
 
 
 def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State, Array], list]:
-    """Shows a table of the first contexts with their true and their generated answers.
+    """Shows a table of the first 8 contexts with their true and their generated answers.
 
     Args:
         title: of the table.

@@ -129,7 +129,8 @@ def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]
     """Computes the metrics of `evaluators`.
 
     Args:
-        collected: `steering`, `target` [n] and `previous` [n, history].
+        collected: `steering` and `target` [n], and `previous` [n, history], the steering at the
+            frames before, the newest last.
         mean: mean steering of training.
 
     Returns:
@@ -245,10 +246,12 @@ def samples(
 def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Table:
     """Tabulates mean absolute errors where a person steers to the left, straight on, to the right.
 
+    Straight on is a steering from -0.05 to 0.05.
+
     Args:
         title: what the frames are.
-        found: as of `scores`.
-        mean: steering of training.
+        found: as `collected` of `scores`.
+        mean: mean steering of training.
     """
     rows: list[tuple[str | float, ...]] = []
     target = found["target"]

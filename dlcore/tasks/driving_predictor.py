@@ -40,7 +40,7 @@ class SteeringAnswer(TypedDict):
     """The answer to one moment.
 
     Attributes:
-        steering: from -1 (left) to 1 (right), rounded to six digits.
+        steering: from -1 (left) to 1 (right), rounded to six decimals.
     """
 
     steering: float
@@ -108,7 +108,7 @@ class SteeringPredictor:
 
         Raises:
             UsageError: the model reads the steering at the frames before, and `--previous` does not
-                give it for each frame.
+                give one value for each of the `history` frames.
         """
         frames = np.stack(items)
         batch = {"image": frames, "row": np.arange(len(frames), dtype=np.int32)}

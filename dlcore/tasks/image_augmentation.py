@@ -19,12 +19,12 @@ def shift_and_flip(max_shift: int, flip: bool) -> Augment:
     """Returns an augmentation by random shifts, then random reflections.
 
     Args:
-        max_shift: largest shift in pixels, in both dimensions; 0: none.
+        max_shift: largest shift in pixels, in both dimensions; 0: none. What a shift uncovers is 0.
         flip: whether images are reflected left to right with probability 1/2.
 
     Returns:
         (batch, key) -> batch, with its `image` [batch, height, width, channels] augmented, of the
-        same dtype. Both draws use the key of the batch, folded with an example's `row`.
+        same dtype. Both draws use the same key: that of the batch, folded with an example's `row`.
     """
 
     def augmented(batch: Batch, key: Array) -> Batch:

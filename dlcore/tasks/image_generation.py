@@ -167,8 +167,9 @@ def scores(
 
     Returns:
         {metric: value} of `METRICS`. `frechet_on_classifier_features` is the Fréchet distance of
-        the generated images from the test images, `floor_train_against_test` that of as many
-        training images: what perfect samples would reach. The others: see `legibility`.
+        the n generated images from the test images, `floor_train_against_test` that of the first n
+        training images: what perfect samples would reach. `precision` and `recall`: see `near`. The
+        others: see `legibility`.
     """
     of_generated, of_test = extract(generated), extract(test)
     of_train = extract(train[: len(generated)])
@@ -277,7 +278,8 @@ class ImageGenerator:
             count: number of images.
 
         Returns:
-            ({"seed"} and "class" where there are classes, the image) of each.
+            ({"seed"} and "class" where there are classes, the image) of each; the seed is that of
+            the options, the same for all.
 
         Raises:
             UsageError: an unknown class, or a class for a model without classes.

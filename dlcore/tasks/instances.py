@@ -60,15 +60,17 @@ def separated(
 
     Foreground are the pixels whose background probability is below 0.5; insides are the foreground
     pixels where "inside" is more probable than "border". Each connected inside is one instance, and
-    so is each connected area of foreground without an inside. The other foreground pixels belong to
-    the inside to which the path through the foreground is shortest.
+    so is each connected area of foreground without an inside; pixels with a common edge are
+    connected. The other foreground pixels belong to the inside to which the path through the
+    foreground is shortest, with diagonal steps.
 
     Args:
         probability: of background, inside and border, float [height, width, 3].
         smallest: instances of fewer pixels are left out.
 
     Returns:
-        int32 [height, width]: 0 for background, else the number of the instance, from 1 on.
+        int32 [height, width]: 0 for background, else the number of the instance, from 1 on without
+        gaps.
     """
     foreground = probability[..., 0] < 0.5
     inside = foreground & (probability[..., 1] > probability[..., 2])
@@ -94,6 +96,8 @@ def bright_areas(
     image: UInt8[np.ndarray, "height width 1"], smallest: int = 16
 ) -> Int32[np.ndarray, "height width"]:
     """Numbers the connected areas above Otsu's threshold; a baseline without learning.
+
+    Pixels with a common edge are connected.
 
     Args:
         image: uint8 [height, width, 1].
@@ -193,7 +197,7 @@ def confidences(
     """Computes the mean foreground probability over the pixels of each instance, float64.
 
     Args:
-        instances: by number from 1 on, none left out.
+        instances: the number of each pixel's instance, from 1 on without gaps; 0: background.
         probability: of background, inside and border.
     """
     numbers, count = instances.ravel(), int(instances.max()) + 1

@@ -29,7 +29,7 @@ class Augmentation:
             `crop.random_boxes`; pixels outside of the image are ignored by the loss.
         aspect: largest ratio by which the box is wider or higher than the image's shape.
         flip: whether images are mirrored left to right with probability 1/2.
-        any_direction: whether they are also turned upside down and transposed, each with
+        any_direction: whether they are also mirrored top to bottom and transposed, each with
             probability 1/2; `crop` must be square.
         brightness, contrast, saturation: strengths of `colours.colour_jitter`; 0: no change.
     """

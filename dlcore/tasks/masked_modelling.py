@@ -27,8 +27,10 @@ def mask(tokens: Subwords, fraction: float, length: int) -> Mask:
 
     Args:
         tokens: the tokenizer, with `SPECIALS` as its first tokens.
-        fraction: masked is max(1, round(fraction * length)) tokens of each text; in [0, 1].
-        length: number of tokens of a padded text.
+        fraction: in [0, 1]; max(1, round(fraction * length)) positions of each text are drawn,
+            uniformly from the ordinary tokens. Where a text has fewer of them, special tokens are
+            drawn and corrupted too.
+        length: number of tokens of a text, padding included.
 
     Returns:
         (batch, key) -> the corrupted tokens, int [batch, length], and the positions whose tokens

@@ -97,11 +97,11 @@ def evaluators(
 ) -> list[Evaluator]:
     """Evaluates how often the right answer of a pair scores higher, each pair by its fold's policy.
 
-    Each metric is the mean over contexts of the fraction of their pairs, with the bounds of a 95 %
-    interval over dialogues (`_low`, `_high`), at the end. Ties count half. `reward_accuracy` scores
-    by the log-ratio of policy and reference, `policy_accuracy` and `reference_accuracy` by the mean
-    log-probability of a token; `gain` is `reward_accuracy` less `reference_accuracy` on the same
-    dialogues.
+    It runs at the end. The accuracy of a context is the fraction of its pairs whose right answer
+    has the higher score; ties count half. Each metric is a mean over contexts, and with the
+    suffixes `_low` and `_high` a bound of its 95 % interval over dialogues. `reward_accuracy`
+    scores by the log-ratio of policy and reference, `policy_accuracy` and `reference_accuracy` by
+    the mean log-probability of a token; `gain` is `reward_accuracy` less `reference_accuracy`.
 
     Args:
         policies: of the folds, in order.

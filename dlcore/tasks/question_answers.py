@@ -32,7 +32,7 @@ class Evidence:
     Attributes:
         title: the question, and the answer where one is shown.
         text: the text.
-        spans: ranges of its characters to mark.
+        spans: ranges of its characters to mark, each a `samples.Span`.
     """
 
     title: str

@@ -79,10 +79,12 @@ def likeliest_sentence(question: Question, rare: dict[str, float]) -> tuple[int,
 def sliding_window(question: Question, rare: dict[str, float]) -> tuple[int, int]:
     """Finds the span whose neighbourhood shares the rarest words with the question.
 
-    A candidate has at most `LONGEST` words, none of them in the question, without punctuation, and
-    neither begins nor ends with a function word. Its score is the sum of the rarity of the question
-    words in the window around it, each divided by its distance; the window has as many words as the
-    question on either side. Of equal scores the longest candidate is taken, then the first.
+    Question words are the words of the question but for function words. A candidate has at most
+    `LONGEST` words, no question word and no punctuation, and neither begins nor ends with a
+    function word. Its score is the sum of the rarity of the question words in the window around it,
+    each divided by its distance in words; on either side the window has as many words as the
+    question, and punctuation marks count as words. Of equal scores the longest candidate is taken,
+    then the first.
 
     Args:
         question: with its text.
@@ -98,7 +100,7 @@ def sliding_window(question: Question, rare: dict[str, float]) -> tuple[int, int
     low = [word.lower() for word in tokens]
     question_words = {word.lower() for word in words(question.question).words} - _FUNCTION
     reach = max(1, len(words(question.question).words))
-    # punctuation is between words but counts in no distance and shares nothing
+    # punctuation counts in the distance of words, and shares nothing
     shared = [rare.get(w, most) if w in question_words and w[:1].isalnum() else 0.0 for w in low]
     best, found = (-1.0, 0), (0, 0)
     for first in range(len(low)):

@@ -83,7 +83,7 @@ class Answers:
         return questions.collect(finder.model, state.params, state.extra, batch, finder.longest)
 
     def score(self, state: State, collected: Collected, split: str) -> Mapping[str, float]:
-        """Computes the metrics of a split; the threshold for test is chosen on validation too."""
+        """Computes the metrics of a split; the threshold is that of validation for test too."""
         windows = self.sources[split]
         found = questions.combined(windows, collected)
         used = self.threshold.of(found) if split == "validation" else self.threshold(state)

@@ -24,7 +24,7 @@ CHARACTERS = ("question_characters", "context_characters")
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """Returns `FIELDS`, and `CHARACTERS` where a batch has them; the `inputs` of a `Model`."""
+    """Returns those of `FIELDS` and `CHARACTERS` that a batch has; the `inputs` of a `Model`."""
     return tuple(batch[name] for name in (*FIELDS, *CHARACTERS) if name in batch)
 
 
@@ -87,8 +87,9 @@ def collect(
         longest: largest number of tokens of a span.
 
     Returns:
-        `span` int [batch, 2], first and last token; `log_probability` [batch], of the span; and
-        `no_answer` [batch], the log-probability of "no answer".
+        `span` int [batch, 2], first and last token of the window's text, counted from 0;
+        `log_probability` [batch], of the span; and `no_answer` [batch], the log-probability of "no
+        answer"; both in nats.
     """
     (start, end), _ = model(params, extra, batch, None, False)
     span, best, none = best_spans(start, end, longest)
@@ -171,7 +172,7 @@ def best_threshold(questions: Sequence[Question], found: Sequence[Found]) -> flo
     """Chooses the threshold of `scores` with the largest F1; 0 if all questions have an answer.
 
     Args:
-        questions: with true answers.
+        questions: as of `scores`.
         found: an answer to each.
     """
     if all(question.answers for question in questions):
