@@ -61,6 +61,8 @@ class ExpertDense(nn.Module):
 class Experts(nn.Module):
     """Sends each token to `top` of several MLPs, and sums their outputs by the router's weights.
 
+    The weights are the softmax over the `top` largest logits of a token (`kernels.experts.route`).
+
     In training an expert takes at most capacity * top * length / experts tokens of a row (rounded
     up), and drops the last ones beyond that: shapes are fixed, so that XLA compiles and shards
     them, and rows do not depend on each other. In inference no token is dropped: a token's output

@@ -137,7 +137,7 @@ def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray,
     Args:
         steps: int [N], ascending.
         values: float [N], NaN for a gap.
-        limit: number of points.
+        limit: number of points, at least 5.
 
     Returns:
         The steps and values that are kept.

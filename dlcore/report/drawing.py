@@ -107,7 +107,7 @@ def _stripped(text: str) -> str:
 
 
 def margin(texts: Sequence[str], least: int = 46) -> int:
-    """Returns the width in pixels that the labels of an axis need."""
+    """Returns the pixels that the labels of an axis need beside it, at least `least`."""
     return max(least, 10 + math.ceil(6.4 * max(map(len, texts), default=0)))
 
 
