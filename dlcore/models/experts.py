@@ -52,7 +52,7 @@ class ExpertDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "experts slots n"]) -> Float[Array, "experts slots m"]:
-        """Maps the tokens of each expert by its kernel."""
+        """Maps the tokens of each expert by its kernel, [experts, slots, n] to [..., features]."""
         shape = (x.shape[0], x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         return jax.lax.dot_general(x, kernel.astype(x.dtype), (((2,), (1,)), ((0,), (0,))))

@@ -46,7 +46,8 @@ class Chart:
     Attributes:
         name: of the metric.
         curves: sorted by run and split.
-        reference: the published value of this metric; None where there is none, or runs differ.
+        reference: the published value of this metric; None where no run has one, or the values of
+            runs differ.
     """
 
     name: str
