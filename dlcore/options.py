@@ -138,7 +138,8 @@ def flag_names(config: Dataclass) -> dict[str, str]:
         config: the dataclass.
 
     Returns:
-        {path: name}, such as {"batch": "batch", "recipe.lr": "lr"}.
+        {path: name}, such as {"batch": "batch", "recipe.lr": "lr"}; names have the underscores of
+        the fields, which `flag` replaces by hyphens.
     """
     paths = _paths(config)
     return {path: short_name(path, paths) for path in paths}
@@ -166,7 +167,7 @@ def short_name(path: str, paths: Iterable[str]) -> str:
 
 
 def flag(name: str, value: object) -> str:
-    """Formats a field as it is written on the command line: "--widths 64 32", "--no-bias"."""
+    """Formats a field for the command line, not quoted: "--widths 64 32", "--no-bias"."""
     word = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{word}" if value else f"--no-{word}"

@@ -227,8 +227,8 @@ def extend(
     Args:
         net, params: the network and its parameters.
         tokens: [batch, length].
-        cache: keys and values of the columns before `column`.
-        column: of the first token of each row.
+        cache: keys and values; those of a row's columns before its `column` are read.
+        column: column of the cache of each row's first token [batch].
         padding: number of padding tokens at the left of each row.
 
     Returns:

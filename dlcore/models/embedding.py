@@ -26,7 +26,8 @@ class ConvEmbedder(nn.Module):
     Attributes:
         widths: channels of the convolutions.
         size: length of an embedding.
-        patch: blocks of patch x patch pixels are the positions of the first convolution.
+        patch: each block of patch x patch pixels becomes one position of the first convolution
+            (space to depth).
         dropout: rate of dropout before the dense layer.
     """
 
@@ -43,7 +44,7 @@ class ConvEmbedder(nn.Module):
 
         Args:
             x: images [batch, height, width, c]; zeros are added around those whose sides
-                patch 2^(widths - 1) does not divide.
+                patch 2^(n - 1) does not divide, for n widths.
             row: each example's index [batch] in training, else None.
 
         Returns:
@@ -85,7 +86,10 @@ def moved(
 
 
 class Verifiers(nn.Module):
-    """One `ConvEmbedder` for each fold, with a vector of unit length for each class.
+    """Applies one `ConvEmbedder` per fold, each with a vector of unit length for each class.
+
+    Every network is applied to every image; the loss (`tasks.verification.loss`) leaves out the
+    images that a network does not train on.
 
     Attributes:
         folds: number of networks, which share no parameters.
@@ -93,8 +97,9 @@ class Verifiers(nn.Module):
         widths, size, patch, dropout: as of `ConvEmbedder`.
         mirror: whether in evaluation the embeddings of the image and of its mirror image are
             summed and scaled to unit length.
-        shifts: pixels by which an image is shifted up, down, left and right in evaluation; the five
-            embeddings are summed and scaled to unit length. 0: no shifts.
+        shifts: pixels by which an image is shifted up, down, left and right in evaluation; its
+            embedding and those of the four shifted images (each with its mirror image where
+            `mirror`) are summed and scaled to unit length. 0: no shifts.
     """
 
     folds: int

@@ -52,7 +52,7 @@ class ExpertDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "experts slots n"]) -> Float[Array, "experts slots m"]:
-        """Maps the tokens of each expert by its kernel."""
+        """Maps the tokens of each expert by its kernel, [experts, slots, n] to [..., features]."""
         shape = (x.shape[0], x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         return jax.lax.dot_general(x, kernel.astype(x.dtype), (((2,), (1,)), ((0,), (0,))))
@@ -60,6 +60,8 @@ class ExpertDense(nn.Module):
 
 class Experts(nn.Module):
     """Sends each token to `top` of several MLPs, and sums their outputs by the router's weights.
+
+    The weights are the softmax over the `top` largest logits of a token (`kernels.experts.route`).
 
     In training an expert takes at most capacity * top * length / experts tokens of a row (rounded
     up), and drops the last ones beyond that: shapes are fixed, so that XLA compiles and shards

@@ -111,11 +111,11 @@ class Discriminator(nn.Module):
 
 
 def normalised(params: Tree) -> Tree:
-    """Divides every kernel by its spectral norm, as a matrix from its inputs to its outputs.
+    """Divides every kernel by its spectral norm, see `kernels.spectral.spectral_norm`.
 
     Args:
-        params: parameters; their last axis is that of the outputs. Arrays of fewer than two axes
-            are returned unchanged.
+        params: parameters; their last axis is that of the outputs, and all others are flattened to
+            the rows of a matrix. Arrays of fewer than two axes are returned unchanged.
 
     Returns:
         A tree like `params`.

@@ -69,8 +69,9 @@ class Size:
             (sliding window, Beltagy et al. 2020); 0: to all before it.
         softcap: bound of attention scores, see `kernels.grouped`; 0: none.
         logit_softcap: bound of the logits, by the same tanh; 0: none.
-        shared_keys: also in training, heads that share keys and values read them in place, without
-            a copy for each head. Generation over a cache always does.
+        shared_keys: whether training, too, computes heads that share keys and values
+            (`kv_heads`) by `kernels.grouped`, without a copy of these for each head. Generation
+            over a cache always does.
         experts: MLPs of a block, without biases, of which each token passes through `top`; their
             hidden layers are 1 / top as wide, rounded up to a multiple of 8, so that a token takes
             as many operations as in one MLP. 0: one MLP.
@@ -131,7 +132,7 @@ class Size:
 
     @property
     def hidden(self) -> int:
-        """The width of the hidden layer of a block."""
+        """The width of the hidden layer of a block's MLP; of an expert, see `expert_hidden`."""
         return 4 * self.width if self.mlp == "gelu" else -(-8 * self.width // 24) * 8
 
     @property

@@ -135,7 +135,7 @@ def generate_batch(
 ) -> Generated:
     """Continues prompts until each has ended, in one compiled loop over a cache.
 
-    A row depends on its own prompt and key alone: a batch of this row has the same result.
+    A row depends on its own prompt and key alone: it has the same result in a batch of one row.
 
     Args:
         size: of the network.

@@ -33,18 +33,20 @@ def generate(
 ) -> Integer[Array, "batch total"]:
     """Continues prompts by `length` tokens, in one compiled loop over a cache.
 
-    When the context is full, its second half becomes the prompt of the next segment.
+    When the context is full, its last context // 2 tokens become the prompt of the next segment, so
+    that `length` may exceed the context.
 
     Args:
         size: of the network.
         params: its parameters.
         prompt: [batch, given].
-        key: random key; token i is drawn with `fold_in(key, i)`.
-        length: number of new tokens.
+        key: random key of the batch; without `draft`, new token i of all rows is drawn with
+            `fold_in(key, i)`.
+        length: number of new tokens of each row.
         temperature, top_k, top_p: see `sampling.choose`.
         draft: number of tokens that `drafters.PromptLookup` proposes at a time, and one pass
-            checks; 0: none. The distribution of the texts is the same; above temperature 0 the
-            draws are others.
+            checks; 0: none. The distribution of the texts is the same; above temperature 0 other
+            tokens are drawn, as each row has a key of its own.
 
     Returns:
         Prompt and continuation [batch, given + length].

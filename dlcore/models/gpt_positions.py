@@ -72,7 +72,7 @@ def rotated(
     position: Integer[Array, " length"] | Integer[Array, "batch length"],
     rope: Rope,
 ) -> Float[Array, "batch heads length d"]:
-    """Applies rotary positions to queries or keys, for `PLAIN` by the kernel without scaling.
+    """Applies rotary positions to queries or keys.
 
     Args:
         x: queries or keys [batch, heads, length, d].

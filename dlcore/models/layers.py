@@ -108,8 +108,8 @@ class BatchNorm(nn.Module):
 
     Under jit the batch axis is global already; under shard_map and pmap the statistics are summed
     over the mesh axis "data" of the traced program. Evaluation uses running averages,
-    m <- momentum m + (1 - momentum) m_batch, in the collection "batch_stats". There is no mask:
-    padded positions enter the statistics like others.
+    m <- momentum m + (1 - momentum) m_batch of mean and biased variance, in the collection
+    "batch_stats". There is no mask: padded positions enter the statistics like others.
 
     Attributes:
         momentum: of the running averages.
@@ -157,6 +157,8 @@ class BatchNorm(nn.Module):
 
 class StochasticDepth(nn.Module):
     """Stochastic depth: training sets a residual branch to 0 for some examples.
+
+    The outputs of the other examples are divided by 1 - rate.
 
     Attributes:
         rate: probability of a 0, see `kernels.random.drop_row`.

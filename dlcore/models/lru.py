@@ -19,10 +19,10 @@ class LRU(nn.Module):
 
     x and y are [length, batch, n]; a, e^g and D are vectors that multiply elementwise. |a| < 1, for
     a = exp(-exp(nu) + i exp(theta)). At initialisation a is uniform over the area of the ring
-    least <= |a| <= most, its angles are uniform in turn / 1000 to turn, and the states have the
-    variance of an input of white noise. The parameters are nu ("size"), theta ("angle") and g
-    ("scale"), each [states]: bfloat16 cannot represent small differences of |a| near 1, but it can
-    represent those of nu.
+    least <= |a| <= most, its angle is uniform between turn / 1000 and turn, and for inputs of white
+    noise the states have the variance of the inputs. The parameters are nu ("size"), theta
+    ("angle") and g ("scale"), each [states]: bfloat16 cannot represent small differences of |a|
+    near 1, but it can represent those of nu.
 
     Attributes:
         states: number of complex states.

@@ -59,7 +59,7 @@ class MLP(nn.Module):
 
 
 class Many(nn.Module):
-    """Computes `count` independent networks of one shape; each parameter is [count, ...].
+    """Applies `count` `MLP`s, each to an input of its own; each parameter is [count, ...].
 
     Attributes:
         count: number of networks.

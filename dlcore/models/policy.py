@@ -16,15 +16,16 @@ from dlcore.models.layers import Dropout, LayerNorm
 
 
 class ConvPolicy(nn.Module):
-    """Computes one number from some frames, by 3x3 convolutions and a hidden layer.
+    """Computes an action, one number, from the last frames by 3x3 convolutions and a dense layer.
 
-    Frames are joined along the channels. Layer normalisation and ReLU follow each convolution, and
-    max pooling halves height and width between them.
+    Frames are concatenated along the channels. Layer normalisation and ReLU follow each
+    convolution, and max pooling halves height and width between them.
 
     Attributes:
         widths: channels of the convolutions.
         hidden: units of the hidden layer.
-        patch: blocks of patch x patch pixels are the positions of the first convolution.
+        patch: each block of patch x patch pixels becomes one position of the first convolution
+            (space to depth).
         dropout: rate of dropout before and after the hidden layer.
     """
 
@@ -46,7 +47,7 @@ class ConvPolicy(nn.Module):
 
         Args:
             frames: [batch, history, height, width, c]; zeros are added around those whose sides
-                patch 2^(widths - 1) does not divide.
+                patch 2^(n - 1) does not divide, for n widths.
             numbers: further inputs of the hidden layer [batch, n]; None: none.
             train: whether dropout is active.
             row: each example's index [batch].

@@ -31,7 +31,7 @@ class Size:
         width: features of a token, even.
         words: features of a word's vector.
         characters: features of a word from its characters; 0: none.
-        encoder: recurrent in both directions (Seo et al. 2017), or self-attention.
+        encoder: "gru" or "lstm", recurrent in both directions (Seo et al. 2017), or "attention".
         dropout: rate of dropout before each layer.
     """
 
@@ -73,7 +73,9 @@ class SpanHead(nn.Module):
 
 
 class Words(nn.Module):
-    """Computes features of words: a learned vector, a convolution over characters, and flags.
+    """Computes features of words from learned vectors, a convolution over characters, and flags.
+
+    Flags are binary features that the caller computes.
 
     Attributes:
         size: of the reader.
@@ -166,8 +168,9 @@ class SpanReader(nn.Module):
         size: of the reader.
 
     Source: Seo et al. 2017, from random word vectors and without highway layers; one recurrent
-    layer encodes, one models, and one more leads to the end. With `size.encoder` "attention" blocks
-    of self-attention take the place of the recurrent layers, as in Yu et al. 2018.
+    layer encodes, one computes the features of the answer's start, and one after it those of the
+    end. With `size.encoder` "attention" blocks of self-attention take the place of the recurrent
+    layers, as in Yu et al. 2018.
     """
 
     size: Size

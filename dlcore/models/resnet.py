@@ -82,7 +82,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks that each halve the image, global mean, a dense layer.
+    """A stem, stages of residual blocks, global mean and a dense layer; a stage halves the image.
 
     Attributes:
         widths: channels of each stage.

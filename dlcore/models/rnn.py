@@ -41,7 +41,7 @@ class Recurrent(nn.Module):
             u ~ U(1, T - 1), and that of the LSTM's input gate -log(u), so that units remember for 1
             to T steps.
         gain: factor of the orthogonal kernels.
-        reverse: run from the last step to the first.
+        reverse: run from the last step to the first; outputs stay in the order of the inputs.
 
     Source: Saxe et al. 2014 (orthogonal); Jozefowicz et al. 2015 (forget); Tallec & Ollivier 2018,
     sec. 2 (memory).
@@ -116,7 +116,8 @@ class RNN(nn.Module):
     Attributes:
         cell, width, forget, memory, gain: as of `Recurrent`.
         layers: number of layers.
-        both: bidirectional: every layer also runs backwards, and its outputs are concatenated.
+        both: bidirectional: every layer also runs backwards, and the outputs of both directions are
+            concatenated to [..., 2 width].
         dropout: rate of dropout between layers.
     """
 
@@ -188,6 +189,8 @@ class RNN(nn.Module):
 class Reader(nn.Module):
     """An RNN over vectors and a dense layer on its last output, or on all outputs.
 
+    The last output of a bidirectional RNN is that of each direction after it has read all steps.
+
     Attributes:
         rnn: the RNN.
         outputs: features of the dense layer.
@@ -227,7 +230,7 @@ class Reader(nn.Module):
     def advance(
         self, carry: Float[Array, "batch scans state"], x: Float[Array, "batch n"]
     ) -> Float[Array, "batch scans state"]:
-        """Runs one step on inputs x [batch, n]; returns the next states [batch, scans, state]."""
+        """Runs one step of a one-directional RNN: x [batch, n] -> states [batch, scans, state]."""
         return self.rnn(x[:, None], carry=carry)[1]
 
     def read(self, carry: Float[Array, "batch scans state"]) -> Float[Array, "batch outputs"]:
@@ -240,7 +243,7 @@ class CharRNN(nn.Module):
     """Predicts the next token: one-hot tokens, an RNN and a dense layer.
 
     Attributes:
-        rnn: the RNN.
+        rnn: the RNN; its rate of dropout applies before the dense layer, too.
         vocabulary: number of tokens.
     """
 

@@ -25,11 +25,11 @@ def choose(
         logits: [..., vocabulary].
         temperature: at least 0; 0 returns the most likely token.
         top_k: draw among the k most likely tokens only; 0: all.
-        top_p: of these, draw among the fewest most likely tokens whose probabilities sum to at
-            least this (nucleus sampling). Of equally likely tokens the ones with lower indices
-            count first.
-        min_p: of these, draw among tokens that are at least this times as likely as the most likely
-            one. Tokens that tie at the bound of `top_k` or `min_p` are all kept.
+        top_p: of these, draw among the fewest most likely tokens whose probabilities (at
+            `temperature`, normalised over these) sum to at least this (nucleus sampling). Of
+            equally likely tokens the ones with lower indices count first.
+        min_p: of these, draw among tokens that are at `temperature` at least this times as likely
+            as the most likely one. Tokens that tie at the bound of `top_k` or `min_p` are all kept.
 
     Returns:
         Tokens int32 [...].

@@ -28,7 +28,9 @@ _MARGIN = 1e-3  # how near a middle may be to the border before its logarithm is
 
 
 def positions(points: Array, width: int) -> Array:
-    """Computes sines and cosines of x and y at `width` / 4 frequencies from 1 to 16 periods.
+    """Computes sines and cosines of x and y at `width` / 4 frequencies, spaced geometrically.
+
+    They have 1 to 16 periods over the unit interval.
 
     Args:
         points: [..., 2] in [0, 1].

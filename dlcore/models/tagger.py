@@ -53,7 +53,8 @@ class Size(NamedTuple):
         cell: of the recurrent network.
         dropout: rate before and after the recurrent network.
         word_dropout: rate at which words are replaced by `UNKNOWN` in training.
-        crf: whether neighbouring tags score each other; otherwise each word is tagged by itself.
+        crf: whether scores of transitions, first and last tags are trained; otherwise they are 0,
+            so that words are tagged independently, `Tagger.impossible` aside.
         vocabulary: number of subwords of a Transformer encoder, whose outputs are further features
             of the words; 0: there is none.
         encoder: of that Transformer; needed with a `vocabulary`.

@@ -24,7 +24,7 @@ LogDensity = Callable[[Array, Array], Array]
 
 
 class Bounds(NamedTuple):
-    """Bounds on log p(x) of each example; all [batch].
+    """Bounds on log p(x) of each example, in nats; all [batch].
 
     Attributes:
         elbo: evidence lower bound, `reconstruction` - `kl`.
@@ -46,7 +46,7 @@ class VAE(nn.Module):
         encoder: x -> mean and log variance of q(z | x), [batch, 2 latent].
         decoder: z [batch, latent] -> parameters of p(x | z) [batch, ...], n numbers per example.
         latent: size of z.
-        log_density: (x, parameters) -> log p(x | z), both [..., n] -> [...].
+        log_density: (x, parameters) -> log p(x | z) in nats, both flattened to [..., n] -> [...].
 
     Source: Kingma & Welling 2014.
     """

@@ -34,8 +34,9 @@ class Collective:
             pairs (source, target).
         axes: the mesh axes along which the groups extend; () if unknown.
         shape: XLA's shape of the result.
-        source: the operation that it comes from.
-        sides: the number of dimensions of a torus over which a group extends.
+        source: XLA's `op_name` of the traced operation that it comes from; "" if unknown.
+        sides: the number of dimensions of a torus over which a group extends, which
+            `roofline.placed` fills in.
     """
 
     kind: str

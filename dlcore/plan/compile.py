@@ -40,7 +40,13 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes on one device during a step: arguments, further outputs, and temporary arrays."""
+    """Bytes on one device during a step.
+
+    Attributes:
+        arguments: of the state and the batch.
+        outputs: of results that do not reuse the memory of an argument.
+        temporary: of intermediate arrays.
+    """
 
     arguments: int
     outputs: int
@@ -48,7 +54,7 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """The sum of all."""
+        """The sum of arguments, outputs and temporary arrays."""
         return self.arguments + self.outputs + self.temporary
 
 
@@ -63,7 +69,7 @@ class Plan:
         parameters: their number, over all models.
         state_bytes: bytes of the state on one device.
         needs: peak bytes on one device; without `memory` a lower bound.
-        fits: whether `needs` is at most the usable memory of the device.
+        fits: whether the program compiles and `needs` is at most the usable memory of the device.
         memory: parts of `needs`; None where the state alone is too large or the compiler refused.
         flops: of a step, over all devices; 0 where `memory` is None.
         bytes: memory traffic of a step on one device; 0 where `memory` is None.
@@ -94,9 +100,9 @@ class Plan:
 def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
     """Chooses a mesh for all devices, where the user has given none.
 
-    `data` is the largest common divisor of batch and devices, and `tensor` has the remaining
-    devices. Experiments with tensor-parallel rules shard matrices over these; in others they repeat
-    the work.
+    `data` is the greatest common divisor of the devices and the examples of a microbatch (1 where
+    the microbatches do not divide the batch), and `tensor` has the remaining devices. Experiments
+    with tensor-parallel rules shard matrices over these; in others they repeat the work.
 
     Args:
         batch: number of examples of a step.
@@ -104,7 +110,8 @@ def own_size(batch: int, devices: int, microbatches: int) -> tuple[str, str]:
         microbatches: number of parts of a batch.
 
     Returns:
-        The mesh, and a note on the batch, which the devices do not divide; ("", "") where they do.
+        The value of `--mesh`, such as "data=4,tensor=2", and a message that proposes another batch;
+        ("", "") where `data` can have all devices, which is the default.
     """
     parts = math.gcd(devices, batch // microbatches) if batch % microbatches == 0 else 1
     if parts == devices:

@@ -40,7 +40,7 @@ class Estimate:
 
     @property
     def limit(self) -> str:
-        """The name of the largest part."""
+        """The largest part: "compute", "memory" or "collectives"."""
         named = {"compute": self.compute, "memory": self.memory, "collectives": self.communication}
         return max(named, key=lambda name: named[name])
 
@@ -98,7 +98,8 @@ def estimate(
     Args:
         hardware: the kind of device.
         flops: of the step, over all devices.
-        shared: the number of devices that share the work.
+        shared: the number of devices over which the FLOPs are divided; less than `devices` where
+            some repeat the work of others.
         devices: the number of devices.
         moved: bytes of memory traffic on each device.
         collectives: the collectives of the step.
@@ -118,7 +119,7 @@ def estimate(
 
 
 def slowest(collectives: Sequence[Collective], hardware: Hardware) -> str:
-    """Returns kind and axes of the collectives that take most of the time; "" without any."""
+    """Names the collectives that take most time: "all-reduce over data"; "" without any."""
     times: dict[str, float] = {}
     for each in collectives:
         name = f"{each.kind} over {'+'.join(each.axes) or '?'}"
@@ -132,7 +133,9 @@ class Group(TypedDict):
     Attributes:
         kind: of the collectives.
         axes: the mesh axes, joined by "+"; "" if unknown.
-        count, bytes, seconds: sums over all runs.
+        count: how often they run.
+        bytes: sum of `Collective.bytes` over all runs.
+        seconds: sum over all runs, see `seconds`.
     """
 
     kind: str

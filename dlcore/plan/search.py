@@ -35,7 +35,9 @@ class Candidate:
 
 
 def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
-    """Lists meshes to try: splits of the devices over the three axes whose rows divide the batch.
+    """Lists meshes to try: splits of the devices over the axes `data`, `fsdp` and `tensor`.
+
+    The devices on `data` and `fsdp`, over which the batch is sharded, divide the batch.
 
     For each size of `tensor`, the remaining devices are all on `data`, all on `fsdp`, or 8 on
     `fsdp` and the rest on `data`.
@@ -60,7 +62,15 @@ def meshes(devices: int, batch: int, tensor: bool) -> list[str]:
 
 
 def microbatches_for(batch: int, mesh: str) -> list[int]:
-    """Lists the numbers of microbatches to try on a mesh, in ascending order."""
+    """Lists the numbers of microbatches to try on a mesh, in ascending order.
+
+    Args:
+        batch: number of examples of a step.
+        mesh: a value of `--mesh` with all three axes.
+
+    Returns:
+        Those of `MICROBATCHES` for which data * fsdp devices divide each microbatch.
+    """
     sizes = dict(part.split("=") for part in mesh.split(","))
     rows = int(sizes["data"]) * int(sizes["fsdp"])
     return [count for count in MICROBATCHES if batch % (rows * count) == 0]
@@ -136,7 +146,7 @@ def _order(candidate: Candidate) -> tuple[bool, float, int]:
 
 
 def describe(candidate: Candidate) -> str:
-    """Returns a line about a candidate."""
+    """Formats a candidate as a line: its options, time of a step, memory, and whether it fits."""
     result, remat = (
         candidate.plan,
         ("" if candidate.remat is None else f" remat={'on' if candidate.remat else 'off'}"),

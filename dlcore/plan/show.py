@@ -16,7 +16,10 @@ GPU_DEFAULT = 0.75
 
 
 def as_json(name: str, plan: Plan, steps: int, price: float) -> dict[str, object]:
-    """Returns all values of a plan, in bytes, FLOPs, seconds and dollars.
+    """Returns all values of a plan as JSON values, in bytes, FLOPs, seconds and dollars.
+
+    Without an estimate of the time, the entries on costs are missing: flops, bytes, collectives,
+    step and run. The time of the run is in hours.
 
     Args:
         name: of the experiment.

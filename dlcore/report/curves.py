@@ -46,7 +46,8 @@ class Chart:
     Attributes:
         name: of the metric.
         curves: sorted by run and split.
-        reference: the published value of this metric; None where there is none, or runs differ.
+        reference: the published value of this metric; None where no run has one, or the values of
+            runs differ.
     """
 
     name: str
@@ -137,7 +138,7 @@ def thin(steps: np.ndarray, values: np.ndarray, limit: int) -> tuple[np.ndarray,
     Args:
         steps: int [N], ascending.
         values: float [N], NaN for a gap.
-        limit: number of points.
+        limit: number of points, at least 5.
 
     Returns:
         The steps and values that are kept.

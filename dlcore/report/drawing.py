@@ -17,12 +17,12 @@ Place = Callable[[float], float]
 
 
 def look(curve: Curve, runs: int) -> str:
-    """Returns a curve's classes: colour by run, or by split for a single run, and dash by split."""
+    """Returns a curve's CSS classes: colour by run (by split for a single run), dash by split."""
     return f"k{(curve.run if runs > 1 else curve.split) % 8} d{min(curve.split, 3)}"
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """Returns about `count` round numbers from `low` to `high`, ascending."""
+    """Returns about `count` round numbers within [low, high], ascending; [low] if it is empty."""
     raw = (high - low) / count
     if not math.isfinite(raw) or raw <= 0:
         return [low]
@@ -107,7 +107,7 @@ def _stripped(text: str) -> str:
 
 
 def margin(texts: Sequence[str], least: int = 46) -> int:
-    """Returns the width in pixels that the labels of an axis need."""
+    """Returns the pixels that the labels of an axis need beside it, at least `least`."""
     return max(least, 10 + math.ceil(6.4 * max(map(len, texts), default=0)))
 
 

@@ -25,8 +25,9 @@ def result(name: str) -> Card:
 def keep(runs: list[Path]) -> list[Path]:
     """Copies the cards of finished runs to experiments/results/, and returns their paths.
 
-    Runs that differ only by seed or fold share a card: that of the first run, with results and
-    hashes of all as `repeats`, and the options that differ from the defaults as `flags`.
+    Runs of one experiment whose configs differ at most in the fold share a card, whatever their run
+    options: that of the lowest seed (and fold), with results and hashes of all as `repeats`, and
+    the fields of the config that differ from the defaults as `flags`.
 
     Raises:
         UsageError: a run is not finished, or its experiment file may not be executed.

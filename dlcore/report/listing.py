@@ -17,7 +17,7 @@ def show(words: Sequence[str] = ()) -> None:
     """Prints a table of the experiments by task, with our result and the published one.
 
     Args:
-        words: each must occur in an experiment's name or description; upper or lower case.
+        words: each must occur in an experiment's name or description; case is ignored.
 
     Raises:
         UsageError: no experiment has all of them.

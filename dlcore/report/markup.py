@@ -24,7 +24,7 @@ class Html(str):
 
 
 def clean(text: object) -> str:
-    """Returns text without forbidden characters; those that change its direction are named."""
+    """Replaces characters that HTML forbids by U+FFFD, and bidirectional controls by "[U+202E]"."""
     return _DIRECTION.sub(
         lambda found: f"[U+{ord(found[0]):04X}]", _UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(text))
     )
@@ -68,7 +68,10 @@ def el(tag: str, *children: object, **attributes: object) -> Html:
 
 
 def json_block(value: object, name: str) -> Html:
-    """Returns a value as JSON inside the page, for its script; it cannot end the element."""
+    """Returns a <script> element of id `name` with a value as JSON, for the page's script.
+
+    "<", ">" and "&" are escaped, so that no string in the value can end the element.
+    """
     # ensure_ascii has escaped U+2028, U+2029 and lone surrogates.
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
@@ -77,7 +80,7 @@ def json_block(value: object, name: str) -> Html:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Returns whether a value is a float (also NaN) or an int below 1e300; a bool is neither."""
+    """Returns whether a value is a float (also NaN) or an int of magnitude below 1e300, no bool."""
     return isinstance(value, float) or (
         isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**300
     )
@@ -113,14 +116,14 @@ def number(value: object) -> str:
 
 
 def signed(value: float) -> str:
-    """Formats a difference with its sign."""
+    """Formats a difference with its sign, "±" for 0, and the digits of `number`."""
     return (
         "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "\N{PLUS-MINUS SIGN}"
     ) + number(abs(value))
 
 
 def seconds(value: object) -> str:
-    """Formats a duration in seconds."""
+    """Formats a number of seconds as "12.5 s", "3 min 04 s" or "2 h 05 min"; others: a dash."""
     if not is_number(value) or not math.isfinite(float(value)):
         return MISSING
     s = float(value)
@@ -135,7 +138,7 @@ def seconds(value: object) -> str:
 
 
 def size(value: object) -> str:
-    """Formats a number of bytes."""
+    """Formats a number of bytes in B, KiB, ..., TiB; other values become a dash."""
     if not is_number(value) or not math.isfinite(float(value)):
         return MISSING
     amount = float(value)
@@ -147,7 +150,7 @@ def size(value: object) -> str:
 
 
 def moment(value: object) -> str:
-    """Formats an ISO 8601 time, in UTC; other values are unchanged."""
+    """Formats an ISO 8601 time in UTC; None becomes a dash, and other values their text."""
     try:
         when = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -37,8 +37,8 @@ def write(runs: Sequence[Path], out: str | Path | None = None) -> Path:
 
     Args:
         runs: the folders of the runs.
-        out: a file, or a folder for it; by default report.html in the run, or in the folder
-            that all runs share.
+        out: a file, or a folder for report.html; by default report.html in the run, or for several
+            runs in the deepest folder that contains all of them.
 
     Raises:
         UsageError: it cannot be written there.

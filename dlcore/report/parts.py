@@ -139,14 +139,15 @@ def _text(folder: Path, part: Part, title: str) -> Html:
 
 
 def spans(text: str, part: Part) -> list[Html]:
-    """Splits a text at the ends of its spans; of overlapping spans the later one is shown.
+    """Splits a text where spans start and end; where they overlap, the last one listed is shown.
 
     Args:
         text: the text.
         part: a valid text part, with `spans`.
 
     Returns:
-        An element for each part of the text between two ends, with the label of a span that ends.
+        An element for each part of the text between two such positions, followed by the label of
+        its span if that ends there.
     """
     found = [(s["start"], min(s["end"], len(text)), s) for s in part.get("spans", [])]
     starts: dict[int, list[int]] = {}

@@ -30,7 +30,7 @@ def svg(run: Run, names: list[str]) -> Html:
         names: of the charts, as the report names them.
 
     Raises:
-        UsageError: the run has no such chart.
+        UsageError: the run has no such chart, or its metric was measured once only.
     """
     drawn = {chart.name: chart for chart in curves.charts([run]) if not chart.once}
     if missing := [name for name in names if name not in drawn]:

@@ -79,7 +79,8 @@ def read(path: Path) -> Run:
     """Reads one run.
 
     Raises:
-        UsageError: the folder is no run, or a file of it is damaged.
+        UsageError: the folder is no run, its card cannot be read, or a file is larger than
+            `LARGEST`. Damaged samples and lines of metrics.jsonl are left out, see `Run.notes`.
     """
     if not path.is_dir():
         raise UsageError(

@@ -21,7 +21,7 @@ def headline(card: Card, described: Mapping[str, str]) -> str:
     line `Headline:`; else the first of the test split, or of all where nothing was tested.
 
     Args:
-        card: of a finished run.
+        card: of a finished run, with at least one result.
         described: what `catalog.about` reads from the experiment file.
     """
     results = flat(card["results"])
@@ -46,6 +46,7 @@ def repeated(card: Card) -> tuple[list[dict[str, float]], str]:
     """Returns the results {"split/metric": value} of a card's runs, and a text on their number.
 
     With several seeds of several folds, there is one entry for each seed: the mean over its folds.
+    The text is such as "5 runs" or "3 seeds of 10 folds", and "" for a single run.
     """
     repeats = _repeats(card)
     runs = [flat(each["results"]) for each in repeats]

@@ -45,10 +45,13 @@ class Best:
         self.found: tuple[int, Results] = (-1, {})  # the best step that this process has evaluated
 
     def check(self, names: Callable[[Source], Collection[str]]) -> None:
-        """Raises UsageError unless the losses or an evaluator measure the `best` metric.
+        """Checks that the losses or an evaluator measure the `best` metric.
 
         Args:
             names: returns the names of the metrics of the losses on a source.
+
+        Raises:
+            UsageError: none of them does.
         """
         if self.best:
             scored = [
@@ -96,7 +99,10 @@ class Best:
             self.checkpoints.save(state, step, flat(results), only_best=True)
 
     def results(self, step: int) -> dict[str, Mapping[str, float]]:
-        """Returns the results of the best state; {} unless this process evaluated it at `step`."""
+        """Returns the results {split: {metric: value}} of the best state, which is that of `step`.
+
+        They are {} where this process has not evaluated it: an earlier one did, before a resume.
+        """
         return dict(self.found[1]) if self.found[0] == step else {}
 
     def final_step(self, last: int) -> int:

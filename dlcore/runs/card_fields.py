@@ -18,7 +18,7 @@ class Git(TypedDict):
 
     Attributes:
         commit: hash of the checked-out commit.
-        clean: as of `circumstances.git`.
+        clean: whether nothing differs from that commit, as of `circumstances.git`.
     """
 
     commit: str | None

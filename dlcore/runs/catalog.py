@@ -38,7 +38,8 @@ class Page:
         about: first paragraph of its docstring.
         config: its class `Config`.
         presets: {name: config}.
-        data, build: its functions.
+        data: (config, source) -> the splits of its data.
+        build: (config, splits) -> the experiment.
         flags: its default run options.
         published: the line "Published" of its docstring; "": none.
     """
@@ -68,8 +69,8 @@ class Page:
     def usual(self, words: list[str]) -> Config:
         """Returns the config that a command line starts from: the file's default, or a preset.
 
-        Removes `--preset NAME` from `words`. Without it, `--offline` selects the preset "offline",
-        where there is one.
+        Removes `--preset NAME` from `words` in place. Without it, `--offline` selects the preset
+        "offline", where there is one.
 
         Raises:
             UsageError: there is no such preset.
@@ -188,7 +189,7 @@ def recorded(path: Path) -> str:
         path: the file, as `find` returns it.
 
     Returns:
-        The path itself for an experiment of `folder()`, the absolute path for any other file.
+        The path as it is given for an experiment of `folder()`, the absolute path for other files.
     """
     return str(path if word(path) == path.stem else path.resolve())
 
@@ -258,8 +259,8 @@ def load(path: Path, text: str | None = None) -> Page:
         text: its text, if `source` has read it already.
 
     Raises:
-        UsageError: the file or a module that it imports cannot be loaded; Config, data or build is
-            missing; or a field of Config has no default.
+        UsageError: the file has a syntax error, or an import fails; Config, data or build is
+            missing; or a field of Config has no default. Other errors of the file are not caught.
     """
     name = f"experiments.{path.stem}"
     loader = _Loader(name, str(path))

@@ -109,7 +109,7 @@ def differences(
 
 
 def commit(then: Card, now: Card) -> list[str]:
-    """Returns a line for different commits of two cards, and one for each uncommitted change."""
+    """Returns a line if two cards differ in commit, and one for each with uncommitted changes."""
     none = Git(commit=None, clean=None)
     a, b = (each.get("git") or none for each in (then, now))
     before, after = a.get("commit"), b.get("commit")
