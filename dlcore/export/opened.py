@@ -35,7 +35,8 @@ class Opened:
     Attributes:
         folder, card, config: of the run.
         experiment: built from the facts of the data; from the data where the run has no facts.
-        state: the best state (or the newest), averaged, without optimizer.
+        state: the best state, or the newest with `last` of `opened`; averaged parameters where the
+            run keeps averages, and no optimizer state.
         notes: messages for the user on where state and facts come from.
     """
 
@@ -82,12 +83,12 @@ def newest(folder: Path) -> tuple[Path, int]:
 def opened(run: Described, last: bool = False) -> Opened:
     """Builds a run's experiment, and reads its state.
 
-    The state is read from model.safetensors, which a finished run writes. Where that is missing, or
-    `last` is set, it is read from a checkpoint.
+    The best state is read from model.safetensors, which a finished run writes; where that is
+    missing, from the best checkpoint, or the newest if no best one can be read.
 
     Args:
         run: what `described` has returned.
-        last: the newest checkpoint in place of the best state.
+        last: read the newest checkpoint instead.
 
     Raises:
         UsageError: no state can be read, or it does not fit the experiment.
