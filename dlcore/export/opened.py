@@ -19,7 +19,14 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A run's folder, its loaded experiment file, its card, and the card's config and options."""
+    """A run whose experiment is not built yet.
+
+    Attributes:
+        folder: of the run.
+        page: its loaded experiment file.
+        card: its card.
+        config, flags: the experiment's config and the run options that the card records.
+    """
 
     folder: Path
     page: Page
@@ -72,7 +79,8 @@ def newest(folder: Path) -> tuple[Path, int]:
     """Finds the newest run of a folder of numbered runs.
 
     Returns:
-        (the newest run, number of runs); (folder, 0) for a folder without numbered runs.
+        (the newest run, number of runs); (folder, 0) if the folder is itself a run, or has no
+        numbered runs.
     """
     runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
     if not runs or (folder / "card.json").exists():
