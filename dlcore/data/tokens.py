@@ -62,10 +62,12 @@ class Subwords:
         return [np.asarray(each.ids, np.int32) for each in found]
 
     def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
-        """Decodes tokens to a text; special tokens are left out.
+        """Decodes tokens to one text; special tokens are left out.
+
+        Of a byte-pair vocabulary, bytes that are not UTF-8 become U+FFFD.
 
         Args:
-            tokens: int, of any shape.
+            tokens: int, of any shape, in row-major order.
 
         Raises:
             UsageError: an index outside the vocabulary.
@@ -132,7 +134,7 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
 
     Args:
         texts: the texts.
-        size: number of tokens, with the 256 bytes and the special tokens.
+        size: number of tokens, including the 256 bytes and the special tokens.
         specials: names of the special tokens.
 
     Raises:

@@ -32,7 +32,8 @@ class Transformed:
     Attributes:
         source: the examples before the transform.
         function: batch {field: [rows, ...]} -> batch of as many rows.
-        info: which data these are; the fingerprint depends on the transform of the first examples.
+        info: which data these are; the fingerprint depends on that of `source` and on the
+            transformed examples 0 to 63.
     """
 
     source: Source
@@ -53,7 +54,14 @@ class Transformed:
     def augmented(
         self, index: Integer[np.ndarray, " rows"], keys: UInt64[np.ndarray, "rows 2"]
     ) -> Batch:
-        """Returns examples for training, see `source.drawn`."""
+        """Returns examples for training, transformed after `source` has augmented them.
+
+        Args:
+            index, keys: as of `dlcore.data.source.drawn`.
+
+        Raises:
+            UsageError: as `gather`.
+        """
         examples = sources.drawn(self.source, index, keys)
         return _checked(self.info, self.function(examples), len(index))
 
@@ -67,8 +75,8 @@ def transformed(source: Source, transform: Transform, version: str | None = None
         transform, version: as of `Splits.map`.
 
     Raises:
-        UsageError: as `Splits.map`; or a version for a source whose examples are read on demand
-            (`Mapped`).
+        UsageError: as `Splits.map`; or a version is given for a source whose examples are read on
+            demand (`Mapped`).
     """
     function = _function(transform)
     if isinstance(source, Partnered):  # a subclass chooses its partners as before

@@ -24,11 +24,11 @@ class Input(NamedTuple):
     """An input of a model: files, a line of text, or a Python value.
 
     Attributes:
-        name: in messages.
-        where: entries that name it in JSON.
-        files: the files; () for the other two.
-        text: the line; None for the other two.
-        value: the value; None for the other two.
+        name: identifies it in messages, such as a path.
+        where: identifies it in the JSON output, such as {"file": path, "line": number}.
+        files: the files; () if it is not made of files.
+        text: the line; None if it is not a text.
+        value: the Python value; None if it is not one.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Answered(NamedTuple):
     """The answer to one item of an input.
 
     Attributes:
-        name: of the item, in messages and output.
-        where: entries that name it in JSON.
+        name: identifies the item in messages and printed answers.
+        where: identifies it in the JSON output, as of `Input`.
         answer: what the model answers, as JSON values.
-        sample: the answer as it is shown.
+        sample: the answer for a person; `dlcore predict --out` writes its files.
     """
 
     name: str
@@ -123,17 +123,18 @@ def _hidden(path: Path) -> bool:
 
 
 def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
-    """Yields the lines of a text file that are not empty, numbered from 1.
+    """Yields the lines of a text file that are not empty, with their line numbers in the file.
 
-    Of a table (.csv, .tsv) and of JSON lines it yields the cells of one column.
+    Of a table (.csv, .tsv) and of JSON lines (.jsonl) it yields the cells of one column. All lines
+    of a file are counted from 1, empty ones and a table's header included.
 
     Args:
         path: the file.
-        column: of a table; its other columns, such as the label, are not read.
+        column: of a table, or key of a JSON line; others, such as the label, are not read.
 
     Yields:
-        The lines, and an `Unread` for a file that is no text in UTF-8 or has no such column, and
-        for each row that is broken.
+        The lines, and an `Unread` for a file that cannot be read, is no text in UTF-8 or is a table
+        without the column. For each broken row an `Unread` follows after all lines.
     """
     if path.suffix.lower() in files.TABLES:
         yield from _cells_of(path, column)
@@ -171,13 +172,13 @@ def answers(
 ) -> Iterator[Answered | Unread]:
     """Yields the answers in the order of the inputs; `Unread` for one that the predictor refuses.
 
-    Inputs are read as needed, `batch` items at a time. All batches have the size of the first one,
-    the next power of two, at most `batch`, so that one program is compiled; the last batch is
-    padded by repeating its last item.
+    Inputs are read as needed, `batch` items at a time. All batches have one size, so that one
+    program is compiled: the number of items of the first batch, rounded up to a power of two, but
+    at most `batch`. The last batch is padded by repeating its last item.
 
     Args:
         predictor: reads inputs and answers items.
-        state: trained.
+        state: the model's state, with trained parameters.
         inputs: files or lines; an `Unread` is yielded unchanged.
         batch: largest number of items of a batch.
     """

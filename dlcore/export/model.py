@@ -34,8 +34,8 @@ P = TypeVar("P", Predictor, Generator)
 def load(run: str | Path, *, last: bool = False, trust: bool = False) -> TrainedModel:
     """Loads the trained model of a run, which answers inputs of your own.
 
-    The training data are not opened, unless the run has kept no facts of them. Enables JAX's
-    compilation cache.
+    The training data are not opened, unless the run's folder lacks facts.json, which describes
+    them. Enables JAX's compilation cache.
 
     Args:
         run: the folder that `dlcore train` printed, or `runs/NAME` for the newest in it.
@@ -138,7 +138,7 @@ class TrainedModel:
 
     @property
     def facts(self) -> Facts:
-        """What is known of the training data."""
+        """The facts of the training data from which the model was built, such as `classes`."""
         return self.experiment.splits.facts
 
     @property

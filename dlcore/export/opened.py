@@ -19,7 +19,14 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A run's folder, its loaded experiment file, its card, and the card's config and options."""
+    """A run whose experiment is not built yet.
+
+    Attributes:
+        folder: of the run.
+        page: its loaded experiment file.
+        card: its card.
+        config, flags: the experiment's config and the run options that the card records.
+    """
 
     folder: Path
     page: Page
@@ -35,7 +42,8 @@ class Opened:
     Attributes:
         folder, card, config: of the run.
         experiment: built from the facts of the data; from the data where the run has no facts.
-        state: the best state (or the newest), averaged, without optimizer.
+        state: the best state, or the newest with `last` of `opened`; averaged parameters where the
+            run keeps averages, and no optimizer state.
         notes: messages for the user on where state and facts come from.
     """
 
@@ -71,7 +79,8 @@ def newest(folder: Path) -> tuple[Path, int]:
     """Finds the newest run of a folder of numbered runs.
 
     Returns:
-        (the newest run, number of runs); (folder, 0) for a folder without numbered runs.
+        (the newest run, number of runs); (folder, 0) if the folder is itself a run, or has no
+        numbered runs.
     """
     runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
     if not runs or (folder / "card.json").exists():
@@ -82,12 +91,12 @@ def newest(folder: Path) -> tuple[Path, int]:
 def opened(run: Described, last: bool = False) -> Opened:
     """Builds a run's experiment, and reads its state.
 
-    The state is read from model.safetensors, which a finished run writes. Where that is missing, or
-    `last` is set, it is read from a checkpoint.
+    The best state is read from model.safetensors, which a finished run writes; where that is
+    missing, from the best checkpoint, or the newest if no best one can be read.
 
     Args:
         run: what `described` has returned.
-        last: the newest checkpoint in place of the best state.
+        last: read the newest checkpoint instead.
 
     Raises:
         UsageError: no state can be read, or it does not fit the experiment.

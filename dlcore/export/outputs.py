@@ -122,7 +122,7 @@ class OneFile(Outputs):
 
 
 def outputs(path: Path | None) -> Outputs:
-    """Returns the outputs for a path: one file where it ends as one, otherwise a new folder."""
+    """Returns `OneFile` for a path with a sample's suffix, such as .png, else `Outputs`."""
     if path is not None and path.suffix.lower() in FILES:
         return OneFile(path)
     return Outputs(path)

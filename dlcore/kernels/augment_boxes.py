@@ -37,7 +37,8 @@ def random_placement(
         aspect: largest ratio of the scales along x and y, at least 1.
 
     Returns:
-        Placements [batch, 4] (scale x, scale y, shift x, shift y), dtype of `extent`.
+        Placements (sx, sy, tx, ty) [batch, 4], dtype of `extent`: the point (x, y) of an image, in
+        pixels, is at (sx x + tx, sy y + ty) of the canvas.
 
     Source: large-scale jitter, Ghiasi et al. 2021, sec. 3.
     """
@@ -129,7 +130,8 @@ def mosaic_windows(
             the point is rounded to whole pixels.
 
     Returns:
-        Boxes [batch, 4, 4]: above left, above right, below left, below right; dtype of `canvas`.
+        Windows [batch, 4, 4]: above left, above right, below left and below right of the point,
+        each (left, top, right, bottom) in pixels; dtype of `canvas`.
 
     Source: Bochkovskiy et al. 2020 (YOLOv4), sec. 3.3.
     """

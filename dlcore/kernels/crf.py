@@ -188,8 +188,8 @@ def log_partition(
 
     Args:
         emissions: scores of each tag [batch, length, tags], floating.
-        transitions: score of each tag (column) after another one (row) [tags, tags].
-        start, end: scores of the first and of the last tag [tags].
+        transitions: score of each tag (column) after another one (row) [tags, tags], finite.
+        start, end: scores of the first and of the last tag [tags], finite.
         length: valid positions of each chain [batch]; the rest is padding, whose contents, even
             NaN, change nothing.
 

@@ -42,7 +42,7 @@ def pixel_weights(
     """Looks up the weight of each pixel's class; 0 for an ignored pixel.
 
     Args:
-        labels: classes [batch, h, w], integers.
+        labels: classes [batch, h, w], integers; outside 0 to classes - 1: the pixel is ignored.
         weights: weight of each class [classes].
 
     Returns:
@@ -60,7 +60,7 @@ def dice_loss(
 
     Args:
         probabilities: p [batch, h, w, classes], floating; y is one-hot.
-        labels: classes [batch, h, w], integers.
+        labels: classes [batch, h, w], integers; outside 0 to classes - 1: the pixel is ignored.
 
     Returns:
         [batch], float32 or wider: over the classes that occur in an example; 0 where none does.
@@ -82,7 +82,7 @@ def lovasz_softmax(
 
     Args:
         probabilities: [batch, h, w, classes], floating.
-        labels: classes [batch, h, w], integers.
+        labels: classes [batch, h, w], integers; outside 0 to classes - 1: the pixel is ignored.
 
     Returns:
         [batch], float32 or wider: over the classes that occur in an example; 0 where none does.

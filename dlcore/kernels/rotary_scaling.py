@@ -19,14 +19,14 @@ class Rope:
     """Frequencies of rotary positions (Su et al. 2021).
 
     Attributes:
-        base: frequency i of d/2 is base^(-2i/d).
+        base: frequency i of d/2 is base^(-2i/d), where d is the number of rotated features.
         fraction: of the features of a head that are rotated: the first ones. The others pass
             unchanged (partial form, as in GPT-NeoX).
         scaling: how the frequencies are changed for contexts longer than in training.
+            none: not at all; `factor` has no effect.
             linear: divided by `factor` (position interpolation, Chen et al. 2023).
-            ntk: `base` is multiplied by factor^(d / (d - 2)), with d rotated features, so that the
-            lowest frequency is divided by `factor` and the highest is unchanged (NTK-aware
-            interpolation).
+            ntk: `base` is multiplied by factor^(d / (d - 2)), so that the lowest frequency is
+            divided by `factor` and the highest is unchanged (NTK-aware interpolation).
             yarn: frequencies with fewer than `slow` periods in `context` are divided by `factor`,
             those with more than `fast` are unchanged, those between are mixed linearly; queries and
             keys are multiplied by 0.1 ln(factor) + 1 (Peng et al. 2023, eq. 22 and sec. 3.2-3.4).

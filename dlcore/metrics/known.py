@@ -12,8 +12,8 @@ class Metric(NamedTuple):
     """Direction and unit of a metric.
 
     Attributes:
-        better: which values are better; None: neither, or unknown.
-        unit: of its values; "": none.
+        better: whether "higher" or "lower" values are better; None: neither, or unknown.
+        unit: of its values, such as "dB"; "": none.
     """
 
     better: Better | None
@@ -58,8 +58,8 @@ def known(name: str, declared: Mapping[str, object] | None = None) -> Metric:
     Args:
         name: such as "accuracy", or with its objective "net/accuracy". The whole name is looked up
             first, then its last part.
-        declared: {name: Metric} of an experiment, or from a card, where a metric is a mapping. It
-            is searched before the table `KNOWN`.
+        declared: {name: Metric} of an experiment, or {name: {"better": ..., "unit": ...}} from a
+            card. It is searched before the table `KNOWN`.
 
     Returns:
         The metric; with `better` None where the name is unknown.

@@ -35,7 +35,7 @@ def overlap(confusion: Shaped[np.ndarray, "classes classes"]) -> Overlap:
         confusion: number of pixels [classes, classes], rows true and columns predicted.
 
     Returns:
-        The metrics, each between 0 and 1.
+        The metrics, each between 0 and 1; NaN for classes that do not occur, see `Overlap`.
 
     Raises:
         ValueError: not square, or no pixels.

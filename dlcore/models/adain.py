@@ -12,9 +12,10 @@ LAYER = "conv4_1"  # of `models.style.VGG`, whose activations are normalised
 
 
 class Decoder(nn.Module):
-    """Decodes activations of `LAYER` to pictures of eight times their height and width.
+    """Decodes activations of `style.VGG` to pictures of eight times their height and width.
 
-    It enlarges by moving channels into pixels, where the original repeats pixels.
+    They are those of its layer `LAYER`. The decoder enlarges by moving channels into pixels, where
+    the original repeats pixels.
 
     Attributes:
         width: channels at a quarter of the picture's size; twice as many at an eighth, and a third

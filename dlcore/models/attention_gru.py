@@ -155,8 +155,8 @@ class AttentionGRU(nn.Module):
 
         Args:
             source: source tokens [batch, source].
-            pair: number of the pair of each token [batch, source], or True at tokens of one
-                sentence and False at padding.
+            pair: number of the pair of each token [batch, source], or a mask of one sentence, False
+                at padding. States are reset wherever it changes.
             row: each example's index in the global batch [batch]; None: no dropout.
         """
         x = self.drop(self.embed(source), row)

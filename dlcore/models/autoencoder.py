@@ -76,9 +76,10 @@ class ConvDecoder(nn.Module):
     """Levels of 3x3 convolutions; each level ends by doubling height and width (depth to space).
 
     Attributes:
-        widths: channels of each level.
+        widths: channels at the input of each level, so that the first should be those of x; with a
+            depth of 1 the first number is not used.
         channels: of the result.
-        depth: number of convolutions of each level.
+        depth: number of convolutions of each level, of which the last one doubles height and width.
         activation: after each convolution but the last.
 
     Source: Shi et al. 2016 for depth to space.

@@ -34,7 +34,7 @@ class Size:
         vocabulary: number of words.
         longest: tokens of a caption at most.
         width: channels of the grid and of the decoder.
-        decoder: kind of the decoder.
+        decoder: kind of the decoder, "gru" or "transformer".
         layers, heads: of a Transformer decoder.
         dropout: rate in the decoder.
     """
@@ -183,7 +183,7 @@ class Captioner(nn.Module):
             image: [batch, height, width, 3], floating.
             tokens: int [batch, length].
             train: whether dropout is active.
-            row: int32 [batch], index of each example.
+            row: each example's index in the global batch [batch], for the keys of dropout.
 
         Returns:
             [batch, length, vocabulary].
@@ -200,7 +200,7 @@ class Captioner(nn.Module):
         Args:
             tokens: int [batch, length].
             grid: what `encode` returned.
-            row: index of each example in training; None: no dropout.
+            row: each example's index in the global batch [batch]; None: no dropout.
 
         Returns:
             Logits [batch, length, vocabulary], and the weights of the grid's positions for each

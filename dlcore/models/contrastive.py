@@ -53,7 +53,7 @@ class Contrastive(nn.Module):
         Args:
             x: images [batch, height, width, c].
             train: whether batch statistics are updated.
-            row: each example's index [batch].
+            row: each example's index in the global batch [batch], for the encoder's dropout.
         """
         features = self.encoder(x, train=train, row=row)
         hidden = jax.nn.relu(nn.Dense(self.hidden, name="hidden")(features))

@@ -62,14 +62,15 @@ class Drafter(Protocol):
         Args:
             state: what `start` or the last call returned. Since the last call each row has grown by
                 the accepted ones of the proposed tokens and by one token after them.
-            text: tokens; what follows the first `length` ones of a row is undefined.
+            text: tokens [batch, columns]; after the first `length` ones of a row, undefined.
             length: columns of each row that are known, padding included.
             padding: number of padding tokens at the left of each row.
             keys: a random key for each row.
             decoding: how the model's tokens are chosen.
 
         Returns:
-            The proposal and the next state.
+            The proposal: tokens int32 [batch, tokens], and the distributions from which they were
+            drawn [batch, tokens, vocabulary], or None where they were not drawn; the next state.
         """
 
 
@@ -81,8 +82,8 @@ class PromptLookup:
     """Proposes what followed the last tokens where they occurred in the text before.
 
     It searches the text for the longest earlier occurrence of its last tokens, at most `ngram`; of
-    several it takes the latest, and without one it repeats the last token. A continuation that
-    reaches the end of the text is repeated from its beginning.
+    several it takes the latest, and without one it repeats the last token. Where fewer than
+    `tokens` tokens follow the occurrence, these are repeated.
 
     Attributes:
         tokens: how many are proposed at a time.
@@ -95,7 +96,7 @@ class PromptLookup:
     ngram: int = 3
 
     def check(self, size: Size) -> None:
-        """Raises ValueError for numbers below 1."""
+        """Raises ValueError where `tokens` or `ngram` is below 1."""
         if self.tokens < 1 or self.ngram < 1:
             raise ValueError(
                 f"at least 1 token is proposed and compared, not {self.tokens} and {self.ngram}"
@@ -150,7 +151,7 @@ class SmallGPT:
     tokens: int = 4
 
     def check(self, size: Size) -> None:
-        """Raises ValueError for another vocabulary, a shorter context, or no token."""
+        """Raises ValueError for another vocabulary, a shorter context, or `tokens` below 1."""
         own = self.size
         if self.tokens < 1:
             raise ValueError(f"at least 1 token is proposed, not {self.tokens}")
