@@ -318,7 +318,7 @@ def to_host(tree: Tree) -> Tree:
     whole = next(
         replicated(x.sharding)
         for x in jax.tree.leaves(tree)
-        if isinstance(x.sharding, NamedSharding)
+        if isinstance(getattr(x, "sharding", None), NamedSharding)
     )
     gather = jax.jit(lambda t: t, out_shardings=whole)
     return jax.device_get(gather(tree))

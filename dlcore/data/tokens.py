@@ -53,11 +53,22 @@ class Subwords:
         return tokenizer
 
     def encode(self, text: str) -> Int32[np.ndarray, " tokens"]:
-        """Encodes a text as int32 [tokens]; names of special tokens in it are encoded as text."""
+        """Encodes a text as int32 [tokens]; names of special tokens in it are encoded as text.
+
+        Raises:
+            UsageError: a lone surrogate, which is half of a character.
+        """
+        _check_surrogates(text)
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> list[Int32[np.ndarray, " _"]]:
-        """Encodes many texts, in parallel, each as int32 [tokens]."""
+        """Encodes many texts, in parallel, each as int32 [tokens].
+
+        Raises:
+            UsageError: as `encode`.
+        """
+        for text in texts:
+            _check_surrogates(text)
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [np.asarray(each.ids, np.int32) for each in found]
 
@@ -139,7 +150,7 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
 
     Raises:
         UsageError: `size` is too small for the 256 bytes and the special tokens, or too large for
-            the texts.
+            the texts; or a special token has the name of a token of the texts.
         ValueError: two special tokens have the same name.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -163,12 +174,28 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
     )
     tokenizer.train_from_iterator(texts, trainer)
     subwords = Subwords(tokenizer.to_str(), tuple(specials))
+    merges = json.loads(subwords.serialized)["model"]["merges"]
+    if taken := {*specials} & {*alphabet, *("".join(pair) for pair in merges)}:
+        raise UsageError(
+            f"{min(taken)!r} names a special token, and is a token of the texts as well: choose"
+            f" another name, such as <|{min(taken)}|>"
+        )
     if len(subwords) != size:
         raise UsageError(
             f"a vocabulary of {size} tokens is requested, but the texts give only {len(subwords)}:"
             f" request fewer, such as --vocabulary {len(subwords)}"
         )
     return subwords
+
+
+def _check_surrogates(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{text[error.start]!r} at position {error.start} of a text is half of a character (a"
+            " lone surrogate): remove it"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)

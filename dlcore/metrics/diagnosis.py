@@ -58,10 +58,15 @@ def at_specificity(
         ValueError: examples of one class only.
     """
     _check(true)
-    candidates = [*np.unique(probability).tolist(), np.inf]
-    found = [at_threshold(probability, true, threshold) for threshold in candidates]
-    allowed = [each for each in found if each.specificity >= specificity]
-    return max(allowed, key=lambda each: (each.sensitivity, each.specificity))
+    score, condition = np.asarray(probability), np.asarray(true) > 0
+    thresholds = np.append(np.unique(score), np.inf)
+    below, missed = (
+        np.searchsorted(np.sort(score[each]), thresholds) for each in (~condition, condition)
+    )
+    # both counts rise with the threshold: the smallest that is allowed misses the fewest, and of
+    # those that miss as few the largest has the highest specificity
+    fewest = missed[below / (~condition).sum() >= specificity][0]
+    return at_threshold(score, true, float(thresholds[missed == fewest][-1]))
 
 
 def at_threshold(probability: np.ndarray, true: np.ndarray, threshold: float) -> Operating:

@@ -96,6 +96,8 @@ def clustered_mean_interval(
     weights = np.asarray(weight, np.float64)
     total, sums = (np.bincount(of_example, each) for each in (weights, weights * value))
     index = np.random.default_rng(0).integers(0, len(total), (draws, len(total)))
-    means = sums[index].sum(1) / np.maximum(total[index].sum(1), 1e-12)
+    drawn = total[index].sum(1)
+    drawn, drawn_sums = drawn[drawn > 0], sums[index].sum(1)[drawn > 0]  # others have no mean
+    means = drawn_sums / drawn
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(sums.sum() / total.sum()), float(low), float(high))

@@ -30,7 +30,8 @@ def keep(runs: list[Path]) -> list[Path]:
     the fields of the config that differ from the defaults as `flags`.
 
     Raises:
-        UsageError: a run is not finished, or its experiment file may not be executed.
+        UsageError: a run is not finished, its experiment file may not be executed, or two runs of
+            one card have the same seed and fold, or another precision.
     """
     groups: dict[str, list[Card]] = {}
     for run in runs:
@@ -39,7 +40,20 @@ def keep(runs: list[Path]) -> list[Path]:
             raise UsageError(f"{run} is {card['status']}, not done: dlcore resume {run}")
         config = {name: value for name, value in card["config"].items() if name not in REPEATED}
         groups.setdefault(json.dumps([card["experiment"], config], sort_keys=True), []).append(card)
+    for cards in groups.values():
+        _check_repeats(cards)
     return [_keep(sorted(cards, key=_order)) for cards in groups.values()]
+
+
+def _check_repeats(cards: list[Card]) -> None:
+    name = cards[0]["experiment"]
+    if len({tuple(_order(card)) for card in cards}) < len(cards):
+        raise UsageError(f"two runs of {name} have one config and one seed: keep one of them")
+    if len(found := {str(card["run"].get("precision")) for card in cards}) > 1:
+        raise UsageError(
+            f"runs of {name} with --precision {' and '.join(sorted(found))} have one config: keep"
+            " those of one precision"
+        )
 
 
 def _order(card: Card) -> list[int]:

@@ -73,13 +73,16 @@ class Page:
         "offline", where there is one.
 
         Raises:
-            UsageError: there is no such preset.
+            UsageError: there is no such preset, or no name.
         """
         name = "offline" if "--offline" in words and "offline" in self.presets else ""
         for number, word in enumerate(words):
             flag, equals, value = word.partition("=")
             if flag == "--preset":
                 name = value if equals else "".join(words[number + 1 : number + 2])
+                if not name:
+                    names = ", ".join(self.presets) or "none"
+                    raise UsageError(f"--preset needs a name; {self.name} has {names}")
                 del words[number : number + (1 if equals else 2)]
                 break
         if name and name not in self.presets:

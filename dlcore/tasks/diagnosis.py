@@ -163,17 +163,19 @@ def scores(collected: Collected) -> dict[str, float]:
         collected: `label` int [N]; `before` and `after`, probabilities of the condition without and
             with the temperature [N]; `logits` and `scaled`, the logits [N, 2].
     """
-    true, p = collected["label"], collected["after"]
+    true = collected["label"]
+    # float32 may round a probability to slightly more than 1
+    before, p = (np.clip(collected[name], 0, 1) for name in ("before", "after"))
     point = metrics.at_threshold(p, true, 0.5)
     spread = (np.abs(np.diff(collected[name], axis=1)).sum() for name in ("logits", "scaled"))
-    before, after = (float(each) for each in spread)
+    plain, scaled = (float(each) for each in spread)
     return {
         "auc": metrics.auc(p, true),
         "sensitivity_at_95_specificity": metrics.at_specificity(p, true, SPECIFICITY).sensitivity,
         "balanced_accuracy": (point.sensitivity + point.specificity) / 2,
         "calibration_error": reliability(p, true).error,
-        "calibration_error_before": reliability(collected["before"], true).error,
-        "temperature": before / after if after else 1.0,
+        "calibration_error_before": reliability(before, true).error,
+        "temperature": plain / scaled if scaled else 1.0,
     }
 
 

@@ -60,7 +60,7 @@ def samples(
     last = _last(model, length)
 
     def draw(state: State, key: Array) -> Table:
-        found = last(state, test.gather(np.arange(count)))  # type: ignore[arg-type]
+        found = last(state, test.gather(np.arange(min(count, len(test)))))  # type: ignore[arg-type]
         rows = zip(found["target"].tolist(), found["recalled"].tolist(), strict=True)
         cells = tuple((" ".join(map(str, a)), " ".join(map(str, b))) for a, b in rows)
         return Table(title, ("target", "recalled"), cells)

@@ -171,6 +171,9 @@ def test_a_preset_is_a_config_by_name(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert cli.main(["train", "mlp_digits", "--preset", "huge"]) == 2
     assert "mlp_digits has no preset 'huge': it has tiny" in capsys.readouterr().err
+    for words in (["--preset"], ["--preset=", "--steps", "2"]):
+        assert cli.main(["train", "mlp_digits", *words]) == 2
+        assert "--preset needs a name; mlp_digits has tiny" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["train", "gan_mnist", "--help"])
     said = " ".join(capsys.readouterr().out.split())

@@ -82,6 +82,12 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         tokens.bpe([TEXT], 256, ["[PAD]"])
     with pytest.raises(ValueError, match="special tokens must differ"):
         tokens.bpe([TEXT], 400, ["[PAD]", "[PAD]"])
+    for taken in ("a", "ab"):  # a byte, and a merge
+        with pytest.raises(UsageError, match=f"'{taken}' names a special token, and is a token"):
+            tokens.bpe(["ab"], 257 + (taken == "ab"), [taken])
+    for encode in (SUBWORDS.encode, lambda text: SUBWORDS.encode_all(["fine", text])):
+        with pytest.raises(UsageError, match=r"'\\ud83d' at position 1 of a text is half of a"):
+            encode("a\ud83db")
     with pytest.raises(UsageError, match=r"give only 25\d"):
         tokens.bpe(["abc"], 1000)
     with pytest.raises(

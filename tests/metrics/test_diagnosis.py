@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from dlcore.metrics.diagnosis import at_specificity, at_threshold, auc
 
@@ -25,6 +27,18 @@ def test_operating_points_by_hand() -> None:
     assert at_threshold(P, TRUE, 0.6) == (0.6, 0.75, 0.75)
     assert at_specificity(P, TRUE, 0.75) == (0.4, 1.0, 0.75)
     assert at_specificity(P, TRUE, 0.95) == (0.8, 0.5, 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2), st.floats(0, 1))
+def test_the_operating_point_is_the_best_of_all(
+    examples: list[tuple[int, bool]], specificity: float
+) -> None:
+    score, true = (np.array(each) for each in zip(*examples, strict=True))
+    assume(true.any() and not true.all())
+    found = [at_threshold(score, true, x) for x in [*np.unique(score), np.inf]]
+    allowed = [each for each in found if each.specificity >= specificity]
+    expected = max(allowed, key=lambda each: (each.sensitivity, each.specificity))
+    assert at_specificity(score, true, specificity) == expected
 
 
 def test_no_threshold_is_needed_where_nothing_separates() -> None:

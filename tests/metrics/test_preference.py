@@ -48,6 +48,9 @@ def test_the_interval_of_clusters_is_that_of_their_means_however_often_they_are_
     np.testing.assert_allclose(repeated, alone)
     weighted = clustered_mean_interval(np.array([1, 0]), np.array([3, 1]), np.array([7, 7]))
     assert weighted == (0.75, 0.75, 0.75)
+    # a sample of clusters without weight has no mean, and is not counted as 0
+    sparse = clustered_mean_interval(np.ones(3), np.array([1, 0, 0]), np.arange(3))
+    assert sparse == (1, 1, 1)
 
 
 def test_distinct_n_grams_by_hand() -> None:

@@ -157,6 +157,16 @@ def test_a_run_that_is_not_done_is_not_kept(house: Path) -> None:
         kept_cards.keep([run(house, "half", status="stopped")])
 
 
+def test_runs_that_are_no_repeats_of_each_other_are_not_averaged(house: Path) -> None:
+    one = {"out": "", "seed": 0}
+    twice = [run(house, name, run=one) for name in "ab"]
+    with pytest.raises(UsageError, match="two runs of mlp_digits have one config and one seed"):
+        kept_cards.keep(twice)
+    rounded = run(house, "c", run={"out": "", "seed": 1, "precision": "bf16"})
+    with pytest.raises(UsageError, match="with --precision None and bf16 have one config"):
+        kept_cards.keep([twice[0], rounded])
+
+
 def test_a_kept_card_of_an_older_format_is_migrated(house: Path) -> None:
     old = {**CARD, "config": {"lr": 0.1, "offline": False}}
     del old["format"]

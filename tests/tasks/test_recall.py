@@ -42,3 +42,5 @@ def test_the_table_has_a_row_of_symbols_for_each_example() -> None:
     table: Any = draw(STATE, jax.random.key(0))
     assert table.title == "Last symbols"
     assert table.rows == (("1 2 3", "1 2 3"), ("2 1 0", "2 1 1"))
+    more: Any = recall.samples("More", model, SOURCE, length=3, count=99)(STATE, jax.random.key(0))  # type: ignore[arg-type]
+    assert len(more.rows) == len(SOURCE)
