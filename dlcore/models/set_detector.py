@@ -146,7 +146,7 @@ class SetDetector(nn.Module):
         )
         for layer in range(self.layers):
             place = nn.Dense(self.width, name=f"place_{layer}")(
-                positions(jax.nn.sigmoid(jax.lax.stop_gradient(point)), self.width)
+                positions(jax.nn.sigmoid(point), self.width)
             )
             query = DecoderBlock(self.width, self.heads, name=f"layer_{layer}")(
                 query, place, image, image_place
@@ -154,11 +154,12 @@ class SetDetector(nn.Module):
             read = LayerNorm(name=f"norm_{layer}")(query)
             hidden = jax.nn.relu(nn.Dense(self.width, name=f"hidden_{layer}")(read))
             change = nn.Dense(4, kernel_init=small, name=f"box_{layer}")(hidden)
-            point = jax.lax.stop_gradient(point) + change[..., :2]
-            size = jnp.minimum(jax.lax.stop_gradient(size) + change[..., 2:], 0.0)
+            point, size = point + change[..., :2], jnp.minimum(size + change[..., 2:], 0.0)
             middle, half = jax.nn.sigmoid(point), jnp.exp(size) / 2
             boxes = jnp.concatenate([middle - half, middle + half], -1) * canvas[None, None]
             outputs.append(jnp.concatenate([classify(read), boxes.astype(read.dtype)], -1))
+            # a layer refines the boxes of the one before, and does not train it (Zhu et al. 2021)
+            point, size = jax.lax.stop_gradient((point, size))
         return jnp.stack(outputs)
 
 

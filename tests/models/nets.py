@@ -8,12 +8,17 @@ import numpy as np
 
 from dlcore.kernels.latent import bernoulli_log_density
 from dlcore.models import (
+    adain,
     attention_gru,
     autoencoder,
     bert,
     bert_original,
+    captioning,
     cnn,
     contrastive,
+    convlstm,
+    cyclegan,
+    detector,
     embedding,
     encoder,
     gan,
@@ -27,6 +32,8 @@ from dlcore.models import (
     rnn,
     segmenter,
     seq2seq,
+    set_detector,
+    style,
     tagger,
     temperature,
     text_cnn,
@@ -39,6 +46,8 @@ TOKENS = np.ones((2, 5), np.int32)
 FLAGS = np.ones((2, 5, 4), np.uint8)
 LABELS = np.zeros(2, np.int32)
 IMAGES = np.zeros((2, 8, 8, 1), np.float32)
+PICTURES = np.zeros((2, 16, 16, 3), np.float32)
+VIDEOS = np.zeros((2, 3, 8, 8, 1), np.float32)
 SERIES = np.zeros((2, 5, 3), np.float32)
 SIZE = gpt.Size(7, 6, layers=1, heads=2, width=8)
 VARIANT = gpt.Size(7, 6, 3, 2, 8, rotary=True, kv_heads=1, norm="rms", mlp="swiglu", scan=True)
@@ -100,6 +109,23 @@ NETS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
         contrastive.Contrastive(resnet.ResNet((4,), (1,), 0, stem=4), 6, 5, 3),
         (IMAGES,),
     ),
+    "detector": (detector.CentreDetector((4, 6), (1, 1), 3, groups=2), (PICTURES,)),
+    "set detector": (
+        set_detector.SetDetector((4, 6), (1, 0), 3, 4, 2, grid=2, layers=2, heads=2, width=8),
+        (PICTURES,),
+    ),
+    "captioner": (captioning.Captioner(captioning.Size(7, 5, 8, "gru")), (PICTURES, TOKENS)),
+    "captioner of blocks": (
+        captioning.Captioner(captioning.Size(7, 5, 8, "transformer", 1, 2)),
+        (PICTURES, TOKENS),
+    ),
+    "vgg": (style.VGG(2), (PICTURES,)),
+    "painter": (style.Painter(6, 1), (PICTURES,)),
+    "style decoder": (adain.Decoder(6), (np.zeros((2, 2, 2, 16), np.float32),)),
+    "convlstm": (convlstm.ConvLSTM(3, (4, 5), patch=2), (VIDEOS,)),
+    "video convolutions": (convlstm.Convolutional(3, 4, 8, (1, 1), patch=2), (VIDEOS,)),
+    "image translator": (cyclegan.Translator(4, 1), (IMAGES,)),
+    "patch critic": (cyclegan.PatchCritic(4), (IMAGES,)),
     "temperature": (temperature.Temperature(), (np.zeros((2, 3), np.float32),)),
     "generator": (gan.Generator(8, 2, 1, 3), (np.zeros((2, 4), np.float32), LABELS)),
     "discriminator": (gan.Discriminator(8, 3), (IMAGES, LABELS)),

@@ -57,6 +57,22 @@ def test_sets_start_on_a_grid_of_boxes_in_pixels() -> None:
     np.testing.assert_allclose((y[..., 4:] - y[..., 2:4])[..., 0], 0.2 * 48, rtol=0.2)
 
 
+@pytest.mark.slow
+def test_a_layer_of_sets_trains_its_own_boxes_and_the_first_the_reference_points() -> None:
+    net = NETS["sets"]
+    params = jax.jit(net.init)(jax.random.key(0), IMAGES)
+
+    def boxes(params: Any, layer: int) -> jax.Array:
+        return net.apply(params, jnp.asarray(IMAGES))[layer, ..., 2:].sum()
+
+    for layer in range(2):
+        found = jax.jit(jax.grad(boxes), static_argnums=1)(params, layer)["params"]
+        trained = {name for name, x in found.items() if any(map(np.any, jax.tree.leaves(x)))}
+        assert f"box_{layer}" in trained
+        assert f"box_{1 - layer}" not in trained
+        assert "points" in trained  # by their place in the attention of the first layer
+
+
 @pytest.mark.quick
 def test_what_does_not_divide_is_refused_by_name() -> None:
     check((192, 144), (8, 8, 8), (1, 1, 1), 4)

@@ -36,6 +36,17 @@ def test_padding_changes_no_score() -> None:
     np.testing.assert_allclose(changed.intents, longer.intents, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.quick
+def test_all_scores_are_computed_in_the_precision_of_the_parameters() -> None:
+    never = tuple(tuple(j == 2 for j in range(4)) for _ in range(4))
+    net = Tagger(SIZE, never)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), *given())
+    rounded = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), shapes)
+    scores = jax.eval_shape(net.apply, rounded, *given())
+    dtypes = {name: x.dtype for name, x in scores._asdict().items() if name != "length"}
+    assert set(dtypes.values()) == {jnp.dtype(jnp.bfloat16)}, dtypes
+
+
 @pytest.mark.slow
 def test_dropout_depends_on_the_row_alone() -> None:
     net = Tagger(SIZE)
