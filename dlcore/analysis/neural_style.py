@@ -75,7 +75,7 @@ def optimise(
         image = after
     final = _numbers(evaluate(image))
     rows.append(final)
-    if final["total"] > best[0]:
+    if not final["total"] <= best[0]:  # larger, or NaN
         image = best[1]
         final = _numbers(evaluate(image))
     seconds = time.monotonic() - start

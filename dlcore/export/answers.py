@@ -140,7 +140,7 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
         yield from _cells_of(path, column)
         return
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:  # as `files.lines`
             for number, line in enumerate(file, start=1):
                 if text := line.rstrip("\r\n"):
                     where: Where = {"file": str(path), "line": number}

@@ -37,3 +37,13 @@ def test_the_best_picture_is_kept_where_a_loss_rises() -> None:
         lambda image: {"total": jnp.abs(image[0] - PHOTOGRAPH + 1e-3).sum()}, PHOTOGRAPH, 3, 0.3
     )
     assert found.losses["total"] == pytest.approx(min(found.curves["total"]), rel=1e-5)
+
+
+def test_a_picture_whose_loss_is_nan_is_not_the_best() -> None:
+    found = optimise(
+        lambda image: {"total": jnp.where((image[0] == PHOTOGRAPH).all(), 1.0, jnp.nan)},
+        PHOTOGRAPH,
+        1,
+        0.3,
+    )
+    assert found.losses["total"] == 1

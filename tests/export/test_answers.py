@@ -108,6 +108,11 @@ def test_lines_of_a_text_file_have_their_numbers(tmp_path: Path) -> None:
     assert [(each.where["line"], each.text) for each in found] == [(1, "one"), (3, " dré ")]
     file.write_bytes("\ufeffone\n".encode())
     assert [each.text for each in answers.lines_of(file)] == ["one"]
+    file.write_bytes(b"one\rtwo\nthree\n")
+    assert [(each.where["line"], each.text) for each in answers.lines_of(file)] == [  # type: ignore[union-attr]
+        (1, "one\rtwo"),
+        (2, "three"),
+    ]
     file.write_bytes(b"one\n\xff\xfe")
     (*_, last) = answers.lines_of(file)
     assert isinstance(last, Unread)

@@ -241,7 +241,14 @@ def _inside(
             f" of {width}x{height}: mend or remove it"
         )
         return None
-    return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    clipped = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    if not (clipped[2] > clipped[0] and clipped[3] > clipped[1]):
+        problems.append(
+            f"{each.where}: the box {_numbers(sides)} lies outside its image of {width}x{height}:"
+            " mend or remove it"
+        )
+        return None
+    return clipped
 
 
 def _numbers(values: Sequence[float]) -> str:

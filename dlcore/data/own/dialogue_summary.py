@@ -59,7 +59,10 @@ def _has_rewards(path: Path) -> bool:
     """Whether the first dialogue of each file has a `reward`."""
     every = [path] if path.is_file() else files.below(path)
     found = [each for each in every if each.suffix.lower() == ".jsonl"]
-    return bool(found) and all(dialogues.has(each, "reward") for each in found)
+    try:
+        return bool(found) and all(dialogues.has(each, "reward") for each in found)
+    except UsageError:  # a file that cannot be read, which `dialogues.find` lists
+        return False
 
 
 def _counts(found: Found) -> Table:

@@ -32,9 +32,14 @@ def visible(folder: Path) -> list[Path]:
 
 
 def below(folder: Path) -> list[Path]:
-    """Lists all visible files in a folder and its subfolders, sorted by path."""
+    """Lists all visible files in a folder and its subfolders, sorted by path.
+
+    Links to folders are followed, but for those to a folder that contains the link.
+    """
     found = []
     for path in visible(folder):
+        if path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+            continue
         found += below(path) if path.is_dir() else [path]
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,10 @@ def test_dlcore_data_summarises_dialogues(
     assert "taken for dialogues: mine.jsonl has `messages`" in printed
     assert "dialogues that can be read: 41, messages: 82" in printed
     assert "cut from train by the hash of the dialogue: validation and test" in printed
+    (tmp_path / "other.jsonl").write_bytes(b"\xff\n")
+    assert cli.main(["data", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert re.search(r"other\.jsonl, line 1: byte 0 .* is not UTF-8", said.out + said.err)
     assert "words of the role assistant 2 2 2" in printed
     assert "no two of them are the same" not in printed
     assert "user: Hello assistant: number 3" in printed

@@ -53,6 +53,14 @@ def test_lines_keep_what_is_in_them_and_drop_the_mark_of_utf_8(tmp_path: Path) -
     assert files.lines(file) == ["one", "", "tw\u2028o\x0c"]
 
 
+def test_a_link_to_a_folder_around_it_is_not_followed(tmp_path: Path) -> None:
+    one = write(tmp_path / "a" / "one.txt", "1")
+    other = write(tmp_path.parent / f"{tmp_path.name}-other" / "two.txt", "2")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "b").symlink_to(other.parent, target_is_directory=True)
+    assert files.below(tmp_path) == [one, tmp_path / "b" / "two.txt"]
+
+
 def test_json_that_is_nested_too_deeply_is_a_fault_of_its_file(tmp_path: Path) -> None:
     deep = "[" * 200_000
     finds: dict[str, Callable[[Path], Any]] = {

@@ -90,6 +90,7 @@ def test_a_yolo_folder(tmp_path: Path) -> None:
 
 FAULTS = {
     "outside": ({"bbox": [30, 10, 12, 6]}, r"annotation 5: the box .* reaches 2 pixels outside"),
+    "edge": ({"bbox": [-0.8, 10, 0.7, 6]}, "annotation 5: the box .* lies outside its image"),
     "no area": ({"bbox": [30, 10, 0, 6]}, "annotation 5: the box .* has no area"),
     "not a number": ({"bbox": [1, 2, 3]}, r"annotation 5: bbox \[1, 2, 3\] is not four numbers"),
     "no category": ({"category_id": 4}, "annotation 5: there is no category 4: there are 3, 7"),
