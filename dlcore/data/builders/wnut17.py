@@ -25,7 +25,11 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of texts `words` and `tags`, in the published splits; see `tagged_info`.
+    """TFDS builder of texts `words`, `tags` and `label` (always ""), one string each.
+
+    Words and tags are separated by single spaces, one tag per word (`tagged_info`). The splits
+    train, validation and test are the published ones. The files are not downloaded, but must be in
+    the folder of --manual-dir.
 
     Licence: CC BY 4.0.
     """
