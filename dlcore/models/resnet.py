@@ -82,7 +82,10 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks, global mean and a dense layer; a stage halves the image.
+    """A stem, stages of residual blocks, the mean over the image and a dense layer.
+
+    Every stage, the first one too, begins with a convolution with 2x2 max pooling, which halves
+    height and width.
 
     Attributes:
         widths: channels of each stage.

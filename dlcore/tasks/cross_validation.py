@@ -118,7 +118,9 @@ def outputs(model: Model, folds: Folds, state: State) -> Float[np.ndarray, "netw
         state: trained parameters.
 
     Returns:
-        float64 [networks, N]: logits of the second class, or standardised numbers.
+        float64 [networks, N]: of classification, logits whose sigmoid is the probability of the
+        second class; of regression, predictions of the targets standardised for each network, that
+        is, with the mean `folds.y_centre` and the scale `folds.y_scale`.
     """
     batch = {"x": jnp.asarray(folds.source.arrays["x"])}
     return np.asarray(model(state.params, state.extra, batch, None, False)[0], np.float64).T

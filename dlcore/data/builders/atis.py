@@ -15,10 +15,13 @@ FOLDERS = {"train": "train", "validation": "valid", "test": "test"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of texts `words`, `tags` (BIO) and `label` (the intent); see `tagged_info`.
+    """TFDS builder of texts `words`, `tags` (BIO) and `label` (the intent), one string each.
 
-    The splits train, validation and test are those of Goo et al. 2018 (Slot-Gated). Licence: of the
-    Linguistic Data Consortium.
+    Words and tags are separated by single spaces, one tag per word (`tagged_info`); several intents
+    of a request are joined by "#". The splits train (4,478 requests), validation (500) and test
+    (893) are those of Goo et al. 2018 (Slot-Gated). The archive `ARCHIVE` is not downloaded, but
+    must be in the folder of --manual-dir, else UsageError. Licence: of the Linguistic Data
+    Consortium.
     """
 
     name = "atis"

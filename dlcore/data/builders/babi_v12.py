@@ -23,10 +23,17 @@ _FILE = re.compile(r"qa(\d+)_.*_(train|test)\.txt")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `task`, int32, and `story`: one example is a story with its questions.
+    """TFDS builder of `task`, int32 from 1 to 20, and `story`, a text; an example is one story.
 
-    A story is the text of its lines in bAbI's format. Splits: train and test (1,000 questions per
-    task), train_10k and test_10k; train_10k has no task 3. Licence: CC BY 3.0.
+    `story` has a story's lines in bAbI's format, separated by newlines. Each line has its number,
+    from 1 on, a space, and a statement or a question. Behind a question are a tab, the answer
+    (several words are joined by commas), a tab, and the numbers of the supporting lines, separated
+    by spaces.
+
+    Splits: train and test (6,267 stories each, with 1,000 questions per task), train_10k (60,661
+    stories, with 10,000 questions per task, without task 3) and test_10k (the stories of test). The
+    archives `SMALL` and `LARGE` are not downloaded, but must both be in the folder of --manual-dir,
+    else UsageError. Licence: CC BY 3.0.
     """
 
     name = "babi_v12"

@@ -24,9 +24,12 @@ INTENTS = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of texts `text` and `intent`, the name of the intent.
+    """TFDS builder of the texts `text` (a question) and `intent`, the name of its intent.
 
-    Splits as published: 10,003 questions for train and 3,080 for test. Licence: CC BY 4.0.
+    `text` is as published, and may contain line breaks; `intent` is one of 77 names, such as
+    "card_arrival". Splits as published: 10,003 questions for train and 3,080 for test. The files,
+    see `FILES` and `INTENTS`, are not downloaded, but must be in the folder of --manual-dir, else
+    UsageError; they are from github.com/PolyAI-LDN/task-specific-datasets. Licence: CC BY 4.0.
     """
 
     name = "banking77"

@@ -26,10 +26,13 @@ SPLITS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [32, 32, 3] and `label`, in the splits train and test.
+    """TFDS builder of `image` uint8 [32, 32, 3] (RGB) and `label`, a ClassLabel of `CLASSES`.
 
-    The images are stored as mosaics (`tiles`), made of github.com/cyizhuo/CIFAR-10-dataset; no
-    licence is stated there. TFDS's own `cifar10` has the exact pixels of both splits.
+    Splits: train (50,000 images, after JPEG) and test (10,000, exact). The images are stored as
+    mosaics (`tiles`), made of github.com/cyizhuo/CIFAR-10-dataset; no licence is stated there. The
+    mosaics and the lists of names (train_00.jpg to train_49.jpg, train_names.txt.xz, test_00.webp
+    to test_09.webp, test_names.txt.xz) are not downloaded, but must be in the folder of
+    --manual-dir, else UsageError. TFDS's own `cifar10` has the exact pixels of both splits.
     """
 
     name = "cifar10_jpeg"

@@ -27,7 +27,13 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of texts `words` and `tags`, in the published splits; see `tagged_info`.
+    """TFDS builder of texts `words`, `tags` and `label` (always ""), one string each.
+
+    Words and tags are separated by single spaces, one tag per word (`tagged_info`). Tags are IOB1,
+    with the types PER, LOC, ORG and MISC: an entity begins with I-, and with B- only directly after
+    another of its type. The splits train (14,041 sentences), validation (3,250) and test (3,453)
+    are the published ones. The files, see `FILES`, are not downloaded, but must be in the folder of
+    --manual-dir, else UsageError.
 
     Licence: the annotation is free; the text is the Reuters Corpus, for research only.
     """

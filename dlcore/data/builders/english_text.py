@@ -191,10 +191,21 @@ KINDS = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `text` and `kind`, one of `KINDS`, in the splits train and validation.
+    """TFDS builder of the text `text`, one document, and `kind`, a ClassLabel of `KINDS`.
 
-    Each 40th document of a kind is for validation. Licences differ by kind: public domain, MIT,
-    Apache, CC BY, CC BY-SA; the captions of multi30k are for research only.
+    A document has several lines, separated by newlines, but for gap, where it is one passage:
+
+    - banking77, gsm8k, multi30k, restaurant8k, tanaka: 25 texts or fewer, one per line;
+    - sgd_dialogue, taskmaster4: a dialogue, one turn per line, without the speakers;
+    - state_union: a speech, one paragraph per line;
+    - ud_english_ewt: a text, one sentence per line;
+    - wikitext2: an article, with the marks of its sections and without its title;
+    - xquad: a paragraph, and the questions on it, one per line.
+
+    Splits: train (14,986 documents) and validation (381, each 40th of a kind). The files of all
+    kinds, at the paths `Kind.files` below the folder of --manual-dir, are not downloaded, but must
+    be there, else UsageError. Licences differ by kind: public domain, MIT, Apache, CC BY, CC BY-SA;
+    the captions of multi30k are for research only.
     """
 
     name = "english_text"

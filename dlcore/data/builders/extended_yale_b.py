@@ -16,10 +16,12 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [32, 32, 1] and `label`, the person, 0 to 37.
+    """TFDS builder of `image` uint8 [32, 32, 1] (grey) and `label`, a ClassLabel: the person.
 
-    The only split is train. Free for research by its authors' statement (Georghiades et al. 2001,
-    Lee et al. 2005).
+    Class 0 to 37 has the name "1" to "38", the person's number in the file. The only split is train
+    (2,414 images, 59 to 64 of each person). The file `ARCHIVE` is not downloaded, but must be in
+    the folder of --manual-dir, else UsageError. Free for research by its authors' statement
+    (Georghiades et al. 2001, Lee et al. 2005).
     """
 
     name = "extended_yale_b"

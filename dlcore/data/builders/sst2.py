@@ -37,13 +37,19 @@ Labelled = tuple[str, int]  # a text, and 1 if it is positive
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `text` and `label`, negative or positive.
+    """TFDS builder of the text `text`, a phrase or a sentence, and `label`, a ClassLabel.
 
-    Splits: train, validation, test (1,821 sentences) and glue_dev (872 sentences). For validation a
-    tenth of the 8,544 sentences of the published training split is held out; those of them that
-    have one of the two classes are the split. Train has GLUE's phrases that occur in one of the
-    other sentences, except those with the words of a sentence of validation, test or glue_dev. The
-    labels of GLUE's own test set are not public. Licence: none is stated.
+    `text` has words and punctuation marks, separated by single spaces (`spelt`); `label` is 0
+    (negative) or 1 (positive).
+
+    Splits: train (61,217 phrases), validation (668 sentences), test (1,821 sentences) and glue_dev
+    (872 sentences). For validation a tenth of the 8,544 sentences of the published training split
+    is held out; those of them that have one of the two classes are the split. Train has GLUE's
+    phrases that occur in one of the other sentences, except those with the words of a sentence of
+    validation, test or glue_dev. The labels of GLUE's own test set are not public.
+
+    The five files `PHRASES`, `DEVELOPMENT`, `TWO_CLASSES`, `FIVE_CLASSES` and `TEST` are not
+    downloaded, but must be in the folder of --manual-dir, else UsageError. Licence: none is stated.
     """
 
     name = "sst2"

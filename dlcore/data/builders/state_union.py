@@ -20,10 +20,14 @@ _PLACES = {"validation": (4,), "test": (9,)}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `text` and `speech`, the name of the file.
+    """TFDS builder of the texts `text`, a speech, and `speech`, its name.
 
-    Of each ten speeches in the order of their years, eight are for train, the fifth is for
-    validation and the tenth for test. Licence: public domain.
+    `text` has one paragraph per line, without blank lines, and words separated by single spaces;
+    `speech` is the name of the file without its suffix, such as "1945-Truman". Of each ten speeches
+    in the order of their years, eight are for train (52), the fifth is for validation (7) and the
+    tenth for test (6). The archive, if it is not in the folder of --manual-dir, is downloaded from
+    github.com/nltk/nltk_data (`ARCHIVE`); UsageError if it differs from the expected one. Licence:
+    public domain.
     """
 
     name = "state_union"

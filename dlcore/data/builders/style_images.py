@@ -20,10 +20,14 @@ FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `name`, `shape` int32 [3] and `values` uint8 [n], the flattened RGB pixels.
+    """TFDS builder of `name`, a text, `shape` int32 [3] and `values` uint8 [n], the RGB pixels.
 
-    All are in the split train. Licences: the paintings (van Gogh 1889, Munch 1893, Turner 1805) are
-    in the public domain; the photograph is Andreas Praefcke's, from Wikimedia Commons.
+    `name` is a key of `FILES`; `shape` is (height, width, 3), which differs by picture; `values`
+    are the pixels, flattened in row-major order. All four pictures are in the split train. Files
+    that are not in the folder of --manual-dir are downloaded from github.com/jcjohnson/neural-style
+    (`PLACE`); UsageError if a file differs from the expected one. Licences: the paintings (van Gogh
+    1889, Munch 1893, Turner 1805) are in the public domain; the photograph is Andreas Praefcke's,
+    from Wikimedia Commons.
     """
 
     name = "style_images"

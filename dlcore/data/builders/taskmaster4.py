@@ -20,11 +20,14 @@ HOMEPAGE = "https://github.com/google-research-datasets/Taskmaster"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of texts `messages` (JSON of `own.dialogues.to_json`) and `dialogue`, its id.
+    """TFDS builder of the texts `messages`, a dialogue as JSON, and `dialogue`, its id.
 
-    Only the texts of the turns are used. A tenth of the dialogues each is for validation and test,
-    by the hash of the user's first message: dialogues with the same one are in one split. Licence:
-    CC BY 4.0.
+    `messages` is a list of [role, content], with the roles user and assistant
+    (`own.dialogues.to_json`). Only the texts of the turns are used. Splits: train (2,961
+    dialogues), validation (381) and test (368). About a tenth of the dialogues each is for
+    validation and test, by the hash of the user's first message: dialogues with the same one are in
+    one split. The files, see `FILES`, are not downloaded, but must be in the folder of
+    --manual-dir, else UsageError. Licence: CC BY 4.0.
     """
 
     name = "taskmaster4"

@@ -25,11 +25,16 @@ _ROLES: dict[str, Role] = {"agent": "assistant", "user": "user", "api": "tool"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `messages` (JSON of `own.dialogues.to_json`) and `reward`, wrong or right.
+    """TFDS builder of the text `messages`, a dialogue as JSON, and `reward`, a ClassLabel.
 
-    The last message is the answer. A tenth of the answers each is for validation and test, by the
-    hash of the user's first message: answers within one dialogue are in one split. Licence: CC BY
-    4.0.
+    `messages` is a list of [role, content] (`own.dialogues.to_json`). The roles are user, assistant
+    and tool (the response of a program); calls of programs and responses are JSON in `content`. The
+    last message, of the assistant, is the answer; `reward` is 0 (wrong) or 1 (right).
+
+    Splits: train (2,540 answers), validation (351) and test (337). About a tenth of the answers
+    each is for validation and test, by the hash of the user's first message: answers within one
+    dialogue are in one split. The files, see `FILES`, are not downloaded, but must be in the folder
+    of --manual-dir, else UsageError. Licence: CC BY 4.0.
     """
 
     name = "taskmaster4_rewards"

@@ -22,12 +22,14 @@ LOG = File("driving_log.tsv.gz", "10d238934ba7deec7b43f8ac9a2d4a7283c0a5b8791933
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `image` uint8 [64, 128, 3], `number`, `steering` and `speed`.
+    """TFDS builder of `image` uint8 [64, 128, 3] (RGB), `number`, `steering` and `speed`.
 
-    All are in the split train. `number`, int32, is the position of the frame in the drive, since
-    TFDS writes examples in another order. `steering` and `speed`, float32, are as the simulator
-    logged them; negative steering is to the left. Made from github.com/rslim087a/track; no licence
-    is stated there.
+    All 2,027 frames are in the split train. `number`, int32 from 0 on, is the position of the frame
+    in the drive, since TFDS writes examples in another order. `steering`, float32 in [-1, 1], and
+    `speed`, float32 from 0 on, are as the simulator logged them; negative steering is to the left;
+    the unit of speed is not stated. The files `FRAMES` and `LOG` are not downloaded, but must be in
+    the folder of --manual-dir, else UsageError. Made from github.com/rslim087a/track; no licence is
+    stated there.
     """
 
     name = "udacity_track"

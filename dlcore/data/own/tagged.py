@@ -168,10 +168,10 @@ def find(path: Path, spans: bool = True) -> tuple[Own, list[str]]:
         path, spans: as of `load`.
 
     Returns:
-        The sentences, and the faults, one sentence each.
+        The tagged sentences, and a message for each fault.
 
     Raises:
-        UsageError: there is nothing, or there are no such files.
+        UsageError: as `files.grouped`, such as a path that does not exist or has no such files.
     """
     groups, _ = files.grouped(path, SUFFIXES)
     problems: list[str] = []
