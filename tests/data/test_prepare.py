@@ -211,11 +211,13 @@ def test_our_own_set_is_prepared_from_files_fetched_by_hand_and_read_as_columns(
     tmp_path: Path,
 ) -> None:
     folder = prepare("sentence_polarity", data_dir=tmp_path, manual_dir=POLARITY)
-    assert folder == tmp_path / "sentence_polarity/1.0.0"
+    assert folder == tmp_path / "sentence_polarity/1.0.1"
     found = tfds.columns("sentence_polarity", "train", data_dir=tmp_path)
     assert sorted(found) == ["label", "text"]
     assert (len(found["text"]), sum(found["label"])) == (10662, 5331)
-    assert all(isinstance(text, str) for text in found["text"])
+    # letters with accents, and none of the pairs that UTF-8 read as Latin-1 gives
+    assert sum("é" in text for text in found["text"]) > 50
+    assert not any("Ã" in text for text in found["text"])
     sliced = tfds.columns("sentence_polarity", "train[10:12]", ["text"], data_dir=tmp_path)
     assert sliced == {"text": found["text"][10:12]}
     with pytest.raises(UsageError, match="has no feature 'words': it has label, text"):

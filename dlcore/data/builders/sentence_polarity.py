@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
@@ -22,15 +23,17 @@ ARCHIVE = File(
 class Builder(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of the text `text`, one sentence, and `label`, a ClassLabel.
 
-    `text` is a line of the published file without spaces at its ends, its bytes decoded as Latin-1
-    (201 lines have UTF-8 characters, each of which becomes two or more); `label` is 0 (negative) or
-    1 (positive). All 10,662 sentences, 5,331 of each class, are in the split train. The archive, if
+    `text` is a line of the published file without spaces at its ends; `label` is 0 (negative) or 1
+    (positive). All 10,662 sentences, 5,331 of each class, are in the split train. The archive, if
     it is not in the folder of --manual-dir, is downloaded from github.com/nltk/nltk_data
     (`ARCHIVE`); UsageError if it differs from the expected one. Licence: CC BY 4.0.
     """
 
     name = "sentence_polarity"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.0.1")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.1": "Letters with accents, in 201 lines, are decoded as UTF-8."
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {ARCHIVE.name} from {ARCHIVE.url} there."
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -51,6 +54,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, path: Path) -> Examples:
         with zipfile.ZipFile(path) as archive:
             for label, file in (("negative", "rt-polarity.neg"), ("positive", "rt-polarity.pos")):
-                lines = archive.read(f"sentence_polarity/{file}").decode("latin-1").splitlines()
-                for number, line in enumerate(lines):
+                content = archive.read(f"sentence_polarity/{file}").decode("utf-8")
+                for number, line in enumerate(content.removesuffix("\n").split("\n")):
                     yield f"{label}-{number:05d}", {"text": line.strip(), "label": label}
