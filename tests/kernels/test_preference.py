@@ -57,6 +57,9 @@ def test_right_answers_are_pushed_up_and_wrong_ones_down_and_the_point_stays() -
         return kto(ratio, point, desirable, 0.1).sum()
 
     by_ratio, by_point = jax.grad(total, argnums=(0, 1))(ratio, jnp.asarray(1.0))
+    # the point has no gradient, also where those of the two answers would not cancel
+    uneven = jax.grad(lambda point: kto(ratio, point, desirable, 0.1, 2.0).sum())(jnp.asarray(1.0))
+    assert uneven == 0
     # the slope of a sigmoid at 0.1 times beta
     np.testing.assert_allclose(by_ratio, np.array([-1, 1]) * 0.1 * expit(0.1) * expit(-0.1))
     assert by_point == 0
