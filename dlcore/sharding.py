@@ -318,7 +318,7 @@ def to_host(tree: Tree) -> Tree:
     whole = next(
         replicated(x.sharding)
         for x in jax.tree.leaves(tree)
-        if isinstance(getattr(x, "sharding", None), NamedSharding)
+        if isinstance(x.sharding, NamedSharding)
     )
     gather = jax.jit(lambda t: t, out_shardings=whole)
     return jax.device_get(gather(tree))

@@ -61,14 +61,14 @@ PRESETS = {
 
 
 def data(c: Config, source: DataSource) -> Splits:
-    splits = images.load(c.dataset, source, 45_000, ("image", "label"), "digits", 1, c.image_side)
+    sides = {"multiple": 1, "longest": c.image_side}
+    splits = images.load(c.dataset, source, 45_000, ("image", "label"), "digits", **sides)
     return replace(splits, train=Partnered(splits.train)) if c.mixup or c.cutmix else splits
 
 
 def build(c: Config, splits: Splits) -> Experiment:
-    classes = splits.facts.classes
     shape = (c.stem, c.patch, c.pool, c.norm, c.stochastic_depth)
-    net = ResNet(c.widths, c.blocks, len(classes), *shape)
+    net = ResNet(c.widths, c.blocks, len(splits.facts.classes), *shape)
     model = Model("net", net, lambda batch, key, train: batch["image"].astype(jnp.float32) / 64 - 2)
     loss = classification.loss(model, c.label_smoothing)
     mixed = {"mixup": c.mixup, "cutmix": c.cutmix}
@@ -80,7 +80,7 @@ def build(c: Config, splits: Splits) -> Experiment:
         objectives={"net": Objective(loss, c.recipe(c.steps))},
         augment=augment,
         samples=[
-            classification.samples("Test images", model, splits.test, classes),
+            classification.samples("Test images", model, splits.test, splits.facts.classes),
             features.samples(model, splits.test, kernel="net/stem/conv/kernel", patch=c.patch),
         ],
         predictor=classification.predictor(model, splits.facts),

@@ -94,7 +94,7 @@ WORDS = {
     "erase": "side in pixels of a square that is set to 0 at random; 0: none",
     "flip": "mirror training images left to right with probability 1/2",
     "hue": "largest change of the hue, as a fraction of a full turn; 0: none",
-    "image_side": "largest height and width of your own images, in pixels",
+    "image_side": "largest height and width of your own images (--data), in pixels",
     "largest": "largest factor by which an image is enlarged, at random",
     "max_shift": "pixels by which training images are moved at random; 0: none",
     "max_side": "largest side of a random box, as a fraction of the image's",

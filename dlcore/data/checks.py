@@ -11,7 +11,7 @@ indices of every batch (`watched`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -156,7 +156,7 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
                         f"{_at(split, source, field, *found)}: leave such examples out, or put a"
                         " number in its place (np.nan_to_num)"
                     )
-                if array.dtype.itemsize == 8 and not x64 and (found := _first_overflow(checked)):
+                if array.dtype.itemsize > 4 and not x64 and (found := _first_overflow(checked)):
                     raise UsageError(
                         f"{_at(split, source, field, *found)}, which is infinite in the 32 bits"
                         " that JAX computes in: scale the numbers, or set JAX_ENABLE_X64=1"
@@ -272,32 +272,38 @@ def _first_outside(
     array: np.ndarray, low: float, high: float, weights: Sequence[np.ndarray] = ()
 ) -> tuple[int, object] | None:
     """Row and value of the first number outside low..high (as NaN is), where a weight is not 0."""
-    if not array.size or array.dtype.kind not in "iuf":
-        return None
     if any(each.shape != array.shape for each in weights):
         weights = ()
-    for start, block in _blocks(array):
+
+    def outside(start: int, block: np.ndarray) -> np.ndarray:
         if not weights and block.min() >= low and block.max() <= high:
-            continue
-        outside = ~((block >= low) & (block <= high))
-        if weights:
-            parts = [each[start : start + len(block)] != 0 for each in weights]
-            outside &= np.logical_or.reduce(parts)
-        if outside.any():
-            at = tuple(int(i) for i in np.argwhere(outside)[0])
-            return start + at[0], block[at]
-    return None
+            return np.zeros(1, bool)
+        parts = [each[start : start + len(block)] != 0 for each in weights]
+        wrong = ~((block >= low) & (block <= high))
+        return wrong & np.logical_or.reduce(parts) if weights else wrong
+
+    return _first(array, outside)
 
 
 def _first_overflow(array: np.ndarray) -> tuple[int, object] | None:
-    """Row and value of the first finite number that rounds to infinity in float32."""
-    largest = np.finfo(np.float32).max
-    if not array.size:
+    """Row and value of the first finite number that is infinite in float32."""
+
+    def overflows(_: int, block: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.isfinite(block) & np.isinf(block.astype(np.float32))
+
+    return _first(array, overflows)
+
+
+def _first(
+    array: np.ndarray, wrong: Callable[[int, np.ndarray], np.ndarray]
+) -> tuple[int, object] | None:
+    """Row and value of the first number for which `wrong(first row, block)` is True."""
+    if not array.size or array.dtype.kind not in "iuf":
         return None
     for start, block in _blocks(array):
-        outside = np.isfinite(block) & (np.abs(block) > largest)
-        if outside.any():
-            at = tuple(int(i) for i in np.argwhere(outside)[0])
+        if (found := wrong(start, block)).any():
+            at = tuple(int(i) for i in np.argwhere(found)[0])
             return start + at[0], block[at]
     return None
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Subwords:
     """A byte-level byte-pair vocabulary (Sennrich et al. 2016; Radford et al. 2019).
 
-    It encodes every text without loss. (`dlcore.data.words.words` stores whole words in this class;
-    they have losses.)
+    It encodes every text of whole characters without loss. (`dlcore.data.words.words` stores whole
+    words in this class; they have losses.)
 
     Attributes:
         serialized: JSON of the `tokenizers` library, which can be stored beside trained weights.
@@ -58,7 +58,7 @@ class Subwords:
         Raises:
             UsageError: a lone surrogate, which is half of a character.
         """
-        _check_surrogates(text)
+        text = _without_surrogates(text)
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> list[Int32[np.ndarray, " _"]]:
@@ -67,9 +67,8 @@ class Subwords:
         Raises:
             UsageError: as `encode`.
         """
-        for text in texts:
-            _check_surrogates(text)
-        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        whole = [_without_surrogates(text) for text in texts]
+        found = self._tokenizer.encode_batch(whole, add_special_tokens=False)
         return [np.asarray(each.ids, np.int32) for each in found]
 
     def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
@@ -150,7 +149,8 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
 
     Raises:
         UsageError: `size` is too small for the 256 bytes and the special tokens, or too large for
-            the texts; or a special token has the name of a token of the texts.
+            the texts; a special token has the name of a token of the texts; or a text has a lone
+            surrogate.
         ValueError: two special tokens have the same name.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -172,7 +172,7 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
         special_tokens=list(specials),
         initial_alphabet=sorted(alphabet),
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(map(_without_surrogates, texts), trainer)
     subwords = Subwords(tokenizer.to_str(), tuple(specials))
     merges = json.loads(subwords.serialized)["model"]["merges"]
     if taken := {*specials} & {*alphabet, *("".join(pair) for pair in merges)}:
@@ -188,14 +188,16 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
     return subwords
 
 
-def _check_surrogates(text: str) -> None:
+def _without_surrogates(text: str) -> str:
+    """The text itself. UsageError: it has a lone surrogate, half of a character."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"{text[error.start]!r} at position {error.start} of a text is half of a character (a"
-            " lone surrogate): remove it"
+            f"the text that begins with {text[:40]!r} has half of a character (the lone surrogate"
+            f" {text[error.start]!r}) at position {error.start}: remove it"
         ) from error
+    return text
 
 
 @dataclasses.dataclass(frozen=True)

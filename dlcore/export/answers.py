@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dlcore.data.own import files
+from dlcore.data.own import table_files
 from dlcore.errors import UsageError
 from dlcore.samples import Sample
 from dlcore.train.predictor import Predictor, reads
@@ -136,7 +136,7 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
         The lines, and an `Unread` for a file that cannot be read, is no text in UTF-8 or is a table
         without the column. For each broken row an `Unread` follows after all lines.
     """
-    if path.suffix.lower() in files.TABLES:
+    if path.suffix.lower() in table_files.TABLES:
         yield from _cells_of(path, column)
         return
     try:
@@ -153,7 +153,7 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
 def _cells_of(path: Path, column: str) -> Iterator[Input | Unread]:
     whole, problems = Input(str(path), {"file": str(path)}, (path,)), list[str]()
     try:
-        rows = files.rows(path, [column], [], problems)
+        rows = table_files.rows(path, [column], [], problems)
     except UsageError as error:
         yield Unread(whole, str(error))
         return

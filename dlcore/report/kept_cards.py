@@ -26,34 +26,36 @@ def keep(runs: list[Path]) -> list[Path]:
     """Copies the cards of finished runs to experiments/results/, and returns their paths.
 
     Runs of one experiment whose configs differ at most in the fold share a card, whatever their run
-    options: that of the lowest seed (and fold), with results and hashes of all as `repeats`, and
-    the fields of the config that differ from the defaults as `flags`.
+    options (but for the precision, which must be the same): that of the lowest seed (and fold),
+    with results and hashes of all as `repeats`, and the fields of the config that differ from the
+    defaults as `flags`.
 
     Raises:
         UsageError: a run is not finished, its experiment file may not be executed, or two runs of
-            one card have the same seed and fold, or another precision.
+            one card have the same seed and fold, or different precisions.
     """
-    groups: dict[str, list[Card]] = {}
+    groups: dict[str, list[tuple[Path, Card]]] = {}
     for run in runs:
         card = read_file(run / "card.json")
         if card["status"] != "done":
             raise UsageError(f"{run} is {card['status']}, not done: dlcore resume {run}")
         config = {name: value for name, value in card["config"].items() if name not in REPEATED}
-        groups.setdefault(json.dumps([card["experiment"], config], sort_keys=True), []).append(card)
-    for cards in groups.values():
-        _check_repeats(cards)
-    return [_keep(sorted(cards, key=_order)) for cards in groups.values()]
+        key = json.dumps([card["experiment"], config], sort_keys=True)
+        groups.setdefault(key, []).append((run, card))
+    for repeats in groups.values():
+        _check_repeats(repeats)
+    return [_keep(sorted((c for _, c in repeats), key=_order)) for repeats in groups.values()]
 
 
-def _check_repeats(cards: list[Card]) -> None:
-    name = cards[0]["experiment"]
-    if len({tuple(_order(card)) for card in cards}) < len(cards):
-        raise UsageError(f"two runs of {name} have one config and one seed: keep one of them")
-    if len(found := {str(card["run"].get("precision")) for card in cards}) > 1:
-        raise UsageError(
-            f"runs of {name} with --precision {' and '.join(sorted(found))} have one config: keep"
-            " those of one precision"
-        )
+def _check_repeats(repeats: list[tuple[Path, Card]]) -> None:
+    seen: dict[tuple[int, ...], Path] = {}
+    for run, card in repeats:
+        if (other := seen.setdefault(tuple(_order(card)), run)) != run:
+            raise UsageError(f"{other} and {run} have one config, seed and fold: keep one of them")
+    precisions = {card["run"].get("precision", "f32"): run for run, card in repeats}
+    if len(precisions) > 1:
+        found = " and ".join(f"{run} ({name})" for name, run in sorted(precisions.items()))
+        raise UsageError(f"{found} differ in --precision alone: keep one of them")
 
 
 def _order(card: Card) -> list[int]:

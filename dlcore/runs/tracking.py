@@ -37,7 +37,8 @@ def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]
         The writers to which the run's log writes metrics: one, or none.
 
     Raises:
-        UsageError: the package is missing, or cannot start (no key, no server).
+        UsageError: the package is missing, or cannot start (no key, no server); or the record of
+            what was sent is damaged.
     """
     if not kind:
         yield []
@@ -94,12 +95,12 @@ class Sent:
         """
         try:
             kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError as error:
+            names = {field.name for field in dataclasses.fields(cls)}
+            return cls(**{name: value for name, value in kept.items() if name in names})
+        except (ValueError, AttributeError) as error:  # no JSON, or no object
             raise UsageError(
                 f"{file} is damaged ({error}): remove it, and the tracker gets the run once more"
             ) from error
-        names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in kept.items() if name in names})
 
     def save(self, file: Path) -> None:
         """Replaces the file atomically."""

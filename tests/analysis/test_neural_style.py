@@ -40,10 +40,12 @@ def test_the_best_picture_is_kept_where_a_loss_rises() -> None:
 
 
 def test_a_picture_whose_loss_is_nan_is_not_the_best() -> None:
-    found = optimise(
-        lambda image: {"total": jnp.where((image[0] == PHOTOGRAPH).all(), 1.0, jnp.nan)},
-        PHOTOGRAPH,
-        1,
-        0.3,
-    )
+
+    def losses(image: jax.Array) -> dict[str, jax.Array]:
+        at_photograph = (image[0] == PHOTOGRAPH).all()
+        return {"total": jnp.where(at_photograph, 1 + (image[0] - PHOTOGRAPH).sum(), jnp.nan)}
+
+    found = optimise(losses, PHOTOGRAPH, 1, 0.3)
+    assert np.isnan(found.curves["total"][-1])
     assert found.losses["total"] == 1
+    np.testing.assert_array_equal(found.image, PHOTOGRAPH)

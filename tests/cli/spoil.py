@@ -241,8 +241,14 @@ def of_any(draw: random.Random) -> Any:
 
 
 def in_json(text: str, draw: random.Random) -> str:
-    """Removes or replaces a random value, at any depth, of a JSON document; returns its text."""
-    whole = json.loads(text)
+    """Removes or replaces a random value, at any depth, of a JSON document; returns its text.
+
+    Of a file that was damaged before, and is no JSON any more, a part is returned.
+    """
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        return text[: len(text) // 2]
     inner = whole
     while isinstance(inner, dict) and inner:
         key = draw.choice(sorted(inner))
@@ -268,7 +274,9 @@ def damage(folder: Path, draw: random.Random) -> str:
     old = path.read_bytes()
     how = draw.choice(DAMAGES)
     if how == "json" and path.suffix == ".json":
-        path.write_text(in_json(old.decode(), draw) if old.startswith(b"{") else "[1")
+        path.write_text(
+            in_json(old.decode(errors="replace"), draw) if old.startswith(b"{") else "[1"
+        )
     elif how in ("json", "flip") and old:
         at = draw.randrange(len(old))
         path.write_bytes(old[:at] + bytes([old[at] ^ 1 << draw.randrange(8)]) + old[at + 1 :])

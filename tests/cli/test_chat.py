@@ -105,11 +105,14 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def interrupt(self, pattern: str) -> str:
-        """Ctrl-C until it is answered: between its prompt and its wait, `input` misses one."""
-        for _ in range(int(LIMIT / 5)):
+        """Ctrl-C at the prompt, and once more where the first is not answered.
+
+        CPython's `input` with readline looks for signals only when its wait for a key is
+        interrupted, so that one between the prompt and the wait stays unanswered until the next.
+        """
+        self.write("\x03")
+        if not select.select([self.master], [], [], 20)[0] and self.process.poll() is None:
             self.write("\x03")
-            if select.select([self.master], [], [], 5)[0]:
-                break
         return self.until(pattern)
 
     def close(self) -> None:

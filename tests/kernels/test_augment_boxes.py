@@ -170,7 +170,6 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 def test_a_centre_on_the_edge_of_two_windows_belongs_to_the_second() -> None:
     images = jnp.stack([jnp.full((5, 5, 1), 1.0), jnp.full((5, 5, 1), 2.0)])[None]
     windows = jnp.array([[[0, 0, 2.5, 5], [2.5, 0, 5, 5]]])
@@ -178,6 +177,7 @@ def test_a_centre_on_the_edge_of_two_windows_belongs_to_the_second() -> None:
     np.testing.assert_array_equal(found, np.tile([1, 1, 2, 2, 2], (5, 1)))
 
 
+@pytest.mark.slow
 def test_placing_is_that_of_jax() -> None:
     images, place = _images(np.random.default_rng(0))
     for image, (sx, sy, tx, ty) in zip(images, place, strict=True):

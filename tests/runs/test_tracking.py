@@ -115,9 +115,10 @@ def test_what_is_written_again_after_a_resume_is_sent_once(tmp_path: Path) -> No
     assert memory.ended == [False, True]
     sent = tracking.Sent.load(tmp_path / "tracked.json")
     assert (sent.step, sent.splits, sent.names) == (3, ["train"], ["train/loss"])
-    (tmp_path / "tracked.json").write_text('{"id": ')
-    with pytest.raises(tracking.UsageError, match=r"tracked\.json is damaged .*: remove it"):
-        tracking.Sent.load(tmp_path / "tracked.json")
+    for damaged in ('{"id": ', "[]"):
+        (tmp_path / "tracked.json").write_text(damaged)
+        with pytest.raises(tracking.UsageError, match=r"tracked\.json is damaged .*: remove it"):
+            tracking.Sent.load(tmp_path / "tracked.json")
 
 
 @pytest.mark.quick
@@ -186,7 +187,13 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:
-        raise RuntimeError("no API key")
+        raise RuntimeError(said)
+
+    said = ""
+    monkeypatch.setattr(tracking, "Wandb", refuse)
+    assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2
+    assert "--track wandb cannot start: RuntimeError; wandb login" in capsys.readouterr().err
+    said = "no API key"
 
     monkeypatch.setattr(tracking, "Wandb", refuse)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2

@@ -50,6 +50,9 @@ def test_light_falls_where_the_weight_is() -> None:
     shown = captioning.lit(np.full((30, 30, 3), 200, np.uint8), weight)
     assert shown[2, 27].min() > 190
     assert shown[27, 2].max() < 40
+    # a weight that is all but the largest is as light
+    nearly = captioning.lit(np.full((2, 2, 3), 200, np.uint8), np.array([1, 1, 1, 254.7 / 255]))
+    assert (nearly == 200).all()
 
 
 @pytest.mark.slow

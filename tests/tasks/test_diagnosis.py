@@ -134,6 +134,10 @@ def test_scores_and_the_temperature_that_they_show() -> None:
     assert found["temperature"] == pytest.approx(3, rel=1e-5)
     assert found["calibration_error"] < found["calibration_error_before"]
     assert {*found} == {*diagnosis.METRICS}
+    # a probability that float32 has rounded to more than 1
+    after = collected["after"] / collected["after"].max() * np.float32(1 + 1e-6)
+    assert after.max() > 1
+    assert diagnosis.scores({**collected, "after": after})["calibration_error"] >= 0
 
 
 def test_the_regression_on_pixels_is_perfect_where_pixels_are_the_label() -> None:

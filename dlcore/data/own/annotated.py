@@ -168,7 +168,7 @@ def example(
         most: number of boxes to which `boxes` and `label` are padded with zeros.
         problems: messages are appended to it: for a file that cannot be read (its pixels are zeros,
             and it has no boxes), for an image of another size than `picture.size`, and for each box
-            without area or further outside the image, which is left out.
+            without area, without a pixel inside or further outside the image, which is left out.
 
     Returns:
         `image` uint8 [height, width, 3], `boxes` float32 [most, 4] in pixels of the canvas, `label`

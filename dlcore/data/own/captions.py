@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dlcore.data import cache
-from dlcore.data.own import files, images
+from dlcore.data.own import files, images, table_files
 from dlcore.data.own.found import VERSION, Example, Found
 from dlcore.data.source import Arrays, Batch
 from dlcore.errors import UsageError
@@ -42,13 +42,15 @@ def find(path: Path) -> Found:
     found = Found(path)
     try:
         if path.is_dir():
-            tables = [each for each in files.visible(path) if each.suffix.lower() in files.TABLES]
+            tables = [
+                each for each in files.visible(path) if each.suffix.lower() in table_files.TABLES
+            ]
             if len(tables) == 1:
                 path = tables[0]
             elif not tables:
                 raise UsageError(
-                    f"{path} holds no table ({', '.join(files.TABLES)}): give one with the columns"
-                    f" {' and '.join(COLUMNS)}"
+                    f"{path} holds no table ({', '.join(table_files.TABLES)}): give one with the"
+                    f" columns {' and '.join(COLUMNS)}"
                 )
             elif others := [each for each in tables if each.stem not in files.SPLITS]:
                 raise UsageError(
@@ -57,7 +59,7 @@ def find(path: Path) -> Found:
                 )
             else:
                 return _of_splits(found, tables)
-        found = files.of_tables(path, COLUMNS)
+        found = table_files.of_tables(path, COLUMNS)
     except UsageError as error:
         found.problems.append(str(error))
         return found
@@ -68,7 +70,7 @@ def find(path: Path) -> Found:
 
 def _of_splits(found: Found, tables: Sequence[Path]) -> Found:
     for table in tables:
-        rows = files.rows(table, COLUMNS, [], found.problems)
+        rows = table_files.rows(table, COLUMNS, [], found.problems)
         found.splits.setdefault(table.stem, []).extend(_existing(rows, found.problems))
     if "train" not in found.splits:
         raise UsageError(

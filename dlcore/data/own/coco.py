@@ -61,7 +61,7 @@ def _candidates(path: Path) -> list[Path]:
 
 def _by_folder(path: Path) -> dict[str, Path]:
     """{split: the .json file in the folder of its name}."""
-    result = {}
+    result: dict[str, Path] = {}
     for split, aliases in ALIASES.items():
         for folder in (path / alias for alias in aliases):
             if folder.is_dir():
@@ -69,6 +69,10 @@ def _by_folder(path: Path) -> dict[str, Path]:
                 inside = sorted(folder.glob("*.json"))
                 if len(inside) > 1:
                     raise UsageError(f"{folder} holds {len(inside)} JSON files: leave one there")
+                if inside and split in result:
+                    raise UsageError(
+                        f"{result[split]} and {inside[0]} are both of the {split} split: keep one"
+                    )
                 result.update({split: inside[0]} if inside else {})
     return result
 
@@ -108,11 +112,11 @@ def _read(file: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read ({error}): mend or remove it") from error
     except ValueError as error:
-        raise UsageError(f"{file} is not JSON ({error}): mend or remove it") from error
+        raise UsageError(f"{file}: {error}: mend or remove it") from error
 
 
 def _shaped(content: object, file: Path, problems: list[str]) -> bool:
-    """Whether a file has the lists of COCO."""
+    """Whether a file has the lists of COCO, whose entries refer to each other by plain values."""
     for name in ("images", "annotations", "categories"):
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):

@@ -151,7 +151,7 @@ def _dialogue(line: str) -> tuple[Mapping[str, object], Dialogue]:
     try:
         content = files.parse(line)
     except ValueError as error:
-        raise UsageError(f"not JSON ({error}): a line is {_EXAMPLE}") from error
+        raise UsageError(f"{error}: a line is {_EXAMPLE}") from error
     messages = content.get("messages") if isinstance(content, dict) else None
     if not isinstance(messages, list) or not messages:
         raise UsageError(f"there is no list `messages`: a line is {_EXAMPLE}")

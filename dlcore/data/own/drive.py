@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.data.own import columns, files, images
+from dlcore.data.own import columns, files, images, table_files
 from dlcore.data.own.found import Example, Found
 from dlcore.data.source import Arrays
 from dlcore.errors import UsageError
@@ -107,7 +107,7 @@ def is_drive(table: Path) -> bool:
         return False
     if _lacks_header(table):
         return True
-    names, _ = files.table(table, [])
+    names, _ = table_files.table(table, [])
     return "steering" in names and any(name in names for name in _IMAGE)
 
 
@@ -124,7 +124,7 @@ def _rows(table: Path, problems: list[str]) -> Iterator[tuple[int, Path, float]]
     if _lacks_header(table):
         yield from _checked(table, "center", _without_header(table, problems), problems)
         return
-    names, rows = files.table(table, problems)
+    names, rows = table_files.table(table, problems)
     column = next((name for name in _IMAGE if name in names), None)
     if column is None or "steering" not in names:
         missing = "steering" if column else " or ".join(_IMAGE)

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageMode, ImageOps
 
 from dlcore.data import cache
 from dlcore.data.facts import Facts
-from dlcore.data.own import files
+from dlcore.data.own import files, table_files
 from dlcore.data.own.found import VERSION, Example, Found
 from dlcore.data.own.image_sizes import warn_of_size
 from dlcore.data.source import Arrays, Batch, Source
@@ -43,7 +43,9 @@ def find(path: Path) -> Found:
         found.problems.append(f"{path}: there is no such file or folder")
         return found
     folders = [each for each in files.visible(path) if each.is_dir()]
-    if not folders and any(each.suffix.lower() in files.TABLES for each in files.visible(path)):
+    if not folders and any(
+        each.suffix.lower() in table_files.TABLES for each in files.visible(path)
+    ):
         return _listed(path)
     train = path / "train"
     if train.is_dir() and any(each.is_dir() for each in files.visible(train)):
@@ -60,10 +62,7 @@ def find(path: Path) -> Found:
 
 
 def _by_class(folder: Path, problems: list[str]) -> list[Example]:
-    """The images of a folder with a subfolder per class.
-
-    Hidden files, and files beside the subfolders that are no images, are ignored.
-    """
+    """The images of a folder with a subfolder per class; other files beside these are ignored."""
     examples = []
     classes = [each for each in files.visible(folder) if each.is_dir()]
     for file in files.visible(folder):
@@ -90,7 +89,7 @@ def _by_class(folder: Path, problems: list[str]) -> list[Example]:
 def _listed(path: Path) -> Found:
     found = Found(path)
     try:
-        found = files.of_tables(path, COLUMNS)
+        found = table_files.of_tables(path, COLUMNS)
     except UsageError as error:
         found.problems.append(str(error))
     for split, examples in found.splits.items():

@@ -15,6 +15,7 @@ from dlcore.data.own import (
     images,
     questions,
     squad,
+    table_files,
     tagged,
     texts,
     videos,
@@ -61,7 +62,7 @@ def kind(path: Path) -> tuple[Kind, str]:
     everything = [path] if path.is_file() else files.below(path)
     if everything and all(file.suffix.lower() in tagged.NAMED for file in everything):
         return "tagged", f"{everything[0].name} is named as columns of words and tags are"
-    endings = (*files.TABLES, ".parquet")
+    endings = (*table_files.TABLES, ".parquet")
     tables = [file for file in everything if file.suffix.lower() in endings]
     pictures = sum(file.suffix.lower() in images.SUFFIXES for file in everything)
     if yolo.description(path) is not None and (pictures or path.is_file()):
@@ -141,8 +142,8 @@ def _columns(file: Path) -> list[str]:
     """The names of a table's columns; of JSON lines those of the first object."""
     problems: list[str] = []
     if file.suffix.lower() == ".jsonl":
-        return list(next(iter(files.objects(file, problems)), (0, {}))[1])
-    return files.table(file, problems)[0]
+        return list(next(iter(table_files.objects(file, problems)), (0, {}))[1])
+    return table_files.table(file, problems)[0]
 
 
 def _parallel(path: Path) -> bool:

@@ -102,7 +102,7 @@ def parsed(line: str, keys: Sequence[str] = KEYS) -> Mapping[str, Any]:
     try:
         record = files.parse(line)
     except ValueError as error:
-        raise UsageError(f"not JSON ({error})") from error
+        raise UsageError(str(error)) from error
     if not isinstance(record, dict):
         raise UsageError(f"a {type(record).__name__}, and no JSON object")
     return checked(record, keys)

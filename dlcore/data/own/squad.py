@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def questions(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         content = files.parse(files.text(file))
     except ValueError as error:
-        line = getattr(error, "lineno", 1)
-        raise UsageError(f"{file}, line {line}: not JSON ({error})") from error
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise UsageError(f"{file}{line}: {error}") from error
     for number, article in enumerate(_listed(content, "data", str(file)), 1):
         title = article.get("title") if isinstance(article, dict) else None
         of_article = f"{file}, article {title or number}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlcore.data.own import files
+from dlcore.data.own import table_files
 from dlcore.data.own.found import Found, first_values
 from dlcore.errors import UsageError
 
@@ -20,7 +20,7 @@ def find(path: Path) -> Found:
             suffixes), or a column `split`.
     """
     try:
-        return files.of_tables(path, COLUMNS)
+        return table_files.of_tables(path, COLUMNS)
     except UsageError as error:
         return Found(path, problems=[str(error)])
 

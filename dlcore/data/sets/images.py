@@ -69,7 +69,7 @@ def load(
     features: Sequence[str] | None = None,
     offline: Literal["digits28", "digits"] = "digits28",
     multiple: int | None = None,
-    longest: int = 96,
+    longest: int = own.Size.longest,
 ) -> Splits:
     """Loads a set of images as splits; `facts.classes` are the names of its classes.
 

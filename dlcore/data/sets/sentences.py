@@ -312,9 +312,10 @@ def _polarity(offline: bool, fold: int) -> LabelledClasses:
         texts = [text for text, topic in zip(texts, label, strict=True) if topic < 2]
         label, classes = label[label < 2], ("first topic", "second topic")
     else:
-        columns = tfds.columns("sentence_polarity", "train", ["text", "label"])
+        name = "sentence_polarity:1.0.1"  # 1.0.0 has letters with accents in the wrong encoding
+        columns = tfds.columns(name, "train", ["text", "label"])
         texts, label = columns["text"], np.array(columns["label"], np.int32)
-        classes = tfds.class_names("sentence_polarity")
+        classes = tfds.class_names(name)
     return _by_split(texts, label, cut(label, 10, fold)), classes
 
 

@@ -53,6 +53,8 @@ def test_the_size_follows_from_the_files(tmp_path: Path) -> None:
     found = sets.load("mnist", folder, 55_000, multiple=4)
     assert found.facts.fields["image"]["shape"] == [28, 48, 3]
     assert sets.load("mnist", folder, 55_000).facts.fields["image"]["shape"] == [28, 28, 1]
+    smaller = sets.load("mnist", folder, 55_000, multiple=1, longest=25)
+    assert smaller.facts.fields["image"]["shape"] == [15, 25, 3]
 
 
 @pytest.mark.parametrize(

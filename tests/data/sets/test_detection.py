@@ -168,7 +168,7 @@ def test_paths_that_hold_no_boxes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="`names` must be a list"):
         load(tmp_path)
     (tmp_path / "boxes.json").write_text("{")
-    with pytest.raises(UsageError, match="is not JSON"):
+    with pytest.raises(UsageError, match=r"boxes\.json: not JSON"):
         load(tmp_path / "boxes.json")
 
 

@@ -59,7 +59,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def columns(name: str, split: str, features: Any = None) -> dict[str, list[Any]]:
         texts = [f"{split} question {i}" for i in range(40)]
-        if name == "sentence_polarity":
+        if name == "sentence_polarity:1.0.1":
             return {"text": texts, "label": [i % 2 for i in range(40)]}
         if name == "clinc_oos":
             return {"text": texts, "intent_name": [f"intent {i % 3}" for i in range(40)]}
@@ -189,7 +189,7 @@ def test_published_sentences_have_the_classes_of_the_set(prepared: None) -> None
     assert train.info.name == "clinc_oos"
     found = sentences.load("sentence_polarity", "published", subwords(), 16, fold=1)
     assert [found[s].info.split for s in SPLITS] == [f"{s} of fold 1" for s in SPLITS]
-    assert found.facts.classes[0] == "sentence_polarity 0"
+    assert found.facts.classes[0] == "sentence_polarity:1.0.1 0"
 
 
 def test_pairs_are_packed_and_keep_their_texts() -> None:

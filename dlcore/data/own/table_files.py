@@ -1,0 +1,202 @@
+"""User tables: CSV, TSV and JSON lines, with the file and line of each fault, and their splits."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from dlcore.data.own import files
+from dlcore.data.own.found import SPLITS, Example, Found
+from dlcore.errors import UsageError
+
+TABLES = (".csv", ".tsv", ".jsonl")
+
+
+def rows(
+    path: Path, columns: Sequence[str], optional: Sequence[str], problems: list[str]
+) -> list[Example]:
+    """Reads the rows of a table with a header, or of JSON lines, as examples.
+
+    The `values` of an example are those of `columns`, then those of `optional` ("" for a missing
+    one).
+
+    Args:
+        path: .csv (cells may be quoted; separated by commas, or by semicolons where its first line
+            has semicolons and no comma), .tsv (no quotes), or .jsonl (one object per line).
+        columns: required columns; a row in which one is empty is a problem.
+        optional: further columns.
+        problems: faults of single rows are appended to it; these rows are left out.
+
+    Raises:
+        UsageError: a missing column, another encoding, or not a table.
+    """
+    if path.suffix.lower() == ".jsonl":
+        found = objects(path, problems)
+    else:
+        names, found = table(path, problems)
+        if missing := [name for name in columns if name not in names]:
+            raise UsageError(
+                f"{path}, line 1: there is no column {missing[0]!r}; there are"
+                f" {', '.join(names)}: rename one"
+            )
+    examples = []
+    for line, row in found:
+        where = f"{path}, line {line}"
+        if missing := [name for name in columns if name not in row]:
+            there = ", ".join(row) or "nothing"
+            problems.append(f"{where}: there is no {missing[0]!r}, but {there}: add it")
+        elif empty := [name for name in columns if not row[name].strip()]:
+            problems.append(f"{where}: {empty[0]!r} is empty: fill it in, or remove the line")
+        else:
+            values = [row[name] for name in columns] + [row.get(name, "") for name in optional]
+            examples.append(Example(where, tuple(values)))
+    return examples
+
+
+def table(
+    path: Path, problems: list[str]
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    """Reads the header of a .csv or .tsv file, and returns an iterator over its rows.
+
+    Args:
+        path: .csv or .tsv, with the separators and quotes that `rows` describes.
+        problems: while the rows are iterated over, a message is appended for each row with too many
+            or too few cells, which is left out, and for faulty quotes, which end the iteration.
+
+    Returns:
+        The names of the columns; and (line number from 1, {column: cell}) of each row that is not
+        empty.
+
+    Raises:
+        UsageError: the file cannot be read or is not UTF-8, there is no header, it has faulty
+            quotes, or two columns have the same name.
+    """
+    content = files.text(path)
+    first = content.partition("\n")[0]
+    stream = io.StringIO(content, newline="")  # line ends inside quotes stay as they are
+    if path.suffix.lower() == ".tsv":
+        reader = csv.reader(stream, strict=True, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        semicolons = ";" in first and "," not in first
+        reader = csv.reader(stream, strict=True, delimiter=";" if semicolons else ",")
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise UsageError(f"{path}, line 1: {error}: mend the quotes of this line") from error
+    if not names:
+        raise UsageError(f"{path} is empty: its first line must name the columns")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{path}, line 1: two columns are called {twice[0]!r}: rename one")
+    return names, _cells(path, names, reader, problems)
+
+
+class Reader(Protocol):
+    """What `csv.reader` returns."""
+
+    @property
+    def line_num(self) -> int:
+        """Number of lines that have been read."""
+
+    def __next__(self) -> list[str]:
+        """Reads the next row."""
+
+
+def _cells(
+    path: Path, names: Sequence[str], reader: Reader, problems: list[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    tabs = path.suffix.lower() == ".tsv"
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(f"{path}, line {line}: {error}: mend the quotes of this line")
+            return
+        if len(cells) == len(names):
+            yield line, dict(zip(names, cells, strict=True))
+        elif cells:
+            problems.append(
+                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns:"
+                f" {'remove tabs from its cells' if tabs else 'quote a cell with the separator'}"
+            )
+
+
+def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields (line number, object) of each line of JSON that is not blank.
+
+    Numbers and booleans are converted to text; keys whose value is null, a list or an object are
+    left out.
+
+    Args:
+        path: a .jsonl file.
+        problems: faults of single lines are appended to it; these lines are left out.
+
+    Raises:
+        UsageError: as `files.text`.
+    """
+    for number, line in enumerate(files.lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            found = files.parse(line)
+        except ValueError as error:
+            problems.append(f"{path}, line {number}: {error}")
+            continue
+        if not isinstance(found, dict):
+            problems.append(f"{path}, line {number}: a {type(found).__name__}, and no JSON object")
+            continue
+        yield (
+            number,
+            {
+                key: value if isinstance(value, str) else json.dumps(value)
+                for key, value in found.items()
+                if value is not None and not isinstance(value, dict | list)
+            },
+        )
+
+
+def of_tables(path: Path, columns: Sequence[str]) -> Found:
+    """Reads the rows of one or several tables by split, as examples.
+
+    Splits are given by file names (`files.grouped`) or by a column `split`.
+
+    Args:
+        path: a .csv, .tsv or .jsonl file, or a folder of them.
+        columns: whose cells are the `values` of an example.
+
+    Returns:
+        The examples; faults of files and rows, such as a missing column, are in its `problems`.
+
+    Raises:
+        UsageError: as `files.grouped`.
+    """
+    found = Found(path)
+    files_by_split, given = files.grouped(path, TABLES)
+    for split, tables in files_by_split.items():
+        for file in tables:
+            try:
+                examples = rows(file, columns, ["split"], found.problems)
+            except UsageError as error:
+                found.problems.append(str(error))
+                continue
+            for example in examples:
+                *values, own = example.values
+                if own and (given or own not in SPLITS):
+                    found.problems.append(
+                        f"{example.where}: the split {own!r} is none of {', '.join(SPLITS)}"
+                        if own not in SPLITS
+                        else f"{example.where}: a column `split` in a file for {split}: remove it"
+                    )
+                    continue
+                kept = dataclasses.replace(example, values=tuple(values))
+                found.splits.setdefault(own or split, []).append(kept)
+    if not found.problems and not found.splits.get("train"):
+        found.problems.append(f"{path} has no examples for train: add some")
+    return found
