@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict, get_args
@@ -215,11 +216,21 @@ class Splits:
         Raises:
             UsageError: the facts are not those of splits.
         """
-        sources: dict[str, Source] = {
-            name: Unopened(Info(**info, examples=facts.examples[name]), facts.fields)
-            for name, info in facts.sources.items()
-        }
-        return cls.of(sources, facts=facts, scored=tuple(facts.scored))
+        try:
+            for field in facts.fields.values():
+                np.empty((0, *field["shape"]), np.dtype(field["dtype"]))
+            count = {name: operator.index(n) for name, n in facts.examples.items()}
+            sources: dict[str, Source] = {
+                name: Unopened(Info(**info, examples=count[name]), facts.fields)
+                for name, info in facts.sources.items()
+            }
+            scored = tuple(map(str, facts.scored))
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f"the facts of the data are damaged ({type(error).__name__}: {error}): copy the"
+                " run, or its facts.json, from where it is whole"
+            ) from error
+        return cls.of(sources, facts=facts, scored=scored)
 
     def template(self, batch: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Returns an abstract batch of training examples, with `row` int32 and `mask` float32.

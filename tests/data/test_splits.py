@@ -164,6 +164,26 @@ def test_a_transform_that_loses_examples_is_refused() -> None:
             splits().map(train=function)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scored": 3},
+        {"examples": {"train": "8"}},
+        {"examples": {}},
+        {"examples": 8},
+        {"sources": ["train"]},
+        {"sources": {"train": {"name": "set"}}},
+        {"fields": {"image": {"shape": "2", "dtype": "uint8"}}},
+        {"fields": {"image": {"shape": [2], "dtype": "number"}}},
+        {"fields": {"image": [2]}},
+    ],
+)
+def test_damaged_facts_are_named(changes: dict[str, Any]) -> None:
+    made = Splits.of(train=source("train", 8), facts=Facts(classes=["x"]))
+    with pytest.raises(UsageError, match="facts of the data are damaged"):
+        Splits.from_facts(made.facts.with_facts(**changes))
+
+
 def test_without_data_splits_know_facts_and_templates_and_refuse_examples() -> None:
     made = Splits.of(
         train=source("train", 8),
