@@ -218,7 +218,7 @@ class Splits:
         """
         try:
             for field in facts.fields.values():
-                np.empty((0, *field["shape"]), np.dtype(field["dtype"]))
+                np.empty((0, *field["shape"]), np.dtype(field["dtype"]))  # raises for others
             count = {name: operator.index(n) for name, n in facts.examples.items()}
             sources: dict[str, Source] = {
                 name: Unopened(Info(**info, examples=count[name]), facts.fields)

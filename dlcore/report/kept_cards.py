@@ -48,9 +48,9 @@ def keep(runs: list[Path]) -> list[Path]:
 
 
 def _check_repeats(repeats: list[tuple[Path, Card]]) -> None:
-    seen: dict[tuple[int, ...], Path] = {}
+    by_repeat: dict[tuple[int, ...], Path] = {}
     for run, card in repeats:
-        if (other := seen.setdefault(tuple(_order(card)), run)) != run:
+        if (other := by_repeat.setdefault(tuple(_order(card)), run)) != run:
             raise UsageError(f"{other} and {run} have one config, seed and fold: keep one of them")
     precisions = {card["run"].get("precision", "f32"): run for run, card in repeats}
     if len(precisions) > 1:

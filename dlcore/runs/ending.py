@@ -138,7 +138,9 @@ def no_space_for_the_card(folder: Path, card: cards.Card) -> Iterator[None]:
 
 
 @contextmanager
-def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> Iterator[None]:
+def closing(
+    folders: Sequence[Path], run_cards: Sequence[cards.Card], command: str
+) -> Iterator[None]:
     """Where an error ends the block, saves the running cards as stopped, with its message.
 
     The error is raised again. A KeyboardInterrupt without a message gets one that says what is lost
@@ -146,8 +148,8 @@ def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> I
 
     Args:
         folders: the folders of the runs.
-        books: the card of each folder; those whose status is "running" are changed in place.
-        way: the command that continues the runs.
+        run_cards: the card of each folder; those whose status is "running" are changed in place.
+        command: the command that continues the runs.
     """
     known = [files.identity(folder) for folder in folders]
     try:
@@ -156,7 +158,7 @@ def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> I
                 held.enter_context(files.held(folder))
             yield
     except BaseException as error:
-        for folder, card, before in zip(folders, books, known, strict=True):
+        for folder, card, before in zip(folders, run_cards, known, strict=True):
             if card.get("status") == "running":
                 card |= {"status": "stopped", "error": str(error) or type(error).__name__}
             if (
@@ -168,5 +170,5 @@ def closing(folders: Sequence[Path], books: Sequence[cards.Card], way: str) -> I
                 with no_space_for_the_card(folder, card):
                     cards.write(folder, card)
         if isinstance(error, KeyboardInterrupt) and not str(error):
-            raise KeyboardInterrupt(lost(folders[0], way)) from None
+            raise KeyboardInterrupt(lost(folders[0], command)) from None
         raise

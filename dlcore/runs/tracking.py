@@ -54,9 +54,9 @@ def tracked(kind: Kind, folder: Path, card: Card) -> Iterator[list[MetricWriter]
     except Exception as error:  # packages raise many kinds for keys and servers
         remedies = {"wandb": "wandb login, or WANDB_MODE=offline"}
         remedy = remedies.get(kind, "check MLFLOW_TRACKING_URI")
-        said = str(error).strip() or type(error).__name__
+        reason = str(error).strip() or type(error).__name__
         raise UsageError(
-            f"--track {kind} cannot start: {said.splitlines()[0]}; {remedy}"
+            f"--track {kind} cannot start: {reason.splitlines()[0]}; {remedy}"
         ) from error
     sent.save(folder / "tracked.json")
     writer = TrackingWriter(kind, tracker, folder, sent)

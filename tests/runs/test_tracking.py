@@ -187,13 +187,13 @@ def test_one_that_cannot_start_is_reported_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:
-        raise RuntimeError(said)
+        raise RuntimeError(reason)
 
-    said = ""
+    reason = ""
     monkeypatch.setattr(tracking, "Wandb", refuse)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2
     assert "--track wandb cannot start: RuntimeError; wandb login" in capsys.readouterr().err
-    said = "no API key"
+    reason = "no API key"
 
     monkeypatch.setattr(tracking, "Wandb", refuse)
     assert cli.main([*WORDS, "--track", "wandb", "--out", "run"]) == 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dlcore.data.own import files
+from dlcore.data.own import files, table_files
 from dlcore.errors import UsageError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -98,9 +97,7 @@ def parse(text: str, name: str, delimiter: str = "") -> Cells:
         UsageError: see `read`.
     """
     header, rest = _header(text, name, delimiter)
-    advice = (
-        "remove tabs from its cells" if delimiter == "\t" else "quote a cell with the separator"
-    )
+    advice = table_files.separator_advice(delimiter == "\t")
     rows, where = [], []
     for line, cells in rest:
         if not any(cells):  # an empty line
@@ -126,22 +123,7 @@ def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, tu
     Raises:
         UsageError: an unclosed quote, or a cell of more than 131,072 characters.
     """
-    first = text.partition("\n")[0]
-    separator = delimiter or (";" if ";" in first and "," not in first else ",")
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=separator,
-        strict=True,
-        quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
-    )
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UsageError(f"{name}, line {line}: {error}: mend the quotes") from error
+    for line, cells in table_files.records(text, name, delimiter):
         yield line, tuple(cell.strip() for cell in cells)
 
 

@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from dlcore.data.own import files
 from dlcore.data.own.found import SPLITS, Example, Found
@@ -76,40 +75,37 @@ def table(
         UsageError: the file cannot be read or is not UTF-8, there is no header, it has faulty
             quotes, or two columns have the same name.
     """
-    content = files.text(path)
-    first = content.partition("\n")[0]
-    stream = io.StringIO(content, newline="")  # line ends inside quotes stay as they are
-    if path.suffix.lower() == ".tsv":
-        reader = csv.reader(stream, strict=True, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        semicolons = ";" in first and "," not in first
-        reader = csv.reader(stream, strict=True, delimiter=";" if semicolons else ",")
-    try:
-        names = next(reader, [])
-    except csv.Error as error:
-        raise UsageError(f"{path}, line 1: {error}: mend the quotes of this line") from error
+    found = records(files.text(path), str(path), "\t" if path.suffix.lower() == ".tsv" else "")
+    _, names = next(found, (1, []))
     if not names:
         raise UsageError(f"{path} is empty: its first line must name the columns")
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"{path}, line 1: two columns are called {twice[0]!r}: rename one")
-    return names, _cells(path, names, reader, problems)
+    return names, _named(path, names, found, problems)
 
 
-class Reader(Protocol):
-    """What `csv.reader` returns."""
+def records(text: str, name: str, delimiter: str = "") -> Iterator[tuple[int, list[str]]]:
+    """Yields (number of its first line, cells) of each row of a text, the header included.
 
-    @property
-    def line_num(self) -> int:
-        """Number of lines that have been read."""
+    Line ends inside quotes are kept.
 
-    def __next__(self) -> list[str]:
-        """Reads the next row."""
+    Args:
+        text: CSV or TSV.
+        name: its name in messages, such as its path.
+        delimiter: between cells; a tab: no quotes; "": the semicolon if the first line has one and
+            no comma, else the comma.
 
-
-def _cells(
-    path: Path, names: Sequence[str], reader: Reader, problems: list[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    tabs = path.suffix.lower() == ".tsv"
+    Raises:
+        UsageError: an unclosed quote, or a cell of more than 131,072 characters.
+    """
+    first = text.partition("\n")[0]
+    separator = delimiter or (";" if ";" in first and "," not in first else ",")
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+    )
     while True:
         line = reader.line_num + 1
         try:
@@ -117,15 +113,35 @@ def _cells(
         except StopIteration:
             return
         except csv.Error as error:
-            problems.append(f"{path}, line {line}: {error}: mend the quotes of this line")
-            return
-        if len(cells) == len(names):
-            yield line, dict(zip(names, cells, strict=True))
-        elif cells:
-            problems.append(
-                f"{path}, line {line}: {len(cells)} cells under {len(names)} columns:"
-                f" {'remove tabs from its cells' if tabs else 'quote a cell with the separator'}"
-            )
+            raise UsageError(
+                f"{name}, line {line}: {error}: mend the quotes of this line"
+            ) from error
+        yield line, cells
+
+
+def separator_advice(tabs: bool) -> str:
+    """Returns what to do where a cell contains the separator, a tab or another character."""
+    return "remove tabs from its cells" if tabs else "quote a cell with the separator"
+
+
+def _named(
+    path: Path,
+    names: Sequence[str],
+    found: Iterator[tuple[int, list[str]]],
+    problems: list[str],
+) -> Iterator[tuple[int, dict[str, str]]]:
+    tabs = path.suffix.lower() == ".tsv"
+    try:
+        for line, cells in found:
+            if len(cells) == len(names):
+                yield line, dict(zip(names, cells, strict=True))
+            elif cells:
+                problems.append(
+                    f"{path}, line {line}: {len(cells)} cells under {len(names)} columns:"
+                    f" {separator_advice(tabs)}"
+                )
+    except UsageError as error:  # faulty quotes
+        problems.append(str(error))
 
 
 def objects(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
