@@ -30,7 +30,7 @@ class Size:
         vocabulary: number of words; 0 is padding.
         width: features of a token, even.
         words: features of a word's vector.
-        characters: features of a word from its characters; 0: none.
+        characters: features of a word from its bytes; 0: none.
         encoder: "gru" or "lstm", recurrent in both directions (Seo et al. 2017), or "attention".
         dropout: rate of dropout before each layer.
     """
@@ -73,13 +73,15 @@ class SpanHead(nn.Module):
 
 
 class Words(nn.Module):
-    """Computes features of words from learned vectors, a convolution over characters, and flags.
+    """Computes features of words from learned vectors, a convolution over bytes, and flags.
 
-    Flags are binary features that the caller computes.
+    The convolution reads the bytes of each word, and its maximum over them is taken. The parts are
+    concatenated and mapped to `size.width` features, which are normalised. Flags are binary
+    features that the caller computes.
 
     Attributes:
         size: of the reader.
-        kernel: number of characters of a window, odd.
+        kernel: bytes in the convolution's window, odd.
 
     Source: Kim 2014, sec. 2, for the convolution.
     """

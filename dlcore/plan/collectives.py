@@ -29,7 +29,8 @@ class Collective:
     Attributes:
         kind: one of `KINDS`.
         count: how often it runs in one step.
-        bytes: of the operands on one device, in one run; for an all-gather, of its result.
+        bytes: of the operands on one device, in one execution of the instruction; for an
+            all-gather, of its result.
         groups: numbers of the devices that communicate with each other; for a collective-permute,
             pairs (source, target).
         axes: the mesh axes along which the groups extend; () if unknown.
@@ -55,7 +56,12 @@ class Collective:
 
     @property
     def sent(self) -> float:
-        """The bytes that each device sends in one run, by a ring algorithm."""
+        """The bytes that each device sends in one execution of the instruction, not in the step.
+
+        They are those of a ring algorithm: for n devices in a group 2 (n - 1) / n times `bytes` for
+        an all-reduce, and (n - 1) / n times `bytes` for an all-gather, a reduce-scatter and an
+        all-to-all; for a permutation and a broadcast they are `bytes`.
+        """
         n = self.group
         share = {
             "all-reduce": 2 * (n - 1) / n,

@@ -63,9 +63,12 @@ class Chart:
 def better(run: Run, metric: str) -> str | None:
     """Returns which values of a metric are better: "higher", "lower", or None where it is unknown.
 
+    The published result in the run's card decides, if it is of this metric and states a direction;
+    otherwise what the card declares for the metric, and then the table of `metrics.known.known`.
+
     Args:
-        run: whose card may declare it, or has a published result.
-        metric: its name; known metrics need no declaration.
+        run: the run.
+        metric: its name, such as "accuracy", or with its objective "net/accuracy".
     """
     if metric == run.get("published", "metric") and run.get("published", "better") in (
         "higher",

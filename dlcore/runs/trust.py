@@ -27,7 +27,10 @@ EXPERIMENTS = (Path(__file__).resolve().parents[2] / "experiments").resolve()
 
 
 def folder() -> Path:
-    """Returns the folder of the list: dlcore/trusted in $XDG_STATE_HOME, or in ~/.local/state."""
+    """Returns the folder of the list of trusted files, which need not exist.
+
+    It is dlcore/trusted in $XDG_STATE_HOME, if that is an absolute path, else in ~/.local/state.
+    """
     given = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (
         (given if given.is_absolute() else Path.home() / ".local" / "state") / "dlcore" / "trusted"
@@ -35,17 +38,22 @@ def folder() -> Path:
 
 
 def page(run: Path, card: Card, trust: bool = False, accept_changes: bool = False) -> Page:
-    """Loads the experiment file of a run.
+    """Executes the experiment file of a run, if that is allowed, and returns what it defines.
+
+    It is the file that the card names. Where that does not exist, it is the experiment of the
+    card's name in `catalog.folder()`, or else the copy in the run's folder, if the list of trusted
+    files has its path or `trust` is set. Without flags, the files that `is_known` accepts are
+    allowed: the project's own experiments, and files of the list whose code is unchanged.
 
     Args:
         run: the folder of the run, or the file of its card.
         card: the card.
-        trust: execute the file that the card names, whatever it is, and add it to the list; where
-            it is no longer there, the copy that the run keeps.
-        accept_changes: execute a file whose path is in the list although its code has changed.
+        trust: execute any file, and add it to the list, see `remember`.
+        accept_changes: execute a file whose path is in the list although its code has changed; the
+            list stays as it is.
 
     Raises:
-        UsageError: the file is missing, or must not be executed.
+        UsageError: the file is missing or cannot be loaded, or it is not allowed.
     """
     path = _named(run, card, trust)
     try:

@@ -25,17 +25,20 @@ _GONE = re.compile(
 
 
 def found(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
-    """Reads from the environment which processes a run has.
+    """Reads the coordinator's address, the number of processes and the rank from the environment.
 
     Args:
-        environment: the environment variables.
+        environment: the environment variables, of which `NAMES` are read: DLCORE_COORDINATOR
+            (host:port), DLCORE_PROCESSES and DLCORE_PROCESS_ID. An empty value counts as not set.
 
     Returns:
-        (coordinator address, number of processes, rank), or None for a run of one process;
-        (AUTO, 0, 0) for `DLCORE_COORDINATOR=auto` alone.
+        (coordinator address, number of processes, rank from 0 on); None where none of the three is
+        set: a run of one process; (AUTO, 0, 0) where DLCORE_COORDINATOR is "auto" and the other two
+        are not set.
 
     Raises:
-        UsageError: the variables are incomplete or invalid.
+        UsageError: some of the three are missing, the address has no port, the other two are not
+            integers, or the rank is not from 0 to the number of processes minus 1.
     """
     given = {name: environment[name] for name in NAMES if environment.get(name)}
     if given == {NAMES[0]: AUTO}:

@@ -119,11 +119,15 @@ class PromptPredictor:
     """Continues prompts, one per line.
 
     Attributes:
-        generate: (state, tokens [1, prompt], key, new tokens, temperature, top_k, top_p[, draft])
-            -> tokens [1, prompt + new]; a `Continuation` of a GPT continues prompts together.
+        generate: continues a prompt: (state, tokens int32 [1, prompt], key, number of new tokens,
+            temperature, top_k, top_p) -> tokens [1, prompt + new], with `draft` as an eighth
+            argument where `--draft` is above 0. Where it is a `Continuation` whose `net` is the
+            `Size` of a GPT, the prompts whose tokens fit into the context with the new ones are
+            continued in one batch instead, by `models.gpt_batch` or `models.speculative`.
         tokenizer: of the model's tokens.
-        longest: largest number of tokens of a prompt, with `start`; None: any number.
-        start: a token before the prompt, such as the one between documents; None: none.
+        longest: largest number of tokens of a prompt, `start` included; None: any number.
+        start: token between documents, which is put before each prompt and by which `--end` finds
+            the end of a document; None: none.
         options: flags of `dlcore predict`.
     """
 

@@ -126,15 +126,17 @@ def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
 
 
 def scores(collected: Mapping[str, np.ndarray], mean: float) -> dict[str, float]:
-    """Computes the metrics of `evaluators`.
+    """Computes the errors of predicted steering and of three baselines, and a correlation.
 
     Args:
-        collected: `steering` and `target` [n], and `previous` [n, history], the steering at the
-            frames before, the newest last.
+        collected: floating: `steering`, predicted, and `target`, the person's, both [n]; and
+            `previous` [n, history], the person's at the frames before, the newest last.
         mean: mean steering of training.
 
     Returns:
-        {metric: value}; the correlation is 0 where the predictions or the targets are constant.
+        The metrics that `evaluators` describes: `mse`, `mae`, `zero_mse`, `zero_mae`, `mean_mse`,
+        `mean_mae`, `last_mse`, `last_mae` and `correlation`, which is 0 where the predictions or
+        the targets are constant.
     """
     target, steering = (np.asarray(collected[name], np.float64) for name in ("target", "steering"))
     error = steering - target

@@ -115,14 +115,19 @@ class Read:
 
 
 def read(names: Sequence[str], source: DataSource) -> Read:
-    """Reads dialogues.
+    """Reads the dialogues of prepared sets, of a user's files, or synthetic ones.
 
     Args:
-        names: prepared sets with `messages`: sgd_dialogue, taskmaster4; they are joined.
-        source: "published", "offline" (`made_up`), or a path (`dlcore.data.own.dialogues`).
+        names: prepared sets with a column `messages`, such as sgd_dialogue and taskmaster4; each
+            split is that of all of them, in this order. Only "published" reads them.
+        source: "published"; "offline", for `made_up`; or the path of a user's files, see
+            `dlcore.data.own.dialogues.load`.
+
+    Returns:
+        The dialogues of train, validation and test, not yet tokenised.
 
     Raises:
-        UsageError: a set that is not prepared, or faults in a user's files.
+        UsageError: a set that is not prepared, faults in a user's files, or another source.
     """
     if isinstance(source, Path):
         found, dialogues = own.load(source)
