@@ -26,9 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 success, 1 a negative result of `verify`, `plan`, `data` or `doctor`, 2 bad
-            input, 3 success except for inputs of `predict` that could not be read, 70 diverged, 75
-            stopped by SIGTERM or SIGHUP (can be resumed) or by a lost process, 130 stopped by
-            Ctrl-C, 141 output closed early.
+            input or a file that cannot be read or written, 3 success except for inputs of `predict`
+            that could not be read, 70 diverged, 75 stopped by SIGTERM or SIGHUP (can be resumed) or
+            by a lost process, 130 stopped by Ctrl-C, 141 output closed early.
+
+    Raises:
+        SystemExit: `--help` of a command (code 0), or flags that its parser rejects (code 2).
+        Exception: any other error of dlcore or of a library, with its traceback.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(words, lambda: _main(words, own_process=argv is None))

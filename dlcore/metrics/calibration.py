@@ -46,8 +46,8 @@ def reliability(
         The bins that contain a prediction, in ascending order, and the error.
 
     Raises:
-        ValueError: a value outside [0, 1], arrays that are empty or differ in shape, or fewer than
-            one bin.
+        ValueError: a probability outside [0, 1], arrays that are empty or differ in shape, or
+            fewer than one bin.
     """
     original = np.asarray(probability)
     p, true = original.astype(np.float64), np.asarray(true, np.float64)

@@ -42,7 +42,7 @@ def badge(run: Run) -> Html:
 
 
 def one(run: Run) -> Html:
-    """Draws the head of a report on one run."""
+    """Draws the top of a report on one run: status, provenance, main result, error, cost."""
     about = run.get("about")
     words = el(
         "div",
@@ -55,7 +55,12 @@ def one(run: Run) -> Html:
 
 
 def several(runs: Sequence[Run]) -> Html:
-    """Draws the head of a report that compares runs."""
+    """Draws the top of a report that compares runs.
+
+    Returns:
+        The names of the experiments, their description where all have the same, and a list of the
+        runs in the given order, each with status, provenance, main result, and error if any.
+    """
     entries = []
     for position, run in enumerate(runs):
         line = el("p", compare.name(run, position), " ", badge(run))

@@ -198,7 +198,18 @@ def recorded(path: Path) -> str:
 
 
 def about(path: Path) -> dict[str, str]:
-    """Reads the docstring of an experiment file; see `described`."""
+    """Reads an experiment file's description from its docstring, without executing the file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        "about", "family", "task" and others, see `described`.
+
+    Raises:
+        OSError, UsageError: see `source`.
+        SyntaxError: the file is not Python.
+    """
     return described(source(path))
 
 
@@ -212,6 +223,9 @@ def described(source: str) -> dict[str, str]:
         "about", its first paragraph, and "family", "task", "data", "published" and "headline" (the
             metric that represents the experiment in tables, as "test/accuracy"), where it has these
             lines; a value may continue in indented lines.
+
+    Raises:
+        SyntaxError: the text is not Python.
     """
     text = ast.get_docstring(ast.parse(source)) or ""
     found = {"about": " ".join(text.split("\n\n")[0].split())}

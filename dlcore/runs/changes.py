@@ -124,15 +124,16 @@ def commit(then: Card, now: Card) -> list[str]:
 
 
 def code_since(commit: str | None, folder: Path) -> list[str]:
-    """Compares the Python files that this process has loaded with a commit.
+    """Compares the Python files that this process has imported with their code at a commit.
 
     Args:
-        commit: the commit; None: nothing is compared.
-        folder: in the repository whose files are compared.
+        commit: hash of the commit; None: nothing is compared.
+        folder: any folder inside the git repository whose files are compared.
 
     Returns:
-        One line with the names of the files whose code differs, or that the repository lacks the
-        commit; empty where no code differs, or `folder` is in no repository.
+        At most one line: the first `NAMED` files whose code differs (see `same_code`), or that the
+        commit cannot be found. Empty where no code differs, `folder` is in no repository, or git is
+        missing.
     """
     top = git_output(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:

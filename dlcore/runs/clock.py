@@ -18,7 +18,8 @@ class Clock:
 
     Attributes:
         seconds: seconds of each kind so far.
-        examples_per_second: speed between the last two calls of `trained_until`, over all runs.
+        examples_per_second: training speed over all runs, in the time that the last call of
+            `trained_until` counted; 0 before the first call.
     """
 
     def __init__(self, examples: int) -> None:
@@ -39,7 +40,11 @@ class Clock:
         self._last_log_time, self._last_logged_step = time.monotonic(), step
 
     def trained_until(self, step: int) -> None:
-        """Counts the time since the last call or pause as training up to `step`, and its speed."""
+        """Counts the time since the last call or pause as training, and updates the speed.
+
+        Args:
+            step: number of steps taken so far; without a new step the speed stays as it is.
+        """
         now = time.monotonic()
         elapsed, steps = now - self._last_log_time, step - self._last_logged_step
         if steps > 0:

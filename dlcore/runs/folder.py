@@ -115,7 +115,7 @@ def claim(folder: Path, page: Page) -> Iterator[None]:
         page: the experiment file of the run.
 
     Raises:
-        UsageError: there is a run, or files that a run would overwrite.
+        UsageError: there is a run, or files that a run would overwrite; or see `alone`.
     """
     _refuse_card(folder, page)
     made = _make(folder)
@@ -140,7 +140,8 @@ def alone(folder: Path) -> Iterator[None]:
     """Locks the folder of an earlier run for the block.
 
     Raises:
-        UsageError: another process has locked it, it cannot be written, or it contains links.
+        UsageError: another process has locked it, it cannot be written, or a link has the name of
+            a file that a run writes (see `refuse_links`).
     """
     refuse_links(folder)
     with _locked(folder):

@@ -32,11 +32,11 @@ class Program(Protocol):
     """The computations of one run, or of several seeds that share one program.
 
     A `State` here is that of the whole program; `split` returns the states of its runs, which are
-    saved and evaluated.
+    saved, and which `collector` evaluates.
 
     Attributes:
         abstract: shapes and shardings of one run's state.
-        metric_names: of the packed metrics; set by `compile`.
+        metric_names: names of the packed metrics of `step`, in their order; set by `compile`.
         indices: {field: bounds} of the arrays of a batch that are indices; set by `compile`.
         stride: number of training steps of one call of `step`.
         ahead: number of calls of `step` that the host may enqueue before the devices finish them.
@@ -49,7 +49,7 @@ class Program(Protocol):
     ahead: int
 
     def initial(self) -> list[State]:
-        """Computes the state of step 0 of each run."""
+        """Computes each run's state at step 0; call it before `compile`, which may free it."""
 
     def join(self, states: Sequence[State]) -> State:
         """Returns the program's state, made of the states of its runs."""
@@ -101,7 +101,13 @@ class Program(Protocol):
         """
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """Returns the names of the metrics of `evaluate`, by tracing alone."""
+        """Returns the names of the metrics of `evaluate`, without running it.
+
+        Call it before `compile`, which may free the initial state that is traced.
+
+        Args:
+            source: examples with the fields and shapes of those to evaluate.
+        """
 
     @property
     def collector(self) -> Collector:
@@ -206,7 +212,7 @@ class SingleProgram:
         return [self._evaluation(state, source)]
 
     def evaluation_names(self, source: Source) -> list[str]:
-        """Returns the names of the metrics of `evaluate`."""
+        """Returns the names of the metrics of `evaluate`, without running it."""
         return self._evaluation.names(self.abstract, source)
 
     def diagnose(self, state: State, step: int) -> list[Diagnosis]:

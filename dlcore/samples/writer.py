@@ -19,7 +19,8 @@ from dlcore.samples.parts import AXIS_LIMIT, MARKS, PLOT_VALUES, Part, Series, S
 class PartWriter:
     """Writes the files of one sample; each method returns the part that describes them.
 
-    All methods raise ValueError, which names the sample, where the content cannot be shown.
+    A part is shown only if the sample's method `parts` returns it. All methods raise ValueError,
+    which names the sample, where the content cannot be shown.
 
     Attributes:
         folder: where the files are written.
@@ -132,11 +133,14 @@ class PartWriter:
         return {"part": "audio", "file": path.name, "caption": str(caption), "outside": outside}
 
     def text(self, text: str, spans: Iterable[Span] = ()) -> Part:
-        """Writes a text with marked spans; where spans overlap, the later one is drawn on top.
+        """Writes a text as a UTF-8 file, and describes it with its marked spans.
 
         Args:
             text: the characters.
-            spans: ranges to mark.
+            spans: ranges of characters to mark; where they overlap, the later one is drawn on top.
+
+        Returns:
+            The part: its form, the name of the file, and the spans.
 
         Raises:
             ValueError: a span outside of the text, or of an unknown or negative colour.

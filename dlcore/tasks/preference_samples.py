@@ -25,11 +25,16 @@ def samples(
     """Shows held-out answers with their labels and log-ratios.
 
     Args:
-        policy, reference: see `preference.loss`.
-        source: labelled answers, or pairs of them (`data.sets.dialogue_pairs`), of which those of
-            fold 0 are shown, which alone the policy has not learned from.
+        policy, reference: see `preference.loss`; for pairs, the policy of fold 0.
+        source: held-out answers with the label `desirable`; or pairs of a right and a wrong answer
+            (`data.sets.dialogue_pairs`). Of pairs only fold 0 is shown: the policy of fold 0 has
+            learned from all the others.
         tokens: the tokenizer.
-        count: number of answers at most, half of them right, evenly spread.
+        count: largest number of answers. Up to count // 2 right and as many wrong ones are taken
+            at even distances in `source`.
+
+    Returns:
+        (state, key) -> one `Table` with a row per answer; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

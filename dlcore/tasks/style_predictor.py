@@ -25,7 +25,7 @@ from dlcore.train.step import State
 
 @dataclasses.dataclass(frozen=True)
 class StyleOptions:
-    """Flags of `dlcore predict` for a painter."""
+    """Flags of `dlcore predict` for a network that paints in one style, the trained one."""
 
     strength: Annotated[float, Range(0.0, 1.0)] = 1.0
     """weight of the painted picture in each pixel; the rest is the photograph"""
@@ -35,7 +35,7 @@ class StyleOptions:
 
 @dataclasses.dataclass(frozen=True)
 class AnyStyleOptions:
-    """Flags of `dlcore predict` for a network that takes any style."""
+    """Flags of `dlcore predict` for a network that paints in the style of any picture."""
 
     style: str = ""
     """file of a picture, whose style the photographs get"""
@@ -124,15 +124,15 @@ class StylePredictor:
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """Answers photographs one by one; a program is compiled for each size.
+        """Paints photographs one by one; a program is compiled for each size.
 
         Args:
             state: trained parameters.
             items: as `items` returned them.
 
         Returns:
-            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; the size
-            is the picture's.
+            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each. Width
+            and height are those of the painted picture, which `options.longest` limits.
         """
         return _each_once(functools.partial(self._answer, state), items)
 
@@ -175,15 +175,15 @@ class AnyStylePredictor:
         return photograph_of(value)
 
     def batch(self, state: State, items: Sequence[np.ndarray]) -> list[Answer]:
-        """Answers photographs one by one; a program is compiled for each size.
+        """Paints photographs one by one; a program is compiled for each size.
 
         Args:
             state: trained parameters.
             items: as `items` returned them.
 
         Returns:
-            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each; the size
-            is the picture's.
+            ({"style", "strength", "width", "height"}, an `Images` of one picture) of each. Width
+            and height are those of the painted picture, which `options.longest` limits.
 
         Raises:
             UsageError: `options.style` is empty, or its file is no picture.

@@ -143,15 +143,17 @@ def evaluators(model: Model, splits: Splits, frames: int, clips: int = 200) -> l
 
 
 def predictions(model: Model, params: Params, extra: Extra, video: Array, frames: int) -> Array:
-    """Predicts frames from the given ones alone, as pixels.
+    """Predicts the frames after the given ones, as 8-bit pixels.
 
     Args:
         model, frames: as of `loss`.
         params, extra: of all models.
-        video: uint8 [batch, time, h, w, c], of which the first `frames` frames are used.
+        video: uint8 [batch, time, h, w, c] with time >= frames; frames after the first `frames`
+            are ignored.
 
     Returns:
-        uint8 [batch, frames out, h, w, c].
+        uint8 [batch, frames out, h, w, c]: as many frames as the model predicts, clipped to the
+        range of pixels and rounded.
     """
     made = model(params, extra, {"video": video[:, :frames]}, None, False)[0]
     return jnp.rint(jnp.clip(made, 0, 1) * 255).astype(jnp.uint8)

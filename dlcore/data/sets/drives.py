@@ -55,7 +55,9 @@ class Drive:
 
 
 def load(source: DataSource, history: int) -> Splits:
-    """Loads a drive, split by time: the first 70 % are for training, the last 20 % for test.
+    """Loads a drive, split by time into training, validation and test data.
+
+    The first 70 % of the frames are for training, the next 10 % for validation, the rest for test.
 
     Args:
         source: "published", the Udacity simulator's track; "offline", a drawn road whose curvature

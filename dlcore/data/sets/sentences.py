@@ -49,7 +49,7 @@ def packed(
 
     Args:
         subwords: the tokenizer, with the special tokens `SPECIALS`.
-        lines: normalised text.
+        lines: text that the caller has normalised by `plain`, see `lines`.
         length: tokens of a row.
 
     Returns:
@@ -74,7 +74,7 @@ def padded(
 
     Args:
         subwords: the tokenizer, with the special tokens `SPECIALS`.
-        texts: normalised by `plain` before they are encoded.
+        texts: in any spelling; this function normalises each by `plain`.
         length: tokens of a row, `[sep]` included; a truncated text has no second `[sep]`.
 
     Returns:
