@@ -41,18 +41,21 @@ def mesh_shape(spec: str, devices: int) -> dict[str, int]:
         {axis: size} of all `AXES`, in their order.
 
     Raises:
-        UsageError: the spec is malformed, or the sizes do not multiply to `devices`.
+        UsageError: the spec is malformed or names an axis twice, or the sizes do not multiply to
+            `devices`.
     """
     shape = dict.fromkeys(AXES, 1)
     if not spec:
         return shape | {"data": devices}
+    named: set[str] = set()
     for part in spec.split(","):
         axis, _, size = part.strip().partition("=")
-        if axis not in AXES or not size.isdigit() or int(size) < 1:
+        if axis not in AXES or axis in named or not size.isdecimal() or int(size) < 1:
+            problem = f"names {axis} again" if axis in named else "is not an axis and a size"
             raise UsageError(
-                f"--mesh {spec!r}: {part!r} is not an axis and a size; write for example"
-                " data=4,fsdp=2,tensor=1"
+                f"--mesh {spec!r}: {part!r} {problem}; write for example data=4,fsdp=2,tensor=1"
             )
+        named.add(axis)
         shape[axis] = int(size)
     if np.prod(list(shape.values())) != devices:
         product = "*".join(map(str, shape.values()))

@@ -51,6 +51,8 @@ def test_mesh_shapes_are_read(spec: str, devices: int, shape: tuple[int, ...]) -
         ("data=0", "'data=0' is not an axis and a size"),
         ("data=2.5", "is not an axis and a size"),
         ("data=8,", "'' is not an axis and a size"),
+        ("data=²", "'data=²' is not an axis and a size"),
+        ("data=4,fsdp=2,data=4", "'data=4' names data again"),
         (
             "data=4,fsdp=4",
             (

@@ -85,7 +85,7 @@ def named(params: Tree, numbers: np.ndarray) -> list[Row]:
     return sorted(
         rows,
         key=lambda row: [
-            int(part) if part.isdigit() else part for part in re.split(r"(\d+)", row.name)
+            int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", row.name)
         ],
     )
 

@@ -291,6 +291,6 @@ def _kept(folder: Path, page: Page, card: Card) -> tuple[Config, RunOptions]:
         cards.fields(folder, RunOptions, card, "run"),
     )
     before = card.get("devices")  # one process simulates those of all
-    if before and before.get("platform") == "cpu" and "DLCORE_COORDINATOR" not in os.environ:
+    if before and before.get("platform") == "cpu" and not os.environ.get("DLCORE_COORDINATOR"):
         flags = dataclasses.replace(flags, cpu_devices=int(before["count"]))
     return config, flags

@@ -80,7 +80,7 @@ def field(word: str) -> Field:
         low=a,
         high=b,
         log=bool(how),
-        whole=all(end.lstrip("-").isdigit() for end in (low, high)),
+        whole=all(end.lstrip("-").isdecimal() for end in (low, high)),
     )
 
 

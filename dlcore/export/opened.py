@@ -85,7 +85,7 @@ def newest(folder: Path) -> tuple[Path, int]:
     runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
     if not runs or (folder / "card.json").exists():
         return folder, 0
-    return max(runs, key=lambda path: int(path.name) if path.name.isdigit() else 0), len(runs)
+    return max(runs, key=lambda path: int(path.name) if path.name.isdecimal() else 0), len(runs)
 
 
 def opened(run: Described, last: bool = False) -> Opened:

@@ -46,8 +46,8 @@ def reliability(
         The bins that contain a prediction, in ascending order, and the error.
 
     Raises:
-        ValueError: a probability outside [0, 1], arrays that are empty or differ in shape, or
-            fewer than one bin.
+        ValueError: a probability outside [0, 1], an outcome other than 0 and 1, arrays that are
+            empty or differ in shape, or fewer than one bin.
     """
     original = np.asarray(probability)
     p, true = original.astype(np.float64), np.asarray(true, np.float64)
@@ -58,6 +58,8 @@ def reliability(
             f"needs [n] probabilities and as many outcomes, not {p.shape} and {true.shape}, all of"
             " them in [0, 1]"
         )
+    if not np.isin(true, (0, 1)).all():
+        raise ValueError(f"an outcome is 0 or 1, not {true[~np.isin(true, (0, 1))][0]}")
     dtype = original.dtype if np.issubdtype(original.dtype, np.floating) else np.dtype(np.float64)
     # the first bound that is not below it
     bin_index = np.searchsorted((np.arange(1, bins) / bins).astype(dtype), original.astype(dtype))

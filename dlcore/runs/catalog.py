@@ -207,10 +207,14 @@ def about(path: Path) -> dict[str, str]:
         "about", "family", "task" and others, see `described`.
 
     Raises:
-        OSError, UsageError: see `source`.
-        SyntaxError: the file is not Python.
+        OSError: the file cannot be read.
+        UsageError: it is not Python, or not text in its declared encoding.
     """
-    return described(source(path))
+    text = source(path)
+    try:
+        return described(text)
+    except SyntaxError as error:
+        raise UsageError(f"{path} cannot be read as Python: {error}; mend the file") from error
 
 
 def described(source: str) -> dict[str, str]:

@@ -138,9 +138,11 @@ def code_since(commit: str | None, folder: Path) -> list[str]:
     top = git_output(folder, "rev-parse", "--show-toplevel")
     if not commit or not top:
         return []
-    names = git_output(Path(top), "diff", "--name-only", "--no-renames", commit, "--", "*.py")
+    # names that are not ASCII as they are, not quoted
+    compare = ("-c", "core.quotePath=false", "diff", "--name-only", "--no-renames")
+    names = git_output(Path(top), *compare, commit, "--", "*.py")
     if names is None:
-        return [f"code: commit {commit[:10]} is not in {top}, so that it cannot be compared"]
+        return [f"code: git cannot read commit {commit[:10]} in {top}, so it is not compared"]
     running = {
         Path(file).resolve()
         for module in list(sys.modules.values())

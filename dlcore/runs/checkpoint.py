@@ -68,7 +68,7 @@ class Checkpoints:
         self.kept = {
             int(path.name): read_metrics(path)
             for path in folder.glob("[0-9]*")
-            if path.name.isdigit()
+            if path.name.isdecimal()
         }
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_Keep(self._to_keep),

@@ -66,7 +66,7 @@ def check_space(folder: Path, abstract: State, keep: int, runs: int = 1) -> None
         runs: the number of such runs that share the disk.
     """
     size = runs * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
-    there = sum(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
+    there = sum(path.name.isdecimal() for path in (folder / "checkpoints").glob("*"))
     free, need = shutil.disk_usage(folder).free, max(1, keep + 2 - there) * size
     if free < need:
         raise UsageError(
@@ -102,7 +102,7 @@ def writing(folder: Path) -> Iterator[None]:
             "os_error_code|No space left|RESOURCE_EXHAUSTED", text
         ):  # TensorStore's
             raise
-        last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=None)
+        last = max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdecimal()), default=None)
         kept = (
             "no checkpoint is complete yet"
             if last is None

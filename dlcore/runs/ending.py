@@ -93,7 +93,11 @@ class FolderGone(UsageError):
 def last_checkpoint(folder: Path) -> int | None:
     """Returns the step of a run's newest committed checkpoint; None where there is none."""
     return max(
-        (int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdigit()),
+        (
+            int(path.name)
+            for path in (folder / "checkpoints").glob("[0-9]*")
+            if path.name.isdecimal()
+        ),
         default=None,
     )
 

@@ -66,7 +66,7 @@ def simulated(flags: RunOptions, batch: int) -> int:
     """
     if flags.mesh:
         sizes = [size for _, _, size in (part.partition("=") for part in flags.mesh.split(","))]
-        if not all(size.isdigit() and int(size) for size in sizes):
+        if not all(size.isdecimal() and int(size) for size in sizes):
             return 1  # sharding.mesh_shape reports the error
         count = 1
         for size in sizes:

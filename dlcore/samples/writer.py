@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dlcore.samples import svg
-from dlcore.samples.parts import AXIS_LIMIT, MARKS, PLOT_VALUES, Part, Series, Span
+from dlcore.samples.parts import AXIS_LIMIT, MARKS, PLOT_VALUES, TEXT_SPANS, Part, Series, Span
 
 
 @dataclass
@@ -143,7 +143,8 @@ class PartWriter:
             The part: its form, the name of the file, and the spans.
 
         Raises:
-            ValueError: a span outside of the text, or of an unknown or negative colour.
+            ValueError: a span outside of the text, one of an unknown or negative colour, or more
+                than `TEXT_SPANS` spans.
         """
         entries: list[Part] = []
         for span in spans:
@@ -157,6 +158,9 @@ class PartWriter:
                 raise ValueError(f"text {self.title!r}: span colour {colour!r} is not {hint}")
             label = str(span.label)
             entries.append({"start": start, "end": end, "label": label, "colour": colour})
+        if len(entries) > TEXT_SPANS:
+            counts = f"{len(entries):,} spans are more than {TEXT_SPANS:,}; choose some of them"
+            raise ValueError(f"text {self.title!r}: {counts}")
         path = self._path(".txt")
         # Bytes: line ends stay as they are. A lone surrogate becomes one "?", so that spans keep
         # their positions.

@@ -34,7 +34,7 @@ def common_valid_step(experiment: Experiment, flags: Sequence[RunOptions], root:
         Unreadable: no common step is readable in all runs.
     """
     kept = [
-        {int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdigit()}
+        {int(p.name) for p in (Path(each.out) / "checkpoints").glob("*") if p.name.isdecimal()}
         for each in flags
     ]
     if not all(kept):

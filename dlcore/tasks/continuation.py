@@ -25,6 +25,7 @@ from dlcore.errors import UsageError
 from dlcore.models.drafters import PromptLookup
 from dlcore.models.gpt import Size
 from dlcore.models.gpt_batch import Decoding, generate_batch, left_padded
+from dlcore.models.gpt_generation import generate
 from dlcore.models.speculative import generate_speculatively
 from dlcore.samples import Text
 from dlcore.train.predictor import Answer
@@ -121,9 +122,10 @@ class PromptPredictor:
     Attributes:
         generate: continues a prompt: (state, tokens int32 [1, prompt], key, number of new tokens,
             temperature, top_k, top_p) -> tokens [1, prompt + new], with `draft` as an eighth
-            argument where `--draft` is above 0. Where it is a `Continuation` whose `net` is the
-            `Size` of a GPT, the prompts whose tokens fit into the context with the new ones are
-            continued in one batch instead, by `models.gpt_batch` or `models.speculative`.
+            argument where `--draft` is above 0. Where it is a `Continuation` that is bound to
+            `models.gpt_generation.generate`, the prompts whose tokens fit into the context with the
+            new ones are continued in one batch instead, by `models.gpt_batch` or
+            `models.speculative`, with the same draws.
         tokenizer: of the model's tokens.
         longest: largest number of tokens of a prompt, `start` included; None: any number.
         start: token between documents, which is put before each prompt and by which `--end` finds
@@ -190,7 +192,10 @@ class PromptPredictor:
         return [made[prompt] for prompt, _ in items]
 
     def _fits(self, tokens: np.ndarray) -> bool:
-        size = getattr(self.generate, "net", None)
+        bound = self.generate
+        if not isinstance(bound, Continuation) or bound.generate is not generate:
+            return False
+        size = bound.net
         return isinstance(size, Size) and len(tokens) + self.options.tokens <= size.context
 
     def _together(self, state: State, prompts: list[np.ndarray]) -> list[_New]:

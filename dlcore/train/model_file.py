@@ -128,7 +128,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read ({error}); {way}") from error
     form = metadata.get("format", "")
-    if not form.isdigit() or not metadata.get("step", "").isdigit():
+    if not form.isdecimal() or not metadata.get("step", "").isdecimal():
         raise UsageError(f"{path} is no model of a run: its header has no format and step; {way}")
     if int(form) > FORMAT:
         raise UsageError(

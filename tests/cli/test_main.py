@@ -111,6 +111,7 @@ def test_resume_takes_as_many_devices_as_before_or_as_the_new_mesh_has(
     (copied / "card.json").write_text(
         json.dumps(printed | {"devices": printed["devices"] | {"count": 4}})
     )
+    monkeypatch.setenv("DLCORE_COORDINATOR", "")  # as good as not set
     seen: list[RunOptions] = []
     monkeypatch.setattr(run_commands, "prepare", lambda flags, batch: seen.append(flags) or flags)
     monkeypatch.setattr(runs, "resume", lambda *_: 0)

@@ -104,6 +104,9 @@ def test_reliability_worked_by_hand() -> None:
     np.testing.assert_allclose(found.observed, [1 / 3, 1, 1, 0.5])
     gaps = 3 * (1 / 3 - 0.05) + 0.45 + 0.1 + 2 * 0.475
     assert found.error == pytest.approx(gaps / 7)
+    for outcomes in ([0, 1, -1, 1, 0, 0, 1], [0, 1, np.nan, 1, 0, 0, 1]):
+        with pytest.raises(ValueError, match="an outcome is 0 or 1, not"):
+            reliability(p, np.array(outcomes))
 
 
 @pytest.mark.quick

@@ -60,6 +60,9 @@ def test_the_description_is_that_of_the_text_that_was_loaded(tmp_path: Path) -> 
     assert catalog.load(path).about == catalog.about(path)["about"] == "A file of one's öwn."
     path.write_text("another text")
     assert catalog.load(path, text).about == "A file of one's öwn."
+    path.write_text("def build(")
+    with pytest.raises(UsageError, match=r"mine.py cannot be read as Python: .*line 1"):
+        catalog.about(path)
 
 
 @pytest.mark.parametrize("name", catalog.names())

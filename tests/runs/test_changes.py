@@ -95,8 +95,22 @@ def test_files_whose_code_is_another_since_a_commit_are_named(repository: Path) 
     git(repository, "add", ".")
     git(repository, "commit", "-qm", "second")
     assert changes.code_since(first, repository) == expected
-    assert "is not in" in changes.code_since("1" * 40, repository)[0]
+    assert "git cannot read commit 1111111111" in changes.code_since("1" * 40, repository)[0]
     assert changes.code_since(None, repository) == []
+
+
+@pytest.mark.slow
+def test_a_changed_file_whose_name_is_not_ascii_is_named(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("changed_third")
+    module.__file__ = str(repository / "zwölf.py")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (repository / "zwölf.py").write_text(CODE)
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "second")
+    (repository / "zwölf.py").write_text(CODE + "y = 1\n")
+    assert changes.code_since("HEAD", repository) == ["code since commit HEAD: zwölf.py"]
 
 
 def test_commits_are_compared() -> None:

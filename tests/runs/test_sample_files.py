@@ -13,7 +13,7 @@ from PIL import Image
 from dlcore import samples
 from dlcore.runs.sample_files import load, read, save
 from dlcore.samples import Images, Plot, Series, Table, Text
-from dlcore.samples.parts import PLOT_VALUES
+from dlcore.samples.parts import PLOT_VALUES, TEXT_SPANS
 
 
 def parts(folder: Path) -> list[dict]:
@@ -135,6 +135,15 @@ def test_a_failed_save_leaves_the_old_samples(tmp_path: Path, sample: samples.Sa
         save(tmp_path / "samples", [Text("new", "half"), sample])
     assert [entry["title"] for entry in load(tmp_path / "samples")] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]
+
+
+def test_more_spans_than_a_report_shows_are_refused(tmp_path: Path) -> None:
+    writer = samples.PartWriter(tmp_path, 0, "marks")
+    marks = [samples.Span(0, 1)] * TEXT_SPANS
+    assert len(writer.text("a", marks)["spans"]) == TEXT_SPANS
+    with pytest.raises(ValueError, match="'marks': 10,001 spans are more than 10,000"):
+        writer.text("a", [*marks, samples.Span(0, 1)])
+    assert [path.name for path in tmp_path.iterdir()] == ["00-0000.txt"]
 
 
 def test_a_failed_swap_puts_the_old_samples_back(

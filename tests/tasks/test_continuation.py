@@ -60,6 +60,14 @@ def answers(*prompts: str, start: int | None = None, **how: Any) -> list[dict[st
     return [dict(answer) for answer, _ in each.batch(state(), each.items([], prompts))]
 
 
+def test_another_generator_is_not_replaced_by_that_of_batches() -> None:
+    def repeated(net: Size, params: Any, prompt: jax.Array, *_: Any) -> jax.Array:
+        return jnp.concatenate([prompt, prompt], axis=1)
+
+    made = continuation.predictor(continuation.bound(repeated, SIZE, "net", 4), SYMBOLS)
+    assert [answer["text"] for answer, _ in made.batch(state(), made.items([], ["abc"]))] == ["abc"]
+
+
 @pytest.mark.slow
 def test_prompts_in_a_batch_have_the_draws_of_generate_and_their_log_probabilities() -> None:
     found = answers("abc", "dj", "abc", temperature=1.2)

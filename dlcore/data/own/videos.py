@@ -125,7 +125,7 @@ def _frames(folder: Path) -> list[Path]:
 
 
 def _part(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.isdigit() else (-1, text)
+    return (int(text), "") if text.isdecimal() else (-1, text)
 
 
 def read(file: Path, size: Sequence[int]) -> np.ndarray:
