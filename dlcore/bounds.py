@@ -28,7 +28,7 @@ class Range:
 
     Attributes:
         low, high: its ends; infinite by default.
-        ends: which ends belong to it: "[)" is low <= x < high.
+        ends: which ends belong to it: "[)" is low <= x < high; by default both.
     """
 
     low: float = -math.inf

@@ -80,7 +80,8 @@ def linear_map(x: np.ndarray, y: np.ndarray) -> Filter:
         y: targets [n, ...], of the shape of x.
 
     Returns:
-        [m, ...] -> the mapped arrays, of the same shape, float64; each example as in x.
+        A function: arrays [m, ...], whose examples have the shape of those of x -> the mapped
+        arrays, of the same shape, float64.
     """
     a, b = (np.asarray(z, np.float64).reshape(len(z), -1) for z in (x, y))
     mean_a, mean_b = a.mean(0), b.mean(0)

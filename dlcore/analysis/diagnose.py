@@ -28,14 +28,17 @@ def measure(
 ) -> dict[str, Array]:
     """Computes norms and dead units of all parameter tensors, for one batch; pure.
 
+    Every objective is measured at `state`: other than in `train_step`, none sees the updates of
+    those before it, and those that are not due in this step (`Objective.every`) are measured too.
+
     Args:
-        objectives, state, batch, seed, microbatches: as of `train_step`; gradients and updates are
-            those that it would compute.
+        objectives, state, batch, seed, microbatches: as of `train_step`; the state is not changed.
 
     Returns:
-        {objective: float32 [tensors, 4]}: L2 norms of gradient, parameter and update, and number of
-        dead units, in the order of `jax.tree.leaves`. A unit is an index of the last axis; it is
-        dead where its gradient is 0. Tensors of one dimension have no units.
+        {objective: float32 [tensors, 4]}, one row per parameter tensor, in the order of
+        `jax.tree.leaves`: L2 norms of its gradient, its value and its update, and number of its
+        dead units. A unit is an index of the last axis; it is dead where its gradient is 0. Tensors
+        of one dimension have no units.
     """
 
     def norm(x: Array) -> Array:
@@ -64,11 +67,15 @@ def measure(
 
 
 def named(params: Tree, numbers: np.ndarray) -> list[Row]:
-    """Returns the rows of `measure` with the names of their tensors, `Dense_2` before `Dense_10`.
+    """Converts what `measure` returns for one objective to rows with the names of the tensors.
 
     Args:
-        params: parameters of one objective.
-        numbers: [tensors, 4], as `measure` returns them.
+        params: parameters of the objective.
+        numbers: [tensors, 4], as `measure` returns them for it.
+
+    Returns:
+        The rows, sorted by name, numbers in it by value: `Dense_2` before `Dense_10`. Tensors that
+        are called bias or scale have 0 units, whatever their dimensions.
     """
     rows = []
     for (path, leaf), (grad, weight, update, dead) in zip(
@@ -93,7 +100,7 @@ def named(params: Tree, numbers: np.ndarray) -> list[Row]:
 def diagnose(
     objectives: Mapping[str, Objective], state: State, batch: Batch, seed: int
 ) -> dict[str, list[Row]]:
-    """Returns a row for every tensor of every objective, for the next step on this batch.
+    """Returns {objective: rows of its tensors} for one batch; see `measure`, which it compiles.
 
     Args:
         objectives, state, batch, seed: as of `train_step`; the state is not changed.
@@ -117,7 +124,7 @@ def in_a_hurry() -> dict[str, int] | None:
 class Diagnosis:
     """Computes `diagnose` for a run: a callable (state, batch) -> {objective: rows}.
 
-    It runs on the run's devices and is compiled once, at the first call.
+    It runs on the run's devices and is compiled once, at the first call. The state is not changed.
     """
 
     def __init__(
@@ -136,6 +143,6 @@ class Diagnosis:
         )
 
     def __call__(self, state: State, batch: Batch) -> dict[str, list[Row]]:
-        """Returns {objective: rows} for the next step on a batch; the state is not changed."""
+        """Returns {objective: rows} for a batch, see `named`; the state is not changed."""
         measured = jax.device_get(self.run(state, batch))
         return {name: named(state.params[name], numbers) for name, numbers in measured.items()}

@@ -165,7 +165,11 @@ def saliency(logits: Logits, state: State, batch: Mapping[str, np.ndarray]) -> l
     the largest value of an image.
 
     Args:
-        logits, state, batch: as of `gradient`; images with `mask` 0 are left out.
+        logits, state, batch: as of `gradient`; images whose `mask` [batch], which the batch must
+            have, is 0 are left out.
+
+    Returns:
+        Two samples: the images, and their maps [images, height, width] in [0, 1].
     """
     slope = np.abs(gradient(logits, state, batch)).max(-1)
     slope = slope / np.maximum(slope.max((1, 2), keepdims=True), 1e-30)

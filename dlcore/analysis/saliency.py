@@ -50,8 +50,9 @@ def overlay(images: np.ndarray, maps: np.ndarray, strength: float = 0.85) -> np.
 
     Args:
         images: uint8 [n, height, width, 1 or 3].
-        maps: not negative [n, height, width]; each is divided by its 99th percentile.
-        strength: opacity of the red where a map is largest, in [0, 1].
+        maps: not negative [n, height, width]; each is divided by its 99th percentile, and clipped
+            to 1.
+        strength: opacity of the red where the result is 1, in [0, 1].
 
     Returns:
         uint8 [n, height, width, 3].

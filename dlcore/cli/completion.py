@@ -56,16 +56,17 @@ def install(words: Sequence[str]) -> int:
     """Installs the completion of a shell for this user, and prints what it has written.
 
     The script is written to a file of its own. fish loads it from there; for bash and zsh a line
-    that loads it is added to ~/.bashrc or ~/.zshrc, unless it is there.
+    that loads it is added to ~/.bashrc or ~/.zshrc (in $ZDOTDIR where it is set), unless it is
+    there.
 
     Args:
-        words: the name of the shell; without one it is that of $SHELL.
+        words: the name of the shell, bash, zsh or fish; without one it is that of $SHELL.
 
     Returns:
-        The exit code.
+        The exit code, 0.
 
     Raises:
-        UsageError: another shell.
+        UsageError: the shell is another one, or several words are given.
     """
     shell = words[0] if words else Path(os.environ.get("SHELL", "")).name
     if shell not in SCRIPTS or len(words) > 1:

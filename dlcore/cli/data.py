@@ -24,7 +24,8 @@ def main(words: Sequence[str]) -> int:
         The exit code: 0 where training takes the data, 1 where they have faults.
 
     Raises:
-        UsageError: nothing is there, or flags exclude each other.
+        UsageError: nothing is there, or nothing that can be summarised; --out does not end in
+            .html; or --target is given for data that are no table.
     """
     from dlcore.cli.commands import COMMANDS
     from dlcore.data.own.kinds import KINDS, kind

@@ -42,7 +42,9 @@ def main(words: list[str]) -> int:
         words: the command line after `dlcore plan`.
 
     Returns:
-        The exit code: 0 if the run fits the memory of the devices, otherwise 1.
+        The exit code: 0 if the run fits the memory of the devices (with --search, if any candidate
+        does), otherwise 1. Without an experiment the help is printed, and the exit code is 2, or 0
+        for `--help`.
 
     Raises:
         UsageError: no hardware is named, or the options do not fit it.

@@ -179,10 +179,14 @@ def verify(words: list[str]) -> int:
 
 
 def export(words: list[str]) -> int:
-    """Writes a run's parameters to a .npz file; returns the exit code.
+    """Writes the parameters of a run's best state to a .npz file; returns the exit code.
+
+    They are averages where the run keeps them. The extra state, such as batch statistics, is
+    written too (`dlcore.train.weights.save`).
 
     Args:
-        words: the command line after `dlcore export`.
+        words: the command line after `dlcore export`: the run, the file, and optionally `--half`
+            (float16), `--last` (the newest checkpoint, not the best state) and `--trust`.
 
     Raises:
         UsageError: no run or no .npz file is named.
@@ -224,7 +228,8 @@ def state_of(command: str, words: list[str]) -> tuple[Path, Experiment, RunOptio
             which is ignored here.
 
     Returns:
-        The run's folder, its experiment, its options changed to one device, and the state.
+        The run's folder, its experiment, its options changed to one device, and the state: averaged
+        parameters where the run keeps averages, and of "export" and "chat" no optimizer state.
 
     Raises:
         UsageError: too many arguments, no run is named, there is no such run, or its state cannot

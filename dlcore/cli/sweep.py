@@ -24,10 +24,11 @@ def main(words: list[str]) -> int:
         words: the command line after `dlcore sweep`; after "--" it has the flags of all trials.
 
     Returns:
-        The exit code.
+        The exit code, 0; trials that have diverged do not change it.
 
     Raises:
-        UsageError: a value that the experiment does not take, or a trial was refused or stopped.
+        UsageError: a value that the experiment does not take, options that exclude each other, a
+            folder with another sweep, or a trial was refused or stopped.
     """
     flags: list[str] = []
     if "--" in words:

@@ -33,7 +33,7 @@ class Field:
     whole: bool = False
 
     def draw(self, dice: random.Random) -> str:
-        """Draws a candidate, uniformly from the words, the range, or the range's logarithm."""
+        """Draws a candidate as text, uniformly from the words, the range, or its logarithm."""
         if self.words:
             return dice.choice(self.words)
         if self.whole and not self.log:
@@ -43,7 +43,7 @@ class Field:
         return self.rounded(math.exp(drawn) if self.log else drawn)
 
     def rounded(self, number: float) -> str:
-        """Returns a number, clipped to the range, as a word: an integer, or six digits."""
+        """Returns a number, clipped to the range, as text: %d where `whole`, else %.6g."""
         number = min(max(number, self.low), self.high)
         return str(round(number)) if self.whole else f"{number:.6g}"
 
@@ -87,6 +87,9 @@ def field(word: str) -> Field:
 def grid(fields: Sequence[Field]) -> list[Values]:
     """Returns all combinations of the values of fields.
 
+    Returns:
+        {field: word} of each trial; the last field changes fastest.
+
     Raises:
         UsageError: a field is a range.
     """
@@ -108,6 +111,9 @@ def drawn(fields: Sequence[Field], trials: int, seed: int) -> list[Values]:
         fields: the candidates.
         trials: the number of trials; a larger one with the same seed continues the sequence.
         seed: of the draws.
+
+    Returns:
+        {field: word} of each trial, drawn independently of the others.
     """
     dice = random.Random(seed)
     return [{each.name: each.draw(dice) for each in fields} for _ in range(trials)]
@@ -129,7 +135,8 @@ def suggested(
         trials: the number of trials.
         seed: of the sampler.
         lower: whether lower scores are better.
-        score: runs a trial; returns its score, or None if it has none.
+        score: runs a trial of {field: word}; returns its score, or None if it has none, which
+            Optuna counts as a failed trial.
 
     Raises:
         UsageError: Optuna is not installed.

@@ -29,8 +29,10 @@ class Request:
         experiment: its name, or the path of its file.
         out: the folder of the sweep; "": sweeps/EXPERIMENT.
         fields: words such as "lr=1e-4..1e-2:log".
-        by: "grid", "random" or "optuna"; "": a grid where all fields have values, else random.
-        trials: their number; 0: a grid has as many as it has combinations.
+        by: "grid", "random" or "optuna"; "": a grid where all fields have values and `trials` is
+            0, else random.
+        trials: their number, for "random" and "optuna" 1 at least; a grid ignores it, and has one
+            trial for each combination.
         seed: of the draws.
         metric: "split/name", with "-" in front where lower is better; "": the experiment's best.
         launcher: the command that starts a trial elsewhere; "": it runs here.
@@ -93,7 +95,8 @@ class Sweep:
     Attributes:
         trials: the trials of this call so far.
         earlier: those that sweep.json has of earlier calls.
-        launched: names of the runs that an earlier call has started by a launcher.
+        launched: names of the runs that `trial` does not start again: with a launcher all of
+            `earlier`, without one none.
 
     Raises:
         UsageError: the folder has a damaged sweep.json.
@@ -108,7 +111,7 @@ class Sweep:
         self.trials: list[Trial] = []
 
     def command(self, number: int, values: Values) -> list[str]:
-        """Returns the command that trains a trial, through the launcher if there is one.
+        """Returns the command that trains or resumes a trial, through the launcher if any.
 
         Args:
             number: of the trial, from 1; it names the run's folder.
@@ -123,7 +126,11 @@ class Sweep:
         """Runs or resumes a trial, unless it has ended or an earlier call has launched it.
 
         One that has diverged (status "failed") has ended: it would diverge again. One that a signal
-        or an error such as a full disk has stopped is resumed.
+        or an error such as a full disk has stopped is resumed. With a launcher it is only handed
+        over; with --dry-run its command is printed, and not run.
+
+        Args:
+            values: of the fields, as on the command line.
 
         Returns:
             Its score; None where that is not finite, or the run is not complete.
@@ -206,7 +213,11 @@ class Sweep:
 
 
 def call(words: Sequence[str]) -> int:
-    """Runs a command, and forwards SIGTERM, SIGHUP and Ctrl-C to it; returns its exit code."""
+    """Runs a command, and forwards SIGTERM, SIGHUP and Ctrl-C to it.
+
+    Returns:
+        Its exit code; -N if the signal N has ended it.
+    """
     with subprocess.Popen(words, start_new_session=True) as process:
 
         def pass_on(number: int, frame: object) -> None:

@@ -88,7 +88,7 @@ def cached(
     Args:
         place: path of the entry in the cache folder; it must differ for different data, since an
             entry that exists is used whatever `build` would return.
-        name, version, split: of the data, for `Arrays.info`.
+        name, version, split: of the data, for `Arrays.info`; an entry with others is damaged.
         build: () -> number of rows, and chunks of rows {field: [rows, ...]}.
         values: fields with another number of rows: the values of features of varying length, of
             all examples one after the other (`dlcore.data.ragged`).

@@ -166,6 +166,9 @@ def check_numbers(splits: Mapping[str, Source], x64: bool = False) -> None:
 def check_indices(splits: Mapping[str, Source], fields: Mapping[str, Indices]) -> None:
     """Checks that indices are not negative and below the declared size.
 
+    Of sources whose arrays are in memory or memory-mapped all indices are checked, of others those
+    of the first 64 examples.
+
     Args:
         splits: {split: examples}.
         fields: what the losses have declared; fields that a split lacks are skipped.

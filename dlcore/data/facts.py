@@ -24,7 +24,7 @@ class Facts(Mapping[str, Any]):
 
     Args:
         values: by name.
-        more: further values, by keyword.
+        more: further values, by keyword; they replace those of `values` with the same name.
 
     Raises:
         UsageError: a value that is not plain JSON or a float that is not finite, or a name that is

@@ -15,7 +15,7 @@ _SEED = 450
 
 
 def labelled(label: np.ndarray, fraction: float) -> np.ndarray:
-    """Chooses a fraction of the examples of each class, at least one of each.
+    """Chooses a fraction of the examples of each class, rounded, but at least one of each.
 
     The examples of a smaller fraction are among those of a larger one; the seed is fixed.
 

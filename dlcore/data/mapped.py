@@ -33,7 +33,7 @@ _EXAMINED = 4  # examples on which the fingerprint of `augment` and `prepare` de
 
 
 class Items(Protocol):
-    """Encoded examples by index, in files or records; it is pickled for worker processes."""
+    """Encoded examples by index, from 0 to `len` - 1; it is pickled for worker processes."""
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -75,7 +75,8 @@ class Mapped:
 
         Raises:
             UsageError: an example cannot be decoded, or examples differ in shape or dtype; the
-                message names where they are stored.
+                message names where they are stored. An error of `prepare` is raised as it is, with
+                a note of where the example is stored.
         """
         return self._stacked(index, [self._prepared(int(i)) for i in index])
 
@@ -92,7 +93,7 @@ class Mapped:
             {field: [rows, ...]}.
 
         Raises:
-            UsageError: as `gather`.
+            UsageError: as `gather`; an error of `augment` is raised as it is, with a note.
         """
         if (augment := self.augment) is None:
             return self.gather(index)

@@ -45,8 +45,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     Splits: train (61,217 phrases), validation (668 sentences), test (1,821 sentences) and glue_dev
     (872 sentences). For validation a tenth of the 8,544 sentences of the published training split
     is held out; those of them that have one of the two classes are the split. Train has GLUE's
-    phrases that occur in one of the other sentences, except those with the words of a sentence of
-    validation, test or glue_dev. The labels of GLUE's own test set are not public.
+    phrases that occur in one of the 8,544 sentences that is not held out, except phrases with the
+    same words as a held-out sentence or one of test or glue_dev. The labels of GLUE's own test set
+    are not public.
 
     The five files `PHRASES`, `DEVELOPMENT`, `TWO_CLASSES`, `FIVE_CLASSES` and `TEST` are not
     downloaded, but must be in the folder of --manual-dir, else UsageError. Licence: none is stated.

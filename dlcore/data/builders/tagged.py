@@ -25,7 +25,7 @@ def tagged_info(
 
 
 def tagged_rows(content: str, separator: str) -> Examples:
-    """Yields the sentences of CoNLL columns as features of `tagged_info`, with the label "".
+    """Yields (key, features of `tagged_info`) of each sentence of CoNLL columns, with label "".
 
     The first column of a line is the word, the last one its tag; blank lines and lines whose word
     is -DOCSTART- separate sentences. Whitespace within a word is removed.

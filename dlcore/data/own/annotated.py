@@ -137,7 +137,7 @@ class Annotated:
 
 
 def fitted(image: Image.Image, canvas: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """Scales an image onto a canvas, into its upper left corner, with its aspect ratio kept.
+    """Enlarges or reduces an image to fit a canvas, upper left, with its aspect ratio kept.
 
     Args:
         image: Pillow's.

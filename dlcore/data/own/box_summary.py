@@ -23,7 +23,11 @@ def read(path: Path) -> Annotated:
     """Reads a COCO file or folder, or a YOLO folder.
 
     Args:
-        path: see `dlcore.data.own.coco.find` and `dlcore.data.own.yolo.find`.
+        path: see `dlcore.data.own.coco.find` and `dlcore.data.own.yolo.find`; a folder with a YAML
+            file is YOLO's, even if it has JSON files too.
+
+    Returns:
+        The images by split, with what is wrong in `problems`; no file of an image is opened.
 
     Raises:
         UsageError: the path does not exist or holds neither, or its JSON or YAML cannot be read.

@@ -18,10 +18,10 @@ def find(path: Path) -> Annotated:
     """Reads COCO files (images, annotations, categories) with `bbox` [left, top, width, height].
 
     Args:
-        path: a .json file; or a folder with train.json, val.json and test.json (also in
-            `annotations`, also as instances_train2017.json), or with folders train, valid and test
-            that hold one .json file each, or with one .json file. Images are looked for beside the
-            file, in `images`, and in a folder of the split's name.
+        path: a .json file; or a folder, of which the first that it has is read: folders train,
+            valid and test that hold one .json file each; train.json, val.json and test.json (also
+            in `annotations`, also as instances_train2017.json); or one .json file. Images are
+            looked for beside the file, in `images`, and in a folder of the split's name.
 
     Returns:
         The images by split, all under "train" for a single file. Faults of the contents, such as a
@@ -29,7 +29,7 @@ def find(path: Path) -> Annotated:
 
     Raises:
         UsageError: no such path, a folder without .json files or with several where one is
-            expected, or a file that is not JSON.
+            expected, two files for one split, or a file that is not JSON.
     """
     found = Annotated(path)
     for split, file in _files(path).items():

@@ -34,7 +34,7 @@ class Column(TypedDict, total=False):
             cannot be read.
         missing: number of training rows without a value.
         indicator: whether an input marks missing values.
-        mean, deviation: of numbers, in the unit of the column.
+        mean, deviation: of numbers, in the unit of the column; 1 in place of a deviation of 0.
         categories: those with an input.
         rare: number of categories without an input.
         reason: why the column is ignored.
@@ -131,7 +131,11 @@ def _ignored(name: str, missing: int, reason: str) -> Column:
 
 
 def names(columns: Sequence[Column]) -> list[str]:
-    """Returns the names of the inputs, in the order of `Encoded.x`."""
+    """Returns the names of the inputs, in the order of `Encoded.x`.
+
+    A column of numbers has one input, "age"; one of categories an input for each, "colour = red";
+    and where `indicator` is true another one follows, "age is missing". Others have none.
+    """
     found = []
     for column in columns:
         if column["kind"] == "number":
@@ -170,7 +174,8 @@ def encode(
 
     Returns:
         The rows. A missing number is 0 in `x`, its mean, since numbers are standardised; a missing
-        or unknown category is 0 in the inputs of all categories.
+        or unknown category is 0 in the inputs of all categories. The indicator, if the column has
+        one, is 1 where the value is missing, else 0.
 
     Raises:
         UsageError: a cell that is not a number in a column of numbers.

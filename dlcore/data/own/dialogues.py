@@ -60,7 +60,13 @@ def find(path: Path, rewarded: bool = False) -> Found:
 
 
 def has(file: Path, key: str = "messages") -> bool:
-    """Returns whether the first line of a .jsonl file has a key, whatever its value."""
+    """Returns whether the first line of a .jsonl file has a key, whatever its value.
+
+    Blank lines are skipped. False where the line is not a JSON object.
+
+    Raises:
+        UsageError: as `dlcore.data.own.files.text`.
+    """
     first = next((line for line in files.lines(file) if line.strip()), "")
     try:
         found = files.parse(first)

@@ -53,15 +53,16 @@ def grouped(path: Path, suffixes: Sequence[str] = ()) -> tuple[dict[str, list[Pa
     Args:
         path: a file; or a folder of files, also in subfolders, whose splits are folders train,
             validation, test, or files with these names (train.csv, test.csv; train.de, train.en).
-        suffixes: of the files that count; (): every file.
+            Where it has a folder train, files beside that folder are ignored.
+        suffixes: of the files that count, such as ".csv", compared in lower case; (): every file.
 
     Returns:
         {split: files}, all files under "train" where there are no splits; and whether the path
         gives splits.
 
     Raises:
-        UsageError: no such path, no such files, files of splits but none for train, or other files
-            or folders beside those of splits.
+        UsageError: no such path, no such files, a folder of a split without any, other folders
+            beside those of splits, files of splits but none for train, or other files beside these.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")

@@ -103,8 +103,8 @@ class Found:
     def classes(self) -> list[str]:
         """Returns the labels of train, sorted; the label is the last of an example's values.
 
-        Adds a problem if there is one class only, and for each label of another split that train
-        lacks.
+        Adds a problem if train has one class only and there is no problem yet, and for each label
+        of another split that train lacks.
         """
         names = sorted({example.values[-1] for example in self.splits.get("train", [])})
         if len(names) == 1 and not self.problems:

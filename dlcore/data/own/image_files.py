@@ -22,6 +22,8 @@ from dlcore.data.splits import Splits
 class ImageFiles:
     """Image files with labels: `image` uint8 [height, width, channels] and `label` int32.
 
+    Height and width are those of each file: images are not resized.
+
     Attributes:
         files: paths of the images.
         labels: class of each, int [files].
@@ -37,6 +39,9 @@ class ImageFiles:
 
     def read(self, index: int) -> Example:
         """Decodes an image, rotated as its EXIF data say.
+
+        Returns:
+            `image` uint8 [height, width, channels], not resized, and `label`, an int32 scalar.
 
         Raises:
             UsageError: it cannot be decoded.

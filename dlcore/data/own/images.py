@@ -115,7 +115,7 @@ def read(
 
     Args:
         file: the image.
-        shape: [height, width, channels] or [height, width].
+        shape: [height, width, 3] (RGB), [height, width, 1] or [height, width] (grey).
         resampling: the filter of `resized`.
 
     Raises:
@@ -129,11 +129,11 @@ def resized(
     shape: Sequence[int],
     resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> UInt8[np.ndarray, "*shape"]:
-    """Resizes and converts an image of Pillow to uint8 of a shape.
+    """Resizes and converts an image of Pillow to uint8 of a shape; transparency is dropped.
 
     Args:
         image: the image.
-        shape: [height, width, channels] or [height, width].
+        shape: [height, width, 3] (RGB), [height, width, 1] or [height, width] (grey).
         resampling: Pillow's filter; images that a network is given are to be resized by the filter
             by which its training images were.
     """
@@ -205,7 +205,8 @@ class Size:
     """Determines the size to which a user's images are resized from the sizes of the files.
 
     Height and width are the medians of the files', which are reduced to at most `longest`, their
-    ratio kept, and rounded down to multiples of `multiple`. Images are grey if all files are.
+    ratio kept, and rounded down to multiples of `multiple`, at least one. Images are grey if all
+    files are.
 
     Attributes:
         multiple: height and width must be divisible by it.
@@ -314,7 +315,8 @@ def decoded(
         shape: [height, width, channels]; images of other sizes are resized.
 
     Returns:
-        `image` uint8 [*shape], `label` int32, and `size` int32, [height, width] of the file.
+        `image` uint8 [images, *shape]; `label` int32 [images]; and `size` int32 [images, 2], height
+        and width of the file.
 
     Raises:
         UsageError: a file that cannot be read as an image.

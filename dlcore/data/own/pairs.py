@@ -38,7 +38,9 @@ def find(path: Path) -> Found:
 
 
 def languages(path: Path) -> tuple[str, str]:
-    """Returns the names of the two sides: the suffixes of the two files, or "source" and "target".
+    """Returns the suffixes of the source file and the target file, such as ("de", "en").
+
+    It is ("source", "target") unless the path has two files with different suffixes.
 
     Args:
         path: see `find`; the files of its first split are used.

@@ -22,7 +22,8 @@ def load(path: Path, shape: Sequence[int]) -> tuple[Arrays, list[str]]:
         shape: [height, width, channels] of the arrays; images of other sizes are resized.
 
     Returns:
-        `image` uint8 [*shape] and `label` int32; and the names of the people.
+        `image` uint8 [images, *shape] and `label` int32 [images], an index of the names; and the
+        names of the people, sorted.
 
     Raises:
         UsageError: anything that is wrong with the files; fewer than four people; a person with

@@ -22,13 +22,15 @@ TAKES = (
 def find(path: Path) -> Found:
     """Finds the questions of a path; `values` are (question, context, answers as JSON).
 
+    Answers are [[answer, offset of its first character in the context], ...], [] without an answer.
+
     Args:
         path: a .jsonl file, a .json file of SQuAD (`squad.questions`), or a folder of them. A line
             of the former is an object with `question`, `context` and `answer`, which occurs in the
             context: a string, a list of equally right ones, or null where the context does not say;
             `start`, the offset of the (first) answer in characters, is needed where that occurs
             several times and not the first is meant. Splits are files of the names train,
-            validation and test, or a key `split` of a line.
+            validation and test, or else a key `split` of a line ("train" where it has none).
 
     Returns:
         The examples by split; faults of files and lines are in its `problems`.

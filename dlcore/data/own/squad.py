@@ -26,8 +26,9 @@ def questions(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields (where, {"question", "context", "answers"}) of each question.
 
     `answers` is the list of the file, [{"text", "answer_start"}, ...]; it is empty where
-    `is_impossible` is true, and None where the file has none. `where` names file, article and
-    paragraph, counted from 1. Question and context are not checked.
+    `is_impossible` is true, and None where the file has none. `where` names the file, the article
+    (its title, or without one its number) and the number of the paragraph in it; numbers are from
+    1. Question, context and answers are not checked.
 
     Args:
         file: {"data": [{"title", "paragraphs": [{"context", "qas": [{"question", "answers"}]}]}]}.

@@ -47,7 +47,10 @@ def find(path: Path) -> Found:
 
 
 def load(path: Path) -> Found:
-    """Loads the stories of a path in three splits; missing ones are cut by the hash of each story.
+    """Loads the stories of a path; missing splits are cut from train by the hash of each story.
+
+    Args:
+        path: see `find`.
 
     Raises:
         UsageError: a fault in the files.

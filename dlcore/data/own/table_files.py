@@ -27,12 +27,14 @@ def rows(
     Args:
         path: .csv (cells may be quoted; separated by commas, or by semicolons where its first line
             has semicolons and no comma), .tsv (no quotes), or .jsonl (one object per line).
-        columns: required columns; a row in which one is empty is a problem.
+        columns: required columns; a row in which one is empty is a problem, and of .jsonl an object
+            that lacks one.
         optional: further columns.
         problems: faults of single rows are appended to it; these rows are left out.
 
     Raises:
-        UsageError: a missing column, another encoding, or not a table.
+        UsageError: a column that the header of .csv or .tsv lacks, another encoding, or not a
+            table.
     """
     if path.suffix.lower() == ".jsonl":
         found = objects(path, problems)
