@@ -73,7 +73,8 @@ def _main(words: list[str], own_process: bool) -> int:
 def run_file(file: str) -> None:
     """Trains an experiment file that was started as `python FILE`, and exits with the code.
 
-    May restart the process, with other settings of XLA and glibc.
+    The options are those of `sys.argv`. May restart the process, with other settings of XLA and
+    glibc.
     """
     late = quiet.loader()
     huge_pages.large()

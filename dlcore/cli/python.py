@@ -56,12 +56,12 @@ class Run:
 
     @property
     def curves(self) -> dict[str, Curve]:
-        """{"validation/accuracy": curve}: the metrics that were logged, by split and name."""
+        """{"SPLIT/METRIC": curve} of all logged metrics, such as "train/net/loss"."""
         found, _ = logs.metrics(self.folder / "metrics.jsonl")
         return {f"{split}/{name}": Curve(*series) for (split, name), series in found.items()}
 
     def load(self, *, last: bool = False) -> model.TrainedModel:
-        """Loads the trained model; see `dlcore.load`."""
+        """Loads the model's best state, or with `last` its newest checkpoint; see `dlcore.load`."""
         return model.load(self.folder, last=last)
 
 

@@ -205,7 +205,7 @@ def export(words: list[str]) -> int:
 
 
 def newest(folder: Path) -> Path:
-    """Returns `folder`, or the newest run in it if it has numbered runs.
+    """Returns `folder` if it is a run or has no numbered runs, else the run of the highest number.
 
     Where there are several, it prints which one was taken.
     """

@@ -53,8 +53,8 @@ def prepare(
         paths: text files in UTF-8, and folders of them; a file is a document. Splits are folders or
             files train, validation and test of a folder; where no validation is given, it is the
             last tenth of each file of train, from the start of a line on.
-        kind: "bytes", "characters", or "bpe" with an optional size of the vocabulary, "bpe:8192";
-            byte pairs are learned from the training split, characters are those of all splits.
+        kind: "bytes", "characters", "bpe" (of `VOCABULARY` tokens) or "bpe:SIZE"; byte pairs are
+            learned from the training split, characters are those of all splits.
         out: a new folder.
         shard: largest number of tokens in a file that is written.
         say: prints messages of progress.

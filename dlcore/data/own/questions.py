@@ -1,4 +1,4 @@
-"""User questions on texts: JSON lines with question, text and answer, or SQuAD's JSON."""
+"""User questions on texts: JSON lines with question, context and answer, or SQuAD's JSON."""
 
 from __future__ import annotations
 
