@@ -312,6 +312,9 @@ def to_host(tree: Tree) -> Tree:
 
     Where an array is sharded over processes, all processes have to call it, and each gets the
     whole array.
+
+    Returns:
+        A tree of the same structure; leaves that are NumPy arrays already stay as they are.
     """
     if all(
         getattr(x, "is_fully_addressable", True) or x.is_fully_replicated

@@ -19,10 +19,11 @@ from dlcore.train.step import Batch, Extra, Loss, Out, Params, mean
 
 @dataclasses.dataclass(frozen=True)
 class AnyStyle:
-    """Paints a photograph in the style of any picture, in a single pass.
+    """Paints photographs in the style of any picture, in a single pass, by its method `paint`.
 
     Attributes:
-        decoder: maps activations of the VGG layer `LAYER` to pictures.
+        decoder: maps activations of the VGG layer `LAYER`, [batch, h / 8, w / 8, channels], to
+            pictures [batch, h, w, 3] in [0, 1].
         vgg: frozen network, whose activations of photograph and style are used.
     """
 
@@ -42,7 +43,8 @@ class AnyStyle:
         Args:
             params, extra: of all models.
             photograph: [batch, h, w, 3] in [0, 1]; h and w are multiples of 8.
-            style: pictures [batch, height, width, 3] in [0, 1], likewise.
+            style: picture of the style of each photograph, or one for all: [batch or 1, height,
+                width, 3] in [0, 1]; height and width are multiples of 8, and need not be h and w.
             strength: weight a in [0, 1], a number or an array that broadcasts to the activations
                 [batch, h / 8, w / 8, channels]: decoded are a * (activations with the style's
                 moments) + (1 - a) * (the photograph's own).

@@ -55,8 +55,8 @@ def squared_error_of_components(train: Arrays, test: Arrays, count: int) -> floa
     """Computes the squared error of test images reconstructed from principal components.
 
     Args:
-        train: `image`, from which the components are computed.
-        test: `image`, which are reconstructed.
+        train: `image`, uint8 [N, height, width, channels], from which the components are computed.
+        test: `image`, uint8 [M, height, width, channels], which are reconstructed.
         count: number of components, at most the number of training images and of pixels.
 
     Returns:
@@ -68,7 +68,7 @@ def squared_error_of_components(train: Arrays, test: Arrays, count: int) -> floa
 
 
 def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
-    """Evaluates `squared_error_of_components` at the end, on the split "test".
+    """Evaluates `squared_error_of_components` at the end; logs it by this name, for split "test".
 
     Args:
         train, test: `image`.
@@ -85,9 +85,9 @@ def coded(
     """Computes outputs and codes of an autoencoder in inference.
 
     Args:
-        model: its network returns (outputs [batch, n], codes [batch, k]).
+        model: its network maps inputs [batch, n] to (outputs [batch, n], codes [batch, k]).
         state: trained parameters.
-        x: inputs [N, n].
+        x: inputs [N, n] of the network; they are computed in batches.
 
     Returns:
         Outputs [N, n] and codes [N, k], on the host.
@@ -105,6 +105,9 @@ def code_samples(
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows reconstructions beside those of principal components, and a map of the codes.
 
+    Reconstructed are the first 20 test images. The map plots the first two principal components of
+    the codes of the first `count` test images, coloured by label.
+
     Args:
         model: an autoencoder whose outputs are logits of flat pixels of images of 28x28.
         train, test: `image` and `label`.
@@ -113,7 +116,7 @@ def code_samples(
         count: number of test images whose codes are shown.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -187,10 +190,10 @@ def restoration_samples(
     Args:
         model: its network returns (logits of pixels, code) for degraded images.
         test: `image` and `degraded`, as of `filter_evaluator`.
-        count: number of images.
+        count: number of images, the first ones of the split.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -239,17 +242,21 @@ def sparse_evaluator(
 def sparse_samples(
     model: Model, test: Arrays, mean: Float[np.ndarray, "1 d"], count: int = 1000
 ) -> Callable[[State, Array], list[Sample]]:
-    """Shows at most 100 decoder filters, from the most to the least active unit, and test images.
+    """Shows decoder filters, from the most to the least active unit, and reconstructions.
+
+    Filters are those of at most 100 units, evenly spaced in the order of activity, which is the
+    fraction of images for which a unit is positive. Reconstructed are the first 20 test images.
 
     Args:
-        model: a sparse autoencoder of images of 28x28, see `coded`. It reads pixels less `mean`;
-            its outputs approximate the pixels in [0, 1]: no logits, and `mean` not subtracted.
+        model: a sparse autoencoder of images of 28x28, see `coded`, whose decoder is one Dense
+            layer. It reads pixels less `mean`; its outputs approximate the pixels in [0, 1]: no
+            logits, and `mean` not subtracted.
         test: `image`.
         mean: [1, 784], subtracted from the pixels in [0, 1].
-        count: number of images on which the units' activity is measured.
+        count: number of images, the first ones of the split, on which activity is measured.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -271,5 +278,8 @@ def sparse_samples(
 
 
 def inputs(batch: Batch, key: PRNGKeyArray | None, train: bool) -> Float[Array, "batch d"]:
-    """Returns the flat pixels of a batch, see `flat`; the `inputs` of a `Model`."""
+    """Returns the flat pixels of a batch, see `flat`; the `inputs` of a `Model`.
+
+    The arguments `key` and `train` are not used.
+    """
     return flat(batch)

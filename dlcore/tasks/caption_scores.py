@@ -25,7 +25,7 @@ def scores(
         suffix: appended to the names of the metrics.
 
     Returns:
-        `bleu` in 0..100, `cider` in 0..10 and `exact_match` in 0..1.
+        `bleu` in 0..100, `cider` in 0..10 and `exact_match` in 0..1, over all captions.
     """
     exact = [a == b for a, b in zip(captions, references, strict=True)]
     return {
@@ -39,8 +39,12 @@ def by_length(title: str, captions: Sequence[str], references: Sequence[str]) ->
     """Tabulates BLEU and exact matches by the number of words of the true caption.
 
     Args:
-        title: what the pictures are.
+        title: what the pictures are; begins the heading.
         captions, references: found and true captions.
+
+    Returns:
+        A row per number of words (split at white space) that occurs, in ascending order: that
+        number, how many pictures, BLEU in 0..100 and the fraction of exact matches.
     """
     lengths = np.array([len(each.split()) for each in references])
     rows: list[tuple[str | float, ...]] = []

@@ -47,18 +47,22 @@ def check(decoder: DecoderKind, width: int, heads: int) -> None:
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, Array]:
-    """Returns `image` as float32 in [-1, 1], and `tokens`; the `inputs` of a `Model`."""
+    """Returns `image` as float32 in [-1, 1], and `tokens`; the `inputs` of a `Model`.
+
+    The arguments `key` and `train` are not used.
+    """
     return to_signed(batch["image"]), batch["tokens"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Describer:
-    """Captions pictures by beam search with a trained network.
+    """Captions pictures by beam search with a trained network, by its method `search`.
 
     Attributes:
         size: of the network, `models.captioning.Size`.
         vocabulary: the word of each token.
-        beams: number of hypotheses of the evaluation at the end, of samples and of predictions.
+        beams: number of hypotheses of the evaluation at the end and of samples, and the default of
+            predictions; `search` itself is given a number.
         penalty: exponent of the length penalty (Wu et al. 2016, eq. 14).
         name: of the model in the state.
     """
@@ -79,8 +83,9 @@ class Describer:
 
         Returns:
             Tokens int32 [batch, size.longest], filled up with `END` after the caption; the sum of
-            the log-probabilities of the caption and of its first `END`, in nats [batch]; and the
-            attention weights at each token, [batch, size.longest, positions].
+            the log-probabilities of the caption and of its first `END`, if it has one, in nats
+            [batch]; and the attention weights over the picture with which each token is predicted,
+            [batch, size.longest, positions].
         """
         length, pixels = self.size.longest, to_signed(image)
         step, state = begin(self.size, params[self.name], pixels, beams, length)
@@ -101,11 +106,12 @@ class Describer:
 def evaluators(describer: Describer, splits: Splits) -> list[Evaluator]:
     """Evaluates `scores` of greedy captions during training, and of beam search at the end.
 
-    The suffix `_greedy` marks greedy captions, which are evaluated on test at the end too. At the
-    end also: `calibration_error`, of the captions' probabilities as those of an exact match; and on
-    test, with the suffix `_of_nearest`, `scores` of the caption of the training picture whose
-    pixels are nearest, and `with_unknown_word`, the fraction of true captions with a word that
-    training lacks, which the network cannot generate.
+    Greedy captions (suffix `_greedy`) are scored on validation during training and on test at the
+    end; those of beam search (no suffix) on both at the end, with `calibration_error`, of their
+    probabilities as those of an exact match. At the end also, on test: with the suffix
+    `_of_nearest`, `scores` of the caption of the training picture whose pixels are nearest, and
+    `with_unknown_word`, the fraction of true captions with a word that training lacks, which the
+    network cannot generate.
 
     Args:
         describer: captions the pictures.
@@ -167,7 +173,13 @@ class Attention:
     reference: str = ""
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the picture and, for each word, a darkened copy that is bright by its weights."""
+        """Writes the picture and, for each word, a darkened copy that is bright by its weights.
+
+        The picture's caption is `reference`, or "picture" where that is empty.
+
+        Returns:
+            One part, with all the images.
+        """
         shown = [self.image, *(lit(self.image, each) for each in self.weights)]
         captions = (self.reference or "picture", *self.words)
         return [files.pictures(np.stack(shown), captions, columns=min(12, len(shown)))]
@@ -266,6 +278,13 @@ class CaptionPredictor:
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads picture files, resized to the training pictures, on white where transparent.
 
+        Args:
+            files: the pictures.
+            text: not used.
+
+        Returns:
+            uint8 [size, size, 3] for each file.
+
         Raises:
             UsageError: a file is no picture.
         """
@@ -273,6 +292,9 @@ class CaptionPredictor:
 
     def item(self, value: np.ndarray | Image.Image) -> np.ndarray:
         """Converts an image of Pillow, or an array uint8 of the shape of the training pictures.
+
+        Returns:
+            As `items`: an image of Pillow is resized, and put on white where transparent.
 
         Raises:
             UsageError: an array of another shape or dtype.

@@ -62,6 +62,12 @@ def answer_of(p: Float[np.ndarray, " classes"], classes: Sequence[str], top: int
 
 
 def line_of(answer: ClassAnswer | RowAnswer) -> str:
-    """Formats an answer as text: the most likely class, and other listed classes in brackets."""
+    """Formats an answer as text: the most likely class, and other listed classes in brackets.
+
+    Each is followed by its probability in percent, with one decimal.
+
+    Args:
+        answer: with `classes`; a `RowAnswer` with `number` has none, and raises KeyError.
+    """
     first, *rest = (f"{name} {p:.1%}" for name, p in answer["classes"].items())
     return f"{first} ({', '.join(rest)})" if rest else first

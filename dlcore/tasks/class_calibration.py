@@ -20,15 +20,15 @@ from dlcore.train.step import Batch, State
 def evaluator(model: Logits, splits: Splits, prefix: str = "") -> Evaluator:
     """Evaluates accuracy and calibration of a classifier on validation and test, and a baseline.
 
-    `calibration_error` is the expected error of the probability of the predicted class (Guo et al.
-    2017, eq. 3), and `majority_accuracy` the accuracy of always predicting the class that is most
-    frequent in training.
+    It runs at each evaluation. `calibration_error` is the expected error of the probability of the
+    predicted class (Guo et al. 2017, eq. 3), and `majority_accuracy` the accuracy of always
+    predicting the class that is most frequent in training.
 
     Args:
         model: computes logits [batch, classes].
         splits: with `label`; those of train are in memory.
-        prefix: put in front of `accuracy` and `calibration_error`. With "" there is no `accuracy`
-            here, since `classification.loss` has that metric.
+        prefix: put in front of `accuracy` and `calibration_error`, not of `majority_accuracy`. With
+            "" there is no `accuracy` here, since `classification.loss` has that metric.
     """
     sources = {name: splits[name] for name in ("validation", "test")}
 

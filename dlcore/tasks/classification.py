@@ -43,8 +43,8 @@ def loss(
     Args:
         model: computes logits [batch, classes] of a batch with `label`, int [batch], and `mask`,
             float [batch]. Where a batch has `label_fraction`, float [batch], and `partner_label`,
-            int [batch] (mixup, CutMix), the target is that fraction of `label` and else
-            `partner_label`; accuracy compares with `label`.
+            int [batch] (mixup, CutMix), the target is `label` with that weight and `partner_label`
+            with the rest; accuracy compares with `label`.
         label_smoothing: s; in training only, the target t becomes (1 - s) t + s / classes (Szegedy
             et al. 2016, eq. 9).
         evaluation_metrics: (logits, batch) -> {name: Mean}, further metrics, in evaluation only.

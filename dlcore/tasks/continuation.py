@@ -37,7 +37,11 @@ Continue = Callable[..., Array]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continuation:
-    """A generator of tokens, bound to a model: `bound` makes it, `__call__` continues prompts.
+    """A generator of tokens, bound to a model; `bound` makes it.
+
+    Called with (state, prompt int32 [batch, given], key, length=None, *how) it returns the prompt
+    with its continuation, tokens [batch, given + length]; without `length` or `how` the bound ones
+    are used.
 
     Attributes:
         generate, net, model, length, how: see `bound`.
@@ -141,7 +145,14 @@ class PromptPredictor:
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        """Encodes prompts; returns each with its tokens.
+        """Encodes prompts.
+
+        Args:
+            files: not used.
+            text: the prompts.
+
+        Returns:
+            (prompt, its tokens int32 [n], `start` included) of each.
 
         Raises:
             UsageError: a character that the tokenizer does not know, no token, or too many.

@@ -34,7 +34,10 @@ def pixels(images: Array) -> Array:
 
 
 def image(batch: Batch, key: Array | None, train: bool) -> Array:
-    """Returns `image`, uint8, as an input of the encoder: float32 in [-2, 2]."""
+    """Returns `image`, uint8, as an input of the encoder: float32 in [-2, 2].
+
+    The arguments `key` and `train` are not used.
+    """
     return pixels(batch["image"].astype(jnp.result_type(float)) / 255)
 
 
@@ -48,7 +51,8 @@ def inputs(views: Views) -> Inputs:
         (batch, key, train) -> (arguments, keywords) of the network: ((images,), {"row": row}).
         With a key, images [2 batch, ...] are the first views of all examples, then the second ones,
         and `row` [2 batch] repeats that of the batch. Where `key` is None (initialisation and
-        inference), the images of the batch.
+        inference), images are those of the batch, and `row` is that of the batch, or None where it
+        has none. `train` is not used.
     """
 
     def of_batch(batch: Batch, key: Array | None, train: bool) -> tuple:

@@ -78,6 +78,7 @@ class Sampling:
 class Conversation:
     """Holds a text to which a person and a language model append in turn.
 
+    `prompt` appends a person's text; `answer` generates the model's, and yields it as it arises.
     When the context is full, only the second half of its tokens is kept, as in
     `models.gpt_generation.generate`. The tokens of answer t (from 0) are drawn with the key of the
     seed, folded with t.
@@ -93,7 +94,8 @@ class Conversation:
     Attributes:
         turn: number of answers that have begun.
         tokens: the text that the model sees.
-        forgotten: number of tokens that the last answer pushed out of the context.
+        forgotten: number of tokens that the last answer pushed out of the context; those that
+            `prompt` drops are returned by it, and not counted here.
     """
 
     def __init__(self, text_model: TextModel, state: State, sampling: Sampling) -> None:
@@ -117,7 +119,7 @@ class Conversation:
         self.reset()
 
     def reset(self) -> None:
-        """Clears the text; the next turn is the first."""
+        """Clears the text; the next answer is number 0, drawn with the same key as the first."""
         start = self.model.start
         self.turn = 0
         self.forgotten = 0  # tokens that the last answer pushed out of the context
@@ -166,9 +168,10 @@ class Conversation:
     def answer(self) -> Iterator[str]:
         """Generates the model's next answer, and yields its text in parts.
 
-        It ends at a stop text, at the end token or after `max_tokens`. All generated tokens become
-        part of the conversation, even if the caller stops early; an end token only where the model
-        has a chat template. The attribute `forgotten` counts the tokens that it pushes out.
+        It ends at a stop text, at the end token or after `max_tokens`. The tokens generated so far
+        are part of the conversation, those of a stop text too, even if the caller stops early; an
+        end token only where the model has a chat template. The attribute `forgotten` counts the
+        tokens that it pushes out.
         """
         self.forgotten = 0
         key = jax.random.fold_in(jax.random.key(self.sampling.seed), self.turn)

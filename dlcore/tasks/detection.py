@@ -108,6 +108,9 @@ def detections(
         most: largest number of detections of an image.
         overlap: IoU above which the less confident of two boxes of a class is a duplicate; its
             confidence becomes 0.
+
+    Returns:
+        (params, extra, batch with `image` and `extent`) -> `Detections`, boxes clipped to `extent`.
     """
 
     def detect(params: Params, extra: Extra, batch: Batch) -> Detections:
@@ -161,8 +164,9 @@ def in_images(collected: Collected) -> tuple[list[Objects], list[Objects]]:
     """Converts collected arrays to the true and the detected objects of each image.
 
     Args:
-        collected: `true_boxes`, `true_label`, `count`, `scale`, `boxes`, `confidence` and `label`,
-            [images, ...], of `Detected.collect`.
+        collected: of `Detected.collect`, on the host: `true_boxes` [images, n, 4] and `true_label`
+            [images, n], of which the first `count` [images] are objects; `scale` [images], pixels
+            of the canvas per pixel of the image; and the fields of `Detections`.
 
     Returns:
         True and detected objects of each image, in its own pixels, without those of confidence 0.
@@ -227,7 +231,12 @@ class Detected:
         return [re.sub(r"[^\w-]+", "_", name) for name in self.splits.facts.classes]
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Computes the detections of a batch; returns them with its true objects."""
+        """Computes the detections of a batch.
+
+        Returns:
+            The fields of `Detections`, and the true objects of the batch: `true_boxes`,
+            `true_label`, `count` and `scale`, see `in_images`.
+        """
         found = self.detect(state.params, state.extra, batch)
         return {**_truth(batch), **found._asdict()}  # type: ignore[dict-item]
 

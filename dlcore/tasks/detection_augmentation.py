@@ -22,18 +22,21 @@ _MIDDLE = 127.5  # the grey of pixels that no image covers
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Random changes of training images and their boxes.
+    """Random changes of training images and their boxes; called with (batch, key) it makes them.
 
-    Images stay as they are with `smallest`, `largest` and `aspect` 1, and all else 0 or False.
+    With `smallest`, `largest` and `aspect` 1, and all else 0 or False, images that fill the canvas
+    stay as they are; others are shifted within it, along the axis that they do not fill.
 
     Attributes:
-        smallest, largest: range of the scale of an image, log-uniform; both 1: images are only
-            shifted, and not at all without `aspect`.
-        aspect: largest ratio of the scales of the two axes.
+        smallest, largest: range of the scale of an image, log-uniform. An image is then shifted at
+            random, so that it covers the canvas or, along an axis where it is smaller, lies within.
+        aspect: largest ratio of the scales of the two axes, at least 1, by which each image is
+            scaled besides.
         mosaic: probability of four images in windows around a random point, see
             `mosaic_windows`; needs `dlcore.data.sets.detection.with_mosaics`.
         mirror: whether images are mirrored left to right with probability 1/2.
-        upside_down: whether they are mirrored upside down too.
+        upside_down: whether they are mirrored upside down too, with probability 1/2; without
+            `mirror` they are not.
         colour: strength of `random_colour`.
         visible: boxes of whose area less than this fraction is left are removed.
     """

@@ -64,7 +64,12 @@ class DetectionPredictor:
     options: DetectionOptions = dataclasses.field(default_factory=DetectionOptions)
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> DetectionPredictor:
-        """Returns a copy with the threshold that was chosen on validation, from a run's results."""
+        """Returns a copy with the threshold that was chosen on validation, from a run's results.
+
+        Args:
+            results: {split: {metric: value}}; `chosen` of the copy is the `threshold` of
+                "validation", and None where that is missing.
+        """
         threshold = results.get("validation", {}).get("threshold")
         return dataclasses.replace(self, chosen=threshold)
 

@@ -25,7 +25,7 @@ def samples(
 
     Detections are shown from a confidence threshold on, which is chosen on validation, or on
     `split` itself where there is no validation. They are right if they match an object of their
-    class with an IoU of at least 0.5.
+    class with an IoU of at least 0.5. Errors are wrong detections and missed objects.
 
     Args:
         title: heading that says what the examples are.
@@ -37,7 +37,7 @@ def samples(
     Returns:
         (state, key) -> samples: images with boxes; a table of counts, precision and recall by
         class; a curve of precision by recall, where recall is relative to the objects that are
-        detected at any confidence; and the calibration of the confidences.
+        detected at any confidence; and the calibration of the confidences. The key is not used.
     """
 
     def show(state: State, key: Array) -> list[Sample]:

@@ -44,7 +44,7 @@ _TABLE = 8  # answers that a sample shows
 
 @dataclasses.dataclass(frozen=True)
 class Assistant:
-    """Generates answers with a GPT.
+    """Generates answers to tokens of dialogues with a GPT (`generate`), and decodes them (`text`).
 
     Attributes:
         size: of the GPT.
@@ -136,7 +136,8 @@ def answers(assistant: Assistant, splits: Splits) -> Evaluator:
 
     Args:
         assistant: generates.
-        splits: with `validation_answers` and `test_answers`, see `data.sets.dialogue_answers`.
+        splits: with `validation_answers` and `test_answers`, see `data.sets.dialogue_answers`; the
+            metrics are listed under "validation" and "test".
     """
     measures = ("bleu", "distinct_1", "distinct_2")
     metrics = {f"answer_{name}": _HIGHER for name in measures}
@@ -188,7 +189,7 @@ def samples(title: str, assistant: Assistant, source: Source) -> Callable[[State
         source: contexts with `prompt`, `padding` and `reference`.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; answers are sampled with the key if `assistant.decoding` samples.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -228,7 +229,8 @@ class AnswerPredictor:
 
     Attributes:
         assistant: generates the answers.
-        options: flags of `dlcore predict`.
+        options: flags of `dlcore predict`; all but `seed` replace the same fields of
+            `assistant.decoding`, so that answers are greedy by default.
     """
 
     assistant: Assistant
@@ -236,7 +238,14 @@ class AnswerPredictor:
     reads = "lines"
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        """Encodes messages; returns each with the tokens of its prompt.
+        """Encodes messages.
+
+        Args:
+            files: not used.
+            text: the messages.
+
+        Returns:
+            (message, the tokens of its prompt, int32 [n]) of each.
 
         Raises:
             UsageError: an empty message, or one that leaves no space for an answer.

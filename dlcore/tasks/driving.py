@@ -54,7 +54,12 @@ def inputs(previous: bool) -> Inputs:
 
 
 def loss(model: Model, huber: float = 0.0) -> Loss:
-    """Returns the squared error of the steering, or its Huber loss; see `regression.loss`."""
+    """Returns the squared error of the steering, or its Huber loss; see `regression.loss`.
+
+    Args:
+        model: computes steering [batch] of a batch with `target` and `mask`, float [batch].
+        huber: the error from which the loss is linear; 0: squared error.
+    """
     return regression.loss(model, huber)
 
 
@@ -102,8 +107,9 @@ def _baselines(batch: Mapping[str, np.ndarray], mean: float) -> dict[str, np.nda
 
 
 def evaluators(model: Model, splits: Splits) -> list[Evaluator]:
-    """Evaluates errors of the network and of trivial baselines, at each evaluation.
+    """Evaluates errors of the network and of trivial baselines, on validation and test.
 
+    It runs at each evaluation.
     `mse`, `mae` and `correlation` (Pearson) of the predicted and the true steering. Squared and
     absolute errors of baselines: `zero_mse` and `zero_mae` of steering straight on, `mean_mse` and
     `mean_mae` of steering by the mean of training, `last_mse` and `last_mae` of steering as the
@@ -184,7 +190,8 @@ def saliency_maps(model: Model, state: State, batch: Mapping[str, np.ndarray]) -
         batch: `image` [batch, history, height, width, c] in [0, 255], and the model's other inputs.
 
     Returns:
-        Not negative [batch, height, width], over 8 noisy copies.
+        Not negative [batch, height, width], from 8 noisy copies; the noise is the same at each
+        call.
     """
 
     rest = {name: jnp.asarray(array) for name, array in batch.items()}
@@ -248,12 +255,15 @@ def samples(
 def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Table:
     """Tabulates mean absolute errors where a person steers to the left, straight on, to the right.
 
-    Straight on is a steering from -0.05 to 0.05.
+    Straight on is a steering from -0.05 to 0.05, both included; left is below.
 
     Args:
         title: what the frames are.
         found: as `collected` of `scores`.
         mean: mean steering of training.
+
+    Returns:
+        A row per direction that occurs: number of frames, errors of the network and the baselines.
     """
     rows: list[tuple[str | float, ...]] = []
     target = found["target"]
