@@ -253,7 +253,7 @@ def samples(
 
 
 def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Table:
-    """Tabulates mean absolute errors where a person steers to the left, straight on, to the right.
+    """Tabulates mean absolute errors where a person steers left, straight on and right.
 
     Straight on is a steering from -0.05 to 0.05, both included; left is below.
 
@@ -263,7 +263,7 @@ def by_direction(title: str, found: Mapping[str, np.ndarray], mean: float) -> Ta
         mean: mean steering of training.
 
     Returns:
-        A row per direction that occurs: number of frames, errors of the network and the baselines.
+        A row per direction that occurs: number of frames, errors of network and baselines.
     """
     rows: list[tuple[str | float, ...]] = []
     target = found["target"]

@@ -69,6 +69,9 @@ class SteeringPredictor:
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads the frames of one moment, the oldest first, resized to the training frames.
 
+        Returns:
+            One item, uint8 [history, height, width, c].
+
         Raises:
             UsageError: a file is not an image, another number of files, or lines of text.
         """

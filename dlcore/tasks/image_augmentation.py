@@ -66,6 +66,9 @@ def mixed(
 ) -> Augment:
     """Returns an augmentation by reflections, shifts, erased squares, and mixed pairs of images.
 
+    They follow each other in this order; both images of a pair are augmented, each by its own
+    draws, before they are mixed.
+
     Args:
         flip, max_shift: as of `shift_and_flip`, with separate keys.
         erase: side in pixels of a square that is set to 0 (DeVries & Taylor 2017); 0: none.

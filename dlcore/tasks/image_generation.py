@@ -29,7 +29,11 @@ from dlcore.train.step import State
 
 
 class Generate(Protocol):
-    """Protocol of functions that generate images, by class where the model has classes."""
+    """Protocol of functions that generate images, by class where the model has classes.
+
+    (state, key, count, label=None, draw=normal) -> images [count, height, width, channels] in
+    [0, 1], and their classes int32 [count] or None; all arguments are positional.
+    """
 
     def __call__(
         self,
@@ -271,7 +275,7 @@ class ImageGenerator:
     options: GenerationOptions = dataclasses.field(default_factory=GenerationOptions)
 
     def generated(self, state: State, count: int) -> list[Answer]:
-        """Generates images.
+        """Generates images of the class `options.label`, or of all classes in turn.
 
         Args:
             state: trained parameters.

@@ -172,7 +172,8 @@ def samples(
         count: number of pictures of each style.
 
     Returns:
-        (state, key) -> a sample per style; the key is not used.
+        (state, key) -> a sample per style, and if `facts.digits` those of what the classifier
+        recognises; the key is not used.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:
@@ -220,6 +221,10 @@ def kept_by_digit(title: str, found: Mapping[str, np.ndarray], label: np.ndarray
         title: heading.
         found: recognised digits by what was shown to the classifier, int [n] each.
         label: true digits [n].
+
+    Returns:
+        A row per digit in `label`: number of pictures, and for each entry of `found` the fraction
+        of them that are recognised as this digit.
     """
     rows: list[tuple[str | float, ...]] = []
     for digit in np.unique(label):
@@ -256,6 +261,13 @@ class TranslationPredictor:
 
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads picture files, resized to the shape of the training pictures.
+
+        Args:
+            files: the pictures.
+            text: not used.
+
+        Returns:
+            uint8 [height, width, c] of each.
 
         Raises:
             UsageError: a file is no picture.

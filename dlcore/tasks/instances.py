@@ -194,7 +194,7 @@ def found_in(
 def confidences(
     instances: Integer[np.ndarray, "height width"], probability: Float[np.ndarray, "height width 3"]
 ) -> Float[np.ndarray, " instances"]:
-    """Computes the mean foreground probability over the pixels of each instance, float64.
+    """Computes each instance's mean foreground probability, float64, in order of its number.
 
     Args:
         instances: the number of each pixel's instance, from 1 on without gaps; 0: background.
@@ -218,7 +218,7 @@ def scores(true: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
         true, found: instances of each image, integers [height, width]; 0 is background.
 
     Returns:
-        {metric: value}, without prefix.
+        {metric: value}, without prefix, and without `calibration_error`.
     """
     precision = np.array(
         [metrics.matches(t, f).precision for t, f in zip(true, found, strict=True)]
@@ -325,7 +325,7 @@ def predictions(
 
     Returns:
         For each image its instances, int32 [height, width] at its own size as of `separated`, and
-        their confidences in [0, 1], float64 [instances], in the order of their numbers.
+        their confidences in [0, 1], float64 [instances], as of `confidences`.
     """
     batch = min(batch, len(source))
     found: list[np.ndarray] = []

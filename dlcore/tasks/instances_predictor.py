@@ -49,7 +49,11 @@ class FoundInstances:
     instances: np.ndarray
 
     def parts(self, files: PartWriter) -> list[Part]:
-        """Writes the image with outlines, and a mask: white where there are instances."""
+        """Writes the image with outlines, and a mask: white where there are instances.
+
+        Returns:
+            One part for each of the two pictures.
+        """
         drawn = outlined(brightened(self.image), self.instances, FOUND)
         mask = np.where(self.instances > 0, 255, 0).astype(np.uint8)
         return [files.pictures(drawn[None], columns=1), files.pictures(mask[None], columns=1)]
@@ -73,6 +77,9 @@ class InstancePredictor:
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads image files as grey images of their own sizes.
 
+        Returns:
+            uint8 [height, width, 1] of each file.
+
         Raises:
             UsageError: a file is not an image, or lines of text are given.
         """
@@ -82,6 +89,9 @@ class InstancePredictor:
 
     def item(self, value: object) -> np.ndarray:
         """Converts an image of Pillow, or an array uint8 [height, width] or [height, width, 1].
+
+        Returns:
+            uint8 [height, width, 1].
 
         Raises:
             UsageError: an array of another shape or dtype, or an empty one.
@@ -141,8 +151,9 @@ def measured(
 
     Returns:
         {"count", "instances": [{"pixels", "x", "y", "confidence"}, ...], "width", "height"}: the
-        number of pixels of an instance, the column and row of its centre, and the mean probability
-        of its pixels of not being background; at most 1,000 instances are listed.
+        number of pixels of an instance, the column and row of its centre (from 0, of its pixels'
+        mean), and the mean probability of its pixels of not being background. `count` is of all
+        instances; those numbered 1 to 1,000 are listed, in this order.
     """
     count = int(instances.max())
     sizes = np.bincount(instances.ravel(), minlength=count + 1)

@@ -72,8 +72,8 @@ def samples(
         title: of the sample.
         generate: (state, tokens int32 [1, prompt], key) -> tokens [1, prompt + new].
         tokenizer: of the model's tokens.
-        prompt: beginning of the text; where a character vocabulary lacks one of its characters, the
-            vocabulary's first character is used instead.
+        prompt: beginning of the text; where a character vocabulary lacks any of its characters, the
+            vocabulary's first character replaces the whole prompt.
         start: a token before the prompt, such as the one between documents; None: none.
 
     Returns:

@@ -69,7 +69,8 @@ def nll_evaluator(model: Model, test: Arrays, samples: int, count: int) -> Evalu
 
     Args:
         model: a `VAE` of flat pixels.
-        test: `image`, of which the first `count` are used.
+        test: `image`, of which the first `count` are used, as grey values in [0, 1]: they are not
+            drawn as 0 or 1 here.
         samples: number of importance samples per image; above 100 a multiple of 100.
         count: number of images.
     """
@@ -163,7 +164,7 @@ class PriorGenerator:
             count: number of images.
 
         Returns:
-            ({"seed"}, the image) of each.
+            ({"seed"}, the image) of each; the seed is that of the options, the same for all.
         """
         o, latent = self.options, _vae(self.model).latent
         z = noise.draw(o)(jax.random.key(o.seed), (count, latent))

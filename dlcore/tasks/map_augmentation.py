@@ -23,6 +23,10 @@ from dlcore.train.step import Batch
 class Augmentation:
     """Random changes of training images and, by the same geometry, of their label maps.
 
+    Called without arguments, it returns the function that makes them, (batch, key) -> batch, for
+    `image` [batch, height, width, c] and `label_map` [batch, height, width]. The changes are made
+    in the order of the attributes.
+
     Attributes:
         crop: height and width to which a random box of each image is resized.
         min_side, max_side: range of the box's side as a fraction of the image's, see
