@@ -34,7 +34,7 @@ def mask(tokens: Subwords, fraction: float, length: int) -> Mask:
 
     Returns:
         (batch, key) -> the corrupted tokens, int [batch, length], and the positions whose tokens
-        are predicted, int [batch, masked]; of a batch with `tokens`, int [batch, length], and
+        are predicted, int [batch, masked], in ascending order; of a batch with `tokens`, int [batch, length], and
         `row`, int [batch].
     """
     count = max(1, round(fraction * length))
@@ -98,6 +98,8 @@ def samples(
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows a table of texts, each with one of its masked tokens and the model's best guess.
 
+    Shown is the middle one of a text's masked positions, so that there is text on both sides.
+
     Args:
         model: computes logits [batch, masked, vocabulary] of the masked positions.
         masked: what `mask` returns; the `inputs` of the model must use the same.
@@ -106,7 +108,7 @@ def samples(
         count: number of texts, the first ones.
 
     Returns:
-        (state, key) -> samples.
+        (state, key) -> samples; the key draws the masked positions.
     """
 
     def draw(state: State, key: Array) -> list[Sample]:

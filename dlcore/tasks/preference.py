@@ -107,6 +107,9 @@ def log_ratios(
         key, train: for the policy's dropout.
         other: prefix of the other answers' fields: "other", the answer to another context, or
             "wrong", the wrong answer to the same context.
+
+    Returns:
+        Each [batch]; an answer's log-probability is the sum over its tokens, each times `weight`.
     """
     both = {
         name: jnp.concatenate([batch[name], batch[f"{other}_{name}"]])
@@ -136,6 +139,9 @@ def tuning(
     Args:
         policy, reference, beta, desirable_weight, undesirable_weight: see `loss`.
         sources: see `evaluators`.
+
+    Returns:
+        With `best` "validation/reward_accuracy".
     """
     made = loss(policy, reference, beta, desirable_weight, undesirable_weight)
     return Tuning(
@@ -154,7 +160,8 @@ def evaluators(
 ) -> list[Evaluator]:
     """Evaluates how often a right answer scores above a wrong one, with intervals of 95 %.
 
-    It is the fraction of all pairs of a right and a wrong answer of the split; ties count half.
+    It runs at each evaluation. Accuracies are fractions of all pairs of a right and a wrong answer
+    of the split, of any contexts; ties count half.
     `reward_accuracy` scores by the log-ratio of policy and reference, `policy_accuracy` and
     `reference_accuracy` by the mean log-probability of a token. The suffixes `_low` and `_high`
     mark the bounds of the bootstrap interval.

@@ -57,6 +57,9 @@ def tuning(
         policy, reference, beta: see `loss`.
         sources: see `evaluators`.
         folds: number of folds.
+
+    Returns:
+        With the policies of `policies`, and without `best`.
     """
     every = policies(policy, folds)
     losses = {each.name: loss(each, reference, beta, fold) for fold, each in enumerate(every)}

@@ -48,6 +48,9 @@ class Evidence:
 class Finder:
     """Finds answers with a trained reader.
 
+    Called with (state, questions) it returns the most probable span of each question in its text, a
+    list of `Found`.
+
     Attributes:
         model: computes logits of start and end.
         encoder: of questions and texts.
@@ -63,7 +66,11 @@ class Finder:
         return self.of_windows(state, encoded(questions, self.encoder, ("questions", "own", "own")))
 
     def of_windows(self, state: State, windows: QuestionWindows) -> list[Found]:
-        """Finds the most probable span for each question of encoded windows."""
+        """Finds the most probable span for each question of encoded windows.
+
+        Returns:
+            One `Found` per question of `windows.questions`, in their order.
+        """
         chunks = []
         for first in range(0, len(windows), ROWS):
             index = np.minimum(np.arange(first, first + ROWS), len(windows) - 1)
@@ -107,7 +114,7 @@ def samples(
 
 
 def shown(question: Question, found: Found, threshold: float) -> Evidence:
-    """Marks the reader's answer in a question's text as right or wrong.
+    """Marks the reader's answer in a question's text as right (exact match) or wrong.
 
     Args:
         question: with its text and its true answers.
@@ -115,7 +122,8 @@ def shown(question: Question, found: Found, threshold: float) -> Evidence:
         threshold: of `Found.text`.
 
     Returns:
-        The text; where the answer is wrong the first true answer is marked too.
+        The text; where the answer is wrong the first true answer, if there is one, is marked too.
+        An answer that is not given ("") is not marked.
     """
     answer = found.text(question, threshold)
     right = metrics.exact_match(answer, question.answers) > 0
@@ -156,7 +164,12 @@ class QuestionPredictor:
     takes = own.TAKES
 
     def with_results(self, results: Mapping[str, Mapping[str, float]]) -> QuestionPredictor:
-        """Returns a copy with the threshold that was chosen on validation, from a run's results."""
+        """Returns a copy with the threshold that was chosen on validation, from a run's results.
+
+        Args:
+            results: {split: {metric: value}}; without the `threshold` of "validation", `chosen`
+                stays as it is.
+        """
         found = results.get("validation", {}).get("threshold", self.chosen)
         return dataclasses.replace(self, chosen=found)
 

@@ -32,6 +32,9 @@ _REST = {
 class Threshold:
     """The probability of being answerable below which a reader gives no answer.
 
+    Called with a state it returns the threshold in [0, 1], for which the reader answers the
+    validation questions unless it is known without.
+
     Attributes:
         finder: the reader.
         splits: their validation questions are those on which the threshold is chosen.
@@ -78,7 +81,7 @@ class Answers:
     every: Schedule
 
     def collect(self, state: State, batch: Batch) -> Mapping[str, Array]:
-        """Computes the best spans of the windows of a batch."""
+        """Computes the best spans of the windows of a batch, see `questions.collect`."""
         finder = self.threshold.finder
         return questions.collect(finder.model, state.params, state.extra, batch, finder.longest)
 

@@ -24,7 +24,10 @@ CHARACTERS = ("question_characters", "context_characters")
 
 
 def inputs(batch: Batch, key: Array | None, train: bool) -> tuple[Array, ...]:
-    """Returns those of `FIELDS` and `CHARACTERS` that a batch has; the `inputs` of a `Model`."""
+    """Returns those of `FIELDS` and `CHARACTERS` that a batch has; the `inputs` of a `Model`.
+
+    They are arguments in this order. `key` and `train` are not used.
+    """
     return tuple(batch[name] for name in (*FIELDS, *CHARACTERS) if name in batch)
 
 
@@ -135,13 +138,13 @@ def scores(
         threshold: in [0, 1]; questions whose `Found.answerable` is below it get no answer ("").
 
     Returns:
-        `exact_match` and `f1` (SQuAD's); `answered`, the fraction of questions with an answer;
-        `f1_of_surest_half`, of the half of the questions with the highest `Found.probability`;
-        `calibration_error`, of that probability as the probability of an exact match, over answered
-        questions, if there are any; `sentence_hit`, the fraction of questions with true answers, if
-        there are any, where the sentence in which the found span begins contains one, whatever the
-        threshold; and where questions have no true answer `no_answer_recall`, the fraction of these
-        without an answer.
+        Each in [0, 1]: `exact_match` and `f1` (SQuAD's, as means over questions); `answered`, the
+        fraction of questions with an answer; `f1_of_surest_half`, of the half of the questions with
+        the highest `Found.probability`; `calibration_error`, of that probability as the probability
+        of an exact match, over answered questions, if there are any; `sentence_hit`, the fraction
+        of questions with true answers, if there are any, where the sentence in which the found span
+        begins contains one, whatever the threshold; and where questions have no true answer
+        `no_answer_recall`, the fraction of these without an answer.
     """
     answers = [each.text(q, threshold) for q, each in zip(questions, found, strict=True)]
     each = list(zip(answers, questions, strict=True))
@@ -222,7 +225,7 @@ def baseline_scores(train: QuestionWindows, test: QuestionWindows) -> dict[str, 
         test: questions to answer; those without a true answer are left out.
 
     Returns:
-        {metric: value} of `BASELINES`; {} where no question has a true answer.
+        {metric: value} of `BASELINES`, each in [0, 1]; {} where no question has a true answer.
     """
     rare = baselines.rarity(sorted({each.context for each in train.questions}))
     answerable = [each for each in test.questions if each.answers]

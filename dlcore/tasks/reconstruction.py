@@ -43,6 +43,13 @@ class ImageReconstructor:
     def items(self, files: Sequence[Path], text: Sequence[str]) -> list[np.ndarray]:
         """Reads image files, resized to the shape of the training images.
 
+        Args:
+            files: the images.
+            text: not used.
+
+        Returns:
+            uint8 [height, width, channels] of each file.
+
         Raises:
             UsageError: a file is not an image.
         """
