@@ -314,7 +314,7 @@ def to_host(tree: Tree) -> Tree:
     whole array.
 
     Returns:
-        A tree of the same structure; leaves that are NumPy arrays already stay as they are.
+        A tree of NumPy arrays of the same structure.
     """
     if all(
         getattr(x, "is_fully_addressable", True) or x.is_fully_replicated

@@ -68,10 +68,10 @@ def squared_error_of_components(train: Arrays, test: Arrays, count: int) -> floa
 
 
 def component_evaluator(train: Arrays, test: Arrays, count: int) -> Evaluator:
-    """Evaluates `squared_error_of_components` at the end; logs it by this name, for split "test".
+    """Evaluates the metric `squared_error_of_components` at the end, on the split "test".
 
     Args:
-        train, test: `image`.
+        train, test: `image`, as of the function `squared_error_of_components`.
         count: number of components, as many as the code of the autoencoder has numbers.
     """
     name = "squared_error_of_components"

@@ -283,7 +283,7 @@ class CaptionPredictor:
             text: not used.
 
         Returns:
-            uint8 [size, size, 3] for each file.
+            uint8 [height, width, 3] of each file, the shape of the training pictures.
 
         Raises:
             UsageError: a file is no picture.

@@ -34,8 +34,8 @@ def mask(tokens: Subwords, fraction: float, length: int) -> Mask:
 
     Returns:
         (batch, key) -> the corrupted tokens, int [batch, length], and the positions whose tokens
-        are predicted, int [batch, masked], in ascending order; of a batch with `tokens`, int [batch, length], and
-        `row`, int [batch].
+        are predicted, int [batch, masked], in ascending order; of a batch with `tokens`, int
+        [batch, length], and `row`, int [batch].
     """
     count = max(1, round(fraction * length))
     token, vocabulary = tokens.special("[mask]"), len(tokens)
@@ -98,7 +98,7 @@ def samples(
 ) -> Callable[[State, Array], list[Sample]]:
     """Shows a table of texts, each with one of its masked tokens and the model's best guess.
 
-    Shown is the middle one of a text's masked positions, so that there is text on both sides.
+    Shown is the middle one of a text's masked positions.
 
     Args:
         model: computes logits [batch, masked, vocabulary] of the masked positions.

@@ -141,7 +141,7 @@ def tuning(
         sources: see `evaluators`.
 
     Returns:
-        With `best` "validation/reward_accuracy".
+        A `Tuning` whose `best` is "validation/reward_accuracy".
     """
     made = loss(policy, reference, beta, desirable_weight, undesirable_weight)
     return Tuning(

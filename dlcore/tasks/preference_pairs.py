@@ -59,7 +59,7 @@ def tuning(
         folds: number of folds.
 
     Returns:
-        With the policies of `policies`, and without `best`.
+        A `Tuning` of the policies that `policies` returns; its `best` is "", none.
     """
     every = policies(policy, folds)
     losses = {each.name: loss(each, reference, beta, fold) for fold, each in enumerate(every)}

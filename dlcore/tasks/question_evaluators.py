@@ -32,8 +32,8 @@ _REST = {
 class Threshold:
     """The probability of being answerable below which a reader gives no answer.
 
-    Called with a state it returns the threshold in [0, 1], for which the reader answers the
-    validation questions unless it is known without.
+    Called with a state it returns the threshold, in [0, 1]; the reader answers the validation
+    questions for it, unless `fixed` is a number or all of these questions have an answer.
 
     Attributes:
         finder: the reader.
