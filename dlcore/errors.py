@@ -13,7 +13,7 @@ _WAYS = {
     errno.ENOENT: "name one that exists",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
-LONGEST = 300  # characters of a word that is shown in full
+LONGEST = 300  # characters from which a word is abbreviated
 
 
 class UsageError(Exception):
@@ -32,7 +32,7 @@ def operating_system(error: OSError) -> str:
 
 
 def shortened(message: str) -> str:
-    """Abbreviates the words of a message that have 300 characters or more, such as long paths."""
+    """Abbreviates each word of 300 characters or more in a message, such as a long path."""
     return re.sub(
         rf"[^\s:;,]{{{LONGEST},}}",
         lambda word: f"{word[0][:80]}... ({len(word[0])} characters)",

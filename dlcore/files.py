@@ -145,7 +145,7 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
 def locked(path: Path) -> Iterator[None]:
     """Holds an exclusive lock on the file `path` for the block, and creates the file if missing.
 
-    On Windows nothing is locked.
+    It does not wait for a lock that another process holds. On Windows nothing is locked.
 
     Args:
         path: the lock file, which is not removed afterwards.
@@ -184,7 +184,10 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keeps a folder open, so that no folder created later gets the same `identity`."""
+    """Keeps a folder open in the block, so that no folder created in it gets the same `identity`.
+
+    Where a folder cannot be opened, as on Windows or if there is none, nothing is held.
+    """
     number = None
     # Windows opens no folders, and removes or renames none in which a file is open
     with contextlib.suppress(OSError):

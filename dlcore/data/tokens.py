@@ -74,10 +74,11 @@ class Subwords:
     def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
         """Decodes tokens to one text; special tokens are left out.
 
-        Of a byte-pair vocabulary, bytes that are not UTF-8 become U+FFFD.
+        Of a byte-pair vocabulary, bytes that are not UTF-8 become U+FFFD; the tokens of a
+        vocabulary of whole words are joined by a blank.
 
         Args:
-            tokens: int, of any shape, in row-major order.
+            tokens: int, of any shape, read in row-major order.
 
         Raises:
             UsageError: an index outside the vocabulary.
@@ -147,10 +148,13 @@ def bpe(texts: Iterable[str], size: int, specials: Sequence[str] = ()) -> Subwor
         size: number of tokens, including the 256 bytes and the special tokens.
         specials: names of the special tokens.
 
+    Returns:
+        A vocabulary of exactly `size` tokens; the special tokens have the first indices.
+
     Raises:
-        UsageError: `size` is too small for the 256 bytes and the special tokens, or too large for
-            the texts; a special token has the name of a token of the texts; or a text has a lone
-            surrogate.
+        UsageError: `size` is too small for the 256 bytes and the special tokens, or larger than the
+            vocabulary that the texts give; a special token has the name of a byte or of a subword
+            of the vocabulary; or a text has a lone surrogate.
         ValueError: two special tokens have the same name.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -246,7 +250,10 @@ class Vocabulary:
         return indices.astype(np.int32)
 
     def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
-        """Decodes tokens, int [characters].
+        """Decodes tokens to one text.
+
+        Args:
+            tokens: int, of any shape, read in row-major order.
 
         Raises:
             UsageError: an index outside the vocabulary.
@@ -258,7 +265,7 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True)
 class Bytes:
-    """The 256 values of a byte as a vocabulary: encodes every text, in UTF-8."""
+    """The 256 values of a byte as a vocabulary: encodes every text as the bytes of its UTF-8."""
 
     def __len__(self) -> int:
         return 256
@@ -268,7 +275,10 @@ class Bytes:
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32)
 
     def decode(self, tokens: Integer[np.ndarray, ...]) -> str:
-        """Decodes tokens, int [bytes]; what is not UTF-8 becomes U+FFFD.
+        """Decodes tokens to one text; bytes that are not UTF-8 become U+FFFD.
+
+        Args:
+            tokens: int, of any shape, read in row-major order.
 
         Raises:
             UsageError: an index outside 0..255.
@@ -277,7 +287,7 @@ class Bytes:
 
 
 def characters(text: str) -> Vocabulary:
-    """Returns the vocabulary of all characters in a text."""
+    """Returns the vocabulary of the distinct characters in a text, sorted by code point."""
     return Vocabulary("".join(sorted(set(text))))
 
 

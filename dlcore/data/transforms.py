@@ -27,13 +27,15 @@ _CHUNK = 1024  # examples that a cached transform is applied to at a time
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transformed:
-    """A source whose examples are transformed when they are gathered.
+    """A source whose examples are transformed whenever they are gathered; nothing is stored.
+
+    Examples for training are augmented by `source` first, where it augments, and then transformed.
 
     Attributes:
         source: the examples before the transform.
-        function: batch {field: [rows, ...]} -> batch of as many rows.
-        info: which data these are; the fingerprint depends on that of `source` and on the
-            transformed examples 0 to 63.
+        function: batch {field: [rows, ...]} -> batch of as many rows, which replaces it.
+        info: that of `source` with another fingerprint, which depends on that of `source` and on
+            the transformed examples 0 to 63.
     """
 
     source: Source
@@ -67,7 +69,11 @@ class Transformed:
 
 
 def transformed(source: Source, transform: Transform, version: str | None = None) -> Source:
-    """Returns one source with transformed examples, see `Splits.map`.
+    """Returns one source with transformed examples: `Splits.map` for a single split.
+
+    Without a version, a source in memory (`Arrays`) is transformed at once, and any other whenever
+    examples are gathered. With a version, the result is read from the cache, and computed first if
+    it is missing there.
 
     Args:
         source: the examples. Of `Partnered` and its subclasses, the source of the examples and

@@ -29,9 +29,10 @@ class Words(NamedTuple):
 
 
 def words(text: str) -> Words:
-    """Splits a text into runs of letters and digits, and single other characters except whitespace.
+    """Splits a text into runs of letters, digits and underscores, and single other characters.
 
-    Combining accents stay with their letter; an emoji that is joined of several is one word.
+    Whitespace is left out. Combining accents stay with their letter; an emoji that is composed of
+    several characters is one word.
     """
     found = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
     spans = np.array([each[1:] for each in found], np.int32).reshape(-1, 2)
@@ -39,19 +40,20 @@ def words(text: str) -> Words:
 
 
 def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "tokens 5"]:
-    """Computes features of words that compare them with another text, in the order of `FLAGS`.
+    """Computes five features of each word, two of which compare it with another text.
 
-    "in_other": the other text has the word; "prefix_in_other": the word has four characters at
-    least, and a word of the other text begins with its first four (Chen et al. 2017, sec. 3.2, use
-    lemmas), both regardless of case; "capital", "digit" and "punctuation": what its first character
-    is.
+    They are, in the order of `FLAGS`, "in_other": the other text has the word, regardless of case;
+    "prefix_in_other": the word has at least four characters, and a word of the other text begins
+    with its first four, regardless of case (Chen et al. 2017, sec. 3.2, use lemmas); "capital": its
+    first character is an upper-case letter; "digit": it is a digit; "punctuation": it is neither
+    letter nor digit.
 
     Args:
         tokens: words as they are written.
         others: words of the other text.
 
     Returns:
-        uint8 [tokens, 5], 0 or 1.
+        uint8 [tokens, 5], 1 where a word has the feature, else 0.
     """
     known = {each.lower() for each in others}
     begun = {each[:_PREFIX] for each in known if len(each) >= _PREFIX}
@@ -69,7 +71,15 @@ def flags(tokens: Sequence[str], others: Sequence[str]) -> UInt8[np.ndarray, "to
 
 
 def characters(tokens: Sequence[str], length: int) -> UInt8[np.ndarray, "tokens length"]:
-    """Returns the first UTF-8 bytes of each word plus 1, uint8 [tokens, length], 0 at padding."""
+    """Returns the first `length` UTF-8 bytes of each word, each plus 1; padding is 0.
+
+    Args:
+        tokens: words.
+        length: number of bytes per word; longer words are cut, also within a character.
+
+    Returns:
+        uint8 [tokens, length].
+    """
     found = np.zeros((len(tokens), length), np.uint8)
     for row, word in zip(found, tokens, strict=True):
         part = np.frombuffer(word.encode("utf-8", "replace")[:length], np.uint8)
@@ -82,7 +92,7 @@ def covering(spans: Int32[np.ndarray, "words 2"], start: int, end: int) -> tuple
 
     Args:
         spans: from `words`.
-        start, end: offsets in characters.
+        start, end: offsets in characters, `end` exclusive.
 
     Returns:
         Indices of both words; None if no word overlaps.

@@ -13,13 +13,18 @@ UNKNOWN = "[unk]"
 def words(texts: Iterable[str], rarest: int, specials: Sequence[str]) -> Subwords:
     """Returns a tokenizer whose tokens are whole words: runs of characters between whitespace.
 
-    Unlike byte pairs, it loses words that are not in the vocabulary, and `Subwords.bytes` is not
-    valid for it.
+    Case is kept. Unlike byte pairs, it loses words that are not in the vocabulary, and
+    `Subwords.bytes` is not valid for it.
 
     Args:
-        texts: of training.
-        rarest: occurrences from which a word is in the vocabulary; all others become `UNKNOWN`.
-        specials: names of the special tokens, which have the first indices; `UNKNOWN` follows them.
+        texts: the training texts.
+        rarest: smallest number of occurrences of a word in the vocabulary; rarer words become
+            `UNKNOWN`.
+        specials: names of the special tokens.
+
+    Returns:
+        The tokenizer: `specials` have the first indices, then `UNKNOWN`, which counts as a special
+        token, then the words, sorted.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers
 

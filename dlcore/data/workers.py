@@ -40,14 +40,18 @@ def prepared(
 ) -> Iterator[Batch]:
     """Yields at(step) for all steps, in their order, computed ahead of time.
 
+    An exception of `at` is raised in place of its batch. Closing the iterator ends the workers.
+
     Args:
-        at: computes a batch; with workers it is pickled, with the source that it reads.
+        at: computes a batch; with workers it is pickled, with the source that it reads, and this
+            process may compute the first batch too, to learn its size.
         steps: the steps.
         threads: number of threads that compute batches, if there are no workers.
         workers: number of processes that compute batches; 0: threads of this process.
 
     Raises:
-        UsageError: a worker process ended; the message names the item that it was reading.
+        UsageError: a worker process ended; the message names the item that it last passed to
+            `reading`.
     """
     import grain
 

@@ -39,7 +39,12 @@ class Input(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """An input that could not be read, and the error message."""
+    """An input that could not be read.
+
+    Attributes:
+        input: the input; for a faulty row of a file, the whole file.
+        error: the message for the user.
+    """
 
     input: Input
     error: str
@@ -77,8 +82,11 @@ def files_of(
         in_folder: (folder) -> the files to read; None: all files in it and below it, sorted by
             path, without hidden ones.
 
+    Returns:
+        Files in the order of `paths`: each named file, hidden or not, and those of each folder.
+
     Raises:
-        UsageError: nothing is there, or a folder is empty.
+        UsageError: a path does not exist; or, without `in_folder`, a folder has no files.
     """
     found: list[Path] = []
     for path in paths:
@@ -99,6 +107,10 @@ def files_of(
 
 def inputs_of(paths: Sequence[Path], per_item: int) -> list[Input]:
     """Groups files into inputs of `per_item` files each, in their order.
+
+    Args:
+        paths: files; none is opened here.
+        per_item: number of files per input, 1 or more.
 
     Raises:
         UsageError: the number of files is not divisible by `per_item`.
@@ -129,12 +141,14 @@ def lines_of(path: Path, column: str = "text") -> Iterator[Input | Unread]:
     of a file are counted from 1, empty ones and a table's header included.
 
     Args:
-        path: the file.
-        column: of a table, or key of a JSON line; others, such as the label, are not read.
+        path: the file; its suffix alone decides whether it is a table.
+        column: name of the column of a table, or key of a JSON line; other columns are not read.
+            Ignored for other files.
 
     Yields:
-        The lines, and an `Unread` for a file that cannot be read, is no text in UTF-8 or is a table
-        without the column. For each broken row an `Unread` follows after all lines.
+        An `Input` per line or row, its text without the line end; and an `Unread` for a file that
+        cannot be read, is not UTF-8, or is a .csv or .tsv table without the column. For each faulty
+        row, such as one with an empty cell in the column, an `Unread` follows after all inputs.
     """
     if path.suffix.lower() in table_files.TABLES:
         yield from _cells_of(path, column)
@@ -172,6 +186,7 @@ def answers(
 ) -> Iterator[Answered | Unread]:
     """Yields the answers in the order of the inputs; `Unread` for one that the predictor refuses.
 
+    An input may have several items, such as the rows of a table, and each item gets an answer.
     Inputs are read as needed, `batch` items at a time. All batches have one size, so that one
     program is compiled: the number of items of the first batch, rounded up to a power of two, but
     at most `batch`. The last batch is padded by repeating its last item.
@@ -179,7 +194,7 @@ def answers(
     Args:
         predictor: reads inputs and answers items.
         state: the model's state, with trained parameters.
-        inputs: files or lines; an `Unread` is yielded unchanged.
+        inputs: files, lines or Python values; an `Unread` is yielded unchanged.
         batch: largest number of items of a batch.
     """
     size = 0

@@ -38,7 +38,8 @@ def load(run: str | Path, *, last: bool = False, trust: bool = False) -> Trained
     them. Enables JAX's compilation cache.
 
     Args:
-        run: the folder that `dlcore train` printed, or `runs/NAME` for the newest in it.
+        run: the folder that `dlcore train` printed, or `runs/NAME` for the run with the highest
+            number in it.
         last: load the newest checkpoint in place of the best state.
         trust: execute the run's experiment file although you never trained with it.
 
@@ -63,10 +64,15 @@ def load(run: str | Path, *, last: bool = False, trust: bool = False) -> Trained
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TrainedModel:
-    """A run's experiment with its best state. Call it with inputs, or let it `generate`.
+    """A run's experiment and trained state, ready for use: it answers inputs when it is called.
+
+    `model(x)` returns the answer to one input as a dict such as {"class": "7", ...}, `model([x,
+    y])` a list of such dicts. A model that generates examples, such as a GAN, has `generate`
+    instead.
 
     Attributes:
-        opened: the run, its experiment and its state.
+        opened: the run, its experiment and its state: the best one, or that of the newest
+            checkpoint if `load` was called with `last`.
     """
 
     opened: Opened
@@ -78,15 +84,18 @@ class TrainedModel:
         Args:
             inputs: for a model of text a string, for others the path of a file, an array of one
                 example or Pillow's image; or a list, or an array, of several. Where a model
-                takes several files at a time, such as two to compare, one input is a tuple.
-            batch: examples that are computed together.
+                takes several files at a time, such as two to compare, one input is a tuple. An
+                array is one example if it has the shape of one, else several along axis 0.
+            batch: largest number of examples that are computed together.
             options: the flags of `dlcore predict` for this model, such as `top=3`.
 
         Returns:
-            The JSON of `dlcore predict` as a dict; for several inputs a list of them.
+            The JSON of `dlcore predict` as a dict; for several inputs, or a file of several
+            examples, a list of them.
 
         Raises:
-            UsageError: an input that cannot be read, or an option that the model does not have.
+            UsageError: an input that cannot be read, an option that the model does not have, or a
+                model that only generates.
         """
         predictor = self.experiment.predictor
         if not isinstance(predictor, Predictor):

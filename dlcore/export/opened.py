@@ -59,11 +59,12 @@ def described(folder: Path, trusted: bool = False) -> Described:
     """Reads a run's card and loads its experiment file.
 
     Args:
-        folder: of the run, or of numbered runs, of which the newest is taken.
+        folder: of the run, or of numbered runs, of which that with the highest number is taken.
         trusted: execute the experiment file although this user never trained with it.
 
     Raises:
-        UsageError: no run, a damaged card, several seeds, or a file that may not be executed.
+        UsageError: there is no run; its card is damaged; the folder has a run for each of several
+            seeds; or the experiment file may not be executed.
     """
     folder, _ = newest(folder)
     seeds = sorted(folder.glob("seed-*/card.json"))
@@ -79,8 +80,8 @@ def newest(folder: Path) -> tuple[Path, int]:
     """Finds the newest run of a folder of numbered runs.
 
     Returns:
-        (the newest run, number of runs); (folder, 0) if the folder is itself a run, or has no
-        numbered runs.
+        (the run with the highest number, number of runs); (folder, 0) if the folder is itself a
+        run, has no numbered runs, or does not exist.
     """
     runs = [path.parent for path in folder.glob("[0-9]*/card.json")] if folder.is_dir() else []
     if not runs or (folder / "card.json").exists():
@@ -91,12 +92,13 @@ def newest(folder: Path) -> tuple[Path, int]:
 def opened(run: Described, last: bool = False) -> Opened:
     """Builds a run's experiment, and reads its state.
 
-    The best state is read from model.safetensors, which a finished run writes; where that is
-    missing, from the best checkpoint, or the newest if no best one can be read.
+    The best state is read from model.safetensors, which a finished run writes, also if the run has
+    been trained further since (`notes` of the result says so); where that file is missing, from the
+    best checkpoint, or the newest if no best one can be read.
 
     Args:
         run: what `described` has returned.
-        last: read the newest checkpoint instead.
+        last: read the newest checkpoint in any case, and not the best state.
 
     Raises:
         UsageError: no state can be read, or it does not fit the experiment.

@@ -32,13 +32,15 @@ class _Named(PartWriter):
 
 
 class Outputs:
-    """Writes answers into a new folder, which the `with` block creates.
+    """Writes answers into a new folder: files by `write`, lines of predictions.jsonl by `record`.
+
+    Used as a context manager: it creates the folder on entry, and closes predictions.jsonl on exit.
 
     Args:
         folder: the folder; None: nothing is written.
 
     Raises:
-        UsageError: the folder has files already.
+        UsageError: on construction, the folder has files already, or is a file.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -63,7 +65,10 @@ class Outputs:
             self._file.close()
 
     def write(self, each: Answered) -> list[str]:
-        """Writes the files of an answer's sample; returns their names, without the folder."""
+        """Writes the files of an answer's sample; returns their names, without the folder.
+
+        Without a folder nothing is written, and the list is empty.
+        """
         if self.folder is None:
             return []
         writer = _Named(self.folder, self._count, each.sample.title)
@@ -72,7 +77,7 @@ class Outputs:
         return [name for part in each.sample.parts(writer) for name in file_names(part)]
 
     def record(self, record: Mapping[str, object]) -> None:
-        """Adds a line to predictions.jsonl."""
+        """Adds a line to predictions.jsonl, inside the `with` block; else does nothing."""
         if self._file:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -80,11 +85,13 @@ class Outputs:
 class OneFile(Outputs):
     """Writes the one file of one answer, such as styled.png, and no predictions.jsonl.
 
+    `write` writes the file; `record` does nothing.
+
     Args:
         file: the file.
 
     Raises:
-        UsageError: the file is there already, or its folder is missing.
+        UsageError: on construction, the file is there already, or its folder is missing.
     """
 
     def __init__(self, file: Path) -> None:
@@ -96,7 +103,7 @@ class OneFile(Outputs):
         super().__init__(None)
 
     def write(self, each: Answered) -> list[str]:
-        """Writes the file of an answer's sample; returns its name.
+        """Writes the file of an answer's sample; returns a list of its name, without the folder.
 
         Raises:
             UsageError: a second answer, or one whose sample is not one file with this ending.
@@ -122,7 +129,11 @@ class OneFile(Outputs):
 
 
 def outputs(path: Path | None) -> Outputs:
-    """Returns `OneFile` for a path with a sample's suffix, such as .png, else `Outputs`."""
+    """Returns `OneFile` for a path with a sample's suffix, such as .png, else `Outputs`.
+
+    Args:
+        path: the file or folder to write; None: an `Outputs` that writes nothing.
+    """
     if path is not None and path.suffix.lower() in FILES:
         return OneFile(path)
     return Outputs(path)

@@ -83,6 +83,9 @@ def gaussian_blur(
 def blur_matrix(n: int, sigma: float) -> Float64[np.ndarray, "n n"]:
     """Computes the matrix that blurs n pixels: w(i - j) with w(d) = e^(-d^2 / (2 sigma^2)) / sum.
 
+    The sum is over all |d| up to 4 sigma, so that rows near the ends, whose Gaussian reaches beyond
+    the n pixels, sum to less than 1.
+
     Args:
         n: number of pixels.
         sigma: standard deviation of the Gaussian in pixels; 0 gives the identity.

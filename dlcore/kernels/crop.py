@@ -58,7 +58,8 @@ def bilinear_matrix(
     """Computes matrices that resample a section of an axis to the axis's `size`, bilinearly.
 
     Pixel i covers [i, i + 1). Before the centre of the first pixel and after that of the last one,
-    these pixels are repeated. There is no smoothing, so `length` should not exceed `size` by much.
+    these pixels are repeated. There is no antialiasing, so `length` should not exceed `size` by
+    much.
 
     Args:
         start: position at which the section begins [batch], in pixels, floating.
@@ -136,7 +137,7 @@ def crop_images(
 
     Returns:
         [batch, *size, c], dtype of `images`; where a box exceeds the image, the image's border is
-        repeated. There is no smoothing.
+        repeated. There is no antialiasing.
     """
 
     def crop(image: Array, box: Array) -> Array:
