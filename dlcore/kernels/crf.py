@@ -213,14 +213,11 @@ def path_score(
     length: Integer[Array, " batch"],
     tags: Integer[Array, "batch length"],
 ) -> Float[Array, " batch"]:
-    """Computes the scores of given tag sequences, as `log_partition` defines them.
+    """Computes the scores [batch] of given tag sequences, float32 or wider; 0 for an empty chain.
 
     Args:
-        emissions, transitions, start, end, length: as of `log_partition`.
+        emissions, transitions, start, end, length: as of `log_partition`, which defines the score.
         tags: a tag of each position [batch, length]; padding is ignored.
-
-    Returns:
-        Scores [batch], float32 or wider; 0 where a chain is empty.
     """
     c = _chain(emissions, transitions, start, end, length)
     # One-hot products: on CPU the gradient of a gather is a slow scatter.
@@ -243,14 +240,11 @@ def crf_loss(
     length: Integer[Array, " batch"],
     tags: Integer[Array, "batch length"],
 ) -> Float[Array, " batch"]:
-    """Computes the negative log-likelihood of tag sequences.
+    """Computes the negative log-likelihood [batch] of tag sequences, in nats; 0 for an empty chain.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
         tags: the true tag of each position [batch, length]; padding is ignored.
-
-    Returns:
-        Losses in nats [batch], float32 or wider; 0 where a chain is empty.
 
     Source: Lafferty et al. 2001, eq. 1; Lample et al. 2016, sec. 2.2.
     """
@@ -272,13 +266,10 @@ def marginals(
     end: Float[Array, " tags"],
     length: Integer[Array, " batch"],
 ) -> Float[Array, "batch length tags"]:
-    """Computes the probability of each tag at each position, over all tag sequences of a chain.
+    """Computes the probability of each tag at each position, float32 or wider; 0 at padding.
 
     Args:
         emissions, transitions, start, end, length: as of `log_partition`.
-
-    Returns:
-        Probabilities [batch, length, tags], float32 or wider; 0 at padding.
     """
     c, _ = _centred(_chain(emissions, transitions, start, end, length))
     alpha, beta = _choose(c, _both)

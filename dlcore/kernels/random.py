@@ -76,7 +76,7 @@ def dropout(
     x: Float[Array, " batch *example"],
     rate: float,
 ) -> Float[Array, " batch *example"]:
-    """Inverted dropout with one mask per example: x m / (1 - rate), m ~ Bernoulli(1 - rate).
+    """Inverted dropout: x m / (1 - rate), with an independent m ~ Bernoulli(1 - rate) per element.
 
     Args:
         key: random key of the step.

@@ -47,7 +47,8 @@ def elman(
         gates: contribution of the inputs [length, batch, n].
         kernel: recurrent kernel [n, n].
         carry: first state h_0 [batch, n].
-        mask, reverse, truncation: see the module.
+        mask: 0 at padding, where the state does not change; None: no padding.
+        reverse, truncation: see the module.
 
     Returns:
         Hidden states [length, batch, n]; last state [batch, n].
@@ -78,7 +79,8 @@ def lstm(
         gates: contribution of the inputs [length, batch, 4n].
         kernel: recurrent kernel [n, 4n].
         carry: first state, h_0 and c_0 concatenated [batch, 2n].
-        mask, reverse, truncation: see the module.
+        mask: 0 at padding, where the state does not change; None: no padding.
+        reverse, truncation: see the module.
 
     Returns:
         Hidden states h_t [length, batch, n]; last state (h, c) [batch, 2n].
@@ -111,7 +113,8 @@ def gru(
         kernel: recurrent kernel [n, 3n].
         bias: recurrent bias of the candidate state [n].
         carry: first state h_0 [batch, n].
-        mask, reverse, truncation: see the module.
+        mask: 0 at padding, where the state does not change; None: no padding.
+        reverse, truncation: see the module.
 
     Returns:
         Hidden states [length, batch, n]; last state [batch, n].

@@ -9,15 +9,15 @@ from jaxtyping import Float
 
 
 def gram(x: Float[Array, "batch h w channels"]) -> Float[Array, "batch channels channels"]:
-    """Products of channels, averaged over positions.
+    """Computes Gram matrices: the products of all pairs of channels, averaged over positions.
 
     Args:
-        x: activations.
+        x: activations [batch, h, w, channels], floating.
 
     Returns:
-        Symmetric matrices, dtype of `x`.
+        Symmetric matrices [batch, channels, channels], dtype of `x`.
 
-    Source: Gatys et al. 2016, eq. 3, over the number of positions.
+    Source: Gatys et al. 2016, eq. 3, divided by the number of positions.
     """
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
     return flat.swapaxes(1, 2) @ flat / flat.shape[1]
@@ -28,12 +28,12 @@ def adain(
     style: Float[Array, "batch height width channels"],
     eps: float = 1e-5,
 ) -> Float[Array, "batch h w channels"]:
-    """Gives each channel of the content the mean and deviation that it has in the style.
+    """Gives each channel of the content the mean and standard deviation that it has in the style.
 
     Args:
-        content: activations.
-        style: activations of any size.
-        eps: added to variances.
+        content: activations [batch, h, w, channels], floating.
+        style: activations of as many examples and channels, with any height and width.
+        eps: added to both variances.
 
     Returns:
         Shape and dtype of `content`.
@@ -60,8 +60,8 @@ def instance_norm(
     """Normalises each channel of each picture over its positions.
 
     Args:
-        x: activations.
-        scale, bias: what the normalised activations are multiplied by, and what is added.
+        x: activations [batch, h, w, channels], floating.
+        scale, bias: factor and offset of each normalised channel [channels].
         eps: added to variances.
 
     Returns:

@@ -9,14 +9,14 @@ from jaxtyping import Float, Integer, Shaped
 
 
 class Reliability(NamedTuple):
-    """Bins of predicted probabilities, without empty ones; arrays [bins].
+    """Bins of predicted probabilities, without empty ones, as arrays [bins], and a scalar error.
 
     Attributes:
-        low, high: bounds of each bin.
+        low, high: bounds of each bin, which contains `high`, and `low` only if that is 0.
         examples: number of predictions in each bin.
         predicted: mean predicted probability of each bin.
         observed: fraction of each bin's predictions whose event occurred.
-        error: expected calibration error, in [0, 1].
+        error: expected calibration error over all bins, a float in [0, 1].
     """
 
     low: Float[np.ndarray, " bins"]

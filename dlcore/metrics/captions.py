@@ -14,13 +14,14 @@ SIGMA = 6.0  # of the penalty for another length, in words
 def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """Computes CIDEr-D of a corpus (Vedantam et al. 2015, eq. 3 to 6).
 
-    Captions are split into words at whitespace. The weight of an n-gram is log(number of images /
-    number of images whose references contain it), so that one image alone scores 0. The score of a
-    caption of fewer than n words is 0 for n-grams, so that a perfect caption of one word has 2.5.
+    Captions are split into words at whitespace; n-grams of 1 to 4 words count equally. The weight
+    of an n-gram is log(number of images / number of images whose references contain it), so that
+    one image alone scores 0. The score of a caption of fewer than n words is 0 for n-grams, so that
+    a perfect caption of one word has 2.5.
 
     Args:
         hypotheses: one caption for each image.
-        references: one or several captions for each image.
+        references: one or several captions for each image, over which its score is averaged.
 
     Returns:
         The mean over images, between 0 and 10.

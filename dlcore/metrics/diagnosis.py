@@ -32,7 +32,7 @@ class Operating(NamedTuple):
     Attributes:
         threshold: the smallest score that is called positive; infinite where nothing is.
         sensitivity: fraction of the examples with the condition that are called positive.
-        specificity: fraction of the examples without it that are not.
+        specificity: fraction of the examples without the condition that are not called positive.
     """
 
     threshold: float
@@ -76,6 +76,9 @@ def at_threshold(probability: np.ndarray, true: np.ndarray, threshold: float) ->
         probability: scores [n].
         true: 1 for an example with the condition, else 0 [n].
         threshold: the smallest score that is called positive.
+
+    Returns:
+        The threshold as it was given, and its rates, in [0, 1].
 
     Raises:
         ValueError: examples of one class only.

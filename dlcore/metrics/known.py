@@ -57,9 +57,9 @@ def known(name: str, declared: Mapping[str, object] | None = None) -> Metric:
 
     Args:
         name: such as "accuracy", or with its objective "net/accuracy". The whole name is looked up
-            first, then its last part.
+            first, in `declared` and then in the table `KNOWN`; then its last part, in both again.
         declared: {name: Metric} of an experiment, or {name: {"better": ..., "unit": ...}} from a
-            card. It is searched before the table `KNOWN`.
+            card; None: empty.
 
     Returns:
         The metric; with `better` None where the name is unknown.

@@ -75,6 +75,9 @@ def scores(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Answe
         answers: one for each question.
         references: the true answers of each question, as of `exact_match`.
 
+    Returns:
+        The two means.
+
     Raises:
         ValueError: no questions, or another number of references.
     """
@@ -103,7 +106,8 @@ def best_threshold(
         unanswered: F1 of "" as the answer [n].
 
     Returns:
-        0 (all questions are answered), one of the values of `answerable`, or 1.
+        0 (all questions are answered), one of the values of `answerable`, or 1 (none is answered
+        but those with a probability of 1).
     """
     order = np.argsort(answerable, kind="stable")
     values = answerable[order]

@@ -125,7 +125,10 @@ def matches(
 
     Args:
         true, predicted: instance of each pixel, integers [height, width]; 0 is background.
-        thresholds: of intersection over union, at least 0.5.
+        thresholds: of intersection over union, at least 0.5; an instance is found above it.
+
+    Returns:
+        The counts for each threshold.
 
     Raises:
         ValueError: maps of two shapes, or a threshold below 0.5.

@@ -31,7 +31,8 @@ class Verification(NamedTuple):
         threshold: the similarity at which it is reached.
         auc: area under the ROC curve: the probability that an equal pair is more similar than a
             different one.
-        tar_at_far_1: fraction of equal pairs that are accepted where 1 % of the different ones are.
+        tar_at_far_1: fraction of equal pairs that are accepted at the threshold at which 1 % of the
+            different pairs are accepted.
     """
 
     eer: float
@@ -111,7 +112,8 @@ def verification(similarity: np.ndarray, same: np.ndarray) -> Verification:
 class SameProbability(NamedTuple):
     """The probability that a pair is equal: 1 / (1 + exp(-(slope similarity + intercept))).
 
-    It is valid where half of all pairs are equal.
+    Called with similarities [...], an instance returns the probabilities, float64 [...]. They are
+    valid where half of all pairs are equal.
 
     Attributes:
         slope, intercept: of the logit, as functions of the similarity.
