@@ -142,6 +142,9 @@ def fit_same_probability(similarity: np.ndarray, same: np.ndarray) -> SameProbab
     Returns:
         The fitted probability, without regularisation but for a weak one (C = 1000).
 
+    Raises:
+        ValueError: there are only equal or only different pairs.
+
     Source: Platt 1999.
     """
     from sklearn.linear_model import LogisticRegression

@@ -14,8 +14,9 @@ LAYER = "conv4_1"  # of `models.style.VGG`, whose activations are normalised
 class Decoder(nn.Module):
     """Decodes activations of `style.VGG` to pictures of eight times their height and width.
 
-    They are those of its layer `LAYER`. The decoder enlarges by moving channels into pixels, where
-    the original repeats pixels.
+    Called with activations of VGG's layer `LAYER` [batch, h, w, channels], it returns RGB
+    [batch, 8 h, 8 w, 3] in [0, 1]. It enlarges by moving channels into pixels, where the original
+    repeats pixels.
 
     Attributes:
         width: channels at a quarter of the picture's size; twice as many at an eighth, and a third

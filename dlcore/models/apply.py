@@ -20,18 +20,21 @@ def apply(
     key: PRNGKeyArray | None = None,
     **kwargs: Tree,
 ) -> tuple[Tree, dict[str, Tree]]:
-    """Runs `net(*args, **kwargs)` with the parameters and the extra state of a name.
+    """Runs `net(*args, **kwargs)` with the parameters and the extra state of one model.
 
     Args:
         net: the module.
         name: of the model.
         params: {model: parameters}; `params[name]` is used.
-        extra: {model: collections that training changes, such as batch statistics}.
-        args, kwargs: arguments of the module; with `train=True` its collections are mutable.
-        key: random key of dropout; None: the module draws nothing.
+        extra: {model: collections that training changes, such as batch statistics}; `extra[name]`
+            is used, if there is one.
+        args, kwargs: arguments of the module; with `train=True` the collections of `extra[name]`
+            are mutable.
+        key: random key of Flax's "dropout" stream; None: no key is passed.
 
     Returns:
-        The module's output, and `extra` after the call.
+        The module's output; a copy of `extra`, in which the collections of `name` are those after
+        the call if they were mutable.
     """
     own = extra.get(name, {})
     rngs = {} if key is None else {"dropout": key}

@@ -44,12 +44,14 @@ SHUT = -1e4  # the sigmoid of this is 0: a closed gate
 class GRU(nn.Module):
     """A GRU (`kernels.recurrent.gru`) whose state is reset where a sentence begins.
 
-    At the first token of a sentence both gates are closed: the new state is tanh of the input's
-    contribution, and neither value nor gradient of the old state passes.
+    Called with inputs [batch, length, n], a mask that is True where a sentence begins
+    [batch, length], and the state before the first step [batch, width], it returns the states
+    [batch, length, width]. At the first token of a sentence both gates are closed: the new state is
+    tanh of the input's contribution, and neither value nor gradient of the old state passes.
 
     Attributes:
         width: size of the state.
-        reverse: run from the last step to the first.
+        reverse: run from the last step to the first; a sentence then begins at its last token.
     """
 
     width: int
@@ -66,11 +68,12 @@ class GRU(nn.Module):
 
         Args:
             x: inputs [batch, length, n].
-            fresh: True where a sentence begins [batch, length].
-            state: state before the first step [batch, width].
+            fresh: True where a sentence begins in the order of the run [batch, length]: at its
+                first token, with `reverse` at its last one.
+            state: state before the first step of the run [batch, width].
 
         Returns:
-            States [batch, length, width].
+            State after each step [batch, length, width], in the order of `x` also with `reverse`.
         """
         batch, length, n = x.shape
         kernel = self.param(
@@ -88,6 +91,10 @@ class GRU(nn.Module):
 
 class AttentionGRU(nn.Module):
     """Predicts the next token of a translation (recurrent encoder-decoder with attention).
+
+    Called with packed source tokens and target tokens, and the number of the sentence pair of each,
+    it returns the logits of the token after each target token [batch, length, vocabulary]. `read`
+    and `write` compute them token by token, for `beam_search`.
 
     Source, target and output share one embedding (Press & Wolf 2017). The first layer of the
     decoder reads the target so far and the mean of the encoded source; its state is the query of
@@ -186,10 +193,10 @@ class AttentionGRU(nn.Module):
             encoder_output: what `read` returned.
             seen: False at padding of the source [batch, source].
             state: states of the two layers, each [batch, beams, width].
-            position: number of earlier tokens.
+            position: number of earlier tokens of each beam, a scalar; at 0 `state` is ignored.
 
         Returns:
-            Logits of the next token [batch, beams, vocabulary], and the states after these tokens.
+            Logits of the token after these [batch, beams, vocabulary], and the states after them.
         """
         after: list[Array] = []
 

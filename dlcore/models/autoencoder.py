@@ -15,10 +15,14 @@ from dlcore.kernels.shuffle import depth_to_space, space_to_depth
 class Autoencoder(nn.Module):
     """An encoder, a function of the code, and a decoder.
 
+    Called with x [batch, ...], it returns decoder(code) and the code = between(encoder(x)), each
+    [batch, ...].
+
     Attributes:
-        encoder: x -> code.
-        decoder: code -> reconstruction.
-        between: applied to the code, such as a quantisation; by default nothing.
+        encoder: maps x to what `between` takes.
+        decoder: maps the code to the reconstruction of x.
+        between: maps the encoder's output to the code, such as a quantisation; by default the
+            identity.
 
     Source: Hinton & Salakhutdinov 2006.
     """
@@ -35,7 +39,7 @@ class Autoencoder(nn.Module):
         return self.decode(code), code
 
     def encode(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
-        """Computes the code [batch, ...] of x [batch, ...]."""
+        """Computes the code [batch, ...], after `between`, of x [batch, ...]."""
         return self.between(self.encoder(x))
 
     def decode(self, code: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
@@ -45,6 +49,8 @@ class Autoencoder(nn.Module):
 
 class ConvEncoder(nn.Module):
     """Levels of 3x3 convolutions; each level first halves height and width (space to depth).
+
+    n levels map images [batch, height, width, c] to [batch, height / 2^n, width / 2^n, widths[-1]].
 
     Attributes:
         widths: channels of each level.
@@ -75,12 +81,14 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """Levels of 3x3 convolutions; each level ends by doubling height and width (depth to space).
 
+    n levels map x [batch, h, w, c] to [batch, h 2^n, w 2^n, channels].
+
     Attributes:
         widths: channels at the input of each level, so that the first should be those of x; with a
             depth of 1 the first number is not used.
         channels: of the result.
         depth: number of convolutions of each level, of which the last one doubles height and width.
-        activation: after each convolution but the last.
+        activation: after each convolution but the last of the last level.
 
     Source: Shi et al. 2016 for depth to space.
     """

@@ -18,6 +18,8 @@ TENSOR = (*encoder.TENSOR, (r"embed/embedding", ("tensor", None)))
 class Text(nn.Module):
     """Embeds and encodes tokens. Fine-tuning loads the parameters of this module from pretraining.
 
+    Called with tokens int [batch, length], it returns [batch, length, width].
+
     Attributes:
         vocabulary: number of tokens; 0 is padding.
         size: of the encoder.
@@ -58,6 +60,9 @@ class Text(nn.Module):
 class Masked(nn.Module):
     """Predicts the tokens at chosen positions; the embedding is also the output matrix.
 
+    Called with tokens int [batch, length], some of them masked, and positions int [batch, count],
+    it returns the logits of the tokens there [batch, count, vocabulary].
+
     Source: Press & Wolf 2017 for the tied embedding.
 
     Attributes:
@@ -96,6 +101,8 @@ class Masked(nn.Module):
 
 class Classifier(nn.Module):
     """Classifies a text: the mean over its encoded tokens, and a dense layer.
+
+    Called with tokens int [batch, length], it returns logits [batch, classes].
 
     Attributes:
         vocabulary: number of tokens; 0 is padding.

@@ -24,6 +24,9 @@ _NORMAL = nn.initializers.normal(0.02)
 class Block(nn.Module):
     """A post-norm block: x = norm(x + attention(x)), then norm(x + mlp(x)).
 
+    It maps x [batch, length, width], with a mask of the tokens that are attended to
+    [batch, length], to the shape of x.
+
     Attributes:
         size: of the encoder; heads and dropout are used.
 
@@ -61,6 +64,10 @@ class Block(nn.Module):
 
 class OriginalBert(nn.Module):
     """Encodes one or two texts, and pools the first token.
+
+    Called with tokens, a mask that is False at padding, and the segment of each token, all
+    [batch, length], it returns the encoded tokens [batch, length, width] and the pooled one
+    [batch, width].
 
     Attributes:
         vocabulary: number of tokens.

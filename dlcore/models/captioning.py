@@ -32,10 +32,10 @@ class Size:
 
     Attributes:
         vocabulary: number of words.
-        longest: tokens of a caption at most.
+        longest: largest number of tokens that a Transformer decoder takes; "gru" ignores it.
         width: channels of the grid and of the decoder.
         decoder: kind of the decoder, "gru" or "transformer".
-        layers, heads: of a Transformer decoder.
+        layers, heads: of a Transformer decoder; "gru" ignores them.
         dropout: rate in the decoder.
     """
 
@@ -51,8 +51,9 @@ class Size:
 class Encoder(nn.Module):
     """Encodes a picture as a grid of features, at an eighth of its height and width.
 
-    Each of three steps halves the grid by moving pixels into channels. Two channels of coordinates
-    give the position of a feature (Liu et al. 2018), for pictures of any size.
+    Pictures [batch, 8 h, 8 w, 3] become [batch, h w, width], row by row. Each of three steps halves
+    the grid by moving pixels into channels. Two channels of coordinates give the position of a
+    feature (Liu et al. 2018), for pictures of any size.
 
     Attributes:
         width: channels of the grid; the two steps before the last have a quarter and a half.
@@ -156,7 +157,9 @@ class _Transformer(nn.Module):
 class Captioner(nn.Module):
     """Predicts the next word of a picture's caption.
 
-    Input and output share one embedding (Press & Wolf 2017).
+    Called with pictures [batch, height, width, 3] and tokens int [batch, length], it returns the
+    logits of the word after each token [batch, length, vocabulary]. Input and output share one
+    embedding (Press & Wolf 2017).
 
     Attributes:
         size: of the network.
@@ -177,10 +180,10 @@ class Captioner(nn.Module):
     def __call__(
         self, image: Array, tokens: Array, *, train: bool = False, row: Array | None = None
     ) -> Array:
-        """Computes the logits after each token.
+        """Computes the logits of the word after each token.
 
         Args:
-            image: [batch, height, width, 3], floating.
+            image: [batch, height, width, 3], floating; 8 divides height and width.
             tokens: int [batch, length].
             train: whether dropout is active.
             row: each example's index in the global batch [batch], for the keys of dropout.
@@ -195,7 +198,7 @@ class Captioner(nn.Module):
         return self.encoder(image)
 
     def decode(self, tokens: Array, grid: Array, row: Array | None = None) -> tuple[Array, Array]:
-        """Computes logits and attention.
+        """Computes the logits of the word after each token, and the attention to the grid.
 
         Args:
             tokens: int [batch, length].
@@ -211,7 +214,7 @@ class Captioner(nn.Module):
 
 
 def begin(size: Size, params: Any, image: Array, beams: int, length: int) -> tuple[Step, Any]:
-    """Prepares `beam_search` for pictures.
+    """Encodes pictures for `beam_search`.
 
     There is no cache: for every word the whole caption so far is decoded again.
 
@@ -222,7 +225,8 @@ def begin(size: Size, params: Any, image: Array, beams: int, length: int) -> tup
         length: number of tokens of a caption at most.
 
     Returns:
-        The step, and its first state: the tokens of each beam, int32 [batch, beams, length].
+        The step of the search, and its first state: the tokens of each beam, int32
+        [batch, beams, length], zeros.
     """
     net = Captioner(size)
     encoded: Any = net.apply({"params": params}, image, method="encode")

@@ -20,6 +20,9 @@ Readout = Literal["mean", "flat"]
 class CNN(nn.Module):
     """3x3 convolutions with ReLU and max pooling between them, a hidden layer and a dense layer.
 
+    Called with images [batch, height, width, c], it returns logits [batch, classes]; with
+    `features=True`, the hidden layer [batch, hidden].
+
     Attributes:
         widths: channels of each convolution.
         hidden: features of the hidden layer.

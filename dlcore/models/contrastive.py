@@ -29,9 +29,11 @@ class Encoded(NamedTuple):
 class Contrastive(nn.Module):
     """An encoder, a projection, and a linear probe (Chen et al. 2020, sec. 2.1).
 
+    Called with images [batch, height, width, c], it returns an `Encoded`.
+
     Attributes:
-        encoder: computes features [batch, n] of images.
-        hidden, size: units of the two dense layers of the projection.
+        encoder: computes features [batch, n] of images; called with keywords `train` and `row`.
+        hidden, size: units of the two dense layers of the projection, with ReLU between them.
         classes: of the probe, a linear classifier from which no gradient reaches the encoder.
     """
 
@@ -52,7 +54,7 @@ class Contrastive(nn.Module):
 
         Args:
             x: images [batch, height, width, c].
-            train: whether batch statistics are updated.
+            train: passed to the encoder, for dropout and batch statistics.
             row: each example's index in the global batch [batch], for the encoder's dropout.
         """
         features = self.encoder(x, train=train, row=row)

@@ -21,7 +21,9 @@ Carry = tuple[tuple[Array, Array], ...]  # (cell, hidden) of each layer, [batch,
 class ConvLSTMCell(nn.Module):
     """A long short-term memory whose products are convolutions (Shi et al. 2015, eq. 3).
 
-    It has no connections from the cell to the gates, and the bias of its forget gate starts at 1.
+    Called with the state (cell, hidden), [batch, h, w, width] each, and an input [batch, h, w, c],
+    it returns the next state and its hidden part. It has no connections from the cell to the gates,
+    and the bias of its forget gate starts at 1.
 
     Attributes:
         width: channels of the state.
@@ -84,13 +86,14 @@ class _Step(nn.Module):
 class ConvLSTM(nn.Module):
     """Predicts the next frames of a video: reads the frames one by one, then its own predictions.
 
-    Each prediction is the frame before plus a change, which starts at 0.
+    It maps a video [batch, frames, h, w, c] to the frames after it [batch, frames_out, h, w, c].
+    Each prediction is the frame before plus a change, which is 0 before training.
 
     Attributes:
         frames_out: number of frames that are predicted.
         widths: channels of each layer.
         kernel: height and width of the convolutions.
-        patch: pixels of a block's side; divides height and width.
+        patch: height and width of a block in pixels; divides height and width of the frames.
     """
 
     frames_out: int
@@ -134,17 +137,19 @@ class ConvLSTM(nn.Module):
 class Convolutional(nn.Module):
     """Predicts all frames at once by convolutions, without recurrence (SimVP, Gao et al. 2022).
 
-    Frames are encoded one by one; their channels are joined, translated by residual blocks at the
-    size of the grid of blocks of pixels and at half of it, and decoded frame by frame. Each
-    prediction is the last frame plus a change, which starts at 0.
+    It maps a video [batch, frames, h, w, c], always of as many frames, to the frames after it
+    [batch, frames_out, h, w, c]. Frames are encoded one by one; their channels are joined,
+    translated by residual blocks at the size of the grid of blocks of pixels and at half of it, and
+    decoded frame by frame. Each prediction is the last frame of the video plus a change, which is 0
+    before training.
 
     Attributes:
         frames_out: number of frames that are predicted.
         width: channels of an encoded frame.
         hidden: channels of the translator; twice as many at half size.
-        depth: number of residual blocks at the grid's size (both before and after the half), and at
-            half of it.
-        patch: pixels of a block's side; twice that divides height and width.
+        depth: number of residual blocks at the grid's size (as many before the half and after it),
+            and at half of it.
+        patch: height and width of a block in pixels; twice that divides those of the frames.
     """
 
     frames_out: int

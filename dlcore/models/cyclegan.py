@@ -17,6 +17,8 @@ from dlcore.models.style import InstanceNorm
 class Translator(nn.Module):
     """Translates pictures into the other style.
 
+    It maps pictures [batch, 2 h, 2 w, channels] in [-1, 1] to pictures of the same shape and range.
+
     Attributes:
         width: channels, at half of the picture's size.
         depth: number of residual blocks.
@@ -46,6 +48,8 @@ class Translator(nn.Module):
 
 class PatchCritic(nn.Module):
     """Scores overlapping patches of a picture, high for real ones (Isola et al. 2017, sec. 3.2).
+
+    It maps pictures [batch, 4 h, 4 w, channels] in [-1, 1] to scores [batch, h, w].
 
     Attributes:
         width: channels at half of the size; twice as many at a quarter.

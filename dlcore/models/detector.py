@@ -46,7 +46,7 @@ def check(
 
 
 class ConvNorm(nn.Module):
-    """A 3x3 convolution and group normalisation (Wu & He 2018).
+    """A 3x3 convolution and group normalisation (Wu & He 2018): c channels become `width`.
 
     Attributes:
         width: channels.
@@ -65,7 +65,7 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block: relu(x + two convolutions of x).
+    """A residual block: relu(x + two convolutions of x), of the shape of x [batch, h, w, c].
 
     Attributes:
         groups: of the normalisation.
@@ -83,6 +83,9 @@ class Block(nn.Module):
 
 class Pyramid(nn.Module):
     """A feature pyramid: features at stride `patch`, to which those of coarser stages are added.
+
+    It maps images [batch, height, width, c] to the finest map alone, [batch, height / patch,
+    width / patch, widths[0]].
 
     Attributes:
         widths: channels of each stage; a stage has half the height and width of the one before.
@@ -125,6 +128,9 @@ class Pyramid(nn.Module):
 
 class CentreDetector(nn.Module):
     """Predicts, for each cell, whether it is the centre of an object of each class, and its box.
+
+    It maps images [batch, height, width, c] to [batch, height / patch, width / patch, classes + 4]:
+    the logits of the classes, then the distances to the left, top, right and bottom of the box.
 
     Attributes:
         widths, blocks, patch, groups: of the `Pyramid`; `patch` is the stride of the maps.

@@ -87,7 +87,7 @@ class PromptLookup:
 
     Attributes:
         tokens: how many are proposed at a time.
-        ngram: number of last tokens that are compared.
+        ngram: largest number of last tokens that are compared.
 
     Source: Saxena 2023, "Prompt lookup decoding"; Yang et al. 2023.
     """
