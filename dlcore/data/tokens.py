@@ -114,7 +114,7 @@ class Subwords:
         return self.specials.index(name)
 
     def save(self, path: Path) -> None:
-        """Writes the vocabulary as a JSON file, which `load` reads."""
+        """Writes the vocabulary as a JSON file, which `load` reads, over an existing file."""
         path.write_text(
             json.dumps({"specials": self.specials, "tokenizer": json.loads(self.serialized)})
             + "\n",
@@ -206,10 +206,14 @@ def _without_surrogates(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """A vocabulary of characters.
+    """A vocabulary of characters: `encode` converts a text to indices, `decode` indices to a text.
 
     Attributes:
-        symbols: the characters, sorted; the index of a character is its position here.
+        symbols: the characters, sorted by code point, each once; the index of a character is its
+            position here.
+
+    Raises:
+        ValueError: `symbols` is not sorted, or has a character twice.
     """
 
     symbols: str

@@ -46,7 +46,13 @@ class Transformed:
         return self.info.examples
 
     def gather(self, index: Integer[np.ndarray, " rows"]) -> Batch:
-        """Returns transformed examples.
+        """Gathers examples by index, and transforms them.
+
+        Args:
+            index: which examples, int [rows].
+
+        Returns:
+            {field: [rows, ...]}, in the order of `index`.
 
         Raises:
             UsageError: the transform does not return a dict of arrays with one row per example.

@@ -196,6 +196,9 @@ def answers(
         state: the model's state, with trained parameters.
         inputs: files, lines or Python values; an `Unread` is yielded unchanged.
         batch: largest number of items of a batch.
+
+    Yields:
+        An `Answered` for each item, or an `Unread` for an input none of whose items is answered.
     """
     size = 0
     pending: list[_Item | Unread] = []
