@@ -198,7 +198,7 @@ def answers(
         batch: largest number of items of a batch.
 
     Yields:
-        An `Answered` for each item, or an `Unread` for an input none of whose items is answered.
+        An `Answered` for each item; an `Unread` in place of an input that is refused.
     """
     size = 0
     pending: list[_Item | Unread] = []

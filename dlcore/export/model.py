@@ -66,9 +66,9 @@ def load(run: str | Path, *, last: bool = False, trust: bool = False) -> Trained
 class TrainedModel:
     """A run's experiment and trained state, ready for use: it answers inputs when it is called.
 
-    `model(x)` returns the answer to one input as a dict such as {"class": "7", ...}, `model([x,
-    y])` a list of such dicts. A model that generates examples, such as a GAN, has `generate`
-    instead.
+    Called with one input, it returns the answer as a dict such as {"class": "7", ...}; called with
+    a list of inputs, a list of such dicts. A model that generates examples, such as a GAN, is used
+    by `generate` instead.
 
     Attributes:
         opened: the run, its experiment and its state: the best one, or that of the newest
@@ -95,7 +95,7 @@ class TrainedModel:
 
         Raises:
             UsageError: an input that cannot be read, an option that the model does not have, or a
-                model that only generates.
+                model that answers no inputs.
         """
         predictor = self.experiment.predictor
         if not isinstance(predictor, Predictor):

@@ -93,8 +93,8 @@ class AttentionGRU(nn.Module):
     """Predicts the next token of a translation (recurrent encoder-decoder with attention).
 
     Called with packed source tokens and target tokens, and the number of the sentence pair of each,
-    it returns the logits of the token after each target token [batch, length, vocabulary]. `read`
-    and `write` compute them token by token, for `beam_search`.
+    it returns the logits of the token after each target token [batch, length, vocabulary]. For
+    `beam_search`, `read` encodes sources and `write` decodes one token of every hypothesis.
 
     Source, target and output share one embedding (Press & Wolf 2017). The first layer of the
     decoder reads the target so far and the mean of the encoded source; its state is the query of
